@@ -1,6 +1,6 @@
 namespace OrleansMq.Clusters;
 
-/// <summary>How many replicas and preferred leaders each broker has, while they are being distributed.</summary>
+/// <summary>The number of replicas and preferred leaders on each broker while they are being distributed.</summary>
 internal sealed class BrokerLoads
 {
     private readonly SortedDictionary<int, Load> _loads = [];
@@ -13,25 +13,25 @@ internal sealed class BrokerLoads
             Add(partition.Target.IsEmpty ? partition.Replicas : partition.Target);
     }
 
-    /// <summary>The brokers that new replicas may be placed on.</summary>
+    /// <summary>The brokers on which new replicas may be placed.</summary>
     public IEnumerable<Load> Taking => _loads.Values.Where(load => load.TakesReplicas);
 
     public IEnumerable<Load> All => _loads.Values;
 
-    /// <summary>A broker's load; null for one that is not registered.</summary>
+    /// <summary>Returns a broker's load; null if it is not registered.</summary>
     public Load? Find(int broker) => _loads.GetValueOrDefault(broker);
 
     public bool TakesReplicas(int broker) => Find(broker)?.TakesReplicas ?? false;
 
-    /// <summary>How many replicas stand in a rack of their own. Brokers without a rack are each a rack of their own.</summary>
+    /// <summary>Counts the racks of replicas. A broker without a rack counts as a rack of its own.</summary>
     public int CountRacks(IEnumerable<int> replicas) => replicas.Select(RackOf).Distinct().Count();
 
     public string RackOf(int broker) => Find(broker)?.Rack is { } rack ? $"rack {rack}" : $"broker {broker}";
 
-    /// <summary>Counts a partition.</summary>
+    /// <summary>Counts a partition's replicas.</summary>
     public void Add(IReadOnlyList<int> replicas) => Change(replicas, 1);
 
-    /// <summary>Counts a partition no more.</summary>
+    /// <summary>Stops counting a partition's replicas.</summary>
     public void Remove(IReadOnlyList<int> replicas) => Change(replicas, -1);
 
     private void Change(IReadOnlyList<int> replicas, int by)
@@ -51,9 +51,9 @@ internal sealed class BrokerLoads
         public int Broker => broker;
         public string? Rack => rack;
         public bool TakesReplicas => takesReplicas;
-        /// <summary>Partitions that it holds.</summary>
+        /// <summary>The number of partitions that it holds.</summary>
         public int Replicas { get; set; }
-        /// <summary>Partitions that it is the first replica of.</summary>
+        /// <summary>The number of partitions of which it is the first replica.</summary>
         public int Leaders { get; set; }
     }
 }

@@ -4,16 +4,16 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>What a broker says of itself when it joins.</summary>
+/// <summary>A broker's description of itself when it joins.</summary>
 public sealed record BrokerRegistration
 {
-    /// <summary>Its number.</summary>
+    /// <summary>Its broker id.</summary>
     public required int BrokerId { get; init; }
 
-    /// <summary>The part of the installation that fails as one; null where none was given.</summary>
+    /// <summary>The failure domain that it belongs to; null if not configured.</summary>
     public string? Rack { get; init; }
 
-    /// <summary>The host name it is reached under.</summary>
+    /// <summary>The host name under which it is reached.</summary>
     public string? Host { get; init; }
 
     /// <summary>Host and port of its HTTP API.</summary>
@@ -25,44 +25,44 @@ public sealed record BrokerRegistration
     /// <summary>Host and port of its silo.</summary>
     public string? Orleans { get; init; }
 
-    /// <summary>The program's version.</summary>
+    /// <summary>The version of the broker program.</summary>
     public string Version { get; init; } = "";
 
-    /// <summary>Where its data lives, on its own machine.</summary>
+    /// <summary>Its data directory, on its own machine.</summary>
     public string DataDirectory { get; init; } = "";
 }
 
 /// <summary>A broker in the registry.</summary>
-/// <param name="Registration">What it said of itself when it last joined.</param>
-/// <param name="Draining">Whether its replicas move away.</param>
+/// <param name="Registration">Its registration when it last joined.</param>
+/// <param name="Draining">Whether its replicas are being moved away.</param>
 public sealed record RegisteredBroker(BrokerRegistration Registration, bool Draining = false);
 
 /// <summary>
-/// The brokers that belong to the cluster, dead or alive, stored under <see cref="Key"/>. Its methods decide what the next document is; who
-/// calls them writes it, and only then acts.
+/// The brokers that belong to the cluster, dead or alive, stored under <see cref="Key"/>. The methods compute the next document. The caller
+/// writes it, and acts only afterwards.
 /// </summary>
 public sealed record BrokerRegistry
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "brokers/cluster";
 
-    /// <summary>No broker.</summary>
+    /// <summary>A registry without brokers.</summary>
     public static BrokerRegistry Empty { get; } = new();
 
-    /// <summary>How often an activation has taken over the metadata: the upper half of <see cref="ClusterImage.Version"/>.</summary>
+    /// <summary>How many times an activation has taken over the metadata: the upper half of <see cref="ClusterImage.Version"/>.</summary>
     public int MetadataEpoch { get; init; }
 
-    /// <summary>Whether a broker that joins gets its share of replicas by itself.</summary>
+    /// <summary>Whether a joining broker is given its share of replicas automatically.</summary>
     public bool AutoRebalance { get; init; }
 
-    /// <summary>The brokers by number.</summary>
+    /// <summary>The brokers by id.</summary>
     public ImmutableSortedDictionary<int, RegisteredBroker> Brokers { get; init; } = ImmutableSortedDictionary<int, RegisteredBroker>.Empty;
 
-    /// <summary>An activation takes over: its images are newer than those of every other before.</summary>
+    /// <summary>Starts a new metadata epoch for an activation: its images are newer than those of all earlier ones.</summary>
     public BrokerRegistry TakeOver() => this with { MetadataEpoch = MetadataEpoch + 1 };
 
-    /// <summary>A broker joins, for the first time or again. One that was being drained goes on being drained.</summary>
-    /// <returns>This very registry where nothing changes.</returns>
+    /// <summary>Registers a broker that joins, for the first time or again. A draining broker remains draining.</summary>
+    /// <returns>This instance if nothing changes.</returns>
     public BrokerRegistry Register(BrokerRegistration registration)
     {
         var before = Brokers.GetValueOrDefault(registration.BrokerId);
@@ -71,9 +71,9 @@ public sealed record BrokerRegistry
             : this with { Brokers = Brokers.SetItem(registration.BrokerId, new RegisteredBroker(registration, before?.Draining ?? false)) };
     }
 
-    /// <summary>A broker's replicas are to move away.</summary>
-    /// <param name="broker">Its number.</param>
-    /// <param name="replicationFactor">The most replicas a partition has.</param>
+    /// <summary>Begins to drain a broker.</summary>
+    /// <param name="broker">The broker's id.</param>
+    /// <param name="replicationFactor">The maximum number of replicas of a partition.</param>
     /// <param name="isAlive">Whether a broker is alive.</param>
     /// <returns>The next registry, or <see cref="ErrorCode.BrokerIdNotRegistered"/>,
     /// <see cref="ErrorCode.InvalidReplicationFactor"/>.</returns>
@@ -90,15 +90,15 @@ public sealed record BrokerRegistry
         return TopicDecision<BrokerRegistry>.Accept(With(broker, found with { Draining = true }));
     }
 
-    /// <summary>A broker gets replicas again.</summary>
+    /// <summary>Ends the draining of a broker.</summary>
     /// <returns>The next registry, or <see cref="ErrorCode.BrokerIdNotRegistered"/>.</returns>
     public TopicDecision<BrokerRegistry> Resume(int broker) => Brokers.TryGetValue(broker, out var found)
         ? TopicDecision<BrokerRegistry>.Accept(With(broker, found with { Draining = false }))
         : NotRegistered(broker);
 
-    /// <summary>A broker is forgotten for good.</summary>
-    /// <param name="broker">Its number.</param>
-    /// <param name="replicas">How many partitions it is to hold.</param>
+    /// <summary>Removes a broker permanently.</summary>
+    /// <param name="broker">The broker's id.</param>
+    /// <param name="replicas">The number of replicas that it is assigned.</param>
     /// <param name="isAlive">Whether it is alive.</param>
     /// <returns>The next registry, or <see cref="ErrorCode.BrokerIdNotRegistered"/>, <see cref="ErrorCode.InvalidRequest"/>.</returns>
     public TopicDecision<BrokerRegistry> Remove(int broker, int replicas, bool isAlive)

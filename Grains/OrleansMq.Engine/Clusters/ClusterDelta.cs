@@ -3,18 +3,18 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>What makes one image out of another; out of <see cref="ClusterImage.Empty"/>, the whole image.</summary>
-/// <param name="From">The version it applies to; 0: to none, it is the whole.</param>
-/// <param name="To">The version it makes.</param>
+/// <summary>The difference between two images; relative to <see cref="ClusterImage.Empty"/>, the whole image.</summary>
+/// <param name="From">The version to which it applies; 0 for a whole image.</param>
+/// <param name="To">The version that it produces.</param>
 /// <param name="Controller">The image's controller.</param>
-/// <param name="AutoRebalance">The image's switch.</param>
-/// <param name="Brokers">Brokers that are new or changed.</param>
-/// <param name="RemovedBrokers">Brokers that are gone.</param>
+/// <param name="AutoRebalance">The image's setting.</param>
+/// <param name="Brokers">New or changed brokers.</param>
+/// <param name="RemovedBrokers">Removed brokers.</param>
 /// <param name="Topics">Topics that are new, or changed in more than single partitions.</param>
-/// <param name="RemovedTopics">Topics that are gone.</param>
-/// <param name="Partitions">Partitions that changed.</param>
-/// <param name="Deleted">Topics that are to be deleted from disk, in addition.</param>
-/// <param name="Forgotten">Deleted topics of which no broker has anything any more.</param>
+/// <param name="RemovedTopics">Removed topics.</param>
+/// <param name="Partitions">Changed partitions.</param>
+/// <param name="Deleted">Additional topics to delete from disk.</param>
+/// <param name="Forgotten">Deleted topics of which no broker has data any more.</param>
 /// <param name="CatchUpMaxBytesPerSecond">The image's limit.</param>
 public sealed record ClusterDelta(long From, long To, int Controller, bool AutoRebalance, ImmutableArray<ImageBroker> Brokers,
     ImmutableArray<int> RemovedBrokers, ImmutableArray<ImageTopic> Topics, ImmutableArray<Guid> RemovedTopics,
@@ -24,7 +24,7 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
     /// <summary>Whether it is a whole image.</summary>
     public bool IsWhole => From == 0;
 
-    /// <summary>What makes <paramref name="after"/> out of <paramref name="before"/>. Cheap where they share what did not change.</summary>
+    /// <summary>Computes the difference between two images. Cheap, since they share what did not change.</summary>
     public static ClusterDelta Between(ClusterImage before, ClusterImage after)
     {
         var topics = ImmutableArray.CreateBuilder<ImageTopic>();
@@ -45,8 +45,9 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
             after.CatchUpMaxBytesPerSecond);
     }
 
-    /// <summary>Makes the next image.</summary>
-    /// <returns>Null where it does not follow on <paramref name="image"/>: something is missing in between, ask for the whole.</returns>
+    /// <summary>Applies the delta to an image.</summary>
+    /// <returns>The next image; null if the delta does not follow <paramref name="image"/>, in which case the whole image must be
+    /// requested.</returns>
     public ClusterImage? Apply(ClusterImage image)
     {
         if (!IsWhole && From != image.Version)
@@ -87,7 +88,7 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
     }
 }
 
-/// <summary>A partition that changed.</summary>
-/// <param name="Key">Which.</param>
-/// <param name="Partition">What it is now.</param>
+/// <summary>A changed partition.</summary>
+/// <param name="Key">The partition.</param>
+/// <param name="Partition">Its new state.</param>
 public sealed record ChangedPartition(ReplicaKey Key, ImagePartition Partition);

@@ -6,8 +6,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// The bytes of a <see cref="ClusterDelta"/>. Numbers are of variable length, 7 bits a byte, text is UTF-8 after its length in bytes; a
-/// text that may be missing has a byte 0 (missing) or 1 before it.
+/// The encoding of a <see cref="ClusterDelta"/>. Numbers have variable length, 7 bits per byte. Text is UTF-8 after its length in bytes;
+/// optional text is preceded by a byte 0 (missing) or 1.
 /// <code>
 /// "OMC" version=1
 /// from to controller+1 flags(1: auto rebalance, 2: catching up is limited) bytes-a-second if limited
@@ -20,13 +20,13 @@ namespace OrleansMq.Clusters;
 /// n id(16)*     deleted topics to forget
 /// partition     leader+1 epoch n replica* n isr* n elr* n target*
 /// </code>
-/// A later version of the program writes a later version of the bytes only once every broker of the cluster reads it.
+/// A later version of the program writes a later version of the format only once every broker of the cluster can read it.
 /// </summary>
 public static class ClusterDeltaCodec
 {
     private const byte Version = 1;
 
-    /// <summary>Writes a delta.</summary>
+    /// <summary>Encodes a delta.</summary>
     public static ReadOnlyMemory<byte> Write(ClusterDelta delta)
     {
         var stream = new MemoryStream();
@@ -49,8 +49,8 @@ public static class ClusterDeltaCodec
         return stream.GetBuffer().AsMemory(0, (int)stream.Length);
     }
 
-    /// <summary>Reads a delta.</summary>
-    /// <exception cref="InvalidDataException">The bytes are none, or of a later version.</exception>
+    /// <summary>Decodes a delta.</summary>
+    /// <exception cref="InvalidDataException">The bytes are not a delta, or of a later version.</exception>
     public static ClusterDelta Read(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < 4 || !bytes.StartsWith("OMC"u8))
@@ -192,7 +192,7 @@ public static class ClusterDeltaCodec
     private static ImmutableArray<T> ReadAll<T>(BinaryReader from, Func<BinaryReader, T> read)
     {
         var count = from.Read7BitEncodedInt();
-        if (count < 0 || count > from.BaseStream.Length - from.BaseStream.Position) // Every item has a byte at least.
+        if (count < 0 || count > from.BaseStream.Length - from.BaseStream.Position) // Every item has at least one byte.
             throw new FormatException($"{count} items are more than there are bytes.");
         var items = ImmutableArray.CreateBuilder<T>(count);
         for (var left = count; left > 0; left--)

@@ -3,13 +3,13 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>The cluster and its partitions as the broker API describes them, from an image alone.</summary>
+/// <summary>Describes the cluster and its partitions for the broker API, from an image alone.</summary>
 public static class ClusterDescriptions
 {
-    /// <summary>The cluster.</summary>
-    /// <param name="image">What is known of it.</param>
-    /// <param name="clusterId">Its id.</param>
-    /// <param name="minInSync">A topic's <c>min.insync.replicas</c>.</param>
+    /// <summary>Describes the cluster.</summary>
+    /// <param name="image">The cluster image.</param>
+    /// <param name="clusterId">The cluster's id.</param>
+    /// <param name="minInSync">Returns a topic's <c>min.insync.replicas</c>.</param>
     public static ClusterDescription Describe(ClusterImage image, string clusterId, Func<ImageTopic, int> minInSync)
     {
         var counts = image.Brokers.Keys.ToDictionary(id => id, _ => new Counts());
@@ -41,10 +41,10 @@ public static class ClusterDescriptions
             image.Controller, image.Version, topics, partitions, underReplicated, offline, belowMinimum, image.AutoRebalance);
     }
 
-    /// <summary>A partition of which its leader has not been heard.</summary>
+    /// <summary>Describes a partition whose leader has not answered.</summary>
     /// <param name="number">The partition's number.</param>
-    /// <param name="partition">What is known of it.</param>
-    /// <param name="reason">Why there is no word of its leader.</param>
+    /// <param name="partition">Its state in the image.</param>
+    /// <param name="reason">Why the leader's state is unknown.</param>
     public static PartitionDescription Describe(int number, ImagePartition partition, string reason) =>
         new(number, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.Isr, -1, -1, -1, 0, reason, partition.Elr.IsEmpty
             ? null : partition.Elr);
@@ -66,7 +66,7 @@ public static class ClusterDescriptions
             leader.Leaders++;
     }
 
-    // Whether the storage of a replica failed is not known here; one that is dead serves nothing.
+    // Storage failures of replicas are unknown here. A dead broker serves nothing.
     private static BrokerDescription Describe(ImageBroker broker, Counts counts)
     {
         var registration = broker.Registration;

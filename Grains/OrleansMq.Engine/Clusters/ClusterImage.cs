@@ -7,60 +7,60 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// All that a broker knows of its cluster: who is in it, which topics there are, who leads and holds each partition. Made in one place,
-/// carried to every broker as a series of <see cref="ClusterDelta"/>; never changed, only replaced. What a partition's leader says of
-/// itself is newer where they differ.
+/// A broker's view of its cluster: the brokers, the topics, the leader and replicas of each partition. Created in one place and sent to
+/// every broker as a series of <see cref="ClusterDelta"/>. Immutable. If a partition's leader reports something else about itself, its
+/// report is newer.
 /// </summary>
 public sealed record ClusterImage
 {
-    /// <summary>What a broker knows before it has heard anything.</summary>
+    /// <summary>The image before the first delta has arrived.</summary>
     public static ClusterImage Empty { get; } = new();
 
-    /// <summary>Rises with every change. The upper 32 bits rise whenever another activation makes the image; 0 for
+    /// <summary>Increases with every change. The upper 32 bits increase whenever another activation creates the image; 0 for
     /// <see cref="Empty"/>.</summary>
     public long Version { get; init; }
 
-    /// <summary>The broker on which the image is made; -1 where that is not known.</summary>
+    /// <summary>The broker on which the image is created; -1 if unknown.</summary>
     public int Controller { get; init; } = -1;
 
-    /// <summary>Whether a broker that joins gets its share of replicas by itself.</summary>
+    /// <summary>Whether a joining broker is given its share of replicas automatically.</summary>
     public bool AutoRebalance { get; init; }
 
-    /// <summary>Bytes that each broker sends in a second, at most, to replicas that catch up, while a rebalance runs that asked for it; 0:
-    /// no limit.</summary>
+    /// <summary>The most bytes per second that each broker sends to replicas that are catching up, while a rebalance with a limit runs; 0
+    /// for no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
 
-    /// <summary>The brokers that are registered, by number; also those that are dead.</summary>
+    /// <summary>The registered brokers by id, including dead ones.</summary>
     public ImmutableSortedDictionary<int, ImageBroker> Brokers { get; init; } = ImmutableSortedDictionary<int, ImageBroker>.Empty;
 
-    /// <summary>The topics by id; also those that are being created.</summary>
+    /// <summary>The topics by id, including those being created.</summary>
     public ImmutableDictionary<Guid, ImageTopic> Topics { get; private init; } = ImmutableDictionary<Guid, ImageTopic>.Empty;
 
-    /// <summary>The topics' ids by name, in ordinal order.</summary>
+    /// <summary>The topic ids by name, in ordinal order.</summary>
     public ImmutableSortedDictionary<string, Guid> Names { get; private init; } =
         ImmutableSortedDictionary.Create<string, Guid>(StringComparer.Ordinal);
 
-    /// <summary>Topics that were deleted, as long as a broker may have something of them on its disk. A topic that is neither here nor in
-    /// <see cref="Topics"/> is unknown, and nothing of it is touched: a database restored from a backup deletes no records.</summary>
+    /// <summary>Deleted topics of which a broker may still have data on disk. A topic that is neither here nor in <see cref="Topics"/> is
+    /// unknown, and its data is not touched: a database restored from a backup deletes no records.</summary>
     public ImmutableHashSet<Guid> Deleted { get; init; } = [];
 
-    /// <summary>The upper half of <see cref="Version"/>: which activation made it.</summary>
+    /// <summary>The upper half of <see cref="Version"/>, which identifies the activation that created it.</summary>
     public int Epoch => (int)(Version >> 32);
 
-    /// <summary>The first version of an activation.</summary>
+    /// <summary>Returns the first version of an activation.</summary>
     public static long FirstVersion(int epoch) => (long)epoch << 32;
 
-    /// <summary>The topic of that name, whatever its status.</summary>
+    /// <summary>Finds a topic by name, whatever its status.</summary>
     public bool TryGetTopic(string name, [NotNullWhen(true)] out ImageTopic? topic)
     {
         topic = null;
         return Names.TryGetValue(name, out var id) && Topics.TryGetValue(id, out topic);
     }
 
-    /// <summary>The topic of that name, if it is served.</summary>
+    /// <summary>Returns the topic of a name if it is served; otherwise null.</summary>
     public ImageTopic? FindServed(string name) => TryGetTopic(name, out var topic) && topic.Status == TopicStatus.Active ? topic : null;
 
-    /// <summary>The partition, with its topic.</summary>
+    /// <summary>Finds a partition with its topic.</summary>
     public bool TryGetPartition(ReplicaKey key, [NotNullWhen(true)] out ImageTopic? topic,
         [NotNullWhen(true)] out ImagePartition? partition)
     {
@@ -74,15 +74,15 @@ public sealed record ClusterImage
     /// <summary>Whether a broker is registered and alive.</summary>
     public bool IsAlive(int broker) => Brokers.TryGetValue(broker, out var found) && found.IsAlive;
 
-    /// <summary>Whether no live broker has anything of a topic any more. Brokers that never held any of it confirm at once: all may have
-    /// done so before the deletion was stored, and then nobody has to remember it, nor who confirmed.</summary>
+    /// <summary>Whether no live broker has data of a topic any more. Brokers that never held any confirm at once. If all have confirmed
+    /// before the deletion is stored, neither the topic nor the confirmations need to be kept.</summary>
     /// <param name="topicId">The topic.</param>
-    /// <param name="live">The brokers that are alive.</param>
-    /// <param name="hasConfirmed">Whether a broker said that it has nothing of the topic.</param>
+    /// <param name="live">The live brokers.</param>
+    /// <param name="hasConfirmed">Whether a broker has confirmed that it has no data of the topic.</param>
     public bool IsGone(Guid topicId, IEnumerable<int> live, Func<int, bool> hasConfirmed) =>
         !Topics.ContainsKey(topicId) && (!Deleted.Contains(topicId) || live.All(hasConfirmed));
 
-    /// <summary>With this topic, instead of the one that had its id or its name.</summary>
+    /// <summary>Returns the image with this topic, replacing one with the same id or name.</summary>
     public ClusterImage WithTopic(ImageTopic topic)
     {
         var topics = Topics;
@@ -94,17 +94,17 @@ public sealed record ClusterImage
         return this with { Topics = topics.SetItem(topic.TopicId, topic), Names = names.SetItem(topic.Name, topic.TopicId) };
     }
 
-    /// <summary>Without that topic.</summary>
+    /// <summary>Returns the image without a topic.</summary>
     public ClusterImage WithoutTopic(Guid topicId) => Topics.TryGetValue(topicId, out var topic)
         ? this with { Topics = Topics.Remove(topicId), Names = Names.Remove(topic.Name) }
         : this;
 
-    /// <summary>With a partition changed; the image as it is where there is no such partition.</summary>
+    /// <summary>Returns the image with a changed partition; this instance if the partition does not exist.</summary>
     public ClusterImage WithPartition(ReplicaKey key, ImagePartition partition) => TryGetPartition(key, out var topic, out _)
         ? this with { Topics = Topics.SetItem(key.TopicId, topic with { Partitions = topic.Partitions.SetItem(key.Partition, partition) }) }
         : this;
 
-    /// <summary>All partitions.</summary>
+    /// <summary>Returns all partitions.</summary>
     public IEnumerable<(ImageTopic Topic, int Number, ImagePartition Partition)> AllPartitions()
     {
         foreach (var id in Names.Values)
@@ -116,63 +116,63 @@ public sealed record ClusterImage
     }
 }
 
-/// <summary>A broker as the cluster knows it.</summary>
-/// <param name="Registration">What it said of itself when it last joined.</param>
-/// <param name="IsAlive">Whether it is a member of the cluster at the moment.</param>
-/// <param name="IsDraining">Whether its replicas move away.</param>
+/// <summary>A broker in the cluster image.</summary>
+/// <param name="Registration">Its registration when it last joined.</param>
+/// <param name="IsAlive">Whether it is currently a member of the cluster.</param>
+/// <param name="IsDraining">Whether its replicas are being moved away.</param>
 public sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, bool IsDraining = false)
 {
-    /// <summary>What it is to the cluster.</summary>
+    /// <summary>The broker's state in the cluster.</summary>
     public BrokerState State => !IsAlive ? BrokerState.Dead : IsDraining ? BrokerState.Draining : BrokerState.Active;
 
     /// <summary>Whether new replicas may be placed on it.</summary>
     public bool TakesReplicas => IsAlive && !IsDraining;
 }
 
-/// <summary>A topic as the cluster knows it.</summary>
+/// <summary>A topic in the cluster image.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="TopicId">Its id.</param>
-/// <param name="Status"><see cref="TopicStatus.Creating"/>: its replicas are being made, clients do not see it yet.</param>
-/// <param name="ReplicationFactor">With how many replicas it was created.</param>
-/// <param name="Configs">The keys that it sets.</param>
-/// <param name="Partitions">By number.</param>
-/// <param name="Serving">So many of them are shown to clients; the others are being added.</param>
+/// <param name="Status"><see cref="TopicStatus.Creating"/> while its replicas are being created; clients do not see it yet.</param>
+/// <param name="ReplicationFactor">The replication factor with which it was created.</param>
+/// <param name="Configs">The configuration keys that it sets.</param>
+/// <param name="Partitions">The partitions by number.</param>
+/// <param name="Serving">The number of partitions that clients see; the others are being added.</param>
 public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
     ImmutableSortedDictionary<string, string> Configs,
     ImmutableArray<ImagePartition> Partitions, int Serving)
 {
-    /// <summary>The topic in a list.</summary>
+    /// <summary>Converts the topic to a list entry.</summary>
     public TopicListing ToListing() => new(Name, TopicId, Serving);
 
-    /// <summary>Whether all but the partitions is the same.</summary>
+    /// <summary>Whether everything but the partitions' state is the same.</summary>
     internal bool HasSameHead(ImageTopic other) => Name == other.Name && TopicId == other.TopicId && Status == other.Status
         && ReplicationFactor == other.ReplicationFactor && Serving == other.Serving && Partitions.Length == other.Partitions.Length
         && (ReferenceEquals(Configs, other.Configs) || Configs.SequenceEqual(other.Configs));
 }
 
-/// <summary>A partition as the cluster knows it.</summary>
-/// <param name="Leader">Who leads it; -1 where nobody does.</param>
-/// <param name="LeaderEpoch">How often leadership was claimed.</param>
+/// <summary>A partition in the cluster image.</summary>
+/// <param name="Leader">The leader; -1 for none.</param>
+/// <param name="LeaderEpoch">How many times leadership was claimed.</param>
 /// <param name="Replicas">The brokers that hold it, the preferred leader first.</param>
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas (KIP-966).</param>
-/// <param name="Target">The brokers that are to hold it; empty where nothing moves.</param>
+/// <param name="Target">The brokers that will hold it; empty if it is not being moved.</param>
 public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
     ImmutableArray<int> Elr,
     ImmutableArray<int> Target)
 {
-    /// <summary>A partition that nobody has led yet.</summary>
+    /// <summary>Creates a partition that never had a leader.</summary>
     public static ImagePartition Create(ImmutableArray<int> replicas) => new(PartitionState.NoLeader, 0, replicas, [], [], []);
 
-    /// <summary>A partition as its stored state says. Who claimed last is taken for the leader where that broker is alive.</summary>
-    /// <param name="state">What is stored.</param>
+    /// <summary>Creates a partition from its stored state. The last claimant counts as the leader if that broker is alive.</summary>
+    /// <param name="state">The stored state.</param>
     /// <param name="isAlive">Whether a broker is alive.</param>
     public static ImagePartition Of(PartitionState state, Func<int, bool> isAlive) => new(
         state.Leader >= 0 && isAlive(state.Leader) ? state.Leader : PartitionState.NoLeader, state.LeaderEpoch, state.Replicas,
         [.. state.Isr.Select(member => member.Broker)], [.. state.Elr.Select(member => member.Broker)],
         state.Reassignment);
 
-    /// <summary>Every broker that is to hold it now or soon.</summary>
+    /// <summary>The brokers that hold it, now or after a move.</summary>
     public IEnumerable<int> Holders => Target.IsEmpty ? Replicas : Replicas.Union(Target);
 
     /// <inheritdoc/>

@@ -2,18 +2,19 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>What this broker knows of the cluster at the moment. Thread safe.</summary>
+/// <summary>This broker's current view of the cluster. Thread-safe.</summary>
 public interface IClusterMetadata
 {
-    /// <summary>The newest image that has arrived; <see cref="ClusterImage.Empty"/> before the first.</summary>
+    /// <summary>The newest image received; <see cref="ClusterImage.Empty"/> before the first.</summary>
     ClusterImage Image { get; }
 
-    /// <summary>A newer image has arrived, and is <see cref="Image"/> by now. Called in order, one at a time; must not block.</summary>
+    /// <summary>Raised when a newer image has arrived and become <see cref="Image"/>. Called in order, one at a time; must not
+    /// block.</summary>
     event Action<ClusterImage>? Changed;
 
-    /// <summary>The image as the broker API describes a cluster.</summary>
+    /// <summary>Describes the cluster for the broker API.</summary>
     ClusterDescription Describe();
 
-    /// <summary>The image, as soon as it is newer than <paramref name="version"/>.</summary>
+    /// <summary>Completes with the first image newer than <paramref name="version"/>.</summary>
     Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken);
 }

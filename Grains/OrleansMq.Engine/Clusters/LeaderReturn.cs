@@ -5,18 +5,19 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// Leaderships that a failure put elsewhere, and that go back to the preferred replica: gently, a few at a time, and only once that one has
-/// been in sync for a while, so that a broker that comes and goes takes none. Asked again whenever the image changes or time passes. Pure.
+/// Returns leaderships that moved after a failure to their preferred replicas: a few at a time, and only after that replica has been in
+/// sync for a while, so that an unstable broker gets none. Evaluated whenever the image changes or time passes. Pure.
 /// </summary>
 public static class LeaderReturn
 {
-    /// <summary>Decides.</summary>
-    /// <param name="waiting">The partitions that could be led by their preferred replica, and since when; empty at first.</param>
+    /// <summary>Decides on the next handovers.</summary>
+    /// <param name="waiting">The partitions that their preferred replica could lead, and since when; initially empty.</param>
     /// <param name="image">The cluster.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="patience">For how long it must have been so.</param>
-    /// <param name="most">The most to hand over at a time.</param>
-    /// <returns>The same afterwards, and what to ask for. What is asked for waits anew, should it not succeed.</returns>
+    /// <param name="now">The current time.</param>
+    /// <param name="patience">How long the preferred replica must have been able to lead.</param>
+    /// <param name="most">The maximum number of handovers at a time.</param>
+    /// <returns>The updated map, and the handovers to request. A requested partition starts to wait again, in case the handover
+    /// fails.</returns>
     public static (ImmutableDictionary<ReplicaKey, DateTimeOffset> Waiting, IReadOnlyList<RebalanceAction> Actions) Next(
         ImmutableDictionary<ReplicaKey, DateTimeOffset> waiting, ClusterImage image, DateTimeOffset now, TimeSpan patience, int most)
     {

@@ -3,33 +3,33 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>What a broker says of a partition that it leads, or led.</summary>
-/// <param name="Key">Which partition.</param>
-/// <param name="Leads">Whether it leads; of what follows the epoch alone counts where it does not.</param>
-/// <param name="LeaderEpoch">The epoch that it leads in; where it does not lead, the highest it has seen.</param>
-/// <param name="Counter">Rises with every report of this broker's process: of two in one epoch the later one holds, in whatever order they
-/// arrive.</param>
+/// <summary>A broker's report about a partition that it leads or led.</summary>
+/// <param name="Key">The partition.</param>
+/// <param name="Leads">Whether it leads. If not, only the epoch of the following values is meaningful.</param>
+/// <param name="LeaderEpoch">The epoch in which it leads; if it does not lead, the highest epoch it has seen.</param>
+/// <param name="Counter">Increases with every report of this broker process. Of two reports in one epoch the one with the higher counter
+/// counts, in whatever order they arrive.</param>
 /// <param name="Replicas">The brokers that hold it.</param>
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas.</param>
-/// <param name="Target">The brokers that are to hold it; empty where nothing moves.</param>
+/// <param name="Target">The brokers that will hold it; empty if it is not being moved.</param>
 public sealed record LeadershipReport(ReplicaKey Key, bool Leads, int LeaderEpoch, long Counter, ImmutableArray<int> Replicas,
     ImmutableArray<int> Isr,
     ImmutableArray<int> Elr, ImmutableArray<int> Target);
 
-/// <summary>Which reports were taken: an image follows the newest word of a partition's leader, whatever is lost, doubled or overtaken on
-/// the way. For one thread at a time.</summary>
+/// <summary>Decides which reports to apply: an image follows the newest report of a partition's leader, even if reports are lost,
+/// duplicated or reordered. Not thread-safe.</summary>
 public sealed class LeadershipLedger
 {
-    // The last report taken of each partition: which epoch, and which counter in it.
+    // The epoch and counter of the last report applied for each partition.
     private readonly Dictionary<ReplicaKey, (int Epoch, long Counter)> _taken = [];
 
-    /// <summary>Takes a broker's reports.</summary>
+    /// <summary>Applies a broker's reports.</summary>
     /// <param name="image">The image before.</param>
-    /// <param name="broker">Who reports.</param>
-    /// <param name="reports">What it says.</param>
-    /// <param name="isComplete">Whether it leads nothing else.</param>
-    /// <returns>The image afterwards; the very same where nothing is new. Its version is the same.</returns>
+    /// <param name="broker">The reporting broker.</param>
+    /// <param name="reports">Its reports.</param>
+    /// <param name="isComplete">Whether the reports cover every partition that it leads.</param>
+    /// <returns>The image afterwards; the same instance if nothing changed. Its version is unchanged.</returns>
     public ClusterImage Take(ClusterImage image, int broker, IReadOnlyCollection<LeadershipReport> reports, bool isComplete)
     {
         var before = image;
@@ -56,7 +56,7 @@ public sealed class LeadershipLedger
         return image;
     }
 
-    /// <summary>The partitions of a topic that is gone are forgotten.</summary>
+    /// <summary>Forgets the partitions of a removed topic.</summary>
     public void Forget(Guid topicId)
     {
         foreach (var key in _taken.Keys.Where(key => key.TopicId == topicId).ToArray())

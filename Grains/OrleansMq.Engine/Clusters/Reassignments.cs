@@ -4,15 +4,15 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>Partitions whose replicas move: what may be asked for, and how it is told.</summary>
+/// <summary>Moves of replicas: validation and description.</summary>
 public static class Reassignments
 {
-    /// <summary>Whether a partition may be held by these brokers.</summary>
+    /// <summary>Checks whether a partition may be assigned to these brokers.</summary>
     /// <param name="image">The cluster.</param>
-    /// <param name="partition">Which.</param>
+    /// <param name="partition">The partition.</param>
     /// <param name="replicas">The brokers, the preferred leader first.</param>
     /// <param name="minInsyncReplicas">The topic's <c>min.insync.replicas</c>.</param>
-    /// <returns>The partition's present state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <returns>The partition's current state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>,
     /// <see cref="ErrorCode.InvalidReplicaAssignment"/>.</returns>
     public static TopicDecision<ImagePartition> Check(ClusterImage image, TopicPartition partition, IReadOnlyList<int> replicas,
         int minInsyncReplicas)
@@ -42,7 +42,7 @@ public static class Reassignments
         return found;
     }
 
-    /// <summary>A partition, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</summary>
+    /// <summary>Finds a partition, or returns <see cref="ErrorCode.UnknownTopicOrPartition"/>.</summary>
     public static TopicDecision<ImagePartition> Find(ClusterImage image, TopicPartition partition)
     {
         if (image.FindServed(partition.Topic) is not { } topic)
@@ -53,7 +53,7 @@ public static class Reassignments
                 TopicCatalogue.UnknownPartition(partition, topic.Serving));
     }
 
-    /// <summary>A partition that moves to its <see cref="ImagePartition.Target"/>.</summary>
+    /// <summary>Describes a partition that is being moved to its <see cref="ImagePartition.Target"/>.</summary>
     public static PartitionReassignment Describe(string topic, int number, ImagePartition partition)
     {
         var target = partition.Target.IsEmpty ? partition.Replicas : partition.Target;
@@ -61,8 +61,8 @@ public static class Reassignments
             [.. partition.Replicas.Except(target)]);
     }
 
-    /// <summary>Who held a partition before it began to move, as far as that can be told: those that are to leave, and of the others those
-    /// that are in sync, as many as it has replicas otherwise.</summary>
+    /// <summary>Reconstructs the replicas of a partition before its move, as far as possible: those that are to leave, then in-sync ones of
+    /// the others, up to its replication factor.</summary>
     public static ImmutableArray<int> Origin(ImagePartition partition, int replicationFactor)
     {
         var leaving = partition.Replicas.Except(partition.Target).ToArray();
@@ -70,15 +70,15 @@ public static class Reassignments
         return [.. leaving.Concat(staying).Take(Math.Max(replicationFactor, leaving.Length))];
     }
 
-    /// <summary>Every partition that moves.</summary>
+    /// <summary>Lists every partition that is being moved.</summary>
     public static IReadOnlyList<PartitionReassignment> List(ClusterImage image) => [.. image.AllPartitions()
         .Where(found => !found.Partition.Target.IsEmpty)
         .Select(found => Describe(found.Topic.Name, found.Number, found.Partition))];
 
-    /// <summary>The partitions that could be led by their first replica and are not.</summary>
+    /// <summary>Lists the partitions that their first replica could lead but does not.</summary>
     /// <param name="image">The cluster.</param>
-    /// <param name="topic">Of this topic only; null: of all.</param>
-    /// <param name="number">This partition only; null: all.</param>
+    /// <param name="topic">The topic; null for all.</param>
+    /// <param name="number">The partition; null for all.</param>
     public static ImmutableArray<(TopicPartition Partition, Guid TopicId, ImagePartition State)> NotPreferred(ClusterImage image,
         string? topic, int? number) =>
         [.. image.AllPartitions()

@@ -4,34 +4,34 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>What to ask of a partition's leader.</summary>
-/// <param name="Key">Which partition.</param>
-/// <param name="Kind">What to do.</param>
-/// <param name="Replicas">Whom it is about: the brokers that are to hold it; of a handover, the one that is to lead.</param>
+/// <summary>A request to a partition's leader.</summary>
+/// <param name="Key">The partition.</param>
+/// <param name="Kind">The kind of request.</param>
+/// <param name="Replicas">The brokers that will hold the partition; for a handover, the one that will lead it.</param>
 public readonly record struct RebalanceAction(ReplicaKey Key, RebalanceActionKind Kind, ImmutableArray<int> Replicas);
 
-/// <summary>What to do about a partition.</summary>
+/// <summary>The kind of a request.</summary>
 public enum RebalanceActionKind
 {
     /// <summary>Never.</summary>
     Unknown = 0,
-    /// <summary>Begin to move it.</summary>
+    /// <summary>Begin to move the partition.</summary>
     Reassign = 1,
-    /// <summary>Let another lead.</summary>
+    /// <summary>Hand its leadership over.</summary>
     HandOver = 2,
 }
 
 /// <summary>
-/// The next step of a rebalance: what is over is read off the image, what waits is begun as far as the throttle allows. Asked again
-/// whenever the image changes or time passes; an action that was lost is decided again, so each must bear being done twice. Pure.
+/// Decides the next step of a rebalance: reads from the image which moves are complete, and starts waiting ones as far as the throttle
+/// permits. Evaluated whenever the image changes or time passes. A lost action is decided again, so every action must be idempotent. Pure.
 /// </summary>
 public static class RebalanceDecision
 {
-    /// <summary>Decides.</summary>
-    /// <param name="job">The rebalance, which runs.</param>
+    /// <summary>Decides on the next actions.</summary>
+    /// <param name="job">The running rebalance.</param>
     /// <param name="image">The cluster.</param>
-    /// <param name="now">The time.</param>
-    /// <returns>The rebalance afterwards (this very one where nothing changes), and what to ask for once that is stored.</returns>
+    /// <param name="now">The current time.</param>
+    /// <returns>The updated rebalance (this instance if nothing changes), and the requests to send once that is stored.</returns>
     public static (RebalanceJob Job, IReadOnlyList<RebalanceAction> Actions) Next(RebalanceJob job, ClusterImage image, DateTimeOffset now)
     {
         var actions = new List<RebalanceAction>();
@@ -64,7 +64,7 @@ public static class RebalanceDecision
             : (next, actions);
     }
 
-    /// <summary>Leaders that are to go before anything is copied: those on brokers that are being drained, where somebody else in sync can
+    /// <summary>Lists the leaders to move before anything is copied: those on draining brokers, if another in-sync replica can
     /// lead.</summary>
     public static IReadOnlyList<RebalanceAction> LeadersToMove(ClusterImage image)
     {
@@ -81,10 +81,10 @@ public static class RebalanceDecision
         return actions;
     }
 
-    /// <summary>Whether a rebalance is due although nobody asks for one: a broker that is drained holds something, or one that takes
-    /// replicas holds less than half its share and the cluster gives to newcomers by itself.</summary>
+    /// <summary>Whether a rebalance is due without a request. That is the case if a draining broker holds replicas, or if automatic
+    /// rebalancing is on and a broker holds less than half its share.</summary>
     /// <param name="image">The cluster.</param>
-    /// <returns>What for; null where none is due.</returns>
+    /// <returns>The reason; null if none is due.</returns>
     public static string? WhyDue(ClusterImage image)
     {
         var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id)
@@ -113,12 +113,13 @@ public static class RebalanceDecision
             return TakeBack(step, key, partition, actions);
         if (IsTarget(partition, step.To))
             return step;
-        // What an earlier plan moves there goes on from there.
+        // A partition that an earlier plan is moving to this target continues from there.
         if (!partition.Target.IsEmpty && !IsTarget(partition, step.From))
             return step with { State = RebalanceStepState.Skipped };
         if (partition.Target.IsEmpty && !partition.Replicas.AsSpan().SequenceEqual(step.From.AsSpan()))
             return step with { State = RebalanceStepState.Skipped };
-        // A leader that is to go hands over first, where somebody who stays can: then it is not the one that everything has to come from.
+        // A leader that is to leave hands over first, if a replica that stays can lead. Otherwise all data would be copied from the leaving
+        // broker.
         if (!step.To.Contains(partition.Leader)
             && step.To.FirstOrDefault(broker => partition.Isr.Contains(broker) && image.IsAlive(broker), -1) is >= 0 and var heir
             && partition.Leader >= 0)

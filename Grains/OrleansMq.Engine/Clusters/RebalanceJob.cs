@@ -5,23 +5,23 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>Where one partition of a rebalance is. Written into documents by name.</summary>
+/// <summary>The state of one partition in a rebalance. Stored in documents by name.</summary>
 [JsonConverter(typeof(RebalanceStepStateConverter))]
 public enum RebalanceStepState
 {
     /// <summary>Never.</summary>
     Unknown = 0,
-    /// <summary>Nothing was begun.</summary>
+    /// <summary>Not started.</summary>
     Waiting = 1,
     /// <summary>Its leader was asked, or is being asked, to move it.</summary>
     Moving = 2,
-    /// <summary>It is held as planned.</summary>
+    /// <summary>Its replicas are as planned.</summary>
     Done = 3,
-    /// <summary>It is not, and will not be: its topic was deleted, somebody moved it elsewhere, or the rebalance was cancelled.</summary>
+    /// <summary>It will not be moved: its topic was deleted, it was moved elsewhere, or the rebalance was cancelled.</summary>
     Skipped = 4,
 }
 
-/// <summary>Writes a <see cref="RebalanceStepState"/> as <c>"moving"</c>.</summary>
+/// <summary>Converts a <see cref="RebalanceStepState"/> to JSON, for example <c>"moving"</c>.</summary>
 public sealed class RebalanceStepStateConverter()
     : JsonStringEnumConverter<RebalanceStepState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
@@ -29,53 +29,53 @@ public sealed class RebalanceStepStateConverter()
 /// <param name="TopicId">The topic's id.</param>
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
-/// <param name="From">The brokers that held it when it was planned.</param>
-/// <param name="To">The brokers that are to hold it.</param>
-/// <param name="State">Where it is.</param>
+/// <param name="From">The brokers that held it when the plan was made.</param>
+/// <param name="To">The brokers that will hold it.</param>
+/// <param name="State">Its state.</param>
 public sealed record RebalanceStep(Guid TopicId, string Topic, int Partition, ImmutableArray<int> From, ImmutableArray<int> To,
     RebalanceStepState State = RebalanceStepState.Waiting)
 {
-    /// <summary>Whether nothing more is to be done.</summary>
+    /// <summary>Whether the step is done or skipped.</summary>
     [JsonIgnore]
     public bool IsOver => State is RebalanceStepState.Done or RebalanceStepState.Skipped;
 }
 
-/// <summary>A rebalance, stored under <see cref="Key"/>, so that whoever directs the cluster next goes on with it. What is to be done next,
-/// <see cref="RebalanceDecision"/> says.</summary>
+/// <summary>A rebalance, stored under <see cref="Key"/> so that a new controller continues it. <see cref="RebalanceDecision"/> decides its
+/// next step.</summary>
 public sealed record RebalanceJob
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "rebalance/cluster";
 
-    /// <summary>The plan that is carried out.</summary>
+    /// <summary>The id of the executed plan.</summary>
     public required string PlanId { get; init; }
 
-    /// <summary>Where it is.</summary>
+    /// <summary>The state of the rebalance.</summary>
     public required RebalanceState State { get; init; }
 
-    /// <summary>What it is for.</summary>
+    /// <summary>Its cause.</summary>
     public required string Reason { get; init; }
 
-    /// <summary>So many partitions move at a time.</summary>
+    /// <summary>The maximum number of partitions moved at the same time.</summary>
     public int MaxPartitions { get; init; } = 4;
 
-    /// <summary>Bytes that each broker sends in a second to replicas that catch up; 0 for no limit.</summary>
+    /// <summary>The most bytes per second that each broker sends to replicas that are catching up; 0 for no limit.</summary>
     public long MaxBytesPerSecond { get; init; }
 
     /// <summary>The partitions, in order.</summary>
     public ImmutableArray<RebalanceStep> Steps { get; init; } = [];
 
-    /// <summary>When it began.</summary>
+    /// <summary>The start time.</summary>
     public DateTimeOffset StartedAt { get; init; }
 
-    /// <summary>When it ended; null while it runs.</summary>
+    /// <summary>The end time; null while it runs.</summary>
     public DateTimeOffset? FinishedAt { get; init; }
 
-    /// <summary>Whether it is not over.</summary>
+    /// <summary>Whether it is still running or being cancelled.</summary>
     [JsonIgnore]
     public bool IsRunning => State is RebalanceState.Running or RebalanceState.Cancelling;
 
-    /// <summary>Begins to carry out a plan.</summary>
+    /// <summary>Starts the execution of a plan.</summary>
     public static RebalanceJob Begin(RebalancePlan plan, ClusterImage image, string reason, RebalanceThrottle throttle,
         DateTimeOffset now) => new()
     {
@@ -89,12 +89,12 @@ public sealed record RebalanceJob
         StartedAt = now,
     };
 
-    /// <summary>Nothing new is begun any more.</summary>
+    /// <summary>Starts no further moves.</summary>
     public RebalanceJob Cancel() => IsRunning ? this with { State = RebalanceState.Cancelling } : this;
 
-    /// <summary>The rebalance as it is told to others.</summary>
+    /// <summary>Describes the rebalance for the broker API.</summary>
     /// <param name="image">The cluster.</param>
-    /// <param name="message">What holds it up; null where nothing does.</param>
+    /// <param name="message">What delays it; null for nothing.</param>
     public RebalanceStatus Describe(ClusterImage image, string? message)
     {
         var moving = Steps.Where(step => step.State == RebalanceStepState.Moving)

@@ -5,9 +5,10 @@ using OrleansMq.Replication;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// What to move so that every broker holds and leads its share, with as few moves of data as that takes. In this order: away from brokers
-/// that are being drained or gone; onto racks of their own; from those that hold more than their share to those that hold less; and,
-/// without moving data, the preferred leaders. Replicas on dead brokers stay where they are, since these are expected back. Pure.
+/// Plans the moves after which every broker holds and leads its share, copying as little data as possible. The steps are, in this order:
+/// move replicas away from draining or removed brokers; put replicas of a partition on separate racks; move replicas from brokers above
+/// their share to brokers below it; and, without copying, change preferred leaders. Replicas on dead brokers stay, since these brokers are
+/// expected back. Pure.
 /// </summary>
 public sealed class RebalancePlanner
 {
@@ -28,7 +29,7 @@ public sealed class RebalancePlanner
 
     /// <summary>Makes a plan.</summary>
     /// <param name="image">The cluster.</param>
-    /// <param name="planId">Names the plan.</param>
+    /// <param name="planId">The plan's id.</param>
     public static RebalancePlan Plan(ClusterImage image, string planId)
     {
         var planner = new RebalancePlanner(image);
@@ -73,7 +74,7 @@ public sealed class RebalancePlanner
     {
         foreach (var placement in _placements.Values)
         {
-            // The later of two on one rack goes, so that the preferred leader stays.
+            // The later one of two replicas on one rack is moved, so that the preferred leader stays.
             for (var index = placement.Replicas.Length - 1; index > 0; index--)
             {
                 var broker = placement.Replicas[index];
@@ -85,8 +86,8 @@ public sealed class RebalancePlanner
         }
     }
 
-    // From the fullest to the emptiest as long as that brings them closer. Brokers whose surplus cannot go anywhere without putting two
-    // replicas of a partition on one rack are left with it.
+    // Moves replicas from the fullest to the emptiest broker as long as that reduces the difference. A broker keeps its surplus if every
+    // move would put two replicas of a partition on one rack.
     private void LevelReplicas()
     {
         while (Pairs().Select(pair => (pair.From, pair.To, Placement: Movable(pair.From.Broker, pair.To.Broker)))
@@ -102,8 +103,8 @@ public sealed class RebalancePlanner
         orderby source.Replicas - target.Replicas descending
         select (source, target);
 
-    // A partition of the topic that has most on the one and fewest on the other, so that each topic is spread, too; a follower rather than
-    // a leader, unless the one leads more than the other.
+    // Prefers a partition of the topic whose replicas are spread most unevenly between the two brokers, so that each topic is spread too.
+    // Prefers a follower over a leader, unless the source leads more partitions than the target.
     private Placement? Movable(int from, int to)
     {
         var leadsMore = _loads.Find(from)!.Leaders > _loads.Find(to)!.Leaders;
@@ -119,8 +120,9 @@ public sealed class RebalancePlanner
             .FirstOrDefault();
     }
 
-    // Along the shortest chain from a broker that leads too many to one that leads at least two fewer: each hands one partition on to the
-    // next, which holds it already. Once there is no such chain, no other choice of preferred leaders is more even.
+    // Moves leadership along the shortest chain from a broker that leads too many partitions to one that leads at least two fewer. Each
+    // broker in the chain passes on one partition that the next one already holds. If there is no such chain, no other choice of preferred
+    // leaders is more even.
     private void LevelLeaders()
     {
         while (_loads.Taking.OrderByDescending(load => load.Leaders).Select(ChainFrom)
@@ -181,7 +183,7 @@ public sealed class RebalancePlanner
         _loads.Add(placement.Replicas);
     }
 
-    /// <summary>A partition while it is planned.</summary>
+    /// <summary>A partition during planning.</summary>
     private sealed class Placement(ImageTopic topic, int number, ImmutableArray<int> replicas)
     {
         private readonly ImmutableArray<int> _before = replicas;
@@ -193,7 +195,8 @@ public sealed class RebalancePlanner
 
         public bool IsChanged => !Replicas.SequenceEqual(_before);
 
-        /// <summary>How many replicas more are to be copied: one that is not there yet may as well be made elsewhere.</summary>
+        /// <summary>Returns the change in the number of replicas to copy. A planned replica that is not copied yet can be placed elsewhere
+        /// at no cost.</summary>
         public int CostOf(int from, int to) => (_before.Contains(to) ? 0 : 1) - (_before.Contains(from) ? 0 : 1);
 
         public void Replace(int from, int to, string reason)

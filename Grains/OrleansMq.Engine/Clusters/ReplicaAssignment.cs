@@ -4,16 +4,16 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// Which brokers hold a new partition. By what the brokers hold already, so that many small topics are spread as evenly as one large one;
-/// ties are broken in turn, so that a topic's partitions do not pile up where the numbers are low.
+/// Places the replicas of new partitions. Based on what the brokers hold already, so that many small topics are spread as evenly as one
+/// large one. Ties are broken in turn, so that partitions do not accumulate on brokers with low ids.
 /// </summary>
 public static class ReplicaAssignment
 {
-    /// <summary>Chooses the replicas of new partitions: the first of each, its preferred leader, where the fewest are; the others on racks
-    /// that the partition has no replica on, as far as there are any, then where the fewest are.</summary>
-    /// <param name="image">The cluster; brokers that are dead or being drained get none.</param>
-    /// <param name="count">How many partitions.</param>
-    /// <param name="replicationFactor">How many replicas each.</param>
+    /// <summary>Chooses the replicas of new partitions. The first replica, the preferred leader, goes to the broker with the fewest. The
+    /// others go to racks without a replica of the partition if possible, then to the brokers with the fewest.</summary>
+    /// <param name="image">The cluster; dead or draining brokers get no replicas.</param>
+    /// <param name="count">The number of partitions.</param>
+    /// <param name="replicationFactor">The number of replicas of each.</param>
     /// <returns>The replicas by partition, or <see cref="ErrorCode.InvalidReplicationFactor"/>.</returns>
     public static TopicDecision<ImmutableArray<ImmutableArray<int>>> Assign(ClusterImage image, int count, int replicationFactor)
     {

@@ -4,11 +4,11 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>The image of a cluster that has one broker and replicates nothing: the broker leads every partition, and whoever changes topics
-/// says so here. Thread safe.</summary>
+/// <summary>The image of a cluster with one broker and no replication. The broker leads every partition, and topic changes are reported
+/// here. Thread-safe.</summary>
 public sealed class SoleBrokerMetadata : IClusterMetadata
 {
-    // A claim of leadership is counted from 0; where nothing is claimed anew it stays there.
+    // Claims are counted from 0. Without further claims the epoch stays there.
     private const int LeaderEpoch = 0;
 
     private readonly Lock _lock = new();
@@ -17,8 +17,8 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
     private volatile ClusterImage _image;
     private TaskCompletionSource _newer = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <param name="self">The broker; what it says of its addresses may come later, by <see cref="Register"/>.</param>
-    /// <param name="describe">The broker as the broker API describes it.</param>
+    /// <param name="self">The broker; its addresses may be set later with <see cref="Register"/>.</param>
+    /// <param name="describe">Describes the broker for the broker API.</param>
     public SoleBrokerMetadata(BrokerRegistration self, Func<ClusterDescription> describe)
     {
         _describe = describe;
@@ -56,13 +56,13 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
         }
     }
 
-    /// <summary>The broker says something else of itself, such as the address of a listener that has been opened.</summary>
+    /// <summary>Replaces the broker's registration, for example after a listener was opened.</summary>
     public void Register(BrokerRegistration self) =>
         Take(image => image with { Brokers = image.Brokers.SetItem(_self, new ImageBroker(self, IsAlive: true)) });
 
-    /// <summary>A topic is served, with this configuration and so many partitions.</summary>
+    /// <summary>Adds or updates a topic with its configuration and partitions.</summary>
     /// <param name="topic">Its document.</param>
-    /// <param name="isHere">Whether the partition of a number is there to be served; one that is not has no leader.</param>
+    /// <param name="isHere">Whether a partition is present and can be served; otherwise it has no leader.</param>
     public void Set(TopicState topic, Func<int, bool> isHere)
     {
         ImmutableArray<int> self = [_self];
@@ -76,8 +76,8 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
             partitions.MoveToImmutable(), topic.Partitions)));
     }
 
-    /// <summary>A topic is not served any more. Remembered as long as the process runs, so that also those hear of it who look
-    /// later.</summary>
+    /// <summary>Removes a topic. The deletion is remembered as long as the process runs, so that later readers of the image see it
+    /// too.</summary>
     public void Remove(Guid topicId) => Take(image => image.WithoutTopic(topicId) with { Deleted = image.Deleted.Add(topicId) });
 
     private void Take(Func<ClusterImage, ClusterImage> change)

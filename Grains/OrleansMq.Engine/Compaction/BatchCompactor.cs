@@ -2,34 +2,34 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Compaction;
 
-/// <summary>What a cleaning did with a batch.</summary>
+/// <summary>The result of cleaning a batch.</summary>
 internal enum BatchFate
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
     /// <summary>Copied byte for byte.</summary>
     Kept = 1,
-    /// <summary>Written anew, with fewer records or with a delete horizon.</summary>
+    /// <summary>Rewritten, with fewer records or with a delete horizon.</summary>
     Rewritten = 2,
-    /// <summary>Written without its records, since it is the last of its producer.</summary>
+    /// <summary>Written without records, since it is the last batch of its producer.</summary>
     Emptied = 3,
-    /// <summary>Gone.</summary>
+    /// <summary>Removed.</summary>
     Dropped = 4,
 }
 
 /// <summary>
-/// Cleans single batches: base offset, last offset delta, leader epoch, producer fields and codec stay, each record keeps its offset,
-/// timestamp, headers and bytes. A batch that cannot be looked into (written before the topic was compacted, or by a codec that is not
-/// there) is kept as it is, and its keys count for nothing. Not thread safe.
+/// Cleans single batches. Base offset, last offset delta, leader epoch, producer fields and codec are unchanged; each record keeps its
+/// offset, timestamp, headers and bytes. A batch that cannot be decoded (written before the topic was compacted, or with an unavailable
+/// codec) is kept as it is, and its keys are ignored. Not thread-safe.
 /// </summary>
-/// <param name="codecs">To look into compressed batches with.</param>
+/// <param name="codecs">The codecs for compressed batches.</param>
 internal sealed class BatchCompactor(CompressionCodecs codecs)
 {
     private readonly List<bool> _keeps = [];
     private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
 
-    /// <summary>Notes the keys of a batch.</summary>
-    /// <returns>Null; or why the batch cannot be looked into.</returns>
+    /// <summary>Adds the keys of a batch to the map.</summary>
+    /// <returns>Null, or why the batch cannot be decoded.</returns>
     public string? PutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map)
     {
         _keys.Clear();
@@ -46,20 +46,20 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         {
             return fault.Message;
         }
-        // Only now, when all could be read: a key that readers never get to must not supersede one that they do.
+        // Only after the whole batch was decoded: a key that readers can never reach must not supersede one that they can.
         foreach (var (key, offset) in _keys)
             map.Put(key.Span, offset);
         return null;
     }
 
-    /// <summary>Cleans one batch onto the end of <paramref name="destination"/>.</summary>
-    /// <param name="batch">Exactly one valid batch, below the end of what <paramref name="map"/> covers.</param>
+    /// <summary>Cleans one batch and appends the result to <paramref name="destination"/>.</summary>
+    /// <param name="batch">Exactly one valid batch, below the end of the range that <paramref name="map"/> covers.</param>
     /// <param name="header">Its header.</param>
     /// <param name="map">The latest offset of each key in the dirty part.</param>
-    /// <param name="isLastOfProducer">Whether its producer is still known and wrote nothing later.</param>
+    /// <param name="isLastOfProducer">Whether its producer is still known and this is its latest batch.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
-    /// <param name="destination">Gets one batch more, or nothing.</param>
+    /// <param name="destination">Receives one batch, or nothing.</param>
     public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now,
         long deleteRetentionMs,
         PooledBuffer destination)
@@ -71,7 +71,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         }
         if (kept == 0 && !isLastOfProducer)
             return BatchFate.Dropped;
-        // The first cleaning that sees a tombstone starts the time in which readers can see it, too.
+        // The first cleaning that finds a tombstone starts the period in which readers can still see it.
         long? horizon = hasTombstone && !header.HasDeleteHorizon ? RecordFates.DeleteHorizon(now, deleteRetentionMs) : null;
         if (kept == header.RecordCount && horizon is null)
         {
@@ -83,7 +83,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         return kept == 0 ? BatchFate.Emptied : BatchFate.Rewritten;
     }
 
-    /// <summary>How many records stay; null where the batch cannot be looked into.</summary>
+    /// <summary>Returns how many records are kept; null if the batch cannot be decoded.</summary>
     private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long now, out bool hasTombstone)
     {
         _keeps.Clear();

@@ -4,12 +4,12 @@ using OrleansMq.Records;
 namespace OrleansMq.Compaction;
 
 /// <summary>
-/// The segment that a cleaning writes, under names that end in <c>.cleaned</c>. Disposed before it was <see cref="Finish"/>ed, its files
-/// are deleted.
+/// The segment that a cleaning writes, with file names that end in <c>.cleaned</c>. If it is disposed before <see cref="Finish"/>, its
+/// files are deleted.
 /// </summary>
 internal sealed class CleanedSegment : IDisposable
 {
-    // Large writes, since nobody waits for them.
+    // Large writes, since no request waits for them.
     private const int WriteBytes = 1 << 20;
 
     private readonly int _indexIntervalBytes;
@@ -24,13 +24,13 @@ internal sealed class CleanedSegment : IDisposable
         Segment.Create(now);
     }
 
-    /// <summary>The segment; not part of any log yet.</summary>
+    /// <summary>The segment, which is not part of any log yet.</summary>
     public Segment Segment { get; }
 
-    /// <summary>Where the next batch is to be put; call <see cref="Added"/> when it is there.</summary>
+    /// <summary>The buffer to append the next batch to; call <see cref="Added"/> afterwards.</summary>
     public PooledBuffer Buffer => _pending;
 
-    /// <summary>A batch was put at the end of <see cref="Buffer"/>.</summary>
+    /// <summary>Notes that a batch was appended to <see cref="Buffer"/>.</summary>
     public void Added(int start)
     {
         _headers.Add(RecordBatchHeader.Read(_pending.WrittenSpan[start..]));
@@ -38,7 +38,7 @@ internal sealed class CleanedSegment : IDisposable
             WritePending();
     }
 
-    /// <summary>Writes what is left, and makes log and indexes durable.</summary>
+    /// <summary>Writes the remaining bytes, and makes log and indexes durable.</summary>
     public Segment Finish()
     {
         WritePending();
@@ -51,7 +51,7 @@ internal sealed class CleanedSegment : IDisposable
         return Segment;
     }
 
-    /// <summary>Deletes the files of a segment that is not to be used.</summary>
+    /// <summary>Deletes the files of an unfinished segment.</summary>
     public void Dispose()
     {
         _pending.Dispose();

@@ -2,24 +2,23 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Compaction;
 
-/// <summary>What a decision on compaction needs to know of a segment.</summary>
-/// <param name="BaseOffset">Its first possible offset.</param>
-/// <param name="SizeInBytes">Bytes of its log.</param>
-/// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 where it is empty or not
-/// known.</param>
-/// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 where it is empty.</param>
-/// <param name="IsActive">Whether it is still appended to.</param>
+/// <summary>The facts about a segment that a compaction decision needs.</summary>
+/// <param name="BaseOffset">Its base offset.</param>
+/// <param name="SizeInBytes">The size of its log in bytes.</param>
+/// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 if it is empty or unknown.</param>
+/// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 if it is empty.</param>
+/// <param name="IsActive">Whether it is the active segment.</param>
 public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp,
     bool IsActive);
 
-/// <summary>Why a log is cleaned now, or not.</summary>
+/// <summary>Why a log is cleaned now, or is not.</summary>
 public enum CompactionReason
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>The topic's <c>cleanup.policy</c> does not say <c>compact</c>.</summary>
+    /// <summary>The topic's <c>cleanup.policy</c> does not include <c>compact</c>.</summary>
     NotCompacted = 1,
-    /// <summary>All that may be cleaned is clean.</summary>
+    /// <summary>Everything that may be cleaned is clean.</summary>
     NothingDirty = 2,
     /// <summary>The dirty part is below <c>min.cleanable.dirty.ratio</c>.</summary>
     BelowDirtyRatio = 3,
@@ -31,12 +30,13 @@ public enum CompactionReason
 
 /// <summary>
 /// Whether a log is cleaned now, and which part. <c>[log start, FirstDirtyOffset)</c> was cleaned before, <c>[FirstDirtyOffset,
-/// FirstUncleanableOffset)</c> is cleaned next, the rest has to wait.
+/// FirstUncleanableOffset)</c> is cleaned next, the rest must wait.
 /// </summary>
-/// <param name="Reason">Why, or why not.</param>
-/// <param name="FirstDirtyOffset">The first offset never cleaned.</param>
-/// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base, or the high watermark.</param>
-/// <param name="DirtyRatio">Bytes of the dirty part that may be cleaned, of those and the clean ones; 0 to 1.</param>
+/// <param name="Reason">The reason for or against cleaning.</param>
+/// <param name="FirstDirtyOffset">The first offset that was never cleaned.</param>
+/// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base offset, or the high
+/// watermark.</param>
+/// <param name="DirtyRatio">Cleanable dirty bytes divided by these plus the clean bytes; 0 to 1.</param>
 public readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1,
     double DirtyRatio = 0)
 {
@@ -44,10 +44,10 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
     public bool ShouldClean => Reason is CompactionReason.DirtyRatio or CompactionReason.MaxLag;
 
     /// <summary>Decides on one log. Pure.</summary>
-    /// <param name="segments">All segments, in the order of their offsets; the last one is active.</param>
-    /// <param name="checkpoint">The first dirty offset of the last cleaning; -1 where there was none.</param>
-    /// <param name="logStartOffset">The first offset that can be read.</param>
-    /// <param name="highWatermark">Records at or above it may still vanish, so they say nothing about older ones.</param>
+    /// <param name="segments">All segments in offset order; the last one is active.</param>
+    /// <param name="checkpoint">The first dirty offset after the last cleaning; -1 for none.</param>
+    /// <param name="logStartOffset">The first readable offset.</param>
+    /// <param name="highWatermark">Records at or above it may still be truncated, so they do not supersede older ones.</param>
     /// <param name="config">The topic's configuration.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     public static CompactionDecision Decide(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset,
@@ -85,7 +85,7 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
     private static long FindFirstDirty(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset)
     {
         var first = segments.Count > 0 ? Math.Min(segments[0].BaseOffset, logStartOffset) : logStartOffset;
-        // A checkpoint beyond the active segment is of a log that was cut since: nothing of it is believed.
+        // A checkpoint beyond the active segment belongs to a log that was truncated since, so it is ignored.
         return checkpoint < first || (segments.Count > 0 && checkpoint > segments[^1].BaseOffset) ? first : checkpoint;
     }
 

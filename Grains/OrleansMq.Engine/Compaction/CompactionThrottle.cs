@@ -1,19 +1,18 @@
 namespace OrleansMq.Compaction;
 
-/// <summary>Keeps a cleaning below so many bytes a second, so that it leaves the disk to those who wait for it. Blocks the thread that
-/// cleans.</summary>
+/// <summary>Limits the bytes per second of a cleaning, to leave disk bandwidth to requests. Blocks the cleaning thread.</summary>
 /// <param name="maxBytesPerSecond">0 for no limit.</param>
 /// <param name="time">The broker's clock.</param>
 internal sealed class CompactionThrottle(long maxBytesPerSecond, TimeProvider time)
 {
-    // Shorter waits than this are not worth a switch of threads.
+    // Shorter waits are not worth a thread switch.
     private static readonly TimeSpan MinWait = TimeSpan.FromMilliseconds(5);
 
     private readonly long _start = time.GetTimestamp();
     private long _bytes;
 
-    /// <summary>Counts bytes, and waits until they are allowed.</summary>
-    /// <exception cref="OperationCanceledException">The broker closes.</exception>
+    /// <summary>Counts bytes, and waits until the rate permits them.</summary>
+    /// <exception cref="OperationCanceledException">The broker is closing.</exception>
     public void Wait(long bytes, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -25,7 +24,7 @@ internal sealed class CompactionThrottle(long maxBytesPerSecond, TimeProvider ti
             Task.Delay(wait, time, cancellationToken).GetAwaiter().GetResult();
     }
 
-    /// <summary>How long to wait after so many bytes in so long a time. Pure.</summary>
+    /// <summary>Returns how long to wait after a number of bytes in an elapsed time. Pure.</summary>
     internal static TimeSpan WaitFor(long bytes, long maxBytesPerSecond, TimeSpan elapsed)
     {
         var due = TimeSpan.FromSeconds((double)bytes / maxBytesPerSecond);

@@ -4,23 +4,23 @@ using System.Security.Cryptography;
 namespace OrleansMq.Compaction;
 
 /// <summary>
-/// The latest offset of each key in the dirty part of a log, in bounded memory: 24 bytes a slot, of which 16 are the first half of the
-/// key's SHA-256 instead of the key. Two keys with the same half would lose a record; at 2^32 keys the chance is below 2^-64, and nobody
-/// can make such a pair in fewer than 2^64 tries. Not thread safe.
+/// The latest offset of each key in the dirty part of a log, in bounded memory: 24 bytes per slot, 16 of which are the first half of the
+/// key's SHA-256. Two keys with the same half would lose a record. At 2^32 keys the probability is below 2^-64, and constructing such a
+/// pair takes about 2^64 attempts. Not thread-safe.
 /// </summary>
 public sealed class KeyOffsetMap
 {
-    /// <summary>64 MiB: 2.1 million keys a pass.</summary>
+    /// <summary>64 MiB: 2.1 million keys per pass.</summary>
     public const int DefaultMaxBytes = 64 << 20;
 
     private const int SlotBytes = 24;
-    private const double MaxLoad = 0.75; // Linear probing stays at a handful of steps below this.
+    private const double MaxLoad = 0.75; // Below this, linear probing takes only a few steps.
     private readonly int _maxSlots;
     private Slot[] _slots = [];
 
-    /// <summary>An empty map.</summary>
-    /// <param name="maxBytes">The most memory it takes; at least room for 16 slots.</param>
-    /// <param name="expectedKeys">An upper bound on the keys to come, where one is known: less memory is taken then.</param>
+    /// <summary>Creates an empty map.</summary>
+    /// <param name="maxBytes">The maximum memory; there is room for at least 16 slots.</param>
+    /// <param name="expectedKeys">An upper bound on the number of keys, if known, to take less memory.</param>
     public KeyOffsetMap(int maxBytes = DefaultMaxBytes, long expectedKeys = long.MaxValue)
     {
         _maxSlots = Math.Max(16, maxBytes / SlotBytes);
@@ -28,17 +28,17 @@ public sealed class KeyOffsetMap
         _slots = new Slot[(int)Math.Clamp(wanted, 16, _maxSlots)];
     }
 
-    /// <summary>Keys in it.</summary>
+    /// <summary>The number of keys.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Keys that fit.</summary>
+    /// <summary>The maximum number of keys.</summary>
     public int Capacity => (int)(_slots.Length * MaxLoad);
 
-    /// <summary>Whether so many keys more fit, all new.</summary>
+    /// <summary>Whether this many new keys fit.</summary>
     public bool HasRoomFor(int keys) => Count + (long)keys <= Capacity;
 
     /// <summary>
-    /// Makes room for a single batch that would not even fit an empty map: the bound on memory gives way, since otherwise the log could
+    /// Makes room for a single batch that does not fit even an empty map. This exceeds the memory limit, since the log could otherwise
     /// never be cleaned past that batch.
     /// </summary>
     public void GrowFor(int keys)
@@ -54,7 +54,7 @@ public sealed class KeyOffsetMap
         }
     }
 
-    /// <summary>Notes that a key occurs at an offset; later calls have higher offsets.</summary>
+    /// <summary>Sets the offset of a key. Later calls have higher offsets.</summary>
     public void Put(ReadOnlySpan<byte> key, long offset)
     {
         var (high, low) = Hash(key);
@@ -68,14 +68,14 @@ public sealed class KeyOffsetMap
         slot = new Slot(high, low, offset + 1);
     }
 
-    /// <summary>The latest offset of a key; -1 where it does not occur.</summary>
+    /// <summary>Returns the latest offset of a key; -1 if it is not in the map.</summary>
     public long LatestOffsetOf(ReadOnlySpan<byte> key)
     {
         var (high, low) = Hash(key);
         return Find(high, low).NextOffset - 1;
     }
 
-    /// <summary>Forgets all keys; the memory is kept for the next pass.</summary>
+    /// <summary>Removes all keys; the memory is kept for the next pass.</summary>
     public void Clear()
     {
         Array.Clear(_slots);
@@ -97,6 +97,6 @@ public sealed class KeyOffsetMap
         return (BinaryPrimitives.ReadUInt64BigEndian(hash), BinaryPrimitives.ReadUInt64BigEndian(hash[8..]));
     }
 
-    // The offset plus one, so that an array of zeros is an empty map.
+    // The offset plus one, so that a zeroed array is an empty map.
     private readonly record struct Slot(ulong High, ulong Low, long NextOffset);
 }

@@ -5,25 +5,25 @@ using OrleansMq.Records;
 namespace OrleansMq.Compaction;
 
 /// <summary>Limits of compaction.</summary>
-/// <param name="MaxMapBytes">The most memory for the keys of one pass; a log with more keys takes several.</param>
-/// <param name="MaxBytesPerSecond">Bytes read and written in a second at most; 0 for no limit.</param>
+/// <param name="MaxMapBytes">The maximum memory for the keys of one pass; a log with more keys takes several passes.</param>
+/// <param name="MaxBytesPerSecond">The maximum bytes read and written per second; 0 for no limit.</param>
 public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMaxBytes, long MaxBytesPerSecond = 0);
 
-/// <summary>What a cleaning did.</summary>
-/// <param name="Decision">Whether there was something to do.</param>
-/// <param name="Passes">How often the log was gone through: once, if all keys fitted the memory.</param>
-/// <param name="SegmentsBefore">Segments that were replaced.</param>
-/// <param name="SegmentsAfter">Segments they became.</param>
-/// <param name="BytesBefore">Bytes of the segments that were replaced.</param>
-/// <param name="BytesAfter">Bytes of the segments they became.</param>
+/// <summary>The result of a cleaning.</summary>
+/// <param name="Decision">Whether the log was due.</param>
+/// <param name="Passes">The number of passes over the log; one if all keys fit into memory.</param>
+/// <param name="SegmentsBefore">Number of replaced segments.</param>
+/// <param name="SegmentsAfter">Number of segments that replace them.</param>
+/// <param name="BytesBefore">Bytes of the replaced segments.</param>
+/// <param name="BytesAfter">Bytes of the segments that replace them.</param>
 public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0,
     long BytesBefore = 0,
     long BytesAfter = 0);
 
 /// <summary>
-/// Cleans one log: notes the latest offset of each key in the dirty part, then writes the segments from the log's start to there anew
-/// without what is superseded. Appends and reads go on meanwhile; readers that are in an old segment finish there. One cleaning a log at
-/// a time.
+/// Cleans one log: collects the latest offset of each key in the dirty part, then rewrites the segments from the log's start to there
+/// without superseded records. Appends and reads continue meanwhile; readers inside an old segment finish there. Only one cleaning per log
+/// at a time.
 /// </summary>
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
@@ -31,11 +31,11 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
     /// <summary>Cleans the log if it is due.</summary>
     /// <param name="log">The log.</param>
-    /// <param name="highWatermark">Nothing at or above it is looked at.</param>
-    /// <param name="cancellationToken">Stops between two batches; what was not swapped in is deleted.</param>
-    /// <exception cref="DamagedLogException">A batch on disk is not what was written; nothing of it is replaced.</exception>
+    /// <param name="highWatermark">Records at or above it are ignored.</param>
+    /// <param name="cancellationToken">Stops between two batches; segments that were not swapped in are deleted.</param>
+    /// <exception cref="DamagedLogException">A batch on disk is damaged; nothing is replaced.</exception>
     /// <exception cref="IOException">The disk failed, or is full; see <see cref="SegmentSwapException"/>.</exception>
-    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    /// <exception cref="OperationCanceledException">The cleaning was cancelled.</exception>
     public CompactionResult Run(SegmentedLog log, long highWatermark, CancellationToken cancellationToken)
     {
         var config = log.Config;
@@ -45,9 +45,9 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         if (!decision.ShouldClean)
             return new CompactionResult(decision);
 
-        // A record is superseded only by one that is durable, and no place in the checkpoint file may lie in a segment that goes.
+        // Only a durable record may supersede another, and no position in the checkpoint file may refer to a segment that is removed.
         log.SecureForCompaction();
-        // From here on offsets may be missing: a reader takes a gap for damage where there is no such file.
+        // From here on offsets may have gaps, which readers treat as damage unless this file exists.
         if (checkpoint < 0)
             CompactionCheckpoint.Write(ports.Files, log.Directory, decision.FirstDirtyOffset);
         var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);
@@ -69,7 +69,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return result;
     }
 
-    /// <summary>Notes keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached; returns where it
+    /// <summary>Adds keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached. Returns where it
     /// stopped.</summary>
     private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle,
         CancellationToken cancellationToken)
@@ -107,7 +107,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     {
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
         if (old.Count != group.Count)
-            return result; // Retention was faster.
+            return result; // Retention has removed the segment in the meantime.
         var lastOffsets = log.LastOffsetsOfProducers();
         using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
         var changed = old.Count > 1;
@@ -131,7 +131,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         };
     }
 
-    /// <summary>Returns whether anything changed.</summary>
+    /// <summary>Cleans one segment. Returns whether anything changed.</summary>
     private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets,
         CleanedSegment cleaned,
         CompactionThrottle throttle, CancellationToken cancellationToken)
@@ -178,7 +178,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                 $"the batch's offset is above {segment.NextOffset}, where the next segment begins");
     }
 
-    // Timestamps are read from the files, so only where the decision asks for them.
+    // Timestamps are read from the files, so only if the decision needs them.
     private static List<CleanableSegment> FactsOf(SegmentedLog log, long checkpoint)
     {
         var config = log.Config;

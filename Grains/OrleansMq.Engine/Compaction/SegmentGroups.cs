@@ -1,17 +1,16 @@
 namespace OrleansMq.Compaction;
 
-/// <summary>Which neighbouring segments a cleaning writes into one.</summary>
+/// <summary>Decides which neighbouring segments a cleaning merges into one.</summary>
 public static class SegmentGroups
 {
     /// <summary>
-    /// Groups segments so that the sum of what they are now fits one segment: cleaning then never grows beyond the limits, whatever it
-    /// drops. Pure.
+    /// Groups segments so that their current total size fits one segment. So cleaning never exceeds the limits, whatever it removes. Pure.
     /// </summary>
-    /// <param name="segments">Rolled segments in the order of their offsets, and the one after them last or not at all.</param>
-    /// <param name="endOffset">Segments that begin at or above it are left alone.</param>
-    /// <param name="maxBytes">The most bytes of a segment's log; one that is larger already makes a group of its own.</param>
-    /// <param name="maxOffsetRange">The most offsets a segment may span: what its index can express.</param>
-    /// <returns>Runs of segments, each of at least one.</returns>
+    /// <param name="segments">Rolled segments in offset order, optionally followed by the segment after them.</param>
+    /// <param name="endOffset">Segments that begin at or above it are ignored.</param>
+    /// <param name="maxBytes">The maximum size of a segment's log; a larger segment forms its own group.</param>
+    /// <param name="maxOffsetRange">The maximum range of offsets in a segment, which its index can express.</param>
+    /// <returns>Runs of at least one segment each.</returns>
     public static IReadOnlyList<IReadOnlyList<CleanableSegment>> Group(IReadOnlyList<CleanableSegment> segments, long endOffset,
         long maxBytes, long maxOffsetRange = int.MaxValue)
     {
@@ -21,7 +20,7 @@ public static class SegmentGroups
         for (var i = 0; i < segments.Count && segments[i].BaseOffset < endOffset && !segments[i].IsActive; i++)
         {
             var segment = segments[i];
-            // The end of a rolled segment is the base of the next; of the last one given, not more than the end.
+            // The end of a rolled segment is the base offset of the next. For the last one it is at most the end.
             var end = i + 1 < segments.Count ? segments[i + 1].BaseOffset : endOffset;
             if (open is null || bytes + segment.SizeInBytes > maxBytes || end - 1 - open[0].BaseOffset > maxOffsetRange)
             {

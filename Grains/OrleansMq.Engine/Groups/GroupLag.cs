@@ -4,36 +4,35 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Groups;
 
-/// <summary>How far a group is behind in one partition.</summary>
-/// <param name="Partition">Which.</param>
-/// <param name="Committed">The next offset it reads; null where it has committed nothing.</param>
-/// <param name="HighWatermark">The first offset that cannot be read yet; null where that is not known.</param>
-/// <param name="Records">Records between the two; null where one of them is not known.</param>
-/// <param name="Seconds">How old the first record is that was not consumed; 0 where there is none; null where that is not known.</param>
-/// <param name="MemberId">The member that holds the partition; null for none.</param>
-/// <param name="Error">Other than <see cref="ErrorCode.None"/>: why the partition cannot be looked at, such as having no leader.</param>
-/// <param name="Message">On error: the field or path, and the fix.</param>
+/// <summary>A group's lag in one partition.</summary>
+/// <param name="Partition">The partition.</param>
+/// <param name="Committed">The committed offset, which is the next to read; null for none.</param>
+/// <param name="HighWatermark">The first offset that is not readable yet; null if unknown.</param>
+/// <param name="Records">The difference of the two; null if one of them is unknown.</param>
+/// <param name="Seconds">The age of the first unconsumed record; 0 if there is none; null if unknown.</param>
+/// <param name="MemberId">The member to which the partition is assigned; null for none.</param>
+/// <param name="Error">Other than <see cref="ErrorCode.None"/>, why the lag is unknown, for example without a leader.</param>
+/// <param name="Message">On error, the field or path at fault and how to fix it.</param>
 public sealed record PartitionLag(TopicPartition Partition, long? Committed, long? HighWatermark, long? Records, double? Seconds,
     string? MemberId = null,
     ErrorCode Error = ErrorCode.None, string? Message = null);
 
 /// <summary>
-/// The lag of groups, in records and in seconds. The time of the first record that was not consumed is read once for each offset and
-/// remembered while it stays the first: a group that stands still costs two look-ups a partition, and one that has read everything one.
-/// Thread safe.
+/// Computes the lag of groups in records and in seconds. The timestamp of the first unconsumed record is read once per offset and cached
+/// while that record stays the first. So an idle group costs two lookups per partition, and a group without lag one. Thread-safe.
 /// </summary>
-/// <param name="broker">Where the partitions and the offsets are.</param>
-/// <param name="time">What the records' times are compared with.</param>
-/// <param name="codecs">To look into compressed batches with; where one is missing the time of the batch's first record has to do.</param>
+/// <param name="broker">The broker to query.</param>
+/// <param name="time">The clock to compare timestamps with.</param>
+/// <param name="codecs">The codecs for compressed batches. If one is missing, the timestamp of the batch's first record is used.</param>
 public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodecs codecs)
 {
-    /// <summary>Look-ups at a time: hides the way to other brokers, and floods none of them.</summary>
+    /// <summary>Concurrent lookups: enough to hide the latency to other brokers without flooding them.</summary>
     private const int AtATime = 16;
 
     private readonly ConcurrentDictionary<string, IReadOnlyDictionary<TopicPartition, FirstUnread>> _remembered =
         new(StringComparer.Ordinal);
 
-    /// <summary>The lag in every partition that a group has committed an offset for, or that a member of it holds; by topic and
+    /// <summary>Returns the lag in every partition with a committed offset, or that is assigned to a member, ordered by topic and
     /// number.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.InvalidGroupId"/>;
     /// <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
@@ -51,8 +50,8 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
         }
     }
 
-    /// <summary>The same for a group that was described already.</summary>
-    /// <exception cref="BrokerException">The offsets cannot be read: <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
+    /// <summary>Returns the lag of a group that was described already.</summary>
+    /// <exception cref="BrokerException">The offsets cannot be fetched; <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public async ValueTask<IReadOnlyList<PartitionLag>> OfAsync(GroupDescription group, CancellationToken cancellationToken = default)
     {
         var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group.GroupId, AllowStale = true },
@@ -87,7 +86,7 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
         return lags;
     }
 
-    /// <summary>The group is gone, or of no interest any more.</summary>
+    /// <summary>Drops the cached data of a group.</summary>
     public void Forget(string groupId) => _remembered.TryRemove(groupId, out _);
 
     private async ValueTask<(PartitionLag Lag, FirstUnread? First)> OfAsync(TopicPartition partition, FetchedOffset? committed,
@@ -108,29 +107,29 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
             && await IsStillThereAsync(partition, known, cancellationToken).ConfigureAwait(false)
             ? known
             : await ReadFirstAsync(partition, topicId, next, latest.Offset, cancellationToken).ConfigureAwait(false);
-        // What lies between may be nothing that is read: markers of transactions, and records that compaction took.
+        // The offsets between the two may hold nothing to consume: transaction markers, and records removed by compaction.
         var seconds = first is null ? (double?)null : first.Timestamp is { } timestamp
             ? Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - timestamp) / 1000.0 : 0;
         return (new PartitionLag(partition, next, latest.Offset, latest.Offset - next, seconds), first);
     }
 
-    /// <summary>Whether retention has left the record where it was.</summary>
+    /// <summary>Whether the cached record still exists, or was removed by retention.</summary>
     private async ValueTask<bool> IsStillThereAsync(TopicPartition partition, FirstUnread known, CancellationToken cancellationToken)
     {
-        // Where there was no record to read there may be one by now.
+        // Without a record at the last check there may be one by now.
         if (known.Timestamp is null)
             return false;
         var earliest = await broker.FindOffsetAsync(partition, OffsetSpec.Earliest, cancellationToken).ConfigureAwait(false);
         return earliest.Error == ErrorCode.None && earliest.Offset <= known.Offset;
     }
 
-    /// <summary>Finds the first record at or after an offset; null where the partition could not be read.</summary>
+    /// <summary>Finds the first record at or after an offset; null if the partition could not be read.</summary>
     private async ValueTask<FirstUnread?> ReadFirstAsync(TopicPartition partition, Guid topicId, long committed, long end,
         CancellationToken cancellationToken)
     {
         for (var offset = committed; offset < end;)
         {
-            // The smallest read there is: one batch.
+            // The smallest possible read: one batch.
             using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: 1),
                 cancellationToken).ConfigureAwait(false);
             if (read.Error == ErrorCode.OffsetOutOfRange && read.LogStartOffset > offset)
@@ -150,8 +149,8 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
         return new FirstUnread(topicId, committed, end, null);
     }
 
-    /// <summary>The first record of <paramref name="batches"/> from an offset on that a consumer is given; else where to look
-    /// further.</summary>
+    /// <summary>Returns the first record in <paramref name="batches"/> from an offset on that consumers receive; otherwise sets the next
+    /// offset to search.</summary>
     private (long Offset, long Timestamp)? Find(ReadOnlyMemory<byte> batches, long offset, out long next)
     {
         var header = RecordBatchHeader.Read(batches.Span);
@@ -174,10 +173,10 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
         }
     }
 
-    /// <summary>The first record that was not consumed.</summary>
+    /// <summary>The first unconsumed record of a partition.</summary>
     /// <param name="TopicId">The topic.</param>
-    /// <param name="Committed">The committed offset it follows.</param>
+    /// <param name="Committed">The committed offset that it follows.</param>
     /// <param name="Offset">Its offset.</param>
-    /// <param name="Timestamp">Its time, in milliseconds since 1970; null where there is none before the high watermark.</param>
+    /// <param name="Timestamp">Its timestamp in milliseconds since 1970; null if there is no record before the high watermark.</param>
     private sealed record FirstUnread(Guid TopicId, long Committed, long Offset, long? Timestamp);
 }

@@ -2,33 +2,33 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups;
 
-/// <summary>A reset to plan or to execute: every partition with a target of its own.</summary>
+/// <summary>A reset to plan or to execute.</summary>
 /// <param name="GroupId">The group.</param>
-/// <param name="Target">Where to; null where <paramref name="Offsets"/> says it for each partition.</param>
-/// <param name="Topics">All partitions of these topics.</param>
-/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets
-/// for.</param>
-/// <param name="Offsets">These partitions, to these offsets.</param>
+/// <param name="Target">Where to reset to; null if <paramref name="Offsets"/> gives an offset for each partition.</param>
+/// <param name="Topics">Resets all partitions of these topics.</param>
+/// <param name="Partitions">Resets these partitions. Without topics, partitions and offsets, all partitions with committed offsets are
+/// reset.</param>
+/// <param name="Offsets">Resets these partitions to these offsets.</param>
 public sealed record OffsetReset(string GroupId, OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
     IReadOnlyList<TopicPartition>? Partitions = null, IReadOnlyDictionary<TopicPartition, long>? Offsets = null);
 
-/// <summary>What a reset does, or has done.</summary>
+/// <summary>The plan of a reset, or its result.</summary>
 /// <param name="GroupId">The group.</param>
-/// <param name="Executed">Whether it is done.</param>
-/// <param name="Members">How many members the group has; with any the reset cannot be executed.</param>
-/// <param name="Partitions">By topic and partition.</param>
+/// <param name="Executed">Whether it was executed.</param>
+/// <param name="Members">The number of members of the group; with any the reset cannot be executed.</param>
+/// <param name="Partitions">The partitions, ordered by topic and number.</param>
 public sealed record OffsetResetPlan(string GroupId, bool Executed, int Members, IReadOnlyList<PlannedReset> Partitions);
 
-/// <summary>Resets a group's offsets through a broker: looks up what <see cref="OffsetResets"/> needs, and commits what it says.</summary>
+/// <summary>Resets a group's offsets through a broker: looks up what <see cref="OffsetResets"/> needs, and commits the result.</summary>
 public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
 {
-    /// <summary>Look-ups at a time: hides the way to other brokers, and floods none of them.</summary>
+    /// <summary>Concurrent lookups: enough to hide the latency to other brokers without flooding them.</summary>
     private const int AtATime = 16;
 
-    /// <summary>Works a reset out. Nothing changes.</summary>
+    /// <summary>Plans a reset. Nothing changes.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: no target, or two;
-    /// <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.GroupIdNotFound"/>: no partition was named, and there is no
-    /// group to name them; <see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
+    /// <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.GroupIdNotFound"/>: no partition is given, and the group does
+    /// not exist; <see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
     public async ValueTask<OffsetResetPlan> PlanAsync(OffsetReset reset, CancellationToken cancellationToken = default)
     {
         Check(reset);
@@ -44,9 +44,9 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         return new OffsetResetPlan(reset.GroupId, false, members, planned);
     }
 
-    /// <summary>Works a reset out and does it: all of it or nothing.</summary>
+    /// <summary>Plans a reset and executes it, completely or not at all.</summary>
     /// <exception cref="BrokerException">As <see cref="PlanAsync(OffsetReset, CancellationToken)"/>; <see cref="ErrorCode.NonEmptyGroup"/>:
-    /// members would go on from where they are, stop them first; the error of a partition that cannot be looked at.</exception>
+    /// members would ignore the new offsets, stop them first; the error of a partition that is unavailable.</exception>
     public async ValueTask<OffsetResetPlan> ExecuteAsync(OffsetReset reset, CancellationToken cancellationToken = default)
     {
         var plan = await PlanAsync(reset, cancellationToken).ConfigureAwait(false);
@@ -69,7 +69,7 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
             cancellationToken).ConfigureAwait(false);
         if (result.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is not { } failed)
             return;
-        // Somebody joined between the plan and its execution.
+        // A member joined between the plan and its execution.
         if (failed.Error is ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration or ErrorCode.StaleMemberEpoch
             or ErrorCode.RebalanceInProgress)
             throw HasMembers(groupId, null);
@@ -106,7 +106,7 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         catch (BrokerException e)
             when (e.Code == ErrorCode.GroupIdNotFound && (reset.Topics ?? (object?)reset.Partitions ?? reset.Offsets) is not null)
         {
-            // A group may be given its offsets before its first member comes.
+            // Offsets of a group may be set before its first member joins.
             return 0;
         }
     }
@@ -121,7 +121,7 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
             .ToDictionary(partition => partition.Partition, partition => (long?)partition.Offset!.Offset);
     }
 
-    /// <summary>The partitions that the reset is about, by topic and number, with their topics' ids.</summary>
+    /// <summary>Returns the partitions to reset, ordered by topic and number, with their topic ids.</summary>
     private async ValueTask<List<(TopicPartition Partition, Guid TopicId)>> ChooseAsync(OffsetReset reset,
         IEnumerable<TopicPartition> committed, CancellationToken cancellationToken)
     {

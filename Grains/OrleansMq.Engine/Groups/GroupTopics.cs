@@ -3,20 +3,19 @@ using OrleansMq.Clusters;
 
 namespace OrleansMq.Groups;
 
-/// <summary>A topic as groups see it.</summary>
+/// <summary>A topic as seen by groups.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="TopicId">Its id.</param>
 /// <param name="Partitions">How many of its partitions are served.</param>
 public readonly record struct GroupTopic(string Name, Guid TopicId, int Partitions);
 
-/// <summary>The topics that are served, as an image of the cluster says. Never changed, only replaced.</summary>
+/// <summary>The served topics in an image of the cluster. Immutable.</summary>
 public sealed class GroupTopics
 {
-    // The version of ids that sort by the time at which they were made.
+    // The UUID version whose ids sort by creation time.
     private const int TimeOrdered = 7;
 
-    // All groups of a broker share one view of an image, and with it the comparison below: thousands of groups hear of every change of
-    // leader.
+    // All groups of a broker share one view of an image, and so the comparison below, since thousands of groups see every leader change.
     private static readonly ConditionalWeakTable<ClusterImage, GroupTopics> OfImages = [];
 
     private readonly ClusterImage _image;
@@ -24,16 +23,16 @@ public sealed class GroupTopics
 
     private GroupTopics(ClusterImage image) => _image = image;
 
-    /// <summary>What is known before the first image has arrived: nothing, which is not the same as that there are no topics.</summary>
+    /// <summary>The topics before the first image has arrived: none, which does not mean that none exist.</summary>
     public static GroupTopics Unknown { get; } = new(ClusterImage.Empty);
 
-    /// <summary>False before the first image has arrived.</summary>
+    /// <summary>Whether an image has arrived.</summary>
     public bool IsKnown => _image.Version > 0;
 
-    /// <summary>That of the image; 0 before the first.</summary>
+    /// <summary>The version of the image; 0 before the first.</summary>
     public long Version => _image.Version;
 
-    /// <summary>All of them, by name in ordinal order.</summary>
+    /// <summary>All served topics, ordered by name (ordinal).</summary>
     public IEnumerable<GroupTopic> All
     {
         get
@@ -46,19 +45,19 @@ public sealed class GroupTopics
         }
     }
 
-    /// <summary>Reads an image.</summary>
+    /// <summary>Returns the topics of an image.</summary>
     public static GroupTopics Of(ClusterImage image) =>
         image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)) : Unknown;
 
-    /// <summary>The topic of that name; null where none is served.</summary>
+    /// <summary>Returns the topic of a name; null if none is served.</summary>
     public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving)
         : null;
 
-    /// <summary>The topic of that id; null where none is served.</summary>
+    /// <summary>Returns the topic of an id; null if none is served.</summary>
     public GroupTopic? Find(Guid topicId) =>
         _image.Topics.TryGetValue(topicId, out var topic) && Find(topic.Name) is { } found && found.TopicId == topicId ? found : null;
 
-    /// <summary>By partition of a topic the racks of the brokers that hold it; null where no rack is known.</summary>
+    /// <summary>Returns for each partition of a topic the racks of its replicas; null if no rack is known.</summary>
     public IReadOnlyList<IReadOnlyCollection<string>>? RacksOf(Guid topicId)
     {
         if (!_image.Topics.TryGetValue(topicId, out var topic) || _image.Brokers.Values.All(broker => broker.Registration.Rack is null))
@@ -68,20 +67,20 @@ public sealed class GroupTopics
                 .OfType<string>().Distinct()])];
     }
 
-    /// <summary>Whether a topic is known to have been deleted: an id that is merely not here may be one that this image does not
-    /// know.</summary>
+    /// <summary>Whether a topic is known to be deleted. A missing id alone does not prove that: the image may be too old to contain
+    /// it.</summary>
     public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
 
-    /// <summary>Whether another topic has taken a name since. Ids carry the time at which they were made: a topic newer than the one that
-    /// has the name here is one that this image does not know yet, and replaces nothing.</summary>
+    /// <summary>Whether a newer topic has taken a name. Ids contain their creation time: if the given id is newer than the topic in the
+    /// image, the image does not contain it yet, and nothing is replaced.</summary>
     public bool IsReplaced(string name, Guid topicId) =>
         Find(name) is { } topic && topic.TopicId != topicId && !IsNewer(topicId, topic.TopicId);
 
-    /// <summary>Whether a topic was made after another, as far as their ids tell.</summary>
+    /// <summary>Whether one topic was created after another, as far as their ids tell.</summary>
     internal static bool IsNewer(Guid one, Guid other) =>
         one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
 
-    /// <summary>Whether groups would see no difference: changes of leaders and replicas are none.</summary>
+    /// <summary>Whether two images are the same for groups, which ignore changes of leaders and replicas.</summary>
     public bool IsSameAs(GroupTopics other)
     {
         if (ReferenceEquals(_image, other._image))
@@ -93,7 +92,7 @@ public sealed class GroupTopics
         return comparison.IsSame;
     }
 
-    // Weak: each image would else keep all before it alive.
+    // A weak reference, since each image would otherwise keep all earlier ones alive.
     private sealed record Comparison(WeakReference<ClusterImage> Other, bool IsSame)
     {
         public bool IsWith(ClusterImage image) => Other.TryGetTarget(out var other) && ReferenceEquals(other, image);

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups;
 
-/// <summary>A broker that coordinates no groups: every request is refused.</summary>
+/// <summary>A coordinator that refuses every request, for a broker without groups.</summary>
 public sealed class NoGroupCoordinator : IGroupCoordinator
 {
     private const string Message = "This broker coordinates no consumer groups.";

@@ -1,32 +1,31 @@
 namespace OrleansMq.Groups;
 
-/// <summary>What is known of a partition whose offset is to be reset.</summary>
-/// <param name="Partition">Which.</param>
-/// <param name="TopicId">Its topic.</param>
-/// <param name="Committed">What the group has committed; null for nothing.</param>
-/// <param name="LogStartOffset">The first offset that can be read.</param>
-/// <param name="HighWatermark">The first offset that cannot be read yet.</param>
-/// <param name="AtTime">For a time: the first offset at or after it; -1 where no record is that late.</param>
+/// <summary>The facts about a partition whose offset is to be reset.</summary>
+/// <param name="Partition">The partition.</param>
+/// <param name="TopicId">The topic's id.</param>
+/// <param name="Committed">The group's committed offset; null for none.</param>
+/// <param name="LogStartOffset">The first readable offset.</param>
+/// <param name="HighWatermark">The first offset that is not readable yet.</param>
+/// <param name="AtTime">For a target time, the first offset at or after it; -1 if no record has such a late timestamp.</param>
 public sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark,
     long AtTime = -1);
 
-/// <summary>What a reset does to one partition.</summary>
-/// <param name="Partition">Which.</param>
-/// <param name="TopicId">Its topic; empty where that is not known.</param>
-/// <param name="Committed">What is committed before; null for nothing.</param>
-/// <param name="Target">What is committed afterwards; null: nothing is done to it.</param>
-/// <param name="Note">What is out of the ordinary: why nothing is done, or that the target was brought into the log's range. Else
+/// <summary>The planned reset of one partition.</summary>
+/// <param name="Partition">The partition.</param>
+/// <param name="TopicId">The topic's id; empty if unknown.</param>
+/// <param name="Committed">The committed offset before; null for none.</param>
+/// <param name="Target">The committed offset afterwards; null if the partition is not changed.</param>
+/// <param name="Note">Anything unusual: why the partition is not changed, or that the target was moved into the log's range. Otherwise
 /// null.</param>
-/// <param name="Error">Other than <see cref="ErrorCode.None"/>: the partition cannot be looked at, so that the reset cannot be
-/// executed.</param>
+/// <param name="Error">Other than <see cref="ErrorCode.None"/>, the partition is unavailable, and the reset cannot be executed.</param>
 public sealed record PlannedReset(TopicPartition Partition, Guid TopicId, long? Committed, long? Target, string? Note = null,
     ErrorCode Error = ErrorCode.None);
 
-/// <summary>Works out resets of offsets. Pure: what there is comes in, what is to be committed goes out.</summary>
+/// <summary>Plans resets of offsets. Pure.</summary>
 public static class OffsetResets
 {
-    /// <summary>What becomes of one partition. The result always lies in the log: a target outside is brought to its nearer end, and the
-    /// note says so.</summary>
+    /// <summary>Plans the reset of one partition. The result always lies within the log: a target outside is moved to the nearer end, and
+    /// the note tells that.</summary>
     public static PlannedReset Plan(ResetPosition position, OffsetTarget target)
     {
         if (target.Kind is OffsetTargetKind.Current or OffsetTargetKind.Shift && position.Committed is null)
@@ -55,7 +54,7 @@ public static class OffsetResets
         ? "No record is that late: the end of the log."
         : null;
 
-    /// <summary>The sum; at the ends of the numbers it stays there.</summary>
+    /// <summary>Adds with saturation.</summary>
     private static long Add(long offset, long records) =>
         records > 0 && offset > long.MaxValue - records ? long.MaxValue : Math.Max(-1, offset + records);
 }

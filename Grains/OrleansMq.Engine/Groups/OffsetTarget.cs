@@ -2,54 +2,54 @@ using System.Globalization;
 
 namespace OrleansMq.Groups;
 
-/// <summary>What an offset is set to. In JSON by name.</summary>
+/// <summary>What an offset is reset to. Serialized to JSON by name.</summary>
 public enum OffsetTargetKind
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>The first record there is.</summary>
+    /// <summary>The first available record.</summary>
     Earliest = 1,
-    /// <summary>Behind the last record there is: only what comes later is read.</summary>
+    /// <summary>The end of the log: only later records are read.</summary>
     Latest = 2,
-    /// <summary>What is committed, brought into the log's range.</summary>
+    /// <summary>The committed offset, moved into the log's range.</summary>
     Current = 3,
     /// <summary><see cref="OffsetTarget.Value"/>: an offset from 0.</summary>
     Offset = 4,
     /// <summary>The first record at or after <see cref="OffsetTarget.Value"/>, in milliseconds since 1970.</summary>
     Time = 5,
-    /// <summary>The first record that is at most <see cref="OffsetTarget.Value"/> milliseconds old.</summary>
+    /// <summary>The first record that is not older than <see cref="OffsetTarget.Value"/> milliseconds.</summary>
     Duration = 6,
-    /// <summary>What is committed, moved by <see cref="OffsetTarget.Value"/> records: back below 0.</summary>
+    /// <summary>The committed offset plus <see cref="OffsetTarget.Value"/> records, which may be negative.</summary>
     Shift = 7,
 }
 
-/// <summary>Where a group's offset is to go.</summary>
-/// <param name="Kind">What it is set to.</param>
-/// <param name="Value">What the kind says; 0 where it needs none.</param>
+/// <summary>The target of a reset.</summary>
+/// <param name="Kind">The kind of target.</param>
+/// <param name="Value">The value of that kind; 0 if it needs none.</param>
 public sealed record OffsetTarget(OffsetTargetKind Kind, long Value = 0)
 {
-    /// <summary>The first record there is.</summary>
+    /// <summary>The first available record.</summary>
     public static OffsetTarget Earliest { get; } = new(OffsetTargetKind.Earliest);
 
-    /// <summary>Behind the last record there is.</summary>
+    /// <summary>The end of the log.</summary>
     public static OffsetTarget Latest { get; } = new(OffsetTargetKind.Latest);
 
-    /// <summary>What is committed, brought into the log's range.</summary>
+    /// <summary>The committed offset, moved into the log's range.</summary>
     public static OffsetTarget Current { get; } = new(OffsetTargetKind.Current);
 
-    /// <summary>An offset from 0.</summary>
+    /// <summary>Creates a target for an offset from 0.</summary>
     public static OffsetTarget ToOffset(long offset) => new(OffsetTargetKind.Offset, offset);
 
-    /// <summary>The first record at or after a time.</summary>
+    /// <summary>Creates a target for the first record at or after a time.</summary>
     public static OffsetTarget ToTime(DateTimeOffset time) => new(OffsetTargetKind.Time, time.ToUnixTimeMilliseconds());
 
-    /// <summary>The first record that is at most so old.</summary>
+    /// <summary>Creates a target for the first record that is not older than an age.</summary>
     public static OffsetTarget ByDuration(TimeSpan age) => new(OffsetTargetKind.Duration, (long)age.TotalMilliseconds);
 
-    /// <summary>What is committed, moved by so many records.</summary>
+    /// <summary>Creates a target relative to the committed offset, in records.</summary>
     public static OffsetTarget ShiftBy(long records) => new(OffsetTargetKind.Shift, records);
 
-    /// <summary>Null where the target makes sense, else what is wrong with it and what is right.</summary>
+    /// <summary>What is wrong with the target and what is allowed; null for a valid target.</summary>
     public string? Fault => (Kind, Value) switch
     {
         ( < OffsetTargetKind.Earliest or > OffsetTargetKind.Shift, _) =>
@@ -60,8 +60,8 @@ public sealed record OffsetTarget(OffsetTargetKind Kind, long Value = 0)
         _ => null,
     };
 
-    /// <summary>The time whose first record is looked for; null where the target is no time.</summary>
-    /// <param name="now">The time now.</param>
+    /// <summary>Returns the time to look up; null if the target is not a time.</summary>
+    /// <param name="now">The current time.</param>
     public long? TimeToFind(DateTimeOffset now) => Kind switch
     {
         OffsetTargetKind.Time => Value,

@@ -3,30 +3,31 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Producers;
 
-/// <summary>What a snapshot's two files hold.</summary>
+/// <summary>The result of reading a snapshot's two files.</summary>
 internal enum SnapshotOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>All that was known of each producer.</summary>
+    /// <summary>The complete state of each producer.</summary>
     Whole = 1,
-    /// <summary>The last batch of each producer; the file with the earlier ones is missing, damaged, or another's.</summary>
+    /// <summary>The last batch of each producer; the file with the earlier ones is missing, damaged, or belongs to another
+    /// snapshot.</summary>
     LastBatchesOnly = 2,
-    /// <summary>Nothing that can be used.</summary>
+    /// <summary>Nothing usable.</summary>
     Damaged = 3,
 }
 
 /// <summary>
-/// Producer state as bytes. Two files, both big-endian, CRC-32C over all that follows it.
-/// <para><c>&lt;offset&gt;.snapshot</c> is Kafka's, byte for byte (ProducerSnapshot version 1), and knows the last batch of each producer:
+/// The encoding of producer state in two files, both big-endian, with a CRC-32C over everything that follows it.
+/// <para><c>&lt;offset&gt;.snapshot</c> is identical to Kafka's (ProducerSnapshot version 1). It contains the last batch of each producer:
 /// <code>
 /// 0 version i16 = 1 | 2 crc u32 | 6 count i32 | entries:
 ///   0 producerId i64 | 8 epoch i16 | 10 lastSequence i32 | 14 lastOffset i64 | 22 offsetDelta i32 | 26 timestamp i64
 ///   34 coordinatorEpoch i32 | 38 currentTxnFirstOffset i64                                       = 46 bytes
 /// </code></para>
-/// <para><c>&lt;offset&gt;.producers</c> is ours and holds what Kafka's forgets: the batches before the last, so that a retry is recognised
-/// after a restart too. It names the snapshot it belongs to by that one's CRC; where it is missing or does not fit, the last batch is all
-/// that is remembered, and an older retry is refused as out of order rather than doubled.
+/// <para><c>&lt;offset&gt;.producers</c> is specific to this broker and contains the batches before the last, so that retries are
+/// recognised after a restart too. It references its snapshot by CRC. If it is missing or does not match, only the last batch is known, and
+/// an older retry is rejected as out of order instead of being duplicated.
 /// <code>
 /// 0 version i16 = 1 | 2 crc u32 | 6 snapshotCrc u32 | 10 count i32 | entries:
 ///   0 producerId i64 | 8 flags i8 (bit 0: epoch held from sequence 0) | 9 lastAppendTime i64 | 17 batches i8 (0 to 4, oldest first), each:
@@ -92,7 +93,7 @@ internal static class ProducerSnapshotFormat
         return bytes;
     }
 
-    /// <summary>Fills <paramref name="into"/> with what the files hold.</summary>
+    /// <summary>Fills <paramref name="into"/> with the content of the files.</summary>
     public static SnapshotOutcome Decode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into)
     {
         if (!IsIntact(snapshot, BodyOffset + 4))
@@ -135,7 +136,7 @@ internal static class ProducerSnapshotFormat
         var reader = new Reader(bytes, BodyOffset);
         if ((uint)reader.Int32() != snapshotCrc)
             return false;
-        // The CRC vouches for the rest: it was written by the method above.
+        // The CRC was valid, so the rest was written by the method above.
         for (var left = reader.Int32(); left > 0; left--)
         {
             var id = reader.Int64();

@@ -5,59 +5,59 @@ using OrleansMq.Storage;
 namespace OrleansMq.Producers;
 
 /// <summary>
-/// The producer snapshots in a partition's directory: <c>&lt;20 digits&gt;.snapshot</c> describes the producers after every batch below
-/// that offset. Taken when a segment is rolled (named by the new segment's base offset), when the recovery point moves, and on a clean
-/// shutdown, so that recovery reads batches only from the latest one on. A snapshot that is lost or damaged costs time, never records: an
+/// The producer snapshots in a partition's directory. <c>&lt;20 digits&gt;.snapshot</c> describes the producers after every batch below
+/// that offset. A snapshot is taken when a segment is rolled (named by the new segment's base offset), when the recovery point moves, and
+/// on a clean shutdown. Recovery then reads only the batches after the latest one. A lost or damaged snapshot costs time, never records: an
 /// older one is used, or none.
 /// </summary>
 /// <param name="fileSystem">The disk.</param>
 /// <param name="directory">The partition's directory.</param>
-/// <param name="log">Where a damaged snapshot is told.</param>
+/// <param name="log">Logs damaged snapshots.</param>
 public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, EngineLog log)
 {
-    /// <summary>What Kafka's snapshot files end in.</summary>
+    /// <summary>The suffix of Kafka's snapshot files.</summary>
     public const string Suffix = ".snapshot";
-    /// <summary>What the files with the earlier batches end in.</summary>
+    /// <summary>The suffix of the files with the earlier batches.</summary>
     public const string CompanionSuffix = ".producers";
 
-    /// <summary>The path of the snapshot at an offset.</summary>
+    /// <summary>Returns the path of the snapshot at an offset.</summary>
     public string PathOf(long offset) => Path.Combine(directory, FileName(offset, Suffix));
 
     /// <summary>Writes the state as the snapshot at its <see cref="ProducerStateManager.EndOffset"/>.</summary>
-    /// <param name="producers">The state; nothing of it may be unwritten (no open group).</param>
+    /// <param name="producers">The state, without unwritten batches (no open group).</param>
     /// <param name="durable">
-    /// Whether it survives a power cut. On a roll it need not: a damaged one is noticed, and the one before is used.
+    /// Whether it survives a power cut. After a roll it need not: damage is detected, and the previous snapshot is used.
     /// </param>
     public void Take(ProducerStateManager producers, bool durable) => Write(Prepare(producers), durable);
 
-    /// <summary>The bytes of the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: what must be done while nobody
-    /// appends.</summary>
+    /// <summary>Encodes the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: the part that must not run concurrently
+    /// with appends.</summary>
     internal static PreparedSnapshot Prepare(ProducerStateManager producers)
     {
         var snapshot = ProducerSnapshotFormat.EncodeSnapshot(producers);
         return new PreparedSnapshot(producers.EndOffset, snapshot, ProducerSnapshotFormat.EncodeCompanion(producers, snapshot));
     }
 
-    /// <summary>Writes what was prepared: see <see cref="Take"/>.</summary>
+    /// <summary>Writes a prepared snapshot: see <see cref="Take"/>.</summary>
     internal void Write(PreparedSnapshot prepared, bool durable)
     {
-        // One that is there says the same, and may be durable: it must not be lost with what would replace it.
+        // An existing snapshot has the same content and may be durable, so it must not be replaced by one that is not.
         if (!durable && fileSystem.FileExists(PathOf(prepared.Offset)))
             return;
-        // The companion goes first: it counts for nothing until the snapshot it belongs to is there.
+        // The companion is written first. It has no effect until its snapshot exists.
         AtomicFile.Write(fileSystem, Path.Combine(directory, FileName(prepared.Offset, CompanionSuffix)), prepared.Companion, durable);
         AtomicFile.Write(fileSystem, PathOf(prepared.Offset), prepared.Snapshot, durable);
     }
 
     /// <summary>
-    /// Fills <paramref name="producers"/> from the latest intact snapshot between the log start offset and <paramref name="maxOffset"/>,
-    /// and deletes damaged ones on the way.
+    /// Fills <paramref name="producers"/> from the latest intact snapshot between the log start offset and <paramref name="maxOffset"/>.
+    /// Deletes damaged ones found on the way.
     /// </summary>
-    /// <param name="producers">Everything in it is replaced.</param>
-    /// <param name="logStartOffset">Where to build from when there is no snapshot: the base offset of the first segment.</param>
-    /// <param name="maxOffset">The offset to recover or truncate to; snapshots above it are not looked at.</param>
+    /// <param name="producers">The state to replace completely.</param>
+    /// <param name="logStartOffset">Where to start without a snapshot: the base offset of the first segment.</param>
+    /// <param name="maxOffset">The offset to recover or truncate to; snapshots above it are ignored.</param>
     /// <param name="now">The broker's clock, in milliseconds since 1970.</param>
-    /// <returns>The offset from which batches are to be applied; equals <see cref="ProducerStateManager.EndOffset"/>.</returns>
+    /// <returns>The offset from which batches must be applied; equals <see cref="ProducerStateManager.EndOffset"/>.</returns>
     public long Load(ProducerStateManager producers, long logStartOffset, long maxOffset, long now)
     {
         var withoutCompanion = -1L;
@@ -66,7 +66,7 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
             var outcome = Load(producers, offset, now);
             if (outcome == SnapshotOutcome.Whole)
                 return offset;
-            // A crash may have torn what a roll did not flush. The snapshot before it is whole then, and no more than a segment older.
+            // A crash may have torn a snapshot that a roll did not flush. The one before it is then intact, and at most a segment older.
             if (outcome == SnapshotOutcome.LastBatchesOnly)
             {
                 withoutCompanion = Math.Max(withoutCompanion, offset);
@@ -96,22 +96,22 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
         return ProducerSnapshotFormat.Decode(snapshot, companion, now, producers);
     }
 
-    /// <summary>The offsets of the snapshots that are there, in no particular order.</summary>
+    /// <summary>Returns the offsets of the existing snapshots, in no particular order.</summary>
     public IReadOnlyList<long> List() => OffsetsOf(Suffix);
 
-    /// <summary>Deletes snapshots below an offset, but for the latest of all: what retention and delete-records call.</summary>
+    /// <summary>Deletes snapshots below an offset, except the latest of all. Called by retention and delete-records.</summary>
     public void DeleteBefore(long offset)
     {
         var latest = List().DefaultIfEmpty(-1).Max();
         Delete(o => o < offset && o != latest);
     }
 
-    /// <summary>Deletes snapshots above an offset: what truncation calls, before the log is cut.</summary>
+    /// <summary>Deletes snapshots above an offset. Called before the log is truncated.</summary>
     public void DeleteAfter(long offset) => Delete(o => o > offset);
 
     /// <summary>
-    /// Deletes snapshots that are neither at one of <paramref name="keep"/> (the segments' base offsets) nor the latest: left by recovery
-    /// points that have moved on.
+    /// Deletes snapshots that are neither at one of <paramref name="keep"/> (the segments' base offsets) nor the latest. They are left by
+    /// earlier recovery points.
     /// </summary>
     public void DeleteExcept(IReadOnlySet<long> keep)
     {
@@ -146,8 +146,8 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     private static string FileName(long offset, string suffix) => offset.ToString("D20", CultureInfo.InvariantCulture) + suffix;
 }
 
-/// <summary>A producer snapshot that is to be written.</summary>
-/// <param name="Offset">All batches below it are in it.</param>
-/// <param name="Snapshot">Kafka's file.</param>
-/// <param name="Companion">Ours beside it.</param>
+/// <summary>An encoded producer snapshot that is not written yet.</summary>
+/// <param name="Offset">The snapshot covers all batches below it.</param>
+/// <param name="Snapshot">The content of Kafka's file.</param>
+/// <param name="Companion">The content of the companion file.</param>
 internal sealed record PreparedSnapshot(long Offset, byte[] Snapshot, byte[] Companion);

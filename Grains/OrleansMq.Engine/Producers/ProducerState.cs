@@ -5,7 +5,7 @@ namespace OrleansMq.Producers;
 
 /// <summary>One batch that a producer wrote.</summary>
 /// <param name="BaseSequence">The sequence number of its first record.</param>
-/// <param name="OffsetDelta">Its last offset less its first; the same for sequence numbers.</param>
+/// <param name="OffsetDelta">Its last offset minus its first; the same for sequence numbers.</param>
 /// <param name="BaseOffset">Its first offset.</param>
 /// <param name="Timestamp">Its largest timestamp, in milliseconds since 1970.</param>
 public readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, long BaseOffset, long Timestamp)
@@ -17,24 +17,24 @@ public readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, l
 }
 
 /// <summary>
-/// What a partition knows of one producer id: its epoch and the last five batches of that epoch. A value, so that it lives in its table
-/// without an object of its own and a copy is a snapshot.
+/// The state of one producer id in a partition: its epoch and the last five batches of that epoch. A value type, so that it needs no object
+/// of its own, and a copy is a snapshot.
 /// </summary>
 public struct ProducerState
 {
     /// <summary>
-    /// Batches remembered: 5, because a client may have five requests in flight and sends each again until it is answered.
+    /// The number of remembered batches: 5, since a client may have five requests in flight, and retries each until it is answered.
     /// </summary>
     public const int RememberedBatches = 5;
 
-    /// <summary>No epoch: nothing known.</summary>
+    /// <summary>The epoch of an unknown producer.</summary>
     public const short NoEpoch = -1;
 
     private Batches _batches;
     private byte _count;
     private byte _newest;
 
-    /// <summary>Nothing known yet.</summary>
+    /// <summary>Creates an empty state.</summary>
     public ProducerState()
     {
     }
@@ -43,27 +43,27 @@ public struct ProducerState
     public short Epoch { get; private set; } = NoEpoch;
 
     /// <summary>
-    /// Whether the log held this epoch from sequence 0 on. Only then is a sequence below the remembered ones surely a duplicate: a producer
-    /// whose state had expired may have been accepted in the middle, with an earlier batch still on its way.
+    /// Whether the log contained this epoch from sequence 0 on. Only then is a sequence below the remembered ones certainly a duplicate. A
+    /// producer whose state had expired may have been accepted mid-sequence, with an earlier batch still in flight.
     /// </summary>
     public bool StartedAtZero { get; private set; }
 
-    /// <summary>When its last batch was appended, by the broker's clock, in milliseconds since 1970: what expiry goes by.</summary>
+    /// <summary>When its last batch was appended, by the broker's clock, in milliseconds since 1970. Expiry is based on it.</summary>
     public long LastAppendTime { get; private set; }
 
-    /// <summary>The first offset of its open transaction; -1 where there is none.</summary>
+    /// <summary>The first offset of its open transaction; -1 for none.</summary>
     public long CurrentTransactionFirstOffset { get; private set; } = -1;
 
-    /// <summary>The epoch of the coordinator that ended its last transaction; -1 where none did.</summary>
+    /// <summary>The epoch of the coordinator that ended its last transaction; -1 for none.</summary>
     public int CoordinatorEpoch { get; private set; } = -1;
 
-    /// <summary>How many batches are remembered: 0 to <see cref="RememberedBatches"/>.</summary>
+    /// <summary>The number of remembered batches: 0 to <see cref="RememberedBatches"/>.</summary>
     public readonly int Count => _count;
 
-    /// <summary>A remembered batch: 0 is the newest.</summary>
+    /// <summary>Returns a remembered batch; 0 is the newest.</summary>
     public readonly ProducerBatch this[int age] => _batches[(_newest + RememberedBatches - age) % RememberedBatches];
 
-    /// <summary>The decision on a data batch. Pure.</summary>
+    /// <summary>Decides on a batch. Pure.</summary>
     public readonly ProducerDecision Check(in RecordBatchHeader batch)
     {
         if (batch.ProducerEpoch < Epoch)
@@ -101,10 +101,10 @@ public struct ProducerState
     private readonly int ExpectedSequence(short epoch) =>
         epoch != Epoch || _count == 0 ? 0 : (int)((this[0].LastSequence + 1L) & int.MaxValue);
 
-    // Sequences wrap, so "before" is the shorter way round.
+    // Sequences wrap, so "before" means the shorter distance.
     private static bool IsBefore(int sequence, int other) => ((other - (long)sequence) & int.MaxValue) is > 0 and < 1 << 30;
 
-    /// <summary>Remembers a batch that is in the log. Checks nothing: what the log holds is a fact, also when compaction left
+    /// <summary>Remembers a batch that is in the log. Does not check it, since the log is authoritative, even if compaction left
     /// gaps.</summary>
     internal void Apply(in RecordBatchHeader batch, long appendTime)
     {
@@ -127,7 +127,7 @@ public struct ProducerState
         Remember(new ProducerBatch(batch.BaseSequence, batch.LastOffsetDelta, batch.BaseOffset, batch.MaxTimestamp));
     }
 
-    /// <summary>Adds a batch as the newest.</summary>
+    /// <summary>Adds a batch as the newest one.</summary>
     internal void Remember(ProducerBatch batch)
     {
         _newest = _count == 0 ? (byte)0 : (byte)((_newest + 1) % RememberedBatches);
@@ -136,7 +136,7 @@ public struct ProducerState
             _count++;
     }
 
-    /// <summary>The state that a snapshot describes, before its batches are remembered.</summary>
+    /// <summary>Creates the state in a snapshot, without its batches.</summary>
     internal static ProducerState Restore(short epoch, bool startedAtZero, long lastAppendTime, int coordinatorEpoch,
         long currentTransactionFirstOffset) => new()
     {

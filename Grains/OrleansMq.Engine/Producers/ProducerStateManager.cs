@@ -5,15 +5,14 @@ using OrleansMq.Records;
 namespace OrleansMq.Producers;
 
 /// <summary>
-/// What one partition knows of its idempotent producers, as Kafka's broker does: live appends and recovery go through the same
-/// <see cref="Apply"/>. No I/O, no clock; not thread safe: it belongs to whoever holds the partition's append lock. A producer that is
-/// known costs no allocation.
-/// <para>Batches are checked and applied one by one before they are written, so that two of one group see each other:
+/// The state of a partition's idempotent producers, as in Kafka's broker. Live appends and recovery use the same <see cref="Apply"/>. No
+/// I/O, no clock. Not thread-safe: guarded by the partition's append lock. A known producer costs no allocation.
+/// <para>Batches are checked and applied one by one before they are written, so that batches of the same group see each other. The order is
 /// <see cref="BeginGroup"/>, then <see cref="Check"/> and <see cref="Apply"/> for each, the write, and <see cref="CommitGroup"/>, or
-/// <see cref="RollbackGroup"/> where the write failed and the log was cut back. A duplicate of a batch in the same group is acknowledged
-/// like any duplicate: when the high watermark has passed <see cref="ProducerDecision.LastOffset"/>, so it fails with its original.</para>
-/// <para>Of a producer id that nothing is known of, a batch with any sequence is accepted (Kafka since 2.5; the error UNKNOWN_PRODUCER_ID
-/// is no longer returned): its state may have expired, or gone with deleted records.</para>
+/// <see cref="RollbackGroup"/> if the write failed and the log was cut back. A duplicate of a batch in the same group is acknowledged like
+/// any duplicate: when the high watermark has passed <see cref="ProducerDecision.LastOffset"/>. So it fails with its original.</para>
+/// <para>From an unknown producer id a batch with any sequence is accepted (Kafka since 2.5; the error UNKNOWN_PRODUCER_ID is no longer
+/// returned). Its state may have expired, or been removed with deleted records.</para>
 /// </summary>
 public sealed class ProducerStateManager
 {
@@ -22,20 +21,20 @@ public sealed class ProducerStateManager
     private bool _inGroup;
     private long _endOffsetBeforeGroup;
 
-    /// <summary>How many producers are known.</summary>
+    /// <summary>The number of known producers.</summary>
     public int Count => _producers.Count;
 
-    /// <summary>The offset after the last batch that was applied: what a snapshot taken now is named by.</summary>
+    /// <summary>The offset after the last applied batch, which names a snapshot taken now.</summary>
     public long EndOffset { get; private set; }
 
-    /// <summary>The producers that are known, by id, in no particular order.</summary>
+    /// <summary>The known producers, by id, in no particular order.</summary>
     public IEnumerable<KeyValuePair<long, ProducerState>> Producers => _producers;
 
-    /// <summary>What is known of a producer.</summary>
+    /// <summary>Returns the state of a producer, if known.</summary>
     public bool TryGet(long producerId, out ProducerState state) => _producers.TryGetValue(producerId, out state);
 
     /// <summary>
-    /// What becomes of a batch. Pure: says the same until something is applied. A batch without producer id is accepted.
+    /// Decides on a batch. Pure: the result is the same until a batch is applied. A batch without producer id is accepted.
     /// </summary>
     public ProducerDecision Check(in RecordBatchHeader batch)
     {
@@ -46,11 +45,10 @@ public sealed class ProducerStateManager
     }
 
     /// <summary>
-    /// Takes note of a batch that is appended (its base offset stamped), or that the log is found to hold. Batches come in the order of
-    /// their offsets.
+    /// Applies a batch that is being appended (with its base offset stamped), or that the log contains. Batches come in offset order.
     /// </summary>
-    /// <param name="batch">Its header.</param>
-    /// <param name="appendTime">The broker's clock, in milliseconds since 1970; in recovery the time of the recovery.</param>
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="appendTime">The broker's clock, in milliseconds since 1970; during recovery, the time of the recovery.</param>
     public void Apply(in RecordBatchHeader batch, long appendTime)
     {
         Invariant.Check(batch.BaseOffset >= EndOffset, "Producer state is built in the order of offsets.");
@@ -65,7 +63,7 @@ public sealed class ProducerStateManager
         state.Apply(batch, appendTime);
     }
 
-    /// <summary>From here on changes can be taken back.</summary>
+    /// <summary>Begins a group, whose changes can be rolled back.</summary>
     public void BeginGroup()
     {
         Invariant.Check(!_inGroup, "One group of batches at a time.");
@@ -73,7 +71,7 @@ public sealed class ProducerStateManager
         _endOffsetBeforeGroup = EndOffset;
     }
 
-    /// <summary>The group's batches are in the log.</summary>
+    /// <summary>Commits the group: its batches are in the log.</summary>
     public void CommitGroup()
     {
         Invariant.Check(_inGroup, "No group of batches was begun.");
@@ -81,7 +79,7 @@ public sealed class ProducerStateManager
         _undo.Clear();
     }
 
-    /// <summary>The group's batches are not in the log: everything is as it was at <see cref="BeginGroup"/>.</summary>
+    /// <summary>Rolls the group back, since its batches are not in the log: restores the state as of <see cref="BeginGroup"/>.</summary>
     public void RollbackGroup()
     {
         Invariant.Check(_inGroup, "No group of batches was begun.");
@@ -99,10 +97,10 @@ public sealed class ProducerStateManager
     }
 
     /// <summary>
-    /// Forgets producers without an open transaction whose last batch was appended <paramref name="expiration"/> ago or longer, so that the
-    /// table is bounded. Goes by the broker's clock, not by the timestamps in the records, which may be years old.
+    /// Removes producers without an open transaction whose last batch was appended at least <paramref name="expiration"/> ago, to bound the
+    /// table. Uses the broker's clock instead of record timestamps, which may be years old.
     /// </summary>
-    /// <returns>How many were forgotten.</returns>
+    /// <returns>The number of removed producers.</returns>
     public int RemoveExpired(long now, TimeSpan expiration)
     {
         Invariant.Check(!_inGroup, "Producers do not expire while a group of batches is written.");
@@ -117,8 +115,8 @@ public sealed class ProducerStateManager
     }
 
     /// <summary>
-    /// Forgets everything; the log's next batch is at or above <paramref name="endOffset"/>. Truncation starts here: clear, load the latest
-    /// snapshot that is not above the cut (<see cref="ProducerSnapshots"/>), and apply the batches from there to the cut.
+    /// Clears the state; the log's next batch is at or above <paramref name="endOffset"/>. Truncation begins with this. It then loads the
+    /// latest snapshot at or below the cut (<see cref="ProducerSnapshots"/>), and applies the batches from there to the cut.
     /// </summary>
     public void Reset(long endOffset)
     {
@@ -127,7 +125,7 @@ public sealed class ProducerStateManager
         EndOffset = endOffset;
     }
 
-    /// <summary>Puts in place what a snapshot says of a producer.</summary>
+    /// <summary>Sets a producer's state from a snapshot.</summary>
     internal void Restore(long producerId, in ProducerState state) => _producers[producerId] = state;
 
     private readonly record struct Undo(long ProducerId, bool Known, ProducerState State);

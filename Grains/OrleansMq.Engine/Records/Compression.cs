@@ -5,7 +5,7 @@ namespace OrleansMq.Records;
 /// <summary>The codec of a record batch, as in bits 0 to 2 of its attributes.</summary>
 public enum CompressionType : byte
 {
-    /// <summary>Records stand as they are.</summary>
+    /// <summary>Uncompressed.</summary>
     None = 0,
     /// <summary>RFC 1952.</summary>
     Gzip = 1,
@@ -17,52 +17,52 @@ public enum CompressionType : byte
     Zstd = 4,
 }
 
-/// <summary>One compression format: the port behind which the codec libraries stand. Implementations are thread safe.</summary>
+/// <summary>One compression format: the port to the codec libraries. Implementations are thread-safe.</summary>
 public interface ICompressionCodec
 {
     /// <summary>The format.</summary>
     CompressionType Type { get; }
 
-    /// <summary>Compresses <paramref name="source"/> onto the end of <paramref name="destination"/>.</summary>
-    /// <exception cref="CodecUnavailableException">The codec's library is not on this machine.</exception>
+    /// <summary>Compresses <paramref name="source"/> and appends the result to <paramref name="destination"/>.</summary>
+    /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination);
 
-    /// <summary>Decompresses all of <paramref name="source"/> onto the end of <paramref name="destination"/>.</summary>
-    /// <param name="source">The compressed bytes, whole.</param>
-    /// <param name="destination">Where the records go.</param>
-    /// <param name="maxLength">More bytes than this are refused, so that a small bomb cannot fill the memory.</param>
+    /// <summary>Decompresses all of <paramref name="source"/> and appends the result to <paramref name="destination"/>.</summary>
+    /// <param name="source">The complete compressed bytes.</param>
+    /// <param name="destination">Receives the records.</param>
+    /// <param name="maxLength">The maximum number of decompressed bytes, so that a decompression bomb cannot exhaust memory.</param>
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.BadCompression"/>.</exception>
-    /// <exception cref="CodecUnavailableException">The codec's library is not on this machine.</exception>
+    /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength);
 }
 
-/// <summary>The codecs a process has.</summary>
+/// <summary>The codecs available in a process.</summary>
 public sealed class CompressionCodecs
 {
     private readonly ICompressionCodec?[] _byType = new ICompressionCodec?[5];
 
-    /// <summary>A set of codecs; of two with one type the later counts.</summary>
+    /// <summary>Creates a set of codecs. Of two with the same type the later one is used.</summary>
     public CompressionCodecs(IEnumerable<ICompressionCodec> codecs)
     {
         foreach (var codec in codecs)
             _byType[(int)codec.Type] = codec;
     }
 
-    /// <summary>No codec at all: compressed batches pass through, but cannot be looked into.</summary>
+    /// <summary>An empty set: compressed batches pass through, but cannot be decoded.</summary>
     public static CompressionCodecs Empty { get; } = new([]);
 
-    /// <summary>The codec of a type.</summary>
-    /// <exception cref="CodecUnavailableException">There is none.</exception>
+    /// <summary>Returns the codec of a type.</summary>
+    /// <exception cref="CodecUnavailableException">The set has no such codec.</exception>
     public ICompressionCodec Get(CompressionType type) =>
         (uint)type < (uint)_byType.Length && _byType[(int)type] is { } codec
             ? codec
             : throw new CodecUnavailableException(type, $"No codec for compression type '{type}' is installed.");
 
-    /// <summary>Whether there is a codec of that type.</summary>
+    /// <summary>Whether there is a codec of this type.</summary>
     public bool Has(CompressionType type) => (uint)type < (uint)_byType.Length && _byType[(int)type] is not null;
 }
 
-/// <summary>A codec whose library is not there. The message says how to install it.</summary>
+/// <summary>A codec's library is not installed. The message tells how to install it.</summary>
 public sealed class CodecUnavailableException(CompressionType type, string message, Exception? inner = null) : Exception(message, inner)
 {
     /// <summary>The format that cannot be read or written.</summary>

@@ -9,17 +9,17 @@ namespace OrleansMq.Records;
 
 /// <summary>
 /// CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected), the checksum of record batches and snapshots. Uses the processor's instruction
-/// (SSE4.2, ARMv8 CRC) over three interleaved streams where there is one, and tables where there is none.
+/// (SSE4.2, ARMv8 CRC) over three interleaved streams if available, and tables otherwise.
 /// </summary>
 /// <remarks>
-/// The instruction takes three cycles but one can start each cycle, so three independent streams run at the full rate. Their results are
-/// joined by carry-less multiplication: appending n zero bytes multiplies the register by x^(8n) modulo the polynomial.
+/// The instruction has a latency of three cycles, but one can start each cycle, so three independent streams run at the full rate. Their
+/// results are combined by carry-less multiplication: appending n zero bytes multiplies the register by x^(8n) modulo the polynomial.
 /// </remarks>
 public static class Crc32C
 {
     private const uint ReflectedPolynomial = 0x82F63B78;
 
-    // Long streams pay for the join (some 20 cycles) once per 12 KiB; short ones let batches of 1 KB profit too. Multiples of 8.
+    // Long streams pay for the combination (about 20 cycles) once per 12 KiB; short ones let batches of 1 KB profit too. Multiples of 8.
     private const int LongStream = 4096;
     private const int ShortStream = 336;
 
@@ -29,22 +29,22 @@ public static class Crc32C
     private static readonly uint ShortOnce = PowerOfX(8 * ShortStream - 33);
     private static readonly uint ShortTwice = PowerOfX(16 * ShortStream - 33);
 
-    /// <summary>Whether the processor computes the checksum.</summary>
+    /// <summary>Whether the processor has an instruction for the checksum.</summary>
     internal static bool IsHardwareAccelerated => X86.Sse42.X64.IsSupported || Arm.Crc32.Arm64.IsSupported;
 
     private static bool CanJoinStreams =>
         (X86.Sse42.X64.IsSupported && X86.Pclmulqdq.IsSupported) || (Arm.Crc32.Arm64.IsSupported && Arm.Aes.IsSupported);
 
-    /// <summary>The checksum of <paramref name="bytes"/>.</summary>
+    /// <summary>Computes the checksum of <paramref name="bytes"/>.</summary>
     public static uint Compute(ReadOnlySpan<byte> bytes) => Append(0, bytes);
 
     /// <summary>Continues a checksum: <c>Append(Compute(a), b)</c> is the checksum of a followed by b.</summary>
     /// <param name="crc">The checksum so far; 0 for none.</param>
-    /// <param name="bytes">What follows.</param>
+    /// <param name="bytes">The bytes that follow.</param>
     public static uint Append(uint crc, ReadOnlySpan<byte> bytes) =>
         IsHardwareAccelerated ? ~HardwareUpdate(~crc, bytes) : ~SoftwareUpdate(~crc, bytes);
 
-    /// <summary>The same by tables alone, so that tests can compare.</summary>
+    /// <summary>Does the same with tables only, for comparison in tests.</summary>
     internal static uint AppendSoftware(uint crc, ReadOnlySpan<byte> bytes) => ~SoftwareUpdate(~crc, bytes);
 
     private static uint HardwareUpdate(uint register, ReadOnlySpan<byte> bytes)
@@ -95,8 +95,8 @@ public static class Crc32C
     private static uint StepByte(uint register, byte value) =>
         X86.Sse42.IsSupported ? X86.Sse42.Crc32(register, value) : Arm.Crc32.ComputeCrc32C(register, value);
 
-    // In reflected bit order the 64-bit product of two 32-bit residues stands one bit low, and one step over a word multiplies by x^32:
-    // together x^33, which the constants leave out beforehand.
+    // In reflected bit order the 64-bit product of two 32-bit residues is one bit too low, and one step over a word multiplies by x^32.
+    // Together that is x^33, which the constants compensate.
     private static uint Multiply(uint register, uint constant)
     {
         ulong left = register, right = constant;
@@ -124,7 +124,7 @@ public static class Crc32C
         return register;
     }
 
-    // Row k holds what a byte contributes when k more bytes follow it in the same step of eight.
+    // Row k holds the contribution of a byte when k more bytes follow it in the same step of eight.
     private static uint[] BuildTable()
     {
         var table = new uint[8 * 256];

@@ -3,24 +3,24 @@ using System.Buffers;
 namespace OrleansMq.Records;
 
 /// <summary>
-/// A growing buffer over memory from the shared pool. <see cref="Clear"/> keeps the memory, so that a buffer in steady use allocates
-/// nothing. Not thread safe. Spans and memory taken from it are valid until the next write or dispose.
+/// A growing buffer over memory from the shared pool. <see cref="Clear"/> keeps the memory, so a buffer in steady use allocates nothing.
+/// Not thread-safe. Its spans and memory are valid until the next write or dispose.
 /// </summary>
 public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
 {
     private const int MinCapacity = 256;
     private byte[] _bytes;
 
-    /// <summary>An empty buffer with room for <paramref name="initialCapacity"/> bytes.</summary>
+    /// <summary>Creates an empty buffer with room for <paramref name="initialCapacity"/> bytes.</summary>
     public PooledBuffer(int initialCapacity = 0) => _bytes = initialCapacity == 0 ? [] : ArrayPool<byte>.Shared.Rent(initialCapacity);
 
-    /// <summary>Bytes written.</summary>
+    /// <summary>The number of bytes written.</summary>
     public int Length { get; private set; }
 
-    /// <summary>The bytes written, which may be changed in place.</summary>
+    /// <summary>The bytes written; they may be changed in place.</summary>
     public Span<byte> WrittenSpan => _bytes.AsSpan(0, Length);
 
-    /// <summary>The bytes written, which may be changed in place.</summary>
+    /// <summary>The bytes written; they may be changed in place.</summary>
     public Memory<byte> WrittenMemory => _bytes.AsMemory(0, Length);
 
     /// <inheritdoc/>
@@ -45,7 +45,7 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         Length += count;
     }
 
-    /// <summary>Writes bytes at the end.</summary>
+    /// <summary>Appends bytes.</summary>
     public void Write(ReadOnlySpan<byte> bytes)
     {
         Reserve(bytes.Length);
@@ -53,7 +53,7 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         Length += bytes.Length;
     }
 
-    /// <summary>Forgets what was written after the first <paramref name="length"/> bytes.</summary>
+    /// <summary>Discards everything after the first <paramref name="length"/> bytes.</summary>
     public void Truncate(int length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
@@ -61,7 +61,7 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         Length = length;
     }
 
-    /// <summary>Forgets what was written, and keeps the memory.</summary>
+    /// <summary>Discards the content and keeps the memory.</summary>
     public void Clear() => Length = 0;
 
     /// <summary>Returns the memory to the pool. The buffer may be used again.</summary>

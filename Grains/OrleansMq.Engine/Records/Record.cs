@@ -3,20 +3,20 @@ namespace OrleansMq.Records;
 /// <summary>One record, as slices over the batch's (decompressed) bytes.</summary>
 public readonly struct Record
 {
-    /// <summary>Its offset in the partition.</summary>
+    /// <summary>The record's offset in the partition.</summary>
     public long Offset { get; init; }
-    /// <summary>Milliseconds since 1970: the producer's, or the broker's where the batch says LogAppendTime.</summary>
+    /// <summary>Milliseconds since 1970: the producer's time, or the broker's if the batch has LogAppendTime.</summary>
     public long Timestamp { get; init; }
-    /// <summary>The key; null where the record has none.</summary>
+    /// <summary>The key; null if the record has none.</summary>
     public ReadOnlyMemory<byte>? Key { get; init; }
     /// <summary>The value; null is a tombstone.</summary>
     public ReadOnlyMemory<byte>? Value { get; init; }
-    /// <summary>How many headers there are.</summary>
+    /// <summary>The number of headers.</summary>
     public int HeaderCount { get; init; }
     /// <summary>The headers' bytes, for <see cref="ReadHeaders"/>.</summary>
     public ReadOnlyMemory<byte> HeaderBytes { get; init; }
 
-    /// <summary>The headers, decoded: slices over the same memory as the record.</summary>
+    /// <summary>Decodes the headers, as slices over the same memory as the record.</summary>
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.BadRecord"/>: <see cref="HeaderBytes"/> are not
     /// <see cref="HeaderCount"/> headers. Never for a record that a <see cref="RecordReader"/> returned.</exception>
     public RecordHeader[] ReadHeaders()
@@ -46,5 +46,5 @@ public readonly struct Record
 
 /// <summary>A record's header: a name and a value, which may be null.</summary>
 /// <param name="Key">The name, as UTF-8.</param>
-/// <param name="Value">The value; null is kept apart from empty.</param>
+/// <param name="Value">The value; null is distinct from empty.</param>
 public readonly record struct RecordHeader(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte>? Value);

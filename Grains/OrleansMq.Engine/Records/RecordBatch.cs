@@ -5,33 +5,33 @@ namespace OrleansMq.Records;
 /// <summary>What is wrong with the bytes of a record batch.</summary>
 public enum RecordBatchError
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
     /// <summary>Fewer bytes than a header, or than the header's length field says.</summary>
     Truncated = 1,
-    /// <summary>A length field that no batch can have.</summary>
+    /// <summary>An impossible length field.</summary>
     BadLength = 2,
     /// <summary>A magic byte other than 2.</summary>
     BadMagic = 3,
     /// <summary>The CRC does not match.</summary>
     BadCrc = 4,
-    /// <summary>A record count that is negative, zero where not allowed, or not what the batch holds.</summary>
+    /// <summary>A record count that is negative, zero where not allowed, or different from the number of records.</summary>
     BadRecordCount = 5,
     /// <summary>Offset deltas that do not run from 0 to the last offset delta.</summary>
     BadOffsets = 6,
-    /// <summary>A codec number that is not defined.</summary>
+    /// <summary>An undefined codec number.</summary>
     BadCodec = 7,
-    /// <summary>Bytes that the batch's codec cannot decompress, or that decompress to too much.</summary>
+    /// <summary>Bytes that the batch's codec cannot decompress, or that decompress to more than the limit.</summary>
     BadCompression = 8,
     /// <summary>A record whose lengths do not fit its bytes.</summary>
     BadRecord = 9,
-    /// <summary>Producer id, epoch and sequence that do not belong together.</summary>
+    /// <summary>An inconsistent combination of producer id, epoch and sequence.</summary>
     BadProducer = 10,
     /// <summary>An attribute that only a broker may set: control, LogAppendTime or delete horizon.</summary>
     BadAttributes = 11,
 }
 
-/// <summary>Bytes that are not a valid record batch.</summary>
+/// <summary>The bytes are not a valid record batch.</summary>
 public sealed class RecordBatchException(RecordBatchError error, string message) : Exception(message)
 {
     /// <summary>What is wrong.</summary>
@@ -52,16 +52,16 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
     short Attributes, int LastOffsetDelta, long BaseTimestamp, long MaxTimestamp, long ProducerId, short ProducerEpoch,
     int BaseSequence, int RecordCount)
 {
-    /// <summary>Bytes of a header.</summary>
+    /// <summary>The size of a header in bytes.</summary>
     public const int Size = 61;
-    /// <summary>Bytes before and including the length field: what <see cref="Length"/> does not count.</summary>
+    /// <summary>The bytes up to and including the length field, which <see cref="Length"/> does not count.</summary>
     public const int Overhead = 12;
-    /// <summary>The first byte the CRC covers.</summary>
+    /// <summary>The position of the first byte that the CRC covers.</summary>
     public const int CrcStart = 21;
-    /// <summary>No producer: neither idempotent nor transactional.</summary>
+    /// <summary>The producer id of a batch that is neither idempotent nor transactional.</summary>
     public const long NoProducerId = -1;
 
-    /// <summary>Bytes of the whole batch, header included.</summary>
+    /// <summary>The size of the whole batch in bytes, including the header.</summary>
     public int SizeInBytes => Length + Overhead;
     /// <summary>The offset of its last record.</summary>
     public long LastOffset => BaseOffset + LastOffsetDelta;
@@ -69,20 +69,20 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
     public long NextOffset => BaseOffset + LastOffsetDelta + 1;
     /// <summary>The codec, which may be an undefined number: see <see cref="RecordBatchError.BadCodec"/>.</summary>
     public CompressionType Compression => (CompressionType)(Attributes & 0x07);
-    /// <summary>Whether timestamps are the broker's.</summary>
+    /// <summary>Whether the timestamps were set by the broker.</summary>
     public bool IsLogAppendTime => (Attributes & 0x08) != 0;
     /// <summary>Whether the batch belongs to a transaction.</summary>
     public bool IsTransactional => (Attributes & 0x10) != 0;
-    /// <summary>Whether the batch is a marker rather than data.</summary>
+    /// <summary>Whether the batch contains control records instead of data.</summary>
     public bool IsControl => (Attributes & 0x20) != 0;
-    /// <summary>Whether <see cref="BaseTimestamp"/> is the time after which a compaction may drop the batch's tombstones.</summary>
+    /// <summary>Whether <see cref="BaseTimestamp"/> is the time after which compaction may drop the batch's tombstones.</summary>
     public bool HasDeleteHorizon => (Attributes & 0x40) != 0;
     /// <summary>Whether the batch carries a producer id.</summary>
     public bool HasProducer => ProducerId != NoProducerId;
     /// <summary>The sequence number of its last record; sequences wrap from 2,147,483,647 to 0.</summary>
     public int LastSequence => BaseSequence < 0 ? BaseSequence : (int)(((long)BaseSequence + LastOffsetDelta) & int.MaxValue);
 
-    /// <summary>Reads the fields; checks nothing but that there are <see cref="Size"/> bytes.</summary>
+    /// <summary>Reads the fields. Checks only that there are at least <see cref="Size"/> bytes.</summary>
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Truncated"/>.</exception>
     public static RecordBatchHeader Read(ReadOnlySpan<byte> bytes)
     {
@@ -104,7 +104,7 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
             BinaryPrimitives.ReadInt32BigEndian(bytes[57..]));
     }
 
-    /// <summary>Writes the fields as they are, into the first <see cref="Size"/> bytes.</summary>
+    /// <summary>Writes the fields unchanged into the first <see cref="Size"/> bytes.</summary>
     public void WriteTo(Span<byte> batch)
     {
         BinaryPrimitives.WriteInt64BigEndian(batch, BaseOffset);
@@ -122,10 +122,10 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
         BinaryPrimitives.WriteInt32BigEndian(batch[57..], RecordCount);
     }
 
-    /// <summary>Stamps the offset of the first record; the CRC does not cover it.</summary>
+    /// <summary>Stamps the base offset, which the CRC does not cover.</summary>
     public static void StampBaseOffset(Span<byte> batch, long baseOffset) => BinaryPrimitives.WriteInt64BigEndian(batch, baseOffset);
 
-    /// <summary>Stamps the leader epoch; the CRC does not cover it.</summary>
+    /// <summary>Stamps the leader epoch, which the CRC does not cover.</summary>
     public static void StampLeaderEpoch(Span<byte> batch, int leaderEpoch) =>
         BinaryPrimitives.WriteInt32BigEndian(batch[12..], leaderEpoch);
 }

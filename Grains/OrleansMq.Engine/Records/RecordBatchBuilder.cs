@@ -1,12 +1,12 @@
 namespace OrleansMq.Records;
 
 /// <summary>
-/// Builds one record batch: records are encoded as they are added, compressed and sealed with length and CRC at the end. Reusable after
-/// <see cref="Reset"/>, with the memory it has; in steady state it allocates nothing. Not thread safe.
+/// Builds one record batch. Records are encoded as they are added; the batch is compressed and sealed with length and CRC at the end. After
+/// <see cref="Reset"/> it can be reused with its memory, so in steady state it allocates nothing. Not thread-safe.
 /// </summary>
 public sealed class RecordBatchBuilder : IDisposable
 {
-    // Varints at their longest: length, timestamp delta, offset delta, key length, value length, header count; and the attributes.
+    // The maximum sizes of the varints (length, timestamp delta, offset delta, key length, value length, header count), and the attributes.
     private const int MaxRecordOverhead = 5 * VarInt.MaxSize + VarInt.MaxLongSize + 1;
     private const short TransactionalBit = 0x10;
     private const short ControlBit = 0x20;
@@ -17,10 +17,10 @@ public sealed class RecordBatchBuilder : IDisposable
     private readonly PooledBuffer? _compressed;
     private RecordBatchHeader _header;
 
-    /// <summary>A builder whose batches are compressed by the codec of that type.</summary>
-    /// <param name="compression">The codec; batches are stored compressed even where that makes them larger.</param>
-    /// <param name="codecs">Needed unless <paramref name="compression"/> is <see cref="CompressionType.None"/>.</param>
-    /// <param name="initialCapacity">Bytes taken from the pool at once; more are taken as needed.</param>
+    /// <summary>Creates a builder.</summary>
+    /// <param name="compression">The codec. Batches are stored compressed even if that makes them larger.</param>
+    /// <param name="codecs">Required unless <paramref name="compression"/> is <see cref="CompressionType.None"/>.</param>
+    /// <param name="initialCapacity">Bytes rented from the pool at once; more are rented as needed.</param>
     /// <exception cref="CodecUnavailableException"><paramref name="codecs"/> has no such codec.</exception>
     public RecordBatchBuilder(CompressionType compression = CompressionType.None, CompressionCodecs? codecs = null,
         int initialCapacity = 16 << 10)
@@ -35,13 +35,13 @@ public sealed class RecordBatchBuilder : IDisposable
         Reset();
     }
 
-    /// <summary>Records so far.</summary>
+    /// <summary>The number of records.</summary>
     public int RecordCount => _header.RecordCount;
 
-    /// <summary>Bytes so far, header included, before compression: an upper bound for most data.</summary>
+    /// <summary>The size in bytes, including the header, before compression. An upper bound for most data.</summary>
     public int EstimatedSize => _plain.Length;
 
-    /// <summary>Adds a record: its bytes are copied.</summary>
+    /// <summary>Adds a record. Its bytes are copied.</summary>
     /// <param name="timestamp">Milliseconds since 1970; -1 for none.</param>
     /// <param name="key">The key's bytes.</param>
     /// <param name="hasKey">False for a null key, whatever <paramref name="key"/> is.</param>
@@ -53,7 +53,7 @@ public sealed class RecordBatchBuilder : IDisposable
     {
         var first = _header.RecordCount == 0;
         var baseTimestamp = first ? timestamp : _header.BaseTimestamp;
-        // Wraps where the two are more than 2^63 apart; reading wraps back.
+        // Wraps if the two are more than 2^63 apart; reading wraps back.
         var timestampDelta = unchecked(timestamp - baseTimestamp);
         var offsetDelta = _header.RecordCount;
         var bodySize = 1 + VarInt.SizeOf(timestampDelta) + VarInt.SizeOf(offsetDelta)
@@ -82,7 +82,7 @@ public sealed class RecordBatchBuilder : IDisposable
         };
     }
 
-    /// <summary>How many bytes such a record would add at most, so that a batch can be closed before it grows too large.</summary>
+    /// <summary>Returns the most bytes that a record can add, so that a batch can be closed before it grows too large.</summary>
     /// <param name="keyLength">Bytes of the key; 0 or below for none.</param>
     /// <param name="valueLength">Bytes of the value; 0 or below for none.</param>
     /// <param name="headers">Its headers.</param>
@@ -94,7 +94,7 @@ public sealed class RecordBatchBuilder : IDisposable
         return (int)Math.Min(size, int.MaxValue);
     }
 
-    /// <summary>Stamps producer id, epoch and the sequence number of the first record; call before <see cref="Build"/>.</summary>
+    /// <summary>Sets producer id, epoch and the sequence number of the first record. Must be called before <see cref="Build"/>.</summary>
     public void SetProducer(long producerId, short producerEpoch, int baseSequence, bool transactional = false) =>
         _header = _header with
         {
@@ -104,14 +104,15 @@ public sealed class RecordBatchBuilder : IDisposable
             Attributes = transactional ? (short)(_header.Attributes | TransactionalBit) : (short)(_header.Attributes & ~TransactionalBit),
         };
 
-    /// <summary>Marks the batch as a control batch: its records are markers of transactions rather than data.</summary>
+    /// <summary>Marks the batch as a control batch, whose records are transaction markers instead of data.</summary>
     internal void SetControl() => _header = _header with { Attributes = (short)(_header.Attributes | ControlBit) };
 
     /// <summary>
-    /// Seals the batch: base offset 0, leader epoch -1. The memory is the builder's and valid until <see cref="Reset"/> or dispose.
+    /// Seals the batch, with base offset 0 and leader epoch -1. The memory belongs to the builder and is valid until <see cref="Reset"/> or
+    /// dispose.
     /// </summary>
     /// <exception cref="InvalidOperationException">No record was added.</exception>
-    /// <exception cref="CodecUnavailableException">The codec's library is not on this machine.</exception>
+    /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     public Memory<byte> Build()
     {
         if (_header.RecordCount == 0)

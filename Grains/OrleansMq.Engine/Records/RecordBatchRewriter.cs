@@ -1,11 +1,11 @@
 namespace OrleansMq.Records;
 
-/// <summary>Says whether a record stays in its batch. The record's memory is valid during the call only.</summary>
+/// <summary>Decides whether a record stays in its batch. The record's memory is valid only during the call.</summary>
 public delegate bool RecordPredicate(in Record record);
 
 /// <summary>
-/// The three cases in which a broker changes the bytes it was given: LogAppendTime, a topic's <c>compression.type</c>, and compaction.
-/// The results carry a new CRC. Everywhere else batches pass through unchanged.
+/// The three cases in which a broker changes the bytes of a batch: LogAppendTime, a topic's <c>compression.type</c>, and compaction. The
+/// results have a new CRC. Otherwise batches pass through unchanged.
 /// </summary>
 public static class RecordBatchRewriter
 {
@@ -13,7 +13,7 @@ public static class RecordBatchRewriter
     private const short LogAppendTimeBit = 0x08;
     private const short DeleteHorizonBit = 0x40;
 
-    /// <summary>Makes the broker's time that of all records of a batch, in place.</summary>
+    /// <summary>Sets the timestamps of all records of a batch to the broker's time, in place.</summary>
     /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="timestamp">Milliseconds since 1970.</param>
     public static void StampLogAppendTime(Span<byte> batch, long timestamp)
@@ -24,14 +24,15 @@ public static class RecordBatchRewriter
     }
 
     /// <summary>
-    /// Writes a batch onto the end of <paramref name="destination"/> with its records compressed by another codec; all else stays.
+    /// Recompresses the records of a batch with another codec and appends the batch to <paramref name="destination"/>. Nothing else
+    /// changes.
     /// </summary>
     /// <param name="batch">Exactly one valid batch.</param>
-    /// <param name="compression">The codec it shall have; <see cref="CompressionType.None"/> to store it plain.</param>
-    /// <param name="codecs">To decompress and compress with.</param>
-    /// <param name="destination">Gets exactly one batch more.</param>
+    /// <param name="compression">The new codec; <see cref="CompressionType.None"/> stores the records uncompressed.</param>
+    /// <param name="codecs">The codecs to decompress and compress with.</param>
+    /// <param name="destination">Receives exactly one batch.</param>
     /// <exception cref="RecordBatchException">The records cannot be decompressed.</exception>
-    /// <exception cref="CodecUnavailableException">There is no codec, or no library of it.</exception>
+    /// <exception cref="CodecUnavailableException">The codec, or its library, is not available.</exception>
     public static void Recompress(ReadOnlySpan<byte> batch, CompressionType compression, CompressionCodecs codecs, PooledBuffer destination)
     {
         var header = RecordBatchHeader.Read(batch);
@@ -51,19 +52,19 @@ public static class RecordBatchRewriter
     }
 
     /// <summary>
-    /// Writes a batch onto the end of <paramref name="destination"/> with those of its records that <paramref name="keep"/> keeps, each at
-    /// its offset and with its timestamp. Base offset, last offset delta, leader epoch and the producer's fields stay, also where no record
-    /// does: then the batch is a bare header that still tells the producer's last sequence.
+    /// Appends a batch to <paramref name="destination"/> with the records that <paramref name="keep"/> selects, at their offsets and with
+    /// their timestamps. Base offset, last offset delta, leader epoch and producer fields are unchanged. If no record is kept, the batch is
+    /// a bare header that preserves the producer's last sequence.
     /// </summary>
     /// <param name="batch">Exactly one valid batch.</param>
-    /// <param name="keep">Asked once for each record, in order.</param>
-    /// <param name="codecs">To decompress and compress with; the batch keeps its codec.</param>
-    /// <param name="destination">Gets exactly one batch more; truncate it to drop a batch that came out empty.</param>
-    /// <param name="deleteHorizon">When not null, the time in milliseconds since 1970 after which the batch's tombstones (or its marker)
-    /// may go: stored as base timestamp with attribute bit 6.</param>
-    /// <returns>How many records were kept.</returns>
+    /// <param name="keep">Called once for each record, in order.</param>
+    /// <param name="codecs">The codecs to decompress and compress with; the batch keeps its codec.</param>
+    /// <param name="destination">Receives exactly one batch; truncate it to drop an empty one.</param>
+    /// <param name="deleteHorizon">If not null, the time in milliseconds since 1970 after which the batch's tombstones (or its marker) may
+    /// be removed. Stored as base timestamp with attribute bit 6.</param>
+    /// <returns>The number of kept records.</returns>
     /// <exception cref="RecordBatchException">The batch is not valid.</exception>
-    /// <exception cref="CodecUnavailableException">There is no codec, or no library of it.</exception>
+    /// <exception cref="CodecUnavailableException">The codec, or its library, is not available.</exception>
     public static int Retain(ReadOnlyMemory<byte> batch, RecordPredicate keep, CompressionCodecs codecs, PooledBuffer destination,
         long? deleteHorizon = null)
     {
@@ -101,7 +102,7 @@ public static class RecordBatchRewriter
         return count;
     }
 
-    // Deltas count from the base offset and the base timestamp: while both stay, so do the record's bytes.
+    // Deltas are relative to base offset and base timestamp. While both are unchanged, so are the record's bytes.
     private static void CopyRecord(RecordReader reader, long shift, PooledBuffer destination)
     {
         if (shift == 0)
@@ -125,7 +126,7 @@ public static class RecordBatchRewriter
     private static void Write(RecordBatchHeader header, ReadOnlySpan<byte> records, CompressionType compression, CompressionCodecs codecs,
         PooledBuffer destination)
     {
-        // Nothing is nothing in every codec's stead: readers take an empty batch for plain.
+        // An empty payload is stored uncompressed, whatever the codec, since readers take an empty batch as uncompressed.
         if (header.RecordCount == 0)
             compression = CompressionType.None;
         var start = destination.Length;

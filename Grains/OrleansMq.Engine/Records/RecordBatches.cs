@@ -2,26 +2,26 @@ using System.Buffers.Binary;
 
 namespace OrleansMq.Records;
 
-/// <summary>Checks record batches: bytes that came over a wire or from a disk, and may be anything.</summary>
+/// <summary>Validates record batches: bytes from a network or disk, which may contain anything.</summary>
 public static class RecordBatches
 {
-    /// <summary>The magic byte of format v2, the only one there is here.</summary>
+    /// <summary>The magic byte of format v2, the only supported one.</summary>
     public const sbyte Magic = 2;
 
     /// <summary>
-    /// Bytes that the records of one batch decompress to at most: 256 MiB. Producers fill a batch by its uncompressed size (16 KiB to a few
-    /// MiB), so none that means well comes near, and one that does not cannot take more.
+    /// The maximum decompressed size of one batch in bytes: 256 MiB. Producers limit a batch by its uncompressed size (16 KiB to a few
+    /// MiB), so legitimate batches stay far below, and malicious ones are bounded.
     /// </summary>
     public const int MaxDecompressedSize = 256 << 20;
 
     /// <summary>
-    /// Checks a batch's header (length, magic, CRC, count, codec, producer fields) without looking inside what is compressed. Accepts what
-    /// may stand in a log: control batches, and batches that compaction thinned out or emptied. What producers send has to pass
+    /// Checks a batch's header (length, magic, CRC, count, codec, producer fields) without decompressing. Accepts everything that a log may
+    /// contain, such as control batches and batches that compaction reduced or emptied. Batches from producers must pass
     /// <see cref="ValidateProduced"/>.
     /// </summary>
     /// <param name="batch">The batch; bytes after it are ignored.</param>
-    /// <param name="header">Its header, where there are bytes enough for one.</param>
-    /// <returns>Null when it is valid; otherwise what is wrong, with a message that names the field.</returns>
+    /// <param name="header">Its header, if there are enough bytes for one.</param>
+    /// <returns>Null for a valid batch; otherwise the fault, with a message that names the field.</returns>
     public static RecordBatchFault? Validate(ReadOnlySpan<byte> batch, out RecordBatchHeader header)
     {
         if (ValidateFrame(batch, out header) is { } frameFault)
@@ -33,10 +33,10 @@ public static class RecordBatches
     }
 
     /// <summary>
-    /// Checks what a producer sent as <see cref="Validate"/> does, and that it is exactly one batch of 1 or more data records with offset
-    /// deltas that leave no gap, without attributes that only a broker sets.
+    /// Checks a producer's batch like <see cref="Validate"/>. In addition it must be exactly one batch of at least one data record, with
+    /// offset deltas without gaps, and without attributes that only a broker sets.
     /// </summary>
-    /// <returns>Null when it is valid; otherwise what is wrong, with a message that names the field.</returns>
+    /// <returns>Null for a valid batch; otherwise the fault, with a message that names the field.</returns>
     public static RecordBatchFault? ValidateProduced(ReadOnlySpan<byte> batch, out RecordBatchHeader header)
     {
         if (Validate(batch, out header) is { } fault)
@@ -52,12 +52,12 @@ public static class RecordBatches
     }
 
     /// <summary>
-    /// Checks every record of a valid batch: count, offset deltas, lengths, and that nothing is left over; decompresses where needed.
+    /// Checks every record of a valid batch: count, offset deltas, lengths, and no bytes left over. Decompresses if needed.
     /// </summary>
     /// <param name="batch">A batch that <see cref="Validate"/> has passed; bytes after it are ignored.</param>
-    /// <param name="codecs">To look into compressed batches with; a missing codec is <see cref="RecordBatchError.BadCodec"/>.</param>
-    /// <param name="allowGaps">Whether offset deltas may leave gaps, as compaction does; otherwise they run from 0 to the last.</param>
-    /// <returns>Null when they are valid; otherwise what is wrong, with a message that names the record.</returns>
+    /// <param name="codecs">The codecs for compressed batches; a missing one is <see cref="RecordBatchError.BadCodec"/>.</param>
+    /// <param name="allowGaps">Whether offset deltas may have gaps, as after compaction; otherwise they run from 0 to the last.</param>
+    /// <returns>Null for valid records; otherwise the fault, with a message that names the record.</returns>
     public static RecordBatchFault? ValidateRecords(ReadOnlySpan<byte> batch, CompressionCodecs codecs, bool allowGaps = false)
     {
         if (ValidateFrame(batch, out var header) is { } fault)
@@ -85,7 +85,7 @@ public static class RecordBatches
         return ValidatePlainRecords(plain.WrittenSpan, header, allowGaps);
     }
 
-    /// <summary>The protocol's error code for a fault.</summary>
+    /// <summary>Maps a fault to the protocol's error code.</summary>
     public static ErrorCode ToErrorCode(this RecordBatchError error) => error switch
     {
         RecordBatchError.BadCodec => ErrorCode.UnsupportedCompressionType,
@@ -94,14 +94,14 @@ public static class RecordBatches
         _ => ErrorCode.CorruptMessage,
     };
 
-    /// <summary>Stamps length and CRC of a batch whose other bytes are final.</summary>
+    /// <summary>Stamps length and CRC into a batch whose other bytes are final.</summary>
     internal static void Seal(Span<byte> batch)
     {
         BinaryPrimitives.WriteInt32BigEndian(batch[8..], batch.Length - RecordBatchHeader.Overhead);
         BinaryPrimitives.WriteUInt32BigEndian(batch[17..], Crc32C.Compute(batch[RecordBatchHeader.CrcStart..]));
     }
 
-    /// <summary>Checks what says where the batch ends, and that it ends within the bytes there are.</summary>
+    /// <summary>Checks the fields that determine where the batch ends, and that the bytes contain it completely.</summary>
     internal static RecordBatchFault? ValidateFrame(ReadOnlySpan<byte> batch, out RecordBatchHeader header)
     {
         if (batch.Length < RecordBatchHeader.Size)
@@ -120,7 +120,7 @@ public static class RecordBatches
         return null;
     }
 
-    /// <summary>Checks the fields that do not say where the batch ends.</summary>
+    /// <summary>Checks the fields that do not determine where the batch ends.</summary>
     internal static RecordBatchFault? ValidateFields(in RecordBatchHeader header)
     {
         if (header.Compression > CompressionType.Zstd)
@@ -136,7 +136,7 @@ public static class RecordBatches
                 $"Record count is {header.RecordCount}; {payload} bytes cannot hold so many.");
         if (header.ProducerId < RecordBatchHeader.NoProducerId)
             return new(RecordBatchError.BadProducer, $"Producer id is {header.ProducerId}; it must be -1 (none) or above.");
-        // Markers of transactions are outside the producer's sequence.
+        // Transaction markers are not part of the producer's sequence.
         if (header.HasProducer && (header.ProducerEpoch < 0 || (header.BaseSequence < 0 && !header.IsControl)))
             return new(RecordBatchError.BadProducer,
                 $"Producer epoch is {header.ProducerEpoch}, base sequence {header.BaseSequence}; "

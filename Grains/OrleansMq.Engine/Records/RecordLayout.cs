@@ -1,7 +1,7 @@
 namespace OrleansMq.Records;
 
 /// <summary>
-/// Where the parts of one record lie in the (decompressed) bytes that follow a batch's header.
+/// The positions of the parts of one record in the (decompressed) bytes that follow a batch's header.
 /// <code>
 /// length varint (of what follows) | attributes i8, unused | timestamp delta varlong | offset delta varint
 /// key length varint, -1 null | key | value length varint, -1 null | value
@@ -10,14 +10,14 @@ namespace OrleansMq.Records;
 /// </summary>
 internal readonly struct RecordLayout
 {
-    /// <summary>A record without key, value and headers: one byte for each field.</summary>
+    /// <summary>The size of a record without key, value and headers: one byte per field.</summary>
     public const int MinSize = 7;
 
     public int Start { get; private init; }
     public int End { get; private init; }
     public long TimestampDelta { get; private init; }
     public int OffsetDelta { get; private init; }
-    /// <summary>The first byte after the offset delta: what stays the same when deltas are written anew.</summary>
+    /// <summary>The position after the offset delta. The bytes from here on stay the same when deltas are rewritten.</summary>
     public int TailStart { get; private init; }
     public int KeyStart { get; private init; }
     public int KeyLength { get; private init; }
@@ -27,9 +27,9 @@ internal readonly struct RecordLayout
     public int HeadersStart { get; private init; }
 
     /// <summary>
-    /// Reads the record at <paramref name="position"/> and steps over it; every length is checked against the bytes there are.
+    /// Reads the record at <paramref name="position"/> and advances past it. Every length is checked against the available bytes.
     /// </summary>
-    /// <returns>Null, or what is wrong.</returns>
+    /// <returns>Null, or the fault.</returns>
     public static string? TryRead(ReadOnlySpan<byte> records, ref int position, out RecordLayout layout)
     {
         layout = default;
@@ -76,8 +76,8 @@ internal readonly struct RecordLayout
         return null;
     }
 
-    /// <summary>Reads a length and steps over so many bytes.</summary>
-    /// <returns>Null, or what is wrong.</returns>
+    /// <summary>Reads a length and advances past that many bytes.</summary>
+    /// <returns>Null, or the fault.</returns>
     public static string? TryReadBytes(ReadOnlySpan<byte> source, ref int position, bool nullable, out int start, out int length)
     {
         start = 0;
@@ -92,7 +92,7 @@ internal readonly struct RecordLayout
 
     private static string? SkipHeaders(ReadOnlySpan<byte> body, ref int position, int count)
     {
-        // A header takes two bytes at least, so a count beyond that is known to be wrong before any is read.
+        // A header has at least two bytes, so a higher count is wrong before any header is read.
         if (count > (body.Length - position) / 2)
             return $"header count is {count}; {body.Length - position} bytes are left";
         for (var i = 0; i < count; i++)

@@ -1,28 +1,27 @@
 namespace OrleansMq.Records;
 
 /// <summary>
-/// Iterates the records of one or many concatenated batches, decompressing into a pooled buffer that lives until the next batch.
-/// Typical use: <c>using var reader = new RecordReader(bytes, codecs); while (reader.MoveNext()) use(reader.Current);</c>
-/// Not thread safe.
+/// Iterates over the records of one or more concatenated batches. Decompresses into a pooled buffer that is valid until the next batch.
+/// Typical use: <c>using var reader = new RecordReader(bytes, codecs); while (reader.MoveNext()) use(reader.Current);</c> Not thread-safe.
 /// </summary>
 public sealed class RecordReader : IDisposable
 {
     private readonly CompressionCodecs _codecs;
     private readonly bool _verifyCrc;
     private readonly PooledBuffer _plain = new();
-    private ReadOnlyMemory<byte> _remaining; // batches not entered yet
-    private ReadOnlyMemory<byte> _records; // of the current batch, plain
+    private ReadOnlyMemory<byte> _remaining; // unread batches
+    private ReadOnlyMemory<byte> _records; // of the current batch, decompressed
     private int _position; // in _records
-    private int _left; // records of the current batch not read yet
+    private int _left; // unread records of the current batch
     private int _previousDelta;
     private RecordBatchHeader _batch;
     private RecordLayout _layout;
     private Record _current;
 
-    /// <summary>A reader over whole batches.</summary>
-    /// <param name="batches">Batches, one after the other; the memory must stay as it is while records are read from it.</param>
-    /// <param name="codecs">To look into compressed batches with.</param>
-    /// <param name="verifyCrc">False where whoever read the bytes has checked their CRC already.</param>
+    /// <summary>Creates a reader over whole batches.</summary>
+    /// <param name="batches">Batches, back to back. The memory must not change while records are read from it.</param>
+    /// <param name="codecs">The codecs for compressed batches.</param>
+    /// <param name="verifyCrc">False if the caller has checked the CRC already.</param>
     public RecordReader(ReadOnlyMemory<byte> batches, CompressionCodecs codecs, bool verifyCrc = true)
     {
         _remaining = batches;
@@ -33,12 +32,12 @@ public sealed class RecordReader : IDisposable
     /// <summary>The batch that <see cref="Current"/> belongs to.</summary>
     public RecordBatchHeader Batch => _batch;
 
-    /// <summary>The record; valid until the next <see cref="MoveNext"/> that enters another batch.</summary>
+    /// <summary>The current record, valid until <see cref="MoveNext"/> enters another batch.</summary>
     public Record Current => _current;
 
-    /// <summary>Steps to the next record, over batches that have none left.</summary>
+    /// <summary>Moves to the next record, skipping batches without unread records.</summary>
     /// <exception cref="RecordBatchException">The bytes are not valid batches.</exception>
-    /// <exception cref="CodecUnavailableException">There is no codec, or no library of it, for the next batch.</exception>
+    /// <exception cref="CodecUnavailableException">The codec of the next batch, or its library, is not available.</exception>
     public bool MoveNext()
     {
         while (_left == 0)
@@ -55,11 +54,11 @@ public sealed class RecordReader : IDisposable
     }
 
     /// <summary>
-    /// Steps over the current batch's other records to the next batch, whether or not that has records, and decompresses it where needed.
+    /// Skips the rest of the current batch and moves to the next one, even if that has no records. Decompresses it if needed.
     /// </summary>
     /// <returns>False after the last batch.</returns>
     /// <exception cref="RecordBatchException">The bytes are not a valid batch.</exception>
-    /// <exception cref="CodecUnavailableException">There is no codec, or no library of it, for the next batch.</exception>
+    /// <exception cref="CodecUnavailableException">The codec of the next batch, or its library, is not available.</exception>
     internal bool MoveNextBatch()
     {
         _left = 0;
@@ -69,13 +68,13 @@ public sealed class RecordReader : IDisposable
         return true;
     }
 
-    /// <summary>Whether the current batch has records that were not read yet.</summary>
+    /// <summary>Whether the current batch has unread records.</summary>
     internal bool HasRecordsLeft => _left > 0;
 
-    /// <summary>The current record's bytes, length included, as they stand in the batch (decompressed).</summary>
+    /// <summary>The current record's bytes, including its length, as in the (decompressed) batch.</summary>
     internal ReadOnlySpan<byte> CurrentBytes => _records.Span[_layout.Start.._layout.End];
 
-    /// <summary>Where the parts of the current record lie.</summary>
+    /// <summary>The positions of the current record's parts.</summary>
     internal RecordLayout CurrentLayout => _layout;
 
     /// <summary>Returns the memory to its pool.</summary>
@@ -138,11 +137,11 @@ public sealed class RecordReader : IDisposable
         };
     }
 
-    // The cast matters: a bare null would become an empty memory, by way of a null array.
+    // The cast is required: a bare null would become empty memory, through the conversion from a null array.
     private ReadOnlyMemory<byte>? Slice(int start, int length) =>
         length < 0 ? (ReadOnlyMemory<byte>?)null : _records.Slice(start, length);
 
-    // A batch that failed is not entered again: the reader is at its end from then on.
+    // After a fault the reader is at its end: the batch is not read again.
     private RecordBatchException Fault(RecordBatchError error, string message)
     {
         _remaining = default;

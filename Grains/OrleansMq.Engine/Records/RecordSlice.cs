@@ -3,8 +3,8 @@ using Microsoft.Win32.SafeHandles;
 namespace OrleansMq.Records;
 
 /// <summary>
-/// Whole record batches in a file, read when they are sent. The sender lets the system send them from the page cache, or reads them piece
-/// by piece. The file stays open until the slice is disposed.
+/// Whole record batches in a file, which are read when they are sent. The sender uses sendfile from the page cache, or reads them piece by
+/// piece. The file stays open until the slice is disposed.
 /// </summary>
 public abstract class RecordSlice : IDisposable
 {
@@ -14,10 +14,10 @@ public abstract class RecordSlice : IDisposable
     /// <summary>The first offset of the first batch.</summary>
     public abstract long FirstOffset { get; }
 
-    /// <summary>The offset after the last batch; the batches have no gap between them.</summary>
+    /// <summary>The offset after the last batch. The batches are contiguous.</summary>
     public abstract long NextOffset { get; }
 
-    /// <summary>The open file, for <c>sendfile</c>; null where the file system has no handle.</summary>
+    /// <summary>The open file, for <c>sendfile</c>; null if the file system has no handle.</summary>
     public abstract SafeFileHandle? File { get; }
 
     /// <summary>The file's path.</summary>
@@ -28,10 +28,10 @@ public abstract class RecordSlice : IDisposable
 
     /// <summary>Fills the buffer with the bytes from <paramref name="start"/> on, up to the end of the slice.</summary>
     /// <returns>The number of bytes read.</returns>
-    /// <exception cref="IOException">The disk failed, or the file was cut.</exception>
+    /// <exception cref="IOException">The disk failed, or the file was truncated.</exception>
     public abstract int Read(Span<byte> buffer, int start);
 
-    /// <summary>The exception for a file that ends before the records it should hold.</summary>
+    /// <summary>Creates the exception for a file that ends before the expected records.</summary>
     public static IOException EndsTooEarly(string path, long position) =>
         new($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'.");
 
@@ -42,6 +42,6 @@ public abstract class RecordSlice : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Releases the file; a second call does nothing.</summary>
+    /// <summary>Releases the file. A second call has no effect.</summary>
     protected abstract void Dispose(bool disposing);
 }

@@ -3,34 +3,34 @@ using System.Numerics;
 namespace OrleansMq.Records;
 
 /// <summary>
-/// Variable-length integers as record batches hold them: zigzag (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), then seven bits a byte,
-/// the lowest first, the top bit set on all but the last. A varint takes 1 to 5 bytes, a varlong 1 to 10.
+/// Variable-length integers as in record batches: zigzag encoding (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), then seven bits per byte,
+/// lowest first, with the top bit set on all but the last byte. A varint takes 1 to 5 bytes, a varlong 1 to 10.
 /// </summary>
 public static class VarInt
 {
-    /// <summary>The most bytes a varint takes.</summary>
+    /// <summary>The maximum size of a varint in bytes.</summary>
     public const int MaxSize = 5;
-    /// <summary>The most bytes a varlong takes.</summary>
+    /// <summary>The maximum size of a varlong in bytes.</summary>
     public const int MaxLongSize = 10;
 
-    /// <summary>How many bytes <paramref name="value"/> takes.</summary>
+    /// <summary>Returns the encoded size of <paramref name="value"/> in bytes.</summary>
     public static int SizeOf(int value) => SizeOfBits(ZigZag(value));
 
-    /// <summary>How many bytes <paramref name="value"/> takes.</summary>
+    /// <summary>Returns the encoded size of <paramref name="value"/> in bytes.</summary>
     public static int SizeOf(long value) => SizeOfBits(ZigZag(value));
 
     /// <summary>Writes a varint.</summary>
-    /// <returns>The bytes written.</returns>
+    /// <returns>The number of bytes written.</returns>
     /// <exception cref="IndexOutOfRangeException"><paramref name="destination"/> is too short.</exception>
     public static int Write(Span<byte> destination, int value) => WriteBits(destination, ZigZag(value));
 
     /// <summary>Writes a varlong.</summary>
-    /// <returns>The bytes written.</returns>
+    /// <returns>The number of bytes written.</returns>
     /// <exception cref="IndexOutOfRangeException"><paramref name="destination"/> is too short.</exception>
     public static int Write(Span<byte> destination, long value) => WriteBits(destination, ZigZag(value));
 
-    /// <summary>Reads a varint at <paramref name="position"/> and steps over it.</summary>
-    /// <returns>False, and <paramref name="position"/> unchanged, where the bytes end too early or hold more than 32 bits.</returns>
+    /// <summary>Reads a varint at <paramref name="position"/> and advances past it.</summary>
+    /// <returns>False, with <paramref name="position"/> unchanged, if the bytes end too early or encode more than 32 bits.</returns>
     public static bool TryRead(ReadOnlySpan<byte> source, ref int position, out int value)
     {
         if ((uint)position < (uint)source.Length && source[position] < 0x80)
@@ -50,8 +50,8 @@ public static class VarInt
         return true;
     }
 
-    /// <summary>Reads a varlong at <paramref name="position"/> and steps over it.</summary>
-    /// <returns>False, and <paramref name="position"/> unchanged, where the bytes end too early or hold more than 64 bits.</returns>
+    /// <summary>Reads a varlong at <paramref name="position"/> and advances past it.</summary>
+    /// <returns>False, with <paramref name="position"/> unchanged, if the bytes end too early or encode more than 64 bits.</returns>
     public static bool TryRead(ReadOnlySpan<byte> source, ref int position, out long value)
     {
         var end = position;
@@ -69,7 +69,7 @@ public static class VarInt
 
     private static ulong ZigZag(long value) => (ulong)((value << 1) ^ (value >> 63));
 
-    // The integer part of (significant bits + 6) / 7, where zero has one significant bit.
+    // The integer part of (significant bits + 6) / 7. Zero counts as one significant bit.
     private static int SizeOfBits(ulong bits) => (BitOperations.Log2(bits | 1) + 7) / 7;
 
     private static int WriteBits(Span<byte> destination, ulong bits)
@@ -92,7 +92,7 @@ public static class VarInt
             if ((uint)position >= (uint)source.Length)
                 return false;
             var b = source[position++];
-            // The tenth byte has room for the 64th bit only.
+            // The tenth byte has room only for the 64th bit.
             if (i == MaxLongSize - 1 && b > 1)
                 return false;
             bits |= (ulong)(b & 0x7F) << (7 * i);

@@ -5,19 +5,20 @@ using OrleansMq.Storage;
 namespace OrleansMq.State;
 
 /// <summary>
-/// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file a document, replaced as a whole (written
-/// beside, flushed, renamed, the directory flushed). For one process at a time: the data directory's lock sees to that. Thread safe; of
-/// concurrent writers with one etag exactly one wins.
+/// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file per document, replaced atomically (temporary
+/// file, flush, rename, flush of the directory). For one process at a time, which the data directory's lock ensures. Thread-safe; of
+/// concurrent writers with the same etag exactly one succeeds.
 /// </summary>
 public sealed class FileStateStore : IStateStore
 {
-    // Writers of one key must take turns; so many locks that those of different keys hardly ever meet.
+    // Writers of one key take turns. The number of locks makes collisions of different keys rare.
     private const int LockStripes = 64;
 
     private readonly IFileSystem _files;
     private readonly string _directory;
     private readonly Lock[] _locks = [.. Enumerable.Range(0, LockStripes).Select(_ => new Lock())];
-    // A document deleted and created again goes on counting here, so that an etag from before the delete does not fit the new one.
+    // A document that is deleted and created again continues from this version, so that an etag from before the delete never matches the
+    // new one.
     private long _highestDeletedVersion;
 
     private FileStateStore(IFileSystem files, string directory)
@@ -26,8 +27,8 @@ public sealed class FileStateStore : IStateStore
         _directory = directory;
     }
 
-    /// <summary>Opens the store, creates its directory where there is none, and removes what a crash left half written.</summary>
-    /// <exception cref="IOException">The directory cannot be used.</exception>
+    /// <summary>Opens the store, creates its directory if needed, and removes incomplete files of a crash.</summary>
+    /// <exception cref="IOException">The directory is not usable.</exception>
     public static FileStateStore Open(IFileSystem files, string directory)
     {
         DurableDirectory.Create(files, directory);
@@ -41,7 +42,7 @@ public sealed class FileStateStore : IStateStore
     }
 
     /// <inheritdoc/>
-    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default)
     {
         var path = PathOf(key);
@@ -50,11 +51,11 @@ public sealed class FileStateStore : IStateStore
     }
 
     /// <inheritdoc/>
-    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
     {
         var path = PathOf(key);
-        // First come, first served: a writer that writes again at once is not to keep the others waiting.
+        // In order of arrival, so that a writer in a loop cannot starve the others.
         return new ValueTask<string>(Task.Factory.StartNew(() =>
         {
             lock (LockOf(path))
@@ -73,7 +74,7 @@ public sealed class FileStateStore : IStateStore
     }
 
     /// <inheritdoc/>
-    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default)
     {
         var path = PathOf(key);
@@ -93,14 +94,14 @@ public sealed class FileStateStore : IStateStore
         while ((highest = Volatile.Read(ref _highestDeletedVersion)) < stored.Version
             && Interlocked.CompareExchange(ref _highestDeletedVersion, stored.Version, highest) != highest)
         {
-            // Another delete came between: look again.
+            // Another delete came in between: retry.
         }
         _files.DeleteFile(path);
         _files.FlushDirectory(Path.GetDirectoryName(path)!);
     }
 
     /// <inheritdoc/>
-    /// <exception cref="CorruptStateException">A document with a very long name does not hold what was written.</exception>
+    /// <exception cref="CorruptStateException">The file of a document with a very long name is damaged.</exception>
     public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
         new(Task.Run<IReadOnlyList<string>>(() => List(type), cancellationToken));
 
@@ -129,7 +130,7 @@ public sealed class FileStateStore : IStateStore
         }
         catch (FileNotFoundException)
         {
-            return null; // Deleted between the look and the read.
+            return null; // Deleted between the check and the read.
         }
         catch (JsonException exception)
         {
@@ -163,11 +164,11 @@ public sealed class FileStateStore : IStateStore
     private static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
 }
 
-/// <summary>A state document's file does not hold what was written into it.</summary>
+/// <summary>A state document's file is damaged.</summary>
 public sealed class CorruptStateException(string path, Exception inner)
     : IOException($"The state file '{path}' is damaged: {inner.Message} Restore it from a backup, or move it away to go on without "
         + "what it held.", inner)
 {
-    /// <summary>The file.</summary>
+    /// <summary>The damaged file.</summary>
     public string Path { get; } = path;
 }

@@ -1,26 +1,27 @@
 namespace OrleansMq.State;
 
 /// <summary>
-/// Small documents with compare-and-swap: topics, catalogue, partition leadership. The same contract as Orleans' grain storage, so that the
-/// engine cannot tell a file store from PostgreSQL. Keys are <c>type/name</c>: one document a key. Records never live here.
+/// Stores small documents with compare-and-swap: topics, catalogue, partition leadership. The contract is that of Orleans' grain storage,
+/// so files and PostgreSQL are interchangeable for the engine. Keys are <c>type/name</c>, one document per key. Records are never stored
+/// here.
 /// </summary>
 public interface IStateStore
 {
-    /// <summary>The document, or null where there is none.</summary>
+    /// <summary>Reads a document; returns null if it does not exist.</summary>
     ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Writes the document if what is stored still has <paramref name="etag"/> (null: if nothing is stored). Durable when it returns.
+    /// Writes the document if the stored one still has <paramref name="etag"/> (null: if none is stored). Durable when it completes.
     /// </summary>
     /// <returns>The new document's etag.</returns>
-    /// <exception cref="StateConflictException">Something else is stored.</exception>
+    /// <exception cref="StateConflictException">The stored etag is different.</exception>
     ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default);
 
-    /// <summary>Deletes the document if it still has <paramref name="etag"/>; one that is not there is fine.</summary>
-    /// <exception cref="StateConflictException">Something else is stored.</exception>
+    /// <summary>Deletes the document if it still has <paramref name="etag"/>. A missing document is not an error.</summary>
+    /// <exception cref="StateConflictException">The stored etag is different.</exception>
     ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default);
 
-    /// <summary>The keys of a type, in no particular order.</summary>
+    /// <summary>Lists the keys of a type, in no particular order.</summary>
     ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default);
 }
 
@@ -29,13 +30,13 @@ public interface IStateStore
 /// <param name="ETag">Changes with every write.</param>
 public sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
 
-/// <summary>A compare-and-swap that lost.</summary>
+/// <summary>A compare-and-swap failed: the stored document had changed.</summary>
 public sealed class StateConflictException(string key, string? expected, string? stored)
     : Exception($"State '{key}' changed meanwhile: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")
 {
-    /// <summary>The etag the writer had read; null where it had found nothing.</summary>
+    /// <summary>The etag that the writer had read; null if it had found no document.</summary>
     public string? Expected { get; } = expected;
 
-    /// <summary>The etag of what is stored; null where nothing is.</summary>
+    /// <summary>The stored etag; null for no document.</summary>
     public string? Stored { get; } = stored;
 }

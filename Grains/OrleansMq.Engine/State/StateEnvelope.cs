@@ -5,8 +5,8 @@ using System.Text.Json;
 namespace OrleansMq.State;
 
 /// <summary>
-/// A state document as it stands in its file: <c>{"version":7,"name":"orders","value":{...}}</c>. The version counts the writes and is the
-/// etag; the value is kept byte for byte.
+/// A state document as stored in its file: <c>{"version":7,"name":"orders","value":{...}}</c>. The version counts the writes and is the
+/// etag. The value is preserved byte for byte.
 /// </summary>
 internal readonly record struct StateEnvelope(long Version, string Name, ReadOnlyMemory<byte> Value)
 {
@@ -25,8 +25,8 @@ internal readonly record struct StateEnvelope(long Version, string Name, ReadOnl
         return buffer.WrittenSpan.ToArray();
     }
 
-    /// <summary>Reads a file's bytes.</summary>
-    /// <exception cref="JsonException">They are not an envelope.</exception>
+    /// <summary>Parses the content of a file.</summary>
+    /// <exception cref="JsonException">The bytes are not an envelope.</exception>
     public static StateEnvelope Parse(ReadOnlyMemory<byte> bytes)
     {
         var reader = new Utf8JsonReader(bytes.Span);

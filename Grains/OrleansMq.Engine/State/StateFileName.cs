@@ -5,19 +5,19 @@ using System.Text;
 namespace OrleansMq.State;
 
 /// <summary>
-/// Names of files for names of state documents. Lower case letters, digits, <c>-</c>, <c>_</c> and <c>.</c> stand for themselves, all other
-/// bytes as <c>%XX</c> with upper case digits: two names that differ in case alone stay apart on a file system that ignores case. What gets
-/// too long for a file name is cut, and told apart by its hash after a <c>~</c>; such a document carries its own name.
+/// Maps names of state documents to file names. Lower-case letters, digits, <c>-</c>, <c>_</c> and <c>.</c> are unchanged; all other bytes
+/// become <c>%XX</c> with upper-case digits. So names that differ only in case stay distinct on a case-insensitive file system. Names that
+/// are too long are truncated and made unique by a hash after a <c>~</c>; such a document stores its own name.
 /// </summary>
 internal static class StateFileName
 {
     public const string Suffix = ".json";
 
-    // File names end at 255 bytes on common file systems; the rest is for the suffixes of documents and of temporary files.
+    // Common file systems limit file names to 255 bytes. The rest is for the suffixes of documents and temporary files.
     private const int MaxLength = 240;
     private const int HashDigits = 32;
 
-    /// <summary>The file name for a document's name, without <see cref="Suffix"/>.</summary>
+    /// <summary>Returns the file name for a document's name, without <see cref="Suffix"/>.</summary>
     public static string Escape(string name)
     {
         var escaped = new StringBuilder(name.Length);
@@ -34,6 +34,7 @@ internal static class StateFileName
         return $"{escaped.ToString(0, MaxLength - HashDigits - 1)}~{hash}";
     }
 
-    /// <summary>The document's name for a file name without <see cref="Suffix"/>; null where only the document itself knows it.</summary>
+    /// <summary>Returns the document's name for a file name without <see cref="Suffix"/>; null if only the document contains its
+    /// name.</summary>
     public static string? Unescape(string fileName) => fileName.Contains('~') ? null : Uri.UnescapeDataString(fileName);
 }

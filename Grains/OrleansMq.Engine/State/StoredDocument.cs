@@ -4,8 +4,8 @@ using System.Text.Json.Serialization.Metadata;
 namespace OrleansMq.State;
 
 /// <summary>
-/// One document of a state store, with what was last read or written of it. After a write that failed without saying whether it was
-/// done, the next use reads what is stored. Not thread safe: its owner serializes.
+/// One document of a state store, with its last known content. After a write with an unknown outcome, the next access reads the stored
+/// document again. Not thread-safe: its owner serializes access.
 /// </summary>
 internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeInfo<T> type) where T : class
 {
@@ -13,7 +13,7 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
     private string? _etag;
     private T? _value;
 
-    /// <summary>What is stored, read where that is not known; null where there is no document.</summary>
+    /// <summary>Returns the stored document, reading it if its content is not known; null if there is none.</summary>
     public async ValueTask<T?> ReadAsync()
     {
         if (_isKnown)
@@ -24,7 +24,7 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
         return _value;
     }
 
-    /// <summary>Replaces what <see cref="ReadAsync"/> returned; durable when it returns.</summary>
+    /// <summary>Replaces the document that <see cref="ReadAsync"/> returned. Durable when it completes.</summary>
     public async ValueTask WriteAsync(T value)
     {
         await ReadAsync().ConfigureAwait(false);

@@ -1,23 +1,23 @@
 namespace OrleansMq.Storage;
 
 /// <summary>
-/// Replaces a small file as a whole: a crash at any instruction leaves the old content or the new, never a mix. Temporary file, flush,
-/// rename, flush of the directory. Temporary files end in <see cref="TemporarySuffix"/>; one that a crash left behind may be deleted.
+/// Replaces a small file atomically: a crash at any instruction leaves the old content or the new, never a mix. Writes a temporary file,
+/// flushes it, renames it, and flushes the directory. Temporary files end in <see cref="TemporarySuffix"/>; leftovers of a crash may be
+/// deleted.
 /// </summary>
 public static class AtomicFile
 {
-    /// <summary>What a file that is still being written ends in.</summary>
+    /// <summary>The suffix of files that are still being written.</summary>
     public const string TemporarySuffix = ".tmp";
 
     /// <summary>Writes <paramref name="content"/> to <paramref name="path"/>.</summary>
     /// <param name="fileSystem">The disk.</param>
-    /// <param name="path">The file to create or replace; its directory exists.</param>
-    /// <param name="content">All of the file's bytes.</param>
+    /// <param name="path">The file to create or replace. Its directory must exist.</param>
+    /// <param name="content">The complete content.</param>
     /// <param name="durable">
-    /// Whether the content survives a power cut once this returns. False is for files whose reader detects a damaged one and can do
-    /// without.
+    /// Whether the content survives a power cut once this returns. False is for files whose reader detects damage and can do without them.
     /// </param>
-    /// <exception cref="IOException">The old content is still there.</exception>
+    /// <exception cref="IOException">The write failed; the old content is unchanged.</exception>
     public static void Write(IFileSystem fileSystem, string path, ReadOnlySpan<byte> content, bool durable = true)
     {
         var temporary = path + TemporarySuffix;
@@ -32,7 +32,7 @@ public static class AtomicFile
             fileSystem.FlushDirectory(Path.GetDirectoryName(path)!);
     }
 
-    /// <summary>All bytes of a file; null where there is none.</summary>
+    /// <summary>Reads a whole file; returns null if it does not exist.</summary>
     public static byte[]? TryRead(IFileSystem fileSystem, string path)
     {
         if (!fileSystem.FileExists(path))

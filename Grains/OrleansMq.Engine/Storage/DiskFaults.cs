@@ -1,10 +1,10 @@
 namespace OrleansMq.Storage;
 
-/// <summary>What an <see cref="IOException"/> of the machine's disk means: the runtime puts the system's error number into its
-/// HResult.</summary>
+/// <summary>Classifies an <see cref="IOException"/> of the disk by its HResult, in which the runtime stores the system's error
+/// number.</summary>
 internal static class DiskFaults
 {
-    // The numbers are those of errno.h (Linux; macOS and the BSDs where they differ) and winerror.h.
+    // The numbers in errno.h (Linux; macOS and the BSDs if different) and winerror.h.
     private const int NoSpaceLeft = 28;
     private const int QuotaExceededLinux = 122;
     private const int QuotaExceededBsd = 69;

@@ -2,7 +2,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace OrleansMq.Storage;
 
-/// <summary>An open file of the machine's disk. Reads and writes of one span allocate nothing.</summary>
+/// <summary>An open file on the machine's disk. Reading or writing one span allocates nothing.</summary>
 internal sealed class DiskFile(string path, SafeFileHandle handle) : IFile
 {
     public string Path { get; } = path;

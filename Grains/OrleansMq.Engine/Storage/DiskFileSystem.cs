@@ -4,15 +4,15 @@ using Microsoft.Win32.SafeHandles;
 namespace OrleansMq.Storage;
 
 /// <summary>
-/// The machine's disk. Files may be open any number of times, to read and to write, and may be renamed or deleted while they are; a
-/// directory's entries are flushed where the system has a call for it (everywhere but Windows, whose file systems journal them).
+/// The machine's disk. A file may be opened several times for reading and writing, and renamed or deleted while open. Directory entries are
+/// flushed if the system supports it (everywhere but Windows, whose file systems journal them).
 /// </summary>
 public sealed class DiskFileSystem : IFileSystem
 {
-    // Hidden files are files: without this the enumeration would skip all names that begin with a dot.
+    // Includes hidden files: the default would skip all names that begin with a dot.
     private static readonly EnumerationOptions AllEntries = new() { AttributesToSkip = 0, IgnoreInaccessible = false };
 
-    /// <summary>The one instance: it has no state.</summary>
+    /// <summary>The shared, stateless instance.</summary>
     public static DiskFileSystem Instance { get; } = new();
 
     /// <inheritdoc/>
@@ -106,7 +106,7 @@ public sealed class DiskFileSystem : IFileSystem
         }
         catch (DirectoryNotFoundException)
         {
-            // Neither the file nor its directory is there: nothing to delete.
+            // Neither the file nor its directory exists: nothing to delete.
         }
     }
 
@@ -139,7 +139,7 @@ public sealed class DiskFileSystem : IFileSystem
     {
         try
         {
-            // On Unix this is an exclusive flock: it ends with the process, however that ends.
+            // On Unix this is an exclusive flock, which is released when the process ends in any way.
             return File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
         catch (IOException exception) when (DiskFaults.IsLocked(exception))

@@ -1,9 +1,9 @@
 namespace OrleansMq.Storage;
 
-/// <summary>Directories that a power cut does not take away again.</summary>
+/// <summary>Creates directories that survive a power cut.</summary>
 public static class DurableDirectory
 {
-    /// <summary>Creates a directory and its parents, each with its entry flushed; one that exists is fine.</summary>
+    /// <summary>Creates a directory and its parents, and flushes their entries. Existing ones are left as they are.</summary>
     public static void Create(IFileSystem files, string path)
     {
         if (files.DirectoryExists(path) || Path.GetDirectoryName(path) is not { } parent)

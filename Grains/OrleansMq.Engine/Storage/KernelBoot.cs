@@ -1,12 +1,12 @@
 namespace OrleansMq.Storage;
 
-/// <summary>Which run of the machine's kernel this is.</summary>
+/// <summary>Identifies the current boot of the machine's kernel.</summary>
 public static class KernelBoot
 {
     private const string Path = "/proc/sys/kernel/random/boot_id";
 
-    /// <summary>A number of the kernel's, new with every boot: what a process wrote under it is in the page cache or on disk, however the
-    /// process ended. Empty where the system has none.</summary>
+    /// <summary>The kernel's boot id, new with every boot. What a process wrote during this boot is in the page cache or on disk, however
+    /// the process ended. Empty if the system has none.</summary>
     public static Guid Id { get; } = Read();
 
     private static Guid Read()
@@ -17,7 +17,7 @@ public static class KernelBoot
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
-            return Guid.Empty; // Not Linux, or a sandbox that hides it: replicas join again by catching up.
+            return Guid.Empty; // Not Linux, or hidden by a sandbox: replicas rejoin by catching up.
         }
     }
 }

@@ -1,21 +1,21 @@
 namespace OrleansMq.Storage;
 
 /// <summary>
-/// A directory in memory: the entries processes see, those on stable storage, and the changes in between, in order. Its file system's
-/// lock guards it. An entry is a <see cref="MemoryInode"/> or a <see cref="MemoryDirectory"/>.
+/// A directory in memory: the entries that processes see, those on stable storage, and the changes in between, in order. Guarded by its
+/// file system's lock. An entry is a <see cref="MemoryInode"/> or a <see cref="MemoryDirectory"/>.
 /// </summary>
 internal sealed class MemoryDirectory(bool tracksPowerCuts)
 {
     private readonly List<EntryChange> _unflushed = [];
     private readonly Dictionary<string, object> _stable = new(StringComparer.Ordinal);
 
-    /// <summary>What processes see.</summary>
+    /// <summary>The entries that processes see.</summary>
     public Dictionary<string, object> Entries { get; private set; } = new(StringComparer.Ordinal);
 
-    /// <summary>Changes of entries that a power cut may lose, here and below.</summary>
+    /// <summary>Counts the entry changes that a power cut may lose, here and below.</summary>
     public int CountUnflushed() => _unflushed.Count + Entries.Values.OfType<MemoryDirectory>().Sum(directory => directory.CountUnflushed());
 
-    /// <summary>The bytes of all files, here and below.</summary>
+    /// <summary>Returns the total bytes of all files, here and below.</summary>
     public long SizeInBytes() =>
         Entries.Values.Sum(node => node is MemoryDirectory directory ? directory.SizeInBytes() : ((MemoryInode)node).Length);
 
@@ -26,7 +26,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         Record(new EntryChange(null, name, node));
     }
 
-    /// <summary>Removes an entry that is there; a directory's own entries first, so that a power cut may leave some of them.</summary>
+    /// <summary>Removes an entry. A directory's own entries are removed first, so that a power cut may leave some of them.</summary>
     public void Remove(string name)
     {
         Entries.Remove(name, out var node);
@@ -38,7 +38,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         Record(new EntryChange(name, null, node!));
     }
 
-    /// <summary>Renames an entry, over one that exists: one change, which a power cut keeps or loses as a whole.</summary>
+    /// <summary>Renames an entry and replaces an existing one. A power cut keeps or loses the change as a whole.</summary>
     public void Move(string from, MemoryDirectory target, string to)
     {
         Entries.Remove(from, out var node);
@@ -60,7 +60,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         _unflushed.Clear();
         foreach (var change in changes)
             change.ApplyTo(_stable);
-        // A move from or to another directory is durable in both or in none.
+        // A move between two directories is durable in both or in neither.
         foreach (var change in changes)
         {
             change.Move?.From.Flush();
@@ -68,7 +68,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         }
     }
 
-    /// <summary>What a power cut leaves: each change of an entry since the last flush is there, or is not, each by itself.</summary>
+    /// <summary>Applies a power cut: each entry change since the last flush is independently kept or lost.</summary>
     public void PowerCut(Random random)
     {
         foreach (var change in _unflushed)
@@ -79,7 +79,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         }
         _unflushed.Clear();
         Entries = new Dictionary<string, object>(_stable, StringComparer.Ordinal);
-        // By name, not by hash: the same seed must take the same turns.
+        // Ordered by name instead of by hash, so that the same seed gives the same result.
         foreach (var (_, node) in Entries.OrderBy(entry => entry.Key, StringComparer.Ordinal))
         {
             if (node is MemoryDirectory directory)
@@ -95,7 +95,7 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
             _unflushed.Add(change);
     }
 
-    /// <summary>A move between two directories, and (once a power cut has thrown the coin) whether it is kept.</summary>
+    /// <summary>A move between two directories, and, once a power cut has decided, whether it is kept.</summary>
     private sealed class MoveBetween(MemoryDirectory from, MemoryDirectory to)
     {
         public MemoryDirectory From { get; } = from;
@@ -103,12 +103,12 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
         public bool? Kept { get; set; }
     }
 
-    /// <summary>One entry removed (<paramref name="Removed"/>), put (<paramref name="Added"/>), or both.</summary>
+    /// <summary>One entry removed (<paramref name="Removed"/>), added (<paramref name="Added"/>), or both.</summary>
     private readonly record struct EntryChange(string? Removed, string? Added, object Node, MoveBetween? Move = null)
     {
         public void ApplyTo(Dictionary<string, object> entries)
         {
-            // Only what this change knew of: another file of the same name, kept without this change, stays.
+            // Removes only the entry that this change saw. Another file of the same name, which stays without this change, is left.
             if (Removed is not null && entries.TryGetValue(Removed, out var present) && ReferenceEquals(present, Node))
                 entries.Remove(Removed);
             if (Added is not null)

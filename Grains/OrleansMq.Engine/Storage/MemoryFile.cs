@@ -1,6 +1,6 @@
 namespace OrleansMq.Storage;
 
-/// <summary>An open file of a <see cref="MemoryFileSystem"/>: lives on after a rename or a delete, dies with its process.</summary>
+/// <summary>An open file of a <see cref="MemoryFileSystem"/>. It survives a rename or delete, and is closed with its process.</summary>
 internal sealed class MemoryFile(MemoryFileSystem owner, string path, MemoryInode inode, bool canWrite) : IFile
 {
     private volatile bool _closed;
@@ -67,7 +67,7 @@ internal sealed class MemoryFile(MemoryFileSystem owner, string path, MemoryInod
 
     public void Dispose() => _closed = true;
 
-    // Under the file system's lock, so that a crash falls between two calls, never into one.
+    // Under the file system's lock, so that a crash happens between two calls, never within one.
     private Lock.Scope Enter()
     {
         ObjectDisposedException.ThrowIf(_closed, this);

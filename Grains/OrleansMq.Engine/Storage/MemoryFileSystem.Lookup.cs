@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace OrleansMq.Storage;
 
-// From paths to nodes. Under the lock.
+// Resolution of paths to nodes. Called under the lock.
 public sealed partial class MemoryFileSystem
 {
     private static string[] Split(string path) =>

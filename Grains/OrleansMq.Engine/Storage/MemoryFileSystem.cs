@@ -1,10 +1,9 @@
 namespace OrleansMq.Storage;
 
 /// <summary>
-/// A disk in memory, as one process sees it. It knows what a crash leaves: <see cref="ProcessKill"/> keeps the page cache,
-/// <see cref="PowerCut"/> keeps what was flushed and throws a coin for the rest. Both return the file system for the next process; this one
-/// then refuses everything, so that threads of the killed process cannot go on writing. The same seed and the same calls leave the same
-/// bytes.
+/// A disk in memory, as one process sees it, that simulates crashes. <see cref="ProcessKill"/> keeps the page cache; <see cref="PowerCut"/>
+/// keeps what was flushed and randomly keeps or loses the rest. Both return the file system for the next process. This one then refuses
+/// every call, so that threads of the killed process cannot write any more. The same seed and calls produce the same bytes.
 /// </summary>
 public sealed partial class MemoryFileSystem : IFileSystem
 {
@@ -15,8 +14,8 @@ public sealed partial class MemoryFileSystem : IFileSystem
     private readonly bool _tracksPowerCuts;
     private volatile bool _killed;
 
-    /// <summary>An empty disk.</summary>
-    /// <param name="tracksPowerCuts">False spares the memory that <see cref="PowerCut"/> needs: about twice that of the files.</param>
+    /// <summary>Creates an empty disk.</summary>
+    /// <param name="tracksPowerCuts">False saves the memory that <see cref="PowerCut"/> needs: about twice that of the files.</param>
     public MemoryFileSystem(bool tracksPowerCuts = true)
         : this(new MemoryDirectory(tracksPowerCuts), new Lock(), tracksPowerCuts, long.MaxValue)
     {
@@ -30,14 +29,14 @@ public sealed partial class MemoryFileSystem : IFileSystem
         Capacity = capacity;
     }
 
-    /// <summary>Bytes that all files together may have; a write beyond is cut short by a <see cref="DiskFullException"/>.</summary>
+    /// <summary>The maximum total bytes of all files. A write beyond it is partial and throws <see cref="DiskFullException"/>.</summary>
     public long Capacity { get; set; }
 
-    /// <summary>Whether what is read and written stays in the page cache, as far as it tells; false stands for a machine that needed the
-    /// memory for something else.</summary>
+    /// <summary>Whether reads and writes stay in the reported page cache. False simulates a machine that needed the memory for something
+    /// else.</summary>
     public bool HoldsPages { get; set; } = true;
 
-    /// <summary>Bytes read and written, by path as it was opened, since the process began or <see cref="ResetTraffic"/>.</summary>
+    /// <summary>Bytes read and written, by path as opened, since the process started or <see cref="ResetTraffic"/>.</summary>
     public IReadOnlyDictionary<string, FileTraffic> Traffic
     {
         get
@@ -47,7 +46,7 @@ public sealed partial class MemoryFileSystem : IFileSystem
         }
     }
 
-    /// <summary>Changes of directory entries that a power cut may lose. For tests that a claim of durability is kept.</summary>
+    /// <summary>The number of directory entry changes that a power cut may lose. For tests of durability.</summary>
     public int UnflushedEntries
     {
         get
@@ -57,7 +56,7 @@ public sealed partial class MemoryFileSystem : IFileSystem
         }
     }
 
-    /// <summary>Writes of a file that a power cut may lose. For tests that a claim of durability is kept.</summary>
+    /// <summary>Returns the number of writes to a file that a power cut may lose. For tests of durability.</summary>
     /// <exception cref="FileNotFoundException">It does not exist.</exception>
     public int UnflushedWrites(string path)
     {
@@ -65,14 +64,14 @@ public sealed partial class MemoryFileSystem : IFileSystem
             return FindFile(path).UnflushedWrites;
     }
 
-    /// <summary>Begins to count <see cref="Traffic"/> anew.</summary>
+    /// <summary>Resets <see cref="Traffic"/>.</summary>
     public void ResetTraffic()
     {
         lock (_lock)
             _traffic.Clear();
     }
 
-    /// <summary>SIGKILL: handles and locks are gone, all that was written is there, flushed or not.</summary>
+    /// <summary>Simulates SIGKILL: handles and locks are gone, all writes are kept, flushed or not.</summary>
     /// <returns>The disk as the next process finds it.</returns>
     public MemoryFileSystem ProcessKill()
     {
@@ -84,8 +83,8 @@ public sealed partial class MemoryFileSystem : IFileSystem
     }
 
     /// <summary>
-    /// The machine loses power: each write since its file's last <see cref="IFile.Flush"/> is kept, lost, torn, or leaves zeros; each entry
-    /// created, renamed or deleted since its directory's last <see cref="FlushDirectory"/> is or is not there.
+    /// Simulates a power cut. Each write since its file's last <see cref="IFile.Flush"/> is kept, lost, torn, or leaves zeros. Each entry
+    /// created, renamed or deleted since its directory's last <see cref="FlushDirectory"/> is kept or lost.
     /// </summary>
     /// <returns>The disk as the next process finds it.</returns>
     public MemoryFileSystem PowerCut(Random random)
@@ -274,7 +273,7 @@ public sealed partial class MemoryFileSystem : IFileSystem
             return _locked.Add(full) ? new HeldLock(this, full) : null;
     }
 
-    /// <summary>How many of <paramref name="wanted"/> bytes at <paramref name="position"/> the capacity leaves room for.</summary>
+    /// <summary>Returns how many of <paramref name="wanted"/> bytes at <paramref name="position"/> fit into the capacity.</summary>
     internal int RoomFor(MemoryInode inode, long position, int wanted)
     {
         if (Capacity == long.MaxValue)

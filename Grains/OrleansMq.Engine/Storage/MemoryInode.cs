@@ -1,12 +1,12 @@
 namespace OrleansMq.Storage;
 
 /// <summary>
-/// The content of a file in memory, as a disk behind a page cache has it: what processes see, what is on stable storage, and the changes
-/// in between, in order. Its file system's lock guards it.
+/// The content of a file in memory, as on a disk behind a page cache: what processes see, what is on stable storage, and the changes in
+/// between, in order. Guarded by its file system's lock.
 /// </summary>
 internal sealed class MemoryInode(bool tracksPowerCuts)
 {
-    // What a disk writes as a whole, or not at all.
+    // The unit that a disk writes atomically.
     private const int SectorSize = 512;
 
     private readonly List<Change> _unflushed = [];
@@ -40,7 +40,7 @@ internal sealed class MemoryInode(bool tracksPowerCuts)
         _unflushed.Clear();
     }
 
-    /// <summary>What a power cut leaves: each change since the last flush is kept, lost or torn, each by itself.</summary>
+    /// <summary>Applies a power cut: each change since the last flush is independently kept, lost or torn.</summary>
     public void PowerCut(Random random)
     {
         foreach (var change in _unflushed)
@@ -65,11 +65,11 @@ internal sealed class MemoryInode(bool tracksPowerCuts)
                 break;
             case 2:
                 break;
-            case 3: // Nothing was written, but the file had grown already: zeros.
+            case 3: // The file grew, but its content was not written: zeros.
                 if (_stable.Length < change.Position + bytes.Length)
                     _stable.SetLength(change.Position + bytes.Length);
                 break;
-            case 4: // The writing stopped at some byte: caches of caches do not all keep to sectors.
+            case 4: // The write stopped at an arbitrary byte: not all caches respect sectors.
                 _stable.Write(bytes.AsSpan(0, random.Next(bytes.Length + 1)), change.Position);
                 break;
             default:
@@ -78,7 +78,7 @@ internal sealed class MemoryInode(bool tracksPowerCuts)
         }
     }
 
-    // The page cache writes back in any order: of a large write any sector may be there and any other missing.
+    // The page cache writes back in any order: of a large write, any sectors may be present and any others missing.
     private void KeepSomeSectors(long position, ReadOnlySpan<byte> bytes, Random random)
     {
         while (!bytes.IsEmpty)
@@ -91,7 +91,7 @@ internal sealed class MemoryInode(bool tracksPowerCuts)
         }
     }
 
-    /// <summary>A write at a position, or (with no bytes) a new length.</summary>
+    /// <summary>A write at a position, or, without bytes, a new length.</summary>
     private readonly record struct Change(long Position, byte[]? Bytes)
     {
         public void ApplyTo(PagedBytes content)

@@ -3,16 +3,16 @@ using Microsoft.Win32.SafeHandles;
 
 namespace OrleansMq.Storage;
 
-/// <summary>What Linux tells of its page cache: <c>cachestat(2)</c>, from 6.5 on.</summary>
+/// <summary>Queries the page cache of Linux with <c>cachestat(2)</c>, available from 6.5 on.</summary>
 internal static unsafe partial class PageCache
 {
-    // The same on all processors.
+    // The number is the same on all architectures.
     private const nint CacheStat = 451;
 
     private static readonly int _pageBytes = Environment.SystemPageSize;
     private static volatile bool _isUnknown = sizeof(nint) != sizeof(long);
 
-    /// <summary>Whether every page of a range is in the cache; false where the system does not tell.</summary>
+    /// <summary>Whether every page of a range is in the cache; false if the system cannot tell.</summary>
     public static bool Holds(SafeFileHandle file, long position, long length)
     {
         if (_isUnknown || length <= 0)
@@ -25,7 +25,7 @@ internal static unsafe partial class PageCache
             file.DangerousAddRef(ref added);
             if (SystemCall(CacheStat, file.DangerousGetHandle(), &range, &pages, 0) != 0)
             {
-                // Too old a system, or a sandbox that forbids it.
+                // The kernel is too old, or a sandbox forbids the call.
                 _isUnknown = true;
                 return false;
             }

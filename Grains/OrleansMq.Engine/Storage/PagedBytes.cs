@@ -1,9 +1,9 @@
 namespace OrleansMq.Storage;
 
-/// <summary>A sparse array of bytes in pages: a page that was never written reads as zeros and takes no memory. Not thread safe.</summary>
+/// <summary>A sparse byte array in pages. A page that was never written reads as zeros and takes no memory. Not thread-safe.</summary>
 internal sealed class PagedBytes
 {
-    // A page of most file systems and of the page cache.
+    // The page size of most file systems and of the page cache.
     private const int PageSize = 4096;
 
     private byte[]?[] _pages = [];

@@ -5,10 +5,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace OrleansMq.Storage;
 
-/// <summary>The calls of a POSIX system that .NET has no way to make, or makes only with an allocation.</summary>
+/// <summary>POSIX calls that .NET does not offer, or offers only with an allocation.</summary>
 internal static unsafe partial class PosixFiles
 {
-    // Buffers handed over in one call: far below the system's limit (1,024), and what fits the stack without a thought.
+    // Buffers per call: far below the system's limit (1,024), and small enough for the stack.
     private const int MaxVectors = 64;
 
     private const int Interrupted = 4;
@@ -16,10 +16,10 @@ internal static unsafe partial class PosixFiles
     private const int IllegalSeek = 29;
     private const int NotImplemented = 38;
 
-    /// <summary>Whether <see cref="WriteGather"/> works here: file offsets must be 64 bits wide.</summary>
+    /// <summary>Whether <see cref="WriteGather"/> is available: file offsets must be 64 bits wide.</summary>
     public static bool HasWriteGather => (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS()) && sizeof(nint) == sizeof(long);
 
-    /// <summary>Returns when the file's content and length are on stable storage; its times may not be.</summary>
+    /// <summary>Makes the file's content and length durable, but not necessarily its times.</summary>
     public static void FlushData(SafeFileHandle file, string path)
     {
         while (FDataSync(file) != 0)
@@ -30,7 +30,7 @@ internal static unsafe partial class PosixFiles
         }
     }
 
-    /// <summary>Linux: begins to bring a range to the disk, or waits until that is done.</summary>
+    /// <summary>On Linux, starts to write a range back to the disk, or waits until that is done.</summary>
     public static void WriteBack(SafeFileHandle file, string path, long position, long length, bool wait)
     {
         const uint write = 2, waitBeforeWriteAfter = 1 | 2 | 4;
@@ -38,13 +38,13 @@ internal static unsafe partial class PosixFiles
         {
             var errno = Marshal.GetLastPInvokeError();
             if (errno is InvalidArgument or NotImplemented or IllegalSeek)
-                return; // No file system for it: then a flush does it all.
+                return; // Not supported by the file system: the next flush writes everything.
             if (errno != Interrupted)
                 throw Fault("write back", path, errno);
         }
     }
 
-    /// <summary>Returns when the directory's entries are on stable storage.</summary>
+    /// <summary>Makes the directory's entries durable.</summary>
     public static void FlushDirectory(string path)
     {
         const int readOnly = 0;
@@ -58,7 +58,7 @@ internal static unsafe partial class PosixFiles
             {
                 var errno = Marshal.GetLastPInvokeError();
                 if (errno == InvalidArgument)
-                    return; // A file system that flushes no directories (some network and FUSE mounts) does not forget them either.
+                    return; // File systems that cannot flush directories (some network and FUSE mounts) do not lose entries either.
                 if (errno != Interrupted)
                     throw Fault("flush the directory", path, errno);
             }
@@ -69,12 +69,11 @@ internal static unsafe partial class PosixFiles
         }
     }
 
-    /// <summary>Writes all buffers, one after the other, with one call for each <see cref="MaxVectors"/> of them; allocates
-    /// nothing.</summary>
+    /// <summary>Writes all buffers back to back, with one call per <see cref="MaxVectors"/> of them. Allocates nothing.</summary>
     public static void WriteGather(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position)
     {
         var first = 0;
-        var skip = 0; // Bytes of the first buffer that are written already.
+        var skip = 0; // Bytes of the first buffer already written.
         while (first < buffers.Count)
         {
             var written = WriteVectors(file, path, buffers, first, skip, position);

@@ -6,50 +6,50 @@ namespace OrleansMq.Topics;
 
 /// <summary>A topic in the catalogue.</summary>
 /// <param name="TopicId">Never reused, never empty.</param>
-/// <param name="Status">Where it is in its life.</param>
+/// <param name="Status">The stage of its life cycle.</param>
 public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 
-/// <summary>What a topic is created with where the request leaves it open, and the limits.</summary>
-/// <param name="Defaults">The configuration of what a topic does not set.</param>
-/// <param name="DefaultPartitions">Partitions of a topic created without a number.</param>
-/// <param name="DefaultReplicationFactor">Copies of a topic created without a number.</param>
-/// <param name="Brokers">How many brokers there are: no topic can have more copies.</param>
+/// <summary>Defaults for new topics, and limits.</summary>
+/// <param name="Defaults">The configuration for keys that a topic does not set.</param>
+/// <param name="DefaultPartitions">The number of partitions if the request gives none.</param>
+/// <param name="DefaultReplicationFactor">The replication factor if the request gives none.</param>
+/// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
 public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1);
 
 /// <summary>
-/// All topics, stored under <see cref="Key"/>: the same in both flavours. A name belongs to the topic that stands here first. Its methods
-/// decide what the next document is; who calls them writes it, and only then acts. The order of writes that a crash can interrupt anywhere:
+/// All topics, stored under <see cref="Key"/>, the same in both flavours. A name belongs to the topic that is listed here first. The
+/// methods compute the next document. The caller writes it, and acts only afterwards. The order of writes, which a crash can interrupt at
+/// any point:
 /// <code>
 /// create: catalogue Creating -> topic document Creating -> partitions -> topic document Active -> catalogue Active
 /// delete: catalogue Deleting -> partitions gone -> topic document gone -> catalogue entry gone
 /// </code>
-/// What to do after a crash, <see cref="TopicRecovery"/> decides.
+/// <see cref="TopicRecovery"/> decides what to do after a crash.
 /// </summary>
 public sealed record TopicCatalogue
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "catalogue/cluster";
 
-    /// <summary>No topic.</summary>
+    /// <summary>A catalogue without topics.</summary>
     public static TopicCatalogue Empty { get; } = new();
 
     /// <summary>The topics by name.</summary>
     public ImmutableSortedDictionary<string, TopicCatalogueEntry> Topics
     {
         get;
-        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
+        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader creates one that compares by culture.
     } = ImmutableSortedDictionary.Create<string, TopicCatalogueEntry>(StringComparer.Ordinal);
 
-    /// <summary>Topics that were deleted, with the brokers that may have something of them on their disks; null where there are
-    /// none.</summary>
+    /// <summary>Deleted topics, with the brokers that may still have their data on disk; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableSortedDictionary<Guid, ImmutableArray<int>>? Leftovers { get; init; }
 
-    /// <summary>A topic is to be created.</summary>
-    /// <param name="request">Its name, partitions, copies and configuration.</param>
+    /// <summary>Begins to create a topic.</summary>
+    /// <param name="request">Its name, partitions, replication factor and configuration.</param>
     /// <param name="topicId">A new UUID.</param>
     /// <param name="limits">Defaults and limits.</param>
-    /// <returns>The next catalogue and the topic's document, or why not: <see cref="ErrorCode.InvalidTopic"/>,
+    /// <returns>The next catalogue and the topic's document, or <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>,
     /// <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</returns>
     public TopicDecision<TopicCreation> BeginCreate(NewTopic request, Guid topicId, TopicLimits limits)
@@ -88,30 +88,30 @@ public sealed record TopicCatalogue
             parsed.Next));
     }
 
-    /// <summary>Takes in a topic that has a document but no entry: the catalogue was lost, or is older than the document.</summary>
+    /// <summary>Adds a topic that has a document but no entry: the catalogue was lost, or is older than the document.</summary>
     public TopicCatalogue Adopt(TopicState topic) => With(topic.Name, topic.TopicId, topic.Status);
 
-    /// <summary>The topic's partitions are there: it is served from now on.</summary>
+    /// <summary>Marks a topic as active: its partitions exist.</summary>
     public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
 
-    /// <summary>A topic is to be deleted; one whose creation or deletion was interrupted, too.</summary>
+    /// <summary>Begins to delete a topic, even if its creation or deletion was interrupted.</summary>
     /// <returns>The next catalogue, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</returns>
     public TopicDecision<TopicCatalogue> BeginDelete(string name) => Topics.TryGetValue(name, out var entry)
         ? TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting))
         : TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name));
 
-    /// <summary>Nothing of the topic is left. Another that has the name by now stays.</summary>
+    /// <summary>Removes a topic of which nothing is left. A new topic with the same name stays.</summary>
     public TopicCatalogue Forget(string name, Guid topicId) => Topics.TryGetValue(name, out var entry) && entry.TopicId == topicId
         ? this with { Topics = Topics.Remove(name) }
         : this;
 
-    /// <summary>Brokers may have something of the topic on their disks: each is told until it has said that it has not.</summary>
+    /// <summary>Notes brokers that may have the topic's data on disk. Each is notified until it confirms that it has none.</summary>
     public TopicCatalogue AddLeftovers(Guid topicId, IEnumerable<int> brokers) => brokers.ToImmutableArray() is { IsEmpty: false } some
         ? this with { Leftovers = (Leftovers ?? NoLeftovers).SetItem(topicId, some) }
         : this;
 
-    /// <summary>A broker has nothing of these topics on its disk any more.</summary>
-    /// <returns>This very catalogue where that was known.</returns>
+    /// <summary>Notes that a broker has no data of these topics any more.</summary>
+    /// <returns>This instance if nothing changes.</returns>
     public TopicCatalogue ClearLeftovers(int broker, IEnumerable<Guid> topicIds)
     {
         var left = Leftovers ?? NoLeftovers;
@@ -123,11 +123,11 @@ public sealed record TopicCatalogue
         return left == (Leftovers ?? NoLeftovers) ? this : this with { Leftovers = left.IsEmpty ? null : left };
     }
 
-    /// <summary>What is said of a topic that is not there.</summary>
+    /// <summary>Returns the message for a topic that does not exist.</summary>
     public static string UnknownTopic(string name) =>
         $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
 
-    /// <summary>What is said of a partition that is not there.</summary>
+    /// <summary>Returns the message for a partition that does not exist.</summary>
     public static string UnknownPartition(TopicPartition partition, int count) =>
         $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has {count}, numbered from 0.";
 
@@ -148,7 +148,7 @@ public sealed record TopicCatalogue
         TopicDecision<TopicCreation>.Refuse(error, message);
 }
 
-/// <summary>A topic that may be created: what to write.</summary>
+/// <summary>The documents to write for a new topic.</summary>
 /// <param name="Catalogue">The next catalogue, written first.</param>
 /// <param name="Topic">The topic's document, written second.</param>
 /// <param name="Config">The configuration of its partitions.</param>

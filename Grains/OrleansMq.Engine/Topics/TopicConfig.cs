@@ -3,26 +3,26 @@ namespace OrleansMq.Topics;
 /// <summary>When appended bytes are made durable.</summary>
 public enum FlushPolicy
 {
-    /// <summary>When the operating system likes: survives the death of the process, not that of the machine.</summary>
+    /// <summary>When the operating system chooses: survives a crash of the process, but not of the machine.</summary>
     None = 0,
-    /// <summary>Every <see cref="TopicConfig.FlushMs"/> or <see cref="TopicConfig.FlushMessages"/>, in the background.</summary>
+    /// <summary>In the background, every <see cref="TopicConfig.FlushMs"/> or <see cref="TopicConfig.FlushMessages"/>.</summary>
     Interval = 1,
-    /// <summary>Before anything is acknowledged (<c>flush.messages=1</c>).</summary>
+    /// <summary>Before any acknowledgement (<c>flush.messages=1</c>).</summary>
     Sync = 2,
 }
 
-/// <summary>Whose time a record's timestamp is.</summary>
+/// <summary>The source of a record's timestamp.</summary>
 public enum TimestampType
 {
-    /// <summary>The producer's.</summary>
+    /// <summary>The producer's time.</summary>
     CreateTime = 0,
-    /// <summary>The broker's, when it appends.</summary>
+    /// <summary>The broker's time of the append.</summary>
     LogAppendTime = 1,
 }
 
 /// <summary>
-/// A topic's configuration, parsed: Kafka's names, defaults and units. Times are in milliseconds, sizes in bytes; -1 and
-/// <see cref="long.MaxValue"/> mean "no limit" where Kafka says so.
+/// A topic's parsed configuration, with Kafka's names, defaults and units. Times are in milliseconds, sizes in bytes. -1 and
+/// <see cref="long.MaxValue"/> mean "no limit" where they do in Kafka.
 /// </summary>
 public sealed record TopicConfig
 {
@@ -33,11 +33,11 @@ public sealed record TopicConfig
     public bool CleanupDelete { get; init; } = true;
     /// <summary><c>cleanup.policy</c> contains <c>compact</c>.</summary>
     public bool CleanupCompact { get; init; }
-    /// <summary><c>retention.ms</c>: 7 days; -1 for ever.</summary>
+    /// <summary><c>retention.ms</c>: 7 days; -1 for no limit.</summary>
     public long RetentionMs { get; init; } = 604_800_000;
-    /// <summary><c>retention.bytes</c>: -1 without limit.</summary>
+    /// <summary><c>retention.bytes</c>: -1 for no limit.</summary>
     public long RetentionBytes { get; init; } = -1;
-    /// <summary><c>segment.bytes</c>: 1 GiB; at least 14 (Kafka's minimum; 1 MiB from 4.x on, which we do not enforce).</summary>
+    /// <summary><c>segment.bytes</c>: 1 GiB; at least 14 (Kafka's minimum; 1 MiB from 4.x on, which is not enforced here).</summary>
     public int SegmentBytes { get; init; } = 1 << 30;
     /// <summary><c>segment.ms</c>: 7 days.</summary>
     public long SegmentMs { get; init; } = 604_800_000;
@@ -59,13 +59,13 @@ public sealed record TopicConfig
     public long TimestampBeforeMaxMs { get; init; } = long.MaxValue;
     /// <summary><c>message.timestamp.after.max.ms</c>: 1 hour.</summary>
     public long TimestampAfterMaxMs { get; init; } = 3_600_000;
-    /// <summary><c>compression.type</c>: null for <c>producer</c>, else the codec every batch is stored in.</summary>
+    /// <summary><c>compression.type</c>: null for <c>producer</c>, otherwise the codec in which every batch is stored.</summary>
     public Records.CompressionType? CompressionType { get; init; }
     /// <summary><c>min.insync.replicas</c>.</summary>
     public int MinInsyncReplicas { get; init; } = 1;
     /// <summary><c>unclean.leader.election.enable</c>.</summary>
     public bool UncleanLeaderElection { get; init; }
-    /// <summary><c>delete.retention.ms</c>: how long a compacted tombstone stays, 1 day.</summary>
+    /// <summary><c>delete.retention.ms</c>: how long a tombstone is kept after compaction, 1 day.</summary>
     public long DeleteRetentionMs { get; init; } = 86_400_000;
     /// <summary><c>min.compaction.lag.ms</c>.</summary>
     public long MinCompactionLagMs { get; init; }
@@ -76,16 +76,17 @@ public sealed record TopicConfig
     /// <summary><c>file.delete.delay.ms</c>: 1 minute.</summary>
     public long FileDeleteDelayMs { get; init; } = 60_000;
 
-    /// <summary>The flush policy that <see cref="FlushMessages"/> and <see cref="FlushMs"/> amount to.</summary>
+    /// <summary>The flush policy that results from <see cref="FlushMessages"/> and <see cref="FlushMs"/>.</summary>
     public FlushPolicy FlushPolicy => FlushMessages == 1 ? FlushPolicy.Sync
         : FlushMessages == long.MaxValue && FlushMs == long.MaxValue ? FlushPolicy.None : FlushPolicy.Interval;
 
-    /// <summary>This configuration as the default of topics with so many replicas: with three or more, <c>min.insync.replicas</c> is 2
-    /// unless the default says more, so that a record that is acknowledged by all outlives a broker.</summary>
+    /// <summary>Returns this configuration as the default for topics with a replication factor. With three or more replicas
+    /// <c>min.insync.replicas</c> is at least 2, so that a record acknowledged by all in-sync replicas survives the loss of a
+    /// broker.</summary>
     public TopicConfig ForReplicas(int replicationFactor) =>
         replicationFactor >= 3 && MinInsyncReplicas < 2 ? this with { MinInsyncReplicas = 2 } : this;
 
-    /// <summary>This configuration with the defaults that <c>--flush</c> stands for.</summary>
+    /// <summary>Returns the default configuration for a value of <c>--flush</c>.</summary>
     public static TopicConfig DefaultFor(FlushPolicy policy) => policy switch
     {
         FlushPolicy.Sync => Default with { FlushMessages = 1 },

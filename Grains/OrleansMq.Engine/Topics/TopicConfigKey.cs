@@ -3,8 +3,8 @@ using System.Globalization;
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// One key of a topic's configuration: its name, what it may be set to, what that means, and how it gets into a <see cref="TopicConfig"/>
-/// and out of it. Made in <see cref="TopicConfigKeys"/>.
+/// One key of a topic's configuration: its name, allowed values and meaning, and its conversion to and from a <see cref="TopicConfig"/>.
+/// Created in <see cref="TopicConfigKeys"/>.
 /// </summary>
 public sealed class TopicConfigKey
 {
@@ -26,22 +26,22 @@ public sealed class TopicConfigKey
     /// <summary>Kafka's name of the key.</summary>
     public string Name { get; }
 
-    /// <summary>What a value counts, such as <c>ms</c> or <c>bytes</c>; empty where it counts nothing.</summary>
+    /// <summary>The unit of a value, such as <c>ms</c> or <c>bytes</c>; empty for none.</summary>
     public string Unit { get; }
 
-    /// <summary>The range or the list of values, in words.</summary>
+    /// <summary>The allowed range or values, as text.</summary>
     public string Allowed { get; }
 
-    /// <summary>One sentence on what the key does.</summary>
+    /// <summary>One sentence about the key's effect.</summary>
     public string Documentation { get; }
 
-    /// <summary>Whether the broker does what the key says. Where not, only Kafka's default is accepted.</summary>
+    /// <summary>Whether the broker implements the key. If not, only Kafka's default is accepted.</summary>
     public bool IsImplemented { get; }
 
-    /// <summary>The value in Kafka's text form.</summary>
+    /// <summary>Formats the key's value in Kafka's text form.</summary>
     public string Format(TopicConfig config) => _format(config);
 
-    /// <summary>The configuration with this key set to a value in Kafka's text form; null where that is not allowed.</summary>
+    /// <summary>Sets the key to a value in Kafka's text form; returns null if the value is not allowed.</summary>
     public TopicConfig? TrySet(TopicConfig config, string value) => _parse(config, value.Trim());
 
     /// <inheritdoc/>
@@ -94,7 +94,7 @@ public sealed class TopicConfigKey
                     : null;
             });
 
-    /// <summary>A key of Kafka's that the broker knows but does not act on: only its default can be set, which changes nothing.</summary>
+    /// <summary>Creates a key of Kafka's that the broker does not implement: only its default can be set, which has no effect.</summary>
     internal static TopicConfigKey NotImplemented(string name, string kafkaDefault, string documentation) =>
         new(name, "", kafkaDefault.Length == 0 ? "nothing but the empty value" : $"nothing but {kafkaDefault}", documentation, false,
             _ => kafkaDefault, (config, text) => text == kafkaDefault ? config : null);

@@ -4,8 +4,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// The one table of topic configuration: every key that Kafka 4 has for topics, with its range, its meaning, and where it goes in a
-/// <see cref="TopicConfig"/>. Validation, description and the reference in the documentation all come from here.
+/// The table of topic configuration: every topic key of Kafka 4, with its range, its meaning, and its place in a <see cref="TopicConfig"/>.
+/// Validation, description and the reference in the documentation are all derived from it.
 /// </summary>
 public static class TopicConfigKeys
 {
@@ -18,17 +18,17 @@ public static class TopicConfigKeys
     private static readonly (string, TimestampType)[] TimestampTypes =
         [("CreateTime", TimestampType.CreateTime), ("LogAppendTime", TimestampType.LogAppendTime)];
 
-    /// <summary>All keys, by name.</summary>
+    /// <summary>All keys, ordered by name.</summary>
     public static IReadOnlyList<TopicConfigKey> All { get; } = [.. Retention(), .. Segments(), .. Compaction(), .. Messages(),
         .. Durability(), .. NotImplemented()];
 
     private static readonly FrozenDictionary<string, TopicConfigKey> ByName = All.ToFrozenDictionary(key => key.Name,
         StringComparer.Ordinal);
 
-    /// <summary>The key of that name; null where Kafka has none.</summary>
+    /// <summary>Returns the key of a name; null if Kafka has none.</summary>
     public static TopicConfigKey? Find(string name) => ByName.GetValueOrDefault(name);
 
-    /// <summary>The known name that looks most like a wrong one; null where none comes near.</summary>
+    /// <summary>Returns the known name most similar to a wrong one; null if none is similar.</summary>
     public static string? Nearest(string name)
     {
         var (nearest, distance) = All.Select(key => (key.Name, Distance: EditDistance(name, key.Name)))

@@ -2,10 +2,10 @@ using System.Text;
 
 namespace OrleansMq.Topics;
 
-/// <summary>The reference of topic configuration in the documentation, written from the table that the broker checks by.</summary>
+/// <summary>Generates the reference of topic configuration in the documentation, from the table that the broker validates with.</summary>
 public static class TopicConfigReference
 {
-    /// <summary>Two Markdown tables: the keys that can be set, and those of Kafka's that cannot.</summary>
+    /// <summary>Returns two Markdown tables: the keys that can be set, and Kafka's other keys.</summary>
     public static string ToMarkdown()
     {
         var text = new StringBuilder();
@@ -23,6 +23,6 @@ public static class TopicConfigReference
         return text.ToString();
     }
 
-    // Nobody reads nineteen digits; what they mean is "no limit".
+    // Nineteen digits are unreadable; the value means "no limit".
     private static string Readable(string value) => value.Replace("9223372036854775807", "2^63-1").Replace("2147483647", "2^31-1");
 }

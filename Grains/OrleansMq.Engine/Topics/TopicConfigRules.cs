@@ -2,12 +2,13 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Topics;
 
-/// <summary>From Kafka's keys and values to a <see cref="TopicConfig"/> and back, by the table <see cref="TopicConfigKeys"/>.</summary>
+/// <summary>Converts Kafka's keys and values to a <see cref="TopicConfig"/> and back, with the table
+/// <see cref="TopicConfigKeys"/>.</summary>
 public static class TopicConfigRules
 {
-    /// <summary>The configuration of a topic that sets these keys and leaves the others to the broker's defaults.</summary>
-    /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every key that is wrong, its value, and what is
-    /// allowed.</returns>
+    /// <summary>Parses the configuration of a topic that sets these keys and uses the broker's defaults for the others.</summary>
+    /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every invalid key, its value, and the allowed
+    /// values.</returns>
     public static TopicDecision<TopicConfig> Parse(IReadOnlyDictionary<string, string> configs, TopicConfig defaults)
     {
         var config = defaults;
@@ -28,7 +29,7 @@ public static class TopicConfigRules
             : TopicDecision<TopicConfig>.Refuse(ErrorCode.InvalidConfig, string.Join(' ', faults));
     }
 
-    /// <summary>Every key with its effective value, by name in ordinal order.</summary>
+    /// <summary>Returns every key with its effective value, ordered by name (ordinal).</summary>
     public static IReadOnlyList<ConfigEntry> Describe(IReadOnlyDictionary<string, string> configs, TopicConfig effective) =>
         [.. TopicConfigKeys.All.Select(key => new ConfigEntry(key.Name, key.Format(effective), IsDefault: !configs.ContainsKey(key.Name)))
             .OrderBy(entry => entry.Name, StringComparer.Ordinal)];

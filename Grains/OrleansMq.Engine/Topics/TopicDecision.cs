@@ -1,6 +1,6 @@
 namespace OrleansMq.Topics;
 
-/// <summary>What was decided about a request: what comes next, or why not.</summary>
+/// <summary>The decision on a request: the result, or the reason for the refusal.</summary>
 /// <typeparam name="T">What there is to do or to write.</typeparam>
 public readonly record struct TopicDecision<T>
 {
@@ -13,22 +13,22 @@ public readonly record struct TopicDecision<T>
         _next = next;
     }
 
-    /// <summary><see cref="ErrorCode.None"/> where the request was accepted.</summary>
+    /// <summary><see cref="ErrorCode.None"/> if the request was accepted.</summary>
     public ErrorCode Error { get; }
 
-    /// <summary>Of a refusal: the field, its value, and the fix.</summary>
+    /// <summary>For a refusal, the field, its value and how to fix it.</summary>
     public string? Message { get; }
 
     /// <summary>Whether the request was accepted.</summary>
     public bool IsAccepted => Error == ErrorCode.None;
 
-    /// <summary>What comes next.</summary>
+    /// <summary>The result.</summary>
     /// <exception cref="BrokerException">The request was refused.</exception>
     public T Next => IsAccepted ? _next! : throw new BrokerException(Error, Message!);
 
-    /// <summary>The request is granted.</summary>
+    /// <summary>Accepts a request.</summary>
     public static TopicDecision<T> Accept(T next) => new(ErrorCode.None, null, next);
 
-    /// <summary>The request is not granted.</summary>
+    /// <summary>Refuses a request.</summary>
     public static TopicDecision<T> Refuse(ErrorCode error, string message) => new(error, message, default);
 }

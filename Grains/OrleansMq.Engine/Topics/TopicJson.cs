@@ -10,5 +10,5 @@ namespace OrleansMq.Topics;
 [JsonSerializable(typeof(ProducerIdState))]
 public sealed partial class TopicJson : JsonSerializerContext;
 
-/// <summary>Writes a <see cref="TopicStatus"/> as <c>"active"</c>.</summary>
+/// <summary>Converts a <see cref="TopicStatus"/> to JSON, for example <c>"active"</c>.</summary>
 public sealed class TopicStatusConverter() : JsonStringEnumConverter<TopicStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);

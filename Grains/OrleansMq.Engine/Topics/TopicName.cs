@@ -4,11 +4,11 @@ namespace OrleansMq.Topics;
 public static class TopicName
 {
     /// <summary>
-    /// 249 characters at most: with a partition's number behind it, a name of 255 still fits the name of a directory.
+    /// The maximum length: 249 characters. With a partition number appended, the name fits a directory name of 255 characters.
     /// </summary>
     public const int MaxLength = 249;
 
-    /// <summary>What is wrong with a name, and what is allowed; null for a name that a topic may have.</summary>
+    /// <summary>Returns what is wrong with a name and what is allowed; null for a valid name.</summary>
     public static string? Validate(string? name)
     {
         if (string.IsNullOrEmpty(name))
@@ -26,8 +26,8 @@ public static class TopicName
     }
 
     /// <summary>
-    /// Whether two names become one where metrics put <c>_</c> for <c>.</c>, as <c>a.b</c> and <c>a_b</c> do. Kafka refuses the second of
-    /// them.
+    /// Whether two names become identical in metrics, where <c>_</c> replaces <c>.</c>, as <c>a.b</c> and <c>a_b</c> do. Like Kafka, the
+    /// catalogue refuses the second one.
     /// </summary>
     public static bool Collide(string one, string other)
     {

@@ -1,33 +1,33 @@
 namespace OrleansMq.Topics;
 
-/// <summary>What a host does about a topic when it starts.</summary>
+/// <summary>What a host does with a topic at startup.</summary>
 public enum TopicRecoveryAction
 {
-    /// <summary>Not decided.</summary>
+    /// <summary>Undecided.</summary>
     Unknown = 0,
-    /// <summary>Nothing is open: serve it.</summary>
+    /// <summary>The topic is complete: serve it.</summary>
     Serve = 1,
-    /// <summary>Make the partitions that are missing, then serve it.</summary>
+    /// <summary>Create the missing partitions, then serve it.</summary>
     FinishCreate = 2,
-    /// <summary>Make the partitions that were being added, then serve it.</summary>
+    /// <summary>Create the partitions that were being added, then serve it.</summary>
     FinishAddPartitions = 3,
-    /// <summary>Its document was never written, so neither was a record: forget it.</summary>
+    /// <summary>Its document was never written, so no record was either: remove its entry.</summary>
     UndoCreate = 4,
     /// <summary>Delete what is left of it.</summary>
     FinishDelete = 5,
-    /// <summary>It has a document but no entry: take it into the catalogue, then do what its document asks for.</summary>
+    /// <summary>It has a document but no entry: add it to the catalogue, then act as its document requires.</summary>
     Adopt = 6,
-    /// <summary>Its document is missing, or belongs to another topic id: touch nothing, and say so.</summary>
+    /// <summary>Its document is missing, or belongs to another topic id: change nothing, and report it.</summary>
     Damaged = 7,
 }
 
-/// <summary>What a crash between two writes left of a topic, and what to do about it. The order of writes stands at
+/// <summary>Decides how to recover a topic from a crash between two writes. The order of writes is documented at
 /// <see cref="TopicCatalogue"/>.</summary>
 public static class TopicRecovery
 {
     /// <summary>Decides for one topic.</summary>
-    /// <param name="entry">Its entry in the catalogue, if there is one.</param>
-    /// <param name="topic">Its document, if there is one.</param>
+    /// <param name="entry">Its entry in the catalogue, if any.</param>
+    /// <param name="topic">Its document, if any.</param>
     public static TopicRecoveryAction Decide(TopicCatalogueEntry? entry, TopicState? topic)
     {
         if (entry is null)

@@ -4,27 +4,28 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Topics;
 
-/// <summary>Where a topic is in its life. Written into documents by name.</summary>
+/// <summary>The stage of a topic's life cycle. Stored in documents by name.</summary>
 [JsonConverter(typeof(TopicStatusConverter))]
 public enum TopicStatus
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>Its name is taken, its partitions are being made: not served yet. After a crash it is finished, or undone.</summary>
+    /// <summary>Its name is reserved and its partitions are being created; it is not served yet. After a crash it is completed or
+    /// undone.</summary>
     Creating = 1,
     /// <summary>Served.</summary>
     Active = 2,
-    /// <summary>Not served any more, its disk is being freed. After a crash it is finished.</summary>
+    /// <summary>It is not served any more, and its disk space is being freed. After a crash this is completed.</summary>
     Deleting = 3,
 }
 
 /// <summary>
-/// A topic's document, stored under <c>topic/&lt;name&gt;</c>: the same in both flavours. Its methods decide what the next document is; who
-/// calls them writes it, and only then acts.
+/// A topic's document, stored under <c>topic/&lt;name&gt;</c>, the same in both flavours. The methods compute the next document. The caller
+/// writes it, and acts only afterwards.
 /// </summary>
 public sealed record TopicState
 {
-    /// <summary>The most partitions a topic may have.</summary>
+    /// <summary>The maximum number of partitions.</summary>
     public const int MaxPartitions = 10_000;
 
     /// <summary>The topic's name.</summary>
@@ -33,10 +34,10 @@ public sealed record TopicState
     /// <summary>Never reused, never empty.</summary>
     public required Guid TopicId { get; init; }
 
-    /// <summary>How many partitions exist; while <see cref="TopicStatus.Creating"/>, how many there are to be.</summary>
+    /// <summary>The number of partitions. While <see cref="TopicStatus.Creating"/>, the number to be created.</summary>
     public required int Partitions { get; init; }
 
-    /// <summary>With how many replicas each of its partitions is made; 1 is left out of the document.</summary>
+    /// <summary>The number of replicas with which its partitions are created; 1 is omitted from the document.</summary>
     [JsonIgnore]
     public short ReplicationFactor
     {
@@ -44,7 +45,7 @@ public sealed record TopicState
         init => StoredReplicationFactor = value == 1 ? null : value;
     }
 
-    /// <summary><see cref="ReplicationFactor"/> as it is written.</summary>
+    /// <summary><see cref="ReplicationFactor"/> as stored.</summary>
     [JsonPropertyName("replicationFactor"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public short? StoredReplicationFactor { get; init; }
 
@@ -52,15 +53,15 @@ public sealed record TopicState
     public ImmutableSortedDictionary<string, string> Configs
     {
         get;
-        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
+        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader creates one that compares by culture.
     } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
 
-    /// <summary>Where it is in its life.</summary>
+    /// <summary>The stage of its life cycle.</summary>
     public required TopicStatus Status { get; init; }
 
     /// <summary>
-    /// Written before partitions are added, gone after: how many there will be. A partition below <see cref="Partitions"/> whose directory
-    /// is missing is thereby a loss, and never mistaken for one that was about to be made.
+    /// The total number while partitions are being added, written before and removed afterwards. So a missing directory of a partition
+    /// below <see cref="Partitions"/> is always a loss, and never a partition about to be created.
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? GrowingTo { get; init; }
@@ -68,10 +69,10 @@ public sealed record TopicState
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string name) => $"topic/{name}";
 
-    /// <summary>The topic is served from now on.</summary>
+    /// <summary>Marks the topic as active.</summary>
     public TopicState Activate() => this with { Status = TopicStatus.Active };
 
-    /// <summary>The configuration changed: a value of null returns a key to its default. All or nothing.</summary>
+    /// <summary>Changes the configuration; null resets a key to its default. Either all changes apply or none.</summary>
     /// <returns>The next document, or <see cref="ErrorCode.InvalidConfig"/>.</returns>
     public TopicDecision<TopicState> Alter(IReadOnlyDictionary<string, string?> changes, TopicConfig defaults)
     {
@@ -81,7 +82,7 @@ public sealed record TopicState
             if (value is not null)
                 configs[name] = value.Trim();
             else if (!configs.Remove(name) && TopicConfigKeys.Find(name) is null)
-                configs[name] = ""; // Not a key at all: let the rules say so.
+                configs[name] = ""; // Unknown key: the rules below report it.
         }
         var parsed = TopicConfigRules.Parse(configs, defaults);
         return parsed.IsAccepted
@@ -89,7 +90,7 @@ public sealed record TopicState
             : TopicDecision<TopicState>.Refuse(parsed.Error, parsed.Message!);
     }
 
-    /// <summary>More partitions: write this, make them, then <see cref="FinishAddPartitions"/>.</summary>
+    /// <summary>Begins to add partitions: write this document, create them, then call <see cref="FinishAddPartitions"/>.</summary>
     /// <returns>The next document, or <see cref="ErrorCode.InvalidPartitions"/>.</returns>
     public TopicDecision<TopicState> BeginAddPartitions(int totalCount)
     {
@@ -103,15 +104,15 @@ public sealed record TopicState
         return TopicDecision<TopicState>.Accept(this with { GrowingTo = totalCount });
     }
 
-    /// <summary>All the partitions that were to be added are there.</summary>
+    /// <summary>Marks the added partitions as created.</summary>
     public TopicState FinishAddPartitions() => this with { Partitions = GrowingTo ?? Partitions, GrowingTo = null };
 
-    /// <summary>The topic in a list.</summary>
+    /// <summary>Converts the topic to a list entry.</summary>
     public TopicListing ToListing() => new(Name, TopicId, Partitions);
 
-    /// <summary>The topic in full.</summary>
-    /// <param name="partitions">Each partition as its leader sees it, by number.</param>
-    /// <param name="effective">What <see cref="TopicConfigRules.Parse"/> made of <see cref="Configs"/>.</param>
+    /// <summary>Describes the topic.</summary>
+    /// <param name="partitions">Each partition as its leader reports it, ordered by number.</param>
+    /// <param name="effective">The result of <see cref="TopicConfigRules.Parse"/> for <see cref="Configs"/>.</param>
     public TopicDescription Describe(IReadOnlyList<PartitionDescription> partitions, TopicConfig effective) =>
         new(Name, TopicId, partitions, TopicConfigRules.Describe(Configs, effective));
 }

@@ -1,12 +1,12 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// Members and topics as numbers, for assignors: members in their order (static ones first, by instance id; then by member id), topics by
-/// name, and all partitions of all topics in one row. Only topics that somebody is subscribed to are in it.
+/// The input of assignors in numbers. Members are ordered (static ones first, by instance id; then by member id), topics by name, and the
+/// partitions of all topics form one sequence. Contains only topics with subscribers.
 /// </summary>
 internal sealed class AssignmentProblem
 {
-    /// <summary>Nobody.</summary>
+    /// <summary>No member.</summary>
     public const int None = -1;
 
     private readonly Dictionary<string, int> _topicIndex = new(StringComparer.Ordinal);
@@ -38,26 +38,26 @@ internal sealed class AssignmentProblem
 
     public AssignmentTopic[] Topics { get; }
 
-    /// <summary>By topic the place of its partition 0 in the row of all partitions; one more at the end.</summary>
+    /// <summary>For each topic the index of its partition 0 in the sequence of all partitions; one more entry at the end.</summary>
     public int[] FirstPartition { get; }
 
     public int PartitionCount => FirstPartition[^1];
 
-    /// <summary>By member its topics, ascending.</summary>
+    /// <summary>For each member its topics, ascending.</summary>
     public int[][] SubscribedTopics { get; }
 
-    /// <summary>By topic the members that read it, in their order.</summary>
+    /// <summary>For each topic its subscribers, in member order.</summary>
     public int[][] Subscribers { get; }
 
-    /// <summary>By partition the member that holds it and may go on: the one with the highest generation among those who claim it;
-    /// <see cref="None"/> where nobody or more than one does.</summary>
+    /// <summary>For each partition the member that owns it and may keep it: the one with the highest generation among those that claim it.
+    /// <see cref="None"/> if none claims it, or several with that generation.</summary>
     public int[] Owner { get; }
 
     public int TopicOf(int partition) => _topicOf[partition];
 
     public TopicPartition Name(int partition) => new(Topics[_topicOf[partition]].Name, partition - FirstPartition[_topicOf[partition]]);
 
-    /// <summary>The place of a partition in the row; <see cref="None"/> where it is of no topic here.</summary>
+    /// <summary>Returns the index of a partition in the sequence; <see cref="None"/> if its topic is not included.</summary>
     public int IndexOf(TopicPartition partition) =>
         _topicIndex.TryGetValue(partition.Topic, out var topic) && (uint)partition.Partition < (uint)Topics[topic].PartitionCount
             ? FirstPartition[topic] + partition.Partition
@@ -68,7 +68,7 @@ internal sealed class AssignmentProblem
     /// <summary>Whether a replica of the partition is in the member's rack.</summary>
     public bool IsInRack(int partition, int member) => Members[member].RackId is { } rack && RacksOf(partition)?.Contains(rack) == true;
 
-    /// <summary>The racks of a partition; null where they are not known.</summary>
+    /// <summary>Returns the racks of a partition's replicas; null if unknown.</summary>
     public IReadOnlyCollection<string>? RacksOf(int partition)
     {
         var topic = _topicOf[partition];
@@ -76,7 +76,7 @@ internal sealed class AssignmentProblem
         return Topics[topic].Racks is { } racks && number < racks.Count ? racks[number] : null;
     }
 
-    /// <summary>The answer: by partition its new member, or <see cref="None"/>.</summary>
+    /// <summary>Converts the solution, each partition's new member or <see cref="None"/>, to names.</summary>
     public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Name(ReadOnlySpan<int> assigned)
     {
         var lists = Members.Select(_ => new List<TopicPartition>()).ToArray();

@@ -1,13 +1,13 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The assignment that is as even as the subscriptions allow, and among these one that moves little, and among these one that reads from
-/// the own rack where it can. Behind <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
-/// <para>Everybody keeps what they have; what is free goes to whoever has least; then, as long as a member has two more than another one
-/// that could take something from it, directly or over a chain of members who each pass one on, it gives one away. When no such chain is
-/// left, no other assignment is more even (this is an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Chains that
-/// only pass on what was free come first: if the free partitions can be spread such that nobody gives up anything, they are. Members with
-/// the same subscription form a class, and chains are looked for among classes: in most groups there is one.</para>
+/// Computes the most even assignment that the subscriptions allow. Among the even ones it prefers one that moves few partitions, and among
+/// these one that reads from the member's own rack. Used by <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
+/// <para>First, members keep what they own, and free partitions go to the member with the fewest. Then, as long as a member has at least
+/// two more partitions than another that could take one, directly or along a chain of members that each pass one on, it gives one away.
+/// Without such a chain no other assignment is more even (an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003).
+/// Chains that move only previously free partitions come first, so if these can be spread without taking any from a member, they are.
+/// Members with the same subscription form a class, and chains are searched among classes: most groups have one.</para>
 /// </summary>
 internal sealed class BalancedAssignment
 {
@@ -16,7 +16,7 @@ internal sealed class BalancedAssignment
     private readonly AssignmentProblem _problem;
     private readonly int[] _assigned;
     private readonly int[] _load;
-    private readonly Dictionary<int, List<int>>[] _held; // by member and topic: what was kept, then what is new
+    private readonly Dictionary<int, List<int>>[] _held; // by member and topic: kept partitions, then new ones
     private readonly int[] _classOf;
     private readonly List<MemberClass> _classes = [];
     private readonly List<int>[] _classesOfTopic;
@@ -33,7 +33,7 @@ internal sealed class BalancedAssignment
         FormClasses();
     }
 
-    /// <summary>By partition its new member; <see cref="AssignmentProblem.None"/> only where nobody is subscribed.</summary>
+    /// <summary>Returns each partition's new member; <see cref="AssignmentProblem.None"/> only without subscribers.</summary>
     public static int[] Of(AssignmentProblem problem)
     {
         var assignment = new BalancedAssignment(problem);
@@ -73,7 +73,7 @@ internal sealed class BalancedAssignment
         }
     }
 
-    /// <summary>The topics with the fewest subscribers first: these have the least choice.</summary>
+    /// <summary>Assigns free partitions. Topics with the fewest subscribers come first, since they have the least choice.</summary>
     private void Fill()
     {
         foreach (var topic in Enumerable.Range(0, _problem.Topics.Length).OrderBy(topic => _problem.Subscribers[topic].Length))
@@ -93,8 +93,8 @@ internal sealed class BalancedAssignment
         }
     }
 
-    /// <summary>Whoever has most gives first: emptied one after the other, the first would give away what the last then gives
-    /// back.</summary>
+    /// <summary>Moves partitions along chains, from the member with the most. In another order, a member could give away partitions that a
+    /// later one gives back.</summary>
     private void Even(bool onlyNew)
     {
         bool moved;
@@ -114,7 +114,7 @@ internal sealed class BalancedAssignment
         while (moved);
     }
 
-    /// <summary>Takes one partition off a member, along the shortest chain to one that has at least two less.</summary>
+    /// <summary>Takes one partition from a member, along the shortest chain to one that has at least two fewer.</summary>
     private bool Relieve(int member, bool onlyNew)
     {
         var least = _load[member] - 2;
@@ -138,7 +138,7 @@ internal sealed class BalancedAssignment
         return false;
     }
 
-    /// <summary>The classes that can take something of these topics and were not reached before.</summary>
+    /// <summary>Returns the classes that can take a partition of these topics and were not reached before.</summary>
     private List<int> Reach(int from, IEnumerable<int> topics, bool[] seenTopics, (int Class, int Topic)[] cameBy)
     {
         var reached = new List<int>();
@@ -156,8 +156,8 @@ internal sealed class BalancedAssignment
         return reached;
     }
 
-    /// <summary>The last class's idlest member gets one from the class before, that class one from the one before it, and so on up to the
-    /// giver.</summary>
+    /// <summary>Passes partitions along a chain: the least loaded member of the last class gets one from the class before it, and so on
+    /// back to the giver.</summary>
     private void PassAlong(int giver, int last, (int Class, int Topic)[] cameBy)
     {
         var receiver = _classes[last].ByLoad.Min.Member;
@@ -167,7 +167,8 @@ internal sealed class BalancedAssignment
             var by = from == None
                 ? giver : _classes[from].ByLoad.Select(entry => entry.Member).Where(member => _held[member].ContainsKey(topic))
                 .MinBy(member => (IsKept(_held[member][topic][^1]), member));
-            // At the giver itself it may be any topic that the receivers read: a new one rather than one it kept, and of the one it has
+            // The giver itself may choose any topic that the receivers read. It prefers a new partition over a kept one, of the topic with
+            // most partitions.
             // most of.
             var given = from == None ? BestToGive(giver, to, topic) : topic;
             var partition = _held[by][given][^1];
@@ -226,7 +227,7 @@ internal sealed class BalancedAssignment
 
         public int LeastLoad => ByLoad.Min.Load;
 
-        /// <summary>Counts what the members hold together.</summary>
+        /// <summary>Counts the partitions that the members hold together.</summary>
         public void Count(int topic, bool isKept, int by)
         {
             _held[topic] += by;

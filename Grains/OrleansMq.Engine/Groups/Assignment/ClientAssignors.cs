@@ -4,26 +4,26 @@ using OrleansMq.Api;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The assignors that the leader of a classic group runs, and the leader's work around them: <see cref="Read"/> what the members said, look
-/// the topics up, <see cref="Assign"/>.
+/// The assignors that the leader of a classic group runs, and the steps around them: <see cref="Read"/> the members' subscriptions, look up
+/// the topics, <see cref="Assign"/>.
 /// </summary>
 public static class ClientAssignors
 {
-    /// <summary>All of them.</summary>
+    /// <summary>All client assignors.</summary>
     public static IReadOnlyList<IClientAssignor> All { get; } = [new RangeAssignor(), new RoundRobinAssignor(), new StickyAssignor(),
         new CooperativeStickyAssignor()];
 
-    /// <summary>The assignor of that name.</summary>
+    /// <summary>Finds an assignor by name.</summary>
     public static bool TryGet(string name, [NotNullWhen(true)] out IClientAssignor? assignor) =>
         (assignor = All.FirstOrDefault(candidate => candidate.Name == name)) is not null;
 
-    /// <summary>What a member offers when it joins with this assignor.</summary>
+    /// <summary>Creates the protocol with which a member joins for this assignor.</summary>
     public static GroupProtocol Offer(IClientAssignor assignor, ConsumerSubscription subscription) =>
         new(assignor.Name, ConsumerProtocol.Encode(subscription));
 
-    /// <summary>Reads what the members said to the assignor that was chosen.</summary>
+    /// <summary>Decodes the members' subscriptions for the chosen assignor.</summary>
     /// <param name="assignor">The assignor of <see cref="JoinGroupResult.ProtocolName"/>.</param>
-    /// <param name="members">As the leader is told in <see cref="JoinGroupResult.Members"/>.</param>
+    /// <param name="members">The members in <see cref="JoinGroupResult.Members"/>.</param>
     public static JoinedSubscriptions Read(IClientAssignor assignor, IReadOnlyList<JoinedMember> members)
     {
         var readable = new List<AssignmentMember>(members.Count);
@@ -38,19 +38,19 @@ public static class ClientAssignors
         return new JoinedSubscriptions(readable, unreadable);
     }
 
-    /// <summary>The assignment as the leader brings it in <see cref="SyncGroup.Assignments"/>: every member that could be read, by id in
-    /// ordinal order.</summary>
+    /// <summary>Computes the assignments for <see cref="SyncGroup.Assignments"/>: one for every member with a decodable subscription,
+    /// ordered by id (ordinal).</summary>
     public static IReadOnlyList<MemberAssignment> Assign(IClientAssignor assignor, JoinedSubscriptions joined,
         IReadOnlyCollection<AssignmentTopic> topics) =>
         [.. assignor.Assign(joined.Members, topics).OrderBy(member => member.Key, StringComparer.Ordinal)
             .Select(member => new MemberAssignment(member.Key, ConsumerProtocol.Encode(new ConsumerAssignment(member.Value))))];
 }
 
-/// <summary>What the leader of a classic group read in its members' subscriptions.</summary>
-/// <param name="Members">Those that could be read.</param>
-/// <param name="Unreadable">Those that could not, with what is wrong: they get nothing, and the leader says so in its log.</param>
+/// <summary>The decoded subscriptions of a classic group's members.</summary>
+/// <param name="Members">Members with a decodable subscription.</param>
+/// <param name="Unreadable">The other members, with the fault. They get no partitions, and the leader logs it.</param>
 public sealed record JoinedSubscriptions(IReadOnlyList<AssignmentMember> Members, IReadOnlyList<(string MemberId, string Error)> Unreadable)
 {
-    /// <summary>The topics whose partitions the leader has to know.</summary>
+    /// <summary>The topics whose partitions the leader must look up.</summary>
     public IReadOnlySet<string> Topics => Members.SelectMany(member => member.Topics).ToHashSet(StringComparer.Ordinal);
 }

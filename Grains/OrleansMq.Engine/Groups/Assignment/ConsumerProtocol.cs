@@ -4,27 +4,27 @@ using OrleansMq.Api;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The bytes in which classic consumers tell their leader what they want and are told what they get (the protocol type <c>consumer</c>).
-/// Kafka's schemas ConsumerProtocolSubscription and ConsumerProtocolAssignment, versions 0 to 3; a newer version only adds fields at the
-/// end and is read as version 3.
+/// The encoding of subscriptions and assignments that classic consumers exchange with their leader (the protocol type <c>consumer</c>).
+/// Kafka's schemas ConsumerProtocolSubscription and ConsumerProtocolAssignment, versions 0 to 3. A newer version only appends fields, and
+/// is read as version 3.
 /// <code>
 /// subscription: version i16 | topics [string] | user data bytes?
 ///               1: | owned [topic string, [partition i32]]   2: | generation i32   3: | rack string?
 /// assignment:   version i16 | partitions [topic string, [partition i32]] | user data bytes?
 /// string: length i16, UTF-8;  bytes: length i32;  []: count i32;  ?: a length of -1 is null
 /// </code>
-/// Bytes come from other people's programs: what is wrong with them is returned, never thrown.
+/// The bytes come from arbitrary clients: faults are returned, never thrown.
 /// </summary>
 public static class ConsumerProtocol
 {
-    /// <summary>The protocol type of groups of consumers.</summary>
+    /// <summary>The protocol type of consumer groups.</summary>
     public const string ProtocolType = "consumer";
 
-    /// <summary>The highest version that is written.</summary>
+    /// <summary>The highest version written.</summary>
     public const short HighestVersion = 3;
 
-    /// <summary>A subscription in bytes. What the version has no field for is left out.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A version that there is not.</exception>
+    /// <summary>Encodes a subscription. Fields that the version does not have are omitted.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The version does not exist.</exception>
     /// <exception cref="ArgumentException">A name above 32,767 bytes.</exception>
     public static byte[] Encode(ConsumerSubscription subscription, short version = HighestVersion)
     {
@@ -42,8 +42,8 @@ public static class ConsumerProtocol
         return writer.ToArray();
     }
 
-    /// <summary>An assignment in bytes.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A version that there is not.</exception>
+    /// <summary>Encodes an assignment.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The version does not exist.</exception>
     /// <exception cref="ArgumentException">A name above 32,767 bytes.</exception>
     public static byte[] Encode(ConsumerAssignment assignment, short version = HighestVersion)
     {
@@ -53,14 +53,14 @@ public static class ConsumerProtocol
         return writer.ToArray();
     }
 
-    /// <summary>The version that bytes of this protocol begin with; -1 where there are too few of them.</summary>
+    /// <summary>Returns the version at the start of the bytes; -1 if there are too few bytes.</summary>
     public static short VersionOf(ReadOnlySpan<byte> bytes) =>
         bytes.Length < 2 ? (short)-1 : System.Buffers.Binary.BinaryPrimitives.ReadInt16BigEndian(bytes);
 
-    /// <summary>Reads a subscription.</summary>
-    /// <param name="bytes">A member's metadata; <see cref="ConsumerSubscription.UserData"/> keeps pointing into it.</param>
-    /// <param name="subscription">What it says.</param>
-    /// <param name="error">What is wrong with the bytes, and where.</param>
+    /// <summary>Decodes a subscription.</summary>
+    /// <param name="bytes">A member's metadata. <see cref="ConsumerSubscription.UserData"/> refers to this memory.</param>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="error">The fault and its position.</param>
     public static bool TryDecodeSubscription(ReadOnlyMemory<byte> bytes, [NotNullWhen(true)] out ConsumerSubscription? subscription,
         [NotNullWhen(false)] out string? error)
     {
@@ -83,12 +83,12 @@ public static class ConsumerProtocol
         return error is null;
     }
 
-    /// <summary>Reads an assignment. No bytes at all are an empty one: so a coordinator answers a member that its leader left
-    /// out.</summary>
-    /// <param name="bytes">As <see cref="SyncGroupResult.Assignment"/> has them; <see cref="ConsumerAssignment.UserData"/> keeps pointing
-    /// into it.</param>
-    /// <param name="assignment">What it says.</param>
-    /// <param name="error">What is wrong with the bytes, and where.</param>
+    /// <summary>Decodes an assignment. Empty bytes are an empty assignment, which a coordinator sends to a member that its leader
+    /// omitted.</summary>
+    /// <param name="bytes">The bytes in <see cref="SyncGroupResult.Assignment"/>. <see cref="ConsumerAssignment.UserData"/> refers to this
+    /// memory.</param>
+    /// <param name="assignment">The assignment.</param>
+    /// <param name="error">The fault and its position.</param>
     public static bool TryDecodeAssignment(ReadOnlyMemory<byte> bytes, [NotNullWhen(true)] out ConsumerAssignment? assignment,
         [NotNullWhen(false)] out string? error)
     {

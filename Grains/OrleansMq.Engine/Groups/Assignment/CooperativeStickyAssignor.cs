@@ -1,9 +1,9 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>cooperative-sticky</c> (KIP-429): the assignment of <see cref="StickyAssignor"/> in two phases. Members go on reading while the group
-/// rebalances. A partition that is to go from one to another is given to nobody at first; its owner gives it up and joins again, and in the
-/// rebalance that follows the other one gets it. So nobody stops reading what they keep, and no partition has two readers.
+/// <c>cooperative-sticky</c> (KIP-429): the assignment of <see cref="StickyAssignor"/> in two phases. Members continue reading during a
+/// rebalance. A partition that moves between two members is first assigned to neither. Its owner revokes it and rejoins, and in the
+/// following rebalance the other member gets it. So members never stop reading what they keep, and no partition has two readers.
 /// </summary>
 public sealed class CooperativeStickyAssignor : IClientAssignor
 {
@@ -27,13 +27,12 @@ public sealed class CooperativeStickyAssignor : IClientAssignor
         RackId = subscription.RackId,
         Topics = subscription.Topics,
         Owned = subscription.OwnedPartitions,
-        // Clients that write version 1 of the subscription have no other place for it.
+        // Clients that write version 1 of the subscription have no other field for it.
         Generation = subscription.Generation >= 0 ? subscription.Generation : StickyUserData.Decode(subscription.UserData).Generation,
     };
 
     /// <inheritdoc/>
-    /// <remarks>A partition that somebody else claims is left out, unless the member it is for was given it in a later
-    /// generation.</remarks>
+    /// <remarks>Omits a partition that another member claims, unless its new member was assigned it in a later generation.</remarks>
     public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
         IReadOnlyCollection<AssignmentTopic> topics)
     {

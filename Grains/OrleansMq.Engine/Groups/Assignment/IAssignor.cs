@@ -1,46 +1,47 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary>A member of a group, as far as an assignor is interested in it.</summary>
+/// <summary>A member of a group, as input for an assignor.</summary>
 public sealed record AssignmentMember
 {
-    /// <summary>Its id, unique in the group.</summary>
+    /// <summary>The member's id, unique in the group.</summary>
     public required string MemberId { get; init; }
 
-    /// <summary>The instance id of a static member: it decides the order then, so that a restart under a new member id changes
+    /// <summary>The instance id of a static member. It determines the member's order, so that a restart under a new member id changes
     /// nothing.</summary>
     public string? InstanceId { get; init; }
 
-    /// <summary>Its rack; null for none.</summary>
+    /// <summary>The member's rack; null for none.</summary>
     public string? RackId { get; init; }
 
-    /// <summary>The topics it reads. Those that are not among the assignor's topics are left out of account.</summary>
+    /// <summary>The topics it subscribes to. Topics that are not in the assignor's input are ignored.</summary>
     public IReadOnlyCollection<string> Topics { get; init; } = [];
 
-    /// <summary>What it holds now, or is to hold now.</summary>
+    /// <summary>The partitions that it owns or is about to own.</summary>
     public IReadOnlyCollection<TopicPartition> Owned { get; init; } = [];
 
-    /// <summary>When it was given <see cref="Owned"/>: the higher wins where two claim the same partition; -1 if not known.</summary>
+    /// <summary>The generation in which <see cref="Owned"/> was assigned; -1 if unknown. If two members claim a partition, the higher one
+    /// wins.</summary>
     public int Generation { get; init; } = ConsumerSubscription.NoGeneration;
 }
 
-/// <summary>A topic, as far as an assignor is interested in it.</summary>
+/// <summary>A topic, as input for an assignor.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="PartitionCount">Its partitions are 0 to this, exclusive.</param>
-/// <param name="Racks">By partition the racks of its replicas; null where they are not known.</param>
+/// <param name="PartitionCount">The number of partitions.</param>
+/// <param name="Racks">The racks of each partition's replicas; null if unknown.</param>
 public sealed record AssignmentTopic(string Name, int PartitionCount, IReadOnlyList<IReadOnlyCollection<string>>? Racks = null);
 
 /// <summary>
-/// Says who reads which partition. Pure and deterministic: the same members and topics, in whatever order, give the same assignment. Every
-/// partition of a topic that a member is subscribed to is given to exactly one of these members (see
-/// <see cref="CooperativeStickyAssignor"/> for the one exception).
+/// Assigns partitions to members. Pure and deterministic: the same members and topics, in any order, give the same assignment. Every
+/// partition of a topic with subscribers is assigned to exactly one of them (see <see cref="CooperativeStickyAssignor"/> for the one
+/// exception).
 /// </summary>
 public interface IAssignor
 {
-    /// <summary>The name under which groups agree on it, as <c>range</c>.</summary>
+    /// <summary>The name under which groups select it, such as <c>range</c>.</summary>
     string Name { get; }
 
-    /// <summary>Who is to read what: every member has an entry; its partitions are ordered by topic and number.</summary>
-    /// <exception cref="ArgumentException">Two members with one id, or two topics with one name.</exception>
+    /// <summary>Computes the assignment. Every member has an entry; its partitions are ordered by topic and number.</summary>
+    /// <exception cref="ArgumentException">Two members have the same id, or two topics the same name.</exception>
     IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
         IReadOnlyCollection<AssignmentTopic> topics);
 }
@@ -48,18 +49,18 @@ public interface IAssignor
 /// <summary>An assignor that the leader of a classic group runs. See <see cref="ClientAssignors"/>.</summary>
 public interface IClientAssignor : IAssignor
 {
-    /// <summary>Whether members keep reading while the group rebalances, and give up only what they are told to. Otherwise they give
-    /// everything up before they join.</summary>
+    /// <summary>Whether members continue reading during a rebalance, and revoke only the partitions that move. Otherwise they revoke all
+    /// partitions before they join.</summary>
     bool IsCooperative { get; }
 
-    /// <summary>What a member says to this assignor when it joins.</summary>
-    /// <param name="topics">What it wants to read.</param>
-    /// <param name="owned">What it has, or had until this rebalance began.</param>
-    /// <param name="generation">The generation in which it was given that; -1 if none.</param>
-    /// <param name="rackId">Its rack.</param>
+    /// <summary>Creates the subscription with which a member joins.</summary>
+    /// <param name="topics">The topics to read.</param>
+    /// <param name="owned">The partitions that it owns, or owned until this rebalance began.</param>
+    /// <param name="generation">The generation in which they were assigned; -1 for none.</param>
+    /// <param name="rackId">The member's rack.</param>
     ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
         string? rackId = null);
 
-    /// <summary>What this assignor makes of a member's subscription.</summary>
+    /// <summary>Converts a member's subscription to input for this assignor.</summary>
     AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription);
 }

@@ -5,14 +5,14 @@ using System.Text.Unicode;
 
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary>Reads Kafka's old (not flexible) encoding from a peer's bytes: big-endian, int16 lengths of strings, int32 counts. The first
-/// thing that is wrong becomes <see cref="Error"/>; whatever is read after it is empty, so that only the end need be checked.</summary>
+/// <summary>Decodes Kafka's older (not flexible) encoding from untrusted bytes: big-endian, int16 string lengths, int32 counts. The first
+/// fault sets <see cref="Error"/>, and everything read after it is empty, so that callers check only at the end.</summary>
 internal ref struct ProtocolReader(ReadOnlyMemory<byte> bytes)
 {
     private readonly ReadOnlyMemory<byte> _bytes = bytes;
     private int _position;
 
-    /// <summary>What is wrong, and where; null so far nothing.</summary>
+    /// <summary>The first fault and its position; null for none.</summary>
     public string? Error { get; private set; }
 
     public short ReadInt16(string field) => Take(2, field, out var span) ? BinaryPrimitives.ReadInt16BigEndian(span) : (short)0;
@@ -43,8 +43,8 @@ internal ref struct ProtocolReader(ReadOnlyMemory<byte> bytes)
         return Take(length, field, out _) ? _bytes.Slice(start, length) : null;
     }
 
-    /// <summary>The count of an array whose elements take at least <paramref name="leastBytes"/> each: never more than the bytes that are
-    /// left can hold.</summary>
+    /// <summary>Reads the count of an array whose elements have at least <paramref name="leastBytes"/> bytes. It never exceeds what the
+    /// remaining bytes can hold.</summary>
     public int ReadCount(string field, int leastBytes)
     {
         var count = ReadInt32(field);
@@ -92,7 +92,7 @@ internal ref struct ProtocolReader(ReadOnlyMemory<byte> bytes)
     }
 }
 
-/// <summary>Writes Kafka's old encoding, see <see cref="ProtocolReader"/>.</summary>
+/// <summary>Writes Kafka's older encoding, see <see cref="ProtocolReader"/>.</summary>
 internal sealed class ProtocolWriter
 {
     private readonly MemoryStream _bytes = new();

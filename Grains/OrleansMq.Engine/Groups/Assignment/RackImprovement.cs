@@ -1,19 +1,19 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// Lets members read from their own rack where that costs nothing: among the partitions that move anyway, some are given to another member
-/// or exchanged, such that the assignment stays as even as it is, and nothing else moves.
+/// Lets members read from their own rack if that costs nothing. Among the partitions that move anyway, some are given to another member or
+/// exchanged, so that the assignment stays as even as it is, and nothing else moves.
 /// </summary>
 internal static class RackImprovement
 {
-    /// <summary>Changes <paramref name="assigned"/> and <paramref name="load"/>.</summary>
+    /// <summary>Improves <paramref name="assigned"/> and updates <paramref name="load"/>.</summary>
     public static void Apply(AssignmentProblem problem, int[] assigned, int[] load)
     {
         if (!problem.Members.Any(member => member.RackId is not null) || !problem.Topics.Any(topic => topic.Racks is not null))
             return;
         var moving = Enumerable.Range(0, assigned.Length)
             .Where(partition => assigned[partition] != AssignmentProblem.None && assigned[partition] != problem.Owner[partition]).ToList();
-        // What found no partner once finds none later either, as a rule: without this a group that is badly spread would cost the square of
+        // A partition that found no partner usually finds none later. Without this set, a badly spread group would cost quadratic time in
         // its partitions.
         var hopeless = new HashSet<(int Member, int Topic, string Racks)>();
         foreach (var partition in moving)
@@ -27,7 +27,7 @@ internal static class RackImprovement
         }
     }
 
-    /// <summary>To a member in the right rack that has one less: then these two change places.</summary>
+    /// <summary>Gives the partition to a member in the right rack that has one fewer; the two then swap loads.</summary>
     private static bool HandOver(AssignmentProblem problem, int[] assigned, int[] load, int partition)
     {
         var from = assigned[partition];
@@ -43,7 +43,7 @@ internal static class RackImprovement
         return false;
     }
 
-    /// <summary>For another one that moves too, if more of the two are in the right rack then.</summary>
+    /// <summary>Exchanges the partition for another one that moves too, if that brings more of the two into the right rack.</summary>
     private static bool Exchange(AssignmentProblem problem, int[] assigned, List<int> moving, int partition)
     {
         var mine = assigned[partition];

@@ -1,9 +1,9 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>range</c> as clients run it: of each topic every subscriber gets one run of numbers, the first ones one partition more. Topics with
-/// the same count and the same subscribers are cut at the same places, so that equal keys meet in one member. It knows nothing of what was
-/// before.
+/// <c>range</c> as clients run it: each subscriber of a topic gets one contiguous range of its partitions; the first ones get one more.
+/// Topics with the same number of partitions and the same subscribers are divided identically, so that equal keys meet in one member.
+/// Ignores earlier assignments.
 /// </summary>
 public sealed class RangeAssignor : IClientAssignor
 {

@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary><c>roundrobin</c>: all partitions of all topics are dealt to the members in turn; a member that does not read a topic is passed
-/// over. It knows nothing of what was before.</summary>
+/// <summary><c>roundrobin</c>: the partitions of all topics are assigned to the members in turn, skipping members that do not subscribe to
+/// the topic. Ignores earlier assignments.</summary>
 public sealed class RoundRobinAssignor : IClientAssignor
 {
     /// <inheritdoc/>

@@ -5,13 +5,13 @@ namespace OrleansMq.Groups.Assignment;
 /// <summary>The assignors that the coordinator runs for the consumer protocol (KIP-848).</summary>
 public static class ServerAssignors
 {
-    /// <summary>The one of a group whose members ask for none.</summary>
+    /// <summary>The assignor of a group whose members request none.</summary>
     public static IAssignor Default { get; } = new UniformAssignor();
 
-    /// <summary>All of them, the default first.</summary>
+    /// <summary>All server assignors, the default first.</summary>
     public static IReadOnlyList<IAssignor> All { get; } = [Default, new StickyRangeAssignor()];
 
-    /// <summary>The assignor of that name.</summary>
+    /// <summary>Finds an assignor by name.</summary>
     public static bool TryGet(string name, [NotNullWhen(true)] out IAssignor? assignor) =>
         (assignor = All.FirstOrDefault(candidate => candidate.Name == name)) is not null;
 }

@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary><c>sticky</c>: as even as the subscriptions allow, and members keep what they had as far as that goes. Eager: everybody stops
-/// reading while the group rebalances, and says in its user data what it had (<see cref="StickyUserData"/>).</summary>
+/// <summary><c>sticky</c>: as even as the subscriptions allow, and members keep their partitions as far as possible. Eager: members stop
+/// reading during a rebalance, and send their former partitions as user data (<see cref="StickyUserData"/>).</summary>
 public sealed class StickyAssignor : IClientAssignor
 {
     /// <inheritdoc/>

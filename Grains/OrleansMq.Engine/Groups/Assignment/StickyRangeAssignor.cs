@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>range</c> as the coordinator runs it (KIP-848): topics with the same count of partitions and the same subscribers are cut at the same
-/// places, so that equal keys meet in one member; a first assignment gives every member one run of numbers. Members keep the numbers that
-/// they have, up to an even share, and take others from their own rack where they can choose.
+/// <c>range</c> as the coordinator runs it (KIP-848). Topics with the same number of partitions and the same subscribers are divided
+/// identically, so that equal keys meet in one member. A first assignment gives every member one contiguous range. Later, members keep
+/// their partition numbers up to an even share, and prefer others from their own rack.
 /// </summary>
 public sealed class StickyRangeAssignor : IAssignor
 {
@@ -37,7 +37,7 @@ public sealed class StickyRangeAssignor : IAssignor
         return problem.Name(assigned);
     }
 
-    /// <summary>Who gets which number of all these topics.</summary>
+    /// <summary>Assigns the partition numbers, the same in all of these topics.</summary>
     private static int[] AssignNumbers(AssignmentProblem problem, int[] topics, int[] load)
     {
         var subscribers = problem.Subscribers[topics[0]];
@@ -63,8 +63,8 @@ public sealed class StickyRangeAssignor : IAssignor
         return byNumber;
     }
 
-    /// <summary>By number the member that owns it in most of the topics: where a topic is new, or was not cut as the others are, it follows
-    /// them.</summary>
+    /// <summary>Returns for each number the member that owns it in most of the topics. Topics that are new or divided differently are
+    /// aligned with the others.</summary>
     private static int[] OwnersOfNumbers(AssignmentProblem problem, int[] topics)
     {
         var owners = new int[problem.Topics[topics[0]].PartitionCount];
@@ -77,8 +77,8 @@ public sealed class StickyRangeAssignor : IAssignor
         return owners;
     }
 
-    /// <summary>An even share each. Who gets one more than others: who has it already; then who has least of other topics; then by
-    /// order.</summary>
+    /// <summary>Computes even shares. One more goes to members that have it already, then to those with the lowest load from other topics,
+    /// then by order.</summary>
     private static Dictionary<int, int> Shares(int[] byNumber, int[] subscribers, int[] load)
     {
         var (each, more) = Math.DivRem(byNumber.Length, subscribers.Length);
@@ -88,7 +88,7 @@ public sealed class StickyRangeAssignor : IAssignor
         return subscribers.ToDictionary(member => member, member => each + (withMore.Contains(member) ? 1 : 0));
     }
 
-    /// <summary>The numbers nobody has: those with most replicas in the member's rack first, then ascending.</summary>
+    /// <summary>Returns the free numbers: those with the most replicas in the member's rack first, then ascending.</summary>
     private static IEnumerable<int> FreeNumbers(AssignmentProblem problem, int[] topics, int[] byNumber, int member)
     {
         var free = Enumerable.Range(0, byNumber.Length).Where(number => byNumber[number] == None);

@@ -1,16 +1,16 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// What the sticky assignors put into a subscription's user data, in the bytes of Kafka's clients.
+/// The user data that the sticky assignors put into a subscription, in the encoding of Kafka's clients.
 /// <code>
 /// sticky:             partitions [topic string, [partition i32]] | generation i32 (older clients: without the generation)
 /// cooperative-sticky: generation i32
 /// </code>
-/// An eager member gives everything up before it joins, so only here does <c>sticky</c> learn what it had.
+/// An eager member revokes all partitions before it joins, so this is the only place where <c>sticky</c> learns what it owned.
 /// </summary>
 public static class StickyUserData
 {
-    /// <summary>For <c>sticky</c>: what the member had, and in which generation it was given it.</summary>
+    /// <summary>Encodes for <c>sticky</c>: the member's former partitions and their generation.</summary>
     public static byte[] Encode(IEnumerable<TopicPartition> partitions, int generation)
     {
         var writer = new ProtocolWriter();
@@ -19,7 +19,7 @@ public static class StickyUserData
         return writer.ToArray();
     }
 
-    /// <summary>For <c>cooperative-sticky</c>: the generation alone.</summary>
+    /// <summary>Encodes for <c>cooperative-sticky</c>: the generation only.</summary>
     public static byte[] Encode(int generation)
     {
         var writer = new ProtocolWriter();
@@ -27,15 +27,15 @@ public static class StickyUserData
         return writer.ToArray();
     }
 
-    /// <summary>Reads what a sticky member had. Bytes that cannot be read are a member that had nothing: stickiness is a wish, no reason to
-    /// fail.</summary>
+    /// <summary>Decodes the former partitions of a sticky member. Undecodable bytes mean none, since stickiness is only a
+    /// preference.</summary>
     public static (IReadOnlyList<TopicPartition> Partitions, int Generation) Decode(ReadOnlyMemory<byte>? userData)
     {
         if (userData is not { } bytes)
             return ([], ConsumerSubscription.NoGeneration);
         if (bytes.Length == 4)
         {
-            // The cooperative form, or an empty list without a generation: the same four bytes where the list is empty.
+            // The cooperative form, or an empty list without a generation. Both have four bytes.
             var generation = new ProtocolReader(bytes).ReadInt32("generation");
             return ([], generation > 0 ? generation : ConsumerSubscription.NoGeneration);
         }

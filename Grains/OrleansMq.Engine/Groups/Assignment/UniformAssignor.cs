@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary><c>uniform</c> as the coordinator runs it (KIP-848): as even as the subscriptions allow, moving as little as that takes, and
-/// from the own rack where it is free to choose. The coordinator hands partitions over one by one, so there are no phases here.</summary>
+/// <summary><c>uniform</c> as the coordinator runs it (KIP-848): as even as the subscriptions allow, with few moves, and from the own rack
+/// where possible. The coordinator moves partitions one by one, so no phases are needed here.</summary>
 public sealed class UniformAssignor : IAssignor
 {
     /// <inheritdoc/>

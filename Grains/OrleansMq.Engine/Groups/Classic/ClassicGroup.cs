@@ -3,17 +3,17 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 
-/// <summary>A group of the classic protocol as its coordinator knows it.</summary>
-/// <param name="State">What is stored of it.</param>
-/// <param name="Round">What is not.</param>
+/// <summary>A group of the classic protocol in its coordinator's memory.</summary>
+/// <param name="State">The stored part.</param>
+/// <param name="Round">The part that is not stored.</param>
 public sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
 {
-    /// <summary>A group that nobody has joined.</summary>
+    /// <summary>Creates a group without members.</summary>
     public static ClassicGroup Create(DateTimeOffset now) => new(ClassicGroupState.Create(now), ClassicRound.None);
 
     /// <summary>
-    /// As a coordinator takes a group up that another one left, or that it has read again: nobody has joined or synced as far as it knows,
-    /// and all get the whole time that such a round takes.
+    /// Restores a group that another coordinator served, or that was read again. No member counts as joined or synced, and all get the full
+    /// time of the current round.
     /// </summary>
     public static ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) => new(state, state.State switch
     {
@@ -26,36 +26,36 @@ public sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
         _ => ClassicRound.None,
     });
 
-    /// <summary>How long the slowest member may take to join again.</summary>
+    /// <summary>Returns the longest rebalance timeout among the members.</summary>
     public static TimeSpan LongestRebalance(ClassicGroupState state) =>
         state.Members.IsEmpty ? TimeSpan.Zero : state.Members.Values.Max(member => member.RebalanceTimeout);
 }
 
-/// <summary>What a coordinator remembers of a round of joining and syncing, and forgets when it goes.</summary>
+/// <summary>The part of a join or sync round that is kept only in memory.</summary>
 public sealed record ClassicRound
 {
-    /// <summary>Nothing is going on.</summary>
+    /// <summary>No round in progress.</summary>
     public static ClassicRound None { get; } = new();
 
-    /// <summary>Ids that were given out (KIP-394) and not joined with so far, with the time at which each is forgotten. A promise of no
-    /// weight: who comes with a forgotten one gets another.</summary>
+    /// <summary>Ids that were given out (KIP-394) and not joined with so far, with the time at which each expires. Not stored: a member
+    /// with an expired id simply gets another.</summary>
     public ImmutableSortedDictionary<string, DateTimeOffset> Pending { get; init; } =
         ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);
 
-    /// <summary>While a rebalance is prepared: the members that have joined it.</summary>
+    /// <summary>While a rebalance is being prepared, the members that have joined.</summary>
     public ImmutableHashSet<string> Joined { get; init; } = [];
 
-    /// <summary>From the forming of a generation on: the members that have not asked for their assignment so far.</summary>
+    /// <summary>Once a generation is formed, the members that have not requested their assignment yet.</summary>
     public ImmutableHashSet<string> AwaitingSync { get; init; } = [];
 
-    /// <summary>While a rebalance is prepared: when it goes on without those that have not joined. Afterwards: when those in
-    /// <see cref="AwaitingSync"/> are out. Null: nothing to wait for.</summary>
+    /// <summary>While a rebalance is being prepared, when it continues without the missing members. Afterwards, when those in
+    /// <see cref="AwaitingSync"/> are removed. Null for no deadline.</summary>
     public DateTimeOffset? Deadline { get; init; }
 
-    /// <summary>While the first generation is prepared: until when it may wait for more members; null in any other round.</summary>
+    /// <summary>While the first generation is being prepared, until when it may wait for more members; otherwise null.</summary>
     public DateTimeOffset? InitialUntil { get; init; }
 
-    /// <summary>When the next of its times comes; null where none is set.</summary>
+    /// <summary>The earliest of its deadlines; null for none.</summary>
     public DateTimeOffset? NextTime
     {
         get

@@ -7,12 +7,12 @@ public static partial class ClassicGroupDecision
 {
     private static readonly TimeSpan MaxRebalanceTimeout = TimeSpan.FromMilliseconds(int.MaxValue);
 
-    /// <summary>A member asks to be in the next generation.</summary>
+    /// <summary>Handles a member's request to join the next generation.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="request">What it asks.</param>
-    /// <param name="newMemberId">An id never used before, for a member that has none.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="options">Bounds.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="newMemberId">A new unique id, for a member without one.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="options">Limits.</param>
     public static ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
         GroupOptions options)
     {
@@ -27,7 +27,7 @@ public static partial class ClassicGroupDecision
         return JoinAgain(group, request, member, now, options);
     }
 
-    /// <summary>The answer to a member that waits for its generation; null while the generation is not formed.</summary>
+    /// <summary>Returns the response to a member that waits for its generation; null while the generation is not formed.</summary>
     public static JoinGroupResult? AnswerJoin(ClassicGroup group, string memberId, string? instanceId)
     {
         if (FindMember(group.State, memberId, instanceId, out var refusal) is null)
@@ -111,7 +111,7 @@ public static partial class ClassicGroupDecision
         {
             case GroupState.CompletingRebalance when !isChanged:
             case GroupState.Stable when !isChanged && !isLeader:
-                // It did not hear the answer, or wants to hear it again: the generation stands.
+                // The member missed the response, or wants it again: the generation is unchanged.
                 return new(next, Joined(next.State, member.MemberId), member.MemberId);
             case GroupState.CompletingRebalance or GroupState.Stable:
                 return Await(PrepareRebalance(next, now), member.MemberId, now);
@@ -120,7 +120,8 @@ public static partial class ClassicGroupDecision
         }
     }
 
-    /// <summary>A static member comes back under a new id: what was its is its again, and who uses the old id is fenced.</summary>
+    /// <summary>Handles a static member that rejoins under a new id: it takes over its former assignment, and the old id is
+    /// fenced.</summary>
     private static ClassicDecision<JoinGroupResult> ReplaceStatic(ClassicGroup group, JoinGroup request, ClassicMember before,
         string newMemberId, DateTimeOffset now,
         GroupOptions options)
@@ -147,12 +148,12 @@ public static partial class ClassicGroupDecision
         }
     }
 
-    /// <summary>Before somebody joins: a static leader that was restarted knows nothing of what it watched. Where partitions have come
-    /// since it assigned them it would never know, so the group rebalances instead of going on as before.</summary>
+    /// <summary>Prepares for a join. A restarted static leader has lost its topic subscriptions' state, and would never notice partitions
+    /// added since its assignment. If there are any, the group rebalances instead of continuing as before.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="request">Who joins.</param>
+    /// <param name="request">The join request.</param>
     /// <param name="topics">The topics.</param>
-    /// <param name="now">The time.</param>
+    /// <param name="now">The current time.</param>
     public static ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
         request is { MemberId.Length: 0, GroupInstanceId: { } instance } && group.State.State == GroupState.Stable
             && group.State.FindStatic(instance) is { } before && group.State.Leader == before.MemberId
@@ -160,7 +161,7 @@ public static partial class ClassicGroupDecision
             ? PrepareRebalance(group, now)
             : group;
 
-    /// <summary>Whether members are subscribed to a topic of which a partition is nobody's.</summary>
+    /// <summary>Whether members subscribe to a topic with an unassigned partition.</summary>
     private static bool LeavesPartitionsOut(ClassicGroupState state, GroupTopics topics)
     {
         if (state.ProtocolType != ConsumerProtocol.ProtocolType || state.ProtocolName is null)
@@ -171,7 +172,7 @@ public static partial class ClassicGroupDecision
         {
             if (!ConsumerProtocol.TryDecodeSubscription(member.MetadataOf(state.ProtocolName), out var subscription, out _)
                 || !ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var assignment, out _))
-                return false; // Of another kind: nobody here knows what they assign.
+                return false; // Not consumers: their assignments cannot be decoded.
             wanted.UnionWith(subscription.Topics);
             assigned.UnionWith(assignment.Partitions);
         }
@@ -179,8 +180,8 @@ public static partial class ClassicGroupDecision
             && Enumerable.Range(0, topic.Partitions).Any(partition => !assigned.Contains(new TopicPartition(name, partition))));
     }
 
-    /// <summary>The answer to a static member that takes up where it left. A leader of a kind that cannot be told to leave the assignment
-    /// alone (KIP-814) hears that its former self still leads, so that it does not assign.</summary>
+    /// <summary>Returns the response to a static member that resumes. A leader whose client cannot skip the assignment (KIP-814) is told
+    /// that its former member id still leads, so that it does not assign.</summary>
     private static JoinGroupResult Resumed(ClassicGroupState state, JoinGroup request, string oldMemberId, string newMemberId,
         bool wasLeader)
     {
@@ -192,7 +193,7 @@ public static partial class ClassicGroupDecision
             : answer with { Leader = oldMemberId, Members = [] };
     }
 
-    /// <summary>The member has joined the round that is prepared, and waits for the others.</summary>
+    /// <summary>Adds the member to the round being prepared, where it waits for the others.</summary>
     private static ClassicDecision<JoinGroupResult> Await(ClassicGroup group, string memberId, DateTimeOffset now)
     {
         group = group with { Round = group.Round with { Joined = group.Round.Joined.Add(memberId) } };
@@ -228,13 +229,13 @@ public static partial class ClassicGroupDecision
         ClientHost = request.ClientHost,
         SessionTimeout = request.SessionTimeout,
         RebalanceTimeout = RebalanceTimeoutOf(request),
-        // Copied: a request's bytes may lie in a buffer that is used again.
+        // Copied, since the request's bytes may be in a reused buffer.
         Protocols = HasSameProtocols(member, request)
             ? member.Protocols
             : [.. request.Protocols.Select(offered => new GroupProtocol(offered.Name, offered.Metadata.ToArray()))],
     };
 
-    // The oldest clients have one timeout for both; the protocol can say no more than the limit.
+    // The oldest clients have one timeout for both. The protocol cannot express more than the limit.
     private static TimeSpan RebalanceTimeoutOf(JoinGroup request) => request.RebalanceTimeout <= TimeSpan.Zero ? request.SessionTimeout
         : request.RebalanceTimeout > MaxRebalanceTimeout ? MaxRebalanceTimeout : request.RebalanceTimeout;
 

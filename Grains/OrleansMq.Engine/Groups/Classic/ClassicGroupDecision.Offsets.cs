@@ -4,9 +4,9 @@ namespace OrleansMq.Groups.Classic;
 
 public static partial class ClassicGroupDecision
 {
-    /// <summary>Whether offsets may be committed.</summary>
-    /// <param name="state">The group; null where there is none, or it has offsets only.</param>
-    /// <param name="request">Who commits.</param>
+    /// <summary>Checks whether offsets may be committed.</summary>
+    /// <param name="state">The group; null if there is none, or it has offsets only.</param>
+    /// <param name="request">The commit.</param>
     public static GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request)
     {
         var isFromOutside = request.GenerationIdOrMemberEpoch < 0 && request.MemberId.Length == 0 && request.GroupInstanceId is null;
@@ -21,14 +21,14 @@ public static partial class ClassicGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationIdOrMemberEpoch);
         if (refusal.Error != ErrorCode.None)
             return refusal;
-        // While a rebalance is prepared members hand over what they have done. Afterwards what they held may be another's, and they do not
-        // know it yet.
+        // While a rebalance is being prepared, members commit what they have done. Afterwards their former partitions may be assigned to
+        // others, which they do not know yet.
         return state.State == GroupState.CompletingRebalance
             ? new GroupReply(ErrorCode.RebalanceInProgress, "The group rebalances: ask for the assignment first.")
             : default;
     }
 
-    /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>
+    /// <summary>Checks whether a member may fetch offsets. Without a member id nothing is checked.</summary>
     public static GroupReply CheckFetch(ClassicGroupState? state, OffsetFetch request)
     {
         if (string.IsNullOrEmpty(request.MemberId))

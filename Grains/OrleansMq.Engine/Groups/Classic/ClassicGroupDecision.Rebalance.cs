@@ -5,7 +5,7 @@ namespace OrleansMq.Groups.Classic;
 
 public static partial class ClassicGroupDecision
 {
-    /// <summary>From now on all are to join again.</summary>
+    /// <summary>Starts a rebalance: all members have to rejoin.</summary>
     internal static ClassicGroup PrepareRebalance(ClassicGroup group, DateTimeOffset now)
     {
         var state = group.State.Enter(GroupState.PreparingRebalance);
@@ -19,7 +19,7 @@ public static partial class ClassicGroupDecision
         return CompleteJoinIfAllAreThere(new ClassicGroup(state, round), now);
     }
 
-    /// <summary>The first member of a group: more may be on their way.</summary>
+    /// <summary>Prepares the first generation, which may wait for more members.</summary>
     private static ClassicGroup PrepareFirst(ClassicGroup group, JoinGroup request, DateTimeOffset now, GroupOptions options)
     {
         if (options.InitialRebalanceDelay <= TimeSpan.Zero)
@@ -33,7 +33,7 @@ public static partial class ClassicGroupDecision
         return WaitForMoreIfFirst(new ClassicGroup(group.State.Enter(GroupState.PreparingRebalance), round), now, options);
     }
 
-    /// <summary>A first generation waits a while longer with each member that comes, up to the first one's rebalance timeout.</summary>
+    /// <summary>Extends the wait of a first generation with each joining member, up to the first one's rebalance timeout.</summary>
     private static ClassicGroup WaitForMoreIfFirst(ClassicGroup group, DateTimeOffset now, GroupOptions options)
     {
         if (group.Round.InitialUntil is not { } until)
@@ -53,8 +53,8 @@ public static partial class ClassicGroupDecision
         return areAllThere ? CompleteJoin(group, now) : group;
     }
 
-    /// <summary>Ends the preparation: a new generation of those who joined, and of the static members that have time until their session
-    /// ends.</summary>
+    /// <summary>Completes the preparation. The new generation consists of the joined members, and of static members whose session has not
+    /// timed out.</summary>
     private static ClassicGroup CompleteJoin(ClassicGroup group, DateTimeOffset now)
     {
         var missing = group.State.Members.Values.Where(member => member.GroupInstanceId is null
@@ -68,7 +68,7 @@ public static partial class ClassicGroupDecision
                 state.Enter(GroupState.Empty) with { Generation = state.NextGeneration, LastEpoch = 0, ProtocolName = null, Leader = null,
                     EmptySince = now },
                 ClassicRound.None with { Pending = round.Pending });
-        if (round.Joined.IsEmpty) // Only static members that are away: nobody could assign.
+        if (round.Joined.IsEmpty) // Only absent static members: none could assign.
             return group with { Round = round with { Deadline = now + ClassicGroup.LongestRebalance(state), InitialUntil = null } };
         var leader = state.Leader is { } before && round.Joined.Contains(before) ? before : round.Joined.Min(StringComparer.Ordinal);
         state = state.Enter(GroupState.CompletingRebalance) with
@@ -88,8 +88,8 @@ public static partial class ClassicGroupDecision
         });
     }
 
-    /// <summary>The protocol that all know, by vote: each member is for the first in its list that all know. Of two with as many votes the
-    /// one that sorts first.</summary>
+    /// <summary>Chooses the protocol by vote among those that all members support: each member votes for the first one in its list. Ties
+    /// are resolved by name.</summary>
     internal static string ChooseProtocol(ClassicGroupState state)
     {
         var known = state.Members.Values.First().Protocols.Select(offered => offered.Name).ToHashSet(StringComparer.Ordinal);

@@ -4,7 +4,7 @@ namespace OrleansMq.Groups.Classic;
 
 public static partial class ClassicGroupDecision
 {
-    /// <summary>A member asks for its assignment; the leader brings everybody's.</summary>
+    /// <summary>Handles a member's request for its assignment; the leader's request carries all assignments.</summary>
     public static ClassicDecision<SyncGroupResult> Sync(ClassicGroup group, SyncGroup request, DateTimeOffset now)
     {
         var (state, round) = group;
@@ -27,7 +27,7 @@ public static partial class ClassicGroupDecision
         return new(next, state.State == GroupState.Stable ? Assigned(state, request.MemberId) : null, request.MemberId);
     }
 
-    /// <summary>The answer to a member that waits for its assignment; null while the leader has not brought it.</summary>
+    /// <summary>Returns the response to a member that waits for its assignment; null while the leader has not sent it.</summary>
     public static SyncGroupResult? AnswerSync(ClassicGroup group, string memberId, string? instanceId)
     {
         if (FindMember(group.State, memberId, instanceId, out var refusal) is null)
@@ -56,7 +56,7 @@ public static partial class ClassicGroupDecision
         var members = state.Members.ToBuilder();
         foreach (var assignment in assignments)
         {
-            // Copied: a request's bytes may lie in a buffer that is used again.
+            // Copied, since the request's bytes may be in a reused buffer.
             if (members.TryGetValue(assignment.MemberId, out var member))
                 members[assignment.MemberId] = member with { Assignment = assignment.Assignment.ToArray() };
         }

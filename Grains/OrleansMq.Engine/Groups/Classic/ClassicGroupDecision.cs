@@ -2,20 +2,19 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 
-/// <summary>What a classic group becomes, and what is answered.</summary>
-/// <param name="Next">The group from now on; the same instance if nothing changed.</param>
-/// <param name="Reply">The answer; null: the caller waits for one of the <c>Answer</c> functions to have it.</param>
-/// <param name="MemberId">The member it is about, with the id that it has from now on; empty for none.</param>
+/// <summary>The next state of a classic group, and the response.</summary>
+/// <param name="Next">The next state; the same instance if nothing changed.</param>
+/// <param name="Reply">The response; null if the caller waits for an <c>Answer</c> method to return it.</param>
+/// <param name="MemberId">The member concerned, with its new id; empty for none.</param>
 public readonly record struct ClassicDecision<TReply>(ClassicGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
 /// <summary>
-/// The classic protocol, decided: what a request, a time that has come or a session that has ended makes of a group. Pure: time and new ids
-/// come in as arguments. Who calls applies the next state, stores it, and only then answers.
+/// The decisions of the classic protocol: how a request, a deadline or an expired session changes a group. Pure: time and new ids are
+/// arguments. The caller applies the next state, stores it, and responds only afterwards.
 /// </summary>
 public static partial class ClassicGroupDecision
 {
-    /// <summary>A member says that it is alive. Changes nothing: when members were heard of last is their coordinator's to
-    /// remember.</summary>
+    /// <summary>Handles a heartbeat. Changes nothing: the coordinator keeps track of when members were last active.</summary>
     public static GroupReply Heartbeat(ClassicGroup group, Heartbeat request)
     {
         var refusal = CheckMember(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId);
@@ -26,7 +25,7 @@ public static partial class ClassicGroupDecision
             : default;
     }
 
-    /// <summary>Members leave.</summary>
+    /// <summary>Handles leaving members.</summary>
     public static ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)
     {
         var left = new List<LeftMember>(request.Members.Count);
@@ -61,7 +60,7 @@ public static partial class ClassicGroupDecision
         return ErrorCode.None;
     }
 
-    /// <summary>A member is out: it left, or its session ended. The others get what it had.</summary>
+    /// <summary>Removes a member that left or whose session timed out. Its partitions go to the others.</summary>
     public static ClassicGroup Remove(ClassicGroup group, string memberId, DateTimeOffset now)
     {
         if (!group.State.Members.ContainsKey(memberId))
@@ -72,8 +71,8 @@ public static partial class ClassicGroupDecision
             : PrepareRebalance(group, now);
     }
 
-    /// <summary>What the passing of time does: ids that nobody joined with are forgotten, a rebalance goes on without those who did not
-    /// come, members that do not ask for their assignment are out.</summary>
+    /// <summary>Handles deadlines: unused ids expire, a rebalance continues without missing members, and members that do not request their
+    /// assignment are removed.</summary>
     public static ClassicGroup OnTime(ClassicGroup group, DateTimeOffset now)
     {
         var forgotten = group.Round.Pending.Where(pending => pending.Value <= now).Select(pending => pending.Key).ToList();
@@ -89,7 +88,7 @@ public static partial class ClassicGroupDecision
             : RemoveThoseThatDoNotSync(group, now);
     }
 
-    /// <summary>After a time in which the coordinator was too slow to hear anybody: all get the whole time of the round again.</summary>
+    /// <summary>Restarts the deadlines of the round, after a stall in which the coordinator may have missed requests.</summary>
     public static ClassicGroup AfterStall(ClassicGroup group, DateTimeOffset now)
     {
         if (group.Round.Deadline is null)
@@ -98,7 +97,7 @@ public static partial class ClassicGroupDecision
         return deadline > group.Round.Deadline ? group with { Round = group.Round with { Deadline = deadline } } : group;
     }
 
-    /// <summary>Whether a request comes from a member of that generation.</summary>
+    /// <summary>Checks that a request comes from a member of that generation.</summary>
     private static GroupReply CheckMember(ClassicGroupState state, string memberId, string? instanceId, int generation)
     {
         if (FindMember(state, memberId, instanceId, out var refusal) is null)
@@ -108,7 +107,7 @@ public static partial class ClassicGroupDecision
             : new GroupReply(ErrorCode.IllegalGeneration, $"The group is in generation {state.Generation}, not {generation}: join again.");
     }
 
-    /// <summary>The member a request speaks for, or why there is none.</summary>
+    /// <summary>Finds the member of a request, or sets the reason for the refusal.</summary>
     private static ClassicMember? FindMember(ClassicGroupState state, string memberId, string? instanceId, out GroupReply refusal)
     {
         refusal = default;
@@ -120,7 +119,7 @@ public static partial class ClassicGroupDecision
                 $"Another member has the instance id '{instanceId}': give every running instance an id of its own.");
             return null;
         }
-        // A member that leaves its instance id out is taken at its member id, which is unique; one that makes an instance id up is not.
+        // A missing instance id is accepted, since the member id is unique. A wrong instance id is not.
         if (member is not null && instanceId is null)
             return member;
         refusal = new GroupReply(ErrorCode.UnknownMemberId, $"The group has no member '{memberId}' (any more): join without a member id.");

@@ -3,7 +3,7 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Classic;
 
-/// <summary>A classic group as it is described to operators.</summary>
+/// <summary>Describes a classic group for operators.</summary>
 internal static class ClassicGroupDescription
 {
     public static GroupDescription Describe(string groupId, ClassicGroupState state, int brokerId) =>
@@ -36,7 +36,7 @@ internal static class ClassicGroupDescription
         };
     }
 
-    /// <summary>The topics that members are subscribed to; null where that cannot be read.</summary>
+    /// <summary>Returns the topics that members subscribe to; null if that cannot be decoded.</summary>
     public static IReadOnlySet<string>? SubscribedTopics(ClassicGroupState state)
     {
         var topics = new HashSet<string>(StringComparer.Ordinal);
@@ -49,7 +49,7 @@ internal static class ClassicGroupDescription
         return topics;
     }
 
-    // Every protocol of a consumer says the same topics; before the first generation none is chosen.
+    // Every protocol of a consumer contains the same topics. Before the first generation none is chosen.
     private static ConsumerSubscription? SubscriptionOf(ClassicGroupState state, ClassicMember member)
     {
         var protocol = state.ProtocolName ?? member.Protocols.FirstOrDefault()?.Name;

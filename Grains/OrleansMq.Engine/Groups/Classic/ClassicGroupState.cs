@@ -6,12 +6,12 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Groups.Classic;
 
 /// <summary>
-/// A group of the classic protocol as it is stored. What a coordinator forgets when it goes (who has joined the round that is going on,
-/// deadlines) stands in <see cref="ClassicRound"/>; when members were last heard of stands nowhere but in the coordinator's memory.
+/// The stored state of a group of the classic protocol. What a coordinator keeps only in memory (joined members, deadlines) is in
+/// <see cref="ClassicRound"/>. When members were last active is known only to the coordinator.
 /// </summary>
 public sealed record ClassicGroupState
 {
-    // Who may follow whom. Dead is never stored: a deleted group has no document.
+    // The legal transitions. Dead is never stored: a deleted group has no document.
     private static readonly ImmutableArray<(GroupState From, GroupState To)> LegalTransitions =
     [
         (GroupState.Empty, GroupState.PreparingRebalance),
@@ -22,20 +22,21 @@ public sealed record ClassicGroupState
         (GroupState.Stable, GroupState.PreparingRebalance),
     ];
 
-    /// <summary>A group that nobody has joined.</summary>
+    /// <summary>Creates the state of a group without members.</summary>
     public static ClassicGroupState Create(DateTimeOffset now) => new() { State = GroupState.Empty, EmptySince = now };
 
-    /// <summary>What it is doing: <see cref="GroupState.Empty"/>, <see cref="GroupState.PreparingRebalance"/>,
+    /// <summary>The state: <see cref="GroupState.Empty"/>, <see cref="GroupState.PreparingRebalance"/>,
     /// <see cref="GroupState.CompletingRebalance"/> or <see cref="GroupState.Stable"/>.</summary>
     [JsonConverter(typeof(Coordination.GroupStateConverter))]
     public required GroupState State { get; init; }
 
-    /// <summary>Rises with every rebalance; while one is prepared it is still that of the last. A group without generations so far:
-    /// 0.</summary>
+    /// <summary>The generation, which increases with every rebalance. During preparation it is still the previous one; 0 before the
+    /// first.</summary>
     public int Generation { get; init; }
 
-    /// <summary>Above <see cref="Generation"/> only in a group that was one of the consumer protocol, until its first generation: the last
-    /// epoch of that one. No number is used twice, also where the members that stayed are behind those that left.</summary>
+    /// <summary>The last epoch of a group that was one of the consumer protocol, until its first generation; only then is it above
+    /// <see cref="Generation"/>. It prevents a number from being used twice, even if the remaining members are at a lower epoch than those
+    /// that left.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public int LastEpoch { get; init; }
 
@@ -43,14 +44,14 @@ public sealed record ClassicGroupState
     [JsonIgnore]
     public int NextGeneration => Math.Max(Generation, LastEpoch) + 1;
 
-    /// <summary>The members' protocol type, as <c>consumer</c>; that of the last members where there are none; empty where there never were
+    /// <summary>The members' protocol type, such as <c>consumer</c>. Without members, that of the last ones; empty if there never were
     /// any.</summary>
     public string ProtocolType { get; init; } = "";
 
-    /// <summary>The protocol of the generation; null in a group without members.</summary>
+    /// <summary>The generation's protocol; null in a group without members.</summary>
     public string? ProtocolName { get; init; }
 
-    /// <summary>The member that assigns, chosen when the generation was formed. It may have left while a rebalance is prepared; null
+    /// <summary>The member that assigns, chosen when the generation was formed. It may have left while a rebalance is being prepared. Null
     /// without members.</summary>
     public string? Leader { get; init; }
 
@@ -58,66 +59,66 @@ public sealed record ClassicGroupState
     public ImmutableSortedDictionary<string, ClassicMember> Members
     {
         get;
-        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
+        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader creates one that compares by culture.
     } = ImmutableSortedDictionary.Create<string, ClassicMember>(StringComparer.Ordinal);
 
-    /// <summary>Since when it has no members; null where it has.</summary>
+    /// <summary>Since when it has no members; null if it has any.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public DateTimeOffset? EmptySince { get; init; }
 
-    /// <summary>Whether members subscribe to topics in the bytes that Kafka's consumers use.</summary>
+    /// <summary>Whether members encode their subscriptions as Kafka's consumers do.</summary>
     [JsonIgnore]
     public bool IsOfConsumers => ProtocolType == "consumer";
 
-    /// <summary>Whether a group may go from one state to another.</summary>
+    /// <summary>Whether a transition is legal.</summary>
     public static bool IsLegal(GroupState from, GroupState to) => LegalTransitions.Contains((from, to));
 
-    /// <summary>The same group in another state.</summary>
+    /// <summary>Returns the group in another state.</summary>
     public ClassicGroupState Enter(GroupState next)
     {
         Invariant.Check(IsLegal(State, next), $"a classic group went from {State} to {next}");
         return this with { State = next };
     }
 
-    /// <summary>With this member, instead of the one that had its id.</summary>
+    /// <summary>Returns the group with a member added or replaced by id.</summary>
     public ClassicGroupState With(ClassicMember member) => this with { Members = Members.SetItem(member.MemberId, member) };
 
-    /// <summary>The member with that instance id.</summary>
+    /// <summary>Returns the member with an instance id; null for none.</summary>
     public ClassicMember? FindStatic(string instanceId) => Members.Values.FirstOrDefault(member => member.GroupInstanceId == instanceId);
 }
 
 /// <summary>A member of a classic group.</summary>
 public sealed record ClassicMember
 {
-    /// <summary>Its id, given by the coordinator.</summary>
+    /// <summary>The member's id, assigned by the coordinator.</summary>
     public required string MemberId { get; init; }
 
     /// <summary>The instance id of a static member.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? GroupInstanceId { get; init; }
 
-    /// <summary>How the program calls itself.</summary>
+    /// <summary>The client's name for itself.</summary>
     public string ClientId { get; init; } = "";
 
-    /// <summary>The address it calls from.</summary>
+    /// <summary>The client's address.</summary>
     public string ClientHost { get; init; } = "";
 
-    /// <summary>Without a word for so long it is out.</summary>
+    /// <summary>How long it may go without a heartbeat before it is removed.</summary>
     public TimeSpan SessionTimeout { get; init; }
 
-    /// <summary>How long it may take to join again.</summary>
+    /// <summary>How long it may take to rejoin.</summary>
     public TimeSpan RebalanceTimeout { get; init; }
 
-    /// <summary>The protocols it knows, the most liked first.</summary>
+    /// <summary>The supported protocols, in order of preference.</summary>
     public ImmutableArray<GroupProtocol> Protocols { get; init; } = [];
 
-    /// <summary>What the leader of the generation gave it; empty for nothing, or not yet.</summary>
+    /// <summary>The assignment from the generation's leader; empty for none, or not yet.</summary>
     public ReadOnlyMemory<byte> Assignment { get; init; }
 
-    /// <summary>What it says to a protocol; empty where it does not know it.</summary>
+    /// <summary>Returns the member's metadata for a protocol; empty if it does not support it.</summary>
     public ReadOnlyMemory<byte> MetadataOf(string? protocol) =>
         Protocols.FirstOrDefault(offered => offered.Name == protocol)?.Metadata ?? default;
 
-    /// <summary>Whether it knows a protocol.</summary>
+    /// <summary>Whether it supports a protocol.</summary>
     public bool Supports(string protocol) => Protocols.Any(offered => offered.Name == protocol);
 }

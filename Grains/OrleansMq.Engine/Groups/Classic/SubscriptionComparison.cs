@@ -3,11 +3,11 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Classic;
 
-/// <summary>Whether a static member that comes back wants something else than before.</summary>
+/// <summary>Detects whether a rejoining static member has changed its subscription.</summary>
 internal static class SubscriptionComparison
 {
-    /// <summary>Compares what a member said to the generation's protocol with what it says now. Of a consumer the topics count alone: what
-    /// it held before it stopped stands in the bytes too, and is no wish.</summary>
+    /// <summary>Compares a member's metadata for the generation's protocol with its new metadata. For a consumer only the topics are
+    /// compared: the metadata also contains the partitions that it owned, which are not part of the subscription.</summary>
     public static bool IsChanged(ClassicGroupState state, ClassicMember before, JoinGroup request)
     {
         var offered = request.Protocols.FirstOrDefault(protocol => protocol.Name == state.ProtocolName);

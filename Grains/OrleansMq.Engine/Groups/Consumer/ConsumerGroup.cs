@@ -2,10 +2,10 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>A group of the consumer protocol as its coordinator knows it.</summary>
-/// <param name="State">What is stored of it.</param>
-/// <param name="Deadlines">What is not: by member the time at which it is out unless it did what it was told to do. A member of the
-/// consumer protocol is to give partitions up; one of the classic protocol is to join again, or to ask for its assignment.</param>
+/// <summary>A group of the consumer protocol in its coordinator's memory.</summary>
+/// <param name="State">The stored part.</param>
+/// <param name="Deadlines">The part that is not stored: by member, when it is removed unless it has complied. A member of the consumer
+/// protocol has to revoke partitions. One of the classic protocol has to rejoin, or to request its assignment.</param>
 public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDictionary<string, DateTimeOffset> Deadlines)
 {
     private static readonly ImmutableSortedDictionary<string, DateTimeOffset> NoDeadlines =
@@ -13,49 +13,48 @@ public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDict
 
     private static readonly ImmutableDictionary<string, long> NoneHeard = ImmutableDictionary.Create<string, long>(StringComparer.Ordinal);
 
-    /// <summary>The latest heartbeat of each member that numbers them, also of those that changed nothing. In memory only: who takes the
-    /// group over goes by <see cref="ConsumerMember.Sequence"/>.</summary>
+    /// <summary>The latest heartbeat number of each member that numbers them, including heartbeats that changed nothing. In memory only:
+    /// after a takeover <see cref="ConsumerMember.Sequence"/> is used.</summary>
     public ImmutableDictionary<string, long> Heard { get; init; } = NoneHeard;
 
-    /// <summary>The number of a member's latest heartbeat; 0 where none is known.</summary>
+    /// <summary>Returns the number of a member's latest heartbeat; 0 if unknown.</summary>
     public long LatestOf(string memberId) =>
         Math.Max(Heard.GetValueOrDefault(memberId), State.Members.TryGetValue(memberId, out var member) ? member.Sequence : 0);
 
-    /// <summary>With the number of its latest heartbeat stored at a member that has changed since it was
-    /// <paramref name="before"/>.</summary>
+    /// <summary>Stores the number of the latest heartbeat in a member that has changed since <paramref name="before"/>.</summary>
     public ConsumerGroup Stamp(string memberId, ConsumerMember? before) =>
         State.Members.TryGetValue(memberId, out var member) && !ReferenceEquals(member, before) && LatestOf(memberId) is var latest
         && latest != member.Sequence
             ? With(State.With(member with { Sequence = latest }))
             : this;
 
-    /// <summary>When the next of its times comes; null where none is set.</summary>
+    /// <summary>The earliest deadline; null for none.</summary>
     public DateTimeOffset? NextTime => Deadlines.IsEmpty ? null : Deadlines.Values.Min();
 
-    /// <summary>A group that nobody has joined.</summary>
-    /// <param name="now">The time.</param>
-    /// <param name="epoch">The generation of the classic group it was; 0 if it was none.</param>
+    /// <summary>Creates a group without members.</summary>
+    /// <param name="now">The current time.</param>
+    /// <param name="epoch">The last generation, if it was a classic group; otherwise 0.</param>
     public static ConsumerGroup Create(DateTimeOffset now, int epoch = 0) => new(ConsumerGroupState.Create(now, epoch), NoDeadlines);
 
-    /// <summary>As a coordinator takes a group up that another one left, or that it has read again: who has something to do has the whole
-    /// time for it.</summary>
+    /// <summary>Restores a group that another coordinator served, or that was read again. Members that have to comply get the full
+    /// time.</summary>
     public static ConsumerGroup TakeOver(ConsumerGroupState state, DateTimeOffset now) => new(state, state.Members.Values
         .Where(member => member.Status == ConsumerMemberStatus.UnrevokedPartitions)
         .ToImmutableSortedDictionary(member => member.MemberId, member => now + member.RebalanceTimeout, StringComparer.Ordinal));
 
-    /// <summary>With another state; the same instance if it is the same.</summary>
+    /// <summary>Returns the group with another state; the same instance if the state is the same.</summary>
     public ConsumerGroup With(ConsumerGroupState state) => ReferenceEquals(state, State) ? this : this with { State = state };
 
-    /// <summary>With a member that has to do something in its rebalance timeout, unless a time runs already.</summary>
+    /// <summary>Starts a member's deadline, its rebalance timeout, unless one is running.</summary>
     public ConsumerGroup Hurry(ConsumerMember member, DateTimeOffset now) => Deadlines.ContainsKey(member.MemberId)
         ? this
         : this with { Deadlines = Deadlines.Add(member.MemberId, now + member.RebalanceTimeout) };
 
-    /// <summary>With a member that has nothing to hurry for.</summary>
+    /// <summary>Removes a member's deadline.</summary>
     public ConsumerGroup Relax(string memberId) =>
         Deadlines.ContainsKey(memberId) ? this with { Deadlines = Deadlines.Remove(memberId) } : this;
 
-    /// <summary>Without these members.</summary>
+    /// <summary>Returns the group without these members.</summary>
     public ConsumerGroup Without(IReadOnlyCollection<string> memberIds) => this with
     {
         State = State with { Members = State.Members.RemoveRange(memberIds) },
@@ -63,7 +62,7 @@ public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDict
         Heard = Heard.RemoveRange(memberIds),
     };
 
-    /// <summary>After a time in which the coordinator was too slow to hear anybody: all get the whole time again.</summary>
+    /// <summary>Restarts all deadlines, after a stall in which the coordinator may have missed requests.</summary>
     public ConsumerGroup AfterStall(DateTimeOffset now)
     {
         var deadlines = Deadlines;

@@ -4,20 +4,20 @@ using OrleansMq.Groups.Assignment;
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>
-/// Members of the classic protocol in a group of the consumer protocol: while a group moves from one to the other, both are in it. The
-/// member's epoch is its generation; it is told by <see cref="ErrorCode.RebalanceInProgress"/> that there is something new for it; what it
-/// held when it joined (nothing, with an eager assignor) stands in its subscription; its assignment is what the coordinator gives it. It is
-/// never made leader, so it assigns nothing.
+/// Members of the classic protocol in a group of the consumer protocol; while a group migrates, it has members of both. The member's epoch
+/// is its generation. <see cref="ErrorCode.RebalanceInProgress"/> tells it that a new assignment is available. The partitions it owned when
+/// it joined (none with an eager assignor) are in its subscription. The coordinator computes its assignment; it is never the leader, so it
+/// assigns nothing.
 /// </summary>
 public static partial class ConsumerGroupDecision
 {
-    /// <summary>A classic member asks to be in the next generation: answered at once, for nobody waits for anybody here.</summary>
+    /// <summary>Handles a classic member's join. The response is immediate, since no member waits for others here.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="request">What it asks.</param>
-    /// <param name="newMemberId">An id never used before, for a member that has none.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="newMemberId">A new unique id, for a member without one.</param>
     /// <param name="topics">The topics.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="options">Bounds.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="options">Limits.</param>
     public static ConsumerDecision<JoinGroupResult> Join(ConsumerGroup group, JoinGroup request, string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
     {
@@ -52,7 +52,7 @@ public static partial class ConsumerGroupDecision
         }, memberId);
     }
 
-    /// <summary>A classic member asks for its assignment.</summary>
+    /// <summary>Handles a classic member's request for its assignment.</summary>
     public static ConsumerDecision<SyncGroupResult> Sync(ConsumerGroup group, SyncGroup request, DateTimeOffset now)
     {
         var refusal = CheckClassic(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId, out var member);
@@ -66,13 +66,13 @@ public static partial class ConsumerGroupDecision
                 ? request.MemberId : "");
         group = group.Relax(member!.MemberId);
         if (member.Status == ConsumerMemberStatus.UnrevokedPartitions)
-            group = group.Hurry(member, now); // It gives up what is not in this assignment, and joins again.
+            group = group.Hurry(member, now); // It revokes what is not in this assignment, and rejoins.
         return new(group, new SyncGroupResult(ErrorCode.None, null, ConsumerProtocol.ProtocolType, ChooseProtocol(group.State, member),
             AssignmentOf(group.State, member)),
             member.MemberId);
     }
 
-    /// <summary>A classic member says that it is alive, and hears whether to join again.</summary>
+    /// <summary>Handles a classic member's heartbeat; the response tells whether to rejoin.</summary>
     public static ConsumerDecision<HeartbeatAnswer> Heartbeat(ConsumerGroup group, Heartbeat request, DateTimeOffset now)
     {
         var refusal = CheckClassic(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId, out var member);
@@ -84,7 +84,7 @@ public static partial class ConsumerGroupDecision
             : new(group, new HeartbeatAnswer(default), member.MemberId);
     }
 
-    /// <summary>Members leave: classic ones, and static ones of either protocol, as an operator removes them.</summary>
+    /// <summary>Handles leaving members: classic ones, and static ones of either protocol that an operator removes.</summary>
     public static ConsumerDecision<LeaveGroupResult> Leave(ConsumerGroup group, LeaveGroup request, GroupTopics topics, DateTimeOffset now)
     {
         var left = new List<LeftMember>(request.Members.Count);
@@ -145,8 +145,8 @@ public static partial class ConsumerGroupDecision
             return known;
         if (subscription.OwnedPartitions.Count > 0)
         {
-            // It was out, and does not know: what it reads is another's by now. As a member it could commit that; refused it gives all up
-            // and comes anew.
+            // The member was removed without noticing, and its partitions may be assigned to others. As a member it could commit them.
+            // Refused, it abandons all partitions and rejoins as a new member.
             refusal = new GroupReply(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
             return null;
         }
@@ -160,8 +160,8 @@ public static partial class ConsumerGroupDecision
     private static ConsumerMember WithSubscription(ConsumerMember member, JoinGroup request, ConsumerSubscription subscription,
         string memberId)
     {
-        // A static member that comes back under a new id, or speaks this protocol now: it takes over what was its, at an epoch that begins
-        // anew.
+        // A static member that rejoins under a new id, or has switched to this protocol: it takes over its former partitions, with a new
+        // epoch.
         var isAnew = member.MemberId != memberId || (!member.IsClassic && member.Epoch != ConsumerGroupHeartbeat.JoinEpoch);
         if (isAnew)
             member = member.Enter(ConsumerMemberStatus.Stable) with
@@ -183,7 +183,7 @@ public static partial class ConsumerGroupDecision
             Classic = new ClassicFacet
             {
                 SessionTimeout = request.SessionTimeout,
-                // Copied: a request's bytes may lie in a buffer that is used again.
+                // Copied, since the request's bytes may be in a reused buffer.
                 Protocols = [.. request.Protocols.Select(offered => new GroupProtocol(offered.Name, offered.Metadata.ToArray()))],
             },
         };
@@ -212,13 +212,13 @@ public static partial class ConsumerGroupDecision
             : default;
     }
 
-    /// <summary>The first of the member's protocols that all classic members know: it says only in which way the member gives partitions
-    /// up.</summary>
+    /// <summary>Returns the first of the member's protocols that all classic members support. It only determines how the member revokes
+    /// partitions.</summary>
     private static string ChooseProtocol(ConsumerGroupState state, ConsumerMember member) => member.Classic!.Protocols
         .Select(offered => offered.Name)
         .First(name => state.Members.Values.All(other => other.Classic is not { } classic || classic.Supports(name)));
 
-    /// <summary>What a member may read, in the bytes and the version that it speaks itself.</summary>
+    /// <summary>Encodes a member's assignment in the version that the member itself uses.</summary>
     internal static byte[] AssignmentOf(ConsumerGroupState state, ConsumerMember member)
     {
         var names = state.Topics.ToDictionary(topic => topic.Value.TopicId, topic => topic.Key);
@@ -232,8 +232,9 @@ public static partial class ConsumerGroupDecision
     private static TopicIdPartition? IdOf(TopicPartition partition, GroupTopics topics) =>
         topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : null;
 
-    /// <summary>What a member says it holds. It says so by names; of what it holds by a name that is another topic here, or none, it holds
-    /// whatever it was given that is not known here: a coordinator that has just begun may have an older image than its members.</summary>
+    /// <summary>Returns the partitions that a member claims to own, which it lists by topic name. For a name that is unknown here or
+    /// belongs to another topic, it owns all assigned partitions of unknown topics: a new coordinator may have an older image than its
+    /// members.</summary>
     private static PartitionSet OwnedBy(ConsumerMember member, ConsumerSubscription subscription, GroupTopics topics)
     {
         var given = member.Assigned.Union(member.Revoking);
@@ -248,6 +249,6 @@ public static partial class ConsumerGroupDecision
         new(group, JoinGroupResult.Failed(refusal.Error, refusal.Message!, request.MemberId), "");
 }
 
-/// <summary>The answer to a classic heartbeat.</summary>
-/// <param name="Reply">The answer.</param>
+/// <summary>The response to a classic heartbeat.</summary>
+/// <param name="Reply">The response.</param>
 public sealed record HeartbeatAnswer(GroupReply Reply);

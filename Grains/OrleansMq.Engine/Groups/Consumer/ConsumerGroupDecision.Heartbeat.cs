@@ -6,16 +6,16 @@ namespace OrleansMq.Groups.Consumer;
 
 public static partial class ConsumerGroupDecision
 {
-    // Of a member that does not say how long it may take: what Kafka's consumers say unless told otherwise.
+    // For a member that does not specify its rebalance timeout: the default of Kafka's consumers.
     private static readonly TimeSpan DefaultRebalanceTimeout = TimeSpan.FromMinutes(5);
 
-    /// <summary>A member joins, says that it is alive and what it holds, or leaves.</summary>
+    /// <summary>Handles a heartbeat: a member joins, keeps its session alive, reports its partitions, or leaves.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="request">What it says.</param>
-    /// <param name="newMemberId">An id never used before, for a member that has none.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="newMemberId">A new unique id, for a member without one.</param>
     /// <param name="topics">The topics.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="options">Bounds and times.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="options">Limits and timeouts.</param>
     public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
@@ -48,7 +48,7 @@ public static partial class ConsumerGroupDecision
         group = group.With(TargetAssignment.Renew(state, topics));
         if (request.Sequence > latest)
             group = group with { Heard = group.Heard.SetItem(member.MemberId, request.Sequence) };
-        // The same that comes again may be without what its first answer gave: it says nothing of what the member holds.
+        // A repeated heartbeat may lack what its first response assigned, so its owned partitions are ignored.
         var owned = request.Sequence > 0 && request.Sequence == latest ? null
             : request.OwnedPartitions is { } listed ? PartitionSet.Of(listed) : isJoin ? PartitionSet.Empty : null;
         group = Reconcile(group, group.State.Members[member.MemberId], owned, request.MemberEpoch, new PartitionHolders(group.State), now)
@@ -61,11 +61,11 @@ public static partial class ConsumerGroupDecision
     {
         var isFull = request.OwnedPartitions is not null
             && (request.SubscribedTopicNames is not null || request.SubscribedTopicRegex is not null);
-        // An epoch that is not the member's: it did not hear the last answer.
+        // With another epoch than the member's, it missed the last response.
         var isToBeTold = isFull || request.IsRepeated || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch
             || request.MemberEpoch != before.Epoch
             || !after.Assigned.Equals(before.Assigned)
-            // It holds something else than it is to: it may not have heard an earlier answer.
+            // If it owns other partitions than assigned, it may have missed an earlier response.
             || (request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(after.Assigned));
         return isToBeTold || after.Epoch != request.MemberEpoch || request.MaxWait == TimeSpan.Zero ? Answer(after, isToBeTold, options)
             : null;
@@ -102,15 +102,15 @@ public static partial class ConsumerGroupDecision
             : default;
     }
 
-    /// <summary>The member as it is before it joins: new, or what it was before and holds nothing of any more, or the static one whose
-    /// place it takes.</summary>
+    /// <summary>Returns the member before it joins: a new one, its former state without partitions, or the static member that it
+    /// replaces.</summary>
     private static ConsumerMember? FindToJoin(ConsumerGroupState state, ConsumerGroupHeartbeat request, string memberId,
         GroupOptions options, out GroupReply refusal)
     {
         refusal = default;
         if (request.InstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
         {
-            // One of the classic protocol never says that it leaves for now: there a new one fences the old.
+            // A classic member never leaves temporarily: there a new instance fences the old one.
             if (former.Status == ConsumerMemberStatus.Away || former.IsClassic)
                 return former;
             refusal = new GroupReply(ErrorCode.UnreleasedInstanceId,
@@ -127,8 +127,8 @@ public static partial class ConsumerGroupDecision
         return null;
     }
 
-    /// <summary>The member that goes on. It comes with the epoch it was told last; or with the one before, if it did not hear the answer
-    /// and so holds nothing that it should not.</summary>
+    /// <summary>Returns the member that continues. Its epoch is the last one sent, or the previous one if it missed the response, in which
+    /// case it cannot own anything that it should not.</summary>
     private static ConsumerMember? FindToGoOn(ConsumerGroupState state, ConsumerGroupHeartbeat request, out GroupReply refusal)
     {
         refusal = CheckMember(state, request.MemberId, request.InstanceId, out var member);
@@ -143,7 +143,7 @@ public static partial class ConsumerGroupDecision
         return null;
     }
 
-    /// <summary>The member with what the request says of it; the same instance if that is nothing new.</summary>
+    /// <summary>Returns the member updated with the request; the same instance if nothing changed.</summary>
     private static ConsumerMember WithRequest(ConsumerMember member, ConsumerGroupHeartbeat request, string memberId)
     {
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
@@ -163,11 +163,12 @@ public static partial class ConsumerGroupDecision
         return next == member ? member : next;
     }
 
-    // It joined, and did not hear the answer.
+    // The member joined and missed the response.
     private static bool IsRepeatedJoin(ConsumerMember member) =>
         member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
 
-    /// <summary>Who joins holds nothing yet: what it held is free. A static member takes over what its former self left for it.</summary>
+    /// <summary>Returns a joining member. It owns nothing, so its former partitions are free. A static member takes over the partitions
+    /// reserved for it.</summary>
     private static ConsumerMember JoinsAnew(ConsumerMember member, bool wasClassic, string? instanceId, string memberId)
     {
         var takesOver = member.Status == ConsumerMemberStatus.Away || (wasClassic && member.MemberId != memberId);
@@ -182,8 +183,8 @@ public static partial class ConsumerGroupDecision
         };
     }
 
-    /// <summary>Whether the group needs a new target. Also when a member joins anew that has not left: it may have done so because somebody
-    /// with its id was fenced, who is not to find its epoch valid again.</summary>
+    /// <summary>Whether the group needs a new target. Also the case if a member that has not left joins anew: it may have done so because
+    /// another process with its id was fenced, whose epoch must not become valid again.</summary>
     private static bool MustBump(ConsumerGroupState state, ConsumerMember before, ConsumerMember after) =>
         !state.Members.ContainsKey(before.MemberId)
         || before.IsClassic != after.IsClassic
@@ -215,7 +216,7 @@ public static partial class ConsumerGroupDecision
             {
                 PreviousEpoch = member.Epoch,
                 Epoch = ConsumerGroupHeartbeat.LeaveForNowEpoch,
-                Revoking = PartitionSet.Empty, // It reads nothing any more.
+                Revoking = PartitionSet.Empty, // It has stopped reading.
             }));
         return new(group, new ConsumerGroupHeartbeatResult
         {
@@ -226,7 +227,7 @@ public static partial class ConsumerGroupDecision
         }, isForNow ? member.MemberId : "");
     }
 
-    /// <summary>Topics in ordinal order, each once; the same instance if they are the same.</summary>
+    /// <summary>Returns the distinct topics in ordinal order; the same instance if nothing changed.</summary>
     private static ImmutableArray<string> InOrder(IEnumerable<string> names, ImmutableArray<string> before)
     {
         ImmutableArray<string> next = [.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];

@@ -4,8 +4,8 @@ namespace OrleansMq.Groups.Consumer;
 
 public static partial class ConsumerGroupDecision
 {
-    /// <summary>Whether offsets may be committed: by a member at its present epoch. Whoever gave partitions up went to another epoch with
-    /// it, so who commits with an older one may hold them no more.</summary>
+    /// <summary>Checks whether offsets may be committed: by a member at its current epoch. A member that revokes partitions moves to
+    /// another epoch, so a commit with an older one may be for partitions that it no longer owns.</summary>
     public static GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request)
     {
         if (request.GenerationIdOrMemberEpoch < 0 && state.Members.IsEmpty)
@@ -16,12 +16,12 @@ public static partial class ConsumerGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, out var member);
         if (refusal.Error != ErrorCode.None)
             return refusal;
-        // Below zero are those that are away, who read nothing.
+        // A negative epoch belongs to an absent static member, which reads nothing.
         return request.GenerationIdOrMemberEpoch == member!.Epoch && member.Epoch >= 0
             ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
     }
 
-    /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>
+    /// <summary>Checks whether a member may fetch offsets. Without a member id nothing is checked.</summary>
     public static GroupReply CheckFetch(ConsumerGroupState state, OffsetFetch request)
     {
         if (string.IsNullOrEmpty(request.MemberId))
@@ -37,7 +37,7 @@ public static partial class ConsumerGroupDecision
         : new GroupReply(ErrorCode.StaleMemberEpoch,
             $"The member is at epoch {member.Epoch}, not {epoch}: repeat with the epoch of the last heartbeat's answer.");
 
-    /// <summary>The member a request speaks for, or why there is none.</summary>
+    /// <summary>Finds the member of a request, or returns the reason for the refusal.</summary>
     private static GroupReply CheckMember(ConsumerGroupState state, string memberId, string? instanceId, out ConsumerMember? member)
     {
         if (state.Members.TryGetValue(memberId, out member) && (instanceId is null || member.InstanceId == instanceId))

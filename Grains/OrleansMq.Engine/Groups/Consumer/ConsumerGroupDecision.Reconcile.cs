@@ -2,14 +2,14 @@ namespace OrleansMq.Groups.Consumer;
 
 public static partial class ConsumerGroupDecision
 {
-    /// <summary>Brings one member as far towards its target as it can go now.</summary>
+    /// <summary>Moves a member towards its target as far as possible now.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="member">One of its members.</param>
-    /// <param name="owned">What the member says it holds; null: it did not say.</param>
-    /// <param name="heard">The epoch that the member has heard of: while it does not hear the answers, it goes on coming with this
-    /// one.</param>
-    /// <param name="holders">Who holds what; changed with the member.</param>
-    /// <param name="now">The time.</param>
+    /// <param name="member">The member.</param>
+    /// <param name="owned">The partitions that the member reports; null if it reports none.</param>
+    /// <param name="heard">The last epoch that the member has received. While it misses the responses, its heartbeats carry this
+    /// epoch.</param>
+    /// <param name="holders">The holders of all partitions, updated with the member.</param>
+    /// <param name="now">The current time.</param>
     private static ConsumerGroup Reconcile(ConsumerGroup group, ConsumerMember member, PartitionSet? owned, int heard,
         PartitionHolders holders,
         DateTimeOffset now)
@@ -20,7 +20,7 @@ public static partial class ConsumerGroupDecision
         holders.Change(member, next);
         group = group.With(group.State.With(next));
         if (next.IsClassic)
-            return group; // Its deadlines are those of joining and asking for the assignment.
+            return group; // Its deadlines are those for joining and syncing.
         group = group.Relax(next.MemberId);
         return next.Status == ConsumerMemberStatus.UnrevokedPartitions ? group.Hurry(next, now) : group;
     }
@@ -50,9 +50,9 @@ public static partial class ConsumerGroupDecision
         };
     }
 
-    /// <summary>It is told to give something up. If it has just given other things up, for a target that is not the newest any more, these
-    /// are free from now on: so it goes to an epoch between, and a commit of theirs that is late is refused. There is one: it was told to
-    /// give them up for a target that came after its epoch.</summary>
+    /// <summary>Tells a member to revoke partitions. If it has just revoked others, for an earlier target, those are free from now on. It
+    /// then moves to an intermediate epoch, so that a late commit for them is rejected. Such an epoch exists, since the earlier target came
+    /// after the member's epoch.</summary>
     private static ConsumerMember StartRevoking(ConsumerMember member, int targetEpoch, PartitionSet kept, PartitionSet revoked, int heard)
     {
         var next = member.Enter(ConsumerMemberStatus.UnrevokedPartitions) with { Assigned = kept, Revoking = revoked };
@@ -60,10 +60,11 @@ public static partial class ConsumerGroupDecision
             : next;
     }
 
-    /// <summary>A member that does not say what it holds may hold all that it ever got.</summary>
+    /// <summary>Whether a member may own any of these partitions. One that does not report its partitions may own all that it was ever
+    /// assigned.</summary>
     private static bool MayHold(PartitionSet? owned, PartitionSet partitions) => owned is null || owned.Overlaps(partitions);
 
-    /// <summary>Whether something that a member waits for is free by now.</summary>
+    /// <summary>Whether a partition that the member waits for is free by now.</summary>
     private static bool CanGetMore(ConsumerGroupState state, ConsumerMember member)
     {
         var holders = new PartitionHolders(state);
@@ -71,16 +72,16 @@ public static partial class ConsumerGroupDecision
     }
 }
 
-/// <summary>Who holds which partition of a group. Worked out when it is first asked for: most heartbeats change nothing.</summary>
+/// <summary>The holder of each partition of a group. Computed on first use, since most heartbeats change nothing.</summary>
 internal sealed class PartitionHolders(ConsumerGroupState state)
 {
     private Dictionary<TopicIdPartition, string>? _holders;
 
-    /// <summary>Whether nobody else holds a partition.</summary>
+    /// <summary>Whether no other member holds a partition.</summary>
     public bool IsFreeFor(TopicIdPartition partition, string memberId) =>
         !Holders.TryGetValue(partition, out var holder) || holder == memberId;
 
-    /// <summary>A member holds something else than before.</summary>
+    /// <summary>Updates the holders after a member has changed.</summary>
     public void Change(ConsumerMember before, ConsumerMember after)
     {
         if (_holders is null)

@@ -2,39 +2,39 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>What a consumer group becomes, and what is answered.</summary>
-/// <param name="Next">The group from now on; the same instance if nothing changed.</param>
-/// <param name="Reply">The answer; null: there is no news, the caller waits (see
+/// <summary>The next state of a consumer group, and the response.</summary>
+/// <param name="Next">The next state; the same instance if nothing changed.</param>
+/// <param name="Reply">The response; null if there is nothing new and the caller waits (see
 /// <see cref="ConsumerGroupDecision.AnswerHeartbeat"/>).</param>
-/// <param name="MemberId">The member it is about, with the id that it has from now on; empty for none, or where it is refused.</param>
+/// <param name="MemberId">The member concerned, with its new id; empty for none, or if the request was refused.</param>
 public readonly record struct ConsumerDecision<TReply>(ConsumerGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
-/// <summary>What a member was told last: while its state is the same, there is nothing to answer a long poll with.</summary>
-/// <param name="Epoch">Its epoch.</param>
-/// <param name="Assigned">What it may read.</param>
+/// <summary>What was last sent to a member. While it is unchanged, a long poll is not answered.</summary>
+/// <param name="Epoch">The member's epoch.</param>
+/// <param name="Assigned">The member's assignment.</param>
 public sealed record ToldAssignment(int Epoch, PartitionSet Assigned);
 
 /// <summary>
-/// The consumer protocol (KIP-848), decided: what a heartbeat, a time that has come, a session that has ended or a change of topics makes
-/// of a group. Pure: time, topics and new ids come in as arguments. Who calls applies the next state, stores it, and only then answers.
-/// <para>A rebalance has no phases that all wait for. The group epoch rises, a new target is worked out at once, and each member goes there
-/// by itself with its heartbeats: what it is to lose it is told to give up; when it says that it did, it gets what is free of its target
-/// and the new epoch; what others still hold it gets when they have let go. Who keeps what they have never stops reading.</para>
+/// The decisions of the consumer protocol (KIP-848): how a heartbeat, a deadline, an expired session or a change of topics changes a group.
+/// Pure: time, topics and new ids are arguments. The caller applies the next state, stores it, and responds only afterwards.
+/// <para>A rebalance has no phase in which all members wait. The group epoch increases, a new target is computed at once, and each member
+/// moves there with its own heartbeats. It is first told to revoke partitions. When it confirms that, it gets the new epoch and the free
+/// partitions of its target; the others follow when their holders have revoked them. Members never stop reading what they keep.</para>
 /// </summary>
 public static partial class ConsumerGroupDecision
 {
-    /// <summary>A member is out: it left, its session ended, or it did not give partitions up in time. What it held is free.</summary>
+    /// <summary>Removes a member that left, timed out, or did not revoke partitions in time. Its partitions are free.</summary>
     public static ConsumerGroup Remove(ConsumerGroup group, string memberId, GroupTopics topics, DateTimeOffset now) =>
         group.State.Members.ContainsKey(memberId) ? Remove(group, [memberId], topics, now) : group;
 
-    /// <summary>What the passing of time does: members that did not do in time what they were told are out.</summary>
+    /// <summary>Handles deadlines: removes members that did not comply in time.</summary>
     public static ConsumerGroup OnTime(ConsumerGroup group, GroupTopics topics, DateTimeOffset now)
     {
         var late = group.Deadlines.Where(deadline => deadline.Value <= now).Select(deadline => deadline.Key).ToList();
         return late.Count == 0 ? group : Remove(group, late, topics, now);
     }
 
-    /// <summary>A newer image of the topics: a new target if what members read is not what it was.</summary>
+    /// <summary>Handles a newer image of the topics: computes a new target if the subscribed topics have changed.</summary>
     public static ConsumerGroup OnTopics(ConsumerGroup group, GroupTopics topics)
     {
         var state = group.State;
@@ -45,7 +45,7 @@ public static partial class ConsumerGroupDecision
         return group.With(TargetAssignment.Renew(state, topics));
     }
 
-    /// <summary>Lets members go on that wait for news in a long poll: as if each sent a heartbeat that says nothing.</summary>
+    /// <summary>Reconciles members that wait in a long poll, as if each had sent an empty heartbeat.</summary>
     public static ConsumerGroup Advance(ConsumerGroup group, IEnumerable<string> waiting, DateTimeOffset now)
     {
         var holders = new PartitionHolders(group.State);
@@ -57,15 +57,15 @@ public static partial class ConsumerGroupDecision
         return group;
     }
 
-    /// <summary>What a member was told last; null where there is no such member.</summary>
+    /// <summary>Returns what was last sent to a member; null if it does not exist.</summary>
     public static ToldAssignment? Told(ConsumerGroup group, string memberId) =>
         group.State.Members.TryGetValue(memberId, out var member) ? new ToldAssignment(member.Epoch, member.Assigned) : null;
 
-    /// <summary>The answer to a member that waits for news; null while there are none.</summary>
+    /// <summary>Returns the response to a member in a long poll; null while nothing has changed.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="memberId">Who waits.</param>
-    /// <param name="told">What it was told last.</param>
-    /// <param name="options">The heartbeat's interval.</param>
+    /// <param name="memberId">The waiting member.</param>
+    /// <param name="told">What was last sent to it.</param>
+    /// <param name="options">Contains the heartbeat interval.</param>
     public static ConsumerGroupHeartbeatResult? AnswerHeartbeat(ConsumerGroup group, string memberId, ToldAssignment told,
         GroupOptions options)
     {
@@ -77,20 +77,20 @@ public static partial class ConsumerGroupDecision
         return isChanged || member.Epoch != told.Epoch ? Answer(member, withAssignment: isChanged, options) : null;
     }
 
-    /// <summary>The answer to a member that has waited as long as it wanted to.</summary>
+    /// <summary>Returns the response to a member whose long poll has timed out.</summary>
     /// <param name="group">The group.</param>
-    /// <param name="request">What it asked.</param>
-    /// <param name="memberId">Its id.</param>
-    /// <param name="options">The heartbeat's interval.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="memberId">The member's id.</param>
+    /// <param name="options">Contains the heartbeat interval.</param>
     public static ConsumerGroupHeartbeatResult AnswerNoNews(ConsumerGroup group, ConsumerGroupHeartbeat request, string memberId,
         GroupOptions options) =>
         group.State.Members.TryGetValue(memberId, out var member)
-            // Where it holds something else than it is to, it may not have heard an earlier answer.
+            // If it owns other partitions than assigned, it may have missed an earlier response.
             ? Answer(member, withAssignment: request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(member.Assigned),
                 options)
             : Unknown(memberId);
 
-    /// <summary>How long a session of a member is; null where there is no such member.</summary>
+    /// <summary>Returns the session timeout of a member; null if it does not exist.</summary>
     public static TimeSpan? SessionTimeout(ConsumerGroup group, string memberId, GroupOptions options) =>
         group.State.Members.TryGetValue(memberId, out var member) ? member.Classic?.SessionTimeout ?? options.ConsumerSessionTimeout : null;
 

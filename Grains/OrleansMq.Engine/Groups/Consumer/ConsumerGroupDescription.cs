@@ -3,7 +3,7 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>A consumer group as it is described to operators.</summary>
+/// <summary>Describes a consumer group for operators.</summary>
 internal static class ConsumerGroupDescription
 {
     public static GroupDescription Describe(string groupId, ConsumerGroupState state, GroupTopics topics, int brokerId) =>
@@ -31,14 +31,14 @@ internal static class ConsumerGroupDescription
     private static IReadOnlyList<TopicPartition> Named(ConsumerGroupState state, PartitionSet partitions, GroupTopics topics)
     {
         var names = state.Topics.ToDictionary(topic => topic.Value.TopicId, topic => topic.Key);
-        // A topic that the group reads no more may still be held by a member that gives it up; one that is deleted has no name.
+        // A topic that the group no longer reads may still be held by a member that is revoking it. A deleted topic has no name.
         return [.. partitions.Select(partition => (Name: names.GetValueOrDefault(partition.TopicId) ?? topics.Find(partition.TopicId)?.Name,
             partition.Partition))
             .Where(partition => partition.Name is not null).Select(partition => new TopicPartition(partition.Name!, partition.Partition))
             .OrderBy(partition => partition.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Partition)];
     }
 
-    /// <summary>The topics that members are subscribed to.</summary>
+    /// <summary>Returns the topics that members subscribe to.</summary>
     public static IReadOnlySet<string> SubscribedTopics(ConsumerGroupState state) =>
         state.Topics.Keys.Concat(state.Members.Values.SelectMany(member => member.TopicNames)).ToHashSet(StringComparer.Ordinal);
 }

@@ -6,31 +6,31 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>Where a member stands on its way to its target assignment. The names are Kafka's.</summary>
+/// <summary>The progress of a member towards its target assignment. The names are Kafka's.</summary>
 [JsonConverter(typeof(ConsumerMemberStatusConverter))]
 public enum ConsumerMemberStatus
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>It has all of its target, or has not been told of a newer one yet: then its epoch is behind.</summary>
+    /// <summary>It has its whole target, or was not told of a newer one yet, in which case its epoch is behind.</summary>
     Stable = 1,
-    /// <summary>It was told to give partitions up, and has not said that it did. Its epoch is below the newest until then.</summary>
+    /// <summary>It was told to revoke partitions, and has not confirmed that. Until then its epoch is behind.</summary>
     UnrevokedPartitions = 2,
-    /// <summary>It is at the newest epoch, and others still hold what it is to get.</summary>
+    /// <summary>It is at the newest epoch, and others still hold partitions of its target.</summary>
     UnreleasedPartitions = 3,
-    /// <summary>A static member that left for a short time: its partitions wait for it until its session ends.</summary>
+    /// <summary>A static member that left temporarily. Its partitions stay reserved until its session times out.</summary>
     Away = 4,
 }
 
-/// <summary>Writes a <see cref="ConsumerMemberStatus"/> as <c>"stable"</c>.</summary>
+/// <summary>Converts a <see cref="ConsumerMemberStatus"/> to JSON, for example <c>"stable"</c>.</summary>
 public sealed class ConsumerMemberStatusConverter()
     : JsonStringEnumConverter<ConsumerMemberStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>A member of a consumer group.</summary>
 public sealed record ConsumerMember
 {
-    // Who may follow whom. A member that joins is Stable and holds nothing; a static one that comes back takes over what its former self
-    // held, and is Stable first.
+    // The legal transitions. A joining member is Stable and holds nothing. A returning static member takes over its former partitions, and
+    // is first Stable.
     private static readonly ImmutableArray<(ConsumerMemberStatus From, ConsumerMemberStatus To)> LegalTransitions =
     [
         (ConsumerMemberStatus.Stable, ConsumerMemberStatus.Stable),
@@ -39,7 +39,7 @@ public sealed record ConsumerMember
         (ConsumerMemberStatus.Stable, ConsumerMemberStatus.Away),
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.Stable),
         (ConsumerMemberStatus.UnrevokedPartitions,
-            ConsumerMemberStatus.UnrevokedPartitions), // The target changed meanwhile: more to give up.
+            ConsumerMemberStatus.UnrevokedPartitions), // The target changed in the meantime: more to revoke.
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.UnreleasedPartitions),
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.Away),
         (ConsumerMemberStatus.UnreleasedPartitions, ConsumerMemberStatus.Stable),
@@ -50,95 +50,94 @@ public sealed record ConsumerMember
         (ConsumerMemberStatus.Away, ConsumerMemberStatus.Stable),
     ];
 
-    /// <summary>Its id.</summary>
+    /// <summary>The member's id.</summary>
     public required string MemberId { get; init; }
 
     /// <summary>The instance id of a static member.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? InstanceId { get; init; }
 
-    /// <summary>Its rack; null for none.</summary>
+    /// <summary>The member's rack; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? RackId { get; init; }
 
-    /// <summary>How the program calls itself.</summary>
+    /// <summary>The client's name for itself.</summary>
     public string ClientId { get; init; } = "";
 
-    /// <summary>The address it calls from.</summary>
+    /// <summary>The client's address.</summary>
     public string ClientHost { get; init; } = "";
 
-    /// <summary>How long it may take to give partitions up; of a classic member also to join again and to ask for its assignment.</summary>
+    /// <summary>How long it may take to revoke partitions. A classic member also has this time to rejoin and to sync.</summary>
     public TimeSpan RebalanceTimeout { get; init; }
 
-    /// <summary>The topics it named, in ordinal order.</summary>
+    /// <summary>The topics subscribed to by name, in ordinal order.</summary>
     public ImmutableArray<string> TopicNames { get; init; } = [];
 
-    /// <summary>The regular expression it gave; null for none.</summary>
+    /// <summary>The subscribed regular expression; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? TopicRegex { get; init; }
 
-    /// <summary>The assignor it would like; null: whichever.</summary>
+    /// <summary>The preferred assignor; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? ServerAssignor { get; init; }
 
-    /// <summary>Where it stands.</summary>
+    /// <summary>Its progress towards its target.</summary>
     public ConsumerMemberStatus Status { get; init; } = ConsumerMemberStatus.Stable;
 
-    /// <summary>The epoch it was told last; 0 before the first, <see cref="ConsumerGroupHeartbeat.LeaveForNowEpoch"/> while it is
+    /// <summary>The last epoch sent to it; 0 before the first; <see cref="ConsumerGroupHeartbeat.LeaveForNowEpoch"/> while it is
     /// away.</summary>
     public int Epoch { get; init; }
 
-    /// <summary>The epoch that it came with when it went to <see cref="Epoch"/>: a member that did not hear the answer still comes with
-    /// it.</summary>
+    /// <summary>Its epoch before <see cref="Epoch"/>, which it still uses if it missed the response.</summary>
     public int PreviousEpoch { get; init; }
 
-    /// <summary>What it may read, and is told to hold.</summary>
+    /// <summary>Its current assignment, which it may read.</summary>
     public PartitionSet Assigned { get; init; } = PartitionSet.Empty;
 
-    /// <summary>What it was told to give up, and may still be reading; empty unless
+    /// <summary>The partitions that it was told to revoke, and may still be reading; empty unless
     /// <see cref="ConsumerMemberStatus.UnrevokedPartitions"/>.</summary>
     public PartitionSet Revoking { get; init; } = PartitionSet.Empty;
 
-    /// <summary>What it is to hold in the end.</summary>
+    /// <summary>Its target assignment.</summary>
     public PartitionSet Target { get; init; } = PartitionSet.Empty;
 
-    /// <summary>The number of the heartbeat that last changed something of it, or waited while it was changed; 0: its heartbeats are not
-    /// numbered. What one of an earlier number says it holds may be without what it was given since.</summary>
+    /// <summary>The number of the heartbeat that last changed this member, or waited while it was changed; 0 if heartbeats are not
+    /// numbered. The owned partitions in an earlier heartbeat may lack later assignments.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long Sequence { get; init; }
 
-    /// <summary>What a member has that speaks the classic protocol; null for one of the consumer protocol.</summary>
+    /// <summary>The additional state of a classic member; null for one of the consumer protocol.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ClassicFacet? Classic { get; init; }
 
-    /// <summary>Whether it speaks the classic protocol.</summary>
+    /// <summary>Whether it is a member of the classic protocol.</summary>
     [JsonIgnore]
     public bool IsClassic => Classic is not null;
 
-    /// <summary>Whether a member may go from one status to another.</summary>
+    /// <summary>Whether a transition is legal.</summary>
     public static bool IsLegal(ConsumerMemberStatus from, ConsumerMemberStatus to) => LegalTransitions.Contains((from, to));
 
-    /// <summary>The same member with another status.</summary>
+    /// <summary>Returns the member with another status.</summary>
     public ConsumerMember Enter(ConsumerMemberStatus next)
     {
         Invariant.Check(IsLegal(Status, next), $"a member of a consumer group went from {Status} to {next}");
         return this with { Status = next };
     }
 
-    /// <summary>Whether there is nothing more for it to do.</summary>
+    /// <summary>Whether it has reached its target, or is away.</summary>
     public bool IsSettled(int targetEpoch) =>
         Status == ConsumerMemberStatus.Away || (Status == ConsumerMemberStatus.Stable && Epoch == targetEpoch);
 }
 
-/// <summary>What only members of the classic protocol have.</summary>
+/// <summary>The state that only members of the classic protocol have.</summary>
 public sealed record ClassicFacet
 {
-    /// <summary>Without a word for so long it is out.</summary>
+    /// <summary>How long it may go without a heartbeat before it is removed.</summary>
     public TimeSpan SessionTimeout { get; init; }
 
-    /// <summary>The protocols it knows, the most liked first: what makes it a member of a classic group again.</summary>
+    /// <summary>The supported protocols, in order of preference, for a later downgrade to a classic group.</summary>
     public ImmutableArray<GroupProtocol> Protocols { get; init; } = [];
 
-    /// <summary>Whether it knows a protocol.</summary>
+    /// <summary>Whether it supports a protocol.</summary>
     public bool Supports(string protocol) => Protocols.Any(offered => offered.Name == protocol);
 }

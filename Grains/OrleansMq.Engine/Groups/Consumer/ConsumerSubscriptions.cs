@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>Which topics the members read: what they named and is served, and what matches their patterns.</summary>
+/// <summary>Resolves subscriptions to served topics: those subscribed by name, and those that match patterns.</summary>
 internal sealed class ConsumerSubscriptions
 {
     private readonly Dictionary<string, List<string>> _byPattern = new(StringComparer.Ordinal);
@@ -10,7 +10,7 @@ internal sealed class ConsumerSubscriptions
 
     public ConsumerSubscriptions(GroupTopics topics) => _topics = topics;
 
-    /// <summary>The topics of a member that are served, each once.</summary>
+    /// <summary>Returns the distinct served topics of a member.</summary>
     public IReadOnlyCollection<string> Of(ConsumerMember member)
     {
         var named = member.TopicNames.Where(name => _topics.Find(name) is not null);
@@ -18,7 +18,7 @@ internal sealed class ConsumerSubscriptions
             : named.ToList();
     }
 
-    /// <summary>The topics of all members, as they are now.</summary>
+    /// <summary>Returns the current topics of all members.</summary>
     public ImmutableSortedDictionary<string, ConsumerTopic> OfAll(ConsumerGroupState state)
     {
         var all = ImmutableSortedDictionary.CreateBuilder<string, ConsumerTopic>(StringComparer.Ordinal);
@@ -30,7 +30,7 @@ internal sealed class ConsumerSubscriptions
         return all.ToImmutable();
     }
 
-    // Topics never shrink: fewer partitions are an older image, of a broker that has just taken the group up.
+    // Topics never shrink. Fewer partitions come from an older image, on a broker that has just taken the group over.
     private static int PartitionsOf(ConsumerGroupState state, GroupTopic topic) =>
         state.Topics.TryGetValue(topic.Name, out var before) && before.TopicId == topic.TopicId
         ? Math.Max(before.Partitions, topic.Partitions) : topic.Partitions;
@@ -39,7 +39,7 @@ internal sealed class ConsumerSubscriptions
     {
         if (_byPattern.TryGetValue(text, out var names))
             return names;
-        // A pattern is checked when a member brings it; one that a newer runtime refuses matches nothing.
+        // A pattern is validated when a member sends it. One that a newer runtime rejects matches nothing.
         names = TopicPattern.TryParse(text, out var pattern, out _) ? [.. _topics.All.Select(topic => topic.Name).Where(pattern.IsMatch)]
             : [];
         _byPattern.Add(text, names);

@@ -6,18 +6,18 @@ using OrleansMq.Groups.Classic;
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>
-/// A group goes from one protocol to the other while its members read on (KIP-848, online migration): up when the first member of the
-/// consumer protocol joins, down when the last one is gone. Generations and epochs are one row of numbers, so that what was fenced stays
-/// fenced.
+/// Migrates a group from one protocol to the other while its members continue reading (KIP-848, online migration). The upgrade happens when
+/// the first member of the consumer protocol joins, the downgrade when the last one leaves. Generations and epochs share one sequence of
+/// numbers, so that fenced members stay fenced.
 /// </summary>
 public static class GroupMigration
 {
-    /// <summary>The classic group as one of the consumer protocol: all members keep what they hold.</summary>
+    /// <summary>Converts a classic group to the consumer protocol. All members keep their partitions.</summary>
     /// <param name="group">The classic group.</param>
-    /// <param name="topics">The topics; known.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="upgraded">The group.</param>
-    /// <returns>Why it cannot be; <see cref="ErrorCode.None"/> if it is.</returns>
+    /// <param name="topics">The topics, which must be known.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="upgraded">The converted group.</param>
+    /// <returns><see cref="ErrorCode.None"/>, or why the group cannot be converted.</returns>
     public static GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded)
     {
         var classic = group.State;
@@ -42,11 +42,11 @@ public static class GroupMigration
             if (partitions.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
                 return new GroupReply(ErrorCode.CoordinatorLoadInProgress,
                     $"Member '{member.MemberId}' reads '{unknown.Topic}', which the coordinator does not know (yet, or any more): retry.");
-            // A partition that two of them name cannot be both's; the one that does not get it is told to give it up.
+            // If two members claim a partition, only one can own it; the other is told to revoke it.
             held.Add(member.MemberId, ByIds(partitions, topics).Except(taken));
             taken = taken.Union(held[member.MemberId]);
         }
-        // Who has not heard of its assignment so far goes on with what it held when it joined, as far as that is nobody's.
+        // Members that have not received an assignment continue with what they owned when they joined, unless it is assigned to others.
         foreach (var (memberId, subscription) in subscriptions)
         {
             var kept = ByIds(subscription.OwnedPartitions, topics).Except(taken);
@@ -59,14 +59,14 @@ public static class GroupMigration
         return default;
     }
 
-    /// <summary>A group without members as a classic one.</summary>
+    /// <summary>Converts a group without members to a classic one.</summary>
     public static ClassicGroup DowngradeEmpty(ConsumerGroupState state) => new(
         new ClassicGroupState { State = GroupState.Empty, Generation = state.GroupEpoch, ProtocolType = ConsumerProtocol.ProtocolType,
             EmptySince = state.EmptySince },
         ClassicRound.None);
 
-    /// <summary>The group as a classic one, if it has members and all of them are classic: they are to join again, and their leader
-    /// assigns. Otherwise null.</summary>
+    /// <summary>Converts the group to a classic one, if it has members and all of them are classic. They have to rejoin, and their leader
+    /// assigns. Otherwise returns null.</summary>
     public static ClassicGroup? TryDowngrade(ConsumerGroup group, DateTimeOffset now)
     {
         var state = group.State;
@@ -75,7 +75,7 @@ public static class GroupMigration
         var classic = new ClassicGroupState
         {
             State = GroupState.Stable,
-            // Members at older epochs hear that their generation is over; those at this one go on until they have joined again.
+            // Members at older epochs are told that their generation is over. Those at this epoch continue until they have rejoined.
             Generation = state.Members.Values.Max(member => member.Epoch),
             LastEpoch = state.GroupEpoch,
             ProtocolType = ConsumerProtocol.ProtocolType,
@@ -87,13 +87,13 @@ public static class GroupMigration
             new ClassicGroup(classic with { ProtocolName = ClassicGroupDecision.ChooseProtocol(classic) }, ClassicRound.None), now);
     }
 
-    /// <summary>What a classic member may be reading. In a stable group that is its assignment. Who has joined a round said with that what
-    /// it held; so did all of a generation whose assignment is not there yet.</summary>
+    /// <summary>Returns the partitions that a classic member may be reading. In a stable group that is its assignment. In a round, the
+    /// members' subscriptions contain their owned partitions, as they do in a generation without assignments.</summary>
     private static IReadOnlyList<TopicPartition> Held(ClassicGroup group, ClassicMember member, ConsumerSubscription subscription)
     {
         var hasSaid = group.State.State == GroupState.CompletingRebalance
             || (group.State.State == GroupState.PreparingRebalance && group.Round.Joined.Contains(member.MemberId));
-        // An assignment that cannot be read is one that the member cannot read either.
+        // An undecodable assignment is undecodable for the member too.
         return hasSaid ? subscription.OwnedPartitions
             : ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var assignment, out _) ? assignment.Partitions : [];
     }
@@ -128,7 +128,7 @@ public static class GroupMigration
         SessionTimeout = member.Classic!.SessionTimeout,
         RebalanceTimeout = member.RebalanceTimeout,
         Protocols = member.Classic.Protocols,
-        // What it was told to give up it may read still: until it has joined again, that is its own.
+        // It may still read the partitions that it was told to revoke, so they are its own until it has rejoined.
         Assignment = ConsumerGroupDecision.AssignmentOf(state, member with { Assigned = member.Assigned.Union(member.Revoking) }),
     };
 }

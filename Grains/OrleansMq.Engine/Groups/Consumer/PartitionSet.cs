@@ -6,9 +6,9 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>A partition of a topic, by the topic's id.</summary>
+/// <summary>A partition, identified by its topic's id.</summary>
 /// <param name="TopicId">The topic.</param>
-/// <param name="Partition">Its number, from 0.</param>
+/// <param name="Partition">The partition's number, from 0.</param>
 public readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IComparable<TopicIdPartition>
 {
     /// <inheritdoc/>
@@ -16,8 +16,7 @@ public readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IC
         TopicId.CompareTo(other.TopicId) is var byTopic && byTopic != 0 ? byTopic : Partition.CompareTo(other.Partition);
 }
 
-/// <summary>A set of partitions. Never changed; equal when it has the same partitions. In JSON <c>[{"topicId": "…", "partitions": [0,
-/// 1]}]</c>.</summary>
+/// <summary>An immutable set of partitions with value equality. In JSON <c>[{"topicId": "…", "partitions": [0, 1]}]</c>.</summary>
 [JsonConverter(typeof(PartitionSetConverter))]
 public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquatable<PartitionSet>
 {
@@ -25,16 +24,16 @@ public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquat
 
     private PartitionSet(ImmutableArray<TopicIdPartition> sorted) => _sorted = sorted;
 
-    /// <summary>No partitions.</summary>
+    /// <summary>The empty set.</summary>
     public static PartitionSet Empty { get; } = new([]);
 
     /// <inheritdoc/>
     public int Count => _sorted.Length;
 
-    /// <summary>Whether it has no partitions.</summary>
+    /// <summary>Whether the set is empty.</summary>
     public bool IsEmpty => _sorted.IsEmpty;
 
-    /// <summary>These partitions, each once.</summary>
+    /// <summary>Creates a set; duplicates are removed.</summary>
     public static PartitionSet Of(IEnumerable<TopicIdPartition> partitions)
     {
         var sorted = partitions.Distinct().ToArray();
@@ -42,34 +41,34 @@ public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquat
         return sorted.Length == 0 ? Empty : new PartitionSet(ImmutableArray.Create(sorted));
     }
 
-    /// <summary>As the protocol has them.</summary>
+    /// <summary>Creates a set from the protocol's form.</summary>
     public static PartitionSet Of(IEnumerable<TopicPartitions> topics) =>
         Of(topics.SelectMany(topic => topic.Partitions.Select(partition => new TopicIdPartition(topic.TopicId, partition))));
 
-    /// <summary>As the protocol has them: topics in their order, partitions ascending.</summary>
+    /// <summary>Converts the set to the protocol's form: topics in order, partitions ascending.</summary>
     public IReadOnlyList<TopicPartitions> ToTopicPartitions() =>
         [.. _sorted.GroupBy(partition => partition.TopicId)
             .Select(topic => new TopicPartitions(topic.Key, [.. topic.Select(partition => partition.Partition)]))];
 
-    /// <summary>Whether it has a partition.</summary>
+    /// <summary>Whether the set contains a partition.</summary>
     public bool Contains(TopicIdPartition partition) => _sorted.BinarySearch(partition) >= 0;
 
-    /// <summary>Those that are in the other, too.</summary>
+    /// <summary>Returns the partitions that are in both sets.</summary>
     public PartitionSet Intersect(PartitionSet other) => Where(other.Contains);
 
-    /// <summary>Those that are not in the other.</summary>
+    /// <summary>Returns the partitions that are not in the other set.</summary>
     public PartitionSet Except(PartitionSet other) => other.IsEmpty ? this : Where(partition => !other.Contains(partition));
 
-    /// <summary>Those of both.</summary>
+    /// <summary>Returns the partitions of both sets.</summary>
     public PartitionSet Union(PartitionSet other) => other.IsEmpty ? this : IsEmpty ? other : Of(_sorted.Concat(other._sorted));
 
-    /// <summary>Whether one is in both.</summary>
+    /// <summary>Whether the sets have a partition in common.</summary>
     public bool Overlaps(PartitionSet other) => _sorted.Any(other.Contains);
 
-    /// <summary>Whether the other has all of it.</summary>
+    /// <summary>Whether the other set contains all partitions of this one.</summary>
     public bool IsSubsetOf(PartitionSet other) => _sorted.All(other.Contains);
 
-    /// <summary>Those for which it is true; the same instance if it is for all.</summary>
+    /// <summary>Returns the partitions that satisfy a predicate; the same instance if all do.</summary>
     public PartitionSet Where(Func<TopicIdPartition, bool> predicate)
     {
         var chosen = _sorted.Where(predicate).ToImmutableArray();

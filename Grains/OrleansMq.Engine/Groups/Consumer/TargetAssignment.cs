@@ -2,10 +2,10 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>Who is to hold what in the end: worked out anew whenever the group epoch rises.</summary>
+/// <summary>Computes the target assignment whenever the group epoch increases.</summary>
 internal static class TargetAssignment
 {
-    /// <summary>The group with the target of its epoch; as it is where the topics are not known yet.</summary>
+    /// <summary>Returns the group with the target of its epoch; unchanged while the topics are unknown.</summary>
     public static ConsumerGroupState Renew(ConsumerGroupState state, GroupTopics topics)
     {
         if (state.TargetEpoch == state.GroupEpoch || !topics.IsKnown)
@@ -39,7 +39,7 @@ internal static class TargetAssignment
         return state with { Assignor = assignor.Name, Members = next.ToImmutable() };
     }
 
-    /// <summary>Most votes win, of as many the name that sorts first; who names none goes with the others.</summary>
+    /// <summary>Chooses the assignor by vote, ties by name. Members without a preference do not vote.</summary>
     private static IAssignor ChooseAssignor(ConsumerGroupState state)
     {
         var chosen = state.Members.Values.Where(member => member.ServerAssignor is not null).CountBy(member => member.ServerAssignor!)

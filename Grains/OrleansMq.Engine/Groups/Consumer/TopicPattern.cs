@@ -3,23 +3,23 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>A regular expression that whole names of topics are matched with. Only what can be matched in time linear to the name (.NET's
-/// NonBacktracking): a pattern comes from other people, and one that backtracks could hold a coordinator up for ever.</summary>
+/// <summary>A regular expression that must match the whole name of a topic. Limited to patterns that match in time linear in the name's
+/// length (.NET's NonBacktracking). A pattern comes from an arbitrary client, and backtracking could block a coordinator forever.</summary>
 public sealed class TopicPattern
 {
-    // As long as a topic's name may be, four times over; what is longer is a list of names, which has a field of its own.
+    // Four times the maximum length of a topic name. A longer pattern is a list of names, for which there is a separate field.
     private const int MaxLength = 1000;
 
     private readonly Regex _regex;
 
     private TopicPattern(Regex regex) => _regex = regex;
 
-    /// <summary>Whether a topic's name matches from its first to its last character.</summary>
+    /// <summary>Whether the pattern matches a whole topic name.</summary>
     public bool IsMatch(string topic) => _regex.IsMatch(topic);
 
-    /// <summary>Reads a pattern.</summary>
-    /// <param name="text">The pattern.</param>
-    /// <param name="pattern">What it is.</param>
+    /// <summary>Parses a pattern.</summary>
+    /// <param name="text">The text of the pattern.</param>
+    /// <param name="pattern">The pattern.</param>
     /// <param name="error">What is wrong with it.</param>
     public static bool TryParse(string text, [NotNullWhen(true)] out TopicPattern? pattern, [NotNullWhen(false)] out string? error)
     {
@@ -32,7 +32,7 @@ public sealed class TopicPattern
         }
         try
         {
-            _ = new Regex(text, Options); // By itself first: within brackets of ours "a)(b" would pass.
+            _ = new Regex(text, Options); // First without the enclosing brackets, within which "a)(b" would pass.
             pattern = new TopicPattern(new Regex($@"\A(?:{text})\z", Options));
             return true;
         }

@@ -3,24 +3,24 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Offsets;
 
-/// <summary>What a group has committed. Never changed, only replaced; a method that changes nothing returns the same instance.</summary>
+/// <summary>The committed offsets of a group. Immutable; a method that changes nothing returns the same instance.</summary>
 public sealed record GroupOffsets
 {
-    /// <summary>Nothing.</summary>
+    /// <summary>No offsets.</summary>
     public static GroupOffsets Empty { get; } = new();
 
-    /// <summary>By the topic's name, in ordinal order.</summary>
+    /// <summary>The offsets by topic name, in ordinal order.</summary>
     public ImmutableSortedDictionary<string, TopicOffsets> Topics { get; init; } =
         ImmutableSortedDictionary.Create<string, TopicOffsets>(StringComparer.Ordinal);
 
-    /// <summary>Offsets of transactions that are open, by producer id: they count when the transaction is committed.</summary>
+    /// <summary>Offsets of open transactions, by producer id. They take effect when the transaction is committed.</summary>
     public ImmutableSortedDictionary<long, ImmutableSortedDictionary<string, TopicOffsets>> Pending { get; init; } =
         ImmutableSortedDictionary<long, ImmutableSortedDictionary<string, TopicOffsets>>.Empty;
 
-    /// <summary>Whether there is nothing at all.</summary>
+    /// <summary>Whether there are no offsets at all.</summary>
     public bool IsEmpty => Topics.IsEmpty && Pending.IsEmpty;
 
-    /// <summary>What is committed for a partition; null where nothing is.</summary>
+    /// <summary>Returns the committed offset of a partition; null for none.</summary>
     public CommittedOffset? Find(TopicPartition partition) =>
         Topics.TryGetValue(partition.Topic, out var topic) && topic.Partitions.TryGetValue(partition.Partition, out var offset)
         ? offset : null;
@@ -29,18 +29,18 @@ public sealed record GroupOffsets
     public bool IsPending(TopicPartition partition) => Pending.Values.Any(topics =>
         topics.TryGetValue(partition.Topic, out var topic) && topic.Partitions.ContainsKey(partition.Partition));
 
-    /// <summary>With an offset. Those of another topic that had the same name are void.</summary>
+    /// <summary>Returns the offsets with one added or replaced. Offsets of an earlier topic with the same name are removed.</summary>
     public GroupOffsets With(string topic, Guid topicId, int partition, CommittedOffset offset) =>
         this with { Topics = Add(Topics, topic, topicId, partition, offset) };
 
-    /// <summary>With an offset of an open transaction.</summary>
+    /// <summary>Returns the offsets with one of an open transaction added.</summary>
     public GroupOffsets WithPending(long producerId, string topic, Guid topicId, int partition, CommittedOffset offset)
     {
         var topics = Pending.TryGetValue(producerId, out var found) ? found : Empty.Topics;
         return this with { Pending = Pending.SetItem(producerId, Add(topics, topic, topicId, partition, offset)) };
     }
 
-    /// <summary>The end of a transaction: its offsets count, or are forgotten.</summary>
+    /// <summary>Ends a transaction: its offsets take effect, or are discarded.</summary>
     public GroupOffsets EndTransaction(long producerId, bool isCommitted)
     {
         if (!Pending.TryGetValue(producerId, out var topics))
@@ -56,7 +56,7 @@ public sealed record GroupOffsets
         return next;
     }
 
-    /// <summary>Without the offset of a partition.</summary>
+    /// <summary>Returns the offsets without that of a partition.</summary>
     public GroupOffsets Without(TopicPartition partition)
     {
         if (!Topics.TryGetValue(partition.Topic, out var topic) || !topic.Partitions.ContainsKey(partition.Partition))
@@ -69,7 +69,7 @@ public sealed record GroupOffsets
         };
     }
 
-    /// <summary>Without the offsets of topics, also those of open transactions.</summary>
+    /// <summary>Returns the offsets without those of removed topics, including open transactions.</summary>
     public GroupOffsets WithoutTopics(Func<string, Guid, bool> isGone)
     {
         var gone = Gone(Topics, isGone);
@@ -99,7 +99,7 @@ public sealed record GroupOffsets
     }
 }
 
-/// <summary>What is committed for one topic.</summary>
-/// <param name="TopicId">The topic it was committed for.</param>
-/// <param name="Partitions">By partition.</param>
+/// <summary>The committed offsets of one topic.</summary>
+/// <param name="TopicId">The id of the topic for which they were committed.</param>
+/// <param name="Partitions">The offsets by partition.</param>
 public sealed record TopicOffsets(Guid TopicId, ImmutableSortedDictionary<int, CommittedOffset> Partitions);

@@ -3,16 +3,16 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Offsets;
 
-/// <summary>What offsets become, and what is answered.</summary>
-/// <param name="Next">The offsets from now on; the same instance if nothing changed.</param>
-/// <param name="Reply">The answer.</param>
+/// <summary>The next offsets of a group, and the response.</summary>
+/// <param name="Next">The next offsets; the same instance if nothing changed.</param>
+/// <param name="Reply">The response.</param>
 public readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
 
-/// <summary>Commits, fetches and deletes, decided. Whether the caller may do it at all is decided before, by the protocol of the group.
+/// <summary>The decisions on commits, fetches and deletes. Whether the caller is authorized by its group's protocol is checked before.
 /// Pure.</summary>
 public static class OffsetDecision
 {
-    /// <summary>Stores what can be stored; each partition gets its own answer.</summary>
+    /// <summary>Stores the offsets that can be stored; each partition has its own result.</summary>
     public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
         GroupOptions options, DateTimeOffset now)
     {
@@ -23,7 +23,7 @@ public static class OffsetDecision
             var error = Resolve(wanted, topics, out var topic);
             if (error == ErrorCode.None)
                 error = Check(wanted, topic, options);
-            // A coordinator whose image is old: the topic of that name that was made since has offsets here already.
+            // The coordinator's image is outdated: a newer topic with this name already has offsets here.
             if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored)
                 && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
                 error = ErrorCode.UnknownTopicId;
@@ -60,7 +60,7 @@ public static class OffsetDecision
             : ErrorCode.None;
     }
 
-    /// <summary>What is committed. An offset of a topic that has been deleted and made again is none.</summary>
+    /// <summary>Fetches committed offsets. Those of a topic that was deleted and created again do not count.</summary>
     public static OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics)
     {
         var partitions = request.Partitions ?? [.. AllOf(offsets, request.RequireStable)];
@@ -89,7 +89,7 @@ public static class OffsetDecision
     private static IEnumerable<TopicPartition> PartitionsOf(IEnumerable<KeyValuePair<string, TopicOffsets>> topics) =>
         topics.SelectMany(topic => topic.Value.Partitions.Keys.Select(partition => new TopicPartition(topic.Key, partition)));
 
-    /// <summary>Forgets the offsets of partitions, except of topics that members are subscribed to (KIP-496).</summary>
+    /// <summary>Deletes the offsets of partitions, except of topics that members subscribe to (KIP-496).</summary>
     public static OffsetOutcome<OffsetDeleteResult> Delete(GroupOffsets offsets, OffsetDelete request, GroupTopics topics,
         IReadOnlySet<string> subscribed)
     {
@@ -110,11 +110,11 @@ public static class OffsetDecision
     private static bool IsServed(GroupTopics topics, TopicPartition partition) =>
         topics.Find(partition.Topic) is { } topic && (uint)partition.Partition < (uint)topic.Partitions;
 
-    /// <summary>Forgets what has been kept long enough in a group without members.</summary>
+    /// <summary>Removes expired offsets of a group without members.</summary>
     /// <param name="offsets">The offsets.</param>
-    /// <param name="emptySince">Since when it has no members.</param>
-    /// <param name="retention">How long an offset is kept after that, and after it was committed.</param>
-    /// <param name="now">The time.</param>
+    /// <param name="emptySince">Since when the group has no members.</param>
+    /// <param name="retention">How long an offset is kept after that time, and after its commit.</param>
+    /// <param name="now">The current time.</param>
     public static GroupOffsets Expire(GroupOffsets offsets, DateTimeOffset emptySince, TimeSpan retention, DateTimeOffset now)
     {
         if (emptySince + retention > now)
