@@ -78,8 +78,8 @@ public sealed partial class Partition
             NoteUnflushed(records, now);
     }
 
-    /// <summary>Flushes what a leader wrote under <c>sync</c>: beside its followers, which have the batches by now, and off the append lock.
-    /// A flush that fails takes the partition offline and fails the round.</summary>
+    /// <summary>Flushes what a leader wrote under <c>sync</c>: beside its followers, which have the batches by now, and off the append
+    /// lock. A flush that fails takes the partition offline and fails the round.</summary>
     /// <returns>Whether the log's durable end may have moved.</returns>
     internal bool FlushRound(AppendRound round)
     {

@@ -38,7 +38,8 @@ internal static class BaselineCommand
         }
         if (!File.Exists(path))
         {
-            Console.Error.WriteLine($"baseline: {path} does not exist. Run this from the repository root, name another file with --file, or "
+            Console.Error.WriteLine(
+                $"baseline: {path} does not exist. Run this from the repository root, name another file with --file, or "
                 + "write it with --write.");
             return 2;
         }

@@ -187,8 +187,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
                 + $"{epoch?.ToString() ?? "none"}");
             if (request.Known?.Type == GroupType.Classic)
                 Verdict.Require(commit.GenerationIdOrMemberEpoch >= request.Revealed,
-                    $"invariant 5: {coordinator} accepts a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} "
-                    + "was revealed");
+                    $"invariant 5: {coordinator} accepts a commit in generation {commit.GenerationIdOrMemberEpoch} after "
+                    + $"{request.Revealed} was revealed");
         }
         for (var i = 0; i < committed.Partitions.Count; i++)
         {
