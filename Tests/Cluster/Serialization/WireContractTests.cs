@@ -271,7 +271,7 @@ public sealed class WireContractTests
         + "40056331410F636C757374657221000321000D410B302E312E3001110115410B2F64617461E0E0E0")]
     [InlineData("30015DE1C860316F6D712E506172746974696F6E4465736372697074696F6E"
         + "00050109010D21000501090011E02100030109E001150119011D0121410F6F66666C696E65E0")]
-    public void WhatTheFirstVersionWroteIsRead(string bytes)
+    public void Bytes_of_the_first_version_are_read(string bytes)
     {
         var broker = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Unknown);
         object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]),

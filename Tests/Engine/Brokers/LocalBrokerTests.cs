@@ -218,7 +218,7 @@ public sealed class LocalBrokerTests
         + """0000-7000-8000-000000000001","partitions":1,"configs":{},"status":"active"}}""")]
     [InlineData("""{"version":1,"name":"a","value":{"name":"a","topicId":"0196c5a0-"""
         + """0000-7000-8000-000000000001","partitions":1,"configs":{},"status":"active"}}""")]
-    public async Task A_topic_with_a_damaged_document_is_refused_others_go_on_and_nothing_is_lost(string? content)
+    public async Task Topic_with_a_damaged_document_is_refused_and_others_continue(string? content)
     {
         const string path = "/data/state/topic/a.json";
         await PrepareAsync();
