@@ -10,16 +10,16 @@ internal static class Program
 {
     private const string Usage = """
         Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
-          --filter '*'       all of BenchmarkDotNet's, in a few minutes; '*Crc*' some; --job medium for better numbers
-          baseline           runs those and says which got worse than Baselines/baseline.json by more than the noise;
-                             beside another revision: Tests/Benchmarks/worse
+          --filter '*'       all BenchmarkDotNet benchmarks, in a few minutes; '*Crc*' for some; --job medium for more precise figures
+          baseline           runs them and reports which got worse than Baselines/baseline.json by more than the noise.
+                             To compare with another revision: Tests/Benchmarks/worse
                              [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
           append-ceiling     the in-process append path beside a raw sequential write of the same bytes
                              [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--flush none|sync] [--dir artifacts]
           client-throughput  records a second through the client library over a broker in this process
                              [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--dir artifacts]
-          consumer           records a second and a processor-second through a consumer in a group, beside the raw read path;
-                             from join to first record
+          consumer           records a second and a processor-second through a consumer in a group, beside the raw read path,
+                             and the time from join to first record
                              [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
           groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
@@ -27,8 +27,7 @@ internal static class Program
           load               a load generator of very low cost for any broker that speaks Kafka's protocol; see load --help
           sendfile           the cost of sending a file from the page cache: through Kestrel, through a plain socket, with sendfile(2)
                              [--pairs 5] [--mb 1024] [--dir artifacts]
-          test-broker        how long a test waits for the broker inside its process, with a Kafka endpoint:
-                             the first of a process, and later ones
+          test-broker        how long a test waits for the broker inside its process, with a Kafka endpoint: the first start and later ones
                              [--processes 7] [--starts 10]
         """;
 

@@ -26,16 +26,15 @@ internal static class Program
                 Console.WriteLine("""
                     Benchmarks of a cluster of three broker processes and a private PostgreSQL on this machine. Run one with:
                     dotnet run -c Release --project Tests/ClusterBenchmarks -- ...
-                      replication  throughput and latency at replication factor 1 and 3, acks=1 and acks=all, over HTTP and an
-                                   Orleans client
+                      replication  throughput and latency at replication factor 1 and 3, acks=1 and acks=all,
+                                   over HTTP and an Orleans client
                                    [--rounds 3] [--records 500000] [--size 100] [--partitions 4] [--rate 500] [--seconds 10]
                                    [--dir artifacts]
-                      catch-up     how fast an empty replica catches up, alone and beside live traffic, and that traffic's latency before,
-                                   meanwhile and afterwards
-                                   [--rounds 2] [--megabytes 1024] [--rate 2000] [--seconds 10]
-                                   [--share 0: as it is set by default, else 1 to 100]
+                      catch-up     how fast an empty replica catches up, alone and beside live traffic,
+                                   and the latency of that traffic before, during and after
+                                   [--rounds 2] [--megabytes 1024] [--rate 2000] [--seconds 10] [--share 0: the default, else 1 to 100]
                                    [--sync 0, 1: flushed before it is acknowledged] [--dir artifacts]
-                      client-path  batches through an Orleans client beside the same batches over the Kafka protocol, in turns
+                      client-path  batches through an Orleans client beside the same batches over the Kafka protocol, alternating
                                    [--silos 3] [--pairs 5] [--mb 256] [--batch 65536] [--partitions 6] [--in-flight 4]
                                    [--replication-factor 1] [--dir artifacts]
                       commits      offset commits a second of one group and of many, over an Orleans client

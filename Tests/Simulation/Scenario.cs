@@ -69,5 +69,5 @@ internal sealed class Scenario
         + $"ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
         + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}"
         + $"{(RecreatesTopic ? ", deleted and created again" : "")}"
-        + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for those who catch up";
+        + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for catch-up";
 }

@@ -10,19 +10,19 @@ namespace OrleansMq.Tests.Benchmarks.Peers;
 internal static class PeersCommand
 {
     private const string Usage = """
-        peers    runs OrleansMq and its peers in turns on the same work, and writes peers.md and peers.json
-          --pairs 5          pairs of each comparison; --short is one, with a quarter of the records
-          --only NAME,...    comparisons of that name, or, where there is none, whose names start like that; --list names them all
+        peers    runs OrleansMq and its peers alternately on the same work, and writes peers.md and peers.json
+          --pairs 5          pairs of each comparison; --short runs one pair with a quarter of the records
+          --only NAME,...    comparisons of that name, or else those whose names start with it; --list shows all names
           --against NAME     only this peer: kafka, rocketmq, rabbitmq, nats, redis, disk, itself;
                              or the OrleansMq.Silo.dll of another build of OrleansMq
-          --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
+          --broker FILE      the broker: OrleansMq.Silo.dll or a published executable; by default the one built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
-          --out DIR          where peers.md and peers.json are written; by default the directory of --dir
-          --hold-memory      touches the machine's free memory once and keeps a page of each 128 KiB until the end (Linux, root): a virtual
-                             machine that gives free memory back to its host takes more time for the first touch of a page than for
-                             all else. Takes about a minute for 20 GB
-          --dir artifacts    on the disk that is meant; each broker gets a fresh directory in it
-        The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
+          --out DIR          the directory of peers.md and peers.json; by default that of --dir
+          --hold-memory      touches all free memory once and keeps a page of each 128 KiB until the end (Linux, root). A virtual machine
+                             may return free memory to its host, and the next touch of such a page takes longer than anything measured.
+                             Takes about a minute for 20 GB
+          --dir artifacts    a directory on the disk to be measured; each broker gets a new directory in it
+        The environment variable OMQ_PEERS names the folder with the script 'peer', which finds the peers.
         """;
 
     // Enough to warm up run-time compilers; a shorter run would measure them.

@@ -57,7 +57,7 @@ internal sealed class ScriptedCore
         return number;
     }
 
-    /// <summary>The answer to a request that is answered at once.</summary>
+    /// <summary>Sends a request that is answered at once, and returns the answer.</summary>
     public T Ask<T>(IGroupRequest body) => (T)Replies[Send(body)];
 
     public void Execute(GroupCommand command)

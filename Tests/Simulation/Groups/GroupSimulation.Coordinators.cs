@@ -66,7 +66,7 @@ internal sealed partial class GroupSimulation
             step();
     }
 
-    /// <summary>A request comes to a coordinator.</summary>
+    /// <summary>A request arrives at a coordinator.</summary>
     private void Handle(SimulatedCoordinator coordinator, IGroupRequest body, Action<object> answer)
     {
         var id = ++_requests;

@@ -135,7 +135,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         _ => null,
     };
 
-    // An older generation's heartbeat says that its sender is behind, not that the member lives.
+    // A heartbeat of an older generation proves that its sender is behind, not that the member is alive.
     private static bool IsRefused(IGroupRequest body, CoreView view) => body switch
     {
         SyncGroup sync => sync.GenerationId != view.Epochs.GetValueOrDefault(sync.MemberId, -1),

@@ -140,7 +140,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         var index = IndexOf(partition, offset?.Metadata);
         Verdict.Require(index >= known || isGone(partition.TopicId),
             $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, "
-            + $"after a client was told {history.Stored[known]}");
+            + $"after the reveal of {history.Stored[known]}");
         history.Known = Math.Max(history.Known, index);
     }
 

@@ -38,8 +38,8 @@ internal sealed class SimulatedCoordinator(int number)
 
 /// <summary>A request that a coordinator works on.</summary>
 /// <param name="Body">The request.</param>
-/// <param name="Known">The group as the coordinator knew it to be stored when it came.</param>
-/// <param name="HadMembers">Whether anybody was in the group as the coordinator worked on it.</param>
-/// <param name="Revealed">The highest generation that anybody had been told of.</param>
-/// <param name="Answer">Sends the answer on its way.</param>
+/// <param name="Known">The group that the coordinator knew to be stored on arrival.</param>
+/// <param name="HadMembers">Whether the coordinator's working state had members.</param>
+/// <param name="Revealed">The highest generation revealed to any member before.</param>
+/// <param name="Answer">Sends the answer.</param>
 internal sealed record OpenRequest(IGroupRequest Body, GroupDocument? Known, bool HadMembers, int Revealed, Action<object> Answer);

@@ -7,16 +7,16 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 internal sealed record LoadOptions
 {
     public const string Usage = """
-        load produce --bootstrap HOST:PORT --topic NAME [...]    sends the same record batch again and again, encoded once
-        load fetch   --bootstrap HOST:PORT --topic NAME [...]    reads without decoding records, from the first offset; starts again where
-                                                                 --records is more
-          --partitions 1            of the topic; produce creates it where it does not exist
-          --replication-factor 1    when it is created, with --config NAME=VALUE,...
-          --records 1000000         how many are counted; fetch: 0 reads each partition once
-          --warm-records 0          how many are sent (or read) before the clock starts
-          --connections 1           over all brokers, at least one to each that leads
-          --json FILE|-             the figures as JSON; - is standard output, instead of the line
-          --pid PID,...             the broker's processes: their processor time, per million records
+        load produce --bootstrap HOST:PORT --topic NAME [...]    sends the same pre-encoded record batch repeatedly
+        load fetch   --bootstrap HOST:PORT --topic NAME [...]    reads without decoding records, from the first offset;
+                                                                 starts over if --records exceeds the topic
+          --partitions 1            partitions of the topic; produce creates it if it does not exist
+          --replication-factor 1    for the creation, with --config NAME=VALUE,...
+          --records 1000000         records counted; fetch: 0 reads each partition once
+          --warm-records 0          records sent (or read) before the clock starts
+          --connections 1           over all brokers, at least one to each leader
+          --json FILE|-             the figures as JSON; - writes them to standard output instead of the line
+          --pid PID,...             the broker's processes, for their processor time per million records
         produce only:
           --record-bytes 100        the size of a record's value
           --batch-bytes 16384       the maximum size of a batch of more than one record

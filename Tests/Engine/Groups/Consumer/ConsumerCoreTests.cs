@@ -49,7 +49,7 @@ public class ConsumerCoreTests
     private static string PartitionsOf(IReadOnlyList<TopicPartitions> assignment) =>
         string.Join(' ', assignment.SelectMany(topic => topic.Partitions));
 
-    /// <summary>Two members that share the topic.</summary>
+    /// <summary>Joins two members that share the topic.</summary>
     private static void Share(ScriptedCore core)
     {
         Assert.Equal("1 [0 1 2 3]", Say(core, Joining("a")));

@@ -67,7 +67,7 @@ public sealed class GroupConfirmationTests
         var older = Open();
         older.Ask<GroupReply>(new DeleteGroup("g"));
         Open().Ask<OffsetCommitResult>(Commit(9));
-        // The group is there by now, whatever it remembers.
+        // The group exists by now, whatever the older coordinator remembers.
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, older.Ask<GroupReply>(new DeleteGroup("g")).Error);
     }
 
@@ -145,7 +145,7 @@ public sealed class GroupConfirmationTests
         core.HoldConfirmations = true;
         var fetching = core.Send(Fetch);
         Assert.Equal(ErrorCode.None, core.Ask<GroupReply>(new DeleteGroup("g")).Error);
-        Assert.Equal(5, OffsetOf(core.Replies[fetching])); // The delete has shown whose the group was.
+        Assert.Equal(5, OffsetOf(core.Replies[fetching])); // The delete has confirmed the group's owner.
         core.FinishConfirmation();
         core.HoldConfirmations = false;
         Assert.Null(OffsetOf(core.Ask<OffsetFetchResult>(Fetch)));
