@@ -7,7 +7,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>Leader, follower, recovery and rebuild make the same state of the same batches.</summary>
+/// <summary>Leader, follower, recovery and rebuild derive the same state from the same batches.</summary>
 public sealed class LogStateTests
 {
     private static readonly TopicConfig Small = TopicConfig.Default with { SegmentBytes = 600, FileDeleteDelayMs = 0 };

@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A partition with one replica asks its replication what replicated ones ask theirs.</summary>
+/// <summary>A partition with one replica has a replication of its own, with the same checks as replicated ones.</summary>
 public sealed class SoleReplicationTests
 {
     private static readonly TopicConfig Strict = TopicConfig.Default with { MinInsyncReplicas = 2 };
