@@ -28,8 +28,8 @@ internal static class ClusterCommands
             Databases.DatabaseCommands.PostgresOption("The database to use; by default a private PostgreSQL server.");
         var racks = new Option<string>("--racks") { Description =
             "Racks for new silos, assigned in turn: replicas are spread over them.", HelpName = "A,B,C" };
-        var restart =
-            new Option<bool>("--restart") { Description = "Restart processes that exit unexpectedly. Otherwise the exit is only reported." };
+        var restart = new Option<bool>("--restart") { Description =
+            "Restart processes that exit unexpectedly. Otherwise the exit is only reported." };
         var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
             "After '--': additional flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """

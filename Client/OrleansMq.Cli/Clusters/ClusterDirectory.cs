@@ -50,8 +50,8 @@ internal sealed class ClusterDirectory : IDisposable
         var full = path is null ? Directory.CreateTempSubdirectory("omq-cluster-").FullName : System.IO.Path.GetFullPath(path);
         if (Encoding.UTF8.GetByteCount(full) > MaxPathBytes)
         {
-            throw CommandFailedException.Usage($"--data {full}: the path is longer than {MaxPathBytes} bytes, so the sockets below it would "
-                + "exceed the system's limit. Choose a shorter one.");
+            throw CommandFailedException.Usage($"--data {full}: the path is longer than {MaxPathBytes} bytes, so the sockets below it "
+                + "would exceed the system's limit. Choose a shorter one.");
         }
         try
         {

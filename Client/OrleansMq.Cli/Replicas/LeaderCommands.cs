@@ -52,8 +52,8 @@ internal static class LeaderCommands
             var which = new TopicPartition(parsed.GetRequiredValue(topic), parsed.GetValue(partition));
             if (!parsed.GetValue(accept))
             {
-                throw CommandFailedException.Usage($"An unclean election may lose acknowledged records of {which} permanently. Bring back one "
-                    + $"of its brokers (omq topic describe {which.Topic}), or give --accept-data-loss if that is impossible.");
+                throw CommandFailedException.Usage($"An unclean election may lose acknowledged records of {which} permanently. Bring back "
+                    + $"one of its brokers (omq topic describe {which.Topic}), or give --accept-data-loss if that is impossible.");
             }
             return [await broker.Administration.ElectUncleanAsync(which, parsed.GetValue(chosen), cancellationToken).ConfigureAwait(false)];
         }, HttpJson.Default.IReadOnlyListLeaderElection, ReplicaTables.Elections);

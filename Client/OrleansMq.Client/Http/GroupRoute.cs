@@ -22,8 +22,8 @@ internal sealed class AdministrationRoute<TResult>(Func<HttpBroker, string, Canc
 
 /// <summary>
 /// A request of a protocol: <c>POST /api/groups/PATH</c>. It goes to one broker after the other as long as it was certainly not carried
-/// out. Where that is unknown it ends as <see cref="ErrorCode.CoordinatorNotAvailable"/>, since each of them may be sent again, and the next
-/// one goes to the next broker.
+/// out. Where that is unknown it ends as <see cref="ErrorCode.CoordinatorNotAvailable"/>, since each of them may be sent again, and the
+/// next one goes to the next broker.
 /// </summary>
 /// <param name="path">The last part of the path.</param>
 /// <param name="bodyOf">Makes the body.</param>
