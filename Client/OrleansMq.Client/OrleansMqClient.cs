@@ -58,8 +58,7 @@ public sealed class OrleansMqClient
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null,
-        IDeserializer<TKey>? keys = null,
-        IDeserializer<TValue>? values = null) =>
+        IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null) =>
         new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader,
             _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
 

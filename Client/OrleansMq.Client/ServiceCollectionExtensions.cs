@@ -89,8 +89,7 @@ public static class OrleansMqClientServiceCollectionExtensions
     /// <param name="keys">Deserializes keys; null for the built-in format of the type.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder,
-        ConsumerOptions consumer,
-        MessageHandlingOptions handling, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+        ConsumerOptions consumer, MessageHandlingOptions handling, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TKey, TValue>
     {
         ArgumentNullException.ThrowIfNull(builder);

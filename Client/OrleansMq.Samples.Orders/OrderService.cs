@@ -70,8 +70,8 @@ internal sealed class OrderService(IGrainFactory grains)
         {
             var number = BinaryPrimitives.ReadInt32BigEndian(value.Span);
             if (number != expected[read++])
-                throw new InvalidDataException($"Partition {partition}: order {number} came instead of {expected[read - 1]}. Does somebody "
-                    + $"else append to topic '{Topic}'?");
+                throw new InvalidDataException($"Partition {partition}: order {number} came instead of {expected[read - 1]}. Does another "
+                    + $"program append to topic '{Topic}'?");
         }
         return read;
     }

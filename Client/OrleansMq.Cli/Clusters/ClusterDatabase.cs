@@ -84,8 +84,8 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         catch (InvalidOperationException e)
         {
             var asOther = Environment.IsPrivilegedProcess
-                ? " Started by root it runs as another user, who must be able to enter every directory above: choose such a --data, "
-                    + "or none." : "";
+                ? " Started by root, it runs as another user, which must be able to enter every parent directory: choose such a --data."
+                : "";
             throw CommandFailedException.Refused($"The private PostgreSQL server in {directory} does not start.{asOther} {e.Message}", e);
         }
     }

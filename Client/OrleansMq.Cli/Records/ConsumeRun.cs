@@ -109,8 +109,7 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     {
         OffsetOutOfRangeException range => CommandFailedException.Refused(
             $"Partition {e.Partition.Partition} of topic '{topic}' has no offset {e.Offset}: it holds {range.LogStartOffset} to "
-            + $"{range.HighWatermark}. "
-            + "Choose another --offset, or earliest.", e),
+            + $"{range.HighWatermark}. Choose another --offset, or earliest.", e),
         { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
             new CommandFailedException(ExitCode.Unreachable, e.Message, e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),

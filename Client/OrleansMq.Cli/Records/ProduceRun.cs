@@ -155,8 +155,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         {
             LineTooLongException tooLong => CommandFailedException.Refused(
                 $"Line {tooLong.LineNumber} is longer than {tooLong.MaxLineBytes} bytes, which is what fits into topic '{topic}' with "
-                + $"max.message.bytes={maxBatchBytes}. "
-                + $"Shorten it, or raise the setting by 'omq topic alter'. {acknowledged}", e),
+                + $"max.message.bytes={maxBatchBytes}. Shorten it, or raise the setting by 'omq topic alter'. {acknowledged}", e),
             ProduceException { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
                 new CommandFailedException(ExitCode.Unreachable,
                 $"{e.Message} {acknowledged}", e),

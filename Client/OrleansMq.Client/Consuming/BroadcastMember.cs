@@ -6,8 +6,7 @@ namespace OrleansMq.Client;
 
 /// <summary>A consumer without group membership: it reads all partitions of its topics, and polls for new ones.</summary>
 internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
-    Subscription subscription,
-    ILogger logger) : IMembership
+    Subscription subscription, ILogger logger) : IMembership
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly SemaphoreSlim _changed = new(0);

@@ -42,8 +42,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
     private bool _isLeader;
 
     public ClassicProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
-        SessionLease lease,
-        Subscription subscription, ILogger logger)
+        SessionLease lease, Subscription subscription, ILogger logger)
     {
         _broker = broker;
         _groups = broker.Groups;

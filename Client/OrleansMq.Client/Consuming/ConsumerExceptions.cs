@@ -33,4 +33,4 @@ public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> parti
 /// </summary>
 public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPartition> partitions)
     : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer this consumer's ({code}), so the offsets were not "
-    + "committed. Their records are read again by whoever has them now.");
+    + "committed. Their records are read again by the members that own them now.");

@@ -39,8 +39,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private TimeSpan _interval = TimeSpan.FromSeconds(5);
 
     public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
-        SessionLease lease,
-        Subscription subscription, ILogger logger)
+        SessionLease lease, Subscription subscription, ILogger logger)
     {
         _groups = broker.Groups;
         _options = options;

@@ -5,8 +5,7 @@ namespace OrleansMq.Client.Http;
 
 /// <summary>The body of <c>POST /api/groups/join</c>; see <see cref="JoinGroup"/>. Times are milliseconds.</summary>
 public sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "",
-    string ClientHost = "",
-    long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer",
+    string ClientHost = "", long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer",
     IReadOnlyList<GroupProtocol>? Protocols = null,
     bool RequireKnownMemberId = true, bool SupportsSkippingAssignment = true, string? Reason = null)
 {
@@ -36,8 +35,7 @@ public sealed record JoinGroupBody(string GroupId, string MemberId = "", string?
 
 /// <summary>The body of <c>POST /api/groups/sync</c>; see <see cref="SyncGroup"/>.</summary>
 public sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null,
-    string? ProtocolType = null,
-    string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
+    string? ProtocolType = null, string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static SyncGroupBody Of(SyncGroup request) =>
@@ -122,8 +120,7 @@ public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, s
 
 /// <summary>The body of <c>POST /api/groups/commit-offsets</c>; see <see cref="OffsetCommit"/>.</summary>
 public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1,
-    string MemberId = "",
-    string? GroupInstanceId = null)
+    string MemberId = "", string? GroupInstanceId = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static OffsetCommitBody Of(OffsetCommit request) =>
@@ -143,8 +140,7 @@ public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOff
 
 /// <summary>The body of <c>POST /api/groups/fetch-offsets</c>; see <see cref="OffsetFetch"/>.</summary>
 public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null,
-    int MemberEpoch = -1,
-    bool RequireStable = false, bool AllowStale = false)
+    int MemberEpoch = -1, bool RequireStable = false, bool AllowStale = false)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static OffsetFetchBody Of(OffsetFetch request) =>
@@ -175,8 +171,7 @@ public sealed record CoordinatorAnswer(int BrokerId);
 /// <param name="Offsets">Resets these partitions to these offsets.</param>
 /// <param name="Execute">Whether to execute the reset, or only plan it.</param>
 public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
-    IReadOnlyList<TopicPartition>? Partitions = null,
-    IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
+    IReadOnlyList<TopicPartition>? Partitions = null, IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
 {
     /// <summary>Converts <paramref name="reset"/> to a body.</summary>
     public static ResetOffsetsBody Of(OffsetReset reset, bool execute) => new(reset.Target, reset.Topics, reset.Partitions,

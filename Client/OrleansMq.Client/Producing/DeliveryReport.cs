@@ -17,8 +17,7 @@ public sealed class ProduceException : Exception
 {
     /// <summary>Creates a failure, with what is known of the record.</summary>
     public ProduceException(ErrorCode code, string message, TopicPartition topicPartition, ReadOnlyMemory<byte>? key = null,
-        bool mayBeWritten = false,
-        Exception? inner = null) : base(message, inner)
+        bool mayBeWritten = false, Exception? inner = null) : base(message, inner)
     {
         Code = code;
         TopicPartition = topicPartition;

@@ -13,8 +13,7 @@ namespace OrleansMq.Client;
 /// <param name="Headers">The headers, in order; empty for none.</param>
 /// <param name="LeaderEpoch">The leader epoch in which it was written.</param>
 public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key,
-    TValue Value,
-    IReadOnlyList<RecordHeader> Headers, int LeaderEpoch)
+    TValue Value, IReadOnlyList<RecordHeader> Headers, int LeaderEpoch)
 {
     /// <summary>The topic's id, never reused; empty if unknown (partitions assigned without a group).</summary>
     public Guid TopicId { get; init; }

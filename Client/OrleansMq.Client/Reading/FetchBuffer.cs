@@ -54,8 +54,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     /// <param name="failure">Why the partition cannot be fetched, to be thrown by the reader; null if it can.</param>
     /// <param name="topicId">The id of the topic.</param>
     public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false,
-        ConsumeException? failure = null,
-        Guid topicId = default)
+        ConsumeException? failure = null, Guid topicId = default)
     {
         lock (_gate)
         {

@@ -23,8 +23,7 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public PartitionReader(IBroker broker, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null,
-        ReaderOptions? options = null,
-        ILogger? logger = null)
+        ReaderOptions? options = null, ILogger? logger = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
         _keys = keys ?? Serdes.For<TKey>();

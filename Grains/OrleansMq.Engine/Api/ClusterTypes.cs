@@ -69,8 +69,7 @@ public sealed class BrokerStateConverter() : JsonStringEnumConverter<BrokerState
 /// <param name="Adding">Brokers of <paramref name="Target"/> that are not in sync yet.</param>
 /// <param name="Removing">Brokers that leave once the added ones are in sync.</param>
 public sealed record PartitionReassignment(string Topic, int Partition, IReadOnlyList<int> Target, IReadOnlyList<int> Replicas,
-    IReadOnlyList<int> Adding,
-    IReadOnlyList<int> Removing);
+    IReadOnlyList<int> Adding, IReadOnlyList<int> Removing);
 
 /// <summary>The result of an election in one partition.</summary>
 /// <param name="Topic">The topic's name.</param>

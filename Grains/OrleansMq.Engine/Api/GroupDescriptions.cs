@@ -71,8 +71,7 @@ public sealed record GroupListing(string GroupId, string ProtocolType, GroupStat
 /// <param name="Coordinator">The broker that coordinates the group.</param>
 /// <param name="Members">The members, ordered by id (ordinal).</param>
 public sealed record GroupDescription(string GroupId, GroupType Type, GroupState State, string ProtocolType, string Protocol, int Epoch,
-    int AssignmentEpoch,
-    int Coordinator, IReadOnlyList<GroupMember> Members);
+    int AssignmentEpoch, int Coordinator, IReadOnlyList<GroupMember> Members);
 
 /// <summary>A member of a group.</summary>
 public sealed record GroupMember

@@ -85,8 +85,7 @@ public sealed record BrokerRegistry
         if (left < replicationFactor)
             return TopicDecision<BrokerRegistry>.Refuse(ErrorCode.InvalidReplicationFactor,
                 $"Broker {broker} cannot be drained: {left} other broker{(left == 1 ? " takes" : "s take")} replicas, but there are "
-                + "partitions with "
-                    + $"{replicationFactor}. Start another broker first.");
+                + $"partitions with {replicationFactor}. Start another broker first.");
         return TopicDecision<BrokerRegistry>.Accept(With(broker, found with { Draining = true }));
     }
 

@@ -138,8 +138,7 @@ public sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, 
 /// <param name="Partitions">The partitions by number.</param>
 /// <param name="Serving">The number of partitions that clients see; the others are being added.</param>
 public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
-    ImmutableSortedDictionary<string, string> Configs,
-    ImmutableArray<ImagePartition> Partitions, int Serving)
+    ImmutableSortedDictionary<string, string> Configs, ImmutableArray<ImagePartition> Partitions, int Serving)
 {
     /// <summary>Converts the topic to a list entry.</summary>
     public TopicListing ToListing() => new(Name, TopicId, Serving);
@@ -158,8 +157,7 @@ public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, s
 /// <param name="Elr">Eligible leader replicas (KIP-966).</param>
 /// <param name="Target">The brokers that will hold it; empty if it is not being moved.</param>
 public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
-    ImmutableArray<int> Elr,
-    ImmutableArray<int> Target)
+    ImmutableArray<int> Elr, ImmutableArray<int> Target)
 {
     /// <summary>Creates a partition that never had a leader.</summary>
     public static ImagePartition Create(ImmutableArray<int> replicas) => new(PartitionState.NoLeader, 0, replicas, [], [], []);

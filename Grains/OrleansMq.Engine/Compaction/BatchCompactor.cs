@@ -61,8 +61,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
     /// <param name="destination">Receives one batch, or nothing.</param>
     public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now,
-        long deleteRetentionMs,
-        PooledBuffer destination)
+        long deleteRetentionMs, PooledBuffer destination)
     {
         if (header.IsControl || Decide(batch, header, map, now, out var hasTombstone) is not { } kept)
         {

@@ -17,8 +17,7 @@ public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMax
 /// <param name="BytesBefore">Bytes of the replaced segments.</param>
 /// <param name="BytesAfter">Bytes of the segments that replace them.</param>
 public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0,
-    long BytesBefore = 0,
-    long BytesAfter = 0);
+    long BytesBefore = 0, long BytesAfter = 0);
 
 /// <summary>
 /// Cleans one log: collects the latest offset of each key in the dirty part, then rewrites the segments from the log's start to there
@@ -102,8 +101,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     }
 
     private CompactionResult CleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
-        CompactionThrottle throttle,
-        CompactionResult result, CancellationToken cancellationToken)
+        CompactionThrottle throttle, CompactionResult result, CancellationToken cancellationToken)
     {
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
         if (old.Count != group.Count)
@@ -133,8 +131,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
     /// <summary>Cleans one segment. Returns whether anything changed.</summary>
     private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets,
-        CleanedSegment cleaned,
-        CompactionThrottle throttle, CancellationToken cancellationToken)
+        CleanedSegment cleaned, CompactionThrottle throttle, CancellationToken cancellationToken)
     {
         var changed = false;
         using var lease = segment.Log.Rent();

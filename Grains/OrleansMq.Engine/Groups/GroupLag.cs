@@ -14,8 +14,7 @@ namespace OrleansMq.Groups;
 /// <param name="Error">Other than <see cref="ErrorCode.None"/>, why the lag is unknown, for example without a leader.</param>
 /// <param name="Message">On error, the field or path at fault and how to fix it.</param>
 public sealed record PartitionLag(TopicPartition Partition, long? Committed, long? HighWatermark, long? Records, double? Seconds,
-    string? MemberId = null,
-    ErrorCode Error = ErrorCode.None, string? Message = null);
+    string? MemberId = null, ErrorCode Error = ErrorCode.None, string? Message = null);
 
 /// <summary>
 /// Computes the lag of groups in records and in seconds. The timestamp of the first unconsumed record is read once per offset and cached
@@ -90,8 +89,7 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
     public void Forget(string groupId) => _remembered.TryRemove(groupId, out _);
 
     private async ValueTask<(PartitionLag Lag, FirstUnread? First)> OfAsync(TopicPartition partition, FetchedOffset? committed,
-        FirstUnread? known,
-        CancellationToken cancellationToken)
+        FirstUnread? known, CancellationToken cancellationToken)
     {
         var offset = committed?.Offset?.Offset;
         var latest = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);

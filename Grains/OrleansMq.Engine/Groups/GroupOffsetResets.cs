@@ -160,6 +160,5 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
 
     private static BrokerException HasMembers(string groupId, int? count) => new(ErrorCode.NonEmptyGroup,
         $"Group '{groupId}' has {count switch { null => "members", 1 => "1 member", _ => $"{count} members" }}, so nothing was reset: "
-        + "members go on from where they are. "
-        + "Stop its consumers first; one that crashed is forgotten when its session ends.");
+        + "members go on from where they are. Stop its consumers first; one that crashed is forgotten when its session ends.");
 }

@@ -79,8 +79,7 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
         if (withoutCompanion >= 0)
         {
             log.Write(EngineLogLevel.Warning, $"'{Path.Combine(directory, FileName(withoutCompanion, CompanionSuffix))}' is missing or "
-                + "damaged: of each producer only the last "
-                + "batch is known.");
+                + "damaged: of each producer only the last batch is known.");
             Load(producers, withoutCompanion, now);
             return withoutCompanion;
         }

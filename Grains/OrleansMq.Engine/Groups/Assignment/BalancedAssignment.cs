@@ -169,7 +169,6 @@ internal sealed class BalancedAssignment
                 .MinBy(member => (IsKept(_held[member][topic][^1]), member));
             // The giver itself may choose any topic that the receivers read. It prefers a new partition over a kept one, of the topic with
             // most partitions.
-            // most of.
             var given = from == None ? BestToGive(giver, to, topic) : topic;
             var partition = _held[by][given][^1];
             Take(partition);

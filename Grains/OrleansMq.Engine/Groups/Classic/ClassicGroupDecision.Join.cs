@@ -59,8 +59,7 @@ public static partial class ClassicGroupDecision
         if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Supports(offered.Name))))
             return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
                 $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all "
-                + "members of the group: "
-                + "configure one assignor that all of them have.", request.MemberId);
+                + "members of the group: configure one assignor that all of them have.", request.MemberId);
         return null;
     }
 
@@ -123,8 +122,7 @@ public static partial class ClassicGroupDecision
     /// <summary>Handles a static member that rejoins under a new id: it takes over its former assignment, and the old id is
     /// fenced.</summary>
     private static ClassicDecision<JoinGroupResult> ReplaceStatic(ClassicGroup group, JoinGroup request, ClassicMember before,
-        string newMemberId, DateTimeOffset now,
-        GroupOptions options)
+        string newMemberId, DateTimeOffset now, GroupOptions options)
     {
         var (state, round) = group;
         var wasLeader = state.Leader == before.MemberId;

@@ -121,16 +121,14 @@ public static partial class ConsumerGroupDecision
         if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Classic!.Supports(offered.Name))))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
                 $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all "
-                + "classic members of the group: "
-                + "configure one assignor that all of them have.");
+                + "classic members of the group: configure one assignor that all of them have.");
         return ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out subscription, out var error)
             ? default
             : new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The member's subscription cannot be read: {error}");
     }
 
     private static ConsumerMember? FindClassicToJoin(ConsumerGroupState state, JoinGroup request, ConsumerSubscription subscription,
-        string memberId, GroupOptions options,
-        out GroupReply refusal)
+        string memberId, GroupOptions options, out GroupReply refusal)
     {
         refusal = default;
         if (request.GroupInstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)

@@ -17,8 +17,7 @@ public static partial class ConsumerGroupDecision
     /// <param name="now">The current time.</param>
     /// <param name="options">Limits and timeouts.</param>
     public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
-        string newMemberId, GroupTopics topics,
-        DateTimeOffset now, GroupOptions options)
+        string newMemberId, GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
         var refusal = Validate(request);
         if (refusal.Error != ErrorCode.None)
@@ -202,8 +201,7 @@ public static partial class ConsumerGroupDecision
     }
 
     private static ConsumerDecision<ConsumerGroupHeartbeatResult> Leave(ConsumerGroup group, ConsumerGroupHeartbeat request,
-        GroupTopics topics, DateTimeOffset now,
-        GroupOptions options)
+        GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
         var refusal = CheckMember(group.State, request.MemberId, request.InstanceId, out var member);
         if (member is null)

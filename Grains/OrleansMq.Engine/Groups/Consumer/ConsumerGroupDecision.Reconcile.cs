@@ -11,8 +11,7 @@ public static partial class ConsumerGroupDecision
     /// <param name="holders">The holders of all partitions, updated with the member.</param>
     /// <param name="now">The current time.</param>
     private static ConsumerGroup Reconcile(ConsumerGroup group, ConsumerMember member, PartitionSet? owned, int heard,
-        PartitionHolders holders,
-        DateTimeOffset now)
+        PartitionHolders holders, DateTimeOffset now)
     {
         var next = NextAssignment(member, group.State.TargetEpoch, owned, heard, holders);
         if (ReferenceEquals(next, member))

@@ -89,8 +89,7 @@ public sealed record GroupOffsets
         [.. topics.Where(topic => isGone(topic.Key, topic.Value.TopicId)).Select(topic => topic.Key)];
 
     private static ImmutableSortedDictionary<string, TopicOffsets> Add(ImmutableSortedDictionary<string, TopicOffsets> topics, string topic,
-        Guid topicId,
-        int partition, CommittedOffset offset)
+        Guid topicId, int partition, CommittedOffset offset)
     {
         var partitions = topics.TryGetValue(topic, out var found) && found.TopicId == topicId
             ? found.Partitions
