@@ -4,14 +4,14 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>How one type of request to a group travels over HTTP.</summary>
+/// <summary>Sends one type of group request over HTTP.</summary>
 internal abstract class GroupRoute<TResult>
 {
-    /// <summary>Sends a request of that type.</summary>
+    /// <summary>Sends a request of this type.</summary>
     public abstract ValueTask<TResult> SendAsync(HttpBroker broker, IGroupRequest<TResult> request, CancellationToken cancellationToken);
 }
 
-/// <summary>A request of administration: its answer is a resource, and a refusal is thrown.</summary>
+/// <summary>An administrative request: its response is a resource, and a refusal is thrown.</summary>
 internal sealed class AdministrationRoute<TResult>(Func<HttpBroker, string, CancellationToken, ValueTask<TResult>> send)
     : GroupRoute<TResult>
 {
@@ -25,12 +25,12 @@ internal sealed class AdministrationRoute<TResult>(Func<HttpBroker, string, Canc
 /// out. Where that is unknown it ends as <see cref="ErrorCode.CoordinatorNotAvailable"/>, since each of them may be sent again, and the
 /// next one goes to the next broker.
 /// </summary>
-/// <param name="path">The last part of the path.</param>
-/// <param name="bodyOf">Makes the body.</param>
-/// <param name="bodyType">The body's JSON.</param>
-/// <param name="answerType">The answer's JSON.</param>
-/// <param name="resultOf">Reads the answer.</param>
-/// <param name="maxWaitOf">How long the broker may wait before it answers, on top of the time limit of every request.</param>
+/// <param name="path">The last segment of the path.</param>
+/// <param name="bodyOf">Creates the body.</param>
+/// <param name="bodyType">The JSON type of the body.</param>
+/// <param name="answerType">The JSON type of the response.</param>
+/// <param name="resultOf">Converts the response.</param>
+/// <param name="maxWaitOf">Returns how long the broker may wait before it responds, in addition to the time limit of every request.</param>
 internal sealed class ProtocolRoute<TRequest, TResult, TBody, TAnswer>(string path, Func<TRequest, TBody> bodyOf,
     JsonTypeInfo<TBody> bodyType, JsonTypeInfo<TAnswer> answerType, Func<TAnswer, TResult> resultOf,
     Func<TRequest, TimeSpan>? maxWaitOf = null) : GroupRoute<TResult> where TRequest : class, IGroupRequest<TResult>
@@ -51,7 +51,7 @@ internal sealed class ProtocolRoute<TRequest, TResult, TBody, TAnswer>(string pa
         }
     }
 
-    // A broker that is not there, or does not serve yet, is a coordinator that is not there.
+    // A broker that is unreachable or not serving yet is an unavailable coordinator.
     private static ErrorCode CodeOf(BrokerException failure) =>
         failure is BrokerUnreachableException || failure.Code is ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut
         ? ErrorCode.CoordinatorNotAvailable : failure.Code;

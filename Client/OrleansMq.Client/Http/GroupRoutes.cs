@@ -5,15 +5,15 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>The route of each request to a group.</summary>
+/// <summary>The routes of all group requests.</summary>
 internal static class GroupRoutes
 {
-    /// <summary>The path of all groups.</summary>
+    /// <summary>The path below which all groups are.</summary>
     public const string Root = "api/groups";
 
     private static GroupJson Json => GroupJson.Default;
 
-    // The value for a request that is a GroupRequest<T> is a GroupRoute<T>.
+    // For a key that is a GroupRequest of T, the value is a GroupRoute of T.
     private static readonly Dictionary<Type, object> Routes = new()
     {
         [typeof(JoinGroup)] = new ProtocolRoute<JoinGroup, JoinGroupResult, JoinGroupBody, JoinGroupResult>("join", JoinGroupBody.Of,
@@ -43,13 +43,13 @@ internal static class GroupRoutes
         }),
     };
 
-    /// <summary>The route of a request.</summary>
+    /// <summary>Returns the route of a request.</summary>
     /// <exception cref="NotSupportedException">The request has no route over HTTP.</exception>
     public static GroupRoute<TResult> For<TResult>(IGroupRequest<TResult> request) =>
         Routes.TryGetValue(request.GetType(), out var route) ? (GroupRoute<TResult>)route
         : throw new NotSupportedException($"{request.GetType().Name} is not served over HTTP: send it within the cluster.");
 
-    /// <summary>The path of a group. Two names mean something else in every path, however they are written.</summary>
+    /// <summary>Returns the path of a group. The names "." and ".." are refused, since in a path they always mean something else.</summary>
     public static string PathOf(string groupId) => groupId is not (null or "" or "." or "..")
         ? $"{Root}/{Uri.EscapeDataString(groupId)}"
         : throw new BrokerException(ErrorCode.InvalidGroupId, $"The group id is '{groupId}'; choose one that is not empty, '.' or '..'.");
@@ -57,8 +57,8 @@ internal static class GroupRoutes
     private static T Same<T>(T value) => value;
 }
 
-/// <summary>The JSON of <c>/api/groups</c>, for both ends: as <see cref="HttpJson"/>, with error codes and states by name, and bytes as
-/// base64.</summary>
+/// <summary>The JSON of <c>/api/groups</c>, for server and client. Like <see cref="HttpJson"/>, with error codes and states by name, and
+/// bytes as base64.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(JoinGroupBody))]
 [JsonSerializable(typeof(JoinGroupResult))]

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>Consumer groups over HTTP. <see cref="GroupRoutes"/> holds the route of each request.</summary>
+/// <summary>Consumer groups over HTTP. <see cref="GroupRoutes"/> contains the route of each request.</summary>
 internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinator
 {
     /// <inheritdoc/>

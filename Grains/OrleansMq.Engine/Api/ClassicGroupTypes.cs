@@ -6,7 +6,7 @@ namespace OrleansMq.Api;
 /// <see href="https://kafka.apache.org/protocol">ConsumerProtocolSubscription</see>.</param>
 public sealed record GroupProtocol(string Name, ReadOnlyMemory<byte> Metadata);
 
-/// <summary>Kafka's JoinGroup.</summary>
+/// <summary>Kafka's JoinGroup request.</summary>
 public sealed record JoinGroup : IGroupRequest<JoinGroupResult>
 {
     /// <summary>The group.</summary>
@@ -52,7 +52,7 @@ public sealed record JoinGroup : IGroupRequest<JoinGroupResult>
     object IGroupRequest.Refuse(ErrorCode error, string message) => JoinGroupResult.Failed(error, message, MemberId);
 }
 
-/// <summary>The answer to <see cref="JoinGroup"/>.</summary>
+/// <summary>The response to <see cref="JoinGroup"/>.</summary>
 public sealed record JoinGroupResult : IGroupAnswer
 {
     /// <summary><see cref="ErrorCode.None"/>, or why the join failed.</summary>
@@ -85,7 +85,7 @@ public sealed record JoinGroupResult : IGroupAnswer
 /// <param name="Metadata">The member's metadata for the chosen protocol.</param>
 public sealed record JoinedMember(string MemberId, string? GroupInstanceId, ReadOnlyMemory<byte> Metadata);
 
-/// <summary>Kafka's SyncGroup.</summary>
+/// <summary>Kafka's SyncGroup request.</summary>
 public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
 {
     /// <summary>The group.</summary>
@@ -100,7 +100,7 @@ public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
     public string? ProtocolType { get; init; }
     /// <summary>The protocol name to check; null (before SyncGroup v5) skips the check.</summary>
     public string? ProtocolName { get; init; }
-    /// <summary>From the leader: the assignments of all members; a member that is left out gets nothing.</summary>
+    /// <summary>From the leader, the assignments of all members. A member without an entry gets no partitions.</summary>
     public IReadOnlyList<MemberAssignment> Assignments { get; init; } = [];
 
     bool IGroupRequest.WaitsForMembers => true;
@@ -108,9 +108,9 @@ public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
     object IGroupRequest.Refuse(ErrorCode error, string message) => new SyncGroupResult(error, message);
 }
 
-/// <summary>What a member is to read, in its protocol's bytes.</summary>
+/// <summary>The assignment of one member, in the protocol's encoding.</summary>
 /// <param name="MemberId">The member's id.</param>
-/// <param name="Assignment">For a consumer a ConsumerProtocolAssignment.</param>
+/// <param name="Assignment">For a consumer, a ConsumerProtocolAssignment.</param>
 public sealed record MemberAssignment(string MemberId, ReadOnlyMemory<byte> Assignment);
 
 /// <summary>The response to <see cref="SyncGroup"/>.</summary>
@@ -133,9 +133,9 @@ public sealed record Heartbeat(string GroupId, int GenerationId, string MemberId
     object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
-/// <summary>An answer that is an error code.</summary>
-/// <param name="Error"><see cref="ErrorCode.None"/>, or why not.</param>
-/// <param name="Message">On error: the field, and the fix.</param>
+/// <summary>A response that consists of an error code.</summary>
+/// <param name="Error"><see cref="ErrorCode.None"/>, or why the request failed.</param>
+/// <param name="Message">On error, the field at fault and how to fix it.</param>
 public readonly record struct GroupReply(ErrorCode Error, string? Message = null) : IGroupAnswer
 {
     internal BrokerException ToException() => new(Error, Message ?? Error.ToString());
@@ -150,15 +150,15 @@ public sealed record LeaveGroup(string GroupId, IReadOnlyList<LeavingMember> Mem
 }
 
 /// <summary>A member that leaves.</summary>
-/// <param name="MemberId">Its id; empty where <paramref name="GroupInstanceId"/> alone names it.</param>
+/// <param name="MemberId">The member's id; empty if <paramref name="GroupInstanceId"/> alone identifies it.</param>
 /// <param name="GroupInstanceId">The instance id of a static member.</param>
 /// <param name="Reason">The reason for leaving, for logs (KIP-800).</param>
 public sealed record LeavingMember(string MemberId, string? GroupInstanceId = null, string? Reason = null);
 
-/// <summary>The answer to <see cref="LeaveGroup"/>.</summary>
-/// <param name="Error">Of the whole request.</param>
-/// <param name="Members">One answer a member, in the order of the request.</param>
-/// <param name="Message">On error: the field, and the fix.</param>
+/// <summary>The response to <see cref="LeaveGroup"/>.</summary>
+/// <param name="Error">The error of the whole request.</param>
+/// <param name="Members">One result per member, in request order.</param>
+/// <param name="Message">On error, the field at fault and how to fix it.</param>
 public sealed record LeaveGroupResult(ErrorCode Error, IReadOnlyList<LeftMember> Members, string? Message = null) : IGroupAnswer;
 
 /// <summary>The result for one leaving member.</summary>

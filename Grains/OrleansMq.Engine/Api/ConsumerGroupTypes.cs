@@ -5,7 +5,7 @@ namespace OrleansMq.Api;
 /// <param name="Partitions">The partition numbers, ascending.</param>
 public sealed record TopicPartitions(Guid TopicId, IReadOnlyList<int> Partitions);
 
-/// <summary>Kafka's ConsumerGroupHeartbeat (KIP-848). What is null is unchanged since the last one.</summary>
+/// <summary>Kafka's ConsumerGroupHeartbeat request (KIP-848). A null property is unchanged since the last heartbeat.</summary>
 public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbeatResult>
 {
     /// <summary>The epoch that joins the group.</summary>
@@ -44,9 +44,9 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
     /// <summary>How long the response may wait for a change of this member's assignment, at most the heartbeat interval. Zero, as in Kafka,
     /// does not wait.</summary>
     public TimeSpan MaxWait { get; init; }
-    /// <summary>Rises with every heartbeat of a member, also when it joins again. A heartbeat overtaken by a later one is refused as
-    /// outdated. A numbered heartbeat reports all that the member holds, so that an assignment lost with its answer is sent again. 0, as in
-    /// Kafka: not numbered; the connection keeps the order.</summary>
+    /// <summary>A number that increases with every heartbeat of a member, also across rejoins. A heartbeat that a later one overtook is
+    /// refused as outdated. A numbered heartbeat always lists the owned partitions, so that an assignment lost with its response is sent
+    /// again. 0, as in Kafka, means not numbered: the connection has to preserve the order.</summary>
     public long Sequence { get; init; }
     /// <summary>Whether the same heartbeat was sent before without a response. The response then contains the whole assignment, since the
     /// lost one may have contained it.</summary>
@@ -55,7 +55,7 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
     object IGroupRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
 }
 
-/// <summary>The answer to <see cref="ConsumerGroupHeartbeat"/>.</summary>
+/// <summary>The response to <see cref="ConsumerGroupHeartbeat"/>.</summary>
 public sealed record ConsumerGroupHeartbeatResult : IGroupAnswer
 {
     /// <summary><see cref="ErrorCode.None"/>, or why the heartbeat failed. On <see cref="ErrorCode.FencedMemberEpoch"/> and

@@ -1,31 +1,31 @@
 namespace OrleansMq.Api;
 
-/// <summary>The requests of groups by name. Each is one <see cref="IGroupCoordinator.SendAsync"/>.</summary>
+/// <summary>The requests to groups as methods. Each is one call of <see cref="IGroupCoordinator.SendAsync"/>.</summary>
 public static class GroupRequests
 {
-    /// <summary>Classic: joins the next generation. The answer comes when all members have joined, at the latest after the longest
-    /// rebalance timeout among them. A member whose caller stops waiting remains one until its session ends.</summary>
+    /// <summary>Classic: joins the next generation. Completes when all members have joined, at the latest after the longest rebalance
+    /// timeout among them. A caller that stops waiting remains a member until its session times out.</summary>
     public static ValueTask<JoinGroupResult> JoinGroupAsync(this IGroupCoordinator groups, JoinGroup request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Classic: asks for the assignment in the generation joined; the leader sends those of all members. The answer comes when the
-    /// leader has sent them.</summary>
+    /// <summary>Classic: fetches the caller's assignment in the joined generation. The leader's request carries all assignments; the others
+    /// complete once it has arrived.</summary>
     public static ValueTask<SyncGroupResult> SyncGroupAsync(this IGroupCoordinator groups, SyncGroup request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Classic: keeps a member's session alive. <see cref="ErrorCode.RebalanceInProgress"/>: join again.</summary>
+    /// <summary>Classic: keeps a member's session alive. <see cref="ErrorCode.RebalanceInProgress"/>: rejoin.</summary>
     public static ValueTask<GroupReply> HeartbeatAsync(this IGroupCoordinator groups, Heartbeat request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Classic: removes members, by their id or (static members, also by an operator) by their instance id.</summary>
+    /// <summary>Classic: removes members by member id, or static members by instance id, as an operator may do.</summary>
     public static ValueTask<LeaveGroupResult> LeaveGroupAsync(this IGroupCoordinator groups, LeaveGroup request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Consumer protocol: joins, keeps the session alive, reports the partitions held, receives the assignment, leaves.</summary>
+    /// <summary>Consumer protocol: joins, keeps the session alive, reports owned partitions, fetches the assignment, and leaves.</summary>
     public static ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(this IGroupCoordinator groups,
         ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Commits offsets. The answer comes when they are stored. An error of the whole request stands at every partition.</summary>
+    /// <summary>Commits offsets. Completes when they are stored. An error of the whole request is reported for every partition.</summary>
     public static ValueTask<OffsetCommitResult> CommitOffsetsAsync(this IGroupCoordinator groups, OffsetCommit request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
@@ -33,7 +33,7 @@ public static class GroupRequests
     public static ValueTask<OffsetFetchResult> FetchOffsetsAsync(this IGroupCoordinator groups, OffsetFetch request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
-    /// <summary>Deletes the offsets of partitions that no member is subscribed to (KIP-496).</summary>
+    /// <summary>Deletes the offsets of partitions that no member subscribes to (KIP-496).</summary>
     public static ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(this IGroupCoordinator groups, OffsetDelete request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
@@ -43,7 +43,7 @@ public static class GroupRequests
     public static ValueTask<GroupDescription> DescribeGroupAsync(this IGroupCoordinator groups, string groupId,
         CancellationToken cancellationToken = default) => groups.SendAsync(new DescribeGroup(groupId), cancellationToken);
 
-    /// <summary>Deletes a group that has no members, with its offsets.</summary>
+    /// <summary>Deletes a group that has no members, and its offsets.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.NonEmptyGroup"/>,
     /// <see cref="ErrorCode.InvalidGroupId"/>; <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public static async ValueTask DeleteGroupAsync(this IGroupCoordinator groups, string groupId,

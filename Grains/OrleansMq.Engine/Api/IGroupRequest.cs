@@ -1,29 +1,30 @@
 namespace OrleansMq.Api;
 
-/// <summary>A request to the coordinator of one group. Every layer between the caller and the coordinator forwards it unread.</summary>
+/// <summary>A request to the coordinator of one group. The layers between the caller and the coordinator forward it without reading
+/// it.</summary>
 public interface IGroupRequest
 {
     /// <summary>The group.</summary>
     string GroupId { get; }
 
-    /// <summary>Whether the answer waits for other members, possibly for minutes. Over grains the caller then asks for it in calls of a few
-    /// seconds.</summary>
+    /// <summary>Whether the response waits for other members, possibly for minutes. Over grains the caller then polls for it with calls of
+    /// a few seconds.</summary>
     bool WaitsForMembers => false;
 
-    /// <summary>Makes the answer that refuses this request: its own type of answer, with the error in it. A request whose answers carry no
-    /// error makes a <see cref="GroupReply"/>, which the caller gets as a <see cref="BrokerException"/>.</summary>
-    /// <param name="error">Not <see cref="ErrorCode.None"/>.</param>
-    /// <param name="message">The cause, and the fix.</param>
+    /// <summary>Creates the response that refuses this request: its own response type, with the error in it. A request whose response has
+    /// no error creates a <see cref="GroupReply"/>, which reaches the caller as a <see cref="BrokerException"/>.</summary>
+    /// <param name="error">The error, other than <see cref="ErrorCode.None"/>.</param>
+    /// <param name="message">The cause and how to fix it.</param>
     object Refuse(ErrorCode error, string message);
 }
 
 /// <summary>A request to the coordinator of one group.</summary>
-/// <typeparam name="TResult">The type of its answer.</typeparam>
+/// <typeparam name="TResult">The type of its response.</typeparam>
 public interface IGroupRequest<TResult> : IGroupRequest
 {
-    /// <summary>Gives an answer its type.</summary>
-    /// <param name="answer">A <typeparamref name="TResult"/>, or a refusal made by <see cref="IGroupRequest.Refuse"/>.</param>
-    /// <exception cref="BrokerException">The request is refused, and its answers carry no error.</exception>
+    /// <summary>Converts a response to its type.</summary>
+    /// <param name="answer">A <typeparamref name="TResult"/>, or a refusal created by <see cref="IGroupRequest.Refuse"/>.</param>
+    /// <exception cref="BrokerException">The request was refused, and its response has no error.</exception>
     sealed TResult Answer(object answer) => answer switch
     {
         TResult result => result,
@@ -33,15 +34,15 @@ public interface IGroupRequest<TResult> : IGroupRequest
     };
 
     /// <summary>Refuses this request.</summary>
-    /// <param name="error">Not <see cref="ErrorCode.None"/>.</param>
-    /// <param name="message">The cause, and the fix.</param>
-    /// <exception cref="BrokerException">Answers to this request carry no error.</exception>
+    /// <param name="error">The error, other than <see cref="ErrorCode.None"/>.</param>
+    /// <param name="message">The cause and how to fix it.</param>
+    /// <exception cref="BrokerException">The response to this request has no error.</exception>
     sealed TResult Refused(ErrorCode error, string message) => Answer(Refuse(error, message));
 }
 
-/// <summary>An answer that carries an error.</summary>
+/// <summary>A response that contains an error code.</summary>
 public interface IGroupAnswer
 {
-    /// <summary>The error of the whole request; <see cref="ErrorCode.None"/> where there is none.</summary>
+    /// <summary>The error of the whole request, or <see cref="ErrorCode.None"/>.</summary>
     ErrorCode Error { get; }
 }

@@ -14,7 +14,7 @@ public sealed record CommittedOffset(long Offset, int LeaderEpoch = -1, string M
 /// <param name="TopicId">The topic's id; empty if the name identifies it. If both are given, they must match.</param>
 public sealed record PartitionOffset(string? Topic, int Partition, CommittedOffset Offset, Guid TopicId = default);
 
-/// <summary>Kafka's OffsetCommit.</summary>
+/// <summary>Kafka's OffsetCommit request.</summary>
 public sealed record OffsetCommit : IGroupRequest<OffsetCommitResult>
 {
     /// <summary>The group.</summary>
@@ -40,17 +40,17 @@ public sealed record OffsetCommit : IGroupRequest<OffsetCommitResult>
 /// <param name="TopicId">The topic's id, if known.</param>
 public sealed record PartitionError(string? Topic, int Partition, ErrorCode Error, Guid TopicId = default);
 
-/// <summary>The answer to <see cref="OffsetCommit"/>: one entry a partition, in the order of the request.</summary>
-/// <param name="Partitions">By partition.</param>
-/// <param name="Message">On an error of the whole request: the field, and the fix.</param>
+/// <summary>The response to <see cref="OffsetCommit"/>.</summary>
+/// <param name="Partitions">One entry per partition, in request order.</param>
+/// <param name="Message">On an error of the whole request, the field at fault and how to fix it.</param>
 public sealed record OffsetCommitResult(IReadOnlyList<PartitionError> Partitions, string? Message = null) : IGroupAnswer
 {
-    // A refusal stands at every partition. Of the errors that do, only this one has the request sent again.
+    // A refusal is reported for every partition. NotCoordinator is the only such error that causes the request to be sent again.
     ErrorCode IGroupAnswer.Error =>
         Partitions is [{ Error: ErrorCode.NotCoordinator }, ..] ? ErrorCode.NotCoordinator : ErrorCode.None;
 }
 
-/// <summary>Kafka's OffsetFetch for one group.</summary>
+/// <summary>Kafka's OffsetFetch request for one group.</summary>
 public sealed record OffsetFetch : IGroupRequest<OffsetFetchResult>
 {
     /// <summary>The group.</summary>
@@ -71,10 +71,10 @@ public sealed record OffsetFetch : IGroupRequest<OffsetFetchResult>
     object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetFetchResult(error, [], message);
 }
 
-/// <summary>The answer to <see cref="OffsetFetch"/>.</summary>
-/// <param name="Error">Of the whole request.</param>
-/// <param name="Partitions">What was asked for.</param>
-/// <param name="Message">On error: the field, and the fix.</param>
+/// <summary>The response to <see cref="OffsetFetch"/>.</summary>
+/// <param name="Error">The error of the whole request.</param>
+/// <param name="Partitions">The requested partitions.</param>
+/// <param name="Message">On error, the field at fault and how to fix it.</param>
 public sealed record OffsetFetchResult(ErrorCode Error, IReadOnlyList<FetchedOffset> Partitions, string? Message = null) : IGroupAnswer;
 
 /// <summary>The committed offset of a partition.</summary>
@@ -92,8 +92,8 @@ public sealed record OffsetDelete(string GroupId, IReadOnlyList<TopicPartition> 
     object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetDeleteResult(error, [], message);
 }
 
-/// <summary>The answer to <see cref="OffsetDelete"/>.</summary>
-/// <param name="Error">Of the whole request.</param>
-/// <param name="Partitions">By partition, in the order of the request.</param>
-/// <param name="Message">On error: the field, and the fix.</param>
+/// <summary>The response to <see cref="OffsetDelete"/>.</summary>
+/// <param name="Error">The error of the whole request.</param>
+/// <param name="Partitions">One entry per partition, in request order.</param>
+/// <param name="Message">On error, the field at fault and how to fix it.</param>
 public sealed record OffsetDeleteResult(ErrorCode Error, IReadOnlyList<PartitionError> Partitions, string? Message = null) : IGroupAnswer;
