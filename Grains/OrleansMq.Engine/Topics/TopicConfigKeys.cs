@@ -41,81 +41,82 @@ public static class TopicConfigKeys
         TopicConfigKey.CleanupPolicy("cleanup.policy", "Old segments are deleted by age and size, or compacted to the latest record "
             + "of each key, or both."),
         TopicConfigKey.Int64("retention.ms", "ms", -1, c => c.RetentionMs, (c, v) => c with { RetentionMs = v },
-            "How old a segment's latest record gets before the segment is deleted; -1 for ever."),
+            "The age of a segment's latest record at which the segment is deleted; -1 for no limit."),
         TopicConfigKey.Int64("retention.bytes", "bytes", -1, c => c.RetentionBytes, (c, v) => c with { RetentionBytes = v },
-            "How large a partition gets before its oldest segments are deleted; -1 without limit."),
+            "The size of a partition above which its oldest segments are deleted; -1 for no limit."),
         TopicConfigKey.Int64("file.delete.delay.ms", "ms", 0, c => c.FileDeleteDelayMs, (c, v) => c with { FileDeleteDelayMs = v },
-            "How long the files of a removed segment stay, so that readers can finish."),
+            "How long the files of a removed segment are kept, so that readers can finish."),
     ];
 
     private static TopicConfigKey[] Segments() =>
     [
         TopicConfigKey.Int32("segment.bytes", "bytes", 14, c => c.SegmentBytes, (c, v) => c with { SegmentBytes = v },
-            "How large a segment gets before the next is begun."),
+            "The size of a segment at which the next one is started."),
         TopicConfigKey.Int64("segment.ms", "ms", 1, c => c.SegmentMs, (c, v) => c with { SegmentMs = v },
-            "How old a segment gets before the next is begun, full or not."),
+            "The age of a segment at which the next one is started, even if it is not full."),
         TopicConfigKey.Int64("segment.jitter.ms", "ms", 0, c => c.SegmentJitterMs, (c, v) => c with { SegmentJitterMs = v },
-            "At most so much is taken off `segment.ms`, at random, so that segments are not all begun at once."),
+            "The maximum random reduction of `segment.ms`, so that segments are not all rolled at the same time."),
         TopicConfigKey.Int32("segment.index.bytes", "bytes", 12, c => c.SegmentIndexBytes, (c, v) => c with { SegmentIndexBytes = v },
-            "How large the index of offsets and that of timestamps get; a segment with a full one is closed."),
+            "The maximum size of the offset index and of the timestamp index; a segment is rolled when one is full."),
         TopicConfigKey.Int32("index.interval.bytes", "bytes", 0, c => c.IndexIntervalBytes, (c, v) => c with { IndexIntervalBytes = v },
-            "An index gets an entry after so many bytes of records: fewer find a record sooner, and make larger indexes."),
+            "The bytes of records between two index entries: fewer make lookups faster and indexes larger."),
     ];
 
     private static TopicConfigKey[] Compaction() =>
     [
         TopicConfigKey.Int64("delete.retention.ms", "ms", 0, c => c.DeleteRetentionMs, (c, v) => c with { DeleteRetentionMs = v },
-            "How long compaction keeps a record without a value, so that readers learn of the deletion."),
+            "How long compaction keeps a tombstone, so that readers see the deletion."),
         TopicConfigKey.Int64("min.compaction.lag.ms", "ms", 0, c => c.MinCompactionLagMs, (c, v) => c with { MinCompactionLagMs = v },
-            "How long a record is safe from compaction."),
+            "The minimum age of a record before it can be compacted."),
         TopicConfigKey.Int64("max.compaction.lag.ms", "ms", 1, c => c.MaxCompactionLagMs, (c, v) => c with { MaxCompactionLagMs = v },
-            "How long a record may wait for compaction, however little there is to clean."),
+            "The maximum time until a record is compacted, however little there is to clean."),
         TopicConfigKey.Ratio("min.cleanable.dirty.ratio", c => c.MinCleanableDirtyRatio, (c, v) => c with { MinCleanableDirtyRatio = v },
-            "The share of not yet compacted bytes at which a partition is compacted."),
+            "The proportion of bytes not yet compacted at which a partition is compacted."),
     ];
 
     private static TopicConfigKey[] Messages() =>
     [
         TopicConfigKey.Int32("max.message.bytes", "bytes", 0, c => c.MaxMessageBytes, (c, v) => c with { MaxMessageBytes = v },
-            "The largest record batch that is accepted, as it is sent (compressed where it is)."),
+            "The maximum size of a record batch as sent, after compression."),
         TopicConfigKey.Choice("compression.type", CompressionTypes, c => c.CompressionType, (c, v) => c with { CompressionType = v },
-            "The codec batches are stored in; `producer` keeps them as they were sent."),
+            "The codec in which batches are stored; `producer` keeps them as they were sent."),
         TopicConfigKey.Choice("message.timestamp.type", TimestampTypes, c => c.TimestampType, (c, v) => c with { TimestampType = v },
-            "Whether a record has the time its producer gave it, or that of the append."),
+            "Whether a record's timestamp is set by its producer or by the append."),
         TopicConfigKey.Int64("message.timestamp.before.max.ms", "ms", 0, c => c.TimestampBeforeMaxMs,
             (c, v) => c with { TimestampBeforeMaxMs = v },
-            "How far a producer's timestamp may lie in the past."),
+            "How far a producer's timestamp may be in the past."),
         TopicConfigKey.Int64("message.timestamp.after.max.ms", "ms", 0, c => c.TimestampAfterMaxMs,
             (c, v) => c with { TimestampAfterMaxMs = v },
-            "How far a producer's timestamp may lie in the future."),
+            "How far a producer's timestamp may be in the future."),
     ];
 
     private static TopicConfigKey[] Durability() =>
     [
         TopicConfigKey.Int64("flush.messages", "records", 1, c => c.FlushMessages, (c, v) => c with { FlushMessages = v },
-            "Flush to disk after so many records; with 1 nothing is acknowledged before it is on disk."),
+            "The number of records after which to flush to disk; with 1 nothing is acknowledged before it is on disk."),
         TopicConfigKey.Int64("flush.ms", "ms", 0, c => c.FlushMs, (c, v) => c with { FlushMs = v },
-            "Flush to disk after so long."),
+            "The time after which to flush to disk."),
         TopicConfigKey.Int32("min.insync.replicas", "replicas", 1, c => c.MinInsyncReplicas, (c, v) => c with { MinInsyncReplicas = v },
             "How many replicas must hold a batch sent with `acks=all`."),
         TopicConfigKey.Boolean("unclean.leader.election.enable", c => c.UncleanLeaderElection,
             (c, v) => c with { UncleanLeaderElection = v },
-            "Whether a replica that may lack acknowledged records may lead when no other is left."),
+            "Whether a replica that may lack acknowledged records may become leader when no other is left."),
     ];
 
     private static TopicConfigKey[] NotImplemented() =>
     [
-        TopicConfigKey.NotImplemented("compression.gzip.level", "-1", "The level gzip compresses with."),
-        TopicConfigKey.NotImplemented("compression.lz4.level", "9", "The level lz4 compresses with."),
-        TopicConfigKey.NotImplemented("compression.zstd.level", "3", "The level zstd compresses with."),
+        TopicConfigKey.NotImplemented("compression.gzip.level", "-1", "The compression level of gzip."),
+        TopicConfigKey.NotImplemented("compression.lz4.level", "9", "The compression level of lz4."),
+        TopicConfigKey.NotImplemented("compression.zstd.level", "3", "The compression level of zstd."),
         TopicConfigKey.NotImplemented("follower.replication.throttled.replicas", "", "Replicas whose followers are throttled."),
         TopicConfigKey.NotImplemented("leader.replication.throttled.replicas", "", "Replicas whose leaders are throttled."),
         TopicConfigKey.NotImplemented("local.retention.bytes", "-2", "How much of a tiered partition stays on the local disk."),
         TopicConfigKey.NotImplemented("local.retention.ms", "-2", "How long the segments of a tiered partition stay on the local disk."),
-        TopicConfigKey.NotImplemented("preallocate", "false", "Whether the file of a new segment is made in its full size."),
+        TopicConfigKey.NotImplemented("preallocate", "false", "Whether the file of a new segment is preallocated to its full size."),
         TopicConfigKey.NotImplemented("remote.log.copy.disable", "false",
-            "Whether a tiered partition copies no more segments to remote storage."),
-        TopicConfigKey.NotImplemented("remote.log.delete.on.disable", "false", "Whether turning remote storage off deletes what is there."),
+            "Whether a tiered partition stops copying segments to remote storage."),
+        TopicConfigKey.NotImplemented("remote.log.delete.on.disable", "false",
+            "Whether disabling remote storage deletes the segments in it."),
         TopicConfigKey.NotImplemented("remote.storage.enable", "false", "Whether segments are copied to remote storage."),
     ];
 
