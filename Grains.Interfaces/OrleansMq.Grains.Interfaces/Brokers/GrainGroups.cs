@@ -54,7 +54,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         }
     }
 
-    /// <summary>Polls for news in calls that are short enough to notice a silo's death. Each is a heartbeat of its own.</summary>
+    /// <summary>Polls for changes in calls that are short enough to notice a silo's death. Each is a heartbeat of its own.</summary>
     private async ValueTask<object> PollAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken)
     {
         IGroupRequest whole = request;
@@ -72,7 +72,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             Task<object> SendAsync(IGroupGrain grain)
             {
                 var beat = poll;
-                // Sent again where its silo was gone before it answered: what was decided for it may be stored.
+                // A retry after the silo died before it answered: its decision may already be stored.
                 poll = poll with { IsRepeated = true };
                 return WaitAsync(grain, beat, default, cancellationToken);
             }
@@ -82,7 +82,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     private async ValueTask<object> CallAsync(string groupId, Func<IGroupGrain, Task<object>> call, Func<ErrorCode, string, object> refuse,
         CancellationToken cancellationToken)
     {
-        // An id that no group can have is refused here: it makes no grain.
+        // Refuse an id that no group can have, so that it never activates a grain.
         if (GroupId.FindProblem(groupId) is { } problem)
             return refuse(ErrorCode.InvalidGroupId, problem);
         var grain = grains.GetGrain<IGroupGrain>(groupId);
@@ -104,7 +104,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             }
             catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
             {
-                // The silo is gone, or not there yet: the next call finds another. Only the sender repeats a call that timed out.
+                // The silo is gone or not yet reachable: the next call finds another. A call that timed out is for its sender to repeat.
                 isUnreachable = exception is not TimeoutException;
                 return refuse(ErrorCode.CoordinatorNotAvailable,
                     $"The coordinator of group '{groupId}' did not answer; whether the request was carried out is unknown. Retry. "

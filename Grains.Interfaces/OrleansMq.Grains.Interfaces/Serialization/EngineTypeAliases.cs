@@ -6,13 +6,13 @@ using OrleansMq.Grains.Serialization;
 namespace OrleansMq.Grains.Serialization;
 
 /// <summary>
-/// The names under which the engine's types cross silos: <c>omq.</c> and the type's name. The engine knows no Orleans, so every type with a
-/// converter in this assembly gets its alias here. A message stays readable when a type moves to another namespace or assembly. Never
-/// rename such a type, and never give its name to another.
+/// The aliases of the engine's types between silos: <c>omq.</c> and the type's name. The engine does not reference Orleans, so every type
+/// with a converter in this assembly gets its alias here. A message stays readable when a type moves to another namespace or assembly.
+/// Never rename such a type, and never reuse its name.
 /// </summary>
 internal sealed class EngineTypeAliases : TypeManifestProviderBase
 {
-    /// <summary>Every engine type that crosses silos, by its alias.</summary>
+    /// <summary>The engine types that cross silos, by alias.</summary>
     internal static IReadOnlyDictionary<string, Type> Aliases { get; } = (
         from type in typeof(EngineTypeAliases).Assembly.GetTypes()
         from contract in type.GetInterfaces()
