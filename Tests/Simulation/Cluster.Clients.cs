@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+using OrleansMq.Partitions;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
@@ -44,7 +46,10 @@ internal sealed partial class Cluster
         AfterOn(target, Delay(), () =>
         {
             if (target.Leader is { } leader && target.Topic == request.Topic)
-                leader.Append(request.Batch, producer.IsIdempotent, waiter, _now);
+            {
+                new SimulatedAppends(leader, target.Log, target.Effects, _now)
+                    .Append(new SimulatedAppend(request.Batch, producer.IsIdempotent ? Acks.All : Acks.Leader, waiter));
+            }
         });
         // No answer in time: resend the same batch.
         After(250, () =>
@@ -118,14 +123,18 @@ internal sealed partial class Cluster
         if (ChooseLeader() is not { Leader: { } leader } broker || broker.PausedUntil > _now)
             return;
         // One reader believes any broker that claims to lead; its answer is at most a lease old.
-        if (leader.TryReadLatest(leader.Epoch, _now, out _) == ErrorCode.None)
+        if (MayReadLatest(leader, leader.Epoch))
             _topic.Replicas.OnRead(leader, _now, _options.LeaseMs);
         // The other reader uses the highest epoch it has met.
         _readerEpoch = Math.Max(_readerEpoch, leader.Epoch);
-        if (leader.TryReadLatest(_readerEpoch, _now, out var latest) == ErrorCode.None)
-            _topic.Clients.OnLatest(latest, broker.Log, leader.Epoch);
+        if (MayReadLatest(leader, _readerEpoch))
+            _topic.Clients.OnLatest(leader.HighWatermark, broker.Log, leader.Epoch);
         Perform(broker);
     }
+
+    // What a partition asks before it tells a reader its latest offset.
+    private bool MayReadLatest(LeaderReplica leader, int readerEpoch) =>
+        ReaderEpoch.Check(readerEpoch, leader.Epoch) == ErrorCode.None && leader.MayServeReads(_now) && leader.KnowsLatest;
 
     /// <summary>Usually returns the leader of the highest epoch, sometimes any broker that believes it leads.</summary>
     private SimulatedBroker? ChooseLeader()

@@ -97,7 +97,13 @@ internal sealed class SimulatedLog : IReplicaLog
         return stamped;
     }
 
-    public void AppendReplicated(in ReplicatedBatch batch)
+    public void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
+    {
+        for (var index = first; index < first + count; index++)
+            AppendReplicated(batches[index]);
+    }
+
+    private void AppendReplicated(in ReplicatedBatch batch)
     {
         Verdict.Require(batch.BaseOffset >= LogEndOffset, "appends are sequential");
         Verdict.Require(batch.Epoch == LatestEpoch, "epochs are assigned before their batches");

@@ -8,7 +8,7 @@ namespace OrleansMq.Partitions;
 /// One batch on its way into the log, and the promise to its sender. Reused: an append in steady state allocates nothing. The continuation
 /// runs on the thread pool, never on an append thread, and the operation is its own work item there.
 /// </summary>
-internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSource<ProduceResult>, IThreadPoolWorkItem
+internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValueTaskSource<ProduceResult>, IThreadPoolWorkItem
 {
     private ManualResetValueTaskSourceCore<ProduceResult> _promise;
     private ProduceResult _result;
@@ -31,16 +31,16 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     public long OriginalOffset { get; set; }
     /// <summary>Of a duplicate: the offset after the original's last record.</summary>
     public long OriginalEnd { get; set; }
-    /// <summary>When the sender wants the answer.</summary>
+    /// <inheritdoc/>
     public Acks Acks { get; set; }
+    /// <inheritdoc/>
+    public bool IsWritten => IsDecided && _result.Error == ErrorCode.None;
     /// <summary>By what number it is known while it <see cref="IsWaiting"/>.</summary>
     public long Waiter { get; set; }
     /// <summary>In the log, and waiting for other replicas: whoever replicates the partition completes it.</summary>
     public bool IsWaiting { get; set; }
     /// <summary>Whether <see cref="Decide"/> was called.</summary>
     public bool IsDecided { get; private set; }
-    /// <summary>What it was decided to be answered with.</summary>
-    public ProduceResult Result => _result;
 
     /// <summary>The promise, to hand to the sender once.</summary>
     public ValueTask<ProduceResult> Task => new(this, _promise.Version);

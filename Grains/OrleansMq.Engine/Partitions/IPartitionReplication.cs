@@ -14,15 +14,17 @@ internal interface IPartitionReplication
     /// <summary>Whether an append must be refused now. Under the append lock, right before the batch is written.</summary>
     ErrorCode RefuseAppend(Acks acks, out string message);
 
-    /// <summary>Takes over a round whose batches are in the log. Appends that wait for other replicas leave the round, and the replication
-    /// completes them. Under the append lock.</summary>
-    /// <param name="round">The round; every operation in it is decided.</param>
+    /// <summary>An append with <c>acks=all</c> is in the log. Where it waits for other replicas, the replication marks it as waiting and
+    /// completes it later. Under the append lock, in the order of the log.</summary>
+    void Await(AppendOperation operation);
+
+    /// <summary>Takes over a round that is decided, and of which something is in the log. Under the append lock.</summary>
     /// <param name="records">How many records were written.</param>
     /// <param name="bytes">How many bytes were written.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <returns>The bytes that readers may see at once.</returns>
     /// <exception cref="IOException">The flush that the policy asks for failed.</exception>
-    long OnRoundWritten(AppendRound round, long records, long bytes, long now);
+    long OnRoundWritten(long records, long bytes, long now);
 
     /// <summary>Does what became due under the append lock, once that is left.</summary>
     /// <param name="round">The round, without those that wait.</param>

@@ -71,6 +71,10 @@ public sealed partial class Partition
             : epoch < LeaderEpoch ? new LeaderEpochEntry(epoch, LogStartOffset) : LeaderEpochCache.None;
     }
 
+    /// <summary>Whether a reader's view of the leader's epoch is this partition's (KIP-320).</summary>
+    /// <param name="readerEpoch">The epoch that the reader has met; negative: not checked.</param>
+    public ErrorCode CheckEpoch(int readerEpoch) => ReaderEpoch.Check(readerEpoch, LeaderEpoch);
+
     /// <summary>Whether it can be read from here now.</summary>
     /// <param name="message">Why not, and what to do.</param>
     /// <returns><see cref="ErrorCode.None"/>, or why not.</returns>

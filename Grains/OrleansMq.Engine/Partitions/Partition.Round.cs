@@ -1,15 +1,12 @@
 using OrleansMq.Api;
-using OrleansMq.Diagnostics;
-using OrleansMq.Log;
-using OrleansMq.Producers;
-using OrleansMq.Records;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
 // The append loop: one round of group commit, on an append thread or on that of a caller who may write.
 public sealed partial class Partition : IAppendWork
 {
+    private readonly RoundWriter _writer;
+
     void IAppendWork.Run(AppendRound round) => RunTurn(round, sender: null);
 
     /// <summary>One turn of the loop.</summary>
@@ -58,9 +55,10 @@ public sealed partial class Partition : IAppendWork
     }
 
     /// <summary>
-    /// Decides every operation of the round: deduplicates, stamps, writes, and hands what is written to the replication.
+    /// Decides every operation of the round: the <see cref="RoundWriter"/> deduplicates, stamps, writes, and hands what is written to the
+    /// replication.
     /// </summary>
-    /// <returns>Bytes that became visible to readers.</returns>
+    /// <returns>The bytes that became visible to readers.</returns>
     private long RunRound(AppendRound round, IPartitionReplication replication)
     {
         try
@@ -69,13 +67,7 @@ public sealed partial class Partition : IAppendWork
             {
                 if (RefuseAll(round))
                     return 0;
-                var before = _log.LogEndOffset;
-                var now = _ports.Log.Now;
-                var bytes = 0L;
-                foreach (var operation in round.Operations)
-                    bytes += Admit(operation, round, replication, now);
-                bytes += WriteGroup(round);
-                return replication.OnRoundWritten(round, _log.LogEndOffset - before, bytes, now);
+                return _writer.Run(round, replication, _ports.Log.Now);
             }
         }
         catch (Exception fault)
@@ -110,129 +102,5 @@ public sealed partial class Partition : IAppendWork
         foreach (var operation in round.Operations)
             operation.Decide(ProduceResult.Failed(error, message));
         return true;
-    }
-
-    /// <summary>Stamps a batch and adds it to the group, or decides at once what becomes of it. Returns bytes written on the way.</summary>
-    private long Admit(AppendOperation operation, AppendRound round, IPartitionReplication replication, long now)
-    {
-        var written = 0L;
-        var header = operation.Header;
-        if (replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None and var refused)
-        {
-            operation.Decide(ProduceResult.Failed(refused, refusal));
-            return 0;
-        }
-        var decision = _log!.State.Check(header);
-        if (decision.Outcome != ProducerOutcome.Accept)
-        {
-            DecideRefused(operation, decision);
-            return 0;
-        }
-        var baseOffset = round.Group.Count > 0 ? round.Group[^1].Header.NextOffset : _log.LogEndOffset;
-        if (_config.TimestampType == TimestampType.LogAppendTime && operation.Owned is not null)
-        {
-            RecordBatchRewriter.StampLogAppendTime(operation.Batch.Span, now);
-            header = RecordBatchHeader.Read(operation.Batch.Span);
-        }
-        header = header with { BaseOffset = baseOffset, PartitionLeaderEpoch = _leaderEpoch };
-        if (_log.MustRoll(header, header.LastOffset, round.GroupBytes) != RollReason.None)
-        {
-            written = WriteGroup(round);
-            if (!TryRoll(operation, now))
-                return written;
-            if (_log.LogEndOffset != baseOffset)
-            {
-                // The group before it failed: the batch takes the offset that is free now, and what it was checked against is no longer so.
-                return written + Admit(operation, round, replication, now);
-            }
-        }
-        RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
-        RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, _leaderEpoch);
-        operation.Header = header;
-        _log.State.Stage(header, now);
-        round.Group.Add(operation);
-        round.Buffers.Add(operation.Batch);
-        round.GroupBytes += operation.Batch.Length;
-        return written;
-    }
-
-    private void DecideRefused(AppendOperation operation, in ProducerDecision decision)
-    {
-        if (decision.Outcome == ProducerOutcome.Duplicate)
-        {
-            operation.IsDuplicate = true;
-            operation.OriginalOffset = decision.BaseOffset;
-            operation.OriginalEnd = decision.LastOffset + 1;
-            operation.Decide(new ProduceResult(ErrorCode.None, decision.BaseOffset, LogStartOffset: LogStartOffset));
-            return;
-        }
-        var header = operation.Header;
-        operation.Decide(ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
-        {
-            ProducerOutcome.FencedEpoch =>
-                $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
-                    + "instance writes. Close this one.",
-            ProducerOutcome.DuplicateSequence =>
-                $"Sequence {header.BaseSequence} of producer {header.ProducerId} was appended so long ago that its offset is forgotten.",
-            _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was "
-                + "expected. Open another producer.",
-        }));
-    }
-
-    private bool TryRoll(AppendOperation operation, long now)
-    {
-        try
-        {
-            _log!.Roll(now);
-            // The rolled segment is flushed in the background, and a restart need not read it.
-            WantCheckpoint();
-            return true;
-        }
-        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
-        {
-            operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(_log!.Directory, fault)));
-            return false;
-        }
-    }
-
-    /// <summary>Writes the group with one call; a fault that could be undone fails only the group. Returns the bytes written.</summary>
-    private long WriteGroup(AppendRound round)
-    {
-        if (round.Group.Count == 0)
-            return 0;
-        try
-        {
-            _log!.Write(round.Buffers);
-        }
-        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
-        {
-            _log!.UndoWrite();
-            FailGroup(round, StorageFaults.DescribeRefused(_log.Directory, fault));
-            round.ClearGroup();
-            return 0;
-        }
-        foreach (var operation in round.Group)
-        {
-            _log.Appended(operation.Header);
-            operation.Decide(new ProduceResult(ErrorCode.None, operation.Header.BaseOffset,
-                operation.Header.IsLogAppendTime ? operation.Header.MaxTimestamp : -1, LogStartOffset));
-        }
-        var bytes = round.GroupBytes;
-        round.ClearGroup();
-        return bytes;
-    }
-
-    private void FailGroup(AppendRound round, string reason)
-    {
-        _ports.Log.Log.Write(EngineLogLevel.Warning, $"Partition {TopicPartition}: {reason}");
-        var failed = ProduceResult.Failed(ErrorCode.KafkaStorageError, reason);
-        foreach (var operation in round.Group)
-            operation.Decide(failed);
-        // A duplicate of a batch of this very group has no original any more.
-        foreach (var operation in round.Operations)
-        {
-            if (operation.IsDuplicate && operation.OriginalOffset >= _log!.LogEndOffset)
-                operation.Decide(failed);
-        }
     }
 }

@@ -44,6 +44,7 @@ public sealed partial class Partition
         _leaderEpoch = Math.Max(epochs?.Latest.Epoch ?? 0, 0);
         _highWatermark = log?.LogEndOffset ?? -1;
         _replication = new SoleReplication(this);
+        _writer = new RoundWriter(this);
     }
 
     /// <summary>Topic and number.</summary>

@@ -25,7 +25,13 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     }
 
     /// <inheritdoc/>
-    public long OnRoundWritten(AppendRound round, long records, long bytes, long now)
+    public void Await(AppendOperation operation)
+    {
+        // It is complete with its round.
+    }
+
+    /// <inheritdoc/>
+    public long OnRoundWritten(long records, long bytes, long now)
     {
         if (records > 0)
         {

@@ -1,5 +1,4 @@
 using OrleansMq.Log;
-using OrleansMq.Producers;
 
 namespace OrleansMq.Replication;
 
@@ -54,23 +53,9 @@ internal interface IReplicaLog
     /// <summary>Takes note, durably, of where a new epoch begins; as <see cref="LeaderEpochCache.Assign"/>.</summary>
     void AssignEpoch(int epoch, long startOffset);
 
-    /// <summary>What becomes of a producer's batch. Followers keep this state too; truncation rebuilds it.</summary>
-    ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch);
-
-    /// <summary>Stamps offset and epoch into a producer's batch and appends it. For a leadership that is driven by
-    /// <see cref="LeaderReplica.Append"/>; others write by themselves and say so with <see cref="LeaderReplica.OnAppended"/>.</summary>
-    ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch);
-
-    /// <summary>Appends a leader's batch as it is, at or above the log's end; its epoch is assigned already.</summary>
-    void AppendReplicated(in ReplicatedBatch batch);
-
-    /// <summary>The same for <paramref name="count"/> batches from <paramref name="first"/> on, which follow each other without a hole and
-    /// are of one epoch.</summary>
-    void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
-    {
-        for (var index = first; index < first + count; index++)
-            AppendReplicated(batches[index]);
-    }
+    /// <summary>Appends a leader's batches as they are, at or above the log's end: <paramref name="count"/> from <paramref name="first"/>
+    /// on. They follow each other without a hole and are of one epoch, which is assigned already.</summary>
+    void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count);
 
     /// <summary>Moves the log's end up without a record: the leader's compaction left nothing between.</summary>
     void AdvanceTo(long endOffset);

@@ -1,8 +1,6 @@
-using OrleansMq.Producers;
-
 namespace OrleansMq.Replication;
 
-// Appends, in groups: RefuseAppend for each, then the log is written once, OnAppended for each that waits, AfterAppends once.
+// A leader's part in the AppendCore: RefuseAppend for each append, OnAppended for each that waits, AfterAppends once.
 internal sealed partial class LeaderReplica
 {
     // In the order of the log; a duplicate stands where it came. How many there may be is bounded by what the partition's append queue
@@ -41,38 +39,6 @@ internal sealed partial class LeaderReplica
             return;
         FillAll();
         Advance();
-    }
-
-    /// <summary>
-    /// Appends a producer's batch, a group of one. Answered by <see cref="CompleteAppend"/>: at once where it is refused or
-    /// <paramref name="waitForAll"/> is false, else when the high watermark has passed it.
-    /// </summary>
-    public void Append(ReadOnlyMemory<byte> batch, bool waitForAll, long waiter, long now)
-    {
-        var refusal = RefuseAppend(waitForAll, now);
-        if (refusal != ErrorCode.None)
-        {
-            Complete(waiter, refusal);
-            return;
-        }
-        var decision = _log.CheckProducer(batch);
-        if (decision.ErrorCode != ErrorCode.None)
-        {
-            Complete(waiter, decision.ErrorCode);
-            return;
-        }
-        var isDuplicate = decision.Outcome == ProducerOutcome.Duplicate;
-        var (baseOffset, end) = (decision.BaseOffset, decision.LastOffset + 1);
-        if (!isDuplicate)
-        {
-            var written = _log.Append(batch, Epoch);
-            (baseOffset, end) = (written.BaseOffset, written.NextOffset);
-        }
-        if (waitForAll)
-            OnAppended(end, baseOffset, isDuplicate, waiter);
-        else
-            Complete(waiter, ErrorCode.None, baseOffset);
-        AfterAppends(now);
     }
 
     private void CompleteReplicated()

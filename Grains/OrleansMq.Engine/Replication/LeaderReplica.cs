@@ -72,7 +72,8 @@ internal sealed partial class LeaderReplica
     /// <summary>Why it stopped; null before.</summary>
     public string? StopReason { get; private set; }
     /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where
-    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. The only member that may be read without the lock.</summary>
+    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the epoch
+    /// and its start.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
     /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too
@@ -105,19 +106,11 @@ internal sealed partial class LeaderReplica
             Advance();
     }
 
-    /// <summary>The latest offset a reader may be told, by its own view of the epoch (KIP-207, KIP-320).</summary>
-    public ErrorCode TryReadLatest(int clientEpoch, long now, out long latest)
-    {
-        latest = -1;
-        if (!LeadsAt(now) || now > _leaseUntil)
-            return ErrorCode.NotLeaderOrFollower;
-        if (clientEpoch != Epoch)
-            return clientEpoch < Epoch ? ErrorCode.FencedLeaderEpoch : ErrorCode.UnknownLeaderEpoch;
-        if (!_rules.KnowsLatest(HighWatermark, EpochStart))
-            return ErrorCode.OffsetNotAvailable;
-        latest = HighWatermark;
-        return ErrorCode.None;
-    }
+    /// <summary>Whether it can prove that it leads, so that it may serve reads. On any thread, without the lock.</summary>
+    public bool MayServeReads(long now) => now <= LeaseUntil;
+
+    /// <summary>Whether latest and time lookups may be answered (KIP-207). On any thread, for a reader that it may serve.</summary>
+    public bool KnowsLatest => _rules.KnowsLatest(HighWatermark, EpochStart);
 
     /// <summary>Leads no more: who waits is told that the outcome is unknown.</summary>
     public void Stop(string reason)

@@ -19,18 +19,16 @@ public sealed partial class Replica : IPartitionReplication
     private long _waiter;
     private int _bound;
     private TopicConfig? _followed;
-    // Of the present leadership; published before it.
-    private long _epochStart;
     private volatile TaskCompletionSource? _ended;
 
     /// <summary>Completes when the present leadership ends; complete where it does not lead.</summary>
     public Task LeadershipEnded => _ended?.Task ?? Ended;
 
     /// <inheritdoc/>
-    bool IPartitionReplication.KnowsLatest => Partition.HighWatermark >= Volatile.Read(ref _epochStart);
+    bool IPartitionReplication.KnowsLatest => _leader is { KnowsLatest: true };
 
     /// <summary>Whether it leads, and can prove it.</summary>
-    public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && Now <= leader.LeaseUntil;
+    public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && leader.MayServeReads(Now);
 
     /// <summary>Claims leadership; completes when it leads or was refused. While it leads already: at once.</summary>
     public async Task<ClaimResult> LeadAsync(ClaimRequest request, CancellationToken cancellationToken)
@@ -135,6 +133,9 @@ public sealed partial class Replica : IPartitionReplication
     ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)
     {
         var refused = _leader?.RefuseAppend(acks == Acks.All, Now) ?? ErrorCode.NotLeaderOrFollower;
+        // A leader that finds itself replaced refuses, and stops.
+        if (refused != ErrorCode.None)
+            NoteChanges();
         message = refused switch
         {
             ErrorCode.None => "",
@@ -146,7 +147,7 @@ public sealed partial class Replica : IPartitionReplication
 
     ErrorCode IPartitionReplication.RefuseRead(out string message)
     {
-        if (_leader is { } leader && Now <= leader.LeaseUntil)
+        if (_leader is { } leader && leader.MayServeReads(Now))
         {
             message = "";
             return ErrorCode.None;
@@ -155,7 +156,13 @@ public sealed partial class Replica : IPartitionReplication
         return ErrorCode.NotLeaderOrFollower;
     }
 
-    long IPartitionReplication.OnRoundWritten(AppendRound round, long records, long bytes, long now)
+    void IPartitionReplication.Await(AppendOperation operation)
+    {
+        if (_leader is { } leader)
+            Wait(operation, leader);
+    }
+
+    long IPartitionReplication.OnRoundWritten(long records, long bytes, long now)
     {
         if (records > 0)
             Partition.FlushLater(records, now);
@@ -165,18 +172,6 @@ public sealed partial class Replica : IPartitionReplication
         {
             _rounds.Enqueue((Partition.LogEndOffset, bytes));
             _ports.Pace.NoteLive();
-        }
-        try
-        {
-            foreach (var operation in round.Operations)
-            {
-                if (operation.Acks == Acks.All && operation.Result.Error == ErrorCode.None)
-                    Wait(operation, leader);
-            }
-        }
-        finally
-        {
-            round.Operations.RemoveAll(static operation => operation.IsWaiting);
         }
         leader.AfterAppends(Now);
         NoteChanges();
@@ -290,7 +285,6 @@ public sealed partial class Replica : IPartitionReplication
     private void OnLeading(LeaderReplica leader)
     {
         Partition.LeadIn(leader.Epoch);
-        Volatile.Write(ref _epochStart, leader.EpochStart);
         _rounds.Clear();
         _ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _claim?.TrySetResult(new ClaimResult(ClaimOutcome.Claim));

@@ -1,7 +1,5 @@
-using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
-using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -67,16 +65,6 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 
     /// <inheritdoc/>
     public void AssignEpoch(int epoch, long startOffset) => _epochs.Assign(epoch, startOffset);
-
-    /// <inheritdoc/>
-    public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch) => _log.State.Check(RecordBatchHeader.Read(batch.Span));
-
-    /// <summary>Not called: the partition's append loop writes for its leader.</summary>
-    public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch) =>
-        throw new InvariantViolationException("A partition's own append loop writes for its leader.");
-
-    /// <inheritdoc/>
-    public void AppendReplicated(in ReplicatedBatch batch) => AppendReplicated([batch], 0, 1);
 
     /// <inheritdoc/>
     public void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)

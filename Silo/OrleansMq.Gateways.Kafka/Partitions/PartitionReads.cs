@@ -163,9 +163,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     }
 
     /// <summary>Whether the client's view of the leader is the partition's (KIP-320).</summary>
-    public static ErrorCode CheckEpoch(Partition partition, int epoch) =>
-        epoch < 0 || epoch == partition.LeaderEpoch ? ErrorCode.None
-        : epoch < partition.LeaderEpoch ? ErrorCode.FencedLeaderEpoch : ErrorCode.UnknownLeaderEpoch;
+    public static ErrorCode CheckEpoch(Partition partition, int epoch) => partition.CheckEpoch(epoch);
 
     private static LeaderEpochEntry? FindDivergence(Partition partition, in FetchApiPartition wanted)
     {

@@ -124,9 +124,9 @@ public sealed class LogStateTests
         builder.Add(test.Time.NowMs, "key"u8, true, "value"u8, true);
         if (producer > 0)
             builder.SetProducer(producer, 0, sequence);
-        var batch = builder.Build();
-        RecordBatchHeader.StampBaseOffset(batch.Span, offset);
-        RecordBatchHeader.StampLeaderEpoch(batch.Span, 0);
+        var batch = builder.Build().ToArray();
+        RecordBatchHeader.StampBaseOffset(batch, offset);
+        RecordBatchHeader.StampLeaderEpoch(batch, 0);
         return batch;
     }
 

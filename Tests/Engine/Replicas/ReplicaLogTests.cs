@@ -29,7 +29,7 @@ public sealed class ReplicaLogTests
         lock (single.Partition.Log!.AppendLock)
         {
             foreach (var batch in batches)
-                other.AppendReplicated(batch);
+                other.AppendReplicated([batch], 0, 1);
             other.SetHighWatermark(count, 0);
         }
         Assert.Equal(count, log.LogEndOffset);

@@ -1,5 +1,4 @@
 using OrleansMq.Log;
-using OrleansMq.Producers;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Replication;
@@ -38,8 +37,6 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         _epochs.Add(new LeaderEpochEntry(epoch, startOffset));
     }
 
-    public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch) => ProducerDecision.Accepted;
-
     public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch)
     {
         var stamped = new ReplicatedBatch(LogEndOffset, LogEndOffset + batch.Length, epoch, batch);
@@ -47,7 +44,13 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         return stamped;
     }
 
-    public void AppendReplicated(in ReplicatedBatch batch)
+    public void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
+    {
+        for (var index = first; index < first + count; index++)
+            AppendReplicated(batches[index]);
+    }
+
+    private void AppendReplicated(in ReplicatedBatch batch)
     {
         Batches.Add(batch);
         LogEndOffset = batch.NextOffset;

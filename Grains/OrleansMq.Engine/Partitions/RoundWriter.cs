@@ -1,0 +1,178 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Producers;
+using OrleansMq.Records;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// Writes a partition's rounds: the <see cref="AppendCore"/> over its log and its replication. Used under the append lock alone.
+/// </summary>
+/// <remarks>
+/// A round's batches are written in groups: one for the round, and one more for each segment that is rolled on the way. A write that fails
+/// is undone and fails its group; the round goes on. A fault that cannot be undone is thrown, and the partition goes offline.
+/// </remarks>
+internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOperation>
+{
+    private AppendRound _round = null!;
+    private IPartitionReplication _replication = null!;
+    private long _now;
+    private long _bytes;
+    private long _endBefore;
+    private long _visible;
+
+    private SegmentedLog Log => partition.Log!;
+
+    /// <summary>Decides every operation of the round, and takes those out of it that wait for other replicas.</summary>
+    /// <param name="round">The round.</param>
+    /// <param name="replication">The partition's replication.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <returns>The bytes that became visible to readers.</returns>
+    public long Run(AppendRound round, IPartitionReplication replication, long now)
+    {
+        (_round, _replication, _now) = (round, replication, now);
+        (_bytes, _endBefore, _visible) = (0, Log.LogEndOffset, 0);
+        try
+        {
+            AppendCore.Run(this, round.Operations);
+            return _visible;
+        }
+        finally
+        {
+            round.Operations.RemoveAll(static operation => operation.IsWaiting);
+            (_round, _replication) = (null!, null!);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool Refuses(AppendOperation operation)
+    {
+        var refused = _replication.RefuseAppend(operation.Acks, out var message);
+        if (refused == ErrorCode.None)
+            return false;
+        operation.Decide(ProduceResult.Failed(refused, message));
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public ProducerDecision Check(AppendOperation operation) => Log.State.Check(operation.Header);
+
+    /// <inheritdoc/>
+    public void DecideUnwritten(AppendOperation operation, in ProducerDecision decision)
+    {
+        if (decision.Outcome == ProducerOutcome.Duplicate)
+        {
+            operation.IsDuplicate = true;
+            operation.OriginalOffset = decision.BaseOffset;
+            operation.OriginalEnd = decision.LastOffset + 1;
+            operation.Decide(new ProduceResult(ErrorCode.None, decision.BaseOffset, LogStartOffset: Log.LogStartOffset));
+            return;
+        }
+        var header = operation.Header;
+        operation.Decide(ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
+        {
+            ProducerOutcome.FencedEpoch =>
+                $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
+                    + "instance writes. Close this one.",
+            ProducerOutcome.DuplicateSequence =>
+                $"Sequence {header.BaseSequence} of producer {header.ProducerId} was appended so long ago that its offset is forgotten.",
+            _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was "
+                + "expected. Open another producer.",
+        }));
+    }
+
+    /// <inheritdoc/>
+    public void Stage(AppendOperation operation)
+    {
+        var header = operation.Header;
+        var epoch = partition.LeaderEpoch;
+        var baseOffset = _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;
+        if (partition.Config.TimestampType == TimestampType.LogAppendTime && operation.Owned is not null)
+        {
+            RecordBatchRewriter.StampLogAppendTime(operation.Batch.Span, _now);
+            header = RecordBatchHeader.Read(operation.Batch.Span);
+        }
+        header = header with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
+        if (Log.MustRoll(header, header.LastOffset, _round.GroupBytes) != RollReason.None)
+        {
+            Write();
+            if (!TryRoll(operation))
+                return;
+            if (Log.LogEndOffset != baseOffset)
+            {
+                // The group before it failed. The batch takes the offset that is free now, and is checked again without that group.
+                AppendCore.Admit(this, operation);
+                return;
+            }
+        }
+        RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
+        RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, epoch);
+        operation.Header = header;
+        Log.State.Stage(header, _now);
+        _round.Group.Add(operation);
+        _round.Buffers.Add(operation.Batch);
+        _round.GroupBytes += operation.Batch.Length;
+    }
+
+    /// <inheritdoc/>
+    public void Write()
+    {
+        if (_round.Group.Count == 0)
+            return;
+        try
+        {
+            Log.Write(_round.Buffers);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            Log.UndoWrite();
+            FailGroup(StorageFaults.DescribeRefused(Log.Directory, fault));
+            _round.ClearGroup();
+            return;
+        }
+        foreach (var operation in _round.Group)
+        {
+            Log.Appended(operation.Header);
+            operation.Decide(new ProduceResult(ErrorCode.None, operation.Header.BaseOffset,
+                operation.Header.IsLogAppendTime ? operation.Header.MaxTimestamp : -1, Log.LogStartOffset));
+        }
+        _bytes += _round.GroupBytes;
+        _round.ClearGroup();
+    }
+
+    /// <inheritdoc/>
+    public void Await(AppendOperation operation) => _replication.Await(operation);
+
+    /// <inheritdoc/>
+    public void AfterAppends() => _visible = _replication.OnRoundWritten(Log.LogEndOffset - _endBefore, _bytes, _now);
+
+    private bool TryRoll(AppendOperation operation)
+    {
+        try
+        {
+            partition.Roll(_now);
+            return true;
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(Log.Directory, fault)));
+            return false;
+        }
+    }
+
+    private void FailGroup(string reason)
+    {
+        partition.Ports.Log.Log.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
+        var failed = ProduceResult.Failed(ErrorCode.KafkaStorageError, reason);
+        foreach (var operation in _round.Group)
+            operation.Decide(failed);
+        // A duplicate of a batch of this very group has lost its original.
+        foreach (var operation in _round.Operations)
+        {
+            if (operation.IsDuplicate && operation.OriginalOffset >= Log.LogEndOffset)
+                operation.Decide(failed);
+        }
+    }
+}
