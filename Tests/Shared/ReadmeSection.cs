@@ -26,7 +26,8 @@ public static class ReadmeSection
             Assert.Equal(expected, text[begin..end]);
     }
 
-    private static string RepositoryRoot()
+    /// <summary>The folder above the tests that holds the solution.</summary>
+    public static string RepositoryRoot()
     {
         var directory = new DirectoryInfo(AppContext.BaseDirectory);
         while (!File.Exists(Path.Combine(directory.FullName, "OrleansMq.sln")))

@@ -1,4 +1,3 @@
-using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 using OrleansMq.Storage;
@@ -18,10 +17,4 @@ internal sealed record LogPorts(FileHandleCache Cache, TimeProvider Time, Engine
 
     /// <summary>The current time in milliseconds since 1970.</summary>
     public long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
-
-    /// <summary>Creates the dependencies from a broker's options.</summary>
-    public static LogPorts For(BrokerOptions options) => new(
-        new FileHandleCache(options.FileSystem ?? new DiskFileSystem(), options.MaxOpenFiles), options.TimeProvider, options.Log,
-            options.Codecs,
-        options.VerifyOnRead);
 }

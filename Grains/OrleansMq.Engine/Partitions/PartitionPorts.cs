@@ -1,24 +1,35 @@
-using OrleansMq.Brokers;
 using OrleansMq.Log;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
 
 /// <summary>What all partitions of a broker share.</summary>
-internal sealed class PartitionPorts(BrokerOptions options)
+internal sealed class PartitionPorts
 {
+    /// <summary>Makes them from the broker's options.</summary>
+    public PartitionPorts(PartitionStoreOptions options)
+    {
+        var files = options.FileSystem ?? new DiskFileSystem();
+        Log = new LogPorts(new FileHandleCache(files, options.MaxOpenFiles), options.TimeProvider, options.Log, options.Codecs,
+            options.VerifyOnRead);
+        Threads = new AppendThreads(options.AppendThreads);
+        CallerWrites = new CallerWrites(options.TimeProvider);
+        Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider);
+        ProducerIdExpiration = options.ProducerIdExpiration;
+    }
+
     /// <summary>Disk, clock and log lines.</summary>
-    public LogPorts Log { get; } = LogPorts.For(options);
+    public LogPorts Log { get; }
     /// <summary>The threads that write and flush.</summary>
-    public AppendThreads Threads { get; } = new(options.AppendThreads);
-    /// <summary>Who may write on his own thread.</summary>
-    public CallerWrites CallerWrites { get; } = new(options.TimeProvider);
+    public AppendThreads Threads { get; }
+    /// <summary>Decides whether a caller's thread may write.</summary>
+    public CallerWrites CallerWrites { get; }
     /// <summary>Operations to use again.</summary>
     public AppendOperationPool Operations { get; } = new();
-    /// <summary>Whether the volume has room.</summary>
-    public FreeSpaceGuard Space { get; } = new(options.FileSystem ?? new Storage.DiskFileSystem(), options.DataDirectory,
-        options.MinFreeBytes, options.TimeProvider);
-    /// <summary>Told of partitions that have something to flush in the background.</summary>
+    /// <summary>Checks whether the volume has room.</summary>
+    public FreeSpaceGuard Space { get; }
+    /// <summary>The partitions that have something to flush in the background.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>
-    public TimeSpan ProducerIdExpiration { get; } = options.ProducerIdExpiration;
+    public TimeSpan ProducerIdExpiration { get; }
 }

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -16,7 +15,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
     private const string LogsDirectory = "logs";
     private const string CleanShutdownMarker = "clean-shutdown";
 
-    private readonly BrokerOptions _options;
+    private readonly PartitionStoreOptions _options;
     private readonly IFileSystem _files;
     private readonly PartitionPorts _ports;
     private readonly PartitionDirectories _directories;
@@ -24,7 +23,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
     private readonly Lock _createLock = new();
     private bool _disposed;
 
-    private PartitionStore(BrokerOptions options)
+    private PartitionStore(PartitionStoreOptions options)
     {
         _options = options;
         _ports = new PartitionPorts(options);
@@ -41,7 +40,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
     /// <param name="findConfig">The topic's configuration for a topic id; null for a topic that is not known (its directory is set
     /// aside).</param>
     /// <param name="cancellationToken">Stops the recovery.</param>
-    public static async Task<PartitionStore> OpenAsync(BrokerOptions options, Func<Guid, TopicConfig?> findConfig,
+    public static async Task<PartitionStore> OpenAsync(PartitionStoreOptions options, Func<Guid, TopicConfig?> findConfig,
         CancellationToken cancellationToken = default)
     {
         var store = new PartitionStore(options);

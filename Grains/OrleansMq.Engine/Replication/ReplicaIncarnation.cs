@@ -1,4 +1,3 @@
-using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
@@ -14,7 +13,7 @@ internal static class ReplicaIncarnation
     /// <param name="isConfigKnown">Whether the partition has its topic's configuration. One that was found at the start may get it later
     /// (<see cref="Partition.UpdateConfig"/>). Until then it flushes as if the topic required it.</param>
     /// <exception cref="IOException">The incarnation could not be written.</exception>
-    public static void Settle(Partition partition, BrokerOptions options, bool isConfigKnown)
+    public static void Settle(Partition partition, PartitionStoreOptions options, bool isConfigKnown)
     {
         if (partition.Log is not { } log || partition.OfflineReason is not null)
             return;

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;
 
@@ -34,7 +33,7 @@ public sealed record ReplicationOptions
 public sealed partial class ReplicaManager : IAsyncDisposable
 {
     private readonly PartitionStore _store;
-    private readonly BrokerOptions _options;
+    private readonly PartitionStoreOptions _options;
     private readonly IReplicationHost _host;
     private readonly ReplicaLinks _links;
     private readonly ReplicaPorts _ports;
@@ -51,7 +50,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private volatile bool _disposed;
 
     /// <summary>Opens replicas of the partitions in the store.</summary>
-    public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host)
+    public ReplicaManager(PartitionStore store, PartitionStoreOptions options, ReplicationOptions replication, IReplicationHost host)
     {
         (_store, _options, _host) = (store, options, host);
         _links = new ReplicaLinks(host, options.TimeProvider, options.Log, replication.CatchUpLiveShare) { OnAnswers = OnAnswers };
