@@ -6,7 +6,7 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
-using OrleansMq.Grains.Connections;
+using OrleansMq.Connections;
 
 namespace Orleans.Hosting;
 

@@ -3,6 +3,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Hosting;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
 
@@ -46,7 +47,6 @@ public sealed class TestBroker : IAsyncDisposable
     private readonly IFileSystem _files;
     private LocalBroker _broker;
     private KafkaGateway? _gateway;
-    private KafkaPort? _port;
 
     private TestBroker(TestBrokerOptions options, IFileSystem files, string directory, LocalBroker broker)
     {
@@ -65,7 +65,7 @@ public sealed class TestBroker : IAsyncDisposable
 
     /// <summary>The value of <c>bootstrap.servers</c> for Kafka clients; unchanged by <see cref="RestartAsync"/>.</summary>
     /// <exception cref="InvalidOperationException"><see cref="TestBrokerOptions.Kafka"/> is off.</exception>
-    public string KafkaAddress => _port?.EndPoint.ToString()
+    public string KafkaAddress => _gateway?.EndPoint.ToString()
         ?? throw new InvalidOperationException("Start the broker with TestBrokerOptions { Kafka = true } to reach it with Kafka clients.");
 
     /// <summary>The broker's data directory: a temporary directory, or a path in memory.</summary>
@@ -97,7 +97,7 @@ public sealed class TestBroker : IAsyncDisposable
     /// afterwards.</summary>
     public async Task RestartAsync(CancellationToken cancellationToken = default)
     {
-        var port = _port?.EndPoint.Port ?? 0;
+        var port = _gateway?.EndPoint.Port ?? 0;
         await CloseAsync().ConfigureAwait(false);
         _broker = await OpenAsync(_options, _files, DataDirectory, cancellationToken).ConfigureAwait(false);
         Client = CreateClient(_broker, _options);
@@ -116,17 +116,18 @@ public sealed class TestBroker : IAsyncDisposable
     {
         if (!_options.Kafka)
             return;
-        _gateway = new KafkaGateway(new KafkaGatewayOptions());
-        _gateway.Open(_broker, _broker.Metadata, _broker, _broker.ClusterId);
-        _port = KafkaPort.Listen(_gateway, new IPEndPoint(IPAddress.Loopback, port));
+        _gateway = new KafkaGateway(new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port) });
+        _gateway.Listen();
+        _gateway.Open(new HostedBroker(0, _broker.ClusterId, _broker, _broker.Metadata, _broker));
     }
 
     private async ValueTask CloseAsync()
     {
-        if (_port is not null)
-            await _port.DisposeAsync().ConfigureAwait(false);
         if (_gateway is not null)
+        {
+            await _gateway.StopAsync(CancellationToken.None).ConfigureAwait(false);
             await _gateway.DisposeAsync().ConfigureAwait(false);
+        }
         await _broker.DisposeAsync().ConfigureAwait(false);
     }
 

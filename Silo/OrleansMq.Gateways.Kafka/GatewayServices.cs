@@ -1,22 +1,23 @@
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>The services behind requests.</summary>
+/// <summary>What Kafka requests are answered from.</summary>
 internal sealed class GatewayServices : IDisposable
 {
-    public GatewayServices(KafkaGatewayOptions options, IBroker broker, IClusterMetadata metadata, ILocalPartitions local, string clusterId)
+    public GatewayServices(KafkaGatewayOptions options, HostedBroker hosted)
     {
         Options = options;
-        Broker = broker;
-        Metadata = metadata;
-        ClusterId = clusterId;
-        Partitions = new PartitionLocator(broker, metadata, local, options.BrokerId);
-        Endpoints = new BrokerEndpoints(options, metadata);
+        Self = hosted.BrokerId;
+        Broker = hosted.Broker;
+        Metadata = hosted.Metadata;
+        ClusterId = hosted.ClusterId;
+        Partitions = new PartitionLocator(hosted.Broker, hosted.Metadata, hosted.Local, hosted.BrokerId);
+        Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
     }
 
@@ -34,7 +35,8 @@ internal sealed class GatewayServices : IDisposable
 
     public FetchDeadlines Deadlines { get; }
 
-    public int Self => Options.BrokerId;
+    /// <summary>This broker's number.</summary>
+    public int Self { get; }
 
     public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
 

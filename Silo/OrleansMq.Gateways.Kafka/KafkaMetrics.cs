@@ -1,37 +1,30 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>The Kafka listener's instruments, for a meter of the host.</summary>
+/// <summary>The metrics of a Kafka gateway, which are added to the host's meter.</summary>
 public sealed class KafkaMetrics
 {
-    // Clients choose their names freely, so the number of time series must be bounded.
+    // Clients choose the names, so the series are bounded.
     private const int MaxSoftware = 100;
 
     private readonly ConcurrentDictionary<(string Name, string Version), int> _software = new();
     private Histogram<double>? _requests;
-    private long _connections;
-    private long _accepted;
-    private long _refused;
-    private long _malformed;
+    private readonly ConnectionMetrics _connections;
 
-    /// <summary>The number of open connections.</summary>
-    public long Connections => Interlocked.Read(ref _connections);
+    internal KafkaMetrics(ConnectionMetrics connections) => _connections = connections;
+
+    /// <summary>Connections that are open.</summary>
+    public long Connections => _connections.Open;
 
     /// <summary>Adds the instruments to a meter.</summary>
     public void AddTo(Meter meter)
     {
         ArgumentNullException.ThrowIfNull(meter);
-        meter.CreateObservableUpDownCounter("orleansmq.kafka.connections", () => Connections, "{connection}",
-            "Kafka connections that are open.");
-        meter.CreateObservableCounter("orleansmq.kafka.connections.accepted", () => Interlocked.Read(ref _accepted), "{connection}",
-            "Kafka connections that were accepted.");
-        meter.CreateObservableCounter("orleansmq.kafka.connections.refused", () => Interlocked.Read(ref _refused), "{connection}",
-            "Kafka connections that were closed as they came: too many from one address.");
-        meter.CreateObservableCounter("orleansmq.kafka.requests.malformed", () => Interlocked.Read(ref _malformed), "{request}",
-            "Kafka requests that could not be read; each closed its connection.");
+        _connections.AddTo(meter);
         meter.CreateObservableUpDownCounter("orleansmq.kafka.clients", Software, "{connection}",
             "Kafka connections that are open, by the program the client says it is.");
         _requests = meter.CreateHistogram("orleansmq.kafka.request.duration", "s",
@@ -39,18 +32,6 @@ public sealed class KafkaMetrics
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
                 2.5, 5, 10, 30] });
     }
-
-    internal void Accepted()
-    {
-        Interlocked.Increment(ref _connections);
-        Interlocked.Increment(ref _accepted);
-    }
-
-    internal void Closed() => Interlocked.Decrement(ref _connections);
-
-    internal void Refused() => Interlocked.Increment(ref _refused);
-
-    internal void Malformed() => Interlocked.Increment(ref _malformed);
 
     internal void Introduced(string name, string version) => _software.AddOrUpdate(Known(name, version), 1, static (_, count) => count + 1);
 

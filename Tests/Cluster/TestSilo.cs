@@ -31,14 +31,14 @@ internal sealed class TestSilo : IAsyncDisposable
     /// <summary>The Orleans client.</summary>
     public IClusterClient Client => _cluster.Client;
 
-    public static async Task<TestSilo> StartAsync(string dataDirectory, Action<ISiloBuilder>? silo = null,
+    public static async Task<TestSilo> StartAsync(string dataDirectory, Action<OrleansMqSiloBuilder>? silo = null,
         Action<IClientBuilder>? client = null)
     {
         var builder = new InProcessTestClusterBuilder(1);
         builder.ConfigureSilo((_, host) =>
         {
-            host.AddOrleansMq(options => options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All });
-            silo?.Invoke(host);
+            var broker = host.AddOrleansMq(options => options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All });
+            silo?.Invoke(broker);
         });
         if (client is not null)
             builder.ConfigureClient(client);

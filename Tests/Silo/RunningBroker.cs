@@ -4,7 +4,7 @@ using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Partitions;
+using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -121,15 +121,19 @@ public sealed class RunningBroker : IAsyncLifetime
 
         public string Flavour => _inner.Flavour;
 
-        public IReadOnlyCollection<Partition> LocalPartitions => _inner.LocalPartitions;
+        public void Begin() => _inner.Begin();
 
-        public void Configure(Microsoft.AspNetCore.Builder.WebApplicationBuilder builder) => _inner.Configure(builder);
-
-        public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken) =>
-            owner.Script = new ScriptedBroker(await _inner.StartAsync(services, cancellationToken));
-
-        public async ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) =>
-            [.. (await owner.Script.Groups.ListGroupsAsync(cancellationToken)).Select(group => group.GroupId)];
+        public async Task<HostedBroker> StartAsync(HostContext context, CancellationToken cancellationToken)
+        {
+            var hosted = await _inner.StartAsync(context, cancellationToken);
+            var script = owner.Script = new ScriptedBroker(hosted.Broker);
+            return hosted with
+            {
+                Broker = script,
+                LocalGroups = async cancellation =>
+                    [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
+            };
+        }
 
         public ValueTask DisposeAsync() => _inner.DisposeAsync();
     }

@@ -43,7 +43,7 @@ internal sealed class LocalCluster : IDisposable
         var roster = directory.ReadRoster().With(options.Silos, options.Racks);
         events.Starting(new ClusterLine(roster.ClusterId, directory.Path, Environment.ProcessId), directory.IsTemporary);
         using var stopDatabase = new CancellationTokenSource();
-        await using var database = await ClusterDatabase.OpenAsync(options.Postgres, directory.Postgres, stop).ConfigureAwait(false);
+        await using var database = await LocalDatabase.OpenAsync(options.Postgres, directory.Postgres, stop).ConfigureAwait(false);
         var databaseRuns = database.RunAsync(events, options.Restart, stopDatabase.Token);
         try
         {

@@ -5,7 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Networking.Shared;
-using OrleansMq.Grains.Connections;
+using OrleansMq.Connections;
 
 namespace OrleansMq.Grains.Hosting;
 

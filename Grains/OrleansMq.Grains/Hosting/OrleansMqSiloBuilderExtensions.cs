@@ -13,6 +13,7 @@ using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Hosting;
 
 namespace Orleans.Hosting;
 
@@ -23,20 +24,20 @@ public static class OrleansMqSiloBuilderExtensions
     /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The
     /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. This registers
     /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. Unless another transport is registered, Orleans
-    /// clients are served by sockets that send and receive in large blocks.
+    /// clients are served by sockets that send and receive in large blocks. Gateways for other clients are added to what this returns.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>.
     /// Compacted topics, and topics that set <c>compression.type</c>, need codecs.</param>
     /// <remarks>If the directory is locked, unwritable or of a newer format, the silo's start fails with a
     /// <see cref="DataDirectoryException"/>.</remarks>
-    public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
+    public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
         silo.AddBroker(configure, cluster: null);
         silo.Services.AddSingleton<IClusterMetadata>(services => services.GetRequiredService<SiloBroker>().SoleMetadata!);
         silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
             services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
-        return silo;
+        return new OrleansMqSiloBuilder(silo);
     }
 
     /// <summary>
@@ -57,25 +58,40 @@ public static class OrleansMqSiloBuilderExtensions
     /// <param name="cluster">The cluster, and this broker in it.</param>
     /// <remarks>The silo's start fails with a <see cref="DataDirectoryException"/> (also if the directory belongs to another broker or
     /// cluster), a <see cref="ClusterDatabaseException"/>, or a <see cref="BrokerIdTakenException"/>.</remarks>
-    public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure,
+    public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure,
         BrokerClusterOptions cluster)
     {
         ArgumentNullException.ThrowIfNull(cluster);
         silo.AddBroker(configure, cluster);
         silo.AddReplication(cluster);
-        return silo;
+        return new OrleansMqSiloBuilder(silo);
     }
 
     private static void AddBroker(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure, BrokerClusterOptions? cluster)
     {
         silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
+        silo.Services.TryAddSingleton(static services => services.GetRequiredService<SiloBroker>().Options.Log);
+        silo.Services.AddSingleton(static services => Host(services));
+        silo.Services.AddSingleton<SiloGateways>();
+        silo.Services.AddParticipant<SiloGateways>();
         GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
         silo.AddPartitions();
         silo.AddGroups(isReplicated: cluster is not null);
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));
+    }
+
+    private static HostedBroker Host(IServiceProvider services)
+    {
+        var broker = services.GetRequiredService<SiloBroker>();
+        return new HostedBroker(broker.Options.BrokerId.Value, broker.Cluster?.ClusterId ?? broker.DescribeCluster().ClusterId,
+            services.GetRequiredService<IBroker>(), services.GetRequiredService<IClusterMetadata>(),
+            services.GetRequiredService<ILocalPartitions>())
+        {
+            LocalGroups = _ => new(services.GetRequiredService<ActiveGroups>().Ids),
+        };
     }
 
     private static BrokerOptions Configured(IServiceProvider services, Func<BrokerOptions, BrokerOptions>? configure)

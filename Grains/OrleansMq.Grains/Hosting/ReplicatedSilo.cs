@@ -35,9 +35,9 @@ internal static class ReplicatedSilo
             services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout,
                 provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ClusterDatabase>();
-            services.AddSingleton(provider => new JoinTurn(postgreSql, cluster.ClusterId,
+            services.AddSingleton(provider => new JoinLock(postgreSql, cluster.ClusterId,
                 provider.GetRequiredService<SiloBroker>().Options.Log));
-            services.AddParticipant<JoinTurn>();
+            services.AddParticipant<JoinLock>();
             services.AddSingleton(provider => new DatabaseWatch(provider, postgreSql, provider.GetRequiredService<ILocalSiloDetails>(),
                 provider.GetRequiredService<SiloBroker>().Options.Log, provider.GetRequiredService<SiloBroker>().Options.TimeProvider));
             services.AddParticipant<DatabaseWatch>();

@@ -3,12 +3,15 @@ using OrleansMq.Gateways.Kafka.Requests;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
 
-/// <summary>Where clients reach a broker.</summary>
+/// <summary>The endpoint where clients reach a broker.</summary>
 internal readonly record struct BrokerEndpoint(int BrokerId, string Host, int Port, string? Rack);
 
-/// <summary>Where clients are told to reach brokers: where each says of itself; the only one there is under the address that the client
-/// dialled, unless it says otherwise. Thread safe.</summary>
-internal sealed class BrokerEndpoints(KafkaGatewayOptions options, IClusterMetadata metadata)
+/// <summary>The endpoints that clients are sent to. Each broker's registration decides for it. A broker alone in its cluster is reached
+/// where the client dialled, unless it advertises another address. Thread safe.</summary>
+/// <param name="options">The gateway's options.</param>
+/// <param name="self">This broker's number.</param>
+/// <param name="metadata">The cluster's brokers.</param>
+internal sealed class BrokerEndpoints(KafkaGatewayOptions options, int self, IClusterMetadata metadata)
 {
     /// <summary>The brokers that clients can reach, by number.</summary>
     public IEnumerable<BrokerEndpoint> All(IConnection client)
@@ -20,15 +23,15 @@ internal sealed class BrokerEndpoints(KafkaGatewayOptions options, IClusterMetad
         }
     }
 
-    /// <summary>Where a client reaches a broker; null where it does not.</summary>
+    /// <summary>Returns the endpoint of a broker; null where clients cannot reach it.</summary>
     public BrokerEndpoint? Find(int broker, IConnection client) =>
         metadata.Image.Brokers.TryGetValue(broker, out var found) ? Of(found, client) : null;
 
     private BrokerEndpoint? Of(ImageBroker broker, IConnection client)
     {
         var registration = broker.Registration;
-        var isSelf = registration.BrokerId == options.BrokerId;
-        // The others can have told about themselves only what they registered.
+        var isSelf = registration.BrokerId == self;
+        // Other brokers are known by their registration alone.
         var said = isSelf && options.Advertised is not null ? options.Advertised : registration.Kafka;
         if (isSelf && (said is null || (metadata.Image.Brokers.Count == 1 && options.Advertised is null)))
             return new BrokerEndpoint(registration.BrokerId, client.LocalEndPoint.Address.ToString(), client.LocalEndPoint.Port,

@@ -1,15 +1,16 @@
 using System.Buffers.Binary;
 using System.Text;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Wire;
 
 /// <summary>
-/// Builds one response: fields in pooled memory, and between them the records of fetches, which are sent from where they were read. See
-/// <see cref="RequestReader"/> for the two forms of lengths. Dispose it after sending.
+/// A Kafka response: fields in pooled memory, and the records of fetches between them, which are sent from where they are. See
+/// <see cref="RequestReader"/> for the two forms of lengths.
 /// </summary>
-internal sealed class ResponseWriter : IDisposable
+internal sealed class ResponseWriter : Response
 {
     private readonly PooledBuffer _fields = new(256);
     private List<Splice>? _splices;
@@ -29,18 +30,8 @@ internal sealed class ResponseWriter : IDisposable
     /// <summary>Whether lengths are compact and structures end with tagged fields.</summary>
     public bool IsFlexible { get; }
 
-    /// <summary>Whether to close the connection instead of answering: a producer with acks=0 can learn of an error in no other
-    /// way.</summary>
-    public bool ClosesConnection { get; set; }
-
-    /// <summary>The size of the largest <see cref="WriteRecords"/> so far, in bytes.</summary>
-    public int LargestRecords { get; private set; }
-
-    /// <summary>Whether some of the records are still in a file.</summary>
-    public bool HasSlices { get; private set; }
-
-    /// <summary>The number of bytes so far, including the length in front of the frame.</summary>
-    public long Length => _fields.Length + _splicedBytes;
+    /// <summary>The size so far in bytes, including the length in front of the frame.</summary>
+    public override long Length => _fields.Length + _splicedBytes;
 
     public void WriteInt8(sbyte value)
     {
@@ -102,7 +93,7 @@ internal sealed class ResponseWriter : IDisposable
         _fields.Write(value);
     }
 
-    /// <summary>Adds the records of a fetch. They are sent from where they are, and released with this response.</summary>
+    /// <summary>Writes the records of a fetch, which are sent from where they are, and disposed with this response.</summary>
     public void WriteRecords(FetchResult fetched)
     {
         WriteLength(fetched.Length);
@@ -172,22 +163,22 @@ internal sealed class ResponseWriter : IDisposable
             WriteInt8(0);
     }
 
-    /// <summary>Sets the length, and returns the frame's parts in order: fields and records.</summary>
-    public IEnumerable<FramePart> Frame()
+    /// <summary>Sets the length in front of the frame, and returns its parts in order: fields and records.</summary>
+    public override IEnumerable<ResponsePart> Parts()
     {
         BinaryPrimitives.WriteInt32BigEndian(_fields.WrittenSpan, checked((int)(Length - sizeof(int))));
         var sent = 0;
         foreach (var splice in _splices ?? [])
         {
-            yield return new FramePart(_fields.WrittenMemory[sent..splice.At], null);
-            yield return new FramePart(splice.Fetched.Records, splice.Fetched.Slice);
+            yield return new ResponsePart(_fields.WrittenMemory[sent..splice.At], null);
+            yield return new ResponsePart(splice.Fetched.Records, splice.Fetched.Slice);
             sent = splice.At;
         }
-        yield return new FramePart(_fields.WrittenMemory[sent..], null);
+        yield return new ResponsePart(_fields.WrittenMemory[sent..], null);
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void Dispose()
     {
         _fields.Dispose();
         foreach (var splice in _splices ?? [])
@@ -203,13 +194,6 @@ internal sealed class ResponseWriter : IDisposable
             span[length++] = (byte)(value | 0x80);
         span[length++] = (byte)value;
         _fields.Advance(length);
-    }
-
-    /// <summary>A part of a frame: in memory, or in a file.</summary>
-    public readonly record struct FramePart(ReadOnlyMemory<byte> Memory, RecordSlice? Slice)
-    {
-        /// <summary>The number of bytes.</summary>
-        public int Length => Slice?.Length ?? Memory.Length;
     }
 
     private readonly record struct Splice(int At, FetchResult Fetched);

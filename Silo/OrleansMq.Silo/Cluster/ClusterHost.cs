@@ -1,7 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
@@ -9,6 +7,7 @@ using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Replication;
 using OrleansMq.Silo.Configuration;
@@ -42,23 +41,10 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     public ClusterMemberEndpoints? Member { get; private set; }
 
     /// <inheritdoc/>
-    public HostedCluster? Cluster { get; private set; }
-
-    /// <inheritdoc/>
-    public IReadOnlyCollection<Partition> LocalPartitions => _broker is { IsOpen: true } broker ? broker.Partitions.Partitions : [];
-
-    /// <inheritdoc/>
-    public ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) =>
-        new(_isStarted && _silo is { } silo ? silo.Services.GetRequiredService<ActiveGroups>().Ids : []);
-
-    /// <inheritdoc/>
-    public void Configure(WebApplicationBuilder builder) { }
-
-    /// <inheritdoc/>
-    public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken)
+    public async Task<HostedBroker> StartAsync(HostContext context, CancellationToken cancellationToken)
     {
-        var log = services.GetRequiredService<ILoggerFactory>();
-        var cluster = settings.PostgreSql is null ? null : await DescribeAsync(services, cancellationToken);
+        var log = context.Loggers;
+        var cluster = settings.PostgreSql is null ? null : await DescribeAsync(context, cancellationToken);
         var endpoints = cluster?.Endpoints ?? Alone();
         await ExplainAsync(log.CreateLogger("cluster"), cluster is not null, async () =>
         {
@@ -77,10 +63,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         if (cluster is not null)
             await JoinedAsync(log.CreateLogger("cluster"), cancellationToken);
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
-        Cluster = new HostedCluster(cluster?.ClusterId ?? _broker!.DescribeCluster().ClusterId,
-            _silo!.Services.GetRequiredService<IClusterMetadata>(),
-            _silo.Services.GetRequiredService<ILocalPartitions>());
-        return _silo.Services.GetRequiredService<IBroker>();
+        return _silo!.Services.GetRequiredService<HostedBroker>();
     }
 
     /// <summary>Waits until topics are placed on this broker, so that three ready brokers can hold three replicas.</summary>
@@ -166,7 +149,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         return new SiloEndpoints(IPAddress.Loopback, ports.Silo, ports.Gateway);
     }
 
-    private async Task<BrokerClusterOptions> DescribeAsync(IServiceProvider services, CancellationToken cancellationToken)
+    private async Task<BrokerClusterOptions> DescribeAsync(HostContext context, CancellationToken cancellationToken)
     {
         var advertised = settings.AdvertisedHost ?? AdvertisedByBinding().ToString();
         var address = await ResolveAsync(advertised, cancellationToken);
@@ -182,8 +165,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
                 SiloListener = new IPEndPoint(siloAddress, ports.Silo),
                 GatewayListener = new IPEndPoint(gatewayAddress, ports.Gateway),
             },
-            Http = AdvertisedHttp(services, advertised),
-            Kafka = AdvertisedKafka(services, advertised),
+            Http = AdvertisedHttp(context, advertised),
+            Kafka = AdvertisedKafka(context, advertised),
             DefaultReplicationFactor = settings.ReplicationFactor,
             AutoRebalance = settings.AutoRebalance,
             AutoLeaderRebalance = settings.AutoLeaderRebalance,
@@ -219,20 +202,16 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         }
     }
 
-    private string AdvertisedHttp(IServiceProvider services, string advertised)
-    {
-        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()
-            .Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
-        // A listener on the loopback address cannot be reached by another name.
-        return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
-            port).Uri.GetLeftPart(UriPartial.Authority);
-    }
+    private string AdvertisedHttp(HostContext context, string advertised) =>
+        // A listener on the loopback address is not reached by another name.
+        new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
+            context.PortOf("http")!.Value).Uri.GetLeftPart(UriPartial.Authority);
 
-    private string? AdvertisedKafka(IServiceProvider services, string advertised)
+    private string? AdvertisedKafka(HostContext context, string advertised)
     {
         if (settings.Kafka is not { } kafka || settings.KafkaAdvertised is not null)
             return settings.KafkaAdvertised;
-        var port = services.GetRequiredService<KafkaListener>().EndPoint.Port;
+        var port = context.PortOf("kafka");
         var host = kafka.IsLoopback ? IPAddress.Loopback.ToString() : advertised;
         return host.Contains(':', StringComparison.Ordinal) ? $"[{host}]:{port}" : $"{host}:{port}";
     }

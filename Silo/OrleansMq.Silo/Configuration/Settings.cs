@@ -30,8 +30,8 @@ internal static class Settings
             "Create a missing topic when a Kafka client requests it. Default: true.",
             (s, text) => bool.TryParse(text, out var create) ? s with { AutoCreateTopics = create } : null),
         new("kafkaLoops", "N", "a whole number from 0 to 256",
-            "The number of threads for small produce requests of Kafka clients, each for many connections (Linux). Connections with "
-            + "requests of at most 4 KB share half of the threads. 0: the thread pool serves all. Default: the number of processors.",
+            "The number of threads for small produce requests of Kafka clients, each for many connections (Linux). 0: the thread pool "
+            + "serves all. Default: the number of processors.",
             (s, text) => TryNumber(text, 0, 256, out var n) ? s with { KafkaLoops = (int)n } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records become durable, unless the topic overrides it. none: when the operating system writes them; interval: every "

@@ -1,80 +1,65 @@
+using System.Net;
 using System.Net.Sockets;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OrleansMq.Brokers;
-using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Http;
+using OrleansMq.Gateways.Http.Metrics;
+using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
-using OrleansMq.Silo.Http;
 using OrleansMq.Silo.Logging;
-using OrleansMq.Silo.Metrics;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>The broker cannot start. The message is one line with the cause and the fix.</summary>
-internal sealed class StartException(string message, Exception inner) : Exception(message, inner);
-
-/// <summary>A host cannot start. The message is one line with the cause and the fix.</summary>
-internal sealed class HostRefusedException(string message, Exception inner) : Exception(message, inner);
-
-/// <summary>A running broker: the HTTP API in front of a host.</summary>
+/// <summary>A running broker: gateways in front of a host.</summary>
 internal sealed class BrokerServer : IAsyncDisposable
 {
     private readonly BrokerSettings _settings;
-    private readonly BrokerGate _gate = new();
     private readonly IBrokerHost _host;
-    private readonly BrokerMetrics _metrics;
+    private readonly ILoggerFactory _loggers;
     private readonly ILogger _logger;
+    private readonly ConfiguredGateways _gateways;
     private readonly Lock _stopping = new();
     private Task? _stopped;
-    private readonly KafkaListener? _kafka;
-    private WebApplication? _app;
+    private bool _isListening;
 
-    private BrokerServer(BrokerSettings settings, IBrokerHost host, ILogger logger, EngineLog kafkaLog)
+    private BrokerServer(BrokerSettings settings, IBrokerHost host, ConsoleLog log)
     {
         _settings = settings;
         _host = host;
-        _logger = logger;
-        _metrics = new BrokerMetrics(new MetricSource
-        {
-            Partitions = () => host.LocalPartitions,
-            FreeBytes = FreeBytes,
-            Version = ProgramVersion.Text,
-            Flavour = host.Flavour,
-        });
-        _kafka = settings.Kafka is null ? null : new KafkaListener(settings, _metrics, kafkaLog);
+        _loggers = LoggerFactory.Create(logging => logging.AddProvider(log).SetMinimumLevel(settings.LogLevel));
+        _logger = _loggers.CreateLogger("broker");
+        _gateways = new ConfiguredGateways(settings, host.Flavour, _loggers);
     }
 
-    /// <summary>The URL of the HTTP API, with the port that was bound.</summary>
-    public string Address => _app!.Urls.First();
+    /// <summary>The base URL of the HTTP API, with the port that was taken.</summary>
+    public string Address => _gateways.Http.Address;
 
-    /// <summary>The address of the Kafka protocol, with the port that was bound; null if it is off.</summary>
-    public string? KafkaAddress => _kafka?.Address;
+    /// <summary>The address for Kafka clients, with the port that was taken; null where they are not served.</summary>
+    public string? KafkaAddress => _gateways.All.FirstOrDefault(static gateway => gateway.Name == "kafka")?.Address;
 
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     public string Flavour => _host.Flavour;
 
-    /// <summary>This broker's endpoints in its cluster; null if it has none.</summary>
+    /// <summary>This broker as its cluster reaches it; null outside a cluster.</summary>
     public ClusterMemberEndpoints? Member => _host.Member;
 
-    /// <summary>The mapped routes, for the test that compares them with the API's description.</summary>
-    internal IEnumerable<RouteEndpoint> Routes =>
-        ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
+    /// <summary>The HTTP API's routes, for the test that compares them with the API's description.</summary>
+    internal IEnumerable<RouteEndpoint> Routes => _gateways.Http.Routes;
 
-    /// <summary>Starts everything; returns when the broker serves requests.</summary>
-    /// <param name="settings">The operator's settings.</param>
-    /// <param name="log">The program's log.</param>
-    /// <param name="createHost">Chooses the host; <see cref="BrokerHosts.Create"/> unless a test passes its own.</param>
-    /// <param name="cancellationToken">Cancels the start.</param>
+    /// <summary>Starts everything and returns when the broker serves.</summary>
+    /// <param name="settings">What the operator configured.</param>
+    /// <param name="log">Where log lines go.</param>
+    /// <param name="createHost">Chooses the host; <see cref="BrokerHosts.Create"/> unless a test brings its own.</param>
+    /// <param name="cancellationToken">Abandons the start.</param>
     /// <exception cref="SettingsException">The settings contradict this build.</exception>
-    /// <exception cref="StartException">The directory or a port cannot be used.</exception>
+    /// <exception cref="StartException">The directory or the port cannot be used.</exception>
     public static async Task<BrokerServer> StartAsync(BrokerSettings settings, ConsoleLog log,
         Func<BrokerSettings, BrokerOptions, IBrokerHost>? createHost = null, CancellationToken cancellationToken = default)
     {
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System);
-        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log.CreateLogger("broker"),
-            new EngineLogAdapter(log.CreateLogger("kafka")));
+        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log);
         try
         {
-            await server.StartAsync(log, cancellationToken);
+            await server.StartAsync(cancellationToken);
             return server;
         }
         catch
@@ -85,8 +70,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops the broker: hands leaderships over, ends long polls at once, gives requests in flight
-    /// <see cref="BrokerSettings.DrainTimeout"/> to complete, then closes the data directory cleanly.
+    /// Stops: leaderships are handed over, long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end,
+    /// then the data directory is closed cleanly.
     /// </summary>
     public ValueTask DisposeAsync()
     {
@@ -96,50 +81,35 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private async Task StopAllAsync()
     {
-        // Draining runs the callbacks of waiting requests, which must not run under the caller's lock.
+        // Draining runs callbacks of waiting requests; not under the caller's lock.
         await Task.Yield();
         await _host.HandOverAsync();
-        _gate.Drain();
-        _kafka?.Drain();
-        if (_app is { } app)
-            await StopAsync(app);
+        foreach (var gateway in _gateways.All)
+            gateway.Drain();
+        if (_isListening)
+            await StopGatewaysAsync();
         await _host.DisposeAsync();
-        if (_app is not null)
-            await _app.DisposeAsync();
-        if (_kafka is not null)
-            await _kafka.DisposeAsync();
-        _metrics.Dispose();
-        _gate.Dispose();
+        foreach (var gateway in _gateways.All)
+            await gateway.DisposeAsync();
+        _gateways.Dispose();
+        _loggers.Dispose();
     }
 
-    private async Task StartAsync(ConsoleLog log, CancellationToken cancellationToken)
+    private async Task StartAsync(CancellationToken cancellationToken)
     {
-        _app = Build(log);
+        _host.Begin();
+        _isListening = true;
+        foreach (var gateway in _gateways.All)
+            await ListenAsync(gateway, cancellationToken);
+        WarnOfOpenDoors();
         try
         {
-            await _app.StartAsync(cancellationToken);
-        }
-        catch (Exception e) when (SocketErrorOf(e) is { } error)
-        {
-            throw new StartException($"--http {_settings.Http}: {ReasonOf(error, e)}", e);
-        }
-        try
-        {
-            _kafka?.Listen();
-        }
-        catch (SocketException e)
-        {
-            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off disables Kafka's protocol.",
-                e);
-        }
-        WarnOfOpenDoor();
-        try
-        {
-            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic, _metrics.Commits,
-                _metrics.Groups);
-            if (_host.Cluster is { } cluster)
-                _kafka?.Open(broker, cluster);
-            _gate.Open(broker);
+            var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);
+            var metrics = _gateways.Http.Metrics;
+            hosted = hosted with { Broker = new MeteredBroker(hosted.Broker, metrics.Traffic, metrics.Commits, metrics.Groups) };
+            // HTTP last: it tells that the broker is ready.
+            foreach (var gateway in _gateways.All.Reverse())
+                gateway.Open(hosted);
         }
         catch (HostRefusedException e)
         {
@@ -155,81 +125,32 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
     }
 
-    private WebApplication Build(ConsoleLog log)
+    private static async Task ListenAsync(IGateway gateway, CancellationToken cancellationToken)
     {
-        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "OrleansMq.Silo" });
-        builder.Logging.AddProvider(log).SetMinimumLevel(_settings.LogLevel);
-        builder.Services.AddSingleton<IHostLifetime>(new ProgramLifetime());
-        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = _settings.DrainTimeout);
-        if (_kafka is not null)
-            builder.Services.AddSingleton(_kafka);
-        builder.Services.AddRoutingCore();
-        builder.WebHost.UseKestrelCore();
-        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
-        _host.Configure(builder);
-
-        var app = builder.Build();
-        HttpApi.Map(app, new ApiServices
+        try
         {
-            Gate = _gate,
-            Codecs = Compression.StandardCodecs.All,
-            IsDiskFull = () => FreeBytes() is { } free && free < _settings.MinFreeBytes,
-            Logger = log.CreateLogger("http"),
-            Metrics = _metrics,
-            LocalGroups = _host.LocalGroupsAsync,
-        });
-        return app;
+            await gateway.ListenAsync(cancellationToken);
+        }
+        catch (Exception e) when (SocketErrorOf(e) is { } error)
+        {
+            var off = gateway is HttpGateway ? "" : $" --{gateway.Name} off disables {gateway.Protocol}'s protocol.";
+            throw new StartException($"--{gateway.Name} {gateway.EndPoint}: {ReasonOf(error, e)}{off}", e);
+        }
     }
 
-    private void ConfigureKestrel(KestrelServerOptions options)
+    private void WarnOfOpenDoors()
     {
-        options.AddServerHeader = false;
-        options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
-        var (address, port) = _settings.Http;
-        if (address.Equals(System.Net.IPAddress.IPv6Any))
-            // Both families, or IPv4 alone on a machine without IPv6.
-            options.ListenAnyIP(port, static listen => listen.Protocols = HttpProtocols.Http1);
-        else
-            options.Listen(address, port, static listen => listen.Protocols = HttpProtocols.Http1);
+        foreach (var gateway in _gateways.All.Where(static gateway => !IPAddress.IsLoopback(gateway.EndPoint.Address)))
+            _logger.OpenDoor(gateway.EndPoint.ToString());
     }
 
-    private void WarnOfOpenDoor()
-    {
-        if (!_settings.Http.IsLoopback)
-            _logger.OpenDoor(_settings.Http.ToString());
-        if (_settings.Kafka is { IsLoopback: false } kafka)
-            _logger.OpenDoor(kafka.ToString());
-    }
-
-    private async Task StopAsync(WebApplication app)
+    private async Task StopGatewaysAsync()
     {
         using var deadline = new CancellationTokenSource(_settings.DrainTimeout);
-        var kafka = _kafka?.StopAsync(deadline.Token) ?? Task.CompletedTask;
-        try
-        {
-            await app.StopAsync(deadline.Token);
-        }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
-        {
-            // The deadline passed during the stop; the remaining steps cut all connections.
-        }
-        await kafka;
-        // Kestrel does not report the requests that it cuts at the deadline.
+        await Task.WhenAll(_gateways.All.Select(gateway => gateway.StopAsync(deadline.Token)));
+        // A gateway that cuts connections at its deadline does not report it.
         if (deadline.IsCancellationRequested)
             _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);
-    }
-
-    private long? FreeBytes()
-    {
-        try
-        {
-            return new DriveInfo(Path.GetFullPath(_settings.DataDirectory)).AvailableFreeSpace;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The free space of an unmounted volume is unknown.
-            return null;
-        }
     }
 
     private static SocketError? SocketErrorOf(Exception? e)

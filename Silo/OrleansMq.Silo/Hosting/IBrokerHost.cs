@@ -1,53 +1,42 @@
-using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Clusters;
-using OrleansMq.Partitions;
+using OrleansMq.Hosting;
 
 namespace OrleansMq.Silo.Hosting;
 
 /// <summary>
-/// Drives the engine behind the HTTP API: a single process, or a silo of a cluster. Each member is called once, in this order:
-/// <see cref="Configure"/>, then (with the web host started) <see cref="StartAsync"/>, and finally, after a failure too, dispose.
+/// Drives the engine behind the gateways: one process by itself, or a silo of a cluster. Called in this order, once each:
+/// <see cref="Begin"/>, then (with the gateways listening) <see cref="StartAsync"/>, and at the end, also after a failure, dispose.
 /// </summary>
 internal interface IBrokerHost : IAsyncDisposable
 {
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     string Flavour { get; }
 
-    /// <summary>Adds this host's services to the program's before they are built.</summary>
-    void Configure(WebApplicationBuilder builder);
+    /// <summary>Begins what can be done while the gateways start.</summary>
+    void Begin() { }
 
-    /// <summary>Opens and recovers the data directory; returns the broker when it can serve requests.</summary>
+    /// <summary>Opens the data directory and recovers; returns the broker when it can serve.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
-    Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken);
+    Task<HostedBroker> StartAsync(HostContext context, CancellationToken cancellationToken);
 
-    /// <summary>What gateways need beside the broker; null before <see cref="StartAsync"/> has completed.</summary>
-    HostedCluster? Cluster => null;
-
-    /// <summary>This broker's endpoints for other brokers; null if it has none, and before <see cref="StartAsync"/> has
-    /// completed.</summary>
+    /// <summary>This broker as others reach it; null outside a cluster, and before <see cref="StartAsync"/> is done.</summary>
     ClusterMemberEndpoints? Member => null;
 
-    /// <summary>Hands work over to other brokers while requests are still served. Called once, before the HTTP API drains.</summary>
+    /// <summary>Hands over what other brokers can take, while requests are still served: called once before the gateways drain.</summary>
     Task HandOverAsync() => Task.CompletedTask;
-
-    /// <summary>The partitions on this broker, online or not, for metrics; empty before <see cref="StartAsync"/> has completed.</summary>
-    IReadOnlyCollection<Partition> LocalPartitions { get; }
-
-    /// <summary>Returns the ids of the groups that this broker coordinates, for metrics; empty before <see cref="StartAsync"/> has
-    /// completed.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: not known at the moment.</exception>
-    ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) => new([]);
 }
 
-/// <summary>A host's view of its cluster, and its partitions.</summary>
-/// <param name="ClusterId">The cluster's id, as reported to clients.</param>
-/// <param name="Metadata">Brokers, topics and partition leaders.</param>
-/// <param name="Local">The partitions led in this process.</param>
-internal sealed record HostedCluster(string ClusterId, IClusterMetadata Metadata, ILocalPartitions Local);
+/// <summary>What the program gives a host.</summary>
+/// <param name="Loggers">Where log lines go.</param>
+/// <param name="Gateways">The gateways, which listen already.</param>
+internal sealed record HostContext(ILoggerFactory Loggers, IReadOnlyList<IGateway> Gateways)
+{
+    /// <summary>The port that a gateway has taken; null where there is no such gateway.</summary>
+    public int? PortOf(string gateway) => Gateways.FirstOrDefault(present => present.Name == gateway)?.EndPoint.Port;
+}
 
-/// <summary>A broker's endpoints in its cluster.</summary>
+/// <summary>A broker in its cluster.</summary>
 /// <param name="ClusterId">The cluster's name.</param>
-/// <param name="Orleans">The endpoint for other brokers.</param>
-/// <param name="Gateway">The endpoint for Orleans clients.</param>
+/// <param name="Orleans">The address for other brokers.</param>
+/// <param name="Gateway">The address for Orleans clients.</param>
 internal sealed record ClusterMemberEndpoints(string ClusterId, string Orleans, string Gateway);

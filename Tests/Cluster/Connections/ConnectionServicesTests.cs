@@ -4,7 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
-using OrleansMq.Grains.Connections;
+using OrleansMq.Connections;
 using OrleansMq.Grains.Hosting;
 
 namespace OrleansMq.Tests.Cluster.Connections;

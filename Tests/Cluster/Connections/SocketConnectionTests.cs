@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Options;
 using Orleans.Networking.Shared;
-using OrleansMq.Grains.Connections;
+using OrleansMq.Connections;
 
 namespace OrleansMq.Tests.Cluster.Connections;
 

@@ -5,6 +5,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Hosting;
 using OrleansMq.Storage;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
@@ -22,8 +23,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         Broker = broker;
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
-        _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log }, new ScriptedBroker(broker),
-            broker.Metadata, broker, broker.ClusterId);
+        _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log },
+            new HostedBroker(0, broker.ClusterId, new ScriptedBroker(broker), broker.Metadata, broker));
     }
 
     public LocalBroker Broker { get; }
@@ -76,7 +77,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         response.WriteHeader(request.CorrelationId, request.Api.HasTagsInResponseHeader(request.Version));
         if (!await request.Api.AnswerAsync(context, request.Body!, response))
             return null;
-        var bytes = response.Frame().SelectMany(static part => part.Memory.ToArray()).ToArray();
+        var bytes = response.Parts().SelectMany(static part => part.Memory.ToArray()).ToArray();
         Assert.Equal(bytes.Length, System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(bytes) + 4);
         return bytes[4..];
     }

@@ -7,6 +7,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
@@ -109,7 +110,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     private async Task<string> AskAsync(short key, short version, params (string Field, object? Value)[] values)
     {
-        using var services = new GatewayServices(new KafkaGatewayOptions { BrokerId = 1 }, new NoBroker(), this, this, "cluster");
+        using var services = new GatewayServices(new KafkaGatewayOptions(), new HostedBroker(1, "cluster", new NoBroker(), this, this));
         var request = ApiTable.Decode(Frames.Of(key, version, 1, values));
         Assert.True(request.Outcome == DecodeOutcome.Decoded, request.Fault);
         var context = new RequestContext { Services = services, Version = version, CorrelationId = 1, ClientId = "", Connection = this };
@@ -117,6 +118,6 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
         response.WriteHeader(1, request.Api.HasTagsInResponseHeader(version));
         Assert.True(await request.Api.AnswerAsync(context, request.Body!, response));
         return MessageText.OfResponse(Schema.Response(key), version,
-            [.. response.Frame().SelectMany(static part => part.Memory.ToArray()).Skip(4)], 1);
+            [.. response.Parts().SelectMany(static part => part.Memory.ToArray()).Skip(4)], 1);
     }
 }

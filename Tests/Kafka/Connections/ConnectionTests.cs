@@ -258,7 +258,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         for (var number = 0; number < 12; number++)
             await slow.SendAsync(Frames.Of(Fetch, 12, number, ("FetchOffset", 0L), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", 8 << 20)));
         Assert.NotNull(await slow.ReceiveAsync());
-        await _server.Port.StopAsync(new CancellationToken(canceled: true)).WaitAsync(KafkaServer.Patience);
+        await _server.Gateway.StopAsync(new CancellationToken(canceled: true)).WaitAsync(KafkaServer.Patience);
         await KafkaServer.WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
     }
 
@@ -268,7 +268,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("x"))));
         Assert.NotNull(await client.ReceiveAsync());
-        await _server.Port.StopAsync(CancellationToken.None).WaitAsync(KafkaServer.Patience);
+        await _server.Gateway.StopAsync(CancellationToken.None).WaitAsync(KafkaServer.Patience);
         Assert.Null(await client.ReceiveAsync());
     }
 
@@ -332,7 +332,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     public async Task Clients_are_sent_to_the_dialled_or_the_advertised_address()
     {
         await using var advertised = await StartAsync(static options => options with { Advertised = "broker.example:19092" });
-        foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port),
+        foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Gateway.EndPoint.Port),
             (advertised, "broker.example", 19092) })
         {
             using var client = await server.ConnectAsync();

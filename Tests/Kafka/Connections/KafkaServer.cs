@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Hosting;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Kafka.Codec;
 
@@ -11,11 +12,10 @@ namespace OrleansMq.Tests.Kafka.Connections;
 /// <summary>A broker, in memory unless a directory is given, that serves the Kafka protocol on a free port.</summary>
 internal sealed class KafkaServer : IAsyncDisposable
 {
-    private KafkaServer(LocalBroker broker, KafkaGateway gateway, KafkaPort port, RecordedLog log)
+    private KafkaServer(LocalBroker broker, KafkaGateway gateway, RecordedLog log)
     {
         Broker = broker;
         Gateway = gateway;
-        Port = port;
         Log = log;
     }
 
@@ -34,11 +34,9 @@ internal sealed class KafkaServer : IAsyncDisposable
 
     public KafkaGateway Gateway { get; }
 
-    public KafkaPort Port { get; }
-
     public RecordedLog Log { get; }
 
-    public string Address => Port.EndPoint.ToString();
+    public string Address => Gateway.EndPoint.ToString();
 
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
         string? directory = null)
@@ -51,23 +49,24 @@ internal sealed class KafkaServer : IAsyncDisposable
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
         });
-        var options = new KafkaGatewayOptions { Log = log };
+        var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
-        gateway.Open(broker, broker.Metadata, broker, broker.ClusterId);
-        return new KafkaServer(broker, gateway, KafkaPort.Listen(gateway, new IPEndPoint(IPAddress.Loopback, 0)), log);
+        gateway.Listen();
+        gateway.Open(new HostedBroker(0, broker.ClusterId, broker, broker.Metadata, broker));
+        return new KafkaServer(broker, gateway, log);
     }
 
     /// <summary>Opens a plain connection.</summary>
     public async Task<WireClient> ConnectAsync()
     {
         var client = new TcpClient { NoDelay = true };
-        await client.ConnectAsync(Port.EndPoint);
+        await client.ConnectAsync(Gateway.EndPoint);
         return new WireClient(client);
     }
 
     public async ValueTask DisposeAsync()
     {
-        await Port.DisposeAsync();
+        await Gateway.StopAsync(CancellationToken.None);
         await Gateway.DisposeAsync();
         await Broker.DisposeAsync();
     }

@@ -1,5 +1,5 @@
 using OrleansMq.Api;
-using OrleansMq.Gateways.Kafka.Connections;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;
 
@@ -44,7 +44,7 @@ public sealed class LargeAnswerTests : IDisposable
             Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
         }
         // If the system call failed, sending files would be switched off and everything copied, unnoticed.
-        Assert.Equal(LinuxSockets.IsSupported, AnswerSender.SendsFiles);
+        Assert.Equal(LinuxSockets.IsSupported, ResponseSender.SendsFiles);
     }
 
     [Fact]

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using OrleansMq.Gateways.Kafka.Connections;
-using OrleansMq.Networking;
+using OrleansMq.Gateways.Connections;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 

@@ -1,17 +1,14 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Kafka.Connections.Loops;
+using OrleansMq.Gateways.Connections.Loops;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>Which loop serves a connection, and that nothing is lost when it moves to another.</summary>
+/// <summary>A socket that a loop serves: what arrives is received on the loop's thread, and nothing is missed.</summary>
 public sealed class LoopSocketTests : IDisposable
 {
-    private const int Small = LoopSocket.SmallBytes, Large = LoopSocket.SmallBytes + 1;
-
-    private readonly ConnectionLoop _home = new(0, EngineLog.Silent);
-    private readonly ConnectionLoop _homeWhileSmall = new(1, EngineLog.Silent);
+    private readonly ConnectionLoop _loop = new("test-loop", EngineLog.Silent);
     private readonly Socket _client = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly LoopSocket _socket;
     private readonly byte[] _received = new byte[100];
@@ -23,47 +20,24 @@ public sealed class LoopSocketTests : IDisposable
         listener.Listen();
         _client.Connect(listener.LocalEndPoint!);
         _client.NoDelay = true;
-        _socket = new LoopSocket(listener.Accept(), _home, _homeWhileSmall) { IsQuick = true };
+        _socket = new LoopSocket(listener.Accept(), _loop) { IsQuick = true };
     }
 
     public void Dispose()
     {
         _client.Dispose();
         _socket.Dispose();
-        _home.Dispose();
-        _homeWhileSmall.Dispose();
+        _loop.Dispose();
     }
 
     [Fact]
-    public async Task Connection_moves_to_a_loop_after_small_requests_and_back_after_large_ones()
+    public async Task Bytes_and_end_that_arrive_while_the_loop_is_busy_are_received_afterwards()
     {
-        await OnLoopAsync(_home, () => Move(Small));
-        await OnLoopAsync(_homeWhileSmall, () => Move(Large));
-        await OnLoopAsync(_home, () => Move(Small));
-        await OnLoopAsync(_homeWhileSmall, () => { });
-    }
-
-    [Fact]
-    public async Task Connection_with_alternating_request_sizes_stays() => await OnLoopAsync(_home, () =>
+        await OnLoopAsync(() =>
         {
-        for (var round = 0; round < 5; round++)
-        {
-            for (var request = 1; request < LoopSocket.MovesAfter; request++)
-                Assert.False(_socket.TryMove(Small));
-            Assert.False(_socket.TryMove(Large));
-        }
-        Assert.Equal(_home, _socket.Turn);
-    });
-
-    [Fact]
-    public async Task Bytes_received_before_a_move_precede_later_ones_and_the_end()
-    {
-        await OnLoopAsync(_home, () =>
-        {
-            // The former loop does not notice, since this is its thread.
+            // The loop learns of neither before this returns: this is its thread.
             _client.Send("hello"u8);
             _client.Shutdown(SocketShutdown.Send);
-            Move(Small);
         });
         for (var count = 0; count < 5;)
         {
@@ -75,84 +49,58 @@ public sealed class LoopSocketTests : IDisposable
     }
 
     [Fact]
-    public async Task Receive_waiting_behind_a_move_ends_when_closed()
+    public async Task Receive_that_is_pending_fails_when_the_socket_is_closed()
     {
-        await OnLoopAsync(_home, () => Move(Small));
         var receiving = ReceiveAsync();
         _socket.Dispose();
         await Assert.ThrowsAsync<ObjectDisposedException>(() => receiving);
     }
 
     [Fact]
-    public async Task Closed_connection_does_not_move() => await OnLoopAsync(_home, () =>
-        {
-        _socket.Dispose();
-        for (var request = 0; request < 2 * LoopSocket.MovesAfter; request++)
-            Assert.False(_socket.TryMove(Small));
-    });
-
-    [Fact]
-    public async Task Work_left_to_a_loop_is_done_by_another_whose_turn_ends_first()
+    public async Task Deferred_work_runs_once_an_iteration()
     {
         var work = new CountedWork();
-        using var done = new ManualResetEventSlim();
-        await OnLoopAsync(_home, () =>
+        await OnLoopAsync(() =>
         {
-            _home.Defer(work);
-            _home.Defer(work);
-            _homeWhileSmall.Post(new Posted(() =>
-            {
-                _homeWhileSmall.Defer(work);
-                _homeWhileSmall.EndTurn();
-                done.Set();
-            }));
-            // This is still the first one's turn.
-            Assert.True(done.Wait(KafkaServer.Patience));
+            _loop.Defer(work);
+            _loop.Defer(work);
+            _loop.EndIteration();
             Assert.Equal(1, work.Runs);
-            _home.EndTurn();
+            _loop.EndIteration();
+            Assert.Equal(1, work.Runs);
+            _loop.Defer(work);
+            _loop.EndIteration();
             Assert.Equal(2, work.Runs);
         });
     }
 
-    // Runs on the thread of the loop that serves the socket, which must be the expected one.
-    private async Task OnLoopAsync(ConnectionLoop expected, Action action)
+    // Runs on the loop's thread.
+    private async Task OnLoopAsync(Action action)
     {
         async Task WhenReceivedAsync(ValueTask<int> receiving)
         {
             Assert.Equal(1, await receiving.ConfigureAwait(false));
-            Assert.Equal(expected, _socket.Turn);
+            Assert.Equal(_loop, _socket.CurrentLoop);
             action();
             await LoopExit.Now;
         }
         var receiving = _socket.ReceiveAsync(_received);
         Assert.False(receiving.IsCompleted);
-        // It waits before there is anything to receive.
+        // The receive is pending before the byte is sent.
         var done = WhenReceivedAsync(receiving);
         _client.Send("x"u8);
         await done.WaitAsync(KafkaServer.Patience);
+        Assert.Null(_socket.CurrentLoop);
     }
 
     private async Task<int> ReceiveAsync() => await _socket.ReceiveAsync(_received).AsTask().WaitAsync(KafkaServer.Patience);
 
-    private void Move(int requestBytes)
-    {
-        for (var request = 1; request < LoopSocket.MovesAfter; request++)
-            Assert.False(_socket.TryMove(requestBytes));
-        Assert.True(_socket.TryMove(requestBytes));
-        Assert.Null(_socket.Turn);
-    }
-
-    private sealed class CountedWork : ITurnWork
+    private sealed class CountedWork : IDeferredWork
     {
         public int Runs { get; private set; }
 
-        public ConnectionLoop? DeferredBy { get; set; }
+        public bool IsDeferred { get; set; }
 
         public void Run() => Runs++;
-    }
-
-    private sealed class Posted(Action action) : IThreadPoolWorkItem
-    {
-        public void Execute() => action();
     }
 }

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Partitions;
+using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -187,14 +187,12 @@ public sealed class StartTests : IDisposable
 
         public string Flavour => _inner.Flavour;
 
-        public IReadOnlyCollection<Partition> LocalPartitions => _inner.LocalPartitions;
+        public void Begin() => _inner.Begin();
 
-        public void Configure(Microsoft.AspNetCore.Builder.WebApplicationBuilder builder) => _inner.Configure(builder);
-
-        public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken)
+        public async Task<HostedBroker> StartAsync(HostContext context, CancellationToken cancellationToken)
         {
             await opened;
-            return await _inner.StartAsync(services, cancellationToken);
+            return await _inner.StartAsync(context, cancellationToken);
         }
 
         public ValueTask DisposeAsync() => _inner.DisposeAsync();

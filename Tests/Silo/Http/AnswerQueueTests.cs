@@ -1,5 +1,5 @@
 using OrleansMq.Records;
-using OrleansMq.Silo.Http.Lines;
+using OrleansMq.Gateways.Http.Lines;
 
 namespace OrleansMq.Tests.Silo.Http;
 
@@ -10,7 +10,7 @@ public sealed class AnswerQueueTests
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();
-        var (a, b) = (new ProduceBatch(0, builder), new ProduceBatch(1, builder));
+        var (a, b) = (new LineBatch(0, builder), new LineBatch(1, builder));
         foreach (var batch in new[] { a, a, a, b, a })
             queue.Add(batch);
         Assert.Equal(3, queue.Count);
@@ -24,7 +24,7 @@ public sealed class AnswerQueueTests
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();
-        var batch = new ProduceBatch(0, builder);
+        var batch = new LineBatch(0, builder);
         queue.Add(batch);
         Assert.True(queue.TryPeek(out _, out var count));
         Assert.Equal(1, count);
@@ -37,7 +37,7 @@ public sealed class AnswerQueueTests
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();
-        var batches = new[] { new ProduceBatch(0, builder), new ProduceBatch(1, builder) };
+        var batches = new[] { new LineBatch(0, builder), new LineBatch(1, builder) };
         for (var i = 0; i < AnswerQueue.Capacity; i++)
         {
             Assert.True(queue.HasRoom);
@@ -50,9 +50,9 @@ public sealed class AnswerQueueTests
         Assert.True(queue.HasRoom);
     }
 
-    private static List<(ProduceBatch, int)> Drain(AnswerQueue queue)
+    private static List<(LineBatch, int)> Drain(AnswerQueue queue)
     {
-        var runs = new List<(ProduceBatch, int)>();
+        var runs = new List<(LineBatch, int)>();
         while (queue.TryPeek(out var batch, out var count))
         {
             runs.Add((batch, count));

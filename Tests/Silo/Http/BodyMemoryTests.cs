@@ -1,4 +1,4 @@
-using OrleansMq.Silo.Http;
+using OrleansMq.Gateways.Http;
 
 namespace OrleansMq.Tests.Silo.Http;
 

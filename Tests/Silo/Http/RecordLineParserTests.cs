@@ -1,5 +1,5 @@
 using System.Text;
-using OrleansMq.Silo.Http.Lines;
+using OrleansMq.Gateways.Http.Lines;
 
 namespace OrleansMq.Tests.Silo.Http;
 

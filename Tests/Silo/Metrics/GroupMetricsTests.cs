@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 using System.Text;
 using OrleansMq.Groups;
 using OrleansMq.Records;
-using OrleansMq.Silo.Metrics;
+using OrleansMq.Gateways.Http.Metrics;
 using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Silo.Metrics;

@@ -2,7 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
-using OrleansMq.Silo.Metrics;
+using OrleansMq.Gateways.Http.Metrics;
 
 namespace OrleansMq.Tests.Silo.Metrics;
 

@@ -1,0 +1,37 @@
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Grains.Hosting;
+
+/// <summary>Runs the gateways that were added to a silo, while the silo is active.</summary>
+internal sealed class SiloGateways(IServiceProvider services, IEnumerable<IGateway> gateways) : ILifecycleParticipant<ISiloLifecycle>
+{
+    // Stops run downwards: after leaderships are handed over, before long polls of the silo end.
+    private const int Stage = ServiceLifecycleStage.Active + 1;
+
+    private readonly IReadOnlyList<IGateway> _gateways = [.. gateways];
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle)
+    {
+        if (_gateways.Count > 0)
+            lifecycle.Subscribe(nameof(SiloGateways), Stage, StartAsync, StopAsync);
+    }
+
+    private async Task StartAsync(CancellationToken cancellationToken)
+    {
+        var broker = services.GetRequiredService<HostedBroker>();
+        foreach (var gateway in _gateways)
+        {
+            await gateway.ListenAsync(cancellationToken);
+            gateway.Open(broker);
+        }
+    }
+
+    private Task StopAsync(CancellationToken deadline)
+    {
+        foreach (var gateway in _gateways)
+            gateway.Drain();
+        return Task.WhenAll(_gateways.Select(gateway => gateway.StopAsync(deadline)));
+    }
+}

@@ -1,0 +1,32 @@
+using OrleansMq.Groups;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>The services that the endpoints share.</summary>
+internal sealed record ApiServices
+{
+    private GroupLag? _groupLag;
+
+    /// <summary>Access to the broker.</summary>
+    public required BrokerGate Gate { get; init; }
+    /// <summary>The codecs of records.</summary>
+    public required CompressionCodecs Codecs { get; init; }
+    /// <summary>The clock of record timestamps and waits.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+    /// <summary>Whether the data volume is below its free space limit, which tells a full disk from a broken one.</summary>
+    public Func<bool> IsDiskFull { get; init; } = static () => false;
+    /// <summary>Logs unexpected errors.</summary>
+    public required ILogger Logger { get; init; }
+    /// <summary>The metrics behind <c>/metrics</c>.</summary>
+    public required Metrics.BrokerMetrics Metrics { get; init; }
+    /// <summary>Returns the groups that this broker coordinates.</summary>
+    public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
+    /// <summary>The memory for raw batches in requests.</summary>
+    public BodyMemory BodyMemory { get; init; } = new(BodyMemory.DefaultBytes);
+    /// <summary>What the produce path needs to know of topics.</summary>
+    public TopicShapes TopicShapes { get; } = new();
+    /// <summary>The lag of groups, with a cache for all callers.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet.</exception>
+    public GroupLag GroupLag => LazyInitializer.EnsureInitialized(ref _groupLag, () => new GroupLag(Gate.Broker, TimeProvider, Codecs));
+}

@@ -1,0 +1,20 @@
+namespace OrleansMq.Gateways.Http;
+
+/// <summary><c>/healthz</c>: the process is alive. <c>/readyz</c>: it accepts requests.</summary>
+internal static class HealthEndpoints
+{
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder routes, ApiServices api)
+    {
+        routes.MapGet("/healthz", OkAsync);
+        routes.MapGet("/readyz", http => api.Gate.NotReadyReason is { } reason
+            ? Problems.WriteAsync(http, StatusCodes.Status503ServiceUnavailable, ErrorCode.LeaderNotAvailable, reason)
+            : OkAsync(http));
+    }
+
+    private static Task OkAsync(HttpContext http)
+    {
+        http.Response.ContentType = "text/plain; charset=utf-8";
+        return http.Response.WriteAsync("ok");
+    }
+}

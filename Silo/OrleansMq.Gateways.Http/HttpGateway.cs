@@ -1,0 +1,167 @@
+using System.Diagnostics.Metrics;
+using System.Net;
+using System.Reflection;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using OrleansMq.Gateways.Http.Metrics;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>The HTTP API and the metrics of a broker. Before <see cref="Open"/> it answers that the broker starts.</summary>
+public sealed class HttpGateway : IGateway
+{
+    private readonly HttpGatewayOptions _options;
+    private readonly BrokerGate _gate = new();
+    private volatile HostedBroker? _hosted;
+    private WebApplication? _app;
+
+    /// <param name="options">Limits and defaults.</param>
+    public HttpGateway(HttpGatewayOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _options = options;
+        Metrics = new BrokerMetrics(new MetricSource
+        {
+            Partitions = () => _hosted?.Local.Held ?? [],
+            FreeBytes = FreeBytes,
+            Version = Version,
+            Flavour = options.Flavour,
+        });
+    }
+
+    /// <inheritdoc/>
+    public string Name => "http";
+
+    /// <inheritdoc/>
+    public string Protocol => "HTTP";
+
+    /// <inheritdoc/>
+    public IPEndPoint EndPoint => _app is null
+        ? _options.Listen
+        : new IPEndPoint(_options.Listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
+
+    /// <summary>The base URL, with the port that was taken.</summary>
+    public string Address => _app?.Urls.FirstOrDefault() ?? $"http://{_options.Listen}";
+
+    /// <summary>The broker's metrics, which <c>/metrics</c> reports.</summary>
+    internal BrokerMetrics Metrics { get; }
+
+    /// <summary>The routes that are mapped.</summary>
+    internal IEnumerable<RouteEndpoint> Routes =>
+        ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(static source => source.Endpoints).OfType<RouteEndpoint>();
+
+    private static string Version { get; } =
+        typeof(HttpGateway).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0]
+        ?? "unknown";
+
+    /// <inheritdoc/>
+    /// <remarks>Does nothing: <c>/metrics</c> reports a meter of its own, to which the host adds the other gateways.</remarks>
+    public void AddMetrics(Meter meter) { }
+
+    /// <inheritdoc/>
+    public async Task ListenAsync(CancellationToken cancellationToken)
+    {
+        var app = Build();
+        try
+        {
+            await app.StartAsync(cancellationToken).ConfigureAwait(false);
+            _app = app;
+        }
+        catch
+        {
+            await app.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Open(HostedBroker broker)
+    {
+        ArgumentNullException.ThrowIfNull(broker);
+        _hosted = broker;
+        _gate.Open(broker.Broker as MeteredBroker ?? new MeteredBroker(broker.Broker, Metrics.Traffic, Metrics.Commits, Metrics.Groups));
+    }
+
+    /// <inheritdoc/>
+    public void Drain() => _gate.Drain();
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken deadline)
+    {
+        if (_app is not { } app)
+            return;
+        try
+        {
+            await app.StopAsync(deadline).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+        {
+            // The deadline passed before anything could stop. Dispose cuts what is left.
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_app is not null)
+            await _app.DisposeAsync().ConfigureAwait(false);
+        Metrics.Dispose();
+        _gate.Dispose();
+    }
+
+    private WebApplication Build()
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "OrleansMq.Silo" });
+        builder.Services.AddSingleton(_options.LoggerFactory);
+        builder.Services.AddSingleton<IHostLifetime>(new IgnoredSignals());
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = _options.DrainTimeout);
+        builder.Services.AddRoutingCore();
+        builder.WebHost.UseKestrelCore();
+        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+        var app = builder.Build();
+        HttpApi.Map(app, new ApiServices
+        {
+            Gate = _gate,
+            Codecs = _options.Codecs,
+            IsDiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes,
+            Logger = _options.LoggerFactory.CreateLogger("http"),
+            Metrics = Metrics,
+            LocalGroups = cancellationToken => _hosted?.LocalGroups(cancellationToken) ?? new([]),
+        });
+        return app;
+    }
+
+    private void ConfigureKestrel(KestrelServerOptions options)
+    {
+        options.AddServerHeader = false;
+        options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
+        if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
+            // IPv6 and IPv4, or IPv4 alone on a machine without IPv6.
+            options.ListenAnyIP(_options.Listen.Port, static listen => listen.Protocols = HttpProtocols.Http1);
+        else
+            options.Listen(_options.Listen, static listen => listen.Protocols = HttpProtocols.Http1);
+    }
+
+    private long? FreeBytes()
+    {
+        if (_options.DataDirectory is not { } directory)
+            return null;
+        try
+        {
+            return new DriveInfo(Path.GetFullPath(directory)).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A volume that is no longer mounted is neither full nor free.
+            return null;
+        }
+    }
+
+    /// <summary>Leaves signals to the host of the broker, which stops the gateway in its own order.</summary>
+    private sealed class IgnoredSignals : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

@@ -1,0 +1,32 @@
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>The options of an HTTP gateway.</summary>
+public sealed record HttpGatewayOptions
+{
+    /// <summary>The endpoint to listen on: port 8080 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
+    /// IPv4.</summary>
+    public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 8080);
+
+    /// <summary>The codecs that records are compressed and read with: all of OrleansMq's.</summary>
+    public CompressionCodecs Codecs { get; init; } = StandardCodecs.All;
+
+    /// <summary>How long requests in flight may take when the gateway stops: 30 s.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The data directory, whose free space the metrics report; null: they do not.</summary>
+    public string? DataDirectory { get; init; }
+
+    /// <summary>Free bytes of the data volume below which a failed write is reported as a full disk: 256 MiB.</summary>
+    public long MinFreeBytes { get; init; } = 256L << 20;
+
+    /// <summary>The host that the metrics name: <c>cluster</c> or <c>standalone</c>.</summary>
+    public string Flavour { get; init; } = "cluster";
+
+    /// <summary>Where log lines go.</summary>
+    public ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
+}

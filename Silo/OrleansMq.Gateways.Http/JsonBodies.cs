@@ -1,0 +1,80 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Client.Http;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>JSON in and out of the administrative endpoints.</summary>
+internal static class JsonBodies
+{
+    /// <summary>The shared contract for requests, parsed strictly: an unknown member is a typing error.</summary>
+    private static readonly HttpJson Strict = new(StrictOptions());
+
+    /// <summary>The shared contract for answers. It leaves quotes and non-ASCII text unescaped, since no answer is part of a
+    /// page.</summary>
+    public static HttpJson Answers { get; } = new(ReadableOptions());
+
+    /// <summary>The same for groups.</summary>
+    public static GroupJson GroupAnswers { get; } = new(ReadableOptions());
+
+    /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
+    public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
+    /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
+    public static JsonTypeInfo<AlterTopicBody> AlterTopic => Strict.AlterTopicBody;
+    /// <summary>The contract of <c>PATCH /api/cluster</c>.</summary>
+    public static JsonTypeInfo<AlterClusterBody> AlterCluster => Strict.AlterClusterBody;
+    /// <summary>The contract of <c>POST .../reassign</c>.</summary>
+    public static JsonTypeInfo<ReassignBody> Reassign => Strict.ReassignBody;
+    /// <summary>The contract of <c>POST /api/leaders/elect</c>.</summary>
+    public static JsonTypeInfo<ElectLeadersBody> ElectLeaders => Strict.ElectLeadersBody;
+    /// <summary>The contract of <c>POST /api/cluster/rebalance</c>.</summary>
+    public static JsonTypeInfo<ExecuteRebalanceBody> ExecuteRebalance => Strict.ExecuteRebalanceBody;
+    /// <summary>The contract of <c>POST .../delete-records</c>.</summary>
+    public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => Strict.DeleteRecordsBody;
+
+    /// <summary>The contracts of <c>POST /api/groups/...</c>.</summary>
+    public static GroupJson Groups { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
+
+    /// <summary>Reads the body; null if it is empty.</summary>
+    /// <param name="http">The request.</param>
+    /// <param name="type">The contract.</param>
+    /// <param name="example">A valid body, for the error message.</param>
+    /// <exception cref="RequestException">The body does not match the contract.</exception>
+    public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
+    {
+        using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
+        if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
+            return null;
+        try
+        {
+            return JsonSerializer.Deserialize(body.Memory.Span, type)
+                ?? throw new RequestException($"The body is null; expected JSON such as {example}.");
+        }
+        catch (JsonException e)
+        {
+            var where = e.Path is null or "$" ? $"at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}" : $"at {e.Path}";
+            throw new RequestException($"The body is wrong {where}; expected JSON such as {example}.");
+        }
+    }
+
+    /// <summary>Answers with JSON.</summary>
+    public static Task WriteAsync<T>(HttpContext http, T value, JsonTypeInfo<T> type, int status = StatusCodes.Status200OK)
+    {
+        http.Response.StatusCode = status;
+        http.Response.ContentType = "application/json";
+        return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
+    }
+
+    private static JsonSerializerOptions StrictOptions() => new(JsonSerializerDefaults.Web)
+    {
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        AllowDuplicateProperties = false,
+        NumberHandling = JsonNumberHandling.Strict,
+        RespectRequiredConstructorParameters = true,
+    };
+
+    private static JsonSerializerOptions ReadableOptions() =>
+        new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+}

@@ -1,0 +1,44 @@
+using System.Diagnostics.Metrics;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Gateways.Http.Metrics;
+
+/// <summary>The broker's partitions and their volume.</summary>
+internal static class PartitionInstruments
+{
+    /// <summary>Adds them.</summary>
+    public static void AddTo(Meter meter, MetricSource source)
+    {
+        meter.CreateObservableGauge("orleansmq.partitions.online", () => source.Partitions().Count(static p => p.OfflineReason is null),
+            "{partition}",
+            "Partitions on this broker that serve.");
+        meter.CreateObservableGauge("orleansmq.partitions.offline",
+            () => source.Partitions().Count(static p => p.OfflineReason is not null), "{partition}",
+            "Partitions on this broker whose storage failed.");
+        Add(meter, source, "orleansmq.partition.log.size", "By", "Bytes of a partition's segments on this broker.",
+            static p => p.SizeInBytes);
+        Add(meter, source, "orleansmq.partition.log.start.offset", "{offset}", "The first offset of a partition that can be read.",
+            static p => p.LogStartOffset);
+        Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.",
+            static p => p.LogEndOffset);
+        meter.CreateObservableGauge("orleansmq.disk.free", () => FreeBytes(source), "By",
+            "Free bytes of the volume that holds the data directory.");
+    }
+
+    private static void Add(Meter meter, MetricSource source, string name, string unit, string description, Func<Partition, long> value) =>
+        meter.CreateObservableGauge(name, () => Observe(source, value), unit, description);
+
+    private static IEnumerable<Measurement<long>> Observe(MetricSource source, Func<Partition, long> value)
+    {
+        foreach (var partition in source.Partitions())
+        {
+            // What the storage of a failed partition would say is not known.
+            if (partition.OfflineReason is null)
+                yield return new Measurement<long>(value(partition), new("topic", partition.TopicPartition.Topic),
+                    new("partition", partition.TopicPartition.Partition));
+        }
+    }
+
+    private static IEnumerable<Measurement<long>> FreeBytes(MetricSource source) =>
+        source.FreeBytes() is { } free ? [new Measurement<long>(free)] : [];
+}

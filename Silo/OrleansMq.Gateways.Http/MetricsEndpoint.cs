@@ -1,0 +1,15 @@
+namespace OrleansMq.Gateways.Http;
+
+/// <summary><c>/metrics</c>: the Prometheus text format.</summary>
+internal static class MetricsEndpoint
+{
+    /// <summary>Maps the endpoint.</summary>
+    public static void Map(IEndpointRouteBuilder routes, ApiServices api) => routes.MapGet("/metrics", async http =>
+    {
+        if (api.Gate.NotReadyReason is null)
+            await api.Metrics.Groups.RefreshAsync(api.Gate.Broker.Groups, api.GroupLag, api.LocalGroups, api.Gate.Draining);
+        http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
+        api.Metrics.WriteText(http.Response.BodyWriter);
+        await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+    });
+}

@@ -1,0 +1,51 @@
+using System.Diagnostics;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>The pipeline of every request: measures it, checks its origin, and converts errors to problem details.</summary>
+internal static class RequestPipeline
+{
+    /// <summary>Wraps <paramref name="next"/>.</summary>
+    public static RequestDelegate Around(RequestDelegate next, ApiServices api) => async http =>
+    {
+        var started = Stopwatch.GetTimestamp();
+        try
+        {
+            if (CrossSiteRequest.Refusal(http.Request) is { } refusal)
+                await Problems.WriteAsync(http, StatusCodes.Status403Forbidden, ErrorCode.InvalidRequest, refusal);
+            else
+                await next(http);
+            await Problems.CompleteAsync(http);
+        }
+        catch (Exception e)
+        {
+            await AnswerAsync(http, api, e);
+        }
+        finally
+        {
+            var route = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
+            api.Metrics.RecordRequest(route, http.Request.Method, http.Response.StatusCode, Stopwatch.GetElapsedTime(started));
+        }
+    };
+
+    private static Task AnswerAsync(HttpContext http, ApiServices api, Exception e)
+    {
+        switch (e)
+        {
+            case BrokerException broker:
+                return Problems.WriteAsync(http, api, broker.Code, broker.Message);
+            case RequestException request:
+                return Problems.WriteAsync(http, request.Status, request.Code, request.Message);
+            case BadHttpRequestException bad:
+                var code = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ErrorCode.MessageTooLarge : ErrorCode.InvalidRequest;
+                return Problems.WriteAsync(http, bad.StatusCode, code, bad.Message);
+            case OperationCanceledException or IOException when http.RequestAborted.IsCancellationRequested:
+                // The client is gone.
+                return Task.CompletedTask;
+            default:
+                api.Logger.RequestFailed(e, http.Request.Method, http.Request.Path);
+                return Problems.WriteAsync(http, StatusCodes.Status500InternalServerError, ErrorCode.UnknownServerError,
+                    $"The broker failed unexpectedly ({e.GetType().Name}); its log has the details.");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Connections;
+using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka;
+
+/// <summary>
+/// A Kafka client's connection: decodes requests, has their APIs answer them, and keeps the responses in order. Appends begin while earlier
+/// appends wait for the disk or for replicas. Any other request begins once all before it are answered, since a client may rely on that
+/// order.
+/// </summary>
+internal sealed class KafkaConnection : GatewayConnection, IConnection
+{
+    // The smallest request: key, version, correlation id.
+    private const int MinRequestBytes = 8;
+
+    private readonly KafkaMetrics _metrics;
+    private readonly GatewayServices _services;
+    // Whether all requests in flight are of the kind that further ones may overtake.
+    private bool _runsAhead;
+
+    public KafkaConnection(ConnectionServer server, AcceptedClient client, GatewayServices services, KafkaMetrics metrics)
+        : base(server, client)
+    {
+        _services = services;
+        _metrics = metrics;
+    }
+
+    /// <summary>The program that the client introduced itself as; null before.</summary>
+    public (string Name, string Version)? Software { get; private set; }
+
+    /// <summary>The length in front of a request: a big-endian int32.</summary>
+    protected override int HeadBytes => sizeof(int);
+
+    /// <inheritdoc/>
+    public void Introduce(string name, string version)
+    {
+        if (Software is not null)
+            return;
+        Software = (name, version);
+        _metrics.Introduced(name, version);
+    }
+
+    /// <inheritdoc/>
+    protected override int LengthOf(ReadOnlySpan<byte> head)
+    {
+        var length = BinaryPrimitives.ReadInt32BigEndian(head);
+        if (length < MinRequestBytes || length > _services.Options.MaxRequestBytes)
+            throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to "
+                + $"{_services.Options.MaxRequestBytes} are allowed; "
+                + "this port speaks the Kafka protocol, without TLS");
+        return length;
+    }
+
+    /// <inheritdoc/>
+    protected override async ValueTask BeginAsync(RequestFrame frame)
+    {
+        DecodedRequest request;
+        try
+        {
+            request = ApiTable.Decode(frame.Memory);
+            if (request.Outcome != DecodeOutcome.Decoded && !IsUnknownApiVersions(request))
+                throw new MalformedRequestException(request.Fault!);
+            var isQuick = request.Body is { } body && request.Api!.IsQuick(_services, body);
+            await LeaveLoopUnlessQuickAsync(isQuick, frame.Length).ConfigureAwait(false);
+            var mayOvertake = request.Api!.RunsAhead && _runsAhead;
+            await Responses.WaitUntilOpenAsync(mayOvertake ? _services.Options.MaxInFlightRequests - 1 : 0).ConfigureAwait(false);
+            _runsAhead = request.Api.RunsAhead;
+        }
+        catch
+        {
+            Release(frame);
+            throw;
+        }
+        var context = new RequestContext
+        {
+            Services = _services,
+            Version = request.Version,
+            CorrelationId = request.CorrelationId,
+            ClientId = request.ClientId,
+            Connection = this,
+            Burst = request.Api!.RunsAhead ? Burst : null,
+        };
+        if (Responses.Add(AnswerAsync(context, request, frame)))
+            return;
+        WriteFullBurst();
+        if (context.HoldsBack || !request.Api.RunsAhead)
+            await WaitUntilAllSentAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    protected override void OnEnded()
+    {
+        if (Software is { } software)
+            _metrics.Left(software.Name, software.Version);
+    }
+
+    private static bool IsUnknownApiVersions(in DecodedRequest request) =>
+        request is { Outcome: DecodeOutcome.UnsupportedVersion, Api: ApiVersionsApi };
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<Response?> AnswerAsync(RequestContext context, DecodedRequest request, RequestFrame frame)
+    {
+        var api = request.Api!;
+        var began = _services.Options.TimeProvider.GetTimestamp();
+        ResponseWriter? response = null;
+        try
+        {
+            if (request.Body is null)
+            {
+                response = new ResponseWriter(0, isFlexible: false);
+                response.WriteHeader(request.CorrelationId, hasTags: false);
+                ((ApiVersionsApi)api).WriteUnsupported(response);
+                return response;
+            }
+            response = new ResponseWriter(request.Version, api.IsFlexible(request.Version));
+            response.WriteHeader(request.CorrelationId, api.HasTagsInResponseHeader(request.Version));
+            if (await api.AnswerAsync(context, request.Body, response).ConfigureAwait(false) || response.ClosesConnection)
+                return response;
+            response.Dispose();
+            return null;
+        }
+        catch (Exception fault)
+        {
+            response?.Dispose();
+            if (fault is OperationCanceledException && Aborted.IsCancellationRequested)
+                return Response.Close();
+            // A bug, or a fault of the environment that the protocol has no error for: the client retries on another connection.
+            _services.Log(EngineLogLevel.Error,
+                $"{api.Key} version {request.Version} from {RemoteEndPoint} could not be answered; the connection is closed.", fault);
+            return Response.Close();
+        }
+        finally
+        {
+            Release(frame);
+            _metrics.Answered(api.Key, _services.Options.TimeProvider.GetElapsedTime(began));
+        }
+    }
+}

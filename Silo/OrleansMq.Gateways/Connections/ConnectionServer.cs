@@ -1,0 +1,149 @@
+using System.Collections.Concurrent;
+using System.Net;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Gateways.Connections;
+
+/// <summary>A client whose connection was accepted.</summary>
+/// <param name="Socket">Its socket.</param>
+/// <param name="Local">The address that the client dialled.</param>
+/// <param name="Remote">The client's address.</param>
+internal sealed record AcceptedClient(ClientSocket Socket, IPEndPoint Local, IPEndPoint Remote);
+
+/// <summary>
+/// The connections of one gateway: their limits, their idle timeout, and their draining. Connections that are accepted before
+/// <see cref="Open"/> wait. Thread safe.
+/// </summary>
+internal sealed class ConnectionServer : IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<GatewayConnection, byte> _connections = new();
+    private readonly ConcurrentDictionary<IPAddress, int> _addresses = new();
+    private readonly TaskCompletionSource<Func<AcceptedClient, GatewayConnection>> _opened =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ITimer _idleTimer;
+    private volatile bool _isDraining;
+
+    /// <param name="protocol">The protocol's name in log lines and metrics, such as <c>Kafka</c>.</param>
+    /// <param name="limits">What the connections may use.</param>
+    /// <param name="timeProvider">The clock.</param>
+    /// <param name="log">Where log lines go.</param>
+    public ConnectionServer(string protocol, ConnectionLimits limits, TimeProvider timeProvider, EngineLog log)
+    {
+        (Protocol, Limits, TimeProvider, Log) = (protocol, limits, timeProvider, log);
+        Metrics = new ConnectionMetrics(protocol);
+        InFlight = new ByteBudget(limits.MaxInFlightBytes);
+        var interval = limits.MaxIdle / 10;
+        _idleTimer = timeProvider.CreateTimer(static server => ((ConnectionServer)server!).CloseIdle(), this, interval, interval);
+    }
+
+    /// <summary>The protocol's name in log lines.</summary>
+    public string Protocol { get; }
+
+    /// <summary>What the connections may use.</summary>
+    public ConnectionLimits Limits { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider TimeProvider { get; }
+
+    /// <summary>Where log lines go.</summary>
+    public EngineLog Log { get; }
+
+    /// <summary>The connections, counted.</summary>
+    public ConnectionMetrics Metrics { get; }
+
+    /// <summary>Bytes of requests in flight on all connections.</summary>
+    public ByteBudget InFlight { get; }
+
+    /// <summary>How much of a file one connection reads at once.</summary>
+    public PieceSizes Pieces { get; } = new();
+
+    /// <summary>Serves connections from now on, those that wait first.</summary>
+    /// <param name="create">Creates the protocol's side of a connection.</param>
+    public void Open(Func<AcceptedClient, GatewayConnection> create) => _opened.TrySetResult(create);
+
+    /// <summary>Serves one connection until it ends.</summary>
+    public async Task ServeAsync(ClientSocket socket)
+    {
+        var client = new AcceptedClient(socket, EndPointOf(socket.Socket.LocalEndPoint), EndPointOf(socket.Socket.RemoteEndPoint));
+        if (!TryEnter(client.Remote.Address))
+            return;
+        try
+        {
+            var create = await _opened.Task.ConfigureAwait(false);
+            var connection = create(client);
+            _connections[connection] = 0;
+            if (_isDraining)
+                connection.Stop();
+            try
+            {
+                await connection.RunAsync().ConfigureAwait(false);
+            }
+            finally
+            {
+                _connections.TryRemove(connection, out _);
+            }
+        }
+        catch (OperationCanceledException) when (_opened.Task.IsCanceled)
+        {
+            // The gateway stops before it served.
+        }
+        finally
+        {
+            Leave(client.Remote.Address);
+        }
+    }
+
+    /// <summary>Begins to stop: no further requests are read, long polls end, and requests in flight are answered.</summary>
+    public void Drain()
+    {
+        _isDraining = true;
+        _opened.TrySetCanceled();
+        foreach (var connection in _connections.Keys)
+            connection.Stop();
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        Drain();
+        return _idleTimer.DisposeAsync();
+    }
+
+    private bool TryEnter(IPAddress address)
+    {
+        var count = _addresses.AddOrUpdate(address, 1, static (_, before) => before + 1);
+        Metrics.Accepted();
+        if (count <= Limits.MaxConnectionsPerAddress)
+            return true;
+        Leave(address);
+        Metrics.Refused();
+        if (count == Limits.MaxConnectionsPerAddress + 1)
+            Log.Write(EngineLogLevel.Warning,
+                $"A {Protocol} connection from {address} was closed: that address already has {Limits.MaxConnectionsPerAddress}.");
+        return false;
+    }
+
+    private void Leave(IPAddress address)
+    {
+        var left = _addresses.AddOrUpdate(address, 0, static (_, before) => before - 1);
+        if (left == 0)
+            _addresses.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
+        Metrics.Closed();
+    }
+
+    private void CloseIdle()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (connection.Idle > Limits.MaxIdle)
+                connection.Stop();
+        }
+    }
+
+    private static IPEndPoint EndPointOf(EndPoint? endPoint)
+    {
+        if (endPoint is not IPEndPoint ip)
+            return new IPEndPoint(IPAddress.Loopback, 0);
+        return ip.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(ip.Address.MapToIPv4(), ip.Port) : ip;
+    }
+}

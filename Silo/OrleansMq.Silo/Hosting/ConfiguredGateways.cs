@@ -1,0 +1,58 @@
+using System.Net;
+using OrleansMq.Gateways.Http;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Hosting;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Logging;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>The gateways that the settings ask for, in the order in which they are started.</summary>
+internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
+{
+    private readonly List<IGateway> _all = [];
+    private readonly ServiceProvider _services;
+
+    /// <param name="settings">What the operator configured.</param>
+    /// <param name="flavour">The host's name in the metrics.</param>
+    /// <param name="loggers">Where log lines go.</param>
+    public ConfiguredGateways(BrokerSettings settings, string flavour, ILoggerFactory loggers)
+    {
+        _services = new ServiceCollection().AddSingleton(loggers).BuildServiceProvider();
+        this.AddHttp(options => options with
+        {
+            Listen = EndPointOf(settings.Http),
+            DrainTimeout = settings.DrainTimeout,
+            DataDirectory = settings.DataDirectory,
+            MinFreeBytes = settings.MinFreeBytes,
+            Flavour = flavour,
+        });
+        Http = _all.OfType<HttpGateway>().Single();
+        if (settings.Kafka is { } kafka)
+            this.AddKafka(options => options with
+            {
+                Listen = EndPointOf(kafka),
+                Advertised = settings.KafkaAdvertised,
+                AutoCreateTopics = settings.AutoCreateTopics,
+                Loops = settings.KafkaLoops,
+                Traffic = Http.Metrics.Traffic,
+                Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
+            });
+        foreach (var gateway in _all)
+            Http.Metrics.Add(gateway.AddMetrics);
+    }
+
+    /// <summary>All of them.</summary>
+    public IReadOnlyList<IGateway> All => _all;
+
+    /// <summary>The HTTP API, which every broker has.</summary>
+    public HttpGateway Http { get; }
+
+    /// <inheritdoc/>
+    public void AddGateway(Func<IServiceProvider, IGateway> create) => _all.Add(create(_services));
+
+    /// <inheritdoc/>
+    public void Dispose() => _services.Dispose();
+
+    private static IPEndPoint EndPointOf(ListenAddress address) => new(address.Address, address.Port);
+}
