@@ -72,8 +72,8 @@ internal sealed partial class LeaderReplica
     /// <summary>Why it stopped; null before.</summary>
     public string? StopReason { get; private set; }
     /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where
-    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the epoch
-    /// and its start.</summary>
+    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the
+    /// epoch and its start.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
     /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too

@@ -52,7 +52,8 @@ public sealed partial class FolderDependencyTests
     public void Namespace_follows_folder()
     {
         foreach (var (folder, file, source) in Sources())
-            Assert.True(NamespaceLine().Match(source).Groups[1].Value == folder, $"{file} declares a namespace outside OrleansMq.{folder}.");
+            Assert.True(NamespaceLine().Match(source).Groups[1].Value == folder,
+                $"{file} declares a namespace outside OrleansMq.{folder}.");
     }
 
     [Fact]

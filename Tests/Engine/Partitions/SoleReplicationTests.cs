@@ -35,7 +35,8 @@ public sealed class SoleReplicationTests
         await using var rig = await PartitionRig.StartAsync();
         Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
         rig.Partition.UpdateConfig(Strict);
-        Assert.Equal(ErrorCode.NotEnoughReplicas, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "b"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.NotEnoughReplicas,
+            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "b"), Acks.All)).Error);
         Assert.Equal((1, 1), (rig.Partition.LogEndOffset, rig.Partition.HighWatermark));
     }
 
@@ -44,6 +45,7 @@ public sealed class SoleReplicationTests
     {
         await using var rig = await PartitionRig.StartAsync(Strict);
         rig.Partition.GoOffline("the disk is gone", null);
-        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.KafkaStorageError,
+            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
     }
 }
