@@ -241,6 +241,9 @@ public sealed class WireContractTests
         Assert.Equal(crossing, Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal).Select(sample => sample.Value.GetType()));
     }
 
+    // Slice and BadRecords stay within a process, where the gateway that asked for them reads them.
+    private static readonly string[] NeverSent = ["FetchResult.Slice", "ProduceResult.BadRecords"];
+
     /// <summary>Finds a property added later without a serialization id: its sample would not cover it, and the loss between silos would go
     /// unnoticed.</summary>
     [Fact]
@@ -251,7 +254,9 @@ public sealed class WireContractTests
         where !property.GetMethod!.IsStatic && property.PropertyType != typeof(bool) // False may be the non-default value.
         let value = property.GetValue(sample)
         where value is null || value.Equals(property.PropertyType.IsValueType ? Activator.CreateInstance(property.PropertyType) : null)
-        select $"{sample.GetType().Name}.{property.Name}");
+        let name = $"{sample.GetType().Name}.{property.Name}"
+        where !NeverSent.Contains(name)
+        select name);
 
     [Fact]
     public void Serialized_bytes_match_the_contract() =>
