@@ -28,9 +28,9 @@ public interface IGroupGrain : IGrainWithStringKey
     /// null, and the caller waits on by calling again.</summary>
     /// <param name="request">A request of this group, the same in every call. <see cref="ConsumerGroupHeartbeat.MaxWait"/> is capped at 5
     /// seconds.</param>
-    /// <param name="wait">Used if <see cref="IGroupRequest.WaitsForMembers"/>: a new id for each request, repeated in the calls that wait
-    /// for it, so that the request takes effect only once.</param>
-    /// <returns>The answer, or the refusal that <see cref="IGroupRequest.Refuse"/> makes; null for none yet: call again within 10
+    /// <param name="wait">Used if <see cref="ICoordinatorRequest.WaitsForOthers"/>: a new id for each request, repeated in the calls that
+    /// wait for it, so that the request takes effect only once.</param>
+    /// <returns>The answer, or the refusal that <see cref="ICoordinatorRequest.Refuse"/> makes; null for none yet: call again within 10
     /// seconds.</returns>
     [Alias("Send")]
     [ResponseTimeout(GrainTimes.Data)]

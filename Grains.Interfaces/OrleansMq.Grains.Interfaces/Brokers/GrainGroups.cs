@@ -39,7 +39,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
 
     private ValueTask<object> AskAsync(IGroupRequest request, CancellationToken cancellationToken)
     {
-        var wait = request.WaitsForMembers ? Guid.NewGuid() : default;
+        var wait = request.WaitsForOthers ? Guid.NewGuid() : default;
         return CallAsync(request.GroupId, grain => WaitAsync(grain, request, wait, cancellationToken), request.Refuse, cancellationToken);
     }
 

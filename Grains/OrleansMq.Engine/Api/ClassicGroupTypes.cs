@@ -47,9 +47,11 @@ public sealed record JoinGroup : IGroupRequest<JoinGroupResult>
     /// <summary>The reason for joining, for logs (KIP-800).</summary>
     public string? Reason { get; init; }
 
-    bool IGroupRequest.WaitsForMembers => true;
+    bool ICoordinatorRequest.WaitsForOthers => true;
 
-    object IGroupRequest.Refuse(ErrorCode error, string message) => JoinGroupResult.Failed(error, message, MemberId);
+    bool ICoordinatorRequest.NeedsFreshId => true;
+
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => JoinGroupResult.Failed(error, message, MemberId);
 }
 
 /// <summary>The response to <see cref="JoinGroup"/>.</summary>
@@ -103,9 +105,9 @@ public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
     /// <summary>From the leader, the assignments of all members. A member without an entry gets no partitions.</summary>
     public IReadOnlyList<MemberAssignment> Assignments { get; init; } = [];
 
-    bool IGroupRequest.WaitsForMembers => true;
+    bool ICoordinatorRequest.WaitsForOthers => true;
 
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new SyncGroupResult(error, message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new SyncGroupResult(error, message);
 }
 
 /// <summary>The assignment of one member, in the protocol's encoding.</summary>
@@ -130,7 +132,7 @@ public sealed record SyncGroupResult(ErrorCode Error, string? Message = null, st
 public sealed record Heartbeat(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null)
     : IGroupRequest<GroupReply>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
 /// <summary>A response that consists of an error code.</summary>
@@ -146,7 +148,7 @@ public readonly record struct GroupReply(ErrorCode Error, string? Message = null
 /// <param name="Members">The members that leave.</param>
 public sealed record LeaveGroup(string GroupId, IReadOnlyList<LeavingMember> Members) : IGroupRequest<LeaveGroupResult>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new LeaveGroupResult(error, [], message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new LeaveGroupResult(error, [], message);
 }
 
 /// <summary>A member that leaves.</summary>

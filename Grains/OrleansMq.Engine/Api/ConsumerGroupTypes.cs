@@ -52,7 +52,9 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
     /// lost one may have contained it.</summary>
     public bool IsRepeated { get; init; }
 
-    object IGroupRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
+    bool ICoordinatorRequest.NeedsFreshId => true;
+
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
 }
 
 /// <summary>The response to <see cref="ConsumerGroupHeartbeat"/>.</summary>

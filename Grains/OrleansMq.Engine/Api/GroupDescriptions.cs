@@ -36,21 +36,21 @@ public enum GroupState
 /// <param name="GroupId">The group.</param>
 public sealed record DescribeGroup(string GroupId) : IGroupRequest<GroupDescription>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
 /// <summary>Describes a group in the one line that a list of groups has of it.</summary>
 /// <param name="GroupId">The group.</param>
 public sealed record ListGroup(string GroupId) : IGroupRequest<GroupListing>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
 /// <summary>Deletes a group that has no members, with its offsets.</summary>
 /// <param name="GroupId">The group.</param>
 public sealed record DeleteGroup(string GroupId) : IGroupRequest<GroupReply>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
 /// <summary>A group in a list.</summary>

@@ -1,21 +1,11 @@
 namespace OrleansMq.Api;
 
-/// <summary>A request to the coordinator of one group. The layers between the caller and the coordinator forward it without reading
-/// it.</summary>
-public interface IGroupRequest
+/// <summary>A request to the coordinator of one group. A request whose response has no error is refused by a
+/// <see cref="GroupReply"/>.</summary>
+public interface IGroupRequest : ICoordinatorRequest
 {
     /// <summary>The group.</summary>
     string GroupId { get; }
-
-    /// <summary>Whether the response waits for other members, possibly for minutes. Over grains the caller then polls for it with calls of
-    /// a few seconds.</summary>
-    bool WaitsForMembers => false;
-
-    /// <summary>Creates the response that refuses this request: its own response type, with the error in it. A request whose response has
-    /// no error creates a <see cref="GroupReply"/>, which reaches the caller as a <see cref="BrokerException"/>.</summary>
-    /// <param name="error">The error, other than <see cref="ErrorCode.None"/>.</param>
-    /// <param name="message">The cause and how to fix it.</param>
-    object Refuse(ErrorCode error, string message);
 }
 
 /// <summary>A request to the coordinator of one group.</summary>
@@ -23,7 +13,7 @@ public interface IGroupRequest
 public interface IGroupRequest<TResult> : IGroupRequest
 {
     /// <summary>Converts a response to its type.</summary>
-    /// <param name="answer">A <typeparamref name="TResult"/>, or a refusal created by <see cref="IGroupRequest.Refuse"/>.</param>
+    /// <param name="answer">A <typeparamref name="TResult"/>, or a refusal created by <see cref="ICoordinatorRequest.Refuse"/>.</param>
     /// <exception cref="BrokerException">The request was refused, and its response has no error.</exception>
     sealed TResult Answer(object answer) => answer switch
     {

@@ -29,7 +29,7 @@ public sealed record OffsetCommit : IGroupRequest<OffsetCommitResult>
     /// <summary>The offsets to commit.</summary>
     public required IReadOnlyList<PartitionOffset> Offsets { get; init; }
 
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetCommitResult(
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetCommitResult(
         [.. Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message);
 }
 
@@ -68,7 +68,7 @@ public sealed record OffsetFetch : IGroupRequest<OffsetFetchResult>
     /// store. Use it for statistics, never for a position to resume from.</summary>
     public bool AllowStale { get; init; }
 
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetFetchResult(error, [], message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetFetchResult(error, [], message);
 }
 
 /// <summary>The response to <see cref="OffsetFetch"/>.</summary>
@@ -89,7 +89,7 @@ public sealed record FetchedOffset(TopicPartition Partition, Guid TopicId, Commi
 /// <param name="Partitions">The partitions whose offsets to delete.</param>
 public sealed record OffsetDelete(string GroupId, IReadOnlyList<TopicPartition> Partitions) : IGroupRequest<OffsetDeleteResult>
 {
-    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetDeleteResult(error, [], message);
+    object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetDeleteResult(error, [], message);
 }
 
 /// <summary>The response to <see cref="OffsetDelete"/>.</summary>

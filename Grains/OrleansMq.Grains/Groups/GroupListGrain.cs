@@ -1,18 +1,20 @@
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using OrleansMq.Api;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
 
 namespace OrleansMq.Grains.Groups;
 
-/// <summary>Lists the groups of the index: those that have members by their coordinators' word, the others as they are stored, so that a
-/// list wakes none. It keeps nothing, so every silo has one.</summary>
+/// <summary>Lists the groups of the index. Coordinators of groups with members are asked; the others are read as they are stored, so that a
+/// list activates none. It keeps nothing, so every silo has one.</summary>
 [GrainType("omq.group-list")]
 [StatelessWorker(1), Reentrant]
-internal sealed class GroupListGrain(IGroupStores stores) : Grain, IGroupListGrain
+internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores) : Grain, IGroupListGrain
 {
-    // Groups asked at a time: enough to overlap their reads, few enough to leave the store to those who commit.
+    // Groups asked at a time: enough to overlap their reads, few enough to leave the store to commits.
     private const int AtATime = 64;
 
     // A group on its way to another broker arrives within some hundred milliseconds.
@@ -50,12 +52,13 @@ internal sealed class GroupListGrain(IGroupStores stores) : Grain, IGroupListGra
         }
         catch (Exception damaged) when (damaged is JsonException or CorruptStateException)
         {
-            return new GroupListing(groupId, "", GroupState.Unknown, GroupType.Unknown); // Whoever asks for the group itself is told why.
+            return new GroupListing(groupId, "", GroupState.Unknown,
+                GroupType.Unknown); // A request to the group itself reports the reason.
         }
         return stored.State == GroupState.Empty ? stored : await AskAsync(groupId, stored);
     }
 
-    // As it is stored, where nobody coordinates it at the moment; null where it is gone.
+    // As it is stored, where no broker coordinates it at the moment; null where it is gone.
     private async Task<GroupListing?> AskAsync(string groupId, GroupListing stored)
     {
         for (var attempt = 1; attempt <= Attempts; attempt++)

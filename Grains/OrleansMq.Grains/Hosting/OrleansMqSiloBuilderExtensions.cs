@@ -7,12 +7,14 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Groups.Coordination;
 using OrleansMq.Hosting;
 
 namespace Orleans.Hosting;
@@ -77,7 +79,8 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddParticipant<SiloGateways>();
         GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
         silo.AddPartitions();
-        silo.AddGroups(isReplicated: cluster is not null);
+        silo.AddCoordinators(isReplicated: cluster is not null);
+        silo.AddCoordinatorKind(GroupDocuments.Kind, GroupGrain.TypeName, isReplicated: cluster is not null);
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));
@@ -90,7 +93,7 @@ public static class OrleansMqSiloBuilderExtensions
             services.GetRequiredService<IBroker>(), services.GetRequiredService<IClusterMetadata>(),
             services.GetRequiredService<ILocalPartitions>())
         {
-            LocalGroups = _ => new(services.GetRequiredService<ActiveGroups>().Ids),
+            LocalGroups = _ => new(services.GetRequiredService<ActiveCoordinators>().IdsOf(GroupGrain.TypeName)),
         };
     }
 

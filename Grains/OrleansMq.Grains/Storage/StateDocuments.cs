@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Clusters;
-using OrleansMq.Grains.Groups;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
 
@@ -14,6 +14,6 @@ internal static class StateDocuments
     public static JsonSerializerOptions Json { get; } = new(TopicJson.Default.Options)
     {
         TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default,
-            GroupStateJson.Default),
+            CoordinatorStateJson.Default),
     };
 }

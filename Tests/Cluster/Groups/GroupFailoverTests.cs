@@ -1,7 +1,9 @@
+using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Groups;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
@@ -84,7 +86,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
 
         // Claims, as a silo does that does not know of the first activation.
-        await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group),
+        await using var second = await GroupCoordinator.OpenAsync(group, 9, Stores(1).For(group),
             Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
             TimeProvider.System, EngineLog.Silent);
         Assert.Equal(ErrorCode.None, ErrorOf(await second.SendAsync(members[0].Commit(Topic, 0, 2))));
@@ -108,9 +110,10 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         var (group, _) = await StableGroupAsync("billing", 1);
         var coordinator = await Groups(1).FindCoordinatorAsync(group);
         var other = Cluster.Running.First(broker => broker != coordinator);
-        Assert.Equal(GroupHolding.Coordinates, Cluster.Get<ActiveGroups>(coordinator).HoldingOf(group));
-        await Cluster.Get<GroupSearch>(other).AnnounceAsync(group);
-        await Wait.UntilAsync(() => Cluster.Get<ActiveGroups>(coordinator).HoldingOf(group) == GroupHolding.Absent, "it ends");
+        Assert.Equal(CoordinatorHolding.Coordinates, Cluster.Get<ActiveCoordinators>(coordinator).HoldingOf(IdOf(group)));
+        await Cluster.Get<CoordinatorSearch>(other).AnnounceAsync(IdOf(group));
+        await Wait.UntilAsync(() => Cluster.Get<ActiveCoordinators>(coordinator).HoldingOf(IdOf(group)) == CoordinatorHolding.Absent,
+            "it ends");
         Assert.Single((await Groups(other).DescribeGroupAsync(group)).Members);
     }
 
@@ -190,6 +193,11 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         if (!Postgres.Server.IsRunning)
             await Postgres.Server.StartAsync();
     }
+
+    private static GrainId IdOf(string group) => GrainId.Create(GroupGrain.TypeName, group);
+
+    private ICoordinatorStores Stores(int broker) =>
+        Cluster.Get<IServiceProvider>(broker).GetRequiredKeyedService<ICoordinatorStores>(GroupGrain.TypeName);
 
     private IGroupCoordinator Groups(int broker) => Cluster.Broker(broker).Groups;
 

@@ -4,7 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using OrleansMq.Api;
 using OrleansMq.Grains;
-using OrleansMq.Grains.Groups;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Serialization;
 using OrleansMq.Grains.Topics;
@@ -224,7 +224,7 @@ public sealed class WireContractTests
 
     private static readonly Type[] Grains =
         [
-        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(IGroupGrain), typeof(IGroupListGrain), typeof(IGroupService),
+        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(ICoordinatorService), typeof(IGroupGrain), typeof(IGroupListGrain),
         typeof(ILeaderService),
         typeof(IPartitionAppendGrain), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)

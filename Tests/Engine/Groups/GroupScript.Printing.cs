@@ -1,5 +1,6 @@
 using System.Text;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
@@ -20,14 +21,14 @@ internal sealed partial class GroupScript
         _seen[coreName] = core.Seen.Count;
     }
 
-    private string? Line(string coreName, GroupEffect effect) => effect switch
+    private string? Line(string coreName, CoordinatorEffect effect) => effect switch
     {
         Reply reply => $"{_requests[(coreName, reply.RequestId)]} -> {Result(_requests[(coreName, reply.RequestId)], reply.Result)}",
-        Store { Group: { } group } => $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}",
-        Store { Offsets: { } offsets } =>
+        Store { Content: GroupDocument group } => $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}",
+        Store { Content: GroupOffsetsContent offsets } =>
             $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
             .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}")))),
-        Store delete => $"delete {(delete.Document == GroupDocumentKind.Group ? "group" : "offsets")}",
+        Store delete => $"delete {(delete.Document == GroupDocuments.Group ? "group" : "offsets")}",
         ReadStored => "read",
         ConfirmClaim => "confirm",
         Deposed => "deposed",

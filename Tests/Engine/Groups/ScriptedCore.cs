@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 
@@ -10,10 +11,10 @@ internal sealed class ScriptedCore
 {
     private readonly ScriptedStore _store;
     private readonly short _number;
-    private readonly Dictionary<GroupDocumentKind, long?> _etags = [];
+    private readonly Dictionary<int, long?> _etags = [];
     private readonly List<Store> _heldWrites = [];
     private readonly Queue<ConfirmClaim> _heldConfirmations = [];
-    private readonly List<GroupEffect> _effects = [];
+    private readonly List<CoordinatorEffect> _effects = [];
     private long _lastRequest;
 
     public ScriptedCore(ScriptedStore store, DateTimeOffset now, GroupTopics? topics = null, GroupOptions? options = null, int number = 1,
@@ -41,7 +42,7 @@ internal sealed class ScriptedCore
     public DateTimeOffset? WakeTime { get; private set; }
 
     /// <summary>Every effect so far, except wakes.</summary>
-    public List<GroupEffect> Seen { get; } = [];
+    public List<CoordinatorEffect> Seen { get; } = [];
 
     public IReadOnlyList<Store> HeldWrites => _heldWrites;
 
@@ -53,14 +54,14 @@ internal sealed class ScriptedCore
     public long Send(IGroupRequest body, Guid freshId = default)
     {
         var number = ++_lastRequest;
-        Execute(new GroupRequest(number, body, freshId == default ? new Guid((int)number, _number, 0, new byte[8]) : freshId));
+        Execute(new CoordinatorRequest(number, body, freshId == default ? new Guid((int)number, _number, 0, new byte[8]) : freshId));
         return number;
     }
 
     /// <summary>Sends a request that is answered at once, and returns the answer.</summary>
     public T Ask<T>(IGroupRequest body) => (T)Replies[Send(body)];
 
-    public void Execute(GroupCommand command)
+    public void Execute(CoordinatorCommand command)
     {
         Core.Execute(command, Now);
         CarryOut();
@@ -108,7 +109,7 @@ internal sealed class ScriptedCore
 
     private StoredGroup Read()
     {
-        foreach (var kind in (GroupDocumentKind[])[GroupDocumentKind.Group, GroupDocumentKind.Offsets])
+        foreach (var kind in (int[])[GroupDocuments.Group, GroupDocuments.Offsets])
             _etags[kind] = _store.ETagOf(kind);
         return _store.Read();
     }
@@ -126,7 +127,7 @@ internal sealed class ScriptedCore
         }
     }
 
-    private void CarryOut(GroupEffect effect)
+    private void CarryOut(CoordinatorEffect effect)
     {
         if (effect is not WakeAt)
             Seen.Add(effect);

@@ -1,3 +1,4 @@
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;
@@ -17,19 +18,19 @@ internal enum WriteOutcome
 /// store.</summary>
 internal sealed class ScriptedStore
 {
-    private readonly Dictionary<GroupDocumentKind, (byte[] Bytes, long ETag)> _documents = [];
+    private readonly Dictionary<int, (byte[] Bytes, long ETag)> _documents = [];
     private long _lastETag;
 
     public int Writes { get; private set; }
 
     /// <summary>Returns the bytes of a document; null if there is none.</summary>
-    public byte[]? this[GroupDocumentKind kind] => _documents.TryGetValue(kind, out var found) ? found.Bytes : null;
+    public byte[]? this[int kind] => _documents.TryGetValue(kind, out var found) ? found.Bytes : null;
 
-    public long? ETagOf(GroupDocumentKind kind) => _documents.TryGetValue(kind, out var found) ? found.ETag : null;
+    public long? ETagOf(int kind) => _documents.TryGetValue(kind, out var found) ? found.ETag : null;
 
     public StoredGroup Read() => new(
-        this[GroupDocumentKind.Group] is { } group ? GroupDocument.Parse(group) : null,
-        this[GroupDocumentKind.Offsets] is { } offsets ? GroupOffsetsDocument.Parse(offsets) : null);
+        this[GroupDocuments.Group] is { } group ? GroupDocument.Parse(group) : null,
+        this[GroupDocuments.Offsets] is { } offsets ? GroupOffsetsDocument.Parse(offsets) : null);
 
     /// <summary>Writes or deletes if the stored etag matches. Returns the new etag, or false for a conflict.</summary>
     public bool TryWrite(Store write, long? etag, out long? next)
@@ -38,7 +39,7 @@ internal sealed class ScriptedStore
         if (next != etag)
             return false;
         Writes++;
-        var bytes = write.Group?.ToBytes() ?? write.Offsets?.ToDocument().ToBytes();
+        var bytes = write.Content?.ToBytes();
         if (bytes is null)
         {
             _documents.Remove(write.Document);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
@@ -14,19 +15,19 @@ namespace OrleansMq.Tests.Simulation.Groups;
 
 internal sealed class AnswerBeforeStore : GroupRules
 {
-    public override bool IsStored(GroupDocumentKind document, long revealed, long stored) => true;
+    public override bool IsStored(int document, long revealed, long stored) => true;
 }
 
 internal sealed class CommitAnsweredBeforeStore : GroupRules
 {
-    public override bool IsStored(GroupDocumentKind document, long revealed, long stored) =>
-        document == GroupDocumentKind.Offsets || base.IsStored(document, revealed, stored);
+    public override bool IsStored(int document, long revealed, long stored) =>
+        document == GroupDocuments.Offsets || base.IsStored(document, revealed, stored);
 }
 
 internal sealed class OffsetsNotClaimed : GroupRules
 {
-    public override bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) =>
-        document == GroupDocumentKind.Offsets || base.IsClaimed(document, writer, own);
+    public override bool IsClaimed(int document, CoordinatorClaim? writer, CoordinatorClaim own) =>
+        document == GroupDocuments.Offsets || base.IsClaimed(document, writer, own);
 }
 
 internal sealed class FailedIsNotWritten : GroupRules
@@ -42,7 +43,7 @@ internal sealed class CoalescedIsWritten : GroupRules
 internal sealed class NeverDeposed : GroupRules
 {
     public override bool IsOthers(CoordinatorClaim writer, CoordinatorClaim own, bool wasEverClaimed) => false;
-    public override bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) => true;
+    public override bool IsClaimed(int document, CoordinatorClaim? writer, CoordinatorClaim own) => true;
 }
 
 internal sealed class FetchedWithoutConfirmation : GroupRules

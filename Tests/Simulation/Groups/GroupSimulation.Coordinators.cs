@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Topics;
@@ -84,7 +85,7 @@ internal sealed partial class GroupSimulation
         }
         coordinator.Waiting.Add(id,
             new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed, answer));
-        Give(coordinator, new GroupRequest(id, body, NewGuid()));
+        Give(coordinator, new CoordinatorRequest(id, body, NewGuid()));
     }
 
     /// <summary>Delays requests while a coordinator still reads the stored state.</summary>
@@ -116,7 +117,7 @@ internal sealed partial class GroupSimulation
             request();
     }
 
-    private void Give(SimulatedCoordinator coordinator, GroupCommand command)
+    private void Give(SimulatedCoordinator coordinator, CoordinatorCommand command)
     {
         var core = coordinator.Core!;
         _membership.OnCommand(coordinator, command);
@@ -127,7 +128,7 @@ internal sealed partial class GroupSimulation
 
     private void Perform(SimulatedCoordinator coordinator)
     {
-        var effects = new List<GroupEffect>();
+        var effects = new List<CoordinatorEffect>();
         coordinator.Core!.TakeEffects(effects);
         foreach (var effect in effects)
             Perform(coordinator, effect);
@@ -135,7 +136,7 @@ internal sealed partial class GroupSimulation
             Read(coordinator);
     }
 
-    private void Perform(SimulatedCoordinator coordinator, GroupEffect effect)
+    private void Perform(SimulatedCoordinator coordinator, CoordinatorEffect effect)
     {
         switch (effect)
         {
@@ -221,16 +222,17 @@ internal sealed partial class GroupSimulation
     /// <summary>A write was stored.</summary>
     private void OnStored(SimulatedCoordinator coordinator, Store write, GroupDocument? group, GroupOffsetsDocument? offsets)
     {
-        if (write.Document == GroupDocumentKind.Group)
+        if (write.Document == GroupDocuments.Group)
         {
-            if (GroupView.GenerationOf(write.Group) > GroupView.GenerationOf(group))
+            var next = (GroupDocument?)write.Content;
+            if (GroupView.GenerationOf(next) > GroupView.GenerationOf(group))
                 Figures.Rebalances++;
-            if (group is not null && write.Group is not null && group.Type != write.Group.Type)
+            if (group is not null && next is not null && group.Type != next.Type)
                 Figures.Migrations++;
             // Deleted, or deleted and started again before that was stored.
-            var isDeleted = write.Group is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any()
-                && GroupView.GenerationOf(write.Group) < GroupView.GenerationOf(group));
-            TransitionChecker.OnStored(isDeleted ? null : group, write.Group);
+            var isDeleted = next is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any()
+                && GroupView.GenerationOf(next) < GroupView.GenerationOf(group));
+            TransitionChecker.OnStored(isDeleted ? null : group, next);
             if (isDeleted)
             {
                 Ownership.OnDeleted();

@@ -1,3 +1,4 @@
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
@@ -23,7 +24,7 @@ internal sealed partial class GroupSimulation
             {
                 if (!failed)
                 {
-                    (coordinator.Versions[GroupDocumentKind.Group], coordinator.Versions[GroupDocumentKind.Offsets]) = (group, offsets);
+                    (coordinator.Versions[GroupDocuments.Group], coordinator.Versions[GroupDocuments.Offsets]) = (group, offsets);
                     OnRead(coordinator, stored);
                 }
                 else if (coordinator.Core is null)
@@ -81,8 +82,8 @@ internal sealed partial class GroupSimulation
                 }
                 coordinator.WritesInFlight--;
                 coordinator.Versions[write.Document] = stored;
-                if (write.Document == GroupDocumentKind.Group)
-                    Learn(coordinator, write.Group);
+                if (write.Document == GroupDocuments.Group)
+                    Learn(coordinator, (GroupDocument?)write.Content);
                 Give(coordinator, new StoreCompleted(write.Document, write.Version));
             }));
         });

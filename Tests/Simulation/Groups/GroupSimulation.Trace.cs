@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
@@ -22,12 +23,12 @@ internal sealed partial class GroupSimulation
 
     private string Describe(Store write) => write switch
     {
-        { Group: { } group } => $"group by {group.Coordinator.Epoch}: {Describe(group)}",
-        { Offsets: { } offsets } => $"offsets by {offsets.Coordinator.Epoch}: "
+        { Content: GroupDocument group } => $"group by {group.Coordinator.Epoch}: {Describe(group)}",
+        { Content: GroupOffsetsContent offsets } => $"offsets by {offsets.Coordinator.Epoch}: "
             + string.Join(' ',
                 offsets.Offsets.Topics.SelectMany(t =>
                     t.Value.Partitions.Select(p => $"{t.Key}-{p.Key}={p.Value.Offset}/{p.Value.Metadata}"))),
-        _ => $"delete {write.Document}",
+        _ => $"delete {GroupDocuments.Kind.Documents[write.Document].Name}",
     };
 
     private string Describe(GroupDocument group) => group switch

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
@@ -42,12 +43,12 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             || seen.Partitions != t.Value.Partitions)
             || coordinator.Topics.All.Any(t => !consumer.Topics.ContainsKey(t.Name)));
 
-    public void OnCommand(SimulatedCoordinator coordinator, GroupCommand command)
+    public void OnCommand(SimulatedCoordinator coordinator, CoordinatorCommand command)
     {
         var memory = _memories[coordinator];
-        memory.IsOvertaken = command is GroupRequest { Body: ConsumerGroupHeartbeat { Sequence: > 0 } heartbeat }
+        memory.IsOvertaken = command is CoordinatorRequest { Body: ConsumerGroupHeartbeat { Sequence: > 0 } heartbeat }
             && coordinator.Core!.Consumer?.LatestOf(heartbeat.MemberId) > heartbeat.Sequence;
-        if (command is not GroupRequest { Body: var body })
+        if (command is not CoordinatorRequest { Body: var body })
             return;
         switch (body)
         {
@@ -67,7 +68,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         }
     }
 
-    public void OnExecuted(SimulatedCoordinator coordinator, GroupCommand command, long now)
+    public void OnExecuted(SimulatedCoordinator coordinator, CoordinatorCommand command, long now)
     {
         var memory = _memories[coordinator];
         var (before, after) = (memory.Before, CoreView.Of(coordinator.Core!));
@@ -87,7 +88,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             && known.Until == d.Value ? known : (now, d.Value));
         if (before.IsAtRest && !after.IsAtRest || before.Generation != after.Generation)
         {
-            Verdict.Require(command is GroupRequest { Body: JoinGroup or LeaveGroup or ConsumerGroupHeartbeat or DeleteGroup } or Wake
+            Verdict.Require(command is CoordinatorRequest { Body: JoinGroup or LeaveGroup or ConsumerGroupHeartbeat or DeleteGroup } or Wake
                 or TopicsChanged,
                 $"rebalances: {coordinator} goes from {before} to {after} by {command}");
             Verdict.Require(command is not Wake || before.Generation != after.Generation || before.Members.Count > after.Members.Count,
@@ -96,13 +97,13 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // A member that has not fetched its assignment has further time for it after the leader has sent it.
         if (before.Generation != after.Generation || (before.State != after.State && after.State != GroupState.Stable))
             memory.RoundSince = now;
-        if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
+        if (command is CoordinatorRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
             && !IsRefused(body, before) && !memory.IsOvertaken)
             memory.Heard[speaker] = now;
     }
 
     private void CheckOut(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string member,
-        GroupCommand command, long now)
+        CoordinatorCommand command, long now)
     {
         // Its instance id continues under another member id.
         var instance = before.Instances.GetValueOrDefault(member);
@@ -126,7 +127,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             + $"{session}");
     }
 
-    private static string? MemberOf(IGroupRequest body) => body switch
+    private static string? MemberOf(ICoordinatorRequest body) => body switch
     {
         JoinGroup join => join.MemberId,
         SyncGroup sync => sync.MemberId,
@@ -136,7 +137,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     };
 
     // A heartbeat of an older generation proves that its sender is behind, not that the member is alive.
-    private static bool IsRefused(IGroupRequest body, CoreView view) => body switch
+    private static bool IsRefused(ICoordinatorRequest body, CoreView view) => body switch
     {
         SyncGroup sync => sync.GenerationId != view.Epochs.GetValueOrDefault(sync.MemberId, -1),
         Heartbeat heartbeat => heartbeat.GenerationId != view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1),

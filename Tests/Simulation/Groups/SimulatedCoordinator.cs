@@ -24,7 +24,7 @@ internal sealed class SimulatedCoordinator(int number)
     /// <summary>The unanswered requests.</summary>
     public Dictionary<long, OpenRequest> Waiting { get; } = [];
     /// <summary>The last known versions of the documents.</summary>
-    public Dictionary<GroupDocumentKind, long> Versions { get; } = new() { [GroupDocumentKind.Group] = 0, [GroupDocumentKind.Offsets] = 0 };
+    public Dictionary<int, long> Versions { get; } = new() { [GroupDocuments.Group] = 0, [GroupDocuments.Offsets] = 0 };
     public long TopicsVersion { get; set; } = -1;
     /// <summary>Counts the requested wake-up times: only the last one counts.</summary>
     public long Wakes { get; set; }

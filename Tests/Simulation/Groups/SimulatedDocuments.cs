@@ -1,3 +1,4 @@
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
@@ -13,7 +14,7 @@ internal sealed class SimulatedDocuments
     public Stored<GroupDocument> Group { get; private set; }
     public Stored<GroupOffsetsDocument> Offsets { get; private set; }
 
-    public long VersionOf(GroupDocumentKind kind) => kind == GroupDocumentKind.Group ? Group.Version : Offsets.Version;
+    public long VersionOf(int kind) => kind == GroupDocuments.Group ? Group.Version : Offsets.Version;
 
     /// <summary>Writes or deletes a document if the stored one still has that version.</summary>
     public bool TryWrite(Store write, long version)
@@ -21,10 +22,10 @@ internal sealed class SimulatedDocuments
         if (version != VersionOf(write.Document))
             return false;
         // A missing document has version 0, so a writer that has read nothing may create it.
-        if (write.Document == GroupDocumentKind.Group)
-            Group = new(write.Group, write.Group is null ? 0 : ++_version);
+        if (write.Document == GroupDocuments.Group)
+            Group = new((GroupDocument?)write.Content, write.Content is null ? 0 : ++_version);
         else
-            Offsets = new(write.Offsets?.ToDocument(), write.Offsets is null ? 0 : ++_version);
+            Offsets = new((write.Content as GroupOffsetsContent)?.ToDocument(), write.Content is null ? 0 : ++_version);
         return true;
     }
 

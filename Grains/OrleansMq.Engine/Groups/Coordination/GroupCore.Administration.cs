@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 
@@ -11,20 +12,21 @@ public sealed partial class GroupCore
     private bool HasMembers =>
         _consumer is not null ? !_consumer.State.Members.IsEmpty : _classic is not null && !_classic.State.Members.IsEmpty;
 
-    private void Describe(GroupRequest request) =>
-        HoldForGroup(request, _exists ? Description() : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+    private void Describe(CoordinatorRequest request) =>
+        HoldFor(GroupDocuments.Group, request, Exists ? Description() : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
 
     private GroupDescription Description() => _consumer is { } consumer
         ? ConsumerGroupDescription.Describe(_groupId, consumer.State, _topics, _brokerId) : _classic is { } group && !IsOfPendingOnly
         ? ClassicGroupDescription.Describe(_groupId, group.State, _brokerId)
         : new GroupDescription(_groupId, GroupType.Classic, GroupState.Empty, "", "", 0, 0, _brokerId, []);
 
-    private void List(GroupRequest request) =>
-        HoldForGroup(request, _exists ? DocumentOfGroup().ToListing(_groupId) : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+    private void List(CoordinatorRequest request) =>
+        HoldFor(GroupDocuments.Group, request, Exists ? DocumentOfGroup().ToListing(_groupId)
+            : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
 
-    private void Delete(GroupRequest request)
+    private void Delete(CoordinatorRequest request)
     {
-        if (!_exists)
+        if (!Exists)
         {
             HoldConfirmed(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
             return;

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 
@@ -13,7 +14,7 @@ public sealed partial class GroupCore
     // The state for which those that wait were last looked at.
     private ClassicGroupState? _answeredFor;
 
-    private void Join(GroupRequest request, JoinGroup join)
+    private void Join(CoordinatorRequest request, JoinGroup join)
     {
         var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
         if (_consumer is { State.Members.IsEmpty: false } consumers)
@@ -21,34 +22,34 @@ public sealed partial class GroupCore
             JoinConsumers(request, join, newMemberId, consumers);
             return;
         }
-        var decision = _rules.Join(ClassicGroupDecision.BeforeJoin(ClassicOrNew(), join, _topics, _now), join, newMemberId, _now, _options);
+        var decision = _rules.Join(ClassicGroupDecision.BeforeJoin(ClassicOrNew(), join, _topics, Now), join, newMemberId, Now, _options);
         Apply(decision.Next);
         if (decision.Next.State.Members.ContainsKey(decision.MemberId))
             Touch(decision.MemberId);
         if (decision.Reply is { } reply)
-            HoldForGroup(request, reply, decision.MemberId);
+            HoldFor(GroupDocuments.Group, request, reply, decision.MemberId);
         else
             Wait(_joins, decision.MemberId, request, join.GroupInstanceId);
     }
 
-    private void Sync(GroupRequest request, SyncGroup sync)
+    private void Sync(CoordinatorRequest request, SyncGroup sync)
     {
         if (_consumer is { } consumers)
         {
             SyncConsumers(request, sync, consumers);
             return;
         }
-        var decision = _rules.Sync(ClassicOrNew(), sync, _now);
+        var decision = _rules.Sync(ClassicOrNew(), sync, Now);
         Apply(decision.Next);
         if (decision.MemberId.Length > 0)
             Touch(decision.MemberId);
         if (decision.Reply is { } reply)
-            HoldForGroup(request, reply, decision.MemberId);
+            HoldFor(GroupDocuments.Group, request, reply, decision.MemberId);
         else
             Wait(_syncs, decision.MemberId, request, sync.GroupInstanceId);
     }
 
-    private void Heartbeat(GroupRequest request, Heartbeat heartbeat)
+    private void Heartbeat(CoordinatorRequest request, Heartbeat heartbeat)
     {
         if (_consumer is { } consumers)
         {
@@ -59,24 +60,24 @@ public sealed partial class GroupCore
         var isAlive = reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress;
         if (isAlive)
             Touch(heartbeat.MemberId);
-        HoldForGroup(request, reply, isAlive ? heartbeat.MemberId : "");
+        HoldFor(GroupDocuments.Group, request, reply, isAlive ? heartbeat.MemberId : "");
     }
 
-    private void Leave(GroupRequest request, LeaveGroup leave)
+    private void Leave(CoordinatorRequest request, LeaveGroup leave)
     {
         if (_consumer is { } consumers)
         {
             LeaveConsumers(request, leave, consumers);
             return;
         }
-        var decision = _rules.Leave(ClassicOrNew(), leave, _now);
+        var decision = _rules.Leave(ClassicOrNew(), leave, Now);
         Apply(decision.Next);
-        HoldForGroup(request, decision.Reply!);
+        HoldFor(GroupDocuments.Group, request, decision.Reply!);
     }
 
-    // A group that is not there is one without members, until somebody joins.
+    // A group that is not there is one without members, until the first join.
     private ClassicGroup ClassicOrNew() =>
-        _classic ?? (_consumer is { } emptied ? GroupMigration.DowngradeEmpty(emptied.State) : ClassicGroup.Create(_now));
+        _classic ?? (_consumer is { } emptied ? GroupMigration.DowngradeEmpty(emptied.State) : ClassicGroup.Create(Now));
 
     private void Apply(ClassicGroup next)
     {
@@ -86,18 +87,18 @@ public sealed partial class GroupCore
         (_classic, _consumer) = (next, null);
         var isChanged = before is null ? next.State.State != GroupState.Empty : !ReferenceEquals(before.State, next.State);
         if (isChanged)
-            GroupChanged();
+            Changed(GroupDocuments.Group);
     }
 
-    private void Wait(Dictionary<string, WaitingRequest> waiting, string memberId, GroupRequest request, string? instanceId)
+    private void Wait(Dictionary<string, WaitingRequest> waiting, string memberId, CoordinatorRequest request, string? instanceId)
     {
         if (waiting.Remove(memberId, out var earlier)) // The member asks again: it does not wait for the first answer any more.
             AnswerNow(earlier.Request, ErrorCode.RebalanceInProgress, "The member asked again: this is the answer to the earlier request.");
         waiting[memberId] = new WaitingRequest(request, instanceId);
     }
 
-    /// <summary>Answers who waited for what is there by now.</summary>
-    private void AnswerWaiting()
+    /// <inheritdoc/>
+    protected override void AnswerWaiting()
     {
         if (_classic is { } group && !ReferenceEquals(group.State, _answeredFor))
         {
@@ -121,11 +122,12 @@ public sealed partial class GroupCore
             if (answer(entry) is not { } result)
                 continue;
             waiting.Remove(entry.Key); // Removing does not disturb the enumeration of a dictionary.
-            HoldForGroup(entry.Value.Request, result, entry.Key);
+            HoldFor(GroupDocuments.Group, entry.Value.Request, result, entry.Key);
         }
     }
 
-    private void FailWaiting(ErrorCode error, string message)
+    /// <inheritdoc/>
+    protected override void FailWaiting(ErrorCode error, string message)
     {
         FailPolls(error, message);
         FailJoinsAndSyncs(error, message);
@@ -141,7 +143,9 @@ public sealed partial class GroupCore
         }
     }
 
-    private void Abandon(long requestId)
+    /// <inheritdoc/>
+    /// <remarks>The member remains one until its session ends, which begins now.</remarks>
+    protected override void Abandon(long requestId)
     {
         AbandonPoll(requestId);
         foreach (var waiting in (Dictionary<string, WaitingRequest>[])[_joins, _syncs])
@@ -158,5 +162,5 @@ public sealed partial class GroupCore
 
     private bool IsWaiting(string memberId) => _joins.ContainsKey(memberId) || _syncs.ContainsKey(memberId) || _polls.ContainsKey(memberId);
 
-    private readonly record struct WaitingRequest(GroupRequest Request, string? InstanceId);
+    private readonly record struct WaitingRequest(CoordinatorRequest Request, string? InstanceId);
 }

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Groups.Coordination;
@@ -10,22 +11,22 @@ public sealed partial class GroupCore
     // The state for which those that wait were last looked at: most commands change nothing for them.
     private ConsumerGroupState? _advanced;
 
-    private void ConsumerHeartbeat(GroupRequest request, ConsumerGroupHeartbeat heartbeat)
+    private void ConsumerHeartbeat(CoordinatorRequest request, ConsumerGroupHeartbeat heartbeat)
     {
         var group = _consumer;
         if (group is null)
         {
             var refusal = heartbeat.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch
-                ? _rules.TryUpgrade(ClassicOrNew(), _topics, _now, out group)
+                ? _rules.TryUpgrade(ClassicOrNew(), _topics, Now, out group)
                 : new GroupReply(ErrorCode.UnknownMemberId,
                     $"The group has no member '{heartbeat.MemberId}' (any more): give all partitions up and join again.");
             if (refusal.Error != ErrorCode.None)
             {
-                HoldForGroup(request, ConsumerGroupHeartbeatResult.Failed(refusal.Error, refusal.Message!));
+                HoldFor(GroupDocuments.Group, request, ConsumerGroupHeartbeatResult.Failed(refusal.Error, refusal.Message!));
                 return;
             }
         }
-        var decision = _rules.Heartbeat(group!, heartbeat, request.FreshId.ToString(), _topics, _now, _options);
+        var decision = _rules.Heartbeat(group!, heartbeat, request.FreshId.ToString(), _topics, Now, _options);
         if (decision.Reply is null or { Error: ErrorCode.None })
             Apply(decision.Next);
         if (decision.MemberId.Length > 0)
@@ -33,17 +34,17 @@ public sealed partial class GroupCore
         if (decision.Reply is { } reply)
         {
             EndEarlierPoll(decision.MemberId);
-            HoldForGroup(request, reply, decision.MemberId);
+            HoldFor(GroupDocuments.Group, request, reply, decision.MemberId);
         }
         else
             WaitForNews(request, heartbeat, decision.MemberId);
     }
 
-    private void WaitForNews(GroupRequest request, ConsumerGroupHeartbeat heartbeat, string memberId)
+    private void WaitForNews(CoordinatorRequest request, ConsumerGroupHeartbeat heartbeat, string memberId)
     {
         EndEarlierPoll(memberId);
         var wait = heartbeat.MaxWait < _options.ConsumerHeartbeatInterval ? heartbeat.MaxWait : _options.ConsumerHeartbeatInterval;
-        var poll = new Poll(request, heartbeat, ConsumerGroupDecision.Told(_consumer!, memberId)!, _now + wait);
+        var poll = new Poll(request, heartbeat, ConsumerGroupDecision.Told(_consumer!, memberId)!, Now + wait);
         _polls[memberId] = poll;
         Want(poll.Until);
     }
@@ -65,48 +66,48 @@ public sealed partial class GroupCore
             _classic = null;
             FailJoinsAndSyncs(ErrorCode.RebalanceInProgress, "The group rebalances: join again.");
         }
-        if (isChanged && _rules.TryDowngrade(next, _now) is { } classic)
+        if (isChanged && _rules.TryDowngrade(next, Now) is { } classic)
             (_classic, _consumer) = (classic, null);
         if (isChanged)
-            GroupChanged();
+            Changed(GroupDocuments.Group);
     }
 
     // --- Members of the classic protocol in such a group ---
 
-    private void JoinConsumers(GroupRequest request, JoinGroup join, string newMemberId, ConsumerGroup group)
+    private void JoinConsumers(CoordinatorRequest request, JoinGroup join, string newMemberId, ConsumerGroup group)
     {
-        var decision = ConsumerGroupDecision.Join(group, join, newMemberId, _topics, _now, _options);
+        var decision = ConsumerGroupDecision.Join(group, join, newMemberId, _topics, Now, _options);
         Apply(decision.Next);
-        HoldFor(request, decision.Reply!, decision.MemberId);
+        Answer(request, decision.Reply!, decision.MemberId);
     }
 
-    private void SyncConsumers(GroupRequest request, SyncGroup sync, ConsumerGroup group)
+    private void SyncConsumers(CoordinatorRequest request, SyncGroup sync, ConsumerGroup group)
     {
-        var decision = ConsumerGroupDecision.Sync(group, sync, _now);
+        var decision = ConsumerGroupDecision.Sync(group, sync, Now);
         Apply(decision.Next);
-        HoldFor(request, decision.Reply!, decision.MemberId);
+        Answer(request, decision.Reply!, decision.MemberId);
     }
 
-    private void HeartbeatConsumers(GroupRequest request, Heartbeat heartbeat, ConsumerGroup group)
+    private void HeartbeatConsumers(CoordinatorRequest request, Heartbeat heartbeat, ConsumerGroup group)
     {
-        var decision = ConsumerGroupDecision.Heartbeat(group, heartbeat, _now);
+        var decision = ConsumerGroupDecision.Heartbeat(group, heartbeat, Now);
         Apply(decision.Next);
-        HoldFor(request, decision.Reply!.Reply, decision.MemberId);
+        Answer(request, decision.Reply!.Reply, decision.MemberId);
     }
 
-    private void LeaveConsumers(GroupRequest request, LeaveGroup leave, ConsumerGroup group)
+    private void LeaveConsumers(CoordinatorRequest request, LeaveGroup leave, ConsumerGroup group)
     {
-        var decision = ConsumerGroupDecision.Leave(group, leave, _topics, _now);
+        var decision = ConsumerGroupDecision.Leave(group, leave, _topics, Now);
         Apply(decision.Next);
-        HoldForGroup(request, decision.Reply!);
+        HoldFor(GroupDocuments.Group, request, decision.Reply!);
     }
 
     /// <summary>Answers a member, which was heard of.</summary>
-    private void HoldFor(GroupRequest request, object reply, string memberId)
+    private void Answer(CoordinatorRequest request, object reply, string memberId)
     {
         if (memberId.Length > 0)
             Touch(memberId);
-        HoldForGroup(request, reply, memberId);
+        HoldFor(GroupDocuments.Group, request, reply, memberId);
     }
 
     // --- News ---
@@ -120,17 +121,18 @@ public sealed partial class GroupCore
     private void OnTimeOfConsumers()
     {
         if (_consumer is { } group)
-            Apply(_rules.OnTime(group, _topics, _now));
+            Apply(_rules.OnTime(group, _topics, Now));
         foreach (var (memberId, poll) in _polls)
         {
-            if (poll.Until > _now || _consumer is null)
+            if (poll.Until > Now || _consumer is null)
                 continue;
             _polls.Remove(memberId); // Removing does not disturb the enumeration of a dictionary.
-            HoldForGroup(poll.Request, ConsumerGroupDecision.AnswerNoNews(_consumer, poll.Heartbeat, memberId, _options), memberId);
+            HoldFor(GroupDocuments.Group, poll.Request, ConsumerGroupDecision.AnswerNoNews(_consumer, poll.Heartbeat, memberId, _options),
+                memberId);
         }
     }
 
-    /// <summary>Lets members that wait go on, and answers those for whom there are news.</summary>
+    /// <summary>Lets members that wait advance, and answers those that have news.</summary>
     private void AnswerPolls()
     {
         if (_polls.Count == 0 || (_consumer is { } known && ReferenceEquals(_advanced, known.State)))
@@ -140,14 +142,14 @@ public sealed partial class GroupCore
             FailPolls(ErrorCode.UnknownMemberId, "The group has no such member (any more): give all partitions up and join again.");
             return;
         }
-        Apply(_rules.Advance(group, _polls.Keys, _now));
+        Apply(_rules.Advance(group, _polls.Keys, Now));
         _advanced = _consumer!.State;
         foreach (var (memberId, poll) in _polls)
         {
             if (ConsumerGroupDecision.AnswerHeartbeat(_consumer, memberId, poll.Told, _options) is not { } reply)
                 continue;
             _polls.Remove(memberId);
-            HoldForGroup(poll.Request, reply, memberId);
+            HoldFor(GroupDocuments.Group, poll.Request, reply, memberId);
         }
     }
 
@@ -169,5 +171,5 @@ public sealed partial class GroupCore
         }
     }
 
-    private sealed record Poll(GroupRequest Request, ConsumerGroupHeartbeat Heartbeat, ToldAssignment Told, DateTimeOffset Until);
+    private sealed record Poll(CoordinatorRequest Request, ConsumerGroupHeartbeat Heartbeat, ToldAssignment Told, DateTimeOffset Until);
 }

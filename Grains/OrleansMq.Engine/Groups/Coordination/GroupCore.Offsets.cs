@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
@@ -7,46 +8,46 @@ namespace OrleansMq.Groups.Coordination;
 
 public sealed partial class GroupCore
 {
-    private void Commit(GroupRequest request, OffsetCommit commit)
+    private void Commit(CoordinatorRequest request, OffsetCommit commit)
     {
         var refusal = _consumer is { } consumer ? _rules.CheckCommit(consumer.State, commit) : _rules.CheckCommit(_classic?.State, commit);
         if (refusal.Error != ErrorCode.None)
         {
-            HoldForGroup(request, request.Body.Refuse(refusal.Error, refusal.Message!));
+            HoldFor(GroupDocuments.Group, request, request.Body.Refuse(refusal.Error, refusal.Message!));
             return;
         }
         Touch(commit.MemberId);
-        var outcome = _rules.Commit(_offsets, commit, _topics, _options, _now);
+        var outcome = _rules.Commit(_offsets, commit, _topics, _options, Now);
         if (!ReferenceEquals(outcome.Next, _offsets))
         {
             _offsets = outcome.Next;
-            OffsetsChanged();
+            Changed(GroupDocuments.Offsets);
         }
         Hold(request, outcome.Reply, commit.MemberId);
     }
 
-    private void Fetch(GroupRequest request, OffsetFetch fetch)
+    private void Fetch(CoordinatorRequest request, OffsetFetch fetch)
     {
         var refusal = _consumer is { } consumer ? ConsumerGroupDecision.CheckFetch(consumer.State, fetch)
             : ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
         if (refusal.Error != ErrorCode.None)
-            HoldForGroup(request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
+            HoldFor(GroupDocuments.Group, request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
         else if (fetch.AllowStale)
             Hold(request, _rules.Fetch(_offsets, fetch, _topics));
         else
             HoldConfirmed(request, _rules.Fetch(_offsets, fetch, _topics));
     }
 
-    private void DeleteOffsets(GroupRequest request, OffsetDelete delete)
+    private void DeleteOffsets(CoordinatorRequest request, OffsetDelete delete)
     {
-        if (!_exists)
+        if (!Exists)
         {
             HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, NotFound));
             return;
         }
         if (HasMembers && SubscribedTopics() is null)
         {
-            HoldForGroup(request, request.Body.Refuse(ErrorCode.NonEmptyGroup,
+            HoldFor(GroupDocuments.Group, request, request.Body.Refuse(ErrorCode.NonEmptyGroup,
                 "The group has members of another kind than consumers, so nobody knows what they read: stop them first."));
             return;
         }
@@ -54,7 +55,7 @@ public sealed partial class GroupCore
         if (!ReferenceEquals(outcome.Next, _offsets))
         {
             _offsets = outcome.Next;
-            OffsetsChanged();
+            Changed(GroupDocuments.Offsets);
         }
         HoldConfirmed(request, outcome.Reply);
     }
@@ -66,7 +67,7 @@ public sealed partial class GroupCore
     {
         var before = _topics;
         _topics = topics;
-        if (_isDeposed || IsRecovering)
+        if (IsDeposed || IsRecovering)
             return;
         FollowTopics();
         RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId)
@@ -82,32 +83,32 @@ public sealed partial class GroupCore
         if (ReferenceEquals(next, _offsets))
             return;
         _offsets = next;
-        OffsetsChanged();
+        Changed(GroupDocuments.Offsets);
     }
 
-    /// <summary>Before a request is looked at: what a group without members has kept long enough is forgotten, and the group with its last
-    /// offset. Done when somebody asks, so that idle groups cost nothing.</summary>
+    /// <summary>Before each request: expires the offsets that a group without members has kept long enough, and deletes the group with
+    /// its last offset. Idle groups cost nothing.</summary>
     private void ForgetWhatHasExpired()
     {
-        if (!_exists || HasMembers)
+        if (!Exists || HasMembers)
             return;
         var emptySince = EmptySince;
         if (_options.OffsetsRetention is { } retention)
         {
-            var next = OffsetDecision.Expire(_offsets, emptySince, retention, _now);
+            var next = OffsetDecision.Expire(_offsets, emptySince, retention, Now);
             if (!ReferenceEquals(next, _offsets))
             {
                 _offsets = next;
-                OffsetsChanged();
+                Changed(GroupDocuments.Offsets);
             }
         }
         var hasGivenIds = _classic is not null && !_classic.Round.Pending.IsEmpty;
-        if (_offsets.IsEmpty && !hasGivenIds && emptySince + KeptWithoutOffsets <= _now)
+        if (_offsets.IsEmpty && !hasGivenIds && emptySince + KeptWithoutOffsets <= Now)
             Forget();
     }
 
-    // A group that has neither members nor offsets has nothing to keep; a while longer, so that who looks for it after its last member left
-    // finds it.
+    // A group without members and offsets has nothing to keep. It stays for a while, so that an operator finds it after the last member
+    // left.
     private static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
 
     private DateTimeOffset EmptySince => _consumer?.State.EmptySince ?? _classic?.State.EmptySince ?? DateTimeOffset.UnixEpoch;

@@ -1,21 +1,17 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Groups.Coordination;
 
 public sealed partial class GroupCore
 {
-    // A write lost against somebody: who coordinates the group is not known before it is read.
-    private bool _isContested;
-
-    /// <summary>
-    /// The answer to a heartbeat that changes nothing, while the store is away and only offsets are in doubt: members go on, as they would
-    /// if nobody had tried to commit. It says what is stored, and nothing that a coordinator who does not write would not say. Null:
-    /// refuse.
-    /// </summary>
-    private object? FindQuietAnswer(IGroupRequest body)
+    /// <inheritdoc/>
+    /// <remarks>The store is away, and only offsets are in doubt. A heartbeat that changes nothing is answered, so that members continue as
+    /// they would without a commit. The answer reveals only what is stored.</remarks>
+    protected override object? FindAnswerWhileRecovering(ICoordinatorRequest body)
     {
-        if (_isContested || !_isGroupClaimed || _groupVersions.IsBehind || _offsetsVersions.Stored < _offsetsVersions.FirstServed)
+        if (!IsFirstCertain)
             return null;
         switch (body)
         {
@@ -23,10 +19,10 @@ public sealed partial class GroupCore
                 var reply = _rules.Heartbeat(group, heartbeat);
                 return reply.Error == ErrorCode.None ? reply : null;
             case ConsumerGroupHeartbeat heartbeat when _consumer is { } consumers:
-                var decision = _rules.Heartbeat(consumers, heartbeat, "", _topics, _now, _options);
+                var decision = _rules.Heartbeat(consumers, heartbeat, "", _topics, Now, _options);
                 if (!ReferenceEquals(decision.Next.State, consumers.State))
                     return null;
-                // Not worth a long poll: the sender waits his interval by himself.
+                // Not worth a long poll: the sender waits its interval by itself.
                 var answer = decision.Reply ?? ConsumerGroupDecision.AnswerNoNews(consumers, heartbeat, decision.MemberId, _options);
                 return answer.Error == ErrorCode.None ? answer : null;
             default:

@@ -1,29 +1,21 @@
 using OrleansMq.Api;
-using OrleansMq.Diagnostics;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>
-/// One group's coordinator without tasks, I/O and clock: commands in, effects out. It decides on a working state that is ahead of what is
-/// stored, and releases an answer when the state that it reveals is stored. Not thread safe: its owner hands it one command after the
-/// other.
-/// </summary>
-public sealed partial class GroupCore
+/// <summary>One group's coordinator without tasks, I/O and clock: the working state of a group, and the decisions on it.</summary>
+public sealed partial class GroupCore : CoordinatorCore
 {
     private readonly string _groupId;
     private readonly int _brokerId;
     private readonly GroupOptions _options;
     private readonly GroupRules _rules;
-    private readonly List<GroupEffect> _effects = [];
     private GroupTopics _topics;
-    private DateTimeOffset _now;
-    private bool _isDeposed;
 
     // The working state. Whether the group exists is a question of its own: ids that wait to be joined with make no group.
-    private bool _exists;
     private ClassicGroup? _classic;
     private ConsumerGroup? _consumer; // At most one of the two.
     private GroupOffsets _offsets = GroupOffsets.Empty;
@@ -44,98 +36,37 @@ public sealed partial class GroupCore
 
     internal GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored,
         DateTimeOffset now, GroupRules rules)
+        : base(GroupDocuments.Kind, groupId, token, now, rules)
     {
         _rules = rules;
         _groupId = groupId;
         _brokerId = brokerId;
         _options = options;
         _topics = topics;
-        _now = now;
-        _claim = new CoordinatorClaim(0, token);
-        Adopt(stored);
-        FinishCommand();
+        Begin(stored);
     }
 
-    /// <summary>Whether there is nothing that the next owner of this group would not know: no group, no given ids, nobody who
-    /// waits.</summary>
-    public bool IsVacant => !_exists && !IsStoring && _held.Count == 0 && (_classic is null || _classic.Round.Pending.IsEmpty);
+    /// <inheritdoc/>
+    public override bool IsVacant => base.IsVacant && (_classic is null || _classic.Round.Pending.IsEmpty);
 
-    /// <summary>The working state, for those who judge it; null: no group of the classic protocol.</summary>
+    /// <summary>The working state, for checkers; null: no group of the classic protocol.</summary>
     internal ClassicGroup? Classic => _classic;
 
-    /// <summary>The working state, for those who judge it; null: no group of the consumer protocol.</summary>
+    /// <summary>The working state, for checkers; null: no group of the consumer protocol.</summary>
     internal ConsumerGroup? Consumer => _consumer;
 
-    /// <summary>Whether another coordinator owns the group.</summary>
-    public bool IsDeposed => _isDeposed;
-
-    /// <summary>Takes the effects that have come up since the last call, to be carried out in order.</summary>
-    public void TakeEffects(List<GroupEffect> into)
+    /// <inheritdoc/>
+    protected override void OnCommand(CoordinatorCommand command)
     {
-        into.AddRange(_effects);
-        _effects.Clear();
+        if (command is TopicsChanged changed)
+            OnTopics(changed.Topics);
+        else
+            base.OnCommand(command);
     }
 
-    /// <summary>Carries a command out.</summary>
-    /// <param name="command">What has come.</param>
-    /// <param name="now">The time; never before that of the last command.</param>
-    public void Execute(GroupCommand command, DateTimeOffset now)
+    /// <inheritdoc/>
+    protected override void Handle(CoordinatorRequest request)
     {
-        _now = now > _now ? now : _now;
-        switch (command)
-        {
-            case GroupRequest request:
-                Handle(request);
-                break;
-            case AbandonRequest abandoned:
-                Abandon(abandoned.RequestId);
-                break;
-            case StoreCompleted stored:
-                OnStored(stored);
-                break;
-            case StoreFailed failed:
-                OnStoreFailed(failed);
-                break;
-            case ReadCompleted read:
-                OnRead(read.Stored);
-                break;
-            case ReadFailed failed:
-                OnReadFailed(failed.Reason);
-                break;
-            case ClaimRead read:
-                OnClaimRead(read);
-                break;
-            case ClaimReadFailed failed:
-                OnClaimReadFailed(failed);
-                break;
-            case Wake:
-                OnWake();
-                break;
-            case TopicsChanged changed:
-                OnTopics(changed.Topics);
-                break;
-            default:
-                throw new ArgumentException($"No command: {command}.", nameof(command));
-        }
-        FinishCommand();
-    }
-
-    private void Handle(GroupRequest request)
-    {
-        if (_isDeposed)
-        {
-            AnswerNow(request, ErrorCode.NotCoordinator, "Another broker coordinates the group: find the coordinator, and retry.");
-            return;
-        }
-        if (IsRecovering)
-        {
-            if (FindQuietAnswer(request.Body) is { } quiet)
-                _effects.Add(new Reply(request.RequestId, quiet));
-            else
-                AnswerNow(request, ErrorCode.CoordinatorLoadInProgress,
-                    "The coordinator reads the group's state again after a write that failed: retry.");
-            return;
-        }
         ForgetWhatHasExpired();
         switch (request.Body)
         {
@@ -176,21 +107,4 @@ public sealed partial class GroupCore
                 throw new ArgumentException($"No request of a group: {request.Body}.", nameof(request));
         }
     }
-
-    private void FinishCommand()
-    {
-        if (!_isDeposed)
-        {
-            AnswerWaiting();
-            IssueWrites();
-            ConfirmIfAsked();
-        }
-        ReleaseReplies();
-        ScheduleWake();
-    }
-
-    private void AnswerNow(GroupRequest request, ErrorCode error, string message) =>
-        _effects.Add(new Reply(request.RequestId, request.Body.Refuse(error, message)));
-
-    private void Log(EngineLogLevel level, string message) => _effects.Add(new LogLine(level, $"Group '{_groupId}': {message}"));
 }

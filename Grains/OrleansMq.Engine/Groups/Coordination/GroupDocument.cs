@@ -2,31 +2,15 @@ using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>Which of a group's two documents.</summary>
-public enum GroupDocumentKind
-{
-    /// <summary>Not known.</summary>
-    Unknown = 0,
-    /// <summary>Members and generation: <see cref="GroupDocument"/>.</summary>
-    Group = 1,
-    /// <summary>What is committed: <see cref="GroupOffsetsDocument"/>.</summary>
-    Offsets = 2,
-}
-
-/// <summary>Who coordinates a group: stands in both documents. It is raised in both, by compare-and-swap, before a coordinator serves; an
-/// older one's write loses from then on.</summary>
-/// <param name="Epoch">Rises with every coordinator.</param>
-/// <param name="Token">Random, of this coordinator alone: after a write of unclear outcome it knows its own documents by it.</param>
-public readonly record struct CoordinatorClaim(long Epoch, Guid Token);
-
 /// <summary>The document <c>group/&lt;group id&gt;</c>.</summary>
-public sealed record GroupDocument
+public sealed record GroupDocument : IOwnedDocument
 {
     /// <summary>The version of the format that is written.</summary>
     public const int CurrentVersion = 1;
@@ -37,7 +21,7 @@ public sealed record GroupDocument
     /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
     public int Version { get; init; } = CurrentVersion;
 
-    /// <summary>Who wrote it.</summary>
+    /// <summary>The coordinator that wrote it.</summary>
     public required CoordinatorClaim Coordinator { get; init; }
 
     /// <summary>Which protocol forms the group; <see cref="GroupType.Unknown"/> where none does: it has offsets only.</summary>
@@ -78,7 +62,7 @@ public sealed record GroupDocument
 }
 
 /// <summary>The document <c>group-offsets/&lt;group id&gt;</c>.</summary>
-public sealed record GroupOffsetsDocument
+public sealed record GroupOffsetsDocument : IOwnedDocument
 {
     /// <summary>The version of the format that is written.</summary>
     public const int CurrentVersion = 1;
@@ -89,10 +73,10 @@ public sealed record GroupOffsetsDocument
     /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
     public int Version { get; init; } = CurrentVersion;
 
-    /// <summary>Who wrote it.</summary>
+    /// <summary>The coordinator that wrote it.</summary>
     public required CoordinatorClaim Coordinator { get; init; }
 
-    /// <summary>What is committed.</summary>
+    /// <summary>Committed offsets.</summary>
     public ImmutableArray<StoredTopicOffsets> Topics { get; init; } = [];
 
     /// <summary>Offsets of open transactions.</summary>
@@ -160,7 +144,7 @@ public sealed record StoredOffset
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? LeaderEpoch { get; init; }
 
-    /// <summary>The committer's own words; null for none.</summary>
+    /// <summary>The committer's metadata; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Metadata { get; init; }
 
@@ -180,7 +164,7 @@ public sealed record StoredOffset
 }
 
 /// <summary>Offsets of an open transaction in a document.</summary>
-/// <param name="ProducerId">Whose transaction.</param>
+/// <param name="ProducerId">The transaction's producer.</param>
 /// <param name="Topics">By topic.</param>
 public sealed record StoredPendingOffsets(long ProducerId, ImmutableArray<StoredTopicOffsets> Topics);
 

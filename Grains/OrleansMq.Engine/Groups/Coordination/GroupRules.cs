@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
@@ -6,40 +7,17 @@ using OrleansMq.Groups.Offsets;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>
-/// The decisions about a group, as its coordinator calls them. Shipped as it is; a test derives from it to put one mistake in and to prove
-/// that the simulation's checkers find it.
+/// The decisions about a group, as its coordinator calls them. Virtual only for tests: a mutant breaks one of them, to prove that the
+/// simulation's checkers find the mistake.
 /// </summary>
-internal class GroupRules
+internal class GroupRules : CoordinatorRules
 {
     /// <summary>The protocols.</summary>
     public static readonly GroupRules Shipped = new();
 
-    // --- Whose the group is, and what is stored ---
-
-    /// <summary>Whether a document was written by another coordinator: after our claim, or with an epoch that we do not stand
-    /// above.</summary>
-    public virtual bool IsOthers(CoordinatorClaim writer, CoordinatorClaim own, bool wasEverClaimed) =>
-        writer.Token != own.Token && (wasEverClaimed || writer.Epoch >= own.Epoch);
-
-    /// <summary>Whether a document that was read is ours already: one that is not is written before anything is answered.</summary>
-    public virtual bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) => writer == own;
-
-    /// <summary>Whether an answer that reveals a version may be given.</summary>
-    public virtual bool IsStored(GroupDocumentKind document, long revealed, long stored) => revealed <= stored;
-
-    /// <summary>What is stored when a write is done: what was in it, not what has come meanwhile.</summary>
-    public virtual long StoredBy(long written, long working) => written;
-
-    /// <summary>Whether what is stored is read again, since a write may not have taken place.</summary>
-    public virtual bool MustReadAfter(StoreFailed failed) => true;
-
-    /// <summary>Which read or write of the store shows that a request may be answered from memory that came when so many had been begun:
-    /// the next one, for one that is under way may have taken place before.</summary>
-    public virtual long ConfirmedFrom(long begun) => begun + 1;
-
     // --- Time ---
 
-    /// <summary>When a member's session ends that was heard of now, or whose coordinator begins now.</summary>
+    /// <summary>The end of a session that begins anew now, by a sign of life or by a new coordinator.</summary>
     public virtual DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) => now + timeout;
 
     // --- Classic ---

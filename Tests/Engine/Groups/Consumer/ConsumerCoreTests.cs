@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Assignment;
 using OrleansMq.Groups.Coordination;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using FsCheck.Fluent;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Coordination;
 

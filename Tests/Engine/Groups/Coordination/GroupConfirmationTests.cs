@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
-using OrleansMq.Groups.Coordination;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;

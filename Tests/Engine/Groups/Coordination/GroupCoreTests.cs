@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Clusters;
+using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Topics;
@@ -67,10 +68,10 @@ public sealed class GroupCoreTests
     {
         var core = Open(holdWrites: true);
         var joining = core.Send(Join);
-        Assert.Equal(GroupDocumentKind.Group, Assert.Single(core.HeldWrites).Document);
+        Assert.Equal(GroupDocuments.Group, Assert.Single(core.HeldWrites).Document);
         core.Finish();
         Assert.False(core.Replies.ContainsKey(joining));
-        Assert.Equal(GroupDocumentKind.Offsets, Assert.Single(core.HeldWrites).Document);
+        Assert.Equal(GroupDocuments.Offsets, Assert.Single(core.HeldWrites).Document);
         core.Finish();
         Assert.Equal(ErrorCode.None, ((JoinGroupResult)core.Replies[joining]).Error);
     }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Groups.Offsets;

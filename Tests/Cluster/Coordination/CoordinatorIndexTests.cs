@@ -1,16 +1,17 @@
 using OrleansMq.Diagnostics;
-using OrleansMq.Grains.Groups;
+using OrleansMq.Grains.Coordination;
+using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
 using OrleansMq.Storage;
 
-namespace OrleansMq.Tests.Cluster.Groups;
+namespace OrleansMq.Tests.Cluster.Coordination;
 
 /// <summary>The index of groups, over a store that fails and loses races on cue.</summary>
-public sealed class GroupIndexTests
+public sealed class CoordinatorIndexTests
 {
     private readonly ScriptedStore _store = new(FileStateStore.Open(new MemoryFileSystem(), "/state"));
 
-    private IndexedGroupStores Stores => new(_store, EngineLog.Silent);
+    private IndexedCoordinatorStores Stores => new(GroupDocuments.Kind, _store, EngineLog.Silent);
 
     [Fact]
     public async Task Group_is_listed_from_its_first_write_until_its_deletion()
@@ -72,13 +73,13 @@ public sealed class GroupIndexTests
     {
         // The remover has seen no document; then another silo adds the id and is about to write.
         var entered = Stores.For("billing");
-        _store.BeforeWrite("group/", () => new GroupIndex(_store).RemoveAsync("billing"));
+        _store.BeforeWrite("group/", () => new CoordinatorIndex(GroupDocuments.Kind, _store).RemoveAsync("billing"));
         await entered.WriteAsync("group/billing", "{}"u8.ToArray(), null);
         Assert.Equal(["billing"], await Stores.ListAsync());
 
         // The reverse order: the document appears between the removal of the id and the second check.
         _store.BeforeWrite("group-index/", () => _store.WriteAsync("group/orders", "{}"u8.ToArray(), null).AsTask());
-        await new GroupIndex(_store).AddAsync("orders");
+        await new CoordinatorIndex(GroupDocuments.Kind, _store).AddAsync("orders");
         await Stores.ForgetAsync("orders");
         Assert.Equal(["billing", "orders"], await Stores.ListAsync());
     }
@@ -86,8 +87,8 @@ public sealed class GroupIndexTests
     [Fact]
     public async Task Index_documents_have_the_format_of_the_previous_release()
     {
-        await new GroupIndex(_store).AddAsync("billing");
-        var number = GroupIndex.ShardOf("billing");
+        await new CoordinatorIndex(GroupDocuments.Kind, _store).AddAsync("billing");
+        var number = CoordinatorIndex.ShardOf("billing");
         Assert.Equal(12, number);
         Assert.Equal("""{"groups":["billing"]}"""u8.ToArray(), (await _store.ReadAsync("group-index/0c"))!.Value.ToArray());
     }

@@ -1,15 +1,15 @@
-namespace OrleansMq.Grains.Groups;
+namespace OrleansMq.Grains.Coordination;
 
-/// <summary>Requests that may wait for minutes, heard of in calls that take seconds. For the turns of one grain.</summary>
-/// <param name="time">Where the time comes from.</param>
+/// <summary>Requests that may wait for minutes, in calls that take seconds. For the turns of one grain.</summary>
+/// <param name="time">The clock.</param>
 /// <param name="slice">How long one call waits; null: <see cref="Slice"/>.</param>
-/// <param name="keptFor">How long an answer is kept that nobody fetches; null: 20 seconds.</param>
-internal sealed class GroupWaits(TimeProvider time, TimeSpan? slice = null, TimeSpan? keptFor = null)
+/// <param name="keptFor">How long an answer is kept that no call fetches; null: 20 seconds.</param>
+internal sealed class RequestWaits(TimeProvider time, TimeSpan? slice = null, TimeSpan? keptFor = null)
 {
     /// <summary>How long one call waits: half of what a call may take.</summary>
     public static readonly TimeSpan Slice = TimeSpan.FromSeconds(5);
 
-    // What nobody has asked for so long after it was answered, nobody will.
+    // A caller that has not asked for so long after the answer came is gone.
     private static readonly TimeSpan KeptFor = TimeSpan.FromSeconds(20);
 
     private readonly Dictionary<Guid, Task> _waiting = [];

@@ -4,36 +4,36 @@ using Orleans.Placement;
 using Orleans.Runtime.Placement;
 using OrleansMq.Grains.Partitions;
 
-namespace OrleansMq.Grains.Groups;
+namespace OrleansMq.Grains.Coordination;
 
-/// <summary>A group's grain is placed where it is coordinated, or is to be.</summary>
+/// <summary>Places a coordinator's grain on the broker that runs it, or is to run it.</summary>
 [AttributeUsage(AttributeTargets.Class)]
-internal sealed class GroupPlacementAttribute() : PlacementAttribute(new GroupPlacement());
+internal sealed class CoordinatorPlacementAttribute() : PlacementAttribute(new CoordinatorPlacement());
 
-/// <summary>See <see cref="GroupPlacementAttribute"/>.</summary>
-internal sealed class GroupPlacement : PlacementStrategy;
+/// <summary>See <see cref="CoordinatorPlacementAttribute"/>.</summary>
+internal sealed class CoordinatorPlacement : PlacementStrategy;
 
 /// <summary>Asks the brokers.</summary>
-/// <remarks>What it needs is looked up late: a silo alone has no search.</remarks>
-internal sealed class GroupPlacementDirector(IServiceProvider services, IBrokerPeers peers) : IPlacementDirector
+/// <remarks>Its services are resolved late: a silo alone has no search.</remarks>
+internal sealed class CoordinatorPlacementDirector(IServiceProvider services, IBrokerPeers peers) : IPlacementDirector
 {
     /// <inheritdoc/>
     public async Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context) =>
-        peers.IsReplicated && await services.GetRequiredService<GroupSearch>().FindAsync(target.GrainIdentity.Key.ToString()!) is var broker
+        peers.IsReplicated && await services.GetRequiredService<CoordinatorSearch>().FindAsync(target.GrainIdentity) is var broker
         && peers.Find(broker) is { } silo
             ? silo
             : context.LocalSilo;
 }
 
 /// <summary>
-/// The grain directory of groups: it remembers nothing, for the reason that partitions' does not. A silo's death takes no entry of a
-/// healthy group with it, and no entry of the dead silo's has to be cleared before its groups are coordinated elsewhere.
+/// The grain directory of coordinators. It stores nothing, for the same reason as that of partitions. A silo's death takes no entry of a
+/// healthy coordinator with it, and no entry of the dead silo has to be cleared before its coordinators run elsewhere.
 /// </summary>
-/// <remarks>What it needs is looked up late: Orleans makes its directories before what they are made of.</remarks>
-internal sealed class GroupDirectory(IServiceProvider services) : IGrainDirectory
+/// <remarks>Its services are resolved late: Orleans creates its directories before them.</remarks>
+internal sealed class CoordinatorDirectory(IServiceProvider services) : IGrainDirectory
 {
-    /// <summary>The name under which the grain asks for it.</summary>
-    public const string Name = "omq-groups";
+    /// <summary>The name under which the grains ask for it.</summary>
+    public const string Name = "omq-coordinators";
 
     /// <inheritdoc/>
     /// <remarks>An address on another silo means: not here, forward the calls to there.</remarks>
@@ -42,7 +42,7 @@ internal sealed class GroupDirectory(IServiceProvider services) : IGrainDirector
         var peers = services.GetRequiredService<IBrokerPeers>();
         if (!peers.IsReplicated)
             return address;
-        var broker = await services.GetRequiredService<GroupSearch>().FindAsync(address.GrainId.Key.ToString()!);
+        var broker = await services.GetRequiredService<CoordinatorSearch>().FindAsync(address.GrainId);
         if (broker == peers.Self || peers.Find(broker) is not { } elsewhere)
             return address;
         return new GrainAddress

@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using Orleans.Serialization.Serializers;
 using Orleans.Storage;
+using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Storage;
 using OrleansMq.State;
@@ -10,7 +11,7 @@ using OrleansMq.Tests.Cluster.PostgreSql;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
-namespace OrleansMq.Tests.Cluster.Groups;
+namespace OrleansMq.Tests.Cluster.Coordination;
 
 /// <summary>The groups' store over PostgreSQL grain storage meets the contract of the file store.</summary>
 public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStoreConformance, IClassFixture<PostgreSqlFixture>

@@ -1,11 +1,11 @@
-using OrleansMq.Grains.Groups;
+using OrleansMq.Grains.Coordination;
 
-namespace OrleansMq.Tests.Cluster.Groups;
+namespace OrleansMq.Tests.Cluster.Coordination;
 
 /// <summary>Requests that take longer than one call may.</summary>
-public sealed class GroupWaitsTests
+public sealed class RequestWaitsTests
 {
-    private readonly GroupWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
+    private readonly RequestWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
     private readonly TaskCompletionSource<string> _answer = new();
     private readonly Guid _id = Guid.NewGuid();
     private int _begun;
@@ -13,7 +13,7 @@ public sealed class GroupWaitsTests
     [Fact]
     public async Task Request_is_sent_once_for_any_number_of_waits()
     {
-        var waits = new GroupWaits(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
+        var waits = new RequestWaits(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
         Assert.Null(await waits.WaitAsync(_id, Begin));
         Assert.Null(await waits.WaitAsync(_id, Begin));
         _ = Task.Run(() => _answer.SetResult("joined"));

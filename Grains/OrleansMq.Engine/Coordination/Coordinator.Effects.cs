@@ -1,11 +1,12 @@
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
 
-namespace OrleansMq.Groups.Coordination;
+namespace OrleansMq.Coordination;
 
-public sealed partial class GroupCoordinator
+public sealed partial class Coordinator
 {
-    private void CarryOut(GroupEffect effect)
+    private void CarryOut(CoordinatorEffect effect)
     {
         switch (effect)
         {
@@ -27,10 +28,10 @@ public sealed partial class GroupCoordinator
                 _log.Write(line.Level, line.Message);
                 break;
             case Deposed:
-                _metadata.Changed -= OnTopicsChanged;
+                Ended?.Invoke();
                 break;
             default:
-                throw new InvalidOperationException($"No effect of a group: {effect}.");
+                throw new InvalidOperationException($"No effect of a coordinator: {effect}.");
         }
     }
 
@@ -41,7 +42,7 @@ public sealed partial class GroupCoordinator
             _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             return;
         }
-        // Rounded up to what timers can do, so that it does not come too early, and again and again.
+        // Rounded up to the resolution of timers: a wake that comes too early would be armed again and again.
         var wait = Math.Ceiling((due - _time.GetUtcNow()).TotalMilliseconds);
         _timer.Change(TimeSpan.FromMilliseconds(Math.Clamp(wait, 0, MaxTimerMilliseconds)), Timeout.InfiniteTimeSpan);
     }
@@ -49,9 +50,8 @@ public sealed partial class GroupCoordinator
     // What timers can wait at most; a wake that comes too early is no harm.
     private const double MaxTimerMilliseconds = int.MaxValue;
 
-    /// <summary>Starts something that ends with a command; off this thread, for it may take a while before it first waits. Groups take
-    /// turns: what one begins is not done before what others began earlier, as it would be where each thread looks to its own
-    /// first.</summary>
+    /// <summary>Starts an operation that ends with a command, on another thread, since it may run for a while before it first waits.
+    /// Coordinators take turns: operations start in the order in which all coordinators begin them, not each thread's own first.</summary>
     private void Begin(Func<Task> operation)
     {
         lock (_gate)
@@ -80,7 +80,7 @@ public sealed partial class GroupCoordinator
         {
             await _store.WriteAsync(store).ConfigureAwait(false);
         }
-        catch (Exception exception) // Whatever a store throws, it means the same: nobody knows what is stored.
+        catch (Exception exception) // Whatever a store throws means the same: what is stored is unknown.
         {
             Post(new StoreFailed(store.Document, exception.Message, exception is StateConflictException));
             return;
@@ -90,12 +90,12 @@ public sealed partial class GroupCoordinator
 
     private async Task ReadAsync()
     {
-        StoredGroup stored;
+        StoredDocuments stored;
         try
         {
             stored = await _store.ReadAsync(CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception exception) // As above: it is tried again, and the log says why.
+        catch (Exception exception) // As above: the core reads again, and logs the reason.
         {
             Post(new ReadFailed(exception.Message));
             return;
@@ -110,7 +110,7 @@ public sealed partial class GroupCoordinator
         {
             coordinator = await _store.ReadClaimAsync(CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception exception) // As above: who waits for it is told to retry.
+        catch (Exception exception) // As above: the callers that wait are told to retry.
         {
             Post(new ClaimReadFailed(confirm.Number, exception.Message));
             return;
@@ -118,7 +118,7 @@ public sealed partial class GroupCoordinator
         Post(new ClaimRead(confirm.Number, coordinator));
     }
 
-    /// <summary>Answers those who wait that the coordinator is closed, and waits for what is on its way to the store.</summary>
+    /// <summary>Answers the callers that wait that the coordinator is closed, and waits for what is on its way to the store.</summary>
     public async ValueTask DisposeAsync()
     {
         var idle = Close(ErrorCode.NotCoordinator, ClosedMessage);
@@ -128,12 +128,12 @@ public sealed partial class GroupCoordinator
 
     private void Fault(Exception exception)
     {
-        _log.Write(EngineLogLevel.Error, $"Group '{GroupId}' stops, and is read again: {exception.Message}", exception);
-        _ = Close(ErrorCode.CoordinatorNotAvailable, "The group's coordinator failed, and is opened again: retry.");
+        _log.Write(EngineLogLevel.Error, $"{_kind.Describe(_id)} stops, and is read again: {exception.Message}", exception);
+        _ = Close(ErrorCode.CoordinatorNotAvailable, $"The {_kind.Noun}'s coordinator failed, and is opened again: retry.");
         _timer.Dispose();
     }
 
-    /// <summary>Answers no more; the task ends when nothing is on its way to the store.</summary>
+    /// <summary>Refuses all callers that wait. The task ends when nothing is on its way to the store.</summary>
     private Task Close(ErrorCode error, string message)
     {
         List<PendingRequest> waiting;
@@ -149,7 +149,7 @@ public sealed partial class GroupCoordinator
                 _idle.TrySetResult();
             idle = _idle.Task;
         }
-        _metadata.Changed -= OnTopicsChanged;
+        Ended?.Invoke();
         foreach (var request in waiting)
             request.Refuse(error, message);
         return idle;

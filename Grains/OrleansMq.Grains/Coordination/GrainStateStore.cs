@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 using Orleans.Storage;
 using OrleansMq.State;
 
-namespace OrleansMq.Grains.Groups;
+namespace OrleansMq.Grains.Coordination;
 
 /// <summary>
 /// The engine's state store over grain storage: the document <c>type/name</c> is the state <c>type</c> of the grain <c>name</c>. Usable
@@ -10,7 +10,7 @@ namespace OrleansMq.Grains.Groups;
 /// <para>A storage that fails or does not answer is an <see cref="IOException"/>: whether a change was stored is not known then.</para>
 /// </summary>
 /// <param name="storage">Compares and swaps.</param>
-/// <param name="grainType">Whose states they are.</param>
+/// <param name="grainType">The type of the grains that own the states.</param>
 /// <param name="time">For the limit of each call.</param>
 internal sealed class GrainStateStore(IGrainStorage storage, GrainType grainType, TimeProvider time) : IStateStore
 {
@@ -81,7 +81,7 @@ internal sealed class GrainStateStore(IGrainStorage storage, GrainType grainType
 [JsonConverter(typeof(StoredJsonConverter))]
 internal sealed record StoredJson(ReadOnlyMemory<byte> Utf8)
 {
-    /// <summary>What a grain has that has stored nothing.</summary>
+    /// <summary>The document of a grain that has stored nothing.</summary>
     public StoredJson() : this(default(ReadOnlyMemory<byte>))
     {
     }

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace OrleansMq.Grains.Groups;
+namespace OrleansMq.Grains.Coordination;
 
 /// <summary>Writes a document as it is, and reads it as it was written.</summary>
 internal sealed class StoredJsonConverter : JsonConverter<StoredJson>
@@ -21,16 +21,17 @@ internal sealed class StoredJsonConverter : JsonConverter<StoredJson>
         writer.WriteRawValue(value.Utf8.Span, skipInputValidation: true);
 }
 
-/// <summary>The JSON of what the grains of groups store.</summary>
+/// <summary>The JSON of what the grains of coordinators store.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(StoredJson))]
-[JsonSerializable(typeof(GroupIndexShard))]
-internal sealed partial class GroupStateJson : JsonSerializerContext;
+[JsonSerializable(typeof(CoordinatorIndexShard))]
+internal sealed partial class CoordinatorStateJson : JsonSerializerContext;
 
-/// <summary>A part of the index of groups.</summary>
-/// <param name="Groups">Ids of groups that have stored something, are about to, or have just been deleted.</param>
-internal sealed record GroupIndexShard(ImmutableSortedSet<string> Groups)
+/// <summary>A part of the index of one kind of coordinator.</summary>
+/// <param name="Ids">Ids that have documents, are about to have some, or had some until just now. Groups came first: hence the name in
+/// JSON.</param>
+internal sealed record CoordinatorIndexShard([property: JsonPropertyName("groups")] ImmutableSortedSet<string> Ids)
 {
-    /// <summary>Of no group.</summary>
-    public static GroupIndexShard Empty { get; } = new(ImmutableSortedSet.Create<string>(StringComparer.Ordinal));
+    /// <summary>A part without ids.</summary>
+    public static CoordinatorIndexShard Empty { get; } = new(ImmutableSortedSet.Create<string>(StringComparer.Ordinal));
 }

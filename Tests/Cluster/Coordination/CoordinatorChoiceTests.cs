@@ -1,6 +1,6 @@
-using OrleansMq.Grains.Groups;
+using OrleansMq.Grains.Coordination;
 
-namespace OrleansMq.Tests.Cluster.Groups;
+namespace OrleansMq.Tests.Cluster.Coordination;
 
 /// <summary>The decision which broker coordinates a group.</summary>
 public sealed class CoordinatorChoiceTests
@@ -34,20 +34,21 @@ public sealed class CoordinatorChoiceTests
 
     [Fact]
     public void Group_stays_when_a_preferred_broker_joins() =>
-        Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, holding: (2, GroupHolding.Coordinates))));
+        Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, holding: (2, CoordinatorHolding.Coordinates))));
 
     [Theory]
-    [InlineData((int)GroupHolding.Unknown)]
-    [InlineData((int)GroupHolding.Leaving)]
+    [InlineData((int)CoordinatorHolding.Unknown)]
+    [InlineData((int)CoordinatorHolding.Leaving)]
     public void Unresponsive_or_leaving_broker_gets_no_groups(int holding) =>
-        Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, holding: (2, (GroupHolding)holding))));
+        Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, holding: (2, (CoordinatorHolding)holding))));
 
     [Fact]
     public void Stopping_broker_gets_no_new_groups_but_keeps_its_own()
     {
         Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, isActive: broker => broker != 2)));
         Assert.All(Groups(),
-            group => Assert.Equal(2, Choose(group, Brokers, isActive: broker => broker != 2, holding: (2, GroupHolding.Coordinates))));
+            group =>
+            Assert.Equal(2, Choose(group, Brokers, isActive: broker => broker != 2, holding: (2, CoordinatorHolding.Coordinates))));
     }
 
     [Fact]
@@ -55,9 +56,9 @@ public sealed class CoordinatorChoiceTests
         Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
 
     private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null,
-        (int Broker, GroupHolding Holding)? holding = null) =>
+        (int Broker, CoordinatorHolding Holding)? holding = null) =>
         CoordinatorChoice.Decide(group, self, live, isActive ?? (_ => true),
-            broker => holding is { } one && one.Broker == broker ? one.Holding : GroupHolding.Absent);
+            broker => holding is { } one && one.Broker == broker ? one.Holding : CoordinatorHolding.Absent);
 
     private static IEnumerable<string> Groups() => Enumerable.Range(0, 1000).Select(i => $"group-{i}");
 }

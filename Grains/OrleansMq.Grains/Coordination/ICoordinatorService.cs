@@ -1,0 +1,38 @@
+using Microsoft.Extensions.Logging;
+using Orleans.Concurrency;
+using Orleans.Runtime.Services;
+using Orleans.Services;
+
+namespace OrleansMq.Grains.Coordination;
+
+/// <summary>What a broker asks of another about coordinators, whatever their grains are doing. Each call may be lost, or doubled.</summary>
+[Alias("omq.ICoordinatorService")]
+internal interface ICoordinatorService : IGrainService
+{
+    /// <summary>What that broker has to do with a coordinator: a <see cref="CoordinatorHolding"/>.</summary>
+    [Alias("Locate"), ResponseTimeout("00:00:05")]
+    Task<int> LocateAsync(GrainId coordinator);
+
+    /// <summary>Another broker has claimed the coordinator's documents: an activation there ends.</summary>
+    [Alias("Claimed"), ResponseTimeout("00:00:05")]
+    Task ClaimedAsync(GrainId coordinator, int broker);
+}
+
+/// <summary>Calls the <see cref="ICoordinatorService"/> of a silo.</summary>
+internal sealed class CoordinatorServiceClient(IServiceProvider services) : GrainServiceClient<ICoordinatorService>(services)
+{
+    /// <summary>The service of that silo.</summary>
+    public ICoordinatorService Of(SiloAddress silo) => GetGrainService(silo);
+}
+
+/// <summary>See <see cref="ICoordinatorService"/>.</summary>
+[Reentrant]
+internal sealed class CoordinatorService(ActiveCoordinators active, GrainId id, Silo silo, ILoggerFactory loggers)
+    : GrainService(id, silo, loggers), ICoordinatorService
+{
+    /// <inheritdoc/>
+    public Task<int> LocateAsync(GrainId coordinator) => Task.FromResult((int)active.HoldingOf(coordinator));
+
+    /// <inheritdoc/>
+    public Task ClaimedAsync(GrainId coordinator, int broker) => active.EndAsync(coordinator, $"Broker {broker} has claimed it.");
+}

@@ -1,0 +1,122 @@
+using OrleansMq.Api;
+using OrleansMq.Coordination;
+using OrleansMq.Diagnostics;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Groups.Coordination;
+using OrleansMq.Tests.Engine.Partitions;
+
+namespace OrleansMq.Tests.Engine.Coordination;
+
+/// <summary>What every coordinator gets from the shared one, shown by a second kind beside groups: a counter.</summary>
+public sealed class CoordinatorTests
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+
+    private readonly ManualClock _clock = new();
+    private readonly FaultyStore _store = new(FileStateStore.Open(new MemoryFileSystem(), "/data"));
+
+    private Task<ICoordinator> OpenAsync() => Counters.OpenAsync("c", _store, _clock);
+
+    private static async Task<CounterAnswer> AskAsync(ICoordinator counter, ICoordinatorRequest request) =>
+        (CounterAnswer)await counter.AskAsync(request).AsTask().WaitAsync(Deadline);
+
+    private static Task<CounterAnswer> AddAsync(ICoordinator counter, long amount) => AskAsync(counter, new AddToCounter(amount));
+
+    private static async Task<long> ReadAsync(ICoordinator counter) => (await AskAsync(counter, new ReadCounter())).Value;
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        while (!condition())
+            await Task.Delay(1, deadline.Token);
+    }
+
+    [Fact]
+    public async Task Answer_is_held_until_its_change_is_stored_and_changes_share_a_write()
+    {
+        await using var counter = await OpenAsync();
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 1), await AddAsync(counter, 1));
+        var writes = _store.Writes;
+        var open = new TaskCompletionSource();
+        _store.Gate = open.Task;
+        var adds = Enumerable.Range(0, 100).Select(_ => AddAsync(counter, 1)).ToList();
+        var refused = AddAsync(counter, -1000);
+        await UntilAsync(() => _store.Waiting == 1);
+        Assert.All([.. adds, refused], add => Assert.False(add.IsCompleted));
+        open.SetResult();
+        Assert.Equal(Enumerable.Range(2, 100), (await Task.WhenAll(adds)).Select(answer => (int)answer.Value));
+        Assert.Equal(ErrorCode.InvalidRequest, (await refused).Error);
+        Assert.Equal(writes + 2, _store.Writes);
+        Assert.False(counter.IsVacant);
+    }
+
+    [Fact]
+    public async Task Failed_write_is_refused_and_the_stored_value_is_adopted()
+    {
+        await using var counter = await OpenAsync();
+        await AddAsync(counter, 5);
+        _store.Failure = new IOException("The disk is full.");
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await AddAsync(counter, 1)).Error);
+        _store.Failure = null;
+        CounterAnswer answer;
+        do
+            answer = await AddAsync(counter, 10);
+        while (answer.Error == ErrorCode.CoordinatorLoadInProgress);
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 15), answer);
+        Assert.Equal(15, await ReadAsync(counter));
+    }
+
+    [Fact]
+    public async Task Newer_coordinator_claims_the_document_and_the_older_one_neither_writes_nor_reads()
+    {
+        await using var older = await OpenAsync();
+        await AddAsync(older, 1);
+        await using var newer = await OpenAsync();
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 3), await AddAsync(newer, 2));
+
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await AskAsync(older, new ReadCounter())).Error);
+        Assert.NotEqual(ErrorCode.None, (await AddAsync(older, 100)).Error);
+        await UntilAsync(() => older.IsClosed);
+        Assert.Equal(ErrorCode.NotCoordinator, (await AddAsync(older, 100)).Error);
+        Assert.Equal(3, await ReadAsync(newer));
+    }
+
+    [Fact]
+    public void Unclear_write_of_this_coordinator_is_adopted()
+    {
+        var core = new CounterCore("c", Guid.NewGuid(), new StoredCounter(null), DateTimeOffset.UnixEpoch);
+        core.Execute(new CoordinatorRequest(1, new AddToCounter(7)), DateTimeOffset.UnixEpoch);
+        var write = Assert.Single(Effects<Store>(core));
+        core.Execute(new StoreFailed(0, "no answer"), DateTimeOffset.UnixEpoch);
+        core.Execute(new ReadCompleted(new StoredCounter((CounterDocument)write.Content!)), DateTimeOffset.UnixEpoch);
+        Assert.False(core.IsDeposed);
+        core.Execute(new CoordinatorRequest(2, new AddToCounter(1)), DateTimeOffset.UnixEpoch);
+        var next = Effects<Store>(core)[^1];
+        core.Execute(new StoreCompleted(0, next.Version), DateTimeOffset.UnixEpoch);
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 8), Assert.Single(Effects<Reply>(core)).Result);
+    }
+
+    [Fact]
+    public async Task Vacant_coordinators_are_closed_and_others_stay_open()
+    {
+        await using var counters = new OpenCoordinators(Counters.Kind, id => Counters.OpenAsync(id, _store, _clock), EngineLog.Silent);
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 0), await counters.AskAsync("none", new ReadCounter(), default));
+        Assert.Equal(0, counters.Count);
+        await counters.AskAsync("one", new AddToCounter(1), default);
+        Assert.True(counters.IsOpen("one"));
+        await counters.AskAsync("one", new DeleteCounter(), default);
+        Assert.Equal(0, counters.Count);
+        Assert.Empty(await _store.ListAsync("counter"));
+        await counters.DisposeAsync();
+        Assert.Equal(new CounterAnswer(ErrorCode.CoordinatorNotAvailable, -1),
+            await counters.AskAsync("one", new AddToCounter(1), default));
+    }
+
+    private static List<T> Effects<T>(CounterCore core)
+    {
+        var effects = new List<CoordinatorEffect>();
+        core.TakeEffects(effects);
+        return [.. effects.OfType<T>()];
+    }
+}
