@@ -3,8 +3,6 @@ using System.Net.Sockets;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
-using OrleansMq.Grains.Coordination;
-using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;

@@ -27,7 +27,8 @@ public sealed partial class FolderDependencyTests
         ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Records", "Storage", "Topics"]),
         ("Replication", ["Api", "Diagnostics", "Log", "Partitions", "Records", "State", "Storage", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
-        ("Groups", ["Api", "Clusters", "Diagnostics", "Records", "State"]),
+        ("Coordination", ["Api", "Diagnostics", "State"]),
+        ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Brokers", ["Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
     ];
 
