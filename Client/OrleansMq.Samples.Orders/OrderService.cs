@@ -51,7 +51,7 @@ internal sealed class OrderService(IGrainFactory grains)
         {
         }
         return await Retrying.CallAsync(grains.GetGrain<ITopicGrain>(Topic).FindAsync, cancellationToken)
-            ?? throw new InvalidOperationException($"Topic '{Topic}' was deleted meanwhile.");
+            ?? throw new InvalidOperationException($"Topic '{Topic}' was deleted in the meantime.");
     }
 
     // An order's number is its value. The customer is the number modulo the partitions, so that each customer's orders stay in order.

@@ -214,7 +214,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         Close(buffer);
         // Cancelled at once. Handlers are notified on another thread, since removing partitions must not wait for them.
         _ = _gone.CancelAsync();
-        _begun.TrySetException(new InvalidOperationException($"{Partition} is not this consumer's any more."));
+        _begun.TrySetException(new InvalidOperationException($"{Partition} is no longer assigned to this consumer."));
         _ = _begun.Task.Exception;
         lock (_gate)
             _idle?.TrySetResult();

@@ -222,7 +222,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     private AssignedPartition Claim(TopicPartition partition) => Find(partition) ?? throw NotMine(partition);
 
     private static InvalidOperationException NotMine(TopicPartition partition) =>
-        new($"{partition} is not this consumer's (any more); Assignment says which are.");
+        new($"{partition} is not (or no longer) assigned to this consumer; see Assignment.");
 
     [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}). "
         + "As OutOfRange decided, reading continues at {Position}.")]

@@ -32,5 +32,5 @@ public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> parti
 /// last committed offset. Undo what can be undone, and do not commit again.
 /// </summary>
 public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPartition> partitions)
-    : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer this consumer's ({code}), so the offsets were not "
-    + "committed. Their records are read again by the members that own them now.");
+    : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer assigned to this consumer ({code}), so the offsets "
+    + "were not committed. Their records are read again by the members that own them now.");

@@ -32,7 +32,7 @@ public sealed record RetryPolicy
     public int MaxAttempts { get; init; } = 5;
 
     /// <summary>The wait before the second attempt: 200 ms by default. It doubles with each attempt up to <see cref="MaxBackoff"/>, with a
-    /// jitter of 20 %.</summary>
+    /// jitter of ±20 %.</summary>
     public TimeSpan Backoff { get; init; } = TimeSpan.FromMilliseconds(200);
 
     /// <summary>The longest wait between attempts: 10 s by default.</summary>

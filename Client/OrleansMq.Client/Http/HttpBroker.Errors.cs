@@ -29,7 +29,7 @@ public sealed partial class HttpBroker
 
     private static BrokerException NotABroker(string address, Exception e) =>
         new(ErrorCode.UnknownServerError,
-            $"{address} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
+            $"{address} did not answer like an OrleansMq broker ({e.Message}). Check the address.", e);
 
     private static async ValueTask<BrokerException> ErrorOfAsync(HttpResponseMessage response, CancellationToken cancellationToken)
     {

@@ -39,7 +39,7 @@ internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdm
         return (await ElectAsync(body, cancellationToken).ConfigureAwait(false)) is [var one]
             ? one
             : throw new BrokerException(ErrorCode.UnknownServerError,
-                $"The broker did not say what became of the election for {partition}.");
+                $"The broker did not report the result of the election for {partition}.");
     }
 
     /// <inheritdoc/>

@@ -26,7 +26,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     public int BaseSequence { get; set; } = -1;
     /// <summary>How many times it was handed to the broker.</summary>
     public int Attempts { get; set; }
-    /// <summary>Whether the broker has it: neither its bytes may be touched nor is its outcome decided.</summary>
+    /// <summary>Whether the broker has it. Its bytes must not be touched, and its outcome is open.</summary>
     public bool IsInFlight { get; set; }
     /// <summary>Whether it was sent with nothing unresolved before it. A wrong sequence number is then not the fault of an earlier
     /// batch.</summary>

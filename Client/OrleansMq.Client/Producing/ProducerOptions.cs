@@ -57,7 +57,7 @@ public sealed record ProducerOptions
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
     /// <summary>The wait before the first retry: 100 ms by default. It doubles with each retry up to <see cref="RetryBackoffMax"/>, with a
-    /// jitter of 20 %. If another broker leads the partition, the first wait is 10 ms.</summary>
+    /// jitter of ±20 %. If another broker leads the partition, the first wait is 10 ms.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>

@@ -3,7 +3,7 @@ namespace OrleansMq.Client;
 /// <summary>Computes the wait before a retry.</summary>
 internal static class RetryBackoff
 {
-    /// <summary>Returns a wait that doubles with each attempt up to a limit. A jitter of 20 % prevents clients from retrying all at
+    /// <summary>Returns a wait that doubles with each attempt up to a limit. A jitter of ±20 % prevents clients from retrying all at
     /// once.</summary>
     /// <param name="attempt">The number of the failed attempt, from 1.</param>
     /// <param name="first">The wait after the first attempt.</param>

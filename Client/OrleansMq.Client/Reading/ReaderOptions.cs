@@ -20,7 +20,7 @@ public sealed record ReaderOptions
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>The wait before the first retry: 100 ms by default. It doubles with each retry up to <see cref="RetryBackoffMax"/>, with a
-    /// jitter of 20 %.</summary>
+    /// jitter of ±20 %.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>

@@ -54,7 +54,7 @@ public static class ClusterDeltaCodec
     public static ClusterDelta Read(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < 4 || !bytes.StartsWith("OMC"u8))
-            throw new InvalidDataException("This is no change of the cluster's metadata.");
+            throw new InvalidDataException("The bytes are not a change of the cluster's metadata.");
         if (bytes[3] != Version)
             throw new InvalidDataException(
                 $"The cluster's metadata has version {bytes[3]}, this broker reads version {Version}: update it.");
@@ -70,7 +70,7 @@ public static class ClusterDeltaCodec
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {
-            throw new InvalidDataException("A change of the cluster's metadata is cut off or damaged.", exception);
+            throw new InvalidDataException("A change of the cluster's metadata is truncated or damaged.", exception);
         }
     }
 
@@ -193,7 +193,7 @@ public static class ClusterDeltaCodec
     {
         var count = from.Read7BitEncodedInt();
         if (count < 0 || count > from.BaseStream.Length - from.BaseStream.Position) // Every item has at least one byte.
-            throw new FormatException($"{count} items are more than there are bytes.");
+            throw new FormatException($"{count} items do not fit into the remaining bytes.");
         var items = ImmutableArray.CreateBuilder<T>(count);
         for (var left = count; left > 0; left--)
             items.Add(read(from));

@@ -23,7 +23,7 @@ public static class Reassignments
         if (replicas.Count == 0)
             return Refuse($"The list of replicas of partition {partition} is empty: name one broker at least.");
         if (replicas.GroupBy(broker => broker).FirstOrDefault(group => group.Count() > 1) is { } twice)
-            return Refuse($"Broker {twice.Key} stands twice in the replicas of partition {partition}.");
+            return Refuse($"Broker {twice.Key} is listed twice in the replicas of partition {partition}.");
         if (replicas.Count < minInsyncReplicas)
             return Refuse($"Topic '{partition.Topic}' has min.insync.replicas={minInsyncReplicas}: with {replicas.Count} "
                 + $"replica{(replicas.Count == 1 ? "" : "s")} nothing could "

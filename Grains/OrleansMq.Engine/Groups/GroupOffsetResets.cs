@@ -53,7 +53,7 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         if (plan.Members > 0)
             throw HasMembers(reset.GroupId, plan.Members);
         if (plan.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is { } failed)
-            throw new BrokerException(failed.Error, $"Nothing was reset: {failed.Partition} cannot be looked at. {failed.Note}");
+            throw new BrokerException(failed.Error, $"Nothing was reset: {failed.Partition} is unavailable. {failed.Note}");
         var offsets = plan.Partitions.Where(partition => partition.Target is not null)
             .Select(partition => new PartitionOffset(partition.Partition.Topic, partition.Partition.Partition,
                 new CommittedOffset(partition.Target!.Value), partition.TopicId))

@@ -81,7 +81,7 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
             return;
         var needed = (long)Length + Math.Max(count, 1);
         if (needed > Array.MaxLength)
-            throw new InvalidOperationException($"A buffer of {needed} bytes was asked for; {Array.MaxLength} is the most.");
+            throw new InvalidOperationException($"A buffer of {needed} bytes was requested; the maximum is {Array.MaxLength}.");
         var capacity = (int)Math.Min(Math.Max(Math.Max(needed, 2L * _bytes.Length), MinCapacity), Array.MaxLength);
         var larger = ArrayPool<byte>.Shared.Rent(capacity);
         _bytes.AsSpan(0, Length).CopyTo(larger);

@@ -33,7 +33,7 @@ public abstract class RecordSlice : IDisposable
 
     /// <summary>Creates the exception for a file that ends before the expected records.</summary>
     public static IOException EndsTooEarly(string path, long position) =>
-        new($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'.");
+        new($"'{path}' ends at {position}, where records were expected. Inspect it with 'omq dump'.");
 
     /// <inheritdoc/>
     public void Dispose()

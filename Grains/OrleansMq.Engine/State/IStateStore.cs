@@ -32,7 +32,7 @@ public sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
 
 /// <summary>A compare-and-swap failed: the stored document had changed.</summary>
 public sealed class StateConflictException(string key, string? expected, string? stored)
-    : Exception($"State '{key}' changed meanwhile: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")
+    : Exception($"State '{key}' was changed concurrently: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")
 {
     /// <summary>The etag that the writer had read; null if it had found no document.</summary>
     public string? Expected { get; } = expected;

@@ -42,10 +42,10 @@ internal readonly record struct StateEnvelope(long Version, string Name, ReadOnl
             {
                 case "version":
                     Expect(reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) && (version = number) > 0,
-                        "its version is no number above 0");
+                        "its version is not a number above 0");
                     break;
                 case "name":
-                    Expect(reader.TokenType == JsonTokenType.String, "its name is no string");
+                    Expect(reader.TokenType == JsonTokenType.String, "its name is not a string");
                     name = reader.GetString();
                     break;
                 case "value":
@@ -58,7 +58,7 @@ internal readonly record struct StateEnvelope(long Version, string Name, ReadOnl
                     break;
             }
         }
-        Expect(!reader.Read(), "something follows it");
+        Expect(!reader.Read(), "other data follows it");
         Expect(version is not null && name is not null && value is not null, "its version, name or value is missing");
         return new StateEnvelope(version.Value, name, value.Value);
     }

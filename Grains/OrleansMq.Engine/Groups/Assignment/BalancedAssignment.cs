@@ -3,11 +3,11 @@ namespace OrleansMq.Groups.Assignment;
 /// <summary>
 /// Computes the most even assignment that the subscriptions allow. Among the even ones it prefers one that moves few partitions, and among
 /// these one that reads from the member's own rack. Used by <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
-/// <para>First, members keep what they own, and free partitions go to the member with the fewest. Then, as long as a member has at least
-/// two more partitions than another that could take one, directly or along a chain of members that each pass one on, it gives one away.
-/// Without such a chain no other assignment is more even (an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003).
-/// Chains that move only previously free partitions come first, so if these can be spread without taking any from a member, they are.
-/// Members with the same subscription form a class, and chains are searched among classes: most groups have one.</para>
+/// <para>First, members keep what they own, and free partitions go to the member with the fewest. Then members with at least two more
+/// partitions than another give some away, directly or along a chain of members that each pass one on. Without such a chain no other
+/// assignment is more even (an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Chains that move only previously
+/// free partitions come first, so if these can be spread without taking any from a member, they are. Members with the same subscription
+/// form a class, and chains are searched among classes: most groups have one.</para>
 /// </summary>
 internal sealed class BalancedAssignment
 {

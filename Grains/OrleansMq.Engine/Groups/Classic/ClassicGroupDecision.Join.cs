@@ -146,8 +146,8 @@ public static partial class ClassicGroupDecision
         }
     }
 
-    /// <summary>Prepares for a join. A restarted static leader has lost its topic subscriptions' state, and would never notice partitions
-    /// added since its assignment. If there are any, the group rebalances instead of continuing as before.</summary>
+    /// <summary>Prepares for a join. A restarted static leader no longer knows the topics' partitions as of its assignment, so it would
+    /// never notice partitions added since. If there are any, the group rebalances instead of continuing as before.</summary>
     /// <param name="group">The group.</param>
     /// <param name="request">The join request.</param>
     /// <param name="topics">The topics.</param>

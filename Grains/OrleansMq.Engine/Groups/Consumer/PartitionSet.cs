@@ -106,7 +106,7 @@ public sealed class PartitionSetConverter : JsonConverter<PartitionSet>
         }
         catch (Exception exception) when (exception is InvalidOperationException or KeyNotFoundException or FormatException)
         {
-            throw new JsonException("It is no list of topicId and partitions.", exception);
+            throw new JsonException("It is not a list of topicId and partitions.", exception);
         }
     }
 
