@@ -132,9 +132,13 @@ internal sealed partial class Cluster
         Perform(broker);
     }
 
-    // What a partition asks before it tells a reader its latest offset.
-    private bool MayReadLatest(LeaderReplica leader, int readerEpoch) =>
-        ReaderEpoch.Check(readerEpoch, leader.Epoch) == ErrorCode.None && leader.MayServeReads(_now) && leader.KnowsLatest;
+    // What a partition asks before it tells a reader its latest offset. A replica looks whether its leader was replaced with each push that
+    // it takes; here it looks as late as possible.
+    private bool MayReadLatest(LeaderReplica leader, int readerEpoch)
+    {
+        leader.StopIfReplaced(_now);
+        return ReaderEpoch.Check(readerEpoch, leader.Epoch) == ErrorCode.None && leader.MayServeReads(_now) && leader.KnowsLatest;
+    }
 
     /// <summary>Usually returns the leader of the highest epoch, sometimes any broker that believes it leads.</summary>
     private SimulatedBroker? ChooseLeader()

@@ -108,9 +108,6 @@ internal sealed partial class Cluster
             case Push push:
                 var start = broker.Log.LogStartOffset;
                 broker.Follower.OnPush(push);
-                // As a replica does: a leader that its own replica sees replaced stops at once.
-                if (broker.Leader is { Status: LeaderStatus.Leading } leader && broker.Log.Fence > leader.Epoch)
-                    leader.OnFlushed(_now);
                 if (broker.Log.LogStartOffset > start && broker.Log.Batches.Count == 0)
                     Figures.Resets++;
                 if (Scenario.Sync && push.Batches.Count > 0)

@@ -24,7 +24,7 @@ internal interface IAppendTarget<in TAppend>
     /// <summary>Decides by what is known of its producer. Staged batches count as appended.</summary>
     ProducerDecision Check(TAppend append);
 
-    /// <summary>Decides an append that is not written: a duplicate, or one whose producer is fenced or out of sequence.</summary>
+    /// <summary>Decides an append that is not written: a duplicate, a fenced producer, or a wrong sequence.</summary>
     void DecideUnwritten(TAppend append, in ProducerDecision decision);
 
     /// <summary>Stamps offset and epoch into the batch and adds it to the group. Where the group before it is written first, or the append

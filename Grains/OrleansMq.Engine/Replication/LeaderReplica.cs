@@ -72,7 +72,7 @@ internal sealed partial class LeaderReplica
     /// <summary>Why it stopped; null before.</summary>
     public string? StopReason { get; private set; }
     /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where
-    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the
+    /// no other replica counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the
     /// epoch and its start.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
@@ -105,6 +105,9 @@ internal sealed partial class LeaderReplica
         if (LeadsAt(now))
             Advance();
     }
+
+    /// <summary>Stops if its own replica has seen a later epoch.</summary>
+    public void StopIfReplaced(long now) => LeadsAt(now);
 
     /// <summary>Whether it can prove that it leads, so that it may serve reads. On any thread, without the lock.</summary>
     public bool MayServeReads(long now) => now <= LeaseUntil;

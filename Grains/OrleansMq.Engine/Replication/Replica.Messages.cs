@@ -51,7 +51,7 @@ public sealed partial class Replica
         else if (records > 0)
             Partition.FollowFlushPolicy(records, _ports.Clock);
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
-            leader.OnFlushed(Now); // It detects that it was replaced.
+            leader.StopIfReplaced(Now);
     }
 
     // Flushes of other partitions must not wait for gigabytes of this one.

@@ -14,12 +14,12 @@ public sealed partial class FolderDependencyTests
     private static readonly (string Folder, string[] Uses)[] Allowed =
     [
         ("Diagnostics", []),
-        ("Networking", []),
         ("Partitioning", []),
         ("Records", []),
         ("Storage", []),
         ("State", ["Storage"]),
         ("Api", ["Records"]),
+        ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Topics", ["Api", "Diagnostics", "Records"]),
         ("Producers", ["Diagnostics", "Records", "Storage"]),
         ("Log", ["Diagnostics", "Producers", "Records", "Storage", "Topics"]),
@@ -30,6 +30,7 @@ public sealed partial class FolderDependencyTests
         ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Brokers", ["Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
+        ("Hosting", ["Api", "Brokers", "Clusters"]),
     ];
 
     private static readonly string Engine = Path.Combine(ReadmeSection.RepositoryRoot(), "Grains", "OrleansMq.Engine");
@@ -53,8 +54,10 @@ public sealed partial class FolderDependencyTests
     public void Namespace_follows_folder()
     {
         foreach (var (folder, file, source) in Sources())
-            Assert.True(NamespaceLine().Match(source).Groups[1].Value == folder,
-                $"{file} declares a namespace outside OrleansMq.{folder}.");
+        {
+            var declared = NamespaceLine().Match(source).Groups[1].Value;
+            Assert.True(declared == folder, $"{file} declares the namespace OrleansMq.{declared}, not OrleansMq.{folder}.");
+        }
     }
 
     [Fact]

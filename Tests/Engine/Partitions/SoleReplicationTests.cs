@@ -12,7 +12,7 @@ public sealed class SoleReplicationTests
     public async Task Append_with_acks_all_below_min_insync_is_refused_by_the_partition_itself()
     {
         await using var rig = await PartitionRig.StartAsync(Strict);
-        var refused = await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All);
+        var refused = await AppendAsync(rig, Acks.All);
         Assert.Equal(ErrorCode.NotEnoughReplicas, refused.Error);
         Assert.Equal("Partition t-0 has 1 replica, its topic's 'min.insync.replicas' is 2: set that to 1, or send with acks=1.",
             refused.Message);
@@ -25,7 +25,7 @@ public sealed class SoleReplicationTests
     public async Task Append_that_does_not_wait_for_replicas_ignores_min_insync(Acks acks)
     {
         await using var rig = await PartitionRig.StartAsync(Strict);
-        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), acks)).Error);
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, acks)).Error);
         Assert.Equal(1, rig.Partition.HighWatermark);
     }
 
@@ -33,10 +33,9 @@ public sealed class SoleReplicationTests
     public async Task Config_change_applies_to_the_next_append()
     {
         await using var rig = await PartitionRig.StartAsync();
-        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.All)).Error);
         rig.Partition.UpdateConfig(Strict);
-        Assert.Equal(ErrorCode.NotEnoughReplicas,
-            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "b"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.NotEnoughReplicas, (await AppendAsync(rig, Acks.All)).Error);
         Assert.Equal((1, 1), (rig.Partition.LogEndOffset, rig.Partition.HighWatermark));
     }
 
@@ -45,7 +44,9 @@ public sealed class SoleReplicationTests
     {
         await using var rig = await PartitionRig.StartAsync(Strict);
         rig.Partition.GoOffline("the disk is gone", null);
-        Assert.Equal(ErrorCode.KafkaStorageError,
-            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.KafkaStorageError, (await AppendAsync(rig, Acks.All)).Error);
     }
+
+    private static ValueTask<ProduceResult> AppendAsync(PartitionRig rig, Acks acks) =>
+        rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), acks);
 }
