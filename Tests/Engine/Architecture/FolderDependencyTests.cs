@@ -27,7 +27,6 @@ public sealed partial class FolderDependencyTests
         ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Records", "Storage", "Topics"]),
         ("Replication", ["Api", "Diagnostics", "Log", "Partitions", "Records", "State", "Storage", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
-        ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Brokers", ["Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
         ("Hosting", ["Api", "Brokers", "Clusters"]),
