@@ -2,8 +2,8 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
+using OrleansMq.Access;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Connections;
@@ -51,8 +51,10 @@ public static class OrleansMqClientOrleansExtensions
     public static OrleansMqClientBuilder UseOrleans(this OrleansMqClientBuilder builder)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        builder.Services.TryAddSingleton<IBroker>(services => new GrainBroker(services.GetRequiredService<IGrainFactory>(),
-            services.GetService<ILocalPartitions>(), OptionsFor(ResponseTimeoutOf(services))));
+        // On a broker's silo the client is a session of that broker, whichever of the two was registered first.
+        builder.Services.TryAddSingleton<IBroker>(services => services.GetService<BrokerAccess>() is { } access
+            ? access.Open(BrokerSession.InProcess).Broker
+            : new GrainBroker(services.GetRequiredService<IGrainFactory>(), options: OptionsFor(ResponseTimeoutOf(services))));
         return builder;
     }
 

@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Access;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Compression;
@@ -118,7 +119,7 @@ public sealed class TestBroker : IAsyncDisposable
             return;
         _gateway = new KafkaGateway(new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port) });
         _gateway.Listen();
-        _gateway.Open(new HostedBroker(0, _broker.ClusterId, _broker, _broker.Metadata, _broker));
+        _gateway.Open(new HostedBroker(0, _broker.ClusterId, _broker.Access, _broker, _broker.Metadata, _broker));
     }
 
     private async ValueTask CloseAsync()
@@ -144,7 +145,8 @@ public sealed class TestBroker : IAsyncDisposable
             MinFreeBytes = 0,
         }, cancellationToken);
 
-    private static OrleansMqClient CreateClient(LocalBroker broker, TestBrokerOptions options) => new(broker, new OrleansMqClientOptions
+    private static OrleansMqClient CreateClient(LocalBroker broker, TestBrokerOptions options) => new(
+        broker.Access.Open(BrokerSession.InProcess).Broker, new OrleansMqClientOptions
     {
         Producer = options.Client.Producer with { TimeProvider = options.TimeProvider },
         Reader = options.Client.Reader with { TimeProvider = options.TimeProvider },

@@ -55,6 +55,12 @@ public enum ErrorCode : short
     RebalanceInProgress = 27,
     /// <summary>More offsets in one commit than can be stored.</summary>
     InvalidCommitOffsetSize = 28,
+    /// <summary>The principal may not do this with the topic, whether it exists or not.</summary>
+    TopicAuthorizationFailed = 29,
+    /// <summary>The principal may not do this with the group, whether it exists or not.</summary>
+    GroupAuthorizationFailed = 30,
+    /// <summary>The principal may not do this with the cluster.</summary>
+    ClusterAuthorizationFailed = 31,
     /// <summary>A timestamp outside what the topic's configuration allows.</summary>
     InvalidTimestamp = 32,
     /// <summary>A version of a request that is not served.</summary>

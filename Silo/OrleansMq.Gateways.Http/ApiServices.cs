@@ -1,3 +1,5 @@
+using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Records;
 
@@ -26,7 +28,15 @@ internal sealed record ApiServices
     public BodyMemory BodyMemory { get; init; } = new(BodyMemory.DefaultBytes);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
-    /// <summary>The lag of groups, with a cache for all callers.</summary>
+    /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>
-    public GroupLag GroupLag => LazyInitializer.EnsureInitialized(ref _groupLag, () => new GroupLag(Gate.Broker, TimeProvider, Codecs));
+    public GroupLag GroupLag => LazyInitializer.EnsureInitialized(ref _groupLag, () => new GroupLag(Gate.Own, TimeProvider, Codecs));
+
+    /// <summary>The session of a request's connection.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet.</exception>
+    public SessionAccess AccessOf(HttpContext http) => HttpSession.Of(http, Gate.Access);
+
+    /// <summary>The broker, as the client of a request may use it.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet.</exception>
+    public IBroker BrokerOf(HttpContext http) => AccessOf(http).Broker;
 }

@@ -34,7 +34,7 @@ internal static class BatchEndpoints
         var partition = RouteValues.Partition(http);
         RefuseOtherMediaTypes(http.Request);
         var length = LengthOf(http.Request);
-        var broker = api.Gate.Broker;
+        var broker = api.BrokerOf(http);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
         await api.BodyMemory.TakeAsync(length);
         try

@@ -10,9 +10,9 @@ internal static class BrokerEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
-        routes.MapPost(Path + "/drain", http => DrainAsync(http, api.Gate.Broker.Administration));
-        routes.MapDelete(Path + "/drain", http => TellAsync(http, api.Gate.Broker.Administration.ResumeBrokerAsync));
-        routes.MapDelete(Path, http => TellAsync(http, api.Gate.Broker.Administration.RemoveBrokerAsync));
+        routes.MapPost(Path + "/drain", http => DrainAsync(http, api.BrokerOf(http).Administration));
+        routes.MapDelete(Path + "/drain", http => TellAsync(http, api.BrokerOf(http).Administration.ResumeBrokerAsync));
+        routes.MapDelete(Path, http => TellAsync(http, api.BrokerOf(http).Administration.RemoveBrokerAsync));
     }
 
     private static async Task DrainAsync(HttpContext http, IClusterAdministration administration)

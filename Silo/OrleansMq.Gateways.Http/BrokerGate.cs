@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 
 namespace OrleansMq.Gateways.Http;
@@ -7,28 +8,36 @@ internal sealed class BrokerGate : IDisposable
 {
     private readonly CancellationTokenSource _draining = new();
     private volatile IBroker? _broker;
+    private volatile BrokerAccess? _access;
 
-    /// <summary>The broker.</summary>
+    /// <summary>The broker itself, for what the program looks up on its own behalf. Requests use <see cref="Access"/>.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it is not open yet.</exception>
-    public IBroker Broker => _broker
-        ?? throw new BrokerException(ErrorCode.LeaderNotAvailable,
-            "The broker is starting: it recovers its partitions. Retry in a moment; /readyz tells when.");
+    public IBroker Own => _broker ?? throw Starting();
+
+    /// <summary>The door to the broker.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it is not open yet.</exception>
+    public BrokerAccess Access => _access ?? throw Starting();
 
     /// <summary>Null while the broker serves requests, else why it does not.</summary>
     public string? NotReadyReason =>
         _draining.IsCancellationRequested ? "The broker is shutting down."
-        : _broker is null ? "The broker is starting: it recovers its partitions."
+        : _access is null ? "The broker is starting: it recovers its partitions."
         : null;
 
     /// <summary>Cancelled when the broker begins to stop, so that requests waiting for records or input answer at once.</summary>
     public CancellationToken Draining => _draining.Token;
 
     /// <summary>Admits requests.</summary>
-    public void Open(IBroker broker) => _broker = broker;
+    /// <param name="broker">The broker itself.</param>
+    /// <param name="access">The door to it.</param>
+    public void Open(IBroker broker, BrokerAccess access) => (_broker, _access) = (broker, access);
 
     /// <summary>Ends waits; requests in flight continue.</summary>
     public void Drain() => _draining.Cancel();
 
     /// <inheritdoc/>
     public void Dispose() => _draining.Dispose();
+
+    private static BrokerException Starting() => new(ErrorCode.LeaderNotAvailable,
+        "The broker is starting: it recovers its partitions. Retry in a moment; /readyz tells when.");
 }

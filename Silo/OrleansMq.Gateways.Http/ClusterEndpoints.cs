@@ -11,14 +11,14 @@ internal static class ClusterEndpoints
         routes.MapGet("/api/cluster", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.DescribeClusterAsync(http.RequestAborted),
+            await JsonBodies.WriteAsync(http, await api.BrokerOf(http).DescribeClusterAsync(http.RequestAborted),
                 JsonBodies.Answers.ClusterDescription);
         });
         routes.MapPatch("/api/cluster", http => AlterAsync(http, api));
         routes.MapPost("/api/producers", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.InitProducerIdAsync(http.RequestAborted),
+            await JsonBodies.WriteAsync(http, await api.BrokerOf(http).InitProducerIdAsync(http.RequestAborted),
                 JsonBodies.Answers.ProducerIdentity);
         });
     }
@@ -29,7 +29,7 @@ internal static class ClusterEndpoints
         var body = await JsonBodies.ReadAsync(http, JsonBodies.AlterCluster, AlterExample);
         if (body is not { AutoRebalance: { } enabled })
             throw new RequestException($"The body asks for no change; expected JSON such as {AlterExample}.");
-        await api.Gate.Broker.Administration.SetAutoRebalanceAsync(enabled, http.RequestAborted);
+        await api.BrokerOf(http).Administration.SetAutoRebalanceAsync(enabled, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 }

@@ -8,6 +8,8 @@ internal static class ErrorStatus
     public static int Of(ErrorCode code, bool diskFull) => code switch
     {
         ErrorCode.None => StatusCodes.Status200OK,
+        ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed =>
+            StatusCodes.Status403Forbidden,
         ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId or ErrorCode.BrokerIdNotRegistered
             or ErrorCode.GroupIdNotFound => StatusCodes.Status404NotFound,
         ErrorCode.TopicAlreadyExists or ErrorCode.ReassignmentInProgress or ErrorCode.NoReassignmentInProgress

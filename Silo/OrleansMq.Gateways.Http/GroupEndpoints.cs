@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client.Http;
 using OrleansMq.Groups;
@@ -13,10 +14,10 @@ internal static class GroupEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
-        routes.MapGet("/api/groups", http => ListAsync(http, api.Gate.Broker.Groups));
-        routes.MapGet(Path, http => DescribeAsync(http, api.Gate.Broker.Groups));
-        routes.MapDelete(Path, http => DeleteAsync(http, api.Gate.Broker.Groups));
-        routes.MapGet(Path + "/coordinator", http => FindCoordinatorAsync(http, api.Gate.Broker.Groups));
+        routes.MapGet("/api/groups", http => ListAsync(http, api.BrokerOf(http).Groups));
+        routes.MapGet(Path, http => DescribeAsync(http, api.BrokerOf(http).Groups));
+        routes.MapDelete(Path, http => DeleteAsync(http, api.BrokerOf(http).Groups));
+        routes.MapGet(Path + "/coordinator", http => FindCoordinatorAsync(http, api.BrokerOf(http).Groups));
         routes.MapGet(Path + "/offsets", http => OffsetsAsync(http, api));
         routes.MapGet(Path + "/lag", http => LagAsync(http, api));
         routes.MapPost(Path + "/reset", http => ResetAsync(http, api));
@@ -53,7 +54,7 @@ internal static class GroupEndpoints
     private static async Task OffsetsAsync(HttpContext http, ApiServices api)
     {
         _ = new QueryValues(http);
-        var groups = api.Gate.Broker.Groups;
+        var groups = api.BrokerOf(http).Groups;
         var group = RouteValues.Group(http);
         // A missing group has no offsets either, but an empty answer would hide a mistyped name.
         _ = await groups.DescribeGroupAsync(group, http.RequestAborted);
@@ -67,7 +68,9 @@ internal static class GroupEndpoints
     private static async Task LagAsync(HttpContext http, ApiServices api)
     {
         _ = new QueryValues(http);
-        var lag = await api.GroupLag.OfAsync(RouteValues.Group(http), http.RequestAborted);
+        var group = RouteValues.Group(http);
+        api.AccessOf(http).Demand(AccessOperation.Describe, ResourceType.Group, group);
+        var lag = await api.GroupLag.OfAsync(group, http.RequestAborted);
         await JsonBodies.WriteAsync(http, lag, JsonBodies.GroupAnswers.IReadOnlyListPartitionLag);
     }
 
@@ -79,7 +82,7 @@ internal static class GroupEndpoints
             ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
         var reset = new OffsetReset(RouteValues.Group(http), body.Target, body.Topics, body.Partitions, body.Offsets is null
             ? null : OffsetsOf(body.Offsets));
-        var resets = new GroupOffsetResets(api.Gate.Broker, api.TimeProvider);
+        var resets = new GroupOffsetResets(api.BrokerOf(http), api.TimeProvider);
         var plan = body.Execute ? await resets.ExecuteAsync(reset, http.RequestAborted)
             : await resets.PlanAsync(reset, http.RequestAborted);
         await JsonBodies.WriteAsync(http, plan, JsonBodies.GroupAnswers.OffsetResetPlan);

@@ -25,15 +25,15 @@ internal static class GroupMemberEndpoints
         Map(routes, api, "join", JsonBodies.Groups.JoinGroupBody, JsonBodies.GroupAnswers.JoinGroupResult, JoinAsync);
         Map(routes, api, "sync", JsonBodies.Groups.SyncGroupBody, JsonBodies.GroupAnswers.SyncGroupResult, SyncAsync);
         Map(routes, api, "heartbeat", JsonBodies.Groups.Heartbeat, JsonBodies.GroupAnswers.GroupReply,
-            static (http, api, body) => api.Gate.Broker.Groups.HeartbeatAsync(body, http.RequestAborted));
+            static (http, api, body) => api.BrokerOf(http).Groups.HeartbeatAsync(body, http.RequestAborted));
         Map(routes, api, "leave", JsonBodies.Groups.LeaveGroup, JsonBodies.GroupAnswers.LeaveGroupResult,
-            static (http, api, body) => api.Gate.Broker.Groups.LeaveGroupAsync(body with { Members = Present(body.Members, "members") },
+            static (http, api, body) => api.BrokerOf(http).Groups.LeaveGroupAsync(body with { Members = Present(body.Members, "members") },
                 http.RequestAborted));
         Map(routes, api, "consumer-heartbeat", JsonBodies.Groups.ConsumerHeartbeatBody, JsonBodies.GroupAnswers.ConsumerHeartbeatAnswer,
             ConsumerHeartbeatAsync);
         Map(routes, api, "commit-offsets", JsonBodies.Groups.OffsetCommitBody, JsonBodies.GroupAnswers.OffsetCommitResult, CommitAsync);
         Map(routes, api, "fetch-offsets", JsonBodies.Groups.OffsetFetchBody, JsonBodies.GroupAnswers.OffsetFetchResult,
-            static (http, api, body) => api.Gate.Broker.Groups.FetchOffsetsAsync(Checked(body).ToRequest(), http.RequestAborted));
+            static (http, api, body) => api.BrokerOf(http).Groups.FetchOffsetsAsync(Checked(body).ToRequest(), http.RequestAborted));
         Map(routes, api, "delete-offsets", JsonBodies.Groups.OffsetDelete, JsonBodies.GroupAnswers.OffsetDeleteResult, DeleteAsync);
     }
 
@@ -41,14 +41,14 @@ internal static class GroupMemberEndpoints
     {
         var request =
             (body with { Protocols = Present(body.Protocols ?? [], "protocols"), ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
-        return await LongPoll.AskAsync(http, api, ended => api.Gate.Broker.Groups.JoinGroupAsync(request, ended))
+        return await LongPoll.AskAsync(http, api, ended => api.BrokerOf(http).Groups.JoinGroupAsync(request, ended))
             ?? JoinGroupResult.Failed(ErrorCode.CoordinatorNotAvailable, Stopping, request.MemberId);
     }
 
     private static async ValueTask<SyncGroupResult> SyncAsync(HttpContext http, ApiServices api, SyncGroupBody body)
     {
         var request = (body with { Assignments = Present(body.Assignments ?? [], "assignments") }).ToRequest();
-        return await LongPoll.AskAsync(http, api, ended => api.Gate.Broker.Groups.SyncGroupAsync(request, ended))
+        return await LongPoll.AskAsync(http, api, ended => api.BrokerOf(http).Groups.SyncGroupAsync(request, ended))
             ?? new SyncGroupResult(ErrorCode.CoordinatorNotAvailable, Stopping);
     }
 
@@ -60,7 +60,7 @@ internal static class GroupMemberEndpoints
         Present(body.OwnedPartitions ?? [], "ownedPartitions");
         Present(body.SubscribedTopicNames ?? [], "subscribedTopicNames");
         var request = (body with { ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
-        var groups = api.Gate.Broker.Groups;
+        var groups = api.BrokerOf(http).Groups;
         var result = request.MaxWait > TimeSpan.Zero && !api.Gate.Draining.IsCancellationRequested
             ? await LongPoll.AskAsync(http, api, ended => groups.ConsumerGroupHeartbeatAsync(request, ended))
             : null;
@@ -74,13 +74,13 @@ internal static class GroupMemberEndpoints
         if (Present(body.Offsets, "offsets").Any(entry => entry.Offset is null))
             throw new RequestException(
                 """An entry of 'offsets' lacks its offset; expected {"topic": "orders", "partition": 0, "offset": {"offset": 42}}.""");
-        return api.Gate.Broker.Groups.CommitOffsetsAsync(body.ToRequest(), http.RequestAborted);
+        return api.BrokerOf(http).Groups.CommitOffsetsAsync(body.ToRequest(), http.RequestAborted);
     }
 
     private static ValueTask<OffsetDeleteResult> DeleteAsync(HttpContext http, ApiServices api, OffsetDelete body)
     {
         CheckTopics(body.Partitions);
-        return api.Gate.Broker.Groups.DeleteOffsetsAsync(body, http.RequestAborted);
+        return api.BrokerOf(http).Groups.DeleteOffsetsAsync(body, http.RequestAborted);
     }
 
     private static OffsetFetchBody Checked(OffsetFetchBody body)

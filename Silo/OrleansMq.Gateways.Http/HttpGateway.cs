@@ -79,7 +79,8 @@ public sealed class HttpGateway : IGateway
     {
         ArgumentNullException.ThrowIfNull(broker);
         _hosted = broker;
-        _gate.Open(broker.Broker as MeteredBroker ?? new MeteredBroker(broker.Broker, Metrics.Traffic, Metrics.Commits, Metrics.Groups));
+        Metrics.Add(broker.Access.Meter);
+        _gate.Open(broker.Broker, broker.Access);
     }
 
     /// <inheritdoc/>

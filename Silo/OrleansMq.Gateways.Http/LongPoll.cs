@@ -9,7 +9,7 @@ internal static class LongPoll
     /// <summary>Reads records; see <see cref="IBroker.FetchAsync"/>.</summary>
     public static async ValueTask<FetchResult> FetchAsync(HttpContext http, ApiServices api, FetchRequest request)
     {
-        var broker = api.Gate.Broker;
+        var broker = api.BrokerOf(http);
         if (request.MaxWait == TimeSpan.Zero || api.Gate.Draining.IsCancellationRequested)
             return await broker.FetchAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
 

@@ -12,7 +12,7 @@ internal static class OffsetEndpoints
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/api/topics/{topic}/partitions/{partition}/offsets", http => FindAsync(http, api));
-        routes.MapPost("/api/topics/{topic}/partitions/{partition}/delete-records", http => DeleteRecordsAsync(http, api.Gate.Broker));
+        routes.MapPost("/api/topics/{topic}/partitions/{partition}/delete-records", http => DeleteRecordsAsync(http, api.BrokerOf(http)));
     }
 
     private static async Task FindAsync(HttpContext http, ApiServices api)
@@ -22,7 +22,7 @@ internal static class OffsetEndpoints
         var at = query.Text("at") ?? "latest";
         if (!HttpContract.TryParseOffsetSpec(at, out var spec))
             throw QueryValues.Bad("at", at, "earliest, latest, max-timestamp or milliseconds since 1970");
-        var found = await api.Gate.Broker.FindOffsetAsync(partition, spec, http.RequestAborted);
+        var found = await api.BrokerOf(http).FindOffsetAsync(partition, spec, http.RequestAborted);
         if (found.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch),
                 JsonBodies.Answers.OffsetResponse);

@@ -12,10 +12,10 @@ internal static class RebalanceEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
-        routes.MapPost(Path + "/plan", http => PlanAsync(http, api.Gate.Broker.Administration));
-        routes.MapPost(Path, http => ExecuteAsync(http, api.Gate.Broker.Administration));
-        routes.MapGet(Path, http => GetAsync(http, api.Gate.Broker.Administration));
-        routes.MapDelete(Path, http => CancelAsync(http, api.Gate.Broker.Administration));
+        routes.MapPost(Path + "/plan", http => PlanAsync(http, api.BrokerOf(http).Administration));
+        routes.MapPost(Path, http => ExecuteAsync(http, api.BrokerOf(http).Administration));
+        routes.MapGet(Path, http => GetAsync(http, api.BrokerOf(http).Administration));
+        routes.MapDelete(Path, http => CancelAsync(http, api.BrokerOf(http).Administration));
     }
 
     private static async Task PlanAsync(HttpContext http, IClusterAdministration administration)

@@ -25,7 +25,7 @@ internal static class RecordEndpoints
             throw new BrokerException(ErrorCode.UnsupportedCompressionType,
                 $"compression '{compression}' is not installed on this broker; use another codec.");
         var topic = RouteValues.Topic(http);
-        var broker = api.Gate.Broker;
+        var broker = api.BrokerOf(http);
         var shape = await api.TopicShapes.GetAsync(broker, topic, api.TimeProvider, http.RequestAborted);
         await new ProduceStream(http, api, broker, topic, shape, new ProduceOptions(acks, compression, base64)).RunAsync();
     }
@@ -37,7 +37,7 @@ internal static class RecordEndpoints
         var max = query.Number("max", DefaultMax, 1, int.MaxValue);
         var wait = TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, BatchEndpoints.MaxWaitMs));
         var base64 = query.IsBase64();
-        var (start, found) = await FindStartAsync(query, partition, api.Gate.Broker, http.RequestAborted);
+        var (start, found) = await FindStartAsync(query, partition, api.BrokerOf(http), http.RequestAborted);
         if (found.Error != ErrorCode.None)
             await Problems.WriteAsync(http, api, found.Error, found.Message);
         else

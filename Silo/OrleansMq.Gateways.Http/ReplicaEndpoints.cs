@@ -14,10 +14,10 @@ internal static class ReplicaEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
-        routes.MapPost(ReassignPath, http => ReassignAsync(http, api.Gate.Broker.Administration));
-        routes.MapDelete(ReassignPath, http => CancelAsync(http, api.Gate.Broker.Administration));
-        routes.MapGet("/api/cluster/reassignments", http => ListAsync(http, api.Gate.Broker.Administration));
-        routes.MapPost("/api/leaders/elect", http => ElectAsync(http, api.Gate.Broker.Administration));
+        routes.MapPost(ReassignPath, http => ReassignAsync(http, api.BrokerOf(http).Administration));
+        routes.MapDelete(ReassignPath, http => CancelAsync(http, api.BrokerOf(http).Administration));
+        routes.MapGet("/api/cluster/reassignments", http => ListAsync(http, api.BrokerOf(http).Administration));
+        routes.MapPost("/api/leaders/elect", http => ElectAsync(http, api.BrokerOf(http).Administration));
     }
 
     private static async Task ReassignAsync(HttpContext http, IClusterAdministration administration)

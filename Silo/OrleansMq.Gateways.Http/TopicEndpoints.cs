@@ -12,11 +12,11 @@ internal static class TopicEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
-        routes.MapGet("/api/topics", http => ListAsync(http, api.Gate.Broker));
-        routes.MapPut("/api/topics/{topic}", http => CreateAsync(http, api.Gate.Broker));
-        routes.MapGet("/api/topics/{topic}", http => DescribeAsync(http, api.Gate.Broker));
-        routes.MapPatch("/api/topics/{topic}", http => AlterAsync(http, api.Gate.Broker));
-        routes.MapDelete("/api/topics/{topic}", http => DeleteAsync(http, api.Gate.Broker));
+        routes.MapGet("/api/topics", http => ListAsync(http, api.BrokerOf(http)));
+        routes.MapPut("/api/topics/{topic}", http => CreateAsync(http, api.BrokerOf(http)));
+        routes.MapGet("/api/topics/{topic}", http => DescribeAsync(http, api.BrokerOf(http)));
+        routes.MapPatch("/api/topics/{topic}", http => AlterAsync(http, api.BrokerOf(http)));
+        routes.MapDelete("/api/topics/{topic}", http => DeleteAsync(http, api.BrokerOf(http)));
     }
 
     private static async Task ListAsync(HttpContext http, IBroker broker)

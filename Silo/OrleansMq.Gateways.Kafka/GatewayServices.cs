@@ -1,4 +1,4 @@
-using OrleansMq.Api;
+using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Partitions;
@@ -13,17 +13,18 @@ internal sealed class GatewayServices : IDisposable
     {
         Options = options;
         Self = hosted.BrokerId;
-        Broker = hosted.Broker;
+        Access = hosted.Access;
         Metadata = hosted.Metadata;
         ClusterId = hosted.ClusterId;
-        Partitions = new PartitionLocator(hosted.Broker, hosted.Metadata, hosted.Local, hosted.BrokerId);
+        Partitions = new PartitionLocator(hosted.Access, hosted.Metadata, hosted.BrokerId);
         Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
     }
 
     public KafkaGatewayOptions Options { get; }
 
-    public IBroker Broker { get; }
+    /// <summary>The door to the broker.</summary>
+    public BrokerAccess Access { get; }
 
     public IClusterMetadata Metadata { get; }
 

@@ -20,6 +20,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
 
     private readonly KafkaMetrics _metrics;
     private readonly GatewayServices _services;
+    private readonly ClientSession _session;
     // Whether all requests in flight are of the kind that further ones may overtake.
     private bool _runsAhead;
 
@@ -27,6 +28,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         : base(server, client)
     {
         _services = services;
+        _session = new ClientSession(services.Access, this);
         _metrics = metrics;
     }
 
@@ -79,6 +81,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         var context = new RequestContext
         {
             Services = _services,
+            Access = _session.For(request.ClientId),
             Version = request.Version,
             CorrelationId = request.CorrelationId,
             ClientId = request.ClientId,

@@ -54,9 +54,6 @@ public sealed record KafkaGatewayOptions
     /// system but Linux on x64 and arm64.</summary>
     public int Loops { get; init; } = DefaultLoops;
 
-    /// <summary>Counts the records that pass the gateway; null: they are not counted.</summary>
-    public IRecordTraffic? Traffic { get; init; }
-
     /// <summary>The clock.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 

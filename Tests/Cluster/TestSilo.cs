@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Grains.Brokers;
 
@@ -32,12 +33,16 @@ internal sealed class TestSilo : IAsyncDisposable
     public IClusterClient Client => _cluster.Client;
 
     public static async Task<TestSilo> StartAsync(string dataDirectory, Action<OrleansMqSiloBuilder>? silo = null,
-        Action<IClientBuilder>? client = null)
+        Action<IClientBuilder>? client = null, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
         var builder = new InProcessTestClusterBuilder(1);
         builder.ConfigureSilo((_, host) =>
         {
-            var broker = host.AddOrleansMq(options => options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All });
+            var broker = host.AddOrleansMq(options =>
+            {
+                var configured = options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All };
+                return configure?.Invoke(configured) ?? configured;
+            });
             silo?.Invoke(broker);
         });
         if (client is not null)

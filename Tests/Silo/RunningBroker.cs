@@ -2,6 +2,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Hosting;
@@ -29,6 +30,12 @@ public sealed class RunningBroker : IAsyncLifetime
 
     internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0),
         DrainTimeout = TimeSpan.FromSeconds(20) };
+
+    /// <summary>Decides what clients may do; null: everything.</summary>
+    internal IAuthorizer? Authorizer { get; init; }
+
+    /// <summary>Stands between the door and the broker; null: nothing does.</summary>
+    internal Func<IBroker, IBroker>? Engine { get; init; }
 
     internal BrokerServer Server { get; private set; } = null!;
 
@@ -127,8 +134,10 @@ public sealed class RunningBroker : IAsyncLifetime
         {
             var hosted = await _inner.StartAsync(context, cancellationToken);
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
+            var engine = owner.Engine?.Invoke(script) ?? script;
             return hosted with
             {
+                Access = new BrokerAccess(engine, hosted.Local, owner.Authorizer, hosted.Access.Meter),
                 Broker = script,
                 LocalGroups = async cancellation =>
                     [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],

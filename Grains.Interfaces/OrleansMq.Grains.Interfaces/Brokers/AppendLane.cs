@@ -13,7 +13,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <param name="acks">When a batch counts as appended. Each level has a lane of its own, so that acks=1 does not wait behind
 /// acks=all.</param>
 /// <param name="deaths">Ends waits for a dead broker; null where Orleans does so.</param>
-internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerDeaths? deaths) : IThreadPoolWorkItem
+internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? deaths) : IThreadPoolWorkItem
 {
     /// <summary>The most calls in flight: one in progress and one on its way, so that the grain does not wait for the next.</summary>
     public const int MaxCalls = 2;

@@ -1,6 +1,6 @@
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Partitions;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;
@@ -8,7 +8,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>
 /// The broker API over grains, for a silo or an Orleans client. If the partition's grain is active on this silo, calls go to the engine
 /// directly. Otherwise a batch travels to the silo that leads the partition; it shares a call with others when two calls are already in
-/// flight. Thread safe.
+/// flight. Thread safe. On a silo it is the engine behind the door: it neither authorizes nor counts.
 /// <para>A call that the cluster does not answer (a timeout or a dead silo, which an external client detects within seconds) ends as
 /// <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, retry.</para>
 /// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
@@ -38,7 +38,7 @@ public sealed class GrainBroker : IBroker
         _metadata = metadata;
         // Orleans tells silos about deaths.
         _deaths = local is null && metadata is null ? new BrokerDeaths(() => Cluster.DescribeAsync(), _options.TimeProvider) : null;
-        _topics = new TopicDirectory(grains, _options, metadata, _deaths);
+        _topics = new TopicDirectory(grains, _options, metadata, _deaths, forwards: local is not null);
         Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
     }

@@ -8,8 +8,13 @@ namespace OrleansMq.Grains.Brokers;
 /// This process's cache of topics: ids, partition counts and grain references. It holds only topics that exist, so the catalogue bounds its
 /// size. An entry that proves wrong is removed.
 /// </summary>
+/// <param name="grains">The way to the grains.</param>
+/// <param name="options">Times.</param>
+/// <param name="metadata">What is pushed to a silo of a replicated cluster; null elsewhere.</param>
+/// <param name="deaths">Ends the waiting for a broker that died; null where Orleans does.</param>
+/// <param name="forwards">Whether a broker forwards requests of its clients, rather than a client sending its own.</param>
 internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null,
-    BrokerDeaths? deaths = null)
+    BrokerDeaths? deaths = null, bool forwards = false)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
 
@@ -62,7 +67,7 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
     private KnownTopic Remember(TopicListing listing, long askedAt)
     {
         _topics.TryGetValue(listing.Name, out var before);
-        var known = new KnownTopic(listing, askedAt, grains, deaths, before);
+        var known = new KnownTopic(listing, askedAt, grains, deaths, forwards, before);
         _topics[listing.Name] = known;
         return known;
     }
@@ -73,12 +78,13 @@ internal sealed class KnownTopic
 {
     private readonly IGrainFactory _grains;
     private readonly BrokerDeaths? _deaths;
+    private readonly bool _forwards;
     // The same array as long as the topic is the same: a partition has one lane, in which its batches keep their order.
     private readonly PartitionGrains?[] _partitions;
 
-    public KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains, BrokerDeaths? deaths, KnownTopic? before)
+    public KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains, BrokerDeaths? deaths, bool forwards, KnownTopic? before)
     {
-        (Listing, AskedAt, _grains, _deaths) = (listing, askedAt, grains, deaths);
+        (Listing, AskedAt, _grains, _deaths, _forwards) = (listing, askedAt, grains, deaths, forwards);
         _partitions = before is null || before.Listing.TopicId != listing.TopicId ? new PartitionGrains?[listing.Partitions]
             : before.Listing.Partitions == listing.Partitions ? before._partitions
             : [.. before._partitions.Take(listing.Partitions),
@@ -97,26 +103,27 @@ internal sealed class KnownTopic
         if (_partitions[partition] is { } known)
             return known;
         var key = GrainKeys.Partition(Listing.TopicId, partition);
-        var made = new PartitionGrains(_grains.GetGrain<IPartitionGrain>(key), _grains.GetGrain<IPartitionAppendGrain>(key), _deaths);
+        var made = new PartitionGrains(_forwards ? PartitionCalls.OfBroker(_grains, key) : PartitionCalls.OfClient(_grains, key), _deaths);
         return Interlocked.CompareExchange(ref _partitions[partition], made, null) ?? made;
     }
 }
 
 /// <summary>A partition's grain and its append lanes, created on first use.</summary>
-internal sealed class PartitionGrains(IPartitionGrain grain, IPartitionAppendGrain appends, BrokerDeaths? deaths)
+internal sealed class PartitionGrains(PartitionCalls grain, BrokerDeaths? deaths)
 {
     // From acks=all (-1) to acks=1.
     private readonly AppendLane?[] _lanes = new AppendLane?[3];
 
-    public IPartitionGrain Grain => grain;
+    /// <summary>The calls to the grain.</summary>
+    public PartitionCalls Grain => grain;
 
     /// <summary>Returns the lane for an acks level. An unknown level gets a lane too; the grain refuses its batches.</summary>
     public AppendLane Lane(Acks acks)
     {
         var index = (int)acks - (int)Acks.All;
         if ((uint)index >= (uint)_lanes.Length)
-            return new AppendLane(appends, acks, deaths);
-        return _lanes[index] ?? Interlocked.CompareExchange(ref _lanes[index], new AppendLane(appends, acks, deaths), null)
+            return new AppendLane(grain, acks, deaths);
+        return _lanes[index] ?? Interlocked.CompareExchange(ref _lanes[index], new AppendLane(grain, acks, deaths), null)
             ?? _lanes[index]!;
     }
 }

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Groups;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
@@ -7,6 +8,10 @@ namespace OrleansMq.Brokers;
 /// <summary>What a broker's engine is given: all that its partitions are, the topics' defaults, and the bounds of its groups.</summary>
 public sealed record BrokerOptions : PartitionStoreOptions
 {
+    /// <summary>Decides what sessions may do: everything, by default.</summary>
+    public IAuthorizer Authorizer { get; init; } = AllowAll.Instance;
+    /// <summary>Counts what sessions do.</summary>
+    public AccessMeter Meter { get; init; } = new();
     /// <summary>The configuration of topics that set nothing.</summary>
     public TopicConfig TopicDefaults { get; init; } = TopicConfig.Default;
     /// <summary>Partitions of a topic created without a number.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Groups.Coordination;
@@ -10,7 +11,9 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Brokers;
 
-/// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.</summary>
+/// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
+/// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
+/// <see cref="Access"/>.</para></summary>
 public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
@@ -31,7 +34,11 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         _topics = topics;
         _producerIds = new ProducerIds(state);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
+        Access = new BrokerAccess(this, this, options.Authorizer, options.Meter);
     }
+
+    /// <summary>The door to this broker.</summary>
+    public BrokerAccess Access { get; }
 
     /// <summary>The version of the engine.</summary>
     public static string Version { get; } =

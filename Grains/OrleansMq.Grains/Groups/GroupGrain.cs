@@ -4,6 +4,7 @@ using Orleans.GrainDirectory;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Coordination;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Groups.Coordination;
@@ -18,9 +19,9 @@ namespace OrleansMq.Grains.Groups;
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
-internal sealed class GroupGrain(SiloBroker broker, ActiveCoordinators active,
+internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active,
     [FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores, IClusterMetadata topics, IServiceProvider services)
-    : CoordinatorGrain(GroupDocuments.Kind, broker, active, services), IGroupGrain
+    : CoordinatorGrain(GroupDocuments.Kind, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.group";
@@ -36,4 +37,7 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveCoordinators active,
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
         stores.For(Id), topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
+
+    /// <inheritdoc/>
+    public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
 }

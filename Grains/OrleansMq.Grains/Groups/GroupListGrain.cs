@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using OrleansMq.Api;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
@@ -12,7 +13,8 @@ namespace OrleansMq.Grains.Groups;
 /// list activates none. It keeps nothing, so every silo has one.</summary>
 [GrainType("omq.group-list")]
 [StatelessWorker(1), Reentrant]
-internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores) : Grain, IGroupListGrain
+internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores, GrainDoor door)
+    : Grain, IGroupListGrain, IIncomingGrainCallFilter
 {
     // Groups asked at a time: enough to overlap their reads, few enough to leave the store to commits.
     private const int AtATime = 64;
@@ -20,6 +22,9 @@ internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] IC
     // A group on its way to another broker arrives within some hundred milliseconds.
     private const int Attempts = 8;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    /// <inheritdoc/>
+    public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
 
     /// <inheritdoc/>
     public async Task<GroupListing[]> ListAsync()

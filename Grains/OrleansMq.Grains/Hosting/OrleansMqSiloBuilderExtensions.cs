@@ -3,9 +3,11 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime.Hosting;
 using Orleans.Serialization.Serializers;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Groups;
@@ -16,6 +18,7 @@ using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Hosting;
+using OrleansMq.Partitions;
 
 namespace Orleans.Hosting;
 
@@ -81,16 +84,23 @@ public static class OrleansMqSiloBuilderExtensions
         silo.AddPartitions();
         silo.AddCoordinators(isReplicated: cluster is not null);
         silo.AddCoordinatorKind(GroupDocuments.Kind, GroupGrain.TypeName, isReplicated: cluster is not null);
-        silo.Services.TryAddSingleton<IBroker>(services =>
+        silo.Services.AddSingleton(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));
+        silo.Services.AddSingleton(services => new BrokerAccess(services.GetRequiredService<GrainBroker>(),
+            services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloBroker>().Options.Authorizer,
+            services.GetRequiredService<SiloBroker>().Options.Meter));
+        silo.Services.AddSingleton<GrainDoor>();
+        silo.Services.TryAddSingleton<IBroker>(services =>
+            services.GetRequiredService<BrokerAccess>().Open(BrokerSession.InProcess).Broker);
     }
 
     private static HostedBroker Host(IServiceProvider services)
     {
         var broker = services.GetRequiredService<SiloBroker>();
         return new HostedBroker(broker.Options.BrokerId.Value, broker.Cluster?.ClusterId ?? broker.DescribeCluster().ClusterId,
-            services.GetRequiredService<IBroker>(), services.GetRequiredService<IClusterMetadata>(),
+            services.GetRequiredService<BrokerAccess>(), services.GetRequiredService<GrainBroker>(),
+            services.GetRequiredService<IClusterMetadata>(),
             services.GetRequiredService<ILocalPartitions>())
         {
             LocalGroups = _ => new(services.GetRequiredService<ActiveCoordinators>().IdsOf(GroupGrain.TypeName)),

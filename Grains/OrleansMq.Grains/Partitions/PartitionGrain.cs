@@ -2,8 +2,10 @@ using System.Runtime.InteropServices;
 using Orleans.Concurrency;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Replication;
@@ -19,8 +21,8 @@ namespace OrleansMq.Grains.Partitions;
 [GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
 [LeaderPlacement, GrainDirectory(PartitionDirectory.Name)]
-internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, IServiceProvider services)
-    : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionOwnerGrain, IPartitionLeaderGrain
+internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, GrainDoor door, IServiceProvider services)
+    : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionForwardGrain, IPartitionOwnerGrain, IPartitionLeaderGrain
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.partition";
@@ -52,14 +54,18 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it in place.</remarks>
-    public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) =>
-        AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
+    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) =>
+        await Append(OpenForClient(AccessOperation.Write), MemoryMarshal.AsMemory(batch), acks, burst: null);
 
     /// <inheritdoc/>
-    public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => AppendAsync(batch, acks, burst: null);
+    public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) =>
+        AppendAsync(OpenForClient(AccessOperation.Write), batch, acks, burst: null);
 
     /// <inheritdoc/>
-    public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
+    public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
+        AppendManyAsync(OpenForClient(AccessOperation.Write), batches, acks);
+
+    private static Task<ProduceResult[]> AppendManyAsync(Opening opening, BatchInCall[] batches, Acks acks)
     {
         var burst = new AppendBurst();
         var appends = new Task<ProduceResult>[batches.Length];
@@ -67,32 +73,34 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
         {
             if (burst.IsFull)
                 burst.Run();
-            appends[i] = AppendAsync(batches[i], acks, burst);
+            appends[i] = AppendAsync(opening, batches[i], acks, burst);
         }
         // There is no await before this line.
         burst.Run();
         return Task.WhenAll(appends);
     }
 
-    private async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks, AppendBurst? burst)
+    private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst)
     {
         var bytes = batch.Own(out var owner);
         using (owner)
-            return await AppendAsync(bytes, acks, burst);
+            return await Append(opening, bytes, acks, burst);
     }
 
-    private ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null)
-    {
-        if (_partition is not { } partition)
-            return new(ProduceResult.Failed(WhyNot(out var message), message));
-        return partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
-    }
+    private static CountedAppend Append(in Opening opening, Memory<byte> batch, Acks acks, AppendBurst? burst) =>
+        opening.Partition.IsOpen
+            ? opening.Partition.AppendAsync(batch, acks, burst)
+            : CountedAppend.Uncounted(ProduceResult.Failed(opening.Error, opening.Message!));
 
     /// <inheritdoc/>
-    public async Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken)
+    public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
+        ReadAsync(OpenForClient(AccessOperation.Read), read, cancellationToken);
+
+    private async Task<FetchResult> ReadAsync(Opening opening, PartitionRead read, CancellationToken cancellationToken)
     {
-        if (_partition is not { } partition)
-            return FetchResult.Failed(WhyNot(out var message), message);
+        if (!opening.Partition.IsOpen)
+            return FetchResult.Failed(opening.Error, opening.Message!);
+        var partition = opening.Partition;
         // A stopping silo waits for its grains' requests, so a long poll must end early.
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, broker.Stopping);
         try
@@ -100,6 +108,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
             var request = new FetchRequest(partition.TopicPartition, read.Offset, read.MaxBytes, read.MaxWait, read.MinBytes,
                 read.Isolation);
             using var result = await partition.ReadAsync(request, ending.Token);
+            partition.Delivered(result);
             // The answer is serialized after this method has returned, so it must not use pooled memory.
             return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset,
                 result.Records.ToArray(), owner: null, result.Message);
@@ -113,17 +122,27 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) =>
-        Task.FromResult(_partition is { } partition
-            ? partition.FindOffset(spec)
-            : new OffsetResult(WhyNot(out var message), -1, Message: message));
+        Task.FromResult(FindOffset(OpenForClient(AccessOperation.Describe), spec));
+
+    private static OffsetResult FindOffset(in Opening opening, OffsetSpec spec) => opening.Partition.IsOpen
+        ? opening.Partition.FindOffset(spec)
+        : new OffsetResult(opening.Error, -1, Message: opening.Message);
 
     /// <inheritdoc/>
-    public async Task<long> DeleteRecordsAsync(long beforeOffset) => await Existing().DeleteRecordsAsync(beforeOffset);
+    public Task<long> DeleteRecordsAsync(long beforeOffset) => DeleteRecordsAsync(OpenForClient(AccessOperation.Delete), beforeOffset);
+
+    private static async Task<long> DeleteRecordsAsync(Opening opening, long beforeOffset) => opening.Partition.IsOpen
+        ? await opening.Partition.DeleteRecordsAsync(beforeOffset)
+        : throw new BrokerException(opening.Error, opening.Message!);
 
     /// <inheritdoc/>
-    public Task<PartitionDescription> DescribeAsync() => Task.FromResult(_replica is not null
+    public Task<PartitionDescription> DescribeAsync() => OpenForClient(AccessOperation.Describe) is { Partition.IsOpen: false } refused
+        ? throw new BrokerException(refused.Error, refused.Message!)
+        : Task.FromResult(Describe());
+
+    private PartitionDescription Describe() => _replica is not null
         ? DescribeReplica(Existing())
-        : PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
+        : PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId);
 
     /// <inheritdoc/>
     public async Task OpenAsync(PartitionSpec spec)

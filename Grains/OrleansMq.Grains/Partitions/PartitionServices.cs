@@ -6,6 +6,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Grains.Partitions;
 

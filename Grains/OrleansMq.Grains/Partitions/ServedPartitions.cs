@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
 

@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Topics;
@@ -15,12 +16,13 @@ namespace OrleansMq.Grains.Topics;
 /// </summary>
 [GrainType("omq.cluster")]
 [KeepAlive]
-internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwnerGrain
+internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwnerGrain, IIncomingGrainCallFilter
 {
     // Topics asked concurrently for a listing.
     private const int TopicsAtATime = 64;
 
     private readonly SiloBroker _broker;
+    private readonly GrainDoor _door;
     private readonly IServiceProvider _services;
     private readonly IGrainStorage _storage;
     private readonly GrainDocument<TopicCatalogue> _catalogue;
@@ -30,15 +32,19 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     private long _nextProducerId;
     private long _endOfBlock;
 
-    public ClusterGrain(IGrainContext context, SiloBroker broker, IServiceProvider services,
+    public ClusterGrain(IGrainContext context, SiloBroker broker, GrainDoor door, IServiceProvider services,
         [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
     {
         _broker = broker;
+        _door = door;
         _services = services;
         _storage = storage;
         _catalogue = new GrainDocument<TopicCatalogue>(storage, "catalogue", context.GrainId);
         _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
     }
+
+    /// <inheritdoc/>
+    public Task Invoke(IIncomingGrainCallContext context) => _door.InvokeAsync(context);
 
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)

@@ -125,7 +125,7 @@ internal sealed partial class TopicGrain
         string reason;
         try
         {
-            return await GrainFactory.GetGrain<IPartitionGrain>(GrainKeys.Partition(topic.TopicId, number)).DescribeAsync()
+            return await GrainFactory.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(topic.TopicId, number)).DescribeAsync()
                 .WaitAsync(DescribeTime, _broker.Options.TimeProvider);
         }
         catch (Exception silent) when (silent is BrokerException or OrleansException)

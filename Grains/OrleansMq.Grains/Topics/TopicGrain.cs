@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Storage;
@@ -15,7 +16,7 @@ namespace OrleansMq.Grains.Topics;
 /// run one at a time; lookups and descriptions interleave and see only stored versions.
 /// </summary>
 [GrainType(TypeName)]
-internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
+internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.topic";
@@ -25,18 +26,23 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     private const int PartitionsAtATime = 64;
 
     private readonly SiloBroker _broker;
+    private readonly GrainDoor _door;
     private readonly GrainDocument<TopicState> _topic;
     // Set when deletion begins: the topic is no longer served, although its document still exists.
     private bool _deleting;
 
-    public TopicGrain(IGrainContext context, SiloBroker broker, IServiceProvider services,
+    public TopicGrain(IGrainContext context, SiloBroker broker, GrainDoor door, IServiceProvider services,
         [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
     {
         _broker = broker;
+        _door = door;
         _images = services.GetService<ClusterImageCache>();
         _states = services.GetRequiredService<IPartitionStates>();
         _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
     }
+
+    /// <inheritdoc/>
+    public Task Invoke(IIncomingGrainCallContext context) => _door.InvokeAsync(context);
 
     private string Name => this.GetPrimaryKeyString();
 
@@ -157,7 +163,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
             return await DescribeReplicatedAsync(topic, partition);
         try
         {
-            return await GrainFactory.GetGrain<IPartitionGrain>(GrainKeys.Partition(topic.TopicId, partition)).DescribeAsync();
+            return await GrainFactory.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(topic.TopicId, partition)).DescribeAsync();
         }
         catch (BrokerException exception) when (exception.Code is ErrorCode.UnknownTopicId or ErrorCode.KafkaStorageError)
         {

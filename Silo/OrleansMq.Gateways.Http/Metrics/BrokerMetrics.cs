@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics.Metrics;
+using OrleansMq.Access;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Http.Metrics;
@@ -21,8 +22,6 @@ internal sealed class BrokerMetrics : IDisposable
     public BrokerMetrics(MetricSource source)
     {
         _reader = new MeterReader(_meter);
-        Traffic.AddTo(_meter);
-        Commits.AddTo(_meter);
         Groups.AddTo(_meter);
         _requests = _meter.CreateHistogram("orleansmq.http.request.duration", "s",
             "Duration of HTTP requests by route, long polls included.",
@@ -32,14 +31,15 @@ internal sealed class BrokerMetrics : IDisposable
         ProcessInstruments.AddTo(_meter, source);
     }
 
-    /// <summary>Traffic by topic.</summary>
-    public TopicTraffic Traffic { get; } = new();
-
     /// <summary>Adds instruments of a part of the program.</summary>
     public void Add(Action<Meter> addTo) => addTo(_meter);
 
-    /// <summary>Commits of groups.</summary>
-    public GroupTraffic Commits { get; } = new();
+    /// <summary>Adds what the sessions of the broker do.</summary>
+    public void Add(AccessMeter access)
+    {
+        access.AddTo(_meter);
+        access.GroupDeleted += Groups.Forget;
+    }
 
     /// <summary>Groups that this broker coordinates.</summary>
     public GroupMetrics Groups { get; } = new(TimeProvider.System);

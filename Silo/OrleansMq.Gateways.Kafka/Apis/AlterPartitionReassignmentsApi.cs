@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Topics;
@@ -45,10 +46,12 @@ internal sealed class AlterPartitionReassignmentsApi()
         response.WriteInt32(0);
         if (context.Version >= 1)
             response.WriteBool(request.AllowReplicationFactorChange);
-        response.WriteError(ErrorCode.None);
-        response.WriteString(null);
-        response.WriteLength(request.Topics.Length);
-        foreach (var topic in request.Topics)
+        var isAllowed = context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster);
+        response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);
+        response.WriteString(isAllowed ? null : context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Cluster));
+        var topics = isAllowed ? request.Topics : [];
+        response.WriteLength(topics.Length);
+        foreach (var topic in topics)
         {
             response.WriteString(topic.Name);
             response.WriteLength(topic.Partitions.Length);
@@ -80,9 +83,9 @@ internal sealed class AlterPartitionReassignmentsApi()
         try
         {
             if (wanted.Replicas is null)
-                await context.Services.Broker.Administration.CancelReassignmentAsync(name, context.Aborted).ConfigureAwait(false);
+                await context.Broker.Administration.CancelReassignmentAsync(name, context.Aborted).ConfigureAwait(false);
             else
-                await context.Services.Broker.Administration.ReassignPartitionAsync(name, wanted.Replicas,
+                await context.Broker.Administration.ReassignPartitionAsync(name, wanted.Replicas,
                     context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None, null);
         }

@@ -46,7 +46,7 @@ internal sealed class ConsumerGroupDescribeApi()
     {
         try
         {
-            var group = await context.Services.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
+            var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
             return group.Type == GroupType.Consumer ? (ErrorCode.None, null, group)
                 : (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a group of the consumer protocol: describe it by DescribeGroups.",
                     null);

@@ -49,7 +49,7 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
         var result = context.Version >= 1 && request.MemberId.Length == 0
             ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest,
                 "MemberId is empty: from version 1 on a member generates its own id.")
-            : await context.Services.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId,
+            : await context.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId,
                 ClientHost = context.ClientHost },
                 context.Aborted).ConfigureAwait(false);
         response.WriteInt32(0);

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
@@ -46,6 +47,8 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
     private static async ValueTask<(ErrorCode Error, string? Message)> GrowAsync(RequestContext context, GrowingTopic topic,
         bool validateOnly)
     {
+        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Topic, topic.Name))
+            return (ErrorCode.TopicAuthorizationFailed, context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Topic, topic.Name));
         if (context.Services.Metadata.Image.FindServed(topic.Name) is not { } before)
             return (ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(topic.Name));
         if (topic.Assignments is not null && topic.Assignments.Length != topic.Count - before.Serving)
@@ -57,12 +60,12 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
                 + $"at most {TopicState.MaxPartitions}.");
         try
         {
-            var grown = await context.Services.Broker.AddPartitionsAsync(topic.Name, topic.Count, context.Aborted).ConfigureAwait(false);
+            var grown = await context.Broker.AddPartitionsAsync(topic.Name, topic.Count, context.Aborted).ConfigureAwait(false);
             for (var index = 0; index < topic.Assignments?.Length; index++)
             {
                 var number = before.Serving + index;
                 if (!grown.Partitions[number].Replicas.SequenceEqual(topic.Assignments[index]))
-                    await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number),
+                    await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number),
                         topic.Assignments[index],
                         context.Aborted).ConfigureAwait(false);
             }

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -49,10 +50,13 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
     {
         try
         {
+            if (!context.Access.AllowsCreation(topic.Name))
+                return new CreatedTopic(ErrorCode.TopicAuthorizationFailed,
+                    context.Access.RefusalOf(AccessOperation.Create, ResourceType.Topic, topic.Name), null);
             var wanted = topic.ToNewTopic();
             if (validateOnly)
                 return Validate(context, wanted);
-            var created = await context.Services.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);
+            var created = await context.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);
             await PlaceAsync(context, topic, created).ConfigureAwait(false);
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted).ConfigureAwait(false);
             return new CreatedTopic(ErrorCode.None, null, created);
@@ -85,7 +89,7 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
         foreach (var (number, brokers) in topic.Assignments)
         {
             if (!created.Partitions[number].Replicas.SequenceEqual(brokers))
-                await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
+                await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
                     context.Aborted).ConfigureAwait(false);
         }
     }

@@ -27,7 +27,7 @@ internal sealed class DeleteGroupsApi() : KafkaApi<DeleteGroupsRequest>(ApiKey.D
     {
         try
         {
-            await context.Services.Broker.Groups.DeleteGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
+            await context.Broker.Groups.DeleteGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
             return ErrorCode.None;
         }
         catch (BrokerException refused)

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -50,9 +51,10 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
     private static async ValueTask<(ErrorCode Error, long LogStartOffset)> DeleteAsync(RequestContext context, string topic,
         DeleteRecordsPartition wanted)
     {
-        if (!context.Services.Partitions.TryFind(topic, Guid.Empty, wanted.Index, out var found))
-            found = await context.Services.Partitions.ActivateAsync(topic, Guid.Empty, wanted.Index, context.Aborted).ConfigureAwait(false);
-        if (found.Partition is null)
+        if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index, out var found))
+            found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index,
+                context.Aborted).ConfigureAwait(false);
+        if (!found.Partition.IsOpen)
             return (found.Error, -1);
         try
         {

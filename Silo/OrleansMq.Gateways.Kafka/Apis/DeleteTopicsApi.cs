@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -37,6 +38,9 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
             var topicId = topic.Name is null ? topic.TopicId : context.Services.Metadata.Image.FindServed(topic.Name)?.TopicId
                 ?? Guid.Empty;
             var (error, message) = await DeleteAsync(context, topic, name).ConfigureAwait(false);
+            // A client that may not describe the topic learns neither its name nor its id.
+            if (name is not null && !context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, name))
+                (name, topicId) = (topic.Name, topic.TopicId);
             response.WriteString(context.Version >= 6 ? name : name ?? "");
             if (context.Version >= 6)
                 response.WriteUuid(topicId);
@@ -58,7 +62,7 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
             return (ErrorCode.UnknownTopicId, $"No topic has the id {topic.TopicId}.");
         try
         {
-            await context.Services.Broker.DeleteTopicAsync(name, context.Aborted).ConfigureAwait(false);
+            await context.Broker.DeleteTopicAsync(name, context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None, null);
         }
         catch (BrokerException refused)

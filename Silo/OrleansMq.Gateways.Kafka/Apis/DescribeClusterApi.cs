@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -23,12 +24,14 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
 
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeClusterRequest request, ResponseWriter response)
     {
-        var isKnown = request.EndpointType == Brokers;
+        var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Cluster);
+        var isKnown = isAllowed && request.EndpointType == Brokers;
         var brokers = isKnown ? context.Services.Endpoints.All(context.Connection).ToArray() : [];
         var controller = context.Services.Metadata.Image.Controller;
         response.WriteInt32(0);
-        response.WriteError(isKnown ? ErrorCode.None : UnsupportedEndpointType);
-        response.WriteString(isKnown ? null : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");
+        response.WriteError(isKnown ? ErrorCode.None : isAllowed ? UnsupportedEndpointType : ErrorCode.ClusterAuthorizationFailed);
+        response.WriteString(isKnown ? null : !isAllowed ? context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Cluster)
+            : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");
         if (context.Version >= 1)
             response.WriteInt8(request.EndpointType);
         response.WriteString(context.Services.ClusterId);

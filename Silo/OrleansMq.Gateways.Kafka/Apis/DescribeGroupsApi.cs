@@ -29,7 +29,7 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
     {
         try
         {
-            var group = await context.Services.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
+            var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
             if (group.Type != GroupType.Consumer)
                 return (ErrorCode.None, null, group);
             return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a classic group: describe it by ConsumerGroupDescribe.", null);

@@ -1,7 +1,7 @@
+using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -28,15 +28,18 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeLogDirsRequest request, ResponseWriter response)
     {
         var image = context.Services.Metadata.Image;
-        var topics = context.Services.Partitions.Held.Where(partition => IsAskedFor(image, partition, request))
+        var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Cluster);
+        var error = isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed;
+        var topics = (isAllowed ? context.Access.ListReplicas() : []).Where(partition => IsAskedFor(image, partition, request))
             .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal)
             .ToArray();
         response.WriteInt32(0);
         if (context.Version >= 3)
-            response.WriteError(ErrorCode.None);
+            response.WriteError(error);
         response.WriteLength(1);
-        response.WriteError(ErrorCode.None);
-        response.WriteString(image.Brokers.TryGetValue(context.Services.Self, out var self) ? self.Registration.DataDirectory : "");
+        response.WriteError(error);
+        response.WriteString(isAllowed && image.Brokers.TryGetValue(context.Services.Self, out var self)
+            ? self.Registration.DataDirectory : "");
         response.WriteLength(topics.Length);
         foreach (var topic in topics)
         {
@@ -64,7 +67,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
     }
 
     // Skip the remains of a deleted topic.
-    private static bool IsAskedFor(ClusterImage image, Partition partition, DescribeLogDirsRequest request)
+    private static bool IsAskedFor(ClusterImage image, HeldReplica partition, DescribeLogDirsRequest request)
     {
         var (name, number) = (partition.TopicPartition.Topic, partition.TopicPartition.Partition);
         return image.FindServed(name) is { } topic && topic.TopicId == partition.TopicId && number < topic.Serving

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -32,7 +33,7 @@ internal sealed class DescribeTopicPartitionsApi()
 
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeTopicPartitionsRequest request, ResponseWriter response)
     {
-        var (pages, next) = Cut(context.Services.Metadata.Image, request);
+        var (pages, next) = Cut(context.Services.Metadata.Image, request, MayDescribe);
         response.WriteInt32(0);
         response.WriteLength(pages.Count);
         foreach (var page in pages)
@@ -46,13 +47,16 @@ internal sealed class DescribeTopicPartitionsApi()
         }
         response.WriteNoTags();
         return Answered;
+
+        bool MayDescribe(string topic) => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
     }
 
     /// <summary>Topics by name from the cursor on, as many partitions as one answer may have, and where the next one goes on.</summary>
-    private static (List<TopicPage> Pages, PartitionCursor? Next) Cut(ClusterImage image, DescribeTopicPartitionsRequest request)
+    private static (List<TopicPage> Pages, PartitionCursor? Next) Cut(ClusterImage image, DescribeTopicPartitionsRequest request,
+        Func<string, bool> mayDescribe)
     {
         var left = Math.Clamp(request.PartitionLimit, 1, MaxPartitions);
-        var names = request.Topics is [] ? image.Names.Keys.Where(name => image.FindServed(name) is not null)
+        var names = request.Topics is [] ? image.Names.Keys.Where(name => image.FindServed(name) is not null && mayDescribe(name))
             : request.Topics.Distinct().Order(StringComparer.Ordinal);
         var pages = new List<TopicPage>();
         foreach (var name in names)
@@ -67,9 +71,11 @@ internal sealed class DescribeTopicPartitionsApi()
             }
             if (left == 0)
                 return (pages, new PartitionCursor(name, from));
-            var topic = image.FindServed(name);
+            var isAllowed = mayDescribe(name);
+            var topic = isAllowed ? image.FindServed(name) : null;
             var count = Math.Min(left, Math.Max((topic?.Serving ?? 0) - from, 0));
-            pages.Add(new TopicPage(name, topic, from, count));
+            pages.Add(new TopicPage(name, topic, from, count, topic is not null ? ErrorCode.None
+                : isAllowed ? ErrorCode.UnknownTopicOrPartition : ErrorCode.TopicAuthorizationFailed));
             left -= count;
             if (topic is not null && from + count < topic.Serving)
                 return (pages, new PartitionCursor(name, from + count));
@@ -79,7 +85,7 @@ internal sealed class DescribeTopicPartitionsApi()
 
     private static void Write(RequestContext context, ResponseWriter response, TopicPage page)
     {
-        response.WriteError(page.Topic is null ? ErrorCode.UnknownTopicOrPartition : ErrorCode.None);
+        response.WriteError(page.Error);
         response.WriteString(page.Name);
         response.WriteUuid(page.Topic?.TopicId ?? Guid.Empty);
         response.WriteBool(false);
@@ -106,7 +112,7 @@ internal sealed class DescribeTopicPartitionsApi()
         response.WriteNoTags();
     }
 
-    private sealed record TopicPage(string Name, ImageTopic? Topic, int From, int Count);
+    private sealed record TopicPage(string Name, ImageTopic? Topic, int From, int Count, ErrorCode Error);
 }
 
 /// <summary>The body.</summary>

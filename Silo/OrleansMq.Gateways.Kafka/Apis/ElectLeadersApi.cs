@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -54,6 +55,8 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     private static async ValueTask<(ErrorCode Error, IReadOnlyList<LeaderElection> Elections)> ElectAsync(RequestContext context,
         ElectLeadersRequest request)
     {
+        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
+            return (ErrorCode.ClusterAuthorizationFailed, RefuseEach(context, request.Partitions ?? []));
         if (request.Type is not (Preferred or Unclean))
             return (ErrorCode.InvalidRequest, []);
         try
@@ -68,6 +71,11 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         }
     }
 
+    // Version 0 has no error of the whole request.
+    private static LeaderElection[] RefuseEach(RequestContext context, IReadOnlyList<TopicPartition> partitions) =>
+        [.. partitions.Select(partition => new LeaderElection(partition.Topic, partition.Partition, -1,
+            ErrorCode.ClusterAuthorizationFailed, context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Cluster)))];
+
     /// <summary>Elects leaders of all partitions. The answer omits partitions that need no election.</summary>
     private static async ValueTask<IReadOnlyList<LeaderElection>> ElectAllAsync(RequestContext context, sbyte type)
     {
@@ -77,14 +85,14 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         if (type == Unclean)
             return await ElectEachAsync(context, type, needy).ConfigureAwait(false);
         return needy.Length == 0
-            ? [] : await context.Services.Broker.Administration.ElectPreferredLeadersAsync(
+            ? [] : await context.Broker.Administration.ElectPreferredLeadersAsync(
                 cancellationToken: context.Aborted).ConfigureAwait(false);
     }
 
     private static async ValueTask<IReadOnlyList<LeaderElection>> ElectEachAsync(RequestContext context, sbyte type,
         IReadOnlyList<TopicPartition> partitions)
     {
-        var administration = context.Services.Broker.Administration;
+        var administration = context.Broker.Administration;
         var elections = new List<LeaderElection>();
         foreach (var partition in partitions)
         {

@@ -45,7 +45,7 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
                 $"Coordinators exist for groups (0) and transactions (1), not for type {type}.", null);
         try
         {
-            var broker = await context.Services.Broker.Groups.FindCoordinatorAsync(key, context.Aborted).ConfigureAwait(false);
+            var broker = await context.Broker.Groups.FindCoordinatorAsync(key, context.Aborted).ConfigureAwait(false);
             return context.Services.Endpoints.Find(broker, context.Connection) is { } endpoint
                 ? new FoundCoordinator(ErrorCode.None, null, endpoint)
                 : new FoundCoordinator(ErrorCode.CoordinatorNotAvailable,

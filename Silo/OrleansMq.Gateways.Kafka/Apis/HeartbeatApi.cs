@@ -12,7 +12,7 @@ internal sealed class HeartbeatApi() : KafkaApi<Heartbeat>(ApiKey.Heartbeat, 0, 
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, Heartbeat request, ResponseWriter response)
     {
-        var result = await context.Services.Broker.Groups.HeartbeatAsync(request, context.Aborted).ConfigureAwait(false);
+        var result = await context.Broker.Groups.HeartbeatAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
             response.WriteInt32(0);
         response.WriteError(result.Error);

@@ -41,7 +41,7 @@ internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiK
     {
         try
         {
-            return (ErrorCode.None, await context.Services.Broker.InitProducerIdAsync(context.Aborted).ConfigureAwait(false));
+            return (ErrorCode.None, await context.Broker.InitProducerIdAsync(context.Aborted).ConfigureAwait(false));
         }
         catch (BrokerException refused)
         {

@@ -29,7 +29,7 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, JoinGroupRequest request, ResponseWriter response)
     {
         var version = context.Version;
-        var result = await context.Services.Broker.Groups.JoinGroupAsync(new JoinGroup
+        var result = await context.Broker.Groups.JoinGroupAsync(new JoinGroup
         {
             GroupId = request.GroupId,
             MemberId = request.MemberId,

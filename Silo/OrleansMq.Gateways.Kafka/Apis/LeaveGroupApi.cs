@@ -24,7 +24,7 @@ internal sealed class LeaveGroupApi() : KafkaApi<LeaveGroup>(ApiKey.LeaveGroup, 
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, LeaveGroup request, ResponseWriter response)
     {
-        var result = await context.Services.Broker.Groups.LeaveGroupAsync(request, context.Aborted).ConfigureAwait(false);
+        var result = await context.Broker.Groups.LeaveGroupAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
             response.WriteInt32(0);
         // Before version 3 the single member's error is that of the request.

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -21,14 +22,15 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
     {
         var image = context.Services.Metadata.Image;
         var resources = new List<(ConfigResource Type, string Name)>();
-        if (request.Types.Contains(ConfigResource.Topic))
+        var isAllowed = context.Access.Allows(AccessOperation.DescribeConfigs, ResourceType.Cluster);
+        if (isAllowed && request.Types.Contains(ConfigResource.Topic))
             resources.AddRange(image.Names.Keys.Where(name => image.FindServed(name) is not null)
                 .Select(static name => (ConfigResource.Topic, name)));
-        if (request.Types.Contains(ConfigResource.Broker))
+        if (isAllowed && request.Types.Contains(ConfigResource.Broker))
             resources.AddRange(image.Brokers.Keys.Select(static broker =>
                 (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
         response.WriteInt32(0);
-        response.WriteError(ErrorCode.None);
+        response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);
         response.WriteLength(resources.Count);
         foreach (var (type, name) in resources)
         {

@@ -43,7 +43,7 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
                 .DefaultIfEmpty(context.Services.Self).Min()
                 != context.Services.Self)
                 return (ErrorCode.None, []);
-            var groups = await context.Services.Broker.Groups.ListGroupsAsync(context.Aborted).ConfigureAwait(false);
+            var groups = await context.Broker.Groups.ListGroupsAsync(context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None,
                 [.. groups.Where(group => Matches(request.States, group.State.ToString())
                     && Matches(request.Types, group.Type.ToString()))]);

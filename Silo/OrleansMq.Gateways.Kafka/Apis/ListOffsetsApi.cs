@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -46,9 +47,10 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
-                if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index,
-                        context.Aborted).ConfigureAwait(false);
+                if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Describe, topic.Name, Guid.Empty,
+                    partition.Index, out var found))
+                    found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Describe, topic.Name,
+                        Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
                 Write(response, partition.Index, Find(context.Version, request.Isolation, found, partition));
             }
             response.WriteNoTags();
@@ -59,8 +61,9 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
 
     private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found, in ListOffsetsPartition wanted)
     {
-        if (found.Partition is not { } partition)
+        if (!found.Partition.IsOpen)
             return new OffsetResult(found.Error, -1);
+        var partition = found.Partition;
         if (PartitionReads.CheckEpoch(partition, wanted.CurrentLeaderEpoch) is not ErrorCode.None and var refused)
             return new OffsetResult(refused, -1);
         switch (wanted.Timestamp)

@@ -59,7 +59,7 @@ internal sealed class ListPartitionReassignmentsApi()
         try
         {
             return (ErrorCode.None, null,
-                await context.Services.Broker.Administration.ListReassignmentsAsync(context.Aborted).ConfigureAwait(false));
+                await context.Broker.Administration.ListReassignmentsAsync(context.Aborted).ConfigureAwait(false));
         }
         catch (BrokerException refused)
         {

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -32,6 +33,7 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         var image = context.Services.Metadata.Image;
         var topics = named
             ?? [.. image.Names.Keys.Select(image.FindServed).OfType<ImageTopic>()
+                .Where(topic => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name))
                 .Select(topic => new NamedTopic(topic.Name, topic.TopicId, topic, ErrorCode.None))];
         var version = context.Version;
         if (version >= 3)

@@ -35,7 +35,7 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetCommitRequest request, ResponseWriter response)
     {
-        var result = await context.Services.Broker.Groups.CommitOffsetsAsync(new OffsetCommit
+        var result = await context.Broker.Groups.CommitOffsetsAsync(new OffsetCommit
         {
             GroupId = request.GroupId,
             GenerationIdOrMemberEpoch = request.GenerationIdOrMemberEpoch,

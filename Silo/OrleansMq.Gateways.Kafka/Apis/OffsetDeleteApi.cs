@@ -18,7 +18,7 @@ internal sealed class OffsetDeleteApi() : KafkaApi<OffsetDeleteRequest>(ApiKey.O
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetDeleteRequest request, ResponseWriter response)
     {
-        var result = await context.Services.Broker.Groups.DeleteOffsetsAsync(new OffsetDelete(request.GroupId,
+        var result = await context.Broker.Groups.DeleteOffsetsAsync(new OffsetDelete(request.GroupId,
             [.. from topic in request.Topics from number in topic.Partitions select new TopicPartition(topic.Name, number)]),
             context.Aborted).ConfigureAwait(false);
         response.WriteError(result.Error);

@@ -70,7 +70,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
     {
         var named = group.Topics?.Select(topic => (Topic: topic, Name: topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId)))
             .ToArray();
-        var result = await context.Services.Broker.Groups.FetchOffsetsAsync(new OffsetFetch
+        var result = await context.Broker.Groups.FetchOffsetsAsync(new OffsetFetch
         {
             GroupId = group.GroupId,
             Partitions = named is null ? null

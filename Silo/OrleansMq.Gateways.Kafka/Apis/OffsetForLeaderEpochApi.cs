@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
@@ -39,9 +40,10 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
-                if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index,
-                        context.Aborted).ConfigureAwait(false);
+                if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Describe, topic.Name, Guid.Empty,
+                    partition.Index, out var found))
+                    found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Describe, topic.Name,
+                        Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
                 Write(response, found, partition);
             }
             response.WriteNoTags();
@@ -52,10 +54,10 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
 
     private static void Write(ResponseWriter response, in LocatedPartition found, in EpochPartition wanted)
     {
-        var error = found.Partition is not { } partition ? found.Error
-            : partition.CanRead(out _) is not ErrorCode.None and var refused ? refused
-            : PartitionReads.CheckEpoch(partition, wanted.CurrentLeaderEpoch);
-        var end = error == ErrorCode.None ? found.Partition!.EndOffsetOf(wanted.LeaderEpoch) : Log.LeaderEpochCache.None;
+        var error = !found.Partition.IsOpen ? found.Error
+            : found.Partition.CanRead(out _) is not ErrorCode.None and var refused ? refused
+            : PartitionReads.CheckEpoch(found.Partition, wanted.CurrentLeaderEpoch);
+        var end = error == ErrorCode.None ? found.Partition.EndOffsetOf(wanted.LeaderEpoch) : Log.LeaderEpochCache.None;
         response.WriteError(error);
         response.WriteInt32(wanted.Index);
         response.WriteInt32(end.Epoch);

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -32,8 +33,8 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             foreach (var partition in topic.Partitions)
             {
                 if (partition.Records.Length > RecordBatchHeader.Size && CodecOf(partition.Records.Span) != 0
-                    && services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found)
-                    && found.Partition?.Config is { } config && (config.CleanupCompact || config.CompressionType is not null))
+                    && services.Partitions.ConfigOf(topic.Name, topic.TopicId, partition.Index) is { } config
+                    && (config.CleanupCompact || config.CompressionType is not null))
                     return false;
             }
         }
@@ -72,13 +73,14 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         {
             foreach (var partition in topic.Partitions)
             {
-                if (!context.Services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
+                if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Write, topic.Name, topic.TopicId,
+                    partition.Index, out var found))
                 {
                     context.HoldsBack = true;
                     // From here on this runs concurrently with the connection, which owns the burst.
                     burst = null;
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index,
-                        CancellationToken.None).ConfigureAwait(false);
+                    found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Write, topic.Name,
+                        topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
                 }
                 appends[next++] = Begin(context.Version, request, found, partition.Records, burst);
             }
@@ -86,9 +88,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         var failed = false;
         for (var index = 0; index < appends.Length; index++)
         {
-            var result = await appends[index].Task.ConfigureAwait(false);
-            appends[index].Result = result;
-            Count(context.Services.Options.Traffic, appends[index]);
+            appends[index].Result = await appends[index].Task;
             failed |= appends[index].Result.Error != ErrorCode.None;
         }
         if (request.Acks != 0)
@@ -102,19 +102,15 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
 
     private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records, AppendBurst? burst)
     {
-        if (Refuse(version, request, found, records) is { } refusal)
-            return new Append(new(refusal), found);
-        var acks = (Acks)request.Acks;
-        // Read before the memory is the engine's.
-        var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
-        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true, burst: burst), found) { Records = count,
-            Bytes = records.Length };
+        if (!found.Partition.IsOpen)
+            return new Append(CountedAppend.Uncounted(ProduceResult.Failed(found.Error, found.Message!)), found);
+        return new Append(Refuse(version, request, found, records) is { } refusal
+            ? found.Partition.Refuse(refusal)
+            : found.Partition.AppendAsync(records, (Acks)request.Acks, burst), found);
     }
 
     private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
     {
-        if (found.Partition is null)
-            return ProduceResult.Failed(found.Error, found.Message!);
         if (request.Acks is < -1 or > 1)
             return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {request.Acks}; allowed are 0, 1 and -1 (all).");
         if (request.TransactionalId is not null)
@@ -127,16 +123,6 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType,
                 "zstd needs version 7 of Produce or higher: use a newer client.");
         return null;
-    }
-
-    private static void Count(IRecordTraffic? traffic, in Append append)
-    {
-        if (traffic is null || append.Found.Partition is not { } partition)
-            return;
-        if (append.Result.Error == ErrorCode.None)
-            traffic.Produced(partition.TopicPartition.Topic, append.Records, append.Bytes);
-        else
-            traffic.Refused(partition.TopicPartition.Topic);
     }
 
     private static int CodecOf(ReadOnlySpan<byte> batch) => BinaryPrimitives.ReadInt16BigEndian(batch[21..]) & 7;
@@ -201,16 +187,14 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         }
     }
 
-    private struct Append(ValueTask<ProduceResult> task, LocatedPartition found)
+    private struct Append(in CountedAppend task, in LocatedPartition found)
     {
-        public ValueTask<ProduceResult> Task = task;
+        public readonly CountedAppend Task = task;
         public readonly LocatedPartition Found = found;
         public ProduceResult Result;
-        public int Records;
-        public int Bytes;
 
         /// <summary>The broker to redirect the client to; -1 for none.</summary>
-        public readonly int Redirect => Result.Error == ErrorCode.NotLeaderOrFollower && Found.Partition is null ? Found.Leader : -1;
+        public readonly int Redirect => Result.Error == ErrorCode.NotLeaderOrFollower && !Found.Partition.IsOpen ? Found.Leader : -1;
     }
 }
 

@@ -36,7 +36,7 @@ internal sealed class SyncGroupApi() : KafkaApi<SyncGroup>(ApiKey.SyncGroup, 0, 
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, SyncGroup request, ResponseWriter response)
     {
-        var result = await context.Services.Broker.Groups.SyncGroupAsync(request, context.Aborted).ConfigureAwait(false);
+        var result = await context.Broker.Groups.SyncGroupAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
             response.WriteInt32(0);
         response.WriteError(result.Error);

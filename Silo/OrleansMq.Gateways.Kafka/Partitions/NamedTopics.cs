@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Apis;
@@ -30,13 +31,17 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
     private NamedTopic Find(Guid topicId)
     {
         var image = _services.Metadata.Image;
-        return image.Topics.TryGetValue(topicId, out var topic) && topic.Status == TopicStatus.Active
+        return image.Topics.TryGetValue(topicId, out var topic) && topic.Status == TopicStatus.Active && MayDescribe(topic.Name)
             ? new NamedTopic(topic.Name, topicId, topic, ErrorCode.None)
             : new NamedTopic(null, topicId, null, ErrorCode.UnknownTopicId);
     }
 
+    private bool MayDescribe(string name) => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, name);
+
     private async ValueTask<NamedTopic> FindAsync(string name)
     {
+        if (!MayDescribe(name))
+            return new NamedTopic(name, Guid.Empty, null, ErrorCode.TopicAuthorizationFailed);
         if (_services.Metadata.Image.FindServed(name) is { } topic)
             return new NamedTopic(name, topic.TopicId, topic, ErrorCode.None);
         if (TopicName.Validate(name) is not null)
@@ -50,7 +55,7 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
     {
         try
         {
-            await _services.Broker.CreateTopicAsync(new NewTopic(name), context.Aborted).ConfigureAwait(false);
+            await context.Broker.CreateTopicAsync(new NewTopic(name), context.Aborted).ConfigureAwait(false);
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
         {

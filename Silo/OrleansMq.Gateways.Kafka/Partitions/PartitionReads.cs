@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -17,7 +18,7 @@ internal struct PartitionRead
     public LeaderEpochEntry? Diverging;
 
     /// <summary>The broker to go to instead; -1 for none.</summary>
-    public readonly int Redirect => Found.Partition is null && Found.Error == ErrorCode.NotLeaderOrFollower ? Found.Leader : -1;
+    public readonly int Redirect => !Found.Partition.IsOpen && Found.Error == ErrorCode.NotLeaderOrFollower ? Found.Leader : -1;
 }
 
 /// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no
@@ -40,8 +41,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     {
         var read = _reads[index];
         _reads[index].Fetched = null;
-        if (_services.Options.Traffic is { } traffic && read.Fetched is { Length: > 0 } fetched)
-            traffic.Fetched(read.Found.Partition!.TopicPartition.Topic, CountRecords(fetched), fetched.Length);
+        if (read.Fetched is { Length: > 0 } fetched)
+            read.Found.Partition.Delivered(fetched);
         return read;
     }
 
@@ -67,22 +68,6 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             read.Fetched?.Dispose();
     }
 
-    private static int CountRecords(FetchResult fetched)
-    {
-        // Whose offsets have no gaps.
-        if (fetched.Slice is { } slice)
-            return (int)(slice.NextOffset - slice.FirstOffset);
-        var count = 0;
-        var batches = fetched.Records.Span;
-        while (batches.Length >= RecordBatchHeader.Size)
-        {
-            var header = RecordBatchHeader.Read(batches);
-            count += header.RecordCount;
-            batches = batches[Math.Min(header.SizeInBytes, batches.Length)..];
-        }
-        return count;
-    }
-
     private bool IsEnough() => _isDecided || _bytes >= request.MinBytes;
 
     private async ValueTask LocateAsync()
@@ -92,9 +77,10 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         {
             foreach (var partition in topic.Partitions)
             {
-                if (!_services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
-                    found = await _services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index,
-                        context.Aborted).ConfigureAwait(false);
+                if (!_services.Partitions.TryFind(context.Access, AccessOperation.Read, topic.Name, topic.TopicId, partition.Index,
+                    out var found))
+                    found = await _services.Partitions.ActivateAsync(context.Access, AccessOperation.Read, topic.Name, topic.TopicId,
+                        partition.Index, context.Aborted).ConfigureAwait(false);
                 _reads[next++].Found = found;
             }
         }
@@ -105,8 +91,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         using var wait = new FetchWait();
         foreach (var read in _reads)
         {
-            if (read.Found.Partition is { } partition)
-                wait.Add(partition);
+            if (read.Found.Partition.IsOpen)
+                read.Found.Partition.AddTo(wait);
         }
         ReadAll();
         if (IsEnough())
@@ -137,8 +123,9 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
 
     private FetchResult Read(ref PartitionRead read, in FetchApiPartition wanted, int room)
     {
-        if (read.Found.Partition is not { } partition)
+        if (!read.Found.Partition.IsOpen)
             return FetchResult.Failed(read.Found.Error, read.Found.Message!);
+        var partition = read.Found.Partition;
         if (CheckEpoch(partition, wanted.CurrentLeaderEpoch) is not ErrorCode.None and var refused)
             return FetchResult.Failed(refused, "");
         read.Diverging = wanted.LastFetchedEpoch >= 0 ? FindDivergence(partition, wanted) : null;
@@ -154,7 +141,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         return context.Version < FirstWithZstd ? WithoutZstd(fetched) : fetched;
     }
 
-    private FetchResult ReadNow(Partition partition, long offset, int maxBytes)
+    private FetchResult ReadNow(in OpenedPartition partition, long offset, int maxBytes)
     {
         var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation,
             AllowsSlice: context.Version >= FirstWithZstd));
@@ -163,15 +150,15 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     }
 
     /// <summary>Whether the client's view of the leader is the partition's (KIP-320).</summary>
-    public static ErrorCode CheckEpoch(Partition partition, int epoch) => partition.CheckEpoch(epoch);
+    public static ErrorCode CheckEpoch(in OpenedPartition partition, int epoch) => partition.CheckEpoch(epoch);
 
-    private static LeaderEpochEntry? FindDivergence(Partition partition, in FetchApiPartition wanted)
+    private static LeaderEpochEntry? FindDivergence(in OpenedPartition partition, in FetchApiPartition wanted)
     {
         var end = partition.EndOffsetOf(wanted.LastFetchedEpoch);
         return end.Epoch >= 0 && (end.Epoch < wanted.LastFetchedEpoch || end.StartOffset < wanted.Offset) ? end : null;
     }
 
-    private static FetchResult Nothing(Partition partition) =>
+    private static FetchResult Nothing(in OpenedPartition partition) =>
         new(ErrorCode.None, partition.HighWatermark, partition.LastStableOffset, partition.LogStartOffset, default);
 
     // Clients of before zstd cannot read it (KIP-110).

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Topics;
@@ -26,6 +27,7 @@ internal static class ResourceConfigs
     {
         try
         {
+            Demand(context, AccessOperation.DescribeConfigs, type, name);
             return type switch
             {
                 ConfigResource.Topic => (ErrorCode.None, null, await DescribeTopicAsync(context, name).ConfigureAwait(false)),
@@ -45,25 +47,37 @@ internal static class ResourceConfigs
     public static async ValueTask<(ErrorCode Error, string? Message)> AlterAsync(RequestContext context, ConfigResource type, string name,
         Func<IReadOnlyDictionary<string, string>, Dictionary<string, string?>> changesOf, bool validateOnly)
     {
-        if (type != ConfigResource.Topic)
-            return (ErrorCode.InvalidRequest, type == ConfigResource.Broker
-                ? "A broker's settings are flags of its program, and changed where that is started; only topics' can be changed here."
-                : $"The configuration of resources of type {(int)type} cannot be changed; only topics' can.");
         try
         {
+            Demand(context, AccessOperation.AlterConfigs, type, name);
+            if (type != ConfigResource.Topic)
+                return (ErrorCode.InvalidRequest, type == ConfigResource.Broker
+                    ? "A broker's settings are flags of its program, and changed where that is started; only topics' can be changed here."
+                    : $"The configuration of resources of type {(int)type} cannot be changed; only topics' can.");
             var topic = context.Services.Metadata.Image.FindServed(name)
                 ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(name));
             var changes = changesOf(topic.Configs);
             if (validateOnly)
                 Validate(topic.Configs, changes);
             else
-                await context.Services.Broker.AlterTopicAsync(name, changes, context.Aborted).ConfigureAwait(false);
+                await context.Broker.AlterTopicAsync(name, changes, context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None, null);
         }
         catch (BrokerException refused)
         {
             return (refused.Code, refused.Message);
         }
+    }
+
+    // The configuration of brokers, and what belongs to them, is the cluster's.
+    private static void Demand(RequestContext context, AccessOperation operation, ConfigResource type, string name)
+    {
+        if (type == ConfigResource.Topic)
+            context.Access.Demand(operation, ResourceType.Topic, name);
+        else if (type == ConfigResource.Group)
+            context.Access.Demand(operation, ResourceType.Group, name);
+        else
+            context.Access.Demand(operation, ResourceType.Cluster);
     }
 
     private static void Validate(IReadOnlyDictionary<string, string> before, Dictionary<string, string?> changes)
@@ -81,7 +95,7 @@ internal static class ResourceConfigs
 
     private static async ValueTask<IReadOnlyList<DescribedConfig>> DescribeTopicAsync(RequestContext context, string name)
     {
-        var topic = await context.Services.Broker.DescribeTopicAsync(name, context.Aborted).ConfigureAwait(false);
+        var topic = await context.Broker.DescribeTopicAsync(name, context.Aborted).ConfigureAwait(false);
         return [.. topic.Configs.Select(static config => new DescribedConfig(config.Name, config.Value, config.IsDefault
             ? ConfigSource.Default : ConfigSource.Topic,
             TopicConfigKeys.Find(config.Name) is not { IsImplemented: true }, TypeOf(config.Name, config.Value),

@@ -1,4 +1,6 @@
 using System.Net;
+using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
@@ -7,6 +9,12 @@ namespace OrleansMq.Gateways.Kafka.Requests;
 internal sealed class RequestContext
 {
     public required GatewayServices Services { get; init; }
+
+    /// <summary>What the client may do, and its way to partitions.</summary>
+    public required SessionAccess Access { get; init; }
+
+    /// <summary>The broker, as the client may use it.</summary>
+    public IBroker Broker => Access.Broker;
 
     /// <summary>The version of the request.</summary>
     public required short Version { get; init; }

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Http;
-using OrleansMq.Gateways.Http.Metrics;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Logging;
@@ -105,8 +104,6 @@ internal sealed class BrokerServer : IAsyncDisposable
         try
         {
             var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);
-            var metrics = _gateways.Http.Metrics;
-            hosted = hosted with { Broker = new MeteredBroker(hosted.Broker, metrics.Traffic, metrics.Commits, metrics.Groups) };
             // HTTP last: it tells that the broker is ready.
             foreach (var gateway in _gateways.All.Reverse())
                 gateway.Open(hosted);

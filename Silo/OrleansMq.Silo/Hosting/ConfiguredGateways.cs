@@ -35,7 +35,6 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Advertised = settings.KafkaAdvertised,
                 AutoCreateTopics = settings.AutoCreateTopics,
                 Loops = settings.KafkaLoops,
-                Traffic = Http.Metrics.Traffic,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
             });
         foreach (var gateway in _all)

@@ -20,7 +20,7 @@ internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
     {
         await using var stop = cancellationToken.Register(_stopped.Cancel);
         var broker = await _opening!;
-        return new HostedBroker(options.BrokerId.Value, broker.ClusterId, broker, broker.Metadata, broker)
+        return new HostedBroker(options.BrokerId.Value, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
         {
             // This broker coordinates every group.
             LocalGroups = async cancellation =>

@@ -1,8 +1,8 @@
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Tests.Cluster.Client;
 

@@ -28,8 +28,9 @@ public sealed partial class FolderDependencyTests
         ("Replication", ["Api", "Diagnostics", "Log", "Partitions", "Records", "State", "Storage", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
-        ("Brokers", ["Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
-        ("Hosting", ["Api", "Brokers", "Clusters"]),
+        ("Access", ["Api", "Diagnostics", "Log", "Partitions", "Records", "Topics"]),
+        ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
+        ("Hosting", ["Access", "Api", "Clusters", "Partitions"]),
     ];
 
     private static readonly string Engine = Path.Combine(ReadmeSection.RepositoryRoot(), "Grains", "OrleansMq.Engine");

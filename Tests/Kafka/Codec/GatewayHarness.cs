@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
@@ -17,14 +18,16 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 {
     private readonly CancellationTokenSource _aborted = new();
     private readonly GatewayServices _services;
+    private readonly SessionAccess _access;
 
-    private GatewayHarness(LocalBroker broker, ManualTimeProvider time)
+    private GatewayHarness(LocalBroker broker, ManualTimeProvider time, IBroker engine, IAuthorizer? authorizer)
     {
         Broker = broker;
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
         _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log },
-            new HostedBroker(0, broker.ClusterId, new ScriptedBroker(broker), broker.Metadata, broker));
+            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, broker, authorizer), engine, broker.Metadata, broker));
+        _access = _services.Access.Open(BrokerSession.InProcess);
     }
 
     public LocalBroker Broker { get; }
@@ -42,7 +45,9 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     public Guid Orders => Broker.Metadata.Image.FindServed("orders")?.TopicId ?? Guid.Empty;
 
     /// <summary>Opens a broker with the topic <c>orders</c>: two partitions, two records in the first.</summary>
-    public static async Task<GatewayHarness> StartAsync()
+    /// <param name="authorizer">Null: everything is allowed.</param>
+    /// <param name="engine">What is asked behind the door; null: a broker whose groups say the same whatever they are asked.</param>
+    public static async Task<GatewayHarness> StartAsync(IAuthorizer? authorizer = null, Func<IBroker, IBroker>? engine = null)
     {
         var time = new ManualTimeProvider();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data",
@@ -50,7 +55,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         await broker.CreateTopicAsync(new NewTopic("orders", 2));
         var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
         Assert.Equal(ErrorCode.None, produced.Error);
-        return new GatewayHarness(broker, time);
+        return new GatewayHarness(broker, time, engine?.Invoke(broker) ?? new ScriptedBroker(broker), authorizer);
     }
 
     public void Introduce(string name, string version) { }
@@ -68,6 +73,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         var context = new RequestContext
         {
             Services = _services,
+            Access = _access,
             Version = request.Version,
             CorrelationId = request.CorrelationId,
             ClientId = request.ClientId,

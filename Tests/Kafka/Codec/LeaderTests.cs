@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
+using OrleansMq.Access;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -110,10 +110,20 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     private async Task<string> AskAsync(short key, short version, params (string Field, object? Value)[] values)
     {
-        using var services = new GatewayServices(new KafkaGatewayOptions(), new HostedBroker(1, "cluster", new NoBroker(), this, this));
+        var broker = new NoBroker();
+        using var services = new GatewayServices(new KafkaGatewayOptions(),
+            new HostedBroker(1, "cluster", new BrokerAccess(broker, this), broker, this, this));
         var request = ApiTable.Decode(Frames.Of(key, version, 1, values));
         Assert.True(request.Outcome == DecodeOutcome.Decoded, request.Fault);
-        var context = new RequestContext { Services = services, Version = version, CorrelationId = 1, ClientId = "", Connection = this };
+        var context = new RequestContext
+        {
+            Services = services,
+            Access = services.Access.Open(BrokerSession.InProcess),
+            Version = version,
+            CorrelationId = 1,
+            ClientId = "",
+            Connection = this,
+        };
         using var response = new ResponseWriter(version, request.Api!.IsFlexible(version));
         response.WriteHeader(1, request.Api.HasTagsInResponseHeader(version));
         Assert.True(await request.Api.AnswerAsync(context, request.Body!, response));

@@ -52,7 +52,7 @@ internal sealed class KafkaServer : IAsyncDisposable
         var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
         gateway.Listen();
-        gateway.Open(new HostedBroker(0, broker.ClusterId, broker, broker.Metadata, broker));
+        gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker));
         return new KafkaServer(broker, gateway, log);
     }
 

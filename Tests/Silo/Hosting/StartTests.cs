@@ -117,7 +117,8 @@ public sealed class StartTests : IDisposable
     {
         using var giveUp = new CancellationTokenSource();
         var starting = BrokerServer.StartAsync(Settings(0), NewLog(),
-            (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
+            (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)),
+            cancellationToken: giveUp.Token);
         await giveUp.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting.WaitAsync(RunningBroker.Patience));
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);

@@ -1,11 +1,10 @@
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Partitions;
 
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Partitions;
 
 /// <summary>
-/// The partitions that this very process serves: of a standalone broker all, on a silo those whose grain is active there. Who finds one
-/// here calls the engine directly: no serialization, no grain call.
+/// The partitions that this process serves: all of a standalone broker, and on a silo those whose grain is active there. A caller that
+/// finds one here calls the engine directly: no serialization, no grain call.
 /// </summary>
 public interface ILocalPartitions
 {

@@ -1,0 +1,60 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>The calls to one partition's grain.</summary>
+internal abstract class PartitionCalls
+{
+    /// <summary>See <see cref="IPartitionAppendGrain.AppendAsync"/>.</summary>
+    public abstract Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks);
+
+    /// <summary>See <see cref="IPartitionAppendGrain.AppendManyAsync"/>.</summary>
+    public abstract Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks);
+
+    /// <summary>See <see cref="IPartitionGrain.ReadAsync"/>.</summary>
+    public abstract Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken);
+
+    /// <summary>See <see cref="IPartitionGrain.FindOffsetAsync"/>.</summary>
+    public abstract Task<OffsetResult> FindOffsetAsync(OffsetSpec spec);
+
+    /// <summary>See <see cref="IPartitionGrain.DeleteRecordsAsync"/>.</summary>
+    public abstract Task<long> DeleteRecordsAsync(long beforeOffset);
+
+    /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
+    public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
+        new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key));
+
+    /// <summary>The calls of a broker, which has authorized the requests and counts them.</summary>
+    public static PartitionCalls OfBroker(IGrainFactory grains, string key) =>
+        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key));
+}
+
+/// <summary>The calls of a client.</summary>
+internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends) : PartitionCalls
+{
+    public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => appends.AppendAsync(batch, acks);
+
+    public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => appends.AppendManyAsync(batches, acks);
+
+    public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
+        grain.ReadAsync(read, cancellationToken);
+
+    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => grain.FindOffsetAsync(spec);
+
+    public override Task<long> DeleteRecordsAsync(long beforeOffset) => grain.DeleteRecordsAsync(beforeOffset);
+}
+
+/// <summary>The calls of a broker.</summary>
+internal sealed class ForwardedCalls(IPartitionForwardGrain grain) : PartitionCalls
+{
+    public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => grain.AppendAsync(batch, acks);
+
+    public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => grain.AppendManyAsync(batches, acks);
+
+    public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
+        grain.ReadAsync(read, cancellationToken);
+
+    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => grain.FindOffsetAsync(spec);
+
+    public override Task<long> DeleteRecordsAsync(long beforeOffset) => grain.DeleteRecordsAsync(beforeOffset);
+}

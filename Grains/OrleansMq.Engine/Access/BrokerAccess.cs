@@ -1,0 +1,82 @@
+using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Api;
+using OrleansMq.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Access;
+
+/// <summary>What clients and gateways may know of a partition that this process serves, without reading it.</summary>
+/// <param name="LeaderEpoch">The epoch that its appends are stamped with.</param>
+/// <param name="IsOnline">Whether it serves.</param>
+/// <param name="Config">The topic's configuration in force.</param>
+public readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, TopicConfig Config);
+
+/// <summary>
+/// The one door to a broker: partitions, groups, topics and the cluster. Every caller opens a session here: HTTP, the Kafka gateway, the
+/// public grains, and code in the broker's process. Through a session every operation is authorized first and counted afterwards.
+/// <para>A record is counted once, on the broker that serves the client's request. That is the broker that a gateway runs on, also where
+/// another broker leads the partition. For an Orleans client it is the partition's leader, since the client calls its grain. A broker that
+/// forwards a request to the leader uses an interface between silos, which counts nothing.</para>
+/// <para>Requests for topics that do not exist are not counted, nor are requests that the authorizer refuses.</para>
+/// </summary>
+public sealed class BrokerAccess
+{
+    private readonly ILocalPartitions? _local;
+
+    /// <param name="broker">The engine behind the door.</param>
+    /// <param name="local">The partitions that this process serves; null: none are opened directly.</param>
+    /// <param name="authorizer">Decides; null: <see cref="AllowAll"/>.</param>
+    /// <param name="meter">Counts; null: a new one.</param>
+    public BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null)
+    {
+        ArgumentNullException.ThrowIfNull(broker);
+        Broker = broker;
+        _local = local;
+        Authorizer = authorizer ?? AllowAll.Instance;
+        Meter = meter ?? new AccessMeter();
+    }
+
+    /// <summary>Decides what sessions may do.</summary>
+    public IAuthorizer Authorizer { get; }
+
+    /// <summary>Counts what sessions do.</summary>
+    public AccessMeter Meter { get; }
+
+    internal IBroker Broker { get; }
+
+    internal IReadOnlyCollection<Partition> Held => _local?.Held ?? [];
+
+    /// <summary>Opens a session. It lasts as long as its connection, and remembers decisions about topics.</summary>
+    public SessionAccess Open(BrokerSession session) => new(this, session);
+
+    /// <summary>What is known here of a partition that this process serves. For the metadata that gateways answer with, and their choice
+    /// of a thread: it is neither authorized nor counted.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="topicId">The topic's id; empty where only its name is known.</param>
+    /// <param name="found">The partition.</param>
+    public bool TryDescribe(TopicPartition partition, Guid topicId, out LocalPartition found)
+    {
+        if (!TryGet(partition, topicId, out var local))
+        {
+            found = default;
+            return false;
+        }
+        found = new LocalPartition(local.LeaderEpoch, local.OfflineReason is null, local.Config);
+        return true;
+    }
+
+    /// <summary>Counts a request to a group that was answered.</summary>
+    internal void Count(IGroupRequest request, object answer, TimeSpan duration)
+    {
+        if (answer is OffsetCommitResult { Partitions.Count: > 0 } commit)
+            Meter.Commits.Committed(commit.Partitions.Any(static partition => partition.Error == ErrorCode.None), duration);
+        else if (request is DeleteGroup && answer is GroupReply { Error: ErrorCode.None })
+            Meter.Forget(request.GroupId);
+    }
+
+    internal bool TryGet(TopicPartition partition, Guid topicId, [NotNullWhen(true)] out Partition? found)
+    {
+        found = null;
+        return _local is not null && _local.TryGet(partition, out found) && (topicId == Guid.Empty || found.TopicId == topicId);
+    }
+}

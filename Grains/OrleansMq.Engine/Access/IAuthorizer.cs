@@ -1,0 +1,30 @@
+namespace OrleansMq.Access;
+
+/// <summary>Decides what sessions may do. Decisions come from memory: no call blocks. Thread safe.</summary>
+public interface IAuthorizer
+{
+    /// <summary>Changes whenever a decision may have changed. Sessions cache decisions under it.</summary>
+    int Version { get; }
+
+    /// <summary>Whether a session may perform an operation.</summary>
+    /// <param name="session">The caller.</param>
+    /// <param name="operation">The operation.</param>
+    /// <param name="type">The kind of resource.</param>
+    /// <param name="name">The resource's name; it need not exist.</param>
+    bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name);
+}
+
+/// <summary>Allows every operation: a broker without access control.</summary>
+public sealed class AllowAll : IAuthorizer
+{
+    private AllowAll() { }
+
+    /// <summary>The only instance.</summary>
+    public static AllowAll Instance { get; } = new();
+
+    /// <inheritdoc/>
+    public int Version => 0;
+
+    /// <inheritdoc/>
+    public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) => true;
+}

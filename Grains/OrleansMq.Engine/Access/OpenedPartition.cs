@@ -1,0 +1,106 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Access;
+
+/// <summary>
+/// A partition that a session has opened for one operation. Its authorization was checked; appends and deliveries through it are counted.
+/// The default value is closed. It holds for one request.
+/// </summary>
+public readonly struct OpenedPartition
+{
+    private readonly Partition? _partition;
+    // Null where the requests are counted elsewhere.
+    private readonly TopicGrant? _grant;
+    private readonly AccessOperation _operation;
+
+    internal OpenedPartition(Partition partition, TopicGrant? grant, AccessOperation operation)
+    {
+        _partition = partition;
+        _grant = grant;
+        _operation = operation;
+    }
+
+    /// <summary>A partition for a request that another broker has authorized and counts.</summary>
+    internal static OpenedPartition Forwarded(Partition partition, AccessOperation operation) => new(partition, null, operation);
+
+    /// <summary>Whether it was opened.</summary>
+    public bool IsOpen => _partition is not null;
+
+    /// <summary>Topic and number.</summary>
+    public TopicPartition TopicPartition => _partition!.TopicPartition;
+
+    /// <summary>See <see cref="Partition.LeaderEpoch"/>.</summary>
+    public int LeaderEpoch => _partition!.LeaderEpoch;
+
+    /// <summary>See <see cref="Partition.HighWatermark"/>.</summary>
+    public long HighWatermark => _partition!.HighWatermark;
+
+    /// <summary>See <see cref="Partition.LastStableOffset"/>.</summary>
+    public long LastStableOffset => _partition!.LastStableOffset;
+
+    /// <summary>See <see cref="Partition.LogStartOffset"/>.</summary>
+    public long LogStartOffset => _partition!.LogStartOffset;
+
+    /// <summary>Appends one batch, which the caller's thread may write. The append is counted when it is awaited.</summary>
+    /// <param name="batch">The batch. Its memory is the broker's until the append is complete.</param>
+    /// <param name="acks">When it counts as appended.</param>
+    /// <param name="burst">Where it is not null, the append is written when the burst is run.</param>
+    public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null)
+    {
+        Demand(AccessOperation.Write);
+        // Read before the memory is the engine's.
+        var records = RecordCounts.OfBatch(batch.Span);
+        return new CountedAppend(_partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst), _grant, records, batch.Length);
+    }
+
+    /// <summary>An append that the gateway refuses before it reaches the log. It is counted as a refusal.</summary>
+    public CountedAppend Refuse(in ProduceResult refusal) => new(new(refusal), _grant, 0, 0);
+
+    /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>. They are counted by <see cref="Delivered"/>, since a long poll reads
+    /// more often than it answers.</summary>
+    public ValueTask<FetchResult> ReadAsync(in FetchRequest request, CancellationToken cancellationToken = default)
+    {
+        Demand(AccessOperation.Read);
+        return _partition!.ReadAsync(request, cancellationToken);
+    }
+
+    /// <summary>Counts batches that answer a request.</summary>
+    public void Delivered(FetchResult fetched)
+    {
+        ArgumentNullException.ThrowIfNull(fetched);
+        if (fetched.Length > 0)
+            _grant?.Counts.Fetched(RecordCounts.Of(fetched), fetched.Length);
+    }
+
+    /// <summary>Finds an offset.</summary>
+    public OffsetResult FindOffset(OffsetSpec spec) => _partition!.FindOffset(spec);
+
+    /// <summary>See <see cref="Partition.EndOffsetOf"/>.</summary>
+    public LeaderEpochEntry EndOffsetOf(int epoch) => _partition!.EndOffsetOf(epoch);
+
+    /// <summary>See <see cref="Partition.CheckEpoch"/>.</summary>
+    public ErrorCode CheckEpoch(int readerEpoch) => _partition!.CheckEpoch(readerEpoch);
+
+    /// <summary>See <see cref="Partition.CanRead"/>.</summary>
+    public ErrorCode CanRead(out string message) => _partition!.CanRead(out message);
+
+    /// <summary>Moves the log start offset. See <see cref="IBroker.DeleteRecordsAsync"/>.</summary>
+    public ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default)
+    {
+        Demand(AccessOperation.Delete);
+        return _partition!.DeleteRecordsAsync(beforeOffset, cancellationToken);
+    }
+
+    /// <summary>Adds the partition to a wait for records.</summary>
+    public void AddTo(FetchWait wait)
+    {
+        ArgumentNullException.ThrowIfNull(wait);
+        wait.Add(_partition!);
+    }
+
+    private void Demand(AccessOperation operation) =>
+        Invariant.Check(_operation == operation, "A partition is used for the operation that it was opened for");
+}

@@ -1,0 +1,133 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Access;
+
+/// <summary>A replica on this broker's disk, whichever broker leads it.</summary>
+/// <param name="TopicPartition">Topic and number.</param>
+/// <param name="TopicId">The topic's id.</param>
+/// <param name="SizeInBytes">Bytes of its segments' logs.</param>
+/// <param name="LogEndOffset">The offset after its last record; -1 where the log could not be opened.</param>
+public readonly record struct HeldReplica(TopicPartition TopicPartition, Guid TopicId, long SizeInBytes, long LogEndOffset);
+
+/// <summary>
+/// A session's way into the broker: <see cref="Broker"/> for whole operations, <see cref="TryOpen"/> for direct appends and reads of a
+/// partition that this process serves. Both authorize and count. Thread safe.
+/// </summary>
+public sealed class SessionAccess
+{
+    // A session that names more topics starts over: it decides again, which costs a look at the authorizer's memory.
+    private const int MaxGrants = 10_000;
+
+    private readonly BrokerAccess _access;
+    // Only topics that exist: made-up names take no memory.
+    private readonly ConcurrentDictionary<string, TopicGrant> _grants = new(concurrencyLevel: 1, capacity: 7, StringComparer.Ordinal);
+
+    internal SessionAccess(BrokerAccess access, BrokerSession session)
+    {
+        _access = access;
+        Session = session;
+        Broker = new SessionBroker(access, this);
+    }
+
+    /// <summary>The caller.</summary>
+    public BrokerSession Session { get; }
+
+    /// <summary>The broker as this session may use it. A refused operation throws a <see cref="BrokerException"/> or returns the error of
+    /// its resource, as other refusals of that operation do.</summary>
+    public IBroker Broker { get; }
+
+    /// <summary>Whether the session may perform an operation.</summary>
+    public bool Allows(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
+        type == ResourceType.Topic && _grants.TryGetValue(name, out var grant)
+            ? grant.Allows(operation)
+            : _access.Authorizer.Allows(Session, operation, type, name);
+
+    /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic.</summary>
+    public bool AllowsCreation(string topic) =>
+        Allows(AccessOperation.Create, ResourceType.Cluster) || Allows(AccessOperation.Create, ResourceType.Topic, topic);
+
+    /// <summary>Refuses an operation that the session may not perform.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
+    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
+    public void Demand(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster)
+    {
+        if (!Allows(operation, type, name))
+            throw new BrokerException(type.Refusal(), RefusalOf(operation, type, name));
+    }
+
+    /// <summary>Opens a partition that this process serves.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="topicId">The topic's id; empty where the request named no id.</param>
+    /// <param name="operation">What the session is to do with it.</param>
+    /// <param name="opened">The partition, open for that operation.</param>
+    /// <param name="refusal"><see cref="ErrorCode.TopicAuthorizationFailed"/>, also where the partition is not here, so that a refusal
+    /// does not reveal which topics exist; <see cref="ErrorCode.None"/> where it is allowed.</param>
+    /// <returns>False: refused, or not served by this process.</returns>
+    public bool TryOpen(TopicPartition partition, Guid topicId, AccessOperation operation, out OpenedPartition opened,
+        out ErrorCode refusal)
+    {
+        if (_access.TryGet(partition, topicId, out var found))
+            return TryOpenServed(found, operation, out opened, out refusal);
+        opened = default;
+        refusal = Allows(operation, ResourceType.Topic, partition.Topic) ? ErrorCode.None : ErrorCode.TopicAuthorizationFailed;
+        return false;
+    }
+
+    /// <summary>Opens a partition that the caller serves.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="operation">What the session is to do with it.</param>
+    /// <param name="opened">The partition, open for that operation.</param>
+    /// <param name="refusal"><see cref="ErrorCode.TopicAuthorizationFailed"/> where it returns false.</param>
+    internal bool TryOpenServed(Partition partition, AccessOperation operation, out OpenedPartition opened, out ErrorCode refusal)
+    {
+        var grant = GrantOf(partition.TopicPartition.Topic);
+        if (!grant.Allows(operation))
+        {
+            opened = default;
+            refusal = ErrorCode.TopicAuthorizationFailed;
+            return false;
+        }
+        opened = new OpenedPartition(partition, grant, operation);
+        refusal = ErrorCode.None;
+        return true;
+    }
+
+    /// <summary>The replicas on this broker's disk.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
+    public IReadOnlyList<HeldReplica> ListReplicas()
+    {
+        Demand(AccessOperation.Describe, ResourceType.Cluster);
+        return [.. _access.Held.Select(static partition =>
+            new HeldReplica(partition.TopicPartition, partition.TopicId, partition.SizeInBytes, partition.LogEndOffset))];
+    }
+
+    /// <summary>Refuses a request to a group that the session may not send.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="groupId">The group that answers it.</param>
+    /// <returns>The request's own refusal; null where it may be sent.</returns>
+    internal object? Refuses(IGroupRequest request, string groupId)
+    {
+        var operation = GroupRules.OperationOf(request);
+        return Allows(operation, ResourceType.Group, groupId) ? null
+            : request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(operation, ResourceType.Group, groupId));
+    }
+
+    /// <summary>The message of a refusal.</summary>
+    public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
+        $"{Session.Principal} may not {operation} {type} '{name}'. Have the operation allowed, or authenticate as another principal.";
+
+    /// <summary>What was decided about a topic; null for one that was not seen to exist.</summary>
+    internal TopicGrant? FindGrant(string topic) => _grants.GetValueOrDefault(topic);
+
+    /// <summary>What was decided about a topic that exists.</summary>
+    internal TopicGrant GrantOf(string topic)
+    {
+        if (_grants.TryGetValue(topic, out var known))
+            return known;
+        if (_grants.Count >= MaxGrants)
+            _grants.Clear();
+        return _grants.GetOrAdd(topic, new TopicGrant(_access, Session, topic));
+    }
+}

@@ -1,0 +1,148 @@
+using System.Runtime.CompilerServices;
+using OrleansMq.Api;
+
+namespace OrleansMq.Access;
+
+/// <summary>The broker API as one session may use it: authorizes each operation, and counts what it did. Thread safe.</summary>
+internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker
+{
+    private readonly IBroker _broker = access.Broker;
+
+    /// <inheritdoc/>
+    public IClusterAdministration Administration { get; } = new SessionAdministration(access.Broker, session);
+
+    /// <inheritdoc/>
+    public IGroupCoordinator Groups { get; } = new SessionGroups(access, session);
+
+    /// <inheritdoc/>
+    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        session.AllowsCreation(topic.Name)
+            ? _broker.CreateTopicAsync(topic, cancellationToken)
+            : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Create, topic.Name));
+
+    /// <inheritdoc/>
+    public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.Delete, ResourceType.Topic, topic);
+        await _broker.DeleteTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        access.Meter.Topics.Forget(topic);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Topics that the session may not describe are left out.</remarks>
+    public async ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default)
+    {
+        var all = await _broker.ListTopicsAsync(cancellationToken).ConfigureAwait(false);
+        return all.All(MayDescribe) ? all : [.. all.Where(MayDescribe)];
+
+        bool MayDescribe(TopicListing topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The configuration is left out for a session that may not read it.</remarks>
+    public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.Describe, ResourceType.Topic, topic);
+        var description = await _broker.DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        return session.Allows(AccessOperation.DescribeConfigs, ResourceType.Topic, topic) ? description : description with { Configs = [] };
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        session.Allows(AccessOperation.Describe, ResourceType.Topic, topic)
+            ? _broker.GetTopicAsync(topic, cancellationToken)
+            : ValueTask.FromException<TopicListing>(Refusal(AccessOperation.Describe, topic));
+
+    /// <inheritdoc/>
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
+        session.Allows(AccessOperation.AlterConfigs, ResourceType.Topic, topic)
+            ? _broker.AlterTopicAsync(topic, configs, cancellationToken)
+            : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.AlterConfigs, topic));
+
+    /// <inheritdoc/>
+    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+        session.Allows(AccessOperation.Alter, ResourceType.Topic, topic)
+            ? _broker.AddPartitionsAsync(topic, totalCount, cancellationToken)
+            : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Alter, topic));
+
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
+    {
+        if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+            return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
+        // Read before the memory is the broker's.
+        var records = RecordCounts.OfBatch(batch.Span);
+        var producing = _broker.ProduceAsync(partition, batch, acks, cancellationToken);
+        return producing.IsCompletedSuccessfully
+            ? new(Counted(partition.Topic, records, batch.Length, producing.Result))
+            : CountAsync(partition.Topic, records, batch.Length, producing);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
+    {
+        var topic = request.Partition.Topic;
+        if (!session.Allows(AccessOperation.Read, ResourceType.Topic, topic))
+            return new(FetchResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Read, topic)));
+        var fetching = _broker.FetchAsync(request, cancellationToken);
+        return fetching.IsCompletedSuccessfully ? new(Counted(topic, fetching.Result)) : CountAsync(topic, fetching);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) =>
+        session.Allows(AccessOperation.Describe, ResourceType.Topic, partition.Topic)
+            ? _broker.FindOffsetAsync(partition, spec, cancellationToken)
+            : new(new OffsetResult(ErrorCode.TopicAuthorizationFailed, -1, Message: Message(AccessOperation.Describe, partition.Topic)));
+
+    /// <inheritdoc/>
+    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        session.Allows(AccessOperation.Delete, ResourceType.Topic, partition.Topic)
+            ? _broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken)
+            : ValueTask.FromException<long>(Refusal(AccessOperation.Delete, partition.Topic));
+
+    /// <inheritdoc/>
+    public async ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.IdempotentWrite, ResourceType.Cluster);
+        return await _broker.InitProducerIdAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.Describe, ResourceType.Cluster);
+        return await _broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<ProduceResult> CountAsync(string topic, int records, int bytes, ValueTask<ProduceResult> producing) =>
+        Counted(topic, records, bytes, await producing.ConfigureAwait(false));
+
+    private ProduceResult Counted(string topic, int records, int bytes, in ProduceResult result)
+    {
+        if (result.Error == ErrorCode.None)
+            session.GrantOf(topic).Counts.Produced(records, bytes);
+        else if (result.Error != ErrorCode.UnknownTopicOrPartition)
+            session.GrantOf(topic).Counts.Refuse();
+        return result;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<FetchResult> CountAsync(string topic, ValueTask<FetchResult> fetching) =>
+        Counted(topic, await fetching.ConfigureAwait(false));
+
+    private FetchResult Counted(string topic, FetchResult result)
+    {
+        if (result.Length > 0)
+            session.GrantOf(topic).Counts.Fetched(RecordCounts.Of(result), result.Length);
+        return result;
+    }
+
+    private string Message(AccessOperation operation, string topic) => session.RefusalOf(operation, ResourceType.Topic, topic);
+
+    private BrokerException Refusal(AccessOperation operation, string topic) =>
+        new(ErrorCode.TopicAuthorizationFailed, Message(operation, topic));
+}

@@ -1,0 +1,80 @@
+using System.Diagnostics;
+using OrleansMq.Access;
+using OrleansMq.Api;
+
+namespace OrleansMq.Grains.Access;
+
+/// <summary>
+/// The door of Orleans clients to this broker. The grains of topics, groups and the cluster pass every call through
+/// <see cref="InvokeAsync"/>, and a partition's grain opens its partition with <see cref="Clients"/>. Thread safe.
+/// <para>A caller is a client where it is outside the silos. Calls from a silo come from a broker, which has authorized the request of its
+/// own client and counts it, or from the application's own grains.</para>
+/// </summary>
+internal sealed class GrainDoor(BrokerAccess access)
+{
+    // What Orleans puts before the address of a silo that calls outside of its grains.
+    private const string HostedClientPrefix = "hosted-";
+
+    /// <summary>The session of all Orleans clients: a grain call carries no identity yet.</summary>
+    public SessionAccess Clients { get; } = access.Open(BrokerSession.Orleans);
+
+    /// <summary>Carries out a call that the caller may make.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
+    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
+    public Task InvokeAsync(IIncomingGrainCallContext call) => IsClient(call.SourceId) ? InvokeForClientAsync(call) : call.Invoke();
+
+    /// <summary>Whether a caller is outside the silos.</summary>
+    internal static bool IsClient(GrainId? caller) => caller is { } id && id.IsClient()
+        && !id.Key.ToString()!.StartsWith(HostedClientPrefix, StringComparison.Ordinal);
+
+    private async Task InvokeForClientAsync(IIncomingGrainCallContext call)
+    {
+        var rule = GrainRules.Of(call.InterfaceMethod.DeclaringType!, call.InterfaceMethod.Name);
+        if (rule == GrainRule.ByRequest)
+        {
+            await SendAsync(call, (IGroupRequest)call.Request.GetArgument(0)!);
+            return;
+        }
+        var name = NameOf(call, rule);
+        if (rule.Operation == AccessOperation.Create)
+            DemandCreation(name);
+        else if (rule != GrainRule.Filtered)
+            Clients.Demand(rule.Operation, rule.Type, name);
+        await call.Invoke();
+        if (rule.Operation == AccessOperation.Delete)
+            access.Meter.Topics.Forget(name);
+        if (call.Result is TopicListing[] topics)
+            call.Result = Array.FindAll(topics, topic => Clients.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name));
+        else if (call.Result is GroupListing[] groups)
+            call.Result = Array.FindAll(groups, group => Clients.Allows(AccessOperation.Describe, ResourceType.Group, group.GroupId));
+        else if (call.Result is TopicDescription described
+            && !Clients.Allows(AccessOperation.DescribeConfigs, ResourceType.Topic, described.Name))
+            call.Result = described with { Configs = [] };
+    }
+
+    private async Task SendAsync(IIncomingGrainCallContext call, IGroupRequest request)
+    {
+        // The key names the group that the grain coordinates, whatever the request names.
+        if (Clients.Refuses(request, call.TargetId.Key.ToString()!) is { } refusal)
+        {
+            call.Result = refusal;
+            return;
+        }
+        var started = Stopwatch.GetTimestamp();
+        await call.Invoke();
+        if (call.Result is { } answer)
+            access.Count(request, answer, Stopwatch.GetElapsedTime(started));
+    }
+
+    private static string NameOf(IIncomingGrainCallContext call, GrainRule rule) =>
+        rule.Type == ResourceType.Cluster ? ResourceTypes.Cluster
+        : rule.NameArgument < 0 ? call.TargetId.Key.ToString()!
+        : call.Request.GetArgument(rule.NameArgument) is NewTopic topic ? topic.Name
+        : (string)call.Request.GetArgument(rule.NameArgument)!;
+
+    private void DemandCreation(string topic)
+    {
+        if (!Clients.AllowsCreation(topic))
+            Clients.Demand(AccessOperation.Create, ResourceType.Topic, topic);
+    }
+}

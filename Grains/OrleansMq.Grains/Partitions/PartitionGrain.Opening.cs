@@ -1,0 +1,47 @@
+using OrleansMq.Access;
+using OrleansMq.Api;
+
+namespace OrleansMq.Grains.Partitions;
+
+// The two ways to the partition: a client's, authorized and counted here, and a broker's, authorized and counted there.
+internal sealed partial class PartitionGrain
+{
+    /// <inheritdoc/>
+    Task<ProduceResult> IPartitionForwardGrain.AppendAsync(BatchInCall batch, Acks acks) =>
+        AppendAsync(OpenForBroker(AccessOperation.Write), batch, acks, burst: null);
+
+    /// <inheritdoc/>
+    Task<ProduceResult[]> IPartitionForwardGrain.AppendManyAsync(BatchInCall[] batches, Acks acks) =>
+        AppendManyAsync(OpenForBroker(AccessOperation.Write), batches, acks);
+
+    /// <inheritdoc/>
+    Task<FetchResult> IPartitionForwardGrain.ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
+        ReadAsync(OpenForBroker(AccessOperation.Read), read, cancellationToken);
+
+    /// <inheritdoc/>
+    Task<OffsetResult> IPartitionForwardGrain.FindOffsetAsync(OffsetSpec spec) =>
+        Task.FromResult(FindOffset(OpenForBroker(AccessOperation.Describe), spec));
+
+    /// <inheritdoc/>
+    Task<long> IPartitionForwardGrain.DeleteRecordsAsync(long beforeOffset) =>
+        DeleteRecordsAsync(OpenForBroker(AccessOperation.Delete), beforeOffset);
+
+    /// <inheritdoc/>
+    Task<PartitionDescription> IPartitionForwardGrain.DescribeAsync() => Task.FromResult(Describe());
+
+    private Opening OpenForClient(AccessOperation operation)
+    {
+        if (_partition is not { } partition)
+            return new Opening(default, WhyNot(out var message), message);
+        return door.Clients.TryOpenServed(partition, operation, out var opened, out var refusal)
+            ? new Opening(opened, ErrorCode.None, null)
+            : new Opening(default, refusal, door.Clients.RefusalOf(operation, ResourceType.Topic, partition.TopicPartition.Topic));
+    }
+
+    private Opening OpenForBroker(AccessOperation operation) => _partition is { } partition
+        ? new Opening(OpenedPartition.Forwarded(partition, operation), ErrorCode.None, null)
+        : new Opening(default, WhyNot(out var message), message);
+
+    /// <summary>The partition, open for one request, or why it is not.</summary>
+    private readonly record struct Opening(OpenedPartition Partition, ErrorCode Error, string? Message);
+}

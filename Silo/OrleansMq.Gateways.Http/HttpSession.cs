@@ -1,0 +1,29 @@
+using Microsoft.AspNetCore.Connections.Features;
+using OrleansMq.Access;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>The session of an HTTP connection, opened by its first request. A connection carries one request at a time.</summary>
+internal static class HttpSession
+{
+    private static readonly object Key = new();
+
+    /// <summary>The session of the request's connection.</summary>
+    public static SessionAccess Of(HttpContext http, BrokerAccess access)
+    {
+        if (http.Features.Get<IConnectionItemsFeature>()?.Items is not { } items)
+            return Open(http, access);
+        if (items.TryGetValue(Key, out var known) && known is SessionAccess opened)
+            return opened;
+        var session = Open(http, access);
+        items[Key] = session;
+        return session;
+    }
+
+    private static SessionAccess Open(HttpContext http, BrokerAccess access)
+    {
+        var connection = http.Connection;
+        return access.Open(new BrokerSession(BrokerSession.Anonymous, "", $"{connection.LocalIpAddress}:{connection.LocalPort}",
+            connection.RemoteIpAddress?.ToString() ?? "", SessionProtocol.Http));
+    }
+}
