@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using Orleans.GrainDirectory;
+using Orleans.Placement;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Coordination;
