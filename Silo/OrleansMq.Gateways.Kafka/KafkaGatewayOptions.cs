@@ -1,6 +1,5 @@
 using System.Net;
 using OrleansMq.Diagnostics;
-using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Kafka;
 

@@ -1,5 +1,4 @@
 using OrleansMq.Access;
-using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Access;
 

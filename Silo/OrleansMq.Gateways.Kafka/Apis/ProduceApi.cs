@@ -5,7 +5,6 @@ using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 

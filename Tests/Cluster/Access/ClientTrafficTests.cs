@@ -1,7 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Access;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Partitions;

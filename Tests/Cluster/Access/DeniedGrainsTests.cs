@@ -1,5 +1,4 @@
 using System.Reflection;
-using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Topics;
