@@ -1,13 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
-using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Clusters;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
 using OrleansMq.Hosting;
-using OrleansMq.Partitions;
 using OrleansMq.Replication;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Tests.Kafka.Codec;

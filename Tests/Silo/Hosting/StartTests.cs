@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;

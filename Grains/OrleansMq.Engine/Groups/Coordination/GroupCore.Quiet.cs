@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Coordination;
 using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Groups.Coordination;
