@@ -10,7 +10,7 @@ internal static class GroupRules
     public static AccessOperation OperationOf(IGroupRequest request) => request switch
     {
         JoinGroup or SyncGroup or Heartbeat or LeaveGroup or ConsumerGroupHeartbeat or OffsetCommit => AccessOperation.Read,
-        OffsetFetch or DescribeGroup => AccessOperation.Describe,
+        OffsetFetch or DescribeGroup or ListGroup => AccessOperation.Describe,
         OffsetDelete or DeleteGroup => AccessOperation.Delete,
         _ => AccessOperation.Alter,
     };

@@ -226,7 +226,8 @@ public sealed class WireContractTests
         [
         typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(ICoordinatorService), typeof(IGroupGrain), typeof(IGroupListGrain),
         typeof(ILeaderService),
-        typeof(IPartitionAppendGrain), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
+        typeof(IPartitionAppendGrain), typeof(IPartitionForwardGrain), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain),
+        typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)
     ];
 

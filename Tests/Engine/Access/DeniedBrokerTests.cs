@@ -69,6 +69,7 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
         [typeof(OffsetFetch)] = async groups => (await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Error,
         [typeof(OffsetDelete)] = async groups => (await groups.DeleteOffsetsAsync(new OffsetDelete("g", [Orders]))).Error,
         [typeof(DescribeGroup)] = async groups => Done(await groups.DescribeGroupAsync("g")),
+        [typeof(ListGroup)] = async groups => Done(await groups.SendAsync(new ListGroup("g"))),
         [typeof(DeleteGroup)] = async groups => await DoneAsync(groups.DeleteGroupAsync("g")),
     };
 
