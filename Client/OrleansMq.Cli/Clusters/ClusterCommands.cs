@@ -40,7 +40,7 @@ internal static class ClusterCommands
             "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up -- --flush sync")
         { silos, data, postgres, racks, restart, flags };
         var json = JsonOption.AddTo(command,
-            "Write one JSON object a line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
+            "Write one JSON object per line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
         command.SetAction((parsed, cancellationToken) =>
         {
             RefuseWithoutOrleans();

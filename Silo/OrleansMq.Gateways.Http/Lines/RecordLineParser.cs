@@ -52,7 +52,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         }
         catch (JsonException e)
         {
-            return new LineFault(null, $"not valid JSON at byte {e.BytePositionInLine + 1}; send one JSON object a line");
+            return new LineFault(null, $"not valid JSON at byte {e.BytePositionInLine + 1}; send one JSON object per line");
         }
     }
 

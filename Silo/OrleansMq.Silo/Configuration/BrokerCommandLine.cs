@@ -51,7 +51,10 @@ internal sealed class BrokerCommandLine
         if (result.Errors is [var error, ..] && result.Action is not HelpAction)
             throw new SettingsException($"{error.Message} See --help.");
         if (result.Action is not null)
-            return new Invocation(() => result.Invoke(), new Dictionary<string, string>(), null, false);
+        {
+            return new Invocation(output => result.Invoke(new InvocationConfiguration { Output = output }),
+                new Dictionary<string, string>(), null, false);
+        }
 
         var flags = new Dictionary<string, string>();
         foreach (var (key, option) in _settings)
@@ -73,8 +76,8 @@ internal sealed class BrokerCommandLine
 }
 
 /// <summary>A parsed command line.</summary>
-/// <param name="Answer">Prints help or version instead of running the broker, and returns the exit code; null to run it.</param>
+/// <param name="Answer">Writes help or version instead of running the broker, and returns the exit code; null to run it.</param>
 /// <param name="Flags">The values of the given flags, by <see cref="Setting.Key"/>.</param>
 /// <param name="ConfigFile">The configuration file, or null.</param>
 /// <param name="Json">Whether the ready line is JSON.</param>
-internal sealed record Invocation(Func<int>? Answer, IReadOnlyDictionary<string, string> Flags, string? ConfigFile, bool Json);
+internal sealed record Invocation(Func<TextWriter, int>? Answer, IReadOnlyDictionary<string, string> Flags, string? ConfigFile, bool Json);

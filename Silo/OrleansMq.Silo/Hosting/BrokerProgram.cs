@@ -29,7 +29,7 @@ internal static class BrokerProgram
         {
             var invocation = new BrokerCommandLine().Parse(args);
             if (invocation.Answer is { } answer)
-                return answer();
+                return answer(Console.Out);
             var settings = SettingsResolver.Resolve(invocation.Flags, invocation.ConfigFile, Environment.GetEnvironmentVariable,
                 File.ReadAllText);
             await ServeAsync(settings, invocation.Json);

@@ -134,8 +134,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 3)) == ErrorCode.None,
             "commits are stored again");
         Assert.Equal(3, await CommittedAsync(group));
-        Assert.All(members,
-            member => Assert.Equal(ErrorCode.None, member.HeartbeatAsync(Groups(1)).AsTask().GetAwaiter().GetResult().Error));
+        foreach (var member in members)
+            Assert.Equal(ErrorCode.None, (await member.HeartbeatAsync(Groups(1))).Error);
     }
 
     [SkippableFact]

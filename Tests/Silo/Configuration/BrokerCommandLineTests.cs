@@ -30,9 +30,21 @@ public sealed class BrokerCommandLineTests
         Assert.DoesNotContain('\n', refused.Message);
     }
 
-    [Theory]
-    [InlineData("--help")]
-    [InlineData("--version")]
-    public void Help_and_version_are_answered_instead_of_running(string flag) =>
-        Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
+    [Fact]
+    public void Help_lists_every_setting_instead_of_running()
+    {
+        var help = Answer("--help");
+        Assert.All(Settings.All, setting => Assert.Contains(setting.Flag, help, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Version_is_printed_instead_of_running() =>
+        Assert.Matches(@"^\d+\.\d+\.\d+", Answer("--version"));
+
+    private static string Answer(string flag)
+    {
+        using var output = new StringWriter();
+        Assert.Equal(0, new BrokerCommandLine().Parse([flag]).Answer!(output));
+        return output.ToString();
+    }
 }
