@@ -12,6 +12,8 @@ internal sealed record ApiServices
 
     /// <summary>Access to the broker.</summary>
     public required BrokerGate Gate { get; init; }
+    /// <summary>The names by which requests may address the API.</summary>
+    public required HostNames Hosts { get; init; }
     /// <summary>The codecs of records.</summary>
     public required CompressionCodecs Codecs { get; init; }
     /// <summary>The clock of record timestamps and waits.</summary>

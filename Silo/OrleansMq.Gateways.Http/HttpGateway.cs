@@ -123,6 +123,7 @@ public sealed class HttpGateway : IGateway
         HttpApi.Map(app, new ApiServices
         {
             Gate = _gate,
+            Hosts = new HostNames([Dns.GetHostName(), .. _options.Hosts]),
             Codecs = _options.Codecs,
             IsDiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes,
             Logger = _options.LoggerFactory.CreateLogger("http"),

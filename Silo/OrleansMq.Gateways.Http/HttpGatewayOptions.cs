@@ -12,6 +12,13 @@ public sealed record HttpGatewayOptions
     /// IPv4.</summary>
     public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 8080);
 
+    /// <summary>
+    /// The host names by which clients may address the API: <c>broker-1</c>, <c>*.example.com</c>, or <c>*</c> for all. Localhost, the
+    /// machine's name and every IP address are always allowed. A request for another host is refused, since it may come from a web page
+    /// that has its own name resolve to this broker.
+    /// </summary>
+    public IReadOnlyList<string> Hosts { get; init; } = [];
+
     /// <summary>The codecs that records are compressed and read with: all of OrleansMq's.</summary>
     public CompressionCodecs Codecs { get; init; } = StandardCodecs.All;
 

@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>The pipeline of every request: measures it, checks its origin, and converts errors to problem details.</summary>
+/// <summary>The pipeline of every request: measures it, checks its host and origin, and converts errors to problem details.</summary>
 internal static class RequestPipeline
 {
     /// <summary>Wraps <paramref name="next"/>.</summary>
@@ -11,8 +11,8 @@ internal static class RequestPipeline
         var started = Stopwatch.GetTimestamp();
         try
         {
-            if (CrossSiteRequest.Refusal(http.Request) is { } refusal)
-                await Problems.WriteAsync(http, StatusCodes.Status403Forbidden, ErrorCode.InvalidRequest, refusal);
+            if (CrossSiteRequest.Refusal(http.Request, api.Hosts) is { } refusal)
+                await Problems.WriteAsync(http, refusal.Status, ErrorCode.InvalidRequest, refusal.Reason);
             else
                 await next(http);
             await Problems.CompleteAsync(http);

@@ -29,6 +29,8 @@ internal sealed record BrokerSettings
     public string DataDirectory { get; init; } = "./data";
     /// <summary>The address of the HTTP API.</summary>
     public ListenAddress Http { get; init; } = new(System.Net.IPAddress.Loopback, 8080);
+    /// <summary>More host names by which requests may address the HTTP API.</summary>
+    public IReadOnlyList<string> HttpHosts { get; init; } = [];
     /// <summary>The address of the Kafka protocol; null to turn it off.</summary>
     public ListenAddress? Kafka { get; init; } = new(System.Net.IPAddress.Loopback, 9092);
     /// <summary>The host and port that Kafka clients connect to; null for the address at which they reached the broker.</summary>

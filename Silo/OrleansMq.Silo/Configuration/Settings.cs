@@ -17,6 +17,10 @@ internal static class Settings
         new("http", "[HOST:]PORT", ListenAddress.Expected,
             "The address of the HTTP API; port 0 takes a free port. Default: 127.0.0.1:8080.",
             (s, text) => ListenAddress.TryParse(text, out var address) ? s with { Http = address } : null),
+        new("httpHosts", "NAME[,NAME...]", "host names, such as broker-1.example.com, *.example.com for all below a domain, or * for all",
+            "More host names by which requests may address the HTTP API. It refuses others, since a web page can have its own name resolve "
+            + "to the broker. Default: localhost, the machine's name, the advertised hosts and every IP address are always allowed.",
+            (s, text) => HostPatterns(text) is { } hosts ? s with { HttpHosts = hosts } : null),
         new("kafka", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
             "The address of the Kafka protocol; port 0 takes a free port, off turns it off. Default: 127.0.0.1:9092.",
             (s, text) => text == "off" ? s with { Kafka = null } : ListenAddress.TryParse(text, out var address)
@@ -147,6 +151,13 @@ internal static class Settings
     private static bool IsHost(string text) => System.Net.IPAddress.TryParse(text, out var address)
         ? !address.Equals(System.Net.IPAddress.Any) && !address.Equals(System.Net.IPAddress.IPv6Any)
         : Uri.CheckHostName(text) == UriHostNameType.Dns;
+
+    private static string[]? HostPatterns(string text)
+    {
+        var names = text.Split(',', StringSplitOptions.TrimEntries);
+        return names.All(static name => name == "*"
+            || Uri.CheckHostName(name.StartsWith("*.", StringComparison.Ordinal) ? name[2..] : name) == UriHostNameType.Dns) ? names : null;
+    }
 
     private static bool IsConnectionString(string text)
     {

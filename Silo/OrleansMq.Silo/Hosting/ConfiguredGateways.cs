@@ -22,6 +22,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
         this.AddHttp(options => options with
         {
             Listen = EndPointOf(settings.Http),
+            Hosts = HostsOf(settings),
             DrainTimeout = settings.DrainTimeout,
             DataDirectory = settings.DataDirectory,
             MinFreeBytes = settings.MinFreeBytes,
@@ -52,6 +53,12 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _services.Dispose();
+
+    private static string[] HostsOf(BrokerSettings settings)
+    {
+        var advertised = settings.KafkaAdvertised is { } kafka && KafkaAddress.TryParse(kafka, out var host, out _) ? host : null;
+        return [.. settings.HttpHosts, .. new[] { settings.AdvertisedHost, advertised }.OfType<string>()];
+    }
 
     private static IPEndPoint EndPointOf(ListenAddress address) => new(address.Address, address.Port);
 }

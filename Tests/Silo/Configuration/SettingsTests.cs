@@ -51,7 +51,8 @@ public sealed class SettingsTests
         { "kafkaAdvertised", "0.0.0.0:9092" }, { "autoCreateTopics", "yes" }, { "flush", "often" }, { "flush", "1" },
         { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes",
             "1k" }, { "maxOpenFiles", "1" },
-        { "appendThreads", "0" }, { "kafkaLoops", "-1" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs",
+        { "appendThreads", "0" }, { "kafkaLoops", "-1" }, { "httpHosts", "" }, { "httpHosts", "a,b:80" }, { "verifyOnRead",
+            "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs",
             "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
         { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId",
@@ -81,7 +82,7 @@ public sealed class SettingsTests
         Assert.Equal(Settings.All.Select(s => s.Key).Order(), BadValues.Select(row => (string)((object[])row)[0]).Distinct().Order());
 
     [Theory]
-    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, kafka")]
+    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, httpHosts, kafka")]
     [InlineData("""{"data": "x", "data": "y"}""", "twice", "data")]
     [InlineData("""{"data": ["x"]}""", "data", "expected")]
     [InlineData("[]", "JSON object", "data")]

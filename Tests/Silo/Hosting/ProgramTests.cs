@@ -124,7 +124,8 @@ public sealed class ProgramTests : IDisposable
         var client = new TcpClient();
         await client.ConnectAsync(IPAddress.Loopback, address.Port);
         await client.GetStream()
-            .WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            .WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: localhost\r\nExpect: "
+            + "100-continue\r\n"
             + "Content-Type: application/vnd.orleansmq.record-batch\r\nContent-Length: 100\r\n\r\n"));
         // The broker asks for the body (100 Continue) when it begins to read it. From here on the request is in flight.
         var answer = new byte[25];

@@ -44,6 +44,29 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
         Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
     }
 
+    [Theory]
+    [InlineData("evil.example", 421)]
+    [InlineData("evil.example:8080", 421)]
+    [InlineData("127.0.0.1.evil.example", 421)]
+    [InlineData("localhost.evil.example", 421)]
+    [InlineData("notlocalhost", 421)]
+    [InlineData("localhost:8080", 404)]
+    [InlineData("LocalHost.", 404)]
+    [InlineData("broker.localhost", 404)]
+    [InlineData("127.0.0.1", 404)]
+    [InlineData("[::1]:8080", 404)]
+    [InlineData("192.0.2.7:8080", 404)]
+    public async Task Request_for_another_host_is_refused_also_from_its_own_origin(string host, int status)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Delete, "/api/topics/no-such-topic");
+        request.Headers.Host = host;
+        request.Headers.Add("Origin", $"http://{host}");
+        using var response = await broker.Http.SendAsync(request);
+        Assert.Equal(status, (int)response.StatusCode);
+        if (status == 421)
+            await RunningBroker.AssertProblemAsync(response, 421, ErrorCode.InvalidRequest, "--http-hosts", host.Split(':')[0]);
+    }
+
     [Fact]
     public async Task Internal_error_is_a_problem_and_is_logged()
     {

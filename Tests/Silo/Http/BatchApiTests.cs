@@ -114,7 +114,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     {
         var topic = await broker.CreateTopicAsync();
         await using var exchange = await RawExchange.SendAsync(broker,
-            $"POST /api/topics/{topic}/partitions/0/batches HTTP/1.1\r\nHost: x\r\nContent-Type: "
+            $"POST /api/topics/{topic}/partitions/0/batches HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
             + $"{HttpContract.RecordBatchMediaType}\r\nContent-Length: 9999999999\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 413", await exchange.ReadToEndAsync(), StringComparison.Ordinal);
     }

@@ -63,7 +63,7 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
 
     private static async Task SendAsync(NetworkStream stream, string topic, byte[] body, Random random)
     {
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: x\r\nConnection: "
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: localhost\r\nConnection: "
             + "close\r\nTransfer-Encoding: chunked\r\n\r\n"));
         for (var at = 0; at < body.Length;)
         {

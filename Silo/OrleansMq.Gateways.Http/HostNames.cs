@@ -1,0 +1,39 @@
+using System.Net;
+
+namespace OrleansMq.Gateways.Http;
+
+/// <summary>
+/// The names by which requests may address the API. A web page can have its own name resolve to the broker's address (DNS rebinding); the
+/// browser then treats the broker as the page's own site. Such a request names the page's host. An IP address cannot be rebound.
+/// </summary>
+internal sealed class HostNames
+{
+    private readonly HashSet<string> _names = new(StringComparer.OrdinalIgnoreCase) { "localhost" };
+    private readonly List<string> _suffixes = [".localhost"];
+    private readonly bool _includesAll;
+
+    /// <param name="allowed">More names: a host, <c>*.example.com</c> for the hosts below a domain, or <c>*</c> for all.</param>
+    public HostNames(IEnumerable<string> allowed)
+    {
+        foreach (var name in allowed)
+        {
+            if (name == "*")
+                _includesAll = true;
+            else if (name.StartsWith("*.", StringComparison.Ordinal))
+                _suffixes.Add(name[1..]);
+            else
+                _names.Add(name);
+        }
+    }
+
+    /// <summary>Whether a request may name this host.</summary>
+    /// <param name="host">The host of a URL without its port. Empty where an HTTP/1.0 client sends none, which no browser does.</param>
+    public bool Include(string host)
+    {
+        if (_includesAll || host.Length == 0 || IPAddress.TryParse(host, out _))
+            return true;
+        var name = host.EndsWith('.') ? host[..^1] : host;
+        return _names.Contains(name) || _suffixes.Exists(suffix => name.Length > suffix.Length
+            && name.EndsWith(suffix, StringComparison.OrdinalIgnoreCase));
+    }
+}
