@@ -122,6 +122,6 @@ internal static class BatchEndpoints
             || !type.MediaType.Equals(HttpContract.RecordBatchMediaType, StringComparison.OrdinalIgnoreCase))
             throw new RequestException(StatusCodes.Status415UnsupportedMediaType, ErrorCode.InvalidRequest,
                 $"Content-Type is '{request.ContentType}'; expected {HttpContract.RecordBatchMediaType} with one raw record batch. For "
-                + "JSON lines use /api/topics/{{topic}}/records.");
+                + "JSON lines use /api/topics/{topic}/records.");
     }
 }

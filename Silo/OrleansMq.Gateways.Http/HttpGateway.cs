@@ -55,7 +55,11 @@ public sealed class HttpGateway : IGateway
         ?? "unknown";
 
     /// <inheritdoc/>
-    /// <remarks>Does nothing: <c>/metrics</c> reports a meter of its own, to which the host adds the other gateways.</remarks>
+    /// <remarks><c>/metrics</c> reports it.</remarks>
+    public Meter Meter => Metrics.Meter;
+
+    /// <inheritdoc/>
+    /// <remarks>Does nothing: its instruments are those of its own <see cref="Meter"/>.</remarks>
     public void AddMetrics(Meter meter) { }
 
     /// <inheritdoc/>

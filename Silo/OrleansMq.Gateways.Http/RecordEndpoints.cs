@@ -26,7 +26,7 @@ internal static class RecordEndpoints
                 $"compression '{compression}' is not installed on this broker; use another codec.");
         var topic = RouteValues.Topic(http);
         var broker = api.BrokerOf(http);
-        var shape = await api.TopicShapes.GetAsync(broker, topic, api.TimeProvider, http.RequestAborted);
+        var shape = await api.TopicShapes.GetAsync(broker, api.Gate.Own, topic, api.TimeProvider, http.RequestAborted);
         await new ProduceStream(http, api, broker, topic, shape, new ProduceOptions(acks, compression, base64)).RunAsync();
     }
 

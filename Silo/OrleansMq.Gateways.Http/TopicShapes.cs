@@ -21,13 +21,19 @@ internal sealed class TopicShapes
     private readonly ConcurrentDictionary<Guid, (int MaxMessageBytes, long Since)> _known = new();
 
     /// <summary>Returns the topic's current partitions, and its limit as of at most a second ago.</summary>
+    /// <param name="broker">The broker, as the client may use it.</param>
+    /// <param name="own">The broker itself: the limit does not depend on what the first client may read of the configuration.</param>
+    /// <param name="topic">The topic's name.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
-    public async ValueTask<TopicShape> GetAsync(IBroker broker, string topic, TimeProvider time, CancellationToken cancellationToken)
+    public async ValueTask<TopicShape> GetAsync(IBroker broker, IBroker own, string topic, TimeProvider time,
+        CancellationToken cancellationToken)
     {
         var listing = await broker.GetTopicAsync(topic, cancellationToken);
         if (_known.TryGetValue(listing.TopicId, out var known) && time.GetElapsedTime(known.Since) < ValidFor)
             return new TopicShape(listing.Partitions, known.MaxMessageBytes);
-        var limit = MaxMessageBytes(await broker.DescribeTopicAsync(topic, cancellationToken));
+        var limit = MaxMessageBytes(await own.DescribeTopicAsync(topic, cancellationToken));
         if (_known.Count >= Capacity)
             _known.Clear();
         _known[listing.TopicId] = (limit, time.GetTimestamp());

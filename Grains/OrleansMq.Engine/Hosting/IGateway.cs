@@ -23,7 +23,10 @@ public interface IGateway : IAsyncDisposable
     /// <summary>The address for clients: <c>host:port</c>, or a URL.</summary>
     string Address => EndPoint.ToString();
 
-    /// <summary>Adds its instruments to the host's meter. Called before <see cref="ListenAsync"/>.</summary>
+    /// <summary>The meter that it reports to its clients; null where it reports none.</summary>
+    Meter? Meter { get; }
+
+    /// <summary>Adds its instruments to a meter that another gateway reports. Called before <see cref="ListenAsync"/>.</summary>
     void AddMetrics(Meter meter);
 
     /// <summary>Takes the port. Clients that connect wait, or learn that the broker starts, until <see cref="Open"/>.</summary>

@@ -9,6 +9,8 @@ namespace OrleansMq.Grains.Access;
 /// <see cref="InvokeAsync"/>, and a partition's grain opens its partition with <see cref="Clients"/>. Thread safe.
 /// <para>A caller is a client where it is outside the silos. Calls from a silo come from a broker, which has authorized the request of its
 /// own client and counts it, or from the application's own grains.</para>
+/// <para>This is no boundary against code that forges grain calls: the interfaces between brokers on a partition's grain are not guarded,
+/// and a caller states its own id. Only trusted programs may reach a silo's ports.</para>
 /// </summary>
 internal sealed class GrainDoor(BrokerAccess access)
 {

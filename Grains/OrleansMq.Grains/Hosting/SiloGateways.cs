@@ -21,6 +21,7 @@ internal sealed class SiloGateways(IServiceProvider services, IEnumerable<IGatew
     private async Task StartAsync(CancellationToken cancellationToken)
     {
         var broker = services.GetRequiredService<HostedBroker>();
+        GatewayMeters.Share(_gateways);
         foreach (var gateway in _gateways)
         {
             await gateway.ListenAsync(cancellationToken);

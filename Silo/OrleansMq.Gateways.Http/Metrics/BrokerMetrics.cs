@@ -14,30 +14,29 @@ internal sealed class BrokerMetrics : IDisposable
     /// <summary>The name of the meter.</summary>
     public const string MeterName = "OrleansMq";
 
-    private readonly Meter _meter = new(MeterName);
     private readonly MeterReader _reader;
     private readonly Histogram<double> _requests;
 
     /// <param name="source">Where the numbers come from that are not counted here.</param>
     public BrokerMetrics(MetricSource source)
     {
-        _reader = new MeterReader(_meter);
-        Groups.AddTo(_meter);
-        _requests = _meter.CreateHistogram("orleansmq.http.request.duration", "s",
+        _reader = new MeterReader(Meter);
+        Groups.AddTo(Meter);
+        _requests = Meter.CreateHistogram("orleansmq.http.request.duration", "s",
             "Duration of HTTP requests by route, long polls included.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
                 2.5, 5, 10, 30] });
-        PartitionInstruments.AddTo(_meter, source);
-        ProcessInstruments.AddTo(_meter, source);
+        PartitionInstruments.AddTo(Meter, source);
+        ProcessInstruments.AddTo(Meter, source);
     }
 
-    /// <summary>Adds instruments of a part of the program.</summary>
-    public void Add(Action<Meter> addTo) => addTo(_meter);
+    /// <summary>The meter with all instruments.</summary>
+    public Meter Meter { get; } = new(MeterName);
 
     /// <summary>Adds what the sessions of the broker do.</summary>
     public void Add(AccessMeter access)
     {
-        access.AddTo(_meter);
+        access.AddTo(Meter);
         access.GroupDeleted += Groups.Forget;
     }
 
@@ -59,7 +58,7 @@ internal sealed class BrokerMetrics : IDisposable
     public void Dispose()
     {
         _reader.Dispose();
-        _meter.Dispose();
+        Meter.Dispose();
     }
 
     /// <summary>Methods are what a client makes up, series are not.</summary>

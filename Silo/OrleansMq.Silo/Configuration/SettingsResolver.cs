@@ -119,7 +119,7 @@ internal static class SettingsResolver
     {
         if (value.ValueKind != JsonValueKind.Object)
             throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": expected an object of topic configuration, such as "
-                + "{{\"retention.ms\": 86400000}}.");
+                + "{\"retention.ms\": 86400000}.");
         var defaults = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var property in value.EnumerateObject())
         {

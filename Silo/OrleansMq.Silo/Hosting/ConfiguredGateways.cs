@@ -38,8 +38,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Loops = settings.KafkaLoops,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
             });
-        foreach (var gateway in _all)
-            Http.Metrics.Add(gateway.AddMetrics);
+        GatewayMeters.Share(_all);
     }
 
     /// <summary>All of them.</summary>

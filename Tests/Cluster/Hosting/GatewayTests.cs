@@ -48,7 +48,9 @@ public sealed class GatewayTests : IAsyncLifetime
     {
         using var client = new HttpClient { BaseAddress = new Uri(Gateway("http").Address) };
         Assert.Equal("ok", await client.GetStringAsync("/readyz"));
-        Assert.Contains("orleansmq_build_info{", await client.GetStringAsync("/metrics"), StringComparison.Ordinal);
+        var metrics = await client.GetStringAsync("/metrics");
+        Assert.Contains("orleansmq_build_info{", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_kafka_connections", metrics, StringComparison.Ordinal);
     }
 
     [Fact]
