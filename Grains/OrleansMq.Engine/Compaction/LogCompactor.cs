@@ -91,7 +91,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                     return header.BaseOffset;
                 map.GrowFor(header.RecordCount);
                 if (!header.IsControl && _batches.PutKeys(scanner.Batch, map) is { } opaque)
-                    ports.Log.Write(EngineLogLevel.Warning,
+                    ports.EngineLog.Write(EngineLogLevel.Warning,
                         $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
                 throttle.Wait(header.SizeInBytes, cancellationToken);
             }

@@ -9,7 +9,7 @@ internal static class LogLeftovers
     private static readonly string[] Worthless = [LogFiles.Deleted, LogFiles.Cleaned, AtomicFile.TemporarySuffix];
 
     /// <summary>Deletes useless files: those of unfinished deletions and compactions.</summary>
-    public static void Remove(IFileSystem files, string directory, EngineLog log)
+    public static void Remove(IFileSystem files, string directory, EngineLog engineLog)
     {
         var removed = 0;
         foreach (var name in files.ListFiles(directory))
@@ -20,7 +20,7 @@ internal static class LogLeftovers
             removed++;
         }
         if (removed > 0)
-            log.Write(EngineLogLevel.Debug, $"{removed} files left over from an interrupted deletion or compaction were removed from "
+            engineLog.Write(EngineLogLevel.Debug, $"{removed} files left over from an interrupted deletion or compaction were removed from "
                 + $"'{directory}'.");
     }
 

@@ -7,10 +7,10 @@ namespace OrleansMq.Log;
 /// <summary>The dependencies that all logs of a broker share.</summary>
 /// <param name="Cache">The open files.</param>
 /// <param name="Time">The broker's clock.</param>
-/// <param name="Log">Gets lines about repairs and faults.</param>
+/// <param name="EngineLog">Gets lines about repairs and faults.</param>
 /// <param name="Codecs">Decompress batches.</param>
 /// <param name="VerifyOnRead">Whether the CRC of batches is checked on reads.</param>
-internal sealed record LogPorts(FileHandleCache Cache, TimeProvider Time, EngineLog Log, CompressionCodecs Codecs, bool VerifyOnRead)
+internal sealed record LogPorts(FileHandleCache Cache, TimeProvider Time, EngineLog EngineLog, CompressionCodecs Codecs, bool VerifyOnRead)
 {
     /// <summary>The file system.</summary>
     public IFileSystem Files => Cache.Files;

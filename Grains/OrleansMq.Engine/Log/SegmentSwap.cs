@@ -26,7 +26,7 @@ internal static class SegmentSwap
     /// Completes swaps that a crash interrupted, and deletes index files whose log did not reach step 2. Call it before the directory's
     /// segments are listed. If it is killed, the next call completes it.
     /// </summary>
-    public static void Recover(IFileSystem files, string directory, EngineLog log)
+    public static void Recover(IFileSystem files, string directory, EngineLog engineLog)
     {
         var names = files.ListFiles(directory);
         foreach (var name in names)
@@ -34,7 +34,7 @@ internal static class SegmentSwap
             if (TryParse(name, out var file, out var endOffset) && LogFiles.TryParse(file, LogFiles.Log, out var baseOffset))
             {
                 Complete(files, directory, names, baseOffset, endOffset);
-                log.Write(EngineLogLevel.Information,
+                engineLog.Write(EngineLogLevel.Information,
                     $"Completed the compaction of the segments {baseOffset} to {endOffset} in '{directory}', "
                     + "which a crash had interrupted.");
             }

@@ -18,9 +18,9 @@ internal sealed partial class SegmentedLog
     public static SegmentedLog Open(LogPorts ports, string directory, TopicConfig config, bool clean)
     {
         var log = new SegmentedLog(ports, directory, config, new PartitionCheckpoint(ports.Files, directory));
-        SegmentSwap.Recover(ports.Files, directory, ports.Log);
+        SegmentSwap.Recover(ports.Files, directory, ports.EngineLog);
         log._mayHaveGaps = config.CleanupCompact || CompactionCheckpoint.Exists(ports.Files, directory);
-        LogLeftovers.Remove(ports.Files, directory, ports.Log);
+        LogLeftovers.Remove(ports.Files, directory, ports.EngineLog);
         var bases = LogLeftovers.FindSegments(ports.Files, directory);
         var known = log._checkpoint.TryRead(out var checkpoint);
         if (bases.Count == 0 && !known)
@@ -29,8 +29,8 @@ internal sealed partial class SegmentedLog
             return log;
         }
         if (!known)
-            ports.Log.Write(EngineLogLevel.Warning, $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken "
-                + "as it is found.");
+            ports.EngineLog.Write(EngineLogLevel.Warning,
+                $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken as it is found.");
         log._marks = checkpoint.Replica;
         log._highWatermark = checkpoint.Replica.HighWatermark;
         if (checkpoint.IsBeingEmptied)

@@ -113,7 +113,7 @@ internal sealed partial class SegmentedLog
             // A truncation may have made it the active one meanwhile, or removed it.
             if (ReferenceEquals(segment, Active) || segment.IsRemoved)
                 return;
-            _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not match the log; rebuilding them.");
+            _ports.EngineLog.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not match the log; rebuilding them.");
             IndexRebuild.Rebuild(_ports.Files, segment, segment.Size, _config.IndexIntervalBytes);
         }
     }

@@ -60,8 +60,8 @@ internal sealed partial class SegmentedLog
         RefuseToGuess(index, segment, segment.Size, offset, fault);
         RemoveAfter(index, offset);
         var dropped = segment.Log.GetLength() - segment.Size;
-        _ports.Log.Write(EngineLogLevel.Warning, $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset "
-            + $"{offset}), of which "
+        _ports.EngineLog.Write(EngineLogLevel.Warning,
+            $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset {offset}), of which "
             + $"nothing says that they were on stable storage: {fault}.");
         segment.WasCut();
         using var lease = segment.Log.Rent();
@@ -92,8 +92,8 @@ internal sealed partial class SegmentedLog
         for (var i = _segments.Length - 1; i > index; i--)
         {
             var later = _segments[i];
-            _ports.Log.Write(EngineLogLevel.Warning, $"Removed '{later.Log.Path}' ({Bytes(later.Log.GetLength())} bytes): the log was "
-                + $"cut at offset {offset} before it.");
+            _ports.EngineLog.Write(EngineLogLevel.Warning,
+                $"Removed '{later.Log.Path}' ({Bytes(later.Log.GetLength())} bytes): the log was cut at offset {offset} before it.");
             Opening = Opening with { CutMoreThanLastWrite = true };
             later.DeleteFiles();
             _directoryDirty = true;

@@ -47,7 +47,7 @@ internal sealed partial class SegmentedLog
         var remaining = count + oversize;
         if (remaining == 0)
             return 0;
-        _ports.Log.Write(EngineLogLevel.Information,
+        _ports.EngineLog.Write(EngineLogLevel.Information,
             $"'{Directory}': {count} segments are older than retention.ms, {oversize} more exceed retention.bytes; the log starts at "
                 + $"offset {segments[remaining].BaseOffset} now.");
         MoveLogStart(segments[remaining].BaseOffset, now);

@@ -147,7 +147,7 @@ internal sealed partial class SegmentedLog
         catch (RecordBatchException exception)
         {
             // Its CRC is correct: the producer sent it so. It counts as a record at the batch's start.
-            _ports.Log.Write(Diagnostics.EngineLogLevel.Warning,
+            _ports.EngineLog.Write(Diagnostics.EngineLogLevel.Warning,
                 $"The batch at byte {position} of '{segment.Log.Path}' cannot be decoded: {exception.Message}", exception);
             var header = RecordBatchHeader.Read(batch.Span);
             return new FoundRecord(Math.Max(header.BaseOffset, start), header.MaxTimestamp, header.PartitionLeaderEpoch);

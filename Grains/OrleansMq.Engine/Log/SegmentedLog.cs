@@ -45,7 +45,7 @@ internal sealed partial class SegmentedLog
         _segments = [];
         _checkpointFile = new CachedFile(ports.Cache, directory, -1, LogFiles.Checkpoint);
         Directory = directory;
-        State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.Log));
+        State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.EngineLog));
     }
 
     /// <summary>Guards the log's end; see the remarks.</summary>

@@ -57,7 +57,7 @@ public sealed partial class Partition
     private void Report(in CompactionResult result)
     {
         if (result.SegmentsBefore > 0)
-            _ports.Log.Log.Write(EngineLogLevel.Information, string.Create(CultureInfo.InvariantCulture,
+            _ports.Log.EngineLog.Write(EngineLogLevel.Information, string.Create(CultureInfo.InvariantCulture,
                 $"Partition {TopicPartition}: compacted {result.SegmentsBefore} segments of {result.BytesBefore:N0} bytes into "
                     + $"{result.SegmentsAfter} of {result.BytesAfter:N0}."));
     }

@@ -197,7 +197,7 @@ public sealed partial class Partition
         catch (DiskFullException fault)
         {
             // Nothing is lost by waiting: what could not be written down is tried again the next time.
-            _ports.Log.Log.Write(EngineLogLevel.Warning,
+            _ports.Log.EngineLog.Write(EngineLogLevel.Warning,
                 $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}", fault);
             return fault;
         }

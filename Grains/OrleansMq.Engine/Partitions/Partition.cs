@@ -95,7 +95,7 @@ public sealed partial class Partition
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             var reason = StorageFaults.Describe(directory, fault);
-            ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
+            ports.Log.EngineLog.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
             return new Partition(topicPartition, topicId, ports, config, null, null, reason) { _offlineFault = fault };
         }
     }
@@ -141,7 +141,7 @@ public sealed partial class Partition
         if (Interlocked.CompareExchange(ref _offlineReason, reason, null) is not null)
             return;
         _offlineFault = fault;
-        _ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
+        _ports.Log.EngineLog.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         _waiters.WakeAll();
         _replication.OnOffline(reason);
     }
