@@ -5,22 +5,22 @@ using OrleansMq.Records;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// What a log's batches amount to at its end: today the idempotent producers. It is derived from the batches below the log's end and from
-/// nothing else, so it can always be built again from them. Whatever else a batch means to later ones belongs here, too.
+/// What a log's batches amount to at its end: the idempotent producers. It is derived from the batches below the log's end alone, so it can
+/// always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
 /// </summary>
 /// <remarks>
-/// The log owns the state. Every call is made under the append lock, but for those on snapshot files. Leader, follower, recovery and
-/// rebuild hand each batch to <see cref="Apply"/>, in the order of offsets, before the segment takes note of it.
+/// Every call is made under the append lock, except those on snapshot files. Leader, follower, recovery and rebuild pass each batch to
+/// <see cref="Apply"/>, in the order of offsets, before the segment publishes it.
 /// <code>
 /// Settled -- Stage    --> Staged     a batch that is about to be written; later checks see it
 /// Staged  -- Stage    --> Staged     more batches of the same write
 /// Staged  -- Commit   --> Settled    the write is done
-/// Staged  -- Rollback --> Settled    the write failed or was given up: the state is as before the first Stage
+/// Staged  -- Rollback --> Settled    the write failed or was abandoned: the state is as before the first Stage
 /// Settled -- Apply    --> Settled    a follower, recovery and rebuild: the log holds the batch already
-/// Settled -- Rebuild  --> Settled    the log was opened or cut: the newest snapshot below the end, then the batches above it
+/// Settled -- Rebuild  --> Settled    the log was opened or cut: the newest snapshot below the end, then the batches after it
 /// </code>
-/// A crash loses the state in memory; opening the log rebuilds it. A lost or damaged snapshot costs time, never a batch: an older one
-/// is used, or none. A write that fails leaves no trace here, so the sequence of a refused batch is free for its retry.
+/// A crash loses the state in memory; opening the log rebuilds it. A lost or damaged snapshot costs time, never a batch: rebuild uses an
+/// older one, or none. A failed write leaves no trace, so the sequence of a refused batch is free for its retry.
 /// </remarks>
 internal sealed class LogState(ProducerSnapshots snapshots)
 {
@@ -29,14 +29,14 @@ internal sealed class LogState(ProducerSnapshots snapshots)
     /// <summary>The idempotent producers. Only this class changes them.</summary>
     public ProducerStateManager Producers { get; } = new();
 
-    /// <summary>Whether nothing is known, so that no snapshot is needed.</summary>
+    /// <summary>Whether no producer is known, so that no snapshot is needed.</summary>
     public bool IsEmpty => Producers.Count == 0;
 
-    /// <summary>Decides what becomes of a batch that is to be appended. Staged batches count as appended.</summary>
+    /// <summary>Decides whether a batch may be appended. Staged batches count as appended.</summary>
     public ProducerDecision Check(in RecordBatchHeader batch) => Producers.Check(batch);
 
-    /// <summary>Applies a batch that goes to the log with the next write.</summary>
-    /// <param name="batch">Its header, with the offset it gets.</param>
+    /// <summary>Applies a batch that the next write appends.</summary>
+    /// <param name="batch">Its header, with its offset.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     public void Stage(in RecordBatchHeader batch, long now)
     {
@@ -46,7 +46,7 @@ internal sealed class LogState(ProducerSnapshots snapshots)
         Apply(batch, now);
     }
 
-    /// <summary>The staged batches are in the log.</summary>
+    /// <summary>Keeps the staged batches: they are in the log.</summary>
     public void Commit()
     {
         if (!_isStaged)
@@ -64,25 +64,36 @@ internal sealed class LogState(ProducerSnapshots snapshots)
         Producers.RollbackGroup();
     }
 
-    /// <summary>Takes note of a batch. The one place that says what a batch changes.</summary>
+    /// <summary>Applies a batch. Only this method decides what a batch changes.</summary>
     /// <param name="batch">Its header.</param>
     /// <param name="now">Milliseconds since 1970; in a rebuild the time of the rebuild.</param>
     public void Apply(in RecordBatchHeader batch, long now) => Producers.Apply(batch, now);
 
+    /// <summary>Returns the last offset that each known producer wrote.</summary>
+    public Dictionary<long, long> LastOffsetsOfProducers()
+    {
+        var offsets = new Dictionary<long, long>(Producers.Count);
+        foreach (var (id, state) in Producers.Producers)
+        {
+            if (state.Count > 0)
+                offsets[id] = state[0].LastOffset;
+        }
+        return offsets;
+    }
+
     /// <summary>Forgets producers that have been idle for too long.</summary>
     public void RemoveExpired(long now, TimeSpan producerIdExpiration) => Producers.RemoveExpired(now, producerIdExpiration);
 
-    /// <summary>Forgets everything: the log's next batch is at or above an offset.</summary>
+    /// <summary>Forgets all batches: the log's next one is at or above an offset.</summary>
     public void Reset(long endOffset)
     {
-        Invariant.Check(!_isStaged, "The log's state is not replaced while batches are being written.");
+        Invariant.Check(!_isStaged, "The log's state was replaced while batches were being written.");
         Producers.Reset(endOffset);
     }
 
-    /// <summary>Makes the state that of the batches below a place: from the newest snapshot at or below it, and the batches above that.
-    /// </summary>
+    /// <summary>Rebuilds the state of the batches before a position: from the newest snapshot there, and the batches after that.</summary>
     /// <param name="segments">The log's segments.</param>
-    /// <param name="end">Where the log ends, or where recovery goes on from.</param>
+    /// <param name="end">Where the log ends, or where recovery continues.</param>
     /// <param name="isEmpty">Whether the state is known to be empty there; then no file is read.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, bool isEmpty, long now)
@@ -95,26 +106,26 @@ internal sealed class LogState(ProducerSnapshots snapshots)
             ApplyFrom(from, segments, end, now);
     }
 
-    /// <summary>Writes the snapshot of a roll, without a flush: losing it costs time at the next start, for an older one is used.</summary>
+    /// <summary>Writes the snapshot of a roll, without a flush. If it is lost, the next start takes longer: it uses an older one.</summary>
     public void SaveAtRoll()
     {
         if (!IsEmpty)
             snapshots.Take(Producers, durable: false);
     }
 
-    /// <summary>Encodes the snapshot of a recovery point; null where nothing is known.</summary>
+    /// <summary>Encodes the snapshot for a recovery point; null if no producer is known.</summary>
     public PreparedSnapshot? PrepareSnapshot() => IsEmpty ? null : ProducerSnapshots.Prepare(Producers);
 
-    /// <summary>Writes a prepared snapshot; durable when it returns. Off the append lock.</summary>
+    /// <summary>Writes a prepared snapshot; durable when it returns. Without the append lock.</summary>
     public void Save(PreparedSnapshot snapshot) => snapshots.Write(snapshot, durable: true);
 
-    /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Off the append lock.</summary>
+    /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
     public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets) => snapshots.DeleteExcept(offsets);
 
-    /// <summary>Deletes snapshots below an offset, but for the newest of all. Off the append lock.</summary>
+    /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>
     public void DeleteSnapshotsBefore(long offset) => snapshots.DeleteBefore(offset);
 
-    /// <summary>Deletes snapshots above an offset: they describe batches that are cut, and other batches will get their offsets.</summary>
+    /// <summary>Deletes snapshots above an offset: they describe batches that are cut, and other batches take over their offsets.</summary>
     public void DeleteSnapshotsAfter(long offset) => snapshots.DeleteAfter(offset);
 
     private void ApplyFrom(long from, ReadOnlySpan<Segment> segments, LogPosition end, long now)

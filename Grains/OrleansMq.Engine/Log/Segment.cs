@@ -186,6 +186,20 @@ internal sealed partial class Segment
         TimeIndex.WritePending();
     }
 
+    /// <summary>The size of both indexes' buffers in bytes.</summary>
+    public int IndexBufferBytes => Index.BufferBytes + TimeIndex.BufferBytes;
+
+    /// <summary>Releases the buffers of both indexes, after <see cref="CompleteIndexes"/>.</summary>
+    public void ReleaseIndexBuffers()
+    {
+        Index.ReleaseBuffer();
+        TimeIndex.ReleaseBuffer();
+    }
+
+    /// <summary>Estimates when a segment that was found on disk was created: at its first batch's timestamp, but not in the
+    /// future.</summary>
+    public void GuessCreation(long now) => CreatedAt = FirstTimestamp >= 0 ? Math.Min(FirstTimestamp, now) : now;
+
     /// <summary>Records that the file was truncated to <see cref="Size"/>: until the next flush a crash may bring the removed bytes
     /// back.</summary>
     public void WasCut()

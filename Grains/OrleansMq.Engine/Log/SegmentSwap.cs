@@ -22,6 +22,31 @@ internal static class SegmentSwap
     /// <summary>Returns what follows a cleaned file's own suffix from step 2 on.</summary>
     public static string SuffixFor(long endOffset) => string.Create(CultureInfo.InvariantCulture, $".{endOffset:D20}{LogFiles.Swap}");
 
+    /// <summary>Runs steps 2 to 4.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">The log's directory.</param>
+    /// <param name="old">The replaced segments.</param>
+    /// <param name="cleaned">The segment that replaces them; step 1 is done.</param>
+    /// <param name="endOffset">The base offset of the segment after the last of <paramref name="old"/>.</param>
+    /// <exception cref="SegmentSwapException">The disk failed half-way.</exception>
+    public static void Exchange(IFileSystem files, string directory, IReadOnlyList<Segment> old, Segment cleaned, long endOffset)
+    {
+        try
+        {
+            cleaned.RenameAll(SuffixFor(endOffset));
+            files.FlushDirectory(directory);
+            foreach (var segment in old)
+                segment.Remove();
+            files.FlushDirectory(directory);
+            cleaned.RenameAll("");
+            files.FlushDirectory(directory);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new SegmentSwapException(directory, exception);
+        }
+    }
+
     /// <summary>
     /// Completes swaps that a crash interrupted, and deletes index files whose log did not reach step 2. Call it before the directory's
     /// segments are listed. If it is killed, the next call completes it.

@@ -1,4 +1,3 @@
-using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -6,156 +5,129 @@ namespace OrleansMq.Log;
 
 /// <summary>
 /// A partition's log: segments in the order of their offsets, the last of which is appended to; the offsets it starts and ends at; and how
-/// much of it is on stable storage. Knows files and offsets, not who waits for them.
+/// much of it is durable. It knows files and offsets, but no requests that wait for them.
 /// </summary>
 /// <remarks>
+/// This class writes, and is the face of the log's parts. The state is in <see cref="LogParts"/>; what changes several parts has a class of
+/// its own:
+/// <code>
+/// LogOpening, LogRecovery   from a directory to a log
+/// SegmentRoller             begins a new segment
+/// LogReader, TimeLookup     reads by offset and by time
+/// LogFlusher                makes the log durable
+/// LogRetention              moves the log's start
+/// LogTruncation             moves the log's end back
+/// </code>
 /// Locks, taken in this order:
 /// <list type="number">
-/// <item><c>_removalLock</c>: which segments leave the log. Held while compaction exchanges segments, so that none goes meanwhile, and by
-/// who cuts.</item>
-/// <item><see cref="AppendLock"/>: the log's end, the list of segments, the producers. Held by the append loop for a round, and by whoever
-/// rolls, removes or replaces segments.</item>
-/// <item><c>_flushLock</c>: the flushed point, the recovery point, the log start offset and the checkpoint file that holds them. Held
-/// during
-/// flushes, also without the append lock, so that a flush in the background stops no append.</item>
+/// <item><see cref="RemovalLock"/>: which segments leave the log. Held while compaction exchanges segments, so that none leaves meanwhile,
+/// and during a truncation.</item>
+/// <item><see cref="AppendLock"/>: the log's end, the list of segments, the state. Held by the append loop for a round, and while a segment
+/// is added, removed or replaced.</item>
+/// <item><see cref="IndexRepair.Lock"/>: the indexes of sealed segments. Held during their rebuild, and during a truncation.</item>
+/// <item><see cref="DurablePoints.FlushLock"/>: the flushed point, the recovery point, the log start offset and the checkpoint file that
+/// stores them. Held during flushes, also without the append lock, so that a background flush stops no append.</item>
 /// </list>
-/// Readers take neither: the array of segments is replaced, never changed, and offsets are published after what they speak of.
+/// Readers take none of the locks: the array of segments is replaced, never changed, and offsets are published after what they refer to.
 /// </remarks>
-internal sealed partial class SegmentedLog
+internal sealed class SegmentedLog
 {
-    private readonly LogPorts _ports;
-    private readonly PartitionCheckpoint _checkpoint;
-    private readonly CachedFile _checkpointFile;
-    private readonly Lock _flushLock = new();
-    private readonly Lock _removalLock = new();
-    private volatile Segment[] _segments;
-    private volatile TopicConfig _config;
-    private long _logStartOffset;
-    private LogPosition _recoveryPoint;
-    private LogPosition _flushedPoint;
-    private bool _hasProducersAtRecoveryPoint;
-    private volatile bool _directoryDirty;
-    private volatile bool _mayHaveGaps;
+    private readonly LogParts _parts;
+    private readonly SegmentList _segments;
+    private readonly DurablePoints _points;
+    private readonly SegmentRoller _roller;
+    private readonly LogFlusher _flusher;
+    private readonly LogReader _reader;
+    private readonly TimeLookup _times;
+    private readonly LogRetention _retention;
+    private readonly LogTruncation _truncation;
+    private readonly LogWriteback _writeback = new();
 
-    private SegmentedLog(LogPorts ports, string directory, TopicConfig config, PartitionCheckpoint checkpoint)
+    private SegmentedLog(LogParts parts, bool clean)
     {
-        _ports = ports;
-        _config = config;
-        _checkpoint = checkpoint;
-        _segments = [];
-        _checkpointFile = new CachedFile(ports.Cache, directory, -1, LogFiles.Checkpoint);
-        Directory = directory;
-        State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.EngineLog));
+        _parts = parts;
+        (_segments, _points, State) = (parts.Segments, parts.Points, parts.State);
+        AppendLock = _segments.AppendLock;
+        var repair = new IndexRepair(parts);
+        _roller = new SegmentRoller(parts);
+        _flusher = new LogFlusher(parts);
+        _reader = new LogReader(parts, repair);
+        _times = new TimeLookup(parts, _reader, repair);
+        _retention = new LogRetention(parts, _flusher, _roller);
+        _truncation = new LogTruncation(parts, repair, _flusher, _roller);
+        Opening = new LogOpening(parts, _flusher, _retention, _truncation).Run(clean);
     }
 
+    /// <summary>Opens the log in a directory, or begins one there.</summary>
+    /// <param name="ports">The dependencies that all logs share.</param>
+    /// <param name="directory">The partition's directory; it exists.</param>
+    /// <param name="config">The topic's configuration.</param>
+    /// <param name="clean">Whether the broker was closed cleanly: then nothing before the recovery point needs to be read.</param>
+    /// <exception cref="DamagedLogException">Bytes that were flushed are missing or changed; nothing was changed.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public static SegmentedLog Open(LogPorts ports, string directory, TopicConfig config, bool clean) =>
+        new(new LogParts(ports, directory, config), clean);
+
+    /// <summary>The state in which the log was opened.</summary>
+    public OpeningReport Opening { get; }
+    /// <inheritdoc cref="SegmentList.RemovalLock"/>
+    public Lock RemovalLock => _segments.RemovalLock;
     /// <summary>Guards the log's end; see the remarks.</summary>
-    public Lock AppendLock { get; } = new();
-    /// <summary>Where its files are.</summary>
-    public string Directory { get; }
+    public Lock AppendLock { get; }
+    /// <summary>The path of the log's directory.</summary>
+    public string Directory => _parts.Directory.Path;
     /// <summary>The topic's configuration in force.</summary>
-    public TopicConfig Config
-    {
-        get => _config;
-        set
-        {
-            _mayHaveGaps |= value.CleanupCompact;
-            _config = value;
-        }
-    }
-
-    /// <summary>Whether offsets follow each other without gaps: so in every log that was never compacted.</summary>
-    public bool IsGapless => !_mayHaveGaps;
+    public TopicConfig Config { get => _parts.Config; set => _parts.Config = value; }
     /// <summary>What the batches amount to at the log's end. Under <see cref="AppendLock"/>.</summary>
     public LogState State { get; }
     /// <summary>All segments, oldest first; never empty.</summary>
-    public IReadOnlyList<Segment> Segments => _segments;
+    public IReadOnlyList<Segment> Segments => _segments.All;
     /// <summary>The segment that is appended to.</summary>
-    public Segment Active => _segments[^1];
+    public Segment Active => _segments.Active;
     /// <summary>The first offset that can be read.</summary>
-    public long LogStartOffset => Volatile.Read(ref _logStartOffset);
-    /// <summary>The offset the next record gets.</summary>
-    public long LogEndOffset => _segments[^1].NextOffset;
+    public long LogStartOffset => _points.LogStartOffset;
+    /// <summary>The offset that the next record gets.</summary>
+    public long LogEndOffset => _segments.Active.NextOffset;
+    /// <summary>The position of the log's end. Under <see cref="AppendLock"/>.</summary>
+    public LogPosition End => _segments.End;
+    /// <summary>The size of all segments' logs in bytes.</summary>
+    public long SizeInBytes => _segments.SizeInBytes;
+    /// <summary>Whether offsets follow each other without gaps, as in every log that was never compacted.</summary>
+    public bool IsGapless => _parts.Gaps.IsGapless;
 
-    /// <summary>The log's end as a place. Under <see cref="AppendLock"/>.</summary>
-    public LogPosition End => new(Active.NextOffset, Active.BaseOffset, Active.Size);
+    /// <summary>Decides whether a batch goes into a new segment. Under <see cref="AppendLock"/>.</summary>
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="lastOffset">The batch's last offset.</param>
+    /// <param name="pendingBytes">The bytes that are about to be written to the active segment before it.</param>
+    public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes) =>
+        _roller.BeforeAppend(batch, lastOffset, pendingBytes);
 
-    /// <summary>Bytes of all segments' logs.</summary>
-    public long SizeInBytes
-    {
-        get
-        {
-            var sum = 0L;
-            foreach (var segment in _segments)
-                sum += segment.Size;
-            return sum;
-        }
-    }
+    /// <summary>Begins a new segment at the log's end. Under <see cref="AppendLock"/>. A crash at any point leaves an empty last segment or
+    /// none.</summary>
+    public void Roll(long now) => _roller.Roll(now);
 
-    /// <summary>Whether a batch belongs into a new segment, when <paramref name="pendingBytes"/> are about to be written to this one.
-    /// Under <see cref="AppendLock"/>.</summary>
-    public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes)
-    {
-        var active = Describe(Active);
-        return RollPolicy.BeforeAppend(active with { Size = active.Size + pendingBytes }, batch.SizeInBytes, lastOffset,
-            batch.MaxTimestamp, _config, Jitter());
-    }
-
-    /// <summary>Begins a new segment if the active one is older than <c>segment.ms</c>.</summary>
+    /// <summary>Begins a new segment if the active one is older than <c>segment.ms</c>. Returns whether it did.</summary>
     public bool RollIfOld(long now)
     {
         lock (AppendLock)
-        {
-            if (RollPolicy.WhileIdle(Describe(Active), _config, Jitter(), now) == RollReason.None)
-                return false;
-            Roll(now);
-            return true;
-        }
-    }
-
-    /// <summary>
-    /// Begins a new segment at the log's end. Under <see cref="AppendLock"/>. A crash at any point leaves an empty last segment or none.
-    /// </summary>
-    public void Roll(long now)
-    {
-        var old = Active;
-        old.CompleteIndexes();
-        State.SaveAtRoll();
-        var segment = new Segment(_ports.Cache, Directory, old.NextOffset);
-        CreateOrLeaveNothing(segment, now);
-        _directoryDirty = true;
-        old.Index.ReleaseBuffer();
-        old.TimeIndex.ReleaseBuffer();
-        _segments = [.. _segments, segment];
-    }
-
-    // Half of a segment that stayed behind would stand in the way of the next.
-    private static void CreateOrLeaveNothing(Segment segment, long now)
-    {
-        try
-        {
-            segment.Create(now);
-        }
-        catch (Exception)
-        {
-            segment.DeleteFiles();
-            throw;
-        }
+            return _roller.RollIfOld(now);
     }
 
     /// <summary>
     /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Readers see them after
-    /// <see cref="Appended"/> or <see cref="ApplyAppended"/>. What was staged in <see cref="State"/> is committed, or rolled back where the
-    /// write fails; then the caller cuts the file with <see cref="UndoWrite"/>, or takes the log offline.
+    /// <see cref="Appended"/> or <see cref="ApplyAppended"/>. What was staged in <see cref="State"/> is committed. If the write fails it is
+    /// rolled back; then the caller cuts the file with <see cref="UndoWrite"/>, or takes the log offline.
     /// </summary>
     public void Write(IReadOnlyList<ReadOnlyMemory<byte>> batches)
     {
         try
         {
-            using var lease = Active.Log.Rent();
+            var active = _segments.Active;
+            using var lease = active.Log.Rent();
             if (batches.Count == 1)
-                lease.File.Write(batches[0].Span, Active.Size);
+                lease.File.Write(batches[0].Span, active.Size);
             else
-                lease.File.Write(batches, Active.Size);
+                lease.File.Write(batches, active.Size);
         }
         catch (Exception)
         {
@@ -165,69 +137,182 @@ internal sealed partial class SegmentedLog
         State.Commit();
     }
 
-    /// <summary>Takes note of a batch that was staged and is written: the indexes follow, and readers see it. Under
+    /// <summary>Publishes a batch that was staged and is written: the indexes follow, and readers see it. Under
     /// <see cref="AppendLock"/>.</summary>
-    public void Appended(in RecordBatchHeader batch) => Active.Appended(batch, Active.Size, _config.IndexIntervalBytes);
+    public void Appended(in RecordBatchHeader batch)
+    {
+        var active = _segments.Active;
+        active.Appended(batch, active.Size, _parts.Config.IndexIntervalBytes);
+    }
 
-    /// <summary>The same for a batch that was not staged: a follower checks nothing before it writes. Under <see cref="AppendLock"/>.
-    /// </summary>
+    /// <summary>Publishes a batch that was not staged: a follower checks nothing before it writes. Under
+    /// <see cref="AppendLock"/>.</summary>
     public void ApplyAppended(in RecordBatchHeader batch, long now)
     {
         State.Apply(batch, now);
         Appended(batch);
     }
 
-    /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. When this throws the file's content is not
-    /// known.</summary>
+    /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. If this throws, the file's content is
+    /// unknown.</summary>
     public void UndoWrite()
     {
-        Active.WasCut();
-        using var lease = Active.Log.Rent();
-        lease.File.SetLength(Active.Size);
+        var active = _segments.Active;
+        active.WasCut();
+        using var lease = active.Log.Rent();
+        lease.File.SetLength(active.Size);
     }
 
-    /// <summary>Writes out what the active segment's indexes hold in memory, and gives that memory up.</summary>
+    /// <summary>
+    /// Moves the log's end up without a record: compaction left nothing of what the leader held there. Under <see cref="AppendLock"/>.
+    /// </summary>
+    public void AdvanceTo(long endOffset)
+    {
+        NoteGap();
+        // A log end that no batch tells is a segment's base offset.
+        var active = _segments.Active;
+        active.Found(active.Size, endOffset, flushed: false);
+        _roller.Roll(_parts.Ports.Now);
+    }
+
+    /// <summary>Allows gaps between offsets, durably. Called before the first gap, or a restart would take it for a loss. Under
+    /// <see cref="AppendLock"/>.</summary>
+    public void NoteGap() => _parts.Gaps.Note(LogStartOffset);
+
+    /// <summary>Reads whole batches. See <see cref="LogReader.Read"/>.</summary>
+    /// <returns>Null if there is nothing below the limit.</returns>
+    public BatchBuffer? Read(long offset, long limit, int maxBytes) => _reader.Read(offset, limit, maxBytes, allowsSlice: false).Batches;
+
+    /// <summary>Reads whole batches, or returns their position. See <see cref="LogReader.Read"/>.</summary>
+    /// <returns>Both null if there is nothing below the limit.</returns>
+    public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
+        _reader.Read(offset, limit, maxBytes, allowsSlice: true);
+
+    /// <inheritdoc cref="TimeLookup.FindAtOrAfter"/>
+    public FoundRecord? FindAtOrAfter(long timestamp, long limit) => _times.FindAtOrAfter(timestamp, limit);
+
+    /// <inheritdoc cref="TimeLookup.FindMaxTimestamp"/>
+    public FoundRecord? FindMaxTimestamp(long limit) => _times.FindMaxTimestamp(limit);
+
+    /// <inheritdoc cref="DurablePoints.SecuredOffset"/>
+    public long SecuredOffset => _points.SecuredOffset;
+
+    /// <inheritdoc cref="DurablePoints.FlushedPoint"/>
+    public LogPosition FlushedPoint => _points.FlushedPoint;
+
+    /// <inheritdoc cref="DurablePoints.RecoveryPoint"/>
+    public LogPosition RecoveryPoint => _points.RecoveryPoint;
+
+    /// <inheritdoc cref="LogFlusher.FlushTo"/>
+    /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes.</remarks>
+    public void FlushTo(LogPosition target, bool secure) => _flusher.FlushTo(target, secure);
+
+    /// <inheritdoc cref="LogFlusher.Flush"/>
+    /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes.</remarks>
+    public void Flush() => _flusher.Flush();
+
+    /// <inheritdoc cref="LogFlusher.MoveRecoveryPoint"/>
+    public bool MoveRecoveryPoint() => _flusher.MoveRecoveryPoint();
+
+    /// <inheritdoc cref="LogWriteback.Advance"/>
+    /// <remarks>Called by one thread at a time, outside any lock.</remarks>
+    public void WriteBack(bool wait) => _writeback.Advance(_segments.Active, wait);
+
+    /// <summary>Writes out what the active segment's indexes hold in memory, and releases that memory.</summary>
     public void WriteIndexes()
     {
         lock (AppendLock)
         {
-            Active.CompleteIndexes();
-            Active.Index.ReleaseBuffer();
-            Active.TimeIndex.ReleaseBuffer();
+            var active = _segments.Active;
+            active.CompleteIndexes();
+            active.ReleaseIndexBuffers();
         }
     }
 
-    /// <summary>Closes what is open and not in use; what is used later is opened again.</summary>
+    /// <summary>Closes files that are open and not in use. They are opened again on use.</summary>
     public void CloseFiles()
     {
-        foreach (var segment in _segments)
+        foreach (var segment in _segments.All)
             segment.CloseFiles();
-        _checkpointFile.Close();
+        _points.CloseFile();
     }
 
-    /// <summary>The segment that would hold an offset: the last one that does not begin above it; the first for offsets below
-    /// all.</summary>
-    private static int FindSegment(Segment[] segments, long offset)
+    /// <inheritdoc cref="LogRetention.MoveLogStart"/>
+    public void MoveLogStart(long offset, long now) => _retention.MoveLogStart(offset, now);
+
+    /// <inheritdoc cref="LogRetention.Retain"/>
+    public int Retain(long highWatermark, long now) => _retention.Retain(highWatermark, now);
+
+    /// <summary>Deletes the files of segments that left the log more than <c>file.delete.delay.ms</c> ago.</summary>
+    public void DeleteRemoved(long now) => _parts.Removed.DeleteDue(now);
+
+    /// <summary>Deletes the files of all segments that left the log.</summary>
+    public void DeleteAllRemoved() => _parts.Removed.DeleteAll();
+
+    /// <inheritdoc cref="LogTruncation.TruncateTo"/>
+    /// <remarks>Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>.</remarks>
+    public void TruncateTo(long endOffset) => _truncation.TruncateTo(endOffset);
+
+    /// <inheritdoc cref="LogTruncation.ResetTo"/>
+    /// <remarks>Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>.</remarks>
+    public void ResetTo(long logStartOffset) => _truncation.ResetTo(logStartOffset);
+
+    /// <summary>
+    /// Makes the log durable, and the segments before the active one free to be replaced: no slot of the checkpoint file refers to them any
+    /// more.
+    /// </summary>
+    public void SecureForCompaction()
     {
-        int low = 0, high = segments.Length - 1;
-        while (low < high)
+        _flusher.MoveRecoveryPoint();
+        _points.WriteBothSlots();
+    }
+
+    /// <summary>Returns the last offset that each known producer wrote.</summary>
+    public Dictionary<long, long> LastOffsetsOfProducers()
+    {
+        lock (AppendLock)
+            return State.LastOffsetsOfProducers();
+    }
+
+    /// <summary>
+    /// Puts a cleaned segment in the place of neighbours: see <see cref="SegmentSwap"/> for the steps.
+    /// </summary>
+    /// <param name="old">Neighbours, none of them active.</param>
+    /// <param name="cleaned">Flushed, under names that end in <c>.cleaned</c>, with the base offset of the first of them.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <returns>False, with nothing done, if some of them are no longer in the log.</returns>
+    /// <exception cref="SegmentSwapException">The disk failed half-way.</exception>
+    public bool Replace(IReadOnlyList<Segment> old, Segment cleaned, long now)
+    {
+        lock (RemovalLock)
         {
-            var middle = low + (high - low + 1) / 2;
-            if (segments[middle].BaseOffset <= offset)
-                low = middle;
-            else
-                high = middle - 1;
+            var first = _segments.IndexOf(old);
+            if (first < 0)
+                return false;
+            var end = _segments.All[first + old.Count].BaseOffset;
+            SegmentSwap.Exchange(_parts.Ports.Files, Directory, old, cleaned, end);
+            cleaned.Found(cleaned.Size, end, flushed: true);
+            lock (AppendLock)
+                _segments.Replace(first, old.Count, cleaned);
+            foreach (var segment in old)
+                _parts.DeleteLater(segment, now);
         }
-        return low;
+        _parts.Removed.DeleteDue(now);
+        return true;
     }
 
-    private static RollPolicy.Active Describe(Segment active) =>
-        new(active.BaseOffset, active.Size, active.Index.Count, active.TimeIndex.Count, active.FirstTimestamp, active.CreatedAt);
+    /// <inheritdoc cref="DurablePoints.Marks"/>
+    public ReplicaMarks Marks => _points.Marks;
 
-    // Spreads the rolling of segments that were begun together; the same for one segment whenever it is asked.
-    private long Jitter()
-    {
-        var most = Math.Min(_config.SegmentJitterMs, _config.SegmentMs);
-        return most <= 0 ? 0 : (long)((ulong)HashCode.Combine(Directory, Active.BaseOffset) % (ulong)(most + 1));
-    }
+    /// <inheritdoc cref="DurablePoints.WriteMarks"/>
+    public void WriteMarks(in ReplicaMarks marks) => _points.WriteMarks(marks);
+
+    /// <inheritdoc cref="DurablePoints.NoteHighWatermark"/>
+    public void NoteHighWatermark(long offset) => _points.NoteHighWatermark(offset);
+
+    /// <inheritdoc cref="DurablePoints.WriteHighWatermark"/>
+    public void WriteHighWatermark() => _points.WriteHighWatermark();
+
+    /// <inheritdoc cref="DurablePoints.ForgetIncarnation"/>
+    public void ForgetIncarnation() => _points.ForgetIncarnation();
 }

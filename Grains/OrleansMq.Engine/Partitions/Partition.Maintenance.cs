@@ -87,7 +87,7 @@ public sealed partial class Partition
     internal void Checkpoint() => Upkeep(log =>
     {
         log.MoveRecoveryPoint();
-        log.DeleteDying(_ports.Log.Now);
+        log.DeleteRemoved(_ports.Log.Now);
     });
 
     /// <summary>Rolls by age, drops what retention says, forgets idle producers.</summary>
@@ -98,7 +98,7 @@ public sealed partial class Partition
             _epochs!.TruncateFromStart(log.LogStartOffset);
         lock (log.AppendLock)
             log.State.RemoveExpired(now, _ports.ProducerIdExpiration);
-        log.DeleteDying(now);
+        log.DeleteRemoved(now);
     });
 
     /// <summary>
@@ -115,7 +115,7 @@ public sealed partial class Partition
             log.WriteIndexes();
             if (!log.MoveRecoveryPoint())
                 log.WriteHighWatermark();
-            log.DeleteDying(0, all: true);
+            log.DeleteAllRemoved();
         });
         _log?.CloseFiles();
         return OfflineReason is null;

@@ -105,7 +105,7 @@ public sealed partial class Partition
     private void FlushNow(long now)
     {
         var isLate = _unflushedRecords > 0 && HasPassed(FlushedPointLagMs, _unflushedSince, now);
-        _log!.FlushTo(_log.End, writeDown: isLate);
+        _log!.FlushTo(_log.End, secure: isLate);
         if (isLate)
             Volatile.Write(ref _unflushedSince, now);
     }

@@ -88,7 +88,7 @@ public sealed partial class Partition
             var log = SegmentedLog.Open(ports.Log, directory, config, clean);
             var epochs = LeaderEpochCache.Open(ports.Log.Files, directory);
             epochs.TruncateFromEnd(log.LogEndOffset + 1);
-            if (log.WasEmptied)
+            if (log.Opening.WasEmptied)
                 epochs.Clear();
             return new Partition(topicPartition, topicId, ports, config, log, epochs, null);
         }

@@ -20,33 +20,37 @@ internal readonly record struct WritebackStep(long From, long To, long AwaitedFr
     }
 }
 
-// Bulk writes are written to disk as they arrive: gigabytes of dirty pages would delay every flush, also those of other logs.
-internal sealed partial class SegmentedLog
+/// <summary>
+/// Writes bulk data to disk as it arrives. Gigabytes of dirty pages would delay every flush, also those of other logs.
+/// </summary>
+/// <remarks>Used by one thread at a time, outside any lock.</remarks>
+internal sealed class LogWriteback
 {
-    private Segment? _writtenBack;
-    private WritebackStep _writeback;
+    // The last step, and the segment that it was made in.
+    private Segment? _segment;
+    private WritebackStep _last;
 
-    /// <summary>Starts writing recent data to disk. Called by one thread at a time, outside any lock.</summary>
+    /// <summary>Starts writing recent data of the active segment.</summary>
+    /// <param name="active">The active segment.</param>
     /// <param name="wait">Whether to wait for the previous step, so that at most two steps accumulate.</param>
     /// <exception cref="IOException">The disk failed: nothing may be flushed again.</exception>
-    public void WriteBack(bool wait)
+    public void Advance(Segment active, bool wait)
     {
-        var segment = Active;
-        if (!ReferenceEquals(segment, _writtenBack))
-            (_writtenBack, _writeback) = (segment, default);
-        if (WritebackStep.Next(_writeback, segment.Size) is not { } step)
+        if (!ReferenceEquals(active, _segment))
+            (_segment, _last) = (active, default);
+        if (WritebackStep.Next(_last, active.Size) is not { } step)
             return;
         try
         {
-            using var lease = segment.Log.Rent();
+            using var lease = active.Log.Rent();
             lease.File.WriteBack(step.From, step.To - step.From, wait: false);
             if (wait && step.From > step.AwaitedFrom)
                 lease.File.WriteBack(step.AwaitedFrom, step.From - step.AwaitedFrom, wait: true);
         }
-        catch (FileNotFoundException) when (segment.IsRemoved)
+        catch (FileNotFoundException) when (active.IsRemoved)
         {
             // Nothing is left to write.
         }
-        _writeback = step;
+        _last = step;
     }
 }

@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 
 namespace OrleansMq.Log;
@@ -5,8 +6,11 @@ namespace OrleansMq.Log;
 /// <summary>A record that was found by its time.</summary>
 internal readonly record struct FoundRecord(long Offset, long Timestamp, int LeaderEpoch);
 
-// Looks up by time: the time index gives an offset, the offset index a position, headers the batch, and the batch the record.
-internal sealed partial class SegmentedLog
+/// <summary>
+/// Finds records by time: the time index gives an offset, the offset index a position, headers the batch, and the batch the record. Takes
+/// no lock; see <see cref="LogReader"/>.
+/// </summary>
+internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair repair)
 {
     /// <summary>Finds the first record below <paramref name="limit"/> with at least that timestamp; null if there is none.</summary>
     /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
@@ -15,8 +19,8 @@ internal sealed partial class SegmentedLog
     {
         while (true)
         {
-            var segments = _segments;
-            var index = FindSegment(segments, LogStartOffset);
+            var segments = log.Segments.All;
+            var index = SegmentList.Find(segments, log.Points.LogStartOffset);
             try
             {
                 for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
@@ -28,7 +32,7 @@ internal sealed partial class SegmentedLog
             }
             catch (FileNotFoundException) when (segments[index].IsRemoved)
             {
-                // As in Read.
+                // Retention or compaction removed the segment after the array was taken; the new array has the rest.
             }
         }
     }
@@ -39,9 +43,9 @@ internal sealed partial class SegmentedLog
     public FoundRecord? FindMaxTimestamp(long limit)
     {
         var largest = -1L;
-        var segments = _segments;
-        var start = LogStartOffset;
-        for (var index = FindSegment(segments, start); index < segments.Length && segments[index].BaseOffset < limit; index++)
+        var segments = log.Segments.All;
+        var start = log.Points.LogStartOffset;
+        for (var index = SegmentList.Find(segments, start); index < segments.Length && segments[index].BaseOffset < limit; index++)
         {
             var segment = segments[index];
             try
@@ -52,7 +56,7 @@ internal sealed partial class SegmentedLog
             }
             catch (FileNotFoundException) when (segment.IsRemoved)
             {
-                // Its records are now below the log start offset, or in the segment that replaced it.
+                // Its records are below the log start offset by now, or in the segment that replaced it.
             }
         }
         return largest < 0 ? null : FindAtOrAfter(largest, limit);
@@ -61,7 +65,7 @@ internal sealed partial class SegmentedLog
     private long FindMaxTimestampIn(Segment segment, long start, long limit)
     {
         var largest = -1L;
-        if (!TryFindBatch(segment, start, out var from, out _))
+        if (!reader.TryFindBatch(segment, start, out var from, out _))
             return largest;
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = segment.Log.Rent();
@@ -78,17 +82,17 @@ internal sealed partial class SegmentedLog
 
     private long FindMaxTimestampOf(Segment segment, long position, in RecordBatchHeader header, long start, long limit)
     {
-        using var batch = ReadFrom(segment, position, header, limit, header.SizeInBytes);
+        using var batch = reader.Copy(segment, position, header, limit, header.SizeInBytes);
         if (batch is null)
             return -1;
         var largest = -1L;
         try
         {
-            using var reader = new RecordReader(batch.Memory, _ports.Codecs, verifyCrc: false);
-            while (reader.MoveNext())
+            using var records = new RecordReader(batch.Memory, log.Ports.Codecs, verifyCrc: false);
+            while (records.MoveNext())
             {
-                if (reader.Current.Offset >= start)
-                    largest = Math.Max(largest, reader.Current.Timestamp);
+                if (records.Current.Offset >= start)
+                    largest = Math.Max(largest, records.Current.Timestamp);
             }
             return largest;
         }
@@ -100,8 +104,8 @@ internal sealed partial class SegmentedLog
 
     private FoundRecord? FindIn(Segment segment, long timestamp, long limit)
     {
-        var start = LogStartOffset;
-        if (!TryFindBatch(segment, Math.Max(FindOffsetByTime(segment, timestamp), start), out var from, out _))
+        var start = log.Points.LogStartOffset;
+        if (!reader.TryFindBatch(segment, Math.Max(FindOffsetByTime(segment, timestamp), start), out var from, out _))
             return null;
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = segment.Log.Rent();
@@ -110,7 +114,7 @@ internal sealed partial class SegmentedLog
         {
             if (walker.Header.MaxTimestamp < timestamp || walker.Header.LastOffset < start)
                 continue;
-            var batch = ReadFrom(segment, walker.Position, walker.Header, limit, walker.Header.SizeInBytes);
+            var batch = reader.Copy(segment, walker.Position, walker.Header, limit, walker.Header.SizeInBytes);
             using (batch)
             {
                 if (batch is not null && FindRecord(segment, walker.Position, batch.Memory, timestamp, start) is { } found)
@@ -125,9 +129,10 @@ internal sealed partial class SegmentedLog
     {
         if (!segment.TimeIndex.TryFind(timestamp, out var entryTime, out var lastOffset))
             return segment.BaseOffset;
-        if (TryFindBatch(segment, lastOffset, out _, out var batch) && batch.LastOffset == lastOffset && batch.MaxTimestamp == entryTime)
+        if (reader.TryFindBatch(segment, lastOffset, out _, out var batch)
+            && batch.LastOffset == lastOffset && batch.MaxTimestamp == entryTime)
             return lastOffset;
-        RebuildIndexes(segment);
+        repair.Rebuild(segment);
         return segment.BaseOffset;
     }
 
@@ -135,19 +140,19 @@ internal sealed partial class SegmentedLog
     {
         try
         {
-            using var reader = new RecordReader(batch, _ports.Codecs, verifyCrc: false);
-            while (reader.MoveNext())
+            using var records = new RecordReader(batch, log.Ports.Codecs, verifyCrc: false);
+            while (records.MoveNext())
             {
-                var record = reader.Current;
+                var record = records.Current;
                 if (record.Timestamp >= timestamp && record.Offset >= start)
-                    return new FoundRecord(record.Offset, record.Timestamp, reader.Batch.PartitionLeaderEpoch);
+                    return new FoundRecord(record.Offset, record.Timestamp, records.Batch.PartitionLeaderEpoch);
             }
             return null;
         }
         catch (RecordBatchException exception)
         {
             // Its CRC is correct: the producer sent it so. It counts as a record at the batch's start.
-            _ports.EngineLog.Write(Diagnostics.EngineLogLevel.Warning,
+            log.Ports.EngineLog.Write(EngineLogLevel.Warning,
                 $"The batch at byte {position} of '{segment.Log.Path}' cannot be decoded: {exception.Message}", exception);
             var header = RecordBatchHeader.Read(batch.Span);
             return new FoundRecord(Math.Max(header.BaseOffset, start), header.MaxTimestamp, header.PartitionLeaderEpoch);

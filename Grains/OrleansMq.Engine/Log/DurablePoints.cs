@@ -1,0 +1,268 @@
+namespace OrleansMq.Log;
+
+/// <summary>
+/// How much of a log is durable, and where it starts: in memory, and in the file <c>partition-checkpoint</c>. Also holds what replication
+/// stores beside the log, which then costs neither a file nor a flush of its own. Knows the file, but no segments: see
+/// <see cref="LogFlusher"/>.
+/// </summary>
+/// <remarks>
+/// <code>
+/// recovery point  &lt;=  flushed point  &lt;=  log end
+///
+/// recovery point      a restart after a crash begins to scan here
+/// flushed point       all before it is durable; the file may still have an older one
+/// secured offset      of the flushed point in the file: what a restart knows to be durable
+///
+/// NoteFlushed         flushed point                         memory alone
+/// Secure              secured offset = flushed point        written
+/// MoveRecoveryPoint   recovery point = flushed point        written
+/// TryMoveLogStart     log start offset                      written, both slots
+/// Lower               recovery point, flushed point back    written, both slots: the log is about to be cut
+/// BeginEmptying       none known                            written, both slots: the log is about to be emptied
+/// StartAt             all at the same place                 written, both slots: the log was emptied
+/// </code>
+/// What must not come back is written into both slots: a slot that is damaged later then reveals no older state.
+/// <para><see cref="FlushLock"/> guards all of it. Offsets that are read alone are published without it.</para>
+/// </remarks>
+internal sealed class DurablePoints(FileHandleCache cache, string directory)
+{
+    private readonly PartitionCheckpoint _checkpoint = new(cache.Files, directory);
+    private readonly CachedFile _file = new(cache, directory, -1, LogFiles.Checkpoint);
+    private long _logStartOffset;
+    private LogPosition _recoveryPoint;
+    private bool _hasProducersAtRecoveryPoint;
+    private LogPosition _flushedPoint;
+    private LogPosition _securedPoint;
+    private long _securedOffset;
+    // As the file has them, but for the high watermark, which follows along with the next write.
+    private ReplicaMarks _marks;
+    private long _highWatermark;
+
+    /// <summary>Guards the points and the file. Held during flushes.</summary>
+    public Lock FlushLock { get; } = new();
+
+    /// <summary>The path of the checkpoint file.</summary>
+    public string Path => _checkpoint.Path;
+
+    /// <summary>The first offset that can be read.</summary>
+    public long LogStartOffset => Volatile.Read(ref _logStartOffset);
+
+    /// <summary>All before it is durable, and a restart knows that. Never waits for a flush.</summary>
+    public long SecuredOffset => Volatile.Read(ref _securedOffset);
+
+    /// <summary>All before it is durable.</summary>
+    public LogPosition FlushedPoint
+    {
+        get
+        {
+            lock (FlushLock)
+                return _flushedPoint;
+        }
+    }
+
+    /// <summary>Where a restart after a crash begins to scan.</summary>
+    public LogPosition RecoveryPoint
+    {
+        get
+        {
+            lock (FlushLock)
+                return _recoveryPoint;
+        }
+    }
+
+    /// <summary>The stored marks of the replica, except the high watermark, which is the one last passed to
+    /// <see cref="NoteHighWatermark"/>.</summary>
+    public ReplicaMarks Marks
+    {
+        get
+        {
+            lock (FlushLock)
+                return _marks with { HighWatermark = Volatile.Read(ref _highWatermark) };
+        }
+    }
+
+    /// <summary>Reads the file.</summary>
+    /// <returns>False if it is missing or damaged; then <paramref name="state"/> is <see cref="CheckpointState.Unknown"/>.</returns>
+    public bool TryRead(out CheckpointState state)
+    {
+        var isRead = _checkpoint.TryRead(out state);
+        (_marks, _highWatermark) = (state.Replica, state.Replica.HighWatermark);
+        return isRead;
+    }
+
+    /// <summary>Takes over a state that <see cref="TryRead"/> returned.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="logStartOffset">The log start offset, also where the state has none.</param>
+    /// <param name="recoveryPoint">The recovery point; none where the files have no such position.</param>
+    public void Load(in CheckpointState state, long logStartOffset, LogPosition recoveryPoint)
+    {
+        Volatile.Write(ref _logStartOffset, logStartOffset);
+        _recoveryPoint = recoveryPoint;
+        _hasProducersAtRecoveryPoint = state.HasProducers;
+        _flushedPoint = state.FlushedPoint;
+        NoteSecured(state.FlushedPoint);
+    }
+
+    /// <summary>Creates the file again after it was lost: with nothing known.</summary>
+    public void CreateUnknown() => _checkpoint.Create(CheckpointState.Unknown);
+
+    /// <summary>Creates the file of a new log. Makes the directory's entries durable, too.</summary>
+    public void Create(LogPosition end)
+    {
+        _recoveryPoint = _flushedPoint = end;
+        _checkpoint.Create(Describe());
+        NoteSecured(end);
+    }
+
+    /// <summary>The log was closed cleanly: all up to its end is durable, as the file says by its recovery point.</summary>
+    public void NoteClean(LogPosition end)
+    {
+        _flushedPoint = end;
+        NoteSecured(end);
+    }
+
+    /// <summary>Whether all before a position is known to be durable. Under <see cref="FlushLock"/>.</summary>
+    /// <remarks>One offset can have two positions: the end of a segment, and the start of the next.</remarks>
+    public bool Covers(LogPosition position) => position == _flushedPoint || position.Offset < _flushedPoint.Offset;
+
+    /// <summary>All before a position is durable. Under <see cref="FlushLock"/>.</summary>
+    public void NoteFlushed(LogPosition position) => _flushedPoint = position;
+
+    /// <summary>Stores the flushed point durably if the file has an older one. Under <see cref="FlushLock"/>.</summary>
+    public void Secure()
+    {
+        if (_securedPoint != _flushedPoint)
+            Write(Describe());
+    }
+
+    /// <summary>Moves the recovery point, durably. Under <see cref="FlushLock"/>.</summary>
+    /// <param name="position">The new recovery point; all before it is durable, indexes too.</param>
+    /// <param name="hasProducers">Whether there is a producer snapshot for it.</param>
+    public void MoveRecoveryPoint(LogPosition position, bool hasProducers)
+    {
+        (_recoveryPoint, _hasProducersAtRecoveryPoint) = (position, hasProducers);
+        Write(Describe());
+    }
+
+    /// <summary>Moves the log start offset up, durably.</summary>
+    /// <returns>False if it is there already, or further.</returns>
+    public bool TryMoveLogStart(long offset)
+    {
+        lock (FlushLock)
+        {
+            if (offset <= _logStartOffset)
+                return false;
+            Write(Describe() with { LogStartOffset = offset });
+            Volatile.Write(ref _logStartOffset, offset);
+            Write(Describe());
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// Moves the points back to where the log is about to be cut, durably. It comes before the cut: what is missing below the flushed point
+    /// counts as damage. Under <see cref="FlushLock"/>.
+    /// </summary>
+    /// <param name="cut">The log's end after the cut.</param>
+    /// <param name="hasProducers">Whether producers are known: then a snapshot is needed at the recovery point.</param>
+    public void Lower(LogPosition cut, bool hasProducers)
+    {
+        if (IsBehind(_flushedPoint, cut))
+            _flushedPoint = cut;
+        if (IsBehind(_recoveryPoint, cut))
+        {
+            // The segment's start, not the cut: only at its end does the time index cover all batches before.
+            _recoveryPoint = new LogPosition(cut.SegmentBase, cut.SegmentBase, 0);
+            _hasProducersAtRecoveryPoint |= hasProducers;
+        }
+        WriteBothSlots();
+    }
+
+    /// <summary>Stores durably that the log is being emptied: a restart completes it. Under <see cref="FlushLock"/>.</summary>
+    /// <param name="logStartOffset">Where the log will start.</param>
+    public void BeginEmptying(long logStartOffset)
+    {
+        var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, HasProducers: false, IsBeingEmptied: true,
+            Describe().Replica);
+        Write(intent);
+        Write(intent);
+    }
+
+    /// <summary>Sets the points of a log that was emptied, durably. Under <see cref="FlushLock"/>.</summary>
+    /// <param name="end">The log's only position.</param>
+    public void StartAt(LogPosition end)
+    {
+        _recoveryPoint = _flushedPoint = end;
+        _hasProducersAtRecoveryPoint = false;
+        Volatile.Write(ref _logStartOffset, end.Offset);
+        WriteBothSlots();
+    }
+
+    /// <summary>Writes the state into both slots, durably.</summary>
+    public void WriteBothSlots()
+    {
+        lock (FlushLock)
+        {
+            Write(Describe());
+            Write(Describe());
+        }
+    }
+
+    /// <summary>Stores the replica's marks durably.</summary>
+    public void WriteMarks(in ReplicaMarks marks)
+    {
+        lock (FlushLock)
+            Write(Describe() with { Replica = marks with { HighWatermark = Volatile.Read(ref _highWatermark) } });
+    }
+
+    /// <summary>Stores the high watermark durably if it has moved.</summary>
+    public void WriteHighWatermark()
+    {
+        lock (FlushLock)
+        {
+            if (_marks.HighWatermark != Volatile.Read(ref _highWatermark))
+                Write(Describe());
+        }
+    }
+
+    /// <summary>Records a high watermark that was reached; the next write stores it, without a flush of its own.</summary>
+    public void NoteHighWatermark(long offset) => Volatile.Write(ref _highWatermark, offset);
+
+    /// <summary>
+    /// Forgets the incarnation after a disk fault: acknowledged records may be lost, so this copy must not count as the member it was. Not
+    /// flushed: the next process finds what the system holds, and after another boot the incarnation is given up anyway.
+    /// </summary>
+    /// <exception cref="IOException">The write failed too.</exception>
+    public void ForgetIncarnation()
+    {
+        lock (FlushLock)
+        {
+            _marks = _marks with { Incarnation = Guid.Empty };
+            using var lease = _file.Rent();
+            _checkpoint.WriteWithoutFlush(lease.File, Describe());
+        }
+    }
+
+    /// <summary>Closes the file's handle unless it is in use.</summary>
+    public void CloseFile() => _file.Close();
+
+    private static bool IsBehind(LogPosition point, LogPosition cut) =>
+        point.SegmentBase > cut.SegmentBase || (point.SegmentBase == cut.SegmentBase && point.Position > cut.Position);
+
+    private CheckpointState Describe() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint,
+        Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) });
+
+    private void Write(in CheckpointState state)
+    {
+        using var lease = _file.Rent();
+        _checkpoint.Write(lease.File, state);
+        _marks = state.Replica;
+        NoteSecured(state.FlushedPoint);
+    }
+
+    private void NoteSecured(LogPosition point)
+    {
+        _securedPoint = point;
+        Volatile.Write(ref _securedOffset, Math.Max(point.Offset, 0));
+    }
+}

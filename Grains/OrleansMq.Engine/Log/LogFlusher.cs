@@ -1,0 +1,130 @@
+using OrleansMq.Producers;
+
+namespace OrleansMq.Log;
+
+/// <summary>Makes a log durable, and moves its <see cref="DurablePoints"/>.</summary>
+/// <remarks>
+/// A background flush has two phases. Under the append lock it takes the log's end. Under the flush lock it makes all before that end
+/// durable, while appends go on. A truncation may come in between. It raises <c>_cuts</c>, and a flush that was prepared before gives up:
+/// it refers to bytes that are gone.
+/// <para>A failed flush is final: nothing of the log may be flushed again, since the system may have dropped the bytes.</para>
+/// </remarks>
+internal sealed class LogFlusher(LogParts log)
+{
+    private readonly SegmentList _segments = log.Segments;
+    private readonly DurablePoints _points = log.Points;
+    // Changed under the append lock and the flush lock.
+    private int _cuts;
+
+    /// <summary>Makes all before a position durable.</summary>
+    /// <param name="target">At most the log's end.</param>
+    /// <param name="secure">Whether to store the flushed point, too: recovery tells damage from a torn write by it. Otherwise the caller
+    /// ensures that it follows soon.</param>
+    public void FlushTo(LogPosition target, bool secure)
+    {
+        lock (_points.FlushLock)
+        {
+            FlushFiles(target);
+            if (secure)
+                _points.Secure();
+        }
+    }
+
+    /// <summary>Makes the whole log durable, and stores the flushed point. Called without the append lock.</summary>
+    public void Flush()
+    {
+        LogPosition end;
+        int cuts;
+        lock (_segments.AppendLock)
+            (end, cuts) = (_segments.End, _cuts);
+        lock (_points.FlushLock)
+        {
+            // A truncation has flushed the log.
+            if (cuts != _cuts)
+                return;
+            FlushFiles(end);
+            _points.Secure();
+        }
+    }
+
+    /// <summary>
+    /// Moves the recovery point to the log's end: log and indexes are durable, and there is a producer snapshot. Called without the append
+    /// lock. An idle log releases its index buffers.
+    /// </summary>
+    /// <returns>False if the recovery point was there already.</returns>
+    public bool MoveRecoveryPoint()
+    {
+        LogPosition target;
+        PreparedSnapshot? snapshot;
+        int cuts;
+        var before = _points.RecoveryPoint;
+        lock (_segments.AppendLock)
+        {
+            (target, cuts) = (_segments.End, _cuts);
+            var active = _segments.Active;
+            if (target == before)
+            {
+                if (active.IndexBufferBytes > 0)
+                {
+                    active.CompleteIndexes();
+                    active.ReleaseIndexBuffers();
+                }
+                return false;
+            }
+            active.CompleteIndexes();
+            snapshot = log.State.PrepareSnapshot();
+        }
+        lock (_points.FlushLock)
+        {
+            if (cuts != _cuts || target.Offset < _points.RecoveryPoint.Offset)
+                return false;
+            MoveRecoveryPointTo(target, snapshot);
+        }
+        return true;
+    }
+
+    /// <summary>Moves the recovery point to a position. Under the flush lock.</summary>
+    /// <param name="target">At most the log's end; the indexes up to there are written.</param>
+    /// <param name="snapshot">The producers at that position; null if none is known.</param>
+    public void MoveRecoveryPointTo(LogPosition target, PreparedSnapshot? snapshot)
+    {
+        FlushFiles(target);
+        FlushIndexes(target);
+        if (snapshot is not null)
+            log.State.Save(snapshot);
+        _points.MoveRecoveryPoint(target, hasProducers: snapshot is not null);
+        if (snapshot is not null)
+            log.State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
+    }
+
+    /// <summary>Makes flushes that are prepared give up. Under the append lock and the flush lock, by a truncation that flushes the
+    /// log.</summary>
+    public void AbandonPrepared() => _cuts++;
+
+    // Those at a segment's start, taken by a roll, and the one of the recovery point.
+    private HashSet<long> OffsetsOfSnapshotsToKeep(LogPosition recoveryPoint) =>
+        [.. _segments.All.Select(segment => segment.BaseOffset), recoveryPoint.Offset];
+
+    private void FlushFiles(LogPosition target)
+    {
+        if (_points.Covers(target))
+            return;
+        foreach (var segment in _segments.All)
+        {
+            if (segment.IsDirty && segment.BaseOffset <= target.SegmentBase)
+                segment.FlushLog();
+        }
+        log.Directory.FlushIfChanged();
+        _points.NoteFlushed(target);
+    }
+
+    private void FlushIndexes(LogPosition target)
+    {
+        var indexedTo = _points.RecoveryPoint.SegmentBase;
+        foreach (var segment in _segments.All)
+        {
+            if (segment.BaseOffset >= indexedTo && segment.BaseOffset <= target.SegmentBase)
+                segment.FlushIndexes();
+        }
+    }
+}

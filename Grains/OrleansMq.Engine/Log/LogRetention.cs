@@ -1,0 +1,117 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Log;
+
+/// <summary>Moves a log's start, by retention or by delete-records, and removes the segments below it.</summary>
+/// <remarks>
+/// The log start offset is stored first. After a crash the next opening removes what is below it. One thread at a time moves the start.
+/// </remarks>
+internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoller roller)
+{
+    private readonly SegmentList _segments = log.Segments;
+
+    /// <summary>
+    /// Moves the log start offset, durable when it returns; then removes the segments wholly below it. Never beyond the log's end.
+    /// </summary>
+    public void MoveLogStart(long offset, long now)
+    {
+        var segments = _segments.All;
+        Invariant.Check(offset <= segments[^1].NextOffset, "The log start offset was moved past the log's end.");
+        if (offset <= log.Points.LogStartOffset)
+            return;
+        // A crash must not lose what the log start offset refers to, or offsets would be assigned twice. And neither point may be in a
+        // segment that is removed.
+        var first = segments[SegmentList.Find(segments, offset)];
+        if (log.Points.RecoveryPoint.SegmentBase < first.BaseOffset || log.Points.FlushedPoint.Offset < offset)
+            flusher.MoveRecoveryPoint();
+        if (log.Points.TryMoveLogStart(offset))
+            RemoveBelowLogStart(now);
+    }
+
+    /// <summary>Removes the segments that <c>retention.ms</c> and <c>retention.bytes</c> select.</summary>
+    /// <returns>The number of removed segments.</returns>
+    public int Retain(long highWatermark, long now)
+    {
+        RollIfExpired(highWatermark, now);
+        var segments = _segments.All;
+        var config = log.Config;
+        var facts = FactsWithTime(segments, now);
+        var expired = RetentionPolicy.CountExpired(facts, config, highWatermark, now);
+        var oversize = RetentionPolicy.CountOversize(facts[expired..], config, highWatermark);
+        var count = expired + oversize;
+        if (count == 0)
+            return 0;
+        var start = segments[count].BaseOffset;
+        log.Ports.EngineLog.Write(EngineLogLevel.Information,
+            $"Retention removes segments of '{log.Directory.Path}': {expired} are older than retention.ms, {oversize} more exceed "
+                + $"retention.bytes. The log now starts at offset {start}.");
+        MoveLogStart(start, now);
+        return count;
+    }
+
+    /// <summary>Removes the segments wholly below the log start offset, and deletes files that are due.</summary>
+    public void RemoveBelowLogStart(long now)
+    {
+        lock (_segments.RemovalLock)
+        {
+            Segment[] removed;
+            lock (_segments.AppendLock)
+            {
+                var count = RetentionPolicy.CountBelow(FactsOf(_segments.All), log.Points.LogStartOffset);
+                if (count == 0)
+                    return;
+                removed = _segments.RemoveFirst(count);
+            }
+            foreach (var segment in removed)
+            {
+                segment.Remove();
+                log.DeleteLater(segment, now);
+            }
+        }
+        // A restart needs the snapshot of the recovery point.
+        log.State.DeleteSnapshotsBefore(Math.Min(log.Points.LogStartOffset, log.Points.RecoveryPoint.Offset));
+        log.Removed.DeleteDue(now);
+    }
+
+    private void RollIfExpired(long highWatermark, long now)
+    {
+        if (!MustRoll(highWatermark, now))
+            return;
+        lock (_segments.AppendLock)
+        {
+            if (MustRoll(highWatermark, now))
+                roller.Roll(now);
+        }
+    }
+
+    private bool MustRoll(long highWatermark, long now) =>
+        RetentionPolicy.MustRollActive(FactsWithTime(_segments.All, now), log.Config, highWatermark, now);
+
+    private static SegmentFacts[] FactsOf(Segment[] segments) =>
+        Array.ConvertAll(segments, segment => new SegmentFacts(segment.BaseOffset, segment.NextOffset, segment.Size, -1));
+
+    // Timestamps are read from the files: only up to the first segment that is not expired, since none after it is removed by its age.
+    private SegmentFacts[] FactsWithTime(Segment[] segments, long now)
+    {
+        var facts = FactsOf(segments);
+        for (var i = 0; i < facts.Length; i++)
+        {
+            facts[i] = facts[i] with { MaxTimestamp = TimeOf(segments[i]) };
+            if (!RetentionPolicy.IsExpired(facts[i], log.Config, now))
+                break;
+        }
+        return facts;
+    }
+
+    private static long TimeOf(Segment segment)
+    {
+        try
+        {
+            return segment.MaxTimestamp;
+        }
+        catch (FileNotFoundException) when (segment.IsRemoved)
+        {
+            return long.MaxValue; // Compaction has just replaced it. The next run of retention sees the replacement.
+        }
+    }
+}
