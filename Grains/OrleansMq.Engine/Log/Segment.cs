@@ -60,21 +60,6 @@ internal sealed partial class Segment
     public long FlushedSize => Volatile.Read(ref _flushedSize);
     /// <summary>The ends of recent reads.</summary>
     public ReadMarks Marks => Volatile.Read(ref _marks) ?? MakeMarks();
-    /// <summary>Whether this process has verified a range of the log file, by writing it or by checking its CRCs.</summary>
-    public bool IsVerified(long from, long to)
-    {
-        var found = Volatile.Read(ref _foundSize);
-        return from >= found || Volatile.Read(ref _verified) is { } verified && verified.Contains(from, Math.Min(to, found));
-    }
-
-    /// <summary>Records that the CRCs of a range are correct.</summary>
-    public void Verified(long from, long to)
-    {
-        var found = Volatile.Read(ref _foundSize);
-        if (from < found)
-            (Volatile.Read(ref _verified) ?? MakeVerified()).Add(from, Math.Min(to, found));
-    }
-
     /// <summary>Whether bytes were written since the last flush.</summary>
     public bool IsDirty => FlushedSize < Size;
     /// <summary>When the segment was created, in milliseconds since 1970; after a restart, an estimate from its first batch.</summary>
@@ -209,18 +194,6 @@ internal sealed partial class Segment
         Volatile.Write(ref _verified, null);
     }
 
-    private ReadMarks MakeMarks()
-    {
-        var made = new ReadMarks();
-        return Interlocked.CompareExchange(ref _marks, made, null) ?? made;
-    }
-
-    private VerifiedRanges MakeVerified()
-    {
-        var made = new VerifiedRanges();
-        return Interlocked.CompareExchange(ref _verified, made, null) ?? made;
-    }
-
     /// <summary>Makes the log file durable up to its size at the call. Never call it again after it threw: the page cache may have lost the
     /// bytes.</summary>
     public void FlushLog()
@@ -239,5 +212,32 @@ internal sealed partial class Segment
             FlushOnce.Flush(lease.File);
         using (var lease = TimeIndex.File.Rent())
             FlushOnce.Flush(lease.File);
+    }
+
+    /// <summary>Whether this process has verified a range of the log file, by writing it or by checking its CRCs.</summary>
+    public bool IsVerified(long from, long to)
+    {
+        var found = Volatile.Read(ref _foundSize);
+        return from >= found || Volatile.Read(ref _verified) is { } verified && verified.Contains(from, Math.Min(to, found));
+    }
+
+    /// <summary>Records that the CRCs of a range are correct.</summary>
+    public void Verified(long from, long to)
+    {
+        var found = Volatile.Read(ref _foundSize);
+        if (from < found)
+            (Volatile.Read(ref _verified) ?? MakeVerified()).Add(from, Math.Min(to, found));
+    }
+
+    private ReadMarks MakeMarks()
+    {
+        var made = new ReadMarks();
+        return Interlocked.CompareExchange(ref _marks, made, null) ?? made;
+    }
+
+    private VerifiedRanges MakeVerified()
+    {
+        var made = new VerifiedRanges();
+        return Interlocked.CompareExchange(ref _verified, made, null) ?? made;
     }
 }

@@ -5,6 +5,5 @@ namespace OrleansMq.Log;
 /// partition must stay offline.
 /// </summary>
 internal sealed class SegmentSwapException(string directory, Exception inner)
-    : IOException($"The disk failed while compacted segments were put in place in '{directory}': {inner.Message} Nothing is lost. Repair "
-    + "the disk and restart the "
-        + "broker, which then completes it.", inner);
+    : IOException($"The disk failed while compacted segments were put in place in '{directory}': {inner.Message} Nothing is lost. "
+        + "Repair the disk and restart the broker, which then completes it.", inner);
