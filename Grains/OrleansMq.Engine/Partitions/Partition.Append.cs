@@ -44,7 +44,7 @@ public sealed partial class Partition
             _ports.Operations.Return(operation);
             return new(failed);
         }
-        return Enqueue(operation, mayWrite && config.FlushPolicy != FlushPolicy.Sync, burst);
+        return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
     }
 
     private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite, AppendBurst? burst)

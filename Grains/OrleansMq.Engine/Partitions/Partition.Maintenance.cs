@@ -1,7 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Storage;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
@@ -10,10 +9,6 @@ public sealed partial class Partition
 {
     /// <summary>Rolling asks for a recovery point; small segments may ask many times a second, and each costs some flushes.</summary>
     private const long MinCheckpointIntervalMs = 1000;
-
-    /// <summary>Under <c>sync</c>, without replicas: how far the flushed point on disk is behind what was flushed at most, but for a tick
-    /// of the clockwork.</summary>
-    private const long FlushedPointLagMs = 1000;
 
     // One upkeep at a time: taken before the log's own locks. Compaction, which may take hours, is not part of it.
     private readonly Lock _upkeepLock = new();
@@ -60,8 +55,9 @@ public sealed partial class Partition
     {
         if (_deleted || _closed || OfflineReason is not null)
             return true;
-        var checkpointIsDue = _checkpointWanted && HasPassed(MinCheckpointIntervalMs, _lastCheckpoint, now);
-        if (!checkpointIsDue && !IsFlushDue(now))
+        var checkpointIsDue = _checkpointWanted && FlushDecision.HasPassed(MinCheckpointIntervalMs, _lastCheckpoint, now);
+        if (!checkpointIsDue
+            && !FlushDecision.IsBackgroundFlushDue(Config, Volatile.Read(ref _unflushedRecords), Volatile.Read(ref _unflushedSince), now))
             return false;
         // What is appended from here on schedules the next flush; what was, is in this one.
         Volatile.Write(ref _unflushedRecords, 0);
@@ -137,25 +133,6 @@ public sealed partial class Partition
         log.MoveLogStart(offset, _ports.Log.Now);
         _epochs!.TruncateFromStart(log.LogStartOffset);
     }
-
-    private bool IsFlushDue(long now)
-    {
-        var config = Config;
-        var records = Volatile.Read(ref _unflushedRecords);
-        if (records == 0)
-            return false;
-        var since = Volatile.Read(ref _unflushedSince);
-        return config.FlushPolicy switch
-        {
-            FlushPolicy.Interval => records >= config.FlushMessages || HasPassed(config.FlushMs, since, now),
-            // Flushed they are, but that they are is not written down.
-            FlushPolicy.Sync => HasPassed(FlushedPointLagMs, since, now),
-            _ => true,
-        };
-    }
-
-    // A clock that was set back must not stop what goes by it.
-    private static bool HasPassed(long time, long since, long now) => now - since >= time || now < since;
 
     // Under the append lock, as the next.
     private void NoteUnflushed(long records, long now)

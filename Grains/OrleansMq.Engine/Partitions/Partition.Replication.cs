@@ -35,7 +35,7 @@ public sealed partial class Partition
     /// anybody.</summary>
     internal void FlushUntilConfigured()
     {
-        var config = Config with { FlushMessages = 1 };
+        var config = FlushDecision.UntilConfigured(Config);
         Volatile.Write(ref _config, config);
         _log!.Config = config;
     }
@@ -63,18 +63,21 @@ public sealed partial class Partition
     /// lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
     {
-        if (_config.FlushPolicy == FlushPolicy.None)
-            return;
-        if (_config.FlushPolicy == FlushPolicy.Sync)
+        var config = _config;
+        if (FlushDecision.MustFlushRound(config))
+        {
             FlushNow(now);
-        NoteUnflushed(records, now);
+            NoteUnflushed(records, now);
+            return;
+        }
+        FlushLater(config, records, now);
     }
 
-    /// <summary>Has a leader's records flushed in the background where the policy says so. Under the append lock; under <c>sync</c> see
-    /// <see cref="FlushRound"/>.</summary>
-    internal void FlushLater(long records, long now)
+    /// <summary>Notes records of one replica of several for the background flush, if the policy has one. Under the append lock; for a
+    /// leader under <c>sync</c> see <see cref="FlushRound"/>.</summary>
+    internal void FlushLater(TopicConfig config, long records, long now)
     {
-        if (_config.FlushPolicy == FlushPolicy.Interval)
+        if (FlushDecision.FlushesInBackground(config))
             NoteUnflushed(records, now);
     }
 
@@ -83,7 +86,7 @@ public sealed partial class Partition
     /// <returns>Whether the log's durable end may have moved.</returns>
     internal bool FlushRound(AppendRound round)
     {
-        if (_config.FlushPolicy != FlushPolicy.Sync || OfflineReason is not null || _log!.SecuredOffset >= _log.LogEndOffset)
+        if (!FlushDecision.MustFlushRound(_config) || OfflineReason is not null || _log!.SecuredOffset >= _log.LogEndOffset)
             return false;
         try
         {
@@ -104,8 +107,8 @@ public sealed partial class Partition
     // all partitions.
     private void FlushNow(long now)
     {
-        var isLate = _unflushedRecords > 0 && HasPassed(FlushedPointLagMs, _unflushedSince, now);
-        _log!.FlushTo(_log.End, secure: isLate);
+        var isLate = _unflushedRecords > 0 && FlushDecision.IsFlushedPointDue(_unflushedSince, now);
+        _log!.FlushTo(_log.End, writeDown: isLate);
         if (isLate)
             Volatile.Write(ref _unflushedSince, now);
     }
@@ -121,7 +124,7 @@ public sealed partial class Partition
     // holds.
     private void GiveUpCountingOnlyFlushed(TopicConfig config)
     {
-        if (config.FlushPolicy == FlushPolicy.Sync || _log is null || !_log.Marks.CountedOnlyFlushed)
+        if (FlushDecision.CountsOnlyFlushed(config) || _log is null || !_log.Marks.CountedOnlyFlushed)
             return;
         Guarded(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false }));
     }

@@ -165,7 +165,7 @@ public sealed partial class Replica : IPartitionReplication
     long IPartitionReplication.OnRoundWritten(long records, long bytes, long now)
     {
         if (records > 0)
-            Partition.FlushLater(records, now);
+            Partition.FlushLater(Partition.Config, records, now);
         if (_leader is not { } leader)
             return 0;
         if (bytes > 0)

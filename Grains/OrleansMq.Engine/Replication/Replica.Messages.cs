@@ -1,7 +1,6 @@
 using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
@@ -46,12 +45,19 @@ public sealed partial class Replica
         var records = _view.LogEndOffset - before;
         if (records > 0 && !isCatchUp)
             _ports.Pace.NoteLive();
-        if (records > 0 && Partition.Config.FlushPolicy == FlushPolicy.Sync)
-            _flush.Schedule();
-        else if (records > 0)
-            Partition.FollowFlushPolicy(records, _ports.Clock);
+        if (records > 0)
+            FlushTaken(records);
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
             leader.StopIfReplaced(Now);
+    }
+
+    private void FlushTaken(long records)
+    {
+        var config = Partition.Config;
+        if (FlushDecision.MustFlushRound(config))
+            _flush.Schedule();
+        else
+            Partition.FlushLater(config, records, _ports.Clock);
     }
 
     // Flushes of other partitions must not wait for gigabytes of this one.

@@ -1,6 +1,5 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
@@ -33,10 +32,12 @@ internal static class ReplicaIncarnation
         };
         if (IncarnationDecision.MustRenew(opened))
         {
+            // Set only here: an incarnation that began under another policy keeps CountedOnlyFlushed false, even if its topic changes to
+            // sync later.
             settled = settled with
             {
                 Incarnation = Guid.NewGuid(),
-                CountedOnlyFlushed = !isConfigKnown || partition.Config.FlushPolicy == FlushPolicy.Sync,
+                CountedOnlyFlushed = !isConfigKnown || FlushDecision.CountsOnlyFlushed(partition.Config),
             };
             if (opened.HasIncarnation)
                 options.Log.Write(EngineLogLevel.Warning,
@@ -45,7 +46,7 @@ internal static class ReplicaIncarnation
         }
         if (settled != marks)
             log.WriteMarks(settled);
-        if (settled.CountedOnlyFlushed && partition.Config.FlushPolicy != FlushPolicy.Sync)
+        if (settled.CountedOnlyFlushed && !FlushDecision.CountsOnlyFlushed(partition.Config))
             partition.FlushUntilConfigured();
     }
 }

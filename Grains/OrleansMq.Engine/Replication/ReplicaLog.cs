@@ -2,7 +2,6 @@ using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Storage;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
@@ -28,7 +27,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 
     /// <inheritdoc/>
     public long CountedEndOffset =>
-        HighWatermarkDecision.CountedEnd(partition.Config.FlushPolicy == FlushPolicy.Sync, _log.LogEndOffset, _log.SecuredOffset);
+        HighWatermarkDecision.CountedEnd(FlushDecision.CountsOnlyFlushed(partition.Config), _log.LogEndOffset, _log.SecuredOffset);
 
     /// <inheritdoc/>
     public long CompactedEndOffset =>
