@@ -1,19 +1,19 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Appends that reached a caller together: they are begun one after the other, and written when he calls <see cref="Run"/>, those to one
-/// partition with one call to the system. Until then those partitions write nothing, so he calls it before he waits for anything. Used by
-/// one thread at a time.
+/// Appends that reached a caller together. They are begun one after the other and written by <see cref="Run"/>, with one write call for
+/// each partition. Until then no thread writes to these partitions, so the caller must call it before it waits. Used by one thread at a
+/// time.
 /// </summary>
-/// <param name="home">Where those are answered that another thread has written: it runs what it is given soon, on the caller's thread.
-/// Null: on the thread pool.</param>
+/// <param name="home">Runs the completions of appends that another thread wrote: soon, and on the caller's thread. Null: the thread
+/// pool.</param>
 public sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
 {
-    // So many that a call to the system is nothing beside them; no more, or the first would wait for the last.
+    // Enough that the write call costs little per append; no more, since the first append waits for the last.
     private const int MaxAppends = 64;
     private const long MaxBytes = 256 << 10;
 
-    private readonly List<(Partition Partition, bool MayWrite)> _claimed = [];
+    private readonly List<(AppendLoop Appends, bool MayWrite)> _claimed = [];
     private int _appends;
     private long _bytes;
 
@@ -25,25 +25,25 @@ public sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
 
     internal Action<IThreadPoolWorkItem>? Home { get; } = home;
 
-    /// <summary>Writes what was begun. What is complete then is answered on this thread, before it returns.</summary>
+    /// <summary>Writes the appends. Those that are then complete are answered on this thread before it returns.</summary>
     public void Run()
     {
         (_appends, _bytes) = (0, 0);
         for (var i = 0; i < _claimed.Count; i++)
         {
-            var (partition, mayWrite) = _claimed[i];
-            partition.RunClaimed(this, mayWrite);
+            var (appends, mayWrite) = _claimed[i];
+            appends.RunClaimed(this, mayWrite);
         }
         _claimed.Clear();
     }
 
-    /// <summary>An append was begun.</summary>
+    /// <summary>Counts an append that was begun.</summary>
     internal void Added(int bytes)
     {
         _appends++;
         _bytes += bytes;
     }
 
-    /// <summary>The partition's turn is this burst's: nobody else writes to it before.</summary>
-    internal void Claim(Partition partition, bool mayWrite) => _claimed.Add((partition, mayWrite));
+    /// <summary>Gives the burst the partition's turn: no other thread writes to it before <see cref="Run"/>.</summary>
+    internal void Claim(AppendLoop appends, bool mayWrite) => _claimed.Add((appends, mayWrite));
 }

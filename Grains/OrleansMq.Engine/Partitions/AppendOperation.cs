@@ -5,55 +5,55 @@ using OrleansMq.Records;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// One batch on its way into the log, and the promise to its sender. Reused: an append in steady state allocates nothing. The continuation
-/// runs on the thread pool, never on an append thread, and the operation is its own work item there.
+/// One append: its batch, and the promise to its sender. Operations are reused, so an append in steady state allocates nothing. The
+/// continuation runs on the thread pool or at the sender's home, never on an append thread, and the operation is its own work item.
 /// </summary>
 internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValueTaskSource<ProduceResult>, IThreadPoolWorkItem
 {
     private ManualResetValueTaskSourceCore<ProduceResult> _promise;
     private ProduceResult _result;
 
-    /// <summary>On whose thread it may be completed: the append itself, or a burst.</summary>
+    /// <summary>Identifies the thread that may complete it: a burst, or the operation itself.</summary>
     public object? Sender { get; set; }
-    /// <summary>Where its sender is answered; null for the thread pool.</summary>
+    /// <summary>Runs the completion; null for the thread pool.</summary>
     public Action<IThreadPoolWorkItem>? Home => (Sender as AppendBurst)?.Home;
-    /// <summary>The next in the queue it stands in; later the next that is completed with it.</summary>
+    /// <summary>The next operation in the queue; later the next that is completed with it.</summary>
     public AppendOperation? Next { get; set; }
     /// <summary>The batch's bytes: the sender's memory, or <see cref="Owned"/>.</summary>
     public Memory<byte> Batch { get; set; }
-    /// <summary>The batch's header; from the append loop on with the offset it got.</summary>
+    /// <summary>The batch's header. The append loop sets the offset.</summary>
     public RecordBatchHeader Header { get; set; }
-    /// <summary>A copy of the batch, where the broker changes more than offset and epoch.</summary>
+    /// <summary>A copy of the batch, if the broker changes more than offset and epoch.</summary>
     public PooledBuffer? Owned { get; set; }
-    /// <summary>Whether the batch was in the log before: <see cref="OriginalOffset"/> holds where.</summary>
+    /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/>.</summary>
     public bool IsDuplicate { get; set; }
-    /// <summary>Of a duplicate: the original's base offset.</summary>
+    /// <summary>The base offset of a duplicate's original.</summary>
     public long OriginalOffset { get; set; }
-    /// <summary>Of a duplicate: the offset after the original's last record.</summary>
+    /// <summary>The offset after the last record of a duplicate's original.</summary>
     public long OriginalEnd { get; set; }
     /// <inheritdoc/>
     public Acks Acks { get; set; }
     /// <inheritdoc/>
     public bool IsWritten => IsDecided && _result.Error == ErrorCode.None;
-    /// <summary>By what number it is known while it <see cref="IsWaiting"/>.</summary>
+    /// <summary>Its number while it <see cref="IsWaiting"/>.</summary>
     public long Waiter { get; set; }
-    /// <summary>In the log, and waiting for other replicas: whoever replicates the partition completes it.</summary>
+    /// <summary>Whether it is in the log and waits for other replicas. The partition's replication then completes it.</summary>
     public bool IsWaiting { get; set; }
     /// <summary>Whether <see cref="Decide"/> was called.</summary>
     public bool IsDecided { get; private set; }
 
-    /// <summary>The promise, to hand to the sender once.</summary>
+    /// <summary>The promise; given to the sender once.</summary>
     public ValueTask<ProduceResult> Task => new(this, _promise.Version);
 
-    /// <summary>Says what the sender will hear; the last word counts.</summary>
+    /// <summary>Sets the result. A later call replaces it.</summary>
     public void Decide(in ProduceResult result)
     {
         _result = result;
         IsDecided = true;
     }
 
-    /// <summary>Lets the senders of this one, and of those that follow it, who all have one home, hear it. From here on the operations are
-    /// no longer the append loop's.</summary>
+    /// <summary>Completes this operation and those linked after it, which have the same home. The caller must not use them any
+    /// more.</summary>
     public void Complete()
     {
         for (var operation = this; operation is not null; operation = operation.Next)
@@ -64,7 +64,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
-    /// <summary>The same on the thread of the sender, who has not begun to wait.</summary>
+    /// <summary>Completes this operation on the sender's thread, before the sender waits for it.</summary>
     public void CompleteNow()
     {
         ReleaseBatch();
@@ -83,7 +83,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     {
         for (var operation = this; operation is not null;)
         {
-            // Once completed it may be another's.
+            // A completed operation may be reused at once.
             var next = operation.Next;
             operation.Next = null;
             operation._promise.SetResult(operation._result);
@@ -115,9 +115,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
 }
 
 /// <summary>
-/// Operations that wait to be used again: as many as are in flight in a busy broker; more than that are left to the garbage collector, as
-/// are
-/// those whose sender never looked at the result.
+/// Operations for reuse: as many as a busy broker has in flight. The garbage collector takes the rest, and those of senders that never read
+/// their result.
 /// </summary>
 internal sealed class AppendOperationPool
 {
@@ -128,7 +127,7 @@ internal sealed class AppendOperationPool
     private readonly AppendOperation?[] _free = new AppendOperation?[Capacity];
     private int _count;
 
-    /// <summary>An operation of one's own.</summary>
+    /// <summary>Takes an operation out of the pool, or makes one.</summary>
     public AppendOperation Rent()
     {
         lock (_lock)
@@ -143,7 +142,7 @@ internal sealed class AppendOperationPool
         return new AppendOperation(this);
     }
 
-    /// <summary>Gives it back, reset.</summary>
+    /// <summary>Returns a reset operation.</summary>
     public void Return(AppendOperation operation)
     {
         lock (_lock)

@@ -5,24 +5,23 @@ internal enum QueueOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>It waits with others: the loop is on its way.</summary>
+    /// <summary>It waits with others: the loop is scheduled.</summary>
     Added = 1,
     /// <summary>It is the first to wait: schedule the loop.</summary>
     AddedFirst = 2,
-    /// <summary>Too many bytes wait already.</summary>
+    /// <summary>Refused: too many bytes wait.</summary>
     Full = 3,
-    /// <summary>The partition takes nothing more.</summary>
+    /// <summary>Refused: the queue is closed.</summary>
     Closed = 4,
 }
 
 /// <summary>
-/// Batches that wait to be appended, in the order they came: a linked list through the operations, behind a lock held for an instant.
-/// Bounded
-/// in bytes: 64 MiB is a second's work of a fast disk; a sender that is further ahead has to hear of it before the memory is full.
+/// The appends that wait for a round, in order of arrival: a linked list of operations under a lock held for an instant. Bounded in bytes:
+/// 64 MiB is a second's work of a fast disk. Beyond that a sender must be refused before memory runs out.
 /// </summary>
 internal sealed class AppendQueue
 {
-    /// <summary>Bytes that wait at most.</summary>
+    /// <summary>The most bytes that wait.</summary>
     public const long MaxBytes = 64L << 20;
 
     private readonly Lock _lock = new();
@@ -56,7 +55,7 @@ internal sealed class AppendQueue
         }
     }
 
-    /// <summary>Moves what fits a round into it.</summary>
+    /// <summary>Moves as many operations as fit into the round.</summary>
     public void TakeRound(AppendRound round)
     {
         lock (_lock)
@@ -77,7 +76,7 @@ internal sealed class AppendQueue
     }
 
     /// <summary>Ends a turn of the loop.</summary>
-    /// <returns>Whether more waits: schedule the loop again.</returns>
+    /// <returns>Whether more operations wait: schedule the loop again.</returns>
     public bool EndTurn()
     {
         lock (_lock)
@@ -90,7 +89,7 @@ internal sealed class AppendQueue
         }
     }
 
-    /// <summary>Takes nothing more from now on; completes when what waits has been through the loop.</summary>
+    /// <summary>Refuses further operations; completes when the waiting ones have been through the loop.</summary>
     public Task CloseAsync()
     {
         lock (_lock)

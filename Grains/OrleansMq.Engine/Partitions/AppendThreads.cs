@@ -1,16 +1,16 @@
 namespace OrleansMq.Partitions;
 
-/// <summary>Something an append thread does a piece of.</summary>
+/// <summary>Work for an append thread.</summary>
 internal interface IAppendWork
 {
-    /// <summary>Does a bounded piece of work; never by two threads at a time, since it is not scheduled again before it has run. Must not
-    /// throw.</summary>
+    /// <summary>Does a bounded part of the work. Must not throw. One thread at a time runs it, since it is not scheduled again before it
+    /// has run.</summary>
     void Run(AppendRound round);
 }
 
 /// <summary>
-/// The few threads on which all partitions of a broker write and flush: blocking calls that must not take the thread pool's threads. A
-/// partition stands in the queue at most once, so the queue is bounded by the number of partitions.
+/// The few threads on which all partitions of a broker write and flush. These calls block, and must not block threads of the thread pool.
+/// A partition is queued at most once, so the number of partitions bounds the queue.
 /// </summary>
 internal sealed class AppendThreads : IDisposable
 {
@@ -22,7 +22,7 @@ internal sealed class AppendThreads : IDisposable
     private int _started;
     private bool _stopping;
 
-    /// <summary>Threads that are started as they are needed.</summary>
+    /// <summary>Prepares the threads, which are started when they are needed.</summary>
     public AppendThreads(int count) => _threads = new Thread[Math.Max(1, count)];
 
     /// <summary>Puts work at the end of the queue.</summary>
@@ -40,7 +40,7 @@ internal sealed class AppendThreads : IDisposable
             StartThread();
     }
 
-    /// <summary>Lets what is queued run to its end, then ends the threads.</summary>
+    /// <summary>Runs the queued work to its end, then ends the threads.</summary>
     public void Dispose()
     {
         lock (_gate)
@@ -92,22 +92,22 @@ internal sealed class AppendThreads : IDisposable
     }
 }
 
-/// <summary>What an append thread needs for one round, kept from round to round so that a round allocates nothing.</summary>
+/// <summary>The memory of one round. Each thread reuses its own, so that a round allocates nothing.</summary>
 internal sealed class AppendRound
 {
-    /// <summary>Batches of one round at most: each round may cost a flush, which small batches had better share.</summary>
+    /// <summary>The most batches in a round. Each round may cost a flush, which small batches share.</summary>
     public const int MaxBatches = 512;
-    /// <summary>Bytes of one round, unless its first batch is larger: long enough a write to be worth a call, short enough for others to
-    /// wait for.</summary>
+    /// <summary>The most bytes in a round, unless its first batch is larger: enough to be worth a call, and short enough for other
+    /// partitions to wait for.</summary>
     public const int MaxBytes = 1 << 20;
 
-    /// <summary>All operations of the round, in the order they came.</summary>
+    /// <summary>All operations of the round, in order of arrival.</summary>
     public List<AppendOperation> Operations { get; } = [];
-    /// <summary>Those whose batches are stamped and go out with the next write.</summary>
+    /// <summary>The operations with stamped batches, which the next call writes.</summary>
     public List<AppendOperation> Group { get; } = [];
-    /// <summary>The group's bytes.</summary>
+    /// <summary>The group's batches.</summary>
     public List<ReadOnlyMemory<byte>> Buffers { get; } = [];
-    /// <summary>The number of the group's bytes.</summary>
+    /// <summary>The size of the group in bytes.</summary>
     public long GroupBytes { get; set; }
 
     /// <summary>Empties the group.</summary>
@@ -118,7 +118,7 @@ internal sealed class AppendRound
         GroupBytes = 0;
     }
 
-    /// <summary>Forgets the operations, which are their senders' again.</summary>
+    /// <summary>Empties the round.</summary>
     public void Clear()
     {
         ClearGroup();

@@ -1,15 +1,16 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Who may write a batch on his own thread, instead of waking an append thread and being woken by it: a write to the page cache takes less
-/// time than either. As many as there are processors, since callers' threads are few; and nobody for a while after a write that had to
-/// wait, since a disk that falls behind must stop nothing but appends.
+/// Decides whether a caller's thread may write its batch. A write to the page cache takes less time than to wake an append thread and to be
+/// woken by it. At most as many callers write as there are processors. After a slow write none does for a while: a disk that falls behind
+/// must delay appends only.
 /// </summary>
 internal sealed class CallerWrites(TimeProvider time)
 {
-    /// <summary>Copying a batch takes microseconds; a writer whom the system holds back waits for tens of milliseconds.</summary>
+    /// <summary>The least duration of a slow write. Copying a batch takes microseconds; a write that the system throttles takes tens of
+    /// milliseconds.</summary>
     private static readonly TimeSpan SlowWrite = TimeSpan.FromMilliseconds(20);
-    /// <summary>For how long the append threads have it to themselves then.</summary>
+    /// <summary>How long only append threads write after a slow write.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
 
     private readonly int _most = Environment.ProcessorCount;
@@ -18,8 +19,8 @@ internal sealed class CallerWrites(TimeProvider time)
     private int _writing;
     private long _notBefore = long.MinValue;
 
-    /// <summary>Begins to write, where that may be: call <see cref="Leave"/> then.</summary>
-    /// <param name="began">The time.</param>
+    /// <summary>Begins a write if the caller may write; <see cref="Leave"/> must follow.</summary>
+    /// <param name="began">The timestamp of the beginning.</param>
     public bool TryEnter(out long began)
     {
         began = time.GetTimestamp();
@@ -31,7 +32,7 @@ internal sealed class CallerWrites(TimeProvider time)
         return false;
     }
 
-    /// <summary>It is written.</summary>
+    /// <summary>Ends a write.</summary>
     public void Leave(long began)
     {
         Interlocked.Decrement(ref _writing);

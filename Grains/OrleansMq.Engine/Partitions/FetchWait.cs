@@ -1,9 +1,9 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// One reader's wait for records of several partitions at once: <see cref="Add"/> every partition, read them, and where that was too little
-/// await <see cref="WaitAsync"/>. What becomes visible after a partition was added is not missed. It has no time of its own: whoever keeps
-/// the deadlines calls <see cref="Wake"/>. Dispose it when it has stopped waiting.
+/// One reader's wait for records of several partitions. The reader adds every partition (<see cref="Add"/>), reads them, and if that was
+/// too little awaits <see cref="WaitAsync"/>. Records that become visible after a partition was added are not missed. The wait has no
+/// timer: the owner of the deadlines calls <see cref="Wake"/>. The reader disposes it when it no longer waits.
 /// </summary>
 public sealed class FetchWait : IDisposable
 {
@@ -12,14 +12,14 @@ public sealed class FetchWait : IDisposable
     private long _missing = long.MaxValue;
     private long _arrived;
 
-    /// <summary>Whether it was woken.</summary>
+    /// <summary>Whether the wait has ended.</summary>
     public bool IsOver => _woken.Task.IsCompleted;
 
-    /// <summary>Looks out for what becomes visible in a partition.</summary>
+    /// <summary>Counts what becomes visible in a partition from now on.</summary>
     public void Add(Partition partition) => _armed.Add(partition.Waiters.Arm(this));
 
-    /// <summary>Completes when so many bytes have become visible since the partitions were added, in all of them together; or one of them
-    /// has nothing more to give; or it was woken.</summary>
+    /// <summary>Completes when this many bytes have become visible in all partitions together since they were added, when one of the
+    /// partitions ends, or when it is woken.</summary>
     public Task WaitAsync(long bytes)
     {
         Volatile.Write(ref _missing, bytes);

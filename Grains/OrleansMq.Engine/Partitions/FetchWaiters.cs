@@ -1,8 +1,8 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// The readers that wait for records of one partition. A waiter is armed before the reader looks whether there is something: what becomes
-/// visible after that look finds the waiter.
+/// The readers that wait for records of one partition. A reader arms its waiter before it reads: records that become visible after the read
+/// find the waiter. The lock guards the list; a partition without waiting readers never takes it.
 /// </summary>
 internal sealed class FetchWaiters
 {
@@ -11,11 +11,11 @@ internal sealed class FetchWaiters
     private long _visibleBytes;
     private int _count;
 
-    /// <summary>Bytes that became visible since the partition was opened.</summary>
+    /// <summary>The bytes that became visible since the partition was opened.</summary>
     public long VisibleBytes => Interlocked.Read(ref _visibleBytes);
 
-    /// <summary>Registers a waiter for whatever comes next.</summary>
-    /// <param name="group">A wait for several partitions that this one is a part of; null for a wait of its own.</param>
+    /// <summary>Registers a waiter for what becomes visible from now on.</summary>
+    /// <param name="group">The wait for several partitions that it belongs to; null for a wait for this one.</param>
     public FetchWaiter Arm(FetchWait? group = null)
     {
         var waiter = new FetchWaiter(this, group);
@@ -28,7 +28,7 @@ internal sealed class FetchWaiters
         return waiter;
     }
 
-    /// <summary>Called when the high watermark has moved over so many more bytes.</summary>
+    /// <summary>Counts bytes that the high watermark has passed, and wakes the readers that have enough.</summary>
     public void Advance(long bytes)
     {
         Interlocked.Add(ref _visibleBytes, bytes); // A full fence: the high watermark is published before the count is read.
@@ -36,7 +36,7 @@ internal sealed class FetchWaiters
             return;
         lock (_lock)
         {
-            // The last one may have stopped waiting since the count was read.
+            // The last waiter may have left since the count was read.
             if (_waiting is null)
                 return;
             foreach (var waiter in _waiting)
@@ -44,7 +44,7 @@ internal sealed class FetchWaiters
         }
     }
 
-    /// <summary>Wakes everyone: the partition will have no more records, and says why.</summary>
+    /// <summary>Wakes all readers; the partition then refuses them with the reason.</summary>
     public void WakeAll()
     {
         lock (_lock)
@@ -67,14 +67,14 @@ internal sealed class FetchWaiters
     }
 }
 
-/// <summary>One reader that waits. Dispose it when it has stopped waiting.</summary>
+/// <summary>One reader's wait for one partition. The reader disposes it when it no longer waits.</summary>
 internal sealed class FetchWaiter(FetchWaiters owner, FetchWait? group) : IDisposable
 {
     private readonly TaskCompletionSource? _woken = group is null ? new(TaskCreationOptions.RunContinuationsAsynchronously) : null;
     private long _target = long.MaxValue;
     private long _baseline;
 
-    /// <summary>The bytes visible when it was armed (of a group's: when it was told last), counted from the partition's opening.</summary>
+    /// <summary>The visible bytes, since the partition was opened, when it was armed. In a group: when it last told the group.</summary>
     internal long Baseline
     {
         get => Volatile.Read(ref _baseline);
@@ -82,15 +82,15 @@ internal sealed class FetchWaiter(FetchWaiters owner, FetchWait? group) : IDispo
     }
 
     /// <summary>
-    /// Completes when <paramref name="bytes"/> more can be read than when the waiter was armed, or the time is over, or the partition has
-    /// nothing more to give.
+    /// Completes when <paramref name="bytes"/> more can be read than when the waiter was armed, when the time is over, or when the
+    /// partition ends.
     /// </summary>
-    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
     public async Task WaitAsync(long bytes, TimeSpan time, TimeProvider clock, CancellationToken cancellationToken)
     {
         Volatile.Write(ref _target, Baseline + bytes);
         Interlocked.MemoryBarrier();
-        Notice(owner.VisibleBytes); // Something may have come since the reader looked.
+        Notice(owner.VisibleBytes); // Records may have become visible since the read.
         if (_woken!.Task.IsCompleted)
             return;
         using var timer = clock.CreateTimer(static waiter => ((FetchWaiter)waiter!).Wake(), this, time, Timeout.InfiniteTimeSpan);
@@ -113,7 +113,7 @@ internal sealed class FetchWaiter(FetchWaiters owner, FetchWait? group) : IDispo
         _woken?.TrySetResult();
     }
 
-    // Each byte is told once, whoever comes first.
+    // Concurrent calls tell the group each byte once.
     private void Tell(FetchWait group, long visibleBytes)
     {
         var before = Volatile.Read(ref _baseline);

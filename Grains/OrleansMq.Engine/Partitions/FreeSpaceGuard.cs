@@ -3,10 +3,8 @@ using OrleansMq.Storage;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Refuses appends before the volume is full, so that checkpoints, state and the operator's own work still find room. Asks the system at
-/// most
-/// once a second or every 32 MiB (what a fast disk takes in a fraction of the reserve's time), and goes on by itself when there is room
-/// again.
+/// Refuses appends before the volume is full, so that checkpoints, state and the operator's own work still find room. It asks the system
+/// once a second, and after every 32 MiB, which is a small part of the reserve. When there is room again, appends go on by themselves.
 /// </summary>
 internal sealed class FreeSpaceGuard(IFileSystem files, string directory, long minFreeBytes, TimeProvider time)
 {
@@ -18,9 +16,9 @@ internal sealed class FreeSpaceGuard(IFileSystem files, string directory, long m
     private string? _refusal;
 
     /// <summary>
-    /// Whether so many bytes may be written.
+    /// Whether this many bytes may be written.
     /// </summary>
-    /// <returns>Null when they may; otherwise why not, naming the volume and the fix.</returns>
+    /// <returns>Null if so; otherwise the refusal, with the volume and the fix.</returns>
     public string? Check(long bytes)
     {
         if (minFreeBytes <= 0)

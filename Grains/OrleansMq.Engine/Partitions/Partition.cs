@@ -1,50 +1,59 @@
+using OrleansMq.Api;
+using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
+using OrleansMq.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// One partition on this broker: its log, its offsets, its append loop and those who wait for records. Whoever leads it (a grain, or the
-/// standalone host) calls this object. Thread safe.
-/// <para>Online it serves; a fault of its storage takes it offline, with the file and the fix in <see cref="OfflineReason"/>, until the
-/// broker is started again. Nothing acknowledged is lost by that, and other partitions go on.</para>
+/// One partition on this broker. Its host, a grain or the standalone broker, calls this object; the parts below do the work. Thread safe.
+/// <para>An online partition serves. A storage fault takes it offline until the broker restarts, with the file and the fix in
+/// <see cref="OfflineReason"/>. Acknowledged records stay, and other partitions go on.</para>
 /// </summary>
 /// <remarks>
-/// A record's way: <see cref="AppendAsync"/> checks the batch on the caller's thread and queues it; an append thread takes all that waits
-/// (<c>RunRound</c>): dedupe, stamp, one write, one flush where the policy says so, high watermark, answers, waiting readers. The log's
-/// append
-/// lock is the only lock of that way, and readers never take it.
+/// The partition itself keeps its configuration, its leader epoch and its high watermark; the latter two change under the log's append
+/// lock. Each part names its own state, its lock, and what a failure does to it:
+/// <list type="bullet">
+/// <item><see cref="PartitionAvailability"/>: whether it serves, and why not.</item>
+/// <item><see cref="AppendLoop"/>: checks, queue, rounds of group commit.</item>
+/// <item><see cref="PartitionReader"/>: fetches and lookups, and the readers that wait.</item>
+/// <item><see cref="PartitionFlusher"/>: flushes as the topic's policy requires.</item>
+/// <item><see cref="PartitionUpkeep"/>: checkpoints, retention, delete-records.</item>
+/// <item><see cref="PartitionCompaction"/>: compaction, and its end.</item>
+/// <item><see cref="IPartitionReplication"/>: leadership, and when a written batch becomes visible.</item>
+/// </list>
+/// Locks are taken in this order: upkeep or compaction, then those of <see cref="SegmentedLog"/>.
 /// </remarks>
-public sealed partial class Partition
+public sealed class Partition
 {
-    private readonly PartitionPorts _ports;
-    private readonly SegmentedLog? _log;
-    private readonly FetchWaiters _waiters = new();
-    private readonly LeaderEpochCache? _epochs;
+    private readonly PartitionReader _reader;
+    private readonly PartitionUpkeep _upkeep;
+    private readonly PartitionCompaction _compaction;
     private TopicConfig _config;
     private long _highWatermark;
     private int _leaderEpoch;
-    private string? _offlineReason;
-    private volatile Exception? _offlineFault;
-    private volatile bool _deleted;
-    private volatile bool _closed;
+    private volatile IPartitionReplication _replication;
 
-    private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config, SegmentedLog? log,
-        LeaderEpochCache? epochs,
-        string? offlineReason)
+    private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
+        PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
     {
         TopicPartition = topicPartition;
         TopicId = topicId;
-        _ports = ports;
+        Ports = ports;
+        Availability = availability;
+        Log = log;
+        Epochs = epochs;
         _config = config;
-        _log = log;
-        _epochs = epochs;
-        _offlineReason = offlineReason;
         _leaderEpoch = Math.Max(epochs?.Latest.Epoch ?? 0, 0);
         _highWatermark = log?.LogEndOffset ?? -1;
         _replication = new SoleReplication(this);
-        _writer = new RoundWriter(this);
+        Appends = new AppendLoop(this);
+        Flusher = new PartitionFlusher(this);
+        _reader = new PartitionReader(this);
+        _upkeep = new PartitionUpkeep(this);
+        _compaction = new PartitionCompaction(this);
     }
 
     /// <summary>Topic and number.</summary>
@@ -54,31 +63,43 @@ public sealed partial class Partition
     /// <summary>The topic's configuration in force.</summary>
     public TopicConfig Config => Volatile.Read(ref _config);
     /// <summary>Null while it serves; otherwise what failed, which file, and the fix.</summary>
-    public string? OfflineReason => Volatile.Read(ref _offlineReason);
-    /// <summary>The first offset that can be read; -1 where the log could not be opened, as for the other offsets.</summary>
-    public long LogStartOffset => _log?.LogStartOffset ?? -1;
+    public string? OfflineReason => Availability.OfflineReason;
+    /// <summary>The first offset that can be read; -1 if the log could not be opened, as for the other offsets.</summary>
+    public long LogStartOffset => Log?.LogStartOffset ?? -1;
     /// <summary>The first offset that cannot be read yet.</summary>
     public long HighWatermark => Volatile.Read(ref _highWatermark);
     /// <summary>The first offset that a committed reader cannot read yet. Without transactions, the high watermark.</summary>
     public long LastStableOffset => HighWatermark;
-    /// <summary>The offset the next record gets.</summary>
-    public long LogEndOffset => _log?.LogEndOffset ?? -1;
-    /// <summary>The epoch appends are stamped with.</summary>
+    /// <summary>The offset of the next record.</summary>
+    public long LogEndOffset => Log?.LogEndOffset ?? -1;
+    /// <summary>The epoch that appends are stamped with.</summary>
     public int LeaderEpoch => Volatile.Read(ref _leaderEpoch);
-    /// <summary>Bytes of all segments' logs.</summary>
-    public long SizeInBytes => _log?.SizeInBytes ?? 0;
+    /// <summary>The size of all segments' logs in bytes.</summary>
+    public long SizeInBytes => Log?.SizeInBytes ?? 0;
 
-    /// <summary>Whether its topic was deleted: it does nothing any more, and its directory goes.</summary>
-    internal bool IsDeleted => _deleted;
-
-    /// <summary>What took it offline, where it was a fault.</summary>
-    internal Exception? OfflineFault => _offlineFault;
-
-    /// <summary>The log; null where it could not be opened.</summary>
-    internal SegmentedLog? Log => _log;
+    /// <summary>Whether its topic was deleted. It then serves nothing, and its directory is removed.</summary>
+    internal bool IsDeleted => Availability.IsDeleted;
+    /// <summary>The fault that took it offline, if there was one.</summary>
+    internal Exception? OfflineFault => Availability.OfflineFault;
+    /// <summary>The log; null if it could not be opened.</summary>
+    internal SegmentedLog? Log { get; }
+    /// <summary>The start offset of each epoch; null if the log could not be opened.</summary>
+    internal LeaderEpochCache? Epochs { get; }
+    /// <summary>What its broker's partitions share.</summary>
+    internal PartitionPorts Ports { get; }
+    /// <summary>Whether it serves.</summary>
+    internal PartitionAvailability Availability { get; }
+    /// <summary>Its appends.</summary>
+    internal AppendLoop Appends { get; }
+    /// <summary>Its flushes.</summary>
+    internal PartitionFlusher Flusher { get; }
+    /// <summary>Its replication.</summary>
+    internal IPartitionReplication Replication => _replication;
+    /// <summary>The readers that wait for records.</summary>
+    internal FetchWaiters Waiters => _reader.Waiters;
 
     /// <summary>
-    /// Opens the partition in a directory (created by the caller, with its metadata). One whose log is damaged comes back offline.
+    /// Opens the partition in a directory, which the caller created with its metadata. A partition with a damaged log is offline.
     /// </summary>
     internal static Partition Open(TopicPartition topicPartition, Guid topicId, string directory, PartitionPorts ports, TopicConfig config,
         bool clean)
@@ -90,23 +111,60 @@ public sealed partial class Partition
             epochs.TruncateFromEnd(log.LogEndOffset + 1);
             if (log.Opening.WasEmptied)
                 epochs.Clear();
-            return new Partition(topicPartition, topicId, ports, config, log, epochs, null);
+            return new Partition(topicPartition, topicId, ports, config, new PartitionAvailability(topicPartition), log, epochs);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             var reason = StorageFaults.Describe(directory, fault);
-            ports.Log.EngineLog.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
-            return new Partition(topicPartition, topicId, ports, config, null, null, reason) { _offlineFault = fault };
+            ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
+            var offline = new PartitionAvailability(topicPartition, reason, fault);
+            return new Partition(topicPartition, topicId, ports, config, offline, log: null, epochs: null);
         }
     }
 
-    /// <summary>Takes over a changed topic configuration; appends that begin later follow it.</summary>
+    /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="acks">When it counts as appended.</param>
+    /// <param name="cancellationToken">Cancels the append before it begins.</param>
+    /// <param name="mayWrite">Whether the caller's thread may write to the disk. It then does, if no other thread writes to the partition
+    /// and no flush is needed, and the append may be complete when the call returns.</param>
+    /// <param name="burst">If not null, the append is written when the burst is run.</param>
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default,
+        bool mayWrite = false, AppendBurst? burst = null) =>
+        Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst);
+
+    /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
+    public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
+        _reader.ReadAsync(request, cancellationToken);
+
+    /// <summary>Finds an offset.</summary>
+    public OffsetResult FindOffset(OffsetSpec spec) => _reader.FindOffset(spec);
+
+    /// <summary>Returns where the records of an epoch end in this log: the largest epoch at or below <paramref name="epoch"/>, with the
+    /// offset after its last record. A reader or follower asks for the epoch of its own last record.
+    /// <see cref="LeaderEpochCache.None"/> for an epoch that is not known yet.</summary>
+    public LeaderEpochEntry EndOffsetOf(int epoch) => _reader.EndOffsetOf(epoch);
+
+    /// <summary>Compares a reader's view of the leader's epoch with the partition's (KIP-320).</summary>
+    /// <param name="readerEpoch">The latest epoch that the reader knows; negative: not checked.</param>
+    public ErrorCode CheckEpoch(int readerEpoch) => ReaderEpoch.Check(readerEpoch, LeaderEpoch);
+
+    /// <summary>Whether the partition can be read here now.</summary>
+    /// <param name="message">Why not, and what to do.</param>
+    /// <returns><see cref="ErrorCode.None"/>, or the refusal.</returns>
+    public ErrorCode CanRead(out string message) => _reader.Refuse(out message);
+
+    /// <summary>Moves the log start offset; durable when it returns.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that
+    /// is only compacted), <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    public ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default) =>
+        _upkeep.DeleteRecordsAsync(beforeOffset, cancellationToken);
+
+    /// <summary>Applies a changed topic configuration; appends that begin later follow it.</summary>
     public void UpdateConfig(TopicConfig config)
     {
         GiveUpCountingOnlyFlushed(config);
-        Volatile.Write(ref _config, config);
-        if (_log is not null)
-            _log.Config = config;
+        SetConfig(config);
     }
 
     /// <summary>
@@ -117,54 +175,157 @@ public sealed partial class Partition
     /// failed.</exception>
     public void BeginLeaderEpoch(int epoch)
     {
-        if (_log is null || _epochs is null || OfflineReason is not null)
+        if (Log is null || Epochs is null || OfflineReason is not null)
             throw new BrokerException(ErrorCode.KafkaStorageError, OfflineReason ?? "");
-        lock (_log.AppendLock)
+        lock (Log.AppendLock)
         {
             if (epoch <= _leaderEpoch)
                 return;
             try
             {
-                _epochs.Assign(epoch, _log.LogEndOffset);
+                Epochs.Assign(epoch, Log.LogEndOffset);
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
-                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(_log.Directory, fault), fault);
+                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(Log.Directory, fault), fault);
             }
             Volatile.Write(ref _leaderEpoch, epoch);
         }
     }
 
-    /// <summary>Stops serving, once and for good: the storage cannot be trusted until somebody has looked at it.</summary>
+    // --- For its replication ---
+
+    /// <summary>Makes it one replica of several: it serves only while it leads, and its replicas decide its high watermark. Called before
+    /// the partition serves.</summary>
+    internal void Replicate(IPartitionReplication replication)
+    {
+        if (Log is not null)
+        {
+            lock (Log.AppendLock)
+                SetHighWatermark(Math.Clamp(Log.Marks.HighWatermark, Log.LogStartOffset, Log.LogEndOffset));
+        }
+        _replication = replication;
+    }
+
+    /// <summary>Stamps appends with this epoch from now on. Under the append lock.</summary>
+    internal void LeadIn(int epoch) => Volatile.Write(ref _leaderEpoch, epoch);
+
+    /// <summary>Sets the high watermark: readers see what lies below. Under the append lock.</summary>
+    internal void SetHighWatermark(long offset)
+    {
+        Invariant.Check(offset <= Log!.LogEndOffset, "The high watermark lies beyond the log's end.");
+        Volatile.Write(ref _highWatermark, offset);
+        Log.NoteHighWatermark(offset);
+    }
+
+    /// <summary>Advances the high watermark to the log end. Under the append lock.</summary>
+    internal void AdvanceHighWatermark()
+    {
+        var end = Log!.LogEndOffset;
+        Invariant.Check(end >= _highWatermark, "The high watermark went back.");
+        Volatile.Write(ref _highWatermark, end);
+    }
+
+    /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>
+    internal void Roll(long now)
+    {
+        Log!.Roll(now);
+        Flusher.WantCheckpoint();
+    }
+
+    /// <summary>Flushes as under <c>sync</c> until <see cref="UpdateConfig"/> brings the topic's configuration. Called before the partition
+    /// serves.</summary>
+    internal void FlushUntilConfigured() => SetConfig(FlushDecision.UntilConfigured(Config));
+
+    // --- For its store ---
+
+    /// <inheritdoc cref="PartitionUpkeep.Flush"/>
+    internal void Flush() => _upkeep.Flush();
+
+    /// <inheritdoc cref="PartitionUpkeep.Checkpoint"/>
+    internal void Checkpoint() => _upkeep.Checkpoint();
+
+    /// <inheritdoc cref="PartitionUpkeep.Maintain"/>
+    internal void Maintain(long now) => _upkeep.Maintain(now);
+
+    /// <inheritdoc cref="PartitionCompaction.Run"/>
+    internal void Compact(LogCompactor compactor, CancellationToken cancellationToken) => _compaction.Run(compactor, cancellationToken);
+
+    /// <summary>Closes the partition: queued appends are written, all is flushed, and the recovery point is the log's end.</summary>
+    /// <returns>Whether all of that succeeded; false if the partition is offline.</returns>
+    internal async Task<bool> CloseAsync()
+    {
+        Availability.Close();
+        await Appends.CloseAsync().ConfigureAwait(false);
+        Waiters.WakeAll();
+        _upkeep.Finish();
+        Log?.CloseFiles();
+        return OfflineReason is null;
+    }
+
+    /// <summary>Ends the partition, because its topic is deleted or its directory is set aside; the caller removes the directory
+    /// afterwards.</summary>
+    internal async Task AbandonAsync()
+    {
+        Availability.Delete();
+        await _compaction.StopAsync().ConfigureAwait(false);
+        await Appends.CloseAsync().ConfigureAwait(false);
+        Waiters.WakeAll();
+        await Task.Run(_upkeep.WaitUntilIdle).ConfigureAwait(false);
+        Log?.CloseFiles();
+    }
+
+    // --- Faults ---
+
+    /// <summary>Takes the partition offline, once and until the broker restarts: its storage cannot be trusted. Waiting readers wake, and
+    /// its replication is told.</summary>
     internal void GoOffline(string reason, Exception? fault)
     {
-        if (Interlocked.CompareExchange(ref _offlineReason, reason, null) is not null)
+        if (!Availability.TryGoOffline(reason, fault))
             return;
-        _offlineFault = fault;
-        _ports.Log.EngineLog.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
-        _waiters.WakeAll();
+        Ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
+        Waiters.WakeAll();
         _replication.OnOffline(reason);
     }
 
-    /// <summary>Why nothing can be done with the partition; <see cref="ErrorCode.None"/> when it can.</summary>
-    private ErrorCode Refusal(out string message)
+    /// <summary>Runs an action on the log, unless the partition is offline or deleted. A full disk leaves the partition online, since the
+    /// action can be repeated. Any other storage fault takes it offline.</summary>
+    /// <returns>The full disk that prevented the action; null otherwise.</returns>
+    internal DiskFullException? TryOnLog(Action<SegmentedLog> action)
     {
-        if (_deleted)
+        if (Log is null || OfflineReason is not null || IsDeleted)
+            return null;
+        try
         {
-            message = $"The topic '{TopicPartition.Topic}' was deleted.";
-            return ErrorCode.UnknownTopicOrPartition;
+            action(Log);
         }
-        if (OfflineReason is { } reason)
+        catch (DiskFullException fault)
         {
-            message = reason;
-            return ErrorCode.KafkaStorageError;
+            Ports.EngineLog.Write(EngineLogLevel.Warning,
+                $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(Log.Directory, fault)}", fault);
+            return fault;
         }
-        if (_closed)
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
-            message = "The broker is shutting down. Retry.";
-            return ErrorCode.NotLeaderOrFollower;
+            if (!IsDeleted)
+                GoOffline(StorageFaults.Describe(Log.Directory, fault), fault);
         }
-        message = "";
-        return ErrorCode.None;
+        return null;
+    }
+
+    private void SetConfig(TopicConfig config)
+    {
+        Volatile.Write(ref _config, config);
+        if (Log is not null)
+            Log.Config = config;
+    }
+
+    // An incarnation that counted only flushed records survives a power cut. Before a weaker policy is followed, the disk must know that
+    // this no longer holds.
+    private void GiveUpCountingOnlyFlushed(TopicConfig config)
+    {
+        if (FlushDecision.CountsOnlyFlushed(config) || Log is null || !Log.Marks.CountedOnlyFlushed)
+            return;
+        TryOnLog(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false }));
     }
 }

@@ -6,7 +6,7 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>A partition's directory that was found.</summary>
+/// <summary>The directory of a partition of a known topic.</summary>
 internal readonly record struct FoundPartition(TopicPartition TopicPartition, Guid TopicId, string Directory);
 
 /// <summary>
@@ -15,23 +15,22 @@ internal readonly record struct FoundPartition(TopicPartition TopicPartition, Gu
 /// <code>
 /// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
 /// </code>
-/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-&lt;number&gt;-delete</c>, one that belongs to no known topic
-/// <c>&lt;name&gt;.&lt;id&gt;-stray</c>: the latter is never
-/// touched again, since it may hold what somebody misses.
+/// A directory that is being deleted ends in <c>.&lt;id&gt;-&lt;number&gt;-delete</c>. A directory of no known topic ends in
+/// <c>.&lt;id&gt;-stray</c> and is never touched again, since its records may be missed.
 /// </summary>
 internal sealed class PartitionDirectories(IFileSystem files, string root, EngineLog log)
 {
     private const string DeleteSuffix = "-delete";
     private const string StraySuffix = "-stray";
 
-    /// <summary>Where they all are.</summary>
+    /// <summary>The directory above them.</summary>
     public string Root { get; } = root;
 
-    /// <summary>A partition's directory.</summary>
+    /// <summary>Returns a partition's directory.</summary>
     public string PathOf(TopicPartition partition) => Path.Combine(Root, partition.ToString());
 
     /// <summary>
-    /// Finds the partitions, finishes deletions that were interrupted, and sets aside what is not known.
+    /// Finds the partitions of known topics, completes interrupted deletions, and sets other directories aside.
     /// </summary>
     public List<FoundPartition> Find(Func<Guid, bool> isKnown)
     {
@@ -60,7 +59,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     public string Create(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
-        // Nobody serves it under this name, or the store would have found it.
+        // The store holds no partition of this name, so the directory is not in use.
         if (files.DirectoryExists(path))
             SetAside(path, ReadTopicId(path));
         files.CreateDirectory(path);
@@ -71,9 +70,9 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     }
 
     /// <summary>
-    /// Takes a partition's directory out of the way, durably; a crash from here on leaves nothing that looks like a partition.
+    /// Renames a partition's directory for deletion, durably: a later crash leaves nothing that looks like a partition.
     /// </summary>
-    /// <returns>What to delete.</returns>
+    /// <returns>The directory to delete.</returns>
     public string MoveAway(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
@@ -85,8 +84,8 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         return dying;
     }
 
-    /// <summary>Takes a partition's directory out of the way as it is, durably, and never touches it again.</summary>
-    /// <param name="partition">Nobody uses it any more.</param>
+    /// <summary>Renames a partition's directory as it is, durably; it is never touched again.</summary>
+    /// <param name="partition">The partition, which has ended.</param>
     /// <param name="topicId">Its topic's id.</param>
     /// <param name="why">Follows on the directory's name in the log.</param>
     public void SetAside(TopicPartition partition, Guid topicId, string why)
@@ -98,7 +97,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         files.MoveDirectory(path, aside);
         files.FlushDirectory(Root);
         log.Write(EngineLogLevel.Warning,
-            $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if nobody misses its records.");
+            $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if its records are not needed.");
     }
 
     private void SetAside(string path, Guid? topicId)
@@ -107,15 +106,14 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             && !files.ListFiles(path).Any(name => name.EndsWith(LogFiles.Log, StringComparison.Ordinal));
         if (holdsNothing)
         {
-            // Its creation was interrupted before it could hold a record.
+            // Its creation was interrupted, so it holds no record.
             files.DeleteDirectory(path);
             return;
         }
         var aside = FreePath(path, topicId, StraySuffix);
         files.MoveDirectory(path, aside);
         log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); "
-            + $"it was set aside as '{aside}'. Delete "
-            + "that directory if nobody misses its records.");
+            + $"it was set aside as '{aside}'. Delete that directory if its records are not needed.");
     }
 
     private string FreePath(string path, Guid? topicId, string suffix)
@@ -127,7 +125,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         return free;
     }
 
-    // A topic's name may be so long that nothing fits behind it: then its end gives way.
+    // The end of a long topic name is cut, since a directory's name is limited.
     private string WithEnding(string path, string ending)
     {
         const int longestName = 255;

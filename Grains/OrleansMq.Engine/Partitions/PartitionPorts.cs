@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Storage;
 
@@ -12,23 +13,26 @@ internal sealed class PartitionPorts
         var files = options.FileSystem ?? new DiskFileSystem();
         Log = new LogPorts(new FileHandleCache(files, options.MaxOpenFiles), options.TimeProvider, options.Log, options.Codecs,
             options.VerifyOnRead);
+        EngineLog = options.Log;
         Threads = new AppendThreads(options.AppendThreads);
         CallerWrites = new CallerWrites(options.TimeProvider);
         Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
     }
 
-    /// <summary>Disk, clock and log lines.</summary>
+    /// <summary>What a log depends on: disk, clock, codecs.</summary>
     public LogPorts Log { get; }
+    /// <summary>Receives messages about repairs and faults.</summary>
+    public EngineLog EngineLog { get; }
     /// <summary>The threads that write and flush.</summary>
     public AppendThreads Threads { get; }
     /// <summary>Decides whether a caller's thread may write.</summary>
     public CallerWrites CallerWrites { get; }
-    /// <summary>Operations to use again.</summary>
+    /// <summary>Operations to reuse.</summary>
     public AppendOperationPool Operations { get; } = new();
     /// <summary>Checks whether the volume has room.</summary>
     public FreeSpaceGuard Space { get; }
-    /// <summary>The partitions that have something to flush in the background.</summary>
+    /// <summary>The partitions with a background flush ahead.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>
     public TimeSpan ProducerIdExpiration { get; }

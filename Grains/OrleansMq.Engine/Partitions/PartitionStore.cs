@@ -8,9 +8,9 @@ namespace OrleansMq.Partitions;
 
 /// <summary>
 /// All partitions of one broker: opens them from the data directory, creates and deletes them, and runs what they share (append threads,
-/// file handle cache, retention, compaction, checkpoints, free-space guard). One a broker, whichever host drives it.
+/// file handle cache, <see cref="MaintenanceSchedule"/>, <see cref="CompactionSchedule"/>, free-space guard). One per broker.
 /// </summary>
-public sealed partial class PartitionStore : IAsyncDisposable
+public sealed class PartitionStore : IAsyncDisposable
 {
     private const string LogsDirectory = "logs";
     private const string CleanShutdownMarker = "clean-shutdown";
@@ -20,6 +20,9 @@ public sealed partial class PartitionStore : IAsyncDisposable
     private readonly PartitionPorts _ports;
     private readonly PartitionDirectories _directories;
     private readonly ConcurrentDictionary<TopicPartition, Partition> _partitions = new();
+    private readonly MaintenanceSchedule _maintenance;
+    private readonly CompactionSchedule _compaction;
+    // Guards creation, removal, and the end.
     private readonly Lock _createLock = new();
     private bool _disposed;
 
@@ -29,16 +32,17 @@ public sealed partial class PartitionStore : IAsyncDisposable
         _ports = new PartitionPorts(options);
         _files = _ports.Log.Files;
         _directories = new PartitionDirectories(_files, Path.Combine(options.DataDirectory, LogsDirectory), options.Log);
+        _maintenance = new MaintenanceSchedule(options, _ports, _partitions);
+        _compaction = new CompactionSchedule(options, _ports, _partitions);
     }
 
     /// <summary>
-    /// Recovers every partition in the data directory, which the host has opened and locked before (<c>DataDirectory.Open</c>: it needs
-    /// the topics'
-    /// documents in it to answer <paramref name="findConfig"/>). A partition that cannot be recovered is offline, not missing.
+    /// Recovers every partition in the data directory. The host has opened and locked the directory before (<c>DataDirectory.Open</c>),
+    /// since it answers <paramref name="findConfig"/> from the topics' documents there. A partition that cannot be recovered is offline,
+    /// not missing.
     /// </summary>
-    /// <param name="options">Where, and the limits.</param>
-    /// <param name="findConfig">The topic's configuration for a topic id; null for a topic that is not known (its directory is set
-    /// aside).</param>
+    /// <param name="options">The directory, the ports and the limits.</param>
+    /// <param name="findConfig">Returns the configuration for a topic id; null for an unknown topic, whose directory is set aside.</param>
     /// <param name="cancellationToken">Stops the recovery.</param>
     public static async Task<PartitionStore> OpenAsync(PartitionStoreOptions options, Func<Guid, TopicConfig?> findConfig,
         CancellationToken cancellationToken = default)
@@ -50,12 +54,13 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
         catch (Exception)
         {
-            // Given up, or the data directory itself failed: nothing was changed that the next start could not read.
+            // Cancelled, or the data directory failed. The next start can read all that was changed.
             foreach (var partition in store._partitions.Values)
                 partition.Log?.CloseFiles();
             throw;
         }
-        store.StartMaintenance();
+        store._maintenance.Start();
+        store._compaction.Start();
         return store;
     }
 
@@ -65,7 +70,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
     /// <summary>All partitions, online or not.</summary>
     public IReadOnlyCollection<Partition> Partitions => (IReadOnlyCollection<Partition>)_partitions.Values;
 
-    /// <summary>Creates the partition's directory, or returns the one that exists under the same topic id.</summary>
+    /// <summary>Returns the partition with this topic id; creates it with its directory if there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InconsistentTopicId"/>: a partition of that name belongs to another topic
     /// id.</exception>
     public Partition GetOrCreate(TopicPartition partition, Guid topicId, TopicConfig config)
@@ -92,13 +97,12 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
     }
 
-    /// <summary>The partition, if this broker holds it.</summary>
+    /// <summary>Finds a partition of this broker.</summary>
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _partitions.TryGetValue(partition, out found);
 
     /// <summary>
-    /// Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk. Nothing takes its
-    /// name before
-    /// that is done; where it fails, it may be called again.
+    /// Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk space. Until then no
+    /// other partition takes its name. After a failure it may be called again.
     /// </summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the directory could not be removed.</exception>
     public async Task DeleteAsync(TopicPartition partition)
@@ -116,7 +120,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends a partition and sets its directory aside, as it is. Where it fails, it may be called again.</summary>
+    /// <summary>Ends a partition and sets its directory aside, as it is. After a failure it may be called again.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the directory could not be moved.</exception>
     internal async Task SetAsideAsync(Partition partition, string why)
     {
@@ -141,7 +145,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
                 return;
             _disposed = true;
         }
-        await StopMaintenanceAsync().ConfigureAwait(false);
+        await _compaction.StopAsync().ConfigureAwait(false);
+        await _maintenance.StopAsync().ConfigureAwait(false);
         var closed = 0;
         await Parallel.ForEachAsync(_partitions.Values, async (partition, _) =>
         {
@@ -156,6 +161,12 @@ public sealed partial class PartitionStore : IAsyncDisposable
                 $"{_partitions.Count - closed} partitions were offline at the end: the next start checks all logs.");
     }
 
+    /// <inheritdoc cref="MaintenanceSchedule.Run"/>
+    internal void RunMaintenance(long now) => _maintenance.Run(now);
+
+    /// <inheritdoc cref="CompactionSchedule.Run"/>
+    internal void RunCompaction(CancellationToken cancellationToken = default) => _compaction.Run(cancellationToken);
+
     private void RemoveDirectory(Partition deleted)
     {
         string? dying = null;
@@ -167,7 +178,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
                 _partitions.TryRemove(deleted.TopicPartition, out _);
             }
         }
-        // What a crash, or a fault, leaves of it is removed at the next start.
+        // After a crash or a fault the next start removes the rest.
         if (dying is not null)
             _files.DeleteDirectory(dying);
     }
@@ -214,7 +225,7 @@ public sealed partial class PartitionStore : IAsyncDisposable
 
     private string MarkerPath => Path.Combine(_options.DataDirectory, CleanShutdownMarker);
 
-    // Gone, and durably so, before anything is appended: a crash later on must not look like a clean stop.
+    // Removed durably before the first append: a later crash must not look like a clean stop.
     private bool TakeMarker()
     {
         var clean = _files.FileExists(MarkerPath);

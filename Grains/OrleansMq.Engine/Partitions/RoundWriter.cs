@@ -8,11 +8,11 @@ using OrleansMq.Topics;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Writes a partition's rounds: the <see cref="AppendCore"/> over its log and its replication. Used under the append lock alone.
+/// Writes a partition's rounds: the <see cref="AppendCore"/> over its log and its replication. Used under the append lock only.
 /// </summary>
 /// <remarks>
-/// A round's batches are written in groups: one for the round, and one more for each segment that is rolled on the way. A write that fails
-/// is undone and fails its group; the round goes on. A fault that cannot be undone is thrown, and the partition goes offline.
+/// A round's batches are written in groups: one for the round, and one more for each segment that is rolled. A failed write is undone and
+/// fails its group; the round continues. A fault that cannot be undone is thrown and takes the partition offline.
 /// </remarks>
 internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOperation>
 {
@@ -25,7 +25,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
 
     private SegmentedLog Log => partition.Log!;
 
-    /// <summary>Decides every operation of the round, and takes those out of it that wait for other replicas.</summary>
+    /// <summary>Decides every operation of the round, and removes those that wait for other replicas from it.</summary>
     /// <param name="round">The round.</param>
     /// <param name="replication">The partition's replication.</param>
     /// <param name="now">Milliseconds since 1970.</param>
@@ -102,7 +102,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
                 return;
             if (Log.LogEndOffset != baseOffset)
             {
-                // The group before it failed. The batch takes the offset that is free now, and is checked again without that group.
+                // The group before it failed. The batch takes the next free offset, and is checked again without that group.
                 AppendCore.Admit(this, operation);
                 return;
             }
@@ -164,11 +164,11 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
 
     private void FailGroup(string reason)
     {
-        partition.Ports.Log.EngineLog.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
+        partition.Ports.EngineLog.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
         var failed = ProduceResult.Failed(ErrorCode.KafkaStorageError, reason);
         foreach (var operation in _round.Group)
             operation.Decide(failed);
-        // A duplicate of a batch of this very group has lost its original.
+        // A duplicate of a batch in this group has lost its original.
         foreach (var operation in _round.Operations)
         {
             if (operation.IsDuplicate && operation.OriginalOffset >= Log.LogEndOffset)

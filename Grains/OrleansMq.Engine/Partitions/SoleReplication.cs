@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>The replication of a partition with one replica: it always leads, and what it has written is visible at once.</summary>
+/// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once.</summary>
 internal sealed class SoleReplication(Partition partition) : IPartitionReplication
 {
     /// <inheritdoc/>
@@ -27,7 +27,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     /// <inheritdoc/>
     public void Await(AppendOperation operation)
     {
-        // It is complete with its round.
+        // It completes with its round.
     }
 
     /// <inheritdoc/>
@@ -35,7 +35,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     {
         if (records > 0)
         {
-            partition.FollowFlushPolicy(records, now);
+            partition.Flusher.AfterWrite(records, now);
             partition.AdvanceHighWatermark();
         }
         return bytes;
@@ -44,7 +44,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     /// <inheritdoc/>
     public void AfterRound(AppendRound round)
     {
-        // Nothing waits for another replica.
+        // No other replica waits for the round.
     }
 
     /// <inheritdoc/>
@@ -57,6 +57,6 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     /// <inheritdoc/>
     public void OnOffline(string reason)
     {
-        // No other replica is told.
+        // There is no other replica to tell.
     }
 }

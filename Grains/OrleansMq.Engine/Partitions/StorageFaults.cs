@@ -3,13 +3,13 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>What the operator is told of a fault of the disk: the path and the fix.</summary>
+/// <summary>The operator's message for a fault of the disk: the path and the fix.</summary>
 internal static class StorageFaults
 {
-    /// <summary>Whether an exception is the environment's fault rather than ours.</summary>
+    /// <summary>Whether an exception is a fault of the storage; any other one is a bug.</summary>
     public static bool IsStorageFault(Exception fault) => fault is IOException or UnauthorizedAccessException;
 
-    /// <summary>The message of a fault in a partition's directory.</summary>
+    /// <summary>Returns the message for a fault that takes the partition offline.</summary>
     public static string Describe(string directory, Exception fault) => fault switch
     {
         DamagedLogException or DiskFullException or InvalidDataException => fault.Message,
@@ -18,7 +18,7 @@ internal static class StorageFaults
         _ => $"The storage of '{directory}' failed: {fault.Message} Check the disk and its mount; then restart the broker.",
     };
 
-    /// <summary>The message where a write failed and left no trace: the partition goes on.</summary>
+    /// <summary>Returns the message for a failed write that was undone; the partition stays online.</summary>
     public static string DescribeRefused(string directory, Exception fault) => fault switch
     {
         DiskFullException full => $"No space left on the volume of '{full.Path}'; nothing was appended. Free some space; appends go on "

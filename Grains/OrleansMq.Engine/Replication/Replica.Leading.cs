@@ -165,7 +165,7 @@ public sealed partial class Replica : IPartitionReplication
     long IPartitionReplication.OnRoundWritten(long records, long bytes, long now)
     {
         if (records > 0)
-            Partition.FlushLater(Partition.Config, records, now);
+            Partition.Flusher.AfterReplicatedWrite(Partition.Config, records, now);
         if (_leader is not { } leader)
             return 0;
         if (bytes > 0)
@@ -182,7 +182,7 @@ public sealed partial class Replica : IPartitionReplication
     void IPartitionReplication.AfterRound(AppendRound round)
     {
         Pump();
-        if (Partition.FlushRound(round))
+        if (Partition.Flusher.FlushRound(round))
             Step(() => _leader?.OnFlushed(Now));
     }
 

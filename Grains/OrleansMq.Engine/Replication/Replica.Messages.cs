@@ -57,7 +57,7 @@ public sealed partial class Replica
         if (FlushDecision.MustFlushRound(config))
             _flush.Schedule();
         else
-            Partition.FlushLater(config, records, _ports.Clock);
+            Partition.Flusher.AfterReplicatedWrite(config, records, _ports.Clock);
     }
 
     // Flushes of other partitions must not wait for gigabytes of this one.

@@ -64,7 +64,7 @@ public sealed class AppendAllocationTests
         {
             for (var b = 0; b < batches.Length; b++)
                 pending[b] = partition.AppendAsync(batches[b], Acks.All);
-            ((IAppendWork)partition).Run(round);
+            partition.Appends.Run(round);
             for (var b = 0; b < batches.Length; b++)
             {
                 while (!pending[b].IsCompleted)

@@ -1,0 +1,199 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// A partition's appends: the checks on the caller's thread, the queue, and the rounds of group commit on the thread that has the turn.
+/// </summary>
+/// <remarks>
+/// State: the queue, under a lock of its own, and the turn. A batch that finds the queue empty brings the turn to its thread, which writes
+/// the round if it may, or schedules an append thread. So one thread at a time runs rounds. A round holds the log's append lock.
+/// <para>Failures: a batch that the checks or the replication refuse is not appended. A write that fails and is undone fails its group
+/// (<see cref="RoundWriter"/>). Any other fault in a round takes the partition offline and fails the whole round.</para>
+/// </remarks>
+internal sealed class AppendLoop(Partition partition) : IAppendWork
+{
+    [ThreadStatic]
+    private static AppendRound? t_callersRound;
+
+    private readonly AppendQueue _queue = new();
+    private readonly RoundWriter _writer = new(partition);
+
+    /// <inheritdoc cref="Partition.AppendAsync"/>
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken, bool mayWrite,
+        AppendBurst? burst)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
+        if (partition.Availability.Refuse(out var refusal) is not ErrorCode.None and var refused)
+            return new(ProduceResult.Failed(refused, refusal));
+        if (partition.Replication.RefuseEarly(acks, out refusal) is not ErrorCode.None and var unled)
+            return new(ProduceResult.Failed(unled, refusal));
+        if (acks is < Acks.All or > Acks.Leader)
+            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
+        var config = partition.Config;
+        var ports = partition.Ports;
+        if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.Log.Now, out var header) is { } unfit)
+            return new(unfit);
+
+        var operation = ports.Operations.Rent();
+        operation.Batch = batch;
+        operation.Header = header;
+        operation.Acks = acks;
+        if (BatchConversion.IsNeeded(header, config) && BatchConversion.TryConvert(operation, config, ports.Log.Codecs) is { } failed)
+        {
+            ports.Operations.Return(operation);
+            return new(failed);
+        }
+        return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
+    }
+
+    /// <summary>Runs the turn on an append thread.</summary>
+    public void Run(AppendRound round) => RunTurn(round, sender: null);
+
+    /// <summary>Runs the turn of a burst: its appends, and others that wait.</summary>
+    public void RunClaimed(AppendBurst burst, bool mayWrite) => WriteOrSchedule(burst, mayWrite);
+
+    /// <summary>Accepts no more appends; completes when the queue is written.</summary>
+    public Task CloseAsync() => _queue.CloseAsync();
+
+    private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite, AppendBurst? burst)
+    {
+        var task = operation.Task;
+        // Another thread may write the operation as soon as it is queued.
+        var bytes = operation.Batch.Length;
+        operation.Sender = burst ?? (object)operation;
+        switch (_queue.TryAdd(operation))
+        {
+            case QueueOutcome.AddedFirst when burst is not null:
+                burst.Added(bytes);
+                burst.Claim(this, mayWrite);
+                return task;
+            case QueueOutcome.AddedFirst:
+                WriteOrSchedule(operation, mayWrite);
+                return task;
+            case QueueOutcome.Added:
+                burst?.Added(bytes);
+                return task;
+            case QueueOutcome.Full:
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError,
+                    $"{AppendQueue.MaxBytes >> 20} MiB wait to be written to {partition.TopicPartition}: the disk is slower than its "
+                        + "producers. Nothing was appended; retry."));
+                break;
+            default:
+                var refused = partition.Availability.Refuse(out var refusal);
+                operation.Decide(ProduceResult.Failed(refused, refusal));
+                break;
+        }
+        operation.Complete();
+        return task;
+    }
+
+    // This thread has the turn; the sender's appends are completed on it.
+    private void WriteOrSchedule(object sender, bool mayWrite)
+    {
+        var ports = partition.Ports;
+        if (!mayWrite || !ports.CallerWrites.TryEnter(out var began))
+        {
+            ports.Threads.Schedule(this);
+            return;
+        }
+        // Taken out meanwhile: an append that is completed on this thread may begin another one here.
+        var round = t_callersRound ?? new AppendRound();
+        t_callersRound = null;
+        RunTurn(round, sender);
+        t_callersRound = round;
+        ports.CallerWrites.Leave(began);
+    }
+
+    /// <summary>Runs one round, then hands the turn on if more waits.</summary>
+    /// <param name="round">Memory for the round.</param>
+    /// <param name="sender">The sender of this thread, whose appends are completed on it; null on an append thread.</param>
+    private void RunTurn(AppendRound round, object? sender)
+    {
+        _queue.TakeRound(round);
+        var replication = partition.Replication;
+        var visible = RunRound(round, replication);
+        replication.AfterRound(round);
+        Complete(round.Operations, sender);
+        round.Clear();
+        if (visible > 0)
+            partition.Waiters.Advance(visible);
+        if (_queue.EndTurn())
+            partition.Ports.Threads.Schedule(this);
+    }
+
+    // One work item completes several appends: each takes an instant, less than a work item costs.
+    private static void Complete(List<AppendOperation> operations, object? sender)
+    {
+        const int together = 16;
+        AppendOperation? first = null, last = null;
+        var count = 0;
+        foreach (var operation in operations)
+        {
+            if (sender is not null && ReferenceEquals(operation.Sender, sender))
+            {
+                operation.CompleteNow();
+                continue;
+            }
+            if (first is not null && (operation.Home is { } home ? home != first.Home : count == together || first.Home is not null))
+            {
+                first.Complete();
+                (last, count) = (null, 0);
+            }
+            if (last is null)
+                first = operation;
+            else
+                last.Next = operation;
+            last = operation;
+            count++;
+        }
+        first?.Complete();
+    }
+
+    /// <summary>Decides every operation of the round: the <see cref="RoundWriter"/> deduplicates, stamps, writes, and hands the written
+    /// batches to the replication.</summary>
+    /// <returns>The bytes that became visible to readers.</returns>
+    private long RunRound(AppendRound round, IPartitionReplication replication)
+    {
+        var log = partition.Log!;
+        try
+        {
+            lock (log.AppendLock)
+            {
+                if (RefuseAll(round))
+                    return 0;
+                return _writer.Run(round, replication, partition.Ports.Log.Now);
+            }
+        }
+        catch (Exception fault)
+        {
+            // After a storage fault that gets here the state of the file is unknown; any other fault is a bug.
+            var reason = StorageFaults.IsStorageFault(fault)
+                ? StorageFaults.Describe(log.Directory, fault)
+                : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
+            partition.GoOffline(reason, fault);
+            // Written batches fail, too: the flush or the high watermark is missing, so they do not count.
+            foreach (var operation in round.Operations)
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+            return 0;
+        }
+    }
+
+    private bool RefuseAll(AppendRound round)
+    {
+        var error = partition.Availability.RefuseQueued(out var message);
+        if (error == ErrorCode.None)
+        {
+            var bytes = 0L;
+            foreach (var operation in round.Operations)
+                bytes += operation.Batch.Length;
+            if (partition.Ports.Space.Check(bytes) is not { } full)
+                return false;
+            (error, message) = (ErrorCode.KafkaStorageError, full);
+        }
+        foreach (var operation in round.Operations)
+            operation.Decide(ProduceResult.Failed(error, message));
+        return true;
+    }
+}

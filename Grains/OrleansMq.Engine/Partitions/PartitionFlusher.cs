@@ -1,0 +1,127 @@
+using OrleansMq.Api;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// Flushes a partition's log as <see cref="FlushDecision"/> requires: with the round that wrote, or in the background.
+/// </summary>
+/// <remarks>
+/// State: the records noted for a background flush, and the wish for a checkpoint. Under <c>sync</c> noted records are flushed already,
+/// but the flushed point on disk does not cover them yet. Records are noted under the log's append lock. The flush timer resets the count
+/// without that lock: what was appended before the reset is part of the flush, what comes later is noted for the next.
+/// <para>Failures: a failed flush takes the partition offline and fails the round that waits for it. It is never retried. A full disk
+/// leaves the partition online; the next flush or checkpoint writes what this one could not.</para>
+/// </remarks>
+internal sealed class PartitionFlusher(Partition partition)
+{
+    /// <summary>The least time between two checkpoints that rolled segments cause. Each costs some flushes, and small segments may roll
+    /// many times a second.</summary>
+    private const long MinCheckpointIntervalMs = 1000;
+
+    private long _notedRecords;
+    private long _notedSince;
+    private long _lastCheckpoint;
+    private volatile bool _isCheckpointWanted;
+    private int _isScheduled;
+
+    /// <summary>Flushes records that the only replica wrote, or notes them, as the policy requires. Under the append lock.</summary>
+    /// <exception cref="IOException">The flush failed.</exception>
+    public void AfterWrite(long records, long now)
+    {
+        var config = partition.Config;
+        if (!FlushDecision.MustFlushRound(config))
+        {
+            AfterReplicatedWrite(config, records, now);
+            return;
+        }
+        // The timer writes the flushed point down. Its one thread serves all partitions: if it is late, this append does it.
+        var isLate = _notedRecords > 0 && FlushDecision.IsFlushedPointDue(_notedSince, now);
+        var log = partition.Log!;
+        log.FlushTo(log.End, secure: isLate);
+        if (isLate)
+            Volatile.Write(ref _notedSince, now);
+        Note(records, now);
+    }
+
+    /// <summary>Notes records of one replica of several, if the policy has a background flush. Under the append lock. Under <c>sync</c> a
+    /// leader calls <see cref="FlushRound"/> without that lock, and a follower flushes before it acknowledges.</summary>
+    public void AfterReplicatedWrite(TopicConfig config, long records, long now)
+    {
+        if (FlushDecision.FlushesInBackground(config))
+            Note(records, now);
+    }
+
+    /// <summary>Flushes a leader's round where the policy requires it. Not under the append lock: followers, which have the batches by now,
+    /// flush meanwhile. A failed flush takes the partition offline and fails the round.</summary>
+    /// <returns>Whether the log's durable end may have moved.</returns>
+    public bool FlushRound(AppendRound round)
+    {
+        var log = partition.Log!;
+        if (!FlushDecision.MustFlushRound(partition.Config) || partition.OfflineReason is not null || log.SecuredOffset >= log.LogEndOffset)
+            return false;
+        try
+        {
+            log.Flush();
+            return true;
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            var reason = StorageFaults.Describe(log.Directory, fault);
+            partition.GoOffline(reason, fault);
+            foreach (var operation in round.Operations)
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+            return false;
+        }
+    }
+
+    /// <summary>Asks for a checkpoint, after a segment was rolled.</summary>
+    public void WantCheckpoint()
+    {
+        _isCheckpointWanted = true;
+        Schedule();
+    }
+
+    /// <summary>Flushes if that is due, and moves the recovery point if a checkpoint is wanted and due. The flush timer calls it.</summary>
+    /// <returns>False if something remains for a later tick.</returns>
+    public bool FlushIfDue(long now)
+    {
+        if (!partition.Availability.IsServing)
+            return true;
+        var isCheckpointDue = _isCheckpointWanted && FlushDecision.HasPassed(MinCheckpointIntervalMs, _lastCheckpoint, now);
+        if (!isCheckpointDue && !IsFlushDue(now))
+            return false;
+        // Before the flush: records appended from here on schedule the next one.
+        Volatile.Write(ref _notedRecords, 0);
+        if (!isCheckpointDue)
+        {
+            var isDone = !_isCheckpointWanted;
+            if (isDone)
+                Volatile.Write(ref _isScheduled, 0);
+            partition.Flush();
+            return isDone;
+        }
+        _isCheckpointWanted = false;
+        _lastCheckpoint = now;
+        Volatile.Write(ref _isScheduled, 0);
+        partition.Checkpoint();
+        return true;
+    }
+
+    private bool IsFlushDue(long now) =>
+        FlushDecision.IsBackgroundFlushDue(partition.Config, Volatile.Read(ref _notedRecords), Volatile.Read(ref _notedSince), now);
+
+    private void Note(long records, long now)
+    {
+        if (_notedRecords == 0)
+            Volatile.Write(ref _notedSince, now);
+        Volatile.Write(ref _notedRecords, _notedRecords + records);
+        Schedule();
+    }
+
+    private void Schedule()
+    {
+        if (Interlocked.Exchange(ref _isScheduled, 1) == 0)
+            partition.Ports.Flushes.Add(this);
+    }
+}

@@ -1,0 +1,94 @@
+using OrleansMq.Log;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// The work on a partition's log beside its appends: background flushes, checkpoints, retention, delete-records, and the last checkpoint at
+/// the end.
+/// </summary>
+/// <remarks>
+/// State: the upkeep lock, which admits one task at a time. It is taken before the log's own locks. Compaction, which may take hours, has a
+/// lock of its own (<see cref="PartitionCompaction"/>).
+/// <para>Failures: as <see cref="Partition.TryOnLog"/>. A full disk leaves the partition online, and the task is repeated when it is due
+/// again. Another storage fault takes the partition offline, and later tasks do nothing.</para>
+/// </remarks>
+internal sealed class PartitionUpkeep(Partition partition)
+{
+    private readonly Lock _lock = new();
+
+    /// <summary>Makes all that was appended durable, and writes the flushed point down.</summary>
+    public void Flush() => Run(static log => log.Flush());
+
+    /// <summary>Moves the recovery point to the log's end, if that has moved, and deletes files that are due.</summary>
+    public void Checkpoint() => Run(log =>
+    {
+        log.MoveRecoveryPoint();
+        log.DeleteRemoved(partition.Ports.Log.Now);
+    });
+
+    /// <summary>Rolls by age, applies retention, and forgets idle producers.</summary>
+    public void Maintain(long now) => Run(log =>
+    {
+        log.RollIfOld(now);
+        if (log.Retain(partition.HighWatermark, now) > 0)
+            partition.Epochs!.TruncateFromStart(log.LogStartOffset);
+        lock (log.AppendLock)
+            log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration);
+        log.DeleteRemoved(now);
+    });
+
+    /// <inheritdoc cref="Partition.DeleteRecordsAsync"/>
+    public async ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        if (partition.CanRead(out var refusal) is not ErrorCode.None and var refused)
+            throw new BrokerException(refused, refusal);
+        if (!partition.Config.CleanupDelete)
+            throw new BrokerException(ErrorCode.PolicyViolation,
+                $"The topic '{partition.TopicPartition.Topic}' is only compacted: records cannot be deleted by offset. Add "
+                + "'delete' to its cleanup.policy.");
+        var limit = partition.HighWatermark;
+        var offset = beforeOffset == -1 ? limit : beforeOffset;
+        if (offset < 0 || offset > limit)
+            throw new BrokerException(ErrorCode.OffsetOutOfRange,
+                $"Records of {partition.TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
+        // The caller's thread may be a grain's, which must not wait for a flush.
+        var full = await Task.Run(() => Run(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
+        if (partition.Availability.Refuse(out refusal) is not ErrorCode.None and var failed)
+            throw new BrokerException(failed, refusal);
+        if (full is not null)
+            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, full), full);
+        return partition.LogStartOffset;
+    }
+
+    /// <summary>Writes everything out for a clean restart: indexes, recovery point, high watermark.</summary>
+    public void Finish() => Run(static log =>
+    {
+        log.WriteIndexes();
+        if (!log.MoveRecoveryPoint())
+            log.WriteHighWatermark();
+        log.DeleteAllRemoved();
+    });
+
+    /// <summary>Waits for the task under way. Tasks that begin later find the partition closed or deleted.</summary>
+    public void WaitUntilIdle()
+    {
+        lock (_lock)
+        {
+            // The task has ended.
+        }
+    }
+
+    private void MoveLogStart(SegmentedLog log, long offset)
+    {
+        log.MoveLogStart(offset, partition.Ports.Log.Now);
+        partition.Epochs!.TruncateFromStart(log.LogStartOffset);
+    }
+
+    private DiskFullException? Run(Action<SegmentedLog> task)
+    {
+        lock (_lock)
+            return partition.TryOnLog(task);
+    }
+}
