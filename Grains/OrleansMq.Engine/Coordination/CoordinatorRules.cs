@@ -1,9 +1,7 @@
 namespace OrleansMq.Coordination;
 
-/// <summary>
-/// The rules by which a coordinator owns its documents. Virtual only for tests: a mutant breaks one rule, to prove that the simulation's
-/// checkers find the mistake.
-/// </summary>
+/// <summary>The rules by which a coordinator owns its documents. Virtual for mutants: see
+/// <see cref="Replication.ReplicationRules"/>.</summary>
 internal class CoordinatorRules
 {
     /// <summary>Whether a document was written by another coordinator: after this one's claim, or with an epoch that this one does not

@@ -4,9 +4,12 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// The decisions of the protocol, as the state machines call them. The product uses the class unchanged. A test derives from it to inject
-/// one mistake and to prove that the simulation's checkers detect it.
+/// The decisions of the replication protocol, as the roles call them.
 /// </summary>
+/// <remarks>
+/// Rules are virtual for the simulation's mutants only, here and in <see cref="Coordination.CoordinatorRules"/> with its group rules. A
+/// mutant overrides one rule with a mistake, and the simulation's checkers must detect it. The product uses the classes unchanged.
+/// </remarks>
 internal class ReplicationRules
 {
     /// <summary>The protocol.</summary>

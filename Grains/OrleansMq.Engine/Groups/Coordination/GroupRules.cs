@@ -6,10 +6,8 @@ using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>
-/// The decisions about a group, as its coordinator calls them. Virtual only for tests: a mutant breaks one of them, to prove that the
-/// simulation's checkers find the mistake.
-/// </summary>
+/// <summary>The decisions about a group, as its coordinator calls them. Virtual for mutants: see
+/// <see cref="Replication.ReplicationRules"/>.</summary>
 internal class GroupRules : CoordinatorRules
 {
     /// <summary>The protocols.</summary>
