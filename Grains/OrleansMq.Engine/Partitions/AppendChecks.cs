@@ -4,13 +4,13 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>Which batches a topic takes from a producer. Pure.</summary>
+/// <summary>Decides which batches a topic accepts from a producer. Pure.</summary>
 internal static class AppendChecks
 {
     /// <summary>
     /// Checks a batch against the format and the topic's configuration.
     /// </summary>
-    /// <returns>Null where the topic takes it; otherwise the refusal, with a message that names the field and the limit.</returns>
+    /// <returns>Null if the topic accepts it; otherwise the refusal, with a message that names the field and the limit.</returns>
     public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs,
         long now, out RecordBatchHeader header)
     {
@@ -30,7 +30,7 @@ internal static class AppendChecks
         return config.CleanupCompact ? CheckKeys(batch, codecs) : null;
     }
 
-    // The latest is in the header; the earliest too, as nearly as matters: producers write the first record's there.
+    // Both limits apply to the header's largest timestamp. The records' own timestamps are not read.
     private static string? CheckTimestamp(in RecordBatchHeader header, TopicConfig config, long now)
     {
         if (config.TimestampType == TimestampType.LogAppendTime)

@@ -3,41 +3,41 @@ using OrleansMq.Producers;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>An append on its way through the <see cref="AppendCore"/>.</summary>
+/// <summary>An append, as the <see cref="AppendCore"/> sees it.</summary>
 internal interface IAppend
 {
-    /// <summary>When its sender wants the answer.</summary>
+    /// <summary>When it counts as appended.</summary>
     Acks Acks { get; }
 
     /// <summary>Whether its batch is in the log: written by this group, or before as the original of a duplicate.</summary>
     bool IsWritten { get; }
 }
 
-/// <summary>A leader's admission, log and replication, as the <see cref="AppendCore"/> drives them. Every call is made under the append
+/// <summary>A leader's admission, log and replication, as the <see cref="AppendCore"/> calls them. Every call is made under the append
 /// lock.</summary>
 /// <typeparam name="TAppend">The host's appends.</typeparam>
 internal interface IAppendTarget<in TAppend>
 {
-    /// <summary>Whether leadership or replicas forbid the append now; then the target has decided it.</summary>
+    /// <summary>Whether leadership or replicas forbid the append now; the target then decides it.</summary>
     bool Refuses(TAppend append);
 
-    /// <summary>Decides by what is known of its producer. Staged batches count as appended.</summary>
+    /// <summary>Decides by the state of its producer. Staged batches count as appended.</summary>
     ProducerDecision Check(TAppend append);
 
     /// <summary>Decides an append that is not written: a duplicate, a fenced producer, or a wrong sequence.</summary>
     void DecideUnwritten(TAppend append, in ProducerDecision decision);
 
-    /// <summary>Stamps offset and epoch into the batch and adds it to the group. Where the group before it is written first, or the append
-    /// is refused, the target decides those.</summary>
+    /// <summary>Stamps offset and epoch into the batch and adds it to the group. If the group before it is written first, or the append is
+    /// refused, the target decides those appends.</summary>
     void Stage(TAppend append);
 
     /// <summary>Writes the staged group with one call, and decides its appends.</summary>
     void Write();
 
-    /// <summary>An append with <c>acks=all</c> is in the log: it is answered when enough replicas hold it.</summary>
+    /// <summary>Takes an append with <c>acks=all</c> that is in the log: it is answered when enough replicas hold it.</summary>
     void Await(TAppend append);
 
-    /// <summary>The group is decided and some of it is in the log: followers get what was written. Not called where all was
+    /// <summary>Takes a decided group with at least one append in the log: followers get what was written. Not called if all appends were
     /// refused.</summary>
     void AfterAppends();
 }
@@ -48,15 +48,15 @@ internal interface IAppendTarget<in TAppend>
 /// <code>
 /// each append:  refused by leadership or replicas --> decided
 ///               duplicate, fenced, out of sequence --> decided
-///               stamped with offset and epoch      --> staged, seen by the checks of those behind it
-/// the group:    one write --> all staged ones are in the log, or none of them
+///               stamped with offset and epoch      --> staged, and part of the checks of later appends
+/// the group:    one write --> all staged appends are in the log, or none of them
 /// each append:  in the log, acks=all --> waits for the high watermark, in the order of the log
 /// the group:    followers get the batches, the high watermark advances as far as it may
 /// </code>
 /// </summary>
 internal static class AppendCore
 {
-    /// <summary>Takes a group of appends through all steps.</summary>
+    /// <summary>Runs a group of appends through all steps.</summary>
     public static void Run<TAppend>(IAppendTarget<TAppend> target, List<TAppend> appends)
         where TAppend : IAppend
     {
@@ -76,7 +76,7 @@ internal static class AppendCore
             target.AfterAppends();
     }
 
-    /// <summary>Stages one append, or has it decided.</summary>
+    /// <summary>Stages one append, or lets the target decide it.</summary>
     public static void Admit<TAppend>(IAppendTarget<TAppend> target, TAppend append)
         where TAppend : IAppend
     {

@@ -50,6 +50,7 @@ internal static class FlushDecision
     /// long.</summary>
     public static bool HasPassed(long time, long since, long now) => now - since >= time || now < since;
 
-    /// <summary>Returns the configuration with the policy <c>sync</c>, for a partition whose topic's policy is not known yet.</summary>
+    /// <summary>Returns the configuration with the policy <c>sync</c>, for a partition of a topic with a policy that is not known
+    /// yet.</summary>
     public static TopicConfig UntilConfigured(TopicConfig config) => config with { FlushMessages = 1 };
 }

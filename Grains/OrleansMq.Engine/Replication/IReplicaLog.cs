@@ -3,72 +3,72 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication;
 
 /// <summary>A record batch as replicas exchange it.</summary>
-/// <param name="BaseOffset">Of its first record.</param>
+/// <param name="BaseOffset">The offset of its first record.</param>
 /// <param name="NextOffset">The offset after its last record.</param>
 /// <param name="Epoch">The leader epoch it was written in.</param>
 /// <param name="Bytes">The batch, byte for byte the same on every replica.</param>
 internal readonly record struct ReplicatedBatch(long BaseOffset, long NextOffset, int Epoch, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>
-/// A replica's log and what its disk keeps beside it, as the roles need them. Called under the append lock; every call has happened when it
-/// returns. Compaction may leave holes between batches, also at the log's end: offsets are places, not counts.
+/// A replica's log, epochs, fence and high watermark, as the roles use them. Called under the append lock; each call takes effect before it
+/// returns. Compaction may leave holes between batches, and at the log's end: the difference of two offsets is not a number of records.
 /// </summary>
 internal interface IReplicaLog
 {
     /// <summary>The first offset that can be read.</summary>
     long LogStartOffset { get; }
 
-    /// <summary>The offset the next record gets.</summary>
+    /// <summary>The offset of the next record.</summary>
     long LogEndOffset { get; }
 
-    /// <summary>The end that counts in acknowledgements: the log end, or under <c>sync</c> the flushed end.</summary>
+    /// <summary>The end that counts towards the high watermark: the log end, or under <c>sync</c> the flushed end.</summary>
     long CountedEndOffset { get; }
 
-    /// <summary>Below this compaction has removed records for the sake of later ones, which all lie below it too; 0 where it never
-    /// ran.</summary>
+    /// <summary>The end of the compacted part: below it compaction has removed records that later ones below it replace. 0 if compaction
+    /// never ran.</summary>
     long CompactedEndOffset { get; }
 
-    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end, nor below the
-    /// log start.</summary>
+    /// <summary>The highest high watermark that this replica decided, or received from a leader, since it was opened. Between the log start
+    /// and the log end.</summary>
     long HighWatermark { get; }
 
-    /// <summary>The epoch in which <see cref="HighWatermark"/> was told or decided on; -1 where none is known.</summary>
+    /// <summary>The epoch in which <see cref="HighWatermark"/> was decided or received; -1 if none is known.</summary>
     int HighWatermarkEpoch { get; }
 
-    /// <summary>Takes note of a high watermark. Memory alone: nothing need be durable.</summary>
+    /// <summary>Sets the high watermark, in memory only.</summary>
     void SetHighWatermark(long offset, int epoch);
 
-    /// <summary>The highest epoch seen, as <see cref="RaiseFence"/> made it durable.</summary>
+    /// <summary>The highest epoch seen, which <see cref="RaiseFence"/> made durable.</summary>
     int Fence { get; }
 
-    /// <summary>Makes a higher epoch durable before its first request is answered.</summary>
+    /// <summary>Makes a higher epoch durable, before the first request of that epoch is answered.</summary>
     void RaiseFence(int epoch);
 
-    /// <summary>Which offsets were written in which epoch, oldest first; as <see cref="LeaderEpochCache.Entries"/>.</summary>
+    /// <summary>The start offset of each epoch, oldest first; see <see cref="LeaderEpochCache.Entries"/>.</summary>
     IReadOnlyList<LeaderEpochEntry> Epochs { get; }
 
     /// <inheritdoc cref="LeaderEpochCache.EndOffsetFor"/>
     LeaderEpochEntry EndOffsetFor(int epoch);
 
-    /// <summary>Takes note, durably, of where a new epoch begins; as <see cref="LeaderEpochCache.Assign"/>.</summary>
+    /// <summary>Makes the start offset of a new epoch durable; see <see cref="LeaderEpochCache.Assign"/>.</summary>
     void AssignEpoch(int epoch, long startOffset);
 
-    /// <summary>Appends a leader's batches as they are, at or above the log's end: <paramref name="count"/> from <paramref name="first"/>
-    /// on. They follow each other without a hole and are of one epoch, which is assigned already.</summary>
+    /// <summary>Appends a leader's batches as they are, at or above the log's end: <paramref name="count"/> of them, beginning with
+    /// <paramref name="first"/>. There is no hole between them, and they have one epoch, which is assigned already.</summary>
     void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count);
 
-    /// <summary>Moves the log's end up without a record: the leader's compaction left nothing between.</summary>
+    /// <summary>Advances the log's end without a record: the leader's compaction left none up to there.</summary>
     void AdvanceTo(long endOffset);
 
-    /// <summary>Cuts the log; epochs and producers follow, and a high watermark that lies above. The log ends at
-    /// <paramref name="endOffset"/> exactly, also where that lies in a hole (else offsets that were shown would be given out again); inside
-    /// a batch, the whole batch goes and the log ends where it began.</summary>
+    /// <summary>Truncates the log, with its epochs and producers, and lowers a high watermark above the new end. The log then ends at
+    /// <paramref name="endOffset"/>, even in a hole; otherwise offsets that readers saw would be assigned again. An end inside a batch
+    /// removes the whole batch, and the log ends at that batch's base offset.</summary>
     void TruncateTo(long endOffset);
 
-    /// <summary>Removes what lies below, as its leader did by retention or delete-records. At most the log end.</summary>
+    /// <summary>Moves the log start, as its leader did by retention or delete-records. At most to the log end.</summary>
     void MoveLogStart(long offset);
 
-    /// <summary>Empties the log, epochs and producers included: it starts and ends at <paramref name="logStart"/>, and so does the high
-    /// watermark. A crash meanwhile leaves an empty log, at this offset or the old log start, or the old one.</summary>
+    /// <summary>Empties the log, its epochs and its producers: log start, log end and high watermark become <paramref name="logStart"/>. A
+    /// crash during the call leaves the old log, or an empty one at this offset or at the old log start.</summary>
     void ResetTo(long logStart);
 }

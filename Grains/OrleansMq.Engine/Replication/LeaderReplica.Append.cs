@@ -1,16 +1,15 @@
 namespace OrleansMq.Replication;
 
-// A leader's part in the AppendCore: RefuseAppend for each append, OnAppended for each that waits, AfterAppends once.
+// The leader's part in the AppendCore: RefuseAppend for each append, OnAppended for each that waits, AfterAppends once.
 internal sealed partial class LeaderReplica
 {
-    // In the order of the log; a duplicate stands where it came. How many there may be is bounded by what the partition's append queue
-    // admits.
+    // In the order of the log; a duplicate keeps its place of arrival. The partition's append queue bounds their number.
     private readonly Queue<(long End, long Waiter, long BaseOffset, bool IsDuplicate, long Deadline)> _waiters = [];
 
-    /// <summary>Whether an append must be refused now; asked before it is written.</summary>
-    /// <param name="waitForAll"><c>acks=all</c>: needs enough replicas. Otherwise it needs the lease.</param>
-    /// <param name="now">The time, milliseconds.</param>
-    /// <returns><see cref="ErrorCode.None"/>: append it.</returns>
+    /// <summary>Returns the refusal of an append right before it is written.</summary>
+    /// <param name="waitForAll">Whether it has <c>acks=all</c>, which needs enough replicas. Otherwise it needs the lease.</param>
+    /// <param name="now">The time, in milliseconds.</param>
+    /// <returns><see cref="ErrorCode.None"/> to append it.</returns>
     public ErrorCode RefuseAppend(bool waitForAll, long now)
     {
         if (!LeadsAt(now) || IsResigning || (!waitForAll && now > _leaseUntil))
@@ -18,12 +17,12 @@ internal sealed partial class LeaderReplica
         return waitForAll && !HasEnoughReplicas() ? ErrorCode.NotEnoughReplicas : ErrorCode.None;
     }
 
-    /// <summary>A batch with <c>acks=all</c> is in the log: <see cref="CompleteAppend"/> follows when the high watermark has passed it, or
-    /// it cannot.</summary>
-    /// <param name="end">Where the batch ends; of a duplicate: the original.</param>
-    /// <param name="baseOffset">Where it begins.</param>
-    /// <param name="isDuplicate">The original was written before.</param>
-    /// <param name="waiter">Comes back with the answer.</param>
+    /// <summary>Takes a batch with <c>acks=all</c> that is in the log. <see cref="CompleteAppend"/> follows when the high watermark has
+    /// passed it, or when it fails.</summary>
+    /// <param name="end">The end of the batch; for a duplicate, that of the original.</param>
+    /// <param name="baseOffset">Its base offset.</param>
+    /// <param name="isDuplicate">Whether it is a duplicate of an earlier batch.</param>
+    /// <param name="waiter">Returned with the answer.</param>
     public void OnAppended(long end, long baseOffset, bool isDuplicate, long waiter)
     {
         if (Status == LeaderStatus.Leading)
@@ -32,7 +31,7 @@ internal sealed partial class LeaderReplica
             Complete(waiter, ErrorCode.RequestTimedOut);
     }
 
-    /// <summary>A group of appends is in the log: followers get it.</summary>
+    /// <summary>Pushes a group of appends that is in the log to the followers.</summary>
     public void AfterAppends(long now)
     {
         if (!LeadsAt(now))

@@ -1,23 +1,23 @@
 namespace OrleansMq.Replication;
 
-/// <summary>Where a leadership stands.</summary>
+/// <summary>The status of a leadership.</summary>
 internal enum LeaderStatus
 {
     /// <summary>Never.</summary>
     Unknown = 0,
-    /// <summary>Wants to lead: reads the state. Serves nothing.</summary>
+    /// <summary>Reads the state before its claim. Serves nothing.</summary>
     Reading = 1,
-    /// <summary>Has sent its claim, or reads what became of it. Serves nothing.</summary>
+    /// <summary>Writes its claim, or reads its outcome. Serves nothing.</summary>
     Claiming = 2,
     /// <summary>Leads <see cref="LeaderReplica.Epoch"/>.</summary>
     Leading = 3,
-    /// <summary>Leads no more, or was not let: a new claim begins with a new object.</summary>
+    /// <summary>Lost leadership, or was refused. A new claim begins with a new object.</summary>
     Stopped = 4,
 }
 
 /// <summary>
-/// A replica that leads, from its claim to its end. No I/O but its log, no clock, no random: inputs come as calls with the time in
-/// milliseconds, what is to be done is added to the effects.
+/// A replica in the leader role, from its claim to its end. No I/O except its log, no clock, no random: inputs arrive as calls with the
+/// time in milliseconds, and actions are added to the effects.
 /// <code>
 /// Reading  -- eligible --> Claiming (write epoch + 1)      -- not eligible --> Stopped
 /// Claiming -- written, or found written --> Leading        -- another token is stored --> Stopped
@@ -36,11 +36,11 @@ internal sealed partial class LeaderReplica
     private readonly List<ReplicationEffect> _effects;
     private readonly bool _unclean;
     private FollowerProgress[] _followers = [];
-    // What decisions are given: made once, since a thousand leaders decide many times a second.
+    // Inputs of the decisions. Reused, since a thousand leaders decide many times a second.
     private FollowerView[] _views = [];
     private long[] _sentAt = [];
     private long?[] _ends = [];
-    // The number of the latest session: never used twice in an epoch, also not for a replica that left the set and came back.
+    // The number of the latest session. Never reused in an epoch, even for a replica that left the set and returned.
     private int _sessions;
     private long _now = long.MinValue;
     private long _leaseUntil = long.MinValue;
@@ -50,33 +50,33 @@ internal sealed partial class LeaderReplica
     /// <param name="options">Times and bounds.</param>
     /// <param name="log">This replica's log; no other leadership uses it.</param>
     /// <param name="self">This replica.</param>
-    /// <param name="topicId">The topic its directory belongs to.</param>
+    /// <param name="topicId">The topic of its directory.</param>
     /// <param name="token">Random, new with every object.</param>
-    /// <param name="membership">Who lives.</param>
-    /// <param name="effects">Where effects are added.</param>
-    /// <param name="unclean">Claim also where acknowledged records may be lost by it.</param>
+    /// <param name="membership">The live brokers.</param>
+    /// <param name="effects">Collects the effects.</param>
+    /// <param name="unclean">Whether to claim although acknowledged records may be lost.</param>
     public LeaderReplica(ReplicationRules rules, LeaderOptions options, IReplicaLog log, ReplicaIdentity self, Guid topicId, Guid token,
         IMembership membership, List<ReplicationEffect> effects, bool unclean = false) =>
         (_rules, _options, _log, _self, _topicId, _token, _membership, _effects, _unclean) =
         (rules, options, log, self, topicId, token, membership, effects, unclean);
 
-    /// <summary>Where it stands.</summary>
+    /// <summary>The current status.</summary>
     public LeaderStatus Status { get; private set; } = LeaderStatus.Reading;
     /// <summary>The epoch it leads, once it leads.</summary>
     public int Epoch { get; private set; } = -1;
     /// <summary>The log end when the epoch began.</summary>
     public long EpochStart { get; private set; }
-    /// <summary>Readers see nothing at or above it.</summary>
+    /// <summary>The first offset that readers do not see.</summary>
     public long HighWatermark => _log.HighWatermark;
 
     /// <summary>Why it stopped; null before.</summary>
     public string? StopReason { get; private set; }
-    /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where
-    /// no other replica counts, <see cref="long.MinValue"/> where it does not lead. May be read without the lock: it is published after the
-    /// epoch and its start.</summary>
+    /// <summary>The end of the lease, until which reads and <c>acks=0/1</c> are served, in milliseconds of the leader's clock.
+    /// <see cref="long.MaxValue"/> if no other replica counts, <see cref="long.MinValue"/> if it does not lead. May be read without the
+    /// lock: it is published after the epoch and its start.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
-    /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too
+    /// <summary>Processes the passing of time: resends, renews the lease, changes the ISR, and fails appends that waited too
     /// long.</summary>
     public void Tick(long now)
     {
@@ -96,10 +96,10 @@ internal sealed partial class LeaderReplica
         Advance();
     }
 
-    /// <summary>Goes by other times and bounds from now on: the topic's configuration changed.</summary>
+    /// <summary>Applies other times and bounds, after the topic's configuration changed.</summary>
     public void Follow(LeaderOptions options) => _options = options;
 
-    /// <summary>What was written is on stable storage now: under <c>sync</c> the leader's own end counts only then.</summary>
+    /// <summary>Processes a flush of the leader's own log: under <c>sync</c> only its flushed end counts.</summary>
     public void OnFlushed(long now)
     {
         if (LeadsAt(now))
@@ -109,13 +109,13 @@ internal sealed partial class LeaderReplica
     /// <summary>Stops if its own replica has seen a later epoch.</summary>
     public void StopIfReplaced(long now) => LeadsAt(now);
 
-    /// <summary>Whether it can prove that it leads, so that it may serve reads. On any thread, without the lock.</summary>
+    /// <summary>Whether its lease proves that it leads, so that it may serve reads. On any thread, without the lock.</summary>
     public bool MayServeReads(long now) => now <= LeaseUntil;
 
-    /// <summary>Whether latest and time lookups may be answered (KIP-207). On any thread, for a reader that it may serve.</summary>
+    /// <summary>Whether latest and time lookups may be answered (KIP-207). On any thread, for a reader that may be served.</summary>
     public bool KnowsLatest => _rules.KnowsLatest(HighWatermark, EpochStart);
 
-    /// <summary>Leads no more: who waits is told that the outcome is unknown.</summary>
+    /// <summary>Ends the leadership. Waiting appends fail with an unknown outcome.</summary>
     public void Stop(string reason)
     {
         if (Status == LeaderStatus.Stopped)
@@ -126,7 +126,7 @@ internal sealed partial class LeaderReplica
         EndReassignment(ErrorCode.RequestTimedOut);
     }
 
-    /// <summary>Leads, and no later epoch has come by on this broker.</summary>
+    /// <summary>Whether it leads. Stops if its own replica has seen a later epoch.</summary>
     private bool LeadsAt(long now)
     {
         Note(now);
@@ -137,7 +137,7 @@ internal sealed partial class LeaderReplica
 
     private void Note(long now) => _now = Math.Max(_now, now);
 
-    // A renewed replica on the member's broker may have forgotten its fence with its log: it proves nothing.
+    // A renewed replica on the member's broker may have lost its fence with its log, so its acknowledgement proves nothing.
     private long AcknowledgedSentAt(ReplicaIdentity member) =>
         ProgressOf(member.Broker) is { Identity: { } identity } progress && _rules.SameMember(member, identity)
             ? progress.AcknowledgedSentAt
@@ -156,7 +156,7 @@ internal sealed partial class LeaderReplica
         return null;
     }
 
-    /// <summary>Moves lease and high watermark as far as they may go, and answers who waited for it.</summary>
+    /// <summary>Advances lease and high watermark as far as allowed, and completes appends below the latter.</summary>
     private void Advance()
     {
         var union = _rules.Union(_committed!, _unsettled);

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-// Leadership from outside: how it is claimed and ended, and what the partition asks of it.
+// Leadership: how callers claim and end it, and what the partition asks of it.
 public sealed partial class Replica : IPartitionReplication
 {
     private static readonly Task Ended = Task.CompletedTask;
@@ -21,16 +21,16 @@ public sealed partial class Replica : IPartitionReplication
     private TopicConfig? _followed;
     private volatile TaskCompletionSource? _ended;
 
-    /// <summary>Completes when the present leadership ends; complete where it does not lead.</summary>
+    /// <summary>Completes when the current leadership ends; complete if it does not lead.</summary>
     public Task LeadershipEnded => _ended?.Task ?? Ended;
 
     /// <inheritdoc/>
     bool IPartitionReplication.KnowsLatest => _leader is { KnowsLatest: true };
 
-    /// <summary>Whether it leads, and can prove it.</summary>
+    /// <summary>Whether it leads, and holds the lease.</summary>
     public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && leader.MayServeReads(Now);
 
-    /// <summary>Claims leadership; completes when it leads or was refused. While it leads already: at once.</summary>
+    /// <summary>Claims leadership; completes when it leads or was refused. At once if it leads already.</summary>
     public async Task<ClaimResult> LeadAsync(ClaimRequest request, CancellationToken cancellationToken)
     {
         Task<ClaimResult>? claim = null;
@@ -42,14 +42,14 @@ public sealed partial class Replica : IPartitionReplication
         return await claim.ConfigureAwait(false);
     }
 
-    /// <summary>Stops leading at once: who waits is told that the outcome is unknown.</summary>
+    /// <summary>Ends the leadership at once. Waiting appends fail with an unknown outcome.</summary>
     public void StopLeading(string reason) => Step(() => _leader?.Stop(reason));
 
-    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the
-    /// time is up, and stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
-    /// <returns>What it stored; null where that is not known.</returns>
-    /// <param name="successor">Who is to lead next; null for whoever is eligible.</param>
-    /// <param name="deadline">The longest it may take.</param>
+    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log end or the
+    /// time is up, and stores its resignation. Completes when the leadership has ended; at once if it does not lead.</summary>
+    /// <param name="successor">The next leader; null for any eligible replica.</param>
+    /// <param name="deadline">The longest time to drain.</param>
+    /// <returns>The stored state; null if it is not known.</returns>
     public async Task<StoredPartitionState?> ResignAsync(int? successor, TimeSpan deadline)
     {
         var (ended, leader) = (Ended, (LeaderReplica?)null);
@@ -62,8 +62,8 @@ public sealed partial class Replica : IPartitionReplication
         return leader?.Resigned;
     }
 
-    /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave.
-    /// Complete when the write that begins it is stored.</summary>
+    /// <summary>Changes the replica set: new replicas catch up and join the ISR, then those outside of the set leave. Completes when the
+    /// write that begins the change is stored.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.RequestTimedOut"/>.</exception>
     public async Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken)
     {
@@ -74,24 +74,23 @@ public sealed partial class Replica : IPartitionReplication
             throw new BrokerException(error, error switch
             {
                 ErrorCode.InvalidReplicaAssignment =>
-                    $"{string.Join(", ", replicas)} is no set of replicas: name at least one broker, and none twice.",
-                ErrorCode.ReassignmentInProgress => $"Another change of {TopicPartition}'s replicas is just being stored. Retry.",
+                    $"{string.Join(", ", replicas)} is not a set of replicas: name at least one broker, and none twice.",
+                ErrorCode.ReassignmentInProgress => $"Another change of {TopicPartition}'s replicas is being stored. Retry.",
                 ErrorCode.RequestTimedOut =>
-                    $"Whether the change of {TopicPartition}'s replicas has begun is not known: the leader changed meanwhile. Look, and "
-                    + "retry.",
+                    $"It is unknown whether the change of {TopicPartition}'s replicas has begun: the leader changed. Check, and retry.",
                 _ => DescribeNotLeading(),
             });
     }
 
     /// <summary>
-    /// Whether there is nothing to do but to prove that it still leads: all replicas are in sync and hold everything, and nobody waits.
-    /// Read without the lock: what it misses is noticed one tick later.
+    /// Whether only the lease needs ticks: all replicas are in sync and hold all records, and no append waits. Read without the lock: a
+    /// change it misses is noticed one tick later.
     /// </summary>
     internal bool IsQuiet => _leader is not { } leader || (leader.Status == LeaderStatus.Leading && !leader.IsResigning
         && Partition.HighWatermark == Partition.LogEndOffset
         && leader.Committed is { Reassignment.IsEmpty: true } state && state.Isr.Length == state.Replicas.Length);
 
-    /// <summary>Time went by.</summary>
+    /// <summary>Passes a tick of the timer to the leader.</summary>
     internal void Tick()
     {
         if (_leader is null)
@@ -109,7 +108,7 @@ public sealed partial class Replica : IPartitionReplication
         });
     }
 
-    /// <summary>It does nothing any more: its directory goes, or the broker does.</summary>
+    /// <summary>Ends the replica, since its directory is removed or the broker stops.</summary>
     internal void Drop(string reason)
     {
         StopLeading(reason);
@@ -118,7 +117,7 @@ public sealed partial class Replica : IPartitionReplication
             _dropped = true;
             return;
         }
-        // Under the lock: who is at it finishes, and nothing begins any more.
+        // Under the lock: a step under way ends first, and none begins afterwards.
         lock (_log.AppendLock)
             _dropped = true;
     }
@@ -133,7 +132,7 @@ public sealed partial class Replica : IPartitionReplication
     ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)
     {
         var refused = _leader?.RefuseAppend(acks == Acks.All, Now) ?? ErrorCode.NotLeaderOrFollower;
-        // A leader that finds itself replaced refuses, and stops.
+        // A leader that learns of a later epoch here refuses, and stops.
         if (refused != ErrorCode.None)
             NoteChanges();
         message = refused switch
@@ -175,7 +174,7 @@ public sealed partial class Replica : IPartitionReplication
         }
         leader.AfterAppends(Now);
         NoteChanges();
-        // Readers are woken when the high watermark has passed the round.
+        // Readers wake when the high watermark has passed the round.
         return 0;
     }
 
@@ -235,7 +234,7 @@ public sealed partial class Replica : IPartitionReplication
             claiming.Stop("the claim was given up");
     });
 
-    // The storage failed: what waits is told so, and the copy must not pass for what it was.
+    // The storage failed: waiting appends fail, and this copy must not count as the member that it was.
     private void EndOffline(string reason)
     {
         try
@@ -244,7 +243,7 @@ public sealed partial class Replica : IPartitionReplication
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
-            _ports.Warn(Key, $"That the storage of {TopicPartition} failed could not be written down: {fault.Message}");
+            _ports.Warn(Key, $"The failure of {TopicPartition}'s storage could not be recorded: {fault.Message}");
         }
         lock (_log!.AppendLock)
         {
@@ -255,7 +254,7 @@ public sealed partial class Replica : IPartitionReplication
         _hasEnded = true;
     }
 
-    /// <summary>Looks what an input has changed, after each, under the append lock.</summary>
+    /// <summary>Publishes what an input has changed: high watermark, leadership, ISR. After each input, under the append lock.</summary>
     private void NoteChanges()
     {
         ShowHighWatermark();
@@ -290,7 +289,7 @@ public sealed partial class Replica : IPartitionReplication
         _claim?.TrySetResult(new ClaimResult(ClaimOutcome.Claim));
         _claim = null;
         _ports.Log.Write(EngineLogLevel.Information,
-            $"Leads {TopicPartition} in epoch {leader.Epoch} from offset {leader.EpochStart}: {leader.Committed}");
+            $"Became leader of {TopicPartition}: epoch {leader.Epoch} from offset {leader.EpochStart}, {leader.Committed}.");
     }
 
     private void OnStopped(LeaderReplica leader)
@@ -300,10 +299,10 @@ public sealed partial class Replica : IPartitionReplication
         _claim = null;
         if (refused is ClaimOutcome.StoreInThePast)
             _refusal = $"{leader.StopReason}. This broker's disk has seen epoch {LeaderEpoch}: the store of the cluster was restored from "
-                + "the past. Restore "
-                + "a later copy of it.";
+                + "the past. Restore a later copy of it.";
         if (leader.Epoch >= 0)
-            _ports.Log.Write(EngineLogLevel.Information, $"Leads {TopicPartition} in epoch {leader.Epoch} no more: {leader.StopReason}.");
+            _ports.Log.Write(EngineLogLevel.Information,
+                $"Lost leadership of {TopicPartition} in epoch {leader.Epoch}: {leader.StopReason}.");
         _leader = null;
         (_toldStatus, _toldState) = (LeaderStatus.Unknown, null);
         _ended?.TrySetResult();
@@ -311,7 +310,7 @@ public sealed partial class Replica : IPartitionReplication
         Partition.Waiters.WakeAll();
     }
 
-    // Readers see what the high watermark has passed: as many bytes as the rounds had, one where that is not known.
+    // Counts the bytes of the rounds that the high watermark has passed, for the waiting readers; 1 if they are not known.
     private void ShowHighWatermark()
     {
         var highWatermark = Partition.HighWatermark;

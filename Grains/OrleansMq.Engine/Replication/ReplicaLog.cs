@@ -5,16 +5,16 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Replication;
 
-/// <summary>A follower could not take what was pushed, and nothing of it is in the log: as if it had never come.</summary>
+/// <summary>A follower could not append a push, and no part of it is in the log: as if the push was lost.</summary>
 internal sealed class PushNotTakenException(string message, Exception? inner = null) : Exception(message, inner);
 
-/// <summary>A partition's log as the roles see it. Every call is made under the append lock, and under the removal lock where it may
-/// cut.</summary>
+/// <summary>A partition's log as the roles use it. Called under the append lock; calls that may truncate, also under the removal
+/// lock.</summary>
 internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 {
     private readonly SegmentedLog _log = partition.Log!;
     private readonly LeaderEpochCache _epochs = partition.Epochs!;
-    // Batches of a push that go to the log with the next write.
+    // The batches of a push that the next call writes.
     private readonly List<RecordBatchHeader> _group = [];
     private readonly List<ReadOnlyMemory<byte>> _groupBatches = [];
     private long _groupBytes;
@@ -100,7 +100,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         _groupBytes += batch.Length;
     }
 
-    // With one call: a page cache takes large writes more cheaply than small ones.
+    // One call for the group: the page cache takes large writes at a lower cost than small ones.
     private void WriteGroup(long now)
     {
         if (_group.Count == 0)
@@ -132,11 +132,11 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     /// <inheritdoc/>
     public void TruncateTo(long endOffset)
     {
-        // The high watermark first: nobody may look for what is going to be gone.
+        // The high watermark first: no reader may look up records that are about to be removed.
         if (partition.HighWatermark > endOffset)
             partition.SetHighWatermark(Math.Max(endOffset, _log.LogStartOffset));
         _log.TruncateTo(endOffset);
-        // The epochs last: what a crash leaves then is an epoch without a record, which the next alignment drops.
+        // The epochs last: a crash before that leaves an epoch without a record, which the next alignment removes.
         _epochs.TruncateFromEnd(endOffset);
         if (partition.HighWatermark > _log.LogEndOffset)
             partition.SetHighWatermark(_log.LogEndOffset);
