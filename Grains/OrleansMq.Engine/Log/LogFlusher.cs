@@ -30,7 +30,8 @@ internal sealed class LogFlusher(LogParts log)
         }
     }
 
-    /// <summary>Makes the whole log durable, and stores the flushed point. Called without the append lock.</summary>
+    /// <summary>Makes the whole log durable, and stores the flushed point. A caller that holds the append lock stops appends
+    /// meanwhile.</summary>
     public void Flush()
     {
         LogPosition end;
@@ -48,8 +49,8 @@ internal sealed class LogFlusher(LogParts log)
     }
 
     /// <summary>
-    /// Moves the recovery point to the log's end: log and indexes are durable, and there is a producer snapshot. Called without the append
-    /// lock. An idle log releases its index buffers.
+    /// Moves the recovery point to the log's end: log and indexes are durable, and there is a producer snapshot. A caller that holds the
+    /// append lock stops appends meanwhile. An idle log releases its index buffers.
     /// </summary>
     /// <returns>False if the recovery point was there already.</returns>
     public bool MoveRecoveryPoint()
