@@ -1,0 +1,69 @@
+using OrleansMq.Api;
+using OrleansMq.Coordination;
+using OrleansMq.Groups.Offsets;
+
+namespace OrleansMq.Groups.Coordination;
+
+/// <summary>The working state of a group's offsets, ahead of its <see cref="GroupOffsetsDocument"/>. Whether a caller may commit or fetch
+/// is decided by <see cref="WorkingMembership"/>.</summary>
+/// <param name="rules">The decisions.</param>
+/// <param name="options">Limits, and the retention.</param>
+/// <param name="changed">Called after each change, except when the state is adopted or forgotten.</param>
+internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Action changed)
+{
+    private GroupOffsets _offsets = GroupOffsets.Empty;
+
+    /// <summary>Whether there are no offsets at all.</summary>
+    public bool IsEmpty => _offsets.IsEmpty;
+
+    /// <summary>Takes up what is stored.</summary>
+    public void Adopt(GroupOffsetsDocument? stored) => _offsets = stored?.ToOffsets() ?? GroupOffsets.Empty;
+
+    /// <summary>Removes all offsets, since the group is deleted.</summary>
+    public void Forget() => _offsets = GroupOffsets.Empty;
+
+    /// <summary>Returns the content of the document.</summary>
+    public GroupOffsetsContent ToContent(CoordinatorClaim claim) => new(claim, _offsets);
+
+    /// <summary>Stores the offsets that can be stored; each partition has its own result.</summary>
+    public OffsetCommitResult Commit(OffsetCommit request, GroupTopics topics, DateTimeOffset now) =>
+        Apply(rules.Commit(_offsets, request, topics, options, now));
+
+    /// <summary>Fetches committed offsets.</summary>
+    public OffsetFetchResult Fetch(OffsetFetch request, GroupTopics topics) => rules.Fetch(_offsets, request, topics);
+
+    /// <summary>Deletes the offsets of partitions, except of topics that members subscribe to.</summary>
+    public OffsetDeleteResult Delete(OffsetDelete request, GroupTopics topics, IReadOnlySet<string> subscribed) =>
+        Apply(OffsetDecision.Delete(_offsets, request, topics, subscribed));
+
+    /// <summary>Removes expired offsets of a group without members.</summary>
+    /// <param name="emptySince">Since when the group has no members.</param>
+    /// <param name="now">The current time.</param>
+    public void Expire(DateTimeOffset emptySince, DateTimeOffset now)
+    {
+        if (options.OffsetsRetention is { } retention)
+            Apply(OffsetDecision.Expire(_offsets, emptySince, retention, now));
+    }
+
+    /// <summary>Removes the offsets of topics that are gone. A topic that is missing in the image may be one that could not be read: its
+    /// offsets stay, unless the topic was served until now.</summary>
+    /// <param name="topics">The topics.</param>
+    /// <param name="before">The topics until now; <see cref="GroupTopics.Unknown"/> after the offsets were read.</param>
+    public void FollowTopics(GroupTopics topics, GroupTopics before) => Apply(_offsets.WithoutTopics((topic, topicId) =>
+        topics.IsDeleted(topicId) || topics.IsReplaced(topic, topicId)
+        || (before.Find(topicId) is not null && topics.IsKnown && topics.Find(topicId) is null)));
+
+    private TReply Apply<TReply>(OffsetOutcome<TReply> outcome)
+    {
+        Apply(outcome.Next);
+        return outcome.Reply;
+    }
+
+    private void Apply(GroupOffsets next)
+    {
+        if (ReferenceEquals(next, _offsets))
+            return;
+        _offsets = next;
+        changed();
+    }
+}
