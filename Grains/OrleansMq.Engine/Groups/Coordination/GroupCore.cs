@@ -1,33 +1,44 @@
 using OrleansMq.Api;
 using OrleansMq.Coordination;
+using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
-using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>One group's coordinator without tasks, I/O and clock: the working state of a group, and the decisions on it.</summary>
-public sealed partial class GroupCore : CoordinatorCore
+/// <summary>
+/// One group's coordinator without tasks, I/O and clock. It dispatches requests to its parts, and holds their answers until the documents
+/// that they reveal are stored. Each part has its own state:
+/// <list type="bullet">
+/// <item><see cref="WorkingMembership"/>: the group, formed by one of the protocols; stored as a document</item>
+/// <item><see cref="WorkingOffsets"/>: the committed offsets; stored as a document</item>
+/// <item><see cref="MemberSessions"/>: when each member times out; in memory only</item>
+/// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
+/// </list>
+/// </summary>
+public sealed class GroupCore : CoordinatorCore
 {
+    // A group without members and offsets has nothing to keep. It stays for a while, so that an operator finds it after the last member
+    // has left.
+    private static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
+
     private readonly string _groupId;
     private readonly int _brokerId;
-    private readonly GroupOptions _options;
-    private readonly GroupRules _rules;
+    private readonly WorkingMembership _membership;
+    private readonly WorkingOffsets _offsets;
+    private readonly MemberSessions _sessions;
+    private readonly JoinsAndSyncs _joinsAndSyncs;
+    private readonly LongPolls _polls;
     private GroupTopics _topics;
 
-    // The working state. Whether the group exists is a question of its own: ids that wait to be joined with make no group.
-    private ClassicGroup? _classic;
-    private ConsumerGroup? _consumer; // At most one of the two.
-    private GroupOffsets _offsets = GroupOffsets.Empty;
-
-    /// <summary>Takes a group up.</summary>
-    /// <param name="groupId">Its id.</param>
+    /// <summary>Takes a group over.</summary>
+    /// <param name="groupId">The group's id.</param>
     /// <param name="brokerId">The broker that coordinates it, for descriptions.</param>
-    /// <param name="options">Bounds and times.</param>
-    /// <param name="topics">The topics that are known now.</param>
+    /// <param name="options">Limits and timeouts.</param>
+    /// <param name="topics">The topics known now.</param>
     /// <param name="token">Random, never used before.</param>
-    /// <param name="stored">What is stored of the group. Where there is something, it is claimed before anything is answered.</param>
-    /// <param name="now">The time.</param>
+    /// <param name="stored">The group's documents. Stored ones are claimed before any request is answered.</param>
+    /// <param name="now">The current time.</param>
     public GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored,
         DateTimeOffset now)
         : this(groupId, brokerId, options, topics, token, stored, now, GroupRules.Shipped)
@@ -38,36 +49,30 @@ public sealed partial class GroupCore : CoordinatorCore
         DateTimeOffset now, GroupRules rules)
         : base(GroupDocuments.Kind, groupId, token, now, rules)
     {
-        _rules = rules;
-        _groupId = groupId;
-        _brokerId = brokerId;
-        _options = options;
-        _topics = topics;
+        (_groupId, _brokerId, _topics) = (groupId, brokerId, topics);
+        _membership = new WorkingMembership(rules, options, () => Changed(GroupDocuments.Group));
+        _offsets = new WorkingOffsets(rules, options, () => Changed(GroupDocuments.Offsets));
+        _sessions = new MemberSessions(rules, _membership.SessionTimeoutOf);
+        _joinsAndSyncs = new JoinsAndSyncs(rules);
+        _polls = new LongPolls(options);
         Begin(stored);
     }
 
     /// <inheritdoc/>
-    public override bool IsVacant => base.IsVacant && (_classic is null || _classic.Round.Pending.IsEmpty);
+    public override bool IsVacant => base.IsVacant && !_membership.HasPendingIds;
 
     /// <summary>The working state, for checkers; null: no group of the classic protocol.</summary>
-    internal ClassicGroup? Classic => _classic;
+    internal ClassicGroup? Classic => _membership.Classic;
 
     /// <summary>The working state, for checkers; null: no group of the consumer protocol.</summary>
-    internal ConsumerGroup? Consumer => _consumer;
+    internal ConsumerGroup? Consumer => _membership.Consumer;
 
-    /// <inheritdoc/>
-    protected override void OnCommand(CoordinatorCommand command)
-    {
-        if (command is TopicsChanged changed)
-            OnTopics(changed.Topics);
-        else
-            base.OnCommand(command);
-    }
+    private string NotFound => $"There is no group '{_groupId}'.";
 
     /// <inheritdoc/>
     protected override void Handle(CoordinatorRequest request)
     {
-        ForgetWhatHasExpired();
+        Expire();
         switch (request.Body)
         {
             case JoinGroup join:
@@ -77,10 +82,10 @@ public sealed partial class GroupCore : CoordinatorCore
                 Sync(request, sync);
                 break;
             case Heartbeat heartbeat:
-                Heartbeat(request, heartbeat);
+                Answer(request, _membership.Heartbeat(heartbeat, Now));
                 break;
             case LeaveGroup leave:
-                Leave(request, leave);
+                Answer(request, _membership.Leave(leave, _topics, Now));
                 break;
             case ConsumerGroupHeartbeat heartbeat:
                 ConsumerHeartbeat(request, heartbeat);
@@ -91,14 +96,20 @@ public sealed partial class GroupCore : CoordinatorCore
             case OffsetFetch fetch:
                 Fetch(request, fetch);
                 break;
+            case DescribeGroup or ListGroup when !Exists:
+                HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+                break;
+            case OffsetDelete or DeleteGroup when !Exists:
+                HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, NotFound));
+                break;
             case OffsetDelete delete:
                 DeleteOffsets(request, delete);
                 break;
             case DescribeGroup:
-                Describe(request);
+                HoldFor(GroupDocuments.Group, request, _membership.Describe(_groupId, _brokerId, _topics));
                 break;
             case ListGroup:
-                List(request);
+                HoldFor(GroupDocuments.Group, request, _membership.ToDocument(Claim).ToListing(_groupId));
                 break;
             case DeleteGroup:
                 Delete(request);
@@ -107,4 +118,262 @@ public sealed partial class GroupCore : CoordinatorCore
                 throw new ArgumentException($"No request of a group: {request.Body}.", nameof(request));
         }
     }
+
+    /// <inheritdoc/>
+    protected override void OnCommand(CoordinatorCommand command)
+    {
+        if (command is TopicsChanged changed)
+            OnTopics(changed.Topics);
+        else
+            base.OnCommand(command);
+    }
+
+    // --- Members ---
+
+    private void Join(CoordinatorRequest request, JoinGroup join)
+    {
+        var outcome = _membership.Join(join, request.FreshId, _topics, Now);
+        Answer(request, outcome);
+        if (outcome.Reply is null)
+            RefuseEarlier(_joinsAndSyncs.AddJoin(outcome.MemberId, request, join), ErrorCode.RebalanceInProgress);
+    }
+
+    private void Sync(CoordinatorRequest request, SyncGroup sync)
+    {
+        var outcome = _membership.Sync(sync, Now);
+        Answer(request, outcome);
+        if (outcome.Reply is null)
+            RefuseEarlier(_joinsAndSyncs.AddSync(outcome.MemberId, request, sync), ErrorCode.RebalanceInProgress);
+    }
+
+    private void ConsumerHeartbeat(CoordinatorRequest request, ConsumerGroupHeartbeat heartbeat)
+    {
+        var outcome = _membership.Heartbeat(heartbeat, request.FreshId, _topics, Now);
+        RefuseEarlier(_polls.Remove(outcome.MemberId), ErrorCode.CoordinatorNotAvailable);
+        Answer(request, outcome);
+        if (outcome.Reply is null)
+            Want(_polls.Add(outcome.MemberId, request, heartbeat, _membership.Consumer!, Now));
+    }
+
+    /// <summary>Restarts the member's session, and holds the answer if there is one already.</summary>
+    private void Answer(CoordinatorRequest request, MemberOutcome outcome)
+    {
+        Touch(outcome.MemberId);
+        if (outcome.Reply is { } reply)
+            HoldFor(GroupDocuments.Group, request, reply, outcome.MemberId);
+    }
+
+    private void RefuseEarlier(CoordinatorRequest? earlier, ErrorCode error)
+    {
+        if (earlier is not null)
+            AnswerNow(earlier, error, "The member asked again: this is the answer to the earlier request.");
+    }
+
+    private void Touch(string memberId) => Want(_sessions.Touch(memberId, Now));
+
+    // --- Offsets ---
+
+    private void Commit(CoordinatorRequest request, OffsetCommit commit)
+    {
+        var refusal = _membership.CheckCommit(commit);
+        if (refusal.Error != ErrorCode.None)
+        {
+            HoldRefusal(request, refusal);
+            return;
+        }
+        Touch(commit.MemberId);
+        Hold(request, _offsets.Commit(commit, _topics, Now), commit.MemberId);
+    }
+
+    private void Fetch(CoordinatorRequest request, OffsetFetch fetch)
+    {
+        var refusal = _membership.CheckFetch(fetch);
+        if (refusal.Error != ErrorCode.None)
+            HoldRefusal(request, refusal);
+        else if (fetch.AllowStale)
+            Hold(request, _offsets.Fetch(fetch, _topics));
+        else
+            HoldConfirmed(request, _offsets.Fetch(fetch, _topics));
+    }
+
+    private void DeleteOffsets(CoordinatorRequest request, OffsetDelete delete)
+    {
+        if (_membership.SubscribedTopics() is { } subscribed)
+            HoldConfirmed(request, _offsets.Delete(delete, _topics, subscribed));
+        else
+            HoldRefusal(request, new GroupReply(ErrorCode.NonEmptyGroup,
+                "The group has members whose subscriptions cannot be read, since they are not consumers: stop them first."));
+    }
+
+    /// <summary>Refuses a request for a reason that the membership reveals.</summary>
+    private void HoldRefusal(CoordinatorRequest request, GroupReply refusal) =>
+        HoldFor(GroupDocuments.Group, request, request.Body.Refuse(refusal.Error, refusal.Message!));
+
+    // --- The whole group ---
+
+    private void Delete(CoordinatorRequest request)
+    {
+        if (_membership.HasMembers)
+        {
+            HoldConfirmed(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
+            return;
+        }
+        Forget();
+        Hold(request, default(GroupReply));
+    }
+
+    /// <summary>Removes the expired offsets of a group without members, and deletes the group with its last offset. Runs before each
+    /// request, so that idle groups need no timer.</summary>
+    private void Expire()
+    {
+        if (!Exists || _membership.HasMembers)
+            return;
+        var emptySince = _membership.EmptySince;
+        _offsets.Expire(emptySince, Now);
+        if (_offsets.IsEmpty && !_membership.HasPendingIds && emptySince + KeptWithoutOffsets <= Now)
+            Forget();
+    }
+
+    // --- Requests that wait for other members ---
+
+    /// <inheritdoc/>
+    /// <remarks>Requests of a protocol that no longer forms the group are refused.</remarks>
+    protected override void AnswerWaiting()
+    {
+        if (_membership.Consumer is { } consumer)
+        {
+            Refuse(_joinsAndSyncs.TakeAll(), ErrorCode.RebalanceInProgress, "The group rebalances: join again.");
+            AnswerPolls(consumer);
+            return;
+        }
+        if (_polls.Count > 0)
+            Refuse(_polls.TakeAll(), ErrorCode.UnknownMemberId,
+                "The group has no such member (any more): give all partitions up and join again.");
+        if (_membership.Classic is { } classic)
+            HoldEach(_joinsAndSyncs.TakeAnswered(classic));
+    }
+
+    private void AnswerPolls(ConsumerGroup group)
+    {
+        if (!_polls.MayHaveNews(group))
+            return;
+        _membership.Advance(_polls.MemberIds, Now);
+        HoldEach(_polls.TakeNews(_membership.Consumer!));
+    }
+
+    /// <inheritdoc/>
+    protected override void FailWaiting(ErrorCode error, string message)
+    {
+        Refuse(_polls.TakeAll(), error, message);
+        Refuse(_joinsAndSyncs.TakeAll(), error, message);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The member stays in the group until its session ends, which restarts now.</remarks>
+    protected override void Abandon(long requestId)
+    {
+        if ((_polls.Abandon(requestId) ?? _joinsAndSyncs.Abandon(requestId)) is { } memberId)
+            Touch(memberId);
+    }
+
+    private void HoldEach(IReadOnlyList<WaitingAnswer> answers)
+    {
+        foreach (var (request, result, memberId) in answers)
+            HoldFor(GroupDocuments.Group, request, result, memberId);
+    }
+
+    private void Refuse(IReadOnlyList<CoordinatorRequest> requests, ErrorCode error, string message)
+    {
+        foreach (var request in requests)
+            AnswerNow(request, error, message);
+    }
+
+    // --- Time and topics ---
+
+    /// <inheritdoc/>
+    protected override void OnReleased(string waiter) => Touch(waiter);
+
+    /// <inheritdoc/>
+    protected override void OnTime(bool wasStalled)
+    {
+        if (wasStalled)
+            ExtendAfterStall();
+        EndSessions();
+        _membership.OnTime(_topics, Now);
+        if (_membership.Consumer is { } consumer)
+            HoldEach(_polls.TakeEnded(consumer, Now));
+        Want(_sessions.NextEnd);
+        Want(_polls.NextEnd);
+    }
+
+    private void ExtendAfterStall()
+    {
+        Log(EngineLogLevel.Warning, "its coordinator stood still, and may have missed heartbeats: all members get a full session again.");
+        BeginSessions();
+        _membership.AfterStall(Now);
+    }
+
+    private void BeginSessions()
+    {
+        _sessions.BeginAll(_membership.MemberIds, Now);
+        Want(_sessions.NextEnd);
+    }
+
+    private void EndSessions()
+    {
+        var held = HeldWaiters.ToHashSet(StringComparer.Ordinal);
+        foreach (var memberId in _sessions.TakeEnded(Now, IsWaiting))
+        {
+            Log(EngineLogLevel.Information, $"member '{memberId}' was not heard of for its session timeout, and is out.");
+            _membership.Remove(memberId, _topics, Now);
+        }
+
+        bool IsWaiting(string memberId) =>
+            _joinsAndSyncs.Contains(memberId) || _polls.Contains(memberId) || held.Contains(memberId);
+    }
+
+    /// <inheritdoc/>
+    protected override void WantNext() => Want(_membership.NextTime);
+
+    private void OnTopics(GroupTopics topics)
+    {
+        var before = _topics;
+        _topics = topics;
+        if (IsDeposed || IsRecovering)
+            return;
+        _membership.FollowTopics(topics, Now);
+        _offsets.FollowTopics(topics, before);
+    }
+
+    // --- The documents ---
+
+    /// <inheritdoc/>
+    protected override IOwnedDocument ContentOf(int document) =>
+        document == GroupDocuments.Group ? _membership.ToDocument(Claim) : _offsets.ToContent(Claim);
+
+    /// <inheritdoc/>
+    /// <remarks>All members get a full session.</remarks>
+    protected override void AdoptState(StoredDocuments documents)
+    {
+        var stored = (StoredGroup)documents;
+        _membership.Adopt(stored.Group, Now);
+        _offsets.Adopt(stored.Offsets);
+        BeginSessions();
+        // Topics may have changed since the group was stored.
+        _membership.FollowTopics(_topics, Now);
+        _offsets.FollowTopics(_topics, before: GroupTopics.Unknown);
+    }
+
+    /// <inheritdoc/>
+    protected override void ForgetState()
+    {
+        _membership.Forget();
+        _offsets.Forget();
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>If only the stored offsets are uncertain, a heartbeat that changes nothing is answered, so that members continue although a
+    /// commit failed. The answer reveals only what is stored.</remarks>
+    protected override object? FindAnswerWhileRecovering(ICoordinatorRequest body) =>
+        IsFirstCertain ? _membership.FindAnswerWithoutChange(body, _topics, Now) : null;
 }
