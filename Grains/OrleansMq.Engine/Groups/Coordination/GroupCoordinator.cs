@@ -26,16 +26,16 @@ public sealed class GroupCoordinator : ICoordinator
     /// <inheritdoc/>
     public bool IsVacant => _shell.IsVacant;
 
-    /// <summary>Reads a group and takes it up. Where documents of it are stored, its coordinator before loses it; all members get a full
+    /// <summary>Reads a group and takes it over. If documents of it are stored, its previous coordinator is deposed. All members get a full
     /// session.</summary>
-    /// <param name="groupId">Its id.</param>
-    /// <param name="brokerId">The broker on which it is opened.</param>
+    /// <param name="groupId">The group's id.</param>
+    /// <param name="brokerId">The broker that opens it.</param>
     /// <param name="store">The store of its documents.</param>
     /// <param name="topics">The topics.</param>
-    /// <param name="options">Bounds and times.</param>
+    /// <param name="options">Limits and timeouts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
-    /// <param name="cancellationToken">Ends the read.</param>
+    /// <param name="cancellationToken">Cancels the read.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
     public static async Task<GroupCoordinator> OpenAsync(string groupId, int brokerId, IStateStore store, IClusterMetadata topics,
         GroupOptions options, TimeProvider time, EngineLog log, CancellationToken cancellationToken = default)
@@ -68,9 +68,9 @@ public sealed class GroupCoordinator : ICoordinator
         lock (_gate)
         {
             if (topics.Version < _topics.Version)
-                return; // The opening read an image, and a newer one came first.
+                return; // A newer image arrived before the one that the opening read.
             var isSame = topics.IsSameAs(_topics);
-            _topics = topics; // Also where it is the same, so that all groups compare with the same one next time.
+            _topics = topics; // Even if it is the same, so that all groups compare with the same image next time.
             if (isSame)
                 return;
         }

@@ -7,8 +7,8 @@ using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>All groups of one broker that stands alone. Each is opened by its first request, and stays open. A group that turns out not to
-/// exist is closed again. Thread safe.</summary>
+/// <summary>All groups of a standalone broker. A group is opened by its first request and stays open. A group that turns out not to exist
+/// is closed again. Thread safe.</summary>
 public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
 {
     private readonly OpenCoordinators _open;
@@ -16,11 +16,11 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     private readonly IStateStore _store;
     private readonly EngineLog _log;
 
-    /// <summary>Opens nothing.</summary>
+    /// <summary>Creates the coordinator of all groups, without opening any.</summary>
     /// <param name="brokerId">The broker.</param>
     /// <param name="store">The store of the groups' documents.</param>
     /// <param name="topics">The topics.</param>
-    /// <param name="options">Bounds and times.</param>
+    /// <param name="options">Limits and timeouts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
     public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
@@ -47,7 +47,7 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
             : new(_brokerId);
 
     /// <inheritdoc/>
-    /// <remarks>Groups that are not open are read without being opened. One that is damaged is listed as
+    /// <remarks>Groups that are not open are read without being opened. A damaged group is listed as
     /// <see cref="GroupState.Unknown"/>.</remarks>
     public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default)
     {
@@ -69,7 +69,7 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
         return listings;
     }
 
-    /// <summary>Closes all groups: callers that wait are answered, and writes on their way to the store get there.</summary>
+    /// <summary>Closes all groups: waiting requests are refused, and writes in flight complete.</summary>
     public ValueTask DisposeAsync() => _open.DisposeAsync();
 
     private async ValueTask<GroupListing?> ListOneAsync(string groupId, CancellationToken cancellationToken)
@@ -83,7 +83,7 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.GroupIdNotFound)
         {
-            return null; // It was deleted while it was open.
+            return null; // The group was deleted meanwhile.
         }
         catch (Exception exception) when (exception is CorruptStateException or JsonException)
         {

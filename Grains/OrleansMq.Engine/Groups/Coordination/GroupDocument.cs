@@ -24,32 +24,32 @@ public sealed record GroupDocument : IOwnedDocument
     /// <summary>The coordinator that wrote it.</summary>
     public required CoordinatorClaim Coordinator { get; init; }
 
-    /// <summary>Which protocol forms the group; <see cref="GroupType.Unknown"/> where none does: it has offsets only.</summary>
+    /// <summary>The protocol that forms the group; <see cref="GroupType.Unknown"/> for a group with offsets only.</summary>
     [JsonConverter(typeof(GroupTypeConverter))]
     public GroupType Type { get; init; }
 
-    /// <summary>Its state where <see cref="Type"/> is <see cref="GroupType.Classic"/>.</summary>
+    /// <summary>The state if <see cref="Type"/> is <see cref="GroupType.Classic"/>.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ClassicGroupState? Classic { get; init; }
 
-    /// <summary>Its state where <see cref="Type"/> is <see cref="GroupType.Consumer"/>.</summary>
+    /// <summary>The state if <see cref="Type"/> is <see cref="GroupType.Consumer"/>.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ConsumerGroupState? Consumer { get; init; }
 
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
 
-    /// <summary>The group in a list.</summary>
+    /// <summary>Returns the group's entry in a list.</summary>
     public GroupListing ToListing(string groupId) => Consumer is { } consumer
         ? new(groupId, Assignment.ConsumerProtocol.ProtocolType, consumer.State, GroupType.Consumer)
         : new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown
             ? GroupType.Classic : Type);
 
-    /// <summary>As it is stored.</summary>
+    /// <summary>Serializes the document as it is stored.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupDocument);
 
-    /// <summary>Reads what was stored.</summary>
-    /// <exception cref="JsonException">It is not such a document, or of a newer version.</exception>
+    /// <summary>Parses a stored document.</summary>
+    /// <exception cref="JsonException">The document is damaged, or of a newer version.</exception>
     public static GroupDocument Parse(ReadOnlySpan<byte> bytes)
     {
         var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupDocument) ?? throw new JsonException("It is null.");
@@ -85,7 +85,7 @@ public sealed record GroupOffsetsDocument : IOwnedDocument
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
 
-    /// <summary>Offsets as they are stored.</summary>
+    /// <summary>Creates the document of these offsets.</summary>
     public static GroupOffsetsDocument Of(CoordinatorClaim coordinator, GroupOffsets offsets) => new()
     {
         Coordinator = coordinator,
@@ -93,18 +93,18 @@ public sealed record GroupOffsetsDocument : IOwnedDocument
         Pending = [.. offsets.Pending.Select(pending => new StoredPendingOffsets(pending.Key, StoredTopicOffsets.Of(pending.Value)))],
     };
 
-    /// <summary>The offsets in it.</summary>
+    /// <summary>Returns the offsets in the document.</summary>
     public GroupOffsets ToOffsets() => new()
     {
         Topics = StoredTopicOffsets.Read(Topics),
         Pending = Pending.ToImmutableSortedDictionary(pending => pending.ProducerId, pending => StoredTopicOffsets.Read(pending.Topics)),
     };
 
-    /// <summary>As it is stored.</summary>
+    /// <summary>Serializes the document as it is stored.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupOffsetsDocument);
 
-    /// <summary>Reads what was stored.</summary>
-    /// <exception cref="JsonException">It is not such a document, or of a newer version.</exception>
+    /// <summary>Parses a stored document.</summary>
+    /// <exception cref="JsonException">The document is damaged, or of a newer version.</exception>
     public static GroupOffsetsDocument Parse(ReadOnlySpan<byte> bytes)
     {
         var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupOffsetsDocument) ?? throw new JsonException("It is null.");
@@ -140,7 +140,7 @@ public sealed record StoredOffset
     /// <summary>The next offset to read.</summary>
     public long Offset { get; init; }
 
-    /// <summary>Of the last record read; null where it is not known.</summary>
+    /// <summary>The leader epoch of the last record read; null if unknown.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? LeaderEpoch { get; init; }
 
@@ -148,7 +148,7 @@ public sealed record StoredOffset
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Metadata { get; init; }
 
-    /// <summary>When it was stored, in milliseconds since 1970.</summary>
+    /// <summary>The time of the commit, in milliseconds since 1970.</summary>
     public long CommittedAt { get; init; }
 
     internal static StoredOffset Of(int partition, CommittedOffset offset) => new()

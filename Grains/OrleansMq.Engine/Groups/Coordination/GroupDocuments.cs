@@ -2,7 +2,7 @@ using OrleansMq.Coordination;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>The two documents of a group. The first exists while the group does.</summary>
+/// <summary>The two documents of a group. The first exists as long as the group.</summary>
 public static class GroupDocuments
 {
     /// <summary>The position of <see cref="GroupDocument"/>: members and generation.</summary>
@@ -20,7 +20,7 @@ public static class GroupDocuments
         static documents => new StoredGroup((GroupDocument?)documents[Group], (GroupOffsetsDocument?)documents[Offsets]));
 }
 
-/// <summary>A group's documents as they are stored; null where there is none.</summary>
+/// <summary>A group's stored documents; null for none.</summary>
 /// <param name="Group">Members and generation.</param>
 /// <param name="Offsets">Committed offsets.</param>
 public sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Offsets) : StoredDocuments
@@ -32,12 +32,12 @@ public sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Off
     public override IOwnedDocument? this[int document] => document == GroupDocuments.Group ? Group : Offsets;
 }
 
-/// <summary>Offsets on their way to a <see cref="GroupOffsetsDocument"/>.</summary>
+/// <summary>The content of a <see cref="GroupOffsetsDocument"/> to be written.</summary>
 /// <param name="Coordinator">The coordinator that writes them.</param>
 /// <param name="Offsets">All offsets of the group.</param>
 public sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.GroupOffsets Offsets) : IOwnedDocument
 {
-    /// <summary>The document.</summary>
+    /// <summary>Creates the document.</summary>
     public GroupOffsetsDocument ToDocument() => GroupOffsetsDocument.Of(Coordinator, Offsets);
 
     /// <inheritdoc/>

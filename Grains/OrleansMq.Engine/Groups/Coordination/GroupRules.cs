@@ -15,7 +15,7 @@ internal class GroupRules : CoordinatorRules
 
     // --- Time ---
 
-    /// <summary>The end of a session that begins anew now, by a sign of life or by a new coordinator.</summary>
+    /// <summary>Returns the end of a session that starts now: with a member's request, or with a takeover.</summary>
     public virtual DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) => now + timeout;
 
     // --- Classic ---
