@@ -8,7 +8,7 @@ using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Coordination;
 
-/// <summary>What every coordinator gets from the shared one, shown by a second kind beside groups: a counter.</summary>
+/// <summary>The behaviour that all coordinators share, tested with a minimal one: a counter.</summary>
 public sealed class CoordinatorTests
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);

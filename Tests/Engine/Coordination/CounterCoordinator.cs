@@ -6,7 +6,7 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Engine.Coordination;
 
-// A whole coordinator, as small as one can be: what a new kind needs beside the shared one. It keeps one number.
+// A minimal coordinator, which keeps one number: all that a new kind needs beside the shared base.
 
 /// <summary>The decisions.</summary>
 internal static class CounterDecision
@@ -50,7 +50,7 @@ internal sealed record StoredCounter(CounterDocument? Counter) : StoredDocuments
     public override IOwnedDocument? this[int document] => Counter;
 }
 
-/// <summary>The core: working state, and which answer waits for what.</summary>
+/// <summary>The core: the working state, and what each answer waits for.</summary>
 internal sealed class CounterCore : CoordinatorCore
 {
     private long _value;

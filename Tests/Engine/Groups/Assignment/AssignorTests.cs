@@ -11,7 +11,7 @@ public class AssignorTests(ITestOutputHelper output)
     [InlineData("roundrobin", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     [InlineData("sticky", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     [InlineData("cooperative-sticky", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
-    public void First_assignment_by_clients(string name, string expected)
+    public void Client_assignor_without_earlier_assignment_spreads_partitions(string name, string expected)
     {
         Assert.True(ClientAssignors.TryGet(name, out var assignor));
         Assert.Equal(name, assignor.Name);
@@ -22,7 +22,7 @@ public class AssignorTests(ITestOutputHelper output)
     [InlineData("uniform", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     // Equal partition numbers stay together. Both topics have the same subscribers, so the first member gets one more of each.
     [InlineData("range", "a: t-0 t-1 u-0 u-1 | b: t-2 u-2")]
-    public void First_assignment_by_the_coordinator(string name, string expected)
+    public void Coordinator_assignor_without_earlier_assignment_spreads_partitions(string name, string expected)
     {
         Assert.True(ServerAssignors.TryGet(name, out var assignor));
         Assert.Equal(expected, Text(assignor.Assign([Member("a", "t u"), Member("b", "u t")], [new("u", 3), new("t", 3)])));

@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Engine.Groups.Consumer;
 public class ConsumerPropertyTests
 {
     [Fact]
-    public void Partitions_are_never_shared_and_in_the_end_all_are_read()
+    public void Partition_has_one_reader_at_any_time_and_in_the_end()
     {
         var steps = 0;
         Properties.ForAll(Gen.Choose(1, int.MaxValue), seed =>
@@ -29,7 +29,7 @@ public class ConsumerPropertyTests
     }
 
     [Fact]
-    public void Partition_sets_are_sets()
+    public void Partition_set_operations_equal_those_of_hash_sets()
     {
         var sets = Gen.Choose(0, 5).Two().Select(pair => new TopicIdPartition(new Guid(pair.Item1, 0, 0, new byte[8]), pair.Item2)).ListOf()
             .Select(list => list.ToHashSet());

@@ -6,9 +6,9 @@ using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>A group of both protocols at random: members join, leave, die, stall, leave temporarily, change subscriptions and lose answers,
-/// while topics are created, grown and deleted. After every step no two members that can commit read the same partition. At the end, once
-/// all members are heard of again, every partition is read by one.</summary>
+/// <summary>A random run of a group of both protocols. Members join, leave, die, stall, leave temporarily, change subscriptions and lose
+/// answers, while topics are created, grown and deleted. After every step no two members that can commit read the same partition. At the
+/// end, when all members have sent a heartbeat again, every partition is read by one.</summary>
 internal sealed class RandomConsumers(int seed)
 {
     private static readonly GroupOptions Options = new();
@@ -66,7 +66,7 @@ internal sealed class RandomConsumers(int seed)
                 Apply(ConsumerGroupDecision.OnTime(_group, _topics.Topics, _now));
                 break;
             case 5 when client is not null && _random.Next(3) == 0:
-                Say($"{client.Id} dies"); // It continues reading without knowing.
+                Say($"{client.Id} dies"); // The client continues to read: it does not know that it is dead.
                 _clients.Remove(client);
                 Apply(ConsumerGroupDecision.Remove(_group, client.Id, _topics.Topics, _now));
                 break;
@@ -123,7 +123,7 @@ internal sealed class RandomConsumers(int seed)
     {
         var isJoin = client.Epoch == 0;
         var sendsAll = isJoin || client.IsUnsure || _random.Next(4) == 0;
-        // It may have revoked by now what it was told to revoke; it has taken what it was assigned.
+        // The member may have revoked its partitions by now. It has taken the assigned ones.
         client.Reads = _random.Next(3) > 0 || client.Epoch == 0 ? client.Told : client.Reads.Union(client.Told);
         var request = new ConsumerGroupHeartbeat
         {
@@ -257,7 +257,7 @@ internal sealed class RandomConsumers(int seed)
         new OffsetCommit { GroupId = "g", MemberId = client.Id, GenerationIdOrMemberEpoch = Math.Max(client.Epoch, 0), Offsets = [] })
         .Error == ErrorCode.None;
 
-    /// <summary>Removes members whose clients are gone, and lets all others heartbeat and be answered.</summary>
+    /// <summary>Removes the members of clients that are gone, and answers a heartbeat of each other member.</summary>
     private void Settle()
     {
         Say("all are heard of from now on");

@@ -2,7 +2,7 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
 
-/// <summary>A store whose writes a test delays, fails and counts.</summary>
+/// <summary>A store with writes that a test delays, fails and counts.</summary>
 internal sealed class FaultyStore(IStateStore store) : IStateStore
 {
     private int _writes;

@@ -9,7 +9,7 @@ using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
 
-/// <summary>The coordinator's shell: tasks, timer, store, callers that go away; and all groups of a broker.</summary>
+/// <summary>The coordinator's shell: tasks, timer, store, cancelled callers; and all groups of a broker.</summary>
 public sealed class GroupCoordinatorTests : IAsyncLifetime
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
@@ -31,7 +31,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     {
         _broker = await OpenBrokerAsync();
         await _broker.CreateTopicAsync(new NewTopic("t", 4));
-        // Separate from the broker's own groups, whose documents lie elsewhere.
+        // Separate from the documents of the broker's own groups.
         _store = new FaultyStore(FileStateStore.Open(_files, "/elsewhere"));
     }
 

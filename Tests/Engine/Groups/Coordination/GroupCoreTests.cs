@@ -265,8 +265,8 @@ public sealed class GroupCoreTests
         new() { GroupId = "g", MemberId = member, SubscribedTopicNames = ["t"], RebalanceTimeout = TimeSpan.FromMinutes(1),
             OwnedPartitions = [] };
 
-    /// <summary>Creates a core with one member whose commit has failed, and which cannot read the store; returns the member's heartbeat,
-    /// too.</summary>
+    /// <summary>Creates a core with one member after a failed commit, while the store is unreadable. Also returns the member's
+    /// heartbeat.</summary>
     private (ScriptedCore Core, Func<ErrorCode> Beat) Away(GroupType type, WriteOutcome outcome, bool isContested = false)
     {
         var core = Open();
