@@ -146,26 +146,29 @@ public static partial class ClassicGroupDecision
         }
     }
 
-    /// <summary>Prepares for a join. A restarted static leader no longer knows the topics' partitions as of its assignment, so it would
-    /// never notice partitions added since. If there are any, the group rebalances instead of continuing as before.</summary>
+    /// <summary>Prepares for a join. A restarted static member continues as before only if no partition waits for it; otherwise the group
+    /// rebalances. A restarted member does not know what it owned, so it does not rejoin to hand over the partitions that a cooperative
+    /// leader withheld until it revokes them. A restarted leader does not know the topics' partitions as of its assignment either, so it
+    /// would never notice partitions added since.</summary>
     /// <param name="group">The group.</param>
     /// <param name="request">The join request.</param>
     /// <param name="topics">The topics.</param>
     /// <param name="now">The current time.</param>
     public static ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
         request is { MemberId.Length: 0, GroupInstanceId: { } instance } && group.State.State == GroupState.Stable
-            && group.State.FindStatic(instance) is { } before && group.State.Leader == before.MemberId
-            && LeavesPartitionsOut(group.State, topics)
+            && group.State.FindStatic(instance) is { } before && LeavesPartitionsOut(group.State, before, topics)
             ? PrepareRebalance(group, now)
             : group;
 
-    /// <summary>Whether members subscribe to a topic with an unassigned partition.</summary>
-    private static bool LeavesPartitionsOut(ClassicGroupState state, GroupTopics topics)
+    /// <summary>Whether a subscribed partition is unassigned that a restarted member owned before the assignment; for the leader, any
+    /// subscribed partition.</summary>
+    private static bool LeavesPartitionsOut(ClassicGroupState state, ClassicMember restarted, GroupTopics topics)
     {
         if (state.ProtocolType != ConsumerProtocol.ProtocolType || state.ProtocolName is null)
             return false;
         var wanted = new HashSet<string>(StringComparer.Ordinal);
         var assigned = new HashSet<TopicPartition>();
+        IReadOnlyList<TopicPartition> owned = [];
         foreach (var member in state.Members.Values)
         {
             if (!ConsumerProtocol.TryDecodeSubscription(member.MetadataOf(state.ProtocolName), out var subscription, out _)
@@ -173,8 +176,12 @@ public static partial class ClassicGroupDecision
                 return false; // Not consumers: their assignments cannot be decoded.
             wanted.UnionWith(subscription.Topics);
             assigned.UnionWith(assignment.Partitions);
+            if (member.MemberId == restarted.MemberId)
+                owned = subscription.OwnedPartitions;
         }
-        return wanted.Any(name => topics.Find(name) is { } topic
+        if (owned.Any(partition => wanted.Contains(partition.Topic) && !assigned.Contains(partition)))
+            return true;
+        return state.Leader == restarted.MemberId && wanted.Any(name => topics.Find(name) is { } topic
             && Enumerable.Range(0, topic.Partitions).Any(partition => !assigned.Contains(new TopicPartition(name, partition))));
     }
 

@@ -23,6 +23,10 @@ internal class GroupRules : CoordinatorRules
     /// <inheritdoc cref="ClassicGroup.TakeOver"/>
     public virtual ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) => ClassicGroup.TakeOver(state, now);
 
+    /// <inheritdoc cref="ClassicGroupDecision.BeforeJoin"/>
+    public virtual ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
+        ClassicGroupDecision.BeforeJoin(group, request, topics, now);
+
     /// <inheritdoc cref="ClassicGroupDecision.Join"/>
     public virtual ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
         GroupOptions options) =>

@@ -8,9 +8,9 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Classic;
 
-/// <summary>A static leader that rejoins keeps the assignment (KIP-814), unless there are new unassigned partitions, of which it would
-/// never learn.</summary>
-public sealed class StaticLeaderTests
+/// <summary>A restarted static member keeps its assignment (KIP-814), unless a partition waits for it: a leader would never learn of new
+/// ones, and a cooperative member does not know that it was to hand over what it had.</summary>
+public sealed class StaticRestartTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private static readonly Guid Orders = Guid.CreateVersion7(Now);
@@ -56,6 +56,49 @@ public sealed class StaticLeaderTests
 
         Assert.Same(group, ClassicGroupDecision.BeforeJoin(group, other, Topics(3), Now));
     }
+
+    [Theory]
+    [InlineData(false, GroupState.Stable)]
+    [InlineData(true, GroupState.PreparingRebalance)]
+    public void Static_member_that_owned_withheld_partitions_restarts_with_a_rebalance(bool isWithheld, GroupState expected)
+    {
+        var group = Joined(ClassicGroup.Create(Now), "i", "follower");
+        group = Joined(group, "j", "leader");
+        group = ClassicGroupDecision.Join(group, Cooperative("i") with { MemberId = "follower" }, "", Now, new GroupOptions()).Next;
+        group = group with { State = group.State with { Leader = "leader" } };
+        // The leader moves partition 1 to itself, as soon as the follower has revoked it and rejoined.
+        group = ClassicGroupDecision.Sync(group, new SyncGroup
+        {
+            GroupId = "g",
+            MemberId = "leader",
+            GroupInstanceId = "j",
+            GenerationId = group.State.Generation,
+            Assignments = [Assigned("follower", 0), isWithheld ? Assigned("leader", 2) : Assigned("leader", 1, 2)],
+        }, Now).Next;
+        Assert.Equal(GroupState.Stable, group.State.State);
+
+        var restart = Cooperative("i", []) with { MemberId = "" };
+        var restarted = ClassicGroupDecision.Join(ClassicGroupDecision.BeforeJoin(group, restart, Topics(3), Now), restart, "again", Now,
+            new GroupOptions());
+
+        Assert.Equal(expected, restarted.Next.State.State);
+    }
+
+    private static ClassicGroup Joined(ClassicGroup group, string instance, string memberId) =>
+        ClassicGroupDecision.Join(group, Cooperative(instance), memberId, Now, new GroupOptions()).Next;
+
+    private static JoinGroup Cooperative(string instance) =>
+        Cooperative(instance, instance == "i" ? [new("orders", 0), new("orders", 1)] : [new("orders", 2)]);
+
+    private static JoinGroup Cooperative(string instance, IReadOnlyList<TopicPartition> owned) => Join with
+    {
+        GroupInstanceId = instance,
+        Protocols = [ClientAssignors.Offer(new CooperativeStickyAssignor(),
+            new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = owned, Generation = 1 })],
+    };
+
+    private static MemberAssignment Assigned(string memberId, params int[] partitions) => new(memberId,
+        ConsumerProtocol.Encode(new ConsumerAssignment([.. partitions.Select(partition => new TopicPartition("orders", partition))])));
 
     private static GroupTopics Topics(int partitions) =>
         GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
