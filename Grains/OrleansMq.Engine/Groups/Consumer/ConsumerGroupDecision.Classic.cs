@@ -230,17 +230,19 @@ public static partial class ConsumerGroupDecision
     private static TopicIdPartition? IdOf(TopicPartition partition, GroupTopics topics) =>
         topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : null;
 
-    /// <summary>Returns the partitions that a member claims to own, which it lists by topic name. For a name that is unknown here or
-    /// belongs to another topic, it owns all assigned partitions of unknown topics: a new coordinator may have an older image than its
-    /// members.</summary>
+    /// <summary>Returns the partitions that a member claims to own, which it lists by topic name. A name that is unknown here, or belongs
+    /// to another topic, may mean an assigned partition of a topic that is not served: a new coordinator may have an older image than its
+    /// members, and a topic may have been created again under its name. Of a deleted topic only a partition of the claimed number
+    /// counts.</summary>
     private static PartitionSet OwnedBy(ConsumerMember member, ConsumerSubscription subscription, GroupTopics topics)
     {
         var given = member.Assigned.Union(member.Revoking);
         var named = PartitionSet.Of(subscription.OwnedPartitions.Select(partition => IdOf(partition, topics)).OfType<TopicIdPartition>());
-        return named.Intersect(given).Count == subscription.OwnedPartitions.Count
-            ? named
-            : named.Union(
-                PartitionSet.Of(given.Where(partition => topics.Find(partition.TopicId) is null && !topics.IsDeleted(partition.TopicId))));
+        var unmatched = subscription.OwnedPartitions.Where(partition => IdOf(partition, topics) is not { } id || !given.Contains(id))
+            .Select(partition => partition.Partition).ToHashSet();
+        return unmatched.Count == 0 ? named
+            : named.Union(given.Where(partition => topics.Find(partition.TopicId) is null
+                && (unmatched.Contains(partition.Partition) || !topics.IsDeleted(partition.TopicId))));
     }
 
     private static ConsumerDecision<JoinGroupResult> RefuseJoin(ConsumerGroup group, JoinGroup request, GroupReply refusal) =>

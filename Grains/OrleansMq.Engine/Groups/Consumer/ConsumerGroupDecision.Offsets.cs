@@ -21,6 +21,29 @@ public static partial class ConsumerGroupDecision
             ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
     }
 
+    /// <summary>
+    /// Checks whether a member that names a topic means the one that has the name now. Partitions are assigned by topic id, but a classic
+    /// member is told names, and a commit may carry names alone. After a topic was created again, the position of such a commit is one in
+    /// the deleted topic, or in a partition of the new one that may be assigned to another member. So a holder of the deleted topic's
+    /// partition commits nothing for the new one before its assignment has changed.
+    /// </summary>
+    /// <param name="member">The member.</param>
+    /// <param name="wanted">The offset to commit.</param>
+    /// <param name="topic">The topic that it resolves to.</param>
+    /// <param name="topics">The topics.</param>
+    public static ErrorCode CheckPartition(ConsumerMember member, PartitionOffset wanted, GroupTopic topic, GroupTopics topics)
+    {
+        if (!member.IsClassic && wanted.TopicId != default)
+            return ErrorCode.None; // Told the id, it means that topic.
+        var partition = new TopicIdPartition(topic.TopicId, wanted.Partition);
+        if (member.Assigned.Contains(partition) || member.Revoking.Contains(partition))
+            return ErrorCode.None;
+        // A deleted topic's name is not known here, so its partition of that number is taken for the named one.
+        if (!member.Assigned.Concat(member.Revoking).Any(held => held.Partition == wanted.Partition && topics.Find(held.TopicId) is null))
+            return ErrorCode.None;
+        return member.IsClassic ? ErrorCode.RebalanceInProgress : ErrorCode.UnknownTopicOrPartition;
+    }
+
     /// <summary>Checks whether a member may fetch offsets. Without a member id nothing is checked.</summary>
     public static GroupReply CheckFetch(ConsumerGroupState state, OffsetFetch request)
     {

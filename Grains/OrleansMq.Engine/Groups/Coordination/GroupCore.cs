@@ -182,7 +182,7 @@ public sealed class GroupCore : CoordinatorCore
             return;
         }
         Touch(commit.MemberId);
-        Hold(request, _offsets.Commit(commit, _topics, Now), commit.MemberId);
+        Hold(request, _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics)), commit.MemberId);
     }
 
     private void Fetch(CoordinatorRequest request, OffsetFetch fetch)

@@ -91,6 +91,10 @@ internal class GroupRules : CoordinatorRules
     public virtual GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) =>
         ConsumerGroupDecision.CheckCommit(state, request);
 
+    /// <inheritdoc cref="ConsumerGroupDecision.CheckPartition"/>
+    public virtual ErrorCode CheckPartition(ConsumerMember member, PartitionOffset wanted, GroupTopic topic, GroupTopics topics) =>
+        ConsumerGroupDecision.CheckPartition(member, wanted, topic, topics);
+
     /// <inheritdoc cref="GroupMigration.TryUpgrade"/>
     public virtual GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded) =>
         GroupMigration.TryUpgrade(group, topics, now, out upgraded);
@@ -102,8 +106,8 @@ internal class GroupRules : CoordinatorRules
 
     /// <inheritdoc cref="OffsetDecision.Commit"/>
     public virtual OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
-        GroupOptions options, DateTimeOffset now) =>
-        OffsetDecision.Commit(offsets, request, topics, options, now);
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
+        OffsetDecision.Commit(offsets, request, topics, options, now, check);
 
     /// <inheritdoc cref="OffsetDecision.Fetch"/>
     public virtual OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics) =>

@@ -213,6 +213,15 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     public GroupReply CheckCommit(OffsetCommit request) =>
         Consumer is { } consumer ? rules.CheckCommit(consumer.State, request) : rules.CheckCommit(Classic?.State, request);
 
+    /// <summary>Returns the check of each partition of a commit; null where the coordinator does not know which partitions the member holds.
+    /// Members of a classic group assign by name: its coordinator does not know which topics they mean.</summary>
+    /// <param name="request">The commit.</param>
+    /// <param name="topics">The topics.</param>
+    public Func<PartitionOffset, GroupTopic, ErrorCode>? PartitionCheckOf(OffsetCommit request, GroupTopics topics) =>
+        Consumer is { } consumer && consumer.State.Members.TryGetValue(request.MemberId, out var member)
+            ? (wanted, topic) => rules.CheckPartition(member, wanted, topic, topics)
+            : null;
+
     /// <summary>Checks whether offsets may be fetched.</summary>
     public GroupReply CheckFetch(OffsetFetch request) => Consumer is { } consumer
         ? ConsumerGroupDecision.CheckFetch(consumer.State, request)

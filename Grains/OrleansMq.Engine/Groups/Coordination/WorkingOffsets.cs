@@ -26,8 +26,13 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
     public GroupOffsetsContent ToContent(CoordinatorClaim claim) => new(claim, _offsets);
 
     /// <summary>Stores the offsets that can be stored; each partition has its own result.</summary>
-    public OffsetCommitResult Commit(OffsetCommit request, GroupTopics topics, DateTimeOffset now) =>
-        Apply(rules.Commit(_offsets, request, topics, options, now));
+    /// <param name="request">The commit.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="check">Checks each partition; null to accept all.</param>
+    public OffsetCommitResult Commit(OffsetCommit request, GroupTopics topics, DateTimeOffset now,
+        Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
+        Apply(rules.Commit(_offsets, request, topics, options, now, check));
 
     /// <summary>Fetches committed offsets.</summary>
     public OffsetFetchResult Fetch(OffsetFetch request, GroupTopics topics) => rules.Fetch(_offsets, request, topics);

@@ -13,8 +13,14 @@ public readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Re
 public static class OffsetDecision
 {
     /// <summary>Stores the offsets that can be stored; each partition has its own result.</summary>
+    /// <param name="offsets">The offsets.</param>
+    /// <param name="request">The commit.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="check">Whether the committer may commit for a partition of the topic that its offset resolves to; null: all.</param>
     public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
-        GroupOptions options, DateTimeOffset now)
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check = null)
     {
         var answers = new PartitionError[request.Offsets.Count];
         for (var at = 0; at < answers.Length; at++)
@@ -27,6 +33,8 @@ public static class OffsetDecision
             if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored)
                 && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
                 error = ErrorCode.UnknownTopicId;
+            if (error == ErrorCode.None && check is not null)
+                error = check(wanted, topic);
             if (error == ErrorCode.None)
                 offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition,
                     wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
