@@ -39,6 +39,14 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             case OffsetCommitResult committed:
                 OnCommitted(coordinator, request, (OffsetCommit)request.Body, committed);
                 break;
+            case OffsetDeleteResult { Error: ErrorCode.None } deleted:
+                offsets.OnDeleteAcknowledged(coordinator.Number, request.Arrival,
+                    deleted.Partitions.Where(p => p.Error == ErrorCode.None)
+                        .SelectMany(p => simulation.EverCalled(new TopicPartition(p.Topic!, p.Partition))));
+                break;
+            case GroupReply { Error: ErrorCode.None } when request.Body is DeleteGroup:
+                offsets.OnDeleteAcknowledged(coordinator.Number, request.Arrival, partitions: null);
+                break;
             case OffsetFetchResult { Error: ErrorCode.None } fetched:
                 OnFetched(fetched);
                 break;
@@ -53,14 +61,19 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
     }
 
-    // State may be visible before it is stored if its successor went into the same write. A group at rest is stored as it is seen.
+    // State may be visible before it is stored if its successor went into the same write. A group at rest is stored as it is seen; only a
+    // static member may have restarted before the write that already contains the end of its generation.
     private static void OnDescribed(SimulatedCoordinator coordinator, GroupDescription description)
     {
+        var generation = GroupView.GenerationOf(coordinator.Known);
         var members = description.Members.Select(m => m.MemberId).ToHashSet();
-        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known))
-            && (description.State != GroupState.Stable || description.Epoch < GroupView.GenerationOf(coordinator.Known)
+        var lineages = description.Members.Select(m => m.GroupInstanceId ?? m.MemberId).ToHashSet();
+        var isOver = GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance;
+        Verdict.Require(description.Epoch <= Math.Max(0, generation)
+            && (description.State != GroupState.Stable || description.Epoch < generation
             || coordinator.AllKnown.Any(known => GroupView.GenerationOf(known) == description.Epoch
-                && members.SetEquals(GroupView.MembersOf(known)))),
+                && (members.SetEquals(GroupView.MembersOf(known))
+                || (isOver && lineages.SetEquals(GroupView.MembersOf(known).Select(id => GroupView.LineageOf(known, id))))))),
             $"stored before revealed: {coordinator} describes {description}");
     }
 

@@ -84,7 +84,8 @@ internal sealed partial class GroupSimulation
                 break;
         }
         coordinator.Waiting.Add(id,
-            new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed, answer));
+            new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed,
+                Offsets.Arrivals, answer));
         Give(coordinator, new CoordinatorRequest(id, body, NewGuid()));
     }
 
@@ -97,8 +98,8 @@ internal sealed partial class GroupSimulation
             step();
     }
 
-    // All topics that ever had this name.
-    private IEnumerable<TopicIdPartition> EverCalled(TopicPartition partition) =>
+    /// <summary>Returns a partition of all topics that ever had its topic's name.</summary>
+    public IEnumerable<TopicIdPartition> EverCalled(TopicPartition partition) =>
         _names.Where(n => n.Value == partition.Topic).Select(n => new TopicIdPartition(n.Key, partition.Partition));
 
     /// <summary>The stored state was read, for the first time or again.</summary>

@@ -9,6 +9,8 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <list type="bullet">
 /// <item>The stored commit of a partition arrived at the coordinator that stored it, and not before the commit that it replaces.</item>
 /// <item>An acknowledged commit, or a later one, is stored; so is a commit revealed by a fetch. Only a delete removes it.</item>
+/// <item>After an acknowledged commit or delete, or a fetch, no fetch reveals an older state. A delete without an answer may take effect
+/// later, or never.</item>
 /// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one
 /// was revealed.</item>
 /// <item>Where a member's requests keep their order, only a reset moves an offset below an acknowledged or revealed one.</item>
@@ -18,13 +20,20 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
 {
     private sealed class History
     {
-        /// <summary>The metadata of all stored commits, oldest first; null: deleted.</summary>
-        public List<(string? Words, long Offset, bool IsReset)> Stored { get; } = [(null, 0, false)];
+        /// <summary>All stored commits, oldest first.</summary>
+        public List<Entry> Stored { get; } = [new(null, 0, By: -1, Since: 0)];
         /// <summary>The last of them that was revealed.</summary>
         public int Known { get; set; }
 
         public int LastIndexOf(string? words) => Stored.FindLastIndex(s => s.Words == words);
     }
+
+    /// <summary>A stored commit.</summary>
+    /// <param name="Words">Its metadata; null: none, or deleted.</param>
+    /// <param name="Offset">Its offset.</param>
+    /// <param name="By">The coordinator that stored it.</param>
+    /// <param name="Since">The number of the last request that had arrived anywhere.</param>
+    private readonly record struct Entry(string? Words, long Offset, int By, int Since);
 
     private readonly record struct Arrival(int Number, long Offset, bool IsReset);
 
@@ -34,15 +43,17 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     // Which coordinator stored a partition's latest commit, and when it had arrived there.
     private readonly Dictionary<TopicIdPartition, int> _storedBy = [];
     private readonly Dictionary<int, HashSet<TopicIdPartition>> _deletes = [];
-    private int _arrivals;
+
+    /// <summary>The number of the last commit or delete that arrived.</summary>
+    public int Arrivals { get; private set; }
 
     public void OnCommitArrived(int coordinator, OffsetCommit commit)
     {
-        _arrivals++;
+        Arrivals++;
         foreach (var offset in commit.Offsets)
         {
             var key = (coordinator, new TopicIdPartition(offset.TopicId, offset.Partition), offset.Offset.Metadata);
-            var arrival = new Arrival(_arrivals, offset.Offset.Offset, commit.MemberId.Length == 0);
+            var arrival = new Arrival(Arrivals, offset.Offset.Offset, commit.MemberId.Length == 0);
             _came[key] = _came.TryGetValue(key, out var before) ? (before.First, arrival) : (arrival, arrival);
         }
     }
@@ -50,6 +61,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     /// <summary>An operator's request to delete offsets arrives at a coordinator.</summary>
     public void OnDeleteArrived(int coordinator, IEnumerable<TopicIdPartition> partitions)
     {
+        Arrivals++;
         if (!_deletes.TryGetValue(coordinator, out var deletes))
             _deletes.Add(coordinator, deletes = []);
         deletes.UnionWith(partitions);
@@ -73,9 +85,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
             Verdict.Require(isDeleted || isGone(partition.TopicId)
                 || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)),
                 $"offsets: {partition} had {old[partition]} and has none, without a request");
-            var history = HistoryOf(partition);
-            history.Stored.Add((null, 0, true));
-            history.Known = history.Stored.Count - 1;
+            HistoryOf(partition).Stored.Add(new(null, 0, coordinator, Arrivals));
             _storedBy.Remove(partition);
         }
     }
@@ -88,12 +98,12 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         Verdict.Require(came.Last.Offset == offset.Offset,
             $"offsets: coordinator {coordinator} stores {offset.Offset} for {partition}, and {words} was {came.Last.Offset}");
         var history = HistoryOf(partition);
-        var (latest, value, _) = history.Stored[^1];
+        var (latest, value, _, _) = history.Stored[^1];
         if (_storedBy.TryGetValue(partition, out var by) && by == coordinator
             && _came.TryGetValue((coordinator, partition, latest!), out var replaced))
             Verdict.Require(came.Last.Number > replaced.First.Number,
                 $"offsets: {words} replaces {latest} for {partition}, which came after it");
-        history.Stored.Add((words, offset.Offset, came.Last.IsReset));
+        history.Stored.Add(new(words, offset.Offset, coordinator, Arrivals));
         _storedBy[partition] = coordinator;
         if (isOrdered && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
             Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), which was revealed, "
@@ -120,6 +130,21 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
                 $"offsets: {commit.Offset.Metadata} is acknowledged for {partition} and not stored; that is {history.Stored[^1]}");
         }
         history.Known = Math.Max(history.Known, index);
+    }
+
+    /// <summary>A delete is acknowledged: what its coordinator stored since it arrived contains it.</summary>
+    /// <param name="coordinator">The coordinator.</param>
+    /// <param name="arrival">The value of <see cref="Arrivals"/> when the request arrived.</param>
+    /// <param name="partitions">The partitions; null: all of the group.</param>
+    public void OnDeleteAcknowledged(int coordinator, int arrival, IEnumerable<TopicIdPartition>? partitions)
+    {
+        foreach (var partition in partitions ?? [.. _histories.Keys])
+        {
+            var history = HistoryOf(partition);
+            var index = history.Stored.FindIndex(stored => stored.By == coordinator && stored.Since >= arrival
+                && (stored.Words is null || _came[(coordinator, partition, stored.Words)].First.Number > arrival));
+            history.Known = Math.Max(history.Known, index);
+        }
     }
 
     /// <summary>How much of a partition's history has been revealed.</summary>

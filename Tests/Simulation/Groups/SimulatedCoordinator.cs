@@ -41,5 +41,7 @@ internal sealed class SimulatedCoordinator(int number)
 /// <param name="Known">The group that the coordinator knew to be stored on arrival.</param>
 /// <param name="HadMembers">Whether the coordinator's working state had members.</param>
 /// <param name="Revealed">The highest generation revealed to any member before.</param>
+/// <param name="Arrival">The number of its arrival among commits and deletes.</param>
 /// <param name="Answer">Sends the answer.</param>
-internal sealed record OpenRequest(IGroupRequest Body, GroupDocument? Known, bool HadMembers, int Revealed, Action<object> Answer);
+internal sealed record OpenRequest(IGroupRequest Body, GroupDocument? Known, bool HadMembers, int Revealed, int Arrival,
+    Action<object> Answer);
