@@ -6,6 +6,7 @@ using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Groups.Offsets;
+using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
@@ -140,6 +141,14 @@ internal sealed class OldGenerationLives : GroupRules
 internal sealed class TheLeftStay : GroupRules
 {
     public override ClassicGroup Remove(ClassicGroup group, string memberId, DateTimeOffset now) => group;
+}
+
+internal sealed class RestartOwesNothing : GroupRules
+{
+    // A restarted static member continues as before, whatever it had to hand over; only a leader looks for partitions without a member.
+    public override ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
+        request.GroupInstanceId is { } instance && group.State.FindStatic(instance)?.MemberId is { } before && group.State.Leader == before
+            ? base.BeforeJoin(group, request, topics, now) : group;
 }
 
 internal sealed class LeavingIsForgotten : GroupRules
@@ -305,24 +314,30 @@ internal sealed class FencedInstanceCommits : GroupRules
 internal sealed class CommitsGoToTopicsOfThatName : GroupRules
 {
     public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
-        GroupOptions options, DateTimeOffset now) =>
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
         base.Commit(offsets, request with { Offsets = [.. request.Offsets.Select(o => o with { TopicId = default })] }, topics, options,
-            now);
+            now, check);
+}
+
+internal sealed class HolderOfTheDeletedTopicCommits : GroupRules
+{
+    public override ErrorCode CheckPartition(Engine.ConsumerMember member, PartitionOffset wanted, GroupTopic topic, GroupTopics topics) =>
+        ErrorCode.None;
 }
 
 internal sealed class CommitForgetsOtherPartitions : GroupRules
 {
     public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
-        GroupOptions options, DateTimeOffset now) =>
-        base.Commit(GroupOffsets.Empty, request, topics, options, now);
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
+        base.Commit(GroupOffsets.Empty, request, topics, options, now, check);
 }
 
 internal sealed class CommitOfManyIsDropped : GroupRules
 {
     public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
-        GroupOptions options, DateTimeOffset now)
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check)
     {
-        var outcome = base.Commit(offsets, request, topics, options, now);
+        var outcome = base.Commit(offsets, request, topics, options, now, check);
         return request.Offsets.Count > 1 ? new(offsets, outcome.Reply) : outcome;
     }
 }
