@@ -75,8 +75,7 @@ public static class GroupMigration
         var classic = new ClassicGroupState
         {
             State = GroupState.Stable,
-            // Members at older epochs are told that their generation is over. Those at this epoch continue until they have rejoined.
-            Generation = state.Members.Values.Max(member => member.Epoch),
+            Generation = ContinuingGeneration(state),
             LastEpoch = state.GroupEpoch,
             ProtocolType = ConsumerProtocol.ProtocolType,
             Leader = state.Members.Keys.First(),
@@ -85,6 +84,18 @@ public static class GroupMigration
         };
         return ClassicGroupDecision.PrepareRebalance(
             new ClassicGroup(classic with { ProtocolName = ClassicGroupDecision.ChooseProtocol(classic) }, ClassicRound.None), now);
+    }
+
+    /// <summary>Returns the generation of the members that continue until they have rejoined: the highest epoch. Members at older epochs
+    /// are told that their generation is over. No member continues if one at the highest epoch holds a partition of a topic that is gone.
+    /// By its name it may read a partition of another topic, which was another member's, and a classic group cannot tell.</summary>
+    private static int ContinuingGeneration(ConsumerGroupState state)
+    {
+        var epoch = state.Members.Values.Max(member => member.Epoch);
+        var known = state.Topics.Values.Select(topic => topic.TopicId).ToHashSet();
+        return state.Members.Values.Any(member => member.Epoch == epoch
+            && member.Assigned.Concat(member.Revoking).Any(partition => !known.Contains(partition.TopicId)))
+            ? state.GroupEpoch + 1 : epoch;
     }
 
     /// <summary>Returns the partitions that a classic member may be reading. In a stable group that is its assignment. In a round, the

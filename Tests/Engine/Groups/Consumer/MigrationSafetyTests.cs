@@ -43,6 +43,20 @@ public sealed class MigrationSafetyTests
         Assert.Equal(11, joined.State.NextGeneration - 1);
     }
 
+    [Theory]
+    [InlineData(false, ErrorCode.None)]
+    [InlineData(true, ErrorCode.IllegalGeneration)]
+    public void Holder_of_a_deleted_topic_commits_nothing_after_the_downgrade(bool isDeleted, ErrorCode expected)
+    {
+        // The topic has its name from another one by now, whose partition a member held that has left.
+        var held = PartitionSet.Of([new TopicIdPartition(isDeleted ? Guid.CreateVersion7(Now) : Orders, 1)]);
+        var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8) with { Assigned = held }), Now)!;
+
+        var commit = new OffsetCommit { GroupId = "g", MemberId = "m", GenerationIdOrMemberEpoch = 8, Offsets = [] };
+
+        Assert.Equal(expected, ClassicGroupDecision.CheckCommit(classic.State, commit).Error);
+    }
+
     [Fact]
     public void Group_upgraded_again_continues_from_its_last_epoch()
     {
