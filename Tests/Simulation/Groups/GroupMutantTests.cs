@@ -29,6 +29,7 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(OldGenerationLives))]
     [InlineData(nameof(TheLeftStay))]
     [InlineData(nameof(LeavingIsForgotten))]
+    [InlineData(nameof(RestartOwesNothing))]
     [InlineData(nameof(GivenBeforeReleased))]
     [InlineData(nameof(SilenceMeansReleased))]
     [InlineData(nameof(AnyMemberEpoch))]
@@ -46,6 +47,7 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(OutsidersCommit))]
     [InlineData(nameof(FencedInstanceCommits))]
     [InlineData(nameof(CommitsGoToTopicsOfThatName))]
+    [InlineData(nameof(HolderOfTheDeletedTopicCommits))]
     [InlineData(nameof(CommitForgetsOtherPartitions))]
     [InlineData(nameof(CommitOfManyIsDropped))]
     public void Checkers_find(string mutant)

@@ -11,6 +11,16 @@ internal enum GroupMix
     Mixed,
 }
 
+/// <summary>A combination of faults that few scenarios have by chance.</summary>
+internal enum GroupFocus
+{
+    None,
+    /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
+    RecreatedTopics,
+    /// <summary>Static members of the classic protocol that hand over partitions one by one, and restart meanwhile.</summary>
+    StaticHandover,
+}
+
 /// <summary>The parameters of a run, drawn from its seed.</summary>
 internal sealed class GroupScenario
 {
@@ -27,7 +37,10 @@ internal sealed class GroupScenario
         [["range", "cooperative-sticky"], ["cooperative-sticky", "range"], ["cooperative-sticky"]],
     ];
 
-    public GroupScenario(Random random)
+    /// <summary>Draws the parameters.</summary>
+    /// <param name="seed">The seed. One in eight runs has each focus.</param>
+    /// <param name="random">Random numbers from the seed.</param>
+    public GroupScenario(int seed, Random random)
     {
         Mix = random.Next(10) switch { < 4 => GroupMix.Classic, < 7 => GroupMix.Consumer, _ => GroupMix.Mixed };
         Protocols = ProtocolSets[random.Next(Mix == GroupMix.Mixed ? 5 : ProtocolSets.Length)];
@@ -54,7 +67,24 @@ internal sealed class GroupScenario
         RecreatesTopics = random.Next(4) == 0;
         DeletesGroup = random.Next(8) == 0;
         Server = random.Next(2) == 0 ? "uniform" : "range";
+        switch (Focus = (seed & 7) switch { 6 => GroupFocus.StaticHandover, 7 => GroupFocus.RecreatedTopics, _ => GroupFocus.None })
+        {
+            case GroupFocus.RecreatedTopics:
+                Mix = GroupMix.Mixed;
+                Protocols = ProtocolSets[random.Next(5)];
+                (RecreatesTopics, Topics, ViewsSpreadMs) = (true, random.Next(2, 4), 10_000);
+                ChangeEveryMs = random.Next(500, 2_500);
+                break;
+            case GroupFocus.StaticHandover:
+                Mix = GroupMix.Classic;
+                Protocols = [["cooperative-sticky"]];
+                StaticPercent = 100;
+                RecreatesTopics = false;
+                break;
+        }
     }
+
+    public GroupFocus Focus { get; }
 
     public GroupMix Mix { get; }
     /// <summary>The lists of assignors from which each member draws one.</summary>
@@ -89,7 +119,8 @@ internal sealed class GroupScenario
     public string Server { get; }
 
     public override string ToString() =>
-        $"{Members} {Mix.ToString().ToLowerInvariant()} members, {string.Join(" or ", Protocols.Select(set => string.Join('+', set)))}, "
+        $"{(Focus == GroupFocus.None ? "" : $"{Focus}: ")}{Members} {Mix.ToString().ToLowerInvariant()} members, "
+        + $"{string.Join(" or ", Protocols.Select(set => string.Join('+', set)))}, "
         + $"server {Server}, {Topics} topics, session {SessionMs} ms, "
         + $"heartbeat {HeartbeatMs} ms, rebalance {RebalanceMs} ms, initial delay {InitialDelayMs} ms, static {StaticPercent}%, regex "
         + $"{RegexPercent}%, long polls {LongPollPercent}%, "

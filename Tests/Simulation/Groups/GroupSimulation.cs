@@ -22,7 +22,7 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     {
         _random = new Random(seed);
         _rules = rules;
-        Scenario = new GroupScenario(_random);
+        Scenario = new GroupScenario(seed, _random);
         _options = new GroupOptions
         {
             MinSessionTimeout = TimeSpan.FromSeconds(1),
