@@ -213,8 +213,8 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     public GroupReply CheckCommit(OffsetCommit request) =>
         Consumer is { } consumer ? rules.CheckCommit(consumer.State, request) : rules.CheckCommit(Classic?.State, request);
 
-    /// <summary>Returns the check of each partition of a commit; null where the coordinator does not know which partitions the member holds.
-    /// Members of a classic group assign by name: its coordinator does not know which topics they mean.</summary>
+    /// <summary>Returns the check of each partition of a commit; null where all are accepted. Members of a classic group assign by name:
+    /// its coordinator does not know which topics they mean.</summary>
     /// <param name="request">The commit.</param>
     /// <param name="topics">The topics.</param>
     public Func<PartitionOffset, GroupTopic, ErrorCode>? PartitionCheckOf(OffsetCommit request, GroupTopics topics) =>

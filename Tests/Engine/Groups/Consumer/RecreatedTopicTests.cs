@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Groups;
 using OrleansMq.Groups.Assignment;
 using OrleansMq.Groups.Coordination;
 

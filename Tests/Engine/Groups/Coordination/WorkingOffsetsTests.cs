@@ -28,7 +28,7 @@ public sealed class WorkingOffsetsTests
     {
         GroupId = "g",
         Offsets = [new PartitionOffset(topic, partition, new CommittedOffset(offset))],
-    }, _topics.Topics, Now).Partitions).Error;
+    }, _topics.Topics, Now, check: null).Partitions).Error;
 
     private List<(string Topic, long? Offset)> All() =>
         [.. _offsets.Fetch(new OffsetFetch { GroupId = "g" }, GroupTopics.Unknown).Partitions
