@@ -1,10 +1,32 @@
 namespace OrleansMq.Client;
 
+/// <summary>Why an assigned partition hands out no records.</summary>
+[Flags]
+internal enum HoldReasons
+{
+    None = 0,
+    /// <summary>The application paused it.</summary>
+    Paused = 1,
+    /// <summary>The maximum number of its records waits for a call.</summary>
+    Full = 2,
+    /// <summary>A record can be neither handled nor skipped.</summary>
+    Stopped = 4,
+    /// <summary>It continues elsewhere, after the records in flight have ended.</summary>
+    Settling = 8,
+    /// <summary>Its broker does not know it. Another session begins after a wait.</summary>
+    BackingOff = 16,
+}
+
 /// <summary>
 /// One assignment of a partition to this consumer. When a partition is revoked or lost and assigned again, a new object represents it. So
 /// work that began under one assignment (a record in flight, a commit retry) cannot end in another.
+/// <para>Within an assignment, a session replaces another after a seek, a restart or an error. Its first record is handed out when no
+/// record of the former session is in flight. So records of two sessions are never handled at the same time.</para>
 /// </summary>
-internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
+/// <param name="buffer">The buffer that it is fetched into.</param>
+/// <param name="partition">The partition.</param>
+/// <param name="topicId">The id of its topic; empty if unknown.</param>
+internal sealed class AssignedPartition(FetchBuffer buffer, TopicPartition partition, Guid topicId)
 {
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _gone = new();
@@ -15,8 +37,8 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     private ReadFrom? _sought;
     private bool _mayBegin;
     private bool _isDraining;
-    private bool _isPaused;
-    private bool _isFull;
+    private bool _restartsWhenIdle;
+    private HoldReasons _holds;
     private int _inFlight;
     private long _handedOutTo = -1;
     private int _handedOutEpoch = -1;
@@ -58,7 +80,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         get
         {
             lock (_gate)
-                return _isPaused;
+                return _holds.HasFlag(HoldReasons.Paused);
         }
     }
 
@@ -72,16 +94,6 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>The offset up to which all records are done; -1 before the start is known.</summary>
-    public long Done
-    {
-        get
-        {
-            lock (_gate)
-                return _done;
-        }
-    }
-
     /// <summary>Whether its start still has to be found: it is assigned, no seek set a position, and no session fetches it.</summary>
     public bool NeedsStart
     {
@@ -92,38 +104,43 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>Starts fetching from a position. Before the application was notified of the partition, only records the position.</summary>
-    /// <param name="buffer">The buffer to fetch into.</param>
+    /// <summary>Starts fetching from a position. Before the application was notified of the partition, only records the position. Returns
+    /// records of the former session that wait for a call; those that run end first.</summary>
     /// <param name="start">The position to start from.</param>
     /// <param name="committed">Whether the start is the committed offset.</param>
     /// <param name="failure">Why the partition cannot be fetched; null if it can.</param>
     /// <returns>False if the partition is being revoked or the assignment has ended.</returns>
-    public bool Begin(FetchBuffer buffer, ReadFrom start, bool committed = false, ConsumeException? failure = null)
+    public bool Begin(ReadFrom start, bool committed = false, ConsumeException? failure = null)
     {
-        FetchSession session;
+        Work?.Drop();
         lock (_gate)
         {
             if (IsGone || _isDraining)
                 return false;
-            if (!_mayBegin)
-            {
+            if (_mayBegin)
+                BeginLocked(start, committed, failure);
+            else
                 _sought = start;
-                return true;
-            }
-            session = _session = buffer.Begin(Partition, start, this, _isPaused || _isFull, failure, TopicId);
-            (_done, _doneEpoch) = (start.ExactOffset ?? -1, -1);
-            _handedOutTo = -1;
-            if (committed)
-                _committed = _done;
+            return true;
         }
+    }
+
+    private void BeginLocked(ReadFrom start, bool committed = false, ConsumeException? failure = null)
+    {
+        _restartsWhenIdle = false;
+        _holds = (_holds & (HoldReasons.Paused | HoldReasons.Stopped)) | (_inFlight > 0 ? HoldReasons.Settling : HoldReasons.None);
+        var session = _session = buffer.Begin(Partition, start, this, _holds != HoldReasons.None, failure, TopicId);
+        (_done, _doneEpoch) = (start.ExactOffset ?? -1, -1);
+        _handedOutTo = -1;
+        if (committed)
+            _committed = _done;
         _begun.TrySetResult(session);
         if (start.ExactOffset is null)
             _ = FollowStartAsync(session);
-        return true;
     }
 
     /// <summary>Permits fetching, once the application was notified. A seek made in the meantime decides the position.</summary>
-    public void AllowBegin(FetchBuffer buffer)
+    public void AllowBegin()
     {
         ReadFrom? sought;
         lock (_gate)
@@ -132,7 +149,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             sought = _sought;
         }
         if (sought is { } start)
-            Begin(buffer, start);
+            Begin(start);
     }
 
     /// <summary>Hands out a record of a session, if allowed. It is in flight until <see cref="End"/>.</summary>
@@ -147,6 +164,9 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
                 return false;
             _inFlight++;
             (_handedOutTo, _handedOutEpoch) = (next, leaderEpoch);
+            // A start that had to be looked up may become known here first.
+            if (_done < 0)
+                _done = next - 1;
             return true;
         }
     }
@@ -163,8 +183,16 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             // After a seek the records of the earlier session no longer move the position.
             if (session == _session && done > _done)
                 (_done, _doneEpoch) = (done, leaderEpoch);
-            if (_inFlight == 0)
-                _idle?.TrySetResult();
+            if (_inFlight > 0)
+                return;
+            _idle?.TrySetResult();
+            if (!_holds.HasFlag(HoldReasons.Settling) || IsGone || _isDraining)
+                return;
+            if (_restartsWhenIdle)
+                BeginLocked(ReadFrom.Offset(_done));
+            else
+                Hold(HoldReasons.Settling, false);
+            buffer.Wake();
         }
     }
 
@@ -196,9 +224,9 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     }
 
     /// <summary>Stops handing out records. Completes when no record is in flight, or the assignment has ended.</summary>
-    public Task DrainAsync(FetchBuffer buffer)
+    public Task DrainAsync()
     {
-        Close(buffer);
+        Close();
         lock (_gate)
         {
             _idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -209,9 +237,9 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     }
 
     /// <summary>Ends the assignment.</summary>
-    public void Leave(FetchBuffer buffer)
+    public void Leave()
     {
-        Close(buffer);
+        Close();
         // Cancelled at once. Handlers are notified on another thread, since removing partitions must not wait for them.
         _ = _gone.CancelAsync();
         _begun.TrySetException(new InvalidOperationException($"{Partition} is no longer assigned to this consumer."));
@@ -220,7 +248,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             _idle?.TrySetResult();
     }
 
-    private void Close(FetchBuffer buffer)
+    private void Close()
     {
         lock (_gate)
         {
@@ -236,26 +264,67 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     public void Pause(bool isPaused)
     {
         lock (_gate)
-        {
-            _isPaused = isPaused;
-            Hold();
-        }
+            Hold(HoldReasons.Paused, isPaused);
     }
 
-    /// <summary>Holds the partition while the maximum number of its records is in flight.</summary>
+    /// <summary>Holds the partition while the maximum number of its records waits for a call.</summary>
     public void SetFull(bool isFull)
     {
         lock (_gate)
+            Hold(HoldReasons.Full, isFull);
+    }
+
+    /// <summary>Stops the partition before a record that can be neither handled nor skipped, until <see cref="Restart"/>.</summary>
+    public void Stop()
+    {
+        lock (_gate)
+            Hold(HoldReasons.Stopped, true);
+        Work?.Drop();
+    }
+
+    /// <summary>Continues a stopped partition from the offset up to which all records are done. Records in flight end first, since they
+    /// may move that offset.</summary>
+    public void Restart()
+    {
+        Work?.Drop();
+        lock (_gate)
         {
-            _isFull = isFull;
-            Hold();
+            Hold(HoldReasons.Stopped, false);
+            // Without an offset nothing was handed out, and the session continues as it is.
+            if (_done >= 0 && _session is not null && !IsGone && !_isDraining)
+            {
+                if (_inFlight == 0)
+                    BeginLocked(ReadFrom.Offset(_done));
+                else
+                    Hold(HoldReasons.Settling, _restartsWhenIdle = true);
+            }
+            buffer.Wake();
         }
     }
 
-    private void Hold()
+    /// <summary>Holds the partition until no record is in flight, and then wakes the reader. Returns false if none is.</summary>
+    public bool HoldUntilIdle()
     {
+        lock (_gate)
+        {
+            if (_inFlight > 0)
+                Hold(HoldReasons.Settling, true);
+            return _inFlight > 0;
+        }
+    }
+
+    /// <summary>Holds the partition until another session begins.</summary>
+    public void BackOff()
+    {
+        lock (_gate)
+            Hold(HoldReasons.BackingOff, true);
+    }
+
+    private void Hold(HoldReasons reason, bool isHeld)
+    {
+        _holds = isHeld ? _holds | reason : _holds & ~reason;
         if (_session is { } session)
-            session.IsHeld = _isPaused || _isFull;
+            session.IsHeld = _holds != HoldReasons.None;
     }
 
     /// <summary>Treats a start that had to be looked up as done up to there, and so commits it. A consumer that crashes before its first

@@ -28,7 +28,7 @@ internal sealed partial class ConsumerCore
         if (claims.Length == 0)
             return;
         foreach (var claim in claims)
-            claim.Leave(Buffer);
+            claim.Leave();
         LogLost(string.Join(", ", claims.Select(static claim => claim.Partition)), reason);
         _ = _rebalances.RunAsync(() => TellAsync(static (listener, consumer, which, token) => listener.OnLostAsync(consumer, which, token),
             claims, "OnLostAsync"));
@@ -52,7 +52,7 @@ internal sealed partial class ConsumerCore
             foreach (var item in partitions)
             {
                 if (!_assigned.ContainsKey(item.Partition))
-                    claims.Add(_assigned[item.Partition] = new AssignedPartition(item.Partition, item.TopicId));
+                    claims.Add(_assigned[item.Partition] = new AssignedPartition(Buffer, item.Partition, item.TopicId));
             }
         }
         if (claims.Count == 0)
@@ -61,10 +61,10 @@ internal sealed partial class ConsumerCore
             "OnAssignedAsync").ConfigureAwait(false);
         foreach (var claim in claims)
         {
-            claim.AllowBegin(Buffer);
+            claim.AllowBegin();
             // The listener may have meant to set the position, so nothing is read from anywhere else instead.
             if (problem is not null)
-                claim.Begin(Buffer, ReadFrom.Latest, failure: new ConsumeException(ErrorCode.UnknownServerError, claim.Partition, -1,
+                claim.Begin(ReadFrom.Latest, failure: new ConsumeException(ErrorCode.UnknownServerError, claim.Partition, -1,
                     $"{claim.Partition}: the rebalance listener's OnAssignedAsync has failed: {problem.Message} Seek to where it is to "
                     + "start.", problem));
         }
@@ -86,7 +86,7 @@ internal sealed partial class ConsumerCore
 
     private async Task DrainAsync(AssignedPartition[] claims)
     {
-        var idle = Task.WhenAll(claims.Select(claim => claim.DrainAsync(Buffer)));
+        var idle = Task.WhenAll(claims.Select(claim => claim.DrainAsync()));
         try
         {
             await idle.WaitAsync(_options.DrainTimeout, Time, _hurry.Token).ConfigureAwait(false);
@@ -106,7 +106,7 @@ internal sealed partial class ConsumerCore
                 _assigned.Remove(claim.Partition);
         }
         foreach (var claim in claims)
-            claim.Leave(Buffer);
+            claim.Leave();
     }
 
     /// <summary>Calls the listener. Returns the exception that it threw, if any.</summary>
@@ -193,7 +193,7 @@ internal sealed partial class ConsumerCore
             if (found.TryGetValue(claim.Partition, out var item) && item.Error != ErrorCode.None)
                 problem = $"{claim.Partition}: {item.Error}";
             else if (item?.Offset is { } committed)
-                claim.Begin(Buffer, ReadFrom.Offset(committed.Offset), committed: true);
+                claim.Begin(ReadFrom.Offset(committed.Offset), committed: true);
             else
                 Reset(claim, start);
         }
@@ -223,9 +223,9 @@ internal sealed partial class ConsumerCore
             _ => (ReadFrom?)null,
         };
         if (position is { } chosen)
-            claim.Begin(Buffer, chosen);
+            claim.Begin(chosen);
         else
-            claim.Begin(Buffer, ReadFrom.Latest, failure: new NoCommittedOffsetException(claim.Partition, _options.GroupId));
+            claim.Begin(ReadFrom.Latest, failure: new NoCommittedOffsetException(claim.Partition, _options.GroupId));
     }
 
     [LoggerMessage(23, LogLevel.Warning, "Lost {Partitions}: {Reason}")]

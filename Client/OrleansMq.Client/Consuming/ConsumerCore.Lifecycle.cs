@@ -27,14 +27,14 @@ internal sealed partial class ConsumerCore
             old = [.. _assigned.Values];
             _assigned.Clear();
             foreach (var item in wanted)
-                _assigned[item.Partition] = new AssignedPartition(item.Partition, item.TopicId);
+                _assigned[item.Partition] = new AssignedPartition(Buffer, item.Partition, item.TopicId);
             StartAutoCommit();
         }
         foreach (var claim in old)
-            claim.Leave(Buffer);
+            claim.Leave();
         var claims = Claims().ToList();
         foreach (var claim in claims)
-            claim.AllowBegin(Buffer);
+            claim.AllowBegin();
         _ = Task.Run(() => StartAsync(claims, start));
     }
 

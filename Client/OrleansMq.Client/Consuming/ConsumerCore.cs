@@ -101,7 +101,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
 
     public void Seek(TopicPartition partition, ReadFrom position)
     {
-        if (!Claim(partition).Begin(Buffer, position.Chosen))
+        if (!Claim(partition).Begin(position.Chosen))
             throw NotMine(partition);
     }
 
@@ -155,23 +155,10 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     }
 
     /// <summary>Stops handing out records of a partition until it is restarted.</summary>
-    public bool TryStop(TopicPartition partition, out IPartitionWork? work)
-    {
-        var claim = Find(partition);
-        claim?.SetFull(true);
-        work = claim?.Work;
-        return claim is not null;
-    }
+    public void Stop(TopicPartition partition) => Find(partition)?.Stop();
 
     /// <summary>Hands out records again, from the offset up to which all are done.</summary>
-    public void Restart(TopicPartition partition)
-    {
-        var claim = Claim(partition);
-        claim.SetFull(false);
-        if (claim.Done >= 0)
-            Seek(partition, ReadFrom.Offset(claim.Done));
-        Buffer.Wake();
-    }
+    public void Restart(TopicPartition partition) => Claim(partition).Restart();
 
     private void Hold(IEnumerable<TopicPartition> partitions, bool isPaused)
     {
@@ -185,15 +172,23 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     {
         if (Find(failure.Partition) is not { } claim)
             return false;
-        if (failure is OffsetOutOfRangeException gone && _options.OutOfRange?.Invoke(gone) is { } position)
+        if (failure is OffsetOutOfRangeException gone && _options.OutOfRange is { } choose)
         {
+            // Records that were fetched before are handled first. The new position must not pass them.
+            if (claim.HoldUntilIdle())
+                return true;
+            if (choose(gone) is not { } position)
+                return false;
             LogOutOfRange(gone.Partition, gone.Offset, gone.LogStartOffset, gone.HighWatermark, position.ToString());
-            return claim.Begin(Buffer, position.Chosen);
+            claim.Begin(position.Chosen);
+            return true;
         }
         // An assignment may name partitions before all brokers know them, and for a while after they were deleted.
         if (failure.Code != ErrorCode.UnknownTopicOrPartition || Membership is null || claim.Session is not { } session)
             return false;
-        session.IsHeld = true;
+        if (claim.HoldUntilIdle())
+            return true;
+        claim.BackOff();
         _ = BeginAgainAsync(claim, session, failure);
         return true;
     }
@@ -210,7 +205,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
             return;
         }
         if (claim.Session == session)
-            claim.Begin(Buffer, failure.Offset >= 0 ? ReadFrom.Offset(failure.Offset) : session.Start);
+            claim.Begin(failure.Offset >= 0 ? ReadFrom.Offset(failure.Offset) : session.Start);
     }
 
     private AssignedPartition? Find(TopicPartition partition)

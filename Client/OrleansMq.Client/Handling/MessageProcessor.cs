@@ -239,8 +239,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
 
     private void StopPartition(TopicPartition partition, Exception reason)
     {
-        if (_core.TryStop(partition, out var work) && work is PartitionWork<TKey, TValue> known)
-            known.Drop();
+        _core.Stop(partition);
         Report(partition, reason);
     }
 

@@ -70,8 +70,8 @@ internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, Fetch
     /// <summary>Stops before a record that can be neither handled nor skipped. No further record of the partition is handled.</summary>
     public void Stop()
     {
-        Claim.SetFull(true);
         Drop();
+        Claim.Stop();
     }
 
     private async Task RunAsync(ulong key, HandledRecord<TKey, TValue> record)

@@ -22,6 +22,9 @@ public sealed class MessageProcessorTests : ConsumerFixture
         return processor;
     }
 
+    private static FetchSession? SessionOf(MessageProcessor<string, string> processor, int partition) =>
+        ((ConsumerCore)processor.Consumer).Buffer.Find(P(partition));
+
     private async Task<IReadOnlyList<ConsumeResult<byte[]?, byte[]?>>> DeadLettersAsync(int count)
     {
         await using var reader = Client.CreatePartitionReader<byte[]?, byte[]?>();
@@ -241,6 +244,135 @@ public sealed class MessageProcessorTests : ConsumerFixture
         processor.Consumer.Seek(P(0), ReadFrom.Offset(2));
         processor.Resume(P(0));
         await Wait.UntilAsync(() => handled.Contains("c"), "it goes on where it was sought");
+    }
+
+    [Fact]
+    public async Task Out_of_range_decision_waits_for_records_in_flight()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b");
+        // Offsets 2 and 3 are deleted before they are fetched.
+        Broker.OnFetch = async (request, token) => request.Offset == 2
+            ? new FetchResult(ErrorCode.OffsetOutOfRange, 5, 5, 4, default) : await Test.Broker.FetchAsync(request, token);
+        OffsetOutOfRangeException? asked = null;
+        var mayEnd = new TaskCompletionSource();
+        var handled = new ConcurrentQueue<string>();
+        await using (var processor = Start(async (record, _) =>
+        {
+            if (record.Value == "a")
+                await mayEnd.Task;
+            handled.Enqueue(record.Value);
+        }, consumer: Options() with { OutOfRange = e => { asked = e; return ReadFrom.Offset(e.LogStartOffset); } }))
+        {
+            await Wait.UntilAsync(() => SessionOf(processor, 0) is { IsHeld: true } || asked is not null, "the failed fetch");
+            await SendAsync(0, "gone", "gone too", "e");
+            await processor.Consumer.CommitAsync().SoonAsync();
+            Assert.Null(asked);
+            Assert.Equal(0, Groups.Committed(P(0)));
+            mayEnd.SetResult();
+            await Wait.UntilAsync(() => handled.Count == 3, "the record at the new position");
+        }
+        Assert.Equal(["a", "b", "e"], handled);
+        Assert.Equal(2, asked?.Offset);
+        Assert.Equal(5, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Unknown_partition_is_retried_after_the_records_in_flight()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b");
+        var isUnknown = true;
+        Broker.OnFetch = async (request, token) => request.Offset == 2 && Volatile.Read(ref isUnknown)
+            ? new FetchResult(ErrorCode.UnknownTopicOrPartition, -1, -1, -1, default) : await Test.Broker.FetchAsync(request, token);
+        var mayEnd = new TaskCompletionSource();
+        var running = 0;
+        var most = 0;
+        await using (var processor = Start(async (record, _) =>
+        {
+            InterlockedMax(ref most, Interlocked.Increment(ref running));
+            if (record.Value == "a")
+                await mayEnd.Task;
+            Interlocked.Decrement(ref running);
+        }))
+        {
+            await Wait.UntilAsync(() => SessionOf(processor, 0) is { IsHeld: true }, "the failed fetch");
+            Volatile.Write(ref isUnknown, false);
+            await SendAsync(0, "c");
+            await processor.Consumer.CommitAsync().SoonAsync();
+            Assert.Equal(0, Groups.Committed(P(0)));
+            mayEnd.SetResult();
+            await Wait.UntilAsync(() => processor.Statistics.Handled == 3, "all of them");
+        }
+        Assert.Equal(1, most);
+        Assert.Equal(3, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Resumed_partition_continues_after_its_records_in_flight()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "slow", "poison", "last");
+        var stopped = new TaskCompletionSource();
+        var mayEnd = new TaskCompletionSource();
+        var isCured = false;
+        var slow = 0;
+        var handled = new ConcurrentQueue<string>();
+        await using (var processor = Start(async (record, _) =>
+        {
+            if (record.Value == "poison" && !Volatile.Read(ref isCured))
+                throw new InvalidDataException("undrinkable");
+            if (record.Value == "slow")
+            {
+                Interlocked.Increment(ref slow);
+                await mayEnd.Task;
+            }
+            handled.Enqueue(record.Value);
+        }, Handling with { Parallelism = HandlingParallelism.Key, OnFailure = FailureAction.StopPartition,
+            PartitionStopped = (_, _) => stopped.TrySetResult() }))
+        {
+            await stopped.Task.SoonAsync();
+            Volatile.Write(ref isCured, true);
+            processor.Resume(P(0));
+            mayEnd.SetResult();
+            await Wait.UntilAsync(() => handled.Contains("poison") && handled.Contains("last"), "the others");
+        }
+        Assert.Equal(1, slow);
+        Assert.Equal(3, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Sought_record_waits_for_the_record_in_flight()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b", "c");
+        var started = new TaskCompletionSource();
+        var mayEnd = new TaskCompletionSource();
+        var running = 0;
+        var most = 0;
+        var handled = new ConcurrentQueue<string>();
+        await using (var processor = Start(async (record, _) =>
+        {
+            InterlockedMax(ref most, Interlocked.Increment(ref running));
+            if (record.Value == "a")
+            {
+                started.SetResult();
+                await mayEnd.Task;
+            }
+            handled.Enqueue(record.Value);
+            Interlocked.Decrement(ref running);
+        }))
+        {
+            await started.Task.SoonAsync();
+            processor.Consumer.Seek(P(0), ReadFrom.Offset(2));
+            await Wait.UntilAsync(() => SessionOf(processor, 0) is { HighWatermark: >= 0 }, "the records there");
+            Assert.Equal(2, await processor.Consumer.GetPositionAsync(P(0)).SoonAsync());
+            mayEnd.SetResult();
+            await Wait.UntilAsync(() => handled.Count == 2, "both records");
+        }
+        Assert.Equal(["a", "c"], handled);
+        Assert.Equal(1, most);
+        Assert.Equal(3, Groups.Committed(P(0)));
     }
 
     [Fact]
