@@ -48,10 +48,11 @@ internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, Fetch
             _tracker.Start(record.Record.Offset, record.Record.LeaderEpoch);
             _schedule.Add(record.ScheduleKey, record);
             _waitingBytes += Size(record);
-            if (!_isFull && (_schedule.Waiting >= QueueAhead || _waitingBytes >= QueueAheadBytes))
-                Claim.SetFull(_isFull = true);
             if (_schedule.TryStart(out key, out var started))
                 _waitingBytes -= Size(first = started);
+            // Judged by the records that still wait: as long as one waits, a running record's end starts it and judges again.
+            if (!_isFull && (_schedule.Waiting >= QueueAhead || _waitingBytes >= QueueAheadBytes))
+                Claim.SetFull(_isFull = true);
         }
         if (first is not null)
             _ = Task.Run(() => RunAsync(key, first));
