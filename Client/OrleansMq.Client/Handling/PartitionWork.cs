@@ -82,8 +82,11 @@ internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, Fetch
             var isDone = await handle(this, record).ConfigureAwait(false);
             lock (_gate)
             {
+                // The partition is draining, lost or stopped. Records behind one that is not done must not run.
                 if (isDone)
                     _tracker.Finish(record.Record.Offset);
+                else
+                    Drop();
                 Claim.End(Session, _tracker.DoneTo, _tracker.DoneEpoch);
                 _schedule.Finish(key);
                 if (_isDropped || !_schedule.TryStart(out key, out var next))

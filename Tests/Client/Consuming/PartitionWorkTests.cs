@@ -1,10 +1,11 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>When a partition's records are held back.</summary>
+/// <summary>When a partition's records are held back, and which of them may run after one that is not done.</summary>
 public sealed class PartitionWorkTests : IAsyncDisposable
 {
     private static readonly TopicPartition s_partition = new("orders", 0);
@@ -56,5 +57,25 @@ public sealed class PartitionWorkTests : IAsyncDisposable
         await Wait.UntilAsync(() => _claim.InFlight == 0, "both records");
         Assert.False(_claim.Session.IsHeld);
         Assert.Equal(2, _claim.ToCommit()?.Offset);
+    }
+
+    [Fact]
+    public async Task Successor_of_a_record_that_is_not_done_never_runs()
+    {
+        var isDone = new TaskCompletionSource<bool>();
+        var handled = new ConcurrentQueue<long>();
+        var work = Work(async record =>
+        {
+            handled.Enqueue(record.Record.Offset);
+            return await isDone.Task;
+        });
+        HandOut(work, 0);
+        HandOut(work, 1);
+        isDone.SetResult(false); // As a retry that the drain cancels.
+        await Wait.UntilAsync(() => _claim.InFlight == 0, "both records");
+        HandOut(work, 2);
+        Assert.Equal(0, _claim.InFlight);
+        Assert.Equal([0L], handled);
+        Assert.Equal(0, _claim.ToCommit()?.Offset);
     }
 }
