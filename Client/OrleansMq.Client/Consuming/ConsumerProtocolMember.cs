@@ -222,9 +222,9 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             _epoch = result.MemberEpoch;
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
+            _lease.Renew(sentAt);
             if (result.SessionTimeout > TimeSpan.Zero && _lease.Shorten(result.SessionTimeout))
                 LogShorterSession(_options.GroupId!, _options.SessionTimeout, result.SessionTimeout);
-            _lease.Renew(sentAt);
             if (result.Assignment is { } assignment)
                 Reconcile(assignment);
         }

@@ -1,0 +1,52 @@
+using OrleansMq.Client;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>Until when a member may treat its partitions as assigned.</summary>
+public sealed class SessionLeaseTests
+{
+    private readonly ManualTimeProvider _clock = new();
+    private readonly SessionLease _lease;
+
+    public SessionLeaseTests() => _lease = new SessionLease(_clock, TimeSpan.FromSeconds(10));
+
+    private bool IsOverAfter(int seconds)
+    {
+        _clock.Advance(TimeSpan.FromSeconds(seconds));
+        return _lease.IsOver;
+    }
+
+    [Fact]
+    public void Response_to_an_earlier_request_does_not_shorten_the_lease()
+    {
+        var join = _clock.GetTimestamp();
+        _clock.Advance(TimeSpan.FromSeconds(8));
+        _lease.Renew(_clock.GetTimestamp()); // A heartbeat while the join waits.
+        _lease.Renew(join);
+        Assert.False(IsOverAfter(9));
+        Assert.True(IsOverAfter(2));
+    }
+
+    [Fact]
+    public void Lease_without_partitions_does_not_expire_until_it_is_renewed()
+    {
+        _lease.Renew(_clock.GetTimestamp());
+        _lease.Release();
+        Assert.False(IsOverAfter(100));
+        _lease.Renew(_clock.GetTimestamp());
+        Assert.False(IsOverAfter(9));
+        Assert.True(IsOverAfter(2));
+    }
+
+    [Fact]
+    public void Shorter_session_applies_at_once()
+    {
+        _lease.Renew(_clock.GetTimestamp());
+        Assert.True(_lease.Shorten(TimeSpan.FromSeconds(5)));
+        Assert.False(_lease.Shorten(TimeSpan.FromSeconds(7)));
+        Assert.Equal(TimeSpan.FromSeconds(5), _lease.Length);
+        Assert.False(IsOverAfter(4));
+        Assert.True(IsOverAfter(2));
+    }
+}
