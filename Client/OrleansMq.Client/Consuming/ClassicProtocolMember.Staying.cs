@@ -135,7 +135,6 @@ internal sealed partial class ClassicProtocolMember
     private void Forget(ErrorCode code)
     {
         Lose($"the coordinator returned {code}");
-        _held = [];
         lock (_gate)
             _memberId = "";
     }

@@ -35,8 +35,10 @@ internal sealed partial class ClassicProtocolMember : IMembership
     private int _generation = -1;
     private int _losses;
 
-    // Used by the loop only.
+    // Used by the loop only. A later loss ends what was held after an earlier one: see Held.
     private HashSet<ClaimedPartition> _held = [];
+    private int _heldAfter;
+    private int _joinedAfter;
     private IReadOnlyList<TopicListing> _topics = [];
     private HashSet<string> _watched = [];
     private bool _isLeader;
@@ -67,6 +69,9 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 return new ConsumerGroupMetadata(_options.GroupId, _memberId, _generation, _options.GroupInstanceId);
         }
     }
+
+    /// <summary>The partitions that the member holds: none after a loss.</summary>
+    private HashSet<ClaimedPartition> Held => _heldAfter == Losses() ? _held : [];
 
     public void Start() => _loop = Task.Run(RunAsync);
 
@@ -134,7 +139,6 @@ internal sealed partial class ClassicProtocolMember : IMembership
                         return;
                     case HeartbeatVerdict.Fail:
                         Lose("the coordinator returned IllegalGeneration");
-                        _held = [];
                         break;
                     default:
                         LogRetry(_options.GroupId!, error.Error, error.Message);
@@ -158,10 +162,9 @@ internal sealed partial class ClassicProtocolMember : IMembership
     /// rejoin. Returns the error that prevented it, if any.</summary>
     private async Task<GroupReply> TakePartAsync()
     {
-        var losses = Losses();
         if (!_isCooperative)
         {
-            await WhileBeatingAsync(_target.RevokeAsync([.. _held.Select(static item => item.Partition)])).ConfigureAwait(false);
+            await WhileBeatingAsync(_target.RevokeAsync([.. Held.Select(static item => item.Partition)])).ConfigureAwait(false);
             _held = [];
         }
         _topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
@@ -175,10 +178,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 : new GroupReply(synced.Error, synced.Message);
         if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be decoded: {problem}");
-        if (losses != Losses())
-            _held = []; // Lost while joining.
         var hasGivenUp = await ReconcileAsync(assignment).ConfigureAwait(false);
-        if (losses != Losses())
+        if (_joinedAfter != Losses())
         {
             _target.LoseAll("the session timed out while they were being assigned");
             return new GroupReply(ErrorCode.None);
@@ -199,7 +200,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
         var who = Metadata;
         string[] topics = subscription.Regex is null ? [.. subscription.Topics]
             : [.. SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name)];
-        TopicPartition[] owned = [.. _held.Select(static item => item.Partition)];
+        TopicPartition[] owned = [.. Held.Select(static item => item.Partition)];
         using var limit = new CancellationTokenSource(_options.RebalanceTimeout + AnswerTimeout, _reader.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
         var join = _groups.JoinGroupAsync(new JoinGroup
@@ -237,11 +238,12 @@ internal sealed partial class ClassicProtocolMember : IMembership
             if (result.Error != ErrorCode.None)
                 return result;
             (_memberId, _generation) = (result.MemberId, result.GenerationId);
+            _joinedAfter = _losses;
         }
         _isLeader = result.Leader == result.MemberId;
         // With partitions held, the lease counts from the sending of the request. Without any, the wait for the other members must not
         // shorten it, so it counts from the response.
-        Renew(_held.Count == 0 ? _reader.TimeProvider.GetTimestamp() : askedAt);
+        Renew(Held.Count == 0 ? _reader.TimeProvider.GetTimestamp() : askedAt);
         return result;
     }
 
@@ -290,10 +292,13 @@ internal sealed partial class ClassicProtocolMember : IMembership
         var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
         var holds = assignment.Partitions.Select(partition => new ClaimedPartition(partition, ids.GetValueOrDefault(partition.Topic)))
             .ToHashSet();
-        TopicPartition[] revoked = [.. _held.Except(holds).Select(static item => item.Partition)];
+        var held = Held;
+        TopicPartition[] revoked = [.. held.Except(holds).Select(static item => item.Partition)];
         await WhileBeatingAsync(_target.RevokeAsync(revoked)).ConfigureAwait(false);
-        ClaimedPartition[] added = [.. holds.Except(_held)];
-        _held = holds;
+        if (_joinedAfter != Losses())
+            return true; // Nothing is added without a session.
+        ClaimedPartition[] added = [.. holds.Except(held)];
+        (_held, _heldAfter) = (holds, _joinedAfter);
         await WhileBeatingAsync(_target.AddAsync(added)).ConfigureAwait(false);
         return revoked.Length > 0;
     }
