@@ -19,6 +19,8 @@ internal sealed partial class ClassicProtocolMember
             // A coordinator that does not answer is retried until the session times out.
             if (reply.Error != ErrorCode.None && (reply.Error.Action() != ErrorAction.Retry || Metadata.MemberId.Length == 0))
                 return reply;
+            if (_incomplete is { } assignment && !await TryApplyAsync(assignment).ConfigureAwait(false))
+                return new GroupReply(ErrorCode.None);
             if (_reader.TimeProvider.GetElapsedTime(lookedAt) < _options.MetadataMaxAge)
                 continue;
             if (await HaveTopicsChangedAsync().ConfigureAwait(false))

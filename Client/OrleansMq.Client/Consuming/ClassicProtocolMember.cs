@@ -39,6 +39,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
     private HashSet<ClaimedPartition> _held = [];
     private int _heldAfter;
     private int _joinedAfter;
+    private ConsumerAssignment? _incomplete;
     private IReadOnlyList<TopicListing> _topics = [];
     private HashSet<string> _watched = [];
     private bool _isLeader;
@@ -178,14 +179,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 : new GroupReply(synced.Error, synced.Message);
         if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be decoded: {problem}");
-        var hasGivenUp = await ReconcileAsync(assignment).ConfigureAwait(false);
-        if (_joinedAfter != Losses())
-        {
-            _target.LoseAll("the session timed out while they were being assigned");
-            return new GroupReply(ErrorCode.None);
-        }
-        // Partitions that it revoked are assigned to others in a further generation: rejoin at once.
-        return hasGivenUp ? new GroupReply(ErrorCode.None) : await StayAsync().ConfigureAwait(false);
+        return await TryApplyAsync(assignment).ConfigureAwait(false) ? await StayAsync().ConfigureAwait(false)
+            : new GroupReply(ErrorCode.None);
     }
 
     private async Task<JoinGroupResult> JoinAsync()
@@ -286,12 +281,25 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 .Select(static topic => new AssignmentTopic(topic.Name, topic.Partitions))]);
     }
 
-    /// <summary>Revokes partitions that are not assigned again and adds the new ones. Returns whether any was revoked.</summary>
+    /// <summary>Applies the assignment. Returns whether the member stays in the generation; if not, it rejoins.</summary>
+    private async Task<bool> TryApplyAsync(ConsumerAssignment assignment)
+    {
+        var hasGivenUp = await ReconcileAsync(assignment).ConfigureAwait(false);
+        // Partitions that it revoked are assigned to others in a further generation: rejoin at once.
+        if (_joinedAfter == Losses())
+            return !hasGivenUp;
+        _target.LoseAll("the session timed out while they were being assigned");
+        return false;
+    }
+
+    /// <summary>Revokes partitions that are not assigned again and adds the new ones. Partitions of unknown topics wait, since a
+    /// partition is identified by the id of its topic. Returns whether any was revoked.</summary>
     private async Task<bool> ReconcileAsync(ConsumerAssignment assignment)
     {
-        var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
-        var holds = assignment.Partitions.Select(partition => new ClaimedPartition(partition, ids.GetValueOrDefault(partition.Topic)))
-            .ToHashSet();
+        var ids = await FindTopicsAsync(assignment).ConfigureAwait(false);
+        var holds = assignment.Partitions.Where(partition => ids.ContainsKey(partition.Topic))
+            .Select(partition => new ClaimedPartition(partition, ids[partition.Topic])).ToHashSet();
+        _incomplete = assignment.Partitions.All(partition => ids.ContainsKey(partition.Topic)) ? null : assignment;
         var held = Held;
         TopicPartition[] revoked = [.. held.Except(holds).Select(static item => item.Partition)];
         await WhileBeatingAsync(_target.RevokeAsync(revoked)).ConfigureAwait(false);
@@ -302,6 +310,29 @@ internal sealed partial class ClassicProtocolMember : IMembership
         await WhileBeatingAsync(_target.AddAsync(added)).ConfigureAwait(false);
         return revoked.Length > 0;
     }
+
+    /// <summary>Returns the ids of the assigned topics, as far as the broker knows them. The leader may know a topic earlier.</summary>
+    private async Task<Dictionary<string, Guid>> FindTopicsAsync(ConsumerAssignment assignment)
+    {
+        var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
+        if (assignment.Partitions.All(partition => ids.ContainsKey(partition.Topic)))
+            return ids;
+        try
+        {
+            var look = _broker.ListTopicsAsync(_stop.Token).AsTask();
+            await WhileBeatingAsync(look).ConfigureAwait(false);
+            foreach (var topic in await look.ConfigureAwait(false))
+                ids[topic.Name] = topic.TopicId;
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
+            LogTopicsUnknown(_options.GroupId!, e.Message);
+        }
+        return ids;
+    }
+
+    [LoggerMessage(38, LogLevel.Warning, "Group {Group}: assigned topics cannot be looked up yet; retrying. {Reason}")]
+    private partial void LogTopicsUnknown(string group, string reason);
 
     [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, retrying. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Client;
 
@@ -62,5 +63,22 @@ public sealed class ClassicMemberTests : ConsumerFixture
         var gone = assignor == "range" ? "revoked 0 1 2 3" : "lost 0 1 2 3";
         string[] expected = ["assigned 0 1 2 3", gone, "assigned 0 1 2 3", gone, "assigned 0 1 2 3"];
         Assert.Equal(isLostTwice ? expected : expected[..3], heard.All);
+    }
+
+    [Fact]
+    public async Task Partition_is_assigned_only_with_the_id_of_its_topic()
+    {
+        await SendAsync(0, "a");
+        // The leader knows the topic before the member's broker does.
+        var looks = 0;
+        var broker = new GroupedBroker(Test.Broker, _groups)
+            { OnListTopics = () => Interlocked.Increment(ref looks) <= 3 ? [] : null };
+        _groups.Assigned = [P(0)];
+        var ids = new ConcurrentQueue<Guid>();
+        var heard = new Heard { OnAssigned = (consumer, _) => { ids.Enqueue(consumer.GetTopicId(P(0))); return Task.CompletedTask; } };
+        await using var consumer = ConsumeClassic(broker, heard, "range");
+        await UntilAsync(() => heard.All.Count > 0, "the assignment");
+        Assert.Equal([TopicId], ids);
+        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
     }
 }
