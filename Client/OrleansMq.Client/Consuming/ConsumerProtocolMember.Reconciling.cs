@@ -81,10 +81,14 @@ internal sealed partial class ConsumerProtocolMember
         {
             if (joins != _joins)
                 return true; // Lost in the meantime.
-            hasReport = _sendOwned |= !Same(_owned, known);
-            (_owned, _held) = (known, holds);
-            if (known.Length == wanted.Count && ReferenceEquals(_wanted, wanted))
+            // Heartbeats have reported a newer target assignment, so a partition of this one may be assigned elsewhere: add none.
+            if (!ReferenceEquals(_wanted, wanted))
+                holds.IntersectWith(held);
+            else if (known.Length == wanted.Count)
                 _wanted = null;
+            var owned = ByTopic(holds.Select(static item => (item.TopicId, item.Partition.Partition)));
+            hasReport = _sendOwned |= !Same(_owned, owned);
+            (_owned, _held) = (owned, holds);
         }
         if (hasReport)
             Wake();
@@ -101,8 +105,11 @@ internal sealed partial class ConsumerProtocolMember
     /// assign any other partition elsewhere. Called under the gate.</summary>
     private IReadOnlyList<TopicPartitions> OwnedAndWanted() =>
         _wanted is not { } wanted || _epoch == ConsumerGroupHeartbeat.JoinEpoch ? _owned
-            : [.. Pairs(_owned).Union(Pairs(wanted)).GroupBy(static pair => pair.Item1, static pair => pair.Item2)
-                .Select(static topic => new TopicPartitions(topic.Key, [.. topic.Order()]))];
+            : ByTopic(Pairs(_owned).Union(Pairs(wanted)));
+
+    private static IReadOnlyList<TopicPartitions> ByTopic(IEnumerable<(Guid TopicId, int Partition)> partitions) =>
+        [.. partitions.GroupBy(static pair => pair.TopicId, static pair => pair.Partition)
+            .Select(static topic => new TopicPartitions(topic.Key, [.. topic.Order()]))];
 
     private static bool Same(IReadOnlyList<TopicPartitions> left, IReadOnlyList<TopicPartitions> right) =>
         left.Count == right.Count && Pairs(left).SetEquals(Pairs(right));

@@ -129,6 +129,26 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task Superseded_target_assignment_adds_no_partition()
+    {
+        Groups.FirstAssignment = [All(0)];
+        Groups.Interval = TimeSpan.FromMilliseconds(2);
+        var mayGo = new TaskCompletionSource();
+        var heard = new Heard { OnRevoked = (_, _) => mayGo.Task };
+        await using (var consumer = Consume(Options(heard)))
+        {
+            await Wait.UntilAsync(() => heard.All.Count == 1, "the first assignment");
+            Groups.Assign(await MemberAsync(), All(1));
+            await Wait.UntilAsync(() => Groups.Heartbeats[^1].OwnedPartitions is [{ Partitions: [0, 1] }], "it will take partition 1");
+            Groups.Assign(Groups.Members[0], All(2));
+            await Wait.UntilAsync(() => Groups.Heartbeats[^1].OwnedPartitions is [{ Partitions: [0, 2] }], "it will not take partition 1");
+            mayGo.SetResult();
+            await Wait.UntilAsync(() => heard.All.Contains("assigned 2"), "the second assignment");
+        }
+        Assert.Equal(["assigned 0", "revoked 0", "assigned 2", "revoked 2"], heard.All);
+    }
+
+    [Fact]
     public async Task Lost_partitions_are_not_committed_and_the_member_rejoins()
     {
         Groups.FirstAssignment = [All(0)];
