@@ -177,10 +177,10 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
             // Records that were fetched before are handled first. The new position must not pass them.
             if (claim.HoldUntilIdle())
                 return true;
-            if (choose(gone) is not { } position)
+            if (Choose(choose, gone) is not { } position)
                 return false;
             LogOutOfRange(gone.Partition, gone.Offset, gone.LogStartOffset, gone.HighWatermark, position.ToString());
-            claim.Begin(position.Chosen);
+            claim.Begin(position);
             return true;
         }
         // An assignment may name partitions before all brokers know them, and for a while after they were deleted.
@@ -191,6 +191,20 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         claim.BackOff();
         _ = BeginAgainAsync(claim, session, failure);
         return true;
+    }
+
+    private ReadFrom? Choose(Func<OffsetOutOfRangeException, ReadFrom?> choose, OffsetOutOfRangeException gone)
+    {
+        try
+        {
+            return choose(gone)?.Chosen;
+        }
+        catch (Exception e)
+        {
+            // A fault of the application concerns this partition alone.
+            LogOutOfRangeFailed(e, gone.Partition);
+            return null;
+        }
     }
 
     private async Task BeginAgainAsync(AssignedPartition claim, FetchSession session, ConsumeException failure)
@@ -222,6 +236,9 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}). "
         + "As OutOfRange decided, reading continues at {Position}.")]
     private partial void LogOutOfRange(TopicPartition partition, long offset, long logStart, long highWatermark, string position);
+
+    [LoggerMessage(45, LogLevel.Error, "ConsumerOptions.OutOfRange failed for {Partition}, which is not read until a seek.")]
+    private partial void LogOutOfRangeFailed(Exception exception, TopicPartition partition);
 
     [LoggerMessage(22, LogLevel.Warning, "{Partition} is unknown to its broker; retrying until the group revokes it.")]
     private partial void LogUnknownPartition(TopicPartition partition);

@@ -85,7 +85,8 @@ public sealed record ConsumerOptions
 
     /// <summary>
     /// Chooses the next position when the current one does not exist (any more). If this is null or returns null, reading throws
-    /// <see cref="OffsetOutOfRangeException"/> until a seek. Called while a record is being read: keep it short.
+    /// <see cref="OffsetOutOfRangeException"/> until a seek. Called while a record is being read: keep it short. An exception is logged,
+    /// and counts as null.
     /// </summary>
     public Func<OffsetOutOfRangeException, ReadFrom?>? OutOfRange { get; init; }
 

@@ -38,7 +38,8 @@ public sealed record RetryPolicy
     /// <summary>The longest wait between attempts: 10 s by default.</summary>
     public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Whether an exception is worth a retry; null retries every exception.</summary>
+    /// <summary>Whether an exception is worth a retry; null retries every exception. If the check itself throws, the partition stops before
+    /// the record.</summary>
     public Func<Exception, bool>? IsTransient { get; init; }
 
     /// <summary>Returns how long to wait after a failed attempt; null for no more attempts.</summary>
@@ -79,8 +80,8 @@ public sealed record MessageHandlingOptions
     /// <summary>How dead letters are sent; null for the client's producer options.</summary>
     public ProducerOptions? DeadLetterProducer { get; init; }
 
-    /// <summary>Called when a partition stops, with the reason: a record failed, or a dead letter could not be written. Keep it
-    /// short.</summary>
+    /// <summary>Called when a partition stops, with the reason: a record failed, or a dead letter could not be written. Keep it short. An
+    /// exception is logged.</summary>
     public Action<TopicPartition, Exception>? PartitionStopped { get; init; }
 
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>

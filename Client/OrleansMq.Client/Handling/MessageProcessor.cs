@@ -179,7 +179,18 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             {
                 failure = e;
             }
-            if (_options.Retry.After(attempts, failure, _reader.Random.NextDouble()) is not { } wait)
+            TimeSpan? next;
+            try
+            {
+                next = _options.Retry.After(attempts, failure, _reader.Random.NextDouble());
+            }
+            catch (Exception e)
+            {
+                // Without the application's answer the record is neither retried nor set aside.
+                Stop(work, new AggregateException($"RetryPolicy.IsTransient has failed: {e.Message}", e, failure));
+                return false;
+            }
+            if (next is not { } wait)
                 break;
             Interlocked.Increment(ref _retries);
             LogRetry(failure, record.Record.TopicPartition, record.Record.Offset, attempts, wait);
@@ -254,7 +265,15 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         if (!_stopped.TryAdd(partition, reason))
             return;
         LogStopped(reason, partition);
-        _options.PartitionStopped?.Invoke(partition, reason);
+        try
+        {
+            _options.PartitionStopped?.Invoke(partition, reason);
+        }
+        catch (Exception e)
+        {
+            // A fault of the application must not keep the record in flight, or end the processing of other partitions.
+            LogCallbackFailed(e, partition);
+        }
     }
 
     [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} failed; retrying in {Wait}.")]
@@ -269,6 +288,9 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
 
     [LoggerMessage(43, LogLevel.Critical, "{Partition} has stopped. Its records are not handled until it is resumed or reassigned.")]
     private partial void LogStopped(Exception exception, TopicPartition partition);
+
+    [LoggerMessage(44, LogLevel.Error, "PartitionStopped failed for {Partition}, which has stopped nevertheless.")]
+    private partial void LogCallbackFailed(Exception exception, TopicPartition partition);
 }
 
 /// <summary>A processor's counters.</summary>

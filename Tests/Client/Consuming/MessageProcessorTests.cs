@@ -212,6 +212,59 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Assert.Equal(["good", "later", "other", "poison"], handled.Order());
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Failing_callback_stops_only_its_partition(bool isTransienceCheck)
+    {
+        Groups.FirstAssignment = [All(0, 1)];
+        await SendAsync(0, "poison", "later");
+        await SendAsync(1, "other");
+        var isCured = false;
+        var handled = new ConcurrentQueue<string>();
+        var handling = isTransienceCheck
+            ? Handling with { Retry = Handling.Retry with { IsTransient = _ => throw new NotSupportedException("a faulty callback") } }
+            : Handling with { OnFailure = FailureAction.StopPartition,
+                PartitionStopped = (_, _) => throw new NotSupportedException("a faulty callback") };
+        await using (var processor = Start((record, _) =>
+        {
+            if (record.Value == "poison" && !Volatile.Read(ref isCured))
+                throw new InvalidDataException("undrinkable");
+            handled.Enqueue(record.Value);
+            return default;
+        }, handling))
+        {
+            await Wait.UntilAsync(() => !processor.Stopped.IsEmpty() && handled.Contains("other"), "one stops, one goes on");
+            Assert.Contains(isTransienceCheck ? "a faulty callback" : "undrinkable", processor.Stopped[P(0)].ToString(),
+                StringComparison.Ordinal);
+            Volatile.Write(ref isCured, true);
+            processor.Resume(P(0));
+            await Wait.UntilAsync(() => handled.Count == 3, "the rest");
+        }
+        Assert.Equal(["later", "other", "poison"], handled.Order());
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Failing_callback_for_an_offset_out_of_range_stops_only_its_partition(bool isDecision)
+    {
+        Groups.FirstAssignment = [All(0, 1)];
+        Groups.SetCommitted(P(0), 1);
+        await SendAsync(0, "a", "b", "c");
+        await Broker.DeleteRecordsAsync(P(0), 2);
+        var handled = new ConcurrentQueue<string>();
+        await using var processor = Start((record, _) => { handled.Enqueue(record.Value); return default; },
+            Handling with { PartitionStopped = isDecision ? null : (_, _) => throw new NotSupportedException("a faulty callback") },
+            Options() with { OutOfRange = isDecision ? _ => throw new NotSupportedException("a faulty callback") : null });
+        await Wait.UntilAsync(() => !processor.Stopped.IsEmpty() || processor.Completion.IsCompleted, "the stop");
+        await SendAsync(1, "other");
+        await Wait.UntilAsync(() => handled.Count == 1 || processor.Completion.IsFaulted, "the other partition goes on");
+        Assert.Equal(["other"], handled);
+        Assert.Equal([P(0)], processor.Stopped.Keys);
+    }
+
     [Fact]
     public async Task Failure_policy_stops_the_partition_or_skips_the_record()
     {
