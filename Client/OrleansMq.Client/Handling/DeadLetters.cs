@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Records;
 
@@ -29,7 +30,8 @@ public static class DeadLetterHeaders
 }
 
 /// <summary>Writes records that cannot be handled to their dead-letter topics, with key and value unchanged.</summary>
-internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, ProducerOptions options, string? groupId) : IAsyncDisposable
+internal sealed partial class DeadLetters(IBroker broker, Func<string, string> topicOf, ProducerOptions options, string? groupId,
+    ILogger logger) : IAsyncDisposable
 {
     /// <summary>Room for the headers, in addition to the largest record of the source.</summary>
     private const int HeaderRoom = 64 << 10;
@@ -40,9 +42,10 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         MaxRequestSize = Math.Max(options.MaxRequestSize, 16 << 20),
         BufferMemory = Math.Max(options.BufferMemory, 32 << 20),
     });
+    private readonly ProducerOptions _options = options;
     private readonly ConcurrentDictionary<string, string> _topics = new(StringComparer.Ordinal);
 
-    /// <summary>Writes a record. Completes when it is in its dead-letter topic.</summary>
+    /// <summary>Writes a record. Completes when it is in its dead-letter topic. Retries for as long as a producer does.</summary>
     /// <exception cref="BrokerException">The dead-letter topic does not exist and cannot be created.</exception>
     /// <exception cref="ProduceException">The record could not be written.</exception>
     public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts,
@@ -81,6 +84,26 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         if (_topics.TryGetValue(source, out var known))
             return known;
         var topic = topicOf(source);
+        var since = _options.TimeProvider.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await FindOrCreateAsync(topic, source, cancellationToken).ConfigureAwait(false);
+                return _topics[source] = topic;
+            }
+            catch (BrokerException e)
+                when (e.Action == ErrorAction.Retry && _options.TimeProvider.GetElapsedTime(since) < _options.DeliveryTimeout)
+            {
+                var wait = RetryBackoff.For(attempt, _options.RetryBackoff, _options.RetryBackoffMax, _options.Random.NextDouble());
+                LogRetry(topic, wait, e.Message);
+                await Task.Delay(wait, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task FindOrCreateAsync(string topic, string source, CancellationToken cancellationToken)
+    {
         try
         {
             await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
@@ -89,7 +112,6 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         {
             await CreateAsync(topic, source, cancellationToken).ConfigureAwait(false);
         }
-        return _topics[source] = topic;
     }
 
     private async Task CreateAsync(string topic, string source, CancellationToken cancellationToken)
@@ -106,7 +128,10 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {
-            // Another consumer created it first.
+            // Another consumer created it first, or an earlier attempt whose response was lost.
         }
     }
+
+    [LoggerMessage(46, LogLevel.Warning, "Dead-letter topic {Topic} can be neither found nor created yet; retrying in {Wait}. {Reason}")]
+    private partial void LogRetry(string topic, TimeSpan wait, string reason);
 }

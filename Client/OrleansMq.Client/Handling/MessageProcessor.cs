@@ -47,7 +47,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         _core = new ConsumerCore(broker, consumer, _reader, _logger);
         if (options.OnFailure == FailureAction.DeadLetter)
             _deadLetters = new DeadLetters(broker, options.DeadLetterTopic, options.DeadLetterProducer ?? new ProducerOptions(),
-                consumer.GroupId);
+                consumer.GroupId, _logger);
     }
 
     /// <summary>The underlying consumer, for its assignment, pause and resume. The processor itself seeks and commits.</summary>

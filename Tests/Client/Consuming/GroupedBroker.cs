@@ -10,6 +10,12 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
 
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>>? OnFetch { get; set; }
     public Func<TopicPartition, ProduceResult?>? OnProduce { get; set; }
+    /// <summary>Runs before a topic is looked up.</summary>
+    public Action<string>? OnGetTopic { get; set; }
+    /// <summary>Runs after a topic was created.</summary>
+    public Action<string>? OnCreatedTopic { get; set; }
+    /// <summary>The topics; null lists those of the broker.</summary>
+    public Func<IReadOnlyList<TopicListing>?>? OnListTopics { get; set; }
 
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         OnFetch is { } script ? script(request, cancellationToken) : broker.FetchAsync(request, cancellationToken);
@@ -18,16 +24,26 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
         CancellationToken cancellationToken = default) =>
         OnProduce?.Invoke(partition) is { } answer ? new(answer) : broker.ProduceAsync(partition, batch, acks, cancellationToken);
 
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
-        broker.CreateTopicAsync(topic, cancellationToken);
+    public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
+    {
+        var created = await broker.CreateTopicAsync(topic, cancellationToken);
+        OnCreatedTopic?.Invoke(topic.Name);
+        return created;
+    }
+
     public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
         broker.DeleteTopicAsync(topic, cancellationToken);
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
-        broker.ListTopicsAsync(cancellationToken);
+        OnListTopics?.Invoke() is { } topics ? new(topics) : broker.ListTopicsAsync(cancellationToken);
     public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
         broker.DescribeTopicAsync(topic, cancellationToken);
-    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
-        broker.GetTopicAsync(topic, cancellationToken);
+
+    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        OnGetTopic?.Invoke(topic);
+        return broker.GetTopicAsync(topic, cancellationToken);
+    }
+
     public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
         CancellationToken cancellationToken = default) => broker.AlterTopicAsync(topic, configs, cancellationToken);
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>

@@ -212,6 +212,57 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Assert.Equal(["good", "later", "other", "poison"], handled.Order());
     }
 
+    [Fact]
+    public async Task First_dead_letter_is_retried_until_its_topic_is_found_or_created()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "poison", "later");
+        var calls = new ConcurrentQueue<string>();
+        Broker.OnGetTopic = topic =>
+        {
+            if (topic == Topic)
+                return;
+            calls.Enqueue("look up");
+            if (calls.Count <= 2)
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, "a failover");
+        };
+        Broker.OnCreatedTopic = _ =>
+        {
+            calls.Enqueue("create");
+            throw new BrokerException(ErrorCode.RequestTimedOut, "created, but the response is lost");
+        };
+        await using (var processor = Start((record, _) => record.Value == "poison" ? throw new InvalidDataException() : default,
+            Handling with { DeadLetterProducer = new ProducerOptions { RetryBackoff = TimeSpan.FromMilliseconds(1) } }))
+        {
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 1, DeadLettered: 1 } || !processor.Stopped.IsEmpty(), "both");
+            Assert.Empty(processor.Stopped);
+        }
+        Assert.Equal(["look up", "look up", "look up", "create", "look up"], calls.Take(5));
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Dead_letter_whose_topic_stays_unreachable_stops_the_partition()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "poison");
+        Broker.OnGetTopic = topic =>
+        {
+            if (topic != Topic)
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, "a long failover");
+        };
+        var options = new ProducerOptions { TimeProvider = Clock };
+        await using var processor = Start((_, _) => throw new InvalidDataException(), Handling with { DeadLetterProducer = options });
+        await Wait.UntilAsync(() =>
+        {
+            Clock.Advance(options.RetryBackoffMax);
+            return !processor.Stopped.IsEmpty();
+        }, "the stop");
+        Assert.Contains("a long failover", processor.Stopped[P(0)].Message, StringComparison.Ordinal);
+        await processor.Consumer.CommitAsync().SoonAsync();
+        Assert.Equal(0, Groups.Committed(P(0)));
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
