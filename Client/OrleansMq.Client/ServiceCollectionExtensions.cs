@@ -77,8 +77,10 @@ public static class OrleansMqClientServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Runs a handler while the host runs. <typeparamref name="THandler"/> is resolved in a new scope for each record. The handler is
-    /// drained when the host stops, so set <c>HostOptions.ShutdownTimeout</c> to at least <see cref="ConsumerOptions.DrainTimeout"/>.
+    /// Runs a handler while the host runs. <typeparamref name="THandler"/> is resolved in a new scope for each record, and once at the
+    /// start, which fails if a dependency is missing. A record whose handler cannot be created later is retried; then its partition stops,
+    /// whatever <see cref="MessageHandlingOptions.OnFailure"/> says. The handler is drained when the host stops, so set
+    /// <c>HostOptions.ShutdownTimeout</c> to at least <see cref="ConsumerOptions.DrainTimeout"/>.
     /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(
     ///     new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
     ///     new() { Topics = ["orders"] }, values: Serdes.Json(MyJson.Default.Order));</code>

@@ -4,18 +4,19 @@ using Microsoft.Extensions.Hosting;
 namespace OrleansMq.Client;
 
 /// <summary>Runs a handler for the lifetime of a host. If the consumer can no longer be a member of its group, the service fails, and the
-/// host with it.</summary>
+/// host with it. A handler that cannot be created at the start fails the start.</summary>
 internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScopeFactory scopes,
     Func<Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create) : BackgroundService
     where THandler : class, IMessageHandler<TKey, TValue>
 {
     private MessageProcessor<TKey, TValue>? _processor;
 
-    public override Task StartAsync(CancellationToken cancellationToken)
+    public override async Task StartAsync(CancellationToken cancellationToken)
     {
+        await CreateOnceAsync().ConfigureAwait(false);
         _processor = create(HandleAsync);
         _processor.Start();
-        return base.StartAsync(cancellationToken);
+        await base.StartAsync(cancellationToken).ConfigureAwait(false);
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
@@ -32,6 +33,30 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScop
         // A scope per record, as a web host has one per request. A database context in it belongs to that record.
         var scope = scopes.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
-            await scope.ServiceProvider.GetRequiredService<THandler>().HandleAsync(record, cancellationToken).ConfigureAwait(false);
+            await Create(scope.ServiceProvider).HandleAsync(record, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Creates a handler at the start. What is missing in the container fails the start, and not every record.</summary>
+    private async Task CreateOnceAsync()
+    {
+        var scope = scopes.CreateAsyncScope();
+        await using (scope.ConfigureAwait(false))
+            Create(scope.ServiceProvider);
+    }
+
+    private static THandler Create(IServiceProvider services)
+    {
+        try
+        {
+            return services.GetRequiredService<THandler>();
+        }
+        catch (Exception e)
+        {
+            throw new HandlerCreationException(typeof(THandler), e);
+        }
     }
 }
+
+/// <summary>A handler could not be created, so its record is not at fault.</summary>
+internal sealed class HandlerCreationException(Type handler, Exception inner) : InvalidOperationException(
+    $"The message handler {handler} cannot be created: {inner.Message} Register its dependencies, and check its constructor.", inner);

@@ -182,7 +182,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             TimeSpan? next;
             try
             {
-                next = _options.Retry.After(attempts, failure, _reader.Random.NextDouble());
+                var cause = failure is HandlerCreationException ? failure.InnerException! : failure;
+                next = _options.Retry.After(attempts, cause, _reader.Random.NextDouble());
             }
             catch (Exception e)
             {
@@ -218,6 +219,12 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         int attempts)
     {
         var at = record.Record;
+        if (failure is HandlerCreationException)
+        {
+            // The record was never passed to a handler.
+            Stop(work, failure);
+            return false;
+        }
         switch (_options.OnFailure)
         {
             case FailureAction.Skip:
