@@ -26,8 +26,9 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
     /// <param name="transaction">The transaction with the record's effects.</param>
     /// <param name="record">The record.</param>
     /// <param name="cancellationToken">Ends the wait; then roll the transaction back.</param>
-    /// <exception cref="CommitFencedException">The partition is assigned to another consumer by now, or the record was done before: roll
-    /// the transaction back.</exception>
+    /// <exception cref="CommitFencedException">The partition is assigned to another consumer by now: roll the transaction back.</exception>
+    /// <exception cref="RecordAlreadyDoneException">The record was done before under this assignment, as by a commit whose outcome was
+    /// unknown: roll the transaction back, and continue with the next record.</exception>
     public async Task StoreAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
         CancellationToken cancellationToken = default)
     {
@@ -38,8 +39,15 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
             + "claim = $5 AND next_offset < $1",
             cancellationToken, record.Offset + 1, consumer, claim.Topic, record.TopicPartition.Partition,
             claim.Number).ConfigureAwait(false);
-        if (stored == 0)
-            throw new CommitFencedException(ErrorCode.IllegalGeneration, [record.TopicPartition]);
+        if (stored > 0)
+            return;
+        // Under the own claim only an offset at or behind the stored one is refused.
+        var row = await transaction.ReadRowAsync(
+            "SELECT claim FROM omq_consumer_offset WHERE consumer = $1 AND topic = $2 AND partition = $3",
+            cancellationToken, consumer, claim.Topic, record.TopicPartition.Partition).ConfigureAwait(false);
+        if (row is not null && (long)row[0] == claim.Number)
+            throw new RecordAlreadyDoneException(record.TopicPartition, record.Offset);
+        throw new CommitFencedException(ErrorCode.IllegalGeneration, [record.TopicPartition]);
     }
 
     /// <summary>Claims the partitions, and seeks to the stored offsets.</summary>

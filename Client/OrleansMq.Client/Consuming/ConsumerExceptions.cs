@@ -34,3 +34,19 @@ public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> parti
 public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPartition> partitions)
     : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer assigned to this consumer ({code}), so the offsets "
     + "were not committed. Their records are read again by the members that own them now.");
+
+/// <summary>
+/// A record was done by an earlier attempt, as after a database commit whose outcome was unknown. Roll the transaction back. A handler that
+/// lets this exception pass has handled the record: its partition continues with the next one.
+/// </summary>
+/// <param name="partition">The record's partition.</param>
+/// <param name="offset">The record's offset.</param>
+public sealed class RecordAlreadyDoneException(TopicPartition partition, long offset)
+    : Exception($"{partition}, offset {offset}: done before. Roll the transaction back and continue with the next record.")
+{
+    /// <summary>The record's partition.</summary>
+    public TopicPartition Partition { get; } = partition;
+
+    /// <summary>The record's offset.</summary>
+    public long Offset { get; } = offset;
+}

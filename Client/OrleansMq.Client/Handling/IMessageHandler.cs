@@ -2,7 +2,9 @@ namespace OrleansMq.Client;
 
 /// <summary>
 /// Handles records, one per call. A record is done when its call returns. If the call throws, the record is retried and finally treated as
-/// failed, see <see cref="MessageHandlingOptions"/>. Calls overlap as <see cref="MessageHandlingOptions.Parallelism"/> allows.
+/// failed, see <see cref="MessageHandlingOptions"/>. Two exceptions are not retried: with <see cref="RecordAlreadyDoneException"/> the
+/// record is done, and with <see cref="CommitFencedException"/> its partition stops. Calls overlap as
+/// <see cref="MessageHandlingOptions.Parallelism"/> allows.
 /// </summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>

@@ -169,6 +169,12 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             {
                 return false;
             }
+            catch (RecordAlreadyDoneException)
+            {
+                // An earlier attempt has succeeded although it seemed to fail.
+                Interlocked.Increment(ref _handled);
+                return true;
+            }
             catch (CommitFencedException e)
             {
                 // The record itself is not at fault; the next owner of the partition handles it.

@@ -134,6 +134,23 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task Record_that_an_earlier_attempt_has_done_is_handled()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b");
+        var attempts = 0;
+        await using (var processor = Start((record, _) =>
+        {
+            if (record.Value == "a")
+                throw Interlocked.Increment(ref attempts) == 1 ? new TimeoutException("the outcome of the commit is unknown")
+                    : new RecordAlreadyDoneException(record.TopicPartition, record.Offset);
+            return default;
+        }))
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 2, Retries: 1, DeadLettered: 0 }, "both records");
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Fact]
     public async Task Poison_record_is_dead_lettered_and_its_partition_continues()
     {
         Groups.FirstAssignment = [All(2)];

@@ -150,6 +150,38 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
     }
 
     [SkippableFact]
+    public async Task Commit_with_an_unknown_outcome_bills_once_and_its_partition_continues()
+    {
+        const int Count = 30;
+        await using var database = await DatabaseAsync();
+        await SendAsync(Count);
+        var offsets = new PostgresOffsets(database, "billing");
+        async ValueTask Handle(ConsumeResult<int, int> record, CancellationToken cancellationToken)
+        {
+            await using var connection = await database.OpenConnectionAsync(cancellationToken);
+            await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+            await BillAsync(transaction, record.Value);
+            await offsets.StoreAsync(transaction, record, cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            if (record.Value % 3 == 0)
+                throw new IOException("the response to the commit was lost");
+        }
+        var options = Options with { AutoCommit = false, RebalanceListener = offsets };
+        await using (var processor = _broker.Client.CreateProcessor<int, int>(options, new MessageHandlingOptions
+        {
+            Topics = [Topic],
+            Retry = new RetryPolicy { MaxAttempts = 3, Backoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(5) },
+        }, Handle))
+        {
+            processor.Start();
+            await UntilAsync(() => Task.FromResult(processor.Statistics.Handled == Count || processor.Stopped.Count > 0), "all of them");
+            Assert.Empty(processor.Stopped);
+            Assert.Equal(0, processor.Statistics.DeadLettered);
+        }
+        Assert.Equal(Enumerable.Range(0, Count), await BillsAsync(database));
+    }
+
+    [SkippableFact]
     public async Task Consumer_whose_partition_was_taken_over_cannot_store()
     {
         await using var database = await DatabaseAsync();
@@ -176,7 +208,9 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
             await Assert.ThrowsAsync<CommitFencedException>(() => zombie.StoreAsync(transaction, next));
         await using (var transaction = await connection.BeginTransactionAsync())
         {
-            await Assert.ThrowsAsync<CommitFencedException>(() => heir.StoreAsync(transaction, record)); // The takeover has completed.
+            // The takeover has completed with the record done.
+            await Assert.ThrowsAsync<RecordAlreadyDoneException>(() => heir.StoreAsync(transaction, record));
+            await Assert.ThrowsAsync<CommitFencedException>(() => zombie.StoreAsync(transaction, record));
             await heir.StoreAsync(transaction, next);
             await transaction.CommitAsync();
         }
