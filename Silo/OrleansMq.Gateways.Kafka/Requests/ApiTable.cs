@@ -1,4 +1,4 @@
-using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
@@ -37,7 +37,7 @@ internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? 
     string? Fault, int Unread);
 
 /// <summary>
-/// The supported kinds of requests. A frame, after its length:
+/// The supported kinds of requests: every class that is a <see cref="KafkaApi"/>, one a file in <c>Apis</c>. A frame, after its length:
 /// <code>
 /// int16  key
 /// int16  version
@@ -86,23 +86,15 @@ internal static class ApiTable
 
     private static KafkaApi?[] Index()
     {
-        KafkaApi[] served =
-        [
-            new ProduceApi(), new FetchApi(), new ListOffsetsApi(), new MetadataApi(), new FindCoordinatorApi(), new ApiVersionsApi(),
-            new InitProducerIdApi(),
-            new OffsetForLeaderEpochApi(), new OffsetCommitApi(), new OffsetFetchApi(), new JoinGroupApi(), new HeartbeatApi(),
-            new LeaveGroupApi(), new SyncGroupApi(),
-            new DescribeGroupsApi(), new ListGroupsApi(), new DeleteGroupsApi(), new OffsetDeleteApi(), new ConsumerGroupHeartbeatApi(),
-            new ConsumerGroupDescribeApi(), new CreateTopicsApi(), new DeleteTopicsApi(), new CreatePartitionsApi(), new DeleteRecordsApi(),
-            new DescribeConfigsApi(), new AlterConfigsApi(), new IncrementalAlterConfigsApi(), new ListConfigResourcesApi(),
-            new DescribeClusterApi(),
-            new DescribeTopicPartitionsApi(), new DescribeLogDirsApi(), new AlterPartitionReassignmentsApi(),
-            new ListPartitionReassignmentsApi(),
-            new ElectLeadersApi(),
-        ];
-        var byKey = new KafkaApi?[served.Max(api => (int)api.Key) + 1];
+        KafkaApi[] served = [.. from type in typeof(KafkaApi).Assembly.GetTypes()
+                                where type.IsAssignableTo(typeof(KafkaApi)) && !type.IsAbstract
+                                select (KafkaApi)Activator.CreateInstance(type)!];
+        var byKey = new KafkaApi?[served.Max(static api => (int)api.Key) + 1];
         foreach (var api in served)
+        {
+            Invariant.Check(byKey[(int)api.Key] is null, "One class serves a key");
             byKey[(int)api.Key] = api;
+        }
         return byKey;
     }
 }

@@ -2,7 +2,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
-/// <summary>One kind of request: its supported versions, its decoder and its handler.</summary>
+/// <summary>One kind of request: its supported versions, its decoder and its handler. <see cref="ApiTable"/> creates one of each derived
+/// class.</summary>
 internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion, short flexibleFrom)
 {
     /// <summary>A version above all others, for a request without flexible versions.</summary>
