@@ -27,15 +27,7 @@ public readonly struct CountedAppend
     /// <summary>Awaits the append, without the caller's context.</summary>
     public Awaiter GetAwaiter() => new(this, _append.ConfigureAwait(false).GetAwaiter());
 
-    private void Count(in ProduceResult result)
-    {
-        if (_grant is null)
-            return;
-        if (result.Error == ErrorCode.None)
-            _grant.Counts.Produced(_records, _bytes);
-        else
-            _grant.Counts.Refuse();
-    }
+    private void Count(in ProduceResult result) => _grant?.Counts.Count(result, _records, _bytes);
 
     /// <summary>Waits for an append, and counts it.</summary>
     public readonly struct Awaiter : ICriticalNotifyCompletion

@@ -67,12 +67,12 @@ public readonly struct OpenedPartition
         return _partition!.ReadAsync(request, cancellationToken);
     }
 
-    /// <summary>Counts batches that answer a request.</summary>
+    /// <summary>Counts what answers a request.</summary>
     public void Delivered(FetchResult fetched)
     {
         ArgumentNullException.ThrowIfNull(fetched);
-        if (fetched.Length > 0)
-            _grant?.Counts.Fetched(RecordCounts.Of(fetched), fetched.Length);
+        if (TopicCounts.IsCounted(fetched))
+            _grant?.Counts.Count(fetched);
     }
 
     /// <summary>Finds an offset.</summary>

@@ -123,10 +123,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     private ProduceResult Counted(string topic, int records, int bytes, in ProduceResult result)
     {
-        if (result.Error == ErrorCode.None)
-            session.GrantOf(topic).Counts.Produced(records, bytes);
-        else if (result.Error != ErrorCode.UnknownTopicOrPartition)
-            session.GrantOf(topic).Counts.Refuse();
+        if (result.Error != ErrorCode.UnknownTopicOrPartition)
+            session.GrantOf(topic).Counts.Count(result, records, bytes);
         return result;
     }
 
@@ -136,8 +134,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     private FetchResult Counted(string topic, FetchResult result)
     {
-        if (result.Length > 0)
-            session.GrantOf(topic).Counts.Fetched(RecordCounts.Of(result), result.Length);
+        if (TopicCounts.IsCounted(result))
+            session.GrantOf(topic).Counts.Count(result);
         return result;
     }
 

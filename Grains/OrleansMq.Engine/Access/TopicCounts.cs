@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Access;
 
 /// <summary>What sessions appended to one topic and read from it since the broker started. Thread safe.</summary>
@@ -24,22 +26,30 @@ public sealed class TopicCounts
     /// <summary>Whether the topic was deleted, so that no metric reports these counts any more.</summary>
     internal bool IsRetired => _isRetired;
 
-    /// <summary>Counts a batch that was appended.</summary>
-    internal void Produced(int records, int bytes)
+    /// <summary>Counts an append by its result.</summary>
+    /// <param name="result">The result.</param>
+    /// <param name="records">The records of the batch.</param>
+    /// <param name="bytes">The bytes of the batch.</param>
+    internal void Count(in ProduceResult result, int records, int bytes)
     {
+        if (result.Error != ErrorCode.None)
+        {
+            Interlocked.Increment(ref _refused);
+            return;
+        }
         Interlocked.Add(ref _recordsIn, records);
         Interlocked.Add(ref _bytesIn, bytes);
     }
 
-    /// <summary>Counts batches that were read.</summary>
-    internal void Fetched(int records, int bytes)
-    {
-        Interlocked.Add(ref _recordsOut, records);
-        Interlocked.Add(ref _bytesOut, bytes);
-    }
+    /// <summary>Whether a fetch is counted. No other fetch makes counts, since its topic may not exist.</summary>
+    internal static bool IsCounted(FetchResult result) => result.Length > 0;
 
-    /// <summary>Counts a batch that was refused.</summary>
-    internal void Refuse() => Interlocked.Increment(ref _refused);
+    /// <summary>Counts a fetch by its result, where <see cref="IsCounted"/>.</summary>
+    internal void Count(FetchResult result)
+    {
+        Interlocked.Add(ref _recordsOut, RecordCounts.Of(result));
+        Interlocked.Add(ref _bytesOut, result.Length);
+    }
 
     /// <summary>Marks the counts as those of a deleted topic.</summary>
     internal void Retire() => _isRetired = true;

@@ -41,7 +41,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     {
         var read = _reads[index];
         _reads[index].Fetched = null;
-        if (read.Fetched is { Length: > 0 } fetched)
+        if (read.Fetched is { } fetched && read.Found.Partition.IsOpen)
             read.Found.Partition.Delivered(fetched);
         return read;
     }
