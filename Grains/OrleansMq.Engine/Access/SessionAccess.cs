@@ -109,9 +109,8 @@ public sealed class SessionAccess
     /// <returns>The request's own refusal; null where it may be sent.</returns>
     internal object? Refuses(IGroupRequest request, string groupId)
     {
-        var operation = GroupRules.OperationOf(request);
-        return Allows(operation, ResourceType.Group, groupId) ? null
-            : request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(operation, ResourceType.Group, groupId));
+        return Allows(request.Operation, ResourceType.Group, groupId) ? null
+            : request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
     }
 
     /// <summary>The message of a refusal.</summary>

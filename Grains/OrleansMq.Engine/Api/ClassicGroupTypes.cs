@@ -51,6 +51,8 @@ public sealed record JoinGroup : IGroupRequest<JoinGroupResult>
 
     bool ICoordinatorRequest.NeedsFreshId => true;
 
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => JoinGroupResult.Failed(error, message, MemberId);
 }
 
@@ -107,6 +109,8 @@ public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
 
     bool ICoordinatorRequest.WaitsForOthers => true;
 
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new SyncGroupResult(error, message);
 }
 
@@ -132,6 +136,8 @@ public sealed record SyncGroupResult(ErrorCode Error, string? Message = null, st
 public sealed record Heartbeat(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null)
     : IGroupRequest<GroupReply>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
@@ -148,6 +154,8 @@ public readonly record struct GroupReply(ErrorCode Error, string? Message = null
 /// <param name="Members">The members that leave.</param>
 public sealed record LeaveGroup(string GroupId, IReadOnlyList<LeavingMember> Members) : IGroupRequest<LeaveGroupResult>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new LeaveGroupResult(error, [], message);
 }
 

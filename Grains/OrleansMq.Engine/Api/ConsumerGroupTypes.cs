@@ -54,6 +54,8 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
 
     bool ICoordinatorRequest.NeedsFreshId => true;
 
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
 }
 

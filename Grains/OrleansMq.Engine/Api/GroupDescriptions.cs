@@ -36,6 +36,8 @@ public enum GroupState
 /// <param name="GroupId">The group.</param>
 public sealed record DescribeGroup(string GroupId) : IGroupRequest<GroupDescription>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Describe;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
@@ -43,6 +45,8 @@ public sealed record DescribeGroup(string GroupId) : IGroupRequest<GroupDescript
 /// <param name="GroupId">The group.</param>
 public sealed record ListGroup(string GroupId) : IGroupRequest<GroupListing>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Describe;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
@@ -50,6 +54,8 @@ public sealed record ListGroup(string GroupId) : IGroupRequest<GroupListing>
 /// <param name="GroupId">The group.</param>
 public sealed record DeleteGroup(string GroupId) : IGroupRequest<GroupReply>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Delete;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 

@@ -6,6 +6,10 @@ public interface IGroupRequest : ICoordinatorRequest
 {
     /// <summary>The group.</summary>
     string GroupId { get; }
+
+    /// <summary>The operation on the group that a session must be allowed, to send the request. A request that names none needs
+    /// <see cref="AccessOperation.Alter"/>, which no member has.</summary>
+    AccessOperation Operation => AccessOperation.Alter;
 }
 
 /// <summary>A request to the coordinator of one group.</summary>

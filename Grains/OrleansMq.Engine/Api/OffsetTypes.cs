@@ -29,6 +29,8 @@ public sealed record OffsetCommit : IGroupRequest<OffsetCommitResult>
     /// <summary>The offsets to commit.</summary>
     public required IReadOnlyList<PartitionOffset> Offsets { get; init; }
 
+    AccessOperation IGroupRequest.Operation => AccessOperation.Read;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetCommitResult(
         [.. Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message);
 }
@@ -68,6 +70,8 @@ public sealed record OffsetFetch : IGroupRequest<OffsetFetchResult>
     /// store. Use it for statistics, never for a position to resume from.</summary>
     public bool AllowStale { get; init; }
 
+    AccessOperation IGroupRequest.Operation => AccessOperation.Describe;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetFetchResult(error, [], message);
 }
 
@@ -89,6 +93,8 @@ public sealed record FetchedOffset(TopicPartition Partition, Guid TopicId, Commi
 /// <param name="Partitions">The partitions whose offsets to delete.</param>
 public sealed record OffsetDelete(string GroupId, IReadOnlyList<TopicPartition> Partitions) : IGroupRequest<OffsetDeleteResult>
 {
+    AccessOperation IGroupRequest.Operation => AccessOperation.Delete;
+
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new OffsetDeleteResult(error, [], message);
 }
 

@@ -1,4 +1,4 @@
-namespace OrleansMq.Access;
+namespace OrleansMq;
 
 /// <summary>An operation of Kafka's ACLs, with its number in the protocol.</summary>
 public enum AccessOperation : sbyte
