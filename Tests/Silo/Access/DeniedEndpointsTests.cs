@@ -1,70 +1,27 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
+using System.Text.Json;
 using Microsoft.AspNetCore.Routing;
 using OrleansMq.Api;
 using OrleansMq.Client.Http;
+using OrleansMq.Gateways.Http;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Access;
 
-/// <summary>Every endpoint of the HTTP API, by a client that may do nothing: none reaches the engine.</summary>
+/// <summary>Every endpoint of the HTTP API, by a client that may do nothing: none reaches the engine. The requests are the examples of
+/// <c>openapi.json</c>, which has every endpoint (<see cref="Http.ApiTests"/>): a new one is tried without a change here.</summary>
 public sealed class DeniedEndpointsTests : IAsyncLifetime
 {
-    private const string Topic = nameof(ErrorCode.TopicAuthorizationFailed);
-    private const string Group = nameof(ErrorCode.GroupAuthorizationFailed);
-    private const string Cluster = nameof(ErrorCode.ClusterAuthorizationFailed);
-
     // Open to every client.
     private static readonly string[] Open = ["GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"];
 
     // Answer with what the client may see: nothing.
     private static readonly string[] Filtered = ["GET /api/topics", "GET /api/groups"];
 
-    private static readonly Endpoint[] Refused =
-    [
-        new("GET /api/cluster", Cluster),
-        new("PATCH /api/cluster", Cluster, """{"autoRebalance": true}"""),
-        new("GET /api/cluster/reassignments", Cluster),
-        new("POST /api/cluster/rebalance/plan", Cluster),
-        new("GET /api/cluster/rebalance", Cluster),
-        new("POST /api/cluster/rebalance", Cluster, """{"planId": "plan"}"""),
-        new("DELETE /api/cluster/rebalance", Cluster),
-        new("POST /api/brokers/{broker}/drain", Cluster),
-        new("DELETE /api/brokers/{broker}/drain", Cluster),
-        new("DELETE /api/brokers/{broker}", Cluster),
-        new("POST /api/partitions/{topic}/{partition}/reassign", Cluster, """{"replicas": [0]}"""),
-        new("DELETE /api/partitions/{topic}/{partition}/reassign", Cluster),
-        new("POST /api/leaders/elect", Cluster, """{"type": "preferred"}"""),
-        new("POST /api/producers", Cluster),
-        new("PUT /api/topics/{topic}", Topic, "{}"),
-        new("GET /api/topics/{topic}", Topic),
-        new("PATCH /api/topics/{topic}", Topic, """{"partitions": 9}"""),
-        new("DELETE /api/topics/{topic}", Topic),
-        new("POST /api/topics/{topic}/records", Topic, """{"value": "b"}"""),
-        new("GET /api/topics/{topic}/partitions/{partition}/records", Topic),
-        new("POST /api/topics/{topic}/partitions/{partition}/batches", Topic) { Batch = TestBatches.Of("b") },
-        new("GET /api/topics/{topic}/partitions/{partition}/batches", Topic, Query: "?offset=0"),
-        new("GET /api/topics/{topic}/partitions/{partition}/offsets", Topic),
-        new("POST /api/topics/{topic}/partitions/{partition}/delete-records", Topic, """{"beforeOffset": -1}"""),
-        new("GET /api/groups/{group}", Group),
-        new("DELETE /api/groups/{group}", Group),
-        new("GET /api/groups/{group}/coordinator", Group),
-        new("GET /api/groups/{group}/offsets", Group),
-        new("GET /api/groups/{group}/lag", Group),
-        new("POST /api/groups/{group}/reset", Group, """{"target": {"kind": "Earliest"}, "topics": ["orders"], "execute": true}"""),
-        // Answers of the group protocols carry their error in the body.
-        new("POST /api/groups/join", Group, """{"groupId": "g"}""") { Status = 200 },
-        new("POST /api/groups/sync", Group, """{"groupId": "g", "generationId": 1, "memberId": "m"}""") { Status = 200 },
-        new("POST /api/groups/heartbeat", Group, """{"groupId": "g", "generationId": 1, "memberId": "m"}""") { Status = 200 },
-        new("POST /api/groups/leave", Group, """{"groupId": "g", "members": [{"memberId": "m"}]}""") { Status = 200 },
-        new("POST /api/groups/consumer-heartbeat", Group, """{"groupId": "g", "memberId": "m", "memberEpoch": 0}""") { Status = 200 },
-        new("POST /api/groups/commit-offsets", Group,
-            """{"groupId": "g", "offsets": [{"topic": "orders", "partition": 0, "offset": {"offset": 1}}]}""") { Status = 200 },
-        new("POST /api/groups/fetch-offsets", Group, """{"groupId": "g"}""") { Status = 200 },
-        new("POST /api/groups/delete-offsets", Group,
-            """{"groupId": "g", "partitions": [{"topic": "orders", "partition": 0}]}""") { Status = 200 },
-    ];
+    private static readonly IReadOnlyList<Endpoint> Refused = [.. Described().Where(static endpoint =>
+        !Open.Contains(endpoint.Route) && !Filtered.Contains(endpoint.Route))];
 
     private readonly List<string> _calls = [];
     private readonly SwitchedAuthorizer _authorizer = new();
@@ -92,7 +49,7 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
     public async Task DisposeAsync() => await _broker.DisposeAsync();
 
     [Fact]
-    public void Every_endpoint_is_in_the_table() => Assert.Equal(
+    public void Every_endpoint_is_tried() => Assert.Equal(
         _broker.Server.Routes.SelectMany(static route => route.Metadata.OfType<HttpMethodMetadata>().Single().HttpMethods
             .Select(method => $"{method} {route.RoutePattern.RawText}")).Order(StringComparer.Ordinal),
         Refused.Select(static endpoint => endpoint.Route).Concat(Open).Concat(Filtered).Order(StringComparer.Ordinal));
@@ -124,27 +81,48 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
     }
 
-    private sealed record Endpoint(string Route, string Error, string? Body = null, string Query = "")
+    private static IEnumerable<Endpoint> Described()
     {
-        public int Status { get; init; } = 403;
+        using var document = JsonDocument.Parse(OpenApiEndpoint.Open());
+        return [.. from path in document.RootElement.GetProperty("paths").EnumerateObject()
+                   from operation in path.Value.EnumerateObject()
+                   where operation.Name != "parameters"
+                   select new Endpoint($"{operation.Name.ToUpperInvariant()} {path.Name}", QueryOf(operation.Value),
+                       BodyOf(operation.Value))];
+    }
 
-        public byte[]? Batch { get; init; }
+    // The required parameters.
+    private static string QueryOf(JsonElement operation) =>
+        !operation.TryGetProperty("parameters", out var parameters) ? ""
+        : string.Concat(parameters.EnumerateArray()
+            .Where(static parameter => parameter.TryGetProperty("required", out var required) && required.GetBoolean())
+            .Select(static (parameter, index) =>
+                $"{(index == 0 ? '?' : '&')}{parameter.GetProperty("name").GetString()}={parameter.GetProperty("example")}"));
 
-        public HttpRequestMessage ToRequest()
-        {
-            var parts = Route.Split(' ');
-            var path = parts[1].Replace("{topic}", "orders").Replace("{partition}", "0").Replace("{broker}", "0").Replace("{group}", "g");
-            var request = new HttpRequestMessage(new HttpMethod(parts[0]), path + Query);
-            if (Batch is not null)
-            {
-                request.Content = new ByteArrayContent(Batch);
-                request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(HttpContract.RecordBatchMediaType);
-            }
-            else if (Body is not null)
-            {
-                request.Content = new StringContent(Body, Encoding.UTF8, "application/json");
-            }
-            return request;
-        }
+    private static HttpContent? BodyOf(JsonElement operation)
+    {
+        if (!operation.TryGetProperty("requestBody", out var body))
+            return null;
+        var content = body.GetProperty("content").EnumerateObject().Single();
+        return content.Name == HttpContract.RecordBatchMediaType
+            ? new ByteArrayContent(TestBatches.Of("b")) { Headers = { ContentType = MediaTypeHeaderValue.Parse(content.Name) } }
+            : new StringContent(content.Value.GetProperty("example").ToString(), Encoding.UTF8, content.Name);
+    }
+
+    private sealed record Endpoint(string Route, string Query, HttpContent? Body)
+    {
+        // The path names the resource.
+        public ErrorCode Error => Path.StartsWith("/api/topics/", StringComparison.Ordinal) ? ErrorCode.TopicAuthorizationFailed
+            : IsOfGroups ? ErrorCode.GroupAuthorizationFailed : ErrorCode.ClusterAuthorizationFailed;
+
+        // Answers of the group protocols carry their error in the body.
+        public int Status => IsOfGroups && !Path.Contains("{group}", StringComparison.Ordinal) ? 200 : 403;
+
+        private string Path => Route.Split(' ')[1];
+
+        private bool IsOfGroups => Path.StartsWith("/api/groups/", StringComparison.Ordinal);
+
+        public HttpRequestMessage ToRequest() => new(new HttpMethod(Route.Split(' ')[0]), Path.Replace("{topic}", "orders")
+            .Replace("{partition}", "0").Replace("{broker}", "0").Replace("{group}", "g") + Query) { Content = Body };
     }
 }
