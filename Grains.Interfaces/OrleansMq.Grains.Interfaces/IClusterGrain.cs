@@ -1,5 +1,7 @@
 using Orleans.Concurrency;
+using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Grains.Access;
 
 namespace OrleansMq.Grains;
 
@@ -22,6 +24,7 @@ public interface IClusterGrain : IGrainWithStringKey
     /// abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("CreateTopic")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [GrainRule(AccessOperation.Create, ResourceType.Topic, NameArgument = 0)]
     Task<TopicDescription> CreateTopicAsync(NewTopic topic);
 
     /// <summary>Deletes a topic with all its records and frees the disk space. Once begun, the deletion completes, even after a
@@ -30,23 +33,27 @@ public interface IClusterGrain : IGrainWithStringKey
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("DeleteTopic")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [GrainRule(AccessOperation.Delete, ResourceType.Topic, NameArgument = 0)]
     Task DeleteTopicAsync(string topic);
 
     /// <summary>Lists all topics by name in ordinal order, without those being created or deleted.</summary>
     [Alias("ListTopics")]
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
+    [FilteredList]
     Task<TopicListing[]> ListTopicsAsync();
 
     /// <summary>Allocates a new producer id, with epoch 0, for an idempotent producer.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: retry.</exception>
     [Alias("InitProducerId")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.IdempotentWrite, ResourceType.Cluster)]
     Task<ProducerIdentity> InitProducerIdAsync();
 
     /// <summary>Describes the cluster and its brokers.</summary>
     [Alias("Describe")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
     Task<ClusterDescription> DescribeAsync();
 
     /// <summary>Returns the cluster's metadata (brokers, topics, leaders, in-sync replicas) once it is newer than the caller's version;
@@ -57,6 +64,7 @@ public interface IClusterGrain : IGrainWithStringKey
     /// replicated.</returns>
     [Alias("GetMetadata")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
     Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion);
 
     /// <summary>See <see cref="IClusterAdministration.ReassignPartitionAsync"/>.</summary>
@@ -65,66 +73,79 @@ public interface IClusterGrain : IGrainWithStringKey
     /// <param name="replicas">The brokers of the new replica set, the preferred leader first.</param>
     [Alias("ReassignPartition")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<PartitionReassignment> ReassignPartitionAsync(string topic, int partition, int[] replicas);
 
     /// <summary>See <see cref="IClusterAdministration.ListReassignmentsAsync"/>.</summary>
     [Alias("ListReassignments")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
     Task<PartitionReassignment[]> ListReassignmentsAsync();
 
     /// <summary>See <see cref="IClusterAdministration.CancelReassignmentAsync"/>.</summary>
     [Alias("CancelReassignment")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task CancelReassignmentAsync(string topic, int partition);
 
     /// <summary>See <see cref="IClusterAdministration.ElectPreferredLeadersAsync"/>.</summary>
     [Alias("ElectPreferredLeaders")]
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<LeaderElection[]> ElectPreferredLeadersAsync(string? topic, int? partition);
 
     /// <summary>See <see cref="IClusterAdministration.ElectUncleanAsync"/>.</summary>
     [Alias("ElectUnclean")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<LeaderElection> ElectUncleanAsync(string topic, int partition, int? broker);
 
     /// <summary>See <see cref="IClusterAdministration.PlanRebalanceAsync"/>.</summary>
     [Alias("PlanRebalance")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<RebalancePlan> PlanRebalanceAsync();
 
     /// <summary>See <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>
     [Alias("ExecuteRebalance")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle);
 
     /// <summary>See <see cref="IClusterAdministration.GetRebalanceAsync"/>.</summary>
     [Alias("GetRebalance")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
     Task<RebalanceStatus?> GetRebalanceAsync();
 
     /// <summary>See <see cref="IClusterAdministration.CancelRebalanceAsync"/>.</summary>
     [Alias("CancelRebalance")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<RebalanceStatus> CancelRebalanceAsync();
 
     /// <summary>See <see cref="IClusterAdministration.SetAutoRebalanceAsync"/>.</summary>
     [Alias("SetAutoRebalance")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task SetAutoRebalanceAsync(bool enabled);
 
     /// <summary>See <see cref="IClusterAdministration.DrainBrokerAsync"/>.</summary>
     [Alias("DrainBroker")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task<RebalanceStatus> DrainBrokerAsync(int broker);
 
     /// <summary>See <see cref="IClusterAdministration.ResumeBrokerAsync"/>.</summary>
     [Alias("ResumeBroker")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task ResumeBrokerAsync(int broker);
 
     /// <summary>See <see cref="IClusterAdministration.RemoveBrokerAsync"/>.</summary>
     [Alias("RemoveBroker")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Alter, ResourceType.Cluster)]
     Task RemoveBrokerAsync(int broker);
 }

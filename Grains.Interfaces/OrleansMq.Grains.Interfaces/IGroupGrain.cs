@@ -1,4 +1,6 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Grains.Access;
 
 namespace OrleansMq.Grains;
 
@@ -22,6 +24,7 @@ public interface IGroupGrain : IGrainWithStringKey
     /// <summary>Returns the broker whose silo coordinates the group now.</summary>
     [Alias("FindCoordinator")]
     [ResponseTimeout(GrainTimes.Data)]
+    [GrainRule(AccessOperation.Describe, ResourceType.Group)]
     Task<int> FindCoordinatorAsync();
 
     /// <summary>Executes a request. The answer to one that waits for members may take minutes. After 5 seconds without it this returns
@@ -34,5 +37,6 @@ public interface IGroupGrain : IGrainWithStringKey
     /// seconds.</returns>
     [Alias("Send")]
     [ResponseTimeout(GrainTimes.Data)]
+    [RuleOfRequest]
     Task<object?> SendAsync(IGroupRequest request, Guid wait);
 }

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Grains.Access;
 
 namespace OrleansMq.Grains;
 
@@ -12,5 +13,6 @@ public interface IGroupListGrain : IGrainWithStringKey
     /// read; retry.</exception>
     [Alias("List")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [FilteredList]
     Task<GroupListing[]> ListAsync();
 }

@@ -1,5 +1,7 @@
 using Orleans.Concurrency;
+using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Grains.Access;
 
 namespace OrleansMq.Grains;
 
@@ -16,6 +18,7 @@ public interface ITopicGrain : IGrainWithStringKey
     /// <returns>Null if no topic has that name, or if it is still being created or deleted.</returns>
     [Alias("Find")]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Topic)]
     Task<TopicListing?> FindAsync();
 
     /// <summary>Describes the topic, with its configuration and the offsets of each partition.</summary>
@@ -23,6 +26,7 @@ public interface ITopicGrain : IGrainWithStringKey
     [Alias("Describe")]
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
+    [GrainRule(AccessOperation.Describe, ResourceType.Topic)]
     Task<TopicDescription> DescribeAsync();
 
     /// <summary>Changes configuration keys, all or none. The change is in force for every partition when this returns.</summary>
@@ -31,6 +35,7 @@ public interface ITopicGrain : IGrainWithStringKey
     /// <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [GrainRule(AccessOperation.AlterConfigs, ResourceType.Topic)]
     Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs);
 
     /// <summary>Raises the number of partitions. Existing records stay where they are, so keys map to other partitions from then
@@ -40,5 +45,6 @@ public interface ITopicGrain : IGrainWithStringKey
     /// more than before, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [GrainRule(AccessOperation.Alter, ResourceType.Topic)]
     Task<TopicDescription> AddPartitionsAsync(int totalCount);
 }

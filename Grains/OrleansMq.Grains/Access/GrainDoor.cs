@@ -31,8 +31,8 @@ internal sealed class GrainDoor(BrokerAccess access)
 
     private async Task InvokeForClientAsync(IIncomingGrainCallContext call)
     {
-        var rule = GrainRules.Of(call.InterfaceMethod.DeclaringType!, call.InterfaceMethod.Name);
-        if (rule == GrainRule.ByRequest)
+        var rule = GrainRules.Of(call.InterfaceMethod);
+        if (rule is RuleOfRequestAttribute)
         {
             await SendAsync(call, (IGroupRequest)call.Request.GetArgument(0)!);
             return;
@@ -40,10 +40,10 @@ internal sealed class GrainDoor(BrokerAccess access)
         var name = NameOf(call, rule);
         if (rule.Operation == AccessOperation.Create)
             DemandCreation(name);
-        else if (rule != GrainRule.Filtered)
+        else if (rule is not FilteredListAttribute)
             Clients.Demand(rule.Operation, rule.Type, name);
         await call.Invoke();
-        if (rule.Operation == AccessOperation.Delete)
+        if (rule is { Operation: AccessOperation.Delete, Type: ResourceType.Topic })
             access.Meter.Topics.Forget(name);
         if (call.Result is TopicListing[] topics)
             call.Result = Array.FindAll(topics, topic => Clients.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name));
@@ -68,7 +68,7 @@ internal sealed class GrainDoor(BrokerAccess access)
             access.Count(request, answer, Stopwatch.GetElapsedTime(started));
     }
 
-    private static string NameOf(IIncomingGrainCallContext call, GrainRule rule) =>
+    private static string NameOf(IIncomingGrainCallContext call, GrainRuleAttribute rule) =>
         rule.Type == ResourceType.Cluster ? ResourceTypes.Cluster
         : rule.NameArgument < 0 ? call.TargetId.Key.ToString()!
         : call.Request.GetArgument(rule.NameArgument) is NewTopic topic ? topic.Name
