@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.State;
 
 namespace OrleansMq.Grains.Coordination;
 
@@ -39,6 +40,10 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
 
     /// <summary>The silo's broker.</summary>
     protected SiloBroker Broker => broker;
+
+    /// <summary>The store of the coordinator's documents.</summary>
+    protected IStateStore Documents =>
+        services.GetRequiredService<CoordinatorDocuments>().Of(kind, this.GetGrainId().Type).For(Id);
 
     /// <inheritdoc/>
     public override async Task OnActivateAsync(CancellationToken cancellationToken)

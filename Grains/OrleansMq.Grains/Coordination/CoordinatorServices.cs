@@ -1,11 +1,8 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Runtime.Hosting;
-using Orleans.Storage;
 using OrleansMq.Brokers;
-using OrleansMq.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
-using OrleansMq.Grains.Storage;
 
 namespace OrleansMq.Grains.Coordination;
 
@@ -18,6 +15,7 @@ internal static class CoordinatorServices
     public static ISiloBuilder AddCoordinators(this ISiloBuilder silo, bool isReplicated)
     {
         var services = silo.Services;
+        services.AddSingleton<CoordinatorDocuments>();
         services.AddSingleton<ActiveCoordinators>();
         services.AddParticipant<ActiveCoordinators>();
         silo.AddPlacementDirector<CoordinatorPlacement, CoordinatorPlacementDirector>();
@@ -30,23 +28,6 @@ internal static class CoordinatorServices
             provider.GetRequiredService<SiloBroker>().Cluster!.AnswerTimeout,
             OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         return silo.AddGrainService<CoordinatorService>();
-    }
-
-    /// <summary>Adds a kind of coordinator. Its grain gets its documents as the <see cref="ICoordinatorStores"/> under the grain's
-    /// type.</summary>
-    /// <param name="silo">The silo.</param>
-    /// <param name="kind">The kind.</param>
-    /// <param name="grainType">The type of its grains.</param>
-    /// <param name="isReplicated">As in <see cref="AddCoordinators"/>.</param>
-    public static ISiloBuilder AddCoordinatorKind(this ISiloBuilder silo, CoordinatorKind kind, string grainType, bool isReplicated)
-    {
-        silo.Services.AddKeyedSingleton<ICoordinatorStores>(grainType, (provider, _) => isReplicated
-            ? new IndexedCoordinatorStores(kind,
-                new GrainStateStore(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName),
-                    GrainType.Create(grainType), OptionsOf(provider).TimeProvider),
-                OptionsOf(provider).Log)
-            : new FileCoordinatorStores(kind, provider.GetRequiredService<SiloBroker>()));
-        return silo;
     }
 
     private static BrokerOptions OptionsOf(IServiceProvider provider) => provider.GetRequiredService<SiloBroker>().Options;

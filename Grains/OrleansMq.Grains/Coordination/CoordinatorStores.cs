@@ -1,6 +1,10 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Storage;
 using OrleansMq.State;
 
 namespace OrleansMq.Grains.Coordination;
@@ -21,6 +25,26 @@ internal interface ICoordinatorStores
 
     /// <summary>An id of the list has nothing stored.</summary>
     Task ForgetAsync(string id);
+}
+
+/// <summary>The documents of all kinds of coordinators on a silo: files where it stands alone, else grain storage with an index. Thread
+/// safe.</summary>
+internal sealed class CoordinatorDocuments(SiloBroker broker, IServiceProvider services)
+{
+    private readonly ConcurrentDictionary<GrainType, ICoordinatorStores> _stores = new();
+
+    /// <summary>The documents of one kind.</summary>
+    /// <param name="kind">The kind.</param>
+    /// <param name="grainType">The type of its grains, which own the documents in grain storage.</param>
+    public ICoordinatorStores Of(CoordinatorKind kind, GrainType grainType) =>
+        _stores.GetOrAdd(grainType, type => Make(kind, type));
+
+    private ICoordinatorStores Make(CoordinatorKind kind, GrainType grainType) => broker.Cluster is null
+        ? new FileCoordinatorStores(kind, broker)
+        : new IndexedCoordinatorStores(kind,
+            new GrainStateStore(services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), grainType,
+                broker.Options.TimeProvider),
+            broker.Options.Log);
 }
 
 /// <summary>The files in the data directory of a silo alone, as the standalone host has them. A directory of files is its own

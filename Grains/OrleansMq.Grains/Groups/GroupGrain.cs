@@ -1,4 +1,3 @@
-using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
@@ -20,8 +19,8 @@ namespace OrleansMq.Grains.Groups;
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
-internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active,
-    [FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores, IClusterMetadata topics, IServiceProvider services)
+internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IClusterMetadata topics,
+    IServiceProvider services)
     : CoordinatorGrain(GroupDocuments.Kind, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
@@ -37,7 +36,7 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
 
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
-        stores.For(Id), topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
+        Documents, topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
 
     /// <inheritdoc/>
     public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);

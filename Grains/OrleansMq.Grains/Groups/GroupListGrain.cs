@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using OrleansMq.Api;
 using OrleansMq.Grains.Access;
@@ -13,7 +12,7 @@ namespace OrleansMq.Grains.Groups;
 /// list activates none. It keeps nothing, so every silo has one.</summary>
 [GrainType("omq.group-list")]
 [StatelessWorker(1), Reentrant]
-internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] ICoordinatorStores stores, GrainDoor door)
+internal sealed class GroupListGrain(CoordinatorDocuments documents, GrainDoor door)
     : Grain, IGroupListGrain, IIncomingGrainCallFilter
 {
     // Groups asked at a time: enough to overlap their reads, few enough to leave the store to commits.
@@ -22,6 +21,8 @@ internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] IC
     // A group on its way to another broker arrives within some hundred milliseconds.
     private const int Attempts = 8;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly ICoordinatorStores _stores = documents.Of(GroupDocuments.Kind, GrainType.Create(GroupGrain.TypeName));
 
     /// <inheritdoc/>
     public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
@@ -32,7 +33,7 @@ internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] IC
         var listings = new List<GroupListing>();
         try
         {
-            foreach (var some in (await stores.ListAsync()).Chunk(AtATime))
+            foreach (var some in (await _stores.ListAsync()).Chunk(AtATime))
                 listings.AddRange((await Task.WhenAll(some.Select(FindAsync))).OfType<GroupListing>());
         }
         catch (IOException failure)
@@ -48,9 +49,9 @@ internal sealed class GroupListGrain([FromKeyedServices(GroupGrain.TypeName)] IC
         GroupListing stored;
         try
         {
-            if (await stores.ReadAsync(groupId) is not { } document)
+            if (await _stores.ReadAsync(groupId) is not { } document)
             {
-                await stores.ForgetAsync(groupId);
+                await _stores.ForgetAsync(groupId);
                 return null;
             }
             stored = GroupDocument.Parse(document.Value.Span).ToListing(groupId);

@@ -16,7 +16,6 @@ using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
-using OrleansMq.Groups.Coordination;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 
@@ -83,7 +82,6 @@ public static class OrleansMqSiloBuilderExtensions
         GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
         silo.AddPartitions();
         silo.AddCoordinators(isReplicated: cluster is not null);
-        silo.AddCoordinatorKind(GroupDocuments.Kind, GroupGrain.TypeName, isReplicated: cluster is not null);
         silo.Services.AddSingleton(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));

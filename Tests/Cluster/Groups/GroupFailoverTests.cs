@@ -1,4 +1,3 @@
-using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
@@ -197,7 +196,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     private static GrainId IdOf(string group) => GrainId.Create(GroupGrain.TypeName, group);
 
     private ICoordinatorStores Stores(int broker) =>
-        Cluster.Get<IServiceProvider>(broker).GetRequiredKeyedService<ICoordinatorStores>(GroupGrain.TypeName);
+        Cluster.Get<CoordinatorDocuments>(broker).Of(GroupDocuments.Kind, GrainType.Create(GroupGrain.TypeName));
 
     private IGroupCoordinator Groups(int broker) => Cluster.Broker(broker).Groups;
 
