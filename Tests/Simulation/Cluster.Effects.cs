@@ -106,8 +106,9 @@ internal sealed partial class Cluster
         switch (message)
         {
             case Push push:
-                var start = broker.Log.LogStartOffset;
+                var (start, end) = (broker.Log.LogStartOffset, broker.Log.LogEndOffset);
                 broker.Follower.OnPush(push);
+                NoteCatchUp(broker, end);
                 if (broker.Log.LogStartOffset > start && broker.Log.Batches.Count == 0)
                     Figures.Resets++;
                 if (Scenario.Sync && push.Batches.Count > 0)

@@ -7,7 +7,6 @@ namespace OrleansMq.Tests.Simulation;
 internal sealed partial class Cluster : ISimulation<Figures>
 {
     private const long FaultsEndAt = 2_400;
-    private const long EndAt = 10_000;
 
     private readonly Random _random;
     private readonly ReplicationRules _rules;
@@ -19,12 +18,12 @@ internal sealed partial class Cluster : ISimulation<Figures>
     private long _now;
     private long _order;
 
-    public Cluster(int seed, ReplicationRules rules)
+    public Cluster(int seed, ReplicationRules rules, Func<Random, Scenario>? scenario = null)
     {
         _random = new Random(seed);
         _tellsClaimants = seed % 4 == 3;
         _rules = rules;
-        Scenario = new Scenario(_random);
+        Scenario = scenario?.Invoke(_random) ?? new Scenario(_random);
         _options = new LeaderOptions
         {
             MinInsyncReplicas = Scenario.MinInsync,
@@ -38,6 +37,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
             HandoverMs = 200,
         };
         _topic = NewTopic(1);
+        _caughtUpBy = new int[Scenario.Brokers];
         _brokers = [.. Enumerable.Range(0, Scenario.Brokers)
             .Select(id => new SimulatedBroker(id, new SimulatedDisk { Topic = _topic, Incarnation = NewGuid() },
             new SimulatedMembership(Scenario.Brokers, broker => _brokers![broker].Disk.Incarnation)))];
@@ -62,7 +62,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
             After(30 + producer, () => Produce(mine));
         }
         After(40, Consume);
-        while (_events.TryDequeue(out var step, out var at) && at.Time <= EndAt && !IsDone)
+        while (_events.TryDequeue(out var step, out var at) && (at.Time <= EndAt || at.Time <= Deadline) && !IsDone)
         {
             _now = at.Time;
             step();
@@ -71,30 +71,6 @@ internal sealed partial class Cluster : ISimulation<Figures>
         Figures.Acknowledged += _topic.Clients.Acknowledged;
         CheckEnd();
     }
-
-    /// <summary>Whether faults are over, and the reader has seen every acknowledged record.</summary>
-    private bool IsDone => _now > FaultsEndAt + 200 && (_restored
-        || (_brokers.All(b => b.IsUp) && _topic.Store.State is { Reassignment.IsEmpty: true } state
-            && state.Isr.Length == state.Replicas.Length
-            && _topic.Leader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset
-            && _topic.Clients.Position == leader.Log.HighWatermark));
-
-    private void CheckEnd()
-    {
-        if (_topic.Leader is { } leader)
-            _topic.Clients.OnServing(leader.Log);
-        if (IsDone)
-            return;
-        // A write in flight may remove the last member that kept its log from the ISR. Then no broker may lead, and the operator has to
-        // choose.
-        Figures.Stuck = 1;
-        Verdict.Require(!_topic.Store.State.Isr.Concat(_topic.Store.State.Elr).Any(IsTrulyAlive),
-            $"liveness: an eligible member is alive, but the partition is not healthy {EndAt - FaultsEndAt} ms after the last fault: "
-            + $"{_topic.Store.State}");
-    }
-
-    private bool IsTrulyAlive(ReplicaIdentity member) =>
-        _brokers[member.Broker] is { IsUp: true } broker && broker.Identity == member && broker.Disk.Topic == _topic;
 
     private Guid NewGuid()
     {

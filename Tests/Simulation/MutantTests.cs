@@ -44,6 +44,8 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(BoundByLostHighWatermark))]
     [InlineData(nameof(KeepWhatCompactionLeft))]
     [InlineData(nameof(ReassignedBeforeCaughtUp))]
+    [InlineData(nameof(NeverAligned))]
+    [InlineData(nameof(NeverReassigned))]
     public void Checkers_find(string mutant)
     {
         var rules =

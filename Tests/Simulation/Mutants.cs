@@ -253,3 +253,16 @@ internal sealed class ReassignedBeforeCaughtUp : ReplicationRules
         base.Reassign(
             committed with { Isr = [.. committed.Isr, .. committed.Reassignment.Select(b => new ReplicaIdentity(b, Guid.Empty))] }, self);
 }
+
+// --- Liveness ---
+
+internal sealed class NeverAligned : ReplicationRules
+{
+    public override bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
+        false;
+}
+
+internal sealed class NeverReassigned : ReplicationRules
+{
+    public override ReassignmentDecision Reassign(PartitionState committed, int self) => new(ReassignmentOutcome.Wait);
+}

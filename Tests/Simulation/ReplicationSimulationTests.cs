@@ -6,6 +6,7 @@ namespace OrleansMq.Tests.Simulation;
 public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
     private const int Seeds = 20_000;
+    private const int SlowSeeds = 100;
 
     [Fact]
     public void Same_seed_runs_the_same_steps()
@@ -18,6 +19,25 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
             var lines = new List<string>();
             new Cluster(seed, ReplicationRules.Shipped) { Trace = lines.Add }.Run();
             return lines;
+        }
+    }
+
+    /// <summary>One batch a push, one push a round trip, and long rests.</summary>
+    [Fact]
+    public void Slowest_catch_up_ends_in_the_promised_time()
+    {
+        for (var seed = 0; seed < SlowSeeds; seed++)
+        {
+            new Cluster(seed, ReplicationRules.Shipped, random => new Scenario(random)
+            {
+                MinInsync = 1,
+                DropPercent = 7,
+                MaxDelayMs = 14,
+                ProduceEveryMs = 25,
+                BatchesPerPush = 1,
+                UnansweredPushes = 1,
+                CatchUpShare = 5,
+            }).Run();
         }
     }
 

@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>The parameters of a run, drawn from its seed.</summary>
+/// <summary>The parameters of a run, drawn from its seed unless a test sets them.</summary>
 internal sealed class Scenario
 {
     public Scenario(Random random)
@@ -33,20 +33,20 @@ internal sealed class Scenario
 
     public int Brokers { get; }
     public int ReplicationFactor { get; }
-    public int MinInsync { get; }
+    public int MinInsync { get; init; }
     public bool Sync { get; }
-    public int DropPercent { get; }
+    public int DropPercent { get; init; }
     public int DuplicatePercent { get; }
-    public int MaxDelayMs { get; }
+    public int MaxDelayMs { get; init; }
     public int FaultEveryMs { get; }
     public int OperateEveryMs { get; }
     public int StoreFailsPercent { get; }
     /// <summary>The interval of records. A long one leaves epochs without records, which only the fence remembers.</summary>
-    public int ProduceEveryMs { get; }
+    public int ProduceEveryMs { get; init; }
     /// <summary>The spread of the times at which brokers learn of a death or a return.</summary>
     public int ViewsSpreadMs { get; }
-    public int BatchesPerPush { get; }
-    public int UnansweredPushes { get; }
+    public int BatchesPerPush { get; init; }
+    public int UnansweredPushes { get; init; }
     public int Keys { get; }
     public bool MayCompact { get; }
     public bool MayDelete { get; }
@@ -58,7 +58,7 @@ internal sealed class Scenario
     public bool RestoresStore { get; }
 
     /// <summary>The percentage of a broker's time for replicas that catch up, as there are always clients that append.</summary>
-    public int CatchUpShare { get; }
+    public int CatchUpShare { get; init; }
 
     public override string ToString() =>
         $"{Brokers} brokers, {ReplicationFactor} replicas, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, "

@@ -7,7 +7,7 @@ internal sealed partial class LeaderReplica
 {
     // The resend timeout of batches for catching-up followers, in multiples of the usual one. Their answers wait for the bundles of several
     // leaders and the rests in between.
-    private const int CatchUpPatience = 4;
+    internal const int CatchUpPatience = 4;
 
     /// <summary>Processes the batches that <see cref="FillPush"/> requested.</summary>
     /// <param name="follower">From the request.</param>
