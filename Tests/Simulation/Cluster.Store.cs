@@ -27,6 +27,8 @@ internal sealed partial class Cluster
                     leader.OnStateFailed(operation);
                 else
                     leader.OnStateRead(operation, state, etag, _now);
+                Verdict.Require(leader.Claim != ClaimOutcome.StoreInThePast || _restored,
+                    $"a store from the past: {broker.Id} reports one after it read epoch {state.LeaderEpoch}, and none was restored");
                 if (leader.Claim == ClaimOutcome.OtherTopic)
                     LearnOfTopic(broker);
             }));

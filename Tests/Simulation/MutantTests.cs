@@ -11,6 +11,7 @@ public sealed class MutantTests(ITestOutputHelper output)
     [Theory]
     [InlineData(nameof(LeaderIgnoresItsOwnReplica))]
     [InlineData(nameof(SkipCompareAndSwap))]
+    [InlineData(nameof(AnyReadProvesRestore))]
     [InlineData(nameof(AnyReplicaMayClaim))]
     [InlineData(nameof(StoreIsAlwaysRight))]
     [InlineData(nameof(NoEpochCheck))]

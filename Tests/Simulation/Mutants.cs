@@ -27,6 +27,11 @@ internal sealed class SkipCompareAndSwap : ReplicationRules
     public override StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreOutcome.Adopt;
 }
 
+internal sealed class AnyReadProvesRestore : ReplicationRules
+{
+    public override bool ProvesRestore(int storedEpoch, int fenceAtRead) => fenceAtRead >= 0;
+}
+
 // --- Claiming ---
 
 internal sealed class AnyReplicaMayClaim : ReplicationRules

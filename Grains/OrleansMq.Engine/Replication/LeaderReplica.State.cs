@@ -9,6 +9,8 @@ internal sealed partial class LeaderReplica
     private string? _etag;
     // The ETag of the state by which it was chosen, if the claim must compare it with the stored one.
     private string? _chosenBy;
+    // The fence when the latest read began; -1 before the first.
+    private int _fenceAtRead = -1;
     private PartitionState? _writing;
     // Writes with an unknown outcome: until a later write succeeds, each of them may still be stored.
     private readonly List<PartitionState> _unsettled = [];
@@ -36,7 +38,7 @@ internal sealed partial class LeaderReplica
             return;
         }
         Note(now);
-        Begin(known.State, known.ETag, isRead: false);
+        Begin(known.State, known.ETag);
     }
 
     /// <summary>Processes the stored state.</summary>
@@ -47,7 +49,7 @@ internal sealed partial class LeaderReplica
         Note(now);
         _mustRead = false;
         if (Status == LeaderStatus.Reading)
-            Begin(state, etag, isRead: true);
+            Begin(state, etag);
         else if (_rules.AfterFailedWrite(state, _token) == StoreOutcome.StepDown)
             Stop($"another leadership is stored: {state}");
         else if (Status == LeaderStatus.Claiming)
@@ -61,7 +63,7 @@ internal sealed partial class LeaderReplica
         }
     }
 
-    private void Begin(PartitionState state, string etag, bool isRead)
+    private void Begin(PartitionState state, string etag)
     {
         if (_chosenBy is { } chosenBy && chosenBy != etag)
         {
@@ -70,9 +72,9 @@ internal sealed partial class LeaderReplica
             return;
         }
         var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership, _unclean);
-        if (claim.Outcome == ClaimOutcome.StoreInThePast && !isRead)
+        if (claim.Outcome == ClaimOutcome.StoreInThePast && !_rules.ProvesRestore(state.LeaderEpoch, _fenceAtRead))
         {
-            // Another epoch has begun since the choice, or the store is older than the disk. The stored state tells which.
+            // Another epoch has begun since the choice or during the read, or the store is older than the disk. A new read tells which.
             _chosenBy = etag;
             Read();
             return;
@@ -181,6 +183,7 @@ internal sealed partial class LeaderReplica
     private void Read()
     {
         _inFlight = true;
+        _fenceAtRead = _log.Fence;
         _effects.Add(new ReadState(++_operation));
     }
 

@@ -23,6 +23,9 @@ internal class ReplicationRules
     /// <inheritdoc cref="StoreDecision.AfterFailedWrite"/>
     public virtual StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreDecision.AfterFailedWrite(stored, ownToken);
 
+    /// <inheritdoc cref="StoreDecision.ProvesRestore"/>
+    public virtual bool ProvesRestore(int storedEpoch, int fenceAtRead) => StoreDecision.ProvesRestore(storedEpoch, fenceAtRead);
+
     /// <inheritdoc cref="FenceDecision.Decide"/>
     public virtual FenceOutcome Fence(int epoch, int fence) => FenceDecision.Decide(epoch, fence);
 
