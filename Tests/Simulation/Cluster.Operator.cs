@@ -51,10 +51,13 @@ internal sealed partial class Cluster
         var (topic, known) = (_topic, _tellsClaimants && Chance(50) ? new StoredPartitionState(_topic.Store.State, _topic.Store.ETag)
             : null);
         AfterOn(broker, known is null ? 0 : Delay(), () =>
-            broker.Activate(new LeaderReplica(_rules, _options, broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(),
+            broker.Activate(new LeaderReplica(_rules, OptionsOf(broker), broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(),
                 broker.Membership, broker.Effects,
                 unclean), topic, known, _now));
     }
+
+    private LeaderOptions OptionsOf(SimulatedBroker broker) =>
+        broker.KnowsConfig ? _options : _options with { MinInsyncReplicas = null };
 
     private void Operate()
     {

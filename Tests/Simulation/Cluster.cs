@@ -9,6 +9,8 @@ internal sealed partial class Cluster : ISimulation<Figures>
     private const long FaultsEndAt = 2_400;
 
     private readonly Random _random;
+    // In some runs brokers learn of the topic's configuration a while after their start, as with a database that answers late.
+    private readonly bool _learnsConfigLate;
     private readonly ReplicationRules _rules;
     private readonly LeaderOptions _options;
     private readonly PriorityQueue<Action, (long Time, long Order)> _events = new();
@@ -22,6 +24,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
     {
         _random = new Random(seed);
         _tellsClaimants = seed % 4 == 3;
+        _learnsConfigLate = seed % 5 == 2;
         _rules = rules;
         Scenario = scenario?.Invoke(_random) ?? new Scenario(_random);
         _options = new LeaderOptions
@@ -128,6 +131,11 @@ internal sealed partial class Cluster : ISimulation<Figures>
         broker.Start(_rules, Scenario.Sync);
         AfterOn(broker, _random.Next(20), () => Tick(broker));
         AfterOn(broker, _random.Next(300), () => LearnOfTopic(broker));
+        if (_learnsConfigLate)
+        {
+            broker.KnowsConfig = false;
+            AfterOn(broker, _random.Next(300), () => LearnConfig(broker));
+        }
         Believe(broker, isDead: false, _random.Next(5, 30));
     }
 
@@ -138,6 +146,12 @@ internal sealed partial class Cluster : ISimulation<Figures>
         if (Trace is not null)
             Tell($"{broker.Id} sets its directory of topic {broker.Disk.Topic.Number} aside");
         BeginAgain(broker);
+    }
+
+    private void LearnConfig(SimulatedBroker broker)
+    {
+        broker.KnowsConfig = true;
+        broker.Leader?.Follow(_options);
     }
 
     /// <summary>The process continues with a new, empty directory.</summary>

@@ -31,6 +31,7 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(CommittedIsrOnly))]
     [InlineData(nameof(ProposedIsrOnly))]
     [InlineData(nameof(ProposedIsrIsEnough))]
+    [InlineData(nameof(UnknownConfigurationRequiresOne))]
     [InlineData(nameof(UnknownEndsIgnored))]
     [InlineData(nameof(ElrDoesNotHoldTheHighWatermark))]
     [InlineData(nameof(JoinBeforeCaughtUp))]

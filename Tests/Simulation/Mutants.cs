@@ -159,6 +159,11 @@ internal sealed class ProposedIsrIsEnough : ReplicationRules
         proposed is [.., var last] ? last.Isr.Length : committed.Isr.Length;
 }
 
+internal sealed class UnknownConfigurationRequiresOne : ReplicationRules
+{
+    public override int MinInsync(int? configured) => configured ?? 1;
+}
+
 internal sealed class UnknownEndsIgnored : ReplicationRules
 {
     public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>

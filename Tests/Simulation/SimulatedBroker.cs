@@ -19,6 +19,8 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
     /// <summary>The topic it was asked to lead; its directory may belong to another.</summary>
     public Topic Topic { get; private set; } = disk.Topic;
     public bool Announced { get; set; }
+    /// <summary>Whether its process knows the topic's configuration.</summary>
+    public bool KnowsConfig { get; set; } = true;
     public long ResignDeadline { get; set; }
     /// <summary>The earliest start of the next catch-up work. Like the rest itself it belongs to the process.</summary>
     public TimeSpan CatchUpRestUntil { get; set; }

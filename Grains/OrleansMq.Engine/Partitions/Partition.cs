@@ -35,6 +35,7 @@ public sealed class Partition
     private long _highWatermark;
     private int _leaderEpoch;
     private volatile IPartitionReplication _replication;
+    private volatile bool _awaitsConfig;
 
     private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
         PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
@@ -62,6 +63,8 @@ public sealed class Partition
     public Guid TopicId { get; }
     /// <summary>The topic's configuration in force.</summary>
     public TopicConfig Config => Volatile.Read(ref _config);
+    /// <summary><see cref="Config"/>; null while the topic is not known to its broker yet, and other values take its place.</summary>
+    internal TopicConfig? KnownConfig => _awaitsConfig ? null : Config;
     /// <summary>Null while it serves; otherwise what failed, which file, and the fix.</summary>
     public string? OfflineReason => Availability.OfflineReason;
     /// <summary>The first offset that can be read; -1 if the log could not be opened, as for the other offsets.</summary>
@@ -165,6 +168,7 @@ public sealed class Partition
     {
         GiveUpCountingOnlyFlushed(config);
         SetConfig(config);
+        _awaitsConfig = false;
     }
 
     /// <summary>
@@ -232,6 +236,10 @@ public sealed class Partition
         Log!.Roll(now);
         Flusher.WantCheckpoint();
     }
+
+    /// <summary>Notes that the topic's configuration is not known before <see cref="UpdateConfig"/> brings it. Called before the partition
+    /// serves.</summary>
+    internal void AwaitConfig() => _awaitsConfig = true;
 
     /// <summary>Flushes as under <c>sync</c> until <see cref="UpdateConfig"/> brings the topic's configuration. Called before the partition
     /// serves.</summary>

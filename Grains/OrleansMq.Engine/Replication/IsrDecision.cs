@@ -15,6 +15,10 @@ internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identi
 /// <summary>Decides about the members of ISR and ELR. Pure.</summary>
 internal static class IsrDecision
 {
+    /// <summary>Returns the <c>min.insync.replicas</c> that a leader uses. Without the topic's configuration no ISR is large enough:
+    /// nothing is acknowledged to <c>acks=all</c>, the high watermark stands still, and members that leave stay eligible.</summary>
+    public static int MinInsync(int? configured) => configured ?? int.MaxValue;
+
     /// <summary>Whether a member of the ISR must leave: declared dead, renewed, or behind or silent for longer than
     /// <paramref name="maxLagMs"/>.</summary>
     public static bool MustLeave(ReplicaIdentity member, in FollowerView follower, long maxLagMs) =>

@@ -3,8 +3,8 @@ namespace OrleansMq.Replication;
 /// <summary>A leader's times and limits.</summary>
 internal sealed record LeaderOptions
 {
-    /// <summary><c>min.insync.replicas</c>.</summary>
-    public int MinInsyncReplicas { get; init; } = 2;
+    /// <summary><c>min.insync.replicas</c>; null while the topic's configuration is not known.</summary>
+    public int? MinInsyncReplicas { get; init; } = 2;
     /// <summary><c>replica.lag.time.max.ms</c>.</summary>
     public long MaxLagMs { get; init; } = 10_000;
     /// <summary><c>leader.lease.ms</c>.</summary>

@@ -143,8 +143,9 @@ internal sealed partial class LeaderReplica
             ? progress.AcknowledgedSentAt
             : FollowerProgress.Never;
 
-    private bool HasEnoughReplicas() =>
-        HighWatermarkDecision.HasEnoughReplicas(_rules.CountInsync(_committed!, _unsettled), _options.MinInsyncReplicas);
+    private int MinInsync => _rules.MinInsync(_options.MinInsyncReplicas);
+
+    private bool HasEnoughReplicas() => HighWatermarkDecision.HasEnoughReplicas(_rules.CountInsync(_committed!, _unsettled), MinInsync);
 
     private FollowerProgress? ProgressOf(int broker)
     {

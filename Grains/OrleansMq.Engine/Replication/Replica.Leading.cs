@@ -99,9 +99,9 @@ public sealed partial class Replica : IPartitionReplication
         {
             if (_leader is not { } leader)
                 return;
-            if (!ReferenceEquals(_followed, Partition.Config))
+            if (Partition.KnownConfig is var config && !ReferenceEquals(_followed, config))
             {
-                _followed = Partition.Config;
+                _followed = config;
                 leader.Follow(_ports.LeaderOptions(_followed));
             }
             leader.Tick(Now);
@@ -208,10 +208,10 @@ public sealed partial class Replica : IPartitionReplication
         if (_claim is { } underWay)
             return underWay.Task;
         _claim = new TaskCompletionSource<ClaimResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId,
+        _followed = Partition.KnownConfig;
+        _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(_followed), _view!, Identity, Key.TopicId,
             Guid.NewGuid(),
             new ClaimMembership(_ports.Host, request.LostMembers), _effects, request.Unclean);
-        _followed = Partition.Config;
         _leader.Start(request.Stored, Now);
         return _claim.Task;
     }

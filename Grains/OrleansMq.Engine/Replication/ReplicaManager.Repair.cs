@@ -66,7 +66,8 @@ public sealed partial class ReplicaManager
                 + $"{replica.Partition.OfflineReason}");
             return;
         }
-        var (partition, config) = (replica.Partition, replica.Partition.Config);
+        var (partition, config, isConfigKnown) =
+            (replica.Partition, replica.Partition.Config, replica.Partition.KnownConfig is not null);
         replica.Drop("its log is damaged");
         await _store.SetAsideAsync(partition,
             $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
@@ -75,7 +76,7 @@ public sealed partial class ReplicaManager
             // Dropped meanwhile, so it is no longer needed.
             if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)
                 return;
-            Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown: true);
+            Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown);
         }
         _options.Log.Write(EngineLogLevel.Information, $"Recreated the replica of {replica.TopicPartition}, empty.");
     }

@@ -182,6 +182,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
 
     private Replica Take(ReplicaKey key, Partition partition, bool isConfigKnown)
     {
+        if (!isConfigKnown)
+            partition.AwaitConfig();
         try
         {
             ReplicaIncarnation.Settle(partition, _options, isConfigKnown);

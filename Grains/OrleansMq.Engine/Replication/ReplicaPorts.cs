@@ -35,9 +35,10 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     public long Clock => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
     /// <summary>Returns a leader's times and limits.</summary>
-    public LeaderOptions LeaderOptions(TopicConfig config) => new()
+    /// <param name="config">The topic's configuration; null while it is not known.</param>
+    public LeaderOptions LeaderOptions(TopicConfig? config) => new()
     {
-        MinInsyncReplicas = config.MinInsyncReplicas,
+        MinInsyncReplicas = config?.MinInsyncReplicas,
         MaxLagMs = (long)options.ReplicaLagTimeMax.TotalMilliseconds,
         LeaseMs = (long)options.LeaderLease.TotalMilliseconds,
         AppendTimeoutMs = (long)options.AppendTimeout.TotalMilliseconds,

@@ -55,6 +55,9 @@ internal class ReplicationRules
     /// <inheritdoc cref="IncarnationDecision.SameMember"/>
     public virtual bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => IncarnationDecision.SameMember(one, other);
 
+    /// <inheritdoc cref="IsrDecision.MinInsync"/>
+    public virtual int MinInsync(int? configured) => IsrDecision.MinInsync(configured);
+
     /// <inheritdoc cref="IsrDecision.Propose"/>
     public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
         long highWatermark, long epochStart, long maxLagMs, int minInsync) =>

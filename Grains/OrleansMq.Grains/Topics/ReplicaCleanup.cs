@@ -69,7 +69,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         foreach (var replica in replicas.Manager.SettledReplicas())
         {
             // A replica that was created during a configuration change may have the old configuration.
-            if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.Config)
+            if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.KnownConfig)
                 replica.Partition.UpdateConfig(config);
             switch (await IsToGoAsync(image, replica.Key).ConfigureAwait(false))
             {
