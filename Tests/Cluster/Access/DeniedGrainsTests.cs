@@ -35,7 +35,9 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     };
 
     private static readonly IReadOnlyDictionary<string, MethodInfo> Methods = typeof(IClusterGrain).Assembly.GetTypes()
-        .Where(static type => type.IsInterface && type.IsAssignableTo(typeof(IAddressable)) && !BetweenBrokers.Contains(type))
+        .Concat(typeof(GrainDoor).Assembly.GetTypes())
+        .Where(static type => type.IsInterface && type.IsAssignableTo(typeof(IGrain)))
+        .Except([.. Refused, .. Unguarded])
         .SelectMany(static type => type.GetMethods(BindingFlags.Public | BindingFlags.Instance))
         .ToDictionary(static method => $"{method.DeclaringType!.Name}.{method.Name}");
 
