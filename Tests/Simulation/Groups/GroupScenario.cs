@@ -15,10 +15,10 @@ internal enum GroupMix
 internal enum GroupFocus
 {
     None,
-    /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
-    RecreatedTopics,
     /// <summary>Static members of the classic protocol that hand over partitions one by one, and restart meanwhile.</summary>
-    StaticHandover,
+    StaticHandover = 6,
+    /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
+    RecreatedTopics = 7,
 }
 
 /// <summary>The parameters of a run, drawn from its seed.</summary>
@@ -67,7 +67,7 @@ internal sealed class GroupScenario
         RecreatesTopics = random.Next(4) == 0;
         DeletesGroup = random.Next(8) == 0;
         Server = random.Next(2) == 0 ? "uniform" : "range";
-        switch (Focus = (seed & 7) switch { 6 => GroupFocus.StaticHandover, 7 => GroupFocus.RecreatedTopics, _ => GroupFocus.None })
+        switch (Focus = (GroupFocus)(seed % Foci))
         {
             case GroupFocus.RecreatedTopics:
                 Mix = GroupMix.Mixed;
@@ -78,11 +78,23 @@ internal sealed class GroupScenario
             case GroupFocus.StaticHandover:
                 Mix = GroupMix.Classic;
                 Protocols = [["cooperative-sticky"]];
-                StaticPercent = 100;
-                RecreatesTopics = false;
+                (StaticPercent, RecreatesTopics) = (100, false);
+                // A round ends without an absent static member long before its session does, and few later rounds repair what it left.
+                (SessionMs, RebalanceMs) = (random.Next(7_000, 9_000), random.Next(1_500, 3_000));
+                HeartbeatMs = SessionMs / random.Next(4, 7);
+                (FaultEveryMs, ChangeEveryMs) = (random.Next(3_000, 8_000), random.Next(3_000, 8_000));
+                break;
+            default:
+                Focus = GroupFocus.None;
                 break;
         }
     }
+
+    // The last digit of a seed, to this base, is its focus.
+    private const int Foci = 8;
+
+    /// <summary>Returns the n-th seed with a focus.</summary>
+    public static int SeedWith(GroupFocus focus, int number) => (number * Foci) + (int)focus;
 
     public GroupFocus Focus { get; }
 
