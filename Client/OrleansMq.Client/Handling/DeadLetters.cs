@@ -118,9 +118,11 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
     {
         const string MaxMessageBytes = "max.message.bytes";
         var like = await broker.DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
-        var largest = long.Parse(like.Configs.First(static config => config.Name == MaxMessageBytes).Value, CultureInfo.InvariantCulture);
-        var configs = new Dictionary<string, string> { [MaxMessageBytes] = Math.Min(int.MaxValue, largest + HeaderRoom)
-            .ToString(CultureInfo.InvariantCulture) };
+        var configs = new Dictionary<string, string>();
+        // Not there for a client that may not read the configuration: then the default applies.
+        if (like.Configs.FirstOrDefault(static config => config.Name == MaxMessageBytes) is { } largest)
+            configs[MaxMessageBytes] = Math.Min(int.MaxValue, long.Parse(largest.Value, CultureInfo.InvariantCulture) + HeaderRoom)
+                .ToString(CultureInfo.InvariantCulture);
         try
         {
             await broker.CreateTopicAsync(new NewTopic(topic, like.Partitions.Count, Configs: configs),

@@ -159,6 +159,9 @@ public sealed partial class Replica : IPartitionReplication
     {
         if (_leader is { } leader)
             Wait(operation, leader);
+        else
+            // Written, but no leader counts its copies: whether it stays is decided elsewhere.
+            operation.Decide(ProduceResult.Failed(ErrorCode.NotLeaderOrFollower, DescribeNotLeading()));
     }
 
     long IPartitionReplication.OnRoundWritten(long records, long bytes, long now)

@@ -42,7 +42,9 @@ public sealed class GroupCoordinator : ICoordinator
     {
         var group = new GroupCoordinator(groupId, topics);
         group._shell = await Coordinator.OpenAsync(GroupDocuments.Kind, groupId, store,
-            stored => new GroupCore(groupId, brokerId, options, group._topics, Guid.NewGuid(), (StoredGroup)stored, time.GetUtcNow()),
+            // The topics of after the read: what is stored may name topics that came during it.
+            stored => new GroupCore(groupId, brokerId, options, group._topics = GroupTopics.Of(topics.Image), Guid.NewGuid(),
+                (StoredGroup)stored, time.GetUtcNow()),
             time, log, cancellationToken).ConfigureAwait(false);
         group._shell.Ended += () => topics.Changed -= group.OnTopicsChanged;
         topics.Changed += group.OnTopicsChanged;
