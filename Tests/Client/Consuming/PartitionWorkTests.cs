@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
