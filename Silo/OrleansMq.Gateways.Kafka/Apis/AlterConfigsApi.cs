@@ -9,7 +9,7 @@ internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.A
 {
     protected override AlterConfigsRequest Read(ref RequestReader reader, short version)
     {
-        var resources = new AlteredResource[reader.ReadArrayLength(elementBytes: 3)];
+        var resources = new AlteredResource[reader.ReadArrayLength(elementBytes: 4)];
         for (var index = 0; index < resources.Length; index++)
         {
             resources[index] = new AlteredResource((ConfigResource)reader.ReadInt8(), reader.ReadString(), ConfigPairs.Read(ref reader));

@@ -13,11 +13,11 @@ internal sealed class AlterPartitionReassignmentsApi()
     {
         reader.ReadInt32(); // The timeout.
         var allowsChange = version < 1 || reader.ReadBool();
-        var topics = new ReassignedTopic[reader.ReadArrayLength(elementBytes: 2)];
+        var topics = new ReassignedTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var name = reader.ReadString();
-            var partitions = new ReassignedPartition[reader.ReadArrayLength(elementBytes: 5)];
+            var partitions = new ReassignedPartition[reader.ReadArrayLength(elementBytes: 6)];
             for (var other = 0; other < partitions.Length; other++)
             {
                 partitions[other] = new ReassignedPartition(reader.ReadInt32(), ReadReplicas(ref reader));

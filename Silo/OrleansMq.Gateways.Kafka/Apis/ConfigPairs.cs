@@ -10,7 +10,7 @@ internal static class ConfigPairs
 {
     public static ConfigPair[] Read(ref RequestReader reader)
     {
-        var configs = new ConfigPair[reader.ReadArrayLength(elementBytes: 2)];
+        var configs = new ConfigPair[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < configs.Length; index++)
         {
             configs[index] = new ConfigPair(reader.ReadString(), reader.ReadNullableString());

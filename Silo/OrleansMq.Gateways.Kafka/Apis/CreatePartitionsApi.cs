@@ -11,10 +11,10 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
 {
     protected override CreatePartitionsRequest Read(ref RequestReader reader, short version)
     {
-        var topics = new GrowingTopic[reader.ReadArrayLength(elementBytes: 6)];
+        var topics = new GrowingTopic[reader.ReadArrayLength(elementBytes: 7)];
         for (var index = 0; index < topics.Length; index++)
         {
-            var (name, count, assigned) = (reader.ReadString(), reader.ReadInt32(), reader.ReadNullableArrayLength());
+            var (name, count, assigned) = (reader.ReadString(), reader.ReadInt32(), reader.ReadNullableArrayLength(elementBytes: 2));
             var assignments = assigned < 0 ? null : new int[assigned][];
             for (var other = 0; other < assigned; other++)
             {

@@ -12,12 +12,12 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
 {
     protected override CreateTopicsRequest Read(ref RequestReader reader, short version)
     {
-        var topics = new CreatableTopic[reader.ReadArrayLength(elementBytes: 8)];
+        var topics = new CreatableTopic[reader.ReadArrayLength(elementBytes: 10)];
         for (var index = 0; index < topics.Length; index++)
         {
             var (name, partitions, factor) = (reader.ReadString(), reader.ReadInt32(), reader.ReadInt16());
             var assignments = new SortedDictionary<int, int[]>();
-            for (var left = reader.ReadArrayLength(elementBytes: 5); left > 0; left--)
+            for (var left = reader.ReadArrayLength(elementBytes: 6); left > 0; left--)
             {
                 assignments[reader.ReadInt32()] = reader.ReadInt32Array();
                 reader.SkipTags();

@@ -9,7 +9,7 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
 {
     protected override DeleteRecordsRequest Read(ref RequestReader reader, short version)
     {
-        var topics = new DeleteRecordsTopic[reader.ReadArrayLength(elementBytes: 2)];
+        var topics = new DeleteRecordsTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var name = reader.ReadString();

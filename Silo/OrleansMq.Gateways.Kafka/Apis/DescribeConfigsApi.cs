@@ -9,7 +9,7 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
 {
     protected override DescribeConfigsRequest Read(ref RequestReader reader, short version)
     {
-        var resources = new DescribedResource[reader.ReadArrayLength(elementBytes: 3)];
+        var resources = new DescribedResource[reader.ReadArrayLength(elementBytes: 4)];
         for (var index = 0; index < resources.Length; index++)
         {
             resources[index] = new DescribedResource((ConfigResource)reader.ReadInt8(), reader.ReadString(),

@@ -10,7 +10,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
 {
     protected override DescribeLogDirsRequest Read(ref RequestReader reader, short version)
     {
-        var count = reader.ReadNullableArrayLength(elementBytes: 2);
+        var count = reader.ReadNullableArrayLength(elementBytes: 3);
         if (count < 0)
             return new DescribeLogDirsRequest(null);
         var topics = new Dictionary<string, HashSet<int>>();

@@ -15,7 +15,7 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     protected override ElectLeadersRequest Read(ref RequestReader reader, short version)
     {
         var type = version >= 1 ? reader.ReadInt8() : Preferred;
-        var count = reader.ReadNullableArrayLength(elementBytes: 2);
+        var count = reader.ReadNullableArrayLength(elementBytes: 3);
         var partitions = count < 0 ? null : new List<TopicPartition>();
         for (; count > 0; count--)
         {

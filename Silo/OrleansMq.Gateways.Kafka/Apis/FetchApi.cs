@@ -23,7 +23,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
             Isolation = reader.ReadInt8() == 1 ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted,
             SessionId = version >= 7 ? reader.ReadInt32() : 0,
             SessionEpoch = version >= 7 ? reader.ReadInt32() : -1,
-            Topics = new FetchTopic[reader.ReadArrayLength(elementBytes: 2)],
+            Topics = new FetchTopic[reader.ReadArrayLength(elementBytes: 3)],
         };
         for (var index = 0; index < request.Topics.Length; index++)
             request.Topics[index] = ReadTopic(ref reader, version);
@@ -55,7 +55,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
 
     private static void PassOverForgotten(ref RequestReader reader, short version)
     {
-        for (var left = reader.ReadArrayLength(elementBytes: 2); left > 0; left--)
+        for (var left = reader.ReadArrayLength(elementBytes: 3); left > 0; left--)
         {
             if (version >= 13)
                 reader.ReadUuid();

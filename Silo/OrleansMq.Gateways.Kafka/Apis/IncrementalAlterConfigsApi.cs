@@ -13,11 +13,11 @@ internal sealed class IncrementalAlterConfigsApi()
 
     protected override IncrementalAlterConfigsRequest Read(ref RequestReader reader, short version)
     {
-        var resources = new ChangedResource[reader.ReadArrayLength(elementBytes: 3)];
+        var resources = new ChangedResource[reader.ReadArrayLength(elementBytes: 4)];
         for (var index = 0; index < resources.Length; index++)
         {
             var (type, name) = ((ConfigResource)reader.ReadInt8(), reader.ReadString());
-            var configs = new ConfigChange[reader.ReadArrayLength(elementBytes: 3)];
+            var configs = new ConfigChange[reader.ReadArrayLength(elementBytes: 4)];
             for (var other = 0; other < configs.Length; other++)
             {
                 configs[other] = new ConfigChange(reader.ReadString(), reader.ReadInt8(), reader.ReadNullableString());

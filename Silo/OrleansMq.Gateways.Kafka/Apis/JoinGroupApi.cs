@@ -15,7 +15,7 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
         var memberId = reader.ReadString();
         var instanceId = version >= 5 ? reader.ReadNullableString() : null;
         var protocolType = reader.ReadString();
-        var protocols = new GroupProtocol[reader.ReadArrayLength(elementBytes: 2)];
+        var protocols = new GroupProtocol[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < protocols.Length; index++)
         {
             // The coordinator keeps these bytes longer than the request's memory lives.

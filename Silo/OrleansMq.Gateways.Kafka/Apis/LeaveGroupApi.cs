@@ -12,7 +12,7 @@ internal sealed class LeaveGroupApi() : KafkaApi<LeaveGroup>(ApiKey.LeaveGroup, 
         var groupId = reader.ReadString();
         if (version < 3)
             return new LeaveGroup(groupId, [new LeavingMember(reader.ReadString())]);
-        var members = new LeavingMember[reader.ReadArrayLength(elementBytes: 2)];
+        var members = new LeavingMember[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < members.Length; index++)
         {
             members[index] = new LeavingMember(reader.ReadString(), reader.ReadNullableString(), version >= 5 ? reader.ReadNullableString()

@@ -17,7 +17,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
     {
         reader.ReadInt32(); // A replica's id.
         var isolation = version >= 2 && reader.ReadInt8() == 1 ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted;
-        var topics = new ListOffsetsTopic[reader.ReadArrayLength(elementBytes: 2)];
+        var topics = new ListOffsetsTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var name = reader.ReadString();

@@ -11,7 +11,7 @@ internal sealed class ListPartitionReassignmentsApi()
     protected override ListPartitionReassignmentsRequest Read(ref RequestReader reader, short version)
     {
         reader.ReadInt32(); // The timeout.
-        var count = reader.ReadNullableArrayLength(elementBytes: 2);
+        var count = reader.ReadNullableArrayLength(elementBytes: 3);
         if (count < 0)
             return new ListPartitionReassignmentsRequest(null);
         var partitions = new HashSet<TopicPartition>();

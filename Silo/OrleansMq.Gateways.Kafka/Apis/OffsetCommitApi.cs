@@ -15,7 +15,7 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
         var instanceId = version >= 7 ? reader.ReadNullableString() : null;
         if (version <= 4)
             reader.ReadInt64(); // The retention time: the group's setting decides (KIP-211).
-        var topics = new OffsetCommitTopic[reader.ReadArrayLength(elementBytes: 2)];
+        var topics = new OffsetCommitTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var (name, id) = version >= 10 ? (null, reader.ReadUuid()) : (reader.ReadString(), Guid.Empty);

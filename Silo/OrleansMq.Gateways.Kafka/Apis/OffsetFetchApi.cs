@@ -16,7 +16,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
         }
         else
         {
-            groups = new OffsetFetchGroup[reader.ReadArrayLength(elementBytes: 2)];
+            groups = new OffsetFetchGroup[reader.ReadArrayLength(elementBytes: 3)];
             for (var index = 0; index < groups.Length; index++)
             {
                 var groupId = reader.ReadString();
@@ -30,7 +30,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
 
     private static OffsetFetchTopic[]? ReadTopics(ref RequestReader reader, short version)
     {
-        var count = reader.ReadNullableArrayLength(elementBytes: 2);
+        var count = reader.ReadNullableArrayLength(elementBytes: 3);
         if (count < 0)
             return version >= 2 ? null : reader.Fail<OffsetFetchTopic[]>("the list of topics is null", []);
         var topics = new OffsetFetchTopic[count];

@@ -13,7 +13,7 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
     {
         if (version >= 3)
             reader.ReadInt32(); // A replica's id.
-        var topics = new EpochTopic[reader.ReadArrayLength(elementBytes: 2)];
+        var topics = new EpochTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var name = reader.ReadString();

@@ -45,11 +45,11 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         var transactionalId = reader.ReadNullableString();
         var acks = reader.ReadInt16();
         reader.ReadInt32(); // The timeout for replicas: the engine has its own.
-        var topics = new ProduceTopic[reader.ReadArrayLength()];
+        var topics = new ProduceTopic[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < topics.Length; index++)
         {
             var (name, id) = version >= 13 ? (null, reader.ReadUuid()) : (reader.ReadString(), Guid.Empty);
-            var partitions = new ProducePartition[reader.ReadArrayLength(elementBytes: 5)];
+            var partitions = new ProducePartition[reader.ReadArrayLength(elementBytes: 6)];
             for (var other = 0; other < partitions.Length; other++)
             {
                 partitions[other] = new ProducePartition(reader.ReadInt32(), reader.ReadNullableBytes() ?? default);

@@ -15,7 +15,7 @@ internal sealed class SyncGroupApi() : KafkaApi<SyncGroup>(ApiKey.SyncGroup, 0, 
         var instanceId = version >= 3 ? reader.ReadNullableString() : null;
         var type = version >= 5 ? reader.ReadNullableString() : null;
         var name = version >= 5 ? reader.ReadNullableString() : null;
-        var assignments = new MemberAssignment[reader.ReadArrayLength(elementBytes: 2)];
+        var assignments = new MemberAssignment[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < assignments.Length; index++)
         {
             // The coordinator keeps these bytes longer than the request's memory lives.

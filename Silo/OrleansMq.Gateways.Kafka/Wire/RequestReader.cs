@@ -6,15 +6,27 @@ namespace OrleansMq.Gateways.Kafka.Wire;
 /// <summary>
 /// Reads the fields of one request. The first malformed field sets <see cref="Fault"/>; from then on everything reads as zero, empty or
 /// null, and arrays have no elements. So a decoder needs no checks of its own and ends soon. Lengths never make it allocate more than the
-/// frame could hold.
+/// frame could hold, and never more than <see cref="MaxElements"/> and <see cref="MaxTextBytes"/> take.
 /// <para>In flexible versions lengths are unsigned varints plus one (0 is null), and structures end with tagged fields (KIP-482). In others
 /// strings have an int16 length, and everything else has an int32 length (-1 is null).</para>
 /// </summary>
 internal ref struct RequestReader
 {
+    /// <summary>The most elements of all arrays of a request. An element of a few bytes becomes objects of a hundred. More than the largest
+    /// clients ask for: a cluster has fewer partitions.</summary>
+    public const int MaxElements = 250_000;
+
+    /// <summary>The most bytes of a string, as Kafka has it.</summary>
+    public const int MaxStringBytes = short.MaxValue;
+
+    /// <summary>The most bytes of all strings of a request: 16 MiB, as much as a request without records may have.</summary>
+    public const int MaxTextBytes = 16 << 20;
+
     private readonly Memory<byte> _frame;
     private readonly ReadOnlySpan<byte> _bytes;
     private int _position;
+    private int _elements;
+    private int _textBytes;
 
     public RequestReader(Memory<byte> frame, int position = 0)
     {
@@ -84,7 +96,12 @@ internal ref struct RequestReader
             return 0;
         if (count < -1)
             return Fail("the length of an array is negative", 0);
-        return (long)count * elementBytes > Remaining ? Fail("an array has more elements than the request has room for", 0) : count;
+        if ((long)count * elementBytes > Remaining)
+            return Fail("an array has more elements than the request has room for", 0);
+        if (count > MaxElements - _elements)
+            return Fail($"the arrays have more than {MaxElements} elements", 0);
+        _elements += Math.Max(count, 0);
+        return count;
     }
 
     public int[] ReadInt32Array()
@@ -135,6 +152,11 @@ internal ref struct RequestReader
     {
         if (length < 0)
             return length == -1 ? null : Fail<string?>("the length of a string is negative", null);
+        if (length > MaxStringBytes)
+            return Fail($"a string has more than {MaxStringBytes} bytes", "");
+        if (length > MaxTextBytes - _textBytes)
+            return Fail($"the strings have more than {MaxTextBytes} bytes", "");
+        _textBytes += length;
         if (!Take(length, out var at))
             return "";
         return length == 0 ? "" : Encoding.UTF8.GetString(_bytes.Slice(at, length));
