@@ -21,8 +21,8 @@ internal struct PartitionRead
     public readonly int Redirect => !Found.Partition.IsOpen && Found.Error == ErrorCode.NotLeaderOrFollower ? Found.Leader : -1;
 }
 
-/// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no
-/// time left.</summary>
+/// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, no more fit, there
+/// is an error, or no time left.</summary>
 internal sealed class PartitionReads(RequestContext context, FetchApiRequest request) : IDisposable
 {
     // Before, batches are looked at.
@@ -30,6 +30,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
 
     private readonly GatewayServices _services = context.Services;
     private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];
+    private readonly int _maxBytes = Math.Min(request.MaxBytes, context.Services.Options.MaxFetchBytes);
     private long _bytes;
     private bool _isDecided;
 
@@ -68,7 +69,40 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             read.Fetched?.Dispose();
     }
 
-    private bool IsEnough() => _isDecided || _bytes >= request.MinBytes;
+    // A client may ask for a minimum above its maximum.
+    private int MinBytes => Math.Min(request.MinBytes, Math.Max(_maxBytes, 1));
+
+    private bool IsEnough() => _isDecided || _bytes >= MinBytes || (_bytes > 0 && IsCut());
+
+    /// <summary>Whether a limit of the request keeps records back that could be read now: no wait makes them fit.</summary>
+    private bool IsCut()
+    {
+        var next = 0;
+        foreach (var topic in request.Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                ref var read = ref _reads[next++];
+                if (read.Found.Partition.IsOpen && read.Fetched is { Error: ErrorCode.None } fetched
+                    && NextOffset(fetched, partition.Offset) < fetched.HighWatermark)
+                    return true;
+            }
+        }
+        return false;
+    }
+
+    private static long NextOffset(FetchResult fetched, long offset)
+    {
+        if (fetched.Slice is { } slice)
+            return slice.NextOffset;
+        for (var rest = fetched.Records.Span; rest.Length > RecordBatchHeader.Size;)
+        {
+            var header = RecordBatchHeader.Read(rest);
+            offset = header.NextOffset;
+            rest = rest[Math.Min(header.SizeInBytes, rest.Length)..];
+        }
+        return offset;
+    }
 
     private async ValueTask LocateAsync()
     {
@@ -99,7 +133,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             return;
         _services.Deadlines.Add(wait, time);
         await using var aborted = context.Aborted.UnsafeRegister(static wait => ((FetchWait)wait!).Wake(), wait).ConfigureAwait(false);
-        await wait.WaitAsync(Math.Max(request.MinBytes - _bytes, 1)).ConfigureAwait(false);
+        await wait.WaitAsync(Math.Max(MinBytes - _bytes, 1)).ConfigureAwait(false);
         ReadAll();
     }
 
@@ -107,14 +141,13 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     {
         _bytes = 0;
         var next = 0;
-        var room = Math.Min(request.MaxBytes, _services.Options.MaxFetchBytes);
         foreach (var topic in request.Topics)
         {
             foreach (var partition in topic.Partitions)
             {
                 ref var read = ref _reads[next++];
                 read.Fetched?.Dispose();
-                read.Fetched = Read(ref read, partition, (int)Math.Max(room - _bytes, 0));
+                read.Fetched = Read(ref read, partition, (int)Math.Max(_maxBytes - _bytes, 0));
                 _bytes += read.Fetched.Length;
                 _isDecided |= read.Fetched.Error != ErrorCode.None || read.Diverging is not null;
             }

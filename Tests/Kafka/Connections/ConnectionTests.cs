@@ -293,6 +293,25 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         Assert.Contains($"Records: {2 * batch.Length} bytes", response, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(12, 1 << 20, 1 << 19, 1 << 20)] // Less than the minimum may be sent.
+    [InlineData(4, 1 << 20, 1 << 19, 1 << 20)]
+    [InlineData(12, 25_000, 25_000, 1 << 20)] // The second batch does not fit.
+    [InlineData(4, 25_000, 25_000, 1 << 20)]
+    [InlineData(12, 25_000, 1 << 20, 100)] // No more of a partition may be sent.
+    [InlineData(4, 25_000, 1 << 20, 100)]
+    public async Task Fetch_that_can_take_no_more_does_not_wait(short version, int minBytes, int maxBytes, int partitionMaxBytes)
+    {
+        await using var server = await StartAsync(static options => options with { MaxFetchWait = TimeSpan.FromHours(1) });
+        await server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        for (var number = 0; number < 40; number++)
+            await server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of(new string('x', 20_000)), Acks.All);
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Fetch, version, 1, ("MaxWaitMs", 3_600_000), ("MinBytes", minBytes), ("MaxBytes", maxBytes),
+            ("PartitionMaxBytes", partitionMaxBytes)));
+        Assert.True((await client.ReceiveAsync())!.Length > 20_000);
+    }
+
     [Fact]
     public async Task Fetch_without_records_is_answered_at_its_timeout()
     {
