@@ -1,5 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
@@ -54,10 +55,12 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
                 return new CreatedTopic(ErrorCode.TopicAuthorizationFailed,
                     context.Access.RefusalOf(AccessOperation.Create, ResourceType.Topic, topic.Name), null);
             var wanted = topic.ToNewTopic();
+            if (UnusableBroker(context.Services.Metadata.Image, topic) is { } problem)
+                return new CreatedTopic(ErrorCode.InvalidReplicaAssignment, problem, null);
             if (validateOnly)
                 return Validate(context, wanted);
             var created = await context.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);
-            await PlaceAsync(context, topic, created).ConfigureAwait(false);
+            await PlaceOrDeleteAsync(context, topic, created).ConfigureAwait(false);
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted).ConfigureAwait(false);
             return new CreatedTopic(ErrorCode.None, null, created);
         }
@@ -65,6 +68,22 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
         {
             return new CreatedTopic(refused.Code, refused.Message, null);
         }
+    }
+
+    // Checked before the topic exists: a refused creation leaves none behind.
+    private static string? UnusableBroker(ClusterImage image, CreatableTopic topic)
+    {
+        foreach (var broker in topic.Assignments.Values.SelectMany(static brokers => brokers).Distinct())
+        {
+            if (!image.Brokers.TryGetValue(broker, out var target))
+                return $"There is no broker {broker} to hold a partition of '{topic.Name}': the cluster has "
+                    + $"{string.Join(", ", image.Brokers.Keys)}.";
+            if (!target.IsAlive)
+                return $"Broker {broker} is dead and cannot take a partition of '{topic.Name}': start it, or name another.";
+            if (target.IsDraining)
+                return $"Broker {broker} is being drained and takes no partition: name another, or resume it.";
+        }
+        return null;
     }
 
     private static CreatedTopic Validate(RequestContext context, NewTopic wanted)
@@ -82,6 +101,20 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
                 $"The replication factor is {wanted.ReplicationFactor}, and {alive} brokers are alive.", null);
         var configs = TopicConfigRules.Parse(wanted.Configs!, TopicConfig.Default);
         return configs.IsAccepted ? new CreatedTopic(ErrorCode.None, null, null) : new CreatedTopic(configs.Error, configs.Message, null);
+    }
+
+    private static async ValueTask PlaceOrDeleteAsync(RequestContext context, CreatableTopic topic, TopicDescription created)
+    {
+        try
+        {
+            await PlaceAsync(context, topic, created).ConfigureAwait(false);
+        }
+        catch (BrokerException)
+        {
+            // The client is told that there is no topic. It holds no records yet.
+            await context.Broker.DeleteTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
     }
 
     private static async ValueTask PlaceAsync(RequestContext context, CreatableTopic topic, TopicDescription created)

@@ -44,6 +44,18 @@ public sealed class AdministrationTests : IAsyncLifetime
         Assert.Equal(error == 0, _harness.Broker.Metadata.Image.FindServed("fresh") is not null);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Assignment_to_an_unknown_broker_creates_no_topic(bool validateOnly)
+    {
+        var text = await AskAsync(CreateTopics, 7, ("NumPartitions", -1), ("ReplicationFactor", -1), ("Assignments", 1),
+            ("PartitionIndex", 0), ("BrokerIds", 9L), ("Configs", 0), ("ValidateOnly", validateOnly));
+        Assert.Contains("ErrorCode: 39\n", text, StringComparison.Ordinal);
+        Assert.Contains("no broker 9", text, StringComparison.Ordinal);
+        Assert.Null(_harness.Broker.Metadata.Image.FindServed("fresh"));
+    }
+
     [Fact]
     public async Task Topic_is_deleted_by_name_or_id_but_not_both()
     {
