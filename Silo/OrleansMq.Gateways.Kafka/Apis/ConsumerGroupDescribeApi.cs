@@ -19,8 +19,9 @@ internal sealed class ConsumerGroupDescribeApi()
         ResponseWriter response)
     {
         response.WriteInt32(0);
-        response.WriteLength(request.GroupIds.Length);
-        foreach (var groupId in request.GroupIds)
+        var groupIds = request.GroupIds.Distinct().ToArray();
+        response.WriteLength(groupIds.Length);
+        foreach (var groupId in groupIds)
         {
             var (error, message, group) = await DescribeAsync(context, groupId).ConfigureAwait(false);
             response.WriteError(error);

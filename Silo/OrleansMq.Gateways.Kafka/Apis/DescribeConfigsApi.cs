@@ -22,8 +22,11 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeConfigsRequest request, ResponseWriter response)
     {
         response.WriteInt32(0);
-        response.WriteLength(request.Resources.Length);
-        foreach (var resource in request.Resources)
+        // Described once each: named many times, a resource would take many times its memory.
+        var resources = request.Resources.GroupBy(static resource => (resource.Type, resource.Name), static (_, same) => Join([.. same]))
+            .ToArray();
+        response.WriteLength(resources.Length);
+        foreach (var resource in resources)
         {
             var (error, message, configs) = await ResourceConfigs.DescribeAsync(context, resource.Type,
                 resource.Name).ConfigureAwait(false);
@@ -40,6 +43,10 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
         response.WriteNoTags();
         return true;
     }
+
+    private static DescribedResource Join(DescribedResource[] same) => same.Any(static resource => resource.Keys is null or [])
+        ? same[0] with { Keys = null }
+        : same[0] with { Keys = [.. same.SelectMany(static resource => resource.Keys!)] };
 
     private static void Write(ResponseWriter response, DescribedConfig config, DescribeConfigsRequest request)
     {

@@ -14,8 +14,9 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
     {
         if (context.Version >= 1)
             response.WriteInt32(0);
-        response.WriteLength(request.GroupIds.Length);
-        foreach (var groupId in request.GroupIds)
+        var groupIds = request.GroupIds.Distinct().ToArray();
+        response.WriteLength(groupIds.Length);
+        foreach (var groupId in groupIds)
         {
             var (error, message, group) = await DescribeAsync(context, groupId).ConfigureAwait(false);
             Write(response, groupId, error, message, group, request.IncludeAuthorizedOperations);

@@ -28,8 +28,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, MetadataRequest request, ResponseWriter response)
     {
-        var named = request.Topics is null
-            ? null : await new NamedTopics(context, request.AllowAutoTopicCreation).FindAsync(request.Topics).ConfigureAwait(false);
+        var finder = new NamedTopics(context, request.AllowAutoTopicCreation);
+        var named = request.Topics is null ? null : await finder.FindAsync([.. request.Topics.Distinct()]).ConfigureAwait(false);
         var image = context.Services.Metadata.Image;
         var topics = named
             ?? [.. image.Names.Keys.Select(image.FindServed).OfType<ImageTopic>()

@@ -50,9 +50,12 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
             response.WriteInt32(0);
         if (version >= 8)
             response.WriteLength(request.Groups.Length);
+        var answered = new HashSet<string>();
         foreach (var group in request.Groups)
         {
-            var fetched = await FetchAsync(context, request, group).ConfigureAwait(false);
+            // All offsets of a group may be wanted: named many times, they would take the broker's memory.
+            var fetched = answered.Add(group.GroupId) ? await FetchAsync(context, request, group).ConfigureAwait(false)
+                : new FetchedTopics(ErrorCode.InvalidRequest, []);
             if (version >= 8)
                 response.WriteString(group.GroupId);
             WriteTopics(response, fetched.Topics);

@@ -6,12 +6,19 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Wire;
 
+/// <summary>A response has grown beyond <see cref="ResponseWriter.MaxFieldBytes"/>: the client asked for too much at once.</summary>
+internal sealed class AnswerTooLargeException()
+    : Exception($"The answer has more than {ResponseWriter.MaxFieldBytes} bytes: ask for less at once.");
+
 /// <summary>
 /// A Kafka response: fields in pooled memory, and the records of fetches between them, which are sent from where they are. See
 /// <see cref="RequestReader"/> for the two forms of lengths.
 /// </summary>
 internal sealed class ResponseWriter : Response
 {
+    /// <summary>The most bytes of a response beside records: 100 MiB, about what clients receive by default.</summary>
+    public const int MaxFieldBytes = 100 << 20;
+
     private readonly PooledBuffer _fields = new(256);
     private List<Splice>? _splices;
     private long _splicedBytes;
@@ -35,7 +42,7 @@ internal sealed class ResponseWriter : Response
 
     public void WriteInt8(sbyte value)
     {
-        _fields.GetSpan(1)[0] = (byte)value;
+        Room(1)[0] = (byte)value;
         _fields.Advance(1);
     }
 
@@ -43,7 +50,7 @@ internal sealed class ResponseWriter : Response
 
     public void WriteInt16(short value)
     {
-        BinaryPrimitives.WriteInt16BigEndian(_fields.GetSpan(2), value);
+        BinaryPrimitives.WriteInt16BigEndian(Room(2), value);
         _fields.Advance(2);
     }
 
@@ -51,19 +58,19 @@ internal sealed class ResponseWriter : Response
 
     public void WriteInt32(int value)
     {
-        BinaryPrimitives.WriteInt32BigEndian(_fields.GetSpan(4), value);
+        BinaryPrimitives.WriteInt32BigEndian(Room(4), value);
         _fields.Advance(4);
     }
 
     public void WriteInt64(long value)
     {
-        BinaryPrimitives.WriteInt64BigEndian(_fields.GetSpan(8), value);
+        BinaryPrimitives.WriteInt64BigEndian(Room(8), value);
         _fields.Advance(8);
     }
 
     public void WriteUuid(Guid value)
     {
-        value.TryWriteBytes(_fields.GetSpan(16), bigEndian: true, out _);
+        value.TryWriteBytes(Room(16), bigEndian: true, out _);
         _fields.Advance(16);
     }
 
@@ -83,7 +90,7 @@ internal sealed class ResponseWriter : Response
             WriteInt16((short)length);
         if (value is null)
             return;
-        Encoding.UTF8.GetBytes(value, _fields.GetSpan(length));
+        Encoding.UTF8.GetBytes(value, Room(length));
         _fields.Advance(length);
     }
 
@@ -186,9 +193,12 @@ internal sealed class ResponseWriter : Response
         _splices = null;
     }
 
+    private Span<byte> Room(int bytes) =>
+        _fields.Length <= MaxFieldBytes - bytes ? _fields.GetSpan(bytes) : throw new AnswerTooLargeException();
+
     private void WriteUnsignedVarInt(uint value)
     {
-        var span = _fields.GetSpan(5);
+        var span = Room(5);
         var length = 0;
         for (; value >= 0x80; value >>= 7)
             span[length++] = (byte)(value | 0x80);

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 
@@ -8,8 +9,8 @@ namespace OrleansMq.Tests.Kafka.Codec;
 public sealed class AdministrationTests : IAsyncLifetime
 {
     private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,
-        AlterConfigs = 33, CreatePartitions = 37,
-        IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75;
+        AlterConfigs = 33, CreatePartitions = 37, IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75, Metadata = 3,
+        OffsetFetch = 9, DescribeGroups = 15, ConsumerGroupDescribe = 69;
 
     private GatewayHarness _harness = null!;
 
@@ -138,6 +139,39 @@ public sealed class AdministrationTests : IAsyncLifetime
         var coordinator = await AskAsync(FindCoordinator, 4, ("KeyType", 1));
         Assert.Contains("ErrorCode: 53\n", coordinator, StringComparison.Ordinal);
         Assert.Contains("does not support transactions", coordinator, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(Metadata, 9, "Topics", "Name: \"orders\"\n")]
+    [InlineData(DescribeConfigs, 4, "Resources", "ResourceName: \"orders\"\n")]
+    [InlineData(DescribeTopicPartitions, 0, "Topics", "Name: \"orders\"\n")]
+    [InlineData(DescribeGroups, 5, "Groups", "GroupId: \"readers\"\n")]
+    [InlineData(ConsumerGroupDescribe, 1, "GroupIds", "GroupId: \"modern\"\n")]
+    public async Task What_is_named_many_times_is_described_once(short key, short version, string list, string once)
+    {
+        var text = await AskAsync(key, version, (list, 1000));
+        Assert.Equal(2, text.Split(once).Length);
+    }
+
+    [Fact]
+    public async Task Group_named_twice_in_an_offset_fetch_is_refused()
+    {
+        var text = await AskAsync(OffsetFetch, 9, ("Groups", 3));
+        Assert.Equal(2, text.Split("CommittedOffset: 2\n").Length);
+        Assert.Equal(3, text.Split("ErrorCode: 42\n").Length);
+    }
+
+    [Fact]
+    public void Answer_is_bounded()
+    {
+        using var response = new ResponseWriter(0, isFlexible: false);
+        var text = new string('x', 30_000);
+        Assert.Throws<AnswerTooLargeException>(() =>
+        {
+            for (var written = 0L; written < 1L << 30; written += text.Length)
+                response.WriteString(text);
+        });
+        Assert.InRange(response.Length, 1, (100 << 20) + text.Length);
     }
 
     private IReadOnlyDictionary<string, string> Configs => _harness.Broker.Metadata.Image.FindServed("orders")!.Configs;
