@@ -11,16 +11,25 @@ namespace OrleansMq.Gateways.Connections;
 internal sealed record AcceptedClient(ClientSocket Socket, IPEndPoint Local, IPEndPoint Remote);
 
 /// <summary>
-/// The connections of one gateway: their limits, their idle timeout, and their draining. Connections that are accepted before
-/// <see cref="Open"/> wait. Thread safe.
+/// The connections of one gateway: their limits, those that are closed since their clients hold them up, and their draining. Connections
+/// that are accepted before <see cref="Open"/> wait. Thread safe.
 /// </summary>
 internal sealed class ConnectionServer : IAsyncDisposable
 {
+    // How often connections are looked at: several times in a window of their pace.
+    private static readonly TimeSpan WatchInterval = ReceivePace.Window / 3;
+
     private readonly ConcurrentDictionary<GatewayConnection, byte> _connections = new();
     private readonly ConcurrentDictionary<IPAddress, int> _addresses = new();
     private readonly TaskCompletionSource<Func<AcceptedClient, GatewayConnection>> _opened =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly ITimer _idleTimer;
+    private readonly ITimer _watch;
+    private readonly RareLine _refused;
+    private readonly RareLine _slow;
+    private readonly RareLine _unread;
+    private readonly RareLine _full;
+    private int _isWatching;
+    private bool _requestsWaited;
     private volatile bool _isDraining;
 
     /// <param name="protocol">The protocol's name in log lines and metrics, such as <c>Kafka</c>.</param>
@@ -31,9 +40,13 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         (Protocol, Limits, TimeProvider, Log) = (protocol, limits, timeProvider, log);
         Metrics = new ConnectionMetrics(protocol);
-        InFlight = new ByteBudget(limits.MaxInFlightBytes);
-        var interval = limits.MaxIdle / 10;
-        _idleTimer = timeProvider.CreateTimer(static server => ((ConnectionServer)server!).CloseIdle(), this, interval, interval);
+        InFlight = new FrameBudget(limits.MaxInFlightBytes);
+        _refused = new RareLine(log, timeProvider);
+        _slow = new RareLine(log, timeProvider);
+        _unread = new RareLine(log, timeProvider);
+        _full = new RareLine(log, timeProvider);
+        var interval = limits.MaxIdle / 10 < WatchInterval ? limits.MaxIdle / 10 : WatchInterval;
+        _watch = timeProvider.CreateTimer(static server => ((ConnectionServer)server!).Watch(), this, interval, interval);
     }
 
     /// <summary>The protocol's name in log lines.</summary>
@@ -52,7 +65,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     public ConnectionMetrics Metrics { get; }
 
     /// <summary>Bytes of requests in flight on all connections.</summary>
-    public ByteBudget InFlight { get; }
+    public FrameBudget InFlight { get; }
 
     /// <summary>How much of a file one connection reads at once.</summary>
     public PieceSizes Pieces { get; } = new();
@@ -106,7 +119,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     public ValueTask DisposeAsync()
     {
         Drain();
-        return _idleTimer.DisposeAsync();
+        return _watch.DisposeAsync();
     }
 
     private bool TryEnter(IPAddress address)
@@ -131,12 +144,37 @@ internal sealed class ConnectionServer : IAsyncDisposable
         Metrics.Closed();
     }
 
-    private void CloseIdle()
+    private void Watch()
     {
-        foreach (var connection in _connections.Keys)
+        if (Interlocked.Exchange(ref _isWatching, 1) != 0)
+            return; // The timer is faster than a look at all connections.
+        foreach (var (connection, _) in _connections)
+            Watch(connection);
+        var waiting = InFlight.Waiting;
+        if (waiting > 0 && _requestsWaited)
+            _full.Write(EngineLogLevel.Warning, $"{waiting} {Protocol} requests wait for memory: those in flight use "
+                + $"{InFlight.Used} bytes, {Limits.MaxInFlightBytes} are allowed.");
+        _requestsWaited = waiting > 0;
+        Volatile.Write(ref _isWatching, 0);
+    }
+
+    private void Watch(GatewayConnection connection)
+    {
+        if (connection.ReceivesTooSlowly())
         {
-            if (connection.Idle > Limits.MaxIdle)
-                connection.Stop();
+            _slow.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {connection.RemoteEndPoint} is closed: a request arrives "
+                + $"with less than {ReceivePace.MinBytesPerSecond} bytes per second.");
+            connection.Stop();
+        }
+        else if (connection.Unread > Limits.MaxIdle)
+        {
+            _unread.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {connection.RemoteEndPoint} is closed: the client has "
+                + $"received nothing of an answer for {Limits.MaxIdle.TotalSeconds:0} s.");
+            connection.Cut();
+        }
+        else if (connection.Idle > Limits.MaxIdle)
+        {
+            connection.Stop();
         }
     }
 

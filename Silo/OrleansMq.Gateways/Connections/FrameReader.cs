@@ -11,7 +11,8 @@ namespace OrleansMq.Gateways.Connections;
 /// </summary>
 /// <param name="socket">The client's socket.</param>
 /// <param name="beforeWait">Called when nothing has arrived, before the reader waits.</param>
-internal sealed class FrameReader(ClientSocket socket, Action beforeWait)
+/// <param name="grow">Takes memory for a frame's next step.</param>
+internal sealed class FrameReader(ClientSocket socket, Action beforeWait, Func<RequestFrame, ValueTask> grow)
 {
     /// <summary>The size of the small buffer, in bytes. A request with a record of 1,000 bytes arrives with one call; as much of a large
     /// request is copied.</summary>
@@ -19,7 +20,7 @@ internal sealed class FrameReader(ClientSocket socket, Action beforeWait)
 
     // Copying this much costs less than a system call.
     private const int SmallBytes = 4 << 10;
-    private const int ManyBytes = 64 << 10;
+    private const int ManyBytes = RequestFrame.FirstBytes / 2;
 
     private readonly byte[] _head = new byte[HeadBytes];
     // Rented while small frames follow each other; null otherwise.
@@ -49,7 +50,7 @@ internal sealed class FrameReader(ClientSocket socket, Action beforeWait)
         return head;
     }
 
-    /// <summary>Fills a frame.</summary>
+    /// <summary>Fills a frame, which has the memory of its first step.</summary>
     /// <returns>False where the client disconnected before its end.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<bool> FillAsync(RequestFrame frame)
@@ -69,6 +70,8 @@ internal sealed class FrameReader(ClientSocket socket, Action beforeWait)
             // A large frame takes a while to arrive and to be written: other connections wait for this thread.
             if (frame.Length > ConnectionLoop.MaxQuickBytes && socket.CurrentLoop is not null)
                 await LoopExit.Now;
+            if (frame.MustGrow)
+                await grow(frame).ConfigureAwait(false);
             var count = await ReceiveAsync(frame.Room).ConfigureAwait(false);
             if (count == 0)
                 return false;

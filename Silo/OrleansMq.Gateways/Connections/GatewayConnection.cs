@@ -17,6 +17,8 @@ internal abstract class GatewayConnection
     private readonly ConnectionServer _server;
     private readonly ClientSocket _socket;
     private readonly FrameReader _frames;
+    private readonly ResponseSender _sender;
+    private readonly ReceivePace _pace;
     // Also cancelled when the client disconnects: its requests that have arrived are served, but nothing waits for long.
     private readonly CancellationTokenSource _aborted = new();
     private readonly CancellationTokenSource _stop = new();
@@ -25,6 +27,8 @@ internal abstract class GatewayConnection
     private (long Iteration, long Bytes) _share;
     // Appends whose requests arrived together, where the thread pool serves the connection.
     private readonly AppendBurst _burst = new();
+    // The frame that is being received.
+    private volatile RequestFrame? _receiving;
     // Receives while a response is waited for; the next frame is read after it.
     private Task? _watching;
     private volatile bool _isStopping;
@@ -35,8 +39,10 @@ internal abstract class GatewayConnection
     {
         (_server, _socket, LocalEndPoint, RemoteEndPoint) = (server, client.Socket, client.Local, client.Remote);
         _inFlight = new ByteBudget(server.Limits.MaxInFlightBytesPerConnection);
-        Responses = new ResponseQueue(new ResponseSender(_socket, server.Pieces), Stop, Fail, BeforeWait, Touch);
-        _frames = new FrameReader(_socket, BeforeWait);
+        _sender = new ResponseSender(_socket, server.Pieces, server.TimeProvider);
+        _pace = new ReceivePace(server.TimeProvider);
+        Responses = new ResponseQueue(_sender, Stop, Fail, BeforeWait, Touch);
+        _frames = new FrameReader(_socket, BeforeWait, GrowAsync);
         Touch();
     }
 
@@ -52,6 +58,18 @@ internal abstract class GatewayConnection
     /// <summary>How long nothing was received or sent; zero while a response is due.</summary>
     public TimeSpan Idle => !_isBeginning && Responses.IsIdle
         ? _server.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
+
+    /// <summary>How long a response waits for the client to receive something; zero while none does.</summary>
+    public TimeSpan Unread => _sender.Waiting;
+
+    /// <summary>Whether a request arrives so slowly that it is not worth its memory. To be called every few seconds, by one caller at a
+    /// time.</summary>
+    public bool ReceivesTooSlowly()
+    {
+        if (_pace.Check(_receiving, out var isTooSlow))
+            Touch();
+        return isTooSlow;
+    }
 
     /// <summary>The responses, in the order of their requests.</summary>
     protected ResponseQueue Responses { get; }
@@ -85,6 +103,13 @@ internal abstract class GatewayConnection
         }
         _stop.Cancel();
         Abort();
+    }
+
+    /// <summary>Ends the connection at once: responses that are not sent are lost.</summary>
+    public void Cut()
+    {
+        Stop();
+        _socket.Dispose();
     }
 
     /// <summary>Serves the connection until it ends.</summary>
@@ -161,8 +186,8 @@ internal abstract class GatewayConnection
     protected void Release(RequestFrame frame)
     {
         frame.Dispose();
+        _server.InFlight.Return(frame);
         _inFlight.Return(frame.Length);
-        _server.InFlight.Return(frame.Length);
     }
 
     private void Touch() => Interlocked.Exchange(ref _lastActivity, _server.TimeProvider.GetTimestamp());
@@ -191,39 +216,41 @@ internal abstract class GatewayConnection
         if (!await _frames.ReceiveHeadAsync(HeadBytes).ConfigureAwait(false))
             return null;
         var length = LengthOf(_frames.TakeHead(HeadBytes));
-        await TakeBudgetAsync(length).ConfigureAwait(false);
+        await TakeShareAsync(length).ConfigureAwait(false);
         var frame = new RequestFrame(length);
         var isWhole = false;
         try
         {
+            await GrowAsync(frame).ConfigureAwait(false);
+            _receiving = frame;
             isWhole = await _frames.FillAsync(frame).ConfigureAwait(false);
         }
         finally
         {
+            _receiving = null;
             if (!isWhole)
                 Release(frame);
         }
         return isWhole ? frame : null;
     }
 
-    private async ValueTask TakeBudgetAsync(int bytes)
+    // The whole length at once: it delays no other connection.
+    private ValueTask TakeShareAsync(int bytes)
     {
         var taking = _inFlight.TakeAsync(bytes, _stop.Token);
         if (!taking.IsCompleted)
             BeforeWait();
+        return taking;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask GrowAsync(RequestFrame frame)
+    {
+        var taking = _server.InFlight.TakeAsync(frame, _stop.Token);
+        if (!taking.IsCompleted)
+            BeforeWait();
         await taking.ConfigureAwait(false);
-        try
-        {
-            taking = _server.InFlight.TakeAsync(bytes, _stop.Token);
-            if (!taking.IsCompleted)
-                BeforeWait();
-            await taking.ConfigureAwait(false);
-        }
-        catch
-        {
-            _inFlight.Return(bytes);
-            throw;
-        }
+        frame.Grow();
     }
 
     // Appends that were begun are written, and responses sent: the client may wait for them before it sends more. A loop does so for all

@@ -7,42 +7,70 @@ namespace OrleansMq.Gateways.Connections;
 /// <param name="length">The frame's size in bytes, without its head.</param>
 internal sealed class RequestFrame(int length) : IDisposable
 {
-    // Most requests are smaller, and are received in place. A length that a client only announces costs no more than this.
-    private const int FirstBytes = 1 << 20;
+    /// <summary>The memory of the first step, in bytes; as much as small frames that arrive together are received into. Most requests need
+    /// no second step, and are received in place.</summary>
+    public const int FirstBytes = 128 << 10;
 
-    private byte[] _bytes = ArrayPool<byte>.Shared.Rent(Math.Min(length, FirstBytes));
+    // The least memory after a second step: a frame of this size is copied once, and only its beginning.
+    private const int SecondBytes = 1 << 20;
+
+    private byte[] _bytes = [];
+    private int _size;
     private int _filled;
+    private volatile bool _isWaiting;
 
     /// <summary>The size in bytes.</summary>
     public int Length => length;
 
+    /// <summary>Bytes that have arrived. May be read by any thread.</summary>
+    public int Filled => Volatile.Read(ref _filled);
+
     /// <summary>Bytes that have not arrived yet.</summary>
     public int Missing => length - _filled;
+
+    /// <summary>Whether the memory is used up while bytes are missing.</summary>
+    public bool MustGrow => Missing > 0 && _filled == _size;
+
+    /// <summary>The memory after the next step, in bytes.</summary>
+    public int NextSize => (int)Math.Min(length, _size == 0 ? FirstBytes : Math.Max(SecondBytes, 2L * _size));
+
+    /// <summary>The memory that it has of its <see cref="FrameBudget"/>, which alone sets it.</summary>
+    public long Taken { get; set; }
+
+    /// <summary>Whether it waits for memory. Set by its <see cref="FrameBudget"/>.</summary>
+    public bool IsWaiting
+    {
+        get => _isWaiting;
+        set => _isWaiting = value;
+    }
 
     /// <summary>The bytes, once none is missing.</summary>
     public Memory<byte> Memory => _bytes.AsMemory(0, length);
 
-    /// <summary>Where the next bytes go: not empty while any are missing.</summary>
-    public Memory<byte> Room
+    /// <summary>Where the next bytes go; not empty unless it <see cref="MustGrow"/> or none is missing.</summary>
+    public Memory<byte> Room => _bytes.AsMemory(_filled, _size - _filled);
+
+    /// <summary>Takes memory for the next step.</summary>
+    public void Grow()
     {
-        get
-        {
-            Reserve(_filled + Math.Min(Missing, 1));
-            return _bytes.AsMemory(_filled, Math.Min(_bytes.Length, length) - _filled);
-        }
+        var size = NextSize;
+        var larger = ArrayPool<byte>.Shared.Rent(size);
+        _bytes.AsSpan(0, _filled).CopyTo(larger);
+        if (_size > 0)
+            ArrayPool<byte>.Shared.Return(_bytes);
+        (_bytes, _size) = (larger, size);
     }
 
     /// <summary>Counts bytes that were received into <see cref="Room"/>.</summary>
-    public void Advance(int count) => _filled += count;
+    public void Advance(int count) => Volatile.Write(ref _filled, _filled + count);
 
-    /// <summary>Copies what has arrived, as far as it belongs to this frame.</summary>
+    /// <summary>Copies what has arrived, as far as it belongs to this frame and there is room.</summary>
     /// <returns>How many bytes were taken.</returns>
     public int Fill(ReadOnlySpan<byte> arrived)
     {
-        var taken = Math.Min(arrived.Length, Missing);
-        Reserve(_filled + taken);
+        var taken = Math.Min(arrived.Length, _size - _filled);
         arrived[..taken].CopyTo(_bytes.AsSpan(_filled));
-        _filled += taken;
+        Advance(taken);
         return taken;
     }
 
@@ -50,18 +78,8 @@ internal sealed class RequestFrame(int length) : IDisposable
     public void Dispose()
     {
         var bytes = _bytes;
-        _bytes = [];
+        (_bytes, _size) = ([], 0);
         if (bytes.Length > 0)
             ArrayPool<byte>.Shared.Return(bytes);
-    }
-
-    private void Reserve(int size)
-    {
-        if (size <= _bytes.Length)
-            return;
-        var larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(Math.Max(size, 2L * _bytes.Length), length));
-        _bytes.AsSpan(0, _filled).CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(_bytes);
-        _bytes = larger;
     }
 }

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using OrleansMq.Gateways.Connections.Loops;
 using OrleansMq.Records;
@@ -11,7 +12,8 @@ namespace OrleansMq.Gateways.Connections;
 /// </summary>
 /// <param name="socket">The client's socket.</param>
 /// <param name="pieces">Shared by all connections of a gateway.</param>
-internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
+/// <param name="clock">The clock.</param>
+internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, TimeProvider clock)
 {
     // Larger parts are sent from where they are; smaller ones are joined.
     private const int CopyBytes = 16 << 10;
@@ -23,6 +25,7 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
     private const int MaxPieces = 256;
     // Where the client receives nothing more, this much is copied and sent: the send completes once the client receives again.
     private const int WaitBytes = 16 << 10;
+    private const long NotWaiting = long.MinValue;
 
     // False once a file system did not support it.
     private static volatile bool _sendsFiles = LinuxSockets.IsSupported;
@@ -30,6 +33,8 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
     private readonly PooledBuffer _together = new();
     private readonly List<ArraySegment<byte>> _pieces = [];
     private volatile bool _isClosed;
+    // When the send began that waits for the client; NotWaiting otherwise.
+    private long _waitingSince = NotWaiting;
 
     /// <summary>Whether the system has sent every file so far that it was asked to send.</summary>
     public static bool SendsFiles => _sendsFiles;
@@ -39,6 +44,10 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
 
     /// <summary>Whether nothing can be sent any more.</summary>
     public bool IsClosed => _isClosed;
+
+    /// <summary>How long a send waits for the client to receive something; zero while none does. May be read by any thread.</summary>
+    public TimeSpan Waiting => Interlocked.Read(ref _waitingSince) is var since && since != NotWaiting ? clock.GetElapsedTime(since)
+        : TimeSpan.Zero;
 
     /// <summary>Whether no bytes wait to be sent with others.</summary>
     public bool IsFlushed => _together.Length == 0;
@@ -203,7 +212,7 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
         try
         {
             while (_pieces.Count > 0 && !_isClosed)
-                Drop(await socket.SendAsync(_pieces).ConfigureAwait(false));
+                Drop(await Watched(socket.SendAsync(_pieces)).ConfigureAwait(false));
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
@@ -228,11 +237,27 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
         try
         {
             while (!bytes.IsEmpty && !_isClosed)
-                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)]).ConfigureAwait(false)..];
+                bytes = bytes[await Watched(socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)])).ConfigureAwait(false)..];
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
             _isClosed = true;
+        }
+    }
+
+    private ValueTask<int> Watched(ValueTask<int> sending) => sending.IsCompleted ? sending : WatchAsync(sending);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> WatchAsync(ValueTask<int> sending)
+    {
+        Interlocked.Exchange(ref _waitingSince, clock.GetTimestamp());
+        try
+        {
+            return await sending.ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Exchange(ref _waitingSince, NotWaiting);
         }
     }
 }

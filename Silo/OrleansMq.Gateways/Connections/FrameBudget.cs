@@ -1,0 +1,132 @@
+namespace OrleansMq.Gateways.Connections;
+
+/// <summary>
+/// Bounds the memory of the requests on all connections of a gateway. A frame takes memory as its bytes arrive, so a length that a client
+/// only announces costs <see cref="RequestFrame.FirstBytes"/> at most. A share of the budget is for first steps alone: small requests are
+/// served while large ones wait. One frame at a time may grow beyond the budget. Otherwise frames that hold all of it, and need more each,
+/// would wait for each other. Thread safe.
+/// </summary>
+/// <param name="max">The budget in bytes.</param>
+internal sealed class FrameBudget(long max)
+{
+    // One part in so many is for first steps.
+    private const int ReservedPart = 8;
+
+    private readonly Lock _lock = new();
+    private readonly LinkedList<Waiter> _starting = [];
+    private readonly LinkedList<Waiter> _growing = [];
+    private long _used;
+    // The frame that grew beyond the budget, and by how many bytes, which _used does not include.
+    private RequestFrame? _beyond;
+    private long _beyondBytes;
+
+    /// <summary>Bytes in use.</summary>
+    public long Used
+    {
+        get
+        {
+            lock (_lock)
+                return _used + _beyondBytes;
+        }
+    }
+
+    /// <summary>Frames that wait for memory.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+                return _starting.Count + _growing.Count;
+        }
+    }
+
+    /// <summary>Takes the memory of a frame's next step, once it is free.</summary>
+    public ValueTask TakeAsync(RequestFrame frame, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            var queue = frame.Taken == 0 ? _starting : _growing;
+            // The frame beyond the budget waits for no other: they wait for it.
+            if ((queue.Count == 0 || frame == _beyond) && TryTake(frame))
+                return default;
+            frame.IsWaiting = true;
+            var node = queue.AddLast(new Waiter(frame, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)));
+            return new ValueTask(WaitAsync(node, cancellationToken));
+        }
+    }
+
+    /// <summary>Returns all memory of a frame.</summary>
+    public void Return(RequestFrame frame)
+    {
+        lock (_lock)
+        {
+            _used -= frame.Taken;
+            if (_beyond == frame)
+            {
+                _used += _beyondBytes;
+                (_beyond, _beyondBytes) = (null, 0);
+            }
+            frame.Taken = 0;
+            GrantWaiting();
+        }
+    }
+
+    private bool TryTake(RequestFrame frame)
+    {
+        var bytes = frame.NextSize - frame.Taken;
+        var isFirst = frame.Taken == 0;
+        // Where nothing is in use, a first step is granted even above the budget.
+        if (_used + bytes <= (isFirst ? max : max - (max / ReservedPart)) || (isFirst && _used == 0))
+        {
+            _used += bytes;
+        }
+        else if (!isFirst && (_beyond is null || _beyond == frame))
+        {
+            _beyond = frame;
+            _beyondBytes += bytes;
+        }
+        else
+        {
+            return false;
+        }
+        frame.Taken += bytes;
+        return true;
+    }
+
+    private void GrantWaiting()
+    {
+        GrantWaiting(_starting);
+        GrantWaiting(_growing);
+    }
+
+    private void GrantWaiting(LinkedList<Waiter> queue)
+    {
+        while (queue.First is { } first && TryTake(first.Value.Frame))
+        {
+            queue.RemoveFirst();
+            first.Value.Frame.IsWaiting = false;
+            first.Value.Granted.SetResult();
+        }
+    }
+
+    private async Task WaitAsync(LinkedListNode<Waiter> node, CancellationToken cancellationToken)
+    {
+        await using var registration = cancellationToken.UnsafeRegister(_ => GiveUp(node, cancellationToken), null).ConfigureAwait(false);
+        await node.Value.Granted.Task.ConfigureAwait(false);
+    }
+
+    private void GiveUp(LinkedListNode<Waiter> node, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (node.List is not { } queue)
+                return;
+            queue.Remove(node);
+            node.Value.Frame.IsWaiting = false;
+            node.Value.Granted.SetCanceled(cancellationToken);
+            GrantWaiting();
+        }
+    }
+
+    private sealed record Waiter(RequestFrame Frame, TaskCompletionSource Granted);
+}

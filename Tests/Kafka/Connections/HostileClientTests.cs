@@ -1,0 +1,104 @@
+using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Testing;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Connections;
+
+/// <summary>Clients served by the thread pool that hold the broker up.</summary>
+public sealed class PooledHostileClientTests() : HostileClientTests(loops: 0);
+
+/// <summary>Clients served by loops that hold the broker up.</summary>
+public sealed class LoopHostileClientTests() : HostileClientTests(loops: 2);
+
+/// <summary>Clients that hold the broker up: others are served, and they are closed with a log line.</summary>
+public abstract class HostileClientTests(int loops)
+{
+    private const short Produce = 0, Fetch = 1;
+
+    private static readonly byte[] _hundredMegabytes = [6, 0x40, 0, 0];
+
+    [Fact]
+    public async Task Clients_that_announce_large_requests_and_send_none_delay_no_other()
+    {
+        await using var server = await StartAsync(static options => options with { MaxInFlightBytes = 16 << 20 });
+        var silent = new List<WireClient>();
+        for (var number = 0; number < 40; number++)
+        {
+            silent.Add(await server.ConnectAsync());
+            await silent[^1].SendRawAsync(_hundredMegabytes);
+        }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == silent.Count);
+        using var client = await server.ConnectAsync();
+        for (var number = 0; number < 20; number++)
+        {
+            await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of(new string('x', 10_000)))));
+            Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
+        }
+        silent.ForEach(static client => client.Dispose());
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
+    }
+
+    [Fact]
+    public async Task Large_requests_that_exceed_the_memory_together_are_all_answered()
+    {
+        await using var server = await StartAsync(static options => options with { MaxInFlightBytes = 3 << 20 });
+        await Task.WhenAll(Enumerable.Range(0, 10).Select(number => Task.Run(async () =>
+        {
+            using var client = await server.ConnectAsync();
+            await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of(new string('x', 4 << 20)))));
+            Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
+        })));
+    }
+
+    [Fact]
+    public async Task Request_that_does_not_arrive_closes_its_connection()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await StartAsync(options => options with { TimeProvider = time });
+        using var client = await server.ConnectAsync();
+        await client.SendRawAsync([.. _hundredMegabytes, 1, 2, 3]);
+        var end = client.ReceiveAsync();
+        var seconds = 0;
+        for (; !end.IsCompleted && seconds < 300; seconds += 5)
+        {
+            time.Advance(TimeSpan.FromSeconds(5));
+            // The bytes arrive a little after they were sent.
+            await Task.Delay(20);
+        }
+        Assert.Null(await end);
+        Assert.InRange(seconds, 30, 299);
+        Assert.Contains("bytes per second", Assert.Single(server.Log.Lines), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Client_that_receives_no_answer_is_closed()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await StartAsync(options => options with { TimeProvider = time });
+        for (var number = 0; number < 60; number++)
+            await server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of(new string('x', 100_000)), Acks.All);
+        using var client = await server.ConnectAsync();
+        for (var number = 0; number < 12; number++)
+            await client.SendAsync(Frames.Of(Fetch, 12, number, ("FetchOffset", 0L), ("MaxBytes", 50 << 20),
+                ("PartitionMaxBytes", 8 << 20)));
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
+        var minutes = 0;
+        for (; server.Gateway.Metrics.Connections > 0 && minutes < 300; minutes++)
+        {
+            time.Advance(TimeSpan.FromMinutes(1));
+            // The send waits a little after the request was sent.
+            await Task.Delay(20);
+        }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 0);
+        Assert.InRange(minutes, 10, 299);
+        Assert.Contains("received nothing of an answer", Assert.Single(server.Log.Lines), StringComparison.Ordinal);
+    }
+
+    private async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions> change)
+    {
+        var server = await KafkaServer.StartAsync(options => change(options with { Loops = loops }));
+        await server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        return server;
+    }
+}
