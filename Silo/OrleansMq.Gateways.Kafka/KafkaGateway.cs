@@ -22,6 +22,7 @@ public sealed class KafkaGateway : IGateway
         _options = options;
         _server = new ConnectionServer("Kafka", new ConnectionLimits
         {
+            MaxConnections = options.MaxConnections,
             MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,
             MaxIdle = options.MaxIdle,
             MaxInFlightBytes = options.MaxInFlightBytes,

@@ -21,17 +21,21 @@ public sealed record KafkaGatewayOptions
     /// always admitted.</summary>
     public long MaxInFlightBytesPerConnection { get; init; } = 64L << 20;
 
-    /// <summary>Bytes of requests in flight on all connections: 512 MiB, <c>queued.max.request.bytes</c>. One request is always
-    /// admitted.</summary>
+    /// <summary>Bytes of requests in flight on all connections: 512 MiB, <c>queued.max.request.bytes</c>. One more request may grow
+    /// beyond it, so that requests that have arrived in part never wait for each other.</summary>
     public long MaxInFlightBytes { get; init; } = 512L << 20;
 
     /// <summary>Requests in flight on one connection: 256, more than any client sends by default.</summary>
     public int MaxInFlightRequests { get; init; } = 256;
 
-    /// <summary>Connections from one address: 1,000, <c>max.connections.per.ip</c>. Further ones are closed on accept.</summary>
-    public int MaxConnectionsPerAddress { get; init; } = 1000;
+    /// <summary>Connections from all addresses: without a limit, <c>max.connections</c>. Further ones are closed on accept.</summary>
+    public int MaxConnections { get; init; } = int.MaxValue;
 
-    /// <summary>How long a connection may be silent before it is closed: 10 minutes, <c>connections.max.idle.ms</c>.</summary>
+    /// <summary>Connections from one address: without a limit, <c>max.connections.per.ip</c>. Further ones are closed on accept.</summary>
+    public int MaxConnectionsPerAddress { get; init; } = int.MaxValue;
+
+    /// <summary>How long a connection may be silent, or an answer unread, before the connection is closed: 10 minutes,
+    /// <c>connections.max.idle.ms</c>.</summary>
     public TimeSpan MaxIdle { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>Largest fetch response: 55 MiB, <c>fetch.max.bytes</c>. A first batch that is larger is sent nevertheless.</summary>

@@ -126,13 +126,14 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         var count = _addresses.AddOrUpdate(address, 1, static (_, before) => before + 1);
         Metrics.Accepted();
-        if (count <= Limits.MaxConnectionsPerAddress)
+        var isTooMany = Metrics.Open > Limits.MaxConnections;
+        if (!isTooMany && count <= Limits.MaxConnectionsPerAddress)
             return true;
         Leave(address);
         Metrics.Refused();
-        if (count == Limits.MaxConnectionsPerAddress + 1)
-            Log.Write(EngineLogLevel.Warning,
-                $"A {Protocol} connection from {address} was closed: that address already has {Limits.MaxConnectionsPerAddress}.");
+        _refused.Write(EngineLogLevel.Warning, $"A {Protocol} connection from {address} was closed: "
+            + (isTooMany ? $"{Limits.MaxConnections} are open, all that this process may have." : $"that address already has "
+            + $"{Limits.MaxConnectionsPerAddress}."));
         return false;
     }
 

@@ -14,11 +14,13 @@ internal sealed class GatewayPort : IAsyncDisposable
 {
     // Connections that wait to be accepted; the system may allow fewer.
     private const int Backlog = 512;
-    // The pause after a failed accept, as when no more files can be opened.
+    // The pause after a failed accept, as when no more files can be opened: connections wait in the system's queue meanwhile.
     private static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
 
     private readonly ConnectionServer _server;
     private readonly Socket _listener;
+    private readonly Func<Socket, Task<Socket>> _accept;
+    private readonly RareLine _faults;
     private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
     // Connections are assigned to them in turn.
     private readonly ConnectionLoop[] _loops;
@@ -26,10 +28,12 @@ internal sealed class GatewayPort : IAsyncDisposable
     private readonly Task _accepting;
     private volatile bool _isStopping;
 
-    private GatewayPort(ConnectionServer server, Socket listener, ConnectionLoop[] loops)
+    private GatewayPort(ConnectionServer server, Socket listener, ConnectionLoop[] loops, Func<Socket, Task<Socket>> accept)
     {
         _server = server;
         _listener = listener;
+        _accept = accept;
+        _faults = new RareLine(server.Log, server.TimeProvider);
         _loops = loops;
         EndPoint = (IPEndPoint)listener.LocalEndPoint!;
         _accepting = AcceptAsync();
@@ -42,8 +46,9 @@ internal sealed class GatewayPort : IAsyncDisposable
     /// <param name="server">Serves the connections; it is not disposed with the port.</param>
     /// <param name="endPoint">Port 0 takes a free port. The IPv6 any address includes IPv4, and stands for IPv4 alone on a machine without
     /// IPv6.</param>
+    /// <param name="accept">Accepts a connection; null for the system's way.</param>
     /// <exception cref="SocketException">The port is in use, or the address is not one of this machine.</exception>
-    public static GatewayPort Listen(ConnectionServer server, IPEndPoint endPoint)
+    public static GatewayPort Listen(ConnectionServer server, IPEndPoint endPoint, Func<Socket, Task<Socket>>? accept = null)
     {
         var isAny = endPoint.Address.Equals(IPAddress.IPv6Any);
         if (isAny && !Socket.OSSupportsIPv6)
@@ -55,7 +60,7 @@ internal sealed class GatewayPort : IAsyncDisposable
                 listener.DualMode = true;
             listener.Bind(endPoint);
             listener.Listen(Backlog);
-            return new GatewayPort(server, listener, StartLoops(server));
+            return new GatewayPort(server, listener, StartLoops(server), accept ?? (static socket => socket.AcceptAsync()));
         }
         catch
         {
@@ -84,32 +89,37 @@ internal sealed class GatewayPort : IAsyncDisposable
             loop.Dispose();
     }
 
+    // Goes on after any fault: a port that accepts no more looks alive and serves no client.
     private async Task AcceptAsync()
     {
         while (!_isStopping)
         {
+            Socket? accepted = null;
             try
             {
-                var socket = Own(await _listener.AcceptAsync().ConfigureAwait(false));
-                var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                _served[socket] = ServeAsync(socket, begin.Task);
-                begin.SetResult();
+                accepted = await _accept(_listener).ConfigureAwait(false);
+                Serve(accepted);
             }
-            catch (ObjectDisposedException)
+            catch (Exception fault)
             {
-                return;
-            }
-            catch (SocketException fault)
-            {
+                accepted?.Dispose();
                 if (_isStopping)
                     return;
-                if (fault.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
+                if (accepted is null && IsClientGone(fault))
                     continue; // The client disconnected before it was accepted.
-                _server.Log.Write(EngineLogLevel.Error,
+                _faults.Write(EngineLogLevel.Error,
                     $"Could not accept a {_server.Protocol} connection: {fault.Message} Check the limit of open files.", fault);
                 await Task.Delay(AcceptPause).ConfigureAwait(false);
             }
         }
+    }
+
+    private void Serve(Socket accepted)
+    {
+        var socket = Own(accepted);
+        var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _served[socket] = ServeAsync(socket, begin.Task);
+        begin.SetResult();
     }
 
     private static ConnectionLoop[] StartLoops(ConnectionServer server)
@@ -128,20 +138,15 @@ internal sealed class GatewayPort : IAsyncDisposable
         }
     }
 
+    private static bool IsClientGone(Exception fault) =>
+        fault is SocketException { SocketErrorCode: SocketError.ConnectionReset or SocketError.ConnectionAborted };
+
     private ClientSocket Own(Socket socket)
     {
         if (_loops.Length == 0)
             return new PooledSocket(socket);
-        try
-        {
-            _nextLoop = (_nextLoop + 1) % _loops.Length;
-            return new LoopSocket(socket, _loops[_nextLoop]);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
+        _nextLoop = (_nextLoop + 1) % _loops.Length;
+        return new LoopSocket(socket, _loops[_nextLoop]);
     }
 
     private async Task ServeAsync(ClientSocket socket, Task begin)
@@ -150,6 +155,7 @@ internal sealed class GatewayPort : IAsyncDisposable
         try
         {
             socket.Socket.NoDelay = true;
+            KeepAlive(socket.Socket);
             LocalConnections.LeaveUnpaced(socket.Socket);
             await _server.ServeAsync(socket).ConfigureAwait(false);
         }
@@ -157,11 +163,24 @@ internal sealed class GatewayPort : IAsyncDisposable
         {
             // The client disconnected before its addresses were read.
         }
+        catch (Exception fault)
+        {
+            _server.Log.Write(EngineLogLevel.Error, $"A bug in OrleansMq ended a {_server.Protocol} connection. Please report it.", fault);
+        }
         finally
         {
             Close(socket);
             _served.TryRemove(socket, out _);
         }
+    }
+
+    // A client whose machine is gone says nothing: the system asks, and ends the connection after two minutes without an answer.
+    private static void KeepAlive(Socket socket)
+    {
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 60);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 15);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 4);
     }
 
     // Closing a connection with unread bytes resets it, and the client may lose its last responses.

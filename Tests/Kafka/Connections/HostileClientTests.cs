@@ -48,7 +48,7 @@ public abstract class HostileClientTests(int loops)
             using var client = await server.ConnectAsync();
             await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of(new string('x', 4 << 20)))));
             Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
-        })));
+        }))).WaitAsync(KafkaServer.Patience);
     }
 
     [Fact]
@@ -93,6 +93,42 @@ public abstract class HostileClientTests(int loops)
         await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 0);
         Assert.InRange(minutes, 10, 299);
         Assert.Contains("received nothing of an answer", Assert.Single(server.Log.Lines), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(2, int.MaxValue, "2 are open")]
+    [InlineData(int.MaxValue, 2, "already has 2")]
+    public async Task Connections_above_a_limit_are_closed_with_one_log_line(int most, int mostPerAddress, string reason)
+    {
+        await using var server = await StartAsync(options =>
+            options with { MaxConnections = most, MaxConnectionsPerAddress = mostPerAddress });
+        using var first = await server.ConnectAsync();
+        using (await server.ConnectAsync())
+        {
+            await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 2);
+            for (var number = 0; number < 5; number++)
+            {
+                using var excess = await server.ConnectAsync();
+                Assert.Null(await excess.ReceiveAsync());
+            }
+            Assert.Contains(reason, Assert.Single(server.Log.Lines), StringComparison.Ordinal);
+        }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
+        using var later = await server.ConnectAsync();
+        await later.SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("x"))));
+        Assert.NotNull(await later.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task Thousands_of_connections_from_one_address_are_served()
+    {
+        await using var server = await StartAsync(static options => options);
+        var clients = new List<WireClient>();
+        for (var number = 0; number < 1200; number++)
+            clients.Add(await server.ConnectAsync());
+        await clients[^1].SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("x"))));
+        Assert.NotNull(await clients[^1].ReceiveAsync());
+        clients.ForEach(static client => client.Dispose());
     }
 
     private async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions> change)
