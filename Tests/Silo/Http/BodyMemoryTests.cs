@@ -20,4 +20,18 @@ public sealed class BodyMemoryTests
         memory.Return(10);
         Assert.True(next.IsCompleted);
     }
+
+    [Fact]
+    public void Small_request_gets_memory_while_large_ones_wait()
+    {
+        var memory = new BodyMemory(BodyMemory.DefaultBytes);
+        const long large = 100 << 20;
+        Assert.True(memory.TakeAsync(large).IsCompleted && memory.TakeAsync(large).IsCompleted);
+        var third = memory.TakeAsync(large);
+        Assert.False(third.IsCompleted);
+        for (var taken = 0L; taken < 32 << 20; taken += BodyMemory.SmallBytes)
+            Assert.True(memory.TakeAsync(BodyMemory.SmallBytes).IsCompleted);
+        memory.Return(large);
+        Assert.True(third.IsCompleted);
+    }
 }
