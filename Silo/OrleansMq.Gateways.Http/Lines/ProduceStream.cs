@@ -27,6 +27,7 @@ internal sealed class ProduceStream
     private readonly BatchSender _sender;
     private readonly RecordLineParser _parser;
     private readonly int _maxLineBytes;
+    private LineScanner _scanner;
     private byte[] _joined = [];
     private long _line;
     private StreamFault? _fault;
@@ -135,7 +136,7 @@ internal sealed class ProduceStream
     {
         while (_fault is null && !buffer.IsEmpty)
         {
-            var end = buffer.PositionOf((byte)'\n');
+            var end = _scanner.FindEnd(buffer);
             if (end is null && !isLast && buffer.Length <= _maxLineBytes)
                 break;
             var line = end is { } feed ? buffer.Slice(0, feed) : buffer;

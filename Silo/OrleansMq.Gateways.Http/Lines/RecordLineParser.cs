@@ -81,28 +81,38 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
     {
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
             return new LineFault(null, """expected a JSON object such as {"key":"k","value":"v"}""");
-        var hasValue = false;
+        var seen = Field.None;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var fault = reader.ValueTextEquals("value"u8) ? ParseValue(ref reader, out hasValue)
-                : reader.ValueTextEquals("key"u8) ? ParseBytes(ref reader, "key", out _key)
-                : reader.ValueTextEquals("partition"u8) ? ParsePartition(ref reader)
-                : reader.ValueTextEquals("timestamp"u8) ? ParseTimestamp(ref reader)
-                : reader.ValueTextEquals("headers"u8) ? ParseHeaders(ref reader)
-                : new LineFault(reader.GetString(), $"not a field of a record; allowed: {Fields}");
+            var field = FieldOf(reader);
+            if ((seen & field) != 0)
+                return new LineFault(reader.GetString(), "occurs twice; keep one");
+            seen |= field;
+            var fault = field switch
+            {
+                Field.Value => ParseBytes(ref reader, "value", out _value),
+                Field.Key => ParseBytes(ref reader, "key", out _key),
+                Field.Partition => ParsePartition(ref reader),
+                Field.Timestamp => ParseTimestamp(ref reader),
+                Field.Headers => ParseHeaders(ref reader),
+                _ => new LineFault(reader.GetString(), $"not a field of a record; allowed: {Fields}"),
+            };
             if (fault is not null)
                 return fault;
         }
         // Reads to the end of the line, to detect anything after the object.
         reader.Read();
-        return hasValue ? null : new LineFault("value", "missing; send null for a record without a value (a tombstone)");
+        return (seen & Field.Value) != 0 ? null
+            : new LineFault("value", "missing; send null for a record without a value (a tombstone)");
     }
 
-    private LineFault? ParseValue(ref Utf8JsonReader reader, out bool seen)
-    {
-        seen = true;
-        return ParseBytes(ref reader, "value", out _value);
-    }
+    private static Field FieldOf(in Utf8JsonReader reader) =>
+        reader.ValueTextEquals("value"u8) ? Field.Value
+        : reader.ValueTextEquals("key"u8) ? Field.Key
+        : reader.ValueTextEquals("partition"u8) ? Field.Partition
+        : reader.ValueTextEquals("timestamp"u8) ? Field.Timestamp
+        : reader.ValueTextEquals("headers"u8) ? Field.Headers
+        : Field.None;
 
     private LineFault? ParsePartition(ref Utf8JsonReader reader)
     {
@@ -167,6 +177,18 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         _used = text.Start + written;
         bytes = (text.Start, written);
         return null;
+    }
+
+    /// <summary>The fields of a line.</summary>
+    [Flags]
+    private enum Field
+    {
+        None = 0,
+        Value = 1,
+        Key = 2,
+        Partition = 4,
+        Timestamp = 8,
+        Headers = 16,
     }
 
     private bool TryCopyText(ref Utf8JsonReader reader, out (int Start, int Length) text)
