@@ -141,6 +141,9 @@ public sealed class HttpGateway : IGateway
     {
         options.AddServerHeader = false;
         options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
+        options.Limits.MaxConcurrentConnections = _options.MaxConnections;
+        // A body holds memory while it arrives: less than any network in use brings.
+        options.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
             // IPv6 and IPv4, or IPv4 alone on a machine without IPv6.
             options.ListenAnyIP(_options.Listen.Port, static listen => listen.Protocols = HttpProtocols.Http1);

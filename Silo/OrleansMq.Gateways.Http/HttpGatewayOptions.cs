@@ -19,6 +19,9 @@ public sealed record HttpGatewayOptions
     /// </summary>
     public IReadOnlyList<string> Hosts { get; init; } = [];
 
+    /// <summary>The most connections; further ones are closed. Null: no limit.</summary>
+    public int? MaxConnections { get; init; }
+
     /// <summary>The codecs that records are compressed and read with: all of OrleansMq's.</summary>
     public CompressionCodecs Codecs { get; init; } = StandardCodecs.All;
 

@@ -77,6 +77,8 @@ internal sealed record BrokerSettings
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromMinutes(2);
     /// <summary>The number of threads for small produce requests of Kafka clients; 0 for the thread pool.</summary>
     public int KafkaLoops { get; init; } = KafkaGatewayOptions.DefaultLoops;
+    /// <summary>The most Kafka connections from one address; 0 for no limit.</summary>
+    public int KafkaMaxConnectionsPerAddress { get; init; }
     /// <summary>The number of partitions of a topic that is created without one.</summary>
     public int Partitions { get; init; } = 1;
     /// <summary>The free bytes of the volume below which appends are refused.</summary>

@@ -37,6 +37,9 @@ internal static class Settings
             "The number of threads for small produce requests of Kafka clients, each for many connections (Linux). 0: the thread pool "
             + "serves all. Default: the number of processors.",
             (s, text) => TryNumber(text, 0, 256, out var n) ? s with { KafkaLoops = (int)n } : null),
+        new("kafkaMaxConnectionsPerAddress", "N", "a whole number from 0 to 1000000",
+            "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
+            (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records become durable, unless the topic overrides it. none: when the operating system writes them; interval: every "
             + "second; sync: before they are acknowledged. Default: none.",

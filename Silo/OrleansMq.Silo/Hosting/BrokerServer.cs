@@ -20,13 +20,15 @@ internal sealed class BrokerServer : IAsyncDisposable
     private Task? _stopped;
     private bool _isListening;
 
-    private BrokerServer(BrokerSettings settings, IBrokerHost host, ConsoleLog log)
+    private BrokerServer(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log)
     {
         _settings = settings;
         _host = host;
         _loggers = LoggerFactory.Create(logging => logging.AddProvider(log).SetMinimumLevel(settings.LogLevel));
         _logger = _loggers.CreateLogger("broker");
-        _gateways = new ConfiguredGateways(settings, host.Flavour, _loggers);
+        _gateways = new ConfiguredGateways(settings, files, host.Flavour, _loggers);
+        if (files.Data < settings.MaxOpenFiles)
+            _logger.FewFiles(OpenFiles.FindLimit(), files.Data, settings.MaxOpenFiles, files.Http, files.Kafka);
     }
 
     /// <summary>The base URL of the HTTP API, with the port that was taken.</summary>
@@ -54,8 +56,14 @@ internal sealed class BrokerServer : IAsyncDisposable
     public static async Task<BrokerServer> StartAsync(BrokerSettings settings, ConsoleLog log,
         Func<BrokerSettings, BrokerOptions, IBrokerHost>? createHost = null, CancellationToken cancellationToken = default)
     {
-        var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System);
-        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log);
+        var limit = OpenFiles.FindLimit();
+        if (limit < OpenFiles.Least)
+            throw new StartException($"this process may open {limit} files, a broker needs {OpenFiles.Least} at least. Raise the limit: "
+                + "ulimit -n, or LimitNOFILE of the service.");
+        var files = OpenFiles.Share(limit, settings.MaxOpenFiles);
+        var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
+            with { MaxOpenFiles = files.Data };
+        var server = new BrokerServer(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
         try
         {
             await server.StartAsync(cancellationToken);

@@ -14,15 +14,17 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
     private readonly ServiceProvider _services;
 
     /// <param name="settings">What the operator configured.</param>
+    /// <param name="files">The connections that each may have.</param>
     /// <param name="flavour">The host's name in the metrics.</param>
     /// <param name="loggers">Where log lines go.</param>
-    public ConfiguredGateways(BrokerSettings settings, string flavour, ILoggerFactory loggers)
+    public ConfiguredGateways(BrokerSettings settings, OpenFiles files, string flavour, ILoggerFactory loggers)
     {
         _services = new ServiceCollection().AddSingleton(loggers).BuildServiceProvider();
         this.AddHttp(options => options with
         {
             Listen = EndPointOf(settings.Http),
             Hosts = HostsOf(settings),
+            MaxConnections = files.Http,
             DrainTimeout = settings.DrainTimeout,
             DataDirectory = settings.DataDirectory,
             MinFreeBytes = settings.MinFreeBytes,
@@ -35,6 +37,8 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Listen = EndPointOf(kafka),
                 Advertised = settings.KafkaAdvertised,
                 AutoCreateTopics = settings.AutoCreateTopics,
+                MaxConnections = files.Kafka,
+                MaxConnectionsPerAddress = settings.KafkaMaxConnectionsPerAddress is > 0 and var most ? most : int.MaxValue,
                 Loops = settings.KafkaLoops,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
             });

@@ -14,4 +14,9 @@ internal static partial class HostLog
     [LoggerMessage(EventId = 22, Level = LogLevel.Warning, Message = "Requests were still in flight after {Seconds} s and were cut; "
         + "--drain-timeout-ms gives them longer")]
     public static partial void DrainDeadlinePassed(this ILogger logger, double seconds);
+
+    [LoggerMessage(EventId = 23, Level = LogLevel.Warning, Message = "This process may open {Limit} files: it keeps {Data} files of its "
+        + "data open instead of {Wanted}, and accepts {Http} HTTP and {Kafka} Kafka connections. Raise the limit: ulimit -n, or "
+        + "LimitNOFILE of the service")]
+    public static partial void FewFiles(this ILogger logger, long limit, int data, int wanted, int http, int kafka);
 }

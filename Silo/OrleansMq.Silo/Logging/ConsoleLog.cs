@@ -9,7 +9,12 @@ namespace OrleansMq.Silo.Logging;
 /// </summary>
 internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvider timeProvider) : ILoggerProvider
 {
+    // The web framework's line for each connection above its limit: clients could fill the log with it.
+    private const string Rejection = "ConnectionRejected";
+    private static readonly TimeSpan RejectionInterval = TimeSpan.FromMinutes(1);
+
     private readonly Lock _lock = new();
+    private long? _lastRejection;
 
     /// <inheritdoc/>
     public ILogger CreateLogger(string categoryName) => new Category(this, categoryName);
@@ -62,8 +67,20 @@ internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvid
             Func<TState, Exception?, string> formatter)
         {
             // A failed start ends the program, which reports the cause in a line of its own.
-            if (IsEnabled(logLevel) && eventId.Name != "HostedServiceStartupFaulted")
+            if (IsEnabled(logLevel) && eventId.Name != "HostedServiceStartupFaulted"
+                && (eventId.Name != Rejection || log.MayLogRejection()))
                 log.Write(logLevel, name, formatter(state, exception), exception);
+        }
+    }
+
+    private bool MayLogRejection()
+    {
+        lock (_lock)
+        {
+            if (_lastRejection is { } last && timeProvider.GetElapsedTime(last) < RejectionInterval)
+                return false;
+            _lastRejection = timeProvider.GetTimestamp();
+            return true;
         }
     }
 

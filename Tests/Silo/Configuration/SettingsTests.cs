@@ -62,7 +62,7 @@ public sealed class SettingsTests
         { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "replicaCatchUpLiveShare", "0" }, { "replicaCatchUpLiveShare",
             "101" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
-        { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
+        { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
     };
 
     [Theory]

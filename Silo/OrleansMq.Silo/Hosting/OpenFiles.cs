@@ -1,0 +1,45 @@
+using System.Globalization;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>
+/// How the files that this process may open are shared, since a connection is one too. Each listener refuses connections above its share:
+/// a process that can open no file can neither write its data nor its log, and the runtime ends it.
+/// </summary>
+/// <param name="Data">Segment and index files that are kept open.</param>
+/// <param name="Http">Connections of the HTTP API.</param>
+/// <param name="Kafka">Connections of the Kafka protocol.</param>
+internal sealed record OpenFiles(int Data, int Http, int Kafka)
+{
+    /// <summary>The least limit with which a broker starts.</summary>
+    public const int Least = 512;
+
+    // The runtime, libraries, listeners, links to other brokers, and files that are open for a moment: a broker at rest has about 150.
+    private const int Reserve = 256;
+    // A connection of the HTTP API takes more memory than one of the Kafka protocol, and no client needs as many.
+    private const int MostHttp = 10_000;
+
+    /// <summary>Shares out a limit.</summary>
+    /// <param name="limit">The files that this process may open.</param>
+    /// <param name="maxOpenFiles">The segment and index files that are wanted.</param>
+    public static OpenFiles Share(long limit, int maxOpenFiles)
+    {
+        var rest = Math.Max(limit, Least) - Reserve;
+        var data = (int)Math.Min(maxOpenFiles, rest / 2);
+        var http = (int)Math.Min((rest - data) / 4, MostHttp);
+        return new OpenFiles(data, http, (int)Math.Min(rest - data - http, int.MaxValue));
+    }
+
+    /// <summary>Returns how many files this process may open; a large number where the system does not say.</summary>
+    public static long FindLimit() => OperatingSystem.IsLinux() ? Parse(File.ReadAllText("/proc/self/limits")) : int.MaxValue;
+
+    /// <summary>Finds the limit in what Linux says about a process, the one in force first: <c>Max open files 1024 4096
+    /// files</c>.</summary>
+    public static long Parse(string limits)
+    {
+        const string name = "Max open files";
+        var line = limits.Split('\n').FirstOrDefault(static line => line.StartsWith(name, StringComparison.Ordinal));
+        var value = line?[name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault();
+        return long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) ? limit : int.MaxValue;
+    }
+}

@@ -1,0 +1,27 @@
+using OrleansMq.Silo.Hosting;
+
+namespace OrleansMq.Tests.Silo.Hosting;
+
+public sealed class OpenFilesTests
+{
+    [Theory]
+    [InlineData(512, 128, 32, 96)]
+    [InlineData(1024, 384, 96, 288)]
+    [InlineData(4096, 1920, 480, 1440)]
+    [InlineData(20_000, 4096, 3912, 11_736)]
+    [InlineData(1_048_576, 4096, 10_000, 1_034_224)]
+    public void Listeners_and_data_share_the_limit_and_leave_a_reserve(int limit, int data, int http, int kafka)
+    {
+        Assert.Equal(new OpenFiles(data, http, kafka), OpenFiles.Share(limit, 4096));
+        Assert.Equal(limit - 256, data + http + kafka);
+    }
+
+    [Fact]
+    public void Limit_is_read_from_what_the_system_says()
+    {
+        Assert.Equal(1024, OpenFiles.Parse("Limit          Soft Limit Hard Limit Units\nMax open files 1024       4096       files\n"));
+        Assert.Equal(int.MaxValue, OpenFiles.Parse("Max open files            unlimited         unlimited        files\n"));
+        Assert.Equal(int.MaxValue, OpenFiles.Parse(""));
+        Assert.InRange(OpenFiles.FindLimit(), 1, int.MaxValue);
+    }
+}
