@@ -15,12 +15,12 @@ public sealed class RareLineTests
         var line = new RareLine(log, time);
         for (var number = 0; number < 5; number++)
             line.Write(EngineLogLevel.Warning, $"Client {number} was closed.");
-        Assert.Equal(["Warning: Client 0 was closed."], log.Lines);
+        Assert.Equal("Warning: Client 0 was closed.", Assert.Single(log.Lines));
         time.Advance(RareLine.Interval);
         line.Write(EngineLogLevel.Warning, "Client 5 was closed.");
         time.Advance(RareLine.Interval);
         line.Write(EngineLogLevel.Warning, "Client 6 was closed.");
-        Assert.Equal(["Warning: Client 5 was closed. 4 more such lines were left out.", "Warning: Client 6 was closed."],
-            log.Lines.Skip(1));
+        Assert.Equal("Warning: Client 5 was closed. 4 more such lines were left out.", log.Lines[1]);
+        Assert.Equal("Warning: Client 6 was closed.", log.Lines[2]);
     }
 }
