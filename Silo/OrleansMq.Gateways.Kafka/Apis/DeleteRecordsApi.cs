@@ -1,4 +1,3 @@
-using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 

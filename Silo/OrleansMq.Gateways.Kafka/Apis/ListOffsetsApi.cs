@@ -1,4 +1,3 @@
-using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;

@@ -21,12 +21,17 @@ public static partial class ClassicGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationIdOrMemberEpoch);
         if (refusal.Error != ErrorCode.None)
             return refusal;
-        // While a rebalance is being prepared, members commit what they have done. Afterwards their former partitions may be assigned to
-        // others, which they do not know yet.
-        return state.State == GroupState.CompletingRebalance
+        // While a rebalance is being prepared, members commit what they have done under their assignment. Afterwards their former
+        // partitions may be assigned to others, which they do not know yet. A generation whose leader is gone before it assigns ends in
+        // preparation, too: no member has an assignment of it then, and each may still hold what an earlier one gave it.
+        return IsAwaitingAssignment(state, request.MemberId)
             ? new GroupReply(ErrorCode.RebalanceInProgress, "The group rebalances: ask for the assignment first.")
             : default;
     }
+
+    private static bool IsAwaitingAssignment(ClassicGroupState state, string memberId) =>
+        state.State == GroupState.CompletingRebalance
+        || (state.State == GroupState.PreparingRebalance && state.Members[memberId].Assignment.IsEmpty);
 
     /// <summary>Checks whether a member may fetch offsets. Without a member id nothing is checked.</summary>
     public static GroupReply CheckFetch(ClassicGroupState? state, OffsetFetch request)
