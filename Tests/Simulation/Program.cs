@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Tests.Simulation.Groups;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -6,10 +7,11 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--groups] [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
+          --focus FOCUS    makes a rare combination of faults likely: StaticHandover or RecreatedTopics
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
           --trace          prints each step of one seed
@@ -18,7 +20,7 @@ internal static class Program
 
     private static readonly TimeSpan TimeBetweenReports = TimeSpan.FromSeconds(5);
 
-    private sealed record Options(bool Groups, int Seeds, int First, bool Trace);
+    private sealed record Options(bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -33,7 +35,7 @@ internal static class Program
             return 2;
         }
         return options.Groups
-            ? Run(SeedRuns.OfGroups(Console.WriteLine), options, "broken 0")
+            ? Run(SeedRuns.OfGroups(Console.WriteLine, options.Focus), options, "broken 0")
             : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");
     }
 
@@ -59,13 +61,15 @@ internal static class Program
 
     private static Options? Parse(string[] args)
     {
-        var (groups, seeds, first, trace) = (false, 1_000, 0, false);
+        var (groups, focus, seeds, first, trace) = (false, GroupFocus.None, 1_000, 0, false);
         for (var i = 0; i < args.Length; i++)
         {
             if (args[i] == "--trace")
                 trace = true;
             else if (args[i] == "--groups")
                 groups = true;
+            else if (args[i] == "--focus" && i + 1 < args.Length && Enum.TryParse(args[i + 1], ignoreCase: true, out focus))
+                i++;
             else if (args[i] is not ("--seeds" or "--first-seed") || i + 1 == args.Length
                 || !int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number))
                 return null;
@@ -74,6 +78,8 @@ internal static class Program
             else
                 first = number;
         }
-        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) ? new Options(groups, seeds, first, trace) : null;
+        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || focus == GroupFocus.None)
+            ? new Options(groups, focus, seeds, first, trace)
+            : null;
     }
 }

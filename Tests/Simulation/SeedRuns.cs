@@ -107,6 +107,7 @@ internal static class SeedRuns
     public static SeedRuns<Figures> OfReplication(Action<FailedSeed>? failed = null) =>
         new("./omq sim", (seed, trace) => new Cluster(seed, Replication.ReplicationRules.Shipped) { Trace = trace }) { Failed = failed };
 
-    public static SeedRuns<GroupFigures> OfGroups(Action<FailedSeed>? failed = null) =>
-        new("./omq sim --groups", (seed, trace) => new GroupSimulation(seed, GroupRules.Shipped) { Trace = trace }) { Failed = failed };
+    public static SeedRuns<GroupFigures> OfGroups(Action<FailedSeed>? failed = null, GroupFocus focus = GroupFocus.None) =>
+        new($"./omq sim --groups{(focus == GroupFocus.None ? "" : $" --focus {focus}")}",
+            (seed, trace) => new GroupSimulation(seed, GroupRules.Shipped, focus) { Trace = trace }) { Failed = failed };
 }

@@ -48,20 +48,41 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(CommitsGoToTopicsOfThatName))]
     [InlineData(nameof(CommitForgetsOtherPartitions))]
     [InlineData(nameof(CommitOfManyIsDropped))]
-    public void Checkers_find(string mutant) => Find(mutant, seed => seed);
-
-    // Rare without the focus that leads to them: the search numbers the seeds that have it.
-    [Theory]
-    [InlineData(nameof(RestartOwesNothing), GroupFocus.StaticHandover)]
-    [InlineData(nameof(HolderOfTheDeletedTopicCommits), GroupFocus.RecreatedTopics)]
-    public void Checkers_find_in_focused_runs(string mutant, object focus) =>
-        Find(mutant, number => GroupScenario.SeedWith((GroupFocus)focus, number));
-
-    private void Find(string mutant, Func<int, int> seedOf)
+    public void Checkers_find(string mutant)
     {
-        var rules =
-            (GroupRules)Activator.CreateInstance(
-                typeof(GroupMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Groups.{mutant}")!)!;
-        _search.Find(mutant, number => new GroupSimulation(seedOf(number), rules).Run());
+        var rules = Create(mutant);
+        _search.Find(mutant, seed => new GroupSimulation(seed, rules).Run());
     }
+
+    // Rare without the focus that leads to them. A seed that fails with the shipped rules, too, detects nothing.
+    [Theory]
+    [InlineData(nameof(RestartOwesNothing), nameof(GroupFocus.StaticHandover))]
+    [InlineData(nameof(HolderOfTheDeletedTopicCommits), nameof(GroupFocus.RecreatedTopics))]
+    public void Checkers_find_in_focused_runs(string mutant, string focus)
+    {
+        var rules = Create(mutant);
+        _search.Find(mutant, seed =>
+        {
+            if (!Passes(seed, GroupRules.Shipped, Enum.Parse<GroupFocus>(focus)))
+                return;
+            new GroupSimulation(seed, rules, Enum.Parse<GroupFocus>(focus)).Run();
+        });
+    }
+
+    private static bool Passes(int seed, GroupRules rules, GroupFocus focus)
+    {
+        try
+        {
+            new GroupSimulation(seed, rules, focus).Run();
+            return true;
+        }
+        catch (Exception)
+        {
+            // Assertions, and exceptions of the code under test.
+            return false;
+        }
+    }
+
+    private static GroupRules Create(string mutant) => (GroupRules)Activator.CreateInstance(
+        typeof(GroupMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Groups.{mutant}")!)!;
 }

@@ -14,11 +14,12 @@ internal enum GroupMix
 /// <summary>A combination of faults that few scenarios have by chance.</summary>
 internal enum GroupFocus
 {
+    /// <summary>The scenario as it is drawn.</summary>
     None,
     /// <summary>Static members of the classic protocol that hand over partitions one by one, and restart meanwhile.</summary>
-    StaticHandover = 6,
+    StaticHandover,
     /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
-    RecreatedTopics = 7,
+    RecreatedTopics,
 }
 
 /// <summary>The parameters of a run, drawn from its seed.</summary>
@@ -38,10 +39,11 @@ internal sealed class GroupScenario
     ];
 
     /// <summary>Draws the parameters.</summary>
-    /// <param name="seed">The seed. One in eight runs has each focus.</param>
     /// <param name="random">Random numbers from the seed.</param>
-    public GroupScenario(int seed, Random random)
+    /// <param name="focus">The combination of faults to make likely.</param>
+    public GroupScenario(Random random, GroupFocus focus)
     {
+        Focus = focus;
         Mix = random.Next(10) switch { < 4 => GroupMix.Classic, < 7 => GroupMix.Consumer, _ => GroupMix.Mixed };
         Protocols = ProtocolSets[random.Next(Mix == GroupMix.Mixed ? 5 : ProtocolSets.Length)];
         Members = random.Next(2, 6);
@@ -67,7 +69,7 @@ internal sealed class GroupScenario
         RecreatesTopics = random.Next(4) == 0;
         DeletesGroup = random.Next(8) == 0;
         Server = random.Next(2) == 0 ? "uniform" : "range";
-        switch (Focus = (GroupFocus)(seed % Foci))
+        switch (focus)
         {
             case GroupFocus.RecreatedTopics:
                 Mix = GroupMix.Mixed;
@@ -84,17 +86,8 @@ internal sealed class GroupScenario
                 HeartbeatMs = SessionMs / random.Next(4, 7);
                 (FaultEveryMs, ChangeEveryMs) = (random.Next(3_000, 8_000), random.Next(3_000, 8_000));
                 break;
-            default:
-                Focus = GroupFocus.None;
-                break;
         }
     }
-
-    // The last digit of a seed, to this base, is its focus.
-    private const int Foci = 8;
-
-    /// <summary>Returns the n-th seed with a focus.</summary>
-    public static int SeedWith(GroupFocus focus, int number) => (number * Foci) + (int)focus;
 
     public GroupFocus Focus { get; }
 

@@ -18,11 +18,11 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     private readonly AnswerChecker _answers;
     private readonly MembershipChecker _membership;
 
-    public GroupSimulation(int seed, GroupRules rules)
+    public GroupSimulation(int seed, GroupRules rules, GroupFocus focus = GroupFocus.None)
     {
         _random = new Random(seed);
         _rules = rules;
-        Scenario = new GroupScenario(seed, _random);
+        Scenario = new GroupScenario(_random, focus);
         _options = new GroupOptions
         {
             MinSessionTimeout = TimeSpan.FromSeconds(1),
