@@ -26,7 +26,8 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
     /// <param name="transaction">The transaction with the record's effects.</param>
     /// <param name="record">The record.</param>
     /// <param name="cancellationToken">Ends the wait; then roll the transaction back.</param>
-    /// <exception cref="CommitFencedException">The partition is assigned to another consumer by now: roll the transaction back.</exception>
+    /// <exception cref="CommitFencedException">The partition is assigned to another consumer by now, or a later record of it was stored
+    /// before this one: roll the transaction back.</exception>
     /// <exception cref="RecordAlreadyDoneException">The record was done before under this assignment, as by a commit whose outcome was
     /// unknown: roll the transaction back, and continue with the next record.</exception>
     public async Task StoreAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
@@ -41,11 +42,12 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
             claim.Number).ConfigureAwait(false);
         if (stored > 0)
             return;
-        // Under the own claim only an offset at or behind the stored one is refused.
+        // Under the own claim the last record is refused when it comes again. An earlier one means that records are handled out of order:
+        // its effects would be lost if it counted as done.
         var row = await transaction.ReadRowAsync(
-            "SELECT claim FROM omq_consumer_offset WHERE consumer = $1 AND topic = $2 AND partition = $3",
+            "SELECT claim, next_offset FROM omq_consumer_offset WHERE consumer = $1 AND topic = $2 AND partition = $3",
             cancellationToken, consumer, claim.Topic, record.TopicPartition.Partition).ConfigureAwait(false);
-        if (row is not null && (long)row[0] == claim.Number)
+        if (row is not null && (long)row[0] == claim.Number && (long)row[1] == record.Offset + 1)
             throw new RecordAlreadyDoneException(record.TopicPartition, record.Offset);
         throw new CommitFencedException(ErrorCode.IllegalGeneration, [record.TopicPartition]);
     }

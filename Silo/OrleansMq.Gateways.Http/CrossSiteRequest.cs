@@ -11,10 +11,11 @@ internal static class CrossSiteRequest
     /// <param name="own">The names of this broker.</param>
     public static (int Status, string Reason)? Refusal(HttpRequest request, HostNames own)
     {
-        if (!own.Include(request.Host.Host))
+        if (!own.Include(request.Host.Host) && !HealthEndpoints.Serve(request.Path))
             return (StatusCodes.Status421MisdirectedRequest,
                 $"The Host header names '{request.Host.Host}', which is not known as a name of this broker. Use localhost, an IP address, "
-                + "the machine's name or the advertised host, or add the name to --http-hosts.");
+                + "the machine's name or the advertised host, or add the name to --http-hosts (HttpGatewayOptions.Hosts in a silo of your "
+                + "own).");
         var origin = request.Headers.Origin.ToString();
         if (origin.Length == 0)
             return null;

@@ -12,6 +12,9 @@ internal static class HealthEndpoints
             : OkAsync(http));
     }
 
+    /// <summary>Whether a request is for one of them. They tell nothing of the broker's data, and probes name any host.</summary>
+    public static bool Serve(PathString path) => path == "/healthz" || path == "/readyz";
+
     private static Task OkAsync(HttpContext http)
     {
         http.Response.ContentType = "text/plain; charset=utf-8";

@@ -46,10 +46,6 @@ public sealed class KafkaGateway : IGateway
     public KafkaMetrics Metrics { get; }
 
     /// <inheritdoc/>
-    /// <remarks>None: Kafka's protocol carries no metrics of the broker.</remarks>
-    public Meter? Meter => null;
-
-    /// <inheritdoc/>
     public void AddMetrics(Meter meter) => Metrics.AddTo(meter);
 
     /// <summary>Takes the port of <see cref="KafkaGatewayOptions.Listen"/>. Connections wait until <see cref="Open"/>.</summary>

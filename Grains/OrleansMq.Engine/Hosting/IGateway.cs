@@ -24,7 +24,7 @@ public interface IGateway : IAsyncDisposable
     string Address => EndPoint.ToString();
 
     /// <summary>The meter that it reports to its clients; null where it reports none.</summary>
-    Meter? Meter { get; }
+    Meter? Meter => null;
 
     /// <summary>Adds its instruments to a meter that another gateway reports. Called before <see cref="ListenAsync"/>.</summary>
     void AddMetrics(Meter meter);

@@ -166,8 +166,8 @@ public sealed class Partition
     /// <summary>Applies a changed topic configuration; appends that begin later follow it.</summary>
     public void UpdateConfig(TopicConfig config)
     {
-        GiveUpCountingOnlyFlushed(config);
-        SetConfig(config);
+        // Until the disk knows of a weaker policy, the stricter one stays. The next image brings the configuration again.
+        SetConfig(TryGiveUpCountingOnlyFlushed(config) ? config : FlushDecision.UntilConfigured(config));
         _awaitsConfig = false;
     }
 
@@ -330,10 +330,7 @@ public sealed class Partition
 
     // An incarnation that counted only flushed records survives a power cut. Before a weaker policy is followed, the disk must know that
     // this no longer holds.
-    private void GiveUpCountingOnlyFlushed(TopicConfig config)
-    {
-        if (FlushDecision.CountsOnlyFlushed(config) || Log is null || !Log.Marks.CountedOnlyFlushed)
-            return;
-        TryOnLog(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false }));
-    }
+    private bool TryGiveUpCountingOnlyFlushed(TopicConfig config) =>
+        FlushDecision.CountsOnlyFlushed(config) || Log is null || !Log.Marks.CountedOnlyFlushed
+        || TryOnLog(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false })) is null;
 }

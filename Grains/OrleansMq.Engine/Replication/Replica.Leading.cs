@@ -161,7 +161,7 @@ public sealed partial class Replica : IPartitionReplication
             Wait(operation, leader);
         else
             // Written, but no leader counts its copies: whether it stays is decided elsewhere.
-            operation.Decide(ProduceResult.Failed(ErrorCode.NotLeaderOrFollower, DescribeNotLeading()));
+            operation.Decide(ProduceResult.Failed(ErrorCode.RequestTimedOut, Describe(ErrorCode.RequestTimedOut)));
     }
 
     long IPartitionReplication.OnRoundWritten(long records, long bytes, long now)

@@ -66,8 +66,7 @@ public sealed partial class ReplicaManager
                 + $"{replica.Partition.OfflineReason}");
             return;
         }
-        var (partition, config, isConfigKnown) =
-            (replica.Partition, replica.Partition.Config, replica.Partition.KnownConfig is not null);
+        var (partition, known) = (replica.Partition, replica.Partition.KnownConfig);
         replica.Drop("its log is damaged");
         await _store.SetAsideAsync(partition,
             $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
@@ -76,7 +75,8 @@ public sealed partial class ReplicaManager
             // Dropped meanwhile, so it is no longer needed.
             if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)
                 return;
-            Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown);
+            Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, known ?? partition.Config),
+                isConfigKnown: known is not null);
         }
         _options.Log.Write(EngineLogLevel.Information, $"Recreated the replica of {replica.TopicPartition}, empty.");
     }

@@ -60,7 +60,7 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
             if (validateOnly)
                 return Validate(context, wanted);
             var created = await context.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);
-            await PlaceOrDeleteAsync(context, topic, created).ConfigureAwait(false);
+            await PlaceAsync(context, topic, created).ConfigureAwait(false);
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted).ConfigureAwait(false);
             return new CreatedTopic(ErrorCode.None, null, created);
         }
@@ -103,27 +103,22 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
         return configs.IsAccepted ? new CreatedTopic(ErrorCode.None, null, null) : new CreatedTopic(configs.Error, configs.Message, null);
     }
 
-    private static async ValueTask PlaceOrDeleteAsync(RequestContext context, CreatableTopic topic, TopicDescription created)
+    // The topic exists from its creation on, and may have records at once: a fault in between leaves it as it is.
+    private static async ValueTask PlaceAsync(RequestContext context, CreatableTopic topic, TopicDescription created)
     {
         try
         {
-            await PlaceAsync(context, topic, created).ConfigureAwait(false);
+            foreach (var (number, brokers) in topic.Assignments)
+            {
+                if (!created.Partitions[number].Replicas.SequenceEqual(brokers))
+                    await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
+                        context.Aborted).ConfigureAwait(false);
+            }
         }
-        catch (BrokerException)
+        catch (BrokerException fault)
         {
-            // The client is told that there is no topic. It holds no records yet.
-            await context.Broker.DeleteTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
-            throw;
-        }
-    }
-
-    private static async ValueTask PlaceAsync(RequestContext context, CreatableTopic topic, TopicDescription created)
-    {
-        foreach (var (number, brokers) in topic.Assignments)
-        {
-            if (!created.Partitions[number].Replicas.SequenceEqual(brokers))
-                await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
-                    context.Aborted).ConfigureAwait(false);
+            throw new BrokerException(fault.Code, $"Topic '{topic.Name}' was created, but not all of its replicas are placed as asked: "
+                + $"{fault.Message} Reassign its partitions, or delete it.", fault);
         }
     }
 

@@ -108,7 +108,7 @@ internal sealed class GatewayPort : IAsyncDisposable
                 if (accepted is null && IsClientGone(fault))
                     continue; // The client disconnected before it was accepted.
                 _faults.Write(EngineLogLevel.Error,
-                    $"Could not accept a {_server.Protocol} connection: {fault.Message} Check the limit of open files.", fault);
+                    $"Could not accept a {_server.Protocol} connection: {fault.Message}{AdviceOn(fault)}", fault);
                 await Task.Delay(AcceptPause).ConfigureAwait(false);
             }
         }
@@ -140,6 +140,9 @@ internal sealed class GatewayPort : IAsyncDisposable
 
     private static bool IsClientGone(Exception fault) =>
         fault is SocketException { SocketErrorCode: SocketError.ConnectionReset or SocketError.ConnectionAborted };
+
+    private static string AdviceOn(Exception fault) =>
+        fault is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets } ? " Raise the limit of open files." : "";
 
     private ClientSocket Own(Socket socket)
     {

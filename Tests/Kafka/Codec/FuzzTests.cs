@@ -25,13 +25,15 @@ public sealed class FuzzTests(ITestOutputHelper output)
         {
             var original = bases[round % bases.Count];
             var length = Mutate(original, frame.Span, random);
-            var before = GC.GetAllocatedBytesForCurrentThread();
             var began = System.Diagnostics.Stopwatch.GetTimestamp();
-            var request = ApiTable.Decode(frame[..length]);
+            var allocated = Decode(frame[..length], out var request);
             var took = System.Diagnostics.Stopwatch.GetElapsedTime(began);
-            var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             longest = took > longest ? took : longest;
-            Assert.True(allocated <= MaxAllocatedBeside + (long)length * MaxAllocatedPerByte,
+            var most = MaxAllocatedBeside + (long)length * MaxAllocatedPerByte;
+            // A full collection empties the runtime's own pools, and whatever runs next fills them. What a frame takes, it takes again.
+            if (allocated > most)
+                allocated = Decode(frame[..length], out request);
+            Assert.True(allocated <= most,
                 $"Round {round}: {allocated} bytes for a frame of {length}: {Convert.ToHexString(frame.Span[..length])}");
             if (request.Outcome is not (DecodeOutcome.Decoded or DecodeOutcome.BadBody))
                 continue;
@@ -44,6 +46,13 @@ public sealed class FuzzTests(ITestOutputHelper output)
         Assert.True(reached >= Frames / 2, $"Only {reached} of {Frames} frames reached a decoder of bodies.");
         Assert.Equal(ApiTable.All.Select(static api => api.Key).Order(), perKey.Keys);
         Assert.All(perKey, static entry => Assert.True(entry.Value >= 1000, $"{entry.Key}: {entry.Value}"));
+    }
+
+    private static long Decode(Memory<byte> frame, out DecodedRequest request)
+    {
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        request = ApiTable.Decode(frame);
+        return GC.GetAllocatedBytesForCurrentThread() - before;
     }
 
     [Fact]

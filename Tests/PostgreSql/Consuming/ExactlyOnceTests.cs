@@ -214,5 +214,11 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
             await heir.StoreAsync(transaction, next);
             await transaction.CommitAsync();
         }
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            // Out of order: its effects were not committed with an offset of their own, so it does not count as done.
+            await Assert.ThrowsAsync<CommitFencedException>(() => heir.StoreAsync(transaction, record));
+            await Assert.ThrowsAsync<RecordAlreadyDoneException>(() => heir.StoreAsync(transaction, next));
+        }
     }
 }

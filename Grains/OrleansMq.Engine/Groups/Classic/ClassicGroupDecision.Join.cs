@@ -39,6 +39,10 @@ public static partial class ClassicGroupDecision
         };
     }
 
+    /// <summary>Whether a join is refused, whatever the members do.</summary>
+    public static bool Refuses(ClassicGroupState state, JoinGroup request, GroupOptions options) =>
+        RefuseJoin(state, request, options) is not null;
+
     private static JoinGroupResult? RefuseJoin(ClassicGroupState state, JoinGroup request, GroupOptions options)
     {
         if (request.SessionTimeout < options.MinSessionTimeout || request.SessionTimeout > options.MaxSessionTimeout)

@@ -95,7 +95,9 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
         var newMemberId = $"{request.GroupInstanceId ?? (request.ClientId.Length > 0 ? request.ClientId : "member")}-{freshId}";
         if (Consumer is { State.Members.IsEmpty: false } consumer)
             return Apply(ConsumerGroupDecision.Join(consumer, request, newMemberId, topics, now, options), now);
-        var classic = rules.BeforeJoin(ClassicOrNew(now), request, topics, now);
+        var classic = ClassicOrNew(now);
+        if (!ClassicGroupDecision.Refuses(classic.State, request, options))
+            classic = rules.BeforeJoin(classic, request, topics, now);
         return Apply(rules.Join(classic, request, newMemberId, now, options));
     }
 
