@@ -117,6 +117,12 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             throw;
         }
         _hosts[broker] = started;
+        // Partitions made by CreateAsync are in no image, which brings a restarted broker the configuration of its topics.
+        foreach (var (key, (spec, _)) in _partitions)
+        {
+            if (Get<SiloReplicas>(broker).Manager.TryGet(key, out var replica))
+                replica.Partition.UpdateConfig(spec.Config);
+        }
     }
 
     /// <summary>Waits until every broker sees all running brokers, and has an image with exactly those alive.</summary>
