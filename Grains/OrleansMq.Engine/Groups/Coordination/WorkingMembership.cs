@@ -96,8 +96,10 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
         if (Consumer is { State.Members.IsEmpty: false } consumer)
             return Apply(ConsumerGroupDecision.Join(consumer, request, newMemberId, topics, now, options), now);
         var classic = ClassicOrNew(now);
-        if (!ClassicGroupDecision.Refuses(classic.State, request, options))
-            classic = rules.BeforeJoin(classic, request, topics, now);
+        var prepared = rules.BeforeJoin(classic, request, topics, now);
+        // A join that is refused prepares nothing.
+        if (!ReferenceEquals(prepared, classic) && !ClassicGroupDecision.Refuses(classic.State, request, options))
+            classic = prepared;
         return Apply(rules.Join(classic, request, newMemberId, now, options));
     }
 
