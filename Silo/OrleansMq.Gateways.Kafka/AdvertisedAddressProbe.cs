@@ -6,11 +6,13 @@ namespace OrleansMq.Gateways.Kafka;
 /// <summary>Connects once to the address that clients are sent to, and warns where that fails: clients would report the mistake
 /// later.</summary>
 /// <param name="log">Where the warning goes.</param>
-internal sealed class AdvertisedAddressProbe(EngineLog log) : IAsyncDisposable
+/// <param name="connect">Connects to a host and port; null is over TCP.</param>
+internal sealed class AdvertisedAddressProbe(EngineLog log, Func<string, int, CancellationToken, Task>? connect = null) : IAsyncDisposable
 {
     // How long the connection may take.
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
+    private readonly Func<string, int, CancellationToken, Task> _connect = connect ?? ConnectAsync;
     private readonly CancellationTokenSource _stop = new();
     private Task _probing = Task.CompletedTask;
 
@@ -33,17 +35,21 @@ internal sealed class AdvertisedAddressProbe(EngineLog log) : IAsyncDisposable
         timeout.CancelAfter(ConnectTimeout);
         try
         {
-            using var client = new TcpClient();
-            await client.ConnectAsync(host, port, timeout.Token).ConfigureAwait(false);
+            await _connect(host, port, timeout.Token).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException && !_stop.IsCancellationRequested)
+        catch (Exception e) when (e is SocketException or OperationCanceledException)
         {
+            // A broker that stops ends the probe: the lookup of the name then fails in either way.
+            if (_stop.IsCancellationRequested)
+                return;
             log.Write(EngineLogLevel.Warning, $"KAFKA CLIENTS ARE SENT TO {advertised}, WHICH CANNOT BE REACHED FROM HERE ({e.Message}) "
                 + "Check --kafka-advertised, unless only clients reach that address.");
         }
-        catch (OperationCanceledException)
-        {
-            // The broker stops before the probe is done.
-        }
+    }
+
+    private static async Task ConnectAsync(string host, int port, CancellationToken cancellationToken)
+    {
+        using var client = new TcpClient();
+        await client.ConnectAsync(host, port, cancellationToken).ConfigureAwait(false);
     }
 }
