@@ -67,28 +67,39 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         // All appends begin, in order, before the first await: this keeps the order of a producer's batches.
         var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
         var burst = context.Burst;
-        var next = 0;
-        foreach (var topic in request.Topics)
+        var (begun, awaited) = (0, 0);
+        var failed = false;
+        try
         {
-            foreach (var partition in topic.Partitions)
+            foreach (var topic in request.Topics)
             {
-                if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Write, topic.Name, topic.TopicId,
-                    partition.Index, out var found))
+                foreach (var partition in topic.Partitions)
                 {
-                    context.HoldsBack = true;
-                    // From here on this runs concurrently with the connection, which owns the burst.
-                    burst = null;
-                    found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Write, topic.Name,
-                        topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
+                    if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Write, topic.Name, topic.TopicId,
+                        partition.Index, out var found))
+                    {
+                        context.HoldsBack = true;
+                        // From here on this runs concurrently with the connection, which owns the burst.
+                        burst = null;
+                        found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Write, topic.Name,
+                            topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
+                    }
+                    appends[begun] = Begin(context.Version, request, found, partition.Records, burst);
+                    begun++;
                 }
-                appends[next++] = Begin(context.Version, request, found, partition.Records, burst);
+            }
+            while (awaited < begun)
+            {
+                var index = awaited++;
+                appends[index].Result = await appends[index].Task;
+                failed |= appends[index].Result.Error != ErrorCode.None;
             }
         }
-        var failed = false;
-        for (var index = 0; index < appends.Length; index++)
+        finally
         {
-            appends[index].Result = await appends[index].Task;
-            failed |= appends[index].Result.Error != ErrorCode.None;
+            // The frame, which is released when this has ended, is the memory that the log writes from.
+            while (awaited < begun)
+                await appends[awaited++].EndedAsync().ConfigureAwait(false);
         }
         if (request.Acks != 0)
         {
@@ -191,6 +202,19 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         public readonly CountedAppend Task = task;
         public readonly LocatedPartition Found = found;
         public ProduceResult Result;
+
+        /// <summary>Waits for the end of an append whose request has failed already; that fault is the one to report.</summary>
+        public readonly async ValueTask EndedAsync()
+        {
+            try
+            {
+                await Task;
+            }
+            catch (Exception)
+            {
+                // The request's own fault is reported.
+            }
+        }
 
         /// <summary>The broker to redirect the client to; -1 for none.</summary>
         public readonly int Redirect => Result.Error == ErrorCode.NotLeaderOrFollower && !Found.Partition.IsOpen ? Found.Leader : -1;

@@ -7,6 +7,7 @@ using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
+using OrleansMq.Partitions;
 using OrleansMq.Storage;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
@@ -20,13 +21,13 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     private readonly GatewayServices _services;
     private readonly SessionAccess _access;
 
-    private GatewayHarness(LocalBroker broker, ManualTimeProvider time, IBroker engine, IAuthorizer? authorizer)
+    private GatewayHarness(LocalBroker broker, ManualTimeProvider time, IBroker engine, ILocalPartitions local, IAuthorizer? authorizer)
     {
         Broker = broker;
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
         _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log },
-            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, broker, authorizer), engine, broker.Metadata, broker));
+            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, local, authorizer), engine, broker.Metadata, broker));
         _access = _services.Access.Open(BrokerSession.InProcess);
     }
 
@@ -47,7 +48,9 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     /// <summary>Opens a broker with the topic <c>orders</c>: two partitions, two records in the first.</summary>
     /// <param name="authorizer">Null: everything is allowed.</param>
     /// <param name="engine">What is asked behind the door; null: a broker whose groups say the same whatever they are asked.</param>
-    public static async Task<GatewayHarness> StartAsync(IAuthorizer? authorizer = null, Func<IBroker, IBroker>? engine = null)
+    /// <param name="local">The partitions that this process serves; null: all.</param>
+    public static async Task<GatewayHarness> StartAsync(IAuthorizer? authorizer = null, Func<IBroker, IBroker>? engine = null,
+        Func<ILocalPartitions, ILocalPartitions>? local = null)
     {
         var time = new ManualTimeProvider();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data",
@@ -55,7 +58,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         await broker.CreateTopicAsync(new NewTopic("orders", 2));
         var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
         Assert.Equal(ErrorCode.None, produced.Error);
-        return new GatewayHarness(broker, time, engine?.Invoke(broker) ?? new ScriptedBroker(broker), authorizer);
+        return new GatewayHarness(broker, time, engine?.Invoke(broker) ?? new ScriptedBroker(broker), local?.Invoke(broker) ?? broker,
+            authorizer);
     }
 
     public void Introduce(string name, string version) { }
@@ -68,7 +72,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         return await AnswerAsync(request);
     }
 
-    public async Task<byte[]?> AnswerAsync(DecodedRequest request)
+    public async Task<byte[]?> AnswerAsync(DecodedRequest request, AppendBurst? burst = null)
     {
         var context = new RequestContext
         {
@@ -78,6 +82,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
             CorrelationId = request.CorrelationId,
             ClientId = request.ClientId,
             Connection = this,
+            Burst = burst,
         };
         using var response = new ResponseWriter(request.Version, request.Api!.IsFlexible(request.Version));
         response.WriteHeader(request.CorrelationId, request.Api.HasTagsInResponseHeader(request.Version));
