@@ -16,18 +16,13 @@ internal static class ConsumeCommand
             + "relative to each other.", HelpName = "N" }.AtLeast(0);
         var offset = new Option<ReadFrom?>("--offset")
         {
-            Description = "Where to begin; earliest by default. A number needs --partition, unless the topic has only one.",
+            Description = "Where to begin; earliest by default. A number needs --partition, unless the topic has only one. With --group: "
+                + "earliest or latest, where a partition has no committed offset.",
             HelpName = "earliest|latest|N",
             CustomParser = result => ParseOffset(result.Tokens[0].Value, result.AddError),
         };
         var group = new Option<string?>("--group") { Description = "Read as a member of this consumer group: its members share the "
             + "partitions, and only printed records are committed.", HelpName = "GROUP" };
-        var from = new Option<string>("--from")
-        {
-            Description = "With --group: where partitions without a committed offset begin; earliest by default.",
-            HelpName = "earliest|latest",
-        };
-        from.AcceptOnlyFromAmong("earliest", "latest");
         var max = new Option<long?>("--max") { Description = "End after this many records.", HelpName = "N" }.AtLeast(1);
         var idle = new Option<int?>("--idle-timeout") { Description = "End when all records were read and none arrived for this long; "
             + "by default only Ctrl-C ends it.", HelpName = "MS" }.AtLeast(0);
@@ -37,14 +32,14 @@ internal static class ConsumeCommand
             "Writes a topic's records to standard output, one value per line, and waits for more. Bytes are written as they are.",
             "omq consume orders --max 10", "omq consume orders --partition 0 --offset latest",
             "omq consume orders --json --idle-timeout 1000 | jq .value",
-            "omq consume orders --group billing")
+            "omq consume orders --group billing --offset latest")
         {
-            topic, partition, offset, group, from, max, idle, separator, json,
+            topic, partition, offset, group, max, idle, separator, json,
         };
         var server = ServerOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            Check(parsed, group, from, partition, offset);
+            Check(parsed, group, partition, offset);
             using var broker = server.Connect(parsed);
             var key = KeySeparator.Bytes(parsed.GetValue(separator));
             if (key is not null && parsed.GetValue(json))
@@ -56,7 +51,7 @@ internal static class ConsumeCommand
             {
                 var member = new GroupConsumeRun(broker, parsed.GetRequiredValue(topic), name, output)
                 {
-                    From = parsed.GetValue(from) == "latest" ? AutoOffsetReset.Latest : AutoOffsetReset.Earliest,
+                    From = parsed.GetValue(offset) == ReadFrom.Latest ? AutoOffsetReset.Latest : AutoOffsetReset.Earliest,
                     MaxRecords = maxRecords,
                     IdleTimeout = idleTimeout,
                 };
@@ -67,7 +62,7 @@ internal static class ConsumeCommand
             {
                 Partition = parsed.GetValue(partition),
                 From = parsed.GetValue(offset) ?? ReadFrom.Earliest,
-                FromIsNumber = parsed.GetResult(offset)?.Tokens is [{ Value: [>= '0' and <= '9', ..] }],
+                FromIsNumber = IsNumber(parsed, offset),
                 MaxRecords = maxRecords,
                 IdleTimeout = idleTimeout,
             };
@@ -76,23 +71,21 @@ internal static class ConsumeCommand
         return command;
     }
 
-    /// <summary>Checks that --partition and --offset are not combined with --group, which determines both.</summary>
-    private static void Check(ParseResult parsed, Option<string?> group, Option<string> from, Option<int?> partition,
-        Option<ReadFrom?> offset)
+    /// <summary>Checks that nothing that --group determines is given with it.</summary>
+    private static void Check(ParseResult parsed, Option<string?> group, Option<int?> partition, Option<ReadFrom?> offset)
     {
         if (parsed.GetValue(group) is not { } name)
-        {
-            if (parsed.GetResult(from) is not null)
-                throw CommandFailedException.Usage("--from belongs to --group; without a group, --offset sets where to begin.");
             return;
-        }
         if (name.Length == 0)
             throw CommandFailedException.Usage("--group is empty. Give the group a name, like --group billing.");
-        if (parsed.GetValue(partition) is not null || parsed.GetResult(offset) is not null)
+        if (parsed.GetValue(partition) is not null || IsNumber(parsed, offset))
             throw CommandFailedException.Usage("--group shares the partitions among its members, each from the group's committed offset: "
-                + "omit --partition and --offset. --from sets where to begin without a committed offset; "
+                + "omit --partition and a number as --offset. --offset earliest or latest sets where to begin without a committed offset; "
                 + "'omq group reset' changes committed offsets.");
     }
+
+    private static bool IsNumber(ParseResult parsed, Option<ReadFrom?> offset) =>
+        parsed.GetResult(offset)?.Tokens is [{ Value: [>= '0' and <= '9', ..] }];
 
     private static ReadFrom? ParseOffset(string text, Action<string> addError)
     {

@@ -31,7 +31,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     public async Task Group_starting_at_latest_reads_only_new_records()
     {
         await PrepareAsync(partitions: 1, lines: 3);
-        await using var consumer = Consume("--from latest --max 1");
+        await using var consumer = Consume("--offset latest --max 1");
         await MembersAsync(1, partitions: 1);
 
         await ProduceUntilPrintedAsync(consumer);
