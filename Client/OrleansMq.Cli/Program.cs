@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using System.Runtime.InteropServices;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
@@ -29,7 +30,14 @@ internal static class Program
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false,
                 ProcessTerminationTimeout = TerminationTimeout };
-            return (ExitCode)await parsed.InvokeAsync(configuration).ConfigureAwait(false);
+            using var stop = new CancellationTokenSource();
+            // The terminal was closed: end as at Ctrl-C, which the parser handles.
+            using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+            {
+                signal.Cancel = true;
+                stop.Cancel();
+            });
+            return (ExitCode)await parsed.InvokeAsync(configuration, stop.Token).ConfigureAwait(false);
         }
         catch (BrokenPipeException)
         {

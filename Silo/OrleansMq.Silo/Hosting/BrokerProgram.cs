@@ -56,6 +56,8 @@ internal static class BrokerProgram
         using var stop = new CancellationTokenSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => Stop(signal, stop));
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Stop(signal, stop));
+        // The terminal was closed.
+        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal => Stop(signal, stop));
 
         await using var server = await BrokerServer.StartAsync(settings, log, cancellationToken: stop.Token);
         var ready = new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId,

@@ -6,6 +6,7 @@ namespace OrleansMq.Tests.Process.Lifecycle;
 /// <summary>Start, stop and refusal of the real broker.</summary>
 public sealed class BrokerLifecycleTests : IDisposable
 {
+    private const int Hangup = 1;
     private const int Interrupt = 2;
     private const int Terminate = 15;
 
@@ -27,6 +28,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Theory]
+    [InlineData(Hangup)]
     [InlineData(Interrupt)]
     [InlineData(Terminate)]
     public async Task Termination_signal_drains_and_exits_0(int signal)
