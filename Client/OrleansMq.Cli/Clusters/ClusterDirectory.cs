@@ -44,7 +44,8 @@ internal sealed class ClusterDirectory : IDisposable
 
     /// <summary>Opens a directory, or creates it.</summary>
     /// <param name="path">Null for a temporary one.</param>
-    /// <exception cref="CommandFailedException">Another cluster runs in it, its path is too long, or it is not writable.</exception>
+    /// <exception cref="CommandFailedException">Another cluster runs in it, its path is too long, it is not writable, or not the caller's
+    /// alone.</exception>
     public static ClusterDirectory Open(string? path)
     {
         var full = path is null ? Directory.CreateTempSubdirectory("omq-cluster-").FullName : System.IO.Path.GetFullPath(path);
@@ -56,6 +57,7 @@ internal sealed class ClusterDirectory : IDisposable
         try
         {
             Directory.CreateDirectory(full);
+            DirectoryOwner.Demand(full);
             // PostgreSQL may run as another user, which must be able to enter its directory but sees nothing else.
             if (!OperatingSystem.IsWindows() && path is null)
                 File.SetUnixFileMode(full, File.GetUnixFileMode(full) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);

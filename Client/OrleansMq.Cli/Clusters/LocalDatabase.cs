@@ -83,10 +83,7 @@ internal sealed class LocalDatabase : IAsyncDisposable
         }
         catch (InvalidOperationException e)
         {
-            var asOther = Environment.IsPrivilegedProcess
-                ? " Started by root, it runs as another user, which must be able to enter every parent directory: choose such a --data."
-                : "";
-            throw CommandFailedException.Refused($"The private PostgreSQL server in {directory} does not start.{asOther} {e.Message}", e);
+            throw CommandFailedException.Refused($"The private PostgreSQL server in {directory} does not start. {e.Message}", e);
         }
     }
 

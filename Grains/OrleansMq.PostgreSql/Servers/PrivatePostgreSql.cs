@@ -111,17 +111,27 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
     private async Task InitializeAsync(CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(Sockets);
+        await _account.DemandEntryAsync(_directory, cancellationToken).ConfigureAwait(false);
         if (!File.Exists(PasswordFile))
-        {
-            await File.WriteAllTextAsync(PasswordFile, RandomNumberGenerator.GetHexString(32), cancellationToken).ConfigureAwait(false);
-            if (!OperatingSystem.IsWindows())
-                File.SetUnixFileMode(PasswordFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        }
+            await WriteSecretAsync(PasswordFile, RandomNumberGenerator.GetHexString(32), cancellationToken).ConfigureAwait(false);
         await _account.OwnAsync(_directory, cancellationToken).ConfigureAwait(false);
         if (File.Exists(Path.Combine(Data, "PG_VERSION")))
             return;
         await ServerCommand.RunAsync(_account.Start(_installation["initdb"], "-D", Data, "-U", Superuser, "--pwfile", PasswordFile,
             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"), cancellationToken).ConfigureAwait(false);
+    }
+
+    // Only the owner can read it, from its first byte on. It is whole, or it is not there.
+    private static async Task WriteSecretAsync(string path, string secret, CancellationToken cancellationToken)
+    {
+        var unfinished = path + ".new";
+        File.Delete(unfinished);
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        await using (var writer = new StreamWriter(unfinished, options))
+            await writer.WriteAsync(secret.AsMemory(), cancellationToken).ConfigureAwait(false);
+        File.Move(unfinished, path);
     }
 
     private async Task EndAsync(string mode)

@@ -40,11 +40,33 @@ internal sealed class ServerAccount
         };
     }
 
+    /// <summary>Checks that the account can enter a directory.</summary>
+    /// <exception cref="InvalidOperationException">It cannot; the message names the directory that keeps it out, and the fix.</exception>
+    public async Task DemandEntryAsync(string directory, CancellationToken cancellationToken)
+    {
+        if (_other is null || Path.GetDirectoryName(directory) is not { } parent)
+            return;
+        var parents = new Stack<string>();
+        for (string? next = parent; next is not null; next = Path.GetDirectoryName(next))
+            parents.Push(next);
+        foreach (var next in parents)
+        {
+            using var test = Process.Start(Start("test", "-x", next))!;
+            test.StandardInput.Close();
+            await test.WaitForExitAsync(cancellationToken).ConfigureAwait(false);
+            if (test.ExitCode != 0)
+            {
+                throw new InvalidOperationException($"PostgreSQL refuses to run as root, so it runs as user '{_other}', which cannot enter "
+                    + $"{next}. Choose a directory elsewhere, such as below /var/lib, or let others enter this one: chmod o+x {next}");
+            }
+        }
+    }
+
     /// <summary>Gives the account ownership of a directory with all its contents.</summary>
     public async Task OwnAsync(string directory, CancellationToken cancellationToken)
     {
         if (_other is not null)
-            await ServerCommand.RunAsync(new ProcessStartInfo("chown", ["-R", $"{_other}:{GroupOf(_other)}", directory])
+            await ServerCommand.RunAsync(new ProcessStartInfo("chown", ["-hR", $"{_other}:{GroupOf(_other)}", directory])
             {
                 RedirectStandardInput = true,
                 RedirectStandardOutput = true,

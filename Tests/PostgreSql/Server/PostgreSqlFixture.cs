@@ -32,6 +32,9 @@ public sealed class PostgreSqlFixture : IAsyncLifetime
         Directory.Delete(_directory, recursive: true);
     }
 
+    /// <summary>The file with the superuser's password.</summary>
+    public string PasswordFile => Path.Combine(_directory, "password");
+
     /// <summary>Creates an empty database.</summary>
     /// <returns>Its connection string.</returns>
     public async Task<string> DatabaseAsync()

@@ -1,4 +1,5 @@
 using Npgsql;
+using OrleansMq.PostgreSql.Servers;
 
 namespace OrleansMq.Tests.PostgreSql.Server;
 
@@ -35,5 +36,33 @@ public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassF
         var stranger = new NpgsqlConnectionStringBuilder(postgres.Server.ConnectionString()) { Password = "guess" }.ConnectionString;
         var refusal = await Assert.ThrowsAsync<PostgresException>(() => PostgreSqlFixture.ReadAsync<int>(stranger, "SELECT 1"));
         Assert.Equal(PostgresErrorCodes.InvalidPassword, refusal.SqlState);
+    }
+
+    [SkippableFact]
+    public async Task Directory_that_the_servers_user_cannot_enter_is_refused_with_its_name_and_the_fix()
+    {
+        _ = postgres.Server;
+        var closed = Directory.CreateTempSubdirectory("omq-closed-");
+        try
+        {
+            var start = PrivatePostgreSql.StartAsync(PostgreSqlInstallation.Find()!, Path.Combine(closed.FullName, "server"));
+            // Only a server that root starts runs as another user.
+            if (Environment.IsPrivilegedProcess)
+                Assert.Contains($"chmod o+x {closed.FullName}", (await Assert.ThrowsAsync<InvalidOperationException>(() => start)).Message,
+                    StringComparison.Ordinal);
+            else
+                await (await start).DisposeAsync();
+        }
+        finally
+        {
+            closed.Delete(recursive: true);
+        }
+    }
+
+    [SkippableFact]
+    public void Password_is_readable_by_its_owner_alone()
+    {
+        _ = postgres.Server;
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(postgres.PasswordFile));
     }
 }
