@@ -20,7 +20,7 @@ public static class OrleansMqClientOrleansExtensions
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
     /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
     /// Batches are sent to the silo that leads their partition, over connections that send and receive in large blocks. Orleans' own socket
-    /// transport is replaced unless another transport is registered.
+    /// transport is replaced unless another transport is registered. The Orleans client is connected before other hosted services start.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
     /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
@@ -28,6 +28,7 @@ public static class OrleansMqClientOrleansExtensions
     {
         ArgumentNullException.ThrowIfNull(client);
         client.Services.UseLargeBlocks(typeof(ClientConnectionOptions).Assembly);
+        client.Services.StartFirst(typeof(ClientConnectionOptions).Assembly);
         return client.Services.AddOrleansMqClient(configure).UseOrleans();
     }
 

@@ -1,6 +1,7 @@
+using OrleansMq.Gateways.Http;
 using OrleansMq.Hosting;
 
-namespace OrleansMq.Gateways.Http;
+namespace Orleans.Hosting;
 
 /// <summary>Opens the HTTP API of a broker.</summary>
 public static class HttpGatewayExtensions

@@ -1,7 +1,8 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
 
-namespace OrleansMq.Gateways.Kafka;
+namespace Orleans.Hosting;
 
 /// <summary>Opens a broker for Kafka clients.</summary>
 public static class KafkaGatewayExtensions

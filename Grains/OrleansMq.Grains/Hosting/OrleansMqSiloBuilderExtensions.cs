@@ -7,6 +7,8 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Compression;
+using OrleansMq.Connections;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
@@ -27,12 +29,13 @@ public static class OrleansMqSiloBuilderExtensions
     /// <summary>
     /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The
     /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. This registers
-    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. Unless another transport is registered, Orleans
+    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. The silo starts before other hosted services,
+    /// and stops after them. Unless another transport is registered, Orleans
     /// clients are served by sockets that send and receive in large blocks. Gateways for other clients are added to what this returns.
     /// </summary>
     /// <param name="silo">The silo.</param>
-    /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>.
-    /// Compacted topics, and topics that set <c>compression.type</c>, need codecs.</param>
+    /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, every codec, the engine's lines in the silo's log under
+    /// <c>OrleansMq</c>.</param>
     /// <remarks>If the directory is locked, unwritable or of a newer format, the silo's start fails with a
     /// <see cref="DataDirectoryException"/>.</remarks>
     public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
@@ -80,6 +83,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddSingleton<SiloGateways>();
         silo.Services.AddParticipant<SiloGateways>();
         GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
+        silo.Services.StartFirst(typeof(Silo).Assembly);
         silo.AddPartitions();
         silo.AddCoordinators(isReplicated: cluster is not null);
         silo.Services.AddSingleton(services =>
@@ -110,6 +114,7 @@ public static class OrleansMqSiloBuilderExtensions
         var defaults = new BrokerOptions
         {
             DataDirectory = "./data",
+            Codecs = StandardCodecs.All,
             Log = new EngineLogAdapter(services.GetRequiredService<ILoggerFactory>()),
         };
         return configure?.Invoke(defaults) ?? defaults;

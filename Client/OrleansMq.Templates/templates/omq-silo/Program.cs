@@ -1,0 +1,13 @@
+using Microsoft.Extensions.Hosting;
+using Orleans.Hosting;
+
+var builder = Host.CreateApplicationBuilder(args);
+
+// One silo on this machine. For several, give AddOrleansMq() a PostgreSQL database instead.
+builder.UseOrleans(silo => silo
+    .UseLocalhostClustering()
+    .AddOrleansMq(options => options with { DataDirectory = "./data" })
+    .AddKafka()     // 127.0.0.1:9092
+    .AddHttp());    // http://127.0.0.1:8080
+
+builder.Build().Run();
