@@ -20,7 +20,14 @@ namespace OrleansMq.Log;
 /// Lower               recovery point, flushed point back    written, both slots: the log is about to be cut
 /// BeginEmptying       none known                            written, both slots: the log is about to be emptied
 /// StartAt             all at the same place                 written, both slots: the log was emptied
+///
+/// Settle              all marks                             written: the replica was opened
+/// RaiseFence          fence                                 written; it never goes back
+/// GiveUpCountingOnlyFlushed                                 written
+/// ForgetIncarnation   no incarnation                        written without a flush
 /// </code>
+/// The marks change by these transitions alone, each in one hold of the lock. A caller that read them, and wrote them back changed, would
+/// undo what another has stored meanwhile.
 /// What must not come back is written into both slots: a slot that is damaged later then reveals no older state.
 /// <para><see cref="FlushLock"/> guards all of it. Offsets that are read alone are published without it.</para>
 /// </remarks>
@@ -208,11 +215,29 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         }
     }
 
-    /// <summary>Stores the replica's marks durably.</summary>
-    public void WriteMarks(in ReplicaMarks marks)
+    /// <summary>Stores the marks of a replica that was opened, durably. The fence never goes back.</summary>
+    /// <param name="incarnation">The incarnation, kept or new.</param>
+    /// <param name="bootId">The kernel's boot.</param>
+    /// <param name="fence">The highest leader epoch seen.</param>
+    /// <param name="countedOnlyFlushed">See <see cref="ReplicaMarks.CountedOnlyFlushed"/>.</param>
+    public void Settle(Guid incarnation, Guid bootId, int fence, bool countedOnlyFlushed)
     {
         lock (FlushLock)
-            Write(Describe() with { Replica = marks with { HighWatermark = Volatile.Read(ref _highWatermark) } });
+            Store(new ReplicaMarks(incarnation, bootId, Math.Max(fence, _marks.Fence), countedOnlyFlushed, _marks.HighWatermark));
+    }
+
+    /// <summary>Stores a higher leader epoch durably. A known one changes nothing.</summary>
+    public void RaiseFence(int epoch)
+    {
+        lock (FlushLock)
+            Store(_marks with { Fence = Math.Max(epoch, _marks.Fence) });
+    }
+
+    /// <summary>Stores durably that the incarnation may count records that are not flushed.</summary>
+    public void GiveUpCountingOnlyFlushed()
+    {
+        lock (FlushLock)
+            Store(_marks with { CountedOnlyFlushed = false });
     }
 
     /// <summary>Stores the high watermark durably if it has moved.</summary>
@@ -251,6 +276,12 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
 
     private CheckpointState Describe() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint,
         Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) });
+
+    private void Store(in ReplicaMarks marks)
+    {
+        if (marks != _marks)
+            Write(Describe() with { Replica = marks with { HighWatermark = Volatile.Read(ref _highWatermark) } });
+    }
 
     private void Write(in CheckpointState state)
     {

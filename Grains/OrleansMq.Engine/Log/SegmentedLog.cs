@@ -304,8 +304,15 @@ internal sealed class SegmentedLog
     /// <inheritdoc cref="DurablePoints.Marks"/>
     public ReplicaMarks Marks => _points.Marks;
 
-    /// <inheritdoc cref="DurablePoints.WriteMarks"/>
-    public void WriteMarks(in ReplicaMarks marks) => _points.WriteMarks(marks);
+    /// <inheritdoc cref="DurablePoints.Settle"/>
+    public void Settle(Guid incarnation, Guid bootId, int fence, bool countedOnlyFlushed) =>
+        _points.Settle(incarnation, bootId, fence, countedOnlyFlushed);
+
+    /// <inheritdoc cref="DurablePoints.RaiseFence"/>
+    public void RaiseFence(int epoch) => _points.RaiseFence(epoch);
+
+    /// <inheritdoc cref="DurablePoints.GiveUpCountingOnlyFlushed"/>
+    public void GiveUpCountingOnlyFlushed() => _points.GiveUpCountingOnlyFlushed();
 
     /// <inheritdoc cref="DurablePoints.NoteHighWatermark"/>
     public void NoteHighWatermark(long offset) => _points.NoteHighWatermark(offset);

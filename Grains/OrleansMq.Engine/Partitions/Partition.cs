@@ -331,6 +331,5 @@ public sealed class Partition
     // An incarnation that counted only flushed records survives a power cut. Before a weaker policy is followed, the disk must know that
     // this no longer holds.
     private bool TryGiveUpCountingOnlyFlushed(TopicConfig config) =>
-        FlushDecision.CountsOnlyFlushed(config) || Log is null || !Log.Marks.CountedOnlyFlushed
-        || TryOnLog(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false })) is null;
+        FlushDecision.CountsOnlyFlushed(config) || TryOnLog(static log => log.GiveUpCountingOnlyFlushed()) is null;
 }

@@ -25,28 +25,20 @@ internal static class ReplicaIncarnation
             FlushFailed: false, // A failed flush forgets the incarnation.
                                 // Records that were not flushed were not counted.
             CutMoreThanLastWrite: log.Opening.CutMoreThanLastWrite && !marks.CountedOnlyFlushed);
-        var settled = marks with
-        {
-            BootId = options.BootId,
-            Fence = ReplicationRules.Shipped.FenceAfterRestart(marks.Fence, partition.Epochs!.Latest.Epoch),
-        };
+        var (incarnation, countedOnlyFlushed) = (marks.Incarnation, marks.CountedOnlyFlushed);
         if (IncarnationDecision.MustRenew(opened))
         {
             // Set only here: an incarnation that began under another policy keeps CountedOnlyFlushed false, even if its topic changes to
             // sync later.
-            settled = settled with
-            {
-                Incarnation = Guid.NewGuid(),
-                CountedOnlyFlushed = !isConfigKnown || FlushDecision.CountsOnlyFlushed(partition.Config),
-            };
+            (incarnation, countedOnlyFlushed) = (Guid.NewGuid(), !isConfigKnown || FlushDecision.CountsOnlyFlushed(partition.Config));
             if (opened.HasIncarnation)
                 options.Log.Write(EngineLogLevel.Warning,
                     $"Partition {partition.TopicPartition} may lack the end of its log (it was not closed in good order); "
                     + "it rejoins its replicas by catching up.");
         }
-        if (settled != marks)
-            log.WriteMarks(settled);
-        if (settled.CountedOnlyFlushed && !FlushDecision.CountsOnlyFlushed(partition.Config))
+        log.Settle(incarnation, options.BootId,
+            ReplicationRules.Shipped.FenceAfterRestart(marks.Fence, partition.Epochs!.Latest.Epoch), countedOnlyFlushed);
+        if (countedOnlyFlushed && !FlushDecision.CountsOnlyFlushed(partition.Config))
             partition.FlushUntilConfigured();
     }
 }

@@ -52,7 +52,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     /// <inheritdoc/>
     public void RaiseFence(int epoch)
     {
-        _log.WriteMarks(_log.Marks with { Fence = epoch });
+        _log.RaiseFence(epoch);
         Fence = epoch;
     }
 

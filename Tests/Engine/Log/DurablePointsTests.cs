@@ -121,7 +121,7 @@ public sealed class DurablePointsTests
     {
         _points.NoteFlushed(End);
         _points.MoveRecoveryPoint(End, hasProducers: true);
-        _points.WriteMarks(new ReplicaMarks(Guid.NewGuid(), Guid.Empty, 3, true, 0));
+        _points.Settle(Guid.NewGuid(), Guid.Empty, 3, true);
         var marks = _points.Marks;
         _points.BeginEmptying(1000);
         AssertInBothSlots(state => state is { IsBeingEmptied: true, LogStartOffset: 1000, FlushedPoint.IsKnown: false });
@@ -152,17 +152,36 @@ public sealed class DurablePointsTests
     [Fact]
     public void Marks_stay_if_they_could_not_be_stored()
     {
-        var stored = new ReplicaMarks(Guid.NewGuid(), Guid.NewGuid(), 3, true, 0);
-        _points.WriteMarks(stored);
+        _points.Settle(Guid.NewGuid(), Guid.NewGuid(), 3, true);
+        var stored = _points.Marks;
         _files.OnFlush = _ => throw new IOException("Input/output error");
-        Assert.Throws<IOException>(() => _points.WriteMarks(stored with { Fence = 4 }));
+        Assert.Throws<IOException>(() => _points.RaiseFence(4));
         Assert.Equal(stored, _points.Marks);
+    }
+
+    [Fact]
+    public void Each_mark_changes_alone_and_the_fence_never_goes_back()
+    {
+        _points.Settle(Guid.NewGuid(), Guid.NewGuid(), 3, true);
+        var marks = _points.Marks;
+        _points.RaiseFence(5);
+        _points.RaiseFence(4);
+        _points.GiveUpCountingOnlyFlushed();
+        Assert.Equal(marks with { Fence = 5, CountedOnlyFlushed = false }, Stored().Replica);
+        _points.Settle(marks.Incarnation, marks.BootId, 4, true);
+        Assert.Equal(marks with { Fence = 5 }, Stored().Replica);
+        _points.ForgetIncarnation();
+        _points.GiveUpCountingOnlyFlushed();
+        Assert.Equal(marks with { Incarnation = Guid.Empty, Fence = 5, CountedOnlyFlushed = false }, Stored().Replica);
+        var flushes = _flushes;
+        _points.RaiseFence(5);
+        Assert.Equal(flushes, _flushes);
     }
 
     [Fact]
     public void Incarnation_is_forgotten_without_a_flush()
     {
-        _points.WriteMarks(new ReplicaMarks(Guid.NewGuid(), Guid.NewGuid(), 3, true, 0));
+        _points.Settle(Guid.NewGuid(), Guid.NewGuid(), 3, true);
         _files.OnFlush = _ => throw new IOException("Input/output error");
         _points.ForgetIncarnation();
         Assert.Equal((Guid.Empty, 3), (_points.Marks.Incarnation, _points.Marks.Fence));
@@ -175,7 +194,7 @@ public sealed class DurablePointsTests
         _points.NoteFlushed(End);
         _points.MoveRecoveryPoint(Middle, hasProducers: true);
         _points.TryMoveLogStart(15);
-        _points.WriteMarks(new ReplicaMarks(Guid.NewGuid(), Guid.Empty, 3, true, 0));
+        _points.Settle(Guid.NewGuid(), Guid.Empty, 3, true);
         var next = new DurablePoints(new FileHandleCache(_memory, 4), Directory);
         Assert.True(next.TryRead(out var state));
         next.Load(state, state.LogStartOffset, state.RecoveryPoint);

@@ -82,6 +82,36 @@ public sealed class ReplicaIncarnationTests
         Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
     }
 
+    /// <summary>The replica raises its fence, a fault forgets the incarnation, and an image changes the policy, all at once.</summary>
+    [Fact]
+    public async Task Marks_that_change_at_once_do_not_undo_each_other()
+    {
+        await using var rig = await StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        var log = rig.Partition.Log!;
+        var view = new ReplicaLog(rig.Partition);
+        for (var epoch = 1; epoch <= 1000; epoch++)
+        {
+            rig.Partition.UpdateConfig(TopicConfig.DefaultFor(FlushPolicy.Sync));
+            Assert.True(Settle(rig).CountedOnlyFlushed);
+            using var start = new Barrier(3);
+            await Task.WhenAll(
+                At(start, () =>
+                {
+                    lock (log.AppendLock)
+                        view.RaiseFence(epoch);
+                }),
+                At(start, log.ForgetIncarnation),
+                At(start, () => rig.Partition.UpdateConfig(TopicConfig.Default)));
+            Assert.Equal((Guid.Empty, epoch, false), (log.Marks.Incarnation, log.Marks.Fence, log.Marks.CountedOnlyFlushed));
+        }
+    }
+
+    private static Task At(Barrier start, Action action) => Task.Factory.StartNew(() =>
+    {
+        start.SignalAndWait();
+        action();
+    }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
     [Fact]
     public async Task Incarnation_is_renewed_when_recovery_truncated_more_than_an_unfinished_write()
     {
