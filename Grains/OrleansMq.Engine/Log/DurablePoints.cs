@@ -23,7 +23,7 @@ namespace OrleansMq.Log;
 ///
 /// Settle              all marks                             written: the replica was opened
 /// RaiseFence          fence                                 written; it never goes back
-/// GiveUpCountingOnlyFlushed                                 written
+/// BeginCountingOnlyFlushed, GiveUpCountingOnlyFlushed       written
 /// ForgetIncarnation   no incarnation                        written without a flush
 /// </code>
 /// The marks change by these transitions alone, each in one hold of the lock. A caller that read them, and wrote them back changed, would
@@ -231,6 +231,14 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     {
         lock (FlushLock)
             Store(_marks with { Fence = Math.Max(epoch, _marks.Fence) });
+    }
+
+    /// <summary>Stores durably that all records that the incarnation has counted are flushed, and that it counts no others from now on. A
+    /// forgotten incarnation promises nothing.</summary>
+    public void BeginCountingOnlyFlushed()
+    {
+        lock (FlushLock)
+            Store(_marks with { CountedOnlyFlushed = _marks.Incarnation != Guid.Empty });
     }
 
     /// <summary>Stores durably that the incarnation may count records that are not flushed.</summary>

@@ -311,6 +311,9 @@ internal sealed class SegmentedLog
     /// <inheritdoc cref="DurablePoints.RaiseFence"/>
     public void RaiseFence(int epoch) => _points.RaiseFence(epoch);
 
+    /// <inheritdoc cref="DurablePoints.BeginCountingOnlyFlushed"/>
+    public void BeginCountingOnlyFlushed() => _points.BeginCountingOnlyFlushed();
+
     /// <inheritdoc cref="DurablePoints.GiveUpCountingOnlyFlushed"/>
     public void GiveUpCountingOnlyFlushed() => _points.GiveUpCountingOnlyFlushed();
 

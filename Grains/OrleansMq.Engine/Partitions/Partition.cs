@@ -20,6 +20,7 @@ namespace OrleansMq.Partitions;
 /// <item><see cref="AppendLoop"/>: checks, queue, rounds of group commit.</item>
 /// <item><see cref="PartitionReader"/>: fetches and lookups, and the readers that wait.</item>
 /// <item><see cref="PartitionFlusher"/>: flushes as the topic's policy requires.</item>
+/// <item><see cref="FlushPromise"/>: what its incarnation promises about flushed records.</item>
 /// <item><see cref="PartitionUpkeep"/>: checkpoints, retention, delete-records.</item>
 /// <item><see cref="PartitionCompaction"/>: compaction, and its end.</item>
 /// <item><see cref="IPartitionReplication"/>: leadership, and when a written batch becomes visible.</item>
@@ -29,6 +30,7 @@ namespace OrleansMq.Partitions;
 public sealed class Partition
 {
     private readonly PartitionReader _reader;
+    private readonly FlushPromise _flushPromise;
     private readonly PartitionUpkeep _upkeep;
     private readonly PartitionCompaction _compaction;
     private TopicConfig _config;
@@ -53,7 +55,8 @@ public sealed class Partition
         Appends = new AppendLoop(this);
         Flusher = new PartitionFlusher(this);
         _reader = new PartitionReader(this);
-        _upkeep = new PartitionUpkeep(this);
+        _flushPromise = new FlushPromise(this);
+        _upkeep = new PartitionUpkeep(this, _flushPromise);
         _compaction = new PartitionCompaction(this);
     }
 
@@ -166,8 +169,7 @@ public sealed class Partition
     /// <summary>Applies a changed topic configuration; appends that begin later follow it.</summary>
     public void UpdateConfig(TopicConfig config)
     {
-        // Until the disk knows of a weaker policy, the stricter one stays. The next image brings the configuration again.
-        SetConfig(TryGiveUpCountingOnlyFlushed(config) ? config : FlushDecision.UntilConfigured(config));
+        _flushPromise.Follow(config);
         _awaitsConfig = false;
     }
 
@@ -321,15 +323,11 @@ public sealed class Partition
         return null;
     }
 
-    private void SetConfig(TopicConfig config)
+    /// <summary>Sets the configuration in force.</summary>
+    internal void SetConfig(TopicConfig config)
     {
         Volatile.Write(ref _config, config);
         if (Log is not null)
             Log.Config = config;
     }
-
-    // An incarnation that counted only flushed records survives a power cut. Before a weaker policy is followed, the disk must know that
-    // this no longer holds.
-    private bool TryGiveUpCountingOnlyFlushed(TopicConfig config) =>
-        FlushDecision.CountsOnlyFlushed(config) || TryOnLog(static log => log.GiveUpCountingOnlyFlushed()) is null;
 }

@@ -13,7 +13,7 @@ namespace OrleansMq.Partitions;
 /// <para>Failures: as <see cref="Partition.TryOnLog"/>. A full disk leaves the partition online, and the task is repeated when it is due
 /// again. Another storage fault takes the partition offline, and later tasks do nothing.</para>
 /// </remarks>
-internal sealed class PartitionUpkeep(Partition partition)
+internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
 {
     private readonly Lock _lock = new();
 
@@ -24,6 +24,7 @@ internal sealed class PartitionUpkeep(Partition partition)
     public void Checkpoint() => Run(log =>
     {
         log.MoveRecoveryPoint();
+        promise.OnFlushed(log);
         log.DeleteRemoved(partition.Ports.Log.Now);
     });
 

@@ -28,8 +28,7 @@ internal static class ReplicaIncarnation
         var (incarnation, countedOnlyFlushed) = (marks.Incarnation, marks.CountedOnlyFlushed);
         if (IncarnationDecision.MustRenew(opened))
         {
-            // Set only here: an incarnation that began under another policy keeps CountedOnlyFlushed false, even if its topic changes to
-            // sync later.
+            // An incarnation that is kept keeps this mark, too, until the configuration says otherwise (FlushPromise).
             (incarnation, countedOnlyFlushed) = (Guid.NewGuid(), !isConfigKnown || FlushDecision.CountsOnlyFlushed(partition.Config));
             if (opened.HasIncarnation)
                 options.Log.Write(EngineLogLevel.Warning,

@@ -168,10 +168,12 @@ public sealed class DurablePointsTests
         _points.RaiseFence(4);
         _points.GiveUpCountingOnlyFlushed();
         Assert.Equal(marks with { Fence = 5, CountedOnlyFlushed = false }, Stored().Replica);
+        _points.BeginCountingOnlyFlushed();
         _points.Settle(marks.Incarnation, marks.BootId, 4, true);
         Assert.Equal(marks with { Fence = 5 }, Stored().Replica);
         _points.ForgetIncarnation();
         _points.GiveUpCountingOnlyFlushed();
+        _points.BeginCountingOnlyFlushed();
         Assert.Equal(marks with { Incarnation = Guid.Empty, Fence = 5, CountedOnlyFlushed = false }, Stored().Replica);
         var flushes = _flushes;
         _points.RaiseFence(5);

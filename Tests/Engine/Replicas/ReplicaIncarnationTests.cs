@@ -82,6 +82,59 @@ public sealed class ReplicaIncarnationTests
         Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
     }
 
+    /// <summary>Once all that was counted before is flushed, the incarnation promises as much as one that began under sync.</summary>
+    [Fact]
+    public async Task Incarnation_survives_a_power_cut_after_its_topic_changed_to_sync()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        Assert.False(first.CountedOnlyFlushed);
+        await rig.AppendManyAsync(20);
+        var sync = TopicConfig.DefaultFor(FlushPolicy.Sync);
+        rig.Partition.UpdateConfig(sync);
+        rig.Config = sync;
+        rig.Clock.Advance(TimeSpan.FromSeconds(3));
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.Equal((first.Incarnation, true), (Settle(rig).Incarnation, Settle(rig).CountedOnlyFlushed));
+        Assert.Equal(40, rig.Partition.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task Incarnation_restarted_under_sync_survives_a_power_cut()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        await rig.KillAsync();
+        ReplicaIncarnation.Settle(rig.Partition, _options, isConfigKnown: false);
+        rig.Config = TopicConfig.DefaultFor(FlushPolicy.Sync);
+        rig.Partition.UpdateConfig(rig.Config);
+        rig.Clock.Advance(TimeSpan.FromSeconds(3));
+        Assert.True(rig.Partition.Log!.Marks.CountedOnlyFlushed);
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    /// <summary>What was counted before the flush may be lost, so a change back to a weaker policy ends the wait.</summary>
+    [Fact]
+    public async Task Incarnation_that_changed_to_sync_and_back_is_renewed_after_a_power_cut()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        rig.Partition.UpdateConfig(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        rig.Partition.UpdateConfig(TopicConfig.Default);
+        rig.Clock.Advance(TimeSpan.FromSeconds(3));
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
+    }
+
     /// <summary>The replica raises its fence, a fault forgets the incarnation, and an image changes the policy, all at once.</summary>
     [Fact]
     public async Task Marks_that_change_at_once_do_not_undo_each_other()
