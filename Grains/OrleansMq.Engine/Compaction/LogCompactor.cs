@@ -32,40 +32,63 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     /// <param name="log">The log.</param>
     /// <param name="highWatermark">Records at or above it are ignored.</param>
     /// <param name="cancellationToken">Stops between two batches; segments that were not swapped in are deleted.</param>
+    /// <returns>What was done. A cleaning that a truncation overtook ends early; the next one begins from what is left.</returns>
     /// <exception cref="DamagedLogException">A batch on disk is damaged; nothing is replaced.</exception>
     /// <exception cref="IOException">The disk failed, or is full; see <see cref="SegmentSwapException"/>.</exception>
     /// <exception cref="OperationCanceledException">The cleaning was cancelled.</exception>
     public CompactionResult Run(SegmentedLog log, long highWatermark, CancellationToken cancellationToken)
     {
+        // Before anything of the log is read: what is cut later is noticed.
+        var (cuts, start) = (log.Cuts, log.LogStartOffset);
+        var result = new CompactionResult();
+        try
+        {
+            Clean(log, highWatermark, cuts, ref result, cancellationToken);
+        }
+        catch (DamagedLogException) when (cuts != log.Cuts)
+        {
+            // The scan read a file that was being cut.
+        }
+        catch (FileNotFoundException) when (cuts != log.Cuts || start != log.LogStartOffset)
+        {
+            // A segment left the log before the scan reached it, and its files are deleted.
+        }
+        return result;
+    }
+
+    private void Clean(SegmentedLog log, long highWatermark, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
+    {
         var config = log.Config;
-        var checkpoint = CompactionCheckpoint.Read(ports.Files, log.Directory);
+        var checkpoint = log.FirstDirtyOffset;
         var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset, highWatermark, config,
             ports.Now);
+        result = new CompactionResult(decision);
         if (!decision.ShouldClean)
-            return new CompactionResult(decision);
+            return;
 
         // Only a durable record may supersede another, and no position in the checkpoint file may refer to a segment that is removed.
         log.SecureForCompaction();
-        // From here on offsets may have gaps, which readers treat as damage unless this file exists.
-        if (checkpoint < 0)
-            CompactionCheckpoint.Write(ports.Files, log.Directory, decision.FirstDirtyOffset);
         var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);
-        var result = new CompactionResult(decision);
         var throttle = new CompactionThrottle(options.MaxBytesPerSecond, ports.Time);
         var map = new KeyOffsetMap(options.MaxMapBytes, Math.Max(0, end - decision.FirstDirtyOffset));
         for (var dirty = decision.FirstDirtyOffset; dirty < end;)
         {
             map.Clear();
             var next = BuildMap(log, dirty, end, map, throttle, cancellationToken);
-            if (next <= dirty)
-                break;
+            // From here on offsets may have gaps, which readers treat as damage unless this is stored.
+            if (next <= dirty || !log.BeginPass(dirty, next, cuts))
+                return;
             dirty = next;
             result = result with { Passes = result.Passes + 1 };
             foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
-                result = CleanGroup(log, group, dirty, map, throttle, result, cancellationToken);
-            CompactionCheckpoint.Write(ports.Files, log.Directory, dirty);
+            {
+                // Not the groups after one that was overtaken: they may hold tombstones of keys that are still in it.
+                if (!TryCleanGroup(log, group, dirty, map, throttle, cuts, ref result, cancellationToken))
+                    return;
+            }
+            if (!log.CompletePass(dirty, cuts))
+                return;
         }
-        return result;
     }
 
     /// <summary>Adds keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached. Returns where it
@@ -100,33 +123,35 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return end;
     }
 
-    private CompactionResult CleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
-        CompactionThrottle throttle, CompactionResult result, CancellationToken cancellationToken)
+    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them.</summary>
+    private bool TryCleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
+        CompactionThrottle throttle, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
     {
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
         if (old.Count != group.Count)
-            return result; // Retention has removed the segment in the meantime.
+            return false;
         var lastOffsets = log.LastOffsetsOfProducers();
         using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
         var changed = old.Count > 1;
         foreach (var segment in old)
             changed |= CleanSegment(log, segment, mapEnd, map, lastOffsets, cleaned, throttle, cancellationToken);
         if (!changed)
-            return result;
+            return true;
         var bytesBefore = old.Sum(segment => segment.Size);
         var segmentAfter = cleaned.Finish();
-        if (!log.Replace(old, segmentAfter, ports.Now))
+        if (!log.Replace(old, segmentAfter, cuts, ports.Now))
         {
             segmentAfter.DeleteFiles();
-            return result;
+            return false;
         }
-        return result with
+        result = result with
         {
             SegmentsBefore = result.SegmentsBefore + old.Count,
             SegmentsAfter = result.SegmentsAfter + 1,
             BytesBefore = result.BytesBefore + bytesBefore,
             BytesAfter = result.BytesAfter + segmentAfter.Size,
         };
+        return true;
     }
 
     /// <summary>Cleans one segment. Returns whether anything changed.</summary>

@@ -4,39 +4,45 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
+/// <summary>How far a log is compacted.</summary>
+/// <param name="FirstDirtyOffset">The first offset that was never cleaned; -1 if it is not known.</param>
+/// <param name="EndOffset">Below it, records may have been removed in favour of later ones below it.</param>
+internal sealed record CompactionState(long FirstDirtyOffset, long EndOffset)
+{
+    /// <summary>Nothing is known of a log that was compacted: anything may have been removed.</summary>
+    public static readonly CompactionState Unknown = new(-1, long.MaxValue);
+}
+
 /// <summary>
-/// The progress of a partition's compaction, in <c>cleaner-checkpoint</c> in its directory: two lines, the version <c>0</c> and the first
-/// dirty offset. A missing or damaged file means that nothing is known to be clean, which costs time but no record.
+/// The file <c>cleaner-checkpoint</c> in a partition's directory, a line each: the version <c>1</c>, the first dirty offset, the end of
+/// what is compacted. Version <c>0</c> had the first dirty offset alone.
+/// <see cref="CompactionProgress"/> owns it.
 /// </summary>
-public static class CompactionCheckpoint
+internal static class CompactionCheckpoint
 {
     /// <summary>The file's name.</summary>
     public const string FileName = "cleaner-checkpoint";
 
-    /// <summary>Whether the log was ever compacted and may have gaps: the file is written before the first segment is replaced.</summary>
-    public static bool Exists(IFileSystem fileSystem, string partitionDirectory) =>
-        fileSystem.FileExists(Path.Combine(partitionDirectory, FileName));
-
-    /// <summary>Reads the first dirty offset; -1 if it is not known.</summary>
-    public static long Read(IFileSystem fileSystem, string partitionDirectory)
+    /// <summary>Reads the file.</summary>
+    /// <returns>Null if there is none: the log was never compacted. <see cref="CompactionState.Unknown"/> if it is damaged.</returns>
+    public static CompactionState? Read(IFileSystem files, string partitionDirectory)
     {
-        if (AtomicFile.TryRead(fileSystem, Path.Combine(partitionDirectory, FileName)) is not { } bytes)
-            return -1;
-        var lines = Encoding.ASCII.GetString(bytes).Split('\n');
-        return lines is ["0", var text, ""] && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var offset)
-            ? offset : -1;
+        if (AtomicFile.TryRead(files, Path.Combine(partitionDirectory, FileName)) is not { } bytes)
+            return null;
+        return Encoding.ASCII.GetString(bytes).Split('\n') switch
+        {
+            ["1", var first, var end, ""] when TryParse(first, out var dirty) && TryParse(end, out var compacted) =>
+                new CompactionState(dirty, compacted),
+            ["0", var first, ""] when TryParse(first, out var dirty) => new CompactionState(dirty, dirty),
+            _ => CompactionState.Unknown,
+        };
     }
 
-    /// <summary>Writes the first dirty offset durably.</summary>
-    public static void Write(IFileSystem fileSystem, string partitionDirectory, long firstDirtyOffset) =>
-        AtomicFile.Write(fileSystem, Path.Combine(partitionDirectory, FileName),
-            Encoding.ASCII.GetBytes($"0\n{firstDirtyOffset.ToString(CultureInfo.InvariantCulture)}\n"));
+    /// <summary>Writes the file durably.</summary>
+    public static void Write(IFileSystem files, string partitionDirectory, CompactionState state) =>
+        AtomicFile.Write(files, Path.Combine(partitionDirectory, FileName), Encoding.ASCII.GetBytes(
+            string.Create(CultureInfo.InvariantCulture, $"1\n{state.FirstDirtyOffset}\n{state.EndOffset}\n")));
 
-    /// <summary>Adapts the checkpoint before the log is truncated: records written from <paramref name="endOffset"/> on were never
-    /// cleaned.</summary>
-    public static void TruncateFromEnd(IFileSystem fileSystem, string partitionDirectory, long endOffset)
-    {
-        if (Read(fileSystem, partitionDirectory) > endOffset)
-            Write(fileSystem, partitionDirectory, endOffset);
-    }
+    private static bool TryParse(string text, out long offset) =>
+        long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out offset) && offset >= -1;
 }

@@ -5,16 +5,14 @@ namespace OrleansMq.Log;
 /// <summary>Makes a log durable, and moves its <see cref="DurablePoints"/>.</summary>
 /// <remarks>
 /// A background flush has two phases. Under the append lock it takes the log's end. Under the flush lock it makes all before that end
-/// durable, while appends go on. A truncation may come in between. It raises <c>_cuts</c>, and a flush that was prepared before gives up:
-/// it refers to bytes that are gone.
+/// durable, while appends go on. A truncation may come in between. It raises <see cref="SegmentList.Cuts"/>, and a flush that was prepared
+/// before gives up.
 /// <para>A failed flush is final: nothing of the log may be flushed again, since the system may have dropped the bytes.</para>
 /// </remarks>
 internal sealed class LogFlusher(LogParts log)
 {
     private readonly SegmentList _segments = log.Segments;
     private readonly DurablePoints _points = log.Points;
-    // Changed under the append lock and the flush lock.
-    private int _cuts;
 
     /// <summary>Makes all before a position durable.</summary>
     /// <param name="target">At most the log's end.</param>
@@ -37,11 +35,11 @@ internal sealed class LogFlusher(LogParts log)
         LogPosition end;
         int cuts;
         lock (_segments.AppendLock)
-            (end, cuts) = (_segments.End, _cuts);
+            (end, cuts) = (_segments.End, _segments.Cuts);
         lock (_points.FlushLock)
         {
             // A truncation has flushed the log.
-            if (cuts != _cuts)
+            if (cuts != _segments.Cuts)
                 return;
             FlushFiles(end);
             _points.Secure();
@@ -61,7 +59,7 @@ internal sealed class LogFlusher(LogParts log)
         var before = _points.RecoveryPoint;
         lock (_segments.AppendLock)
         {
-            (target, cuts) = (_segments.End, _cuts);
+            (target, cuts) = (_segments.End, _segments.Cuts);
             var active = _segments.Active;
             if (target == before)
             {
@@ -77,7 +75,7 @@ internal sealed class LogFlusher(LogParts log)
         }
         lock (_points.FlushLock)
         {
-            if (cuts != _cuts || target.Offset < _points.RecoveryPoint.Offset)
+            if (cuts != _segments.Cuts || target.Offset < _points.RecoveryPoint.Offset)
                 return false;
             MoveRecoveryPointTo(target, snapshot);
         }
@@ -97,10 +95,6 @@ internal sealed class LogFlusher(LogParts log)
         if (snapshot is not null)
             log.State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
     }
-
-    /// <summary>Makes flushes that are prepared give up. Under the append lock and the flush lock, by a truncation that flushes the
-    /// log.</summary>
-    public void AbandonPrepared() => _cuts++;
 
     // Those at a segment's start, taken by a roll, and the one of the recovery point.
     private HashSet<long> OffsetsOfSnapshotsToKeep(LogPosition recoveryPoint) =>

@@ -1,4 +1,3 @@
-using OrleansMq.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Log;
@@ -14,11 +13,9 @@ namespace OrleansMq.Log;
 /// </code>
 /// There is no way back. Readers use <see cref="IsGapless"/> without a lock.
 /// </remarks>
-internal sealed class LogGaps(IFileSystem files, string directory)
+internal sealed class LogGaps(CompactionProgress compaction)
 {
     private volatile bool _mayHaveGaps;
-    // Under the append lock.
-    private bool _isNoted;
 
     /// <summary>Whether offsets follow each other without gaps.</summary>
     public bool IsGapless => !_mayHaveGaps;
@@ -26,7 +23,7 @@ internal sealed class LogGaps(IFileSystem files, string directory)
     /// <summary>Allows gaps if the log was ever compacted.</summary>
     public void Load()
     {
-        if (CompactionCheckpoint.Exists(files, directory))
+        if (compaction.Exists)
             _mayHaveGaps = true;
     }
 
@@ -44,10 +41,7 @@ internal sealed class LogGaps(IFileSystem files, string directory)
     /// <param name="logStartOffset">The first dirty offset of a log that was never compacted.</param>
     public void Note(long logStartOffset)
     {
-        if (_isNoted)
-            return;
-        if (!CompactionCheckpoint.Exists(files, directory))
-            CompactionCheckpoint.Write(files, directory, logStartOffset);
-        (_isNoted, _mayHaveGaps) = (true, true);
+        compaction.NoteGap(logStartOffset);
+        _mayHaveGaps = true;
     }
 }

@@ -26,6 +26,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
     public OpeningReport Run(bool clean)
     {
         SegmentSwap.Recover(_ports.Files, _directory.Path, _ports.EngineLog);
+        log.Compaction.Load();
         log.Gaps.Load();
         LogLeftovers.Remove(_ports.Files, _directory.Path, _ports.EngineLog);
         var bases = LogLeftovers.FindSegments(_ports.Files, _directory.Path);
@@ -47,6 +48,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         if (!isKnown)
             log.Points.CreateUnknown();
         var report = clean && IsEnd(start) ? OpenAtEnd(start) : Recover(start, checkpoint);
+        log.Compaction.Opened(log.Segments.Active.NextOffset);
         retention.RemoveBelowLogStart(_ports.Now);
         return report;
     }

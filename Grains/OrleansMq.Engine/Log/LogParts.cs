@@ -20,7 +20,8 @@ internal sealed class LogParts
         _config = config;
         Ports = ports;
         Directory = new LogDirectory(ports, directory);
-        Gaps = new LogGaps(ports.Files, directory);
+        Compaction = new CompactionProgress(ports.Files, directory);
+        Gaps = new LogGaps(Compaction);
         Gaps.Follow(config);
         Points = new DurablePoints(ports.Cache, directory);
         State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.EngineLog));
@@ -45,6 +46,9 @@ internal sealed class LogParts
 
     /// <summary>The segments; also owns the removal lock and the append lock.</summary>
     public SegmentList Segments { get; } = new();
+
+    /// <summary>How far the log is compacted.</summary>
+    public CompactionProgress Compaction { get; }
 
     /// <summary>Whether offsets may have gaps.</summary>
     public LogGaps Gaps { get; }

@@ -6,7 +6,8 @@ namespace OrleansMq.Log;
 /// </summary>
 /// <remarks>
 /// Used under the removal lock and the append lock. Also takes the lock of <see cref="IndexRepair"/> and the flush lock, so neither an
-/// index rebuild nor a background flush runs meanwhile.
+/// index rebuild nor a background flush runs meanwhile. A cleaning does go on, and scans files that are cut. Under the removal lock it
+/// finds <see cref="SegmentList.Cuts"/> raised, and replaces nothing.
 /// </remarks>
 internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher flusher, SegmentRoller roller)
 {
@@ -39,7 +40,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         lock (repair.Lock)
             lock (log.Points.FlushLock)
             {
-                flusher.AbandonPrepared();
+                _segments.NoteCut();
                 log.Points.BeginEmptying(logStartOffset);
                 var old = _segments.All;
                 foreach (var segment in old)
@@ -55,7 +56,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
     public void StartEmptyAt(long offset)
     {
         log.State.DeleteSnapshotsAfter(-1);
-        CompactionCheckpoint.TruncateFromEnd(log.Ports.Files, log.Directory.Path, offset);
+        log.Compaction.CutTo(offset);
         log.Directory.Flush();
         var segment = log.Directory.SegmentAt(offset);
         segment.Create(log.Ports.Now);
@@ -67,12 +68,12 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
 
     private void Cut(long endOffset)
     {
-        flusher.AbandonPrepared();
+        _segments.NoteCut();
         var index = SegmentList.Find(_segments.All, endOffset);
         var last = _segments.All[index];
         var cut = FindCut(last, endOffset);
         log.State.DeleteSnapshotsAfter(cut.Offset);
-        CompactionCheckpoint.TruncateFromEnd(log.Ports.Files, log.Directory.Path, cut.Offset);
+        log.Compaction.CutTo(cut.Offset);
         log.Points.Lower(cut, hasProducers: !log.State.IsEmpty);
         RemoveAfter(index);
         var endOfBatches = CutSegment(last, cut);

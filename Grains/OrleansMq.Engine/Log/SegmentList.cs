@@ -21,6 +21,7 @@ namespace OrleansMq.Log;
 internal sealed class SegmentList
 {
     private volatile Segment[] _all = [];
+    private volatile int _cuts;
 
     /// <summary>Guards which segments leave the list. Compaction holds it while it exchanges segments. Taken before
     /// <see cref="AppendLock"/>.</summary>
@@ -28,6 +29,10 @@ internal sealed class SegmentList
 
     /// <summary>Guards the list, the active segment and with it the log's end, and the log's <see cref="LogState"/>.</summary>
     public Lock AppendLock { get; } = new();
+
+    /// <summary>How often the log was cut or emptied. What was prepared before, by a flush or a cleaning, refers to bytes that are gone,
+    /// and gives up. It changes under the removal lock, the append lock and the flush lock, before the files do.</summary>
+    public int Cuts => _cuts;
 
     /// <summary>All segments, oldest first; never empty once the log is open. Not to be changed.</summary>
     public Segment[] All => _all;
@@ -74,6 +79,9 @@ internal sealed class SegmentList
         }
         return low;
     }
+
+    /// <summary>Notes that the log is about to be cut or emptied.</summary>
+    public void NoteCut() => _cuts++;
 
     /// <summary>Replaces the whole list.</summary>
     public void Set(Segment[] segments) => _all = segments;

@@ -21,7 +21,7 @@ namespace OrleansMq.Log;
 /// Locks, taken in this order:
 /// <list type="number">
 /// <item><see cref="RemovalLock"/>: which segments leave the log. Held while compaction exchanges segments, so that none leaves meanwhile,
-/// and during a truncation.</item>
+/// and during a truncation. A cleaning reads without it, and gives up if the log was cut since it began (<see cref="Cuts"/>).</item>
 /// <item><see cref="AppendLock"/>: the log's end, the list of segments, the state. Held by the append loop for a round, and while a segment
 /// is added, removed or replaced.</item>
 /// <item><see cref="IndexRepair.Lock"/>: the indexes of sealed segments. Held during their rebuild, and during a truncation.</item>
@@ -257,6 +257,36 @@ internal sealed class SegmentedLog
     /// <remarks>Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>.</remarks>
     public void ResetTo(long logStartOffset) => _truncation.ResetTo(logStartOffset);
 
+    /// <inheritdoc cref="SegmentList.Cuts"/>
+    public int Cuts => _segments.Cuts;
+
+    /// <inheritdoc cref="CompactionProgress.FirstDirtyOffset"/>
+    public long FirstDirtyOffset => _parts.Compaction.FirstDirtyOffset;
+
+    /// <summary>Below it, compaction may have removed records in favour of later ones below it. 0 if it never ran.</summary>
+    public long CompactedEndOffset => Math.Min(_parts.Compaction.EndOffset, LogEndOffset);
+
+    /// <summary>Stores durably that a pass of a cleaning is about to replace segments: see
+    /// <see cref="CompactionProgress.Begin"/>.</summary>
+    /// <returns>False, with nothing done, if the log was cut since.</returns>
+    public bool BeginPass(long firstDirtyOffset, long endOffset, int cuts) =>
+        UnlessCut(cuts, progress => progress.Begin(firstDirtyOffset, endOffset));
+
+    /// <summary>Stores durably that a pass has replaced the segments below an offset.</summary>
+    /// <returns>False, with nothing done, if the log was cut since.</returns>
+    public bool CompletePass(long endOffset, int cuts) => UnlessCut(cuts, progress => progress.Complete(endOffset));
+
+    private bool UnlessCut(int cuts, Action<CompactionProgress> change)
+    {
+        lock (RemovalLock)
+        {
+            if (cuts != Cuts)
+                return false;
+            change(_parts.Compaction);
+            return true;
+        }
+    }
+
     /// <summary>
     /// Makes the log durable, and the segments before the active one free to be replaced: no slot of the checkpoint file refers to them any
     /// more.
@@ -279,15 +309,17 @@ internal sealed class SegmentedLog
     /// </summary>
     /// <param name="old">Neighbours, none of them active.</param>
     /// <param name="cleaned">Flushed, under names that end in <c>.cleaned</c>, with the base offset of the first of them.</param>
+    /// <param name="cuts"><see cref="Cuts"/> before the first of them was read.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    /// <returns>False, with nothing done, if some of them are no longer in the log.</returns>
+    /// <returns>False, with nothing done, if some of them are no longer in the log, or if it was cut since: a segment that was cut and
+    /// appended to again is the same object.</returns>
     /// <exception cref="SegmentSwapException">The disk failed half-way.</exception>
-    public bool Replace(IReadOnlyList<Segment> old, Segment cleaned, long now)
+    public bool Replace(IReadOnlyList<Segment> old, Segment cleaned, int cuts, long now)
     {
         lock (RemovalLock)
         {
             var first = _segments.IndexOf(old);
-            if (first < 0)
+            if (first < 0 || cuts != Cuts)
                 return false;
             var end = _segments.All[first + old.Count].BaseOffset;
             SegmentSwap.Exchange(_parts.Ports.Files, Directory, old, cleaned, end);

@@ -30,8 +30,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         HighWatermarkDecision.CountedEnd(FlushDecision.CountsOnlyFlushed(partition.Config), _log.LogEndOffset, _log.SecuredOffset);
 
     /// <inheritdoc/>
-    public long CompactedEndOffset =>
-        _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);
+    public long CompactedEndOffset => _log.CompactedEndOffset;
 
     /// <inheritdoc/>
     public long HighWatermark => partition.HighWatermark;

@@ -29,7 +29,7 @@ public sealed class LogGapsTests
     public void Noted_gap_survives_a_restart()
     {
         Open().Note(5);
-        Assert.Equal(5, CompactionCheckpoint.Read(_files, Directory));
+        Assert.Equal(new CompactionState(5, 0), CompactionCheckpoint.Read(_files, Directory));
         Assert.False(Open().IsGapless);
     }
 
@@ -38,22 +38,24 @@ public sealed class LogGapsTests
     {
         var gaps = Open();
         gaps.Follow(Compacted);
-        Assert.False(CompactionCheckpoint.Exists(_files, Directory));
+        Assert.Null(CompactionCheckpoint.Read(_files, Directory));
         gaps.Note(5);
-        Assert.True(CompactionCheckpoint.Exists(_files, Directory));
+        Assert.NotNull(CompactionCheckpoint.Read(_files, Directory));
     }
 
     [Fact]
     public void Progress_of_a_compaction_is_not_overwritten()
     {
-        CompactionCheckpoint.Write(_files, Directory, 30);
+        CompactionCheckpoint.Write(_files, Directory, new CompactionState(30, 40));
         Open().Note(5);
-        Assert.Equal(30, CompactionCheckpoint.Read(_files, Directory));
+        Assert.Equal(new CompactionState(30, 40), CompactionCheckpoint.Read(_files, Directory));
     }
 
     private LogGaps Open()
     {
-        var gaps = new LogGaps(_files, Directory);
+        var compaction = new CompactionProgress(_files, Directory);
+        compaction.Load();
+        var gaps = new LogGaps(compaction);
         gaps.Load();
         return gaps;
     }

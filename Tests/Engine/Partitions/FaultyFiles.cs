@@ -8,6 +8,10 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
 {
     /// <summary>Called before a write: path, position, bytes.</summary>
     public Action<string, long, int>? OnWrite { get; set; }
+    /// <summary>Called before a read: path, position.</summary>
+    public Action<string, long>? OnRead { get; set; }
+    /// <summary>Called before a file or directory is created, moved or deleted, and before a directory is flushed.</summary>
+    public Action? OnChange { get; set; }
     /// <summary>Called before a flush of a file.</summary>
     public Action<string>? OnFlush { get; set; }
     /// <summary>Called before a file is opened.</summary>
@@ -23,10 +27,18 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
         return new FaultyFile(this, Inner.Open(path, mode));
     }
 
+    protected override void Changing() => OnChange?.Invoke();
+
     public override long GetFreeSpace(string path) => FreeSpace;
 
     private sealed class FaultyFile(FaultyFiles owner, IFile inner) : WrappedFile(inner)
     {
+        public override int Read(Span<byte> buffer, long position)
+        {
+            owner.OnRead?.Invoke(Path, position);
+            return base.Read(buffer, position);
+        }
+
         public override void Write(ReadOnlySpan<byte> bytes, long position)
         {
             try

@@ -1,0 +1,96 @@
+using OrleansMq.Storage;
+
+namespace OrleansMq.Log;
+
+/// <summary>
+/// How far a log is compacted, in memory and in its file. The file also says that offsets may have gaps: it is written before the first
+/// one.
+/// </summary>
+/// <remarks>
+/// <code>
+/// NoteGap    the file exists                                  before the first gap
+/// Begin      end of what is compacted up                      before the first segment of a pass is replaced
+/// Complete   first dirty offset up                            after the last segment of a pass
+/// CutTo      first dirty offset and end down                  before the log is cut or emptied
+/// </code>
+/// Each change is durable before it returns. A crash between Begin and Complete leaves segments to be cleaned again. Were the end written
+/// after the swaps, a cut in between would keep a log that lacks records and those that replaced them.
+/// <para>The lock guards changes, and is taken after all other locks of the log. Readers take none.</para>
+/// </remarks>
+internal sealed class CompactionProgress(IFileSystem files, string directory)
+{
+    private readonly Lock _lock = new();
+    private volatile CompactionState? _state;
+
+    /// <summary>Whether the log may have gaps, and its file says so.</summary>
+    public bool Exists => _state is not null;
+
+    /// <summary>The first offset that was never cleaned; -1 if it is not known.</summary>
+    public long FirstDirtyOffset => _state?.FirstDirtyOffset ?? -1;
+
+    /// <summary>Below it, records may have been removed in favour of later ones below it. 0 if compaction never ran.</summary>
+    public long EndOffset => _state?.EndOffset ?? 0;
+
+    /// <summary>Reads the file. A damaged one costs time: all is cleaned again, and a cut begins again.</summary>
+    public void Load()
+    {
+        lock (_lock)
+            _state = CompactionCheckpoint.Read(files, directory);
+    }
+
+    /// <summary>Bounds what is not known, once the log is open.</summary>
+    public void Opened(long logEndOffset)
+    {
+        lock (_lock)
+        {
+            if (_state is { } state)
+                _state = state with { EndOffset = Math.Min(state.EndOffset, logEndOffset) };
+        }
+    }
+
+    /// <summary>Writes the file if there is none.</summary>
+    /// <param name="logStartOffset">The first dirty offset of a log that was never compacted.</param>
+    public void NoteGap(long logStartOffset)
+    {
+        lock (_lock)
+            Store(_state ?? new CompactionState(logStartOffset, 0));
+    }
+
+    /// <summary>A pass begins to replace segments.</summary>
+    /// <param name="firstDirtyOffset">Where it found the first dirty record.</param>
+    /// <param name="endOffset">The end of what it compacts.</param>
+    public void Begin(long firstDirtyOffset, long endOffset)
+    {
+        lock (_lock)
+            Raise(firstDirtyOffset, endOffset);
+    }
+
+    /// <summary>A pass has replaced all segments below an offset.</summary>
+    public void Complete(long endOffset)
+    {
+        lock (_lock)
+            Raise(endOffset, endOffset);
+    }
+
+    /// <summary>The log is about to end at an offset: later records were never cleaned.</summary>
+    public void CutTo(long endOffset)
+    {
+        lock (_lock)
+        {
+            if (_state is { } state)
+                Store(state with { FirstDirtyOffset = Math.Min(state.FirstDirtyOffset, endOffset),
+                    EndOffset = Math.Min(state.EndOffset, endOffset) });
+        }
+    }
+
+    private void Raise(long firstDirtyOffset, long endOffset) =>
+        Store(new CompactionState(firstDirtyOffset, Math.Max(endOffset, _state?.EndOffset ?? 0)));
+
+    private void Store(CompactionState state)
+    {
+        if (state == _state)
+            return;
+        CompactionCheckpoint.Write(files, directory, state);
+        _state = state;
+    }
+}

@@ -1,0 +1,68 @@
+using System.Text;
+using OrleansMq.Log;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Engine.Log;
+
+/// <summary>How far a log is compacted, and what a restart knows of it.</summary>
+public sealed class CompactionProgressTests
+{
+    private const string Directory = "/p";
+    private readonly MemoryFileSystem _files = new();
+
+    public CompactionProgressTests() => _files.CreateDirectory(Directory);
+
+    [Fact]
+    public void End_of_a_pass_is_stored_before_its_segments_are_replaced()
+    {
+        var progress = Open();
+        Assert.Equal((false, -1L, 0L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset));
+        progress.Begin(10, 50);
+        Assert.Equal((true, 10L, 50L), (Open().Exists, Open().FirstDirtyOffset, Open().EndOffset));
+        progress.Complete(50);
+        Assert.Equal((50L, 50L), (Open().FirstDirtyOffset, Open().EndOffset));
+    }
+
+    [Fact]
+    public void Cut_lowers_what_is_clean_and_what_is_compacted()
+    {
+        var progress = Open();
+        progress.CutTo(3);
+        Assert.False(progress.Exists);
+        progress.Begin(10, 50);
+        progress.CutTo(60);
+        Assert.Equal((10L, 50L), (progress.FirstDirtyOffset, progress.EndOffset));
+        progress.CutTo(30);
+        Assert.Equal((10L, 30L), (Open().FirstDirtyOffset, Open().EndOffset));
+        progress.CutTo(5);
+        Assert.Equal((5L, 5L), (Open().FirstDirtyOffset, Open().EndOffset));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("1\n10\n")]
+    [InlineData("1\nx\n20\n")]
+    [InlineData("1\n10\n-7\n")]
+    [InlineData("2\n10\n20\n")]
+    public void Damaged_file_means_that_anything_may_have_been_removed(string text)
+    {
+        AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", Encoding.ASCII.GetBytes(text));
+        var progress = Open();
+        progress.Opened(70);
+        Assert.Equal((true, -1L, 70L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset));
+    }
+
+    [Fact]
+    public void File_of_the_first_version_is_read()
+    {
+        AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", "0\n10\n"u8);
+        Assert.Equal((10L, 10L), (Open().FirstDirtyOffset, Open().EndOffset));
+    }
+
+    private CompactionProgress Open()
+    {
+        var progress = new CompactionProgress(_files, Directory);
+        progress.Load();
+        return progress;
+    }
+}
