@@ -101,7 +101,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             if (segment.NextOffset <= from || segment.BaseOffset >= end)
                 continue;
             using var lease = segment.Log.Rent();
-            using var scanner = new LogScanner(lease.File, 0, segment.Size);
+            using var scanner = new LogScanner(lease.File, 0, segment.Size, segment.BaseOffset);
             var expected = segment.BaseOffset;
             for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
             {
@@ -160,7 +160,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     {
         var changed = false;
         using var lease = segment.Log.Rent();
-        using var scanner = new LogScanner(lease.File, 0, segment.Size);
+        using var scanner = new LogScanner(lease.File, 0, segment.Size, segment.BaseOffset);
         var expected = segment.BaseOffset;
         for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
         {

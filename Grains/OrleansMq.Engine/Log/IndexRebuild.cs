@@ -189,7 +189,7 @@ internal static class IndexRebuild
         while (walker.TryMoveNext())
         {
             // The CRC does not cover the base offset. An index cannot express one that a disk has changed.
-            if (walker.Header.BaseOffset < expected || walker.Header.LastOffset - segment.BaseOffset > int.MaxValue)
+            if (walker.Header.BaseOffset < expected || !RollPolicy.CanIndex(segment.BaseOffset, walker.Header.LastOffset))
                 throw new DamagedLogException(segment.Log.Path, walker.Position, expected,
                     $"the batch there has base offset {walker.Header.BaseOffset}");
             into.NoteForIndexes(walker.Header, walker.Position, indexIntervalBytes);

@@ -68,7 +68,7 @@ internal sealed class LogRecovery(LogParts log, LogPosition start, bool allowGap
         IndexRebuild.CutTail(log.Ports.Files, segment, _expected, from, indexIntervalBytes, afterCrash: true);
         segment.Found(from, _expected, flushed: false);
         using var lease = segment.Log.Rent();
-        using var scanner = new LogScanner(lease.File, from, size);
+        using var scanner = new LogScanner(lease.File, from, size, segment.BaseOffset);
         while (scanner.TryMoveNext(_expected, allowGaps, out var header, out var at))
         {
             log.State.Apply(header, _now);

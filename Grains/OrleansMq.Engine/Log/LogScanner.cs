@@ -8,7 +8,11 @@ namespace OrleansMq.Log;
 /// Reads every batch of a <c>.log</c> file from a position on and checks it completely: length, magic, CRC, fields, offset. The caller
 /// decides what recovery does about a fault.
 /// </summary>
-internal sealed class LogScanner(IFile file, long position, long end) : IDisposable
+/// <param name="file">The open file.</param>
+/// <param name="position">The position of the first batch to scan.</param>
+/// <param name="end">Where the scan ends.</param>
+/// <param name="segmentBase">The segment's base offset. The CRC does not cover a batch's offset, so one may be beyond every index.</param>
+internal sealed class LogScanner(IFile file, long position, long end, long segmentBase) : IDisposable
 {
     /// <summary>The size of a read: large enough that the disk, not the number of calls, limits the speed.</summary>
     private const int ReadBytes = 1 << 20;
@@ -57,6 +61,8 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
             return Stop(fault.Message);
         if (header.BaseOffset < expectedOffset || (header.BaseOffset > expectedOffset && !allowGap))
             return Stop($"the batch's base offset is {header.BaseOffset} where {expectedOffset} should follow");
+        if (!RollPolicy.CanIndex(segmentBase, header.LastOffset))
+            return Stop($"the batch's base offset is {header.BaseOffset}, which no segment that begins at {segmentBase} holds");
         Batch = _buffer.AsMemory((int)(Position - _bufferStart), header.SizeInBytes);
         Position += header.SizeInBytes;
         return true;

@@ -41,13 +41,16 @@ internal static class RollPolicy
             return RollReason.None;
         if (active.Size + batchBytes > config.SegmentBytes)
             return RollReason.Size;
-        if (lastOffset - active.BaseOffset > int.MaxValue || active.Size + batchBytes > int.MaxValue)
+        if (!CanIndex(active.BaseOffset, lastOffset) || active.Size + batchBytes > int.MaxValue)
             return RollReason.RelativeOffset;
         if (IsIndexFull(active, config))
             return RollReason.IndexFull;
         return active.FirstTimestamp >= 0 && batchTimestamp - active.FirstTimestamp > MaxAge(config, jitter) ? RollReason.Age
             : RollReason.None;
     }
+
+    /// <summary>Whether the indexes of a segment can hold an offset: they have 31 bits above its base.</summary>
+    public static bool CanIndex(long baseOffset, long offset) => offset - baseOffset <= int.MaxValue;
 
     /// <summary>Decides whether a segment is old enough to be sealed without further appends, so that retention and compaction can process
     /// it.</summary>

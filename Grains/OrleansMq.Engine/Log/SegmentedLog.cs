@@ -102,6 +102,9 @@ internal sealed class SegmentedLog
     public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes) =>
         _roller.BeforeAppend(batch, lastOffset, pendingBytes);
 
+    /// <summary>Whether the active segment's indexes can hold an offset. Under <see cref="AppendLock"/>.</summary>
+    public bool CanIndex(long offset) => RollPolicy.CanIndex(_segments.Active.BaseOffset, offset);
+
     /// <summary>Begins a new segment at the log's end. Under <see cref="AppendLock"/>. A crash at any point leaves an empty last segment or
     /// none.</summary>
     public void Roll(long now) => _roller.Roll(now);

@@ -105,7 +105,8 @@ public sealed class Partition
     internal FetchWaiters Waiters => _reader.Waiters;
 
     /// <summary>
-    /// Opens the partition in a directory, which the caller created with its metadata. A partition with a damaged log is offline.
+    /// Opens the partition in a directory, which the caller created with its metadata. A partition that cannot be opened, whatever the
+    /// reason, is offline: the broker's others serve.
     /// </summary>
     internal static Partition Open(TopicPartition topicPartition, Guid topicId, string directory, PartitionPorts ports, TopicConfig config,
         bool clean)
@@ -119,9 +120,11 @@ public sealed class Partition
                 epochs.Clear();
             return new Partition(topicPartition, topicId, ports, config, new PartitionAvailability(topicPartition), log, epochs);
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or InvalidDataException)
+        catch (Exception fault)
         {
-            var reason = StorageFaults.Describe(directory, fault);
+            var reason = StorageFaults.IsStorageFault(fault) || fault is InvalidDataException
+                ? StorageFaults.Describe(directory, fault)
+                : $"A bug in OrleansMq keeps '{directory}' from being opened: {fault.Message} Please report it.";
             ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
             var offline = new PartitionAvailability(topicPartition, reason, fault);
             return new Partition(topicPartition, topicId, ports, config, offline, log: null, epochs: null);

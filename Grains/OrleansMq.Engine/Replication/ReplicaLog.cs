@@ -94,6 +94,12 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
             WriteGroup(now);
             partition.Roll(now);
         }
+        if (_group.Count == 0 && !_log.CanIndex(header.LastOffset))
+        {
+            // The hole before the batch is too large for one segment, also for a new one that begins at the log's end.
+            _log.AdvanceTo(header.BaseOffset);
+            partition.Flusher.WantCheckpoint();
+        }
         _group.Add(header);
         _groupBatches.Add(batch);
         _groupBytes += batch.Length;

@@ -48,6 +48,28 @@ public sealed class PartitionStoreTests
         Assert.Equal(2, rig.Files.ListDirectories(Logs).Count);
     }
 
+    /// <summary>Not even a bug that one partition's files reveal may keep the others from serving.</summary>
+    [Fact]
+    public async Task Partition_that_cannot_be_opened_for_any_reason_is_offline_alone()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(files: files);
+        var other = new TopicPartition("t", 1);
+        rig.Store.GetOrCreate(other, PartitionRig.TopicId, rig.Config);
+        await rig.AppendAsync("a");
+        await rig.Store.DisposeAsync();
+        files.OnOpen = path =>
+        {
+            if (path.Contains("t-1", StringComparison.Ordinal) && path.EndsWith("partition-checkpoint", StringComparison.Ordinal))
+                throw new InvalidOperationException("It cannot be.");
+        };
+        await rig.OpenAsync();
+        files.OnOpen = null;
+        Assert.Equal([(0L, "a")], await rig.ReadAllAsync());
+        Assert.True(rig.Store.TryGet(other, out var offline));
+        Assert.Contains("It cannot be.", offline.OfflineReason, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Interrupted_deletion_is_completed_and_interrupted_creation_restarted()
     {

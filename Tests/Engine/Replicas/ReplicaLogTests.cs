@@ -1,5 +1,6 @@
 using OrleansMq.Records;
 using OrleansMq.Replication;
+using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
@@ -41,11 +42,53 @@ public sealed class ReplicaLogTests
         Assert.Equal(count, together.Partition.LogEndOffset);
     }
 
-    private static List<ReplicatedBatch> Batches(int count) => [.. Enumerable.Range(0, count).Select(number =>
+    /// <summary>An index entry holds 31 bits above its segment's base; compaction may leave a larger hole.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public async Task Batch_beyond_a_hole_that_no_index_can_hold_begins_a_segment(int before)
+    {
+        const long far = 5_000_000_000;
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { IndexIntervalBytes = 1 });
+        var log = new ReplicaLog(rig.Partition);
+        lock (rig.Partition.Log!.AppendLock)
         {
+            if (before > 0)
+                log.AppendReplicated(Batches(before), 0, before);
+            log.AppendReplicated(Batches(10, far), 0, 10);
+            log.SetHighWatermark(far + 10, 0);
+        }
+        rig.Partition.Checkpoint();
+        Assert.Contains(rig.FilesOf(".log"), file => file.StartsWith($"{far:D20}", StringComparison.Ordinal));
+        var all = await rig.ReadAllAsync();
+        Assert.Equal(before + 10, all.Count);
+        Assert.Equal(far + 9, all[^1].Offset);
+        await rig.RestartAsync();
+        Assert.Equal(all, await rig.ReadAllAsync());
+        await rig.KillAsync();
+        Assert.Equal(all, await rig.ReadAllAsync());
+    }
+
+    /// <summary>The CRC does not cover a batch's offset, and a log with holes takes any that is higher.</summary>
+    [Fact]
+    public async Task Last_batch_with_an_offset_that_no_index_can_hold_is_cut()
+    {
+        const string file = "00000000000000000000.log";
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { IndexIntervalBytes = 1, CleanupCompact = true });
+        rig.Partition.Log!.Settle(Guid.NewGuid(), Guid.Empty, 0, countedOnlyFlushed: false);
+        await rig.AppendManyAsync(5);
+        rig.Use(((MemoryFileSystem)rig.Files).ProcessKill());
+        rig.Flip(file, rig.LengthOf(file) / 5 * 4 + 1);
+        await rig.OpenAsync();
+        Assert.Null(rig.Partition.OfflineReason);
+        Assert.Equal(4, rig.Partition.LogEndOffset);
+    }
+
+    private static List<ReplicatedBatch> Batches(int count, long first = 0) => [.. Enumerable.Range(0, count).Select(number =>
+    {
         var bytes = PartitionRig.Batch(1, $"{number}");
-        RecordBatchHeader.StampBaseOffset(bytes, number);
+        RecordBatchHeader.StampBaseOffset(bytes, first + number);
         RecordBatchHeader.StampLeaderEpoch(bytes, 0);
-        return new ReplicatedBatch(number, number + 1, 0, bytes);
+        return new ReplicatedBatch(first + number, first + number + 1, 0, bytes);
     })];
 }
