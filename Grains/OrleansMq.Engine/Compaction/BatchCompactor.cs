@@ -28,11 +28,15 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     private readonly List<bool> _keeps = [];
     private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
 
-    /// <summary>Adds the keys of a batch to the map.</summary>
-    /// <returns>Null, or why the batch cannot be decoded.</returns>
-    public string? PutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map)
+    /// <summary>Adds the keys of a batch to the map. It needs room for those that are decoded, whatever the header claims.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="map">The map. It grows beyond its limit for a batch that does not fit even an empty one.</param>
+    /// <param name="opaque">Null, or why the batch cannot be decoded: then it has no keys.</param>
+    /// <returns>False, with nothing added, if the map has no room.</returns>
+    public bool TryPutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map, out string? opaque)
     {
         _keys.Clear();
+        opaque = null;
         using var reader = new RecordReader(batch, codecs, verifyCrc: false);
         try
         {
@@ -44,12 +48,16 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
         {
-            return fault.Message;
+            opaque = fault.Message;
+            return true;
         }
+        if (!map.HasRoomFor(_keys.Count) && map.Count > 0)
+            return false;
+        map.GrowFor(_keys.Count);
         // Only after the whole batch was decoded: a key that readers can never reach must not supersede one that they can.
         foreach (var (key, offset) in _keys)
             map.Put(key.Span, offset);
-        return null;
+        return true;
     }
 
     /// <summary>Cleans one batch and appends the result to <paramref name="destination"/>.</summary>

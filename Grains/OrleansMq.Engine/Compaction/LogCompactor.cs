@@ -110,10 +110,10 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                     continue;
                 if (header.NextOffset > end)
                     return Math.Max(from, header.BaseOffset);
-                if (!map.HasRoomFor(header.RecordCount) && map.Count > 0)
+                string? opaque = null;
+                if (!header.IsControl && !_batches.TryPutKeys(scanner.Batch, map, out opaque))
                     return header.BaseOffset;
-                map.GrowFor(header.RecordCount);
-                if (!header.IsControl && _batches.PutKeys(scanner.Batch, map) is { } opaque)
+                if (opaque is not null)
                     ports.EngineLog.Write(EngineLogLevel.Warning,
                         $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
                 throttle.Wait(header.SizeInBytes, cancellationToken);

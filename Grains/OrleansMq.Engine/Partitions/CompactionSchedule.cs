@@ -10,8 +10,8 @@ namespace OrleansMq.Partitions;
 /// <remarks>
 /// State: the timer; the run under way, which ticks do not overlap; and the lock that a run holds, so that a test's run and the timer's
 /// exclude each other.
-/// <para>Failures: a storage fault concerns its partition alone. Any other fault is a bug: it is logged, and the next tick runs again. A
-/// stop cancels the run, which deletes its unfinished files.</para>
+/// <para>Failures: any fault concerns its partition alone. One that is not of the storage is a bug: it is logged, and the next tick tries
+/// again. A stop cancels the run, which deletes its unfinished files.</para>
 /// </remarks>
 internal sealed class CompactionSchedule(PartitionStoreOptions options, PartitionPorts ports,
     ConcurrentDictionary<TopicPartition, Partition> partitions)
@@ -35,8 +35,21 @@ internal sealed class CompactionSchedule(PartitionStoreOptions options, Partitio
             foreach (var partition in partitions.Values)
             {
                 if (partition.Config.CleanupCompact)
-                    partition.Compact(compactor, cancellationToken);
+                    Compact(partition, compactor, cancellationToken);
             }
+        }
+    }
+
+    private void Compact(Partition partition, LogCompactor compactor, CancellationToken cancellationToken)
+    {
+        try
+        {
+            partition.Compact(compactor, cancellationToken);
+        }
+        catch (Exception fault) when (!cancellationToken.IsCancellationRequested)
+        {
+            ports.EngineLog.Write(EngineLogLevel.Error,
+                $"A bug in OrleansMq stopped the compaction of {partition.TopicPartition}: {fault.Message} Please report it.", fault);
         }
     }
 
@@ -66,11 +79,6 @@ internal sealed class CompactionSchedule(PartitionStoreOptions options, Partitio
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
             // The broker stops. The run has deleted its unfinished files; the next start compacts their segments.
-        }
-        catch (Exception fault)
-        {
-            ports.EngineLog.Write(EngineLogLevel.Error, $"A bug in OrleansMq stopped a compaction: {fault.Message} Please report it.",
-                fault);
         }
     }
 }

@@ -9,7 +9,7 @@ namespace OrleansMq.Partitions;
 /// <remarks>
 /// State: a lock for each timer, held during its run, so that a run longer than a tick is not started twice; and, under the second lock,
 /// when checkpoints and retention are due.
-/// <para>Failures: a storage fault concerns its partition alone. Any other fault is a bug: it is logged, and the next tick runs
+/// <para>Failures: any fault concerns its partition alone. One that is not of the storage is a bug: it is logged, and the next tick tries
 /// again.</para>
 /// </remarks>
 internal sealed class MaintenanceSchedule(PartitionStoreOptions options, PartitionPorts ports,
@@ -71,12 +71,25 @@ internal sealed class MaintenanceSchedule(PartitionStoreOptions options, Partiti
         if (IsDue(ref _nextRetention, options.RetentionCheckInterval, now))
         {
             foreach (var partition in partitions.Values)
-                partition.Maintain(now);
+                RunOne(partition, now, static (partition, now) => partition.Maintain(now));
         }
         if (IsDue(ref _nextCheckpoint, options.CheckpointInterval, now))
         {
             foreach (var partition in partitions.Values)
-                partition.Checkpoint();
+                RunOne(partition, now, static (partition, _) => partition.Checkpoint());
+        }
+    }
+
+    private void RunOne(Partition partition, long now, Action<Partition, long> run)
+    {
+        try
+        {
+            run(partition, now);
+        }
+        catch (Exception fault)
+        {
+            ports.EngineLog.Write(EngineLogLevel.Error,
+                $"A bug in OrleansMq stopped the maintenance of {partition.TopicPartition}: {fault.Message} Please report it.", fault);
         }
     }
 

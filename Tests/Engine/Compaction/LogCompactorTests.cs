@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using OrleansMq.Compaction;
 using OrleansMq.Log;
 using OrleansMq.Records;
@@ -185,6 +186,30 @@ public class LogCompactorTests
         test.Roll();
         test.Compact(maxMapBytes: 24 * 20);
         Assert.Equal(Enumerable.Range(300, 300).Select(i => (long)i), test.ReadAll().Select(e => e.Offset));
+    }
+
+    /// <summary>A compressed batch may claim any number of records. Only those that are decoded take room.</summary>
+    [Fact]
+    public void Batch_that_claims_more_records_than_it_has_does_not_stop_the_cleaning()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"));
+        using (var builder = new RecordBatchBuilder(CompressionType.Gzip, TestLog.Codecs))
+        {
+            builder.Add(test.Time.NowMs, "a"u8, true, "2"u8, true);
+            var batch = builder.Build();
+            BinaryPrimitives.WriteInt32BigEndian(batch.Span[23..], int.MaxValue - 1);
+            BinaryPrimitives.WriteInt32BigEndian(batch.Span[57..], int.MaxValue);
+            RecordBatches.Seal(batch.Span);
+            test.Append(batch);
+        }
+        test.Append(("a", "3"));
+        test.Append(("b", "4"));
+        test.Roll();
+        test.Compact();
+        using var first = test.Log.Read(0, test.Log.LogEndOffset, 1)!;
+        Assert.Equal((1L, int.MaxValue), (RecordBatchHeader.Read(first.Memory.Span).BaseOffset,
+            RecordBatchHeader.Read(first.Memory.Span).RecordCount));
     }
 
     [Fact]

@@ -60,14 +60,21 @@ internal sealed class TestLog
             builder.Add(Time.NowMs, Bytes(key), key is not null, Bytes(value), value is not null);
         if (producerId >= 0)
             builder.SetProducer(producerId, 0, sequence);
-        var batch = builder.Build();
+        return Append(builder.Build());
+    }
+
+    /// <summary>Appends a batch as it is, in a segment that can hold it.</summary>
+    public long Append(Memory<byte> batch)
+    {
         lock (Log.AppendLock)
         {
             var offset = Log.LogEndOffset;
             RecordBatchHeader.StampBaseOffset(batch.Span, offset);
             RecordBatchHeader.StampLeaderEpoch(batch.Span, 0);
-            Log.Write([batch]);
             var header = RecordBatchHeader.Read(batch.Span);
+            if (Log.MustRoll(header, header.LastOffset, 0) == RollReason.RelativeOffset)
+                Log.Roll(Time.NowMs);
+            Log.Write([batch]);
             Log.ApplyAppended(header, Time.NowMs);
             return offset;
         }

@@ -70,6 +70,44 @@ public sealed class PartitionStoreTests
         Assert.Contains("It cannot be.", offline.OfflineReason, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(".cleaned")]
+    [InlineData("partition-checkpoint")]
+    public async Task Bug_in_one_partitions_maintenance_stops_no_other(string file)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        var config = TopicConfig.Default with { CleanupCompact = true, CleanupDelete = false, SegmentBytes = 1000, FileDeleteDelayMs = 0 };
+        await using var rig = await PartitionRig.StartAsync(config, files,
+            options => options with { CompactionCheckInterval = TimeSpan.FromHours(1) });
+        var names = Enumerable.Range(1, 4).Select(number => new TopicPartition("t", number)).ToArray();
+        foreach (var name in names)
+        {
+            var partition = rig.Store.GetOrCreate(name, PartitionRig.TopicId, config);
+            for (var i = 0; i < 40; i++)
+                await partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{i % 3}", new string('x', 50)), Acks.All);
+        }
+        var bad = Path.Combine(Logs, "t-2") + Path.DirectorySeparatorChar;
+        files.OnOpen = path =>
+        {
+            if (path.StartsWith(bad, StringComparison.Ordinal) && path.EndsWith(file, StringComparison.Ordinal))
+                throw new InvalidOperationException("It cannot be.");
+        };
+        files.OnWrite = (path, _, _) => files.OnOpen(path);
+        rig.Store.RunCompaction();
+        rig.Clock.Advance(TimeSpan.FromMinutes(2));
+        rig.Store.RunMaintenance(rig.Clock.Now);
+        (files.OnOpen, files.OnWrite) = (null, null);
+        foreach (var name in names)
+        {
+            Assert.True(rig.Store.TryGet(name, out var partition));
+            var isBad = name.Partition == 2;
+            Assert.Equal(isBad, partition.SizeInBytes > 4000);
+            Assert.True(isBad || partition.Log!.RecoveryPoint.Offset == partition.LogEndOffset);
+        }
+        Assert.Contains(rig.Lines.Of(EngineLogLevel.Error), line => line.Contains("t-2", StringComparison.Ordinal)
+            && line.Contains("It cannot be.", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Interrupted_deletion_is_completed_and_interrupted_creation_restarted()
     {
