@@ -48,6 +48,14 @@ public sealed class LeaderEpochCache
         return new LeaderEpochCache(fileSystem, path, bytes is null ? [] : Parse(path, Encoding.ASCII.GetString(bytes)));
     }
 
+    /// <summary>Replaces the checkpoint of a partition's directory, durably.</summary>
+    internal static LeaderEpochCache Create(IFileSystem fileSystem, string partitionDirectory, LeaderEpochEntry[] entries)
+    {
+        var cache = new LeaderEpochCache(fileSystem, Path.Combine(partitionDirectory, FileName), []);
+        cache.Store(entries);
+        return cache;
+    }
+
     /// <summary>All entries, oldest first.</summary>
     public IReadOnlyList<LeaderEpochEntry> Entries => Volatile.Read(ref _entries);
 
@@ -162,6 +170,5 @@ public sealed class LeaderEpochCache
     }
 
     private static InvalidDataException Damaged(string path, int line, string expected) =>
-        new($"'{path}' is damaged: line {line} should hold {expected}. Delete the file to have it rebuilt from the log, or restore it "
-            + "from a copy.");
+        new($"'{path}' is damaged: line {line} should hold {expected}.");
 }

@@ -156,6 +156,18 @@ internal sealed partial class Segment
         return end;
     }
 
+    /// <summary>Returns the last batch's header; null if there is none.</summary>
+    public RecordBatchHeader? FindLast()
+    {
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, Index.TryGetLast(out _, out var from) ? from : 0, Size, buffer);
+        RecordBatchHeader? last = null;
+        while (walker.TryMoveNext())
+            last = walker.Header;
+        return last;
+    }
+
     /// <summary>Sets the number of bytes from the last index entry's batch (inclusive) to the end.</summary>
     public void SetBytesSinceEntry(int bytes) => _bytesSinceEntry = bytes;
 

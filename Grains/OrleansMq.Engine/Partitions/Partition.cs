@@ -114,7 +114,7 @@ public sealed class Partition
         try
         {
             var log = SegmentedLog.Open(ports.Log, directory, config, clean);
-            var epochs = LeaderEpochCache.Open(ports.Log.Files, directory);
+            var epochs = LeaderEpochRecovery.Open(ports.Log, log);
             epochs.TruncateFromEnd(log.LogEndOffset + 1);
             if (log.Opening.WasEmptied)
                 epochs.Clear();
