@@ -1,6 +1,5 @@
 using System.Buffers;
 using OrleansMq.Records;
-using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
@@ -10,11 +9,17 @@ namespace OrleansMq.Log;
 /// <remarks>
 /// The steps of a read: find the segment, then the first batch (by the mark of an earlier read, or by the index). A large range that is in
 /// memory and known to be whole is returned as a <see cref="LogSlice"/>. Anything else is copied, and its CRCs are checked.
+/// <para>Pages count as verified as long as they stay in memory. So the system is asked before the search, which brings pages back
+/// itself. A range that was evicted, and what the system may read ahead of it, is verified again. Not noticed are pages that others bring
+/// back: small reads, searches by time, and other programs.</para>
 /// </remarks>
 internal sealed class LogReader(LogParts log, IndexRepair repair)
 {
     // Smaller reads copy at once: finding the end of a slice would cost as much.
     private const int MinSliceBytes = 32 << 10;
+
+    // The search may pass an index interval and a batch before it finds the first one. If it passes more, the batches are copied.
+    private const int SearchBytes = 64 << 10;
 
     private readonly SegmentList _segments = log.Segments;
     private readonly LogGaps _gaps = log.Gaps;
@@ -41,13 +46,14 @@ internal sealed class LogReader(LogParts log, IndexRepair repair)
             {
                 for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
                 {
+                    var inMemoryTo = FindEndInMemory(segments[index], offset, maxBytes);
                     if (TryFindBatch(segments[index], offset, out var position, out var first))
                     {
                         if (first.BaseOffset >= limit)
                             return default;
-                        return allowsSlice && TrySlice(segments[index], position, first, limit, maxBytes) is { } slice
+                        return allowsSlice && TrySlice(segments[index], position, first, limit, maxBytes, inMemoryTo) is { } slice
                             ? (null, slice)
-                            : (Copy(segments[index], position, first, limit, maxBytes), null);
+                            : (Copy(segments[index], position, first, limit, maxBytes, inMemoryTo), null);
                     }
                     ThrowIfLost(segments[index], offset);
                 }
@@ -81,22 +87,19 @@ internal sealed class LogReader(LogParts log, IndexRepair repair)
     /// <param name="first">The first batch's header.</param>
     /// <param name="limit">The first offset not to be read; a batch boundary.</param>
     /// <param name="maxBytes">The most bytes, although always at least one batch.</param>
+    /// <param name="inMemoryTo">The end of the range that was in memory before the batch was searched for.</param>
     /// <returns>Null if no batch is below the limit.</returns>
     /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
-    public BatchBuffer? Copy(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
+    public BatchBuffer? Copy(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes, long inMemoryTo = 0)
     {
         var wanted = (int)Math.Min(Math.Max(maxBytes, first.SizeInBytes), segment.Size - position);
         var bytes = ArrayPool<byte>.Shared.Rent(wanted);
         try
         {
+            var verify = !IsKnownWhole(segment, position, position + wanted, inMemoryTo);
             int read;
-            bool verify;
             using (var lease = segment.Log.Rent())
-            {
-                // Asking the system costs as much as a CRC over some tens of KiB.
-                verify = _verifyOnRead && (wanted < MinSliceBytes || !IsKnownWhole(segment, lease.File, position, position + wanted));
                 read = lease.File.Read(bytes.AsSpan(0, wanted), position);
-            }
             if (read < wanted)
                 throw new DamagedLogException(segment.Log.Path, position + read, first.BaseOffset, "the file ends too early");
             var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, verify, out var nextOffset);
@@ -126,17 +129,16 @@ internal sealed class LogReader(LogParts log, IndexRepair repair)
                 $"the file ends before offset {segment.NextOffset}, where the next segment begins");
     }
 
-    private LogSlice? TrySlice(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
+    private LogSlice? TrySlice(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes, long inMemoryTo)
     {
-        var size = segment.Size;
-        if (!_gaps.IsGapless || Math.Min(maxBytes, size - position) < MinSliceBytes)
+        if (!_gaps.IsGapless || Math.Min(maxBytes, inMemoryTo - position) < MinSliceBytes)
             return null;
         var lease = segment.Log.Rent();
         LogSlice? slice = null;
         try
         {
-            var end = segment.FindEnd(lease.File, position, first, limit, Math.Min(size, position + maxBytes), out var nextOffset);
-            if (end - position >= MinSliceBytes && IsKnownWhole(segment, lease.File, position, end))
+            var end = segment.FindEnd(lease.File, position, first, limit, Math.Min(inMemoryTo, position + maxBytes), out var nextOffset);
+            if (end - position >= MinSliceBytes && IsKnownWhole(segment, position, end, inMemoryTo))
             {
                 segment.Marks.Add(nextOffset, end);
                 slice = new LogSlice(lease, position, (int)(end - position), first.BaseOffset, nextOffset);
@@ -151,8 +153,27 @@ internal sealed class LogReader(LogParts log, IndexRepair repair)
     }
 
     // This process wrote or verified the range, and as far as the system tells it has been in memory since.
-    private bool IsKnownWhole(Segment segment, IFile file, long position, long end) =>
-        (!_verifyOnRead || segment.IsVerified(position, end)) && file.IsInMemory(position, end - position);
+    private bool IsKnownWhole(Segment segment, long position, long end, long inMemoryTo) =>
+        !_verifyOnRead || (end <= inMemoryTo && segment.IsVerified(position, end));
+
+    /// <summary>Asks the system, before anything is read, whether the bytes that a read will search and return are in memory.</summary>
+    /// <returns>The end of the range; 0 if it is not in memory, or too small: asking costs as much as a CRC over some tens of
+    /// KiB.</returns>
+    private static long FindEndInMemory(Segment segment, long offset, int maxBytes)
+    {
+        var size = segment.Size;
+        if (Math.Min(maxBytes, size) < MinSliceBytes)
+            return 0;
+        var from = segment.FindSearchStart(offset);
+        if (size - from < MinSliceBytes)
+            return 0;
+        var to = Math.Min(size, from + maxBytes + SearchBytes);
+        using var lease = segment.Log.Rent();
+        if (lease.File.IsInMemory(from, to - from))
+            return to;
+        segment.Evicted(from, to);
+        return 0;
+    }
 
     /// <summary>Returns how many of the bytes are whole batches below the limit.</summary>
     private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, bool verify,

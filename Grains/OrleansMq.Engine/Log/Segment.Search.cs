@@ -52,6 +52,15 @@ internal sealed partial class Segment
         return BatchSearch.NotHere;
     }
 
+    /// <summary>Returns the position at which a search for an offset begins to read the log.</summary>
+    public long FindSearchStart(long offset)
+    {
+        var marked = Volatile.Read(ref _marks)?.Find(offset) ?? -1;
+        if (marked >= 0)
+            return marked;
+        return Index.TryFind(offset, out _, out var indexed) && indexed >= 0 ? indexed : 0;
+    }
+
     /// <summary>Finds the batch of an offset at which an earlier read ended; false if none did, or if another batch is there.</summary>
     public bool TryFollowMark(long offset, out long position, out RecordBatchHeader header)
     {

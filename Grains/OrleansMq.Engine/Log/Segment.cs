@@ -15,6 +15,8 @@ internal sealed partial class Segment
 {
     private const long NoTimestamp = -1;
     private const long NotLoaded = long.MinValue;
+    // More than systems read ahead: Linux 128 KiB unless it is told otherwise.
+    private const int ReadAheadBytes = 8 << 20;
 
     private static long _removals;
 
@@ -29,7 +31,7 @@ internal sealed partial class Segment
     private volatile bool _removed;
     private ReadMarks? _marks;
     private VerifiedRanges? _verified;
-    // This process has written the bytes beyond it, or walked over them at its start.
+    // This process has written the bytes beyond it, or walked over them at its start, and none of them was found evicted since.
     private long _foundSize;
 
     /// <summary>Creates a segment whose files may or may not exist.</summary>
@@ -239,6 +241,24 @@ internal sealed partial class Segment
         var found = Volatile.Read(ref _foundSize);
         if (from < found)
             (Volatile.Read(ref _verified) ?? MakeVerified()).Add(from, Math.Min(to, found));
+    }
+
+    /// <summary>Records that some of a range was not in memory: what a read brings back from the disk is not verified, and the system reads
+    /// more than it is asked for.</summary>
+    public void Evicted(long from, long to)
+    {
+        var verified = Volatile.Read(ref _verified) ?? MakeVerified();
+        // Two at once must not add what the other removes.
+        lock (verified)
+        {
+            var (found, size) = (_foundSize, Size);
+            to += ReadAheadBytes;
+            if (to > found && size > found)
+                verified.Add(found, size);
+            verified.Remove(from, to);
+            if (to > found && size > found)
+                Volatile.Write(ref _foundSize, size);
+        }
     }
 
     private ReadMarks MakeMarks()

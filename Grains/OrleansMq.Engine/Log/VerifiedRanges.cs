@@ -51,5 +51,24 @@ internal sealed class VerifiedRanges
         }
     }
 
+    /// <summary>Removes a range.</summary>
+    public void Remove(long from, long to)
+    {
+        lock (_lock)
+        {
+            for (var i = _ranges.Count - 1; i >= 0; i--)
+            {
+                var range = _ranges[i];
+                if (range.To <= from || range.From >= to)
+                    continue;
+                _ranges.RemoveAt(i);
+                if (range.To > to)
+                    _ranges.Insert(i, range with { From = to });
+                if (range.From < from)
+                    _ranges.Insert(i, range with { To = from });
+            }
+        }
+    }
+
     private readonly record struct Range(long From, long To);
 }

@@ -74,6 +74,40 @@ public sealed class LogSliceTests
         Assert.Throws<DamagedLogException>(() => log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000));
     }
 
+    /// <summary>The search for a batch, and the system's read-ahead, bring pages back that were not checked since.</summary>
+    [Fact]
+    public void Evicted_batches_that_the_search_itself_brings_back_are_verified_again()
+    {
+        var pages = new PagedFiles(_disk);
+        var log = Filled(pages, roll: false);
+        Damage(log, 20_000);
+        pages.Evict();
+        Assert.Throws<DamagedLogException>(() => log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Evicted_batches_that_an_earlier_read_brings_back_are_verified_again(bool isVerifiedBefore)
+    {
+        var pages = new PagedFiles(_disk);
+        var log = Filled(pages, roll: false);
+        if (isVerifiedBefore)
+        {
+            log.Log.MoveRecoveryPoint();
+            log.Log.CloseFiles();
+            log = new TestLog(pages, Config, clean: true);
+            log.Log.Read(0, log.Log.LogEndOffset, int.MaxValue)!.Dispose();
+        }
+        Damage(log, 100_000);
+        pages.Evict();
+        var (first, slice) = log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 80_000);
+        Assert.Null(slice);
+        var next = first!.NextOffset;
+        first.Dispose();
+        Assert.Throws<DamagedLogException>(() => log.Log.ReadOrSlice(next, log.Log.LogEndOffset, 80_000));
+    }
+
     [Fact]
     public void Truncated_range_is_no_longer_verified()
     {
