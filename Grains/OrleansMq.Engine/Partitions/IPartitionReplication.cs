@@ -30,6 +30,11 @@ internal interface IPartitionReplication
     /// <param name="round">The round, without the waiting appends.</param>
     void AfterRound(AppendRound round);
 
+    /// <summary>Completes when no replica that may lead has a record below an offset. Its own log has none any more. Not under the append
+    /// lock.</summary>
+    /// <returns><see cref="ErrorCode.RequestTimedOut"/>: a new leader may still have some.</returns>
+    Task<ErrorCode> ReplicateLogStartAsync(long logStart);
+
     /// <summary>Returns the refusal of a read. On any thread, without a lock.</summary>
     ErrorCode RefuseRead(out string message);
 

@@ -163,9 +163,10 @@ public sealed class Partition
     /// <returns><see cref="ErrorCode.None"/>, or the refusal.</returns>
     public ErrorCode CanRead(out string message) => _reader.Refuse(out message);
 
-    /// <summary>Moves the log start offset; durable when it returns.</summary>
+    /// <summary>Moves the log start offset; durable when it returns, on every replica that may lead next.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that
-    /// is only compacted), <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// is only compacted), <see cref="ErrorCode.KafkaStorageError"/>, <see cref="ErrorCode.RequestTimedOut"/> (deleted here, but a new
+    /// leader may still have the records).</exception>
     public ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default) =>
         _upkeep.DeleteRecordsAsync(beforeOffset, cancellationToken);
 

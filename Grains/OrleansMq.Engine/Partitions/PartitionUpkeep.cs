@@ -60,6 +60,11 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
             throw new BrokerException(failed, refusal);
         if (full is not null)
             throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, full), full);
+        if (await partition.Replication.ReplicateLogStartAsync(offset).WaitAsync(cancellationToken).ConfigureAwait(false)
+            is not ErrorCode.None and var unknown)
+            throw new BrokerException(unknown,
+                $"Records of {partition.TopicPartition} below offset {offset} are deleted on this broker, but "
+                + "not on all replicas that may lead next: a new leader may still have them. Retry.");
         return partition.LogStartOffset;
     }
 

@@ -48,6 +48,9 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     }
 
     /// <inheritdoc/>
+    public Task<ErrorCode> ReplicateLogStartAsync(long logStart) => Task.FromResult(ErrorCode.None);
+
+    /// <inheritdoc/>
     public ErrorCode RefuseRead(out string message)
     {
         message = "";

@@ -28,6 +28,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     public long CountedEnd { get; private set; }
     /// <summary>The last log end that it stated while aligned: unanswered batches are resent from here.</summary>
     public long StatedEnd { get; private set; }
+    /// <summary>The highest log start that it stated in this session.</summary>
+    public long LogStart { get; private set; }
     /// <summary>The offset at which the next push begins.</summary>
     public long NextOffset { get; private set; }
     /// <summary>The number of the latest push.</summary>
@@ -75,7 +77,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
             Identity = identity;
         if (Identity == identity)
             return true;
-        (Session, Identity, IsAligned, CountedEnd, StatedEnd, NextOffset, AcknowledgedSentAt) = (++next, identity, false, 0, 0, 0, Never);
+        (Session, Identity, IsAligned, CountedEnd, StatedEnd, LogStart, NextOffset, AcknowledgedSentAt) =
+            (++next, identity, false, 0, 0, 0, 0, Never);
         _unanswered.Clear();
         _mark = null;
         return false;
@@ -101,6 +104,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     public void Answered(PushAnswer answer)
     {
         AcknowledgedSentAt = Math.Max(AcknowledgedSentAt, answer.SentAt);
+        LogStart = Math.Max(LogStart, answer.LogStart);
         while (_unanswered.TryPeek(out var oldest) && oldest <= answer.Sequence)
             _unanswered.Dequeue();
         switch (answer.Outcome)

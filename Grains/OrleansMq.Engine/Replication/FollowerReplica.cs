@@ -246,5 +246,5 @@ internal sealed class FollowerReplica
     private void Answer(Push push, PushAnswerOutcome outcome) =>
         _effects.Add(new SendMessage(push.Leader,
             new PushAnswer(_topicId, push.Epoch, push.Session, _self, push.Sequence, outcome, _log.Fence, _log.LogEndOffset,
-            _log.CountedEndOffset, push.SentAt)));
+            _log.CountedEndOffset, push.SentAt) { LogStart = _log.LogStartOffset }));
 }

@@ -91,6 +91,7 @@ internal sealed partial class LeaderReplica
         if (!HasEnoughReplicas())
             FailWaiters(ErrorCode.NotEnoughReplicasAfterAppend);
         FailOverdue();
+        FailOverdueDeletions();
         foreach (var follower in _followers)
             Beat(follower, now);
         Advance();
@@ -123,6 +124,7 @@ internal sealed partial class LeaderReplica
         (Status, StopReason) = (LeaderStatus.Stopped, reason);
         Volatile.Write(ref _leaseUntil, long.MinValue);
         FailWaiters(ErrorCode.RequestTimedOut);
+        FailDeletions();
         EndReassignment(ErrorCode.RequestTimedOut);
     }
 
@@ -176,6 +178,7 @@ internal sealed partial class LeaderReplica
         if (next > _log.HighWatermark)
             _log.SetHighWatermark(next, Epoch);
         CompleteReplicated();
+        CompleteDeletions();
         ContinueHandover();
     }
 

@@ -25,7 +25,8 @@ public sealed partial class Replica
 
     // Appends that wait for the high watermark, in the order of the leader's answers. They get their number under the append lock.
     private readonly Queue<AppendOperation> _waiting = new();
-    private readonly Dictionary<long, TaskCompletionSource<ErrorCode>> _reassignments = [];
+    // Reassignments and deletions, by their waiter.
+    private readonly Dictionary<long, TaskCompletionSource<ErrorCode>> _promises = [];
     private readonly Lock _pumpLock = new();
     private readonly List<ReplicationEffect> _performing = [];
     private int _pumps;
@@ -83,7 +84,10 @@ public sealed partial class Replica
                 Complete(complete);
                 break;
             case CompleteReassignment complete:
-                TakeReassignment(complete.Waiter).SetResult(complete.Error);
+                TakePromise(complete.Waiter).SetResult(complete.Error);
+                break;
+            case CompleteDeletion complete:
+                TakePromise(complete.Waiter).SetResult(complete.Error);
                 break;
             case AskedBy { Effect: FillPush fill } asked:
                 _ports.Fill(this, asked.Leader, fill);
@@ -114,12 +118,21 @@ public sealed partial class Replica
         }
     }
 
-    private TaskCompletionSource<ErrorCode> TakeReassignment(long waiter)
+    // Under the append lock.
+    private (long Waiter, Task<ErrorCode> Answer) Promise()
+    {
+        var answer = new TaskCompletionSource<ErrorCode>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_pumpLock)
+            _promises.Add(++_waiter, answer);
+        return (_waiter, answer.Task);
+    }
+
+    private TaskCompletionSource<ErrorCode> TakePromise(long waiter)
     {
         lock (_pumpLock)
         {
-            _reassignments.Remove(waiter, out var begun);
-            return begun!;
+            _promises.Remove(waiter, out var answer);
+            return answer!;
         }
     }
 

@@ -188,6 +188,19 @@ public sealed partial class Replica : IPartitionReplication
             Step(() => _leader?.OnFlushed(Now));
     }
 
+    Task<ErrorCode> IPartitionReplication.ReplicateLogStartAsync(long logStart)
+    {
+        Task<ErrorCode>? known = null;
+        Step(() =>
+        {
+            if (_leader is not { } leader)
+                return;
+            (var waiter, known) = Promise();
+            leader.OnDeleted(logStart, waiter, Now);
+        });
+        return known ?? Task.FromResult(ErrorCode.RequestTimedOut);
+    }
+
     void IPartitionReplication.OnOffline(string reason) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason),
             preferLocal: false);
@@ -223,12 +236,9 @@ public sealed partial class Replica : IPartitionReplication
     {
         if (_leader is not { Status: LeaderStatus.Leading } leader)
             return null;
-        var waiter = ++_waiter;
-        var begun = new TaskCompletionSource<ErrorCode>(TaskCreationOptions.RunContinuationsAsynchronously);
-        lock (_pumpLock)
-            _reassignments.Add(waiter, begun);
+        var (waiter, begun) = Promise();
         leader.Reassign(replicas, waiter, Now);
-        return begun.Task;
+        return begun;
     }
 
     private void GiveUpClaim() => Step(() =>

@@ -42,6 +42,12 @@ internal sealed record WriteState(long Operation, PartitionState State, string? 
 /// unknown.</param>
 internal sealed record CompleteReassignment(long Waiter, ErrorCode Error) : ReplicationEffect;
 
+/// <summary>Answers <see cref="LeaderReplica.OnDeleted"/>.</summary>
+/// <param name="Waiter">The waiter of the deletion.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>: no replica that may lead has the records.
+/// <see cref="ErrorCode.RequestTimedOut"/>: a new leader may still have them.</param>
+internal sealed record CompleteDeletion(long Waiter, ErrorCode Error) : ReplicationEffect;
+
 /// <summary>
 /// Logs, as an error, what an unclean election kept. Lost are acknowledged records at or above <paramref name="LogEnd"/>. Lost are also
 /// those below it whose epoch differs from <paramref name="History"/>, since their log had diverged from this one.

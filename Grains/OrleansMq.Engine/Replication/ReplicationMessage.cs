@@ -59,7 +59,11 @@ internal enum PushAnswerOutcome
 /// <param name="CountedEnd">The follower's counted end.</param>
 /// <param name="SentAt">The push's send time.</param>
 internal sealed record PushAnswer(Guid TopicId, int Epoch, int Session, ReplicaIdentity Follower, long Sequence, PushAnswerOutcome Outcome,
-    int Fence, long LogEnd, long CountedEnd, long SentAt) : ReplicationMessage(TopicId, Epoch, Session);
+    int Fence, long LogEnd, long CountedEnd, long SentAt) : ReplicationMessage(TopicId, Epoch, Session)
+{
+    /// <summary>The follower's log start, which a restart keeps.</summary>
+    public long LogStart { get; init; }
+}
 
 /// <summary>From follower to leader: asks for the leader's end of the follower's latest epoch.</summary>
 /// <param name="TopicId">The topic.</param>

@@ -16,26 +16,27 @@ public sealed class BundleTests
     {
         {
             "push",
-            "01" + "00000079" + "01" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "02" + "00000079" + "01" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000001" + "000000000000000B" + "000000000000000C" + "00000004" + "000000000000000D" + "000000000000000E"
             + "000000000000000F"
-            + "0000000000000010" + "0000000000000011" + "00000002" + "00000004" + "0000000000000002" + "00000005" + "0000000000000009"
+            + "0000000000000010" + "0000000000000011" + "00000002" + "00000004" + "0000000000000002" + "00000005"
+            + "0000000000000009"
         },
         {
             "push answer",
-            "01" + "00000056" + "02" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "02" + "0000005E" + "02" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "000000000000000B" + "02" + "00000006" + "000000000000000C"
             + "000000000000000D"
-            + "000000000000000E"
+            + "000000000000000E" + "000000000000000F"
         },
         {
             "align request",
-            "01" + "00000035" + "03" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "02" + "00000035" + "03" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "00000004"
         },
         {
             "align answer",
-            "01" + "00000035" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "02" + "00000035" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000001" + "00000004" + "00000003" + "000000000000002A" + "FFFFFFFF"
         },
     };
@@ -43,7 +44,7 @@ public sealed class BundleTests
     private static ReplicationMessage Sample(string what) => what switch
     {
         "push" => new Push(Key.TopicId, 5, 2, 1, 11, 12, 4, [], 13, [new(4, 2), new(5, 9)], 14, 15, 16, 17),
-        "push answer" => new PushAnswer(Key.TopicId, 5, 2, Follower, 11, PushAnswerOutcome.Gap, 6, 12, 13, 14),
+        "push answer" => new PushAnswer(Key.TopicId, 5, 2, Follower, 11, PushAnswerOutcome.Gap, 6, 12, 13, 14) { LogStart = 15 },
         "align request" => new AlignRequest(Key.TopicId, 5, 2, Follower, 4),
         _ => new AlignAnswer(Key.TopicId, 5, 2, 1, 4, new LeaderEpochEntry(3, 42), -1),
     };
@@ -57,7 +58,7 @@ public sealed class BundleTests
     {
         var bundle = Write((Key, Sample("push")));
         BundleFormat.Mark(bundle, BundleMarks.CatchUp);
-        Assert.Equal(0x81, bundle[0]);
+        Assert.Equal(0x82, bundle[0]);
         Assert.Equal(BundleMarks.CatchUp, BundleFormat.MarksOf(bundle));
         Same(Sample("push"), Assert.Single(Read(bundle)).Message);
         Assert.Equal(BundleMarks.None, BundleFormat.MarksOf([]));
@@ -171,7 +172,7 @@ public sealed class BundleTests
             0 => NextPush(random),
             1 => new PushAnswer(Guid.Empty, random.Next(), random.Next(), follower, random.NextInt64(),
                 (PushAnswerOutcome)random.Next(1, 5), random.Next(),
-                random.NextInt64(), random.NextInt64(), random.NextInt64()),
+                random.NextInt64(), random.NextInt64(), random.NextInt64()) { LogStart = random.NextInt64() },
             2 => new AlignRequest(Guid.Empty, random.Next(), random.Next(), follower, random.Next(-1, 9)),
             _ => new AlignAnswer(Guid.Empty, random.Next(), random.Next(), random.Next(), random.Next(),
                 new LeaderEpochEntry(random.Next(), random.NextInt64()),

@@ -35,6 +35,42 @@ public sealed class ReplicaRetentionTests
             partition.ReplicaOf(2).Partition.DeleteRecordsAsync(41).AsTask())).Code);
     }
 
+    [Fact]
+    public async Task Deletion_is_answered_when_every_replica_in_sync_knows_of_it()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 50; i++)
+            await partition.AppendAsync($"value {i}");
+        for (var start = 5; start <= 45; start += 5)
+        {
+            Assert.Equal(start, await leader.Partition.DeleteRecordsAsync(start));
+            Assert.Equal((start, start), (partition.LogOf(2).LogStartOffset, partition.LogOf(3).LogStartOffset));
+        }
+    }
+
+    /// <summary>The next leader does not know of the deletion, so its records return: the caller must not take them for gone.</summary>
+    [Fact]
+    public async Task Deletion_that_no_follower_knows_of_is_not_answered_as_done()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 50; i++)
+            await partition.AppendAsync($"value {i}");
+        partition.Cluster.Isolate(1);
+        var deletion = leader.Partition.DeleteRecordsAsync(40).AsTask();
+        await ReplicatedPartition.Until(() => leader.Partition.LogStartOffset == 40, () => "deleted here");
+        Assert.Equal(0, partition.LogOf(2).LogStartOffset);
+        leader.StopLeading("a test");
+        Assert.Equal(ErrorCode.RequestTimedOut, (await Assert.ThrowsAsync<BrokerException>(() => deletion)).Code);
+        // Asked again, the next leader completes it.
+        partition.Cluster.Mend();
+        var next = await partition.LeadAsync(2);
+        Assert.Equal(40, await next.Partition.DeleteRecordsAsync(40));
+    }
+
     /// <summary>The leader's log starts in the middle of a batch, far above the follower's empty log.</summary>
     [Fact]
     public async Task Empty_replica_starts_at_the_leaders_log_start()

@@ -261,6 +261,38 @@ public sealed class LeaderReplicaTests
         Assert.Empty(Taken<CompleteAppend>());
     }
 
+    [Fact]
+    public void Deletion_is_done_when_every_replica_that_may_lead_has_done_it()
+    {
+        var leader = Start(Stored([A, B]) with { Elr = [C] });
+        Claim(leader, now: 0);
+        leader.OnDeleted(5, waiter: 7, now: 1);
+        Assert.Equal([1, 2], Taken<SendMessage>().TakeLast(2).Select(send => send.To));
+        Answer(leader, B, end: 10, now: 2, logStart: 6);
+        Answer(leader, C, end: 10, now: 3, logStart: 4);
+        Assert.Empty(Taken<CompleteDeletion>());
+        Answer(leader, C, end: 10, now: 4, logStart: 5);
+        Assert.Equal(new CompleteDeletion(7, ErrorCode.None), Assert.Single(Taken<CompleteDeletion>()));
+    }
+
+    [Fact]
+    public void Deletion_that_a_replica_may_not_know_of_has_an_unknown_outcome()
+    {
+        var leader = Lead(B, C);
+        leader.OnDeleted(5, waiter: 7, now: 1);
+        Answer(leader, RenewedB, end: 10, now: 2, logStart: 5);
+        Answer(leader, C, end: 10, now: 2, logStart: 5);
+        leader.Tick(1_001);
+        Assert.Empty(Taken<CompleteDeletion>());
+        leader.Tick(1_002);
+        Assert.Equal(new CompleteDeletion(7, ErrorCode.RequestTimedOut), Assert.Single(Taken<CompleteDeletion>()));
+        leader.OnDeleted(5, waiter: 8, now: 1_003);
+        leader.Stop("over");
+        Assert.Equal(new CompleteDeletion(8, ErrorCode.RequestTimedOut), Assert.Single(Taken<CompleteDeletion>()));
+        leader.OnDeleted(5, waiter: 9, now: 1_004);
+        Assert.Equal(new CompleteDeletion(9, ErrorCode.RequestTimedOut), Assert.Single(Taken<CompleteDeletion>()));
+    }
+
     private LeaderReplica New() => new(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
 
     private LeaderReplica Start(PartitionState stored)
@@ -299,10 +331,10 @@ public sealed class LeaderReplicaTests
     }
 
     private static void Answer(LeaderReplica leader, ReplicaIdentity follower, long end, long now, long sequence = 1,
-        long? sentAt = null) =>
+        long? sentAt = null, long logStart = 0) =>
         leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, follower.Broker, follower, sequence, PushAnswerOutcome.Accepted,
             leader.Epoch, end, end,
-            sentAt ?? now), now);
+            sentAt ?? now) { LogStart = logStart }, now);
 
     /// <summary>Takes the effects of a kind since the last call; the others stay.</summary>
     private List<T> Taken<T>()

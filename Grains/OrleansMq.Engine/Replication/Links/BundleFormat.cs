@@ -4,12 +4,12 @@ namespace OrleansMq.Replication.Links;
 /// The wire format between brokers: messages of many partitions in one bundle. All numbers are big-endian; a topic id is a UUID's 16 bytes,
 /// most significant first.
 /// <code>
-/// bundle         first u8: version 1 in the lower 6 bits, marks above | message *  (up to the end)
+/// bundle         first u8: version 2 in the lower 6 bits, marks above | message *  (up to the end)
 /// marks          0x80 the batches are of catching-up replicas | 0x40 the sender has live traffic (in answers to such)
 /// message        length i32, of what follows | kind u8 | topic id 16 | partition i32 | epoch i32 | session i32 | body
 /// 1 push         leader i32 | sequence i64 | previous end i64 | previous epoch i32 | end offset i64 | log start i64 | high watermark i64
 ///                | leader end i64 | sent at i64 | number of epochs i32 | (epoch i32, start offset i64) * | record batches, up to the end
-/// 2 push answer  follower | sequence i64 | outcome u8 | fence i32 | log end i64 | counted end i64 | sent at i64
+/// 2 push answer  follower | sequence i64 | outcome u8 | fence i32 | log end i64 | counted end i64 | sent at i64 | log start i64
 /// 3 align        follower | asked epoch i32
 /// 4 align answer leader i32 | asked epoch i32 | epoch i32 | end offset i64 | unclean epoch i32
 /// follower       broker i32 | incarnation, 16 bytes
@@ -18,7 +18,7 @@ namespace OrleansMq.Replication.Links;
 internal static class BundleFormat
 {
     /// <summary>The version that this program writes, and the only one it reads.</summary>
-    public const byte Version = 1;
+    public const byte Version = 2;
     /// <summary>The bits of the first byte that hold the version.</summary>
     public const byte VersionBits = 0x3F;
     /// <summary>The size of a bundle without messages.</summary>
@@ -32,7 +32,7 @@ internal static class BundleFormat
     /// <summary>The size of a member.</summary>
     public const int IdentityBytes = 4 + 16;
     /// <summary>The size of a push answer's body.</summary>
-    public const int PushAnswerBytes = IdentityBytes + 8 + 1 + 4 + 8 + 8 + 8;
+    public const int PushAnswerBytes = IdentityBytes + 8 + 1 + 4 + 8 + 8 + 8 + 8;
     /// <summary>The size of an align request's body.</summary>
     public const int AlignRequestBytes = IdentityBytes + 4;
     /// <summary>The size of an align answer's body.</summary>

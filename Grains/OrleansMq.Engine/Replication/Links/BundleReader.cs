@@ -92,7 +92,10 @@ internal struct BundleReader
     private static PushAnswer ReadPushAnswer((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
         new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt64BigEndian(body[20..]),
             (PushAnswerOutcome)body[28], BinaryPrimitives.ReadInt32BigEndian(body[29..]), BinaryPrimitives.ReadInt64BigEndian(body[33..]),
-            BinaryPrimitives.ReadInt64BigEndian(body[41..]), BinaryPrimitives.ReadInt64BigEndian(body[49..]));
+            BinaryPrimitives.ReadInt64BigEndian(body[41..]), BinaryPrimitives.ReadInt64BigEndian(body[49..]))
+        {
+            LogStart = BinaryPrimitives.ReadInt64BigEndian(body[57..]),
+        };
 
     private static AlignRequest ReadAlignRequest((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
         new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt32BigEndian(body[20..]));

@@ -98,6 +98,7 @@ internal static class BundleWriter
         BinaryPrimitives.WriteInt64BigEndian(body[33..], answer.LogEnd);
         BinaryPrimitives.WriteInt64BigEndian(body[41..], answer.CountedEnd);
         BinaryPrimitives.WriteInt64BigEndian(body[49..], answer.SentAt);
+        BinaryPrimitives.WriteInt64BigEndian(body[57..], answer.LogStart);
     }
 
     private static void Write(Span<byte> body, AlignAnswer answer)
