@@ -20,6 +20,8 @@ internal static class Program
                 return await LeaderlessTime.KillAsync(new CommandArguments(args[1..]));
             case "handover":
                 return await LeaderlessTime.StopAsync(new CommandArguments(args[1..]));
+            case "many-topics":
+                return await ManyTopics.RunAsync(new CommandArguments(args[1..]));
             case "replication":
                 return await ReplicationThroughput.RunAsync(new CommandArguments(args[1..]));
             default:
@@ -45,6 +47,9 @@ internal static class Program
                                    [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                       handover     the same after a clean stop
                                    [--stops 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
+                      many-topics  how long many topics take to create and delete, what they cost when idle,
+                                   and how long a restart of all brokers takes with them
+                                   [--topics 1000] [--partitions 10] [--at-a-time 8] [--idle 10] [--delete 1] [--dir artifacts]
                     """);
                 return args is ["--help" or "-h" or "help"] ? 0 : 2;
         }
