@@ -337,12 +337,11 @@ public sealed class GroupCore : CoordinatorCore
 
     private void OnTopics(GroupTopics topics)
     {
-        var before = _topics;
         _topics = topics;
         if (IsDeposed || IsRecovering)
             return;
         _membership.FollowTopics(topics, Now);
-        _offsets.FollowTopics(topics, before);
+        _offsets.FollowTopics(topics);
     }
 
     // --- The documents ---
@@ -361,7 +360,7 @@ public sealed class GroupCore : CoordinatorCore
         BeginSessions();
         // Topics may have changed since the group was stored.
         _membership.FollowTopics(_topics, Now);
-        _offsets.FollowTopics(_topics, before: GroupTopics.Unknown);
+        _offsets.FollowTopics(_topics);
     }
 
     /// <inheritdoc/>

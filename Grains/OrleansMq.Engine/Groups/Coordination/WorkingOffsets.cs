@@ -50,13 +50,10 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
             Apply(OffsetDecision.Expire(_offsets, emptySince, retention, now));
     }
 
-    /// <summary>Removes the offsets of topics that are gone. A topic that is missing in the image may be one that could not be read: its
-    /// offsets stay, unless the topic was served until now.</summary>
-    /// <param name="topics">The topics.</param>
-    /// <param name="before">The topics until now; <see cref="GroupTopics.Unknown"/> after the offsets were read.</param>
-    public void FollowTopics(GroupTopics topics, GroupTopics before) => Apply(_offsets.WithoutTopics((topic, topicId) =>
-        topics.IsDeleted(topicId) || topics.IsReplaced(topic, topicId)
-        || (before.Find(topicId) is not null && topics.IsKnown && topics.Find(topicId) is null)));
+    /// <summary>Removes the offsets of topics that are known to be deleted, or replaced. A topic that is merely missing in the image may be
+    /// one whose document the image's maker could not read: its offsets stay.</summary>
+    public void FollowTopics(GroupTopics topics) =>
+        Apply(_offsets.WithoutTopics((topic, topicId) => topics.IsDeleted(topicId) || topics.IsReplaced(topic, topicId)));
 
     private TReply Apply<TReply>(OffsetOutcome<TReply> outcome)
     {
