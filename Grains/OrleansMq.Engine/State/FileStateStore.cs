@@ -6,13 +6,17 @@ namespace OrleansMq.State;
 
 /// <summary>
 /// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file per document, replaced atomically (temporary
-/// file, flush, rename, flush of the directory). For one process at a time, which the data directory's lock ensures. Thread-safe; of
-/// concurrent writers with the same etag exactly one succeeds.
+/// file, flush, rename, flush of the directory). The version before stays beside it, for people to go back to by hand. The store itself
+/// never goes back to it, which would take back what was told. For one process at a time, which the data directory's lock ensures.
+/// Thread-safe; of concurrent writers with the same etag exactly one succeeds.
 /// </summary>
 public sealed class FileStateStore : IStateStore
 {
     // Writers of one key take turns. The number of locks makes collisions of different keys rare.
     private const int LockStripes = 64;
+    private const string DamagedSuffix = ".damaged";
+    // Short: the longest names leave no room for more.
+    private const string PreviousSuffix = ".old";
 
     private readonly IFileSystem _files;
     private readonly string _directory;
@@ -68,9 +72,24 @@ public sealed class FileStateStore : IStateStore
         var stored = Find(path);
         ThrowIfOther(key, etag, stored);
         DurableDirectory.Create(_files, Path.GetDirectoryName(path)!);
+        if (stored is { } before)
+            KeepPrevious(path, before);
         var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
         AtomicFile.Write(_files, path, new StateEnvelope(version, Split(key).Name, value).ToBytes());
         return ETagOf(version);
+    }
+
+    // Not durable: it is for the day on which the file itself is damaged. It must not stand in the way of the write.
+    private void KeepPrevious(string path, in StateEnvelope before)
+    {
+        try
+        {
+            AtomicFile.Write(_files, path + PreviousSuffix, before.ToBytes(), durable: false);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            // The one before that stays.
+        }
     }
 
     /// <inheritdoc/>
@@ -96,6 +115,7 @@ public sealed class FileStateStore : IStateStore
         {
             // Another delete came in between: retry.
         }
+        _files.DeleteFile(path + PreviousSuffix);
         _files.DeleteFile(path);
         _files.FlushDirectory(Path.GetDirectoryName(path)!);
     }
@@ -104,6 +124,22 @@ public sealed class FileStateStore : IStateStore
     /// <exception cref="CorruptStateException">The file of a document with a very long name is damaged.</exception>
     public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
         new(Task.Run<IReadOnlyList<string>>(() => List(type), cancellationToken));
+
+    /// <summary>Renames the file of a damaged document, as it is: the document is missing from now on.</summary>
+    /// <returns>The file's new path.</returns>
+    public string SetAside(string key)
+    {
+        var path = PathOf(key);
+        lock (LockOf(path))
+        {
+            var aside = path + DamagedSuffix;
+            for (var number = 2; _files.FileExists(aside); number++)
+                aside = string.Create(CultureInfo.InvariantCulture, $"{path}.{number}{DamagedSuffix}");
+            _files.MoveFile(path, aside);
+            _files.FlushDirectory(Path.GetDirectoryName(path)!);
+            return aside;
+        }
+    }
 
     private List<string> List(string type)
     {
@@ -134,7 +170,23 @@ public sealed class FileStateStore : IStateStore
         }
         catch (JsonException exception)
         {
-            throw new CorruptStateException(path, exception);
+            throw new CorruptStateException(path, exception, FindPrevious(path));
+        }
+    }
+
+    // The path of the version before, if that is whole.
+    private string? FindPrevious(string path)
+    {
+        try
+        {
+            if (AtomicFile.TryRead(_files, path + PreviousSuffix) is not { } bytes)
+                return null;
+            StateEnvelope.Parse(bytes);
+            return path + PreviousSuffix;
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or JsonException)
+        {
+            return null;
         }
     }
 
@@ -165,10 +217,14 @@ public sealed class FileStateStore : IStateStore
 }
 
 /// <summary>A state document's file is damaged.</summary>
-public sealed class CorruptStateException(string path, Exception inner)
-    : IOException($"The state file '{path}' is damaged: {inner.Message} Restore it from a backup, or move it away to go on without "
-        + "what it held.", inner)
+public sealed class CorruptStateException(string path, Exception inner, string? previous = null)
+    : IOException($"The state file '{path}' is damaged: {inner.Message.TrimEnd('.')}. Restore it from a backup, or move it away to go on "
+        + "without what it held." + (previous is null ? "" : $" The version before it is '{previous}': moved in its place, it takes back "
+        + "the last change."), inner)
 {
     /// <summary>The damaged file.</summary>
     public string Path { get; } = path;
+
+    /// <summary>The file of the version before; null if there is none.</summary>
+    public string? Previous { get; } = previous;
 }

@@ -17,7 +17,7 @@ public sealed partial class FolderDependencyTests
         ("Partitioning", []),
         ("Records", []),
         ("Storage", []),
-        ("State", ["Storage"]),
+        ("State", ["Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Topics", ["Api", "Diagnostics", "Records"]),

@@ -48,7 +48,45 @@ public sealed class FileStateStoreTests : StateStoreConformance
         var store = Open(_files);
         var etag = await store.WriteAsync(Key, Json(1), null);
         await store.WriteAsync(Key, Json(2), etag);
-        Assert.Equal("""{"version":2,"name":"orders","value":{"n":2}}""", Encoding.UTF8.GetString(AtomicFile.TryRead(_files, File)!));
+        Assert.Equal("""{"version":2,"name":"orders","crc":"c33af6c4","value":{"n":2}}""", Read(File));
+        Assert.Equal("""{"version":1,"name":"orders","crc":"0bd4a197","value":{"n":1}}""", Read(File + ".old"));
+    }
+
+    private string Read(string path) => Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!);
+
+    [Fact]
+    public async Task Changed_byte_of_a_document_is_refused_and_the_version_before_named()
+    {
+        var store = Open(_files);
+        await store.WriteAsync(Key, Json(2), await store.WriteAsync(Key, Json(1), null));
+        Overwrite(Read(File).Replace("\"n\":2", "\"n\":3", StringComparison.Ordinal));
+        var refused = await Assert.ThrowsAsync<CorruptStateException>(async () => await store.ReadAsync(Key));
+        Assert.Equal(File + ".old", refused.Previous);
+        Assert.Contains("checksum", refused.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<CorruptStateException>(async () => await store.WriteAsync(Key, Json(4), "2"));
+        _files.MoveFile(File + ".old", File);
+        Assert.Equal(Json(1), (await Open(_files).ReadAsync(Key))!.Value.ToArray());
+    }
+
+    [Fact]
+    public async Task Document_without_a_checksum_is_accepted_and_gets_one()
+    {
+        var store = Open(_files);
+        var etag = await store.WriteAsync(Key, Json(1), null);
+        Overwrite("""{"version":1,"name":"orders","value":{"n":7}}""");
+        Assert.Equal(Json(7), (await store.ReadAsync(Key))!.Value.ToArray());
+        await store.WriteAsync(Key, Json(8), etag);
+        Assert.Contains("\"crc\"", Read(File), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Version_before_is_neither_listed_nor_left_by_a_deletion()
+    {
+        var store = Open(_files);
+        var etag = await store.WriteAsync(Key, Json(2), await store.WriteAsync(Key, Json(1), null));
+        Assert.Equal([Key], await store.ListAsync("topic"));
+        await store.DeleteAsync(Key, etag);
+        Assert.Empty(_files.ListFiles("/data/state/topic"));
     }
 
     [Fact]
