@@ -77,6 +77,7 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         {
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
+            await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, cancellationToken).ConfigureAwait(false);
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());

@@ -95,6 +95,16 @@ internal sealed class SegmentedLog
     /// <summary>Whether offsets follow each other without gaps, as in every log that was never compacted.</summary>
     public bool IsGapless => _parts.Gaps.IsGapless;
 
+    /// <summary>The highest id of a producer that is known; -1 for none.</summary>
+    public long HighestProducerId
+    {
+        get
+        {
+            lock (AppendLock)
+                return State.Producers.Producers.Max(producer => (long?)producer.Key) ?? -1;
+        }
+    }
+
     /// <summary>Decides whether a batch goes into a new segment. Under <see cref="AppendLock"/>.</summary>
     /// <param name="batch">The batch's header.</param>
     /// <param name="lastOffset">The batch's last offset.</param>

@@ -16,6 +16,19 @@ public sealed record ProducerIdState(long NextProducerId)
     /// <summary>The document before the first block.</summary>
     public static ProducerIdState Initial { get; } = new(0);
 
+    /// <summary>How far ids skip ahead when the document does not tell which were given out: beyond those that no partition has seen
+    /// yet.</summary>
+    public const long Skipped = 1_000_000;
+
+    /// <summary>Returns the document to go on with, where the stored one may be lost or of an earlier time. An id that a partition
+    /// remembers must not be given out again: that producer's first record would be taken for a duplicate, and not be written.</summary>
+    /// <param name="stored">The stored document; null for none.</param>
+    /// <param name="highestSeen">The highest id that a partition remembers; -1 for none.</param>
+    public static ProducerIdState Above(ProducerIdState? stored, long highestSeen) =>
+        stored is { } known && known.NextProducerId > highestSeen ? known
+        : highestSeen < 0 ? Initial
+        : new ProducerIdState(checked(highestSeen + 1 + Skipped));
+
     /// <summary>Takes a block. Returns the next document and the first id of the block.</summary>
     public (ProducerIdState Next, long First) TakeBlock() => (new ProducerIdState(checked(NextProducerId + BlockSize)), NextProducerId);
 }

@@ -174,6 +174,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         await CloseAsync();
         _stopping.Dispose();
     }
+            await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
 
     private BrokerRegistration Registration() => new()
     {

@@ -161,7 +161,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         {
             if (_nextProducerId < _endOfBlock)
                 return; // Another call has allocated a block meanwhile.
-            var (next, first) = (await _producerIds.ReadAsync() ?? ProducerIdState.Initial).TakeBlock();
+            var (next, first) = ProducerIdState.Above(await _producerIds.ReadAsync(), _broker.Partitions.HighestProducerId).TakeBlock();
             await _producerIds.WriteAsync(next);
             (_nextProducerId, _endOfBlock) = (first, next.NextProducerId);
         }

@@ -1,7 +1,10 @@
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
@@ -69,4 +72,53 @@ public sealed class ProducerIdsTests
         files.Capacity = long.MaxValue;
         Assert.Equal(0, (await ids.NextAsync(default)).ProducerId);
     }
+
+    [Fact]
+    public async Task Ids_are_above_those_that_partitions_remember_when_the_document_is_lost()
+    {
+        var files = Empty();
+        var log = new RecordedLog();
+        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), 4711, log);
+        Assert.Equal(4712 + ProducerIdState.Skipped, (await Open(files).NextAsync(default)).ProducerId);
+        Assert.Contains("4711", Assert.Single(log.At(EngineLogLevel.Error)), StringComparison.Ordinal);
+        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), 4711, log);
+        Assert.Single(log.At(EngineLogLevel.Error));
+        Assert.Equal(4712 + ProducerIdState.Skipped + ProducerIdState.BlockSize, (await Open(files).NextAsync(default)).ProducerId);
+    }
+
+    [Fact]
+    public async Task Damaged_document_of_ids_is_set_aside_and_ids_continue_above()
+    {
+        const string path = "/data/state/producer-ids/cluster.json";
+        var files = Empty();
+        var log = new RecordedLog();
+        await Open(files).NextAsync(default);
+        using (var file = files.Open(path, FileOpening.CreateOrTruncate))
+            file.Write("{"u8, 0);
+        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), -1, log);
+        Assert.Equal(1 + ProducerIdState.Skipped, (await Open(files).NextAsync(default)).ProducerId);
+        Assert.True(files.FileExists(path + ".damaged"));
+        Assert.Contains(log.At(EngineLogLevel.Error), line => line.Contains(path, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Broker_without_its_document_of_ids_takes_no_new_producer_for_a_known_one()
+    {
+        var files = Empty();
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files, MinFreeBytes = 0 };
+        long known;
+        await using (var broker = await LocalBroker.OpenAsync(options))
+        {
+            await broker.CreateTopicAsync(new NewTopic("orders"));
+            known = (await broker.InitProducerIdAsync()).ProducerId;
+            Assert.Equal(0, (await broker.ProduceAsync(Orders, TestBatches.From(new(known, 0), 0, "a"), Acks.All)).BaseOffset);
+        }
+        files.DeleteFile("/data/state/producer-ids/cluster.json");
+        await using var again = await LocalBroker.OpenAsync(options);
+        var next = (await again.InitProducerIdAsync()).ProducerId;
+        Assert.True(next > known);
+        Assert.Equal(1, (await again.ProduceAsync(Orders, TestBatches.From(new(next, 0), 0, "b"), Acks.All)).BaseOffset);
+    }
+
+    private static TopicPartition Orders => new("orders", 0);
 }
