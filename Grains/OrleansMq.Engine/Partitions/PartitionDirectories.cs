@@ -16,12 +16,17 @@ internal readonly record struct FoundPartition(TopicPartition TopicPartition, Gu
 /// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
 /// </code>
 /// A directory that is being deleted ends in <c>.&lt;id&gt;-&lt;number&gt;-delete</c>. A directory of no known topic ends in
-/// <c>.&lt;id&gt;-stray</c> and is never touched again, since its records may be missed.
+/// <c>.&lt;id&gt;-stray</c>, since its records may be missed; it is taken back at a start that knows its topic again. One that another copy
+/// has replaced ends in <c>.&lt;id&gt;-replaced</c> and is never touched again.
 /// </summary>
 internal sealed class PartitionDirectories(IFileSystem files, string root, EngineLog log)
 {
     private const string DeleteSuffix = "-delete";
     private const string StraySuffix = "-stray";
+    private const string ReplacedSuffix = "-replaced";
+
+    // Names that are cut may be the same for several partitions.
+    private readonly Lock _asideLock = new();
 
     /// <summary>The directory above them.</summary>
     public string Root { get; } = root;
@@ -30,29 +35,58 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     public string PathOf(TopicPartition partition) => Path.Combine(Root, partition.ToString());
 
     /// <summary>
-    /// Finds the partitions of known topics, completes interrupted deletions, and sets other directories aside.
+    /// Finds the partitions of known topics, completes interrupted deletions, takes directories back whose topic is known again, and sets
+    /// others aside. A directory that cannot be read stays as it is, and keeps no other from being found.
     /// </summary>
     public List<FoundPartition> Find(Func<Guid, bool> isKnown)
     {
         var found = new List<FoundPartition>();
-        foreach (var name in files.ListDirectories(Root))
+        // Strays last: what has their name now stays.
+        foreach (var name in files.ListDirectories(Root).OrderBy(IsStray))
         {
-            var path = Path.Combine(Root, name);
-            if (name.EndsWith(DeleteSuffix, StringComparison.Ordinal))
+            try
             {
-                files.DeleteDirectory(path);
-                continue;
+                if (name.EndsWith(DeleteSuffix, StringComparison.Ordinal))
+                    files.DeleteDirectory(Path.Combine(Root, name));
+                else if ((IsStray(name) ? TakeBack(name, isKnown) : FindOne(name, isKnown)) is { } one)
+                    found.Add(one);
             }
-            if (name.EndsWith(StraySuffix, StringComparison.Ordinal) || !TryParse(name, out var partition))
-                continue;
-            var topicId = ReadTopicId(path);
-            if (topicId is { } id && isKnown(id))
-                found.Add(new FoundPartition(partition, id, path));
-            else
-                SetAside(path, topicId);
+            catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+            {
+                log.Write(EngineLogLevel.Error, $"The directory '{Path.Combine(Root, name)}' cannot be used, and is left as it is: "
+                    + $"{fault.Message} If it holds a partition, that is offline. Mend it, and restart the broker.", fault);
+            }
         }
         files.FlushDirectory(Root);
         return found;
+    }
+
+    private static bool IsStray(string name) => name.EndsWith(StraySuffix, StringComparison.Ordinal);
+
+    private FoundPartition? FindOne(string name, Func<Guid, bool> isKnown)
+    {
+        if (!TryParse(name, out var partition))
+            return null;
+        var path = Path.Combine(Root, name);
+        var topicId = ReadTopicId(path);
+        if (topicId is { } id && isKnown(id))
+            return new FoundPartition(partition, id, path);
+        SetAside(path, topicId);
+        return null;
+    }
+
+    // The catalogue was damaged when it was set aside, and is mended.
+    private FoundPartition? TakeBack(string name, Func<Guid, bool> isKnown)
+    {
+        var stray = Path.Combine(Root, name);
+        if (ReadTopicId(stray) is not { } id || !isKnown(id))
+            return null;
+        var end = name.IndexOf($".{id:N}", StringComparison.Ordinal);
+        if (end < 0 || !TryParse(name[..end], out var partition) || files.DirectoryExists(PathOf(partition)))
+            return null;
+        files.MoveDirectory(stray, PathOf(partition));
+        log.Write(EngineLogLevel.Warning, $"'{stray}' belongs to a topic that is known again: it was taken back as '{PathOf(partition)}'.");
+        return new FoundPartition(partition, id, PathOf(partition));
     }
 
     /// <summary>Creates a partition's directory with its metadata; durable when it returns.</summary>
@@ -93,8 +127,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         var path = PathOf(partition);
         if (!files.DirectoryExists(path))
             return;
-        var aside = FreePath(path, topicId, StraySuffix);
-        files.MoveDirectory(path, aside);
+        var aside = MoveAside(path, topicId, ReplacedSuffix);
         files.FlushDirectory(Root);
         log.Write(EngineLogLevel.Warning,
             $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if its records are not needed.");
@@ -110,19 +143,22 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             files.DeleteDirectory(path);
             return;
         }
-        var aside = FreePath(path, topicId, StraySuffix);
-        files.MoveDirectory(path, aside);
+        var aside = MoveAside(path, topicId, StraySuffix);
         log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); "
             + $"it was set aside as '{aside}'. Delete that directory if its records are not needed.");
     }
 
-    private string FreePath(string path, Guid? topicId, string suffix)
+    private string MoveAside(string path, Guid? topicId, string suffix)
     {
         var id = topicId?.ToString("N") ?? "unknown";
-        var free = WithEnding(path, $".{id}{suffix}");
-        for (var number = 2; files.DirectoryExists(free); number++)
-            free = WithEnding(path, string.Create(CultureInfo.InvariantCulture, $".{id}-{number}{suffix}"));
-        return free;
+        lock (_asideLock)
+        {
+            var free = WithEnding(path, $".{id}{suffix}");
+            for (var number = 2; files.DirectoryExists(free); number++)
+                free = WithEnding(path, string.Create(CultureInfo.InvariantCulture, $".{id}-{number}{suffix}"));
+            files.MoveDirectory(path, free);
+            return free;
+        }
     }
 
     // The end of a long topic name is cut, since a directory's name is limited.

@@ -29,12 +29,12 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task Directories_of_unknown_topics_are_set_aside_and_kept()
+    public async Task Directories_of_unknown_topics_are_set_aside_and_taken_back_when_the_topic_is_known_again()
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("somebody's");
         await rig.Store.DisposeAsync();
-        // The topic is unknown, and is then created again under another id.
+        // The topic is unknown, as after damage of its document, which is then restored.
         await using (await Partitions(rig, _ => null))
         {
             Assert.False(rig.Files.DirectoryExists(PartitionRig.PartitionPath));
@@ -45,7 +45,22 @@ public sealed class PartitionStoreTests
         await rig.OpenAsync();
         Assert.Equal(0, rig.Partition.LogEndOffset);
         Assert.True(rig.Files.GetLength(Path.Combine(Logs, aside, "00000000000000000000.log")) > 0);
-        Assert.Equal(2, rig.Files.ListDirectories(Logs).Count);
+        await rig.OpenAsync();
+        Assert.Equal(1, rig.Partition.LogEndOffset);
+        Assert.Equal(["t-0"], rig.Files.ListDirectories(Logs).Select(path => Path.GetFileName(path)));
+    }
+
+    [Fact]
+    public async Task Directory_set_aside_stays_while_another_has_its_name()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("somebody's");
+        await rig.Store.DisposeAsync();
+        var other = Guid.NewGuid();
+        await using (var store = await Partitions(rig, id => id == other ? TopicConfig.Default : null))
+            store.GetOrCreate(PartitionRig.Name, other, TopicConfig.Default);
+        await using (await Partitions(rig, _ => TopicConfig.Default))
+            Assert.Equal(["t-0", $"t-0.{PartitionRig.TopicId:N}-stray"], rig.Files.ListDirectories(Logs).Order(StringComparer.Ordinal));
     }
 
     /// <summary>Not even a bug that one partition's files reveal may keep the others from serving.</summary>
@@ -240,7 +255,42 @@ public sealed class PartitionStoreTests
         Assert.Equal(20, rig.Partition.Log!.RecoveryPoint.Offset);
     }
 
-    private static async Task<IAsyncDisposable> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig) =>
+    [Fact]
+    public async Task Partitions_are_created_at_once()
+    {
+        const int together = 8;
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.Store.DisposeAsync();
+        var files = new Meeting(rig.Files, together);
+        await using var store = await OrleansMq.Partitions.PartitionStore.OpenAsync(
+            new BrokerOptions { DataDirectory = PartitionRig.Data, FileSystem = files, Log = rig.Lines }, _ => TopicConfig.Default);
+        files.IsArmed = true;
+        await Task.WhenAll(Enumerable.Range(0, together).Select(number =>
+            store.GetOrCreateAsync(new TopicPartition("many", number), PartitionRig.TopicId, TopicConfig.Default)));
+        Assert.Equal(together + 1, store.Partitions.Count);
+    }
+
+    /// <summary>A disk on which a thread's first change waits until so many threads change something.</summary>
+    private sealed class Meeting(IFileSystem files, int threads) : WrappedFileSystem(files)
+    {
+        private readonly CountdownEvent _there = new(threads);
+        private readonly ThreadLocal<bool> _came = new();
+
+        public bool IsArmed { get; set; }
+
+        public override IFile Open(string path, FileOpening mode) => Inner.Open(path, mode);
+
+        protected override void Changing()
+        {
+            if (!IsArmed || _came.Value || _there.IsSet)
+                return;
+            _came.Value = true;
+            _there.Signal();
+            Assert.True(_there.Wait(TimeSpan.FromSeconds(30)), "not all partitions were being created at once");
+        }
+    }
+
+    private static async Task<OrleansMq.Partitions.PartitionStore> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig) =>
         await OrleansMq.Partitions.PartitionStore.OpenAsync(
             new BrokerOptions
             {

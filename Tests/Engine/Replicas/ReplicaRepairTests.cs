@@ -87,7 +87,7 @@ public sealed class ReplicaRepairTests
         await ReplicatedPartition.Until(() => leader.State!.Isr.Length == 3, () => leader.State!.ToString());
         Assert.False(partition[3].Manager.TryGet(ReplicatedPartition.Key, out _));
         Assert.Contains(partition[3].Files.ListDirectories(Path.Combine(partition[3].Data, "logs")),
-            name => name.EndsWith("-stray", StringComparison.Ordinal));
+            name => name.EndsWith("-replaced", StringComparison.Ordinal));
     }
 
     /// <summary>Partitions open before their topics are known. Until then the guarantees of sync are kept.</summary>
@@ -125,7 +125,7 @@ public sealed class ReplicaRepairTests
         await partition.AppendAsync("after");
         await partition.AllTheSameAsync();
         Assert.Contains(partition[broker].Files.ListDirectories(Path.Combine(partition[broker].Data, "logs")),
-            name => name.EndsWith("-stray", StringComparison.Ordinal));
+            name => name.EndsWith("-replaced", StringComparison.Ordinal));
     }
 
     private static string PathOf(ReplicatedPartition partition, int broker) => Path.Combine(partition[broker].Data, "logs", "t-0");
