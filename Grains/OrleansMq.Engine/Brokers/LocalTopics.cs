@@ -211,8 +211,8 @@ internal sealed class LocalTopics
     {
         _served.TryRemove(name, out _);
         _metadata?.Remove(topicId);
-        foreach (var partition in _partitions.Partitions.Where(partition => partition.TopicId == topicId).ToArray())
-            await _partitions.DeleteAsync(partition.TopicPartition).ConfigureAwait(false);
+        await Task.WhenAll(_partitions.Partitions.Where(partition => partition.TopicId == topicId)
+            .Select(partition => _partitions.DeleteAsync(partition.TopicPartition))).ConfigureAwait(false);
         await DocumentOf(name).DeleteAsync().ConfigureAwait(false);
         _documents.Remove(name);
         var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
@@ -236,11 +236,10 @@ internal sealed class LocalTopics
         }
     }
 
-    private Task MakePartitionsAsync(TopicState topic, int first, int end, TopicConfig config) => Task.Run(() =>
-    {
-        for (var number = first; number < end; number++)
-            _partitions.GetOrCreate(new TopicPartition(topic.Name, number), topic.TopicId, config);
-    });
+    // All of them end before this does, so that an undo finds every one.
+    private Task MakePartitionsAsync(TopicState topic, int first, int end, TopicConfig config) => Task.WhenAll(
+        Enumerable.Range(first, end - first).Select(number =>
+            _partitions.GetOrCreateAsync(new TopicPartition(topic.Name, number), topic.TopicId, config)));
 
     private ServedTopic Serve(TopicState state, TopicConfig config)
     {

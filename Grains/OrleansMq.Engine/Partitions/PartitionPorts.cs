@@ -26,6 +26,8 @@ internal sealed class PartitionPorts
     public EngineLog EngineLog { get; }
     /// <summary>The threads that write and flush.</summary>
     public AppendThreads Threads { get; }
+    /// <summary>The threads that open, create and delete partitions.</summary>
+    public StorageThreads Creation { get; } = new();
     /// <summary>Decides whether a caller's thread may write.</summary>
     public CallerWrites CallerWrites { get; }
     /// <summary>Operations to reuse.</summary>

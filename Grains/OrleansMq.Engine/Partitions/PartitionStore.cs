@@ -22,9 +22,9 @@ public sealed class PartitionStore : IAsyncDisposable
     private readonly ConcurrentDictionary<TopicPartition, Partition> _partitions = new();
     private readonly MaintenanceSchedule _maintenance;
     private readonly CompactionSchedule _compaction;
-    // Guards creation, removal, and the end.
-    private readonly Lock _createLock = new();
-    private bool _disposed;
+    // Guard the creation and the removal of each name: many partitions are created at once, since their flushes share the disk's time.
+    private readonly StripedLock<TopicPartition> _nameLocks = new();
+    private volatile bool _disposed;
 
     private PartitionStore(PartitionStoreOptions options)
     {
@@ -80,7 +80,7 @@ public sealed class PartitionStore : IAsyncDisposable
     {
         if (TryGet(partition, out var found))
             return SameTopic(found, topicId);
-        lock (_createLock)
+        lock (_nameLocks.Of(partition))
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (TryGet(partition, out found))
@@ -100,6 +100,11 @@ public sealed class PartitionStore : IAsyncDisposable
         }
     }
 
+    /// <summary><see cref="GetOrCreate"/> on a thread that may block; many at once.</summary>
+    /// <exception cref="BrokerException">As there.</exception>
+    public Task<Partition> GetOrCreateAsync(TopicPartition partition, Guid topicId, TopicConfig config) =>
+        _ports.Creation.RunAsync(() => GetOrCreate(partition, topicId, config));
+
     /// <summary>Finds a partition of this broker.</summary>
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _partitions.TryGetValue(partition, out found);
 
@@ -115,7 +120,7 @@ public sealed class PartitionStore : IAsyncDisposable
         await found.AbandonAsync().ConfigureAwait(false);
         try
         {
-            await Task.Run(() => RemoveDirectory(found)).ConfigureAwait(false);
+            await _ports.Creation.RunAsync(() => RemoveDirectory(found)).ConfigureAwait(false);
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
@@ -142,12 +147,9 @@ public sealed class PartitionStore : IAsyncDisposable
     /// <summary>Drains the append loops, flushes, writes checkpoints and the clean-shutdown marker.</summary>
     public async ValueTask DisposeAsync()
     {
-        lock (_createLock)
-        {
-            if (_disposed)
-                return;
-            _disposed = true;
-        }
+        if (Interlocked.Exchange(ref _disposed, true))
+            return;
+        _nameLocks.PassAll(); // Creations that did not see the end yet.
         await _compaction.StopAsync().ConfigureAwait(false);
         await _maintenance.StopAsync().ConfigureAwait(false);
         var closed = 0;
@@ -170,10 +172,10 @@ public sealed class PartitionStore : IAsyncDisposable
     /// <inheritdoc cref="CompactionSchedule.Run"/>
     internal void RunCompaction(CancellationToken cancellationToken = default) => _compaction.Run(cancellationToken);
 
-    private void RemoveDirectory(Partition deleted)
+    private bool RemoveDirectory(Partition deleted)
     {
         string? dying = null;
-        lock (_createLock)
+        lock (_nameLocks.Of(deleted.TopicPartition))
         {
             if (_partitions.TryGetValue(deleted.TopicPartition, out var found) && ReferenceEquals(found, deleted))
             {
@@ -184,11 +186,12 @@ public sealed class PartitionStore : IAsyncDisposable
         // After a crash or a fault the next start removes the rest.
         if (dying is not null)
             _files.DeleteDirectory(dying);
+        return dying is not null;
     }
 
     private void SetAside(Partition gone, string why)
     {
-        lock (_createLock)
+        lock (_nameLocks.Of(gone.TopicPartition))
         {
             if (!_partitions.TryGetValue(gone.TopicPartition, out var found) || !ReferenceEquals(found, gone))
                 return;
@@ -214,16 +217,14 @@ public sealed class PartitionStore : IAsyncDisposable
         }
         var clean = TakeMarker();
         var found = _directories.Find(id => findConfig(id) is not null);
-        var parallel = new ParallelOptions
+        // Recovery after a crash flushes: many at once share the disk's time.
+        Task.WaitAll(found.Select(one => _ports.Creation.RunAsync(() =>
         {
-            CancellationToken = cancellationToken,
-            MaxDegreeOfParallelism = Environment.ProcessorCount * 2
-        };
-        Parallel.ForEach(found, parallel, one =>
-        {
-            if (findConfig(one.TopicId) is { } config)
+            if (!cancellationToken.IsCancellationRequested && findConfig(one.TopicId) is { } config)
                 _partitions[one.TopicPartition] = Partition.Open(one.TopicPartition, one.TopicId, one.Directory, _ports, config, clean);
-        });
+            return true;
+        })), CancellationToken.None);
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     private string MarkerPath => Path.Combine(_options.DataDirectory, CleanShutdownMarker);

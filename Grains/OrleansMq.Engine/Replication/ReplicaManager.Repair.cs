@@ -70,7 +70,7 @@ public sealed partial class ReplicaManager
         replica.Drop("its log is damaged");
         await _store.SetAsideAsync(partition,
             $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
-        lock (_createLock)
+        lock (_createLocks.Of(replica.Key))
         {
             // Dropped meanwhile, so it is no longer needed.
             if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)

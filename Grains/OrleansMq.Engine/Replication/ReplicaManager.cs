@@ -42,7 +42,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private readonly ConcurrentDictionary<ReplicaKey, Replica> _replicas = new();
     private readonly ConcurrentDictionary<int, ReplicaInbox> _inboxes = new();
     private readonly ReplicaInbox _catchUpInbox;
-    private readonly Lock _createLock = new();
+    private readonly StripedLock<ReplicaKey> _createLocks = new();
+    // Replicas that are about to be created.
+    private readonly ConcurrentDictionary<ReplicaKey, bool> _creating = new();
     private readonly Lock _tickLock = new();
     private int _ticks;
     private ITimer? _timer;
@@ -60,9 +62,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         _links.CatchUp.Limit(_catchUpMaxBytesPerSecond);
         // Four ticks within a heartbeat interval, which is a quarter of the lease.
         _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
-        Parallel.ForEach(store.Partitions,
-            partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
-            isConfigKnown: false));
+        Task.WaitAll(store.Partitions.Select(partition => store.Ports.Creation.RunAsync(() =>
+            Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition, isConfigKnown: false))),
+            CancellationToken.None);
     }
 
     /// <summary>All replicas.</summary>
@@ -89,8 +91,42 @@ public sealed partial class ReplicaManager : IAsyncDisposable
             return found;
         // FindSpec is called under the lock: a creation that waited for it must not use an assignment from before the wait. See
         // SettledReplicas.
-        lock (_createLock)
+        lock (_createLocks.Of(key))
             return _host.FindSpec(key) is { } spec ? GetOrCreate(key, spec) : null;
+    }
+
+    /// <summary><see cref="GetOrCreate(ReplicaKey)"/> on a thread that may block; many at once.</summary>
+    /// <exception cref="BrokerException">As there.</exception>
+    public Task<Replica?> GetOrCreateAsync(ReplicaKey key) =>
+        _replicas.TryGetValue(key, out var found)
+            ? Task.FromResult<Replica?>(found)
+            : _store.Ports.Creation.RunAsync(() => GetOrCreate(key));
+
+    /// <summary>Begins to create those replicas that this broker is to hold and does not have. One that fails is created when its leader
+    /// pushes to it.</summary>
+    public void BeginToCreate(IEnumerable<ReplicaKey> keys)
+    {
+        foreach (var key in keys)
+        {
+            if (!_disposed && !_replicas.ContainsKey(key) && _creating.TryAdd(key, true))
+                _ = CreateAsync(key);
+        }
+    }
+
+    private async Task CreateAsync(ReplicaKey key)
+    {
+        try
+        {
+            await GetOrCreateAsync(key).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is BrokerException or ObjectDisposedException)
+        {
+            _ports.Warn(key, $"The replica {key} could not be created: {fault.Message}");
+        }
+        finally
+        {
+            _creating.TryRemove(key, out _);
+        }
     }
 
     /// <summary>Returns the replica; creates it if there is none, without asking the host.</summary>
@@ -101,7 +137,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         if (_replicas.TryGetValue(key, out var found))
             return found;
         var name = new TopicPartition(spec.Topic, key.Partition);
-        lock (_createLock)
+        lock (_createLocks.Of(key))
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_replicas.TryGetValue(key, out found))
@@ -117,14 +153,21 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     }
 
     /// <summary>
-    /// Returns all replicas, including one that is being created, for which it waits. A later <see cref="GetOrCreate(ReplicaKey)"/> uses
+    /// Returns all replicas, including those that are being created, for which it waits. A later <see cref="GetOrCreate(ReplicaKey)"/> uses
     /// what <see cref="IReplicationHost.FindSpec"/> says from now on. So a caller that first removes a replica's assignment there, and then
     /// drops it from this list, has dropped it for good.
     /// </summary>
     public IReadOnlyCollection<Replica> SettledReplicas()
     {
-        lock (_createLock)
-            return Replicas;
+        _createLocks.PassAll();
+        return Replicas;
+    }
+
+    /// <summary>Those of the replicas that there are, as <see cref="SettledReplicas()"/> returns all.</summary>
+    public IReadOnlyCollection<Replica> SettledReplicas(IEnumerable<ReplicaKey> keys)
+    {
+        _createLocks.PassAll();
+        return [.. keys.Select(key => _replicas.GetValueOrDefault(key)).OfType<Replica>()];
     }
 
     /// <summary>Ends a replica and frees its disk space, after its topic was deleted or it was reassigned away. A missing replica is not an
@@ -166,12 +209,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     /// <summary>Stops all roles at once; the partitions stay open.</summary>
     public async ValueTask DisposeAsync()
     {
-        lock (_createLock)
-        {
-            if (_disposed)
-                return;
-            _disposed = true;
-        }
+        if (Interlocked.Exchange(ref _disposed, true))
+            return;
+        _createLocks.PassAll(); // Creations that did not see the end yet.
         if (_timer is not null)
             await _timer.DisposeAsync().ConfigureAwait(false);
         foreach (var replica in _replicas.Values)

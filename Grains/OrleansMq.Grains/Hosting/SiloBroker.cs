@@ -21,10 +21,6 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     private readonly IFileSystem _files;
     private readonly CancellationTokenSource _stopping = new();
-    // Partitions are created one at a time: the store does not create more at once, and the grains' threads would all wait for it.
-    private readonly SemaphoreSlim _making = new(1, 1);
-    // Deleting also waits for append loops, so a few at a time are faster than one; more would take all threads.
-    private readonly SemaphoreSlim _deleting = new(4, 4);
     private readonly SemaphoreSlim _gate = new(1, 1);
     private DataDirectory? _directory;
     private FileStateStore? _state;
@@ -84,7 +80,6 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     /// <summary>Opens the directory and recovers its contents; does nothing if it is open already.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
-    /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
     public async Task OpenAsync(CancellationToken cancellationToken)
     {
         await _gate.WaitAsync(cancellationToken);
@@ -113,19 +108,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     /// <summary>Returns a partition, creating it if needed.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
-    public async Task<Partition> OpenAsync(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
-    {
-        var config = Parse(configs);
-        await _making.WaitAsync();
-        try
-        {
-            return _here[(topicId, partition.Partition)] = await Task.Run(() => Partitions.GetOrCreate(partition, topicId, config));
-        }
-        finally
-        {
-            _making.Release();
-        }
-    }
+    public async Task<Partition> OpenAsync(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs) =>
+        _here[(topicId, partition.Partition)] = await Partitions.GetOrCreateAsync(partition, topicId, Parse(configs));
 
     /// <summary>Deletes a partition and frees its disk space. A missing partition is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
@@ -134,16 +118,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         _missing.TryRemove((topicId, partition.Partition), out _);
         if (!_here.ContainsKey((topicId, partition.Partition)))
             return;
-        await _deleting.WaitAsync();
-        try
-        {
-            await Partitions.DeleteAsync(partition);
-            _here.TryRemove((topicId, partition.Partition), out _);
-        }
-        finally
-        {
-            _deleting.Release();
-        }
+        await Partitions.DeleteAsync(partition);
+        _here.TryRemove((topicId, partition.Partition), out _);
     }
 
     /// <summary>Parses the configuration of a topic that sets these keys.</summary>
@@ -174,7 +150,6 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         await CloseAsync();
         _stopping.Dispose();
     }
-            await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
 
     private BrokerRegistration Registration() => new()
     {
@@ -199,6 +174,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
+            await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
             // Completes or undoes what a crash interrupted. From then on the grains own the topics.
             TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);
             _isOpen = true;

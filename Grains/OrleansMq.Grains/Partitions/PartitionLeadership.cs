@@ -95,7 +95,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
 
     private async Task<Replica?> OpenAsync(ReplicaKey key, LeaderFinding found) =>
         found.State is { } state && state.Replicas.Contains(peers.Self)
-        ? await Task.Run(() => replicas.Manager.GetOrCreate(key)).ConfigureAwait(false) : null;
+        ? await replicas.Manager.GetOrCreateAsync(key).ConfigureAwait(false) : null;
 
     private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderFinding found, CancellationToken cancellationToken)
     {
