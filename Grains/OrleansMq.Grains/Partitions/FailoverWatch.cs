@@ -38,6 +38,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private readonly EngineLog _log;
     private readonly CancellationTokenSource _stopping = new();
     private readonly SemaphoreSlim _changed = new(0, 1);
+    // The partitions without a leader at the last sweep.
+    private HashSet<ReplicaKey> _forlorn = [];
     private Task _running = Task.CompletedTask;
 
     public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership,
@@ -222,7 +224,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
     }
 
-    // The store is read only for partitions whose presumed leader denies or does not answer.
+    // The store is read only for partitions whose presumed leader denies or does not answer; at first by the broker alone that is expected
+    // to lead it, since after a restart of all these are all partitions.
     private async Task SweepAsync()
     {
         var forlorn = new List<ReplicaKey>();
@@ -231,8 +234,11 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
             ReplicaKey[] keys = [.. led.Select(replica => replica.Key)];
             forlorn.AddRange(_peers.Find(led.Key) is null ? keys : await _search.NotLedByAsync(led.Key, keys).ConfigureAwait(false));
         }
-        if (forlorn.Count > 0)
-            await LeadWhereChosenAsync(forlorn).ConfigureAwait(false);
+        ReplicaKey[] mine = [.. forlorn.Where(key => _forlorn.Contains(key) || _peers.FindExpectedLeader(key) is not { } expected
+            || expected == _peers.Self)];
+        _forlorn = [.. forlorn];
+        if (mine.Length > 0)
+            await LeadWhereChosenAsync(mine).ConfigureAwait(false);
     }
 
     private IEnumerable<Replica> Followers() => _replicas.Manager.Replicas.Where(replica => replica.Role == ReplicaRole.Follower);

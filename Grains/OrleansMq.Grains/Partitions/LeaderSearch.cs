@@ -25,6 +25,10 @@ internal interface IBrokerPeers
     /// <summary>Whether a broker may get new work: it is alive and not stopping.</summary>
     bool IsActive(int broker);
 
+    /// <summary>The broker that would lead a partition by the latest metadata, which may be old; <see cref="LeaderChoice.Nobody"/> before
+    /// there are any, null if they do not tell.</summary>
+    int? FindExpectedLeader(ReplicaKey key) => null;
+
     /// <summary>Finds the topic's configuration; null if this broker does not know it.</summary>
     TopicConfig? FindConfig(ReplicaKey key);
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Clusters;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Replication;
@@ -14,6 +15,7 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
     private readonly Lazy<SiloReplicas> _replicas = new(services.GetRequiredService<SiloReplicas>);
     private readonly Lazy<ReplicaServices> _others = new(services.GetRequiredService<ReplicaServices>);
     private readonly Lazy<PartitionLeadership> _leadership = new(services.GetRequiredService<PartitionLeadership>);
+    private readonly Lazy<IClusterMetadata> _metadata = new(services.GetRequiredService<IClusterMetadata>);
     private readonly Lazy<IReplicaSpecs?> _specs = new(services.GetService<IReplicaSpecs>);
 
     /// <inheritdoc/>
@@ -43,6 +45,20 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
 
     /// <inheritdoc/>
     public bool IsActive(int broker) => membership.IsActive(broker);
+
+    /// <inheritdoc/>
+    public int? FindExpectedLeader(ReplicaKey key)
+    {
+        var image = _metadata.Value.Image;
+        if (!image.TryGetPartition(key, out _, out var partition))
+            return image.Version == 0 ? LeaderChoice.Nobody : null;
+        foreach (var broker in partition.Replicas)
+        {
+            if (IsActive(broker) && (partition.Isr.IsEmpty || partition.Isr.Contains(broker)))
+                return broker;
+        }
+        return null;
+    }
 
     /// <inheritdoc/>
     public TopicConfig? FindConfig(ReplicaKey key) =>
