@@ -3,16 +3,18 @@ using Orleans.Concurrency;
 using OrleansMq.Api;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Coordination;
+using OrleansMq.Grains.Hosting;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
 
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>Lists the groups of the index. Coordinators of groups with members are asked; the others are read as they are stored, so that a
-/// list activates none. It keeps nothing, so every silo has one.</summary>
+/// list activates none, but for those that have nothing to keep any more: their coordinators delete them. It keeps nothing, so every silo
+/// has one.</summary>
 [GrainType("omq.group-list")]
 [StatelessWorker(1), Reentrant]
-internal sealed class GroupListGrain(CoordinatorDocuments documents, GrainDoor door)
+internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker broker, GrainDoor door)
     : Grain, IGroupListGrain, IIncomingGrainCallFilter
 {
     // Groups asked at a time: enough to overlap their reads, few enough to leave the store to commits.
@@ -54,14 +56,18 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, GrainDoor d
                 await _stores.ForgetAsync(groupId);
                 return null;
             }
-            stored = GroupDocument.Parse(document.Value.Span).ToListing(groupId);
+            var group = GroupDocument.Parse(document.Value.Span);
+            stored = group.ToListing(groupId);
+            if (stored.State == GroupState.Empty
+                && !await GroupDocuments.IsToGoAsync(_stores.For(groupId), groupId, group, broker.Options.TimeProvider.GetUtcNow()))
+                return stored;
         }
         catch (Exception damaged) when (damaged is JsonException or CorruptStateException)
         {
             return new GroupListing(groupId, "", GroupState.Unknown,
                 GroupType.Unknown); // A request to the group itself reports the reason.
         }
-        return stored.State == GroupState.Empty ? stored : await AskAsync(groupId, stored);
+        return await AskAsync(groupId, stored);
     }
 
     // As it is stored, where no broker coordinates it at the moment; null where it is gone.

@@ -15,6 +15,7 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     private readonly int _brokerId;
     private readonly IStateStore _store;
     private readonly EngineLog _log;
+    private readonly TimeProvider _time;
 
     /// <summary>Creates the coordinator of all groups, without opening any.</summary>
     /// <param name="brokerId">The broker.</param>
@@ -26,7 +27,7 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
         EngineLog log)
     {
-        (_brokerId, _store, _log) = (brokerId, store, log);
+        (_brokerId, _store, _log, _time) = (brokerId, store, log, time);
         _open = new OpenCoordinators(GroupDocuments.Kind, async groupId =>
             await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log).ConfigureAwait(false), log);
     }
@@ -47,8 +48,8 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
             : new(_brokerId);
 
     /// <inheritdoc/>
-    /// <remarks>Groups that are not open are read without being opened. A damaged group is listed as
-    /// <see cref="GroupState.Unknown"/>.</remarks>
+    /// <remarks>Groups that are not open are read without being opened, except those that have nothing to keep any more. A damaged group is
+    /// listed as <see cref="GroupState.Unknown"/>.</remarks>
     public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default)
     {
         var listings = new List<GroupListing>();
@@ -78,8 +79,12 @@ public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
         {
             if (_open.IsOpen(groupId))
                 return await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false);
-            var stored = await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false);
-            return stored is null ? null : GroupDocument.Parse(stored.Value.Span).ToListing(groupId);
+            if (await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false) is not { } stored)
+                return null;
+            var group = GroupDocument.Parse(stored.Value.Span);
+            return await GroupDocuments.IsToGoAsync(_store, groupId, group, _time.GetUtcNow()).ConfigureAwait(false)
+                ? await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false)
+                : group.ToListing(groupId);
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.GroupIdNotFound)
         {

@@ -20,7 +20,7 @@ public sealed class GroupCore : CoordinatorCore
 {
     // A group without members and offsets has nothing to keep. It stays for a while, so that an operator finds it after the last member
     // has left.
-    private static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
+    internal static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
 
     private readonly string _groupId;
     private readonly int _brokerId;
@@ -223,16 +223,20 @@ public sealed class GroupCore : CoordinatorCore
     }
 
     /// <summary>Removes the expired offsets of a group without members, and deletes the group with its last offset. Runs before each
-    /// request, so that idle groups need no timer.</summary>
+    /// request, so that idle groups with offsets need no timer, and when a group without any is to go.</summary>
     private void Expire()
     {
         if (!Exists || _membership.HasMembers)
             return;
-        var emptySince = _membership.EmptySince;
-        _offsets.Expire(emptySince, Now);
-        if (_offsets.IsEmpty && !_membership.HasPendingIds && emptySince + KeptWithoutOffsets <= Now)
+        _offsets.Expire(_membership.EmptySince, Now);
+        if (EndOfEmptiness <= Now)
             Forget();
     }
+
+    /// <summary>When the group goes if nobody uses it; null while it has something to keep.</summary>
+    private DateTimeOffset? EndOfEmptiness => Exists && !_membership.HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
+        ? _membership.EmptySince + KeptWithoutOffsets
+        : null;
 
     // --- Requests that wait for other members ---
 
@@ -299,6 +303,7 @@ public sealed class GroupCore : CoordinatorCore
         if (wasStalled)
             ExtendAfterStall();
         EndSessions();
+        Expire();
         _membership.OnTime(_topics, Now);
         if (_membership.Consumer is { } consumer)
             HoldEach(_polls.TakeEnded(consumer, Now));
@@ -333,7 +338,11 @@ public sealed class GroupCore : CoordinatorCore
     }
 
     /// <inheritdoc/>
-    protected override void WantNext() => Want(_membership.NextTime);
+    protected override void WantNext()
+    {
+        Want(_membership.NextTime);
+        Want(EndOfEmptiness);
+    }
 
     private void OnTopics(GroupTopics topics)
     {

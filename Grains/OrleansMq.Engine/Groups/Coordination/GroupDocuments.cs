@@ -1,4 +1,7 @@
+using System.Text.Json;
+using OrleansMq.Api;
 using OrleansMq.Coordination;
+using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -18,6 +21,23 @@ public static class GroupDocuments
             new DocumentKind("Offsets", "offsets", GroupOffsetsDocument.StoreType, static bytes => GroupOffsetsDocument.Parse(bytes.Span)),
         ],
         static documents => new StoredGroup((GroupDocument?)documents[Group], (GroupOffsetsDocument?)documents[Offsets]));
+
+    /// <summary>Whether a stored group has nothing to keep any more. Its coordinator deletes it; where none has run for so long, a request
+    /// to the group makes one that does.</summary>
+    /// <param name="store">Holds the group's documents.</param>
+    /// <param name="groupId">The group.</param>
+    /// <param name="group">The first of them.</param>
+    /// <param name="now">The time.</param>
+    /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
+    public static async ValueTask<bool> IsToGoAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
+    {
+        var emptySince = group.Consumer is { } consumer ? consumer.EmptySince
+            : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
+        if (group.ToListing(groupId).State != GroupState.Empty || emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
+            return false;
+        return await store.ReadAsync(GroupOffsetsDocument.KeyOf(groupId)).ConfigureAwait(false) is not { } offsets
+            || GroupOffsetsDocument.Parse(offsets.Value.Span).ToOffsets().IsEmpty;
+    }
 }
 
 /// <summary>A group's stored documents; null for none.</summary>

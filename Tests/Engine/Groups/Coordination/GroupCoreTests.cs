@@ -220,14 +220,29 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Group_without_members_requests_no_wake()
+    public void Group_with_offsets_and_without_members_requests_no_wake()
     {
         var core = Open();
+        core.Ask<OffsetCommitResult>(Commit(5));
         var member = Stable(core);
         Assert.NotNull(core.WakeTime);
         core.Ask<LeaveGroupResult>(new LeaveGroup("g", [new LeavingMember(member.MemberId)]));
         core.Advance(TimeSpan.FromMinutes(1));
         Assert.Null(core.WakeTime);
+    }
+
+    [Fact]
+    public void Group_without_members_and_offsets_goes_by_itself()
+    {
+        var core = Open();
+        var member = Stable(core);
+        core.Ask<LeaveGroupResult>(new LeaveGroup("g", [new LeavingMember(member.MemberId)]));
+        core.Advance(TimeSpan.FromMinutes(9));
+        Assert.NotNull(_store.Read().Group);
+        core.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(StoredGroup.None, _store.Read());
+        Assert.Null(core.WakeTime);
+        Assert.True(core.Core.IsVacant);
     }
 
     [Theory]
