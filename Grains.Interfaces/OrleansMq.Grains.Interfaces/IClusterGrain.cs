@@ -24,6 +24,7 @@ public interface IClusterGrain : IGrainWithStringKey
     /// abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("CreateTopic")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [AlwaysInterleave]
     [GrainRule(AccessOperation.Create, ResourceType.Topic, NameArgument = 0)]
     Task<TopicDescription> CreateTopicAsync(NewTopic topic);
 
@@ -33,6 +34,7 @@ public interface IClusterGrain : IGrainWithStringKey
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("DeleteTopic")]
     [ResponseTimeout(GrainTimes.Administration)]
+    [AlwaysInterleave]
     [GrainRule(AccessOperation.Delete, ResourceType.Topic, NameArgument = 0)]
     Task DeleteTopicAsync(string topic);
 
@@ -55,17 +57,6 @@ public interface IClusterGrain : IGrainWithStringKey
     [AlwaysInterleave]
     [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
     Task<ClusterDescription> DescribeAsync();
-
-    /// <summary>Returns the cluster's metadata (brokers, topics, leaders, in-sync replicas) once it is newer than the caller's version;
-    /// waits up to 10 seconds for that. Call again with the version received. So a change arrives at once, and an unchanged cluster costs
-    /// one call in ten seconds.</summary>
-    /// <param name="knownVersion">The version the caller has; 0 for none.</param>
-    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it. Empty if none is newer, or if nothing is
-    /// replicated.</returns>
-    [Alias("GetMetadata")]
-    [AlwaysInterleave]
-    [GrainRule(AccessOperation.Describe, ResourceType.Cluster)]
-    Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion);
 
     /// <summary>See <see cref="IClusterAdministration.ReassignPartitionAsync"/>.</summary>
     /// <param name="topic">The topic's name.</param>

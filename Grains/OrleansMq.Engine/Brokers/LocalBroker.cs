@@ -65,7 +65,6 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
-    /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
     public static async Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default)
     {
         var files = options.FileSystem ?? DiskFileSystem.Instance;
@@ -77,8 +76,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         {
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
-            await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, cancellationToken).ConfigureAwait(false);
+            await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);

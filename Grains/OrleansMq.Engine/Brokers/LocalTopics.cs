@@ -21,7 +21,7 @@ internal sealed class LocalTopics
     private readonly IStateStore _store;
     private readonly BrokerOptions _options;
     private readonly PartitionStore _partitions;
-    private readonly StoredDocument<TopicCatalogue> _catalogue;
+    private readonly Catalogue _catalogue;
     private readonly ConcurrentDictionary<string, string> _damaged;
     private readonly SoleBrokerMetadata? _metadata;
     private bool _closed;
@@ -80,9 +80,10 @@ internal sealed class LocalTopics
     public Task<ServedTopic> CreateAsync(NewTopic request, CancellationToken cancellationToken) => OneAtATimeAsync(
         $"Topic '{request.Name}' was not created", async () =>
     {
-        var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
-        var creation = catalogue.BeginCreate(request, Guid.CreateVersion7(_options.TimeProvider.GetUtcNow()), LimitsOf(_options)).Next;
-        await _catalogue.WriteAsync(creation.Catalogue).ConfigureAwait(false);
+        var topicId = Guid.CreateVersion7(_options.TimeProvider.GetUtcNow());
+        var page = await _catalogue.ReadAsync(request.Name).ConfigureAwait(false);
+        var creation = page.BeginCreate(request, topicId, LimitsOf(_options)).Next;
+        await _catalogue.ChangeAsync(request.Name, _ => creation.Catalogue).ConfigureAwait(false);
         try
         {
             var document = DocumentOf(request.Name);
@@ -100,8 +101,8 @@ internal sealed class LocalTopics
     public Task DeleteAsync(string name, CancellationToken cancellationToken) => OneAtATimeAsync(
         $"Topic '{name}' was not deleted completely; delete it again", async () =>
     {
-        var deleting = (await ReadCatalogueAsync().ConfigureAwait(false)).BeginDelete(name).Next;
-        await _catalogue.WriteAsync(deleting).ConfigureAwait(false);
+        var deleting = (await _catalogue.ReadAsync(name).ConfigureAwait(false)).BeginDelete(name).Next;
+        await _catalogue.ChangeAsync(name, _ => deleting).ConfigureAwait(false);
         await FinishDeleteAsync(name, deleting.Topics[name].TopicId).ConfigureAwait(false);
         return true;
     }, cancellationToken);
@@ -176,8 +177,8 @@ internal sealed class LocalTopics
                 break;
             case TopicRecoveryAction.UndoCreate or TopicRecoveryAction.FinishDelete:
                 Log(EngineLogLevel.Information, $"Finishing the deletion of topic '{name}', which was interrupted.");
-                var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
-                await FinishDeleteAsync(name, catalogue.Topics[name].TopicId).ConfigureAwait(false);
+                var page = await _catalogue.ReadAsync(name).ConfigureAwait(false);
+                await FinishDeleteAsync(name, page.Topics[name].TopicId).ConfigureAwait(false);
                 break;
             default:
                 Invariant.Check(action == TopicRecoveryAction.Damaged, "Every topic has a way to recover");
@@ -192,8 +193,7 @@ internal sealed class LocalTopics
         await MakePartitionsAsync(topic, 0, topic.Partitions, config).ConfigureAwait(false);
         var active = topic.Activate();
         await DocumentOf(topic.Name).WriteAsync(active).ConfigureAwait(false);
-        var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
-        await _catalogue.WriteAsync(catalogue.FinishCreate(topic.Name, topic.TopicId)).ConfigureAwait(false);
+        await _catalogue.ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topic.TopicId)).ConfigureAwait(false);
         return Serve(active, config);
     }
 
@@ -215,8 +215,7 @@ internal sealed class LocalTopics
             .Select(partition => _partitions.DeleteAsync(partition.TopicPartition))).ConfigureAwait(false);
         await DocumentOf(name).DeleteAsync().ConfigureAwait(false);
         _documents.Remove(name);
-        var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
-        await _catalogue.WriteAsync(catalogue.Forget(name, topicId)).ConfigureAwait(false);
+        await _catalogue.ChangeAsync(name, page => page.Forget(name, topicId)).ConfigureAwait(false);
         _damaged.TryRemove(name, out _);
     }
 
@@ -265,9 +264,6 @@ internal sealed class LocalTopics
     private StoredDocument<TopicState> DocumentOf(string name) => _documents.TryGetValue(name, out var document)
         ? document
         : _documents[name] = new StoredDocument<TopicState>(_store, TopicState.KeyOf(name), TopicJson.Default.TopicState);
-
-    private async ValueTask<TopicCatalogue> ReadCatalogueAsync() =>
-        await _catalogue.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
 
     private async Task<T> OneAtATimeAsync<T>(string failure, Func<Task<T>> change, CancellationToken cancellationToken)
     {

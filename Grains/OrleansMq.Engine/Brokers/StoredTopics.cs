@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Topics;
 
@@ -8,9 +9,9 @@ internal sealed class StoredTopics
 {
     private readonly Dictionary<Guid, TopicConfig> _configById = [];
 
-    private StoredTopics(StoredDocument<TopicCatalogue> catalogue) => Catalogue = catalogue;
+    private StoredTopics(Catalogue catalogue) => Catalogue = catalogue;
 
-    public StoredDocument<TopicCatalogue> Catalogue { get; }
+    public Catalogue Catalogue { get; }
 
     /// <summary>Every document that could be read, by topic name.</summary>
     public Dictionary<string, StoredDocument<TopicState>> Documents { get; } = new(StringComparer.Ordinal);
@@ -28,16 +29,36 @@ internal sealed class StoredTopics
     /// <summary>The configuration to open a topic's partitions with; null for a topic that nobody knows.</summary>
     public TopicConfig? FindConfig(Guid topicId) => _configById.GetValueOrDefault(topicId);
 
-    public static async Task<StoredTopics> ReadAsync(IStateStore store, BrokerOptions options)
+    public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
     {
-        var topics = new StoredTopics(new StoredDocument<TopicCatalogue>(store, TopicCatalogue.Key, TopicJson.Default.TopicCatalogue));
-        var catalogue = await topics.Catalogue.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
+        foreach (var name in Enumerable.Range(0, TopicCatalogue.Pages).Select(TopicCatalogue.NameOf).Append(TopicCatalogue.WholeName))
+            await SetAsideIfDamagedAsync(store, name, options.Log).ConfigureAwait(false);
+        var topics = new StoredTopics(new Catalogue(name => DocumentOf(store, name)));
+        var pages = await topics.Catalogue.OpenAsync().ConfigureAwait(false);
         foreach (var key in await store.ListAsync("topic").ConfigureAwait(false))
             await topics.ReadTopicAsync(store, key["topic/".Length..]).ConfigureAwait(false);
-        catalogue = await topics.AdoptAsync(catalogue, options).ConfigureAwait(false);
-        foreach (var (name, entry) in catalogue.Topics)
+        if (await topics.AdoptAsync(pages, options).ConfigureAwait(false))
+            pages = await topics.Catalogue.ReadAllAsync().ConfigureAwait(false);
+        foreach (var (name, entry) in pages.SelectMany(page => page.Topics).OrderBy(topic => topic.Key, StringComparer.Ordinal))
             topics.Decide(name, entry, options.TopicDefaults);
         return topics;
+    }
+
+    private static StoredDocument<TopicCatalogue> DocumentOf(FileStateStore store, string name) =>
+        new(store, $"{TopicCatalogue.StoreType}/{name}", TopicJson.Default.TopicCatalogue);
+
+    // The topics' documents say what is on a page, but for deletions under way.
+    private static async Task SetAsideIfDamagedAsync(FileStateStore store, string name, EngineLog log)
+    {
+        try
+        {
+            await DocumentOf(store, name).ReadAsync().ConfigureAwait(false);
+        }
+        catch (CorruptStateException damaged)
+        {
+            log.Write(EngineLogLevel.Error, $"{damaged.Message} It is set aside as "
+                + $"'{store.SetAside($"{TopicCatalogue.StoreType}/{name}")}', and made again from the topics' own documents.", damaged);
+        }
     }
 
     private async Task ReadTopicAsync(IStateStore store, string name)
@@ -59,20 +80,18 @@ internal sealed class StoredTopics
         }
     }
 
-    // Documents without an entry: the catalogue was lost. They say enough to make it again.
-    private async Task<TopicCatalogue> AdoptAsync(TopicCatalogue catalogue, BrokerOptions options)
+    // Documents without an entry: their page was lost. They say enough to make it again.
+    private async Task<bool> AdoptAsync(IReadOnlyList<TopicCatalogue> pages, BrokerOptions options)
     {
-        var adopted = catalogue;
-        foreach (var topic in States.Values.Where(topic => TopicRecovery.Decide(catalogue.Topics.GetValueOrDefault(topic.Name),
-            topic) == TopicRecoveryAction.Adopt))
+        var lost = States.Values.Where(topic => TopicRecovery.Decide(
+            pages[TopicCatalogue.PageOf(topic.Name)].Topics.GetValueOrDefault(topic.Name), topic) == TopicRecoveryAction.Adopt).ToArray();
+        foreach (var topic in lost)
         {
-            options.Log.Write(Diagnostics.EngineLogLevel.Warning,
+            options.Log.Write(EngineLogLevel.Warning,
                 $"Topic '{topic.Name}' has a document but is not in the catalogue; taking it in.");
-            adopted = adopted.Adopt(topic);
+            await Catalogue.ChangeAsync(topic.Name, page => page.Adopt(topic)).ConfigureAwait(false);
         }
-        if (!ReferenceEquals(adopted, catalogue))
-            await Catalogue.WriteAsync(adopted).ConfigureAwait(false);
-        return adopted;
+        return lost.Length > 0;
     }
 
     private void Decide(string name, TopicCatalogueEntry entry, TopicConfig defaults)

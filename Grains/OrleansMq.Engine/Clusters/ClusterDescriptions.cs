@@ -41,6 +41,13 @@ public static class ClusterDescriptions
             image.Controller, image.Version, topics, partitions, underReplicated, offline, belowMinimum, image.AutoRebalance);
     }
 
+    /// <summary>Describes a partition that was just created, and is empty.</summary>
+    /// <param name="partition">Its replicas, and its first leader.</param>
+    /// <param name="number">The partition's number.</param>
+    public static PartitionDescription DescribeNew(ImagePartition partition, int number) =>
+        new(number, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.Leader < 0 ? [] : [partition.Leader], 0, 0, 0, 0,
+            partition.Leader < 0 ? "It has no leader yet." : null);
+
     /// <summary>Describes a partition whose leader has not answered.</summary>
     /// <param name="number">The partition's number.</param>
     /// <param name="partition">Its state in the image.</param>

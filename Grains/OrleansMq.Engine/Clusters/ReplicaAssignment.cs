@@ -14,8 +14,11 @@ public static class ReplicaAssignment
     /// <param name="image">The cluster; dead or draining brokers get no replicas.</param>
     /// <param name="count">The number of partitions.</param>
     /// <param name="replicationFactor">The number of replicas of each.</param>
+    /// <param name="turn">Where ties begin. Topics that are created at the same time do not see each other in the image; with a turn of
+    /// their own they still do not all begin on the same broker.</param>
     /// <returns>The replicas by partition, or <see cref="ErrorCode.InvalidReplicationFactor"/>.</returns>
-    public static TopicDecision<ImmutableArray<ImmutableArray<int>>> Assign(ClusterImage image, int count, int replicationFactor)
+    public static TopicDecision<ImmutableArray<ImmutableArray<int>>> Assign(ClusterImage image, int count, int replicationFactor,
+        int turn = 0)
     {
         var loads = new BrokerLoads(image);
         var taking = loads.Taking.ToArray();
@@ -27,7 +30,7 @@ public static class ReplicaAssignment
         var assigned = ImmutableArray.CreateBuilder<ImmutableArray<int>>(count);
         for (var number = 0; number < count; number++)
         {
-            var replicas = ChooseReplicas(loads, taking, replicationFactor, turn: number);
+            var replicas = ChooseReplicas(loads, taking, replicationFactor, turn + number);
             loads.Add(replicas);
             assigned.Add(replicas);
         }

@@ -7,13 +7,13 @@ namespace OrleansMq.State;
 /// One document of a state store, with its last known content. After a write with an unknown outcome, the next access reads the stored
 /// document again. Not thread-safe: its owner serializes access.
 /// </summary>
-internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeInfo<T> type) where T : class
+internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeInfo<T> type) : IDocument<T> where T : class
 {
     private bool _isKnown;
     private string? _etag;
     private T? _value;
 
-    /// <summary>Returns the stored document, reading it if its content is not known; null if there is none.</summary>
+    /// <inheritdoc/>
     public async ValueTask<T?> ReadAsync()
     {
         if (_isKnown)
@@ -24,8 +24,8 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
         return _value;
     }
 
-    /// <summary>Replaces the document that <see cref="ReadAsync"/> returned. Durable when it completes.</summary>
-    public async ValueTask WriteAsync(T value)
+    /// <inheritdoc/>
+    public async Task WriteAsync(T value)
     {
         await ReadAsync().ConfigureAwait(false);
         _isKnown = false;
@@ -33,8 +33,8 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
         (_value, _isKnown) = (value, true);
     }
 
-    /// <summary>Deletes the document.</summary>
-    public async ValueTask DeleteAsync()
+    /// <inheritdoc/>
+    public async Task DeleteAsync()
     {
         await ReadAsync().ConfigureAwait(false);
         _isKnown = false;

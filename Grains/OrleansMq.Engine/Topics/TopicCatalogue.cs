@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
 
@@ -17,22 +18,53 @@ public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1);
 
 /// <summary>
-/// All topics, stored under <see cref="Key"/>, the same in both flavours. A name belongs to the topic that is listed here first. The
-/// methods compute the next document. The caller writes it, and acts only afterwards. The order of writes, which a crash can interrupt at
-/// any point:
+/// One page of the list of all topics. A topic is on the page <see cref="PageOf"/> of its name, so that a change of it costs the same
+/// however many topics there are. The pages are stored under <see cref="KeyOf"/>, the same in both flavours. A name belongs to the topic
+/// that is listed here first. The methods compute the next page. The caller writes it, and acts only afterwards. The order of writes,
+/// which a crash can interrupt at any point:
 /// <code>
-/// create: catalogue Creating -> topic document Creating -> partitions -> topic document Active -> catalogue Active
-/// delete: catalogue Deleting -> partitions gone -> topic document gone -> catalogue entry gone
+/// create: page Creating -> topic document Creating -> partitions -> topic document Active -> page Active
+/// delete: page Deleting -> partitions gone -> topic document gone -> page without it
 /// </code>
 /// <see cref="TopicRecovery"/> decides what to do after a crash.
 /// </summary>
 public sealed record TopicCatalogue
 {
-    /// <summary>The document's key in the state store.</summary>
-    public const string Key = "catalogue/cluster";
+    /// <summary>The type of the documents: the first half of their keys.</summary>
+    public const string StoreType = "catalogue";
 
-    /// <summary>A catalogue without topics.</summary>
+    /// <summary>The name of the document that held all topics before there were pages.</summary>
+    public const string WholeName = "cluster";
+
+    /// <summary>The number of pages: enough that a page of ten thousand topics is still small, few enough to read all at once.</summary>
+    public const int Pages = 64;
+
+    /// <summary>A page without topics.</summary>
     public static TopicCatalogue Empty { get; } = new();
+
+    /// <summary>Returns the number of a topic's page. Names that collide (<see cref="TopicName.Collide"/>) are on the same.</summary>
+    public static int PageOf(string topic)
+    {
+        // FNV-1a: stored documents depend on it.
+        var hash = 2166136261u;
+        foreach (var c in topic)
+            hash = unchecked((hash ^ TopicName.Unified(c)) * 16777619);
+        return (int)(hash % Pages);
+    }
+
+    /// <summary>Returns the name of a page's document: the second half of its key.</summary>
+    public static string NameOf(int page) => page.ToString("x2", CultureInfo.InvariantCulture);
+
+    /// <summary>Returns the key of a page's document in the state store.</summary>
+    public static string KeyOf(int page) => $"{StoreType}/{NameOf(page)}";
+
+    /// <summary>Returns the part of a list of topics that belongs on a page.</summary>
+    public TopicCatalogue OnPage(int page)
+    {
+        var topics = Topics.Where(topic => PageOf(topic.Key) == page);
+        // Leftovers belong to no name any more.
+        return Empty with { Topics = Empty.Topics.AddRange(topics), Leftovers = page == 0 ? Leftovers : null };
+    }
 
     /// <summary>The topics by name.</summary>
     public ImmutableSortedDictionary<string, TopicCatalogueEntry> Topics
@@ -49,7 +81,7 @@ public sealed record TopicCatalogue
     /// <param name="request">Its name, partitions, replication factor and configuration.</param>
     /// <param name="topicId">A new UUID.</param>
     /// <param name="limits">Defaults and limits.</param>
-    /// <returns>The next catalogue and the topic's document, or <see cref="ErrorCode.InvalidTopic"/>,
+    /// <returns>The next page and the topic's document, or <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>,
     /// <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</returns>
     public TopicDecision<TopicCreation> BeginCreate(NewTopic request, Guid topicId, TopicLimits limits)
@@ -95,7 +127,7 @@ public sealed record TopicCatalogue
     public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
 
     /// <summary>Begins to delete a topic, even if its creation or deletion was interrupted.</summary>
-    /// <returns>The next catalogue, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</returns>
+    /// <returns>The next page, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</returns>
     public TopicDecision<TopicCatalogue> BeginDelete(string name) => Topics.TryGetValue(name, out var entry)
         ? TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting))
         : TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name));
@@ -149,7 +181,7 @@ public sealed record TopicCatalogue
 }
 
 /// <summary>The documents to write for a new topic.</summary>
-/// <param name="Catalogue">The next catalogue, written first.</param>
+/// <param name="Catalogue">The next page, written first.</param>
 /// <param name="Topic">The topic's document, written second.</param>
 /// <param name="Config">The configuration of its partitions.</param>
 public sealed record TopicCreation(TopicCatalogue Catalogue, TopicState Topic, TopicConfig Config);

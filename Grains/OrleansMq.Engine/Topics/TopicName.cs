@@ -45,5 +45,6 @@ public static class TopicName
 
     private static bool IsAllowed(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-';
 
-    private static char Unified(char c) => c == '.' ? '_' : c;
+    /// <summary>The character as names of metrics have it.</summary>
+    internal static char Unified(char c) => c == '.' ? '_' : c;
 }

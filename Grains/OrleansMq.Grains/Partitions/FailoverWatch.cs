@@ -71,18 +71,31 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     public async Task<IReadOnlyCollection<ReplicaKey>> LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
     {
         var found = await _search.FindAsync(keys, AtATime).ConfigureAwait(false);
-        var chosen = keys.Zip(found).Where(pair => pair.Second.Choice.Broker == _peers.Self);
+        return await LeadAsync(keys.Zip(found).Where(pair => pair.Second.Choice.Broker == _peers.Self)).ConfigureAwait(false);
+    }
+
+    /// <summary>Leads new partitions from their first states, which were just stored. No other broker needs to be asked: none has records
+    /// of them, and of two claims of a state one fails.</summary>
+    /// <returns>The partitions that it leads.</returns>
+    public Task<IReadOnlyCollection<ReplicaKey>> BeginAsync(IReadOnlyList<(ReplicaKey Key, StoredPartitionState First)> partitions) =>
+        LeadAsync(partitions.Select(partition => (partition.Key, HereFrom(partition.First))));
+
+    private async Task<IReadOnlyCollection<ReplicaKey>> LeadAsync(IEnumerable<(ReplicaKey Key, LeaderFinding Found)> partitions)
+    {
         var led = new ConcurrentBag<ReplicaKey>();
-        await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, stopping) =>
+        await Parallel.ForEachAsync(partitions, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (partition, stopping) =>
         {
-            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping).ConfigureAwait(false);
+            var outcome = await _leadership.LeadAsync(partition.Key, partition.Found, stopping).ConfigureAwait(false);
             if (outcome.Replica is not null)
-                led.Add(pair.First);
+                led.Add(partition.Key);
             else
-                _log.Write(EngineLogLevel.Warning, $"Could not take leadership of partition {pair.First}: {outcome.Message}");
+                _log.Write(EngineLogLevel.Warning, $"Could not take leadership of partition {partition.Key}: {outcome.Message}");
         }).ConfigureAwait(false);
         return led;
     }
+
+    private LeaderFinding HereFrom(StoredPartitionState stored) =>
+        new(new LeaderChoice(_peers.Self, Leads: false, []), stored.State, ErrorCode.None, stored.ETag);
 
     /// <summary>Ensures that a partition has a leader, on whichever broker the search chooses.</summary>
     /// <returns>The leader's broker; <see cref="LeaderChoice.Nobody"/> if there is none.</returns>
@@ -123,8 +136,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     /// <param name="resigned">The state that the former leader stored.</param>
     public async Task<bool> TakeOverAsync(ReplicaKey key, StoredPartitionState resigned)
     {
-        var found = new LeaderFinding(new LeaderChoice(_peers.Self, Leads: false, []), resigned.State, ErrorCode.None, resigned.ETag);
-        var outcome = await _leadership.LeadAsync(key, found, _stopping.Token).ConfigureAwait(false);
+        var outcome = await _leadership.LeadAsync(key, HereFrom(resigned), _stopping.Token).ConfigureAwait(false);
         if (outcome.Replica is null)
             _log.Write(EngineLogLevel.Warning, $"Could not take over partition {key}: {outcome.Message}");
         return outcome.Replica is not null;

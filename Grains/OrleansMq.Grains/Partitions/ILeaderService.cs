@@ -29,6 +29,15 @@ internal interface ILeaderService : IGrainService
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<bool> TakeOverAsync(string partition, byte[] state, string etag);
 
+    /// <summary>Leads new partitions, which never had a leader.</summary>
+    /// <param name="partitions">The keys of their grains.</param>
+    /// <param name="states">Their first states, as the store has them: JSON in UTF-8.</param>
+    /// <param name="etags">The ETags of the stored states.</param>
+    /// <returns>The partitions that it leads.</returns>
+    [Alias("Begin")]
+    [ResponseTimeout(LeaderTimes.Lead)]
+    Task<string[]> BeginAsync(string[] partitions, byte[][] states, string[] etags);
+
     /// <summary>Leads the partition, if it has no leader, although acknowledged records may be lost.</summary>
     /// <param name="partition">The key of its grain.</param>
     /// <exception cref="BrokerException">The receiver does not lead it.</exception>
@@ -51,15 +60,24 @@ internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo sil
 {
     /// <inheritdoc/>
     public async Task<string[]> LeadAsync(string[] partitions) =>
-        [.. (await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)])).Select(key =>
-            GrainKeys.Partition(key.TopicId, key.Partition))];
+        Format(await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]));
 
     /// <inheritdoc/>
-    public Task<bool> TakeOverAsync(string partition, byte[] state, string etag) => failover.TakeOverAsync(Parse(partition),
-        new StoredPartitionState(JsonSerializer.Deserialize<PartitionState>(state, StateDocuments.Json)!, etag));
+    public Task<bool> TakeOverAsync(string partition, byte[] state, string etag) =>
+        failover.TakeOverAsync(Parse(partition), Parse(state, etag));
+
+    /// <inheritdoc/>
+    public async Task<string[]> BeginAsync(string[] partitions, byte[][] states, string[] etags) =>
+        Format(await failover.BeginAsync([.. partitions.Select((partition, i) => (Parse(partition), Parse(states[i], etags[i])))]));
 
     /// <inheritdoc/>
     public Task LeadUncleanAsync(string partition) => failover.LeadUncleanAsync(Parse(partition));
+
+    private static string[] Format(IReadOnlyCollection<ReplicaKey> led) =>
+        [.. led.Select(key => GrainKeys.Partition(key.TopicId, key.Partition))];
+
+    private static StoredPartitionState Parse(byte[] state, string etag) =>
+        new(JsonSerializer.Deserialize<PartitionState>(state, StateDocuments.Json)!, etag);
 
     private static ReplicaKey Parse(string key) => GrainKeys.TryParsePartition(key, out var topicId, out var number)
         ? new(topicId, number)

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Orleans.Storage;
+using OrleansMq.State;
 
 namespace OrleansMq.Grains.Storage;
 
@@ -14,7 +15,7 @@ namespace OrleansMq.Grains.Storage;
 /// <param name="grain">The owner: the second half.</param>
 /// <remarks>Orleans' persistent state does not fit: it shows a write in progress as if it were stored, fails the activation of a grain with
 /// an unreadable document, and its errors omit the file's name.</remarks>
-internal sealed class GrainDocument<T>(IGrainStorage storage, string type, GrainId grain) where T : class
+internal sealed class GrainDocument<T>(IGrainStorage storage, string type, GrainId grain) : IDocument<T> where T : class
 {
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly GrainState<T> _state = new();
@@ -45,7 +46,7 @@ internal sealed class GrainDocument<T>(IGrainStorage storage, string type, Grain
 
     /// <summary>Removes the document durably.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: it may or may not be removed.</exception>
-    public Task ClearAsync() => OneAtATimeAsync("could not be removed", async () =>
+    public Task DeleteAsync() => OneAtATimeAsync("could not be removed", async () =>
     {
         await ReadUnknownAsync();
         _isKnown = false;

@@ -44,7 +44,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     public BrokerRegistry Registry => registry.Known ?? BrokerRegistry.Empty;
 
     /// <summary>Reads all documents and begins.</summary>
-    public async Task StartAsync(TopicCatalogue catalogue)
+    public async Task StartAsync(IReadOnlyList<TopicCatalogue> pages)
     {
         var stored = await registry.ReadAsync();
         // Each controller takes an epoch of its own by compare-and-swap. Of two that start at once one fails, and its call is retried.
@@ -56,13 +56,16 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
             Controller = broker.Options.BrokerId.Value,
             AutoRebalance = taken.AutoRebalance,
             Brokers = BrokersOf(taken),
-            Deleted = DeletedOf(catalogue),
+            Deleted = [.. pages.SelectMany(DeletedOf)],
         };
-        foreach (var some in catalogue.Topics.Where(topic => topic.Value.Status != TopicStatus.Deleting).Chunk(ReadsAtATime))
-        {
-            foreach (var topic in await Task.WhenAll(some.Select(entry => ReadAsync(entry.Key, entry.Value))))
-                image = topic is null ? image : image.WithTopic(topic);
-        }
+        var topics = new ConcurrentBag<ImageTopic>();
+        await Parallel.ForEachAsync(pages.SelectMany(page => page.Topics).Where(topic => topic.Value.Status != TopicStatus.Deleting),
+            new ParallelOptions { MaxDegreeOfParallelism = ReadsAtATime }, async (entry, _) =>
+            {
+                if (await ReadAsync(entry.Key, entry.Value) is { } topic)
+                    topics.Add(topic);
+            });
+        image = topics.Aggregate(image, (made, topic) => made.WithTopic(topic));
         membership.Changed += OnMembershipChanged;
         Update(_ => image);
         OnMembershipChanged();
@@ -152,18 +155,20 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         }
     }
 
-    /// <summary>Removes from the catalogue the leftovers that brokers have confirmed as deleted.</summary>
-    public TopicCatalogue ClearLeftovers(TopicCatalogue catalogue) =>
-        _clean.Keys.GroupBy(clean => clean.Broker, clean => clean.TopicId)
-        .Aggregate(catalogue, (next, some) => next.ClearLeftovers(some.Key, some));
+    /// <summary>Removes from a page of the catalogue the leftovers that brokers have confirmed as deleted.</summary>
+    public TopicCatalogue ClearLeftovers(TopicCatalogue page) => page.Leftovers is null ? page
+        : _clean.Keys.GroupBy(clean => clean.Broker, clean => clean.TopicId)
+            .Aggregate(page, (next, some) => next.ClearLeftovers(some.Key, some));
 
-    /// <summary>Updates the image's deleted topics from a catalogue that was just stored.</summary>
-    public void OnStored(TopicCatalogue catalogue)
+    /// <summary>Updates the image's deleted topics from a page of the catalogue that was just stored.</summary>
+    public void OnStored(TopicCatalogue before, TopicCatalogue after)
     {
-        var deleted = DeletedOf(catalogue);
-        foreach (var clean in _clean.Keys.Where(clean => !deleted.Contains(clean.TopicId)))
+        Guid[] deleted = [.. DeletedOf(after)];
+        Guid[] forgotten = [.. DeletedOf(before).Except(deleted)];
+        Update(image => image.Deleted.Except(forgotten).Union(deleted) is var next && next.SetEquals(image.Deleted)
+            ? image : image with { Deleted = next });
+        foreach (var clean in _clean.Keys.Where(clean => !Image.Deleted.Contains(clean.TopicId)))
             _clean.TryRemove(clean, out _);
-        Update(image => image.Deleted.SetEquals(deleted) ? image : image with { Deleted = deleted });
     }
 
     /// <summary>Returns when no live broker has anything of a deleted topic, or when the deadline passes.</summary>
@@ -217,11 +222,9 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     private ImmutableSortedDictionary<int, ImageBroker> BrokersOf(BrokerRegistry known) => known.Brokers.ToImmutableSortedDictionary(
         entry => entry.Key, entry => new ImageBroker(entry.Value.Registration, membership.IsAlive(entry.Key), entry.Value.Draining));
 
-    private static ImmutableHashSet<Guid> DeletedOf(TopicCatalogue catalogue) =>
-    [
-        .. catalogue.Topics.Values.Where(entry => entry.Status == TopicStatus.Deleting).Select(entry => entry.TopicId),
-        .. catalogue.Leftovers?.Keys ?? [],
-    ];
+    private static IEnumerable<Guid> DeletedOf(TopicCatalogue page) =>
+        page.Topics.Values.Where(entry => entry.Status == TopicStatus.Deleting).Select(entry => entry.TopicId)
+            .Concat(page.Leftovers?.Keys ?? []);
 
     private async Task<ImageTopic?> ReadAsync(string name, TopicCatalogueEntry entry)
     {

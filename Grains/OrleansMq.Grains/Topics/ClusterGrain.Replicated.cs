@@ -16,16 +16,15 @@ internal sealed partial class ClusterGrain
     // How long a change waits for brokers that do not answer: longer than an answer takes, shorter than the detection of a death.
     private static readonly TimeSpan PushTime = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan GoneTime = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan PollTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromSeconds(3);
 
-    // Serializes catalogue writes: each begins with the result of the previous one.
-    private readonly SemaphoreSlim _changing = new(1, 1);
-    // Held while topics are created or deleted, and by the end of the activation.
-    private readonly SemaphoreSlim _working = new(1, 1);
+    // Topics that are created or deleted. The end of the activation waits for them.
+    private readonly TopicChanges _changes = new();
     private readonly CancellationTokenSource _retired = new();
     // Topics whose creation failed and whose remains could not be removed yet.
-    private readonly HashSet<string> _toUndo = new(StringComparer.Ordinal);
+    private readonly HashSet<Guid> _toUndo = [];
+    // Partitions that were placed.
+    private int _placed;
     // Null if nothing is replicated.
     private ClusterController? _controller;
     private RebalanceRunner? _runner;
@@ -46,7 +45,7 @@ internal sealed partial class ClusterGrain
             Document<BrokerRegistry>("brokers"), publisher, ReadTopicAsync);
         try
         {
-            await controller.StartAsync(await CatalogueAsync());
+            await controller.StartAsync(await _catalogue.OpenAsync());
         }
         catch
         {
@@ -95,7 +94,9 @@ internal sealed partial class ClusterGrain
     public Task<int[][]> PlaceAsync(int count, int replicationFactor)
     {
         RefuseIfRetired();
-        return Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor)
+        var turn = _placed;
+        _placed = (_placed + count) % 1_000_000;
+        return Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor, turn)
             .Next.Select(replicas => replicas.ToArray()).ToArray());
     }
 
@@ -107,16 +108,6 @@ internal sealed partial class ClusterGrain
             : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
             PushTime);
         RefuseIfRetired(); // A retired activation's image does not reach the brokers.
-    }
-
-    /// <inheritdoc/>
-    public async Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion)
-    {
-        if (_controller is null)
-            return default;
-        await Task.WhenAny(_controller.ChangedSince(knownVersion), Task.Delay(PollTime, _broker.Options.TimeProvider));
-        var image = _controller.Image;
-        return image.Version > knownVersion ? ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, image)) : default;
     }
 
     private ClusterDescription DescribeReplicated() => ClusterDescriptions.Describe(Controller.Image, _broker.Cluster!.ClusterId,
@@ -135,28 +126,13 @@ internal sealed partial class ClusterGrain
             (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers);
     }
 
-    private async Task ChangeAsync(Func<TopicCatalogue, TopicCatalogue> change)
-    {
-        await _changing.WaitAsync();
-        try
-        {
-            var before = await CatalogueAsync();
-            var next = change(before);
-            if (ReferenceEquals(before, next))
-                return;
-            await _catalogue.WriteAsync(next);
-            _controller?.OnStored(next);
-        }
-        finally
-        {
-            _changing.Release();
-        }
-    }
+    private Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change) =>
+        _catalogue.ChangeAsync(topic, change, _controller is { } controller ? controller.OnStored : null);
 
     // For all registered brokers: one that is down now deletes its replicas later.
-    private TopicCatalogue Leave(TopicCatalogue catalogue, Guid topicId) => _controller is null
-        ? catalogue
-        : _controller.ClearLeftovers(catalogue.AddLeftovers(topicId, _controller.Registry.Brokers.Keys));
+    private TopicCatalogue Leave(TopicCatalogue page, Guid topicId) => _controller is null
+        ? page
+        : _controller.ClearLeftovers(page.AddLeftovers(topicId, _controller.Registry.Brokers.Keys));
 
     private async Task GoneAsync(Guid topicId)
     {
@@ -167,20 +143,20 @@ internal sealed partial class ClusterGrain
         await _controller.WaitUntilGoneAsync(topicId, deadline.Token);
     }
 
-    /// <summary>Begins the creation or deletion of topics, during which topics and brokers call back. The activation does not end before
+    /// <summary>Begins the creation or deletion of a topic, during which topics and brokers call back. The activation does not end before
     /// that completes.</summary>
-    private async Task<IDisposable> BeginAsync()
+    private async Task<IDisposable> BeginAsync(string topic) => UnlessRetired(await _changes.BeginAsync(topic));
+
+    private IDisposable UnlessRetired(IDisposable change)
     {
-        await _working.WaitAsync();
-        var work = new Work(_working);
         try
         {
             RefuseIfRetired();
-            return work;
+            return change;
         }
         catch (BrokerException)
         {
-            work.Dispose();
+            change.Dispose();
             throw;
         }
     }
@@ -196,31 +172,52 @@ internal sealed partial class ClusterGrain
     private async Task RetireAsync()
     {
         await _retired.CancelAsync();
-        await _working.WaitAsync();
+        await _changes.EndAsync();
         DeactivateOnIdle();
-        _working.Release();
+        _changes.Release();
     }
 
-    // Not interleaved with the creation and deletion of topics, which it may repeat.
+    // One topic that cannot be finished keeps no other from it.
     private async Task HousekeepAsync(CancellationToken cancellationToken)
     {
         try
         {
-            using var _ = await BeginAsync();
-            await ChangeAsync(Controller.ClearLeftovers);
-            foreach (var (name, entry) in (await CatalogueAsync()).Topics)
+            var pages = await _catalogue.ReadAllAsync();
+            for (var number = 0; number < pages.Count; number++)
             {
-                if (entry.Status == TopicStatus.Deleting || _toUndo.Contains(name))
-                    await DeleteAsync(name);
-                else if (entry.Status == TopicStatus.Creating || IsGrowing(entry.TopicId))
-                    await FinishAsync(name, entry.TopicId);
-                _toUndo.Remove(name);
+                if (pages[number].Leftovers is not null && !_retired.IsCancellationRequested)
+                    await _catalogue.ChangeAsync(number, Controller.ClearLeftovers, Controller.OnStored);
             }
+            foreach (var (name, entry) in pages.SelectMany(page => page.Topics).Where(topic => IsInterrupted(topic.Value)))
+                await TryFinishAsync(name, entry.TopicId);
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
         {
-            _broker.Log(EngineLogLevel.Warning, "Could not complete an interrupted creation or deletion of a topic; it will be retried.",
-                failure);
+            _broker.Log(EngineLogLevel.Warning, "Could not read or write the list of topics; this is retried.", failure);
+        }
+    }
+
+    private bool IsInterrupted(TopicCatalogueEntry entry) =>
+        entry.Status is TopicStatus.Creating or TopicStatus.Deleting || _toUndo.Contains(entry.TopicId) || IsGrowing(entry.TopicId);
+
+    // With the topic's turn, since a change under way looks like an interrupted one.
+    private async Task TryFinishAsync(string name, Guid topicId)
+    {
+        try
+        {
+            if (await _changes.TryBeginAsync(name) is not { } begun)
+                return;
+            using var _ = UnlessRetired(begun);
+            if (!(await _catalogue.ReadAsync(name)).Topics.TryGetValue(name, out var entry) || entry.TopicId != topicId)
+                return;
+            await FinishInterruptedAsync(name);
+            if (entry.Status == TopicStatus.Active && IsGrowing(topicId))
+                await FinishAsync(name, topicId);
+        }
+        catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
+        {
+            _broker.Log(EngineLogLevel.Warning,
+                $"Could not complete an interrupted creation or deletion of topic '{name}'; it will be retried.", failure);
         }
     }
 
@@ -230,10 +227,10 @@ internal sealed partial class ClusterGrain
     private async Task FinishAsync(string name, Guid topicId)
     {
         if (await Owner(name).FinishAsync(topicId))
-            await ChangeAsync(catalogue => catalogue.Topics.TryGetValue(name, out var entry) && entry is { Status: TopicStatus.Creating }
+            await ChangeAsync(name, page => page.Topics.TryGetValue(name, out var entry) && entry is { Status: TopicStatus.Creating }
                 && entry.TopicId == topicId
-                ? catalogue.FinishCreate(name, topicId)
-                : catalogue);
+                ? page.FinishCreate(name, topicId)
+                : page);
         else
             await DeleteAsync(name);
     }

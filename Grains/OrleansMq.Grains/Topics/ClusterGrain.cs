@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
@@ -10,8 +11,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// The catalogue. <see cref="TopicCatalogue"/> decides its changes and draws the order of writes. Topics are created and deleted one at a
-/// time; everything else interleaves. In a replicated cluster this grain also maintains the metadata of all brokers
+/// The catalogue. <see cref="TopicCatalogue"/> decides its changes and draws the order of writes. All calls interleave; changes of one
+/// topic take turns (<see cref="TopicChanges"/>). In a replicated cluster this grain also maintains the metadata of all brokers
 /// (<see cref="ClusterController"/>), so it never idles out.
 /// </summary>
 [GrainType("omq.cluster")]
@@ -25,7 +26,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     private readonly GrainDoor _door;
     private readonly IServiceProvider _services;
     private readonly IGrainStorage _storage;
-    private readonly GrainDocument<TopicCatalogue> _catalogue;
+    private readonly Catalogue _catalogue;
     private readonly GrainDocument<ProducerIdState> _producerIds;
     private readonly SemaphoreSlim _takingBlock = new(1, 1);
     // The rest of the last allocated block of producer ids: from _nextProducerId to before _endOfBlock.
@@ -39,7 +40,8 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         _door = door;
         _services = services;
         _storage = storage;
-        _catalogue = new GrainDocument<TopicCatalogue>(storage, "catalogue", context.GrainId);
+        _catalogue = new Catalogue(name =>
+            new GrainDocument<TopicCatalogue>(storage, TopicCatalogue.StoreType, GrainId.Create(context.GrainId.Type, name)));
         _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
     }
 
@@ -49,25 +51,20 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
     {
-        using var _ = await BeginAsync();
-        // A failed create must not resurface: complete its removal first.
-        if (_toUndo.Contains(topic.Name))
-        {
-            await DeleteAsync(topic.Name);
-            _toUndo.Remove(topic.Name);
-        }
+        using var _ = await BeginAsync(topic.Name);
+        await FinishInterruptedAsync(topic.Name);
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
-        var creation = (await CatalogueAsync()).BeginCreate(topic, topicId, Limits()).Next;
-        await ChangeAsync(_ => creation.Catalogue);
+        TopicCreation? creation = null;
+        await ChangeAsync(topic.Name, page => (creation = page.BeginCreate(topic, topicId, Limits()).Next).Catalogue);
         try
         {
-            var created = await Owner(topic.Name).CreateAsync(SpecOf(creation.Topic));
-            await ChangeAsync(catalogue => catalogue.FinishCreate(topic.Name, topicId));
+            var created = await Owner(topic.Name).CreateAsync(SpecOf(creation!.Topic));
+            await ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topicId));
             return created;
         }
         catch (BrokerException failure) when (failure.Code is ErrorCode.KafkaStorageError or ErrorCode.InvalidReplicationFactor)
         {
-            await UndoAsync(topic.Name, failure);
+            await UndoAsync(topic.Name, topicId, failure);
             throw new BrokerException(failure.Code, $"Topic '{topic.Name}' was not created: {failure.Message}", failure);
         }
     }
@@ -75,28 +72,29 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     /// <inheritdoc/>
     public async Task DeleteTopicAsync(string topic)
     {
-        using var _ = await BeginAsync();
+        using var _ = await BeginAsync(topic);
         await DeleteAsync(topic);
     }
 
     private async Task DeleteAsync(string topic)
     {
-        var deleting = (await CatalogueAsync()).BeginDelete(topic).Next;
-        var topicId = deleting.Topics[topic].TopicId;
+        TopicCatalogue? deleting = null;
         try
         {
-            await ChangeAsync(_ => deleting);
+            await ChangeAsync(topic, page => deleting = page.BeginDelete(topic).Next);
+            var topicId = deleting!.Topics[topic].TopicId;
             _controller?.Forget(topicId);
             await Owner(topic).DeleteAsync(topicId);
-            await ChangeAsync(catalogue => Leave(catalogue.Forget(topic, topicId), topicId));
+            await ChangeAsync(topic, page => Leave(page.Forget(topic, topicId), topicId));
+            _toUndo.Remove(topicId);
+            _broker.Forget(topic);
+            await GoneAsync(topicId);
         }
         catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
         {
             throw new BrokerException(failure.Code,
                 $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
         }
-        _broker.Forget(topic);
-        await GoneAsync(topicId);
     }
 
     /// <inheritdoc/>
@@ -106,7 +104,8 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
             return [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active)
                 .Select(topic => topic.ToListing())];
         var listings = new List<TopicListing>();
-        var names = (await CatalogueAsync()).Topics.Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key);
+        var names = (await _catalogue.ReadAllAsync()).SelectMany(page => page.Topics)
+            .Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key).Order(StringComparer.Ordinal);
         foreach (var some in names.Chunk(TopicsAtATime))
         {
             var found = await Task.WhenAll(some.Select(name => GrainFactory.GetGrain<ITopicGrain>(name).FindAsync()));
@@ -127,20 +126,33 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     public Task<ClusterDescription> DescribeAsync() =>
         Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
 
-    // The topic could not be created on disk: remove what exists of it. The next start removes what cannot be removed now.
-    private async Task UndoAsync(string topic, BrokerException cause)
+    // What an earlier change left half done belongs to no change under way: this one has the topic's turn. A failed creation must not
+    // resurface, and the name must not stay taken.
+    private async Task FinishInterruptedAsync(string topic)
+    {
+        if (!(await _catalogue.ReadAsync(topic)).Topics.TryGetValue(topic, out var entry))
+            return;
+        if (entry.Status == TopicStatus.Deleting || _toUndo.Contains(entry.TopicId))
+            await DeleteAsync(topic);
+        else if (entry.Status == TopicStatus.Creating)
+            await FinishAsync(topic, entry.TopicId);
+    }
+
+    // The topic could not be created: remove what exists of it. What cannot be removed now, housekeeping, the next creation under its name,
+    // or the next start removes.
+    private async Task UndoAsync(string topic, Guid topicId, BrokerException cause)
     {
         _broker.Log(EngineLogLevel.Warning, $"Could not create topic '{topic}'; removing what exists of it.", cause);
-        _toUndo.Add(topic);
+        _toUndo.Add(topicId);
         try
         {
             await DeleteAsync(topic);
-            _toUndo.Remove(topic);
         }
         catch (BrokerException exception)
         {
             _broker.Log(EngineLogLevel.Warning,
-                $"Could not remove the remains of topic '{topic}'. Delete the topic, or restart the broker.", exception);
+                $"Could not remove the remains of topic '{topic}'. That is tried again when a topic of that name is created or deleted.",
+                exception);
         }
     }
 
@@ -151,8 +163,6 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         Configs = new Dictionary<string, string>(topic.Configs),
         ReplicationFactor = topic.ReplicationFactor,
     };
-
-    private async ValueTask<TopicCatalogue> CatalogueAsync() => await _catalogue.ReadAsync() ?? TopicCatalogue.Empty;
 
     private async Task TakeBlockAsync()
     {

@@ -89,18 +89,29 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
     {
         var changed = next.Topics.Values.Where(topic => !before.Topics.TryGetValue(topic.TopicId, out var other)
             || !ReferenceEquals(other.Configs, topic.Configs) || other.ReplicationFactor != topic.ReplicationFactor)
-            .ToDictionary(topic => topic.TopicId);
-        if (changed.Count > 0)
+            .ToArray();
+        var added = 0;
+        foreach (var topic in changed)
         {
-            foreach (var replica in replicas.Manager.Replicas)
+            added += before.Topics.ContainsKey(topic.TopicId) ? 0 : 1;
+            for (var number = 0; number < topic.Partitions.Length; number++)
             {
-                if (changed.TryGetValue(replica.Key.TopicId, out var topic))
+                if (replicas.Manager.TryGet(new ReplicaKey(topic.TopicId, number), out var replica))
                     replica.Partition.UpdateConfig(SpecificationOf(topic).Config);
             }
         }
-        foreach (var id in _specifications.Keys.Where(id => !next.Topics.ContainsKey(id)))
+        replicas.Manager.BeginToCreate(changed.SelectMany(NewHere));
+        if (before.Topics.Count + added == next.Topics.Count)
+            return;
+        foreach (var id in before.Topics.Keys.Where(id => !next.Topics.ContainsKey(id)))
             _specifications.TryRemove(id, out _);
     }
+
+    // Those that were never led. A missing replica of another one was lost, which its leader must learn before it is created again.
+    private IEnumerable<ReplicaKey> NewHere(ImageTopic topic) => topic.Partitions
+        .Select((partition, number) => (Partition: partition, Key: new ReplicaKey(topic.TopicId, number)))
+        .Where(one => one.Partition.LeaderEpoch == 0 && one.Partition.Replicas.Contains(broker.Options.BrokerId.Value))
+        .Select(one => one.Key);
 
     private TopicSpecification SpecificationOf(ImageTopic topic)
     {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
@@ -12,7 +13,7 @@ namespace OrleansMq.Grains.Topics;
 /// longer holds: of topics that the image lists as deleted, and of partitions that moved away, once the stored state confirms it. A replica
 /// of an unknown topic stays: a database restored from a backup knows less than the disks.
 /// <para>Deletion is final, so that it can be confirmed. Replicas are created by the image that is the latest at that moment, and the
-/// cleanup waits for those being created when it arrived (<see cref="ReplicaManager.SettledReplicas"/>).</para>
+/// cleanup waits for those being created when it arrived (<see cref="ReplicaManager.SettledReplicas()"/>).</para>
 /// </summary>
 internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states,
     IGrainFactory grains)
@@ -20,11 +21,13 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
 {
     private static readonly TimeSpan LastWord = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+    // Replicas that are checked, and deleted, at once: enough to overlap their flushes and reads of the store.
+    private const int AtATime = 32;
 
     private readonly CancellationTokenSource _stopped = new();
     // Deleted topics that this broker has confirmed to the controller of this epoch.
     private readonly HashSet<Guid> _confirmed = [];
-    private readonly HashSet<Guid> _unknown = [];
+    private readonly ConcurrentDictionary<Guid, bool> _unknown = [];
     private int _epoch;
     private Task _cleaning = Task.CompletedTask;
 
@@ -48,11 +51,13 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
     {
         try
         {
-            var image = ClusterImage.Empty;
+            ClusterImage? cleaned = null;
             while (true)
             {
-                image = await images.WaitForNewerAsync(image.Version, _stopped.Token).ConfigureAwait(false);
-                while (!await TryCleanAsync(images.Image).ConfigureAwait(false))
+                var image = await images.WaitForNewerAsync(cleaned?.Version ?? 0, _stopped.Token).ConfigureAwait(false);
+                if (await TryCleanAsync(image, cleaned).ConfigureAwait(false))
+                    cleaned = image;
+                else
                     await Task.Delay(Pause, _stopped.Token).ConfigureAwait(false);
             }
         }
@@ -62,11 +67,12 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         }
     }
 
-    private async Task<bool> TryCleanAsync(ClusterImage image)
+    private async Task<bool> TryCleanAsync(ClusterImage image, ClusterImage? cleaned)
     {
         var done = true;
-        var left = new HashSet<Guid>();
-        foreach (var replica in replicas.Manager.SettledReplicas())
+        var left = new ConcurrentDictionary<Guid, bool>();
+        var options = new ParallelOptions { MaxDegreeOfParallelism = AtATime };
+        await Parallel.ForEachAsync(Concerned(image, cleaned), options, async (replica, _) =>
         {
             // A replica that was created during a configuration change may have the old configuration.
             if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.KnownConfig)
@@ -74,15 +80,29 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
             switch (await IsToGoAsync(image, replica.Key).ConfigureAwait(false))
             {
                 case null:
-                    done = false;
+                    Volatile.Write(ref done, false);
                     break;
                 case true when !await TryDropAsync(replica).ConfigureAwait(false):
-                    left.Add(replica.Key.TopicId);
-                    done = false;
+                    left[replica.Key.TopicId] = true;
+                    Volatile.Write(ref done, false);
                     break;
             }
-        }
-        return await TryConfirmAsync(image, left).ConfigureAwait(false) && done;
+        }).ConfigureAwait(false);
+        return await TryConfirmAsync(image, left.Keys).ConfigureAwait(false) && done;
+    }
+
+    // With thousands of topics, and images that differ in one of them, only that one is looked at.
+    private IReadOnlyCollection<Replica> Concerned(ClusterImage image, ClusterImage? cleaned)
+    {
+        var deleted = cleaned is null ? [] : image.Deleted.Except(cleaned.Deleted);
+        if (cleaned is null || !deleted.All(cleaned.Topics.ContainsKey))
+            return replicas.Manager.SettledReplicas();
+        if (ReferenceEquals(image.Topics, cleaned.Topics) && deleted.Count == 0)
+            return [];
+        var changed = image.Topics.Values.Where(topic => !ReferenceEquals(topic, cleaned.Topics.GetValueOrDefault(topic.TopicId)))
+            .Concat(cleaned.Topics.Values.Where(topic => !image.Topics.ContainsKey(topic.TopicId) || deleted.Contains(topic.TopicId)));
+        return replicas.Manager.SettledReplicas(changed.SelectMany(topic =>
+            Enumerable.Range(0, topic.Partitions.Length).Select(number => new ReplicaKey(topic.TopicId, number))));
     }
 
     // Null if that is not known at the moment.
@@ -92,7 +112,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
             return true;
         if (!image.TryGetPartition(key, out var topic, out var partition))
         {
-            if (topic is null && _unknown.Add(key.TopicId))
+            if (topic is null && _unknown.TryAdd(key.TopicId, true))
                 broker.Log(EngineLogLevel.Warning,
                     $"The cluster does not know the topic {key.TopicId} of a replica on this broker; the replica is left as it is.");
             return false;
@@ -134,7 +154,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         }
     }
 
-    private async Task<bool> TryConfirmAsync(ClusterImage image, HashSet<Guid> left)
+    private async Task<bool> TryConfirmAsync(ClusterImage image, ICollection<Guid> left)
     {
         if (_epoch != image.Epoch)
             _confirmed.Clear();

@@ -1,7 +1,9 @@
+using System.Text.Json;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
 using OrleansMq.State;
 using OrleansMq.Topics;
@@ -21,6 +23,9 @@ internal sealed partial class TopicGrain
     private readonly ClusterImageCache? _images;
     private readonly IPartitionStates _states;
 
+    private readonly LeaderServiceClient? _leaders;
+    private readonly IBrokerPeers _peers;
+
     private bool IsReplicated => _images is not null;
 
     private IClusterOwnerGrain Cluster => GrainFactory.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster);
@@ -30,27 +35,37 @@ internal sealed partial class TopicGrain
 
     // First the states, from which leaders are chosen. Then the metadata, from which brokers create replicas. Then the leaders, which open
     // the replicas. Every step is idempotent, so that it can be repeated after a crash.
-    private async Task MakeReplicasAsync(TopicState topic, int from, int to)
+    /// <returns>The partitions, with their leaders.</returns>
+    private async Task<ImagePartition[]> MakeReplicasAsync(TopicState topic, int from, int to)
     {
         var replicas = await Cluster.PlaceAsync(to - from, topic.ReplicationFactor);
+        var stored = new StoredPartitionState[to - from];
         await ForEachAsync(from, to, async number =>
-            replicas[number - from] = await StoreAsync(new ReplicaKey(topic.TopicId, number), replicas[number - from]));
-        await AnnounceAsync(topic, from, replicas);
+            stored[number - from] = await StoreAsync(new ReplicaKey(topic.TopicId, number), replicas[number - from]));
+        await AnnounceAsync(topic, from, [.. stored.Select(first => first.State.Replicas.ToArray())]);
+        var led = await BeginAsync(topic, from, stored);
         using var deadline = new CancellationTokenSource(LeadTime, _broker.Options.TimeProvider);
-        await ForEachAsync(from, to, number => LeadAsync(topic, number, deadline.Token));
+        var made = new ImagePartition[to - from];
+        await ForEachAsync(from, to, async number =>
+        {
+            var replicas = stored[number - from].State.Replicas;
+            var leader = led.Contains(new ReplicaKey(topic.TopicId, number)) ? replicas[0] : await LeadAsync(topic, number, deadline.Token);
+            made[number - from] = ImagePartition.Create(replicas) with { Leader = leader, LeaderEpoch = leader < 0 ? 0 : 1 };
+        });
+        return made;
     }
 
-    /// <summary>Stores a partition's first state unless one exists; returns the brokers of the stored state.</summary>
-    private async Task<int[]> StoreAsync(ReplicaKey key, int[] replicas)
+    /// <summary>Stores a partition's first state unless one exists; returns the stored state.</summary>
+    private async Task<StoredPartitionState> StoreAsync(ReplicaKey key, int[] replicas)
     {
         try
         {
-            await _states.CreateAsync(key, PartitionState.Create(key.TopicId, [.. replicas]));
-            return replicas;
+            var first = PartitionState.Create(key.TopicId, [.. replicas]);
+            return new StoredPartitionState(first, await _states.CreateAsync(key, first));
         }
         catch (StateConflictException)
         {
-            return await _states.ReadAsync(key) is { State: var state } ? [.. state.Replicas] : throw Unstored(key, null);
+            return await _states.ReadAsync(key) ?? throw Unstored(key, null);
         }
         catch (Exception unclear) when (unclear is not InvariantViolationException)
         {
@@ -59,27 +74,58 @@ internal sealed partial class TopicGrain
         }
     }
 
+    /// <summary>Asks each preferred leader, once, to lead all its new partitions. Those that it does not lead are elected one by
+    /// one.</summary>
+    /// <returns>The partitions that have a leader.</returns>
+    private async Task<HashSet<ReplicaKey>> BeginAsync(TopicState topic, int from, StoredPartitionState[] stored)
+    {
+        var begun = await Task.WhenAll(stored.Select((first, i) => (Key: new ReplicaKey(topic.TopicId, from + i), First: first))
+            .Where(partition => partition.First.State.LeaderEpoch == 0)
+            .GroupBy(partition => partition.First.State.Replicas[0])
+            .Select(led => BeginAsync(led.Key, [.. led])));
+        return [.. begun.SelectMany(keys => keys)];
+    }
+
+    private async Task<IEnumerable<ReplicaKey>> BeginAsync(int broker, (ReplicaKey Key, StoredPartitionState First)[] partitions)
+    {
+        if (_peers.Find(broker) is not { } silo)
+            return [];
+        try
+        {
+            var led = await _leaders!.Of(silo).BeginAsync(
+                [.. partitions.Select(partition => GrainKeys.Partition(partition.Key.TopicId, partition.Key.Partition))],
+                [.. partitions.Select(partition => JsonSerializer.SerializeToUtf8Bytes(partition.First.State, StateDocuments.Json))],
+                [.. partitions.Select(partition => partition.First.ETag)]);
+            return partitions.Select(partition => partition.Key)
+                .Where(key => led.Contains(GrainKeys.Partition(key.TopicId, key.Partition)));
+        }
+        catch (Exception unanswered) when (unanswered is BrokerException or TimeoutException or OrleansException)
+        {
+            _broker.Log(EngineLogLevel.Debug, $"Broker {broker} did not answer whether it leads new partitions.", unanswered);
+            return [];
+        }
+    }
+
     private static BrokerException Unstored(ReplicaKey key, Exception? cause) =>
         new(ErrorCode.KafkaStorageError,
             $"The state 'partition/{key}' could not be written. {cause?.Message ?? "It was removed meanwhile."}", cause);
 
     // A partition without a leader does not fail the creation: it gets one as soon as a broker can lead.
-    private async Task LeadAsync(TopicState topic, int number, CancellationToken deadline)
+    private async Task<int> LeadAsync(TopicState topic, int number, CancellationToken deadline)
     {
         var partition = GrainFactory.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(topic.TopicId, number));
         while (true)
         {
             try
             {
-                await partition.LeadAsync();
-                return;
+                return await partition.LeadAsync();
             }
             catch (Exception notYet) when (notYet is BrokerException or TimeoutException or OrleansException)
             {
                 if (deadline.IsCancellationRequested)
                 {
                     _broker.Log(EngineLogLevel.Warning, $"Partition {topic.Name}-{number} was created but has no leader yet.", notYet);
-                    return;
+                    return PartitionState.NoLeader;
                 }
                 await Task.Delay(Pause, _broker.Options.TimeProvider, CancellationToken.None);
             }

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
@@ -38,6 +39,8 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         _door = door;
         _images = services.GetService<ClusterImageCache>();
         _states = services.GetRequiredService<IPartitionStates>();
+        _leaders = services.GetService<LeaderServiceClient>();
+        _peers = services.GetRequiredService<IBrokerPeers>();
         _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
     }
 
@@ -82,7 +85,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     {
         var growing = (await ExistingAsync()).BeginAddPartitions(totalCount).Next;
         await _topic.WriteAsync(growing);
-        return await DescribeAsync(await FinishAsync(growing));
+        return await DescribeAsync((await FinishAsync(growing)).Next);
     }
 
     /// <inheritdoc/>
@@ -99,7 +102,9 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         };
         _deleting = false;
         await _topic.WriteAsync(creating);
-        return await DescribeAsync(await FinishAsync(creating));
+        var (next, made) = await FinishAsync(creating);
+        // Nothing has been written to new replicas, so that their leaders need not be asked.
+        return IsReplicated ? next.Describe([.. made.Select(ClusterDescriptions.DescribeNew)], ConfigOf(next)) : await DescribeAsync(next);
     }
 
     /// <inheritdoc/>
@@ -127,21 +132,25 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         await (IsReplicated
             ? ClearStatesAsync(topicId, topic)
             : ForEachAsync(0, count, partition => Owner(topicId, partition).DropAsync(Name)));
-        await _topic.ClearAsync();
+        await _topic.DeleteAsync();
         DeactivateOnIdle();
     }
 
     // Creates the partitions that the document announces, then stores that they exist.
-    private async Task<TopicState> FinishAsync(TopicState begun)
+    private async Task<(TopicState Next, ImagePartition[] Made)> FinishAsync(TopicState begun)
     {
         var (from, next) = begun.Status == TopicStatus.Creating ? (0, begun.Activate()) : (begun.Partitions, begun.FinishAddPartitions());
-        await (IsReplicated ? MakeReplicasAsync(begun, from, next.Partitions) : OpenAsync(begun, from, next.Partitions));
-        await _topic.WriteAsync(next);
-        if (IsReplicated)
-            await AnnounceAsync(next, next.Partitions, []);
-        else
+        if (!IsReplicated)
+        {
+            await OpenAsync(begun, from, next.Partitions);
+            await _topic.WriteAsync(next);
             _broker.Announce(next);
-        return next;
+            return (next, []);
+        }
+        var made = await MakeReplicasAsync(begun, from, next.Partitions);
+        await _topic.WriteAsync(next);
+        await AnnounceAsync(next, next.Partitions, []);
+        return (next, made);
     }
 
     private Task OpenAsync(TopicState topic, int from, int to)

@@ -1,5 +1,9 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using OrleansMq.Api;
+using OrleansMq.Grains.Storage;
 using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
@@ -33,6 +37,40 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
             "nothing is left of the others");
         Assert.Equal(2, (await cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2, 2))).Partitions.Count);
     }
+
+    [SkippableFact]
+    public async Task Catalogue_of_an_earlier_version_is_divided_into_pages()
+    {
+        await using var cluster = await ReplicatedCluster.StartAsync(postgres);
+        string[] topics = [.. Enumerable.Range(0, 20).Select(number => $"topic-{number:00}")];
+        await Task.WhenAll(topics.Select(topic => cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 2)).AsTask()));
+        var storage = cluster.Get<IServiceProvider>(1).GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName);
+        var whole = TopicCatalogue.Empty;
+        foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages).Select(page => DocumentOf(storage, TopicCatalogue.NameOf(page))))
+        {
+            if (await page.ReadAsync() is not { } found)
+                continue;
+            whole = whole with { Topics = whole.Topics.AddRange(found.Topics) };
+            await page.DeleteAsync();
+        }
+        Assert.Equal(topics, whole.Topics.Keys);
+        await DocumentOf(storage, TopicCatalogue.WholeName).WriteAsync(whole);
+        foreach (var broker in new[] { 1, 2, 3 })
+            await cluster.StopAsync(broker);
+
+        await Task.WhenAll(new[] { 1, 2, 3 }.Select(broker => cluster.StartAsync(broker)));
+        await cluster.SettleAsync();
+        await Wait.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name).SequenceEqual(topics),
+            "all topics are there");
+        Assert.Equal(ErrorCode.None, (await cluster.AppendAsync(3, new TopicPartition("topic-07", 0), "a")).Error);
+        await cluster.Broker(1).DeleteTopicAsync("topic-07");
+        storage = cluster.Get<IServiceProvider>(2).GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName);
+        Assert.Null(await DocumentOf(storage, TopicCatalogue.WholeName).ReadAsync());
+        Assert.Equal(topics.Except(["topic-07"]), (await cluster.Broker(3).ListTopicsAsync()).Select(topic => topic.Name));
+    }
+
+    private static GrainDocument<TopicCatalogue> DocumentOf(IGrainStorage storage, string name) =>
+        new(storage, TopicCatalogue.StoreType, GrainId.Create("omq.cluster", name));
 
     private static Task SetStatusAsync(string database, string topic, string status) => PostgreSqlFixture.ExecuteAsync(database, $$"""
         UPDATE omq_grain_state SET payload = convert_to(regexp_replace(convert_from(payload, 'UTF8'),

@@ -91,6 +91,54 @@ public sealed class RecoveryTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task Name_is_free_again_after_a_creation_whose_undo_failed()
+    {
+        var files = new MemoryFileSystem();
+        await using var silo = await TestSilo.StartAsync("/data",
+            configure: options => options with { FileSystem = files, MinFreeBytes = 0 });
+        await FailedAsync("deleted");
+        await silo.Inside.DeleteTopicAsync("deleted");
+        Assert.Equal(1, (await silo.Inside.CreateTopicAsync(new NewTopic("deleted", 1))).Partitions.Count);
+
+        await FailedAsync("again");
+        Assert.Equal(1, (await silo.Inside.CreateTopicAsync(new NewTopic("again", 1))).Partitions.Count);
+        Assert.Equal(["again", "deleted"], (await silo.Inside.ListTopicsAsync()).Select(topic => topic.Name));
+
+        async Task FailedAsync(string topic)
+        {
+            // Room for the documents, but neither for the partitions nor for the undo.
+            files.Capacity = files.Traffic.Keys.Where(files.FileExists).Distinct().Sum(files.GetLength) + 2500;
+            var refused = await Assert.ThrowsAsync<BrokerException>(() => silo.Inside.CreateTopicAsync(new NewTopic(topic, 100)).AsTask());
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+            files.Capacity = long.MaxValue;
+        }
+    }
+
+    [Fact]
+    public async Task Topics_are_created_and_deleted_at_once()
+    {
+        await using var silo = await TestSilo.StartAsync(_data.Path);
+        var topics = Enumerable.Range(0, 40).Select(number => $"topic-{number}").ToArray();
+        await Task.WhenAll(topics.Select(topic => silo.Outside.CreateTopicAsync(new NewTopic(topic, 3)).AsTask()));
+        var twice = await Task.WhenAll(Enumerable.Range(0, 4).Select(async _ =>
+        {
+            try
+            {
+                await silo.Outside.CreateTopicAsync(new NewTopic("one", 3));
+                return ErrorCode.None;
+            }
+            catch (BrokerException refused)
+            {
+                return refused.Code;
+            }
+        }));
+        Assert.Equal([ErrorCode.None, .. Enumerable.Repeat(ErrorCode.TopicAlreadyExists, 3)], twice.Order());
+        await Task.WhenAll(topics[..20].Select(topic => silo.Outside.DeleteTopicAsync(topic).AsTask()));
+        Assert.Equal(topics[20..].Append("one").Order(StringComparer.Ordinal),
+            (await silo.Inside.ListTopicsAsync()).Select(topic => topic.Name));
+    }
+
     private static (ErrorCode Error, string? Message) Outcome(ProduceResult result) => (result.Error, result.Message);
 
     private static TopicCatalogue CatalogueOf(Guid topicId, TopicStatus status) =>
@@ -108,8 +156,10 @@ public sealed class RecoveryTests : IDisposable
     private async Task StoreAsync(TopicCatalogue catalogue, TopicState? topic)
     {
         var store = OpenStore();
-        var etag = (await store.ReadAsync(TopicCatalogue.Key))?.ETag;
-        await store.WriteAsync(TopicCatalogue.Key, JsonSerializer.SerializeToUtf8Bytes(catalogue, TopicJson.Default.TopicCatalogue), etag);
+        // As earlier versions wrote it, which the start divides into pages.
+        const string whole = $"{TopicCatalogue.StoreType}/{TopicCatalogue.WholeName}";
+        var etag = (await store.ReadAsync(whole))?.ETag;
+        await store.WriteAsync(whole, JsonSerializer.SerializeToUtf8Bytes(catalogue, TopicJson.Default.TopicCatalogue), etag);
         if (topic is not null)
         {
             var value = JsonSerializer.SerializeToUtf8Bytes(topic, TopicJson.Default.TopicState);

@@ -59,7 +59,7 @@ public sealed class GrainDocumentTests
     {
         var document = NewDocument();
         await document.WriteAsync("old");
-        await document.ClearAsync();
+        await document.DeleteAsync();
         Assert.Null(await document.ReadAsync());
         Assert.Null(await NewDocument().ReadAsync());
     }

@@ -1,9 +1,11 @@
 using System.Text;
+using System.Text.RegularExpressions;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
@@ -112,7 +114,7 @@ public sealed class LocalBrokerTests
         await using var broker = await OpenAsync();
         await broker.DeleteTopicAsync("a");
         Assert.Equal(["b-0", "b-1"], _files.ListDirectories("/data/logs"));
-        Assert.Equal(["b.json"], _files.ListFiles("/data/state/topic"));
+        Assert.Equal(["b.json", "b.json.old"], _files.ListFiles("/data/state/topic").Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -180,8 +182,8 @@ public sealed class LocalBrokerTests
         await using (var broker = await OpenAsync())
             await broker.CreateTopicAsync(new NewTopic("c", 1));
         // States that a crash leaves: one topic to be completed, one to grow, one to be deleted.
-        Replace("/data/state/catalogue/cluster.json", "\"c\":{", "active", "creating");
-        Replace("/data/state/catalogue/cluster.json", "\"b\":{", "active", "deleting");
+        Replace(PageOf("c"), "\"c\":{", "active", "creating");
+        Replace(PageOf("b"), "\"b\":{", "active", "deleting");
         Replace("/data/state/topic/a.json", "\"partitions\":2", "\"partitions\":2", "\"partitions\":2,\"growingTo\":3");
         _files.DeleteDirectory("/data/logs/c-0");
         _files.Capacity = 1;
@@ -207,8 +209,12 @@ public sealed class LocalBrokerTests
         var from = text.IndexOf(after, StringComparison.Ordinal);
         var at = text.IndexOf(old, from, StringComparison.Ordinal);
         Assert.True(from >= 0 && at >= 0, text);
-        Write(path, text[..at] + changed + text[(at + old.Length)..]);
+        Write(path, WithoutChecksum(text[..at] + changed + text[(at + old.Length)..]));
     }
+
+    private static string PageOf(string topic) => $"/data/state/{TopicCatalogue.KeyOf(TopicCatalogue.PageOf(topic))}.json";
+
+    private static string WithoutChecksum(string document) => Regex.Replace(document, "\"crc\":\"[0-9a-f]{8}\",", "");
 
     [Theory]
     [InlineData(null)]
@@ -251,7 +257,7 @@ public sealed class LocalBrokerTests
     {
         await PrepareAsync();
         const string path = "/data/state/topic/a.json";
-        Write(path, Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!).Replace("retention.ms", "retention.later"));
+        Replace(path, "{", "retention.ms", "retention.later");
         await using var broker = await OpenAsync();
         var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("a"));
         Assert.Contains("retention.later", refused.Message);
@@ -274,7 +280,7 @@ public sealed class LocalBrokerTests
     public async Task Lost_catalogue_is_rebuilt_from_the_topics()
     {
         await PrepareAsync();
-        _files.DeleteFile("/data/state/catalogue/cluster.json");
+        _files.DeleteDirectory("/data/state/catalogue");
         await using (var broker = await OpenAsync())
             Assert.Equal(1, await CountAsync(broker, "a"));
         await using var again = await OpenAsync();
@@ -282,14 +288,62 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task Damaged_catalogue_stops_the_start_with_its_path()
+    public async Task Damaged_page_of_the_catalogue_is_set_aside_and_made_again_from_the_topics()
     {
         await PrepareAsync();
-        Write("/data/state/catalogue/cluster.json", "{");
-        var refused = await Assert.ThrowsAsync<CorruptStateException>(() => OpenAsync());
-        Assert.Contains("/data/state/catalogue/cluster.json", refused.Message);
-        _files.DeleteFile("/data/state/catalogue/cluster.json");
-        await (await OpenAsync()).DisposeAsync();
+        Write(PageOf("a"), "{");
+        await using (var broker = await OpenAsync())
+        {
+            Assert.Equal(["a", "b"], (await broker.ListTopicsAsync()).Select(topic => topic.Name));
+            Assert.Equal(1, await CountAsync(broker, "a"));
+        }
+        Assert.True(_files.FileExists(PageOf("a") + ".damaged"));
+        Assert.Contains(_log.At(EngineLogLevel.Error), line => line.Contains(PageOf("a")));
+    }
+
+    [Fact]
+    public async Task Topic_with_a_changed_digit_of_its_id_is_refused_and_nothing_is_set_aside()
+    {
+        await PrepareAsync();
+        const string path = "/data/state/topic/a.json";
+        var good = Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!);
+        var digit = good.IndexOf("\"topicId\":\"", StringComparison.Ordinal) + "\"topicId\":\"".Length;
+        Write(path, good[..digit] + (good[digit] == '1' ? '2' : '1') + good[(digit + 1)..]);
+        await using (var broker = await OpenAsync())
+        {
+            var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("a"));
+            Assert.Contains(path, refused.Message);
+            Assert.Contains("checksum", refused.Message);
+            Assert.Contains(path + ".old", refused.Message);
+        }
+        Assert.Equal(["a-0", "a-1", "b-0", "b-1"], _files.ListDirectories("/data/logs").Order(StringComparer.Ordinal));
+        Write(path, good);
+        await using var mended = await OpenAsync();
+        Assert.Equal(1, await CountAsync(mended, "a", 1));
+    }
+
+    [Fact]
+    public async Task Directory_that_cannot_be_read_is_offline_and_the_rest_serves()
+    {
+        await PrepareAsync();
+        var unreadable = new UnreadableFile(_files, "/data/logs/a-1/partition.metadata");
+        await using (var broker = await OpenAsync(options => options with { FileSystem = unreadable }))
+        {
+            Assert.Equal(1, await CountAsync(broker, "a", 0));
+            Assert.Equal(1, await CountAsync(broker, "b", 1));
+            var refused = await broker.ProduceAsync(new TopicPartition("a", 1), TestBatches.Of("x"), Acks.All);
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+            Assert.Contains(_log.At(EngineLogLevel.Error), line => line.Contains("/data/logs/a-1"));
+        }
+        await using var again = await OpenAsync();
+        Assert.Equal(1, await CountAsync(again, "a", 1));
+    }
+
+    private sealed class UnreadableFile(IFileSystem files, string unreadable) : WrappedFileSystem(files)
+    {
+        public override IFile Open(string path, FileOpening mode) => path == unreadable
+            ? throw new IOException($"Input/output error: '{path}'")
+            : Inner.Open(path, mode);
     }
 
     [Fact]
