@@ -341,7 +341,9 @@ public sealed class GroupCore : CoordinatorCore
     protected override void WantNext()
     {
         Want(_membership.NextTime);
-        Want(EndOfEmptiness);
+        // A time in the past would look as if the coordinator had stood still.
+        if (EndOfEmptiness is { } end)
+            Want(end > Now ? end : Now);
     }
 
     private void OnTopics(GroupTopics topics)

@@ -72,11 +72,12 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Silent_member_is_removed_at_session_end_and_an_idle_group_has_no_timer()
+    public async Task Silent_member_is_removed_at_session_end_and_an_idle_group_with_offsets_has_no_timer()
     {
         await using var group = await OpenAsync();
         Assert.Equal(0, _clock.TimerCount);
         var member = await StableAsync(group);
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.SendAsync(Commit(1, member))));
         Assert.Equal(1, _clock.TimerCount);
         _clock.Advance(TimeSpan.FromSeconds(9));
         Assert.Equal(ErrorCode.None, (await group.SendAsync(new Heartbeat("g", 1, member.MemberId))).Error);
