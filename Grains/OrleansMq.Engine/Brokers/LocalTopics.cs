@@ -82,6 +82,12 @@ internal sealed class LocalTopics
     {
         var topicId = Guid.CreateVersion7(_options.TimeProvider.GetUtcNow());
         var page = await _catalogue.ReadAsync(request.Name).ConfigureAwait(false);
+        // One change at a time: what is neither whole nor served is what a failed change left, and has no records to keep.
+        if (page.Topics.TryGetValue(request.Name, out var left) && left.Status != TopicStatus.Active && !_served.ContainsKey(request.Name))
+        {
+            await FinishDeleteAsync(request.Name, left.TopicId).ConfigureAwait(false);
+            page = await _catalogue.ReadAsync(request.Name).ConfigureAwait(false);
+        }
         var creation = page.BeginCreate(request, topicId, LimitsOf(_options)).Next;
         await _catalogue.ChangeAsync(request.Name, _ => creation.Catalogue).ConfigureAwait(false);
         try

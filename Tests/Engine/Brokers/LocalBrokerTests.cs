@@ -203,6 +203,20 @@ public sealed class LocalBrokerTests
         Assert.Equal(0, await ProduceAsync(again, "c"));
     }
 
+    [Fact]
+    public async Task Name_of_a_topic_whose_deletion_failed_can_be_taken()
+    {
+        await PrepareAsync();
+        Replace(PageOf("b"), "\"b\":{", "active", "deleting");
+        _files.Capacity = 1;
+        await using var broker = await OpenAsync();
+        Assert.Contains(_log.At(EngineLogLevel.Error), line => line.Contains("interrupted change"));
+        _files.Capacity = long.MaxValue;
+        Assert.Single((await broker.CreateTopicAsync(new NewTopic("b", 1))).Partitions);
+        Assert.Equal(0, await ProduceAsync(broker, "b"));
+        Assert.Equal(["a-0", "a-1", "b-0"], _files.ListDirectories("/data/logs").Order(StringComparer.Ordinal));
+    }
+
     private void Replace(string path, string after, string old, string changed)
     {
         var text = Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!);
