@@ -116,7 +116,8 @@ internal sealed partial class GroupScript
             [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)], partitions)));
     }
 
-    private void DropTopic(string name) => Publish(_image.WithoutTopic(_image.Names[name]));
+    private void DropTopic(string name) =>
+        Publish(_image.WithoutTopic(_image.Names[name]) with { Deleted = _image.Deleted.Add(_image.Names[name]) });
 
     private void Publish(ClusterImage image)
     {
