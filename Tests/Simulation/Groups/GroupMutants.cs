@@ -151,6 +151,22 @@ internal sealed class RestartOwesNothing : GroupRules
             ? base.BeforeJoin(group, request, topics, now) : group;
 }
 
+internal sealed class AbsentOwnsNothing : GroupRules
+{
+    // A static member that misses a round claims what it claimed in its last join, not what it was assigned since.
+    public override ClassicGroup OnTime(ClassicGroup group, DateTimeOffset now)
+    {
+        var next = base.OnTime(group, now);
+        foreach (var member in group.State.Members.Values)
+        {
+            if (!group.Round.Joined.Contains(member.MemberId) && next.State.Members.TryGetValue(member.MemberId, out var after)
+                && after.Protocols != member.Protocols)
+                next = next with { State = next.State.With(after with { Protocols = member.Protocols }) };
+        }
+        return next;
+    }
+}
+
 internal sealed class LeavingIsForgotten : GroupRules
 {
     public override ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)

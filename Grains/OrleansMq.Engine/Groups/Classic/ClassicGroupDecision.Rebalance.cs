@@ -77,7 +77,9 @@ public static partial class ClassicGroupDecision
             LastEpoch = 0,
             ProtocolName = ChooseProtocol(state),
             Leader = leader,
-            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => member.Value with { Assignment = default },
+            Members = state.Members.ToImmutableSortedDictionary(member => member.Key,
+                member => (round.Joined.Contains(member.Key) ? member.Value : AbsentMember.OwningItsAssignment(state, member.Value))
+                    with { Assignment = default },
                 StringComparer.Ordinal),
         };
         return new ClassicGroup(state, ClassicRound.None with
