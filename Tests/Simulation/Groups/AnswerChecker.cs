@@ -155,13 +155,26 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
     }
 
+    // A classic member is told names. When the answer is sent, the stored group may already know another topic of that name than when it
+    // was written, in the same epoch of the member.
+    private void RequireHeldByName(Engine.ConsumerMember member, IEnumerable<TopicPartition> told)
+    {
+        var held = member.Assigned.Concat(member.Revoking).Select(p => new TopicPartition(simulation.NameOf(p.TopicId), p.Partition))
+            .ToHashSet();
+        foreach (var partition in told)
+        {
+            Verdict.Require(held.Contains(partition),
+                $"stored before revealed: {member.MemberId} is assigned {partition}, but not stored with it");
+            ownership.OnGiven(member.InstanceId ?? member.MemberId, member.Epoch, [partition]);
+        }
+    }
+
     private void OnSynced(SimulatedCoordinator coordinator, SyncGroup request, SyncGroupResult synced)
     {
         if (coordinator.Known?.Consumer is { } consumer)
         {
             if (consumer.Members.TryGetValue(request.MemberId, out var member) && member.Epoch == request.GenerationId)
-                RequireHeld(member, ClientAssignment.Parse(synced.Assignment).Where(p => consumer.Topics.ContainsKey(p.Topic))
-                    .Select(p => new Engine.TopicIdPartition(consumer.Topics[p.Topic].TopicId, p.Partition)));
+                RequireHeldByName(member, ClientAssignment.Parse(synced.Assignment).Where(p => consumer.Topics.ContainsKey(p.Topic)));
             return;
         }
         if (IsOver(coordinator, request.GenerationId))

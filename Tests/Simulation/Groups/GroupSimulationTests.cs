@@ -23,6 +23,10 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Answer_written_before_its_topic_was_created_again_tells_what_is_stored() =>
+        new GroupSimulation(3_399, GroupRules.Shipped, GroupFocus.RecreatedTopics).Run();
+
+    [Fact]
     public void Groups_keep_their_invariants()
     {
         var runs = SeedRuns.OfGroups();
