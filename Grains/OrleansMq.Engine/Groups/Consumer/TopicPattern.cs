@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
 
@@ -9,6 +10,11 @@ public sealed class TopicPattern
 {
     // Four times the maximum length of a topic name. A longer pattern is a list of names, for which there is a separate field.
     private const int MaxLength = 1000;
+    private const int MostKept = 32;
+
+    // Building a pattern takes a thousand times as long as matching a name. A member repeats it with each join, and its group needs it for
+    // each new target and each image of the topics.
+    private static readonly ConcurrentDictionary<string, TopicPattern> Kept = new(StringComparer.Ordinal);
 
     private readonly Regex _regex;
 
@@ -23,7 +29,9 @@ public sealed class TopicPattern
     /// <param name="error">What is wrong with it.</param>
     public static bool TryParse(string text, [NotNullWhen(true)] out TopicPattern? pattern, [NotNullWhen(false)] out string? error)
     {
-        (pattern, error) = (null, null);
+        error = null;
+        if (Kept.TryGetValue(text, out pattern))
+            return true;
         if (text.Length > MaxLength)
         {
             error =
@@ -34,6 +42,7 @@ public sealed class TopicPattern
         {
             _ = new Regex(text, Options); // First without the enclosing brackets, within which "a)(b" would pass.
             pattern = new TopicPattern(new Regex($@"\A(?:{text})\z", Options));
+            Keep(text, pattern);
             return true;
         }
         catch (ArgumentException exception)
@@ -49,4 +58,12 @@ public sealed class TopicPattern
     }
 
     private const RegexOptions Options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant;
+
+    // Bounded, since patterns come from arbitrary clients.
+    private static void Keep(string text, TopicPattern pattern)
+    {
+        if (Kept.Count >= MostKept)
+            Kept.Clear();
+        Kept[text] = pattern;
+    }
 }
