@@ -15,10 +15,12 @@ internal static class Program
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
           --trace          prints each step of one seed
+        Writes now and then to the error output what it has done, and the seed at which an interrupted run continues (--first-seed).
         Ends with one line of figures. Exit code 0: no invariant was broken; 1: a seed failed; 2: invalid option.
         """;
 
-    private static readonly TimeSpan TimeBetweenReports = TimeSpan.FromSeconds(5);
+    // A file gets fewer lines than a terminal.
+    private static TimeSpan TimeBetweenReports => TimeSpan.FromSeconds(Console.IsErrorRedirected ? 60 : 5);
 
     private sealed record Options(bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
 
@@ -51,8 +53,12 @@ internal static class Program
             runs.RunOne(options.First, Console.WriteLine);
         else
         {
-            using var reports = new Timer(_ => Console.Error.WriteLine(runs.Progress), null, TimeBetweenReports, TimeBetweenReports);
+            using var reports = new Timer(_ => Console.Error.WriteLine($"{runs.Progress}, next seed {runs.NextSeed}"), null,
+                TimeBetweenReports, TimeBetweenReports);
             runs.Run(options.First, options.Seeds, cancellation.Token);
+            var left = options.First + (long)options.Seeds - runs.NextSeed;
+            if (left > 0)
+                Console.Error.WriteLine($"Stopped. Continue with --first-seed {runs.NextSeed} --seeds {left}");
         }
         var outcome = runs.Failures.Count == 0 ? well : $"{runs.Failures.Count} SEEDS FAILED";
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{runs.Figures.Last}, {outcome}, {runs.Elapsed.TotalSeconds:F0} s"));

@@ -17,7 +17,7 @@ internal sealed record FailedSeed(int Seed, string Message, string Description, 
     public override string ToString() => $"seed {Seed}: {Message}\n  {Description}\n  Replay: {Replay}";
 }
 
-/// <summary>Runs many seeds on all cores.</summary>
+/// <summary>Runs many seeds on all cores, in their order, so that a run can be continued.</summary>
 /// <param name="command">The command line of this simulation.</param>
 /// <param name="create">Creates the run of a seed, with an optional trace.</param>
 internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string>?, ISimulation<TFigures>> create)
@@ -26,6 +26,10 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
     private readonly Lock _lock = new();
     private readonly List<FailedSeed> _failures = [];
     private readonly Stopwatch _watch = Stopwatch.StartNew();
+    private const long None = long.MaxValue;
+    // The first seed that no worker has taken, and the one that each worker runs.
+    private long _next;
+    private long[] _running = [];
 
     /// <summary>Called for each failed seed at once.</summary>
     public Action<FailedSeed>? Failed { get; init; }
@@ -42,6 +46,16 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
     }
 
+    /// <summary>The seed at which an interrupted run continues: all before it are done.</summary>
+    public long NextSeed
+    {
+        get
+        {
+            lock (_lock)
+                return Math.Min(_next, _running.DefaultIfEmpty(None).Min());
+        }
+    }
+
     /// <summary>The progress line, during and after the run.</summary>
     public string Progress
     {
@@ -52,22 +66,32 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
     }
 
-    /// <summary>Runs seeds until all are done, or until so many have failed that more would tell nothing new.</summary>
+    /// <summary>Runs seeds in their order, until all are done, or until so many have failed that more would tell nothing new. A cancelled
+    /// run ends with the seeds that are running.</summary>
     public void Run(int first, int count, CancellationToken cancellationToken, int mostFailures = 20)
     {
-        try
+        var end = (long)first + count;
+        (_next, _running) = (first, new long[Math.Min(Environment.ProcessorCount, count)]);
+        Array.Fill(_running, None);
+        Parallel.For(0, _running.Length, new ParallelOptions { MaxDegreeOfParallelism = _running.Length }, worker =>
         {
-            Parallel.For(first, first + count,
-                new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellationToken },
-                (seed, loop) =>
-                {
-                    if (RunOne(seed, null) >= mostFailures)
-                        loop.Stop();
-                });
-        }
-        catch (OperationCanceledException)
+            var failures = 0;
+            while (failures < mostFailures && !cancellationToken.IsCancellationRequested && TryTake(worker, end, out var seed))
+                failures = RunOne(seed, null);
+            lock (_lock)
+                _running[worker] = None;
+        });
+    }
+
+    private bool TryTake(int worker, long end, out int seed)
+    {
+        lock (_lock)
         {
-            // Ctrl-C: report the completed seeds.
+            seed = (int)_next;
+            if (_next == end)
+                return false;
+            _running[worker] = _next++;
+            return true;
         }
     }
 
