@@ -13,12 +13,11 @@ internal sealed partial class Cluster : ISimulation<Figures>
     private readonly bool _learnsConfigLate;
     private readonly ReplicationRules _rules;
     private readonly LeaderOptions _options;
-    private readonly PriorityQueue<Action, (long Time, long Order)> _events = new();
+    private readonly EventQueue _events = new();
     private readonly SimulatedBroker[] _brokers;
     private readonly HashSet<(int, int)> _cuts = [];
     private Topic _topic;
     private long _now;
-    private long _order;
 
     public Cluster(int seed, ReplicationRules rules, Func<Random, Scenario>? scenario = null)
     {
@@ -65,9 +64,9 @@ internal sealed partial class Cluster : ISimulation<Figures>
             After(30 + producer, () => Produce(mine));
         }
         After(40, Consume);
-        while (_events.TryDequeue(out var step, out var at) && (at.Time <= EndAt || at.Time <= Deadline) && !IsDone)
+        while (_events.TryTake(out var step, out var at) && (at <= EndAt || at <= Deadline) && !IsDone)
         {
-            _now = at.Time;
+            _now = at;
             step();
             Figures.Steps++;
         }
@@ -97,7 +96,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
 
     private bool Chance(int percent) => _random.Next(100) < percent;
 
-    private void After(long delay, Action step) => _events.Enqueue(step, (_now + delay, _order++));
+    private void After(long delay, Action step) => _events.Add(_now + delay, step);
 
     /// <summary>Schedules a step of a broker's process: dropped after its end, delayed during a pause.</summary>
     private void AfterOn(SimulatedBroker broker, long delay, Action step)

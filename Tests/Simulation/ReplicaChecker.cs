@@ -34,7 +34,11 @@ internal sealed class ReplicaChecker(int minInsync)
             $"min.insync.replicas: offset {offset} is acknowledged, and only {BitOperations.PopCount(holders)} replicas had it");
         if (leader?.Committed?.LeaderToken != stored.LeaderToken)
             return;
-        var counted = stored.Isr.Concat(stored.Elr).Count(m => (holders & 1u << m.Broker) != 0);
+        var counted = 0;
+        foreach (var member in stored.Isr)
+            counted += (int)(holders >> member.Broker & 1);
+        foreach (var member in stored.Elr)
+            counted += (int)(holders >> member.Broker & 1);
         Verdict.Require(counted >= minInsync,
             $"min.insync.replicas: offset {offset} is acknowledged, and only {counted} members had it: {stored}");
     }

@@ -84,7 +84,7 @@ internal sealed partial class GroupSimulation
                 break;
         }
         coordinator.Waiting.Add(id,
-            new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed,
+            new OpenRequest(body, coordinator.Known, coordinator.View.Members.Count > 0, _answers.Revealed,
                 Offsets.Arrivals, answer));
         Give(coordinator, new CoordinatorRequest(id, body, NewGuid()));
     }
@@ -202,15 +202,20 @@ internal sealed partial class GroupSimulation
             RunOn(coordinator, () => Give(coordinator, new TopicsChanged(coordinator.Topics)));
     }
 
+    // All coordinators that see a version see the same image.
+    private readonly Dictionary<long, GroupTopics> _images = [];
+
     private GroupTopics ImageOf(long version, IReadOnlyList<SimulatedTopic> topics)
     {
+        if (_images.TryGetValue(version, out var known))
+            return known;
         var image = ClusterImage.Empty with { Version = version + 1,
             Deleted = [.. _views[..(int)version].SelectMany(v => v.Topics).Select(t => t.Id).Except(topics.Select(t => t.Id))] };
         foreach (var topic in topics)
             image = image.WithTopic(new ImageTopic(topic.Name, topic.Id, TopicStatus.Active, 1,
                 ImmutableSortedDictionary<string, string>.Empty,
                 [.. Enumerable.Repeat(ImagePartition.Create([0]), topic.Partitions)], topic.Partitions));
-        return GroupTopics.Of(image);
+        return _images[version] = GroupTopics.Of(image);
     }
 
     private void Learn(SimulatedCoordinator coordinator, GroupDocument? document)

@@ -41,7 +41,7 @@ internal sealed partial class GroupSimulation
         Figures.Confirmations++;
         After(StoreDelay(), () =>
         {
-            var claim = _documents.Read().Offsets?.Coordinator;
+            var claim = _documents.ReadOffsets()?.Coordinator;
             After(StoreDelay(), () => RunOn(coordinator, () =>
                 Give(coordinator, failed ? new ClaimReadFailed(confirm.Number, "the store is down")
                     : new ClaimRead(confirm.Number, claim))));

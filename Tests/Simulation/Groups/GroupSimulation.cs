@@ -12,8 +12,7 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     private const long EndAt = 200_000;
 
     private readonly Random _random;
-    private readonly PriorityQueue<Action, (long Time, long Order)> _events = new();
-    private long _order;
+    private readonly EventQueue _events = new();
 
     private readonly AnswerChecker _answers;
     private readonly MembershipChecker _membership;
@@ -65,16 +64,16 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
             After(_random.Next(1_000), () => StartMember());
         After(_random.Next(1_000, 3_000), Fault);
         After(_random.Next(1_000, 3_000), Change);
-        while (_events.TryDequeue(out var step, out var at) && at.Time <= EndAt && !IsDone())
+        while (_events.TryTake(out var step, out var at) && at <= EndAt && !IsDone())
         {
-            Now = at.Time;
+            Now = at;
             step();
             Figures.Steps++;
         }
         CheckEnd();
     }
 
-    public void After(long delay, Action step) => _events.Enqueue(step, (Now + delay, _order++));
+    public void After(long delay, Action step) => _events.Add(Now + delay, step);
 
     public bool Chance(int percent) => _random.Next(100) < percent;
 

@@ -29,7 +29,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
 
     public void OnOpened(SimulatedCoordinator coordinator, GroupDocument? stored, long now)
     {
-        var view = CoreView.Of(coordinator.Core!);
+        var view = coordinator.View;
         var isSame = view.State == GroupView.StateOf(stored) && view.Generation == GroupView.GenerationOf(stored);
         Verdict.Require((isSame || SeesOtherTopics(coordinator, stored)) && view.Members.SetEquals(GroupView.MembersOf(stored)),
             $"failover: {coordinator} reads {GroupView.StateOf(stored)} {GroupView.GenerationOf(stored)} and begins with {view}");
@@ -71,7 +71,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     public void OnExecuted(SimulatedCoordinator coordinator, CoordinatorCommand command, long now)
     {
         var memory = _memories[coordinator];
-        var (before, after) = (memory.Before, CoreView.Of(coordinator.Core!));
+        var (before, after) = (memory.Before, coordinator.View);
         memory.Before = after;
         // A failed write did not happen: the state is the former one again.
         if (command is ReadCompleted)
@@ -82,6 +82,16 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
                 memory.Heard[member] = now;
             return;
         }
+        if (!ReferenceEquals(before, after))
+            OnChanged(coordinator, memory, before, after, command, now);
+        if (command is CoordinatorRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
+            && !IsRefused(body, before) && !memory.IsOvertaken)
+            memory.Heard[speaker] = now;
+    }
+
+    private void OnChanged(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, CoordinatorCommand command,
+        long now)
+    {
         foreach (var member in before.Members.Where(m => !after.Members.Contains(m)))
             CheckOut(coordinator, memory, before, after, member, command, now);
         memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known)
@@ -97,9 +107,6 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // A member that has not fetched its assignment has further time for it after the leader has sent it.
         if (before.Generation != after.Generation || (before.State != after.State && after.State != GroupState.Stable))
             memory.RoundSince = now;
-        if (command is CoordinatorRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
-            && !IsRefused(body, before) && !memory.IsOvertaken)
-            memory.Heard[speaker] = now;
     }
 
     private void CheckOut(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string member,
@@ -145,33 +152,4 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             heartbeat.MemberEpoch > 0 && view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1) != heartbeat.MemberEpoch,
         _ => false,
     };
-}
-
-/// <summary>A coordinator's working state, ahead of the stored state.</summary>
-internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members,
-    Dictionary<string, string> Instances, Dictionary<string, int> Epochs,
-    IReadOnlyDictionary<string, DateTimeOffset> Deadlines, bool IsFirstRound)
-{
-    private static readonly Dictionary<string, DateTimeOffset> NoDeadlines = [];
-
-    public static CoreView None { get; } = new(GroupState.Empty, -1, false, [], [], [], NoDeadlines, false);
-
-    /// <summary>Whether the group is at rest: all members have their partitions, or there are no members.</summary>
-    public bool IsAtRest => State is GroupState.Stable or GroupState.Empty;
-
-    public static CoreView Of(GroupCore core)
-    {
-        if (core.Consumer is { State: var consumer } group)
-            return new CoreView(consumer.State, consumer.GroupEpoch, true, [.. consumer.Members.Keys],
-                consumer.Members.Values.Where(m => m.InstanceId is not null).ToDictionary(m => m.MemberId, m => m.InstanceId!),
-                consumer.Members.Values.ToDictionary(m => m.MemberId, m => m.Epoch), group.Deadlines, false);
-        // Assigned ids alone make no group.
-        if (core.Classic is not { State: var classic } || classic is { Generation: 0, State: GroupState.Empty })
-            return None;
-        return new CoreView(classic.State, Math.Max(classic.Generation, classic.LastEpoch), false, [.. classic.Members.Keys],
-            classic.Members.Values.Where(m => m.GroupInstanceId is not null).ToDictionary(m => m.MemberId, m => m.GroupInstanceId!),
-            classic.Members.Keys.ToDictionary(id => id, _ => classic.Generation), NoDeadlines, core.Classic.Round.InitialUntil is not null);
-    }
-
-    public override string ToString() => $"{State} {Generation} of {Members.Count}";
 }

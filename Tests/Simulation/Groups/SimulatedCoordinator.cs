@@ -7,9 +7,13 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <summary>One activation of the group's coordinator, from start to end: the shipped core, and the state of its shell.</summary>
 internal sealed class SimulatedCoordinator(int number)
 {
+    private CoreView _view = CoreView.None;
+
     public int Number { get; } = number;
     /// <summary>The core; null during the first read of the stored state.</summary>
     public GroupCore? Core { get; set; }
+    /// <summary>The working state of the core.</summary>
+    public CoreView View => _view = CoreView.Of(Core!, _view);
     public bool IsUp { get; set; } = true;
     /// <summary>The end of a pause, during which it does nothing, without knowing so afterwards.</summary>
     public long PausedUntil { get; set; }
