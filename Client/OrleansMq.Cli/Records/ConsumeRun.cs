@@ -2,6 +2,7 @@ using OrleansMq.Cli.CommandLine;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
 
+using OrleansMq.Records;
 namespace OrleansMq.Cli.Records;
 
 /// <summary>One run of <c>omq consume</c>.</summary>
@@ -115,3 +116,5 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
     };
 }
+        { InnerException: RecordBatchException bad } when bad.NextOffset > e.Offset => CommandFailedException.Refused(
+            $"{e.Message} That is: --partition {e.Partition.Partition} --offset {bad.NextOffset}", e),

@@ -4,6 +4,7 @@ using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
+using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Records;
 
@@ -294,4 +295,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             new CommandFailedException(ExitCode.Unreachable, e.Message, e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
     };
+        { InnerException: RecordBatchException bad } when bad.NextOffset > e.Offset => CommandFailedException.Refused(
+            $"{e.Message} That is: omq group reset {group} --topic {topic}:{e.Partition.Partition} --to-offset {bad.NextOffset} "
+            + "--execute", e),
 }

@@ -267,11 +267,16 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
             var code = e is RecordBatchException ? ErrorCode.CorruptMessage : ErrorCode.UnsupportedCompressionType;
             var session = chunk.Session;
             _failure = new ConsumeException(code, session.Partition, session.Position,
-                $"{session.Partition} cannot be read at offset {session.Position}: {e.Message}", e);
+                $"{session.Partition} cannot be read at offset {session.Position}: {e.Message}{AdviceOn(e, session.Position)}", e);
             _failed = session;
             return false;
         }
     }
+
+    // A header that is not valid arrived so by mistake, or is damaged on the broker's disk: nothing is known of what follows.
+    private static string AdviceOn(Exception fault, long position) =>
+        fault is RecordBatchException { NextOffset: var next } && next > position
+            ? $" To pass this batch, seek to offset {next}." : "";
 
     /// <summary>A chunk, or the error in its place.</summary>
     private readonly record struct SetAside(ChunkReader? Chunk, ConsumeException? Error);

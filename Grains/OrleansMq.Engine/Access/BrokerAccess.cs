@@ -1,15 +1,14 @@
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
 
 /// <summary>What clients and gateways may know of a partition that this process serves, without reading it.</summary>
 /// <param name="LeaderEpoch">The epoch that its appends are stamped with.</param>
 /// <param name="IsOnline">Whether it serves.</param>
-/// <param name="Config">The topic's configuration in force.</param>
-public readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, TopicConfig Config);
+/// <param name="Decompresses">Whether an append of a compressed batch decompresses it, which takes a while.</param>
+public readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, bool Decompresses);
 
 /// <summary>
 /// The one door to a broker: partitions, groups, topics and the cluster. Every caller opens a session here: HTTP, the Kafka gateway, the
@@ -61,7 +60,7 @@ public sealed class BrokerAccess
             found = default;
             return false;
         }
-        found = new LocalPartition(local.LeaderEpoch, local.OfflineReason is null, local.Config);
+        found = new LocalPartition(local.LeaderEpoch, local.OfflineReason is null, local.Decompresses);
         return true;
     }
 

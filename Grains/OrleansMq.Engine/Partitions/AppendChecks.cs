@@ -8,10 +8,17 @@ namespace OrleansMq.Partitions;
 internal static class AppendChecks
 {
     /// <summary>
-    /// Checks a batch against the format and the topic's configuration.
+    /// Checks a batch against the format and the topic's configuration. Its records are read: one that no reader can read would stop all
+    /// readers at its offset.
     /// </summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="config">The topic's configuration.</param>
+    /// <param name="codecs">The codecs of compressed batches. Where a codec is missing, its batches are accepted unread.</param>
+    /// <param name="verifyCompressed">Whether the records of compressed batches are read, too.</param>
+    /// <param name="now">The time, in milliseconds since 1970.</param>
+    /// <param name="header">The batch's header.</param>
     /// <returns>Null if the topic accepts it; otherwise the refusal, with a message that names the field and the limit.</returns>
-    public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs,
+    public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, bool verifyCompressed,
         long now, out RecordBatchHeader header)
     {
         if (batch.Length > config.MaxMessageBytes)
@@ -27,7 +34,12 @@ internal static class AppendChecks
                 "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
         if (CheckTimestamp(header, config, now) is { } outside)
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
-        return config.CleanupCompact ? CheckKeys(batch, codecs) : null;
+        if (config.CleanupCompact)
+            return CheckKeys(batch.Span, codecs);
+        var isRead = header.Compression == CompressionType.None || (verifyCompressed && codecs.Has(header.Compression));
+        return isRead && RecordBatches.ValidateRecords(batch.Span, codecs) is { Error: not RecordBatchError.BadCodec } bad
+            ? ProduceResult.Failed(bad.Error.ToErrorCode(), bad.Message)
+            : null;
     }
 
     // Both limits apply to the header's largest timestamp. The records' own timestamps are not read.
@@ -46,31 +58,16 @@ internal static class AppendChecks
         return null;
     }
 
-    private static ProduceResult? CheckKeys(ReadOnlyMemory<byte> batch, CompressionCodecs codecs)
+    private static ProduceResult? CheckKeys(ReadOnlySpan<byte> batch, CompressionCodecs codecs)
     {
-        try
-        {
-            List<int>? keyless = null;
-            using var reader = new RecordReader(batch, codecs, verifyCrc: false);
-            for (var i = 0; reader.MoveNext(); i++)
-            {
-                if (reader.Current.Key is null)
-                    (keyless ??= []).Add(i);
-            }
-            if (keyless is null)
-                return null;
-            var which = keyless.Count == 1 ? $"Record {keyless[0]} of the batch has no key"
-                : $"{keyless.Count} records of the batch have no key, the first is number {keyless[0]}";
-            return ProduceResult.Failed(ErrorCode.InvalidRecord,
-                $"{which}; a compacted topic needs one in each.") with { BadRecords = keyless };
-        }
-        catch (RecordBatchException fault)
-        {
+        var keyless = new List<int>();
+        if (RecordBatches.ValidateRecords(batch, codecs, keyless: keyless) is { } fault)
             return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
-        }
-        catch (CodecUnavailableException fault)
-        {
-            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
-        }
+        if (keyless.Count == 0)
+            return null;
+        var which = keyless.Count == 1 ? $"Record {keyless[0]} of the batch has no key"
+            : $"{keyless.Count} records of the batch have no key, the first is number {keyless[0]}";
+        return ProduceResult.Failed(ErrorCode.InvalidRecord,
+            $"{which}; a compacted topic needs one in each.") with { BadRecords = keyless };
     }
 }

@@ -33,7 +33,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
         var config = partition.Config;
         var ports = partition.Ports;
-        if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.Log.Now, out var header) is { } unfit)
+        if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, out var header) is { } unfit)
             return new(unfit);
 
         var operation = ports.Operations.Rent();

@@ -130,6 +130,9 @@ public sealed class Partition
             return new Partition(topicPartition, topicId, ports, config, offline, log: null, epochs: null);
         }
     }
+    /// <summary>Whether an append of a compressed batch decompresses it.</summary>
+    internal bool Decompresses => Ports.VerifyCompressed || Config is { CleanupCompact: true } or { CompressionType: not null };
+
 
     /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
     /// <param name="batch">The batch.</param>

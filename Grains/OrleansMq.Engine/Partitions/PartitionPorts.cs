@@ -19,6 +19,7 @@ internal sealed class PartitionPorts
         Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
     }
+        VerifyCompressed = options.VerifyCompressed;
 
     /// <summary>What a log depends on: disk, clock, codecs.</summary>
     public LogPorts Log { get; }
@@ -39,3 +40,5 @@ internal sealed class PartitionPorts
     /// <summary>How long an idle producer is remembered.</summary>
     public TimeSpan ProducerIdExpiration { get; }
 }
+    /// <summary>Whether the records of compressed batches are read when they are appended.</summary>
+    public bool VerifyCompressed { get; }

@@ -34,6 +34,9 @@ public enum RecordBatchError
 /// <summary>The bytes are not a valid record batch.</summary>
 public sealed class RecordBatchException(RecordBatchError error, string message) : Exception(message)
 {
+    /// <summary>The offset after the batch, at which a reader goes on without it; -1 where the batch's header cannot be trusted.</summary>
+    public long NextOffset { get; init; } = -1;
+
     /// <summary>What is wrong.</summary>
     public RecordBatchError Error { get; } = error;
 }

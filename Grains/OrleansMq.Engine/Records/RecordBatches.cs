@@ -52,13 +52,16 @@ public static class RecordBatches
     }
 
     /// <summary>
-    /// Checks every record of a valid batch: count, offset deltas, lengths, and no bytes left over. Decompresses if needed.
+    /// Checks every record of a valid batch: count, offset deltas, lengths, and no bytes left over. Decompresses if needed, without keeping
+    /// what is decompressed.
     /// </summary>
     /// <param name="batch">A batch that <see cref="Validate"/> has passed; bytes after it are ignored.</param>
     /// <param name="codecs">The codecs for compressed batches; a missing one is <see cref="RecordBatchError.BadCodec"/>.</param>
     /// <param name="allowGaps">Whether offset deltas may have gaps, as after compaction; otherwise they run from 0 to the last.</param>
+    /// <param name="keyless">Receives the indexes of records without a key, unless null.</param>
     /// <returns>Null for valid records; otherwise the fault, with a message that names the record.</returns>
-    public static RecordBatchFault? ValidateRecords(ReadOnlySpan<byte> batch, CompressionCodecs codecs, bool allowGaps = false)
+    public static RecordBatchFault? ValidateRecords(ReadOnlySpan<byte> batch, CompressionCodecs codecs, bool allowGaps = false,
+        List<int>? keyless = null)
     {
         if (ValidateFrame(batch, out var header) is { } fault)
             return fault;
@@ -68,11 +71,13 @@ public static class RecordBatches
             return gapFault;
         var payload = batch[RecordBatchHeader.Size..header.SizeInBytes];
         if (header.Compression == CompressionType.None || header.RecordCount == 0)
-            return ValidatePlainRecords(payload, header, allowGaps);
-        using var plain = new PooledBuffer();
+            return ValidatePlainRecords(payload, header, allowGaps, keyless);
         try
         {
-            codecs.Get(header.Compression).Decompress(payload, plain, MaxDecompressedSize);
+            using var check = new RecordCheck(header, allowGaps, keyless);
+            codecs.Get(header.Compression).Decompress(payload, check, MaxDecompressedSize);
+            check.End();
+            return null;
         }
         catch (RecordBatchException exception)
         {
@@ -82,7 +87,6 @@ public static class RecordBatches
         {
             return new(RecordBatchError.BadCodec, exception.Message);
         }
-        return ValidatePlainRecords(plain.WrittenSpan, header, allowGaps);
     }
 
     /// <summary>Maps a fault to the protocol's error code.</summary>
@@ -151,7 +155,8 @@ public static class RecordBatches
         : new(RecordBatchError.BadOffsets,
             $"Record count is {header.RecordCount}, last offset delta {header.LastOffsetDelta}; they must be n and n - 1.");
 
-    private static RecordBatchFault? ValidatePlainRecords(ReadOnlySpan<byte> records, in RecordBatchHeader header, bool allowGaps)
+    private static RecordBatchFault? ValidatePlainRecords(ReadOnlySpan<byte> records, in RecordBatchHeader header, bool allowGaps,
+        List<int>? keyless)
     {
         var position = 0;
         var previous = -1;
@@ -165,6 +170,8 @@ public static class RecordBatches
                 return new(RecordBatchError.BadOffsets,
                     $"Record {i} has offset delta {layout.OffsetDelta} after {previous}, last offset delta {header.LastOffsetDelta}.");
             previous = layout.OffsetDelta;
+            if (layout.KeyLength < 0)
+                keyless?.Add(i);
         }
         return position == records.Length
             ? null

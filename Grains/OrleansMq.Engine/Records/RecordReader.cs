@@ -94,7 +94,7 @@ public sealed class RecordReader : IDisposable
             ? RecordBatches.Validate(bytes, out _batch)
             : RecordBatches.ValidateFrame(bytes, out _batch) ?? RecordBatches.ValidateFields(_batch);
         if (fault is not null)
-            throw Fault(fault.Error, fault.Message);
+            throw Fault(fault.Error, fault.Message, isHeaderValid: false);
         var payload = _remaining[RecordBatchHeader.Size.._batch.SizeInBytes];
         _remaining = _remaining[_batch.SizeInBytes..];
         if (_batch.Compression == CompressionType.None || _batch.RecordCount == 0)
@@ -104,7 +104,7 @@ public sealed class RecordReader : IDisposable
         else
         {
             _plain.Clear();
-            _codecs.Get(_batch.Compression).Decompress(payload.Span, _plain, RecordBatches.MaxDecompressedSize);
+            Decompress(payload.Span);
             _records = _plain.WrittenMemory;
         }
         _position = 0;
@@ -112,6 +112,18 @@ public sealed class RecordReader : IDisposable
         _left = _batch.RecordCount;
         if (_left == 0 && !_records.IsEmpty)
             throw Fault(RecordBatchError.BadRecordCount, $"{_records.Length} bytes follow the header of a batch without records.");
+    }
+
+    private void Decompress(ReadOnlySpan<byte> payload)
+    {
+        try
+        {
+            _codecs.Get(_batch.Compression).Decompress(payload, _plain, RecordBatches.MaxDecompressedSize);
+        }
+        catch (RecordBatchException fault)
+        {
+            throw Fault(fault.Error, fault.Message);
+        }
     }
 
     private void ReadRecord()
@@ -142,10 +154,13 @@ public sealed class RecordReader : IDisposable
         length < 0 ? (ReadOnlyMemory<byte>?)null : _records.Slice(start, length);
 
     // After a fault the reader is at its end: the batch is not read again.
-    private RecordBatchException Fault(RecordBatchError error, string message)
+    private RecordBatchException Fault(RecordBatchError error, string message, bool isHeaderValid = true)
     {
         _remaining = default;
         _left = 0;
-        return new RecordBatchException(error, $"Batch at offset {_batch.BaseOffset}: {message}");
+        return new RecordBatchException(error, $"Batch at offset {_batch.BaseOffset}: {message}")
+        {
+            NextOffset = isHeaderValid ? _batch.NextOffset : -1,
+        };
     }
 }

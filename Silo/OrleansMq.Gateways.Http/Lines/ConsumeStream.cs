@@ -71,9 +71,8 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         }
         catch (RecordBatchException e)
         {
-            // The broker does not decompress the batches it receives, so a producer may have stored a broken one.
-            return (ErrorCode.CorruptMessage,
-                $"The batch after offset {_position - 1} cannot be read: {e.Message} Continue after it, or read it raw.");
+            return (ErrorCode.CorruptMessage, $"Offset {_position} cannot be read: {e.Message}"
+                + (e.NextOffset > _position ? $" To pass this batch, continue with offset={e.NextOffset}." : " Retry."));
         }
     }
 

@@ -32,8 +32,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             foreach (var partition in topic.Partitions)
             {
                 if (partition.Records.Length > RecordBatchHeader.Size && CodecOf(partition.Records.Span) != 0
-                    && services.Partitions.ConfigOf(topic.Name, topic.TopicId, partition.Index) is { } config
-                    && (config.CleanupCompact || config.CompressionType is not null))
+                    && services.Partitions.Decompresses(topic.Name, topic.TopicId, partition.Index))
                     return false;
             }
         }

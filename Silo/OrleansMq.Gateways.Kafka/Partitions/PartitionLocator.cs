@@ -23,10 +23,10 @@ internal sealed class PartitionLocator(BrokerAccess access, IClusterMetadata met
     public string? NameOf(Guid topicId) =>
         metadata.Image.Topics.TryGetValue(topicId, out var topic) && topic.Status == TopicStatus.Active ? topic.Name : null;
 
-    /// <summary>The configuration of a partition that this broker leads; null where it leads none of that name and number.</summary>
-    public TopicConfig? ConfigOf(string? topic, Guid topicId, int number) =>
+    /// <summary>Whether an append of a compressed batch decompresses it, in a partition that this broker leads.</summary>
+    public bool Decompresses(string? topic, Guid topicId, int number) =>
         (topic ?? NameOf(topicId)) is { } known && access.TryDescribe(new TopicPartition(known, number), topicId, out var found)
-            ? found.Config : null;
+            && found.Decompresses;
 
     /// <summary>Finds a partition in memory, and opens it where this broker leads it.</summary>
     /// <param name="session">The client.</param>

@@ -89,6 +89,8 @@ internal sealed record BrokerSettings
     public int AppendThreads { get; init; } = 16;
     /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
     public bool VerifyOnRead { get; init; } = true;
+    /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
+    public bool VerifyCompressed { get; init; } = true;
     /// <summary>How often retention and rolling by age are checked.</summary>
     public TimeSpan RetentionCheckInterval { get; init; } = TimeSpan.FromMinutes(5);
     /// <summary>How often recovery points are written.</summary>
@@ -128,6 +130,7 @@ internal sealed record BrokerSettings
         AppendThreads = AppendThreads,
         VerifyOnRead = VerifyOnRead,
         RetentionCheckInterval = RetentionCheckInterval,
+        VerifyCompressed = VerifyCompressed,
         CheckpointInterval = CheckpointInterval,
         CompactionCheckInterval = CompactionCheckInterval,
         ProducerIdExpiration = ProducerIdExpiration,

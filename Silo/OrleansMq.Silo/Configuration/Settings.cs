@@ -60,6 +60,10 @@ internal static class Settings
             "Check the CRC of batches when they are read from disk, except for batches in "
             + "the page cache that this process has written or checked before. Default: true.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
+        new("verifyCompressed", "true|false", "true or false",
+            "Decompress compressed batches when they are appended, and refuse those that no reader could read. Uncompressed ones are "
+            + "always checked. Default: true.",
+            (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyCompressed = verify } : null),
         new("retentionCheckMs", "MS", Milliseconds, "How often retention and rolling by age are checked. Default: 300000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { RetentionCheckInterval = interval } : null),
         new("checkpointMs", "MS", Milliseconds,

@@ -270,6 +270,28 @@ public class PartitionReaderTests
     }
 
     [Fact]
+    public async Task Batch_that_its_producer_broke_is_reported_with_the_offset_after_it()
+    {
+        Append("0", "1");
+        var broken = NewBatch("2");
+        broken[22] = (byte)CompressionType.Gzip;
+        BinaryPrimitives.WriteUInt32BigEndian(broken.AsSpan(17), Crc32C.Compute(broken.AsSpan(RecordBatchHeader.CrcStart)));
+        RecordBatchHeader.StampBaseOffset(broken, 2);
+        _broker.OnFetch = async (request, token) =>
+        {
+            using var good = await _broker.LogOf(Partition).FetchAsync(request with { Offset = 0 }, token);
+            return new FetchResult(ErrorCode.None, 3, 3, 0, (byte[])[.. good.Records.Span, .. broken]);
+        };
+        await using var reader = NewReader();
+        reader.Assign(Partition, ReadFrom.Offset(0));
+
+        Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
+        var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
+        Assert.Equal((ErrorCode.CorruptMessage, 2), (error.Code, error.Offset));
+        Assert.Contains("To pass this batch, seek to offset 3.", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Undeserializable_record_is_reported_by_position_and_never_skipped()
     {
         Append("1", "no number", "3");

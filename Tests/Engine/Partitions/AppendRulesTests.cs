@@ -1,5 +1,7 @@
+using System.Buffers.Binary;
 using System.Text;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Topics;
@@ -52,6 +54,72 @@ public sealed class AppendRulesTests
         Assert.Equal(kept[16..], stored[16..]);
         await rig.RestartAsync();
         Assert.Equal(7, rig.Partition.LeaderEpoch);
+    }
+
+    [Theory]
+    [InlineData(CompressionType.None)]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    [InlineData(CompressionType.Lz4)]
+    [InlineData(CompressionType.Zstd)]
+    public async Task Batch_that_no_reader_could_read_is_refused(CompressionType codec)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        foreach (var (name, batch) in Unreadable(codec, rig.Clock.Now))
+        {
+            var refused = await rig.Partition.AppendAsync(batch, Acks.All);
+            Assert.True(refused.Error is ErrorCode.CorruptMessage or ErrorCode.InvalidRecord, $"{name}: {refused.Error}");
+        }
+        Assert.Equal((0L, 0L), (rig.Partition.LogEndOffset, rig.Partition.SizeInBytes));
+    }
+
+    [Fact]
+    public async Task Compressed_batches_are_accepted_unread_where_they_are_not_to_be_verified_or_the_codec_is_missing()
+    {
+        Func<BrokerOptions, BrokerOptions>[] changes =
+            [options => options with { VerifyCompressed = false }, options => options with { Codecs = CompressionCodecs.Empty }];
+        foreach (var change in changes)
+        {
+            await using var rig = await PartitionRig.StartAsync(options: change);
+            foreach (var (_, batch) in Unreadable(CompressionType.Gzip, rig.Clock.Now))
+                Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(batch, Acks.All)).Error);
+            foreach (var (name, batch) in Unreadable(CompressionType.None, rig.Clock.Now))
+                Assert.True((await rig.Partition.AppendAsync(batch, Acks.All)).Error != ErrorCode.None, name);
+        }
+    }
+
+    // Each has a correct header and CRC.
+    private static IEnumerable<(string Name, byte[] Batch)> Unreadable(CompressionType codec, long now)
+    {
+        var noise = new byte[40];
+        Array.Fill(noise, (byte)0xFF);
+        yield return ("noise", Seal(noise, 1));
+        if (codec != CompressionType.None)
+            yield return ("not compressed", Seal(PartitionRig.Batch(now, "a")[RecordBatchHeader.Size..], 1));
+        var two = PartitionRig.Batch(now, "a", "a")[RecordBatchHeader.Size..];
+        byte[] twice = [.. two[..(two.Length / 2)], .. two[..(two.Length / 2)]];
+        yield return ("duplicate deltas", Seal(Compress(twice), 2));
+        yield return ("a record too many", Seal(Compress(two), 1));
+        yield return ("a record too few", Seal(Compress(two), 3));
+
+        byte[] Compress(byte[] plain)
+        {
+            if (codec == CompressionType.None)
+                return plain;
+            using var compressed = new PooledBuffer();
+            StandardCodecs.All.Get(codec).Compress(plain, compressed);
+            return compressed.WrittenSpan.ToArray();
+        }
+
+        byte[] Seal(byte[] payload, int count)
+        {
+            byte[] batch = [.. PartitionRig.Batch(now, "a")[..RecordBatchHeader.Size], .. payload];
+            batch[22] = (byte)codec;
+            BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(23), count - 1);
+            BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(57), count);
+            RecordBatches.Seal(batch);
+            return batch;
+        }
     }
 
     [Theory]

@@ -63,6 +63,7 @@ public sealed class SettingsTests
             "101" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
+        { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
     };
 
     [Theory]

@@ -132,22 +132,36 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task Batch_with_damaged_records_is_named_when_read_as_records()
+    public async Task Batch_with_damaged_records_is_refused_unless_compressed_ones_are_trusted_and_then_named_when_it_is_read()
     {
-        var topic = await broker.CreateTopicAsync();
-        using (var good = await PostAsync(topic, Batch("one")))
-            Assert.Equal(HttpStatusCode.OK, good.StatusCode);
-        // The header says gzip, but the records are plain. The broker checks the header alone.
+        // The header says gzip, but the records are plain.
         var batch = Batch("two");
         batch[22] = 1;
         BinaryPrimitives.WriteUInt32BigEndian(batch.AsSpan(17), Crc32C.Compute(batch.AsSpan(RecordBatchHeader.CrcStart)));
-        using (var bad = await PostAsync(topic, batch))
-            Assert.Equal(HttpStatusCode.OK, bad.StatusCode);
-        var lines = await broker.ConsumeAsync(topic, 0);
-        Assert.Equal("one", lines[0].GetProperty("value").GetString());
-        Assert.Equal(("CorruptMessage", 1L), (lines[1].GetProperty("code").GetString(), lines[1].GetProperty("offset").GetInt64()));
-        using var first = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records?offset=1");
-        await RunningBroker.AssertProblemAsync(first, 400, ErrorCode.CorruptMessage, "cannot be read");
+        using (var refused = await PostAsync(await broker.CreateTopicAsync(), batch))
+            await RunningBroker.AssertProblemAsync(refused, 400, ErrorCode.CorruptMessage);
+
+        var trusting = new RunningBroker { Settings = broker.Settings with { VerifyCompressed = false } };
+        await trusting.InitializeAsync();
+        try
+        {
+            var topic = await trusting.CreateTopicAsync();
+            foreach (var sent in (byte[][])[Batch("one"), batch])
+            {
+                using var accepted = await PostAsync(trusting, topic, sent);
+                Assert.Equal(HttpStatusCode.OK, accepted.StatusCode);
+            }
+            var lines = await trusting.ConsumeAsync(topic, 0);
+            Assert.Equal("one", lines[0].GetProperty("value").GetString());
+            Assert.Equal(("CorruptMessage", 1L), (lines[1].GetProperty("code").GetString(), lines[1].GetProperty("offset").GetInt64()));
+            using var first = await trusting.Http.GetAsync($"/api/topics/{topic}/partitions/0/records?offset=1");
+            await RunningBroker.AssertProblemAsync(first, 400, ErrorCode.CorruptMessage, "Offset 1 cannot be read",
+                "To pass this batch, continue with offset=2.");
+        }
+        finally
+        {
+            await trusting.DisposeAsync();
+        }
     }
 
     [Fact]
@@ -254,7 +268,9 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
         return [.. values];
     }
 
-    private Task<HttpResponseMessage> PostAsync(string topic, byte[] batch, string query = "")
+    private Task<HttpResponseMessage> PostAsync(string topic, byte[] batch, string query = "") => PostAsync(broker, topic, batch, query);
+
+    private static Task<HttpResponseMessage> PostAsync(RunningBroker broker, string topic, byte[] batch, string query = "")
     {
         var content = new ByteArrayContent(batch);
         content.Headers.ContentType = new MediaTypeHeaderValue(HttpContract.RecordBatchMediaType);

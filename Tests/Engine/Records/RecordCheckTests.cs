@@ -1,0 +1,76 @@
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Engine.Records;
+
+/// <summary>The check of records while they are decompressed.</summary>
+public sealed class RecordCheckTests
+{
+    private static readonly SampleRecord[] Records =
+    [
+        new(1000, "k1"u8.ToArray(), "value one"u8.ToArray(), [("h"u8.ToArray(), "x"u8.ToArray()), ("n"u8.ToArray(), null)]),
+        new(1001, null, [], []),
+        new(long.MinValue, [], null, [([], [])]),
+        new(2000, "k1"u8.ToArray(), new byte[300], []),
+    ];
+
+    [Fact]
+    public void Records_in_pieces_of_any_size_are_judged_as_records_in_one_piece()
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        for (var round = 0; round < 50_000; round++)
+        {
+            var batch = SampleRecord.Build(Records[..random.Next(1, Records.Length + 1)]);
+            for (var changes = random.Next(3); changes > 0; changes--)
+                batch[random.Next(RecordBatchHeader.Size, batch.Length)] = (byte)random.Next(random.Next(2) == 0 ? 256 : 12);
+            if (random.Next(4) == 0)
+                batch = batch[..random.Next(RecordBatchHeader.Size, batch.Length)];
+            RecordBatches.Seal(batch);
+            if (RecordBatches.Validate(batch, out var header) is not null)
+                continue;
+            List<int> expectedKeyless = [], keyless = [];
+            var expected = RecordBatches.ValidateRecords(batch, CompressionCodecs.Empty, keyless: expectedKeyless);
+            var fault = Check(batch.AsSpan(RecordBatchHeader.Size), header, random, keyless);
+            Assert.True(expected is null == fault is null, $"Seed {seed}, round {round}: {expected?.Message ?? "valid"}; in pieces: "
+                + fault);
+            if (expected is null)
+                Assert.Equal(expectedKeyless, keyless);
+        }
+    }
+
+    [Theory]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    [InlineData(CompressionType.Lz4)]
+    [InlineData(CompressionType.Zstd)]
+    public void Decompression_bomb_takes_no_memory(CompressionType codec)
+    {
+        var bomb = SampleRecord.Build([new(1000, null, new byte[48 << 20], []), new(1001, null, [1], [])], codec);
+        RecordBatches.ValidateRecords(bomb, StandardCodecs.All);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Null(RecordBatches.ValidateRecords(bomb, StandardCodecs.All));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+    }
+
+    private static string? Check(ReadOnlySpan<byte> records, RecordBatchHeader header, Random random, List<int> keyless)
+    {
+        try
+        {
+            using var check = new RecordCheck(header, allowGaps: false, keyless);
+            while (!records.IsEmpty)
+            {
+                var piece = records[..random.Next(1, Math.Min(records.Length, 40) + 1)];
+                piece.CopyTo(check.GetSpan(piece.Length));
+                check.Advance(piece.Length);
+                records = records[piece.Length..];
+            }
+            check.End();
+            return null;
+        }
+        catch (RecordBatchException fault)
+        {
+            return fault.Message;
+        }
+    }
+}
