@@ -30,6 +30,23 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         }
     }
 
+    /// <summary>Opens a file. Where there are no handles left, idle ones are closed first: connections may have taken the rest.</summary>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    internal IFile Open(string path, FileOpening mode)
+    {
+        while (true)
+        {
+            try
+            {
+                return Files.Open(path, mode);
+            }
+            catch (IOException fault) when (DiskFaults.IsScarcity(fault) && TryCloseSome())
+            {
+                // Another attempt. There are fewer files to close each time.
+            }
+        }
+    }
+
     /// <summary>Adds a file after it was opened, and closes others while there are too many.</summary>
     internal void Opened(CachedFile file)
     {
@@ -57,6 +74,26 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
             var index = _open.IndexOf(file);
             if (index >= 0)
                 RemoveAt(index);
+        }
+    }
+
+    // Half of those that are open.
+    private bool TryCloseSome()
+    {
+        lock (_lock)
+        {
+            var before = _open.Count;
+            // Two rounds: the first clears the marks of use.
+            for (var step = 0; _open.Count > before / 2 && step < 2 * before; step++)
+            {
+                if (_hand >= _open.Count)
+                    _hand = 0;
+                if (_open[_hand].TryEvict())
+                    RemoveAt(_hand);
+                else
+                    _hand++;
+            }
+            return _open.Count < before;
         }
     }
 
@@ -117,7 +154,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         lock (this)
         {
             Invariant.Check(Volatile.Read(ref _leases) == NotOpen, "A segment's file was created while it was open.");
-            Adopt(cache.Files.Open(Path, FileOpening.CreateOrTruncate), leases: 0);
+            Adopt(cache.Open(Path, FileOpening.CreateOrTruncate), leases: 0);
         }
         cache.Opened(this);
     }
@@ -201,7 +238,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
                 Interlocked.Increment(ref _leases);
                 return new FileLease(this, _file!);
             }
-            opened = cache.Files.Open(Path, FileOpening.ReadWrite);
+            opened = cache.Open(Path, FileOpening.ReadWrite);
             _doomed = false;
             Adopt(opened, leases: 1);
         }

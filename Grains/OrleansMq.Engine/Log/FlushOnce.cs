@@ -9,7 +9,8 @@ namespace OrleansMq.Log;
 internal static class FlushOnce
 {
     /// <summary>Flushes the file's content to stable storage.</summary>
-    /// <exception cref="IOException">The content may not be durable; never a <see cref="DiskFullException"/>.</exception>
+    /// <exception cref="IOException">The content may not be durable; never a <see cref="DiskFullException"/> or another fault that
+    /// passes.</exception>
     public static void Flush(IFile file)
     {
         try
@@ -20,10 +21,15 @@ internal static class FlushOnce
         {
             throw Late(file.Path, fault);
         }
+        catch (IOException fault) when (DiskFaults.IsScarcity(fault))
+        {
+            throw Failed(file.Path, fault);
+        }
     }
 
     /// <summary>Flushes the directory's entries to stable storage.</summary>
-    /// <exception cref="IOException">The entries may not be durable; never a <see cref="DiskFullException"/>.</exception>
+    /// <exception cref="IOException">The entries may not be durable; never a <see cref="DiskFullException"/> or another fault that
+    /// passes.</exception>
     public static void FlushDirectory(IFileSystem files, string directory)
     {
         try
@@ -34,8 +40,14 @@ internal static class FlushOnce
         {
             throw Late(directory, fault);
         }
+        catch (IOException fault) when (DiskFaults.IsScarcity(fault))
+        {
+            throw Failed(directory, fault);
+        }
     }
 
     private static IOException Late(string path, DiskFullException fault) =>
         new($"'{path}' could not be flushed: the volume ran out of space after it had accepted the bytes.", fault);
+
+    private static IOException Failed(string path, IOException fault) => new($"'{path}' could not be flushed: {fault.Message}", fault);
 }

@@ -2,7 +2,6 @@ using OrleansMq.Api;
 using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
-using OrleansMq.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
@@ -130,9 +129,9 @@ public sealed class Partition
             return new Partition(topicPartition, topicId, ports, config, offline, log: null, epochs: null);
         }
     }
+
     /// <summary>Whether an append of a compressed batch decompresses it.</summary>
     internal bool Decompresses => Ports.VerifyCompressed || Config is { CleanupCompact: true } or { CompressionType: not null };
-
 
     /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
     /// <param name="batch">The batch.</param>
@@ -306,9 +305,9 @@ public sealed class Partition
     }
 
     /// <summary>Runs an action on the log, unless the partition is offline or deleted. A full disk leaves the partition online, since the
-    /// action can be repeated. Any other storage fault takes it offline.</summary>
-    /// <returns>The full disk that prevented the action; null otherwise.</returns>
-    internal DiskFullException? TryOnLog(Action<SegmentedLog> action)
+    /// action can be repeated, and so does a lack of file handles. Any other storage fault takes it offline.</summary>
+    /// <returns>The fault that prevented the action and passes by itself; null otherwise.</returns>
+    internal Exception? TryOnLog(Action<SegmentedLog> action)
     {
         if (Log is null || OfflineReason is not null || IsDeleted)
             return null;
@@ -316,7 +315,7 @@ public sealed class Partition
         {
             action(Log);
         }
-        catch (DiskFullException fault)
+        catch (Exception fault) when (StorageFaults.Passes(fault))
         {
             Ports.EngineLog.Write(EngineLogLevel.Warning,
                 $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(Log.Directory, fault)}", fault);

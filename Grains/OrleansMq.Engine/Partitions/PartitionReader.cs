@@ -151,11 +151,13 @@ internal sealed class PartitionReader(Partition partition)
     private FetchResult OutOfRange(in FetchRequest request, long start, long limit) => FetchResult.Failed(ErrorCode.OffsetOutOfRange,
         $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {limit}.", limit, limit, start);
 
-    // A read that fails is a sign of damage.
+    // A read that fails is a sign of damage, unless the file could not even be opened.
     private string Fail(Exception fault)
     {
         if (partition.Availability.Refuse(out var refusal) != ErrorCode.None)
             return refusal;
+        if (StorageFaults.Passes(fault))
+            return StorageFaults.DescribeUnread(fault);
         var reason = StorageFaults.Describe(partition.Log!.Directory, fault);
         partition.GoOffline(reason, fault);
         return reason;

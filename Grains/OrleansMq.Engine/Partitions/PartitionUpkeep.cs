@@ -1,5 +1,4 @@
 using OrleansMq.Log;
-using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
 
@@ -55,11 +54,12 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"Records of {partition.TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
         // The caller's thread may be a grain's, which must not wait for a flush.
-        var full = await Task.Run(() => Run(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
+        var passing = await Task.Run(() => Run(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
         if (partition.Availability.Refuse(out refusal) is not ErrorCode.None and var failed)
             throw new BrokerException(failed, refusal);
-        if (full is not null)
-            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, full), full);
+        if (passing is not null)
+            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, passing),
+                passing);
         if (await partition.Replication.ReplicateLogStartAsync(offset).WaitAsync(cancellationToken).ConfigureAwait(false)
             is not ErrorCode.None and var unknown)
             throw new BrokerException(unknown,
@@ -92,7 +92,7 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         partition.Epochs!.TruncateFromStart(log.LogStartOffset);
     }
 
-    private DiskFullException? Run(Action<SegmentedLog> task)
+    private Exception? Run(Action<SegmentedLog> task)
     {
         lock (_lock)
             return partition.TryOnLog(task);

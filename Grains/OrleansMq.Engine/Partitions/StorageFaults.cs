@@ -6,8 +6,14 @@ namespace OrleansMq.Partitions;
 /// <summary>The operator's message for a fault of the disk: the path and the fix.</summary>
 internal static class StorageFaults
 {
+    private const string MoreHandles =
+        "Raise the limit of open files (ulimit -n, or LimitNOFILE of the service), or lower --max-open-files.";
+
     /// <summary>Whether an exception is a fault of the storage; any other one is a bug.</summary>
     public static bool IsStorageFault(Exception fault) => fault is IOException or UnauthorizedAccessException;
+
+    /// <summary>Whether a fault passes by itself, and leaves the log as it was: it is no sign of damage.</summary>
+    public static bool Passes(Exception fault) => fault is DiskFullException || DiskFaults.IsScarcity(fault);
 
     /// <summary>Returns the message for a fault that takes the partition offline.</summary>
     public static string Describe(string directory, Exception fault) => fault switch
@@ -15,8 +21,12 @@ internal static class StorageFaults
         DamagedLogException or DiskFullException or InvalidDataException => fault.Message,
         UnauthorizedAccessException => $"{fault.Message} Make '{directory}' and its files writable for the broker's user; then restart "
             + "the broker.",
+        _ when DiskFaults.IsScarcity(fault) => $"{fault.Message} {MoreHandles} Then restart the broker.",
         _ => $"The storage of '{directory}' failed: {fault.Message} Check the disk and its mount; then restart the broker.",
     };
+
+    /// <summary>Returns the message for a failed read that says nothing of the file; the partition stays online.</summary>
+    public static string DescribeUnread(Exception fault) => $"{fault.Message} {MoreHandles} Retry.";
 
     /// <summary>Returns the message for a failed write that was undone; the partition stays online.</summary>
     public static string DescribeRefused(string directory, Exception fault) => fault switch
@@ -25,6 +35,7 @@ internal static class StorageFaults
             + "by themselves.",
         UnauthorizedAccessException => $"{fault.Message} Nothing was appended. Make '{directory}' and its files writable for the "
             + "broker's user, and retry.",
+        _ when DiskFaults.IsScarcity(fault) => $"{fault.Message} Nothing was appended. {MoreHandles} Retry.",
         _ => $"A write in '{directory}' failed; nothing was appended: {fault.Message} Check the disk and its mount, and retry.",
     };
 }

@@ -1,7 +1,6 @@
 using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;
-using OrleansMq.Storage;
 
 namespace OrleansMq.Replication;
 
@@ -147,7 +146,7 @@ public sealed partial class Replica
         {
             _ports.Warn(Key, $"Partition {TopicPartition} cannot accept its leader's batches: {fault.Message}");
         }
-        catch (DiskFullException fault) when (!mayCut)
+        catch (Exception fault) when (!mayCut && StorageFaults.Passes(fault))
         {
             // Nothing is half done, and a push will be resent. Only a leadership cannot begin half way.
             _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}");

@@ -1,7 +1,6 @@
 using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
-using OrleansMq.Storage;
 
 namespace OrleansMq.Replication;
 
@@ -114,7 +113,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         {
             _log.Write(_groupBatches);
         }
-        catch (DiskFullException fault)
+        catch (Exception fault) when (StorageFaults.Passes(fault))
         {
             _log.UndoWrite();
             throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);

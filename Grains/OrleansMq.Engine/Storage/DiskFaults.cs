@@ -10,6 +10,11 @@ internal static class DiskFaults
     private const int QuotaExceededBsd = 69;
     private const int WouldBlockLinux = 11;
     private const int WouldBlockBsd = 35;
+    private const int NoMemory = 12;
+    private const int TooManyFilesInSystem = 23;
+    private const int TooManyFilesInProcess = 24;
+    private const int WindowsTooManyFiles = unchecked((int)0x80070004);
+    private const int WindowsNoMemory = unchecked((int)0x80070008);
     private const int WindowsSharingViolation = unchecked((int)0x80070020);
     private const int WindowsLockViolation = unchecked((int)0x80070021);
     private const int WindowsHandleDiskFull = unchecked((int)0x80070027);
@@ -21,6 +26,11 @@ internal static class DiskFaults
 
     public static bool IsDiskFull(int errno) =>
         errno == NoSpaceLeft || errno == (OperatingSystem.IsLinux() ? QuotaExceededLinux : QuotaExceededBsd);
+
+    /// <summary>Whether the process or the system ran out of file handles or memory: no sign of damage, and it passes.</summary>
+    public static bool IsScarcity(Exception exception) => exception is IOException { HResult: var number }
+        && (OperatingSystem.IsWindows() ? number is WindowsTooManyFiles or WindowsNoMemory
+            : number is NoMemory or TooManyFilesInSystem or TooManyFilesInProcess);
 
     public static bool IsLocked(IOException exception) => OperatingSystem.IsWindows()
         ? exception.HResult is WindowsSharingViolation or WindowsLockViolation

@@ -52,6 +52,46 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
+    public async Task Reads_without_file_handles_are_refused_and_recover_by_themselves()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files, options => options with { MaxOpenFiles = 1 });
+        await rig.AppendManyAsync(60);
+        var all = await rig.ReadAllAsync();
+        files.OnOpen = NoHandle;
+        using (var refused = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0)))
+        {
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+            Assert.Contains("ulimit -n", refused.Message, StringComparison.Ordinal);
+        }
+        var time = rig.Partition.FindOffset(OffsetSpec.AtOrAfter(0));
+        Assert.Equal(ErrorCode.KafkaStorageError, time.Error);
+        Assert.Null(rig.Partition.OfflineReason);
+        files.OnOpen = null;
+        Assert.Equal(all, await rig.ReadAllAsync());
+        Assert.Equal(60, (await rig.AppendAsync("more")).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Appends_and_reads_close_idle_files_where_the_process_has_no_handles_left()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files, options => options with { MaxOpenFiles = 16 });
+        var refusals = 0;
+        files.OnOpen = path =>
+        {
+            if (++refusals % 2 == 1)
+                NoHandle(path);
+        };
+        await rig.AppendManyAsync(200);
+        files.OnOpen = null;
+        Assert.Equal(200, (await rig.ReadAllAsync()).Count);
+        Assert.InRange(refusals, 10, int.MaxValue);
+    }
+
+    private static void NoHandle(string path) => throw new IOException($"Too many open files : '{path}'", 24);
+
+    [Fact]
     public async Task Failed_flush_takes_the_partition_offline_without_acknowledging_its_batches()
     {
         var memory = new MemoryFileSystem();
