@@ -4,15 +4,18 @@ namespace OrleansMq.Records;
 
 /// <summary>
 /// A growing buffer over memory from the shared pool. <see cref="Clear"/> keeps the memory, so a buffer in steady use allocates nothing.
+/// Memory above 4 MiB is not pooled: the pool would keep what one decompression bomb took.
 /// Not thread-safe. Its spans and memory are valid until the next write or dispose.
 /// </summary>
 public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
 {
+    // Above what batches of ordinary clients decompress to.
+    private const int MaxPooledBytes = 4 << 20;
     private const int MinCapacity = 256;
     private byte[] _bytes;
 
     /// <summary>Creates an empty buffer with room for <paramref name="initialCapacity"/> bytes.</summary>
-    public PooledBuffer(int initialCapacity = 0) => _bytes = initialCapacity == 0 ? [] : ArrayPool<byte>.Shared.Rent(initialCapacity);
+    public PooledBuffer(int initialCapacity = 0) => _bytes = initialCapacity == 0 ? [] : Take(initialCapacity);
 
     /// <summary>The number of bytes written.</summary>
     public int Length { get; private set; }
@@ -70,7 +73,15 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         var bytes = _bytes;
         _bytes = [];
         Length = 0;
-        if (bytes.Length > 0)
+        Return(bytes);
+    }
+
+    private static byte[] Take(int capacity) => capacity <= MaxPooledBytes ? ArrayPool<byte>.Shared.Rent(capacity)
+        : GC.AllocateUninitializedArray<byte>(capacity);
+
+    private static void Return(byte[] bytes)
+    {
+        if (bytes.Length is > 0 and <= MaxPooledBytes)
             ArrayPool<byte>.Shared.Return(bytes);
     }
 
@@ -83,10 +94,9 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         if (needed > Array.MaxLength)
             throw new InvalidOperationException($"A buffer of {needed} bytes was requested; the maximum is {Array.MaxLength}.");
         var capacity = (int)Math.Min(Math.Max(Math.Max(needed, 2L * _bytes.Length), MinCapacity), Array.MaxLength);
-        var larger = ArrayPool<byte>.Shared.Rent(capacity);
+        var larger = Take(capacity);
         _bytes.AsSpan(0, Length).CopyTo(larger);
-        if (_bytes.Length > 0)
-            ArrayPool<byte>.Shared.Return(_bytes);
+        Return(_bytes);
         _bytes = larger;
     }
 }

@@ -13,6 +13,10 @@ public static class RecordBatchRewriter
     private const short LogAppendTimeBit = 0x08;
     private const short DeleteHorizonBit = 0x40;
 
+    // Batches of more bytes are recompressed one at a time, so that many of them at once take the memory of one.
+    private const int ManyBytes = 16 << 20;
+    private static readonly Lock OneLarge = new();
+
     /// <summary>Sets the timestamps of all records of a batch to the broker's time, in place.</summary>
     /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="timestamp">Milliseconds since 1970.</param>
@@ -42,13 +46,27 @@ public static class RecordBatchRewriter
             return;
         }
         var payload = batch[RecordBatchHeader.Size..];
-        using var plain = new PooledBuffer();
-        if (header.Compression != CompressionType.None && header.RecordCount > 0)
+        if (header.Compression == CompressionType.None || header.RecordCount == 0)
         {
-            codecs.Get(header.Compression).Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
-            payload = plain.WrittenSpan;
+            Write(header, payload, compression, codecs, destination);
+            return;
         }
-        Write(header, payload, compression, codecs, destination);
+        using var plain = new PooledBuffer();
+        try
+        {
+            codecs.Get(header.Compression).Decompress(payload, plain, ManyBytes);
+            Write(header, plain.WrittenSpan, compression, codecs, destination);
+        }
+        catch (RecordBatchException)
+        {
+            // More, or not readable at all, which the second attempt reports.
+            lock (OneLarge)
+            {
+                plain.Clear();
+                codecs.Get(header.Compression).Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
+                Write(header, plain.WrittenSpan, compression, codecs, destination);
+            }
+        }
     }
 
     /// <summary>
