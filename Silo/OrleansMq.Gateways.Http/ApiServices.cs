@@ -18,8 +18,9 @@ internal sealed record ApiServices
     public required CompressionCodecs Codecs { get; init; }
     /// <summary>The clock of record timestamps and waits.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
-    /// <summary>Whether the data volume is below its free space limit, which tells a full disk from a broken one.</summary>
-    public Func<bool> IsDiskFull { get; init; } = static () => false;
+    /// <summary>Says that the data volume is below its free space limit; null where it is not. It tells a full disk from a broken
+    /// one.</summary>
+    public Func<string?> DiskFull { get; init; } = static () => null;
     /// <summary>Logs unexpected errors.</summary>
     public required ILogger Logger { get; init; }
     /// <summary>The metrics behind <c>/metrics</c>.</summary>

@@ -129,7 +129,10 @@ public sealed class HttpGateway : IGateway
             Gate = _gate,
             Hosts = new HostNames([Dns.GetHostName(), .. _options.Hosts]),
             Codecs = _options.Codecs,
-            IsDiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes,
+            BatchBodies = _bodies,
+            DiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes
+                ? $"the data volume has {free >> 20} MiB left, and appends are refused below {_options.MinFreeBytes >> 20} MiB. Free some "
+                    + "space" : null,
             Logger = _options.LoggerFactory.CreateLogger("http"),
             Metrics = Metrics,
             LocalGroups = cancellationToken => _hosted?.LocalGroups(cancellationToken) ?? new([]),

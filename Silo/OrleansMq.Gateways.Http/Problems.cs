@@ -24,7 +24,8 @@ internal static class Problems
 
     /// <summary>Answers with the problem of an outcome of the broker API.</summary>
     public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail) =>
-        WriteAsync(http, ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.IsDiskFull()), code, detail ?? code.ToString());
+        WriteAsync(http, ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.DiskFull() is not null), code,
+            detail ?? code.ToString());
 
     /// <summary>Adds a body to the web framework's own errors: no such route, or a method that the route does not accept.</summary>
     public static Task CompleteAsync(HttpContext http)

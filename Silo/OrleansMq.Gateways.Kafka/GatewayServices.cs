@@ -19,6 +19,7 @@ internal sealed class GatewayServices : IDisposable
         Partitions = new PartitionLocator(hosted.Access, hosted.Metadata, hosted.BrokerId);
         Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
+        TooLarge = new RareLine(options.Log, options.TimeProvider);
     }
 
     public KafkaGatewayOptions Options { get; }
@@ -38,6 +39,9 @@ internal sealed class GatewayServices : IDisposable
 
     /// <summary>This broker's number.</summary>
     public int Self { get; }
+
+    /// <summary>Lines about answers that were not sent since they are too large.</summary>
+    public RareLine TooLarge { get; }
 
     public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
 

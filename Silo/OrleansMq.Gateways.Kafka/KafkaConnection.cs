@@ -132,6 +132,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             response?.Dispose();
             if (fault is OperationCanceledException && Aborted.IsCancellationRequested)
                 return Response.Close();
+            if (fault is AnswerTooLargeException)
+            {
+                _services.TooLarge.Write(EngineLogLevel.Warning,
+                    $"{api.Key} from {RemoteEndPoint} is not answered, and the connection is closed: {fault.Message}");
+                return Response.Close();
+            }
             // A bug, or a fault of the environment that the protocol has no error for: the client retries on another connection.
             _services.Log(EngineLogLevel.Error,
                 $"{api.Key} version {request.Version} from {RemoteEndPoint} could not be answered; the connection is closed.", fault);

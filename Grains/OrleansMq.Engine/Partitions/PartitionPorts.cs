@@ -16,10 +16,11 @@ internal sealed class PartitionPorts
         EngineLog = options.Log;
         Threads = new AppendThreads(options.AppendThreads);
         CallerWrites = new CallerWrites(options.TimeProvider);
-        Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider);
+        Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider, options.Log);
+        FailedWrites = new RareLine(options.Log, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
-    }
         VerifyCompressed = options.VerifyCompressed;
+    }
 
     /// <summary>What a log depends on: disk, clock, codecs.</summary>
     public LogPorts Log { get; }
@@ -35,10 +36,12 @@ internal sealed class PartitionPorts
     public AppendOperationPool Operations { get; } = new();
     /// <summary>Checks whether the volume has room.</summary>
     public FreeSpaceGuard Space { get; }
+    /// <summary>Lines about writes that failed and were undone: a full volume refuses every append.</summary>
+    public RareLine FailedWrites { get; }
     /// <summary>The partitions with a background flush ahead.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>
     public TimeSpan ProducerIdExpiration { get; }
-}
     /// <summary>Whether the records of compressed batches are read when they are appended.</summary>
     public bool VerifyCompressed { get; }
+}

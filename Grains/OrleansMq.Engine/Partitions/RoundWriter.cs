@@ -164,7 +164,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
 
     private void FailGroup(string reason)
     {
-        partition.Ports.EngineLog.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
+        partition.Ports.FailedWrites.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
         var failed = ProduceResult.Failed(ErrorCode.KafkaStorageError, reason);
         foreach (var operation in _round.Group)
             operation.Decide(failed);

@@ -28,6 +28,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     private readonly RareLine _slow;
     private readonly RareLine _unread;
     private readonly RareLine _full;
+    private readonly RareLine _malformed;
     private int _isWatching;
     private bool _requestsWaited;
     private volatile bool _isDraining;
@@ -45,6 +46,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
         _slow = new RareLine(log, timeProvider);
         _unread = new RareLine(log, timeProvider);
         _full = new RareLine(log, timeProvider);
+        _malformed = new RareLine(log, timeProvider);
         var interval = limits.MaxIdle / 10 < WatchInterval ? limits.MaxIdle / 10 : WatchInterval;
         _watch = timeProvider.CreateTimer(static server => ((ConnectionServer)server!).Watch(), this, interval, interval);
     }
@@ -120,6 +122,13 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         Drain();
         return _watch.DisposeAsync();
+    }
+
+    /// <summary>Notes that a connection is closed since its client broke the protocol.</summary>
+    public void Malformed(IPEndPoint client, MalformedRequestException fault)
+    {
+        _malformed.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {client} is closed: {fault.Message}.");
+        Metrics.Malformed();
     }
 
     private bool TryEnter(IPAddress address)

@@ -127,9 +127,7 @@ internal abstract class GatewayConnection
         }
         catch (MalformedRequestException fault)
         {
-            _server.Log.Write(EngineLogLevel.Warning,
-                $"The {_server.Protocol} connection from {RemoteEndPoint} is closed: {fault.Message}.");
-            _server.Metrics.Malformed();
+            _server.Malformed(RemoteEndPoint, fault);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException or OperationCanceledException)
         {

@@ -120,6 +120,19 @@ public abstract class HostileClientTests(int loops)
     }
 
     [Fact]
+    public async Task Clients_of_another_protocol_are_closed_with_one_log_line()
+    {
+        await using var server = await StartAsync(static options => options);
+        for (var number = 0; number < 20; number++)
+        {
+            using var client = await server.ConnectAsync();
+            await client.SendRawAsync("GET / HTTP/1.1\r\n"u8.ToArray());
+            Assert.Null(await client.ReceiveAsync());
+        }
+        Assert.Contains("without TLS", Assert.Single(server.Log.Lines), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Thousands_of_connections_from_one_address_are_served()
     {
         await using var server = await StartAsync(static options => options);

@@ -13,6 +13,29 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     [InlineData("/readyz")]
     public async Task Running_broker_is_healthy(string path) => Assert.Equal("ok", await broker.Http.GetStringAsync(path));
 
+    [Fact]
+    public async Task Broker_with_a_full_disk_is_ready_and_says_so_and_logs_refused_appends_once()
+    {
+        var full = new RunningBroker { Settings = broker.Settings with { MinFreeBytes = long.MaxValue } };
+        await full.InitializeAsync();
+        try
+        {
+            Assert.Equal("ok", await full.Http.GetStringAsync("/healthz"));
+            Assert.Contains("appends are refused", await full.Http.GetStringAsync("/readyz"), StringComparison.Ordinal);
+            var topic = await full.CreateTopicAsync();
+            for (var number = 0; number < 50; number++)
+            {
+                using var refused = await full.ProduceAsync(topic, """{"value":"x"}""");
+                await RunningBroker.AssertProblemAsync(refused, 507, ErrorCode.KafkaStorageError, "Free some space");
+            }
+            Assert.Single(full.Log.Split('\n'), static line => line.Contains("appends are refused", StringComparison.Ordinal));
+        }
+        finally
+        {
+            await full.DisposeAsync();
+        }
+    }
+
     [Theory]
     [InlineData("/")]
     [InlineData("/api")]

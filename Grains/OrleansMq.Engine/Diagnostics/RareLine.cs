@@ -1,11 +1,10 @@
-using OrleansMq.Diagnostics;
+namespace OrleansMq.Diagnostics;
 
-namespace OrleansMq.Gateways.Connections;
-
-/// <summary>Log lines that a client could cause at will: one a minute, which counts those that were left out. Thread safe.</summary>
+/// <summary>Log lines that a client, or a fault that goes on, could cause at will: one a minute, which counts those that were left out.
+/// Thread safe.</summary>
 /// <param name="log">Where the lines go.</param>
 /// <param name="clock">The clock.</param>
-internal sealed class RareLine(EngineLog log, TimeProvider clock)
+public sealed class RareLine(EngineLog log, TimeProvider clock)
 {
     /// <summary>The least time between two lines.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
