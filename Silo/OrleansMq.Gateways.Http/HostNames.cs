@@ -10,11 +10,14 @@ internal sealed class HostNames
 {
     private readonly HashSet<string> _names = new(StringComparer.OrdinalIgnoreCase) { "localhost" };
     private readonly List<string> _suffixes = [".localhost"];
+    private readonly Func<IEnumerable<string>> _advertised;
     private readonly bool _includesAll;
 
     /// <param name="allowed">More names: a host, <c>*.example.com</c> for the hosts below a domain, or <c>*</c> for all.</param>
-    public HostNames(IEnumerable<string> allowed)
+    /// <param name="advertised">The names by which the broker advertises itself now.</param>
+    public HostNames(IEnumerable<string> allowed, Func<IEnumerable<string>>? advertised = null)
     {
+        _advertised = advertised ?? (static () => []);
         foreach (var name in allowed)
         {
             if (name == "*")
@@ -33,7 +36,13 @@ internal sealed class HostNames
         if (_includesAll || host.Length == 0 || IPAddress.TryParse(host, out _))
             return true;
         var name = host.EndsWith('.') ? host[..^1] : host;
-        return _names.Contains(name) || _suffixes.Exists(suffix => name.Length > suffix.Length
-            && name.EndsWith(suffix, StringComparison.OrdinalIgnoreCase));
+        return _names.Contains(name)
+            || _suffixes.Exists(suffix => name.Length > suffix.Length && name.EndsWith(suffix, StringComparison.OrdinalIgnoreCase))
+            || _advertised().Contains(name, StringComparer.OrdinalIgnoreCase);
     }
+
+    /// <summary>The host of an advertised address: a URL, a host with its port, or a host.</summary>
+    public static string HostOf(string address) =>
+        Uri.TryCreate(address.Contains("://", StringComparison.Ordinal) ? address : $"http://{address}", UriKind.Absolute, out var url)
+            ? url.Host : address;
 }

@@ -127,7 +127,7 @@ public sealed class HttpGateway : IGateway
         HttpApi.Map(app, new ApiServices
         {
             Gate = _gate,
-            Hosts = new HostNames([Dns.GetHostName(), .. _options.Hosts]),
+            Hosts = new HostNames([Dns.GetHostName(), .. _options.Hosts], AdvertisedHosts),
             Codecs = _options.Codecs,
             BatchBodies = _bodies,
             DiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes
@@ -145,6 +145,12 @@ public sealed class HttpGateway : IGateway
         options.AddServerHeader = false;
         options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
         options.Limits.MaxConcurrentConnections = _options.MaxConnections;
+    // Where this broker told its cluster that clients reach it.
+    private IEnumerable<string> AdvertisedHosts() =>
+        _hosted is { } hosted && hosted.Metadata.Image.Brokers.TryGetValue(hosted.BrokerId, out var self)
+            ? new[] { self.Registration.Http, self.Registration.Kafka, self.Registration.Host }.OfType<string>().Select(HostNames.HostOf)
+            : [];
+
         // A body holds memory while it arrives: less than any network in use brings.
         options.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
