@@ -123,8 +123,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     private ProduceResult Counted(string topic, int records, int bytes, in ProduceResult result)
     {
-        if (result.Error != ErrorCode.UnknownTopicOrPartition)
-            session.GrantOf(topic).Counts.Count(result, records, bytes);
+        var grant = session.GrantOf(topic);
+        (TopicCounts.ProveTopic(result.Error) ? grant.Counts : grant.CountsSoFar)?.Count(result, records, bytes);
         return result;
     }
 

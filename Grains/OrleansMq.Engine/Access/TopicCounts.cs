@@ -41,6 +41,11 @@ public sealed class TopicCounts
         Interlocked.Add(ref _bytesIn, bytes);
     }
 
+    /// <summary>Whether an append that ended so reached its topic. Other errors make no counts, since the topic may not exist.</summary>
+    internal static bool ProveTopic(ErrorCode error) => error is not (ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId
+        or ErrorCode.InvalidTopic or ErrorCode.TopicAuthorizationFailed or ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower
+        or ErrorCode.BrokerNotAvailable or ErrorCode.RequestTimedOut or ErrorCode.UnknownServerError);
+
     /// <summary>Whether a fetch is counted. No other fetch makes counts, since its topic may not exist.</summary>
     internal static bool IsCounted(FetchResult result) => result.Length > 0;
 

@@ -17,6 +17,9 @@ internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, str
     /// <summary>The topic's counts; those of its successor once it was deleted.</summary>
     public TopicCounts Counts => _counts is { IsRetired: false } counts ? counts : _counts = access.Meter.Topics.Of(topic);
 
+    /// <summary>The topic's counts, unless there are none yet.</summary>
+    public TopicCounts? CountsSoFar => access.Meter.Topics.Find(topic);
+
     /// <summary>Whether the session may perform an operation on the topic.</summary>
     public bool Allows(AccessOperation operation)
     {

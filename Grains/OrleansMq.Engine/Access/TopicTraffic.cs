@@ -14,6 +14,9 @@ public sealed class TopicTraffic
     /// <summary>The counts of a topic that exists.</summary>
     public TopicCounts Of(string topic) => _topics.GetOrAdd(topic, static _ => new TopicCounts());
 
+    /// <summary>The counts of a topic that may not exist; null where there are none yet.</summary>
+    internal TopicCounts? Find(string topic) => _topics.GetValueOrDefault(topic);
+
     /// <summary>Adds the instruments that report the counts.</summary>
     public void AddTo(Meter meter)
     {

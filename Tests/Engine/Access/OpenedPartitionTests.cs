@@ -98,6 +98,19 @@ public sealed class OpenedPartitionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Appends_that_time_out_make_no_counts_of_topics_that_may_not_exist()
+    {
+        var broker = new InstantBroker(_broker) { Result = ProduceResult.Failed(ErrorCode.RequestTimedOut, "no leader answered") };
+        var session = new BrokerAccess(broker, _broker, _authorizer, _meter).Open(BrokerSession.InProcess);
+        for (var number = 0; number < 100; number++)
+            await session.Broker.ProduceAsync(new TopicPartition($"made-up-{number}", 0), TestBatches.Of("a"), Acks.All);
+        Assert.All(Enumerable.Range(0, 100), number => Assert.Null(_meter.Topics.Find($"made-up-{number}")));
+        await _session.Broker.ProduceAsync(Orders, TestBatches.Of("a"), Acks.All);
+        await session.Broker.ProduceAsync(Orders, TestBatches.Of("a"), Acks.All);
+        AssertCounts(recordsIn: 1, recordsOut: 0, refused: 1);
+    }
+
+    [Fact]
     public async Task Topic_that_is_created_again_is_counted_from_the_start()
     {
         await _session.Broker.ProduceAsync(Orders, TestBatches.Of("a"), Acks.All);
@@ -144,10 +157,12 @@ public sealed class OpenedPartitionTests : IAsyncLifetime
     {
         public static ProduceResult Produced { get; } = new(ErrorCode.None, 0);
 
+        public ProduceResult Result { get; init; } = Produced;
+
         public FetchResult Fetched { get; } = new(ErrorCode.None, 1, 1, 0, TestBatches.Of("a"));
 
         public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
-            CancellationToken cancellationToken = default) => new(Produced);
+            CancellationToken cancellationToken = default) => new(Result);
 
         public override ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
             new(Fetched);
