@@ -97,7 +97,7 @@ internal sealed class ResponseWriter : Response
     public void WriteBytes(ReadOnlySpan<byte> value)
     {
         WriteLength(value.Length);
-        _fields.Write(value);
+        Write(value);
     }
 
     /// <summary>Writes the records of a fetch, which are sent from where they are, and disposed with this response.</summary>
@@ -158,7 +158,7 @@ internal sealed class ResponseWriter : Response
         write(content, state);
         WriteUnsignedVarInt((uint)tag);
         WriteUnsignedVarInt((uint)content._fields.Length);
-        _fields.Write(content._fields.WrittenSpan);
+        Write(content._fields.WrittenSpan);
     }
 
     /// <summary>Reserves the length in front of the frame, and writes the response's header.</summary>
@@ -191,6 +191,12 @@ internal sealed class ResponseWriter : Response
         foreach (var splice in _splices ?? [])
             splice.Fetched.Dispose();
         _splices = null;
+    }
+
+    private void Write(ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(Room(bytes.Length));
+        _fields.Advance(bytes.Length);
     }
 
     private Span<byte> Room(int bytes) =>

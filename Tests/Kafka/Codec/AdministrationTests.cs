@@ -58,6 +58,16 @@ public sealed class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Bytes_and_tags_of_an_answer_are_bounded_as_its_other_fields_are()
+    {
+        using var response = new ResponseWriter(0, isFlexible: false);
+        var half = new byte[(ResponseWriter.MaxFieldBytes / 2) + 1];
+        response.WriteBytes(half);
+        Assert.Throws<AnswerTooLargeException>(() => response.WriteBytes(half));
+        Assert.Throws<AnswerTooLargeException>(() => response.WriteTag(0, half, static (tag, bytes) => tag.WriteBytes(bytes)));
+    }
+
+    [Fact]
     public async Task Topic_is_deleted_by_name_or_id_but_not_both()
     {
         Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)),
