@@ -158,9 +158,9 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         if (Interlocked.Exchange(ref _isWatching, 1) != 0)
             return; // The timer is faster than a look at all connections.
-        foreach (var (connection, _) in _connections)
-            Watch(connection);
         var waiting = InFlight.Waiting;
+        foreach (var (connection, _) in _connections)
+            Watch(connection, isScarce: waiting > 0);
         if (waiting > 0 && _requestsWaited)
             _full.Write(EngineLogLevel.Warning, $"{waiting} {Protocol} requests wait for memory: those in flight use "
                 + $"{InFlight.Used} bytes, {Limits.MaxInFlightBytes} are allowed.");
@@ -168,12 +168,13 @@ internal sealed class ConnectionServer : IAsyncDisposable
         Volatile.Write(ref _isWatching, 0);
     }
 
-    private void Watch(GatewayConnection connection)
+    private void Watch(GatewayConnection connection, bool isScarce)
     {
-        if (connection.ReceivesTooSlowly())
+        if (connection.ReceivesTooSlowly(isScarce))
         {
             _slow.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {connection.RemoteEndPoint} is closed: a request arrives "
-                + $"with less than {ReceivePace.MinBytesPerSecond} bytes per second.");
+                + (isScarce ? "too slowly while others wait for memory."
+                : $"with less than {ReceivePace.MinBytesPerSecond} bytes per second."));
             connection.Stop();
         }
         else if (connection.Unread > Limits.MaxIdle)

@@ -2,19 +2,22 @@ namespace OrleansMq.Gateways.Connections;
 
 /// <summary>
 /// Bounds the memory of the requests on all connections of a gateway. A frame takes memory as its bytes arrive, so a length that a client
-/// only announces costs <see cref="RequestFrame.FirstBytes"/> at most. A share of the budget is for first steps alone: small requests are
-/// served while large ones wait. One frame at a time may grow beyond the budget. Otherwise frames that hold all of it, and need more each,
-/// would wait for each other. Thread safe.
+/// only announces costs <see cref="RequestFrame.FirstBytes"/> at most. A share of the budget is for frames of up to
+/// <see cref="SmallBytes"/>, and another for their first steps alone: they are served while large ones arrive slowly, or wait. One frame at
+/// a time may grow beyond the budget. Otherwise frames that hold all of it, and need more each, would wait for each other. Thread safe.
 /// </summary>
 /// <param name="max">The budget in bytes.</param>
 internal sealed class FrameBudget(long max)
 {
-    // One part in so many is for first steps.
+    /// <summary>The most bytes of a small frame: as many as a topic takes by default.</summary>
+    public const int SmallBytes = 1 << 20;
+
+    // One part in so many is for small frames, and another one for their first steps.
     private const int ReservedPart = 8;
 
     private readonly Lock _lock = new();
-    private readonly LinkedList<Waiter> _starting = [];
-    private readonly LinkedList<Waiter> _growing = [];
+    // Small and large frames at their first step, and those that grow. A frame that holds memory waits for none that holds nothing yet.
+    private readonly LinkedList<Waiter>[] _queues = [[], [], [], []];
     private long _used;
     // The frame that grew beyond the budget, and by how many bytes, which _used does not include.
     private RequestFrame? _beyond;
@@ -36,7 +39,7 @@ internal sealed class FrameBudget(long max)
         get
         {
             lock (_lock)
-                return _starting.Count + _growing.Count;
+                return _queues.Sum(static queue => queue.Count);
         }
     }
 
@@ -45,7 +48,7 @@ internal sealed class FrameBudget(long max)
     {
         lock (_lock)
         {
-            var queue = frame.Taken == 0 ? _starting : _growing;
+            var queue = _queues[(frame.Taken == 0 ? 0 : 2) + (IsLarge(frame) ? 1 : 0)];
             // The frame beyond the budget waits for no other: they wait for it.
             if ((queue.Count == 0 || frame == _beyond) && TryTake(frame))
                 return default;
@@ -76,7 +79,7 @@ internal sealed class FrameBudget(long max)
         var bytes = frame.NextSize - frame.Taken;
         var isFirst = frame.Taken == 0;
         // Where nothing is in use, a first step is granted even above the budget.
-        if (_used + bytes <= (isFirst ? max : max - (max / ReservedPart)) || (isFirst && _used == 0))
+        if (_used + bytes <= LimitOf(frame) || (isFirst && _used == 0))
         {
             _used += bytes;
         }
@@ -93,10 +96,19 @@ internal sealed class FrameBudget(long max)
         return true;
     }
 
+    private static bool IsLarge(RequestFrame frame) => frame.Length > SmallBytes;
+
+    // What may be in use after a step of this frame.
+    private long LimitOf(RequestFrame frame)
+    {
+        var share = max / ReservedPart;
+        return IsLarge(frame) ? max - (2 * share) : frame.Taken == 0 ? max : max - share;
+    }
+
     private void GrantWaiting()
     {
-        GrantWaiting(_starting);
-        GrantWaiting(_growing);
+        foreach (var queue in _queues)
+            GrantWaiting(queue);
     }
 
     private void GrantWaiting(LinkedList<Waiter> queue)

@@ -64,9 +64,10 @@ internal abstract class GatewayConnection
 
     /// <summary>Whether a request arrives so slowly that it is not worth its memory. To be called every few seconds, by one caller at a
     /// time.</summary>
-    public bool ReceivesTooSlowly()
+    /// <param name="isScarce">Whether other requests wait for memory.</param>
+    public bool ReceivesTooSlowly(bool isScarce)
     {
-        if (_pace.Check(_receiving, out var isTooSlow))
+        if (_pace.Check(_receiving, isScarce, out var isTooSlow))
             Touch();
         return isTooSlow;
     }

@@ -2,8 +2,9 @@ namespace OrleansMq.Gateways.Connections;
 
 /// <summary>
 /// Whether the frames of a connection arrive at a reasonable pace: a frame that arrives slowly holds memory. Each
-/// <see cref="Window"/> of a frame must bring <see cref="MinBytesPerSecond"/>. The time in which a frame waits for memory does not count.
-/// For one caller at a time.
+/// <see cref="Window"/> of a frame must bring <see cref="MinBytesPerSecond"/>; while other frames wait for memory, it must also bring a
+/// part of what the frame holds, so that a large one cannot hold it for hours. The time in which a frame waits for memory itself does not
+/// count. For one caller at a time.
 /// </summary>
 /// <param name="clock">The clock.</param>
 internal sealed class ReceivePace(TimeProvider clock)
@@ -14,15 +15,19 @@ internal sealed class ReceivePace(TimeProvider clock)
     /// <summary>Less than any network in use brings.</summary>
     public const int MinBytesPerSecond = 4 << 10;
 
+    // Of the memory that a frame holds, one part in so many must arrive in each window while others wait for memory.
+    private const int Part = 4;
+
     private RequestFrame? _frame;
     private long _since;
     private int _filled;
 
     /// <summary>Looks at the frame that is being received. To be called several times within a window.</summary>
     /// <param name="frame">Null where none is.</param>
+    /// <param name="isScarce">Whether other frames wait for memory.</param>
     /// <param name="isTooSlow">Whether it brought too little.</param>
     /// <returns>Whether it has brought something since it was last looked at.</returns>
-    public bool Check(RequestFrame? frame, out bool isTooSlow)
+    public bool Check(RequestFrame? frame, bool isScarce, out bool isTooSlow)
     {
         isTooSlow = false;
         if (frame is null || frame != _frame || frame.IsWaiting)
@@ -34,7 +39,8 @@ internal sealed class ReceivePace(TimeProvider clock)
         var arrived = frame.Filled - _filled;
         if (elapsed < Window)
             return arrived > 0;
-        isTooSlow = arrived < MinBytesPerSecond * elapsed.TotalSeconds && frame.Missing > 0;
+        var least = isScarce ? Math.Max(frame.Taken / (Part * Window.TotalSeconds), MinBytesPerSecond) : MinBytesPerSecond;
+        isTooSlow = arrived < least * elapsed.TotalSeconds && frame.Missing > 0;
         if (!isTooSlow)
             Begin(frame);
         return !isTooSlow;

@@ -17,6 +17,7 @@ internal sealed class RequestFrame(int length) : IDisposable
     private byte[] _bytes = [];
     private int _size;
     private int _filled;
+    private long _taken;
     private volatile bool _isWaiting;
 
     /// <summary>The size in bytes.</summary>
@@ -34,8 +35,12 @@ internal sealed class RequestFrame(int length) : IDisposable
     /// <summary>The memory after the next step, in bytes.</summary>
     public int NextSize => (int)Math.Min(length, _size == 0 ? FirstBytes : Math.Max(SecondBytes, 2L * _size));
 
-    /// <summary>The memory that it has of its <see cref="FrameBudget"/>, which alone sets it.</summary>
-    public long Taken { get; set; }
+    /// <summary>The memory that it has of its <see cref="FrameBudget"/>, which alone sets it. May be read by any thread.</summary>
+    public long Taken
+    {
+        get => Volatile.Read(ref _taken);
+        set => Volatile.Write(ref _taken, value);
+    }
 
     /// <summary>Whether it waits for memory. Set by its <see cref="FrameBudget"/>.</summary>
     public bool IsWaiting

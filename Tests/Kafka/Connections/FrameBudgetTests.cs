@@ -65,6 +65,37 @@ public sealed class FrameBudgetTests : IDisposable
     }
 
     [Fact]
+    public void Frames_of_an_ordinary_size_grow_while_large_ones_hold_all_that_they_may()
+    {
+        var budget = new FrameBudget(512L * Mega);
+        var slow = Enumerable.Range(0, 7).Select(_ => new RequestFrame(100 * Mega)).ToList();
+        // Each holds 64 MiB, and waits for more or receives slowly.
+        foreach (var frame in slow)
+        {
+            while (frame.Taken < 64 * Mega)
+            {
+                if (!budget.TakeAsync(frame, _stop.Token).IsCompletedSuccessfully)
+                    break;
+                frame.Grow();
+                frame.Advance(frame.Room.Length);
+            }
+        }
+        for (var number = 0; number < 100; number++)
+        {
+            var ordinary = new RequestFrame(Mega);
+            while (ordinary.Missing > 0)
+            {
+                Assert.True(budget.TakeAsync(ordinary, _stop.Token).IsCompletedSuccessfully);
+                ordinary.Grow();
+                ordinary.Advance(ordinary.Room.Length);
+            }
+            budget.Return(ordinary);
+            ordinary.Dispose();
+        }
+        slow.ForEach(static frame => frame.Dispose());
+    }
+
+    [Fact]
     public void Frame_that_gives_up_leaves_the_queue()
     {
         var first = new RequestFrame(50 * Mega);

@@ -7,8 +7,9 @@ namespace OrleansMq.Tests.Kafka.Connections;
 public sealed class ReceivePaceTests
 {
     private readonly ManualTimeProvider _time = new();
-    private readonly RequestFrame _frame = new(1 << 20);
+    private readonly RequestFrame _frame = new(100 << 20);
     private readonly ReceivePace _pace;
+    private bool _isScarce;
 
     public ReceivePaceTests()
     {
@@ -59,14 +60,32 @@ public sealed class ReceivePaceTests
     [Fact]
     public void Silent_connection_between_frames_is_not_slow()
     {
-        Assert.False(_pace.Check(null, out var isTooSlow) || isTooSlow);
+        Assert.False(_pace.Check(null, isScarce: true, out var isTooSlow) || isTooSlow);
         _time.Advance(2 * ReceivePace.Window);
-        Assert.False(_pace.Check(null, out isTooSlow) || isTooSlow);
+        Assert.False(_pace.Check(null, isScarce: true, out isTooSlow) || isTooSlow);
+    }
+
+    [Theory]
+    [InlineData(8 << 20, 60_000, true)]
+    [InlineData(8 << 20, 80_000, false)]
+    [InlineData(128 << 10, 5_000, false)]
+    public void Frame_that_others_wait_for_must_bring_a_part_of_what_it_holds(int taken, int bytesPerSecond, bool isTooSlow)
+    {
+        _isScarce = true;
+        _frame.Taken = taken;
+        Assert.False(IsTooSlow());
+        for (var second = 0; second < 30; second++)
+        {
+            Assert.False(IsTooSlow());
+            Arrive(bytesPerSecond);
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+        Assert.Equal(isTooSlow, IsTooSlow());
     }
 
     private bool IsTooSlow()
     {
-        _pace.Check(_frame, out var isTooSlow);
+        _pace.Check(_frame, _isScarce, out var isTooSlow);
         return isTooSlow;
     }
 
