@@ -177,10 +177,10 @@ internal sealed class ConnectionServer : IAsyncDisposable
                 : $"with less than {ReceivePace.MinBytesPerSecond} bytes per second."));
             connection.Stop();
         }
-        else if (connection.Unread > Limits.MaxIdle)
+        else if (connection.SendsTooSlowly())
         {
             _unread.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {connection.RemoteEndPoint} is closed: the client has "
-                + $"received nothing of an answer for {Limits.MaxIdle.TotalSeconds:0} s.");
+                + $"received less than {SendPace.MinBytesPerSecond} bytes per second of an answer for {Limits.MaxIdle.TotalSeconds:0} s.");
             connection.Cut();
         }
         else if (connection.Idle > Limits.MaxIdle)

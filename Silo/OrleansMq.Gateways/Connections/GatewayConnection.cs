@@ -19,6 +19,7 @@ internal abstract class GatewayConnection
     private readonly FrameReader _frames;
     private readonly ResponseSender _sender;
     private readonly ReceivePace _pace;
+    private readonly SendPace _sendPace;
     // Also cancelled when the client disconnects: its requests that have arrived are served, but nothing waits for long.
     private readonly CancellationTokenSource _aborted = new();
     private readonly CancellationTokenSource _stop = new();
@@ -39,8 +40,9 @@ internal abstract class GatewayConnection
     {
         (_server, _socket, LocalEndPoint, RemoteEndPoint) = (server, client.Socket, client.Local, client.Remote);
         _inFlight = new ByteBudget(server.Limits.MaxInFlightBytesPerConnection);
-        _sender = new ResponseSender(_socket, server.Pieces, server.TimeProvider);
+        _sender = new ResponseSender(_socket, server.Pieces);
         _pace = new ReceivePace(server.TimeProvider);
+        _sendPace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
         Responses = new ResponseQueue(_sender, Stop, Fail, BeforeWait, Touch);
         _frames = new FrameReader(_socket, BeforeWait, GrowAsync);
         Touch();
@@ -59,8 +61,9 @@ internal abstract class GatewayConnection
     public TimeSpan Idle => !_isBeginning && Responses.IsIdle
         ? _server.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
 
-    /// <summary>How long a response waits for the client to receive something; zero while none does.</summary>
-    public TimeSpan Unread => _sender.Waiting;
+    /// <summary>Whether the client receives its answers so slowly that they are not worth what they hold. To be called every few seconds,
+    /// by one caller at a time.</summary>
+    public bool SendsTooSlowly() => _sendPace.IsTooSlow(_sender.IsWaiting, _sender.Sent);
 
     /// <summary>Whether a request arrives so slowly that it is not worth its memory. To be called every few seconds, by one caller at a
     /// time.</summary>

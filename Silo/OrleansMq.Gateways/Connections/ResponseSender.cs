@@ -12,8 +12,7 @@ namespace OrleansMq.Gateways.Connections;
 /// </summary>
 /// <param name="socket">The client's socket.</param>
 /// <param name="pieces">Shared by all connections of a gateway.</param>
-/// <param name="clock">The clock.</param>
-internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, TimeProvider clock)
+internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
 {
     // Larger parts are sent from where they are; smaller ones are joined.
     private const int CopyBytes = 16 << 10;
@@ -25,7 +24,6 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
     private const int MaxPieces = 256;
     // Where the client receives nothing more, this much is copied and sent: the send completes once the client receives again.
     private const int WaitBytes = 16 << 10;
-    private const long NotWaiting = long.MinValue;
 
     // False once a file system did not support it.
     private static volatile bool _sendsFiles = LinuxSockets.IsSupported;
@@ -33,8 +31,8 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
     private readonly PooledBuffer _together = new();
     private readonly List<ArraySegment<byte>> _pieces = [];
     private volatile bool _isClosed;
-    // When the send began that waits for the client; NotWaiting otherwise.
-    private long _waitingSince = NotWaiting;
+    private volatile bool _isWaiting;
+    private long _sent;
 
     /// <summary>Whether the system has sent every file so far that it was asked to send.</summary>
     public static bool SendsFiles => _sendsFiles;
@@ -45,9 +43,11 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
     /// <summary>Whether nothing can be sent any more.</summary>
     public bool IsClosed => _isClosed;
 
-    /// <summary>How long a send waits for the client to receive something; zero while none does. May be read by any thread.</summary>
-    public TimeSpan Waiting => Interlocked.Read(ref _waitingSince) is var since && since != NotWaiting ? clock.GetElapsedTime(since)
-        : TimeSpan.Zero;
+    /// <summary>Whether a send waits for the client to receive something. May be read by any thread.</summary>
+    public bool IsWaiting => _isWaiting;
+
+    /// <summary>All bytes sent so far. May be read by any thread.</summary>
+    public long Sent => Interlocked.Read(ref _sent);
 
     /// <summary>Whether no bytes wait to be sent with others.</summary>
     public bool IsFlushed => _together.Length == 0;
@@ -123,6 +123,7 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
                 var outcome = LinuxSockets.SendFile(socket.Socket, slice.File!, slice.Path, slice.Position + start,
                     Math.Min(slice.Length - start, SendBytes), out var sent);
                 start += sent;
+                Count(sent);
                 if (outcome == LinuxSockets.Outcome.Unsupported)
                 {
                     _sendsFiles = false;
@@ -149,6 +150,7 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
         var sent = 0;
         if (!IsFlushed)
             LinuxSockets.SendMore(socket.Socket, _together.WrittenMemory.Span, out sent);
+        Count(sent);
         if (sent < _together.Length)
             await SendAsync(_together.WrittenMemory[sent..]).ConfigureAwait(false);
         _together.Clear();
@@ -245,19 +247,31 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces, Tim
         }
     }
 
-    private ValueTask<int> Watched(ValueTask<int> sending) => sending.IsCompleted ? sending : WatchAsync(sending);
+    // One send at a time.
+    private void Count(int sent) => Volatile.Write(ref _sent, _sent + sent);
+
+    private ValueTask<int> Watched(ValueTask<int> sending)
+    {
+        if (!sending.IsCompletedSuccessfully)
+            return WatchAsync(sending);
+        var sent = sending.Result;
+        Count(sent);
+        return new ValueTask<int>(sent);
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> WatchAsync(ValueTask<int> sending)
     {
-        Interlocked.Exchange(ref _waitingSince, clock.GetTimestamp());
+        _isWaiting = true;
         try
         {
-            return await sending.ConfigureAwait(false);
+            var sent = await sending.ConfigureAwait(false);
+            Count(sent);
+            return sent;
         }
         finally
         {
-            Interlocked.Exchange(ref _waitingSince, NotWaiting);
+            _isWaiting = false;
         }
     }
 }
