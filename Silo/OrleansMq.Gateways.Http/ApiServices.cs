@@ -27,8 +27,8 @@ internal sealed record ApiServices
     public required Metrics.BrokerMetrics Metrics { get; init; }
     /// <summary>Returns the groups that this broker coordinates.</summary>
     public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
-    /// <summary>The memory for raw batches in requests.</summary>
-    public BodyMemory BodyMemory { get; init; } = new(BodyMemory.DefaultBytes);
+    /// <summary>The raw batches in requests.</summary>
+    public required BatchBodies BatchBodies { get; init; }
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
     /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>

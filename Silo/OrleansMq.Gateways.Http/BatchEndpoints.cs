@@ -36,22 +36,17 @@ internal static class BatchEndpoints
         var length = LengthOf(http.Request);
         var broker = api.BrokerOf(http);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
-        await api.BodyMemory.TakeAsync(length);
+        var body = await api.BatchBodies.ReceiveAsync(http, length);
+        ProduceResult result;
         try
         {
-            await ProduceAsync(http, api, broker, partition, acks);
+            // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
+            result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         }
         finally
         {
-            api.BodyMemory.Return(length);
+            api.BatchBodies.Return(body);
         }
-    }
-
-    private static async Task ProduceAsync(HttpContext http, ApiServices api, IBroker broker, TopicPartition partition, Acks acks)
-    {
-        using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
-        // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
-        var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         if (result.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset),
                 JsonBodies.Answers.ProduceResponse);
@@ -59,14 +54,14 @@ internal static class BatchEndpoints
             await Problems.WriteAsync(http, api, result.Error, result.Message);
     }
 
-    /// <summary>Returns the batch's length, which tells how much memory to reserve before the body is read.</summary>
-    private static long LengthOf(HttpRequest request)
+    /// <summary>Returns the batch's length.</summary>
+    private static int LengthOf(HttpRequest request)
     {
         if (request.ContentLength is not { } length)
             throw new RequestException(StatusCodes.Status411LengthRequired, ErrorCode.InvalidRequest,
                 "Content-Length is missing: a record batch is sent whole, not in chunks. Send its length in bytes.");
         return length <= RequestBody.MaxBatchBytes
-            ? length : throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
+            ? (int)length : throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
             $"Content-Length is {length} bytes; a record batch may have {RequestBody.MaxBatchBytes}.");
     }
 

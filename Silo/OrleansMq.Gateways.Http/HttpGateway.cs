@@ -12,6 +12,7 @@ public sealed class HttpGateway : IGateway
 {
     private readonly HttpGatewayOptions _options;
     private readonly BrokerGate _gate = new();
+    private readonly BatchBodies _bodies;
     private volatile HostedBroker? _hosted;
     private WebApplication? _app;
 
@@ -20,6 +21,8 @@ public sealed class HttpGateway : IGateway
     {
         ArgumentNullException.ThrowIfNull(options);
         _options = options;
+        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System,
+            new EngineLogAdapter(options.LoggerFactory.CreateLogger("http")));
         Metrics = new BrokerMetrics(new MetricSource
         {
             Partitions = () => _hosted?.Local.Held ?? [],
@@ -70,6 +73,7 @@ public sealed class HttpGateway : IGateway
         {
             await app.StartAsync(cancellationToken).ConfigureAwait(false);
             _app = app;
+            _bodies.Watch();
         }
         catch
         {
@@ -110,6 +114,7 @@ public sealed class HttpGateway : IGateway
     {
         if (_app is not null)
             await _app.DisposeAsync().ConfigureAwait(false);
+        await _bodies.DisposeAsync().ConfigureAwait(false);
         Metrics.Dispose();
         _gate.Dispose();
     }
@@ -140,17 +145,17 @@ public sealed class HttpGateway : IGateway
         return app;
     }
 
-    private void ConfigureKestrel(KestrelServerOptions options)
-    {
-        options.AddServerHeader = false;
-        options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
-        options.Limits.MaxConcurrentConnections = _options.MaxConnections;
     // Where this broker told its cluster that clients reach it.
     private IEnumerable<string> AdvertisedHosts() =>
         _hosted is { } hosted && hosted.Metadata.Image.Brokers.TryGetValue(hosted.BrokerId, out var self)
             ? new[] { self.Registration.Http, self.Registration.Kafka, self.Registration.Host }.OfType<string>().Select(HostNames.HostOf)
             : [];
 
+    private void ConfigureKestrel(KestrelServerOptions options)
+    {
+        options.AddServerHeader = false;
+        options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
+        options.Limits.MaxConcurrentConnections = _options.MaxConnections;
         // A body holds memory while it arrives: less than any network in use brings.
         options.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))

@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>A whole request body in pooled memory; dispose returns it.</summary>
+/// <summary>The whole body of an administrative request in pooled memory; dispose returns it.</summary>
 internal readonly struct RequestBody(byte[] array, int length) : IDisposable
 {
     /// <summary>The most bytes of a JSON body: far more than any administrative request needs.</summary>
@@ -28,10 +28,9 @@ internal readonly struct RequestBody(byte[] array, int length) : IDisposable
     /// <summary>Reads the whole body; the server rejects a body above its limit.</summary>
     public static async ValueTask<RequestBody> ReadAsync(HttpContext http, CancellationToken cancellationToken)
     {
-        const int UnknownLengthStart = 16 << 10;
-        // One byte more than announced, so that the read that detects the end needs no larger buffer.
-        var buffer = ArrayPool<byte>.Shared.Rent(http.Request.ContentLength is { } known ? (int)Math.Min(known, MaxBatchBytes) + 1
-            : UnknownLengthStart);
+        // It grows with what arrives, whatever length is announced.
+        const int start = 16 << 10;
+        var buffer = ArrayPool<byte>.Shared.Rent(start);
         var length = 0;
         try
         {

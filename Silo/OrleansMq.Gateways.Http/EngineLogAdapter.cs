@@ -1,6 +1,6 @@
 using OrleansMq.Diagnostics;
 
-namespace OrleansMq.Silo.Logging;
+namespace OrleansMq.Gateways.Http;
 
 /// <summary>Writes the engine's log lines to the host's log.</summary>
 internal sealed partial class EngineLogAdapter(ILogger logger) : EngineLog
