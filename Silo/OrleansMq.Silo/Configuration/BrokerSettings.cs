@@ -83,14 +83,16 @@ internal sealed record BrokerSettings
     public int Partitions { get; init; } = 1;
     /// <summary>The free bytes of the volume below which appends are refused.</summary>
     public long MinFreeBytes { get; init; } = 256L << 20;
+    /// <summary>The most connections of the HTTP API; 0: its share of the files that the process may open.</summary>
+    public int HttpMaxConnections { get; init; }
     /// <summary>The most segment and index files kept open.</summary>
     public int MaxOpenFiles { get; init; } = 4096;
     /// <summary>The number of threads that write and flush.</summary>
     public int AppendThreads { get; init; } = 16;
-    /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
-    public bool VerifyOnRead { get; init; } = true;
     /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
     public bool VerifyCompressed { get; init; } = true;
+    /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
+    public bool VerifyOnRead { get; init; } = true;
     /// <summary>How often retention and rolling by age are checked.</summary>
     public TimeSpan RetentionCheckInterval { get; init; } = TimeSpan.FromMinutes(5);
     /// <summary>How often recovery points are written.</summary>
@@ -128,9 +130,9 @@ internal sealed record BrokerSettings
         MinFreeBytes = MinFreeBytes,
         MaxOpenFiles = MaxOpenFiles,
         AppendThreads = AppendThreads,
+        VerifyCompressed = VerifyCompressed,
         VerifyOnRead = VerifyOnRead,
         RetentionCheckInterval = RetentionCheckInterval,
-        VerifyCompressed = VerifyCompressed,
         CheckpointInterval = CheckpointInterval,
         CompactionCheckInterval = CompactionCheckInterval,
         ProducerIdExpiration = ProducerIdExpiration,

@@ -21,6 +21,10 @@ internal static class Settings
             "More host names by which requests may address the HTTP API. It refuses others, since a web page can have its own name resolve "
             + "to the broker. Default: localhost, the machine's name, the advertised hosts and every IP address are always allowed.",
             (s, text) => HostPatterns(text) is { } hosts ? s with { HttpHosts = hosts } : null),
+        new("httpMaxConnections", "N", "a whole number from 0 to 1000000",
+            "The most connections of the HTTP API; further ones are closed. Kafka clients keep a part of what the process may open. 0: a "
+            + "quarter of what its data leaves, all of it without Kafka, and at most 10000. Default: 0.",
+            (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { HttpMaxConnections = (int)n } : null),
         new("kafka", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
             "The address of the Kafka protocol; port 0 takes a free port, off turns it off. Default: 127.0.0.1:9092.",
             (s, text) => text == "off" ? s with { Kafka = null } : ListenAddress.TryParse(text, out var address)
@@ -56,14 +60,14 @@ internal static class Settings
             (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),
         new("appendThreads", "N", "a whole number from 1 to 256", "The number of threads that write and flush. Default: 16.",
             (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
-        new("verifyOnRead", "true|false", "true or false",
-            "Check the CRC of batches when they are read from disk, except for batches in "
-            + "the page cache that this process has written or checked before. Default: true.",
-            (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
         new("verifyCompressed", "true|false", "true or false",
             "Decompress compressed batches when they are appended, and refuse those that no reader could read. Uncompressed ones are "
             + "always checked. Default: true.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyCompressed = verify } : null),
+        new("verifyOnRead", "true|false", "true or false",
+            "Check the CRC of batches when they are read from disk, except for batches in "
+            + "the page cache that this process has written or checked before. Default: true.",
+            (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
         new("retentionCheckMs", "MS", Milliseconds, "How often retention and rolling by age are checked. Default: 300000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { RetentionCheckInterval = interval } : null),
         new("checkpointMs", "MS", Milliseconds,

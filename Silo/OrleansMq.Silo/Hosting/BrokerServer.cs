@@ -60,7 +60,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         if (limit < OpenFiles.Least)
             throw new StartException($"this process may open {limit} files, a broker needs {OpenFiles.Least} at least. Raise the limit: "
                 + "ulimit -n, or LimitNOFILE of the service.");
-        var files = OpenFiles.Share(limit, settings.MaxOpenFiles);
+        var files = OpenFiles.Share(limit, settings.MaxOpenFiles, settings.Kafka is not null, settings.HttpMaxConnections);
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
             with { MaxOpenFiles = files.Data };
         var server = new BrokerServer(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);

@@ -16,18 +16,22 @@ internal sealed record OpenFiles(int Data, int Http, int Kafka)
 
     // The runtime, libraries, listeners, links to other brokers, and files that are open for a moment: a broker at rest has about 150.
     private const int Reserve = 256;
-    // A connection of the HTTP API takes more memory than one of the Kafka protocol, and no client needs as many.
+    // A connection of the HTTP API takes more memory than one of the Kafka protocol, and few clients need as many.
     private const int MostHttp = 10_000;
 
     /// <summary>Shares out a limit.</summary>
     /// <param name="limit">The files that this process may open.</param>
     /// <param name="maxOpenFiles">The segment and index files that are wanted.</param>
-    public static OpenFiles Share(long limit, int maxOpenFiles)
+    /// <param name="servesKafka">Whether Kafka clients are served, which takes a share.</param>
+    /// <param name="maxHttp">The connections of the HTTP API that are wanted; 0 for the usual share. Kafka clients keep a quarter.</param>
+    public static OpenFiles Share(long limit, int maxOpenFiles, bool servesKafka = true, int maxHttp = 0)
     {
         var rest = Math.Max(limit, Least) - Reserve;
         var data = (int)Math.Min(maxOpenFiles, rest / 2);
-        var http = (int)Math.Min((rest - data) / 4, MostHttp);
-        return new OpenFiles(data, http, (int)Math.Min(rest - data - http, int.MaxValue));
+        var connections = rest - data;
+        var kafka = !servesKafka ? 0 : connections / 4 * (maxHttp > 0 ? 1 : 3);
+        var http = (int)Math.Min(connections - kafka, maxHttp > 0 ? maxHttp : MostHttp);
+        return new OpenFiles(data, http, servesKafka ? (int)Math.Min(connections - http, int.MaxValue) : 0);
     }
 
     /// <summary>Returns how many files this process may open; a large number where the system does not say.</summary>

@@ -83,7 +83,7 @@ public sealed class SettingsTests
         Assert.Equal(Settings.All.Select(s => s.Key).Order(), BadValues.Select(row => (string)((object[])row)[0]).Distinct().Order());
 
     [Theory]
-    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, httpHosts, kafka")]
+    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, httpHosts, httpMaxConnections, kafka")]
     [InlineData("""{"data": "x", "data": "y"}""", "twice", "data")]
     [InlineData("""{"data": ["x"]}""", "data", "expected")]
     [InlineData("[]", "JSON object", "data")]

@@ -16,6 +16,20 @@ public sealed class OpenFilesTests
         Assert.Equal(limit - 256, data + http + kafka);
     }
 
+    [Theory]
+    [InlineData(1024, false, 0, 384, 0)]
+    [InlineData(1_048_576, false, 0, 10_000, 0)]
+    [InlineData(1024, true, 20, 20, 364)]
+    [InlineData(1024, true, 5000, 288, 96)]
+    [InlineData(1024, false, 5000, 384, 0)]
+    [InlineData(1_048_576, true, 50_000, 50_000, 994_224)]
+    public void Http_connections_are_set_by_the_operator_and_take_the_share_of_Kafka_clients_where_there_are_none(int limit,
+        bool servesKafka, int maxHttp, int http, int kafka)
+    {
+        var shares = OpenFiles.Share(limit, 4096, servesKafka, maxHttp);
+        Assert.Equal((http, kafka), (shares.Http, shares.Kafka));
+    }
+
     [Fact]
     public void Limit_is_read_from_what_the_system_says()
     {
