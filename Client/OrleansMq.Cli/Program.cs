@@ -70,9 +70,20 @@ internal static class Program
     private static ExitCode RefuseUsage(ParseResult parsed)
     {
         foreach (var error in parsed.Errors)
-            Console.Error.WriteLine("omq: " + error.Message);
+            Console.Error.WriteLine("omq: " + WithoutTypes(error.Message));
         Console.Error.WriteLine($"Usage and examples: {CommandPath(parsed)} --help");
         return ExitCode.WrongUsage;
+    }
+
+    // The parser names a type of .NET: as expected type 'System.Nullable`1[System.Int32]'.
+    private static string WithoutTypes(string message)
+    {
+        const string type = " as expected type '";
+        var start = message.IndexOf(type, StringComparison.Ordinal);
+        if (start < 0)
+            return message;
+        var name = message[(start + type.Length)..];
+        return message[..start] + (name.Contains("Int", StringComparison.Ordinal) ? ": it is not a whole number of that size." : ".");
     }
 
     private static string CommandPath(ParseResult parsed)

@@ -1,8 +1,9 @@
+using System.Diagnostics;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
-
 using OrleansMq.Records;
+
 namespace OrleansMq.Cli.Records;
 
 /// <summary>One run of <c>omq consume</c>.</summary>
@@ -10,6 +11,8 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
 {
     /// <summary>How long an unreachable broker is retried: long enough for a restart.</summary>
     private static readonly TimeSpan RetryTimeout = TimeSpan.FromSeconds(60);
+
+    private readonly BrokerWatch _watch = new(broker, topic);
 
     /// <summary>The partition; null for all.</summary>
     public int? Partition { get; init; }
@@ -82,13 +85,17 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     private async ValueTask<ConsumeResult<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>?> WaitAsync(
         PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
     {
-        if (IdleTimeout is not { } idle)
-            return await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        var waiting = Stopwatch.GetTimestamp();
         while (true)
         {
-            var record = await reader.ReadAsync(idle, cancellationToken).ConfigureAwait(false);
-            if (record is not null || await IsAtEndAsync(reader, cancellationToken).ConfigureAwait(false))
+            var step = IdleTimeout is { } idle && idle < BrokerWatch.Interval ? idle : BrokerWatch.Interval;
+            var record = await reader.ReadAsync(step, cancellationToken).ConfigureAwait(false);
+            if (record is not null)
                 return record;
+            if (IdleTimeout is { } limit && Stopwatch.GetElapsedTime(waiting) >= limit
+                && await IsAtEndAsync(reader, cancellationToken).ConfigureAwait(false))
+                return null;
+            await _watch.LookAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -113,8 +120,8 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
             + $"{range.HighWatermark}. Choose another --offset, or earliest.", e),
         { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
             new CommandFailedException(ExitCode.Unreachable, e.Message, e),
+        { InnerException: RecordBatchException bad } when bad.NextOffset > e.Offset => CommandFailedException.Refused(
+            $"{e.Message} That is: --partition {e.Partition.Partition} --offset {bad.NextOffset}", e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
     };
 }
-        { InnerException: RecordBatchException bad } when bad.NextOffset > e.Offset => CommandFailedException.Refused(
-            $"{e.Message} That is: --partition {e.Partition.Partition} --offset {bad.NextOffset}", e),

@@ -23,6 +23,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     // The program is terminated 60 s after Ctrl-C in any case.
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(20);
 
+    private readonly BrokerWatch _watch = new(broker, topic);
     private readonly Lock _writing = new();
     private readonly SemaphoreSlim _committing = new(1, 1);
     private readonly Dictionary<TopicPartition, TopicPartitionOffset> _written = []; // perhaps still in memory
@@ -135,6 +136,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             var record = await _consumer.ReadAsync(step, cancellationToken).ConfigureAwait(false);
             if (record is not null)
                 return record;
+            await _watch.LookAsync(cancellationToken).ConfigureAwait(false);
             if (Stopwatch.GetElapsedTime(_lastCommit) >= CommitInterval)
                 await FlushAndCommitAsync(cancellationToken).ConfigureAwait(false);
             if (IdleTimeout is { } limit && Stopwatch.GetElapsedTime(waiting) >= limit
@@ -293,9 +295,9 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             + $"Move it into the log's range: omq group reset {group} --topic {topic} --to-current --execute", e),
         { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
             new CommandFailedException(ExitCode.Unreachable, e.Message, e),
-        _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
-    };
         { InnerException: RecordBatchException bad } when bad.NextOffset > e.Offset => CommandFailedException.Refused(
             $"{e.Message} That is: omq group reset {group} --topic {topic}:{e.Partition.Partition} --to-offset {bad.NextOffset} "
             + "--execute", e),
+        _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
+    };
 }

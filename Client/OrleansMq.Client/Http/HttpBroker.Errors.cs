@@ -23,8 +23,16 @@ public sealed partial class HttpBroker
     {
         var message = e is OperationCanceledException
             ? $"The broker at {address} did not answer within {_options.RequestTimeout.TotalSeconds:0.###} s."
-            : $"The broker at {address} cannot be reached: {e.Message}. Is it running, and is the address right?";
+            : $"The broker at {address} cannot be reached: {ReasonOf(e)} Is it running, and is the address right?";
         return _addresses.All.Count == 1 ? message : $"{message} (All addresses: {_addresses}.)";
+    }
+
+    // .NET's message may only say that the inner exception has one.
+    private static string ReasonOf(Exception e)
+    {
+        while (e.InnerException is { } inner && e.Message.Contains("inner exception", StringComparison.Ordinal))
+            e = inner;
+        return e.Message.EndsWith('.') ? e.Message : e.Message + ".";
     }
 
     private static BrokerException NotABroker(string address, Exception e) =>

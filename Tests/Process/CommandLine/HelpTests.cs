@@ -56,6 +56,7 @@ public sealed class HelpTests
     [InlineData("produce orders --acks 2")]
     [InlineData("produce orders --compression zip")]
     [InlineData("produce orders --partition -1")]
+    [InlineData("produce orders --partition one")]
     [InlineData("consume")]
     [InlineData("consume orders --offset middle")]
     [InlineData("consume orders --max 0")]
@@ -107,6 +108,7 @@ public sealed class HelpTests
         var outcome = (await RunningProgram.OmqAsync(words.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Expect(2);
 
         Assert.StartsWith("omq: ", outcome.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("System.", outcome.Error, StringComparison.Ordinal);
         Assert.Empty(outcome.Output);
     }
 

@@ -22,7 +22,7 @@ internal sealed class FakeRepository : IDisposable
                 --list-sdks) echo '10.0.100 [/sdk]' ;;
                 restore) ;;
                 build) ;;
-                *) echo "ran $(basename "$1") ${*:2}" ;;
+                *) cat && echo "ran $(basename "$1") ${*:2}" ;;
             esac
             """);
     }
@@ -55,14 +55,16 @@ internal sealed class FakeRepository : IDisposable
     }
 
     /// <summary>Runs the launcher with the fake first in the path, and without a forced flavour unless given.</summary>
-    public async Task<Outcome> OmqAsync(string arguments, string? orleans = null)
+    public async Task<Outcome> OmqAsync(string arguments, string? orleans = null, bool closesInput = false)
     {
         var environment = new Dictionary<string, string?>
         {
             ["PATH"] = _directory["bin"] + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH"),
             ["OMQ_ORLEANS"] = orleans,
         };
-        await using var program = new RunningProgram(_directory["omq"], arguments.Split(' '), environment: environment);
+        await using var program = closesInput
+            ? new RunningProgram("bash", ["-c", $"exec \"$0\" {arguments} <&-", _directory["omq"]], environment: environment)
+            : new RunningProgram(_directory["omq"], arguments.Split(' '), environment: environment);
         return await program.ExitAsync();
     }
 

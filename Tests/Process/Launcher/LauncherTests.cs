@@ -37,6 +37,14 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task Program_without_a_standard_input_gets_an_empty_one()
+    {
+        var outcome = (await _repository.OmqAsync("produce orders", closesInput: true)).Expect(0);
+
+        Assert.Equal("ran omq.dll produce orders\n", outcome.Text);
+    }
+
+    [Fact]
     public async Task Up_runs_the_broker_with_its_arguments()
     {
         var outcome = (await _repository.OmqAsync("up --http 0")).Expect(0);
