@@ -20,10 +20,19 @@ internal sealed class RunningBroker : IAsyncDisposable
     public int Port => new Uri(Url).Port;
 
     /// <summary>Starts <c>./omq up</c> and waits until it is ready.</summary>
-    public static async Task<RunningBroker> UpAsync(string dataDirectory, int port = 0, params string[] more)
+    public static Task<RunningBroker> UpAsync(string dataDirectory, int port = 0, params string[] more) =>
+        UpAsync(new RunningProgram(Repository.Launcher, Arguments(dataDirectory, port, more)), dataDirectory);
+
+    /// <summary>The same, in a process that may open only so many files.</summary>
+    public static Task<RunningBroker> UpAsync(int openFiles, string dataDirectory, params string[] more) =>
+        UpAsync(new RunningProgram("bash", ["-c", $"ulimit -n {openFiles} && exec \"$0\" \"$@\"", Repository.Launcher,
+            .. Arguments(dataDirectory, 0, more)]), dataDirectory);
+
+    private static string[] Arguments(string dataDirectory, int port, string[] more) =>
+        ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{port}", .. more];
+
+    private static async Task<RunningBroker> UpAsync(RunningProgram program, string dataDirectory)
     {
-        string[] arguments = ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{port}", .. more];
-        var program = new RunningProgram(Repository.Launcher, arguments);
         try
         {
             return new RunningBroker(program, await program.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal)),
