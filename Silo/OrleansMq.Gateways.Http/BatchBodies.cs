@@ -80,7 +80,7 @@ internal sealed class BatchBodies(long bytes, TimeProvider clock, EngineLog log)
     private async ValueTask FillAsync(Stream body, RequestFrame frame, CancellationToken cancellationToken)
     {
         // Until something arrives, it takes nothing.
-        await body.ReadAsync(Memory<byte>.Empty, cancellationToken);
+        frame.Advance(await body.ReadAsync(Memory<byte>.Empty, cancellationToken));
         do
         {
             if (frame.MustGrow)

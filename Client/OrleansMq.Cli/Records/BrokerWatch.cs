@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using OrleansMq.Api;
 using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Records;

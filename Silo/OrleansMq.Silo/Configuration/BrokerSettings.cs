@@ -90,7 +90,7 @@ internal sealed record BrokerSettings
     /// <summary>The number of threads that write and flush.</summary>
     public int AppendThreads { get; init; } = 16;
     /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
-    public bool VerifyCompressed { get; init; } = true;
+    public bool VerifyCompressed { get; init; }
     /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
     public bool VerifyOnRead { get; init; } = true;
     /// <summary>How often retention and rolling by age are checked.</summary>

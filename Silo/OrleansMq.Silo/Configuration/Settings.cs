@@ -61,8 +61,8 @@ internal static class Settings
         new("appendThreads", "N", "a whole number from 1 to 256", "The number of threads that write and flush. Default: 16.",
             (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
         new("verifyCompressed", "true|false", "true or false",
-            "Decompress compressed batches when they are appended, and refuse those that no reader could read. Uncompressed ones are "
-            + "always checked. Default: true.",
+            "Decompress compressed batches when they are appended, and refuse those that no reader could read. It takes several times as "
+            + "long as the append. Uncompressed ones, and those of compacted topics, are always checked. Default: false.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyCompressed = verify } : null),
         new("verifyOnRead", "true|false", "true or false",
             "Check the CRC of batches when they are read from disk, except for batches in "

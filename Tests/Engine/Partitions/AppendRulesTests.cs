@@ -64,7 +64,7 @@ public sealed class AppendRulesTests
     [InlineData(CompressionType.Zstd)]
     public async Task Batch_that_no_reader_could_read_is_refused(CompressionType codec)
     {
-        await using var rig = await PartitionRig.StartAsync();
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { VerifyCompressed = true });
         foreach (var (name, batch) in Unreadable(codec, rig.Clock.Now))
         {
             var refused = await rig.Partition.AppendAsync(batch, Acks.All);
@@ -77,7 +77,7 @@ public sealed class AppendRulesTests
     public async Task Compressed_batches_are_accepted_unread_where_they_are_not_to_be_verified_or_the_codec_is_missing()
     {
         Func<BrokerOptions, BrokerOptions>[] changes =
-            [options => options with { VerifyCompressed = false }, options => options with { Codecs = CompressionCodecs.Empty }];
+            [options => options, options => options with { VerifyCompressed = true, Codecs = CompressionCodecs.Empty }];
         foreach (var change in changes)
         {
             await using var rig = await PartitionRig.StartAsync(options: change);
