@@ -1,5 +1,4 @@
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Connections;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Codec;
 
