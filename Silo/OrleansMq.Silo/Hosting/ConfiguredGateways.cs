@@ -3,7 +3,6 @@ using OrleansMq.Gateways.Http;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
-using OrleansMq.Silo.Logging;
 
 namespace OrleansMq.Silo.Hosting;
 
