@@ -6,11 +6,11 @@ using OrleansMq.Grains.Access;
 namespace OrleansMq.Grains;
 
 /// <summary>
-/// The catalogue of the cluster: its topics and its brokers. One grain, under the key <see cref="GrainKeys.Cluster"/>:
-/// <c>grains.GetGrain&lt;IClusterGrain&gt;(GrainKeys.Cluster)</c>.
-/// <para>Methods throw <see cref="BrokerException"/>; its <see cref="BrokerException.Action"/> says whether to retry, abort or give up. A
-/// <see cref="TimeoutException"/> or an Orleans exception (when a silo dies) means that the outcome is unknown. Create and delete may be
-/// sent again: if the first attempt succeeded, they report <see cref="ErrorCode.TopicAlreadyExists"/> or
+/// The catalogue of the cluster: its topics and its brokers. One grain, <c>grains.GetCluster()</c>; one under another key refuses every
+/// call.
+/// <para>Methods throw <see cref="BrokerException"/>; its <see cref="OrleansMqException.Action"/> says whether to retry, abort or
+/// give up. A <see cref="TimeoutException"/> or an Orleans exception (when a silo dies) means that the outcome is unknown. Create and
+/// delete may be sent again: if the first attempt succeeded, they report <see cref="ErrorCode.TopicAlreadyExists"/> or
 /// <see cref="ErrorCode.UnknownTopicOrPartition"/>.</para>
 /// </summary>
 [Alias("omq.IClusterGrain")]

@@ -182,15 +182,23 @@ public static class ErrorCodes
     };
 }
 
-/// <summary>The broker refused a request, or could not do it. <see cref="Code"/> says which; the message says what to do.</summary>
-public class BrokerException : Exception
+/// <summary>The base of what the broker and its client library throw: one catch for all of it. <see cref="Code"/> says what happened, and
+/// the message what to do.</summary>
+public abstract class OrleansMqException : Exception
 {
     /// <summary>An error with its code and a message that names the field and the fix.</summary>
-    public BrokerException(ErrorCode code, string message, Exception? inner = null) : base(message, inner) => Code = code;
+    protected OrleansMqException(ErrorCode code, string message, Exception? inner = null) : base(message, inner) => Code = code;
 
     /// <summary>The protocol's name for what happened.</summary>
     public ErrorCode Code { get; }
 
     /// <summary>Whether to retry, abort or give up.</summary>
     public ErrorAction Action => Code.Action();
+}
+
+/// <summary>The broker refused a request, or could not do it.</summary>
+public class BrokerException : OrleansMqException
+{
+    /// <summary>An error with its code and a message that names the field and the fix.</summary>
+    public BrokerException(ErrorCode code, string message, Exception? inner = null) : base(code, message, inner) { }
 }

@@ -10,19 +10,13 @@ public sealed class NoCommittedOffsetException(TopicPartition partition, string?
 /// <summary>The consumer cannot be a member of its group. It hands out no more records until <see cref="IConsumer.Subscribe"/> is called
 /// again.</summary>
 public sealed class ConsumerGroupException(ErrorCode code, string? groupId, string message, Exception? inner = null)
-    : Exception($"Consumer group '{groupId}': {message}", inner)
-{
-    /// <summary>The error code.</summary>
-    public ErrorCode Code { get; } = code;
-}
+    : OrleansMqException(code, $"Consumer group '{groupId}': {message}", inner);
 
-/// <summary>Offsets were not committed, or the outcome of the commit is unknown.</summary>
+/// <summary>Offsets were not committed, or the outcome of the commit is unknown. <see cref="OrleansMqException.Code"/> is that of the first
+/// partition that failed.</summary>
 public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> partitions, string message, Exception? inner = null)
-    : Exception(message, inner)
+    : OrleansMqException(code, message, inner)
 {
-    /// <summary>The error code of the first partition that failed.</summary>
-    public ErrorCode Code { get; } = code;
-
     /// <summary>The partitions whose offsets were not committed.</summary>
     public IReadOnlyList<TopicPartition> Partitions { get; } = partitions;
 }
@@ -42,7 +36,8 @@ public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPar
 /// <param name="partition">The record's partition.</param>
 /// <param name="offset">The record's offset.</param>
 public sealed class RecordAlreadyDoneException(TopicPartition partition, long offset)
-    : Exception($"{partition}, offset {offset}: done before. Roll the transaction back and continue with the next record.")
+    : OrleansMqException(ErrorCode.None,
+        $"{partition}, offset {offset}: done before. Roll the transaction back and continue with the next record.")
 {
     /// <summary>The record's partition.</summary>
     public TopicPartition Partition { get; } = partition;

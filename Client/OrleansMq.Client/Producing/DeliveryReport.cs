@@ -10,30 +10,25 @@ namespace OrleansMq.Client;
 public readonly record struct DeliveryReport(TopicPartition TopicPartition, long Offset, long Timestamp, ProduceException? Error = null);
 
 /// <summary>
-/// A record was not delivered. <see cref="Action"/> tells whether to retry, abort or give up; <see cref="MayBeWritten"/> tells whether the
-/// record may be in the log nevertheless.
+/// A record was not delivered. <see cref="OrleansMqException.Code"/> is that of the last attempt. <see cref="MayBeWritten"/> tells whether
+/// the record may be in the log nevertheless. <see cref="OrleansMqException.Action"/> tells what to do:
+/// <list type="bullet">
+/// <item><see cref="ErrorAction.Retry"/>: the record may succeed when it is sent again; if <see cref="MayBeWritten"/>, it may then be in
+/// the log twice.</item>
+/// <item><see cref="ErrorAction.Abort"/>: the record or the request was rejected; the producer continues with others.</item>
+/// <item><see cref="ErrorAction.GiveUp"/>: the broker has lost this producer's state; check what was written before sending more.</item>
+/// </list>
 /// </summary>
-public sealed class ProduceException : Exception
+public sealed class ProduceException : OrleansMqException
 {
     /// <summary>Creates a failure, with what is known of the record.</summary>
     public ProduceException(ErrorCode code, string message, TopicPartition topicPartition, ReadOnlyMemory<byte>? key = null,
-        bool mayBeWritten = false, Exception? inner = null) : base(message, inner)
+        bool mayBeWritten = false, Exception? inner = null) : base(code, message, inner)
     {
-        Code = code;
         TopicPartition = topicPartition;
         Key = key;
         MayBeWritten = mayBeWritten;
     }
-
-    /// <summary>The error code of the last attempt.</summary>
-    public ErrorCode Code { get; }
-
-    /// <summary>
-    /// <see cref="ErrorAction.Retry"/>: the record may succeed when it is sent again; if <see cref="MayBeWritten"/>, it may then be in the
-    /// log twice. <see cref="ErrorAction.Abort"/>: the record or the request was rejected; the producer continues with others.
-    /// <see cref="ErrorAction.GiveUp"/>: the broker has lost this producer's state; check what was written before sending more.
-    /// </summary>
-    public ErrorAction Action => Code.Action();
 
     /// <summary>
     /// False: the record is not in the log, and never will be. True: it was handed to the broker and the outcome is unknown.

@@ -22,7 +22,7 @@ public interface IProducer<TKey, TValue> : IAsyncDisposable
     /// Ends the wait. A record that still waits for room is not sent; an accepted record is delivered nevertheless, with its batch.
     /// </param>
     /// <returns>Partition, offset and timestamp of the record.</returns>
-    /// <exception cref="ProduceException">The record was not delivered: see <see cref="ProduceException.Action"/>.</exception>
+    /// <exception cref="ProduceException">The record was not delivered: see <see cref="OrleansMqException.Action"/>.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; the record may have been delivered.</exception>
     /// <exception cref="ObjectDisposedException">The producer was disposed.</exception>
     ValueTask<DeliveryReport> SendAsync(ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default);

@@ -2,23 +2,17 @@ namespace OrleansMq.Client;
 
 /// <summary>
 /// A partition cannot be read any further. The reader throws this until the partition is sought or unassigned. No record was skipped.
+/// <see cref="OrleansMqException.Action"/> tells whether to retry (seek to <see cref="Offset"/>) or to abort.
 /// </summary>
-public class ConsumeException : Exception
+public class ConsumeException : OrleansMqException
 {
     /// <summary>Creates a failure at a position.</summary>
     public ConsumeException(ErrorCode code, TopicPartition partition, long offset, string message, Exception? inner = null)
-        : base(message, inner)
+        : base(code, message, inner)
     {
-        Code = code;
         Partition = partition;
         Offset = offset;
     }
-
-    /// <summary>The error code.</summary>
-    public ErrorCode Code { get; }
-
-    /// <summary>Whether to retry (seek to <see cref="Offset"/>) or to abort.</summary>
-    public ErrorAction Action => Code.Action();
 
     /// <summary>The partition.</summary>
     public TopicPartition Partition { get; }

@@ -4,7 +4,8 @@ namespace OrleansMq.Client;
 /// The deserializer rejected the key or value of a record. The reader stays at that record: seek to <see cref="Offset"/> + 1 to skip it.
 /// </summary>
 public sealed class DeserializationException(TopicPartition partition, long offset, string part, Exception inner)
-    : Exception($"The {part} of the record at {partition}, offset {offset}, cannot be deserialized: {inner.Message} Seek to offset "
+    : OrleansMqException(ErrorCode.InvalidRecord,
+        $"The {part} of the record at {partition}, offset {offset}, cannot be deserialized: {inner.Message} Seek to offset "
     + $"{offset + 1} to skip it.", inner)
 {
     /// <summary>The record's partition.</summary>
