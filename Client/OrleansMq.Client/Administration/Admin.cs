@@ -22,7 +22,12 @@ public sealed class Admin(IBroker broker) : IAdmin
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {
-            return await DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            var existing = await DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            if (existing.Partitions.Count < partitions)
+                throw new BrokerException(ErrorCode.InvalidPartitions, $"Topic '{name}' has {existing.Partitions.Count} partitions, fewer "
+                    + $"than the {partitions} asked for. AddPartitionsAsync adds some, after which keys may go to other partitions; or ask "
+                    + "for no more than there are.");
+            return existing;
         }
     }
 

@@ -20,8 +20,11 @@ public interface IAdmin
     Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
         short? replicationFactor = null, CancellationToken cancellationToken = default);
 
-    /// <summary>Creates a topic unless one of that name exists, whatever its partitions and configuration.</summary>
+    /// <summary>Creates a topic unless one of that name exists. An existing one keeps its configuration and replication factor, and may
+    /// have more partitions.</summary>
     /// <inheritdoc cref="CreateTopicAsync"/>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidPartitions"/>: the topic exists with fewer partitions. Or one of
+    /// <see cref="CreateTopicAsync"/>, except <see cref="ErrorCode.TopicAlreadyExists"/>.</exception>
     Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
         short? replicationFactor = null, CancellationToken cancellationToken = default);
 

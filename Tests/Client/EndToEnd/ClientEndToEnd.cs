@@ -169,7 +169,10 @@ public abstract partial class ClientEndToEnd
     {
         var topic = await TopicAsync(partitions: 2, ("retention.ms", "60000"));
 
-        Assert.Equal(2, (await Client.Admin.EnsureTopicAsync(topic, 9)).Partitions.Count);
+        Assert.Equal(2, (await Client.Admin.EnsureTopicAsync(topic, 1)).Partitions.Count);
+        Assert.Equal(2, (await Client.Admin.EnsureTopicAsync(topic)).Partitions.Count);
+        var fewer = await Assert.ThrowsAsync<BrokerException>(() => Client.Admin.EnsureTopicAsync(topic, 9));
+        Assert.Equal(ErrorCode.InvalidPartitions, fewer.Code);
         Assert.Equal(4, (await Client.Admin.AddPartitionsAsync(topic, 4)).Partitions.Count);
         var altered = await Client.Admin.AlterTopicAsync(topic,
             new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.bytes"] = "1048576" });
