@@ -40,7 +40,7 @@ internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong sc
         {
             failure = e;
             result = new ConsumeResult<TKey, TValue>(chunk.Session.Partition, record.Offset, record.Timestamp, default!, default!,
-                chunk.CopyHeaders(), chunk.LeaderEpoch) { TopicId = chunk.Session.TopicId };
+                chunk.CopyHeaders(), chunk.LeaderEpoch) { TopicId = chunk.Session.TopicId, IsTombstone = record.Value is null };
         }
         return new HandledRecord<TKey, TValue>(chunk.Session, scheduleKey, result, record.Key?.ToArray(), record.Value?.ToArray(), failure);
     }

@@ -57,7 +57,7 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             part = "value";
             var value = values.Deserialize(_record.Value.GetValueOrDefault().Span, _record.Value is null);
             return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(),
-                LeaderEpoch) { TopicId = Session.TopicId };
+                LeaderEpoch) { TopicId = Session.TopicId, IsTombstone = _record.Value is null };
         }
         catch (Exception e)
         {

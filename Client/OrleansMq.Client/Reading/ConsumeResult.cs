@@ -9,7 +9,8 @@ namespace OrleansMq.Client;
 /// <param name="Offset">The record's offset. Offsets of one partition ascend, with gaps where records were compacted away.</param>
 /// <param name="Timestamp">Milliseconds since 1970: the producer's, or the broker's if the topic stamps LogAppendTime.</param>
 /// <param name="Key">The deserialized key; without a key, the deserializer's value for null.</param>
-/// <param name="Value">The deserialized value; for a tombstone, the deserializer's value for null.</param>
+/// <param name="Value">The deserialized value; for a tombstone, the deserializer's value for null. That is null for text, bytes and JSON,
+/// also where <typeparamref name="TValue"/> says otherwise: see <see cref="IsTombstone"/>.</param>
 /// <param name="Headers">The headers, in order; empty for none.</param>
 /// <param name="LeaderEpoch">The leader epoch in which it was written.</param>
 public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key,
@@ -17,6 +18,10 @@ public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPa
 {
     /// <summary>The topic's id, never reused; empty if unknown (partitions assigned without a group).</summary>
     public Guid TopicId { get; init; }
+
+    /// <summary>Whether the record has no value, which deletes its key in a compacted topic. Check it before <see cref="Value"/> where such
+    /// records are sent.</summary>
+    public bool IsTombstone { get; init; }
 
     /// <summary><see cref="Timestamp"/> as UTC time.</summary>
     public DateTimeOffset Time => DateTimeOffset.FromUnixTimeMilliseconds(Timestamp);
