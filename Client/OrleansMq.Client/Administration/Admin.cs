@@ -73,6 +73,9 @@ public sealed class Admin(IBroker broker) : IAdmin
         broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken).AsTask();
 
     /// <inheritdoc/>
+    public IGroupAdmin Groups => field ??= new GroupAdmin(broker);
+
+    /// <inheritdoc/>
     public IClusterAdministration Cluster => broker.Administration;
 
     /// <inheritdoc/>

@@ -63,6 +63,9 @@ public interface IAdmin
     /// <see cref="ErrorCode.PolicyViolation"/> (the topic's only cleanup policy is compaction).</exception>
     Task<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default);
 
+    /// <summary>Administration of consumer groups: their members, lag and offsets.</summary>
+    IGroupAdmin Groups { get; }
+
     /// <summary>Administration of brokers and replicas. On a single broker every method throws.</summary>
     IClusterAdministration Cluster { get; }
 
