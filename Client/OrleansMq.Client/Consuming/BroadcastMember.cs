@@ -13,6 +13,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
     private Subscription _subscription = subscription;
     private HashSet<ClaimedPartition> _held = [];
     private bool _isFirst = true;
+    private bool _isTopicMissing;
     private Task _loop = Task.CompletedTask;
 
     public ConsumerGroupMetadata Metadata { get; } = new(options.GroupId, "", -1, null);
@@ -43,7 +44,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
             for (var attempt = 0; ;)
             {
                 attempt = await LookAsync().ConfigureAwait(false) ? 0 : attempt + 1;
-                var wait = attempt == 0 ? options.MetadataMaxAge
+                var wait = attempt == 0 ? _isTopicMissing ? Least(options.MetadataMaxAge, reader.RetryBackoffMax) : options.MetadataMaxAge
                     : RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
                 await WaitAsync(wait).ConfigureAwait(false);
             }
@@ -70,7 +71,10 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
             LogRetry(e.Message);
             return false;
         }
-        var wanted = SubscribedTopics.Of(Volatile.Read(ref _subscription), topics)
+        var subscription = Volatile.Read(ref _subscription);
+        TopicListing[] found = [.. SubscribedTopics.Of(subscription, topics)];
+        _isTopicMissing = found.Length < Math.Max(1, subscription.Topics.Count);
+        var wanted = found
             .SelectMany(static topic => Enumerable.Range(0, topic.Partitions)
                 .Select(partition => new ClaimedPartition(new TopicPartition(topic.Name, partition), topic.TopicId)))
             .ToHashSet();
@@ -80,6 +84,8 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         (_held, _isFirst) = (wanted, false);
         return true;
     }
+
+    private static TimeSpan Least(TimeSpan left, TimeSpan right) => left < right ? left : right;
 
     private async Task WaitAsync(TimeSpan wait)
     {

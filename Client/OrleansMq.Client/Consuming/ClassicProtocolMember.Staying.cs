@@ -21,7 +21,7 @@ internal sealed partial class ClassicProtocolMember
                 return reply;
             if (_incomplete is { } assignment && !await TryApplyAsync(assignment).ConfigureAwait(false))
                 return new GroupReply(ErrorCode.None);
-            if (_reader.TimeProvider.GetElapsedTime(lookedAt) < _options.MetadataMaxAge)
+            if (_reader.TimeProvider.GetElapsedTime(lookedAt) < (IsTopicMissing() ? _reader.RetryBackoffMax : _options.MetadataMaxAge))
                 continue;
             if (await HaveTopicsChangedAsync().ConfigureAwait(false))
                 return new GroupReply(ErrorCode.None);
@@ -98,6 +98,9 @@ internal sealed partial class ClassicProtocolMember
         HashSet<(string, Guid, int)> Counts(IReadOnlyList<Api.TopicListing> topics) =>
             [.. topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => (topic.Name, topic.TopicId, topic.Partitions))];
     }
+
+    /// <summary>Whether the group waits for a topic that did not exist at the last look.</summary>
+    private bool IsTopicMissing() => _isLeader && _watched.Any(name => _topics.All(topic => topic.Name != name));
 
     /// <summary>Waits. Returns true if the subscription changed in the meantime.</summary>
     private async Task<bool> WaitAsync(TimeSpan wait)

@@ -102,6 +102,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
             await _groups.LeaveGroupAsync(
                 new LeaveGroup(_options.GroupId!, [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer is closing")]),
                 cancellationToken).ConfigureAwait(false);
+            LogLeft(_options.GroupId!, memberId);
         }
         catch (Exception e) when (e is BrokerException or OperationCanceledException)
         {
@@ -179,6 +180,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 : new GroupReply(synced.Error, synced.Message);
         if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be decoded: {problem}");
+        LogJoined(_options.GroupId!, Metadata.MemberId, Metadata.GenerationIdOrMemberEpoch);
         return await TryApplyAsync(assignment).ConfigureAwait(false) ? await StayAsync().ConfigureAwait(false)
             : new GroupReply(ErrorCode.None);
     }
@@ -330,6 +332,12 @@ internal sealed partial class ClassicProtocolMember : IMembership
         }
         return ids;
     }
+
+    [LoggerMessage(50, LogLevel.Information, "Group {Group}: joined as member {Member} in generation {Generation}.")]
+    private partial void LogJoined(string group, string member, int generation);
+
+    [LoggerMessage(51, LogLevel.Information, "Group {Group}: member {Member} has left.")]
+    private partial void LogLeft(string group, string member);
 
     [LoggerMessage(38, LogLevel.Warning, "Group {Group}: assigned topics cannot be looked up yet; retrying. {Reason}")]
     private partial void LogTopicsUnknown(string group, string reason);

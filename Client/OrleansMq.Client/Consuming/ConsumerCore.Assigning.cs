@@ -29,7 +29,7 @@ internal sealed partial class ConsumerCore
             return;
         foreach (var claim in claims)
             claim.Leave();
-        LogLost(string.Join(", ", claims.Select(static claim => claim.Partition)), reason);
+        LogLost(Group, Names(claims), reason);
         _ = _rebalances.RunAsync(() => TellAsync(static (listener, consumer, which, token) => listener.OnLostAsync(consumer, which, token),
             claims, "OnLostAsync"));
     }
@@ -57,6 +57,7 @@ internal sealed partial class ConsumerCore
         }
         if (claims.Count == 0)
             return;
+        LogAssigned(Group, Names(claims));
         var problem = await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims,
             "OnAssignedAsync").ConfigureAwait(false);
         foreach (var claim in claims)
@@ -82,6 +83,8 @@ internal sealed partial class ConsumerCore
         await TellAsync(static (listener, consumer, which, token) => listener.OnRevokedAsync(consumer, which, token),
             [.. claims.Where(static claim => !claim.IsGone)], "OnRevokedAsync").ConfigureAwait(false);
         Forget(claims);
+        if (claims.Length > 0)
+            LogRevoked(Group, Names(claims));
     }
 
     private async Task DrainAsync(AssignedPartition[] claims)
@@ -93,8 +96,7 @@ internal sealed partial class ConsumerCore
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
-            LogNotDrained(string.Join(", ", claims.Where(static claim => claim.InFlight > 0).Select(static claim => claim.Partition)),
-                _options.DrainTimeout);
+            LogNotDrained(Names([.. claims.Where(static claim => claim.InFlight > 0)]), _options.DrainTimeout);
         }
     }
 
@@ -228,8 +230,22 @@ internal sealed partial class ConsumerCore
             claim.Begin(ReadFrom.Latest, failure: new NoCommittedOffsetException(claim.Partition, _options.GroupId));
     }
 
-    [LoggerMessage(23, LogLevel.Warning, "Lost {Partitions}: {Reason}")]
-    private partial void LogLost(string partitions, string reason);
+    /// <summary>Names partitions in a log line, which stays readable when there are thousands.</summary>
+    private static string Names(IReadOnlyList<AssignedPartition> claims)
+    {
+        const int Shown = 20;
+        var names = string.Join(", ", claims.Take(Shown).Select(static claim => claim.Partition));
+        return claims.Count <= Shown ? names : $"{names} and {claims.Count - Shown} others";
+    }
+
+    [LoggerMessage(23, LogLevel.Warning, "Group {Group}: lost {Partitions}: {Reason}")]
+    private partial void LogLost(string group, string partitions, string reason);
+
+    [LoggerMessage(47, LogLevel.Information, "Group {Group}: assigned {Partitions}.")]
+    private partial void LogAssigned(string group, string partitions);
+
+    [LoggerMessage(48, LogLevel.Information, "Group {Group}: revoked {Partitions}.")]
+    private partial void LogRevoked(string group, string partitions);
 
     [LoggerMessage(24, LogLevel.Error, "The consumer has failed: {Reason}")]
     private partial void LogFailed(string reason);

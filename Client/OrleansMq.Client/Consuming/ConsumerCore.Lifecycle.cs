@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 
 namespace OrleansMq.Client;
@@ -11,6 +12,7 @@ internal sealed partial class ConsumerCore
 
     private readonly CancellationTokenSource _hurry = new();
     private bool _isAssignedByHand;
+    private volatile bool _wasToldWhatToRead;
 
     public void Assign(IEnumerable<TopicPartition> partitions, ReadFrom? start = null)
     {
@@ -23,7 +25,7 @@ internal sealed partial class ConsumerCore
             ObjectDisposedException.ThrowIf(_closing is not null, typeof(IConsumer));
             if (_membership is not null)
                 throw new InvalidOperationException("The consumer has a subscription. UnsubscribeAsync first.");
-            _isAssignedByHand = true;
+            _isAssignedByHand = _wasToldWhatToRead = true;
             old = [.. _assigned.Values];
             _assigned.Clear();
             foreach (var item in wanted)
@@ -79,9 +81,62 @@ internal sealed partial class ConsumerCore
                 _membership = CreateMembership(subscription);
                 _membership.Start();
             }
+            _wasToldWhatToRead = true;
         }
         // A membership calls back under its own lock, so it is never called under this one.
         existing?.Change(subscription);
+        _ = WarnOfMissingAsync(subscription);
+    }
+
+    /// <summary>Warns once of subscribed topics that do not exist: they may be created later, or their names are wrong.</summary>
+    private async Task WarnOfMissingAsync(Subscription subscription)
+    {
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    var missing = await MissingAsync(subscription).ConfigureAwait(false);
+                    if (missing is not null)
+                        LogMissing(Group, missing);
+                    return;
+                }
+                catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+                {
+                    await Task.Delay(_reader.RetryBackoffMax, Time, _stop.Token).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (Exception e) when (e is BrokerException or OperationCanceledException or ArgumentException)
+        {
+            // Closed; or the membership fails in the same way, and reports it to the application.
+        }
+    }
+
+    /// <summary>Describes what is missing; null if nothing is.</summary>
+    private async Task<string?> MissingAsync(Subscription subscription)
+    {
+        await Task.Yield(); // A broker in process may do some of the work before it returns.
+        if (subscription.Regex is { } regex)
+        {
+            var topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
+            return SubscribedTopics.Of(subscription, topics).Any() ? null : $"no topic matches '{regex}'";
+        }
+        List<string> missing = [];
+        foreach (var topic in subscription.Topics)
+        {
+            try
+            {
+                await _broker.GetTopicAsync(topic, _stop.Token).ConfigureAwait(false);
+            }
+            catch (BrokerException e) when (e.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                missing.Add($"'{topic}'");
+            }
+        }
+        return missing.Count == 0 ? null
+            : $"{(missing.Count == 1 ? "topic" : "topics")} {string.Join(", ", missing)} {(missing.Count == 1 ? "does" : "do")} not exist";
     }
 
     private IMembership CreateMembership(Subscription subscription) =>
@@ -138,4 +193,8 @@ internal sealed partial class ConsumerCore
             await autoCommit.ConfigureAwait(false);
         await Buffer.DisposeAsync().ConfigureAwait(false);
     }
+
+    [LoggerMessage(49, LogLevel.Warning, "Group {Group}: {Missing}. The consumer waits until it is created; check the name, or create it "
+        + "with IAdmin.EnsureTopicAsync.")]
+    private partial void LogMissing(string group, string missing);
 }

@@ -55,6 +55,9 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     /// <summary>Whether it is closed or closing.</summary>
     public bool IsClosing => _isClosing;
 
+    /// <summary>The group in log lines.</summary>
+    private string Group => _options.GroupId ?? "(none)";
+
     public ConsumerGroupMetadata GroupMetadata =>
         Membership?.Metadata ?? new ConsumerGroupMetadata(_options.GroupId, "", -1, _options.GroupInstanceId);
 
@@ -128,8 +131,11 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     /// <summary>Moves to the next record that may be handed out. Returns false if none has arrived yet.</summary>
     /// <exception cref="ConsumerGroupException">The consumer cannot be a member.</exception>
     /// <exception cref="ConsumeException">A partition cannot be read any further.</exception>
+    /// <exception cref="InvalidOperationException">The consumer was never told what to read.</exception>
     public bool TryMoveNext([NotNullWhen(true)] out ChunkReader? chunk)
     {
+        if (!_wasToldWhatToRead)
+            throw new InvalidOperationException("The consumer has no topics to read. Call Subscribe, SubscribePattern or Assign first.");
         if (Volatile.Read(ref _failure) is { } failure)
             throw failure;
         if (_lease.IsOver)

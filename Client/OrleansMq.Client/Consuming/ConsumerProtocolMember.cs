@@ -102,6 +102,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 ClientId = _options.ClientId,
                 Sequence = sequence,
             }, cancellationToken).ConfigureAwait(false);
+            LogLeft(_options.GroupId!, _memberId);
         }
         catch (Exception e) when (e is BrokerException or OperationCanceledException)
         {
@@ -219,6 +220,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         {
             if (joins != _joins)
                 return true; // The session timed out before the response arrived: rejoin.
+            if (request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch)
+                LogJoined(_options.GroupId!, _memberId, result.MemberEpoch);
             _epoch = result.MemberEpoch;
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
@@ -290,6 +293,12 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             wake = _wake;
         _ = wake.CancelAsync(); // Waiters continue on another thread, outside the gate.
     }
+
+    [LoggerMessage(50, LogLevel.Information, "Group {Group}: joined as member {Member} in epoch {Epoch}.")]
+    private partial void LogJoined(string group, string member, int epoch);
+
+    [LoggerMessage(51, LogLevel.Information, "Group {Group}: member {Member} has left.")]
+    private partial void LogLeft(string group, string member);
 
     [LoggerMessage(30, LogLevel.Warning, "Group {Group}: heartbeat failed: {Code}; retrying. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);

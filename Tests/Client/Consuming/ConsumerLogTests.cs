@@ -1,0 +1,90 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Client;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>What consumers and handlers log: every change of their assignment, and one line for what is wrong.</summary>
+public sealed class ConsumerLogTests : IAsyncLifetime
+{
+    private readonly RecordedLog _log = new();
+    private TestBroker _broker = null!;
+    private OrleansMqClient _client = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await TestBroker.StartAsync();
+        _client = new OrleansMqClient(_broker.Client.Broker, null, _log);
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    private static ConsumerOptions Options { get; } = new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    private bool Has(LogLevel level, params string[] words) =>
+        _log.At(level).Any(line => words.All(word => line.Contains(word, StringComparison.Ordinal)));
+
+    [Fact]
+    public async Task Topic_that_does_not_exist_is_warned_of_once()
+    {
+        await using var processor = _client.CreateProcessor<string, string>(Options, new() { Topics = ["ordres"] }, (_, _) => default);
+        processor.Start();
+        await Wait.UntilAsync(() => Has(LogLevel.Warning, "billing", "ordres"), "the warning");
+        await _broker.Client.Admin.CreateTopicAsync("ordres");
+        await Wait.UntilAsync(() => processor.Consumer.Assignment.Count == 1, "the assignment");
+        Assert.Single(_log.At(LogLevel.Warning));
+    }
+
+    [Fact]
+    public async Task Pattern_that_matches_no_topic_is_warned_of()
+    {
+        await using var consumer = _client.CreateConsumer<string, string>(Options);
+        consumer.SubscribePattern("orders-.*");
+        await Wait.UntilAsync(() => Has(LogLevel.Warning, "billing", "orders-.*"), "the warning");
+    }
+
+    [Theory]
+    [InlineData(OrleansMq.Api.GroupType.Consumer)]
+    [InlineData(OrleansMq.Api.GroupType.Classic)]
+    public async Task Join_assignment_and_revocation_are_logged(OrleansMq.Api.GroupType protocol)
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders", 2);
+        await using (var consumer = _client.CreateConsumer<string, string>(Options with { Protocol = protocol }))
+        {
+            consumer.Subscribe("orders");
+            await Wait.UntilAsync(() => Has(LogLevel.Information, "billing", "assigned", "orders-0", "orders-1"), "the assignment");
+            Assert.True(Has(LogLevel.Information, "billing", "joined", consumer.GroupMetadata.MemberId));
+        }
+        Assert.True(Has(LogLevel.Information, "billing", "revoked", "orders-0", "orders-1"));
+        Assert.True(Has(LogLevel.Information, "billing", "left"));
+        Assert.Empty(_log.At(LogLevel.Warning));
+    }
+
+    [Fact]
+    public async Task Reading_without_a_subscription_throws()
+    {
+        await using var consumer = _client.CreateConsumer<string, string>(Options);
+        var failure = await Assert.ThrowsAsync<InvalidOperationException>(() => consumer.ReadAsync(TimeSpan.Zero).SoonAsync());
+        Assert.Contains("Subscribe", failure.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => consumer.ReadAsync().SoonAsync());
+    }
+
+    [Fact]
+    public async Task Broadcast_consumer_finds_a_topic_created_later_at_once()
+    {
+        var clock = new ManualTimeProvider();
+        await using var consumer = _client.CreateConsumer<string, string>(new()
+        {
+            AutoOffsetReset = AutoOffsetReset.Latest, Broadcast = true, Reader = new() { TimeProvider = clock },
+        });
+        consumer.Subscribe("orders");
+        await Wait.UntilAsync(() => Has(LogLevel.Warning, "orders"), "the warning");
+        await _broker.Client.Admin.CreateTopicAsync("orders");
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+            await producer.SendAsync(new("orders", "customer-7", "two apples"));
+        var begin = clock.GetTimestamp();
+        await Wait.UntilAsync(() => { clock.Advance(TimeSpan.FromMilliseconds(10)); return consumer.Assignment.Count == 1; }, "the topic");
+        Assert.InRange(clock.GetElapsedTime(begin), TimeSpan.Zero, TimeSpan.FromSeconds(5));
+        Assert.Equal("two apples", (await consumer.ReadAsync().SoonAsync()).Value);
+    }
+}
