@@ -157,7 +157,10 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     {
         if (_lease.IsOver)
             Membership?.SessionIsOver();
-        return ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
+        var isMine = ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
+        if (isMine && OrleansMqDiagnostics.Consumed.Enabled)
+            OrleansMqDiagnostics.Consumed.Add(1, OrleansMqDiagnostics.TagsOf(chunk.Session.Partition, "receive", _options.GroupId));
+        return isMine;
     }
 
     /// <summary>Stops handing out records of a partition until it is restarted.</summary>

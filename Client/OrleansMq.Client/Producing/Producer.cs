@@ -47,6 +47,29 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<DeliveryReport>(cancellationToken);
+        return SendSpan.Begin(record.Topic, record.Headers) is { } span
+            ? SendInSpanAsync(record with { Headers = span.Headers }, span, cancellationToken)
+            : SendAcceptedAsync(record, cancellationToken);
+    }
+
+    private async ValueTask<DeliveryReport> SendInSpanAsync(ProducerRecord<TKey, TValue> record, SendSpan span,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            var report = await SendAcceptedAsync(record, cancellationToken).ConfigureAwait(false);
+            span.End(report.TopicPartition, report.Offset);
+            return report;
+        }
+        catch (Exception e)
+        {
+            span.Fail(e);
+            throw;
+        }
+    }
+
+    private ValueTask<DeliveryReport> SendAcceptedAsync(in ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken)
+    {
         var delivery = Delivery.Rent();
         var task = delivery.Task;
         try
@@ -67,6 +90,31 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled(cancellationToken);
+        return SendSpan.Begin(record.Topic, record.Headers) is { } span
+            ? EnqueueInSpanAsync(record with { Headers = span.Headers }, callback, span, cancellationToken)
+            : EnqueueAcceptedAsync(record, callback, cancellationToken);
+    }
+
+    /// <summary>Enqueues a record in a span that ends with its report, or without a callback when the record is accepted.</summary>
+    private async ValueTask EnqueueInSpanAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback, SendSpan span,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            await EnqueueAcceptedAsync(record, callback is null ? null : span.Before(callback), cancellationToken).ConfigureAwait(false);
+            if (callback is null)
+                span.End();
+        }
+        catch (Exception e)
+        {
+            span.Fail(e);
+            throw;
+        }
+    }
+
+    private ValueTask EnqueueAcceptedAsync(in ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback,
+        CancellationToken cancellationToken)
+    {
         try
         {
             var pending = Accept(record, new Recipient(callback), wantsAcceptance: true);
@@ -81,13 +129,13 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
 
     /// <inheritdoc/>
     public void Send(in ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default) =>
-        Send(record, new Recipient(null), cancellationToken);
+        SendBlocking(record, null, cancellationToken);
 
     /// <inheritdoc/>
     public void Send(in ProducerRecord<TKey, TValue> record, Action<DeliveryReport> callback, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(callback);
-        Send(record, new Recipient(callback), cancellationToken);
+        SendBlocking(record, callback, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -99,12 +147,14 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     /// </summary>
     public ValueTask DisposeAsync() => _core.DisposeAsync();
 
-    private void Send(in ProducerRecord<TKey, TValue> record, Recipient recipient, CancellationToken cancellationToken)
+    private void SendBlocking(in ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        var pending = Accept(record, recipient, wantsAcceptance: true);
-        if (pending is not null && !pending.Accepted.IsCompletedSuccessfully)
-            AcceptedAsync(pending, cancellationToken).GetAwaiter().GetResult();
+        var sent = SendSpan.Begin(record.Topic, record.Headers) is { } span
+            ? EnqueueInSpanAsync(record with { Headers = span.Headers }, callback, span, cancellationToken)
+            : EnqueueAcceptedAsync(record, callback, cancellationToken);
+        if (!sent.IsCompletedSuccessfully)
+            sent.AsTask().GetAwaiter().GetResult();
     }
 
     /// <summary>Waits for room. On cancellation the record is withdrawn, unless it found room in the meantime: then it is sent.</summary>

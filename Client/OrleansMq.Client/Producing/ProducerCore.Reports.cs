@@ -60,6 +60,7 @@ internal sealed partial class ProducerCore
     private void FailWithoutRoom(PendingRecord record, ProduceException error)
     {
         Interlocked.Increment(ref _failed);
+        Measure(error.TopicPartition, 1, record.SentAt, error.Code);
         // A sender that still waits for room receives the exception there; the callback is not called.
         if (!record.TrySetFailed(error))
         {
@@ -74,6 +75,7 @@ internal sealed partial class ProducerCore
     private void ReportDelivered(TopicPartition topicPartition, ProduceBatch batch)
     {
         Interlocked.Add(ref _delivered, batch.RecordCount);
+        Measure(topicPartition, batch.RecordCount, batch.SentAt, null);
         var baseOffset = batch.Result.BaseOffset;
         var appendTime = batch.Result.LogAppendTime;
         foreach (ref readonly var entry in batch.Entries)
@@ -87,6 +89,7 @@ internal sealed partial class ProducerCore
     {
         Interlocked.Add(ref _failed, batch.RecordCount);
         var code = batch.Result.Error;
+        Measure(topicPartition, batch.RecordCount, batch.SentAt, code);
         LogBatchFailed(topicPartition, batch.RecordCount, code, batch.MayBeWritten, batch.Result.Message);
         var message = $"{topicPartition}: {batch.Result.Message ?? code.ToString()}"
             + (batch.MayBeWritten ? " Whether the record is in the log is not known." : " The record is not in the log.");
@@ -106,6 +109,15 @@ internal sealed partial class ProducerCore
                 RaiseDeliveryFailed(error);
             }
         }
+    }
+
+    private void Measure(TopicPartition partition, int records, long sentAt, ErrorCode? failure)
+    {
+        if (!OrleansMqDiagnostics.Sent.Enabled && !OrleansMqDiagnostics.SendDuration.Enabled)
+            return;
+        var tags = OrleansMqDiagnostics.TagsOf(partition, "send", error: failure?.ToString());
+        OrleansMqDiagnostics.Sent.Add(records, tags);
+        OrleansMqDiagnostics.SendDuration.Record(Clock.Since(sentAt).TotalSeconds, tags);
     }
 
     private void Tell(object target, in DeliveryReport report)
