@@ -47,7 +47,8 @@ public sealed class OrleansMqClient
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public IProducer<TKey, TValue> CreateProducer<TKey, TValue>(ProducerOptions? options = null, ISerializer<TKey>? keys = null,
         ISerializer<TValue>? values = null) =>
-        new Producer<TKey, TValue>(Broker, keys, values, options ?? _options.Producer, _loggers.CreateLogger("OrleansMq.Client.Producer"));
+        new Producer<TKey, TValue>(Broker, keys ?? Format<TKey>(), values ?? Format<TValue>(), options ?? _options.Producer,
+            _loggers.CreateLogger("OrleansMq.Client.Producer"));
 
     /// <summary>Creates a partition reader. Use one per reading loop.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
@@ -59,7 +60,7 @@ public sealed class OrleansMqClient
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null,
         IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null) =>
-        new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader,
+        new PartitionReader<TKey, TValue>(Broker, keys ?? Format<TKey>(), values ?? Format<TValue>(), options ?? _options.Reader,
             _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
 
     /// <summary>Creates a consumer. Use one per reading loop.</summary>
@@ -75,8 +76,8 @@ public sealed class OrleansMqClient
         IDeserializer<TValue>? values = null)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader }, keys, values,
-            _loggers.CreateLogger("OrleansMq.Client.Consumer"));
+        return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader },
+            keys ?? Format<TKey>(), values ?? Format<TValue>(), _loggers.CreateLogger("OrleansMq.Client.Consumer"));
     }
 
     /// <summary>Creates a consumer that passes its records to a handler. Call Start to begin and StopAsync to end.</summary>
@@ -93,21 +94,22 @@ public sealed class OrleansMqClient
         Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys = null,
         IDeserializer<TValue>? values = null)
     {
+        ArgumentNullException.ThrowIfNull(handle);
+        return CreateContextProcessor<TKey, TValue>(consumer, handling,
+            (message, cancellationToken) => handle(message.Record, cancellationToken), keys, values);
+    }
+
+    internal MessageProcessor<TKey, TValue> CreateContextProcessor<TKey, TValue>(ConsumerOptions consumer, MessageHandlingOptions handling,
+        Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys,
+        IDeserializer<TValue>? values)
+    {
         ArgumentNullException.ThrowIfNull(consumer);
         ArgumentNullException.ThrowIfNull(handling);
-        ArgumentNullException.ThrowIfNull(handle);
         return new MessageProcessor<TKey, TValue>(Broker, consumer with { Reader = consumer.Reader ?? _options.Reader },
-            handling with { DeadLetterProducer = handling.DeadLetterProducer ?? _options.Producer }, handle, keys, values,
-            _loggers.CreateLogger("OrleansMq.Client.MessageProcessor"));
+            handling with { DeadLetterProducer = handling.DeadLetterProducer ?? _options.Producer }, handle,
+            keys ?? Format<TKey>(), values ?? Format<TValue>(), _loggers.CreateLogger("OrleansMq.Client.MessageProcessor"));
     }
-}
 
-/// <summary>Options for producers and readers that are created without any.</summary>
-public sealed record OrleansMqClientOptions
-{
-    /// <summary>Options of producers.</summary>
-    public ProducerOptions Producer { get; set; } = new();
-
-    /// <summary>Options of partition readers and consumers.</summary>
-    public ReaderOptions Reader { get; set; } = new();
+    /// <summary>The format of a type for which none is given.</summary>
+    private ISerde<T> Format<T>() => Serdes.Find<T>(_options.Json);
 }

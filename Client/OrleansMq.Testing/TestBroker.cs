@@ -146,7 +146,7 @@ public sealed class TestBroker : IAsyncDisposable
         }, cancellationToken);
 
     private static OrleansMqClient CreateClient(LocalBroker broker, TestBrokerOptions options) => new(
-        broker.Access.Open(BrokerSession.InProcess).Broker, new OrleansMqClientOptions
+        broker.Access.Open(BrokerSession.InProcess).Broker, options.Client with
     {
         Producer = options.Client.Producer with { TimeProvider = options.TimeProvider },
         Reader = options.Client.Reader with { TimeProvider = options.TimeProvider },

@@ -21,7 +21,10 @@ public static class DeadLetterHeaders
     public const string Group = "omq.dead-letter.group";
     /// <summary>The number of attempts; 0 if the record could not be deserialized.</summary>
     public const string Attempts = "omq.dead-letter.attempts";
-    /// <summary>The type of the exception.</summary>
+    /// <summary>Why the handler gave the record up, see <see cref="MessageContext{TKey, TValue}.DeadLetterAsync"/>; absent
+    /// otherwise.</summary>
+    public const string Reason = "omq.dead-letter.reason";
+    /// <summary>The type of the exception; absent if there is a reason, as are the next two.</summary>
     public const string ExceptionType = "omq.dead-letter.exception-type";
     /// <summary>The exception's message, at most 1,024 characters.</summary>
     public const string ExceptionMessage = "omq.dead-letter.exception-message";
@@ -45,10 +48,20 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
     private readonly ProducerOptions _options = options;
     private readonly ConcurrentDictionary<string, string> _topics = new(StringComparer.Ordinal);
 
-    /// <summary>Writes a record. Completes when it is in its dead-letter topic. Retries for as long as a producer does.</summary>
+    /// <summary>Writes a record. Completes when it is in its dead-letter topic, whose name is returned. Retries for as long as a producer
+    /// does.</summary>
     /// <exception cref="BrokerException">The dead-letter topic does not exist and cannot be created.</exception>
     /// <exception cref="ProduceException">The record could not be written.</exception>
-    public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts,
+    public Task<string> WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts,
+        CancellationToken cancellationToken) => WriteAsync(failed, DescribeFailure(failure), attempts, cancellationToken);
+
+    /// <summary>Writes a record that its handler gave up.</summary>
+    /// <inheritdoc cref="WriteAsync{TKey, TValue}(HandledRecord{TKey, TValue}, Exception, int, CancellationToken)"/>
+    public Task<string> WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, string reason, int attempts,
+        CancellationToken cancellationToken) =>
+        WriteAsync(failed, [RecordHeaders.Text(DeadLetterHeaders.Reason, reason)], attempts, cancellationToken);
+
+    private async Task<string> WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, IEnumerable<RecordHeader> why, int attempts,
         CancellationToken cancellationToken)
     {
         var record = failed.Record;
@@ -56,22 +69,27 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
         await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, failed.RawKey, failed.RawValue)
         {
             Headers = (RecordHeader[])[.. record.Headers,
-                .. Describe(record.TopicPartition, record.Offset, record.Timestamp, failure, attempts)],
+                .. Describe(record.TopicPartition, record.Offset, record.Timestamp, attempts), .. why],
         }, cancellationToken).ConfigureAwait(false);
+        return topic;
     }
 
     public ValueTask DisposeAsync() => _producer.DisposeAsync();
 
-    private IEnumerable<RecordHeader> Describe(TopicPartition partition, long offset, long timestamp, Exception failure, int attempts)
+    private IEnumerable<RecordHeader> Describe(TopicPartition partition, long offset, long timestamp, int attempts)
     {
-        // A deserialization failure is wrapped by the reader; the cause is the inner exception.
-        var cause = failure is DeserializationException { InnerException: { } inner } ? inner : failure;
         yield return RecordHeaders.Text(DeadLetterHeaders.Topic, partition.Topic);
         yield return RecordHeaders.Text(DeadLetterHeaders.Partition, partition.Partition.ToString(CultureInfo.InvariantCulture));
         yield return RecordHeaders.Text(DeadLetterHeaders.Offset, offset.ToString(CultureInfo.InvariantCulture));
         yield return RecordHeaders.Text(DeadLetterHeaders.Timestamp, timestamp.ToString(CultureInfo.InvariantCulture));
         yield return RecordHeaders.Text(DeadLetterHeaders.Group, groupId ?? "");
         yield return RecordHeaders.Text(DeadLetterHeaders.Attempts, attempts.ToString(CultureInfo.InvariantCulture));
+    }
+
+    private static IEnumerable<RecordHeader> DescribeFailure(Exception failure)
+    {
+        // A deserialization failure is wrapped by the reader; the cause is the inner exception.
+        var cause = failure is DeserializationException { InnerException: { } inner } ? inner : failure;
         yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionType, cause.GetType().FullName);
         yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionMessage, Cut(failure.Message, 1024));
         yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionDetails, Cut(failure.ToString(), 4096));

@@ -5,15 +5,33 @@ namespace OrleansMq.Client;
 
 /// <summary>Runs a handler for the lifetime of a host. If the consumer can no longer be a member of its group, the service fails, and the
 /// host with it. A handler that cannot be created at the start fails the start.</summary>
-internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScopeFactory scopes,
-    Func<Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create) : BackgroundService
+internal sealed class MessageHandlerService<TKey, TValue, THandler>(string name, IServiceScopeFactory scopes,
+    Func<Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create, TopicsAtStart? topics)
+    : BackgroundService, IHostedMessageHandler
     where THandler : class, IMessageHandler<TKey, TValue>
 {
     private MessageProcessor<TKey, TValue>? _processor;
 
+    public string Name => name;
+
+    public IReadOnlyCollection<TopicPartition> Assignment => _processor?.Consumer.Assignment ?? [];
+
+    public IReadOnlyDictionary<TopicPartition, Exception> Stopped => _processor?.Stopped ?? new Dictionary<TopicPartition, Exception>();
+
+    public MessageProcessorStatistics Statistics => _processor?.Statistics ?? default;
+
+    public void Resume(TopicPartition partition)
+    {
+        if (_processor is not { } processor)
+            throw new InvalidOperationException($"{partition} is not assigned to {name}, which has not started.");
+        processor.Resume(partition);
+    }
+
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         await CreateOnceAsync().ConfigureAwait(false);
+        if (topics is not null)
+            await topics.EnsureAsync(cancellationToken).ConfigureAwait(false);
         _processor = create(HandleAsync);
         _processor.Start();
         await base.StartAsync(cancellationToken).ConfigureAwait(false);
@@ -28,12 +46,16 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScop
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => _processor!.Completion;
 
-    private async ValueTask HandleAsync(ConsumeResult<TKey, TValue> record, CancellationToken cancellationToken)
+    private async ValueTask HandleAsync(MessageContext<TKey, TValue> message, CancellationToken cancellationToken)
     {
         // A scope per record, as a web host has one per request. A database context in it belongs to that record.
         var scope = scopes.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
-            await Create(scope.ServiceProvider).HandleAsync(record, cancellationToken).ConfigureAwait(false);
+        {
+            var handler = Create(scope.ServiceProvider);
+            await (handler is IMessageContextHandler<TKey, TValue> knowing ? knowing.HandleAsync(message, cancellationToken)
+                : handler.HandleAsync(message.Record, cancellationToken)).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Creates a handler at the start. What is missing in the container fails the start, and not every record.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Api;
@@ -18,12 +19,16 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
 {
     private readonly ConsumerCore _core;
     private readonly MessageHandlingOptions _options;
-    private readonly Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> _handle;
+    private readonly ConsumerOptions _consumer;
+    private readonly Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask> _handle;
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
     private readonly ReaderOptions _reader;
     private readonly ILogger _logger;
-    private readonly DeadLetters? _deadLetters;
+    // Without OnFailure = DeadLetter only a handler that gives records up needs it.
+    private readonly Lazy<DeadLetters> _deadLetters;
+    private readonly FailureLog _failures;
+    private readonly string _group;
     private readonly ConcurrentDictionary<TopicPartition, Exception> _stopped = new();
     private readonly int _maxRunning;
     private Task _loop = Task.CompletedTask;
@@ -33,28 +38,39 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     private long _skipped;
 
     internal MessageProcessor(IBroker broker, ConsumerOptions consumer, MessageHandlingOptions options,
-        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle,
+        Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask> handle,
         IDeserializer<TKey>? keys, IDeserializer<TValue>? values, ILogger? logger)
     {
         options.Validate();
         _options = options;
+        _consumer = consumer;
         _handle = handle;
         _keys = keys ?? Serdes.For<TKey>();
         _values = values ?? Serdes.For<TValue>();
         _reader = consumer.Reader ?? new ReaderOptions();
         _logger = logger ?? NullLogger.Instance;
         _maxRunning = options.Parallelism == HandlingParallelism.Partition ? 1 : options.MaxInFlightPerPartition;
+        _group = consumer.GroupId ?? "(none)";
+        _failures = new FailureLog(consumer.GroupId, _reader.TimeProvider, _logger);
         _core = new ConsumerCore(broker, consumer, _reader, _logger);
-        if (options.OnFailure == FailureAction.DeadLetter)
-            _deadLetters = new DeadLetters(broker, options.DeadLetterTopic, options.DeadLetterProducer ?? new ProducerOptions(),
-                consumer.GroupId, _logger);
+        _deadLetters = new Lazy<DeadLetters>(() => new DeadLetters(broker, options.DeadLetterTopic,
+            options.DeadLetterProducer ?? new ProducerOptions(), consumer.GroupId, _logger));
     }
 
     /// <summary>The underlying consumer, for its assignment, pause and resume. The processor itself seeks and commits.</summary>
     public IConsumer Consumer => _core;
 
-    /// <summary>Partitions that have stopped before a record, with the reason.</summary>
-    public IReadOnlyDictionary<TopicPartition, Exception> Stopped => _stopped;
+    /// <summary>Assigned partitions that have stopped before a record, with the reason.</summary>
+    public IReadOnlyDictionary<TopicPartition, Exception> Stopped
+    {
+        get
+        {
+            if (_stopped.IsEmpty)
+                return _stopped;
+            var assigned = _core.Assignment.ToHashSet();
+            return _stopped.Where(item => assigned.Contains(item.Key)).ToDictionary();
+        }
+    }
 
     /// <summary>Counters since the processor was created.</summary>
     public MessageProcessorStatistics Statistics =>
@@ -89,8 +105,9 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     {
         await _core.CloseAsync(cancellationToken).ConfigureAwait(false);
         await _loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (_deadLetters is not null)
-            await _deadLetters.DisposeAsync().ConfigureAwait(false);
+        if (_deadLetters.IsValueCreated)
+            await _deadLetters.Value.DisposeAsync().ConfigureAwait(false);
+        _failures.Dispose();
     }
 
     /// <summary>Stops the processor like <see cref="StopAsync"/>.</summary>
@@ -158,10 +175,16 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         var attempts = 0;
         while (failure is null || attempts > 0)
         {
+            var message = ContextOf(record, ++attempts, claim);
             try
             {
-                attempts++;
-                await _handle(record.Record, claim.Gone).ConfigureAwait(false);
+                await HandleAsync(message, claim.Gone).ConfigureAwait(false);
+                Interlocked.Increment(ref _handled);
+                return true;
+            }
+            catch (Exception) when (message.DeadLetterReason is not null)
+            {
+                // The handler gave the record up before it threw.
                 Interlocked.Increment(ref _handled);
                 return true;
             }
@@ -200,11 +223,56 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             if (next is not { } wait)
                 break;
             Interlocked.Increment(ref _retries);
-            LogRetry(failure, record.Record.TopicPartition, record.Record.Offset, attempts, wait);
+            _failures.Report(LogLevel.Warning, record.Record.TopicPartition, record.Record.Offset, failure, attempts, "it is tried again");
             if (!await WaitAsync(wait, claim).ConfigureAwait(false))
                 return false;
         }
         return await SetAsideAsync(work, record, failure!, attempts).ConfigureAwait(false);
+    }
+
+    /// <summary>Calls the handler once, in a span that continues the sender's trace.</summary>
+    private async ValueTask HandleAsync(MessageContext<TKey, TValue> message, CancellationToken cancellationToken)
+    {
+        // Whatever started this loop has nothing to do with the record.
+        Activity.Current = null;
+        using var span = message.Record.StartProcessing(_consumer.GroupId);
+        var since = Stopwatch.GetTimestamp();
+        Exception? failure = null;
+        try
+        {
+            await _handle(message, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            failure = e;
+            span?.SetFailed(e);
+            throw;
+        }
+        finally
+        {
+            if (OrleansMqDiagnostics.ProcessDuration.Enabled)
+                OrleansMqDiagnostics.ProcessDuration.Record(Stopwatch.GetElapsedTime(since).TotalSeconds, OrleansMqDiagnostics.TagsOf(
+                    message.Record.TopicPartition, "process", _consumer.GroupId, failure?.GetType().FullName));
+        }
+    }
+
+    private MessageContext<TKey, TValue> ContextOf(HandledRecord<TKey, TValue> record, int attempt, AssignedPartition claim) =>
+        new(record.Record, attempt, async (reason, cancellationToken) =>
+        {
+            if (_options.DeadLetterProducer is { Acks: Acks.None })
+                throw new InvalidOperationException("A dead letter waits for its acknowledgement: set "
+                    + "MessageHandlingOptions.DeadLetterProducer with Acks.All, or Acks.Leader.");
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, claim.Gone);
+            var topic = await _deadLetters.Value.WriteAsync(record, reason, attempt, either.Token).ConfigureAwait(false);
+            _failures.Report(LogLevel.Warning, record.Record.TopicPartition, record.Record.Offset, reason, $"it is in {topic}");
+            CountDeadLetter(record.Record.TopicPartition);
+        });
+
+    private void CountDeadLetter(TopicPartition partition)
+    {
+        Interlocked.Increment(ref _deadLettered);
+        if (OrleansMqDiagnostics.DeadLettered.Enabled)
+            OrleansMqDiagnostics.DeadLettered.Add(1, OrleansMqDiagnostics.TagsOf(partition, "settle", _consumer.GroupId));
     }
 
     /// <summary>Waits before a retry. Returns false if the partition is being revoked; its next owner retries.</summary>
@@ -234,7 +302,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         switch (_options.OnFailure)
         {
             case FailureAction.Skip:
-                LogSkipped(failure, at.TopicPartition, at.Offset, attempts);
+                _failures.Report(LogLevel.Error, at.TopicPartition, at.Offset, failure, attempts, "it was skipped");
                 Interlocked.Increment(ref _skipped);
                 return true;
             case FailureAction.StopPartition:
@@ -243,9 +311,9 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
         try
         {
-            await _deadLetters!.WriteAsync(record, failure, attempts, work.Claim.Gone).ConfigureAwait(false);
-            LogDeadLetter(failure, at.TopicPartition, at.Offset, attempts);
-            Interlocked.Increment(ref _deadLettered);
+            var topic = await _deadLetters.Value.WriteAsync(record, failure, attempts, work.Claim.Gone).ConfigureAwait(false);
+            _failures.Report(LogLevel.Error, at.TopicPartition, at.Offset, failure, attempts, $"it is in {topic}");
+            CountDeadLetter(at.TopicPartition);
             return true;
         }
         catch (Exception) when (work.Claim.IsGone)
@@ -277,7 +345,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     {
         if (!_stopped.TryAdd(partition, reason))
             return;
-        LogStopped(reason, partition);
+        LogStopped(reason, _group, partition);
         try
         {
             _options.PartitionStopped?.Invoke(partition, reason);
@@ -289,18 +357,9 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
     }
 
-    [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} failed; retrying in {Wait}.")]
-    private partial void LogRetry(Exception exception, TopicPartition partition, long offset, int attempt, TimeSpan wait);
-
-    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed permanently after {Attempts} attempts; it is in the "
-        + "dead-letter topic.")]
-    private partial void LogDeadLetter(Exception exception, TopicPartition partition, long offset, int attempts);
-
-    [LoggerMessage(42, LogLevel.Error, "{Partition}, offset {Offset}: failed permanently after {Attempts} attempts; skipped.")]
-    private partial void LogSkipped(Exception exception, TopicPartition partition, long offset, int attempts);
-
-    [LoggerMessage(43, LogLevel.Critical, "{Partition} has stopped. Its records are not handled until it is resumed or reassigned.")]
-    private partial void LogStopped(Exception exception, TopicPartition partition);
+    [LoggerMessage(43, LogLevel.Critical, "Group {Group}: {Partition} has stopped. Its records are not handled until it is resumed or "
+        + "reassigned.")]
+    private partial void LogStopped(Exception exception, string group, TopicPartition partition);
 
     [LoggerMessage(44, LogLevel.Error, "PartitionStopped failed for {Partition}, which has stopped nevertheless.")]
     private partial void LogCallbackFailed(Exception exception, TopicPartition partition);

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 
 namespace OrleansMq.Client;
@@ -39,7 +40,11 @@ public static class Serdes
     /// <summary>Returns the built-in format of a type: one of the properties here.</summary>
     /// <exception cref="InvalidOperationException">The type has no built-in format: pass one, such as
     /// <see cref="Json{T}(JsonTypeInfo{T})"/>.</exception>
-    public static ISerde<T> For<T>()
+    public static ISerde<T> For<T>() => Find<T>([]);
+
+    /// <summary>Returns the built-in format of a type, or else JSON by the first of <paramref name="json"/> that knows the type.</summary>
+    /// <exception cref="InvalidOperationException">There is neither.</exception>
+    internal static ISerde<T> Find<T>(IEnumerable<JsonSerializerContext> json)
     {
         object? found =
             typeof(T) == typeof(string) ? String
@@ -51,8 +56,11 @@ public static class Serdes
             : typeof(T) == typeof(Guid) ? Guid
             : typeof(T) == typeof(Ignore) ? Ignore
             : null;
+        found ??= json.Select(static context => context.GetTypeInfo(typeof(T))).OfType<JsonTypeInfo<T>>().FirstOrDefault() is { } type
+            ? Json(type) : null;
         return (ISerde<T>?)found ?? throw new InvalidOperationException(
             $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as "
-            + $"Serdes.Json(MyJsonContext.Default.{typeof(T).Name}).");
+            + $"Serdes.Json(MyJsonContext.Default.{typeof(T).Name}), or register a JsonSerializerContext that has the type with "
+            + "UseJson(MyJsonContext.Default) before it is needed.");
     }
 }

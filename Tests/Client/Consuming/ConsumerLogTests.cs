@@ -87,4 +87,29 @@ public sealed class ConsumerLogTests : IAsyncLifetime
         Assert.InRange(clock.GetElapsedTime(begin), TimeSpan.Zero, TimeSpan.FromSeconds(5));
         Assert.Equal("two apples", (await consumer.ReadAsync().SoonAsync()).Value);
     }
+
+    [Fact]
+    public async Task Thousand_undecodable_records_are_a_few_lines_that_count_them()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders");
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 1000; i++)
+                await producer.EnqueueAsync(new("orders", "customer-7", "no number"));
+        }
+        await using (var processor = _client.CreateProcessor<string, int>(Options, new() { Topics = ["orders"] }, (_, _) => default))
+        {
+            processor.Start();
+            await Wait.UntilAsync(() => processor.Statistics.DeadLettered == 1000, "the dead letters");
+        }
+        var errors = _log.At(LogLevel.Error);
+        Assert.InRange(_log.Lines.Count(line => line.Contains("dead-letter", StringComparison.Ordinal)), 2, 20);
+        Assert.InRange(_log.Lines.Count, 2, 30);
+        Assert.All(errors, line => Assert.Contains("billing", line, StringComparison.Ordinal));
+        Assert.All(errors, line => Assert.Contains("orders.dead-letter", line, StringComparison.Ordinal));
+        Assert.All(errors, line => Assert.DoesNotContain('\n', line));
+        // The first of a series has a line of its own; the others are counted.
+        Assert.Equal(1000, errors.Sum(line => System.Text.RegularExpressions.Regex.Match(line, "(\\d+) more") is { Success: true } more
+            ? int.Parse(more.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture) : 1));
+    }
 }

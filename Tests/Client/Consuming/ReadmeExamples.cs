@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
@@ -42,6 +44,26 @@ public sealed class ReadmeExamples : IAsyncLifetime
             $"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and drains:\n\n"
                 + $"```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
             "<!-- consumers: from ReadmeExamples.cs -->", "<!-- end of consumers -->");
+        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{Region("configured")}\n```\n",
+            "<!-- configured: from ReadmeExamples.cs -->", "<!-- end of configured -->");
+    }
+
+    [Fact]
+    public async Task Client_readme_shows_settings_that_bind()
+    {
+        var readme = await File.ReadAllTextAsync(Path.Combine(ReadmeSection.RepositoryRoot(), "Client/README.md"));
+        var json = readme[readme.IndexOf("```json\n", StringComparison.Ordinal)..][8..];
+        var builder = Host.CreateApplicationBuilder();
+        builder.Configuration.AddJsonStream(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(
+            json[..json.IndexOf("```", StringComparison.Ordinal)])));
+        // configured
+        var settings = builder.Configuration.GetSection("OrleansMq");
+        builder.Services.AddOrleansMqClient(settings.GetSection("Client")).UseHttp(settings.GetSection("Http"))
+            .AddConfiguredMessageHandler<string, string, Billing>(settings.GetSection("Billing"));
+        // end of configured
+        using var host = builder.Build();
+        host.Services.GetRequiredService<IStartupValidator>().Validate();
+        Assert.Equal("billing", host.Services.GetRequiredService<IOptionsMonitor<MessageHandlerOptions>>().Get("Billing").Consumer.GroupId);
     }
 
     [Fact]

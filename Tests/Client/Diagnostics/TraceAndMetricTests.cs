@@ -1,0 +1,152 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using OrleansMq.Client;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Diagnostics;
+
+/// <summary>Spans and metrics of producers and handlers. Other tests run beside these, so each has a topic of its own.</summary>
+public sealed class TraceAndMetricTests : IAsyncLifetime
+{
+    private readonly string _topic = $"orders-{Guid.NewGuid():n}";
+    private readonly ConcurrentQueue<Activity> _spans = new();
+    private readonly ConcurrentQueue<(string Instrument, double Value, string? Error)> _measured = new();
+    private readonly ActivityListener _listener;
+    private readonly MeterListener _meters = new();
+    private TestBroker _broker = null!;
+
+    public TraceAndMetricTests()
+    {
+        _listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name is OrleansMqDiagnostics.Name or "test",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = span =>
+            {
+                if (span.DisplayName.Contains(_topic, StringComparison.Ordinal))
+                    _spans.Enqueue(span);
+            },
+        };
+        ActivitySource.AddActivityListener(_listener);
+        _meters.InstrumentPublished = (instrument, meters) =>
+        {
+            if (instrument.Meter.Name == OrleansMqDiagnostics.Name)
+                meters.EnableMeasurementEvents(instrument);
+        };
+        _meters.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Measure(instrument, value, tags));
+        _meters.SetMeasurementEventCallback<double>((instrument, value, tags, _) => Measure(instrument, value, tags));
+        _meters.Start();
+    }
+
+    public async Task InitializeAsync()
+    {
+        _broker = await TestBroker.StartAsync();
+        await _broker.Client.Admin.CreateTopicAsync(_topic);
+    }
+
+    public async Task DisposeAsync()
+    {
+        _listener.Dispose();
+        _meters.Dispose();
+        await _broker.DisposeAsync();
+    }
+
+    private void Measure(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+    {
+        var found = tags.ToArray().ToDictionary();
+        if (found["messaging.destination.name"] as string == _topic)
+            _measured.Enqueue((instrument.Name, value, found.GetValueOrDefault("error.type") as string));
+    }
+
+    private double Sum(string instrument, string? error = null) =>
+        _measured.Where(item => item.Instrument == instrument && item.Error == error).Sum(item => item.Value);
+
+    private static ConsumerOptions Options { get; } = new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    [Fact]
+    public async Task Handler_continues_the_trace_of_the_sender()
+    {
+        using var source = new ActivitySource("test");
+        string? during = null;
+        await using var processor = _broker.Client.CreateProcessor<string, string>(Options,
+            new() { Topics = [_topic], Retry = new() { MaxAttempts = 2, Backoff = TimeSpan.FromMilliseconds(1) } }, (_, _) =>
+            {
+                during ??= Activity.Current?.Id;
+                return during == Activity.Current?.Id ? throw new TimeoutException("no ledger") : default;
+            });
+        processor.Start();
+        using var request = source.StartActivity("request")!;
+        await using var producer = _broker.Client.CreateProducer<string, string>();
+        await producer.SendAsync(new(_topic, "customer-7", "two apples")).SoonAsync();
+        Assert.Same(request, Activity.Current);
+        await Wait.UntilAsync(() => _spans.Count == 3, "the spans");
+
+        var (send, failed, done) = (_spans.ElementAt(0), _spans.ElementAt(1), _spans.ElementAt(2));
+        Assert.Equal(($"send {_topic}", ActivityKind.Producer, request.SpanId), (send.DisplayName, send.Kind, send.ParentSpanId));
+        Assert.Equal(("orleansmq", "send", _topic, "0", 0L), (send.GetTagItem("messaging.system"),
+            send.GetTagItem("messaging.operation.type"), send.GetTagItem("messaging.destination.name"),
+            send.GetTagItem("messaging.destination.partition.id"), send.GetTagItem("messaging.orleansmq.offset")));
+        Assert.All([failed, done], span => Assert.Equal(($"process {_topic}", ActivityKind.Consumer, request.TraceId, send.SpanId, true),
+            (span.DisplayName, span.Kind, span.TraceId, span.ParentSpanId, span.HasRemoteParent)));
+        Assert.Equal(("billing", ActivityStatusCode.Error, typeof(TimeoutException).FullName),
+            (failed.GetTagItem("messaging.consumer.group.name"), failed.Status, failed.GetTagItem("error.type")));
+        Assert.Equal((ActivityStatusCode.Unset, failed.Id), (done.Status, during));
+    }
+
+    [Fact]
+    public async Task Record_with_a_trace_keeps_it_and_others_carry_theirs()
+    {
+        const string Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            await producer.EnqueueAsync(new(_topic, "a", "1") { Headers = new[] { RecordHeaders.Text("traceparent", Parent) } }, _ => { });
+            await producer.EnqueueAsync(new(_topic, "a", "2"));
+            producer.Send(new(_topic, "a", "3"), _ => { });
+        }
+        await using var reader = _broker.Client.CreatePartitionReader<string, string>();
+        reader.Assign(new TopicPartition(_topic, 0), ReadFrom.Earliest);
+        var first = await reader.ReadAsync().SoonAsync();
+        Assert.Equal([Parent], first.Headers.Select(header => header.TextValue()));
+        using (var span = first.StartProcessing())
+            Assert.Equal("0af7651916cd43dd8448eb211c80319c", span!.TraceId.ToHexString());
+        for (var i = 1; i < 3; i++)
+        {
+            var header = Assert.Single((await reader.ReadAsync().SoonAsync()).Headers, header => header.Name() == "traceparent");
+            Assert.Contains(_spans, span => span.Id == header.TextValue());
+        }
+    }
+
+    [Fact]
+    public async Task Failed_send_ends_its_span_with_the_error()
+    {
+        await using var producer = _broker.Client.CreateProducer<string, string>(new() { MaxRequestSize = 2000 });
+        await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(_topic, "a", new string('x', 3000))).SoonAsync());
+        await Assert.ThrowsAsync<ProduceException>(() => producer.EnqueueAsync(new(_topic, "a", new string('x', 3000))).SoonAsync());
+        Assert.Equal(2, _spans.Count);
+        Assert.All(_spans, span => Assert.Equal((ActivityStatusCode.Error, nameof(ErrorCode.MessageTooLarge)),
+            (span.Status, span.GetTagItem("error.type"))));
+    }
+
+    [Fact]
+    public async Task Metrics_count_sent_consumed_and_failed_records()
+    {
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 10; i++)
+                await producer.EnqueueAsync(new(_topic, "customer-7", i == 3 ? "bad" : "good"));
+        }
+        await using (var processor = _broker.Client.CreateProcessor<string, string>(Options,
+            new() { Topics = [_topic], Retry = new() { MaxAttempts = 1 } },
+            (record, _) => record.Value == "bad" ? throw new InvalidOperationException() : default))
+        {
+            processor.Start();
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 9, DeadLettered: 1 }, "the records");
+        }
+        Assert.Equal((10, 10, 1), (Sum("messaging.client.sent.messages"), Sum("messaging.client.consumed.messages"),
+            Sum("orleansmq.client.dead_lettered.messages")));
+        Assert.Equal(9, _measured.Count(item => item is { Instrument: "messaging.process.duration", Error: null }));
+        Assert.Single(_measured, item => item is { Instrument: "messaging.process.duration", Error: "System.InvalidOperationException" });
+        Assert.Contains(_measured, item => item.Instrument == "messaging.client.operation.duration");
+    }
+}
