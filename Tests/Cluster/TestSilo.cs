@@ -2,7 +2,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Compression;
 using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Tests.Cluster;
@@ -40,7 +39,7 @@ internal sealed class TestSilo : IAsyncDisposable
         {
             var broker = host.AddOrleansMq(options =>
             {
-                var configured = options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All };
+                var configured = options with { DataDirectory = dataDirectory };
                 return configure?.Invoke(configured) ?? configured;
             });
             silo?.Invoke(broker);

@@ -119,7 +119,7 @@ internal sealed class LocalTopics
         $"Topic '{name}' was not altered", async () =>
     {
         var topic = Get(name);
-        var altered = topic.State.Alter(changes, _options.TopicDefaults).Next;
+        var altered = topic.State.Alter(changes, _options.TopicDefaults, _options.Codecs).Next;
         var config = TopicConfigRules.Parse(altered.Configs, _options.TopicDefaults).Next;
         await DocumentOf(name).WriteAsync(altered).ConfigureAwait(false);
         foreach (var partition in topic.Partitions)
@@ -146,7 +146,8 @@ internal sealed class LocalTopics
     }
 
     /// <summary>What a topic is created with on the one broker there is.</summary>
-    private static TopicLimits LimitsOf(BrokerOptions options) => new(options.TopicDefaults, options.DefaultPartitions);
+    private static TopicLimits LimitsOf(BrokerOptions options) => new(options.TopicDefaults, options.DefaultPartitions,
+        Codecs: options.Codecs);
 
     // What keeps one topic from being finished (a full disk, say) keeps no other from being served.
     private async Task TryRecoverAsync(string name, TopicRecoveryAction action, StoredTopics stored)

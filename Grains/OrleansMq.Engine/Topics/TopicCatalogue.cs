@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
+using OrleansMq.Records;
 
 namespace OrleansMq.Topics;
 
@@ -15,7 +16,9 @@ public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <param name="DefaultPartitions">The number of partitions if the request gives none.</param>
 /// <param name="DefaultReplicationFactor">The replication factor if the request gives none.</param>
 /// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
-public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1);
+/// <param name="Codecs">The broker's codecs: a topic that needs another one could not be written to. Null accepts any.</param>
+public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
+    CompressionCodecs? Codecs = null);
 
 /// <summary>
 /// One page of the list of all topics. A topic is on the page <see cref="PageOf"/> of its name, so that a change of it costs the same
@@ -107,6 +110,8 @@ public sealed record TopicCatalogue
         var parsed = TopicConfigRules.Parse(configs, limits.Defaults.ForReplicas(replicationFactor));
         if (!parsed.IsAccepted)
             return Refuse(parsed.Error, parsed.Message!);
+        if (TopicConfigRules.MissingCodec(parsed.Next, limits.Codecs) is { } missing)
+            return Refuse(ErrorCode.InvalidConfig, missing);
         var topic = new TopicState
         {
             Name = request.Name,

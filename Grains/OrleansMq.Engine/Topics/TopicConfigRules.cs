@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Records;
 
 namespace OrleansMq.Topics;
 
@@ -28,6 +29,13 @@ public static class TopicConfigRules
             ? TopicDecision<TopicConfig>.Accept(config)
             : TopicDecision<TopicConfig>.Refuse(ErrorCode.InvalidConfig, string.Join(' ', faults));
     }
+
+    /// <summary>Describes the codec that a topic's batches are stored in and the broker lacks; null if it has it.</summary>
+    public static string? MissingCodec(TopicConfig config, CompressionCodecs? codecs) =>
+        config.CompressionType is { } type && type != CompressionType.None && codecs?.Has(type) == false
+            ? $"Topic configuration 'compression.type' asks for {type}, but this broker has no codec for it: every produce would fail. "
+                + "Set BrokerOptions.Codecs = StandardCodecs.All, or leave 'compression.type' out."
+            : null;
 
     /// <summary>Returns every key with its effective value, ordered by name (ordinal).</summary>
     public static IReadOnlyList<ConfigEntry> Describe(IReadOnlyDictionary<string, string> configs, TopicConfig effective) =>

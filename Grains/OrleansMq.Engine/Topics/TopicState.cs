@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
+using OrleansMq.Records;
 
 namespace OrleansMq.Topics;
 
@@ -73,8 +74,12 @@ public sealed record TopicState
     public TopicState Activate() => this with { Status = TopicStatus.Active };
 
     /// <summary>Changes the configuration; null resets a key to its default. Either all changes apply or none.</summary>
+    /// <param name="changes">The keys and their values.</param>
+    /// <param name="defaults">The configuration for keys that the topic does not set.</param>
+    /// <param name="codecs">The broker's codecs; null accepts any.</param>
     /// <returns>The next document, or <see cref="ErrorCode.InvalidConfig"/>.</returns>
-    public TopicDecision<TopicState> Alter(IReadOnlyDictionary<string, string?> changes, TopicConfig defaults)
+    public TopicDecision<TopicState> Alter(IReadOnlyDictionary<string, string?> changes, TopicConfig defaults,
+        CompressionCodecs? codecs = null)
     {
         var configs = Configs.ToBuilder();
         foreach (var (name, value) in changes)
@@ -85,9 +90,11 @@ public sealed record TopicState
                 configs[name] = ""; // Unknown key: the rules below report it.
         }
         var parsed = TopicConfigRules.Parse(configs, defaults);
-        return parsed.IsAccepted
-            ? TopicDecision<TopicState>.Accept(this with { Configs = configs.ToImmutable() })
-            : TopicDecision<TopicState>.Refuse(parsed.Error, parsed.Message!);
+        if (!parsed.IsAccepted)
+            return TopicDecision<TopicState>.Refuse(parsed.Error, parsed.Message!);
+        return TopicConfigRules.MissingCodec(parsed.Next, codecs) is { } missing
+            ? TopicDecision<TopicState>.Refuse(ErrorCode.InvalidConfig, missing)
+            : TopicDecision<TopicState>.Accept(this with { Configs = configs.ToImmutable() });
     }
 
     /// <summary>Begins to add partitions: write this document, create them, then call <see cref="FinishAddPartitions"/>.</summary>

@@ -57,7 +57,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     public SoleBrokerMetadata? SoleMetadata { get; }
 
     /// <summary>Defaults and limits for topic creation.</summary>
-    public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions);
+    public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions, Codecs: Options.Codecs);
 
     /// <summary>Cancelled when the silo begins to stop, which ends long polls.</summary>
     public CancellationToken Stopping => _stopping.Token;

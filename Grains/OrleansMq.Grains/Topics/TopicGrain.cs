@@ -67,7 +67,8 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
     {
         var existing = await ExistingAsync();
-        var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor)).Next;
+        var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor),
+            _broker.Options.Codecs).Next;
         await _topic.WriteAsync(next);
         if (IsReplicated)
         {

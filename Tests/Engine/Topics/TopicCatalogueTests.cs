@@ -1,5 +1,7 @@
 using System.Text.Json;
 using OrleansMq.Api;
+using OrleansMq.Compression;
+using OrleansMq.Records;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Topics;
@@ -77,6 +79,24 @@ public sealed class TopicCatalogueTests
     [Fact]
     public void Delete_of_an_unknown_topic_is_refused() =>
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
+
+    [Fact]
+    public void Topic_needs_a_codec_that_the_broker_has()
+    {
+        var gzip = new Dictionary<string, string> { ["compression.type"] = "gzip" };
+        var limits = Limits with { Codecs = CompressionCodecs.Empty };
+        var refused = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", Configs: gzip), Id, limits);
+        Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
+        Assert.Contains("Gzip", refused.Message, StringComparison.Ordinal);
+        Assert.True(TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", Configs: gzip), Id,
+            limits with { Codecs = StandardCodecs.All }).IsAccepted);
+        gzip["compression.type"] = "uncompressed";
+        var topic = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", Configs: gzip), Id, limits).Next.Topic;
+        Assert.Equal(ErrorCode.InvalidConfig, topic.Alter(new Dictionary<string, string?> { ["compression.type"] = "zstd" },
+            TopicConfig.Default, CompressionCodecs.Empty).Error);
+        Assert.True(topic.Alter(new Dictionary<string, string?> { ["compression.type"] = "producer" }, TopicConfig.Default,
+            CompressionCodecs.Empty).IsAccepted);
+    }
 
     [Fact]
     public void Alter_sets_and_resets_all_or_nothing()
