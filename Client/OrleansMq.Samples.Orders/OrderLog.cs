@@ -12,7 +12,7 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
 
-    private readonly IPartitionGrain _partition = grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(topicId, partition));
+    private readonly IPartitionGrain _partition = grains.GetPartition(topicId, partition);
     private int _sequence;
 
     /// <summary>Finds the offset of the next record.</summary>

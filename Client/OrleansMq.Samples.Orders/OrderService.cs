@@ -16,7 +16,7 @@ internal sealed class OrderService(IGrainFactory grains)
     public async Task RunAsync(int count, CancellationToken cancellationToken)
     {
         var topic = await CreateTopicAsync(cancellationToken);
-        var cluster = grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
+        var cluster = grains.GetCluster();
         var producer = await Retrying.CallAsync(cluster.InitProducerIdAsync, cancellationToken);
         var logs = Enumerable.Range(0, topic.Partitions).Select(partition => new OrderLog(grains, topic.TopicId, partition, producer))
             .ToArray();
@@ -31,7 +31,7 @@ internal sealed class OrderService(IGrainFactory grains)
                 ReadAsync(log, ends[partition], partition, logs.Length, count, cancellationToken)));
         Console.WriteLine($"Read {read.Sum()} orders back: each once, and those of one customer in order.");
 
-        var description = await Retrying.CallAsync(grains.GetGrain<ITopicGrain>(Topic).DescribeAsync, cancellationToken);
+        var description = await Retrying.CallAsync(grains.GetTopic(Topic).DescribeAsync, cancellationToken);
         foreach (var partition in description.Partitions)
         {
             Console.WriteLine($"  partition {partition.Partition}: led by broker {partition.Leader} in epoch {partition.LeaderEpoch}, "
@@ -42,7 +42,7 @@ internal sealed class OrderService(IGrainFactory grains)
     /// <summary>Creates the topic. Safe to retry: an existing topic is reported and used.</summary>
     private async Task<TopicListing> CreateTopicAsync(CancellationToken cancellationToken)
     {
-        var cluster = grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
+        var cluster = grains.GetCluster();
         try
         {
             await Retrying.CallAsync(() => cluster.CreateTopicAsync(new NewTopic(Topic, Partitions)), cancellationToken);
@@ -50,7 +50,7 @@ internal sealed class OrderService(IGrainFactory grains)
         catch (BrokerException there) when (there.Code == ErrorCode.TopicAlreadyExists)
         {
         }
-        return await Retrying.CallAsync(grains.GetGrain<ITopicGrain>(Topic).FindAsync, cancellationToken)
+        return await Retrying.CallAsync(grains.GetTopic(Topic).FindAsync, cancellationToken)
             ?? throw new InvalidOperationException($"Topic '{Topic}' was deleted in the meantime.");
     }
 

@@ -6,7 +6,7 @@ using OrleansMq.Grains.Access;
 namespace OrleansMq.Grains;
 
 /// <summary>
-/// One topic, under its name: <c>grains.GetGrain&lt;ITopicGrain&gt;("orders")</c>. Topics are created and deleted through
+/// One topic, under its name: <c>grains.GetTopic("orders")</c>. Topics are created and deleted through
 /// <see cref="IClusterGrain"/>.
 /// <para>Methods throw <see cref="BrokerException"/>; its <see cref="OrleansMqException.Action"/> says whether to retry, abort or
 /// give up. A <see cref="TimeoutException"/> or an Orleans exception means that the outcome is unknown; every method may be sent

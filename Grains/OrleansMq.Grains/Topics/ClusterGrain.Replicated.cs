@@ -36,7 +36,7 @@ internal sealed partial class ClusterGrain
     /// <inheritdoc/>
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        if (_broker.Cluster is not { } options)
+        if (_broker.Cluster is not { } options || !IsTheCluster)
             return;
         var membership = _services.GetRequiredService<ClusterMembership>();
         var publisher = new ImagePublisher(_services.GetRequiredService<ReplicaServices>(), membership, _broker.Options.Log);

@@ -45,8 +45,18 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
     }
 
+    // A grain under another key would have a catalogue of its own, whose topics no broker serves.
+    private bool IsTheCluster => this.GetPrimaryKeyString() == GrainKeys.Cluster;
+
     /// <inheritdoc/>
-    public Task Invoke(IIncomingGrainCallContext context) => _door.InvokeAsync(context);
+    public Task Invoke(IIncomingGrainCallContext context)
+    {
+        if (IsTheCluster)
+            return _door.InvokeAsync(context);
+        DeactivateOnIdle();
+        throw new BrokerException(ErrorCode.InvalidRequest, $"There is no cluster grain '{this.GetPrimaryKeyString()}', only "
+            + $"'{GrainKeys.Cluster}'. Get it with grains.GetCluster().");
+    }
 
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
