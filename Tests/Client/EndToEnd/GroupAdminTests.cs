@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Groups;
 using OrleansMq.Testing;
@@ -25,7 +24,7 @@ public sealed class GroupAdminTests : IAsyncLifetime
                 await producer.SendAsync(new("orders", default, $"{i}"));
         }
         await using (var consumer = _broker.Client.CreateConsumer<Ignore, string>(
-            new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest }))
+            new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest, AutoCommit = false }))
         {
             consumer.Subscribe("orders");
             await consumer.CommitAsync(await consumer.ReadAsync().SoonAsync()).SoonAsync();
