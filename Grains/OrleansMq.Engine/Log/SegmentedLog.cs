@@ -95,14 +95,11 @@ internal sealed class SegmentedLog
     /// <summary>Whether offsets follow each other without gaps, as in every log that was never compacted.</summary>
     public bool IsGapless => _parts.Gaps.IsGapless;
 
-    /// <summary>The highest id of a producer that is known; -1 for none.</summary>
-    public long HighestProducerId
+    /// <summary>Returns the highest id below a bound of a producer that is known; -1 for none.</summary>
+    public long HighestProducerIdBelow(long bound)
     {
-        get
-        {
-            lock (AppendLock)
-                return State.Producers.Producers.Max(producer => (long?)producer.Key) ?? -1;
-        }
+        lock (AppendLock)
+            return State.Producers.Producers.Where(producer => producer.Key < bound).Max(producer => (long?)producer.Key) ?? -1;
     }
 
     /// <summary>Decides whether a batch goes into a new segment. Under <see cref="AppendLock"/>.</summary>

@@ -70,8 +70,10 @@ public sealed class PartitionStore : IAsyncDisposable
     /// <summary>All partitions, online or not.</summary>
     public IReadOnlyCollection<Partition> Partitions => (IReadOnlyCollection<Partition>)_partitions.Values;
 
-    /// <summary>The highest id of a producer that a partition remembers; -1 for none.</summary>
-    public long HighestProducerId => _partitions.Values.Max(partition => (long?)partition.Log?.HighestProducerId) ?? -1;
+    /// <summary>The highest id below <see cref="ProducerIdState.MadeUpFrom"/> of a producer that a partition remembers; -1 for
+    /// none.</summary>
+    public long HighestProducerId =>
+        _partitions.Values.Max(partition => partition.Log?.HighestProducerIdBelow(ProducerIdState.MadeUpFrom)) ?? -1;
 
     /// <summary>Returns the partition with this topic id; creates it with its directory if there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InconsistentTopicId"/>: a partition of that name belongs to another topic

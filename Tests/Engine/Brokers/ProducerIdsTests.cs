@@ -1,3 +1,4 @@
+using System.Text.Json;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
@@ -118,6 +119,44 @@ public sealed class ProducerIdsTests
         var next = (await again.InitProducerIdAsync()).ProducerId;
         Assert.True(next > known);
         Assert.Equal(1, (await again.ProduceAsync(Orders, TestBatches.From(new(next, 0), 0, "b"), Acks.All)).BaseOffset);
+    }
+
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(long.MaxValue - ProducerIdState.Skipped - 1)]
+    [InlineData(ProducerIdState.MadeUpFrom)]
+    [InlineData(ProducerIdState.MadeUpFrom - 1)]
+    public async Task Batch_with_a_made_up_producer_id_keeps_no_broker_from_starting_and_giving_out_ids(long madeUp)
+    {
+        var files = Empty();
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files, MinFreeBytes = 0 };
+        await using (var broker = await LocalBroker.OpenAsync(options))
+        {
+            await broker.CreateTopicAsync(new NewTopic("orders"));
+            Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(Orders, TestBatches.From(new(4711, 0), 0, "a"), Acks.All)).Error);
+            Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(Orders, TestBatches.From(new(madeUp, 0), 0, "b"), Acks.All)).Error);
+        }
+        await using var again = await LocalBroker.OpenAsync(options);
+        var next = (await again.InitProducerIdAsync()).ProducerId;
+        Assert.Equal((madeUp < ProducerIdState.MadeUpFrom ? madeUp : 4711) + 1 + ProducerIdState.Skipped, next);
+        for (var taken = 0; taken <= ProducerIdState.BlockSize; taken++)
+            Assert.Equal(++next, (await again.InitProducerIdAsync()).ProducerId);
+    }
+
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(long.MaxValue - ProducerIdState.BlockSize + 1)]
+    public async Task Ids_that_are_used_up_are_refused_in_words(long next)
+    {
+        var files = Empty();
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files, MinFreeBytes = 0 };
+        await (await LocalBroker.OpenAsync(options)).DisposeAsync();
+        await FileStateStore.Open(files, "/data/state").WriteAsync(ProducerIdState.Key,
+            JsonSerializer.SerializeToUtf8Bytes(new ProducerIdState(next), TopicJson.Default.ProducerIdState), null);
+        await using var broker = await LocalBroker.OpenAsync(options);
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.InitProducerIdAsync());
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+        Assert.Contains($"{ProducerIdState.Key}' continues at {next}", refused.Message, StringComparison.Ordinal);
     }
 
     private static TopicPartition Orders => new("orders", 0);
