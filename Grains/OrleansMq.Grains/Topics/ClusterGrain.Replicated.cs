@@ -21,6 +21,7 @@ internal sealed partial class ClusterGrain
     // Topics that are created or deleted. The end of the activation waits for them.
     private readonly TopicChanges _changes = new();
     private readonly CancellationTokenSource _retired = new();
+    private bool _retiring;
     // Topics whose creation failed and whose remains could not be removed yet.
     private readonly HashSet<Guid> _toUndo = [];
     // Partitions that were placed.
@@ -168,9 +169,11 @@ internal sealed partial class ClusterGrain
     }
 
     /// <summary>Refuses new work, and deactivates when the current work has ended. A deactivating activation waits for its work but takes
-    /// no calls, not even those that the work waits for.</summary>
+    /// no calls, not even those that the work waits for. Several brokers may tell that there is a later controller.</summary>
     private async Task RetireAsync()
     {
+        if (Interlocked.Exchange(ref _retiring, true))
+            return;
         await _retired.CancelAsync();
         await _changes.EndAsync();
         DeactivateOnIdle();

@@ -16,6 +16,7 @@ internal sealed class TopicChanges
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Turn> _turns = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _room = new(AtATime, AtATime);
+    private Task? _end;
 
     /// <summary>Waits until nothing else changes the topic, and there is room.</summary>
     /// <returns>Ends the change.</returns>
@@ -38,15 +39,22 @@ internal sealed class TopicChanges
         return await BeginAsync(topic);
     }
 
-    /// <summary>Returns when all changes have ended. No further one begins.</summary>
-    public async Task EndAsync()
+    /// <summary>Returns when all changes have ended. No further one begins. All callers wait for the same end: two that took the room bit
+    /// by bit would each keep the other from the rest.</summary>
+    public Task EndAsync()
     {
-        for (var i = 0; i < AtATime; i++)
-            await _room.WaitAsync();
+        lock (_lock)
+            return _end ??= TakeAllRoomAsync();
     }
 
     /// <summary>Lets those that waited for the end go on, which refuses them.</summary>
     public void Release() => _room.Release(AtATime);
+
+    private async Task TakeAllRoomAsync()
+    {
+        for (var i = 0; i < AtATime; i++)
+            await _room.WaitAsync();
+    }
 
     private Turn Await(string topic)
     {

@@ -33,4 +33,16 @@ public sealed class TopicChangesTests
         _changes.Release();
         (await later.WaitAsync(Wait.Deadline)).Dispose();
     }
+
+    [Fact]
+    public async Task Two_ends_with_two_changes_under_way_both_come()
+    {
+        var changes = new[] { await _changes.BeginAsync("orders"), await _changes.BeginAsync("payments") };
+        var ends = new[] { _changes.EndAsync(), _changes.EndAsync() };
+        foreach (var change in changes)
+            change.Dispose();
+        await Task.WhenAll(ends).WaitAsync(Wait.Deadline);
+        _changes.Release();
+        (await _changes.BeginAsync("orders").WaitAsync(Wait.Deadline)).Dispose();
+    }
 }
