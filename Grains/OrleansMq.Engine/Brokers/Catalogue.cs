@@ -4,27 +4,43 @@ using OrleansMq.Topics;
 namespace OrleansMq.Brokers;
 
 /// <summary>The list of all topics: its pages in the store. Changes of a page take turns; those of different pages run at once.</summary>
-/// <param name="open">Opens a document of <see cref="TopicCatalogue.StoreType"/> by its name.</param>
-internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open)
+/// <param name="open">Opens a page's document by its name.</param>
+/// <param name="whole">The document of an earlier version.</param>
+internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, IDocument<WholeCatalogue> whole)
 {
     private readonly Page[] _pages =
         [.. Enumerable.Range(0, TopicCatalogue.Pages).Select(page => new Page(open(TopicCatalogue.NameOf(page))))];
 
     /// <summary>Reads all pages, after it has divided what an earlier version stored as one document.</summary>
     /// <remarks>
-    /// That document is deleted after all pages are written, and nothing is changed before. So a crash in between leaves it, and the next
-    /// start divides it again. What a page held before is older: the earlier version has run once more.
+    /// While that document holds topics, it alone counts, and no page has been served since it was written. So a page is replaced by its
+    /// share, whatever it holds: an earlier division was interrupted, or the earlier version has run once more. The document is taken out
+    /// of use after all pages are written. A crash before leaves it, and the next start divides it again.
+    /// <para>Several may divide at once, and one may be slow. Its pages are read, then it claims the document by a write, then it writes
+    /// every page. The claim shows that no page was served when they were read, and each write that none was since. One whose claim, pages
+    /// or end meet another's write fails, and the next attempt reads everything again.</para>
     /// </remarks>
-    public async Task<IReadOnlyList<TopicCatalogue>> OpenAsync()
+    /// <param name="isShared">Whether brokers of an earlier version may use the store at the same time. They must not take a missing
+    /// document for an empty list, so a mark that they cannot read takes its place. Otherwise the earlier version may run again: it finds
+    /// no document, and makes one of the topics' own.</param>
+    public async Task<IReadOnlyList<TopicCatalogue>> OpenAsync(bool isShared)
     {
-        var whole = open(TopicCatalogue.WholeName);
-        if (await whole.ReadAsync().ConfigureAwait(false) is { } all)
+        var found = await whole.ReadAsync().ConfigureAwait(false);
+        var pages = await ReadAllAsync().ConfigureAwait(false);
+        if (found == WholeCatalogue.Divided)
+            return pages;
+        if (found?.Topics is { } all)
         {
-            await Task.WhenAll(Enumerable.Range(0, TopicCatalogue.Pages).Select(page => ReplaceAsync(page, all.OnPage(page))))
+            await whole.WriteAsync(found).ConfigureAwait(false);
+            await Task.WhenAll(Enumerable.Range(0, TopicCatalogue.Pages).Select(page => ChangeAsync(page, _ => all.OnPage(page))))
                 .ConfigureAwait(false);
-            await whole.DeleteAsync().ConfigureAwait(false);
+            pages = await ReadAllAsync().ConfigureAwait(false);
         }
-        return await ReadAllAsync().ConfigureAwait(false);
+        if (isShared)
+            await whole.WriteAsync(WholeCatalogue.Divided).ConfigureAwait(false);
+        else if (found is not null)
+            await whole.DeleteAsync().ConfigureAwait(false);
+        return pages;
     }
 
     /// <summary>Returns all pages in order.</summary>
@@ -45,9 +61,6 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open)
     /// <inheritdoc cref="ChangeAsync(string, Func{TopicCatalogue, TopicCatalogue}, Action{TopicCatalogue, TopicCatalogue}?)"/>
     public Task ChangeAsync(int page, Func<TopicCatalogue, TopicCatalogue> change, Action<TopicCatalogue, TopicCatalogue>? stored = null) =>
         _pages[page].ChangeAsync(change, stored);
-
-    private Task ReplaceAsync(int page, TopicCatalogue next) => ChangeAsync(page,
-        before => next.Topics.IsEmpty && next.Leftovers is null && before.Topics.IsEmpty && before.Leftovers is null ? before : next);
 
     private sealed class Page(IDocument<TopicCatalogue> document)
     {

@@ -31,10 +31,12 @@ internal sealed class StoredTopics
 
     public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
     {
-        foreach (var name in Enumerable.Range(0, TopicCatalogue.Pages).Select(TopicCatalogue.NameOf).Append(TopicCatalogue.WholeName))
-            await SetAsideIfDamagedAsync(store, name, options.Log).ConfigureAwait(false);
-        var topics = new StoredTopics(new Catalogue(name => DocumentOf(store, name)));
-        var pages = await topics.Catalogue.OpenAsync().ConfigureAwait(false);
+        foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages))
+            await SetAsideIfDamagedAsync(PageOf(store, TopicCatalogue.NameOf(page)), store, TopicCatalogue.KeyOf(page), options.Log)
+                .ConfigureAwait(false);
+        await SetAsideIfDamagedAsync(WholeOf(store), store, WholeCatalogue.Key, options.Log).ConfigureAwait(false);
+        var topics = new StoredTopics(new Catalogue(name => PageOf(store, name), WholeOf(store)));
+        var pages = await topics.Catalogue.OpenAsync(isShared: false).ConfigureAwait(false);
         foreach (var key in await store.ListAsync("topic").ConfigureAwait(false))
             await topics.ReadTopicAsync(store, key["topic/".Length..]).ConfigureAwait(false);
         if (await topics.AdoptAsync(pages, options).ConfigureAwait(false))
@@ -44,20 +46,24 @@ internal sealed class StoredTopics
         return topics;
     }
 
-    private static StoredDocument<TopicCatalogue> DocumentOf(FileStateStore store, string name) =>
+    private static StoredDocument<TopicCatalogue> PageOf(FileStateStore store, string name) =>
         new(store, $"{TopicCatalogue.StoreType}/{name}", TopicJson.Default.TopicCatalogue);
 
+    private static StoredDocument<WholeCatalogue> WholeOf(FileStateStore store) =>
+        new(store, WholeCatalogue.Key, TopicJson.Default.WholeCatalogue);
+
     // The topics' documents say what is on a page, but for deletions under way.
-    private static async Task SetAsideIfDamagedAsync(FileStateStore store, string name, EngineLog log)
+    private static async Task SetAsideIfDamagedAsync<T>(StoredDocument<T> document, FileStateStore store, string key, EngineLog log)
+        where T : class
     {
         try
         {
-            await DocumentOf(store, name).ReadAsync().ConfigureAwait(false);
+            await document.ReadAsync().ConfigureAwait(false);
         }
         catch (CorruptStateException damaged)
         {
-            log.Write(EngineLogLevel.Error, $"{damaged.Message} It is set aside as "
-                + $"'{store.SetAside($"{TopicCatalogue.StoreType}/{name}")}', and made again from the topics' own documents.", damaged);
+            log.Write(EngineLogLevel.Error, $"{damaged.Message} It is set aside as '{store.SetAside(key)}', and made again from the "
+                + "topics' own documents.", damaged);
         }
     }
 

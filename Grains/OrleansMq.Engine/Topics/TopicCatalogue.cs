@@ -36,9 +36,6 @@ public sealed record TopicCatalogue
     /// <summary>The type of the documents: the first half of their keys.</summary>
     public const string StoreType = "catalogue";
 
-    /// <summary>The name of the document that held all topics before there were pages.</summary>
-    public const string WholeName = "cluster";
-
     /// <summary>The number of pages: enough that a page of ten thousand topics is still small, few enough to read all at once.</summary>
     public const int Pages = 64;
 

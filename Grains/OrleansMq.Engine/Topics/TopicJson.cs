@@ -7,6 +7,7 @@ namespace OrleansMq.Topics;
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(TopicState))]
 [JsonSerializable(typeof(TopicCatalogue))]
+[JsonSerializable(typeof(WholeCatalogue))]
 [JsonSerializable(typeof(ProducerIdState))]
 public sealed partial class TopicJson : JsonSerializerContext;
 

@@ -46,7 +46,7 @@ internal sealed partial class ClusterGrain
             Document<BrokerRegistry>("brokers"), publisher, ReadTopicAsync);
         try
         {
-            await controller.StartAsync(await _catalogue.OpenAsync());
+            await controller.StartAsync(await _catalogue.OpenAsync(isShared: true));
         }
         catch
         {

@@ -40,9 +40,11 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         _door = door;
         _services = services;
         _storage = storage;
-        _catalogue = new Catalogue(name =>
-            new GrainDocument<TopicCatalogue>(storage, TopicCatalogue.StoreType, GrainId.Create(context.GrainId.Type, name)));
+        _catalogue = new Catalogue(Catalogued<TopicCatalogue>, Catalogued<WholeCatalogue>(WholeCatalogue.Name));
         _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
+
+        GrainDocument<T> Catalogued<T>(string name) where T : class =>
+            new(storage, TopicCatalogue.StoreType, GrainId.Create(context.GrainId.Type, name));
     }
 
     // A grain under another key would have a catalogue of its own, whose topics no broker serves.

@@ -54,7 +54,9 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
             await page.DeleteAsync();
         }
         Assert.Equal(topics, whole.Topics.Keys);
-        await DocumentOf(storage, TopicCatalogue.WholeName).WriteAsync(whole);
+        var former = WholeOf(storage);
+        Assert.Equal(WholeCatalogue.Divided, await former.ReadAsync());
+        await former.WriteAsync(new WholeCatalogue(whole));
         foreach (var broker in new[] { 1, 2, 3 })
             await cluster.StopAsync(broker);
 
@@ -65,12 +67,15 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
         Assert.Equal(ErrorCode.None, (await cluster.AppendAsync(3, new TopicPartition("topic-07", 0), "a")).Error);
         await cluster.Broker(1).DeleteTopicAsync("topic-07");
         storage = cluster.Get<IServiceProvider>(2).GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName);
-        Assert.Null(await DocumentOf(storage, TopicCatalogue.WholeName).ReadAsync());
+        Assert.Equal(WholeCatalogue.Divided, await WholeOf(storage).ReadAsync());
         Assert.Equal(topics.Except(["topic-07"]), (await cluster.Broker(3).ListTopicsAsync()).Select(topic => topic.Name));
     }
 
     private static GrainDocument<TopicCatalogue> DocumentOf(IGrainStorage storage, string name) =>
         new(storage, TopicCatalogue.StoreType, GrainId.Create("omq.cluster", name));
+
+    private static GrainDocument<WholeCatalogue> WholeOf(IGrainStorage storage) =>
+        new(storage, TopicCatalogue.StoreType, GrainId.Create("omq.cluster", WholeCatalogue.Name));
 
     private static Task SetStatusAsync(string database, string topic, string status) => PostgreSqlFixture.ExecuteAsync(database, $$"""
         UPDATE omq_grain_state SET payload = convert_to(regexp_replace(convert_from(payload, 'UTF8'),

@@ -157,7 +157,7 @@ public sealed class RecoveryTests : IDisposable
     {
         var store = OpenStore();
         // As earlier versions wrote it, which the start divides into pages.
-        const string whole = $"{TopicCatalogue.StoreType}/{TopicCatalogue.WholeName}";
+        const string whole = WholeCatalogue.Key;
         var etag = (await store.ReadAsync(whole))?.ETag;
         await store.WriteAsync(whole, JsonSerializer.SerializeToUtf8Bytes(catalogue, TopicJson.Default.TopicCatalogue), etag);
         if (topic is not null)

@@ -11,8 +11,6 @@ namespace OrleansMq.Tests.Engine.Brokers;
 public sealed class CatalogueTests
 {
     private const int Topics = 200;
-    private const string Whole = $"{TopicCatalogue.StoreType}/{TopicCatalogue.WholeName}";
-
     private static readonly Guid Gone = Guid.CreateVersion7();
     private static readonly TopicCatalogue Before = Enumerable.Range(0, Topics)
         .Aggregate(TopicCatalogue.Empty.AddLeftovers(Gone, [1, 2]), (all, number) => all.FinishCreate(NameOf(number), IdOf(number)));
@@ -66,7 +64,7 @@ public sealed class CatalogueTests
             dying.Arm(changes);
             try
             {
-                await Open(dying).OpenAsync();
+                await Open(dying).OpenAsync(isShared: false);
             }
             catch (Exception) when (dying.Left is not null)
             {
@@ -84,27 +82,99 @@ public sealed class CatalogueTests
     {
         var files = Empty();
         await StoreWholeAsync(files, Before);
-        await Open(files).OpenAsync();
+        await Open(files).OpenAsync(isShared: false);
         // It found no document of its own, and made one of the topics; one was deleted, one created.
         var later = Before.Forget(NameOf(3), IdOf(3)).FinishCreate("orders", Gone);
         await StoreWholeAsync(files, later);
         await CheckAsync(files, later);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Earlier_version_beside_this_one_reads_no_empty_list(bool isDivided)
+    {
+        var files = Empty();
+        if (isDivided)
+            await StoreWholeAsync(files, Before);
+        await Open(files).OpenAsync(isShared: true);
+        var earlier = new StoredDocument<TopicCatalogue>(FileStateStore.Open(files, "/data/state"), WholeCatalogue.Key,
+            TopicJson.Default.TopicCatalogue);
+        await Assert.ThrowsAsync<CorruptStateException>(async () => await earlier.ReadAsync());
+        Check(isDivided ? Before : TopicCatalogue.Empty, await Open(files).OpenAsync(isShared: true));
+    }
+
+    [Fact]
+    public async Task Earlier_version_that_writes_while_the_list_is_divided_loses_nothing()
+    {
+        var files = Empty();
+        await StoreWholeAsync(files, Before);
+        var earlier = new StoredDocument<TopicCatalogue>(FileStateStore.Open(files, "/data/state"), WholeCatalogue.Key,
+            TopicJson.Default.TopicCatalogue);
+        var later = (await earlier.ReadAsync())!.Forget(NameOf(3), IdOf(3)).FinishCreate("orders", Gone);
+        // After the whole document and all pages are read.
+        var slow = Open(FileStateStore.Open(files, "/data/state"), Once(TopicCatalogue.Pages + 1, () => earlier.WriteAsync(later)));
+        await Assert.ThrowsAsync<StateConflictException>(() => slow.OpenAsync(isShared: true));
+        Check(later, await Open(files).OpenAsync(isShared: true));
+        await Assert.ThrowsAsync<StateConflictException>(() => earlier.WriteAsync(Before));
+        Check(later, await Open(files).OpenAsync(isShared: true));
+    }
+
+    [Fact]
+    public async Task Slow_division_undoes_no_change_that_another_has_made_since()
+    {
+        var overtaken = 0;
+        for (var step = 0; ; step += 5)
+        {
+            var files = Empty();
+            await StoreWholeAsync(files, Before);
+            var later = Before.Forget(NameOf(3), IdOf(3)).FinishCreate("orders", Gone);
+            var wasOvertaken = false;
+            var store = FileStateStore.Open(files, "/data/state");
+            var slow = Open(store, Once(step, async () =>
+            {
+                wasOvertaken = true;
+                var fast = await OpenInTheEndAsync(store);
+                await fast.ChangeAsync(NameOf(3), page => page.Forget(NameOf(3), IdOf(3)));
+                await fast.ChangeAsync("orders", page => page.FinishCreate("orders", Gone));
+            }));
+            try
+            {
+                var pages = await slow.OpenAsync(isShared: true);
+                Check(wasOvertaken ? later : Before, pages);
+            }
+            catch (StateConflictException) when (wasOvertaken)
+            {
+                overtaken++;
+            }
+            Check(wasOvertaken ? later : Before, await Open(files).OpenAsync(isShared: true));
+            if (!wasOvertaken)
+                break;
+        }
+        Assert.True(overtaken > 20, $"{overtaken}");
+    }
+
     private static async Task CheckAsync(IFileSystem files, TopicCatalogue expected)
     {
-        var pages = await Open(files).OpenAsync();
+        Check(expected, await Open(files).OpenAsync(isShared: false));
+        Assert.Null(await FileStateStore.Open(files, "/data/state").ReadAsync(WholeCatalogue.Key));
+    }
+
+    private static void Check(TopicCatalogue expected, IReadOnlyList<TopicCatalogue> pages)
+    {
         Assert.Equal(expected.Topics.ToArray(),
             pages.SelectMany(page => page.Topics).OrderBy(topic => topic.Key, StringComparer.Ordinal).ToArray());
         Assert.All(pages.SelectMany((page, number) => page.Topics.Keys.Select(name => (name, number))),
             topic => Assert.Equal(TopicCatalogue.PageOf(topic.name), topic.number));
-        Assert.Equal([1, 2], Assert.Single(pages, page => page.Leftovers is not null).Leftovers![Gone].ToArray());
-        Assert.Null(await FileStateStore.Open(files, "/data/state").ReadAsync(Whole));
+        if (expected.Leftovers is null)
+            Assert.All(pages, page => Assert.Null(page.Leftovers));
+        else
+            Assert.Equal([1, 2], Assert.Single(pages, page => page.Leftovers is not null).Leftovers![Gone].ToArray());
     }
 
     private static async Task StoreWholeAsync(IFileSystem files, TopicCatalogue whole) =>
         await FileStateStore.Open(files, "/data/state")
-            .WriteAsync(Whole, JsonSerializer.SerializeToUtf8Bytes(whole, TopicJson.Default.TopicCatalogue), null);
+            .WriteAsync(WholeCatalogue.Key, JsonSerializer.SerializeToUtf8Bytes(whole, TopicJson.Default.TopicCatalogue), null);
 
     private static MemoryFileSystem Empty()
     {
@@ -114,10 +184,56 @@ public sealed class CatalogueTests
         return files;
     }
 
-    private static Catalogue Open(IFileSystem files)
+    private static Catalogue Open(IFileSystem files) => Open(FileStateStore.Open(files, "/data/state"), () => Task.CompletedTask);
+
+    private static async Task<Catalogue> OpenInTheEndAsync(FileStateStore store)
     {
-        var store = FileStateStore.Open(files, "/data/state");
-        return new Catalogue(name =>
-            new StoredDocument<TopicCatalogue>(store, $"{TopicCatalogue.StoreType}/{name}", TopicJson.Default.TopicCatalogue));
+        while (true)
+        {
+            try
+            {
+                var catalogue = Open(store, () => Task.CompletedTask);
+                await catalogue.OpenAsync(isShared: true);
+                return catalogue;
+            }
+            catch (StateConflictException)
+            {
+                // As the activation of a grain, it is tried again.
+            }
+        }
+    }
+
+    private static Catalogue Open(FileStateStore store, Func<Task> before) => new(
+        name => new Watched<TopicCatalogue>(
+            new StoredDocument<TopicCatalogue>(store, $"{TopicCatalogue.StoreType}/{name}", TopicJson.Default.TopicCatalogue), before),
+        new Watched<WholeCatalogue>(
+            new StoredDocument<WholeCatalogue>(store, WholeCatalogue.Key, TopicJson.Default.WholeCatalogue), before));
+
+    // Does something before the use of a document of that number.
+    private static Func<Task> Once(int number, Func<Task> act)
+    {
+        var uses = -1;
+        return () => Interlocked.Increment(ref uses) == number ? act() : Task.CompletedTask;
+    }
+
+    private sealed class Watched<T>(IDocument<T> document, Func<Task> before) : IDocument<T> where T : class
+    {
+        public async ValueTask<T?> ReadAsync()
+        {
+            await before();
+            return await document.ReadAsync();
+        }
+
+        public async Task WriteAsync(T next)
+        {
+            await before();
+            await document.WriteAsync(next);
+        }
+
+        public async Task DeleteAsync()
+        {
+            await before();
+            await document.DeleteAsync();
+        }
     }
 }
