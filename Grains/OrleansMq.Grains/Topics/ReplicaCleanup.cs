@@ -72,7 +72,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         var done = true;
         var left = new ConcurrentDictionary<Guid, bool>();
         var options = new ParallelOptions { MaxDegreeOfParallelism = AtATime };
-        await Parallel.ForEachAsync(Concerned(image, cleaned), options, async (replica, _) =>
+        await Parallel.ForEachAsync(Find(image, cleaned), options, async (replica, _) =>
         {
             // A replica that was created during a configuration change may have the old configuration.
             if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.KnownConfig)
@@ -91,18 +91,27 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         return await TryConfirmAsync(image, left.Keys).ConfigureAwait(false) && done;
     }
 
-    // With thousands of topics, and images that differ in one of them, only that one is looked at.
-    private IReadOnlyCollection<Replica> Concerned(ClusterImage image, ClusterImage? cleaned)
+    private IReadOnlyCollection<Replica> Find(ClusterImage image, ClusterImage? cleaned) => cleaned is null
+        ? replicas.Manager.SettledReplicas()
+        : Concerned(image, cleaned, () => replicas.Manager.SettledReplicas().Select(replica => replica.Key)) is { Count: > 0 } some
+        ? replicas.Manager.SettledReplicas(some)
+        : [];
+
+    /// <summary>Returns the replicas that may have to change. With thousands of topics, and images that differ in one of them, only that
+    /// one is looked at.</summary>
+    /// <param name="image">The latest image.</param>
+    /// <param name="cleaned">The image that all replicas were brought in line with.</param>
+    /// <param name="held">Returns the replicas of this broker. They alone tell what there is of a deleted topic: it may have grown in an
+    /// image that is neither of the two.</param>
+    internal static IReadOnlyCollection<ReplicaKey> Concerned(ClusterImage image, ClusterImage cleaned, Func<IEnumerable<ReplicaKey>> held)
     {
-        var deleted = cleaned is null ? [] : image.Deleted.Except(cleaned.Deleted);
-        if (cleaned is null || !deleted.All(cleaned.Topics.ContainsKey))
-            return replicas.Manager.SettledReplicas();
-        if (ReferenceEquals(image.Topics, cleaned.Topics) && deleted.Count == 0)
-            return [];
-        var changed = image.Topics.Values.Where(topic => !ReferenceEquals(topic, cleaned.Topics.GetValueOrDefault(topic.TopicId)))
-            .Concat(cleaned.Topics.Values.Where(topic => !image.Topics.ContainsKey(topic.TopicId) || deleted.Contains(topic.TopicId)));
-        return replicas.Manager.SettledReplicas(changed.SelectMany(topic =>
-            Enumerable.Range(0, topic.Partitions.Length).Select(number => new ReplicaKey(topic.TopicId, number))));
+        var deleted = image.Deleted.Except(cleaned.Deleted);
+        var ofDeleted = deleted.Count == 0 ? [] : held().Where(key => deleted.Contains(key.TopicId));
+        if (ReferenceEquals(image.Topics, cleaned.Topics))
+            return [.. ofDeleted];
+        var changed = image.Topics.Values.Where(topic => !ReferenceEquals(topic, cleaned.Topics.GetValueOrDefault(topic.TopicId)));
+        return [.. ofDeleted, .. changed.SelectMany(topic =>
+            Enumerable.Range(0, topic.Partitions.Length).Select(number => new ReplicaKey(topic.TopicId, number)))];
     }
 
     // Null if that is not known at the moment.
