@@ -76,7 +76,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         {
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
-            partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, cancellationToken).ConfigureAwait(false);
+            partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
+                .ConfigureAwait(false);
             await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());

@@ -29,6 +29,11 @@ internal sealed class StoredTopics
     /// <summary>The configuration to open a topic's partitions with; null for a topic that nobody knows.</summary>
     public TopicConfig? FindConfig(Guid topicId) => _configById.GetValueOrDefault(topicId);
 
+    /// <summary>Whether a topic's document lists a partition.</summary>
+    public bool Lists(TopicPartition partition, Guid topicId) => States.TryGetValue(partition.Topic, out var topic)
+        && topic.TopicId == topicId && partition.Partition < Math.Max(topic.Partitions, topic.GrowingTo ?? 0)
+        && _configById.ContainsKey(topicId);
+
     public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
     {
         foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages))

@@ -7,7 +7,17 @@ using OrleansMq.Storage;
 namespace OrleansMq.Partitions;
 
 /// <summary>The directory of a partition of a known topic.</summary>
-internal readonly record struct FoundPartition(TopicPartition TopicPartition, Guid TopicId, string Directory);
+/// <param name="TopicPartition">The partition.</param>
+/// <param name="TopicId">Its topic's id.</param>
+/// <param name="Directory">The directory.</param>
+/// <param name="WasOpen">Whether it was part of the store when that last ended, so that a clean end was one of it too.</param>
+internal readonly record struct FoundPartition(TopicPartition TopicPartition, Guid TopicId, string Directory, bool WasOpen);
+
+/// <summary>What a start finds.</summary>
+/// <param name="Partitions">The partitions of known topics.</param>
+/// <param name="IsAll">Whether every partition's directory could be read. The next start may open one that was skipped, which nothing
+/// has checked until then.</param>
+internal readonly record struct FoundPartitions(IReadOnlyList<FoundPartition> Partitions, bool IsAll);
 
 /// <summary>
 /// The directories of partitions below <c>&lt;data&gt;/logs</c>: <c>&lt;topic&gt;-&lt;partition&gt;</c>, each with the topic's id in
@@ -16,14 +26,15 @@ internal readonly record struct FoundPartition(TopicPartition TopicPartition, Gu
 /// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
 /// </code>
 /// A directory that is being deleted ends in <c>.&lt;id&gt;-&lt;number&gt;-delete</c>. A directory of no known topic ends in
-/// <c>.&lt;id&gt;-stray</c>, since its records may be missed; it is taken back at a start that knows its topic again. One that another copy
-/// has replaced ends in <c>.&lt;id&gt;-replaced</c> and is never touched again.
+/// <c>.&lt;id&gt;-stray</c>, since its records may be missed; a start whose catalogue lists that partition again takes it back. One that
+/// another copy has replaced ends in <c>.&lt;id&gt;-replaced</c> and is never touched again.
 /// </summary>
 internal sealed class PartitionDirectories(IFileSystem files, string root, EngineLog log)
 {
     private const string DeleteSuffix = "-delete";
     private const string StraySuffix = "-stray";
     private const string ReplacedSuffix = "-replaced";
+    private const int LongestName = 255;
 
     // Names that are cut may be the same for several partitions.
     private readonly Lock _asideLock = new();
@@ -38,9 +49,13 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     /// Finds the partitions of known topics, completes interrupted deletions, takes directories back whose topic is known again, and sets
     /// others aside. A directory that cannot be read stays as it is, and keeps no other from being found.
     /// </summary>
-    public List<FoundPartition> Find(Func<Guid, bool> isKnown)
+    /// <param name="isKnown">Whether a topic is known.</param>
+    /// <param name="isListed">Whether the catalogue lists a partition with that topic id; null if no catalogue was read, and nothing is
+    /// taken back.</param>
+    public FoundPartitions Find(Func<Guid, bool> isKnown, Func<TopicPartition, Guid, bool>? isListed)
     {
         var found = new List<FoundPartition>();
+        var isAll = true;
         // Strays last: what has their name now stays.
         foreach (var name in files.ListDirectories(Root).OrderBy(IsStray))
         {
@@ -48,17 +63,18 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             {
                 if (name.EndsWith(DeleteSuffix, StringComparison.Ordinal))
                     files.DeleteDirectory(Path.Combine(Root, name));
-                else if ((IsStray(name) ? TakeBack(name, isKnown) : FindOne(name, isKnown)) is { } one)
+                else if ((IsStray(name) ? TakeBack(name, isListed) : FindOne(name, isKnown)) is { } one)
                     found.Add(one);
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
+                isAll &= IsStray(name) || name.EndsWith(DeleteSuffix, StringComparison.Ordinal);
                 log.Write(EngineLogLevel.Error, $"The directory '{Path.Combine(Root, name)}' cannot be used, and is left as it is: "
                     + $"{fault.Message} If it holds a partition, that is offline. Mend it, and restart the broker.", fault);
             }
         }
         files.FlushDirectory(Root);
-        return found;
+        return new FoundPartitions(found, isAll);
     }
 
     private static bool IsStray(string name) => name.EndsWith(StraySuffix, StringComparison.Ordinal);
@@ -70,23 +86,23 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         var path = Path.Combine(Root, name);
         var topicId = ReadTopicId(path);
         if (topicId is { } id && isKnown(id))
-            return new FoundPartition(partition, id, path);
-        SetAside(path, topicId);
+            return new FoundPartition(partition, id, path, WasOpen: true);
+        SetStrayAside(path, topicId);
         return null;
     }
 
-    // The catalogue was damaged when it was set aside, and is mended.
-    private FoundPartition? TakeBack(string name, Func<Guid, bool> isKnown)
+    // The catalogue was damaged when it was set aside, and is mended. A name of full length may be cut, and show another number.
+    private FoundPartition? TakeBack(string name, Func<TopicPartition, Guid, bool>? isListed)
     {
         var stray = Path.Combine(Root, name);
-        if (ReadTopicId(stray) is not { } id || !isKnown(id))
+        if (isListed is null || name.Length >= LongestName || ReadTopicId(stray) is not { } id)
             return null;
         var end = name.IndexOf($".{id:N}", StringComparison.Ordinal);
-        if (end < 0 || !TryParse(name[..end], out var partition) || files.DirectoryExists(PathOf(partition)))
+        if (end < 0 || !TryParse(name[..end], out var partition) || !isListed(partition, id) || files.DirectoryExists(PathOf(partition)))
             return null;
         files.MoveDirectory(stray, PathOf(partition));
         log.Write(EngineLogLevel.Warning, $"'{stray}' belongs to a topic that is known again: it was taken back as '{PathOf(partition)}'.");
-        return new FoundPartition(partition, id, PathOf(partition));
+        return new FoundPartition(partition, id, PathOf(partition), WasOpen: false);
     }
 
     /// <summary>Creates a partition's directory with its metadata; durable when it returns.</summary>
@@ -95,7 +111,12 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         var path = PathOf(partition);
         // The store holds no partition of this name, so the directory is not in use.
         if (files.DirectoryExists(path))
-            SetAside(path, ReadTopicId(path));
+        {
+            if (ReadTopicId(path) is { } before)
+                SetAside(partition, before, "was not in use when its partition was created");
+            else
+                SetStrayAside(path, topicId: null);
+        }
         files.CreateDirectory(path);
         AtomicFile.Write(files, Path.Combine(path, LogFiles.Metadata),
             Encoding.ASCII.GetBytes($"version: 0\ntopic_id: {Encode(topicId)}\n"));
@@ -133,7 +154,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if its records are not needed.");
     }
 
-    private void SetAside(string path, Guid? topicId)
+    private void SetStrayAside(string path, Guid? topicId)
     {
         var holdsNothing = topicId is null && files.ListDirectories(path).Count == 0
             && !files.ListFiles(path).Any(name => name.EndsWith(LogFiles.Log, StringComparison.Ordinal));
@@ -164,9 +185,8 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     // The end of a long topic name is cut, since a directory's name is limited.
     private string WithEnding(string path, string ending)
     {
-        const int longestName = 255;
         var name = Path.GetFileName(path);
-        return Path.Combine(Root, string.Concat(name.AsSpan(0, Math.Min(name.Length, longestName - ending.Length)), ending));
+        return Path.Combine(Root, string.Concat(name.AsSpan(0, Math.Min(name.Length, LongestName - ending.Length)), ending));
     }
 
     private Guid? ReadTopicId(string path)

@@ -24,6 +24,7 @@ public sealed class PartitionStore : IAsyncDisposable
     private readonly CompactionSchedule _compaction;
     // Guard the creation and the removal of each name: many partitions are created at once, since their flushes share the disk's time.
     private readonly StripedLock<TopicPartition> _nameLocks = new();
+    private bool _foundAll;
     private volatile bool _disposed;
 
     private PartitionStore(PartitionStoreOptions options)
@@ -43,14 +44,16 @@ public sealed class PartitionStore : IAsyncDisposable
     /// </summary>
     /// <param name="options">The directory, the ports and the limits.</param>
     /// <param name="findConfig">Returns the configuration for a topic id; null for an unknown topic, whose directory is set aside.</param>
+    /// <param name="isListed">Whether the catalogue lists a partition with that topic id: its directory is taken back if it was set aside.
+    /// Null if no catalogue was read.</param>
     /// <param name="cancellationToken">Stops the recovery.</param>
     public static async Task<PartitionStore> OpenAsync(PartitionStoreOptions options, Func<Guid, TopicConfig?> findConfig,
-        CancellationToken cancellationToken = default)
+        Func<TopicPartition, Guid, bool>? isListed = null, CancellationToken cancellationToken = default)
     {
         var store = new PartitionStore(options);
         try
         {
-            await Task.Run(() => store.OpenAll(findConfig, cancellationToken), cancellationToken).ConfigureAwait(false);
+            await Task.Run(() => store.OpenAll(findConfig, isListed, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
         catch (Exception)
         {
@@ -161,11 +164,11 @@ public sealed class PartitionStore : IAsyncDisposable
                 Interlocked.Increment(ref closed);
         }).ConfigureAwait(false);
         _ports.Threads.Dispose();
-        if (closed == _partitions.Count)
+        if (closed == _partitions.Count && _foundAll)
             WriteMarker();
         else
-            _options.Log.Write(EngineLogLevel.Warning,
-                $"{_partitions.Count - closed} partitions were offline at the end: the next start checks all logs.");
+            _options.Log.Write(EngineLogLevel.Warning, (_foundAll ? $"{_partitions.Count - closed} partitions were offline at the end"
+                : "A directory could not be read at the start") + ": the next start checks all logs.");
     }
 
     /// <inheritdoc cref="MaintenanceSchedule.Run"/>
@@ -210,7 +213,8 @@ public sealed class PartitionStore : IAsyncDisposable
         : throw new BrokerException(ErrorCode.InconsistentTopicId,
             $"{found.TopicPartition} belongs to topic id {found.TopicId}, not {topicId}.");
 
-    private void OpenAll(Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken)
+    private void OpenAll(Func<Guid, TopicConfig?> findConfig, Func<TopicPartition, Guid, bool>? isListed,
+        CancellationToken cancellationToken)
     {
         if (!_files.DirectoryExists(_directories.Root))
         {
@@ -218,12 +222,14 @@ public sealed class PartitionStore : IAsyncDisposable
             _files.FlushDirectory(_options.DataDirectory);
         }
         var clean = TakeMarker();
-        var found = _directories.Find(id => findConfig(id) is not null);
+        var (found, foundAll) = _directories.Find(id => findConfig(id) is not null, isListed);
+        _foundAll = foundAll;
         // Recovery after a crash flushes: many at once share the disk's time.
         Task.WaitAll(found.Select(one => _ports.Creation.RunAsync(() =>
         {
             if (!cancellationToken.IsCancellationRequested && findConfig(one.TopicId) is { } config)
-                _partitions[one.TopicPartition] = Partition.Open(one.TopicPartition, one.TopicId, one.Directory, _ports, config, clean);
+                _partitions[one.TopicPartition] = Partition.Open(one.TopicPartition, one.TopicId, one.Directory, _ports, config,
+                    clean && one.WasOpen);
             return true;
         })), CancellationToken.None);
         cancellationToken.ThrowIfCancellationRequested();

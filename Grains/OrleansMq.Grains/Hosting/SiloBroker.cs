@@ -167,13 +167,13 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             if (Cluster is not null)
             {
                 // The topics are in the cluster's database, which may not be reachable yet. Delete nothing until they are known.
-                _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken);
+                _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken: cancellationToken);
                 _isOpen = true;
                 return;
             }
             _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
-            _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
+            _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, stored.Lists, cancellationToken);
             await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
             // Completes or undoes what a crash interrupted. From then on the grains own the topics.
             TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);

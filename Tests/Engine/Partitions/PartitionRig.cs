@@ -58,7 +58,7 @@ internal sealed class PartitionRig : IAsyncDisposable
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
             AppendThreads = 2,
-        }), id => id == TopicId ? Config : null);
+        }), id => id == TopicId ? Config : null, (partition, id) => partition == Name && id == TopicId);
         TimersOfStore = Clock.TimerCount;
         Store.GetOrCreate(Name, TopicId, Config);
     }

@@ -58,7 +58,7 @@ public sealed class PartitionStoreTests
         var other = Guid.NewGuid();
         await using (var store = await Partitions(rig, id => id == other ? TopicConfig.Default : null))
             store.GetOrCreate(PartitionRig.Name, other, TopicConfig.Default);
-        await using (await Partitions(rig, _ => TopicConfig.Default))
+        await using (await Partitions(rig, _ => TopicConfig.Default, (_, _) => true))
             Assert.Equal(["t-0", $"t-0.{PartitionRig.TopicId:N}-stray"], rig.Files.ListDirectories(Logs).Order(StringComparer.Ordinal));
     }
 
@@ -120,6 +120,106 @@ public sealed class PartitionStoreTests
         }
         Assert.Contains(rig.Lines.Of(EngineLogLevel.Error), line => line.Contains("t-2", StringComparison.Ordinal)
             && line.Contains("It cannot be.", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Directory_set_aside_stays_where_no_catalogue_lists_its_partition()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.Store.DisposeAsync();
+        await using (await Partitions(rig, _ => null))
+        {
+            // Sets it aside.
+        }
+        string[] aside = [$"t-0.{PartitionRig.TopicId:N}-stray"];
+        await using (await Partitions(rig, _ => TopicConfig.Default))
+            Assert.Equal(aside, rig.Files.ListDirectories(Logs));
+        await using (await Partitions(rig, _ => TopicConfig.Default, (_, _) => false))
+            Assert.Equal(aside, rig.Files.ListDirectories(Logs));
+    }
+
+    [Fact]
+    public async Task Directory_with_a_cut_name_is_taken_back_as_no_other_partition()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        // With its ending the name has one character too many: it shows the number 1, not 10.
+        var name = new TopicPartition(new string('n', 214), 10);
+        var topicId = Guid.NewGuid();
+        rig.Store.GetOrCreate(name, topicId, TopicConfig.Default);
+        await rig.Store.DisposeAsync();
+        await using (await Partitions(rig, id => id == PartitionRig.TopicId ? TopicConfig.Default : null))
+        {
+            // Sets it aside.
+        }
+        var aside = Assert.Single(rig.Files.ListDirectories(Logs), found => found != "t-0");
+        Assert.StartsWith($"{name.Topic}-1.{topicId:N}", aside, StringComparison.Ordinal);
+        await using (await Partitions(rig, _ => TopicConfig.Default, (partition, id) => partition.Topic == name.Topic && id == topicId))
+            Assert.Contains(aside, rig.Files.ListDirectories(Logs));
+    }
+
+    [Fact]
+    public async Task Directory_taken_back_is_checked_although_the_last_end_was_clean()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("torn");
+        await rig.Store.DisposeAsync();
+        rig.Files.DeleteFile(Path.Combine(PartitionRig.Data, "clean-shutdown"));
+        await using (await Partitions(rig, _ => null))
+        {
+            // Sets it aside, and ends cleanly.
+        }
+        await rig.OpenAsync();
+        Assert.False(rig.Partition.Log!.Opening.IsClean);
+        await rig.RestartAsync();
+        Assert.True(rig.Partition.Log!.Opening.IsClean);
+    }
+
+    [Fact]
+    public async Task Directory_that_was_skipped_is_checked_by_the_next_start_although_the_end_was_clean()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("torn");
+        await rig.Store.DisposeAsync();
+        var disk = rig.Files;
+        rig.Files.DeleteFile(Path.Combine(PartitionRig.Data, "clean-shutdown"));
+        rig.Use(new Unreadable(disk, Path.Combine(PartitionRig.PartitionPath, "partition.metadata")));
+        await using (await Partitions(rig, _ => TopicConfig.Default))
+            Assert.Contains(rig.Lines.Of(EngineLogLevel.Error), line => line.Contains("t-0", StringComparison.Ordinal));
+        rig.Use(disk);
+        await rig.OpenAsync();
+        Assert.False(rig.Partition.Log!.Opening.IsClean);
+        await rig.RestartAsync();
+        Assert.True(rig.Partition.Log!.Opening.IsClean);
+    }
+
+    [Fact]
+    public async Task Directory_of_a_known_partition_that_is_created_again_is_never_taken_back()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("replaced");
+        await rig.Store.DisposeAsync();
+        var disk = rig.Files;
+        var unreadable = new Unreadable(disk, Path.Combine(PartitionRig.PartitionPath, "partition.metadata"));
+        rig.Use(unreadable);
+        await using (var store = await Partitions(rig, _ => TopicConfig.Default))
+        {
+            unreadable.IsMended = true;
+            store.GetOrCreate(PartitionRig.Name, PartitionRig.TopicId, TopicConfig.Default);
+            Assert.Equal(["t-0", $"t-0.{PartitionRig.TopicId:N}-replaced"], disk.ListDirectories(Logs).Order(StringComparer.Ordinal));
+            await store.DeleteAsync(PartitionRig.Name);
+        }
+        rig.Use(disk);
+        await using (var store = await Partitions(rig, _ => TopicConfig.Default, (_, _) => true))
+            Assert.Empty(store.Partitions);
+    }
+
+    private sealed class Unreadable(IFileSystem files, string unreadable) : WrappedFileSystem(files)
+    {
+        public bool IsMended { get; set; }
+
+        public override IFile Open(string path, FileOpening mode) => path == unreadable && !IsMended
+            ? throw new IOException($"Input/output error: '{path}'")
+            : Inner.Open(path, mode);
     }
 
     [Fact]
@@ -289,7 +389,8 @@ public sealed class PartitionStoreTests
         }
     }
 
-    private static async Task<OrleansMq.Partitions.PartitionStore> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig) =>
+    private static async Task<OrleansMq.Partitions.PartitionStore> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig,
+        Func<TopicPartition, Guid, bool>? isListed = null) =>
         await OrleansMq.Partitions.PartitionStore.OpenAsync(
             new BrokerOptions
             {
@@ -298,5 +399,5 @@ public sealed class PartitionStoreTests
                 Log = rig.Lines,
                 TimeProvider = rig.Clock,
                 MinFreeBytes = 0
-            }, findConfig);
+            }, findConfig, isListed);
 }
