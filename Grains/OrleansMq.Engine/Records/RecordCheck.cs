@@ -69,7 +69,7 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     /// <exception cref="RecordBatchException">Records or bytes are missing.</exception>
     public void End()
     {
-        if (_field != Field.Length || _end > _start)
+        if (_field != Field.Length || _skip > 0 || _end > _start)
             throw Fault(RecordBatchError.BadRecord, $"Record {_records}: the batch ends within it.");
         if (_records < header.RecordCount)
             throw Fault(RecordBatchError.BadRecordCount, $"Record count is {header.RecordCount}; there are {_records}.");

@@ -12,6 +12,7 @@ public sealed class RecordCheckTests
         new(1001, null, [], []),
         new(long.MinValue, [], null, [([], [])]),
         new(2000, "k1"u8.ToArray(), new byte[300], []),
+        new(2001, "k2"u8.ToArray(), "v"u8.ToArray(), [("h"u8.ToArray(), []), ("last"u8.ToArray(), "value at the end"u8.ToArray())]),
     ];
 
     [Fact]
@@ -40,6 +41,23 @@ public sealed class RecordCheckTests
     }
 
     [Theory]
+    [InlineData(CompressionType.None)]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    [InlineData(CompressionType.Lz4)]
+    [InlineData(CompressionType.Zstd)]
+    public void Records_cut_at_any_byte_are_refused(CompressionType codec)
+    {
+        var whole = SampleRecord.Build(Records);
+        Assert.Null(RecordBatches.ValidateRecords(Cut(whole, whole.Length, codec), StandardCodecs.All));
+        for (var length = RecordBatchHeader.Size; length < whole.Length; length++)
+        {
+            if (RecordBatches.ValidateRecords(Cut(whole, length, codec), StandardCodecs.All) is null)
+                Assert.Fail($"{length} of {whole.Length} bytes were accepted.");
+        }
+    }
+
+    [Theory]
     [InlineData(CompressionType.Gzip)]
     [InlineData(CompressionType.Snappy)]
     [InlineData(CompressionType.Lz4)]
@@ -51,6 +69,16 @@ public sealed class RecordCheckTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         Assert.Null(RecordBatches.ValidateRecords(bomb, StandardCodecs.All));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+    }
+
+    // The count still is that of the whole batch.
+    private static byte[] Cut(byte[] whole, int length, CompressionType codec)
+    {
+        var batch = whole[..length];
+        RecordBatches.Seal(batch);
+        using var result = new PooledBuffer();
+        RecordBatchRewriter.Recompress(batch, codec, StandardCodecs.All, result);
+        return result.WrittenSpan.ToArray();
     }
 
     private static string? Check(ReadOnlySpan<byte> records, RecordBatchHeader header, Random random, List<int> keyless)
