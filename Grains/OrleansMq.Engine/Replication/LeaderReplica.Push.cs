@@ -30,6 +30,15 @@ internal sealed partial class LeaderReplica
         Fill(progress);
     }
 
+    /// <summary>The batches that <see cref="FillPush"/> requested cannot be read for the moment. The next tick or append requests them
+    /// again.</summary>
+    /// <param name="follower">From the request.</param>
+    public void OnPushNotFilled(int follower)
+    {
+        if (ProgressOf(follower) is { } progress)
+            progress.IsFilling = false;
+    }
+
     /// <summary>Processes a follower's answer to a push.</summary>
     public void OnPushAnswer(PushAnswer answer, long now)
     {

@@ -126,6 +126,14 @@ public sealed partial class Replica
             if (read is not null && !ReplicatedBatches.TrySplit(read.Memory, batches))
                 throw new DamagedLogException(_log.Directory, 0, fill.From, "what was read is not whole record batches");
         }
+        catch (Exception fault) when (StorageFaults.Passes(fault))
+        {
+            read?.Dispose();
+            // An empty push would tell the follower that compaction left nothing here.
+            _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeUnread(fault)}");
+            Step(() => leader.OnPushNotFilled(fill.To));
+            return;
+        }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             read?.Dispose();

@@ -15,7 +15,8 @@ internal sealed record SendMessage(int To, ReplicationMessage Message, PushLane 
 
 /// <summary>
 /// Reads whole batches for a push, outside the lock. Answer exactly once with <see cref="LeaderReplica.OnPushFilled"/>, whatever happened
-/// to the follower meanwhile. At most one is outstanding for each follower. A log that cannot be read goes offline.
+/// to the follower meanwhile, or with <see cref="LeaderReplica.OnPushNotFilled"/> where a file cannot be opened for the moment. At most one
+/// is outstanding for each follower. A log that cannot be read goes offline.
 /// </summary>
 /// <param name="To">The follower.</param>
 /// <param name="Session">Returned with the answer.</param>

@@ -14,12 +14,17 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     public Action? OnChange { get; set; }
     /// <summary>Called before a flush of a file.</summary>
     public Action<string>? OnFlush { get; set; }
+    /// <summary>Called before a flush of a directory.</summary>
+    public Action<string>? OnFlushDirectory { get; set; }
     /// <summary>Called before a file is opened.</summary>
     public Action<string>? OnOpen { get; set; }
     /// <summary>Called before a file is truncated.</summary>
     public Action<string>? OnSetLength { get; set; }
     /// <summary>The free space that the volume reports.</summary>
     public long FreeSpace { get; set; } = long.MaxValue;
+
+    /// <summary>Fails as the system does where the process has no handle left.</summary>
+    public static void NoHandle(string path) => throw new IOException($"Too many open files : '{path}'", 24);
 
     public override IFile Open(string path, FileOpening mode)
     {
@@ -28,6 +33,12 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     }
 
     protected override void Changing() => OnChange?.Invoke();
+
+    public override void FlushDirectory(string path)
+    {
+        OnFlushDirectory?.Invoke(path);
+        base.FlushDirectory(path);
+    }
 
     public override long GetFreeSpace(string path) => FreeSpace;
 

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
 using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
@@ -61,6 +63,54 @@ public sealed class ReplicaFaultTests
         await partition.InSyncAsync(3);
         await partition.AllTheSameAsync();
         Assert.Equal([(0L, "both"), (1, "after")], await partition.ReadAsync(2));
+    }
+
+    /// <summary>A follower of such a leader must not take the missing batches for records that compaction removed.</summary>
+    [Fact]
+    public async Task Leader_without_a_handle_to_read_for_a_follower_reads_later()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition[1].StopAsync();
+        var files = new FaultyFiles(partition[1].Files);
+        partition[1].Files = files;
+        await partition[1].StartAsync();
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        partition.Cluster.Cut(1, 3);
+        for (var i = 0; i < 20; i++)
+            await leader.Partition.AppendAsync(PartitionRig.Batch(1, new string('x', 500)), Acks.Leader);
+        files.OnOpen = path =>
+        {
+            if (path.EndsWith(".log", StringComparison.Ordinal))
+                FaultyFiles.NoHandle(path);
+        };
+        await ReplicatedPartition.Until(() =>
+        {
+            partition.LogOf(1).CloseFiles();
+            return partition.LogOf(1).Segments.All(segment => IsClosed(segment.Log));
+        }, () => "closed files");
+        partition.Cluster.Mend();
+        await ReplicatedPartition.Until(() => leader.Role != ReplicaRole.Leader || partition[1].Lines.Of(EngineLogLevel.Warning)
+            .Any(line => line.Contains("Too many open files", StringComparison.Ordinal)), () => "a read without a handle");
+        Assert.Null(leader.Partition.OfflineReason);
+        Assert.Equal(ReplicaRole.Leader, leader.Role);
+        files.OnOpen = null;
+        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync();
+    }
+
+    // And cannot be opened.
+    private static bool IsClosed(CachedFile file)
+    {
+        try
+        {
+            file.Rent().Dispose();
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
     }
 
     [Fact]

@@ -52,7 +52,7 @@ internal abstract class WrappedFileSystem(IFileSystem inner) : IFileSystem
         Inner.DeleteDirectory(path);
     }
 
-    public void FlushDirectory(string path)
+    public virtual void FlushDirectory(string path)
     {
         Changing();
         Inner.FlushDirectory(path);
