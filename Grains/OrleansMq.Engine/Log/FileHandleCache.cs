@@ -47,6 +47,24 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         }
     }
 
+    /// <summary>Flushes a directory. Where there is no handle to open it with, idle files are closed first.</summary>
+    /// <exception cref="IOException">As of <see cref="FlushOnce.FlushDirectory"/>.</exception>
+    internal void FlushDirectory(string path)
+    {
+        while (true)
+        {
+            try
+            {
+                FlushOnce.FlushDirectory(Files, path);
+                return;
+            }
+            catch (IOException fault) when (DiskFaults.IsNoHandle(fault) && TryCloseSome())
+            {
+                // The directory was not opened, so no flush has failed.
+            }
+        }
+    }
+
     /// <summary>Adds a file after it was opened, and closes others while there are too many.</summary>
     internal void Opened(CachedFile file)
     {

@@ -29,7 +29,7 @@ internal static class FlushOnce
 
     /// <summary>Flushes the directory's entries to stable storage.</summary>
     /// <exception cref="IOException">The entries may not be durable; never a <see cref="DiskFullException"/> or another fault that
-    /// passes.</exception>
+    /// passes, unless the directory could not be opened for lack of handles (<see cref="DiskFaults.IsNoHandle"/>).</exception>
     public static void FlushDirectory(IFileSystem files, string directory)
     {
         try
@@ -40,7 +40,7 @@ internal static class FlushOnce
         {
             throw Late(directory, fault);
         }
-        catch (IOException fault) when (DiskFaults.IsScarcity(fault))
+        catch (IOException fault) when (DiskFaults.IsScarcity(fault) && !DiskFaults.IsNoHandle(fault))
         {
             throw Failed(directory, fault);
         }

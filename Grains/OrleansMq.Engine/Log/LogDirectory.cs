@@ -44,6 +44,14 @@ internal sealed class LogDirectory(LogPorts ports, string path)
     {
         // A change that is noted during the flush belongs to the next one.
         _isChanged = false;
-        FlushOnce.FlushDirectory(Files, Path);
+        try
+        {
+            Ports.Cache.FlushDirectory(Path);
+        }
+        catch (IOException)
+        {
+            _isChanged = true;
+            throw;
+        }
     }
 }

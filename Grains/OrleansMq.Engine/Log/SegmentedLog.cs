@@ -1,4 +1,5 @@
 using OrleansMq.Records;
+using OrleansMq.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Log;
@@ -125,19 +126,29 @@ internal sealed class SegmentedLog
 
     /// <summary>
     /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Readers see them after
-    /// <see cref="Appended"/> or <see cref="ApplyAppended"/>. What was staged in <see cref="State"/> is committed. If the write fails it is
-    /// rolled back; then the caller cuts the file with <see cref="UndoWrite"/>, or takes the log offline.
+    /// <see cref="Appended"/> or <see cref="ApplyAppended"/>. What was staged in <see cref="State"/> is committed. If the write fails, that
+    /// is rolled back, and the file is cut with the handle that it was written with.
     /// </summary>
+    /// <exception cref="IOException">Nothing was written.</exception>
+    /// <exception cref="WriteNotUndoneException">The file's content is unknown.</exception>
     public void Write(IReadOnlyList<ReadOnlyMemory<byte>> batches)
     {
         try
         {
             var active = _segments.Active;
             using var lease = active.Log.Rent();
-            if (batches.Count == 1)
-                lease.File.Write(batches[0].Span, active.Size);
-            else
-                lease.File.Write(batches, active.Size);
+            try
+            {
+                if (batches.Count == 1)
+                    lease.File.Write(batches[0].Span, active.Size);
+                else
+                    lease.File.Write(batches, active.Size);
+            }
+            catch (Exception)
+            {
+                UndoWrite(active, lease.File);
+                throw;
+            }
         }
         catch (Exception)
         {
@@ -161,16 +172,6 @@ internal sealed class SegmentedLog
     {
         State.Apply(batch, now);
         Appended(batch);
-    }
-
-    /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. If this throws, the file's content is
-    /// unknown.</summary>
-    public void UndoWrite()
-    {
-        var active = _segments.Active;
-        active.WasCut();
-        using var lease = active.Log.Rent();
-        lease.File.SetLength(active.Size);
     }
 
     /// <summary>
@@ -367,4 +368,18 @@ internal sealed class SegmentedLog
 
     /// <inheritdoc cref="DurablePoints.ForgetIncarnation"/>
     public void ForgetIncarnation() => _points.ForgetIncarnation();
+
+    // Cuts off what a failed write may have left.
+    private static void UndoWrite(Segment active, IFile file)
+    {
+        active.WasCut();
+        try
+        {
+            file.SetLength(active.Size);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            throw new WriteNotUndoneException(file.Path, active.Size, fault);
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
@@ -10,8 +11,9 @@ namespace OrleansMq.Partitions;
 /// State: the records noted for a background flush, and the wish for a checkpoint. Under <c>sync</c> noted records are flushed already,
 /// but the flushed point on disk does not cover them yet. Records are noted under the log's append lock. The flush timer resets the count
 /// without that lock: what was appended before the reset is part of the flush, what comes later is noted for the next.
-/// <para>Failures: a failed flush takes the partition offline and fails the round that waits for it. It is never retried. A full disk
-/// leaves the partition online; the next flush or checkpoint writes what this one could not.</para>
+/// <para>Failures: a failed flush takes the partition offline and fails the round that waits for it. It is never retried. A full disk, or a
+/// file that cannot be opened for lack of handles, leaves the partition online: no flush was tried. The round fails, and the records stay
+/// noted, so that the timer flushes them.</para>
 /// </remarks>
 internal sealed class PartitionFlusher(Partition partition)
 {
@@ -26,22 +28,32 @@ internal sealed class PartitionFlusher(Partition partition)
     private int _isScheduled;
 
     /// <summary>Flushes records that the only replica wrote, or notes them, as the policy requires. Under the append lock.</summary>
+    /// <returns>A fault that passes and kept the records from being flushed: they do not count yet. Null otherwise.</returns>
     /// <exception cref="IOException">The flush failed.</exception>
-    public void AfterWrite(long records, long now)
+    public Exception? AfterWrite(long records, long now)
     {
         var config = partition.Config;
         if (!FlushDecision.MustFlushRound(config))
         {
             AfterReplicatedWrite(config, records, now);
-            return;
+            return null;
         }
         // The timer writes the flushed point down. Its one thread serves all partitions: if it is late, this append does it.
         var isLate = _notedRecords > 0 && FlushDecision.IsFlushedPointDue(_notedSince, now);
         var log = partition.Log!;
-        log.FlushTo(log.End, secure: isLate);
+        try
+        {
+            log.FlushTo(log.End, secure: isLate);
+        }
+        catch (Exception fault) when (StorageFaults.Passes(fault))
+        {
+            Note(records, now);
+            return fault;
+        }
         if (isLate)
             Volatile.Write(ref _notedSince, now);
         Note(records, now);
+        return null;
     }
 
     /// <summary>Notes records of one replica of several, if the policy has a background flush. Under the append lock. Under <c>sync</c> a
@@ -65,6 +77,12 @@ internal sealed class PartitionFlusher(Partition partition)
             log.Flush();
             return true;
         }
+        catch (Exception fault) when (StorageFaults.Passes(fault))
+        {
+            FlushLater();
+            FailUnflushed(round, fault);
+            return false;
+        }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             var reason = StorageFaults.Describe(log.Directory, fault);
@@ -72,6 +90,26 @@ internal sealed class PartitionFlusher(Partition partition)
             foreach (var operation in round.Operations)
                 operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
             return false;
+        }
+    }
+
+    /// <summary>Notes that records wait for a flush that could not begin: the timer flushes them. Not under the append lock.</summary>
+    public void FlushLater()
+    {
+        var log = partition.Log!;
+        lock (log.AppendLock)
+            Note(1, partition.Ports.Log.Now);
+    }
+
+    /// <summary>Fails the appends of a round that is written, but could not be flushed for the moment.</summary>
+    public void FailUnflushed(AppendRound round, Exception fault)
+    {
+        var reason = StorageFaults.DescribeUnflushed(partition.Log!.Directory, fault);
+        partition.Ports.FailedWrites.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
+        foreach (var operation in round.Operations)
+        {
+            if (operation.IsWritten)
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
         }
     }
 

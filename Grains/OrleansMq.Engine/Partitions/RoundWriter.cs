@@ -125,9 +125,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         {
             Log.Write(_round.Buffers);
         }
-        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        catch (Exception fault) when (StorageFaults.IsUndone(fault))
         {
-            Log.UndoWrite();
             FailGroup(StorageFaults.DescribeRefused(Log.Directory, fault));
             _round.ClearGroup();
             return;

@@ -5,6 +5,9 @@ namespace OrleansMq.Partitions;
 /// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once.</summary>
 internal sealed class SoleReplication(Partition partition) : IPartitionReplication
 {
+    // Why the round under way could not be flushed. Used by the thread that has the turn.
+    private Exception? _unflushed;
+
     /// <inheritdoc/>
     public bool KnowsLatest => true;
 
@@ -33,18 +36,24 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     /// <inheritdoc/>
     public long OnRoundWritten(long records, long bytes, long now)
     {
-        if (records > 0)
-        {
-            partition.Flusher.AfterWrite(records, now);
-            partition.AdvanceHighWatermark();
-        }
-        return bytes;
+        // Also records of earlier rounds that could not be flushed: a duplicate of one counts no earlier than its original.
+        var unseen = partition.LogEndOffset - partition.HighWatermark;
+        if (unseen == 0)
+            return 0;
+        _unflushed = partition.Flusher.AfterWrite(unseen, now);
+        if (_unflushed is not null)
+            return 0;
+        partition.AdvanceHighWatermark();
+        return Math.Max(bytes, 1);
     }
 
     /// <inheritdoc/>
     public void AfterRound(AppendRound round)
     {
-        // No other replica waits for the round.
+        if (_unflushed is not { } fault)
+            return;
+        _unflushed = null;
+        partition.Flusher.FailUnflushed(round, fault);
     }
 
     /// <inheritdoc/>

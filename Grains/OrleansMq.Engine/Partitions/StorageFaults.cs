@@ -15,6 +15,13 @@ internal static class StorageFaults
     /// <summary>Whether a fault passes by itself, and leaves the log as it was: it is no sign of damage.</summary>
     public static bool Passes(Exception fault) => fault is DiskFullException || DiskFaults.IsScarcity(fault);
 
+    /// <summary>Whether a failed write left the log as it was. The file is there, and ends where it did.</summary>
+    public static bool IsUndone(Exception fault) =>
+        IsStorageFault(fault) && fault is not (WriteNotUndoneException or FileNotFoundException or DirectoryNotFoundException);
+
+    /// <summary>Whether a file could not be opened for lack of handles, so that nothing was tried on it.</summary>
+    public static bool HadNoHandle(Exception fault) => DiskFaults.IsNoHandle(fault);
+
     /// <summary>Returns the message for a fault that takes the partition offline.</summary>
     public static string Describe(string directory, Exception fault) => fault switch
     {
@@ -27,6 +34,11 @@ internal static class StorageFaults
 
     /// <summary>Returns the message for a failed read that says nothing of the file; the partition stays online.</summary>
     public static string DescribeUnread(Exception fault) => $"{fault.Message} {MoreHandles} Retry.";
+
+    /// <summary>Returns the message for batches that are written, but could not be flushed yet; the partition stays online.</summary>
+    public static string DescribeUnflushed(string directory, Exception fault) => "The batch is written, but not flushed yet: "
+        + (fault is DiskFullException full ? $"no space left on the volume of '{full.Path}'. Free some space, and retry."
+            : $"in '{directory}', {fault.Message} {MoreHandles} Retry.");
 
     /// <summary>Returns the message for a failed write that was undone; the partition stays online.</summary>
     public static string DescribeRefused(string directory, Exception fault) => fault switch

@@ -69,6 +69,10 @@ public sealed partial class Replica
         {
             _log.WriteBack(wait: _ports.Pace.IsLive);
         }
+        catch (Exception fault) when (StorageFaults.HadNoHandle(fault))
+        {
+            // The next flush writes everything.
+        }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             if (!_dropped)
@@ -83,6 +87,13 @@ public sealed partial class Replica
         try
         {
             _log!.Flush();
+        }
+        catch (Exception fault) when (StorageFaults.Passes(fault))
+        {
+            // Answers to later messages of the leader tell it once the timer has flushed.
+            _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeUnflushed(_log!.Directory, fault)}");
+            Partition.Flusher.FlushLater();
+            return;
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {

@@ -115,7 +115,6 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         }
         catch (Exception fault) when (StorageFaults.Passes(fault))
         {
-            _log.UndoWrite();
             throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);
         }
         foreach (var header in _group)

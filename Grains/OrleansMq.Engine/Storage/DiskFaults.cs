@@ -32,6 +32,11 @@ internal static class DiskFaults
         && (OperatingSystem.IsWindows() ? number is WindowsTooManyFiles or WindowsNoMemory
             : number is NoMemory or TooManyFilesInSystem or TooManyFilesInProcess);
 
+    /// <summary>Whether a file could not be opened for lack of handles. Only opening reports that, so nothing was tried on the
+    /// file.</summary>
+    public static bool IsNoHandle(Exception exception) => exception is IOException { HResult: var number }
+        && (OperatingSystem.IsWindows() ? number is WindowsTooManyFiles : number is TooManyFilesInSystem or TooManyFilesInProcess);
+
     public static bool IsLocked(IOException exception) => OperatingSystem.IsWindows()
         ? exception.HResult is WindowsSharingViolation or WindowsLockViolation
         : exception.HResult == (OperatingSystem.IsLinux() ? WouldBlockLinux : WouldBlockBsd);

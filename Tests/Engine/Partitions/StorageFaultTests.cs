@@ -89,7 +89,87 @@ public sealed class StorageFaultTests
         Assert.InRange(refusals, 10, int.MaxValue);
     }
 
-    private static void NoHandle(string path) => throw new IOException($"Too many open files : '{path}'", 24);
+    [Fact]
+    public async Task Append_without_a_handle_for_its_segment_is_refused_and_recovers_by_itself()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        rig.Partition.Log!.CloseFiles();
+        files.OnOpen = NoHandle;
+        var refused = await rig.AppendAsync("no handle");
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+        Assert.Contains("Nothing was appended", refused.Message, StringComparison.Ordinal);
+        Assert.Null(rig.Partition.OfflineReason);
+        files.OnOpen = null;
+        Assert.Equal(5, (await rig.AppendAsync("handle")).BaseOffset);
+        Assert.Equal(6, (await rig.ReadAllAsync()).Count);
+    }
+
+    [Fact]
+    public async Task Failed_write_is_cut_with_the_handle_it_was_written_with()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        var active = rig.Partition.Log!.Active;
+        files.OnWrite = (path, _, _) =>
+        {
+            // Another thread needs the room, and then there is no handle to open the file again.
+            active.Log.CloseWhenIdle();
+            files.OnOpen = NoHandle;
+            throw new DiskFullException(path);
+        };
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync(new string('x', 100))).Error);
+        Assert.Null(rig.Partition.OfflineReason);
+        Assert.Equal(active.Size, rig.LengthOf("00000000000000000000.log"));
+        (files.OnWrite, files.OnOpen) = (null, null);
+        Assert.Equal(5, (await rig.AppendAsync("room")).BaseOffset);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Append_that_cannot_be_flushed_for_lack_of_handles_counts_only_when_it_is_flushed(bool directory)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        // No background flush yet: the first segment is not flushed, and the directory has a new entry.
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 2000 }, files);
+        await rig.AppendManyAsync(12);
+        Assert.Equal(2, rig.FilesOf(".log").Count);
+        var end = rig.Partition.LogEndOffset;
+        var first = rig.Partition.Log!.Segments[0];
+        first.CloseFiles();
+        if (directory)
+            files.OnFlushDirectory = NoHandle;
+        else
+            files.OnOpen = path =>
+            {
+                if (path == first.Log.Path)
+                    NoHandle(path);
+            };
+        rig.Partition.UpdateConfig(rig.Partition.Config with { FlushMessages = 1 });
+        for (var attempt = 0; attempt < 2; attempt++)
+        {
+            // The second attempt is a duplicate of the first.
+            var unflushed = await Send();
+            Assert.Equal(ErrorCode.KafkaStorageError, unflushed.Error);
+            Assert.Contains("not flushed", unflushed.Message, StringComparison.Ordinal);
+            Assert.Null(rig.Partition.OfflineReason);
+            Assert.Equal((end, end + 1), (rig.Partition.HighWatermark, rig.Partition.LogEndOffset));
+        }
+        (files.OnOpen, files.OnFlushDirectory) = (null, null);
+        var sent = await Send();
+        Assert.Equal((ErrorCode.None, end), (sent.Error, sent.BaseOffset));
+        Assert.Equal(end + 1, rig.Partition.HighWatermark);
+        Assert.Equal(end + 1, rig.Partition.Log.FlushedPoint.Offset);
+        Assert.Equal(end + 1, (await rig.ReadAllAsync()).Count);
+
+        ValueTask<ProduceResult> Send() =>
+            rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(7, 0, 0), "v"), Acks.All);
+    }
+
+    private static void NoHandle(string path) => FaultyFiles.NoHandle(path);
 
     [Fact]
     public async Task Failed_flush_takes_the_partition_offline_without_acknowledging_its_batches()

@@ -1,3 +1,4 @@
+using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Replication;
 using OrleansMq.Storage;
@@ -40,6 +41,24 @@ public sealed class ReplicaLogTests
         await together.RestartAsync();
         Assert.Null(together.Partition.OfflineReason);
         Assert.Equal(count, together.Partition.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task Push_that_is_half_written_and_cannot_be_cut_is_no_fault_that_passes()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files);
+        var log = new ReplicaLog(rig.Partition);
+        files.OnWrite = (path, _, _) => throw new DiskFullException(path);
+        lock (rig.Partition.Log!.AppendLock)
+        {
+            Assert.Throws<PushNotTakenException>(() => log.AppendReplicated(Batches(3), 0, 3));
+            Assert.Equal(0, rig.LengthOf("00000000000000000000.log"));
+            files.OnSetLength = FaultyFiles.NoHandle;
+            var fault = Assert.ThrowsAny<IOException>(() => log.AppendReplicated(Batches(3), 0, 3));
+            Assert.False(StorageFaults.Passes(fault));
+        }
+        (files.OnWrite, files.OnSetLength) = (null, null);
     }
 
     /// <summary>An index entry holds 31 bits above its segment's base; compaction may leave a larger hole.</summary>
