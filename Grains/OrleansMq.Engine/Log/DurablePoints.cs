@@ -147,8 +147,8 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// <param name="hasProducers">Whether there is a producer snapshot for it.</param>
     public void MoveRecoveryPoint(LogPosition position, bool hasProducers)
     {
+        Write(Describe() with { RecoveryPoint = position, HasProducers = hasProducers });
         (_recoveryPoint, _hasProducersAtRecoveryPoint) = (position, hasProducers);
-        Write(Describe());
     }
 
     /// <summary>Moves the log start offset up, durably.</summary>

@@ -256,10 +256,10 @@ public sealed class Partition
     // --- For its store ---
 
     /// <inheritdoc cref="PartitionUpkeep.Flush"/>
-    internal void Flush() => _upkeep.Flush();
+    internal Exception? Flush() => _upkeep.Flush();
 
     /// <inheritdoc cref="PartitionUpkeep.Checkpoint"/>
-    internal void Checkpoint() => _upkeep.Checkpoint();
+    internal Exception? Checkpoint() => _upkeep.Checkpoint();
 
     /// <inheritdoc cref="PartitionUpkeep.Maintain"/>
     internal void Maintain(long now) => _upkeep.Maintain(now);
@@ -274,9 +274,9 @@ public sealed class Partition
         Availability.Close();
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
-        _upkeep.Finish();
+        var unfinished = _upkeep.Finish();
         Log?.CloseFiles();
-        return OfflineReason is null;
+        return OfflineReason is null && unfinished is null;
     }
 
     /// <summary>Ends the partition, because its topic is deleted or its directory is set aside; the caller removes the directory
@@ -317,7 +317,8 @@ public sealed class Partition
         }
         catch (Exception fault) when (StorageFaults.Passes(fault))
         {
-            Ports.EngineLog.Write(EngineLogLevel.Warning,
+            // A flush is tried again at every tick.
+            Ports.FailedWrites.Write(EngineLogLevel.Warning,
                 $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(Log.Directory, fault)}", fault);
             return fault;
         }

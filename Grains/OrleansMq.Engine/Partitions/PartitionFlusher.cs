@@ -130,20 +130,39 @@ internal sealed class PartitionFlusher(Partition partition)
         if (!isCheckpointDue && !IsFlushDue(now))
             return false;
         // Before the flush: records appended from here on schedule the next one.
+        var (records, since) = (Volatile.Read(ref _notedRecords), Volatile.Read(ref _notedSince));
         Volatile.Write(ref _notedRecords, 0);
         if (!isCheckpointDue)
         {
             var isDone = !_isCheckpointWanted;
             if (isDone)
                 Volatile.Write(ref _isScheduled, 0);
-            partition.Flush();
+            if (partition.Flush() is not null)
+                Restore(records, since);
             return isDone;
         }
         _isCheckpointWanted = false;
         _lastCheckpoint = now;
         Volatile.Write(ref _isScheduled, 0);
-        partition.Checkpoint();
+        if (partition.Checkpoint() is not null)
+        {
+            Restore(records, since);
+            WantCheckpoint();
+        }
         return true;
+    }
+
+    // The flush could not be done for the moment: its records are due at once.
+    private void Restore(long records, long since)
+    {
+        if (records == 0)
+            return;
+        lock (partition.Log!.AppendLock)
+        {
+            Volatile.Write(ref _notedSince, since);
+            Volatile.Write(ref _notedRecords, _notedRecords + records);
+        }
+        Schedule();
     }
 
     private bool IsFlushDue(long now) =>

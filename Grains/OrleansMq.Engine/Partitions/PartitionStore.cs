@@ -167,7 +167,7 @@ public sealed class PartitionStore : IAsyncDisposable
         if (closed == _partitions.Count && _foundAll)
             WriteMarker();
         else
-            _options.Log.Write(EngineLogLevel.Warning, (_foundAll ? $"{_partitions.Count - closed} partitions were offline at the end"
+            _options.Log.Write(EngineLogLevel.Warning, (_foundAll ? $"{_partitions.Count - closed} partitions could not be closed cleanly"
                 : "A directory could not be read at the start") + ": the next start checks all logs.");
     }
 

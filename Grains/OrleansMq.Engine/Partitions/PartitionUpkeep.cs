@@ -17,10 +17,12 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
     private readonly Lock _lock = new();
 
     /// <summary>Makes all that was appended durable, and writes the flushed point down.</summary>
-    public void Flush() => Run(static log => log.Flush());
+    /// <returns>As <see cref="Partition.TryOnLog"/>.</returns>
+    public Exception? Flush() => Run(static log => log.Flush());
 
     /// <summary>Moves the recovery point to the log's end, if that has moved, and deletes files that are due.</summary>
-    public void Checkpoint() => Run(log =>
+    /// <returns>As <see cref="Partition.TryOnLog"/>.</returns>
+    public Exception? Checkpoint() => Run(log =>
     {
         log.MoveRecoveryPoint();
         promise.OnFlushed(log);
@@ -69,7 +71,8 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
     }
 
     /// <summary>Writes everything out for a clean restart: indexes, recovery point, high watermark.</summary>
-    public void Finish() => Run(static log =>
+    /// <returns>As <see cref="Partition.TryOnLog"/>.</returns>
+    public Exception? Finish() => Run(static log =>
     {
         log.WriteIndexes();
         if (!log.MoveRecoveryPoint())

@@ -152,9 +152,9 @@ internal sealed partial class CrashRound
                 $"the batch at offset {batch.Offset} was sent again, and answered with {answer.Error}, offset {answer.BaseOffset}");
     }
 
-    private void Checkpoint() => Durably(Partition.Checkpoint);
+    private void Checkpoint() => Durably(() => Partition.Checkpoint());
 
-    private void Flush() => Durably(Partition.Flush);
+    private void Flush() => Durably(() => Partition.Flush());
 
     private void Durably(Action action)
     {

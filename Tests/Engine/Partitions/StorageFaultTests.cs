@@ -169,6 +169,36 @@ public sealed class StorageFaultTests
             rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(7, 0, 0), "v"), Acks.All);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Background_flush_that_found_no_handle_is_done_at_a_later_tick(bool checkpoint)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        var config = checkpoint ? new TopicConfig { SegmentBytes = 2000 } : new TopicConfig { FlushMs = 100 };
+        await using var rig = await PartitionRig.StartAsync(config, files);
+        await rig.AppendManyAsync(12);
+        rig.Partition.Log!.CloseFiles();
+        files.OnOpen = NoHandle;
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Null(rig.Partition.OfflineReason);
+        files.OnOpen = null;
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(12, (checkpoint ? rig.Partition.Log.RecoveryPoint : rig.Partition.Log.FlushedPoint).Offset);
+    }
+
+    [Fact]
+    public async Task Close_that_found_no_handle_is_no_clean_one()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig(), files);
+        await rig.AppendManyAsync(5);
+        rig.Partition.Log!.CloseFiles();
+        files.OnOpen = NoHandle;
+        Assert.False(await rig.Partition.CloseAsync());
+        files.OnOpen = null;
+    }
+
     private static void NoHandle(string path) => FaultyFiles.NoHandle(path);
 
     [Fact]
