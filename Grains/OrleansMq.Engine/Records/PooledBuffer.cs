@@ -76,10 +76,12 @@ public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         Return(bytes);
     }
 
-    private static byte[] Take(int capacity) => capacity <= MaxPooledBytes ? ArrayPool<byte>.Shared.Rent(capacity)
+    /// <summary>Takes memory: from the pool, unless it is large.</summary>
+    internal static byte[] Take(int capacity) => capacity <= MaxPooledBytes ? ArrayPool<byte>.Shared.Rent(capacity)
         : GC.AllocateUninitializedArray<byte>(capacity);
 
-    private static void Return(byte[] bytes)
+    /// <summary>Gives back what <see cref="Take"/> returned.</summary>
+    internal static void Return(byte[] bytes)
     {
         if (bytes.Length is > 0 and <= MaxPooledBytes)
             ArrayPool<byte>.Shared.Return(bytes);

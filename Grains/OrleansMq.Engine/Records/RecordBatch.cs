@@ -29,6 +29,8 @@ public enum RecordBatchError
     BadProducer = 10,
     /// <summary>An attribute that only a broker may set: control, LogAppendTime or delete horizon.</summary>
     BadAttributes = 11,
+    /// <summary>No fault of the batch: it takes much memory to decompress, and another such batch has the turn. Retry.</summary>
+    Busy = 12,
 }
 
 /// <summary>The bytes are not a valid record batch.</summary>

@@ -13,10 +13,6 @@ public static class RecordBatchRewriter
     private const short LogAppendTimeBit = 0x08;
     private const short DeleteHorizonBit = 0x40;
 
-    // Batches of more bytes are recompressed one at a time, so that many of them at once take the memory of one.
-    private const int ManyBytes = 16 << 20;
-    private static readonly Lock OneLarge = new();
-
     /// <summary>Sets the timestamps of all records of a batch to the broker's time, in place.</summary>
     /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="timestamp">Milliseconds since 1970.</param>
@@ -35,7 +31,8 @@ public static class RecordBatchRewriter
     /// <param name="compression">The new codec; <see cref="CompressionType.None"/> stores the records uncompressed.</param>
     /// <param name="codecs">The codecs to decompress and compress with.</param>
     /// <param name="destination">Receives exactly one batch.</param>
-    /// <exception cref="RecordBatchException">The records cannot be decompressed.</exception>
+    /// <exception cref="RecordBatchException">The records cannot be decompressed, or not now (<see cref="RecordBatchError.Busy"/>).
+    /// </exception>
     /// <exception cref="CodecUnavailableException">The codec, or its library, is not available.</exception>
     public static void Recompress(ReadOnlySpan<byte> batch, CompressionType compression, CompressionCodecs codecs, PooledBuffer destination)
     {
@@ -54,19 +51,27 @@ public static class RecordBatchRewriter
         using var plain = new PooledBuffer();
         try
         {
-            codecs.Get(header.Compression).Decompress(payload, plain, ManyBytes);
-            Write(header, plain.WrittenSpan, compression, codecs, destination);
+            codecs.Get(header.Compression).Decompress(payload, plain, LargeBatches.MinBytes);
         }
         catch (RecordBatchException)
         {
             // More, or not readable at all, which the second attempt reports.
-            lock (OneLarge)
+            plain.Dispose();
+            LargeBatches.Enter();
+            try
             {
-                plain.Clear();
                 codecs.Get(header.Compression).Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
                 Write(header, plain.WrittenSpan, compression, codecs, destination);
             }
+            finally
+            {
+                // Before the next batch has the turn.
+                plain.Dispose();
+                LargeBatches.Exit();
+            }
+            return;
         }
+        Write(header, plain.WrittenSpan, compression, codecs, destination);
     }
 
     /// <summary>

@@ -95,6 +95,7 @@ public static class RecordBatches
         RecordBatchError.BadCodec => ErrorCode.UnsupportedCompressionType,
         RecordBatchError.BadRecordCount or RecordBatchError.BadOffsets or RecordBatchError.BadRecord or RecordBatchError.BadProducer
             or RecordBatchError.BadAttributes => ErrorCode.InvalidRecord,
+        RecordBatchError.Busy => ErrorCode.KafkaStorageError,
         _ => ErrorCode.CorruptMessage,
     };
 

@@ -34,11 +34,14 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     private int _headers;
     private int _records;
     private int _previousDelta = -1;
+    // Of LargeBatches.
+    private bool _hasTurn;
 
     /// <inheritdoc/>
     public Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
 
     /// <inheritdoc/>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>.</exception>
     public Memory<byte> GetMemory(int sizeHint = 0)
     {
         var unread = _end - _start;
@@ -47,9 +50,16 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
         (_start, _end) = (0, unread);
         if (_window.Length - unread < Math.Max(sizeHint, 1))
         {
-            var larger = ArrayPool<byte>.Shared.Rent(unread + Math.Max(sizeHint, 1));
+            var needed = unread + Math.Max(sizeHint, 1);
+            // A codec that asks for so much decodes blocks that large.
+            if (needed > LargeBatches.MinBytes && !_hasTurn)
+            {
+                LargeBatches.Enter();
+                _hasTurn = true;
+            }
+            var larger = PooledBuffer.Take(needed);
             _window.AsSpan(0, unread).CopyTo(larger);
-            Return();
+            PooledBuffer.Return(_window);
             _window = larger;
         }
         return _window.AsMemory(unread);
@@ -78,14 +88,11 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     /// <inheritdoc/>
     public void Dispose()
     {
-        Return();
+        PooledBuffer.Return(_window);
         (_window, _start, _end) = ([], 0, 0);
-    }
-
-    private void Return()
-    {
-        if (_window.Length > 0)
-            ArrayPool<byte>.Shared.Return(_window);
+        if (_hasTurn)
+            LargeBatches.Exit();
+        _hasTurn = false;
     }
 
     private bool TrySkip()

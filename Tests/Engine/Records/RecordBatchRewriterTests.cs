@@ -1,3 +1,4 @@
+using System.Buffers;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 
@@ -63,5 +64,87 @@ public class RecordBatchRewriterTests
         Assert.Throws<RecordBatchException>(() =>
             RecordBatchRewriter.Retain(batch, (in OrleansMq.Records.Record _) => true, StandardCodecs.All, destination));
         Assert.Equal(0, destination.Length);
+    }
+
+    [Fact]
+    public async Task Large_batches_are_decompressed_one_at_a_time_and_none_waits_for_another()
+    {
+        using var entered = new ManualResetEventSlim();
+        using var release = new ManualResetEventSlim();
+        var large = new SampleRecord(1000, null, new byte[(16 << 20) + 1000], []);
+        var batch = SampleRecord.Build([large], CompressionType.Gzip);
+        var held = Task.Run(() => Recompress(batch, new CompressionCodecs([new HeldCodec(entered, release)])));
+        Assert.True(entered.Wait(TimeSpan.FromSeconds(60)));
+        var other = Task.Run(() => Recompress(batch, StandardCodecs.All));
+        var block = RawSnappy(SampleRecord.Build([large]));
+        var refused = RecordBatches.ValidateRecords(block, StandardCodecs.All);
+        await Task.WhenAny(other, Task.Delay(TimeSpan.FromSeconds(20)));
+        var isDone = other.IsCompleted;
+        release.Set();
+        Assert.Null(await held);
+        Assert.True(isDone, "A batch waited for another.");
+        Assert.Equal(ErrorAction.Retry, (await other)?.ToErrorCode().Action());
+        Assert.Equal(ErrorAction.Retry, refused?.Error.ToErrorCode().Action());
+        // Each has given the turn back.
+        Assert.Null(Recompress(batch, StandardCodecs.All));
+        Assert.Null(RecordBatches.ValidateRecords(block, StandardCodecs.All));
+        Assert.Null(RecordBatches.ValidateRecords(block, StandardCodecs.All));
+    }
+
+    private static RecordBatchError? Recompress(byte[] batch, CompressionCodecs codecs)
+    {
+        using var destination = new PooledBuffer();
+        try
+        {
+            RecordBatchRewriter.Recompress(batch, CompressionType.None, codecs, destination);
+            return null;
+        }
+        catch (RecordBatchException fault)
+        {
+            return fault.Error;
+        }
+    }
+
+    // One block, as librdkafka writes it: a literal, copies of the byte before, a literal.
+    private static byte[] RawSnappy(byte[] batch)
+    {
+        var payload = batch.AsSpan(RecordBatchHeader.Size);
+        using var result = new PooledBuffer();
+        result.Write(batch.AsSpan(0, RecordBatchHeader.Size));
+        for (var left = (uint)payload.Length; ; left >>= 7)
+        {
+            result.Write([(byte)(left < 0x80 ? left : left | 0x80)]);
+            if (left < 0x80)
+                break;
+        }
+        result.Write([59 << 2]);
+        result.Write(payload[..60]);
+        var at = 60;
+        for (; payload.Length - at > 64; at += 64)
+            result.Write([(63 << 2) | 2, 1, 0]);
+        result.Write([60 << 2, (byte)(payload.Length - at - 1)]);
+        result.Write(payload[at..]);
+        var block = result.WrittenSpan.ToArray();
+        (RecordBatchHeader.Read(block) with { Attributes = (short)CompressionType.Snappy }).WriteTo(block);
+        RecordBatches.Seal(block);
+        return block;
+    }
+
+    /// <summary>gzip that waits while it decompresses a large batch.</summary>
+    private sealed class HeldCodec(ManualResetEventSlim entered, ManualResetEventSlim release) : ICompressionCodec
+    {
+        public CompressionType Type => CompressionType.Gzip;
+
+        public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination) => throw new NotSupportedException();
+
+        public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+        {
+            if (maxLength > 16 << 20)
+            {
+                entered.Set();
+                release.Wait();
+            }
+            StandardCodecs.All.Get(CompressionType.Gzip).Decompress(source, destination, maxLength);
+        }
     }
 }
