@@ -6,6 +6,11 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 21: raises log start offsets. Offset -1 is the high watermark.</summary>
 internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey.DeleteRecords, 0, 2, flexibleFrom: 2)
 {
+    // More than a client names in one request, unless it means harm.
+    private const int AtATime = 1000;
+    // A broker deletes within that time what waits for no other.
+    private const int LeastTimeoutMs = 1000;
+
     protected override DeleteRecordsRequest Read(ref RequestReader reader, short version)
     {
         var topics = new DeleteRecordsTopic[reader.ReadArrayLength(elementBytes: 3)];
@@ -21,12 +26,21 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
             topics[index] = new DeleteRecordsTopic(name, partitions);
             reader.SkipTags();
         }
-        reader.ReadInt32(); // The timeout.
-        return new DeleteRecordsRequest(topics);
+        return new DeleteRecordsRequest(topics, reader.ReadInt32());
     }
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DeleteRecordsRequest request, ResponseWriter response)
     {
+        // All at once: each may wait for a replica that does not answer, and the requests behind this one wait for all.
+        using var timeout = new CancellationTokenSource(
+            TimeSpan.FromMilliseconds(Math.Max(request.TimeoutMs, LeastTimeoutMs)), context.Services.Options.TimeProvider);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, context.Aborted);
+        var deletions = request.Topics.SelectMany(static topic => topic.Partitions.Select(partition => (topic.Name, partition))).ToArray();
+        var results = new (ErrorCode Error, long LogStartOffset)[deletions.Length];
+        await Parallel.ForAsync(0, deletions.Length, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (index, _) =>
+            results[index] = await DeleteAsync(context, deletions[index].Name, deletions[index].partition, deadline.Token)
+                .ConfigureAwait(false)).ConfigureAwait(false);
+        var next = 0;
         response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
@@ -35,7 +49,7 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
-                var (error, start) = await DeleteAsync(context, topic.Name, partition).ConfigureAwait(false);
+                var (error, start) = results[next++];
                 response.WriteInt32(partition.Index);
                 response.WriteInt64(start);
                 response.WriteError(error);
@@ -48,26 +62,31 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
     }
 
     private static async ValueTask<(ErrorCode Error, long LogStartOffset)> DeleteAsync(RequestContext context, string topic,
-        DeleteRecordsPartition wanted)
+        DeleteRecordsPartition wanted, CancellationToken deadline)
     {
-        if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index, out var found))
-            found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index,
-                context.Aborted).ConfigureAwait(false);
-        if (!found.Partition.IsOpen)
-            return (found.Error, -1);
         try
         {
-            return (ErrorCode.None, await found.Partition.DeleteRecordsAsync(wanted.Offset, context.Aborted).ConfigureAwait(false));
+            var partitions = context.Services.Partitions;
+            if (!partitions.TryFind(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index, out var found))
+                found = await partitions.ActivateAsync(context.Access, AccessOperation.Delete, topic, Guid.Empty, wanted.Index, deadline)
+                    .ConfigureAwait(false);
+            if (!found.Partition.IsOpen)
+                return (found.Error, -1);
+            return (ErrorCode.None, await found.Partition.DeleteRecordsAsync(wanted.Offset, deadline).ConfigureAwait(false));
         }
         catch (BrokerException refused)
         {
             return (refused.Code, -1);
         }
+        catch (OperationCanceledException) when (!context.Aborted.IsCancellationRequested)
+        {
+            return (ErrorCode.RequestTimedOut, -1);
+        }
     }
 }
 
-/// <summary>The body.</summary>
-internal sealed record DeleteRecordsRequest(DeleteRecordsTopic[] Topics);
+/// <summary>The body, with the time that all of it may take.</summary>
+internal sealed record DeleteRecordsRequest(DeleteRecordsTopic[] Topics, int TimeoutMs);
 
 /// <summary>Partitions of one topic.</summary>
 internal sealed record DeleteRecordsTopic(string Name, DeleteRecordsPartition[] Partitions);

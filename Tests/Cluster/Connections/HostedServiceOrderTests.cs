@@ -1,6 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using OrleansMq.Grains.Hosting;
 
 namespace OrleansMq.Tests.Cluster.Connections;
 

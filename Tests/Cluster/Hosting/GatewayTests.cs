@@ -5,8 +5,6 @@ using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Client.Http;
-using OrleansMq.Gateways.Http;
-using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Shared;
 

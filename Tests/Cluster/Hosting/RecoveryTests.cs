@@ -99,10 +99,10 @@ public sealed class RecoveryTests : IDisposable
             configure: options => options with { FileSystem = files, MinFreeBytes = 0 });
         await FailedAsync("deleted");
         await silo.Inside.DeleteTopicAsync("deleted");
-        Assert.Equal(1, (await silo.Inside.CreateTopicAsync(new NewTopic("deleted", 1))).Partitions.Count);
+        Assert.Single((await silo.Inside.CreateTopicAsync(new NewTopic("deleted", 1))).Partitions);
 
         await FailedAsync("again");
-        Assert.Equal(1, (await silo.Inside.CreateTopicAsync(new NewTopic("again", 1))).Partitions.Count);
+        Assert.Single((await silo.Inside.CreateTopicAsync(new NewTopic("again", 1))).Partitions);
         Assert.Equal(["again", "deleted"], (await silo.Inside.ListTopicsAsync()).Select(topic => topic.Name));
 
         async Task FailedAsync(string topic)

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.State;
 using OrleansMq.Storage;

@@ -3,7 +3,6 @@ using System.Text.RegularExpressions;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
-using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Tests.Shared;

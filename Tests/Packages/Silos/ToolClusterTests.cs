@@ -1,5 +1,3 @@
-using OrleansMq.Tests.Process.Running;
-
 namespace OrleansMq.Tests.Packages.Silos;
 
 /// <summary>A cluster on this machine with nothing but the two tools.</summary>

@@ -63,6 +63,7 @@ public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassF
     public void Password_is_readable_by_its_owner_alone()
     {
         _ = postgres.Server;
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(postgres.PasswordFile));
+        if (!OperatingSystem.IsWindows())
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(postgres.PasswordFile));
     }
 }
