@@ -216,6 +216,17 @@ internal sealed class AssignedPartition(FetchBuffer buffer, TopicPartition parti
         }
     }
 
+    /// <summary>Marks the handed-out records below an offset as done, which the application commits. Else an automatic commit of what was
+    /// done before would take the group back.</summary>
+    public void MarkDone(TopicPartitionOffset offset)
+    {
+        lock (_gate)
+        {
+            if (offset.Offset > _done && offset.Offset <= _handedOutTo)
+                (_done, _doneEpoch) = (offset.Offset, offset.LeaderEpoch);
+        }
+    }
+
     /// <summary>Notes that an offset is stored.</summary>
     public void Committed(long offset)
     {

@@ -61,6 +61,8 @@ internal sealed partial class ConsumerCore
         if (gone.Length > 0)
             return Task.FromException(new CommitFencedException(ErrorCode.UnknownMemberId, gone));
         ClaimedOffset[] claimed = [.. asked.Select(offset => new ClaimedOffset(Claim(offset.Partition), offset))];
+        foreach (var (claim, offset) in claimed)
+            claim.MarkDone(offset);
         return claimed.Length == 0 ? Task.CompletedTask : _committer.CommitAsync(() => claimed, cancellationToken);
     }
 

@@ -101,7 +101,8 @@ internal sealed class PartitionFlusher(Partition partition)
             Note(1, partition.Ports.Log.Now);
     }
 
-    /// <summary>Fails the appends of a round that is written, but could not be flushed for the moment.</summary>
+    /// <summary>Fails the appends of a round that is written, but could not be flushed for the moment. The batches stay in the log, so the
+    /// error says that the outcome is unknown.</summary>
     public void FailUnflushed(AppendRound round, Exception fault)
     {
         var reason = StorageFaults.DescribeUnflushed(partition.Log!.Directory, fault);
@@ -109,7 +110,7 @@ internal sealed class PartitionFlusher(Partition partition)
         foreach (var operation in round.Operations)
         {
             if (operation.IsWritten)
-                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+                operation.Decide(ProduceResult.Failed(ErrorCode.RequestTimedOut, reason));
         }
     }
 

@@ -59,6 +59,19 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task Close_commits_nothing_below_a_record_that_was_committed_by_hand()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b");
+        await using (var consumer = Consume())
+        {
+            await consumer.ReadAsync().SoonAsync();
+            await consumer.CommitAsync(await consumer.ReadAsync().SoonAsync()).SoonAsync();
+        }
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Fact]
     public async Task Background_commit_invokes_its_callback()
     {
         Groups.FirstAssignment = [All(0)];

@@ -28,7 +28,7 @@ public sealed partial class FolderDependencyTests
         ("Replication", ["Api", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
-        ("Access", ["Api", "Diagnostics", "Log", "Partitions", "Records", "Topics"]),
+        ("Access", ["Api", "Diagnostics", "Log", "Partitions", "Records"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
         ("Hosting", ["Access", "Api", "Clusters", "Partitions"]),
     ];

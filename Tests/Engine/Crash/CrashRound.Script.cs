@@ -125,6 +125,8 @@ internal sealed partial class CrashRound
         }
         if (answer.Error == ErrorCode.DuplicateSequenceNumber && batch.State == BatchState.Acknowledged)
             return; // Twice in one group, with more than five others between.
+        if (answer.Error == ErrorCode.RequestTimedOut)
+            return; // Written and not flushed: outcome unknown.
         CheckFailedException.Unless(answer.Error is ErrorCode.KafkaStorageError or ErrorCode.OutOfOrderSequenceNumber,
             $"unexpected {answer.Error}: {answer.Message}");
         if (!IsUp || batch.State == BatchState.Acknowledged)

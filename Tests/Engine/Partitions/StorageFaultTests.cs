@@ -153,7 +153,7 @@ public sealed class StorageFaultTests
         {
             // The second attempt is a duplicate of the first.
             var unflushed = await Send();
-            Assert.Equal(ErrorCode.KafkaStorageError, unflushed.Error);
+            Assert.Equal(ErrorCode.RequestTimedOut, unflushed.Error);
             Assert.Contains("not flushed", unflushed.Message, StringComparison.Ordinal);
             Assert.Null(rig.Partition.OfflineReason);
             Assert.Equal((end, end + 1), (rig.Partition.HighWatermark, rig.Partition.LogEndOffset));
