@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Records;
 
@@ -48,24 +50,22 @@ internal static class RecordOptions
     /// <summary>Rejects numbers below a minimum.</summary>
     public static Option<T> AtLeast<T>(this Option<T> option, long least) where T : struct, IConvertible
     {
-        option.Validators.Add(result => Require(result, Convert.ToInt64(result.GetValueOrDefault<T>(), null), option.Name, least));
+        option.Validators.Add(result => Require(result, option.Name, least));
         return option;
     }
 
     /// <summary>Rejects numbers below a minimum; the option may be absent.</summary>
     public static Option<T?> AtLeast<T>(this Option<T?> option, long least) where T : struct, IConvertible
     {
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<T?>() is { } given)
-                Require(result, Convert.ToInt64(given, null), option.Name, least);
-        });
+        option.Validators.Add(result => Require(result, option.Name, least));
         return option;
     }
 
-    private static void Require(System.CommandLine.Parsing.SymbolResult result, long value, string name, long least)
+    // What is no number is refused by the parser itself.
+    private static void Require(OptionResult result, string name, long least)
     {
-        if (value < least)
+        if (result.Tokens is [{ Value: var text }] && long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out var value)
+            && value < least)
             result.AddError($"{name} is {value}; it is at least {least}.");
     }
 }
