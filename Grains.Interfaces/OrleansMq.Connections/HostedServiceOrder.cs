@@ -4,8 +4,8 @@ using Microsoft.Extensions.Hosting;
 
 namespace OrleansMq.Connections;
 
-/// <summary>A hosted service of the application may send from its start to its end, so Orleans starts before it and stops after it, also
-/// where the application registered its service first.</summary>
+/// <summary>Hosted services of an application may send from their start to their end. Orleans starts before them and stops after them, in
+/// whatever order they were registered.</summary>
 internal static class HostedServiceOrder
 {
     /// <summary>Moves Orleans' hosted services before all others.</summary>

@@ -36,11 +36,13 @@ internal sealed class StoredTopics
 
     public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
     {
-        foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages))
-            await SetAsideIfDamagedAsync(PageOf(store, TopicCatalogue.NameOf(page)), store, TopicCatalogue.KeyOf(page), options.Log)
-                .ConfigureAwait(false);
-        await SetAsideIfDamagedAsync(WholeOf(store), store, WholeCatalogue.Key, options.Log).ConfigureAwait(false);
-        var topics = new StoredTopics(new Catalogue(name => PageOf(store, name), WholeOf(store)));
+        var documents = Enumerable.Range(0, TopicCatalogue.Pages).ToDictionary(TopicCatalogue.NameOf,
+            page => new StoredDocument<TopicCatalogue>(store, TopicCatalogue.KeyOf(page), TopicJson.Default.TopicCatalogue));
+        var whole = new StoredDocument<WholeCatalogue>(store, WholeCatalogue.Key, TopicJson.Default.WholeCatalogue);
+        foreach (var (name, document) in documents)
+            await SetAsideIfDamagedAsync(document, store, $"{TopicCatalogue.StoreType}/{name}", options.Log).ConfigureAwait(false);
+        await SetAsideIfDamagedAsync(whole, store, WholeCatalogue.Key, options.Log).ConfigureAwait(false);
+        var topics = new StoredTopics(new Catalogue(name => documents[name], whole));
         var pages = await topics.Catalogue.OpenAsync(isShared: false).ConfigureAwait(false);
         foreach (var key in await store.ListAsync("topic").ConfigureAwait(false))
             await topics.ReadTopicAsync(store, key["topic/".Length..]).ConfigureAwait(false);
@@ -50,12 +52,6 @@ internal sealed class StoredTopics
             topics.Decide(name, entry, options.TopicDefaults);
         return topics;
     }
-
-    private static StoredDocument<TopicCatalogue> PageOf(FileStateStore store, string name) =>
-        new(store, $"{TopicCatalogue.StoreType}/{name}", TopicJson.Default.TopicCatalogue);
-
-    private static StoredDocument<WholeCatalogue> WholeOf(FileStateStore store) =>
-        new(store, WholeCatalogue.Key, TopicJson.Default.WholeCatalogue);
 
     // The topics' documents say what is on a page, but for deletions under way.
     private static async Task SetAsideIfDamagedAsync<T>(StoredDocument<T> document, FileStateStore store, string key, EngineLog log)

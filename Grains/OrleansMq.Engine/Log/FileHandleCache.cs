@@ -70,16 +70,7 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
     {
         lock (_lock)
         {
-            // Two rounds: the first clears the marks of use, the second finds handles that were not used again.
-            for (var step = 0; _open.Count >= capacity && step < 2 * capacity; step++)
-            {
-                if (_hand >= _open.Count)
-                    _hand = 0;
-                if (_open[_hand].TryEvict())
-                    RemoveAt(_hand);
-                else
-                    _hand++;
-            }
+            Evict(capacity - 1);
             _open.Add(file);
         }
     }
@@ -101,17 +92,23 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         lock (_lock)
         {
             var before = _open.Count;
-            // Two rounds: the first clears the marks of use.
-            for (var step = 0; _open.Count > before / 2 && step < 2 * before; step++)
-            {
-                if (_hand >= _open.Count)
-                    _hand = 0;
-                if (_open[_hand].TryEvict())
-                    RemoveAt(_hand);
-                else
-                    _hand++;
-            }
+            Evict(before / 2);
             return _open.Count < before;
+        }
+    }
+
+    // Closes files that are not in use, until at most so many are open. Under the lock.
+    private void Evict(int atMost)
+    {
+        // Two rounds: the first clears the marks of use, the second finds handles that were not used again.
+        for (var steps = 2 * _open.Count; _open.Count > atMost && steps > 0; steps--)
+        {
+            if (_hand >= _open.Count)
+                _hand = 0;
+            if (_open[_hand].TryEvict())
+                RemoveAt(_hand);
+            else
+                _hand++;
         }
     }
 

@@ -35,10 +35,11 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
         using var timeout = new CancellationTokenSource(
             TimeSpan.FromMilliseconds(Math.Max(request.TimeoutMs, LeastTimeoutMs)), context.Services.Options.TimeProvider);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, context.Aborted);
-        var deletions = request.Topics.SelectMany(static topic => topic.Partitions.Select(partition => (topic.Name, partition))).ToArray();
+        var deletions = request.Topics
+            .SelectMany(static topic => topic.Partitions.Select(partition => (Topic: topic.Name, Wanted: partition))).ToArray();
         var results = new (ErrorCode Error, long LogStartOffset)[deletions.Length];
         await Parallel.ForAsync(0, deletions.Length, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (index, _) =>
-            results[index] = await DeleteAsync(context, deletions[index].Name, deletions[index].partition, deadline.Token)
+            results[index] = await DeleteAsync(context, deletions[index].Topic, deletions[index].Wanted, deadline.Token)
                 .ConfigureAwait(false)).ConfigureAwait(false);
         var next = 0;
         response.WriteInt32(0);

@@ -233,7 +233,7 @@ public sealed class GroupCore : CoordinatorCore
             Forget();
     }
 
-    /// <summary>When the group goes if nobody uses it; null while it has something to keep.</summary>
+    /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
     private DateTimeOffset? EndOfEmptiness => Exists && !_membership.HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
         ? _membership.EmptySince + KeptWithoutOffsets
         : null;
