@@ -48,7 +48,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
                 offsets.OnDeleteAcknowledged(coordinator.Number, request.Arrival, partitions: null);
                 break;
             case OffsetFetchResult { Error: ErrorCode.None } fetched:
-                OnFetched(fetched);
+                OnFetched(coordinator, fetched);
                 break;
             case GroupReply { Error: ErrorCode.None } when request.Body is Heartbeat heartbeat:
                 Verdict.Require(GroupView.EpochOf(request.Known, heartbeat.MemberId) == heartbeat.GenerationId,
@@ -218,17 +218,21 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
         for (var i = 0; i < committed.Partitions.Count; i++)
         {
-            if (committed.Partitions[i].Error == ErrorCode.None)
-                offsets.OnAcknowledged(coordinator.Number, commit.Offsets[i]);
+            if (committed.Partitions[i].Error != ErrorCode.None)
+                continue;
+            offsets.OnAcknowledged(coordinator.Number, commit.Offsets[i]);
+            if (commit.MemberId.Length == 0)
+                offsets.OnAcknowledgementArrived(commit.Offsets[i]);
         }
     }
 
-    private void OnFetched(OffsetFetchResult fetched)
+    private void OnFetched(SimulatedCoordinator coordinator, OffsetFetchResult fetched)
     {
         foreach (var partition in fetched.Partitions)
         {
             if (partition.Error == ErrorCode.None && partition.TopicId != Guid.Empty)
-                offsets.OnAnswered(new TopicIdPartition(partition.TopicId, partition.Partition.Partition), partition.Offset);
+                offsets.OnAnswered(coordinator.Number, new TopicIdPartition(partition.TopicId, partition.Partition.Partition),
+                    partition.Offset);
         }
     }
 }

@@ -81,6 +81,7 @@ internal sealed partial class GroupSimulation
                 break;
             case DeleteGroup:
                 coordinator.WasToDelete = true;
+                Offsets.OnGroupDeleteArrived(coordinator.Number);
                 break;
         }
         coordinator.Waiting.Add(id,

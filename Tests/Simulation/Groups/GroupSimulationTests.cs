@@ -27,6 +27,18 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
         new GroupSimulation(3_399, GroupRules.Shipped, GroupFocus.RecreatedTopics).Run();
 
     [Fact]
+    public void Commit_without_an_answer_may_take_effect_after_a_later_fetch() =>
+        new GroupSimulation(1_000_007_496, GroupRules.Shipped).Run();
+
+    [Fact]
+    public void Fetch_may_tell_a_commit_whose_topic_was_deleted_before_it_was_stored() =>
+        new GroupSimulation(1_000_014_747, GroupRules.Shipped).Run();
+
+    [Fact]
+    public void Commit_is_acknowledged_that_the_deletion_of_its_group_overtook() =>
+        new GroupSimulation(1_000_019_565, GroupRules.Shipped).Run();
+
+    [Fact]
     public void Groups_keep_their_invariants()
     {
         var runs = SeedRuns.OfGroups();

@@ -9,8 +9,8 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <list type="bullet">
 /// <item>The stored commit of a partition arrived at the coordinator that stored it, and not before the commit that it replaces.</item>
 /// <item>An acknowledged commit, or a later one, is stored; so is a commit revealed by a fetch. Only a delete removes it.</item>
-/// <item>After an acknowledged commit or delete, or a fetch, no fetch reveals an older state. A delete without an answer may take effect
-/// later, or never.</item>
+/// <item>After a commit whose acknowledgement arrived, an acknowledged delete, or a fetch, no fetch reveals an older state. What has no
+/// answer may take effect later, or never.</item>
 /// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one
 /// was revealed.</item>
 /// <item>Where a member's requests keep their order, only a reset moves an offset below an acknowledged or revealed one.</item>
@@ -43,6 +43,9 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     // Which coordinator stored a partition's latest commit, and when it had arrived there.
     private readonly Dictionary<TopicIdPartition, int> _storedBy = [];
     private readonly Dictionary<int, HashSet<TopicIdPartition>> _deletes = [];
+    private readonly HashSet<int> _groupDeletes = [];
+    // The position in the history of each acknowledged commit whose member has not heard so.
+    private readonly Dictionary<(TopicIdPartition Partition, string Words), int> _acknowledged = [];
 
     /// <summary>The number of the last commit or delete that arrived.</summary>
     public int Arrivals { get; private set; }
@@ -66,6 +69,9 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
             _deletes.Add(coordinator, deletes = []);
         deletes.UnionWith(partitions);
     }
+
+    /// <summary>An operator's request to delete the group arrives at a coordinator.</summary>
+    public void OnGroupDeleteArrived(int coordinator) => _groupDeletes.Add(coordinator);
 
     /// <summary>A write was stored.</summary>
     /// <param name="coordinator">The coordinator that wrote.</param>
@@ -118,8 +124,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         var index = history.LastIndexOf(commit.Offset.Metadata);
         if (index < 0)
         {
-            // Its topic was deleted before it could be stored, or an operator deleted the offset.
-            if (isGone(commit.TopicId) || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)))
+            if (MayVanish(coordinator, partition))
                 return;
             // A later one replaced it in the same write.
             var mine = _came[(coordinator, partition, commit.Offset.Metadata)].First;
@@ -129,7 +134,16 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
             Verdict.Require(index >= 0,
                 $"offsets: {commit.Offset.Metadata} is acknowledged for {partition} and not stored; that is {history.Stored[^1]}");
         }
-        history.Known = Math.Max(history.Known, index);
+        _acknowledged[(partition, commit.Offset.Metadata)] = index;
+    }
+
+    /// <summary>The acknowledgement of a commit arrives. Until then its outcome is unclear to the member: it may have fetched the offset
+    /// before the commit was stored, and continue from there.</summary>
+    public void OnAcknowledgementArrived(PartitionOffset commit)
+    {
+        var partition = new TopicIdPartition(commit.TopicId, commit.Partition);
+        if (_acknowledged.Remove((partition, commit.Offset.Metadata), out var index))
+            HistoryOf(partition).Known = Math.Max(HistoryOf(partition).Known, index);
     }
 
     /// <summary>A delete is acknowledged: what its coordinator stored since it arrived contains it.</summary>
@@ -150,10 +164,17 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     /// <summary>How much of a partition's history has been revealed.</summary>
     public int KnownOf(TopicIdPartition partition) => HistoryOf(partition).Known;
 
-    /// <summary>A fetch is answered with a present or former stored offset.</summary>
-    public void OnAnswered(TopicIdPartition partition, CommittedOffset? offset) =>
-        Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0,
+    /// <summary>A fetch is answered with a present or former stored offset, or with a commit that vanished before it could be
+    /// stored.</summary>
+    public void OnAnswered(int coordinator, TopicIdPartition partition, CommittedOffset? offset) =>
+        Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0
+            || (MayVanish(coordinator, partition) && _came.ContainsKey((coordinator, partition, offset!.Metadata))),
             $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
+
+    // The write that would have stored a commit already contains the deletion of its topic or group, or an operator's delete.
+    private bool MayVanish(int coordinator, TopicIdPartition partition) => isGone(partition.TopicId)
+        || _groupDeletes.Contains(coordinator)
+        || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition));
 
     /// <summary>A member learns where to continue: at no older commit than one known when it asked.</summary>
     /// <param name="partition">The partition.</param>

@@ -212,7 +212,14 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
         {
             _isCommitting = false;
             if (answer is OffsetCommitResult result)
+            {
+                for (var i = 0; i < offsets.Count; i++)
+                {
+                    if (result.Partitions[i].Error == ErrorCode.None)
+                        Simulation.Offsets.OnAcknowledgementArrived(offsets[i]);
+                }
                 OnCommitAnswered(result.Partitions[0].Error, request.GenerationIdOrMemberEpoch);
+            }
             then?.Invoke();
         });
     }
