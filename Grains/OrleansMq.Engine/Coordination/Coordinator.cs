@@ -41,6 +41,9 @@ public sealed partial class Coordinator : ICoordinator
     public event Action? Ended;
 
     /// <inheritdoc/>
+    public event Action? Vacated;
+
+    /// <inheritdoc/>
     public bool IsClosed
     {
         get
@@ -176,7 +179,11 @@ public sealed partial class Coordinator : ICoordinator
         foreach (var (request, result) in answered ?? [])
             request.TrySetResult(result);
         if (command is null)
+        {
+            if (IsVacant)
+                Vacated?.Invoke();
             return false;
+        }
         _core.Execute(command, _time.GetUtcNow());
         return true;
     }

@@ -11,6 +11,9 @@ public interface ICoordinator : IAsyncDisposable
     /// <summary>Whether nothing would be lost if it was closed and opened again.</summary>
     bool IsVacant { get; }
 
+    /// <summary>Occurs when it is at rest and vacant (<see cref="IsVacant"/>). May occur repeatedly.</summary>
+    event Action? Vacated;
+
     /// <summary>Carries a request out.</summary>
     /// <param name="body">The request; its bytes must not be changed afterwards.</param>
     /// <param name="cancellationToken">Ends the wait. Whether the request was carried out is then unknown.</param>

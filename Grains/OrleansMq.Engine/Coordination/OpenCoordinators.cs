@@ -3,8 +3,8 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Coordination;
 
-/// <summary>The coordinators of one kind on a broker that stands alone. Each is opened by its first request and stays open. One that turns
-/// out to be vacant is closed again. Thread safe.</summary>
+/// <summary>The coordinators of one kind on a broker that stands alone. Each is opened by its first request and stays open until it
+/// is vacant. Thread safe.</summary>
 /// <param name="kind">The kind of coordinator.</param>
 /// <param name="open">Opens one, given the id of what it coordinates.</param>
 /// <param name="log">The log.</param>
@@ -85,17 +85,34 @@ public sealed class OpenCoordinators(CoordinatorKind kind, Func<string, Task<ICo
             if (_isClosed)
                 return null;
             if (!_open.TryGetValue(id, out var coordinator) || coordinator.IsEnded)
+            {
                 _open[id] = coordinator = new OpenCoordinator(Task.Run(() => open(id)));
+                _ = CloseWhenVacatedAsync(id, coordinator);
+            }
             coordinator.Users++;
             return coordinator;
         }
     }
 
-    private async ValueTask ReturnAsync(string id, OpenCoordinator coordinator)
+    // A group can expire long after its last request.
+    private async Task CloseWhenVacatedAsync(string id, OpenCoordinator coordinator)
+    {
+        await coordinator.Opening.ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
+        if (coordinator.Opening.IsCompletedSuccessfully)
+            coordinator.Opening.Result.Vacated += () => _ = CloseUnlessUsedAsync(id, coordinator);
+    }
+
+    private ValueTask ReturnAsync(string id, OpenCoordinator coordinator)
+    {
+        lock (_gate)
+            coordinator.Users--;
+        return CloseUnlessUsedAsync(id, coordinator);
+    }
+
+    private async ValueTask CloseUnlessUsedAsync(string id, OpenCoordinator coordinator)
     {
         lock (_gate)
         {
-            coordinator.Users--;
             if (coordinator.Users > 0 || coordinator.IsWorthKeeping)
                 return;
             if (_open.TryGetValue(id, out var current) && current == coordinator)

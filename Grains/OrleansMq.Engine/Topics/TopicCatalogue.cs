@@ -134,6 +134,13 @@ public sealed record TopicCatalogue
         ? TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting))
         : TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name));
 
+    /// <summary>Begins to remove what exists of a topic whose creation failed.</summary>
+    /// <returns>The next page; null if the topic is gone, or was completed meanwhile.</returns>
+    public TopicCatalogue? BeginUndo(string name, Guid topicId) =>
+        Topics.TryGetValue(name, out var entry) && entry.TopicId == topicId && entry.Status != TopicStatus.Active
+            ? With(name, topicId, TopicStatus.Deleting)
+            : null;
+
     /// <summary>Removes a topic of which nothing is left. A new topic with the same name stays.</summary>
     public TopicCatalogue Forget(string name, Guid topicId) => Topics.TryGetValue(name, out var entry) && entry.TopicId == topicId
         ? this with { Topics = Topics.Remove(name) }

@@ -68,17 +68,19 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
         TopicCreation? creation = null;
         await ChangeAsync(topic.Name, page => (creation = page.BeginCreate(topic, topicId, Limits()).Next).Catalogue);
+        TopicDescription created;
         try
         {
-            var created = await Owner(topic.Name).CreateAsync(SpecOf(creation!.Topic));
-            await ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topicId));
-            return created;
+            created = await Owner(topic.Name).CreateAsync(SpecOf(creation!.Topic));
         }
         catch (BrokerException failure) when (failure.Code is ErrorCode.KafkaStorageError or ErrorCode.InvalidReplicationFactor)
         {
             await UndoAsync(topic.Name, topicId, failure);
             throw new BrokerException(failure.Code, $"Topic '{topic.Name}' was not created: {failure.Message}", failure);
         }
+        // The topic is served from here on, so nothing undoes its creation. Housekeeping, or the next call, completes the page.
+        await ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topicId));
+        return created;
     }
 
     /// <inheritdoc/>
@@ -91,10 +93,20 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     private async Task DeleteAsync(string topic)
     {
         TopicCatalogue? deleting = null;
-        try
+        await DeleteAsync(topic, async () =>
         {
             await ChangeAsync(topic, page => deleting = page.BeginDelete(topic).Next);
-            var topicId = deleting!.Topics[topic].TopicId;
+            return deleting!.Topics[topic].TopicId;
+        });
+    }
+
+    // Begins with the page, and returns what was begun; null for nothing to do.
+    private async Task DeleteAsync(string topic, Func<Task<Guid?>> beginAsync)
+    {
+        try
+        {
+            if (await beginAsync() is not { } topicId)
+                return;
             _controller?.Forget(topicId);
             await Owner(topic).DeleteAsync(topicId);
             await ChangeAsync(topic, page => Leave(page.Forget(topic, topicId), topicId));
@@ -144,7 +156,9 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     {
         if (!(await _catalogue.ReadAsync(topic)).Topics.TryGetValue(topic, out var entry))
             return;
-        if (entry.Status == TopicStatus.Deleting || _toUndo.Contains(entry.TopicId))
+        if (_toUndo.Contains(entry.TopicId))
+            await RemoveRemainsAsync(topic, entry.TopicId);
+        else if (entry.Status == TopicStatus.Deleting)
             await DeleteAsync(topic);
         else if (entry.Status == TopicStatus.Creating)
             await FinishAsync(topic, entry.TopicId);
@@ -158,7 +172,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         _toUndo.Add(topicId);
         try
         {
-            await DeleteAsync(topic);
+            await RemoveRemainsAsync(topic, topicId);
         }
         catch (BrokerException exception)
         {
@@ -167,6 +181,17 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
                 exception);
         }
     }
+
+    // Another controller may have completed the creation, and the topic may have records by now: only what is on the page decides.
+    private Task RemoveRemainsAsync(string topic, Guid topicId) => DeleteAsync(topic, async () =>
+    {
+        TopicCatalogue? undoing = null;
+        await ChangeAsync(topic, page => (undoing = page.BeginUndo(topic, topicId)) ?? page);
+        if (undoing is not null)
+            return topicId;
+        _toUndo.Remove(topicId);
+        return null;
+    });
 
     private static TopicSpec SpecOf(TopicState topic) => new()
     {

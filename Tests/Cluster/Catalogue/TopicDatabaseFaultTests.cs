@@ -42,6 +42,30 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     }
 
     [SkippableFact]
+    public async Task Topic_that_is_served_remains_though_the_catalogue_could_not_be_written()
+    {
+        await PostgreSqlFixture.ExecuteAsync(Cluster.Database, """
+            CREATE FUNCTION refuse_served() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF NEW.state_name = 'catalogue' AND convert_from(NEW.payload, 'UTF8') ~ '"served":[^}]*"active"' THEN
+                    RAISE EXCEPTION 'not now';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER refuse_served BEFORE INSERT OR UPDATE ON omq_grain_state FOR EACH ROW EXECUTE FUNCTION refuse_served();
+            """);
+        await RefusedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic("served", 1)).AsTask());
+        var served = new TopicPartition("served", 0);
+        var appended = await Wait.AnsweredAsync(() => new ValueTask<ProduceResult>(Cluster.AppendAsync(2, served, "a")));
+        Assert.Equal((ErrorCode.None, 0), (appended.Error, appended.BaseOffset));
+
+        await PostgreSqlFixture.ExecuteAsync(Cluster.Database, "DROP TRIGGER refuse_served ON omq_grain_state");
+        await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(3).CreateTopicAsync(new NewTopic("served", 1)).AsTask());
+        appended = await Cluster.AppendAsync(3, served, "b");
+        Assert.Equal((ErrorCode.None, 1), (appended.Error, appended.BaseOffset));
+    }
+
+    [SkippableFact]
     public async Task Database_killed_during_topic_changes_leaves_none_half_done()
     {
         // Each round kills later in the creation of one topic and the deletion of another.

@@ -7,8 +7,11 @@ namespace OrleansMq.Groups.Assignment;
 /// </summary>
 public sealed class CooperativeStickyAssignor : IClientAssignor
 {
+    /// <summary>The name of the protocol.</summary>
+    public const string ProtocolName = "cooperative-sticky";
+
     /// <inheritdoc/>
-    public string Name => "cooperative-sticky";
+    public string Name => ProtocolName;
 
     /// <inheritdoc/>
     public bool IsCooperative => true;

@@ -70,6 +70,7 @@ public static partial class ClassicGroupDecision
                 ClassicRound.None with { Pending = round.Pending });
         if (round.Joined.IsEmpty) // Only absent static members: none could assign.
             return group with { Round = round with { Deadline = now + ClassicGroup.LongestRebalance(state), InitialUntil = null } };
+        (state, round) = WithClaimsOfAbsentMembers(group);
         var leader = state.Leader is { } before && round.Joined.Contains(before) ? before : round.Joined.Min(StringComparer.Ordinal);
         state = state.Enter(GroupState.CompletingRebalance) with
         {
@@ -77,9 +78,7 @@ public static partial class ClassicGroupDecision
             LastEpoch = 0,
             ProtocolName = ChooseProtocol(state),
             Leader = leader,
-            Members = state.Members.ToImmutableSortedDictionary(member => member.Key,
-                member => (round.Joined.Contains(member.Key) ? member.Value : AbsentMember.OwningItsAssignment(state, member.Value))
-                    with { Assignment = default },
+            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => member.Value with { Assignment = default },
                 StringComparer.Ordinal),
         };
         return new ClassicGroup(state, ClassicRound.None with
@@ -88,6 +87,19 @@ public static partial class ClassicGroupDecision
             AwaitingSync = round.Joined,
             Deadline = now + ClassicGroup.LongestRebalance(state),
         });
+    }
+
+    private static ClassicGroup WithClaimsOfAbsentMembers(ClassicGroup group)
+    {
+        var (state, round) = group;
+        if (!state.IsOfConsumers || round.Joined.Count == state.Members.Count)
+            return group;
+        var claims = LatestClaims.Of(state);
+        foreach (var absent in state.Members.Values.Where(member => !round.Joined.Contains(member.MemberId)))
+            group = AbsentMember.Claiming(state, absent, claims) is { } claiming
+                ? group with { State = group.State.With(claiming) }
+                : Without(group, [absent.MemberId]);
+        return group;
     }
 
     /// <summary>Chooses the protocol by vote among those that all members support: each member votes for the first one in its list. Ties

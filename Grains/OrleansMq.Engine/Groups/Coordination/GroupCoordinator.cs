@@ -26,6 +26,13 @@ public sealed class GroupCoordinator : ICoordinator
     /// <inheritdoc/>
     public bool IsVacant => _shell.IsVacant;
 
+    /// <inheritdoc/>
+    public event Action? Vacated
+    {
+        add => _shell.Vacated += value;
+        remove => _shell.Vacated -= value;
+    }
+
     /// <summary>Reads a group and takes it over. If documents of it are stored, its previous coordinator is deposed. All members get a full
     /// session.</summary>
     /// <param name="groupId">The group's id.</param>

@@ -22,6 +22,9 @@ public sealed class GroupCore : CoordinatorCore
     // has left.
     internal static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
 
+    // The pause between two deletions of an expired group, of which the first was not stored.
+    internal static readonly TimeSpan ExpiryPause = TimeSpan.FromMinutes(1);
+
     private readonly string _groupId;
     private readonly int _brokerId;
     private readonly WorkingMembership _membership;
@@ -30,6 +33,7 @@ public sealed class GroupCore : CoordinatorCore
     private readonly JoinsAndSyncs _joinsAndSyncs;
     private readonly LongPolls _polls;
     private GroupTopics _topics;
+    private DateTimeOffset _nextExpiry;
 
     /// <summary>Takes a group over.</summary>
     /// <param name="groupId">The group's id.</param>
@@ -229,13 +233,16 @@ public sealed class GroupCore : CoordinatorCore
         if (!Exists || _membership.HasMembers)
             return;
         _offsets.Expire(_membership.EmptySince, Now);
-        if (EndOfEmptiness <= Now)
-            Forget();
+        if (EndOfEmptiness > Now || EndOfEmptiness is null)
+            return;
+        _nextExpiry = Now + ExpiryPause;
+        Forget();
     }
 
     /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
     private DateTimeOffset? EndOfEmptiness => Exists && !_membership.HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
-        ? _membership.EmptySince + KeptWithoutOffsets
+        && _membership.EmptySince + KeptWithoutOffsets is var end
+        ? end > _nextExpiry ? end : _nextExpiry
         : null;
 
     // --- Requests that wait for other members ---

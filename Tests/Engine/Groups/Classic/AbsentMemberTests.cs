@@ -48,6 +48,52 @@ public sealed class AbsentMemberTests
         Assert.Empty(ClaimOf(group, "absent").OwnedPartitions);
     }
 
+    [Fact]
+    public void Claim_of_an_absent_member_has_the_generation_of_those_that_are_there()
+    {
+        var group = Assigned(WithAbsentMember(), 2, Sends("absent", 0), Sends("leader", 1, 2));
+        group = Assigned(ThirdMissesTheAbsent(group), 3, Sends("absent", 0), Sends("leader", 1, 2));
+
+        group = MissedAgain(group);
+        Assert.Equal((4, 3), (group.State.Generation, ClaimOf(group, "absent").Generation));
+
+        // The leader of generation 4 assigns nothing.
+        group = MissedAgain(group);
+        Assert.Equal((5, 4), (group.State.Generation, ClaimOf(group, "absent").Generation));
+        Assert.Equal([new TopicPartition("orders", 0)], ClaimOf(group, "absent").OwnedPartitions);
+        Assert.Equal(4, StickyUserData.Decode(ClaimOf(group, "absent").UserData).Generation);
+    }
+
+    [Fact]
+    public void Absent_member_does_not_claim_what_another_was_assigned_since()
+    {
+        var group = Assigned(WithAbsentMember(), 2, Sends("absent", 0), Sends("leader", 1, 2));
+        group = Assigned(ThirdMissesTheAbsent(group), 3, Sends("third", 0), Sends("leader", 1, 2));
+
+        group = MissedAgain(group, 0);
+
+        Assert.Equal(2, ClaimOf(group, "absent").Generation);
+        Assert.Equal([new TopicPartition("orders", 0)], LeaderAssigns(group)["third"]);
+    }
+
+    [Fact]
+    public void Absent_member_whose_claim_outgrows_the_limit_leaves_the_group()
+    {
+        var group = Assigned(WithAbsentMember(), 2, Sends("absent", [.. Enumerable.Range(0, AbsentMember.MaxBytes / 4)]),
+            Sends("leader", 1, 2));
+
+        group = ThirdMissesTheAbsent(group);
+
+        Assert.Equal(["leader", "third"], group.State.Members.Keys);
+    }
+
+    private static ClassicGroup MissedAgain(ClassicGroup group, params int[] thirdOwns)
+    {
+        group = Joined(group, "b", "third", thirdOwns);
+        group = Joined(group, "a", "leader", 1, 2);
+        return ClassicGroupDecision.OnTime(group, Now + Timeout + Timeout);
+    }
+
     // Generation 2, with its leader still to assign.
     private static ClassicGroup WithAbsentMember()
     {

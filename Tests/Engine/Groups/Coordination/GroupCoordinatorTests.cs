@@ -254,6 +254,18 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Group_that_expires_without_a_request_is_closed()
+    {
+        await using var groups = OpenAll();
+        var joined = await groups.JoinGroupAsync(Join);
+        await groups.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(joined.MemberId)]));
+        Assert.Equal(1, groups.OpenCount);
+        _clock.Advance(GroupCore.KeptWithoutOffsets);
+        await UntilAsync(() => groups.OpenCount == 0);
+        Assert.Empty(await groups.ListGroupsAsync());
+    }
+
+    [Fact]
     public async Task Stopping_broker_refuses_requests_and_closes_its_groups()
     {
         var groups = OpenAll();

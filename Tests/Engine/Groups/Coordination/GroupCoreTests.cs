@@ -245,6 +245,23 @@ public sealed class GroupCoreTests
         Assert.True(core.Core.IsVacant);
     }
 
+    [Fact]
+    public void Expired_group_whose_deletion_fails_is_deleted_again_after_a_pause()
+    {
+        var core = Open();
+        var member = Stable(core);
+        core.Ask<LeaveGroupResult>(new LeaveGroup("g", [new LeavingMember(member.MemberId)]));
+        core.HoldWrites = true;
+        core.Advance(GroupCore.KeptWithoutOffsets);
+        core.Finish(WriteOutcome.Refused);
+        Assert.Equal(core.Now + GroupCore.ExpiryPause, core.WakeTime);
+        Assert.Empty(core.HeldWrites);
+
+        core.HoldWrites = false;
+        core.Advance(GroupCore.ExpiryPause);
+        Assert.Equal(StoredGroup.None, _store.Read());
+    }
+
     [Theory]
     [InlineData(GroupType.Classic)]
     [InlineData(GroupType.Consumer)]
