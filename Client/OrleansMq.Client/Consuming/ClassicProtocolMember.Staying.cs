@@ -121,7 +121,7 @@ internal sealed partial class ClassicProtocolMember
     private void Renew(long askedAt)
     {
         _lease.Renew(askedAt);
-        _leaseTimer.Change(_options.SessionTimeout + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+        _leaseTimer.Change(_options.SessionTimeoutOrDefault + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
     }
 
     private void CheckLease()

@@ -14,6 +14,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
     /// <summary>How long to wait for a response, beyond the wait that the protocol allows.</summary>
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
+    private readonly RepeatedFailure _failure = new();
     private readonly IBroker _broker;
     private readonly IGroupCoordinator _groups;
     private readonly ConsumerOptions _options;
@@ -84,7 +85,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
     }
 
     public void SessionIsOver() =>
-        Lose($"no response from the group coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be reassigned by now");
+        Lose($"no response from the group coordinator for {_options.SessionTimeoutOrDefault.TotalSeconds:0.#} s: "
+            + "they may be reassigned by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -128,9 +130,11 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 if (error.Error == ErrorCode.None)
                 {
                     attempt = 0;
+                    if (_failure.End() is > 1 and var failures)
+                        LogRetried(_options.GroupId!, failures);
                     continue;
                 }
-                switch (HeartbeatJudgement.For(error.Error))
+                switch (HeartbeatJudgement.For(error.Error, wasMember: true))
                 {
                     case HeartbeatVerdict.JoinAgain:
                         Forget(error.Error);
@@ -143,7 +147,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
                         Lose("the coordinator returned IllegalGeneration");
                         break;
                     default:
-                        LogRetry(_options.GroupId!, error.Error, error.Message);
+                        if (_failure.IsNew(error.Error))
+                            LogRetry(_options.GroupId!, error.Error, error.Message);
                         break;
                 }
                 await WaitAsync(RetryBackoff.For(++attempt, _reader.RetryBackoff, _reader.RetryBackoffMax,
@@ -206,7 +211,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
             MemberId = who.MemberId,
             GroupInstanceId = _options.GroupInstanceId,
             ClientId = _options.ClientId,
-            SessionTimeout = _options.SessionTimeout,
+            SessionTimeout = _options.SessionTimeoutOrDefault,
             RebalanceTimeout = _options.RebalanceTimeout,
             ProtocolType = ConsumerProtocol.ProtocolType,
             Protocols =
@@ -342,8 +347,11 @@ internal sealed partial class ClassicProtocolMember : IMembership
     [LoggerMessage(38, LogLevel.Warning, "Group {Group}: assigned topics cannot be looked up yet; retrying. {Reason}")]
     private partial void LogTopicsUnknown(string group, string reason);
 
-    [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, retrying. {Reason}")]
+    [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, retrying. Equal failures that follow are counted. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
+
+    [LoggerMessage(39, LogLevel.Information, "Group {Group}: the coordinator answers again, after {Count} requests that failed.")]
+    private partial void LogRetried(string group, int count);
 
     [LoggerMessage(35, LogLevel.Warning, "Group {Group}: leaving failed; the member is removed when its session times out. {Reason}")]
     private partial void LogLeaveFailed(string group, string reason);

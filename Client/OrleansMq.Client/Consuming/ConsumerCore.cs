@@ -33,7 +33,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         _reader = reader;
         _logger = logger;
         Buffer = new FetchBuffer(broker, reader, logger);
-        _lease = new SessionLease(reader.TimeProvider, options.SessionTimeout);
+        _lease = new SessionLease(reader.TimeProvider, options.SessionTimeoutOrDefault);
         _committer = new OffsetCommitter(broker.Groups, options, reader, () => GroupMetadata, logger);
         Facade = this;
     }

@@ -49,11 +49,12 @@ public sealed record ConsumerOptions
     public IReadOnlyList<string> Assignors { get; init; } = ["range", "cooperative-sticky"];
 
     /// <summary>
-    /// How long the consumer keeps its partitions without a response from the coordinator: 45 s by default. Under the consumer protocol the
-    /// coordinator has its own timeout (<see cref="GroupOptions.ConsumerSessionTimeout"/>) and announces it. If that is shorter, the
-    /// consumer uses it and logs a warning.
+    /// How long the consumer may be silent before the coordinator removes it, and how long it keeps its partitions without an answer. Null,
+    /// the default, is the coordinator's own (<see cref="GroupOptions.ConsumerSessionTimeout"/>): 45 s. The broker's bounds are 6 s to 30
+    /// minutes. A shorter timeout also shortens the interval of heartbeats. A consumer whose process dies is removed sooner: 5 seconds
+    /// after its poll broke off (<see cref="GroupOptions.BrokenPollGrace"/>).
     /// </summary>
-    public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
+    public TimeSpan? SessionTimeout { get; init; }
 
     /// <summary>Classic protocol: the interval of heartbeats, and so the maximum delay until a rebalance is noticed: 3 s by default, below
     /// <see cref="SessionTimeout"/>. Under the consumer protocol the coordinator sets the interval.</summary>
@@ -107,8 +108,8 @@ public sealed record ConsumerOptions
         Require(Protocol is GroupType.Consumer or GroupType.Classic, nameof(Protocol), "is Consumer or Classic");
         Require(Assignors.Count > 0 && Assignors.All(static name => ClientAssignors.TryGet(name, out _)), nameof(Assignors),
             $"names some of {string.Join(", ", ClientAssignors.All.Select(static assignor => assignor.Name))}");
-        Require(SessionTimeout > TimeSpan.Zero, nameof(SessionTimeout), "is above zero");
-        Require(HeartbeatInterval > TimeSpan.Zero && HeartbeatInterval < SessionTimeout, nameof(HeartbeatInterval),
+        Require(SessionTimeout is null || SessionTimeout > TimeSpan.Zero, nameof(SessionTimeout), "is above zero");
+        Require(HeartbeatInterval > TimeSpan.Zero && HeartbeatInterval < SessionTimeoutOrDefault, nameof(HeartbeatInterval),
             "is above zero and below SessionTimeout");
         Require(DrainTimeout >= TimeSpan.Zero && DrainTimeout < RebalanceTimeout, nameof(DrainTimeout),
             "is zero or more and below RebalanceTimeout");
@@ -117,6 +118,9 @@ public sealed record ConsumerOptions
         Require(MetadataMaxAge > TimeSpan.Zero, nameof(MetadataMaxAge), "is above zero");
         Reader?.Validate();
     }
+
+    /// <summary>The session timeout; without one that of Kafka's consumers, until the coordinator states its own.</summary>
+    internal TimeSpan SessionTimeoutOrDefault => SessionTimeout ?? TimeSpan.FromSeconds(45);
 
     private static void Require(bool condition, string option, string rule)
     {

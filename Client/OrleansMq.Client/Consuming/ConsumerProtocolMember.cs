@@ -37,6 +37,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private bool _sendOwned;
     private IReadOnlyList<TopicPartitions> _owned = [];
     private TimeSpan _interval = TimeSpan.FromSeconds(5);
+    private bool _wasMember;
+    private readonly RepeatedFailure _failure = new();
 
     public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
         SessionLease lease, Subscription subscription, ILogger logger)
@@ -134,7 +136,10 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             var result = await SendAsync(request, wake).ConfigureAwait(false);
             if (result is null)
                 return true; // Woken: there is something new to send.
-            switch (HeartbeatJudgement.For(result.Error))
+            var verdict = HeartbeatJudgement.For(result.Error, _wasMember);
+            if (verdict != HeartbeatVerdict.Retry && _failure.End() is > 1 and var failures)
+                LogRetried(_options.GroupId!, failures);
+            switch (verdict)
             {
                 case HeartbeatVerdict.Accepted:
                     var hasNews = Accept(request, result, joins, sentAt);
@@ -144,7 +149,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                     Rejoin($"the coordinator returned {result.Error}");
                     return request.MemberEpoch > 0;
                 case HeartbeatVerdict.Retry:
-                    LogRetry(_options.GroupId!, result.Error, result.Message);
+                    if (_failure.IsNew(result.Error))
+                        LogRetry(_options.GroupId!, result.Error, result.Message);
                     lock (_gate)
                         _sendAll = true;
                     return false;
@@ -174,6 +180,9 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 ClientId = _options.ClientId,
                 RackId = all ? _options.Rack : null,
                 RebalanceTimeout = all ? _options.RebalanceTimeout : null,
+                SessionTimeout = all ? _options.SessionTimeout : null,
+                // The first join of a process. Later ones must not fence a process that has taken this one's place.
+                TakesOverInstance = isJoin && !_wasMember && _options.GroupInstanceId is not null,
                 ServerAssignor = all ? _options.ServerAssignor : null,
                 SubscribedTopicNames = all ? _subscription.Topics : null,
                 SubscribedTopicRegex = all ? _subscription.Regex ?? "" : null,
@@ -222,12 +231,12 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 return true; // The session timed out before the response arrived: rejoin.
             if (request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch)
                 LogJoined(_options.GroupId!, _memberId, result.MemberEpoch);
-            _epoch = result.MemberEpoch;
+            (_epoch, _wasMember) = (result.MemberEpoch, true);
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
             _lease.Renew(sentAt);
-            if (result.SessionTimeout > TimeSpan.Zero && _lease.Shorten(result.SessionTimeout))
-                LogShorterSession(_options.GroupId!, _options.SessionTimeout, result.SessionTimeout);
+            if (result.SessionTimeout > TimeSpan.Zero && _lease.Follow(result.SessionTimeout, _options.SessionTimeout))
+                LogShorterSession(_options.GroupId!, _options.SessionTimeout!.Value, result.SessionTimeout);
             if (result.Assignment is { } assignment)
                 Reconcile(assignment);
         }
@@ -300,11 +309,15 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     [LoggerMessage(51, LogLevel.Information, "Group {Group}: member {Member} has left.")]
     private partial void LogLeft(string group, string member);
 
-    [LoggerMessage(30, LogLevel.Warning, "Group {Group}: heartbeat failed: {Code}; retrying. {Reason}")]
+    [LoggerMessage(30, LogLevel.Warning, "Group {Group}: heartbeat failed: {Code}; retrying. Equal failures that follow are "
+        + "counted. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
 
+    [LoggerMessage(39, LogLevel.Information, "Group {Group}: heartbeats are answered again, after {Count} that failed.")]
+    private partial void LogRetried(string group, int count);
+
     [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator removes members "
-        + "after {Coordinators} (group.consumer.session.timeout.ms); the consumer uses the latter. Set SessionTimeout to at most that.")]
+        + "after {Coordinators} (group.consumer.session.timeout.ms), since it is of an earlier version; the consumer uses the latter.")]
     private partial void LogShorterSession(string group, TimeSpan own, TimeSpan coordinators);
 
     [LoggerMessage(31, LogLevel.Warning, "Group {Group}: leaving failed; the member is removed when its session times out. {Reason}")]

@@ -18,11 +18,15 @@ internal enum HeartbeatVerdict
 /// <summary>Maps error codes of the consumer protocol to verdicts.</summary>
 internal static class HeartbeatJudgement
 {
-    public static HeartbeatVerdict For(ErrorCode code) => code switch
+    /// <param name="code">The response's error.</param>
+    /// <param name="wasMember">Whether this process was a member before.</param>
+    public static HeartbeatVerdict For(ErrorCode code, bool wasMember) => code switch
     {
         ErrorCode.None => HeartbeatVerdict.Accepted,
         ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.GroupIdNotFound => HeartbeatVerdict.JoinAgain,
-        // A previous process with the same instance id did not leave the group: retry until its session times out.
+        // While this process was no member, another one has joined with the same instance id: this one is fenced.
+        ErrorCode.UnreleasedInstanceId when wasMember => HeartbeatVerdict.Fail,
+        // A coordinator of an earlier version does not let a process take over: retry until the session of the former one ends.
         ErrorCode.UnreleasedInstanceId => HeartbeatVerdict.Retry,
         // A fault of the coordinator, which another coordinator may not have. Faults of the request have their own codes.
         ErrorCode.UnknownServerError => HeartbeatVerdict.Retry,

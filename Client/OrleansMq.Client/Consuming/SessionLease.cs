@@ -19,13 +19,18 @@ internal sealed class SessionLease(TimeProvider time, TimeSpan length)
     /// <summary>The length of the lease.</summary>
     public TimeSpan Length => TimeSpan.FromSeconds((double)Volatile.Read(ref _length) / time.TimestampFrequency);
 
-    /// <summary>Shortens the lease to the coordinator's session timeout. Returns true if the lease was longer.</summary>
-    public bool Shorten(TimeSpan session)
+    /// <summary>Sets the lease to the coordinator's session timeout, but not beyond the member's own.</summary>
+    /// <param name="session">The coordinator's.</param>
+    /// <param name="own">The member's own; null for none.</param>
+    /// <returns>Whether the lease was longer, and the member asked for that.</returns>
+    public bool Follow(TimeSpan session, TimeSpan? own)
     {
-        var shorter = (long)(session.TotalSeconds * time.TimestampFrequency);
-        if (shorter >= Volatile.Read(ref _length))
+        var length = (long)(session.TotalSeconds * time.TimestampFrequency);
+        if (own is null)
+            Volatile.Write(ref _length, length);
+        if (length >= Volatile.Read(ref _length))
             return false;
-        Volatile.Write(ref _length, shorter);
+        Volatile.Write(ref _length, length);
         return true;
     }
 

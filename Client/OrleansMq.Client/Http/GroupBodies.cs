@@ -63,7 +63,7 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
     string? ServerAssignor = null,
     IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0,
     long Sequence = 0,
-    bool IsRepeated = false)
+    bool IsRepeated = false, bool TakesOverInstance = false, long? SessionTimeoutMs = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) =>
@@ -72,7 +72,7 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
             request.SubscribedTopicRegex,
             request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait),
             request.Sequence,
-            request.IsRepeated);
+            request.IsRepeated, request.TakesOverInstance, request.SessionTimeout is { } session ? Milliseconds.Of(session) : null);
 
     /// <summary>Converts the body to a request.</summary>
     public ConsumerGroupHeartbeat ToRequest() => new()
@@ -92,6 +92,8 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
         MaxWait = Milliseconds.ToTime(MaxWaitMs),
         Sequence = Sequence,
         IsRepeated = IsRepeated,
+        TakesOverInstance = TakesOverInstance,
+        SessionTimeout = SessionTimeoutMs is { } session ? Milliseconds.ToTime(session) : null,
     };
 }
 

@@ -44,6 +44,8 @@ internal struct ConsumerGroupHeartbeatSurrogate
     [Id(12)] public TimeSpan MaxWait;
     [Id(13)] public long Sequence;
     [Id(14)] public bool IsRepeated;
+    [Id(15)] public bool TakesOverInstance;
+    [Id(16)] public TimeSpan? SessionTimeout;
 }
 
 [RegisterConverter]
@@ -66,6 +68,8 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         MaxWait = surrogate.MaxWait,
         Sequence = surrogate.Sequence,
         IsRepeated = surrogate.IsRepeated,
+        TakesOverInstance = surrogate.TakesOverInstance,
+        SessionTimeout = surrogate.SessionTimeout,
     };
 
     public ConsumerGroupHeartbeatSurrogate ConvertToSurrogate(in ConsumerGroupHeartbeat value) => new()
@@ -85,6 +89,8 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         MaxWait = value.MaxWait,
         Sequence = value.Sequence,
         IsRepeated = value.IsRepeated,
+        TakesOverInstance = value.TakesOverInstance,
+        SessionTimeout = value.SessionTimeout,
     };
 }
 

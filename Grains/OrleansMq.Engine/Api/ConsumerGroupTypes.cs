@@ -51,6 +51,13 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
     /// <summary>Whether the same heartbeat was sent before without a response. The response then contains the whole assignment, since the
     /// lost one may have contained it.</summary>
     public bool IsRepeated { get; init; }
+    /// <summary>Whether a joining static member replaces one with its instance id that has not left. That member is fenced, and its
+    /// partitions are this one's. For the first join of a process, whose predecessor is most likely dead. False, as in Kafka, is refused
+    /// with <see cref="ErrorCode.UnreleasedInstanceId"/> until the session of the other ends.</summary>
+    public bool TakesOverInstance { get; init; }
+    /// <summary>How long the member may go without a heartbeat before it is removed, within the broker's bounds; null for the
+    /// coordinator's own timeout, or unchanged.</summary>
+    public TimeSpan? SessionTimeout { get; init; }
 
     bool ICoordinatorRequest.NeedsFreshId => true;
 

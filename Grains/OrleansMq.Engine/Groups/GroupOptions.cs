@@ -19,6 +19,9 @@ public sealed record GroupOptions
     public TimeSpan ConsumerHeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>The session timeout of the consumer protocol: 45 s, <c>group.consumer.session.timeout.ms</c>.</summary>
     public TimeSpan ConsumerSessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
+    /// <summary>How long a member whose long poll broke off, as it does when the process or its connection dies, has to be heard of again
+    /// before it is removed: 5 s, and never more than its session timeout. A member that lives polls again at once.</summary>
+    public TimeSpan BrokenPollGrace { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>How long offsets of a group without members are kept: forever by default (null), so that a consumer can resume after weeks.
     /// Kafka's default is 7 days, <c>offsets.retention.minutes</c>.</summary>
     public TimeSpan? OffsetsRetention { get; init; }

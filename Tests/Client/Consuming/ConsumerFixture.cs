@@ -14,6 +14,7 @@ public abstract class ConsumerFixture : IAsyncLifetime
     private protected GroupedBroker Broker { get; private set; } = null!;
     private protected ScriptedGroups Groups { get; } = new();
     private protected ManualTimeProvider Clock { get; } = new();
+    private protected RecordedLog Log { get; } = new();
     protected OrleansMqClient Client { get; private set; } = null!;
     protected Guid TopicId { get; private set; }
 
@@ -25,7 +26,7 @@ public abstract class ConsumerFixture : IAsyncLifetime
     {
         Test = await TestBroker.StartAsync();
         Broker = new GroupedBroker(Test.Broker, Groups);
-        Client = new OrleansMqClient(Broker);
+        Client = new OrleansMqClient(Broker, loggers: Log);
         await Client.Admin.CreateTopicAsync(Topic, partitions: 4);
         TopicId = (await Broker.GetTopicAsync(Topic)).TopicId;
         Groups.FirstAssignment = [All(0, 1, 2, 3)];

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Client;
 
@@ -417,6 +418,30 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         await reading.SoonAsync();
         await Assert.ThrowsAsync<ObjectDisposedException>(() => consumer.ReadAsync().SoonAsync());
         Assert.Equal(1, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Equal_failures_of_heartbeats_are_logged_once_and_counted()
+    {
+        var failures = 0;
+        Groups.FirstAssignment = [All(0)];
+        Groups.OnHeartbeat = _ => Interlocked.Increment(ref failures) <= 20 ? ErrorCode.CoordinatorNotAvailable : null;
+        await using var consumer = Consume();
+        await Wait.UntilAsync(() => consumer.Assignment.Count == 1, "the assignment");
+        await Wait.UntilAsync(() => Log.At(LogLevel.Information).Any(line => line.Contains("20", StringComparison.Ordinal)), "the count");
+        Assert.Single(Log.At(LogLevel.Warning), line => line.Contains("CoordinatorNotAvailable", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task First_join_takes_an_instance_over_and_later_ones_do_not()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await using var consumer = Consume(Options() with { GroupInstanceId = "till 3" });
+        await Wait.UntilAsync(() => consumer.Assignment.Count == 1, "the assignment");
+        Groups.OnHeartbeat = beat => beat.MemberEpoch == 0 ? ErrorCode.UnreleasedInstanceId : null;
+        Groups.ForgetMembers();
+        await Assert.ThrowsAsync<ConsumerGroupException>(() => consumer.ReadAsync().SoonAsync());
+        Assert.Equal([true, false], Groups.Heartbeats.Where(beat => beat.MemberEpoch == 0).Select(beat => beat.TakesOverInstance));
     }
 
     [Fact]

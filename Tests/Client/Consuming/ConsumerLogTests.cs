@@ -61,6 +61,23 @@ public sealed class ConsumerLogTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Restarted_instance_takes_over_at_once_and_fences_the_one_that_died()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders", 2);
+        var options = Options with { GroupInstanceId = "till 3" };
+        await using var dead = _client.CreateConsumer<string, string>(options);
+        dead.Subscribe("orders");
+        await Wait.UntilAsync(() => dead.Assignment.Count == 2, "the first assignment");
+        await using var restarted = _client.CreateConsumer<string, string>(options);
+        restarted.Subscribe("orders");
+        await Wait.UntilAsync(() => restarted.Assignment.Count == 2, "the second assignment");
+        var fenced = await Assert.ThrowsAsync<ConsumerGroupException>(() => dead.ReadAsync().SoonAsync());
+        Assert.True(fenced.Code is ErrorCode.FencedInstanceId or ErrorCode.UnreleasedInstanceId);
+        Assert.Equal(2, restarted.Assignment.Count);
+        Assert.DoesNotContain(_log.At(LogLevel.Warning), line => line.Contains("retrying", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Reading_without_a_subscription_throws()
     {
         await using var consumer = _client.CreateConsumer<string, string>(Options);

@@ -43,10 +43,18 @@ public sealed class SessionLeaseTests
     public void Shorter_session_applies_at_once()
     {
         _lease.Renew(_clock.GetTimestamp());
-        Assert.True(_lease.Shorten(TimeSpan.FromSeconds(5)));
-        Assert.False(_lease.Shorten(TimeSpan.FromSeconds(7)));
+        Assert.True(_lease.Follow(TimeSpan.FromSeconds(5), own: TimeSpan.FromSeconds(10)));
+        Assert.False(_lease.Follow(TimeSpan.FromSeconds(7), own: TimeSpan.FromSeconds(10)));
         Assert.Equal(TimeSpan.FromSeconds(5), _lease.Length);
         Assert.False(IsOverAfter(4));
         Assert.True(IsOverAfter(2));
+    }
+
+    [Fact]
+    public void Member_without_a_timeout_of_its_own_has_the_coordinators()
+    {
+        Assert.False(_lease.Follow(TimeSpan.FromSeconds(5), own: null));
+        Assert.False(_lease.Follow(TimeSpan.FromSeconds(60), own: null));
+        Assert.Equal(TimeSpan.FromSeconds(60), _lease.Length);
     }
 }

@@ -52,6 +52,8 @@ public sealed class WireContractTests
             MaxWait = TimeSpan.FromSeconds(4),
             Sequence = 5,
             IsRepeated = true,
+            TakesOverInstance = true,
+            SessionTimeout = TimeSpan.FromSeconds(10),
         },
         ["ConsumerGroupHeartbeatResult"] = new ConsumerGroupHeartbeatResult
         {

@@ -16,6 +16,7 @@ internal sealed class ConsumerMember : SimulatedMember
     // Counts subscriptions: the answer to an older one is not final.
     private int _subscription;
     private bool _isOut = true;
+    private bool _wasMember;
 
     public ConsumerMember(GroupSimulation simulation, int number, string? instanceId) : base(simulation, number, instanceId) =>
         MemberId = simulation.NewGuid().ToString();
@@ -49,6 +50,8 @@ internal sealed class ConsumerMember : SimulatedMember
             MemberId = MemberId,
             MemberEpoch = epoch,
             InstanceId = InstanceId,
+            // Kafka's clients do not; this project's do with the first join of a process.
+            TakesOverInstance = isNumbered && epoch == ConsumerGroupHeartbeat.JoinEpoch && InstanceId is not null && !_wasMember,
             ClientId = ToString(),
             Sequence = isNumbered ? beat : 0,
             MaxWait = isLongPoll ? TimeSpan.FromMilliseconds(Scenario.HeartbeatMs) : TimeSpan.Zero,
@@ -84,6 +87,7 @@ internal sealed class ConsumerMember : SimulatedMember
                 Join();
                 return;
             case ErrorCode.FencedInstanceId:
+            case ErrorCode.UnreleasedInstanceId when _wasMember && !Scenario.IsOrdered:
                 Crash();
                 return;
             default:
@@ -97,7 +101,7 @@ internal sealed class ConsumerMember : SimulatedMember
 
     private void OnHeard(ConsumerGroupHeartbeatResult result, ConsumerGroupHeartbeat request, int subscription)
     {
-        (_isOut, _mustSayAll) = (false, subscription != _subscription);
+        (_isOut, _wasMember, _mustSayAll) = (false, true, subscription != _subscription);
         Epoch = result.MemberEpoch;
         if (request.OwnedPartitions is { } said && Same(said))
             _ownedChanged = false;

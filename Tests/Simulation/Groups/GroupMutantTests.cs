@@ -32,6 +32,7 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(GivenBeforeReleased))]
     [InlineData(nameof(SilenceMeansReleased))]
     [InlineData(nameof(AnyMemberEpoch))]
+    [InlineData(nameof(TheTakenOverStays))]
     [InlineData(nameof(LostAnswersStayLost))]
     [InlineData(nameof(OldEpochCommits))]
     [InlineData(nameof(TheFencedCommit))]

@@ -213,6 +213,20 @@ internal sealed class AnyMemberEpoch : GroupRules
             ? request with { MemberEpoch = member.Epoch } : request, newMemberId, topics, now, options);
 }
 
+internal sealed class TheTakenOverStays : GroupRules
+{
+    // A static member that takes over is a member beside the one that it replaces.
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
+    {
+        var decision = base.Heartbeat(group, request, newMemberId, topics, now, options);
+        return request is { TakesOverInstance: true, InstanceId: { } instance } && decision.Reply is null or { Error: ErrorCode.None }
+            && group.State.FindStatic(instance) is { IsClassic: false } before && before.MemberId != request.MemberId
+            ? decision with { Next = decision.Next.With(decision.Next.State.With(before)) } : decision;
+    }
+}
+
 internal sealed class LostAnswersStayLost : GroupRules
 {
     // Assigns once: a member's reported partitions are no reason to repeat the assignment.

@@ -109,9 +109,7 @@ public static partial class ConsumerGroupDecision
     {
         subscription = null;
         if (request.SessionTimeout < options.MinSessionTimeout || request.SessionTimeout > options.MaxSessionTimeout)
-            return new GroupReply(ErrorCode.InvalidSessionTimeout,
-                $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
-                + $"{options.MinSessionTimeout.TotalMilliseconds:0} to {options.MaxSessionTimeout.TotalMilliseconds:0} ms.");
+            return InvalidSession(request.SessionTimeout, options);
         if (request.ProtocolType != ConsumerProtocol.ProtocolType || request.Protocols.Count == 0)
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
                 $"The group is one of consumers; the member's protocol type is '{request.ProtocolType}', with {request.Protocols.Count} "

@@ -19,7 +19,7 @@ public static partial class ConsumerGroupDecision
     public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
-        var refusal = Validate(request);
+        var refusal = Validate(request, options);
         if (refusal.Error != ErrorCode.None)
             return Refuse(group, refusal);
         var latest = request.Sequence > 0 ? group.LatestOf(request.MemberId) : 0;
@@ -70,7 +70,7 @@ public static partial class ConsumerGroupDecision
             : null;
     }
 
-    private static GroupReply Validate(ConsumerGroupHeartbeat request)
+    private static GroupReply Validate(ConsumerGroupHeartbeat request, GroupOptions options)
     {
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
         var problem = request switch
@@ -92,6 +92,8 @@ public static partial class ConsumerGroupDecision
         };
         if (problem is not null)
             return new GroupReply(ErrorCode.InvalidRequest, problem);
+        if (request.SessionTimeout is { } session && (session < options.MinSessionTimeout || session > options.MaxSessionTimeout))
+            return InvalidSession(session, options);
         if (request.ServerAssignor is { } assignor && !ServerAssignors.TryGet(assignor, out _))
             return new GroupReply(ErrorCode.UnsupportedAssignor,
                 $"ServerAssignor is '{assignor}'; this broker has "
@@ -110,7 +112,7 @@ public static partial class ConsumerGroupDecision
         if (request.InstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
         {
             // A classic member never leaves temporarily: there a new instance fences the old one.
-            if (former.Status == ConsumerMemberStatus.Away || former.IsClassic)
+            if (former.Status == ConsumerMemberStatus.Away || former.IsClassic || request.TakesOverInstance)
                 return former;
             refusal = new GroupReply(ErrorCode.UnreleasedInstanceId,
                 $"The member with the instance id '{instance}' has not left: wait for its session to end, or give this one an instance id "
@@ -152,25 +154,27 @@ public static partial class ConsumerGroupDecision
             ClientId = request.ClientId,
             ClientHost = request.ClientHost,
             RebalanceTimeout = request.RebalanceTimeout ?? member.RebalanceTimeout,
+            SessionTimeout = request.SessionTimeout ?? (isJoin ? null : member.SessionTimeout),
             TopicNames = request.SubscribedTopicNames is { } names ? InOrder(names, member.TopicNames) : isJoin ? [] : member.TopicNames,
             TopicRegex = request.SubscribedTopicRegex is { } regex ? (regex.Length > 0 ? regex : null) : isJoin ? null : member.TopicRegex,
             ServerAssignor = request.ServerAssignor ?? (isJoin ? null : member.ServerAssignor),
             Classic = null,
         };
-        if (isJoin && !IsRepeatedJoin(member))
-            next = JoinsAnew(next, member.IsClassic, request.InstanceId, memberId);
+        if (isJoin && !IsRepeatedJoin(member, memberId))
+            next = JoinsAnew(next, request.InstanceId, memberId);
         return next == member ? member : next;
     }
 
     // The member joined and missed the response.
-    private static bool IsRepeatedJoin(ConsumerMember member) =>
-        member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
+    private static bool IsRepeatedJoin(ConsumerMember member, string memberId) => member.MemberId == memberId
+        && member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
 
     /// <summary>Returns a joining member. It owns nothing, so its former partitions are free. A static member takes over the partitions
-    /// reserved for it.</summary>
-    private static ConsumerMember JoinsAnew(ConsumerMember member, bool wasClassic, string? instanceId, string memberId)
+    /// reserved for it, or those of the member that it replaces. What that one had to revoke is free: as after a session that ended, it may
+    /// still read, but commits nothing.</summary>
+    private static ConsumerMember JoinsAnew(ConsumerMember member, string? instanceId, string memberId)
     {
-        var takesOver = member.Status == ConsumerMemberStatus.Away || (wasClassic && member.MemberId != memberId);
+        var takesOver = member.Status == ConsumerMemberStatus.Away || member.MemberId != memberId;
         return member.Enter(ConsumerMemberStatus.Stable) with
         {
             MemberId = memberId,
@@ -179,6 +183,7 @@ public static partial class ConsumerGroupDecision
             PreviousEpoch = ConsumerGroupHeartbeat.JoinEpoch,
             Assigned = takesOver ? member.Assigned : PartitionSet.Empty,
             Revoking = PartitionSet.Empty,
+            Sequence = member.MemberId == memberId ? member.Sequence : 0, // Another process numbers anew.
         };
     }
 

@@ -92,7 +92,7 @@ public static partial class ConsumerGroupDecision
 
     /// <summary>Returns the session timeout of a member; null if it does not exist.</summary>
     public static TimeSpan? SessionTimeout(ConsumerGroup group, string memberId, GroupOptions options) =>
-        group.State.Members.TryGetValue(memberId, out var member) ? member.Classic?.SessionTimeout ?? options.ConsumerSessionTimeout : null;
+        group.State.Members.TryGetValue(memberId, out var member) ? SessionOf(member, options) : null;
 
     private static ConsumerGroup Remove(ConsumerGroup group, IReadOnlyCollection<string> memberIds, GroupTopics topics, DateTimeOffset now)
     {
@@ -108,10 +108,22 @@ public static partial class ConsumerGroupDecision
         Error = ErrorCode.None,
         MemberId = member.MemberId,
         MemberEpoch = member.Epoch,
-        HeartbeatInterval = options.ConsumerHeartbeatInterval,
-        SessionTimeout = options.ConsumerSessionTimeout,
+        HeartbeatInterval = IntervalOf(member, options),
+        SessionTimeout = SessionOf(member, options),
         Assignment = withAssignment ? member.Assigned.ToTopicPartitions() : null,
     };
+
+    private static TimeSpan SessionOf(ConsumerMember member, GroupOptions options) =>
+        member.Classic?.SessionTimeout ?? member.SessionTimeout ?? options.ConsumerSessionTimeout;
+
+    /// <summary>Returns a heartbeat interval of which at least three fit into the session that the member asked for.</summary>
+    private static TimeSpan IntervalOf(ConsumerMember member, GroupOptions options) =>
+        member.SessionTimeout is { } session && session / 3 < options.ConsumerHeartbeatInterval
+            ? session / 3 : options.ConsumerHeartbeatInterval;
+
+    private static GroupReply InvalidSession(TimeSpan session, GroupOptions options) => new(ErrorCode.InvalidSessionTimeout,
+        $"The session timeout is {session.TotalMilliseconds:0} ms; this broker allows {options.MinSessionTimeout.TotalMilliseconds:0} to "
+        + $"{options.MaxSessionTimeout.TotalMilliseconds:0} ms.");
 
     private static ConsumerGroupHeartbeatResult Unknown(string memberId) =>
         ConsumerGroupHeartbeatResult.Failed(ErrorCode.UnknownMemberId, UnknownMessage(memberId));

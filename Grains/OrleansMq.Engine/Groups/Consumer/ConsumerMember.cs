@@ -70,6 +70,10 @@ public sealed record ConsumerMember
     /// <summary>How long it may take to revoke partitions. A classic member also has this time to rejoin and to sync.</summary>
     public TimeSpan RebalanceTimeout { get; init; }
 
+    /// <summary>How long it may go without a heartbeat before it is removed; null for the coordinator's own timeout.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TimeSpan? SessionTimeout { get; init; }
+
     /// <summary>The topics subscribed to by name, in ordinal order.</summary>
     public ImmutableArray<string> TopicNames { get; init; } = [];
 

@@ -56,7 +56,7 @@ public sealed class GroupCore : CoordinatorCore
         (_groupId, _brokerId, _topics) = (groupId, brokerId, topics);
         _membership = new WorkingMembership(rules, options, () => Changed(GroupDocuments.Group));
         _offsets = new WorkingOffsets(rules, options, () => Changed(GroupDocuments.Offsets));
-        _sessions = new MemberSessions(rules, _membership.SessionTimeoutOf);
+        _sessions = new MemberSessions(rules, _membership.SessionTimeoutOf, options.BrokenPollGrace);
         _joinsAndSyncs = new JoinsAndSyncs(rules);
         _polls = new LongPolls(options);
         Begin(stored);
@@ -280,11 +280,15 @@ public sealed class GroupCore : CoordinatorCore
     }
 
     /// <inheritdoc/>
-    /// <remarks>The member stays in the group until its session ends, which restarts now.</remarks>
+    /// <remarks>The member stays in the group until its session ends. A broken long poll is no proof of its death, since its connection
+    /// alone may have failed, but then it polls again at once: its session is shortened to a grace. The session of one that joins or syncs
+    /// restarts.</remarks>
     protected override void Abandon(long requestId)
     {
-        if ((_polls.Abandon(requestId) ?? _joinsAndSyncs.Abandon(requestId)) is { } memberId)
-            Touch(memberId);
+        if (_polls.Abandon(requestId) is { } polling)
+            Want(_sessions.Shorten(polling, Now));
+        else if (_joinsAndSyncs.Abandon(requestId) is { } joining)
+            Touch(joining);
     }
 
     private void HoldEach(IReadOnlyList<WaitingAnswer> answers)

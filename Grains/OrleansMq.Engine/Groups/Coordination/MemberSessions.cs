@@ -6,7 +6,8 @@ namespace OrleansMq.Groups.Coordination;
 /// </summary>
 /// <param name="rules">Decide when a session ends.</param>
 /// <param name="timeoutOf">Returns the session timeout of a member; null if there is no such member.</param>
-internal sealed class MemberSessions(GroupRules rules, Func<string, TimeSpan?> timeoutOf)
+/// <param name="grace">How long a member has whose long poll broke off.</param>
+internal sealed class MemberSessions(GroupRules rules, Func<string, TimeSpan?> timeoutOf, TimeSpan grace)
 {
     private readonly Dictionary<string, DateTimeOffset> _ends = new(StringComparer.Ordinal);
 
@@ -25,6 +26,16 @@ internal sealed class MemberSessions(GroupRules rules, Func<string, TimeSpan?> t
     /// <summary>Restarts the session of a member that sent a request, or was sent an answer.</summary>
     /// <returns>The session's end; null if there is no such member.</returns>
     public DateTimeOffset? Touch(string memberId, DateTimeOffset now) => Begin(memberId, now, isTakenOver: false);
+
+    /// <summary>Shortens the session of a member whose long poll broke off. The next request restarts it in full.</summary>
+    /// <returns>The session's end; null if there is no such member.</returns>
+    public DateTimeOffset? Shorten(string memberId, DateTimeOffset now)
+    {
+        if (timeoutOf(memberId) is not { } timeout)
+            return null;
+        var end = rules.SessionEnd(now, grace < timeout ? grace : timeout, isTakenOver: false);
+        return _ends[memberId] = _ends.TryGetValue(memberId, out var known) && known < end ? known : end;
+    }
 
     /// <summary>
     /// Removes the sessions that have ended, and returns their members. Sessions of former members are dropped. A member that waits for an

@@ -107,9 +107,48 @@ public class ConsumerCoreTests
         Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[second]));
         var third = core.Send(Poll("a", 1));
         core.Execute(new AbandonRequest(third));
+        core.Advance(TimeSpan.FromSeconds(4.9));
+        Assert.Equal("1", Say(core, Beat("a", 1)));
         core.Advance(TimeSpan.FromSeconds(10));
         Assert.DoesNotContain(third, core.Replies);
-        Assert.Equal("1", Say(core, Beat("a", 1)));
+    }
+
+    [Fact]
+    public void Member_whose_poll_broke_off_is_removed_after_a_grace()
+    {
+        var core = Open();
+        Share(core);
+        core.Execute(new AbandonRequest(core.Send(Poll("b", 2))));
+        core.Advance(TimeSpan.FromSeconds(4));
+        Assert.Equal("2", Say(core, Beat("a", 2)));
+        core.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("3 [0 1 2 3]", Say(core, Beat("a", 2)));
+        Assert.Equal("UnknownMemberId", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void Member_that_polls_again_has_its_full_session()
+    {
+        var core = Open();
+        Share(core);
+        core.Execute(new AbandonRequest(core.Send(Poll("b", 2))));
+        core.Advance(TimeSpan.FromSeconds(4));
+        Assert.Equal("2", Say(core, Beat("b", 2)));
+        core.Advance(TimeSpan.FromSeconds(40));
+        Assert.Equal("2", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void Member_has_the_session_timeout_that_it_asks_for()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        var joined = core.Ask<ConsumerGroupHeartbeatResult>(Joining("b") with { SessionTimeout = TimeSpan.FromSeconds(9) });
+        Assert.Equal((TimeSpan.FromSeconds(9), TimeSpan.FromSeconds(3)), (joined.SessionTimeout, joined.HeartbeatInterval));
+        core.Advance(TimeSpan.FromSeconds(9));
+        Assert.Equal("UnknownMemberId", Say(core, Beat("b", joined.MemberEpoch)));
+        Assert.Equal(ErrorCode.InvalidSessionTimeout,
+            core.Ask<ConsumerGroupHeartbeatResult>(Joining("c") with { SessionTimeout = TimeSpan.FromSeconds(5) }).Error);
     }
 
     [Fact]

@@ -163,6 +163,31 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
+    public void Static_member_that_takes_over_fences_the_one_that_has_not_left() => Transcript.Check("""
+        > topic t 4
+        > join a1 topics=t instance=one
+          a1: epoch 1 hold [t-0 t-1 t-2 t-3]
+        > join b topics=t
+          b: epoch 2 hold []
+        > join a2 topics=t instance=one takeover=yes
+          a2: epoch 3 hold [t-0 t-1]
+        > poll b
+          b: epoch 3 hold [t-2 t-3]
+        > beat a1 instance=one
+          a1: FencedInstanceId
+        > commit a1 epoch=1
+          a1: UnknownMemberId
+        > join a1 topics=t instance=one
+          a1: UnreleasedInstanceId
+        > join a2 topics=t instance=one takeover=yes
+          a2: epoch 3 hold [t-0 t-1]
+        > show
+          -- Stable, epoch 3, uniform
+          --   a2 Stable 3 [t-0 t-1]
+          --   b Stable 3 [t-2 t-3]
+        """);
+
+    [Fact]
     public void New_matching_topics_more_partitions_and_deleted_topics_rebalance() => Transcript.Check("""
         > topic logs.a 1
         > join a regex=logs\..*

@@ -15,7 +15,7 @@ public sealed class HeartbeatOrderTests
     public HeartbeatOrderTests() => _topics.Set("t", 2);
 
     private ConsumerGroupHeartbeatResult? Beat(string member, long sequence, int epoch, IReadOnlyList<TopicPartitions>? owned = null,
-        bool isRepeated = false, TimeSpan wait = default)
+        bool isRepeated = false, TimeSpan wait = default, string? instance = null)
     {
         var decision = ConsumerGroupDecision.Heartbeat(_group, new ConsumerGroupHeartbeat
         {
@@ -24,12 +24,26 @@ public sealed class HeartbeatOrderTests
             MemberEpoch = epoch,
             Sequence = sequence,
             IsRepeated = isRepeated,
+            InstanceId = instance,
             MaxWait = wait,
             SubscribedTopicNames = epoch == 0 ? ["t"] : null,
             OwnedPartitions = owned ?? (epoch == 0 ? [] : null),
         }, "", _topics.Topics, Now, new GroupOptions());
         _group = decision.Next;
         return decision.Reply;
+    }
+
+    [Fact]
+    public void Restarted_static_member_numbers_its_heartbeats_anew()
+    {
+        Beat("a1", 1, 0, instance: "one");
+        _topics.Set("t", 3);
+        _group = ConsumerGroupDecision.OnTopics(_group, _topics.Topics);
+        var joined = Beat("a1", 57, 1, [], instance: "one")!;
+        Beat("a1", 58, ConsumerGroupHeartbeat.LeaveForNowEpoch, instance: "one");
+        Assert.Equal(57, _group.State.Members["a1"].Sequence);
+        var returned = Beat("a2", 1, 0, instance: "one")!;
+        Assert.Equal(ErrorCode.None, Beat("a2", 2, returned.MemberEpoch, Held(joined), instance: "one")!.Error);
     }
 
     private static IReadOnlyList<TopicPartitions> Held(ConsumerGroupHeartbeatResult? answer) => answer!.Assignment!;

@@ -100,6 +100,7 @@ internal sealed class Transcript
             SubscribedTopicNames = arguments.TryGetValue("topics", out var topics) ? topics.Split(',') : null,
             SubscribedTopicRegex = arguments.GetValueOrDefault("regex"),
             ServerAssignor = arguments.GetValueOrDefault("assignor"),
+            TakesOverInstance = arguments.ContainsKey("takeover"),
             OwnedPartitions = isJoin ? [] : command == "ack" ? told.Told : arguments.TryGetValue("owns", out var owns) ? Owned(owns) : null,
         }, "", _topics.Topics, _now, Options);
         if (decision.Reply is { Error: ErrorCode.None } && arguments.GetValueOrDefault("answer") != "lost")

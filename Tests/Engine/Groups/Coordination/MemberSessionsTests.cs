@@ -13,7 +13,7 @@ public sealed class MemberSessionsTests
     private readonly MemberSessions _sessions;
 
     public MemberSessionsTests() =>
-        _sessions = new MemberSessions(GroupRules.Shipped, memberId => _members.Contains(memberId) ? Timeout : null);
+        _sessions = new MemberSessions(GroupRules.Shipped, memberId => _members.Contains(memberId) ? Timeout : null, Timeout / 5);
 
     private List<string> TakeEnded(DateTimeOffset now) => [.. _sessions.TakeEnded(now, _waiting.Contains)];
 
@@ -38,6 +38,17 @@ public sealed class MemberSessionsTests
         Assert.Equal(Start + Timeout, _sessions.NextEnd);
         Assert.Equal(["b"], TakeEnded(Start + Timeout));
         Assert.Equal(Start + Timeout * 1.5, _sessions.NextEnd);
+    }
+
+    [Fact]
+    public void Shortened_session_never_ends_later_than_before()
+    {
+        _sessions.Touch("a", Start);
+        Assert.Equal(Start + Timeout / 5, _sessions.Shorten("a", Start));
+        Assert.Equal(Start + Timeout / 5, _sessions.Shorten("a", Start + Timeout / 10));
+        Assert.Equal(Start + Timeout * 1.1, _sessions.Touch("a", Start + Timeout / 10));
+        Assert.Equal(Start + Timeout * 1.1, _sessions.Shorten("a", Start + Timeout));
+        Assert.Null(_sessions.Shorten("stranger", Start));
     }
 
     [Fact]
@@ -99,7 +110,7 @@ public sealed class MemberSessionsTests
     public void Rules_distinguish_a_takeover_from_a_request()
     {
         var rules = new RecordingRules();
-        var sessions = new MemberSessions(rules, _ => Timeout);
+        var sessions = new MemberSessions(rules, _ => Timeout, Timeout);
         sessions.BeginAll(["a"], Start);
         sessions.Touch("a", Start);
         Assert.Equal([true, false], rules.TakenOver);
