@@ -17,8 +17,8 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
 
     /// <summary>Finds the offset of the next record.</summary>
     public async Task<long> FindEndAsync(CancellationToken cancellationToken) =>
-        (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest), found => (found.Error, found.Message),
-            cancellationToken)).Offset;
+        (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest, cancellationToken),
+            found => (found.Error, found.Message), cancellationToken)).Offset;
 
     /// <summary>
     /// Appends orders of a customer. After any failure the same batch with the same sequence number may be sent again. If it was appended
@@ -36,8 +36,8 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
         }
         batch.SetProducer(producer.ProducerId, producer.ProducerEpoch, _sequence);
         ReadOnlyMemory<byte> bytes = batch.Build();
-        await Retrying.CallAsync(() => _partition.AppendAsync(bytes, Acks.All), appended => (appended.Error, appended.Message),
-            cancellationToken);
+        await Retrying.CallAsync(() => _partition.AppendAsync(bytes, Acks.All, cancellationToken),
+            appended => (appended.Error, appended.Message), cancellationToken);
         _sequence += orders.Length;
     }
 

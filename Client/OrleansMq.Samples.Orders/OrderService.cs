@@ -31,7 +31,7 @@ internal sealed class OrderService(IGrainFactory grains)
                 ReadAsync(log, ends[partition], partition, logs.Length, count, cancellationToken)));
         Console.WriteLine($"Read {read.Sum()} orders back: each once, and those of one customer in order.");
 
-        var description = await Retrying.CallAsync(grains.GetTopic(Topic).DescribeAsync, cancellationToken);
+        var description = await Retrying.CallAsync(() => grains.GetTopic(Topic).DescribeAsync(cancellationToken), cancellationToken);
         foreach (var partition in description.Partitions)
         {
             Console.WriteLine($"  partition {partition.Partition}: led by broker {partition.Leader} in epoch {partition.LeaderEpoch}, "
@@ -50,7 +50,7 @@ internal sealed class OrderService(IGrainFactory grains)
         catch (BrokerException there) when (there.Code == ErrorCode.TopicAlreadyExists)
         {
         }
-        return await Retrying.CallAsync(grains.GetTopic(Topic).FindAsync, cancellationToken)
+        return await Retrying.CallAsync(() => grains.GetTopic(Topic).FindAsync(cancellationToken), cancellationToken)
             ?? throw new InvalidOperationException($"Topic '{Topic}' was deleted in the meantime.");
     }
 

@@ -16,7 +16,11 @@ internal sealed class SocketConnection : DefaultConnectionContext
     // Where less than that is left of a block, the next one is begun.
     private const int LeastReceive = 1 << 10;
 
+    // At least what Orleans says first of the side that connects.
+    private const int MostBeginning = 1 << 10;
+
     private readonly Socket _socket;
+    private readonly Action<byte[]>? _ended;
     private readonly AdaptiveBlocks _received = new();
     private readonly AdaptiveBlocks _sent = new();
     private readonly CancellationTokenSource _closed = new();
@@ -26,9 +30,12 @@ internal sealed class SocketConnection : DefaultConnectionContext
     private Task _running = Task.CompletedTask;
 
     /// <summary>A connection over a socket that is connected. <see cref="Start"/> begins.</summary>
-    public SocketConnection(Socket socket) : base(Guid.NewGuid().ToString("N"))
+    /// <param name="socket">The socket.</param>
+    /// <param name="ended">Called when the connection has ended, with the first bytes that it received; null for nothing.</param>
+    public SocketConnection(Socket socket, Action<byte[]>? ended = null) : base(Guid.NewGuid().ToString("N"))
     {
         _socket = socket;
+        _ended = ended;
         (LocalEndPoint, RemoteEndPoint) = (socket.LocalEndPoint, socket.RemoteEndPoint);
         ConnectionClosed = _closed.Token;
         var (input, output) = (new Pipe(Options(_received)), new Pipe(Options(_sent)));
@@ -65,6 +72,7 @@ internal sealed class SocketConnection : DefaultConnectionContext
     {
         var input = Application!.Output;
         Exception? fault = null;
+        byte[]? beginning = null;
         try
         {
             await Task.Yield();
@@ -78,6 +86,8 @@ internal sealed class SocketConnection : DefaultConnectionContext
                 var bytes = await _socket.ReceiveAsync(memory, SocketFlags.None).ConfigureAwait(false);
                 if (bytes == 0)
                     break;
+                if (_ended is not null)
+                    beginning ??= memory.Span[..Math.Min(bytes, MostBeginning)].ToArray();
                 input.Advance(bytes);
                 Adapt(bytes, memory.Length);
                 mayHold = bytes == memory.Length || _received.BlockBytes == AdaptiveBlocks.Smallest;
@@ -94,6 +104,8 @@ internal sealed class SocketConnection : DefaultConnectionContext
         {
             await input.CompleteAsync(Volatile.Read(ref _reason) ?? fault).ConfigureAwait(false);
             await _closed.CancelAsync().ConfigureAwait(false);
+            if (beginning is not null)
+                _ended!(beginning);
         }
     }
 

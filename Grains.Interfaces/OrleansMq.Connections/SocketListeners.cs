@@ -7,7 +7,9 @@ using Orleans.Networking.Shared;
 namespace OrleansMq.Connections;
 
 /// <summary>Listens for clients: each becomes a <see cref="SocketConnection"/>.</summary>
-internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options) : IConnectionListenerFactory
+/// <param name="options">The sockets' options.</param>
+/// <param name="ended">See <see cref="SocketConnection"/>.</param>
+internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options, Action<byte[]>? ended = null) : IConnectionListenerFactory
 {
     // As many as may wait to be accepted when all clients come back at once.
     private const int Backlog = 512;
@@ -25,7 +27,7 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
                 socket.DualMode = true;
             socket.Bind(endpoint);
             socket.Listen(Backlog);
-            return new(new Listener(socket, options.Value));
+            return new(new Listener(socket, options.Value, ended));
         }
         catch (SocketException taken) when (taken.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {
@@ -39,7 +41,7 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
         }
     }
 
-    private sealed class Listener(Socket socket, SocketConnectionOptions options) : IConnectionListener
+    private sealed class Listener(Socket socket, SocketConnectionOptions options, Action<byte[]>? ended) : IConnectionListener
     {
         public EndPoint EndPoint { get; } = socket.LocalEndPoint!;
 
@@ -86,7 +88,7 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
             try
             {
                 options.Apply(accepted);
-                var connection = new SocketConnection(accepted);
+                var connection = new SocketConnection(accepted, ended);
                 connection.Start();
                 return connection;
             }

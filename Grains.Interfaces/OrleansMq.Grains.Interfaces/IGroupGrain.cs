@@ -25,7 +25,7 @@ public interface IGroupGrain : IGrainWithStringKey
     [Alias("FindCoordinator")]
     [ResponseTimeout(GrainTimes.Data)]
     [GrainRule(AccessOperation.Describe, ResourceType.Group)]
-    Task<int> FindCoordinatorAsync();
+    Task<int> FindCoordinatorAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Executes a request. The answer to one that waits for members may take minutes. After 5 seconds without it this returns
     /// null, and the caller waits on by calling again.</summary>
@@ -33,10 +33,11 @@ public interface IGroupGrain : IGrainWithStringKey
     /// seconds.</param>
     /// <param name="wait">Used if <see cref="ICoordinatorRequest.WaitsForOthers"/>: a new id for each request, repeated in the calls that
     /// wait for it, so that the request takes effect only once.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The answer, or the refusal that <see cref="ICoordinatorRequest.Refuse"/> makes; null for none yet: call again within 10
     /// seconds.</returns>
     [Alias("Send")]
     [ResponseTimeout(GrainTimes.Data)]
     [RuleOfRequest]
-    Task<object?> SendAsync(IGroupRequest request, Guid wait);
+    Task<object?> SendAsync(IGroupRequest request, Guid wait, CancellationToken cancellationToken = default);
 }

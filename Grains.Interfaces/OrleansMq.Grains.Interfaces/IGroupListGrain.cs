@@ -14,5 +14,5 @@ public interface IGroupListGrain : IGrainWithStringKey
     [Alias("List")]
     [ResponseTimeout(GrainTimes.Administration)]
     [FilteredList]
-    Task<GroupListing[]> ListAsync();
+    Task<GroupListing[]> ListAsync(CancellationToken cancellationToken = default);
 }

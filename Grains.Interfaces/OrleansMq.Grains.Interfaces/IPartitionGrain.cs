@@ -24,11 +24,12 @@ public interface IPartitionGrain : IGrainWithStringKey
     /// <param name="batch">Exactly one batch in Kafka's format v2, as <see cref="RecordBatchBuilder"/> makes it, of at most the topic's
     /// <c>max.message.bytes</c>. It is copied before the call returns, so the memory stays the caller's.</param>
     /// <param name="acks">When to answer; <see cref="Acks.None"/> answers after the write.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The offset of the first record, or the error. After <see cref="ErrorCode.RequestTimedOut"/> and
     /// <see cref="ErrorCode.NotEnoughReplicasAfterAppend"/> the batch may have been appended.</returns>
     [Alias("Append")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks);
+    Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks, CancellationToken cancellationToken = default);
 
     /// <summary>Reads whole batches, from the one that holds the offset up to the high watermark; waits if there is nothing to
     /// read.</summary>
@@ -42,23 +43,24 @@ public interface IPartitionGrain : IGrainWithStringKey
     /// <summary>Finds an offset: earliest, latest, the first at or after a time, or that of the largest timestamp.</summary>
     [Alias("FindOffset")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<OffsetResult> FindOffsetAsync(OffsetSpec spec);
+    Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken = default);
 
     /// <summary>Raises the log start offset, durably. Idempotent.</summary>
     /// <param name="beforeOffset">The first offset to keep; -1 for the high watermark.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The new log start offset.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicId"/>: look the topic up again;
     /// <see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted):
     /// abort.</exception>
     [Alias("DeleteRecords")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<long> DeleteRecordsAsync(long beforeOffset);
+    Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default);
 
     /// <summary>Describes the partition as its leader sees it.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicId"/>: look the topic up again.</exception>
     [Alias("Describe")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<PartitionDescription> DescribeAsync();
+    Task<PartitionDescription> DescribeAsync(CancellationToken cancellationToken = default);
 }
 
 /// <summary>A read request to a partition's grain.</summary>

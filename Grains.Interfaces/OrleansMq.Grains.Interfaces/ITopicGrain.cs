@@ -11,6 +11,7 @@ namespace OrleansMq.Grains;
 /// <para>Methods throw <see cref="BrokerException"/>; its <see cref="OrleansMqException.Action"/> says whether to retry, abort or
 /// give up. A <see cref="TimeoutException"/> or an Orleans exception means that the outcome is unknown; every method may be sent
 /// again.</para>
+/// <para>A call that is cancelled before it has begun does nothing. One that has begun goes on, and only the wait for it ends.</para>
 /// </summary>
 [Alias("omq.ITopicGrain")]
 public interface ITopicGrain : IGrainWithStringKey
@@ -20,7 +21,7 @@ public interface ITopicGrain : IGrainWithStringKey
     [Alias("Find")]
     [AlwaysInterleave]
     [GrainRule(AccessOperation.Describe, ResourceType.Topic)]
-    Task<TopicListing?> FindAsync();
+    Task<TopicListing?> FindAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Describes the topic, with its configuration and the offsets of each partition.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
@@ -28,24 +29,26 @@ public interface ITopicGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
     [GrainRule(AccessOperation.Describe, ResourceType.Topic)]
-    Task<TopicDescription> DescribeAsync();
+    Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Changes configuration keys, all or none. The change is in force for every partition when this returns.</summary>
     /// <param name="configs">Kafka's names and values; a null value resets the key to its default.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>: abort.
     /// <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Administration)]
     [GrainRule(AccessOperation.AlterConfigs, ResourceType.Topic)]
-    Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs);
+    Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken = default);
 
     /// <summary>Raises the number of partitions. Existing records stay where they are, so keys map to other partitions from then
     /// on.</summary>
     /// <param name="totalCount">The new total, 10,000 at most.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not
     /// more than before, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
     [ResponseTimeout(GrainTimes.Administration)]
     [GrainRule(AccessOperation.Alter, ResourceType.Topic)]
-    Task<TopicDescription> AddPartitionsAsync(int totalCount);
+    Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken = default);
 }

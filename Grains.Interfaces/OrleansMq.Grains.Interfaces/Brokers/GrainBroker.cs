@@ -54,7 +54,7 @@ public sealed class GrainBroker : IBroker
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
-        var call = Cluster.CreateTopicAsync(topic);
+        var call = Cluster.CreateTopicAsync(topic, cancellationToken);
         var created = await AnswerAsync($"Creating topic '{topic.Name}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(created);
         return created;
@@ -69,7 +69,7 @@ public sealed class GrainBroker : IBroker
 
         async Task<bool> DeleteAsync()
         {
-            await Cluster.DeleteTopicAsync(topic).ConfigureAwait(false);
+            await Cluster.DeleteTopicAsync(topic, cancellationToken).ConfigureAwait(false);
             return true;
         }
     }
@@ -79,13 +79,13 @@ public sealed class GrainBroker : IBroker
         _metadata?.Image is { Version: > 0 } image
         ? [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active)
             .Select(topic => topic.ToListing())]
-        : await AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
+        : await AnswerAsync("Listing topics", Cluster.ListTopicsAsync(cancellationToken), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var call = Topic(topic).DescribeAsync();
+        var call = Topic(topic).DescribeAsync(cancellationToken);
         var description = await AnswerAsync($"Describing topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
@@ -105,7 +105,7 @@ public sealed class GrainBroker : IBroker
         CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var call = Topic(topic).AlterAsync(new(configs));
+        var call = Topic(topic).AlterAsync(new(configs), cancellationToken);
         return await AnswerAsync($"Altering topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
     }
 
@@ -113,7 +113,7 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var call = Topic(topic).AddPartitionsAsync(totalCount);
+        var call = Topic(topic).AddPartitionsAsync(totalCount, cancellationToken);
         var description = await AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
@@ -152,7 +152,8 @@ public sealed class GrainBroker : IBroker
             && !LeaderPatience.HasMoved(found.Error))
             return new(found);
         return LeaderPatience.RetryAsync(_options,
-            () => CallAsync(partition, grains => Answer(grains.Grain.FindOffsetAsync(spec)), static result => result.Error,
+            () => CallAsync(partition, grains => Answer(grains.Grain.FindOffsetAsync(spec, cancellationToken)),
+            static result => result.Error,
             static (error, message) => new OffsetResult(error, -1, Message: message)), static result => result.Error, cancellationToken);
     }
 
@@ -167,7 +168,7 @@ public sealed class GrainBroker : IBroker
         ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
             _local is not null && _local.TryGet(partition, out var local)
                 ? new(DeletedAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
-                : CallAsync(partition, grains => Answer(DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset))),
+                : CallAsync(partition, grains => Answer(DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset, cancellationToken))),
                     static result => result.Error,
                     static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
 
@@ -186,13 +187,13 @@ public sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
-        AnswerAsync("Asking for a producer id", Cluster.InitProducerIdAsync(), cancellationToken);
+        AnswerAsync("Asking for a producer id", Cluster.InitProducerIdAsync(cancellationToken), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         _metadata is { Image.Version: > 0 } metadata
         ? new(metadata.Describe())
-        : AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
+        : AnswerAsync("Describing the cluster", Cluster.DescribeAsync(cancellationToken), cancellationToken);
 
     /// <summary>Runs a long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
     private async ValueTask<FetchResult> PollAsync(FetchRequest request, CancellationToken cancellationToken)

@@ -18,7 +18,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     /// <inheritdoc/>
     public async ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default)
     {
-        var answer = await CallAsync(groupId, static async grain => await grain.FindCoordinatorAsync().ConfigureAwait(false),
+        var answer = await CallAsync(groupId, async grain => await grain.FindCoordinatorAsync(cancellationToken).ConfigureAwait(false),
             static (error, message) => new GroupReply(error, message), cancellationToken).ConfigureAwait(false);
         return answer is GroupReply refusal ? throw new BrokerException(refusal.Error, refusal.Message!) : (int)answer;
     }
@@ -28,7 +28,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     {
         try
         {
-            return await grains.GetGrain<IGroupListGrain>(GrainKeys.Cluster).ListAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+            return await grains.GetGrain<IGroupListGrain>(GrainKeys.Cluster).ListAsync(cancellationToken).WaitAsync(cancellationToken)
+                .ConfigureAwait(false);
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
@@ -49,7 +50,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (await grain.SendAsync(request, wait).ConfigureAwait(false) is { } answer)
+            if (await grain.SendAsync(request, wait, cancellationToken).ConfigureAwait(false) is { } answer)
                 return answer;
         }
     }

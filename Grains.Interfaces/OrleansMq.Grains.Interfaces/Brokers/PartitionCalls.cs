@@ -15,10 +15,10 @@ internal abstract class PartitionCalls
     public abstract Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IPartitionGrain.FindOffsetAsync"/>.</summary>
-    public abstract Task<OffsetResult> FindOffsetAsync(OffsetSpec spec);
+    public abstract Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IPartitionGrain.DeleteRecordsAsync"/>.</summary>
-    public abstract Task<long> DeleteRecordsAsync(long beforeOffset);
+    public abstract Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken);
 
     /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
     public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
@@ -39,9 +39,11 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);
 
-    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => grain.FindOffsetAsync(spec);
+    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken) =>
+        grain.FindOffsetAsync(spec, cancellationToken);
 
-    public override Task<long> DeleteRecordsAsync(long beforeOffset) => grain.DeleteRecordsAsync(beforeOffset);
+    public override Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) =>
+        grain.DeleteRecordsAsync(beforeOffset, cancellationToken);
 }
 
 /// <summary>The calls of a broker.</summary>
@@ -54,7 +56,8 @@ internal sealed class ForwardedCalls(IPartitionForwardGrain grain) : PartitionCa
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);
 
-    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => grain.FindOffsetAsync(spec);
+    public override Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken) => grain.FindOffsetAsync(spec);
 
-    public override Task<long> DeleteRecordsAsync(long beforeOffset) => grain.DeleteRecordsAsync(beforeOffset);
+    public override Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) =>
+        grain.DeleteRecordsAsync(beforeOffset);
 }

@@ -40,6 +40,13 @@ internal sealed class ActiveCoordinators : ILeadershipHandover, ILifecyclePartic
     public Task EndAsync(GrainId coordinator, string reason) =>
         _active.TryGetValue(coordinator, out var activation) ? activation.EndAsync(reason) : Task.CompletedTask;
 
+    /// <summary>Abandons the requests of a caller that is gone.</summary>
+    public void AbandonCallsOf(GoneCaller gone)
+    {
+        foreach (var activation in _active.Values)
+            activation.AbandonCallsOf(gone);
+    }
+
     /// <inheritdoc/>
     public Task HandOverAllAsync(TimeSpan deadline) => LeaveAsync().WaitAsync(deadline);
 
@@ -60,4 +67,7 @@ internal interface ICoordinatorActivation
     /// thread.</summary>
     /// <param name="reason">For the log.</param>
     Task EndAsync(string reason);
+
+    /// <summary>Abandons the requests of a caller that is gone. Usable from any thread.</summary>
+    void AbandonCallsOf(GoneCaller gone);
 }

@@ -25,6 +25,7 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
     private static readonly TimeSpan VacantTime = TimeSpan.FromSeconds(10);
 
     private readonly RequestWaits _waits = new(broker.Options.TimeProvider);
+    private readonly CallerWaits _callers = new();
     private ICoordinator? _coordinator;
     // Why there is no coordinator, where there is none.
     private (ErrorCode Error, string Message) _refusal =
@@ -85,6 +86,9 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
         Go(reason);
     }
 
+    /// <inheritdoc/>
+    public void AbandonCallsOf(GoneCaller gone) => _callers.Abandon(gone);
+
     /// <summary>Opens the coordinator.</summary>
     protected abstract Task<ICoordinator> OpenAsync();
 
@@ -97,14 +101,37 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
     /// <summary>Carries a request out.</summary>
     /// <param name="request">The request.</param>
     /// <param name="wait">Read where <see cref="ICoordinatorRequest.WaitsForOthers"/>: the same in all calls for one request.</param>
+    /// <param name="cancellationToken">Cancelled when the caller no longer waits. A request that may wait for others goes on.</param>
     /// <returns>The answer, or the refusal that <see cref="ICoordinatorRequest.Refuse"/> makes; null: none yet, call again.</returns>
-    protected async Task<object?> AskAsync(ICoordinatorRequest request, Guid wait)
+    protected async Task<object?> AskAsync(ICoordinatorRequest request, Guid wait, CancellationToken cancellationToken)
     {
         if (_coordinator is not { } coordinator)
             return request.Refuse(_refusal.Error, _refusal.Message);
         return request.WaitsForOthers
-            ? await WatchAsync(coordinator, new ValueTask<object?>(_waits.WaitAsync(wait, () => coordinator.AskAsync(request).AsTask())))
-            : await WatchAsync(coordinator, coordinator.AskAsync(request));
+            ? await WatchAsync(coordinator, new ValueTask<object?>(
+                _waits.WaitAsync(wait, () => coordinator.AskAsync(request, CancellationToken.None).AsTask(), cancellationToken)))
+            : await WatchAsync(coordinator, coordinator.AskAsync(request, cancellationToken));
+    }
+
+    /// <summary>Carries a request out that is abandoned when its caller is gone.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="caller">Who waits for the answer.</param>
+    /// <param name="cancellationToken">Cancelled when the caller no longer waits.</param>
+    protected async Task<object?> PollAsync(ICoordinatorRequest request, GrainId caller, CancellationToken cancellationToken)
+    {
+        using var wait = _callers.Begin(caller, cancellationToken);
+        try
+        {
+            return await AskAsync(request, default, wait.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return request.Refuse(ErrorCode.CoordinatorNotAvailable, "The connection of the caller has ended. Retry.");
+        }
+        finally
+        {
+            _callers.End(wait);
+        }
     }
 
     /// <summary>Waits for an answer, then ends an activation that has lost its documents, or has none.</summary>

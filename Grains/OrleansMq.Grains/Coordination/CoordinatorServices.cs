@@ -18,6 +18,8 @@ internal static class CoordinatorServices
         services.AddSingleton<CoordinatorDocuments>();
         services.AddSingleton<ActiveCoordinators>();
         services.AddParticipant<ActiveCoordinators>();
+        services.AddSingleton<GoneCallers>();
+        services.AddParticipant<GoneCallers>();
         silo.AddPlacementDirector<CoordinatorPlacement, CoordinatorPlacementDirector>();
         silo.AddGrainDirectory(CoordinatorDirectory.Name, (provider, _) => new CoordinatorDirectory(provider));
         if (!isReplicated)

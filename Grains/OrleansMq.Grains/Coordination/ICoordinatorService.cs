@@ -16,6 +16,11 @@ internal interface ICoordinatorService : IGrainService
     /// <summary>Another broker has claimed the coordinator's documents: an activation there ends.</summary>
     [Alias("Claimed"), ResponseTimeout("00:00:05")]
     Task ClaimedAsync(GrainId coordinator, int broker);
+
+    /// <summary>A client's connection to that broker has ended: no answer reaches it.</summary>
+    /// <param name="identity">See <see cref="GoneCaller"/>.</param>
+    [Alias("CallerGone"), ResponseTimeout("00:00:05")]
+    Task CallerGoneAsync(byte[] identity);
 }
 
 /// <summary>Calls the <see cref="ICoordinatorService"/> of a silo.</summary>
@@ -35,4 +40,11 @@ internal sealed class CoordinatorService(ActiveCoordinators active, GrainId id, 
 
     /// <inheritdoc/>
     public Task ClaimedAsync(GrainId coordinator, int broker) => active.EndAsync(coordinator, $"Broker {broker} has claimed it.");
+
+    /// <inheritdoc/>
+    public Task CallerGoneAsync(byte[] identity)
+    {
+        active.AbandonCallsOf(new GoneCaller(identity));
+        return Task.CompletedTask;
+    }
 }

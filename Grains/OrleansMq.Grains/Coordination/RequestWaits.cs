@@ -18,8 +18,11 @@ internal sealed class RequestWaits(TimeProvider time, TimeSpan? slice = null, Ti
     public int Count => _waiting.Count;
 
     /// <summary>Waits for a request for a while; begins it where that id is new.</summary>
+    /// <param name="wait">The request's id.</param>
+    /// <param name="begin">Begins it.</param>
+    /// <param name="cancellationToken">Ends the wait; the request goes on.</param>
     /// <returns>Its answer; null: none yet.</returns>
-    public async Task<T?> WaitAsync<T>(Guid wait, Func<Task<T>> begin) where T : class
+    public async Task<T?> WaitAsync<T>(Guid wait, Func<Task<T>> begin, CancellationToken cancellationToken = default) where T : class
     {
         var request = _waiting.TryGetValue(wait, out var known) ? known as Task<T> : null;
         if (request is null)
@@ -31,9 +34,10 @@ internal sealed class RequestWaits(TimeProvider time, TimeSpan? slice = null, Ti
                 _ = ForgetAsync(wait, request);
             }
         }
-        using var answered = new CancellationTokenSource();
+        using var answered = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         await Task.WhenAny(request, Task.Delay(slice ?? Slice, time, answered.Token));
         await answered.CancelAsync();
+        cancellationToken.ThrowIfCancellationRequested();
         if (!request.IsCompleted)
             return null;
         _waiting.Remove(wait);

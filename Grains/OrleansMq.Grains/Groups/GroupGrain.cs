@@ -26,18 +26,26 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.group";
 
-    /// <inheritdoc/>
-    public Task<int> FindCoordinatorAsync() => FindBrokerAsync();
+    // Of the call that begins: no other call begins between the filter and the method.
+    private GrainId _caller;
 
     /// <inheritdoc/>
-    public Task<object?> SendAsync(IGroupRequest request, Guid wait) =>
-        AskAsync(request is ConsumerGroupHeartbeat { MaxWait: var maxWait } poll && maxWait > RequestWaits.Slice
-            ? poll with { MaxWait = RequestWaits.Slice } : request, wait);
+    public Task<int> FindCoordinatorAsync(CancellationToken cancellationToken) => FindBrokerAsync();
+
+    /// <inheritdoc/>
+    public Task<object?> SendAsync(IGroupRequest request, Guid wait, CancellationToken cancellationToken) =>
+        request is ConsumerGroupHeartbeat { MaxWait: var maxWait } poll && maxWait > TimeSpan.Zero
+            ? PollAsync(maxWait > RequestWaits.Slice ? poll with { MaxWait = RequestWaits.Slice } : poll, _caller, cancellationToken)
+            : AskAsync(request, wait, cancellationToken);
 
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
         Documents, topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
 
     /// <inheritdoc/>
-    public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
+    public Task Invoke(IIncomingGrainCallContext context)
+    {
+        _caller = context.SourceId ?? default;
+        return door.InvokeAsync(context);
+    }
 }

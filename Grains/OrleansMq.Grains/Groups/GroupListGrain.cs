@@ -30,13 +30,16 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker 
     public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
 
     /// <inheritdoc/>
-    public async Task<GroupListing[]> ListAsync()
+    public async Task<GroupListing[]> ListAsync(CancellationToken cancellationToken)
     {
         var listings = new List<GroupListing>();
         try
         {
             foreach (var some in (await _stores.ListAsync()).Chunk(AtATime))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
                 listings.AddRange((await Task.WhenAll(some.Select(FindAsync))).OfType<GroupListing>());
+            }
         }
         catch (IOException failure)
         {

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Networking.Shared;
 using OrleansMq.Connections;
+using OrleansMq.Grains.Coordination;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -14,11 +15,11 @@ namespace OrleansMq.Grains.Hosting;
 /// other silos with Orleans' own. Orleans asks under keys that are not public, so the endpoint decides which is which.
 /// </summary>
 internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints,
-    IOptions<SocketConnectionOptions> sockets) : IConnectionListenerFactory
+    IOptions<SocketConnectionOptions> sockets, GoneCallers gone) : IConnectionListenerFactory
 {
     /// <inheritdoc/>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        IsGateway(endpoint) ? new SocketListeners(sockets).BindAsync(endpoint, cancellationToken)
+        IsGateway(endpoint) ? new SocketListeners(sockets, gone.OnConnectionEnded).BindAsync(endpoint, cancellationToken)
         : orleans.BindAsync(endpoint, cancellationToken);
 
     /// <summary>Wraps the listeners that Orleans registered itself; other registrations stay.</summary>
@@ -27,7 +28,7 @@ internal sealed class GatewayListeners(IConnectionListenerFactory orleans, Endpo
     public static void Replace(IServiceCollection services, Assembly own) =>
         services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>
             new GatewayListeners(orleans(), provider.GetRequiredService<IOptions<EndpointOptions>>().Value,
-                provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
+                provider.GetRequiredService<IOptions<SocketConnectionOptions>>(), provider.GetRequiredService<GoneCallers>()));
 
     private bool IsGateway(EndPoint endpoint) =>
         endpoint is IPEndPoint { Port: var port } && port == (endpoints.GatewayListeningEndpoint?.Port ?? endpoints.GatewayPort);

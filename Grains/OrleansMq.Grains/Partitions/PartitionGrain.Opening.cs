@@ -24,7 +24,7 @@ internal sealed partial class PartitionGrain
 
     /// <inheritdoc/>
     Task<long> IPartitionForwardGrain.DeleteRecordsAsync(long beforeOffset) =>
-        DeleteRecordsAsync(OpenForBroker(AccessOperation.Delete), beforeOffset);
+        DeleteRecordsAsync(OpenForBroker(AccessOperation.Delete), beforeOffset, CancellationToken.None);
 
     /// <inheritdoc/>
     Task<PartitionDescription> IPartitionForwardGrain.DescribeAsync() => Task.FromResult(Describe());

@@ -54,7 +54,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it in place.</remarks>
-    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) =>
+    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks, CancellationToken cancellationToken) =>
         await Append(OpenForClient(AccessOperation.Write), MemoryMarshal.AsMemory(batch), acks, burst: null);
 
     /// <inheritdoc/>
@@ -121,7 +121,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     }
 
     /// <inheritdoc/>
-    public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) =>
+    public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken) =>
         Task.FromResult(FindOffset(OpenForClient(AccessOperation.Describe), spec));
 
     private static OffsetResult FindOffset(in Opening opening, OffsetSpec spec) => opening.Partition.IsOpen
@@ -129,14 +129,17 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
         : new OffsetResult(opening.Error, -1, Message: opening.Message);
 
     /// <inheritdoc/>
-    public Task<long> DeleteRecordsAsync(long beforeOffset) => DeleteRecordsAsync(OpenForClient(AccessOperation.Delete), beforeOffset);
+    public Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) =>
+        DeleteRecordsAsync(OpenForClient(AccessOperation.Delete), beforeOffset, cancellationToken);
 
-    private static async Task<long> DeleteRecordsAsync(Opening opening, long beforeOffset) => opening.Partition.IsOpen
-        ? await opening.Partition.DeleteRecordsAsync(beforeOffset)
+    private static async Task<long> DeleteRecordsAsync(Opening opening, long beforeOffset, CancellationToken cancellationToken) =>
+        opening.Partition.IsOpen
+        ? await opening.Partition.DeleteRecordsAsync(beforeOffset, cancellationToken)
         : throw new BrokerException(opening.Error, opening.Message!);
 
     /// <inheritdoc/>
-    public Task<PartitionDescription> DescribeAsync() => OpenForClient(AccessOperation.Describe) is { Partition.IsOpen: false } refused
+    public Task<PartitionDescription> DescribeAsync(CancellationToken cancellationToken) =>
+        OpenForClient(AccessOperation.Describe) is { Partition.IsOpen: false } refused
         ? throw new BrokerException(refused.Error, refused.Message!)
         : Task.FromResult(Describe());
 

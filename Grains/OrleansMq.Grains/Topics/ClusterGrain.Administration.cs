@@ -6,46 +6,55 @@ namespace OrleansMq.Grains.Topics;
 internal sealed partial class ClusterGrain
 {
     /// <inheritdoc/>
-    public Task<PartitionReassignment> ReassignPartitionAsync(string topic, int partition, int[] replicas) =>
-        _administration.ReassignPartitionAsync(new TopicPartition(topic, partition), replicas).AsTask();
+    public Task<PartitionReassignment> ReassignPartitionAsync(string topic, int partition, int[] replicas,
+        CancellationToken cancellationToken) =>
+        _administration.ReassignPartitionAsync(new TopicPartition(topic, partition), replicas, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public async Task<PartitionReassignment[]> ListReassignmentsAsync() => [.. await _administration.ListReassignmentsAsync()];
+    public async Task<PartitionReassignment[]> ListReassignmentsAsync(CancellationToken cancellationToken) =>
+        [.. await _administration.ListReassignmentsAsync(cancellationToken)];
 
     /// <inheritdoc/>
-    public Task CancelReassignmentAsync(string topic, int partition) =>
-        _administration.CancelReassignmentAsync(new TopicPartition(topic, partition)).AsTask();
+    public Task CancelReassignmentAsync(string topic, int partition, CancellationToken cancellationToken) =>
+        _administration.CancelReassignmentAsync(new TopicPartition(topic, partition), cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public async Task<LeaderElection[]> ElectPreferredLeadersAsync(string? topic, int? partition) =>
-        [.. await _administration.ElectPreferredLeadersAsync(topic, partition)];
+    public async Task<LeaderElection[]> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken) =>
+        [.. await _administration.ElectPreferredLeadersAsync(topic, partition, cancellationToken)];
 
     /// <inheritdoc/>
-    public Task<LeaderElection> ElectUncleanAsync(string topic, int partition, int? broker) =>
-        _administration.ElectUncleanAsync(new TopicPartition(topic, partition), broker).AsTask();
+    public Task<LeaderElection> ElectUncleanAsync(string topic, int partition, int? broker, CancellationToken cancellationToken) =>
+        _administration.ElectUncleanAsync(new TopicPartition(topic, partition), broker, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<RebalancePlan> PlanRebalanceAsync() => _administration.PlanRebalanceAsync().AsTask();
+    public Task<RebalancePlan> PlanRebalanceAsync(CancellationToken cancellationToken) =>
+        _administration.PlanRebalanceAsync(cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle) =>
-        _administration.ExecuteRebalanceAsync(planId, throttle).AsTask();
+    public Task<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle, CancellationToken cancellationToken) =>
+        _administration.ExecuteRebalanceAsync(planId, throttle, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<RebalanceStatus?> GetRebalanceAsync() => _administration.GetRebalanceAsync().AsTask();
+    public Task<RebalanceStatus?> GetRebalanceAsync(CancellationToken cancellationToken) =>
+        _administration.GetRebalanceAsync(cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<RebalanceStatus> CancelRebalanceAsync() => _administration.CancelRebalanceAsync().AsTask();
+    public Task<RebalanceStatus> CancelRebalanceAsync(CancellationToken cancellationToken) =>
+        _administration.CancelRebalanceAsync(cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task SetAutoRebalanceAsync(bool enabled) => _administration.SetAutoRebalanceAsync(enabled).AsTask();
+    public Task SetAutoRebalanceAsync(bool enabled, CancellationToken cancellationToken) =>
+        _administration.SetAutoRebalanceAsync(enabled, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<RebalanceStatus> DrainBrokerAsync(int broker) => _administration.DrainBrokerAsync(broker).AsTask();
+    public Task<RebalanceStatus> DrainBrokerAsync(int broker, CancellationToken cancellationToken) =>
+        _administration.DrainBrokerAsync(broker, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task ResumeBrokerAsync(int broker) => _administration.ResumeBrokerAsync(broker).AsTask();
+    public Task ResumeBrokerAsync(int broker, CancellationToken cancellationToken) =>
+        _administration.ResumeBrokerAsync(broker, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task RemoveBrokerAsync(int broker) => _administration.RemoveBrokerAsync(broker).AsTask();
+    public Task RemoveBrokerAsync(int broker, CancellationToken cancellationToken) =>
+        _administration.RemoveBrokerAsync(broker, cancellationToken).AsTask();
 }

@@ -61,9 +61,10 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
+    public async Task<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken)
     {
         using var _ = await BeginAsync(topic.Name);
+        cancellationToken.ThrowIfCancellationRequested();
         await FinishInterruptedAsync(topic.Name);
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
         TopicCreation? creation = null;
@@ -84,9 +85,10 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public async Task DeleteTopicAsync(string topic)
+    public async Task DeleteTopicAsync(string topic, CancellationToken cancellationToken)
     {
         using var _ = await BeginAsync(topic);
+        cancellationToken.ThrowIfCancellationRequested();
         await DeleteAsync(topic);
     }
 
@@ -122,7 +124,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public async Task<TopicListing[]> ListTopicsAsync()
+    public async Task<TopicListing[]> ListTopicsAsync(CancellationToken cancellationToken)
     {
         if (_controller?.Image is { } image)
             return [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active)
@@ -132,14 +134,15 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
             .Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key).Order(StringComparer.Ordinal);
         foreach (var some in names.Chunk(TopicsAtATime))
         {
-            var found = await Task.WhenAll(some.Select(name => GrainFactory.GetGrain<ITopicGrain>(name).FindAsync()));
+            cancellationToken.ThrowIfCancellationRequested();
+            var found = await Task.WhenAll(some.Select(name => GrainFactory.GetGrain<ITopicGrain>(name).FindAsync(cancellationToken)));
             listings.AddRange(found.OfType<TopicListing>());
         }
         return [.. listings];
     }
 
     /// <inheritdoc/>
-    public async Task<ProducerIdentity> InitProducerIdAsync()
+    public async Task<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken)
     {
         while (_nextProducerId >= _endOfBlock)
             await TakeBlockAsync();
@@ -147,7 +150,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public Task<ClusterDescription> DescribeAsync() =>
+    public Task<ClusterDescription> DescribeAsync(CancellationToken cancellationToken) =>
         Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
 
     // What an earlier change left half done belongs to no change under way: this one has the topic's turn. A failed creation must not

@@ -50,7 +50,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     private string Name => this.GetPrimaryKeyString();
 
     /// <inheritdoc/>
-    public async Task<TopicListing?> FindAsync()
+    public async Task<TopicListing?> FindAsync(CancellationToken cancellationToken)
     {
         if (await ServedAsync() is { } served)
             return served.ToListing();
@@ -60,13 +60,14 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     }
 
     /// <inheritdoc/>
-    public async Task<TopicDescription> DescribeAsync() => await DescribeAsync(await ExistingAsync());
+    public async Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken) => await DescribeAsync(await ExistingAsync());
 
     /// <inheritdoc/>
     /// <remarks>The partitions are configured even if nothing changed, so that a retry completes a change that failed half way.</remarks>
-    public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
+    public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken)
     {
         var existing = await ExistingAsync();
+        cancellationToken.ThrowIfCancellationRequested();
         var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor),
             _broker.Options.Codecs).Next;
         await _topic.WriteAsync(next);
@@ -82,8 +83,9 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     }
 
     /// <inheritdoc/>
-    public async Task<TopicDescription> AddPartitionsAsync(int totalCount)
+    public async Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         var growing = (await ExistingAsync()).BeginAddPartitions(totalCount).Next;
         await _topic.WriteAsync(growing);
         return await DescribeAsync((await FinishAsync(growing)).Next);

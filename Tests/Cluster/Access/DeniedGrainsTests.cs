@@ -78,6 +78,16 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Every_method_takes_a_cancellation_token()
+    {
+        Assert.All(Methods.Values.Where(static method => method.DeclaringType!.IsPublic), static method =>
+        {
+            var last = method.GetParameters().LastOrDefault();
+            Assert.True(last is { HasDefaultValue: true } && last.ParameterType == typeof(CancellationToken), method.Name);
+        });
+    }
+
+    [Fact]
     public async Task Interfaces_between_brokers_refuse_clients()
     {
         var owner = _silo.Client.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster);

@@ -41,17 +41,19 @@ public class ScriptedGrains : DispatchProxy
 
     private sealed class Topic(ScriptedGrains script, string name) : ITopicGrain
     {
-        public Task<TopicListing?> FindAsync()
+        public Task<TopicListing?> FindAsync(CancellationToken cancellationToken)
         {
             script.Lookups++;
             return Task.FromResult(script.Topics.GetValueOrDefault(name));
         }
 
-        public Task<TopicDescription> DescribeAsync() => throw new NotSupportedException();
+        public Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken) => throw new NotSupportedException();
 
-        public Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs) => throw new NotSupportedException();
+        public Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
 
-        public Task<TopicDescription> AddPartitionsAsync(int totalCount) => throw new NotSupportedException();
+        public Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
     }
 
     private sealed class Partition(ScriptedGrains script, string key) : IPartitionGrain, IPartitionAppendGrain
@@ -61,14 +63,18 @@ public class ScriptedGrains : DispatchProxy
         public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
             Task.WhenAll(batches.Select(_ => script.Append(key)));
 
-        public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => script.Append(key);
+        public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks, CancellationToken cancellationToken) =>
+            script.Append(key);
 
         public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) => script.Read(key, read);
 
-        public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => throw new NotSupportedException();
+        public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken) =>
+             throw new NotSupportedException();
 
-        public Task<long> DeleteRecordsAsync(long beforeOffset) => throw new NotSupportedException();
+        public Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) =>
+             throw new NotSupportedException();
 
-        public Task<PartitionDescription> DescribeAsync() => throw new NotSupportedException();
+        public Task<PartitionDescription> DescribeAsync(CancellationToken cancellationToken) =>
+             throw new NotSupportedException();
     }
 }

@@ -13,7 +13,7 @@ public sealed class GrainKeyTests
         using var directory = new TempDirectory();
         await using var silo = await TestSilo.StartAsync(directory.Path);
         var stray = silo.Client.GetGrain<IClusterGrain>("x");
-        foreach (var call in (Func<Task>[])[() => stray.CreateTopicAsync(new NewTopic("orders")), stray.ListTopicsAsync])
+        foreach (var call in (Func<Task>[])[() => stray.CreateTopicAsync(new NewTopic("orders")), () => stray.ListTopicsAsync()])
         {
             var refused = await Assert.ThrowsAsync<BrokerException>(call);
             Assert.Equal(ErrorCode.InvalidRequest, refused.Code);

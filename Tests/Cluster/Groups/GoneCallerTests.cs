@@ -1,0 +1,74 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using OrleansMq.Client;
+using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Coordination;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>Members whose process is gone, without having left.</summary>
+public sealed class GoneCallerTests : IDisposable
+{
+    private static readonly ConsumerOptions Options = new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    private readonly TempDirectory _data = new();
+
+    public void Dispose() => _data.Dispose();
+
+    [Fact]
+    public async Task Partitions_of_an_Orleans_client_whose_connection_ends_are_assigned_to_others_within_seconds()
+    {
+        var (siloPort, gatewayPort) = (FreePort(), FreePort());
+        using var silo = await StartAsync(builder => builder.UseOrleans(silo => silo.UseLocalhostClustering(siloPort, gatewayPort)
+            .AddOrleansMq(options => options with { DataDirectory = _data.Path })));
+        var gone = await ConnectAsync(gatewayPort);
+        using var other = await ConnectAsync(gatewayPort);
+        var (goneClient, otherClient) = (ClientOf(gone), ClientOf(other));
+        await otherClient.Admin.CreateTopicAsync("orders", 2);
+        var dying = goneClient.CreateConsumer<string, string>(Options); // Not closed: its process dies.
+        dying.Subscribe("orders");
+        await Wait.UntilAsync(() => dying.Assignment.Count == 2, "the first assignment");
+        await using var living = otherClient.CreateConsumer<string, string>(Options);
+        living.Subscribe("orders");
+        await Wait.UntilAsync(() => living.Assignment.Count == 1, "the second assignment");
+
+        var began = TimeProvider.System.GetTimestamp();
+        await gone.StopAsync();
+        gone.Dispose();
+        await Wait.UntilAsync(() => living.Assignment.Count == 2, "all partitions");
+        Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromSeconds(25)); // The session is 45 s.
+    }
+
+    [Fact]
+    public void Gone_caller_is_a_client_by_its_id_or_a_silo_by_its_address()
+    {
+        var client = GrainId.Create("sys.client", "0a1b2c3d");
+        var hosted = GrainId.Create("sys.client", "hosted-127.0.0.1:11111@42");
+        var preamble = new GoneCaller(Encoding.UTF8.GetBytes("\u0001\u0002sys.client\u00030a1b2c3d\u0004"));
+        var silo = new GoneCaller(Encoding.UTF8.GetBytes("127.0.0.1:11111@42"));
+        Assert.Equal([true, false, false], [preamble.Is(client), preamble.Is(hosted), preamble.Is(default)]);
+        Assert.Equal([false, true, false], [silo.Is(client), silo.Is(hosted), silo.Is(default)]);
+    }
+
+    private static OrleansMqClient ClientOf(IHost host) => new(new GrainBroker(host.Services.GetRequiredService<IClusterClient>()));
+
+    private static Task<IHost> ConnectAsync(int gatewayPort) => StartAsync(builder =>
+        builder.UseOrleansClient(client => client.UseLocalhostClustering(gatewayPort)));
+
+    private static async Task<IHost> StartAsync(Action<HostApplicationBuilder> configure)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        configure(builder);
+        var host = builder.Build();
+        await host.StartAsync();
+        return host;
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        listener.Start();
+        return ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
