@@ -73,6 +73,11 @@ public sealed class Admin(IBroker broker) : IAdmin
         broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken).AsTask();
 
     /// <inheritdoc/>
+    public Task<RedriveResult> RedriveAsync(string deadLetterTopic, RedriveOptions? options = null,
+        CancellationToken cancellationToken = default) =>
+        new Redrive(broker, deadLetterTopic, options ?? new RedriveOptions()).RunAsync(cancellationToken);
+
+    /// <inheritdoc/>
     public IGroupAdmin Groups => field ??= new GroupAdmin(broker);
 
     /// <inheritdoc/>

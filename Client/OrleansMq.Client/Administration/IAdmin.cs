@@ -63,6 +63,19 @@ public interface IAdmin
     /// <see cref="ErrorCode.PolicyViolation"/> (the topic's only cleanup policy is compaction).</exception>
     Task<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Sends the records of a dead-letter topic back to where they came from: topic and partition, with key, value and headers. It stops at
+    /// the end that the topic has at the start, so that a record that fails again is not sent twice. What is done is committed, and a later
+    /// call continues there. A call that is interrupted may send some records twice.
+    /// </summary>
+    /// <param name="deadLetterTopic">The dead-letter topic, for example <c>orders.dead-letter</c>.</param>
+    /// <param name="options">Which records, and where progress is kept; null for all records.</param>
+    /// <param name="cancellationToken">Stops. Records may have been sent that are not committed as done.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, or a retriable code.</exception>
+    /// <exception cref="ProduceException">A record could not be sent.</exception>
+    Task<RedriveResult> RedriveAsync(string deadLetterTopic, RedriveOptions? options = null,
+        CancellationToken cancellationToken = default);
+
     /// <summary>Administration of consumer groups: their members, lag and offsets.</summary>
     IGroupAdmin Groups { get; }
 

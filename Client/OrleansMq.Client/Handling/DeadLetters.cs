@@ -9,6 +9,8 @@ namespace OrleansMq.Client;
 /// <summary>The headers that a dead letter has in addition to those of its record. Values are text.</summary>
 public static class DeadLetterHeaders
 {
+    internal const string Prefix = "omq.dead-letter.";
+
     /// <summary>The record's topic.</summary>
     public const string Topic = "omq.dead-letter.topic";
     /// <summary>The record's partition.</summary>
@@ -30,6 +32,8 @@ public static class DeadLetterHeaders
     public const string ExceptionMessage = "omq.dead-letter.exception-message";
     /// <summary>The exception with its stack trace, at most 4,096 characters.</summary>
     public const string ExceptionDetails = "omq.dead-letter.exception-details";
+    /// <summary>How often the record was sent back, see <see cref="IAdmin.RedriveAsync"/>. The record itself has it, too.</summary>
+    public const string Redrives = "omq.dead-letter.redrives";
 }
 
 /// <summary>Writes records that cannot be handled to their dead-letter topics, with key and value unchanged.</summary>

@@ -160,6 +160,26 @@ public static partial class OrleansMqClientServiceCollectionExtensions
         return builder;
     }
 
+    /// <summary>Registers a further <see cref="IProducer{TKey, TValue}"/> as a keyed singleton, for example one with other options:
+    /// <c>[FromKeyedServices("audit")] IProducer&lt;string, Entry&gt; producer</c>.</summary>
+    /// <inheritdoc cref="AddProducer{TKey, TValue}"/>
+    /// <param name="builder">The client.</param>
+    /// <param name="serviceKey">The key under which it is injected.</param>
+    /// <param name="options">Null for the client's options.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type, or that of <see cref="UseJson"/>.</param>
+    /// <param name="values">Serializes values; null for the built-in format of the type, or that of <see cref="UseJson"/>.</param>
+    public static OrleansMqClientBuilder AddKeyedProducer<TKey, TValue>(this OrleansMqClientBuilder builder, object serviceKey,
+        ProducerOptions? options = null, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        options?.Validate();
+        RequireFormats<TKey, TValue>(builder, keys, values);
+        builder.Services.AddKeyedSingleton(serviceKey,
+            (provider, _) => provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values));
+        return builder;
+    }
+
     /// <summary>
     /// Registers <see cref="IConsumer{TKey, TValue}"/>, a new one for each service that it is injected into. It reads nothing before it
     /// subscribes, and is closed with the container.

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
@@ -33,6 +34,60 @@ public sealed class MessageProcessorTests : ConsumerFixture
         while (letters.Count < count)
             letters.Add(await reader.ReadAsync().SoonAsync());
         return letters;
+    }
+
+    [Fact]
+    public async Task Redriven_dead_letters_return_to_their_partition_once_and_continue_where_the_last_redrive_ended()
+    {
+        await SendAsync(0, "bad 1", "good");
+        await SendAsync(2, "bad 2");
+        var isMended = false;
+        var handled = new ConcurrentQueue<string>();
+        await using (var processor = Start((record, _) =>
+        {
+            if (!Volatile.Read(ref isMended) && record.Value.StartsWith("bad", StringComparison.Ordinal))
+                throw new InvalidDataException();
+            handled.Enqueue($"{record.TopicPartition.Partition} {record.Key} {record.Value}");
+            return default;
+        }))
+        {
+            await Wait.UntilAsync(() => processor.Statistics.DeadLettered == 2, "the dead letters");
+            // Without a change they fail again, and are not sent a second time by the same call.
+            Assert.Equal(new RedriveResult(2, 0, 0, 0), await Test.Client.Admin.RedriveAsync(Topic + ".dead-letter").SoonAsync());
+            await Wait.UntilAsync(() => processor.Statistics.DeadLettered == 4, "the dead letters of the redriven");
+            Volatile.Write(ref isMended, true);
+            Assert.Equal(new RedriveResult(1, 1, 0, 0), await Test.Client.Admin.RedriveAsync(Topic + ".dead-letter", new RedriveOptions
+            {
+                Filter = letter => System.Text.Encoding.UTF8.GetString(letter.Value!) == "bad 2"
+                    && letter.Headers.Single(header => header.Name() == DeadLetterHeaders.Redrives).TextValue() == "1",
+            }).SoonAsync());
+            await Wait.UntilAsync(() => handled.Count == 2, "the record");
+        }
+        Assert.Equal(["0 key of good good", "2 key of bad 2 bad 2"], handled.Order());
+        Assert.Equal(new RedriveResult(0, 0, 0, 0), await Test.Client.Admin.RedriveAsync(Topic + ".dead-letter").SoonAsync());
+        Assert.Equal(new RedriveResult(4, 0, 0, 0),
+            await Test.Client.Admin.RedriveAsync(Topic + ".dead-letter", new RedriveOptions { GroupId = "again" }).SoonAsync());
+    }
+
+    [Fact]
+    public async Task Redrive_sends_a_record_once_and_passes_what_has_no_source()
+    {
+        const string Letters = "letters";
+        await Client.Admin.CreateTopicAsync(Letters, 1);
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 2; i++)
+                await producer.SendAsync(new(Letters, "k", "twice") { Headers = From(Topic, 3) });
+            await producer.SendAsync(new(Letters, "k", "deleted") { Headers = From("gone", 0) });
+            await producer.SendAsync(new(Letters, "k", "no letter"));
+        }
+        Assert.Equal(new RedriveResult(1, 0, 1, 2), await Test.Client.Admin.RedriveAsync(Letters).SoonAsync());
+        await using var reader = Client.CreatePartitionReader<string, string>();
+        reader.Assign(P(3), ReadFrom.Earliest);
+        Assert.Equal("twice", (await reader.ReadAsync().SoonAsync()).Value);
+
+        static RecordHeader[] From(string topic, int partition) => [RecordHeaders.Text(DeadLetterHeaders.Topic, topic),
+            RecordHeaders.Text(DeadLetterHeaders.Partition, $"{partition}"), RecordHeaders.Text(DeadLetterHeaders.Offset, "7")];
     }
 
     [Fact]

@@ -38,6 +38,19 @@ public sealed class HostedClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Keyed_producer_has_its_own_options_beside_the_other()
+    {
+        _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker).AddTopic("orders").AddProducer<string, string>()
+            .AddKeyedProducer<string, string>("audit", new() { Acks = Api.Acks.All });
+        using var host = _builder.Build();
+        await host.StartAsync().SoonAsync();
+        var producer = host.Services.GetRequiredKeyedService<IProducer<string, string>>("audit");
+        Assert.NotSame(host.Services.GetRequiredService<IProducer<string, string>>(), producer);
+        Assert.Equal(0, (await producer.SendAsync(new("orders", "customer-7", "two apples")).SoonAsync()).Offset);
+        await host.StopAsync().SoonAsync();
+    }
+
+    [Fact]
     public async Task Declared_topic_that_is_refused_fails_the_start()
     {
         await _broker.Client.Admin.CreateTopicAsync("orders", 1);

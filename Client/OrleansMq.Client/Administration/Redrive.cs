@@ -1,0 +1,164 @@
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client;
+
+/// <summary>Options of <see cref="IAdmin.RedriveAsync"/>.</summary>
+public sealed record RedriveOptions
+{
+    /// <summary>Selects the dead letters to send back; null for all. One that is not selected counts as done: to try it later, use another
+    /// <see cref="GroupId"/>.</summary>
+    public Func<ConsumeResult<byte[]?, byte[]?>, bool>? Filter { get; init; }
+
+    /// <summary>The group whose committed offsets say what is done, so that a later redrive continues there. Null for the dead-letter
+    /// topic's name and <c>.redrive</c>.</summary>
+    public string? GroupId { get; init; }
+}
+
+/// <summary>What <see cref="IAdmin.RedriveAsync"/> did.</summary>
+/// <param name="Redriven">Records that were sent back.</param>
+/// <param name="Filtered">Dead letters that the filter did not select.</param>
+/// <param name="Duplicates">Dead letters of a record and group of which another one was sent back.</param>
+/// <param name="WithoutSource">Records that do not say where they came from, and those whose topic does not exist any more.</param>
+public sealed record RedriveResult(long Redriven, long Filtered, long Duplicates, long WithoutSource);
+
+/// <summary>Sends dead letters back to where they came from.</summary>
+internal sealed class Redrive(IBroker broker, string topic, RedriveOptions options)
+{
+    // How many records are sent before their dead letters are committed.
+    private const int RecordsPerCommit = 1_000;
+
+    private readonly string _groupId = options.GroupId ?? topic + ".redrive";
+    private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
+    private readonly HashSet<(TopicPartition, long, string?)> _sent = [];
+    private RedriveResult _result = new(0, 0, 0, 0);
+
+    public async Task<RedriveResult> RunAsync(CancellationToken cancellationToken)
+    {
+        var count = (await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+        TopicPartition[] partitions = [.. Enumerable.Range(0, count).Select(partition => new TopicPartition(topic, partition))];
+        // Seen before anything is sent: a record that fails again is not sent twice.
+        var ends = new long[count];
+        foreach (var partition in partitions)
+            ends[partition.Partition] = await FindAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+        var done = await FetchAsync(partitions, cancellationToken).ConfigureAwait(false);
+        await using var producer = new Producer<byte[]?, byte[]?>(broker, Serdes.Bytes, Serdes.Bytes,
+            new ProducerOptions { MaxRequestSize = 16 << 20 });
+        foreach (var partition in partitions)
+        {
+            var start = Math.Max(done.GetValueOrDefault(partition),
+                await FindAsync(partition, OffsetSpec.Earliest, cancellationToken).ConfigureAwait(false));
+            await RunAsync(partition, start, ends[partition.Partition], producer, cancellationToken).ConfigureAwait(false);
+        }
+        return _result;
+    }
+
+    private async Task RunAsync(TopicPartition partition, long start, long end, Producer<byte[]?, byte[]?> producer,
+        CancellationToken cancellationToken)
+    {
+        if (start >= end)
+            return;
+        await using var reader = new PartitionReader<byte[]?, byte[]?>(broker, Serdes.Bytes, Serdes.Bytes, new ReaderOptions());
+        reader.Assign(partition, ReadFrom.Offset(start));
+        var sending = new List<Task>();
+        for (var next = start; next < end;)
+        {
+            var letter = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            next = letter.Offset + 1;
+            if (letter.Offset < end && await ReturnedAsync(letter, cancellationToken).ConfigureAwait(false) is { } record)
+                sending.Add(producer.SendAsync(record, cancellationToken).AsTask());
+            if (sending.Count < RecordsPerCommit && next < end)
+                continue;
+            await Task.WhenAll(sending).ConfigureAwait(false);
+            _result = _result with { Redriven = _result.Redriven + sending.Count };
+            sending.Clear();
+            await CommitAsync(partition, Math.Min(next, end), cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Returns the record that a dead letter was made of; null if it is not to be sent.</summary>
+    private async ValueTask<ProducerRecord<byte[]?, byte[]?>?> ReturnedAsync(ConsumeResult<byte[]?, byte[]?> letter,
+        CancellationToken cancellationToken)
+    {
+        var (source, group) = SourceOf(letter, out var offset);
+        var partitions = source is { } from ? await CountAsync(from.Topic, cancellationToken).ConfigureAwait(false) : 0;
+        if (partitions == 0)
+            _result = _result with { WithoutSource = _result.WithoutSource + 1 };
+        else if (options.Filter?.Invoke(letter) == false)
+            _result = _result with { Filtered = _result.Filtered + 1 };
+        else if (!_sent.Add((source!.Value, offset, group)))
+            _result = _result with { Duplicates = _result.Duplicates + 1 };
+        else
+            return new ProducerRecord<byte[]?, byte[]?>(source.Value.Topic, letter.Key, letter.Value)
+            {
+                // A topic that was created again may have fewer partitions.
+                Partition = source.Value.Partition < partitions ? source.Value.Partition : null,
+                Headers = HeadersOf(letter),
+            };
+        return null;
+    }
+
+    private static (TopicPartition? Source, string? Group) SourceOf(ConsumeResult<byte[]?, byte[]?> letter, out long offset)
+    {
+        // A record that failed again after it was sent back has the headers of its latest failure last.
+        offset = -1;
+        return Last(letter, DeadLetterHeaders.Topic) is { Length: > 0 } name
+            && int.TryParse(Last(letter, DeadLetterHeaders.Partition), CultureInfo.InvariantCulture, out var partition)
+            && long.TryParse(Last(letter, DeadLetterHeaders.Offset), CultureInfo.InvariantCulture, out offset)
+            ? (new TopicPartition(name, partition), Last(letter, DeadLetterHeaders.Group)) : (null, null);
+    }
+
+    private static string? Last(ConsumeResult<byte[]?, byte[]?> letter, string name) =>
+        letter.Headers.Where(header => header.Name() == name).Select(RecordHeaders.TextValue).LastOrDefault();
+
+    /// <summary>Returns the record's own headers, and how often it was sent back.</summary>
+    private static RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
+    {
+        var times = int.TryParse(Last(letter, DeadLetterHeaders.Redrives), CultureInfo.InvariantCulture, out var before) ? before + 1 : 1;
+        return [.. letter.Headers.Where(static header => !header.Name().StartsWith(DeadLetterHeaders.Prefix, StringComparison.Ordinal)),
+            RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture))];
+    }
+
+    /// <summary>Returns a topic's number of partitions; 0 if it does not exist.</summary>
+    private async ValueTask<int> CountAsync(string source, CancellationToken cancellationToken)
+    {
+        if (_partitionsOf.TryGetValue(source, out var known))
+            return known;
+        try
+        {
+            return _partitionsOf[source] = (await broker.GetTopicAsync(source, cancellationToken).ConfigureAwait(false)).Partitions;
+        }
+        catch (BrokerException e) when (e.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return _partitionsOf[source] = 0;
+        }
+    }
+
+    private async Task<long> FindAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
+    {
+        var found = await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        return found.Error == ErrorCode.None ? found.Offset : throw new BrokerException(found.Error, found.Message ?? $"{found.Error}");
+    }
+
+    private async Task<Dictionary<TopicPartition, long>> FetchAsync(TopicPartition[] partitions, CancellationToken cancellationToken)
+    {
+        var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = _groupId, Partitions = partitions },
+            cancellationToken).ConfigureAwait(false);
+        if (fetched.Error != ErrorCode.None)
+            throw new BrokerException(fetched.Error, fetched.Message ?? $"{fetched.Error}");
+        return fetched.Partitions.Where(static partition => partition.Offset is not null)
+            .ToDictionary(static partition => partition.Partition, static partition => partition.Offset!.Offset);
+    }
+
+    private async Task CommitAsync(TopicPartition partition, long offset, CancellationToken cancellationToken)
+    {
+        var result = await broker.Groups.CommitOffsetsAsync(new OffsetCommit
+        {
+            GroupId = _groupId,
+            Offsets = [new PartitionOffset(partition.Topic, partition.Partition, new CommittedOffset(offset))],
+        }, cancellationToken).ConfigureAwait(false);
+        if (result.Partitions[0].Error is not ErrorCode.None and var error)
+            throw new BrokerException(error, $"The progress of the redrive cannot be committed in group '{_groupId}': {error}");
+    }
+}
