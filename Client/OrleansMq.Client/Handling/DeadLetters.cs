@@ -124,15 +124,29 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
         }
     }
 
+    /// <summary>Returns when the topic serves. A creation alone does not prove that: another one may be under way, or be undone.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it was created, and is not found yet.</exception>
     private async Task FindOrCreateAsync(string topic, string source, CancellationToken cancellationToken)
+    {
+        if (await FindAsync(topic, cancellationToken).ConfigureAwait(false) is null)
+            return;
+        await CreateAsync(topic, source, cancellationToken).ConfigureAwait(false);
+        if (await FindAsync(topic, cancellationToken).ConfigureAwait(false) is { } unknown)
+            throw new BrokerException(ErrorCode.LeaderNotAvailable,
+                $"Dead-letter topic '{topic}' was created, and is not served yet: {unknown.Message}", unknown);
+    }
+
+    /// <summary>Returns null if the topic serves, else why not.</summary>
+    private async Task<BrokerException?> FindAsync(string topic, CancellationToken cancellationToken)
     {
         try
         {
             await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+            return null;
         }
         catch (BrokerException e) when (e.Code == ErrorCode.UnknownTopicOrPartition)
         {
-            await CreateAsync(topic, source, cancellationToken).ConfigureAwait(false);
+            return e;
         }
     }
 

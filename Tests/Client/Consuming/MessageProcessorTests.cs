@@ -314,6 +314,29 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task First_dead_letter_is_retried_until_its_created_topic_serves()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "poison", "later");
+        var lookUps = 0;
+        var creations = 0;
+        Broker.OnCreatedTopic = _ => Interlocked.Increment(ref creations);
+        Broker.OnGetTopic = topic =>
+        {
+            if (topic != Topic && Interlocked.Increment(ref lookUps) <= 6)
+                throw new BrokerException(ErrorCode.UnknownTopicOrPartition, "its creation is under way");
+        };
+        await using (var processor = Start((record, _) => record.Value == "poison" ? throw new InvalidDataException() : default,
+            Handling with { DeadLetterProducer = new ProducerOptions { RetryBackoff = TimeSpan.FromMilliseconds(1) } }))
+        {
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 1, DeadLettered: 1 } || !processor.Stopped.IsEmpty(), "both");
+            Assert.Empty(processor.Stopped);
+        }
+        Assert.Equal(1, creations);
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Fact]
     public async Task Dead_letter_whose_topic_stays_unreachable_stops_the_partition()
     {
         Groups.FirstAssignment = [All(0)];
