@@ -22,6 +22,7 @@ public sealed partial class FolderDependencyTests
         ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Topics", ["Api", "Diagnostics", "Records"]),
         ("Producers", ["Diagnostics", "Records", "Storage"]),
+        ("Queues", ["Diagnostics", "Records"]),
         ("Log", ["Diagnostics", "Producers", "Records", "Storage", "Topics"]),
         ("Compaction", ["Diagnostics", "Log", "Records", "Topics"]),
         ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Records", "Storage", "Topics"]),

@@ -1,0 +1,87 @@
+namespace OrleansMq.Queues;
+
+/// <summary>A consumer at the leader.</summary>
+internal sealed class Consumer(Attach attach)
+{
+    public long Attachment { get; } = attach.Attachment;
+    public int Priority { get; } = attach.Priority;
+    public bool IsWindow { get; } = attach.IsWindow;
+    public long LockDurationMs { get; } = attach.LockDurationMs;
+    /// <summary>The number of records that it still takes.</summary>
+    public int Credit { get; set; }
+    /// <summary>The records that it holds.</summary>
+    public HashSet<long> Held { get; } = [];
+    /// <summary>Whether it stands in the ring.</summary>
+    public bool IsInRing { get; set; }
+    public bool IsAttached { get; set; } = true;
+}
+
+/// <summary>Gives consumers with credit their turns: the highest priority first, in a circle within one. Each step takes constant time,
+/// whatever their number.</summary>
+internal sealed class ConsumerRing
+{
+    private readonly Dictionary<long, Consumer> _consumers = [];
+    // A consumer that left or has no credit is dropped when its turn comes.
+    private readonly SortedDictionary<int, Queue<Consumer>> _turns = [];
+    private int _taken;
+
+    public Consumer? Find(long attachment) => _consumers.GetValueOrDefault(attachment);
+
+    /// <summary>With a single active consumer, the one that receives until it leaves. The next is that of the highest priority, and of
+    /// those the oldest.</summary>
+    public Consumer? Active { get; private set; }
+
+    public void Attach(Consumer consumer)
+    {
+        _consumers[consumer.Attachment] = consumer;
+        Active ??= consumer;
+    }
+
+    public void Detach(Consumer consumer)
+    {
+        consumer.IsAttached = false;
+        _consumers.Remove(consumer.Attachment);
+        if (Active == consumer)
+            Active = _consumers.Values.OrderByDescending(other => other.Priority).ThenBy(other => other.Attachment).FirstOrDefault();
+    }
+
+    public void AddCredit(Consumer consumer, int credit)
+    {
+        consumer.Credit += credit;
+        if (consumer is not { IsAttached: true, IsInRing: false, Credit: > 0 })
+            return;
+        if (!_turns.TryGetValue(-consumer.Priority, out var turns))
+            _turns[-consumer.Priority] = turns = new Queue<Consumer>();
+        turns.Enqueue(consumer);
+        consumer.IsInRing = true;
+    }
+
+    /// <summary>Returns the consumer whose turn it is; null if none takes records.</summary>
+    public Consumer? Peek()
+    {
+        foreach (var turns in _turns.Values)
+        {
+            while (turns.TryPeek(out var consumer))
+            {
+                if (consumer is { IsAttached: true, Credit: > 0 })
+                    return consumer;
+                turns.Dequeue();
+                consumer.IsInRing = false;
+                _taken = 0;
+            }
+        }
+        return null;
+    }
+
+    /// <summary>The consumer whose turn it is took a record.</summary>
+    public void Took(Consumer consumer, int recordsPerTurn)
+    {
+        consumer.Credit--;
+        if (!consumer.IsInRing || ++_taken < recordsPerTurn)
+            return;
+        _taken = 0;
+        var turns = _turns[-consumer.Priority];
+        if (turns.Peek() == consumer)
+            turns.Enqueue(turns.Dequeue());
+    }
+}

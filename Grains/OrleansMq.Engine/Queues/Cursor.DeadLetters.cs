@@ -1,0 +1,45 @@
+namespace OrleansMq.Queues;
+
+/// <summary>
+/// Dead letters, from an intent in force to the target's confirmation in force. They are published in the order of their sequences, one
+/// publication at a time, so the target tells a repetition by its last sequence.
+/// </summary>
+internal sealed partial class Cursor
+{
+    private IReadOnlyList<DeadLetterIntent> _publishing = [];
+    private long _publication;
+    private long _finishedBelow;
+    private long _retryPublishAt;
+
+    private void Publish()
+    {
+        if (!_serves || _state is null || _publishing.Count > 0 || _now < _retryPublishAt || _state.Intents.Count == 0 || IsBeginning)
+            return;
+        var intents = new List<DeadLetterIntent>();
+        foreach (var intent in _rules.ToPublish(_state, _finishedBelow))
+        {
+            if (intents.Count == MostDeadLettersAtOnce || (intents.Count > 0 && intents[0].Target != intent.Target))
+                break;
+            intents.Add(intent);
+        }
+        if (intents.Count == 0)
+            return;
+        _publishing = intents;
+        _effects.Add(new PublishDeadLetters(++_publication, intents[0].Target, intents));
+    }
+
+    private void EndPublication(long number, bool isDone, bool isPublished = true)
+    {
+        if (number != _publication || _publishing.Count == 0)
+            return;
+        if (isDone)
+        {
+            foreach (var intent in _publishing)
+                _draft.Finished.Add(new FinishedIntent(intent.Sequence, isPublished));
+            _finishedBelow = _publishing[^1].Sequence + 1;
+        }
+        else
+            _retryPublishAt = _now + PublishRetryMs;
+        _publishing = [];
+    }
+}

@@ -1,0 +1,140 @@
+namespace OrleansMq.Queues;
+
+/// <summary>Records to consumers.</summary>
+internal sealed partial class Cursor
+{
+    private DispatchOrder _order;
+    private long _redeliveredBelow;
+    private long _lastLock;
+    private long _unreserved = -1;
+    // The highest record that was handed out, or is settled: another one below it frees memory sooner than it takes some.
+    private long _frontier = -1;
+    private long _lastRead;
+    private bool _isReadingKeys;
+
+    private DispatchOrder NewOrder()
+    {
+        var floor = _state?.Floor ?? 0;
+        return _state?.Configuration.IsOrderedByKey == true
+            ? new KeyOrder(floor, _state.Configuration.LookAhead)
+            : new LogOrder(floor, NextAvailable, _rules.ReturnedFirst);
+    }
+
+    // Another incarnation, or none: all locks have ended.
+    private void BeginAnew()
+    {
+        foreach (var offset in _held.Keys.ToList())
+        {
+            var wasAcquired = _held[offset].State == HeldState.Acquired;
+            if (LetGo(offset) is { } consumer && wasAcquired)
+                GiveCredit(consumer, 1);
+        }
+        _deadlines.Clear();
+        _naturals.RemoveBelow(long.MaxValue);
+        _purging.RemoveBelow(long.MaxValue);
+        (_isReadingKeys, _frontier, _unreserved) = (false, -1, -1);
+        _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
+        _order = NewOrder();
+        LearnReturns();
+    }
+
+    private void HandOut()
+    {
+        _unreserved = -1;
+        if (!_serves || _state is null || IsBeginning || _isStalled || !_rules.HasLease(_leaseUntil, _now))
+            return;
+        _frontier = Math.Max(_frontier, _state.Settled.Max);
+        var deliveries = new Dictionary<Consumer, Deliver>();
+        while (NextConsumer(_state) is { } consumer && _order.TryPeek(_readableEnd, out var offset))
+        {
+            if (!_rules.IsReserved(offset, _state.DeliveredUpTo))
+            {
+                _unreserved = offset;
+                break;
+            }
+            if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, _state.Configuration))
+                break;
+            if (!deliveries.TryGetValue(consumer, out var delivery))
+            {
+                var token = new LockToken(_state.Incarnation, _term.Epoch, ++_lastLock);
+                deliveries[consumer] = delivery = new Deliver(consumer.Attachment, token, []);
+            }
+            delivery.Records.Add(Acquire(offset, consumer, delivery.Lock.Number, _state));
+        }
+        _effects.AddRange(deliveries.Values);
+        WantKeys(_state);
+    }
+
+    // With a single active consumer, what it or the one before gives back comes first.
+    private Consumer? NextConsumer(CursorState state)
+    {
+        if (!state.Configuration.IsSingleActiveConsumer)
+            return _consumers.Peek();
+        var isReturning = _draft.Returns.Count > 0 || _writing?.Returns.Count > 0;
+        return _consumers.Active is { Credit: > 0 } active && !isReturning ? active : null;
+    }
+
+    private DeliveredRecord Acquire(long offset, Consumer consumer, long lockNumber, CursorState state)
+    {
+        _order.Take(offset);
+        _frontier = Math.Max(_frontier, offset);
+        var before = state.CountsOf(offset);
+        var counts = before with { Deliveries = before.Deliveries + 1 };
+        Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts));
+        consumer.Held.Add(offset);
+        _consumers.Took(consumer, state.Configuration.RecordsPerTurn);
+        return new DeliveredRecord(offset, counts, offset < _redeliveredBelow || before.Deliveries > 0);
+    }
+
+    private long NextAvailable(long from, long end)
+    {
+        var offset = from;
+        while (offset < end)
+        {
+            var next = _state!.Settled.NextNotIn(_naturals.NextNotIn(Math.Max(offset, _state.Floor)));
+            if (next == offset && !_held.ContainsKey(offset) && !_state.IsIntended(offset) && !IsDeferred(offset))
+                return offset;
+            offset = next == offset ? offset + 1 : next;
+        }
+        return Math.Max(end, from);
+    }
+
+    // Only where a record may follow: a reservation is no reason for the next one.
+    private void Reserve()
+    {
+        if (!_serves || _state is null || IsBeginning || _isStalled || _consumers.Peek() is null)
+            return;
+        var reserved = Math.Max(_state.DeliveredUpTo, Math.Max(_draft.DeliveredUpTo, _writing?.DeliveredUpTo ?? 0));
+        var isNear = _order.Next < _readableEnd && _order.Next + (ReservationAhead / 2) >= reserved;
+        if (isNear || _unreserved >= reserved)
+            _draft.DeliveredUpTo = Math.Max(_unreserved, _order.Next) + ReservationAhead;
+    }
+
+    private void WantKeys(CursorState state)
+    {
+        if (_isReadingKeys || _order is not KeyOrder { Wanted: > 0 and var wanted } order || order.Next >= _readableEnd
+            || NextConsumer(state) is null)
+            return;
+        _isReadingKeys = true;
+        _effects.Add(new ReadKeys(++_lastRead, order.Next, wanted));
+    }
+
+    private void On(KeysRead read)
+    {
+        if (read.Number != _lastRead || !_isReadingKeys || _state is null || _order is not KeyOrder order)
+            return;
+        _isReadingKeys = false;
+        var next = order.Next;
+        foreach (var (offset, key) in read.Keys)
+        {
+            if (offset < next)
+                continue;
+            SettleByNature(new OffsetRange(next, offset - 1));
+            next = offset + 1;
+            if (!_state.IsSettled(offset) && !_state.IsIntended(offset) && !_purging.Contains(offset) && !_naturals.Contains(offset))
+                order.Add(offset, key, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
+        }
+        SettleByNature(new OffsetRange(next, read.End - 1));
+        order.ReadUpTo(read.End);
+    }
+}

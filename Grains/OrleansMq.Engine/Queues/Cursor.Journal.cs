@@ -1,0 +1,155 @@
+namespace OrleansMq.Queues;
+
+/// <summary>Transitions on their way into force, one append at a time.</summary>
+internal sealed partial class Cursor
+{
+    private TransitionDraft _draft = new();
+    private TransitionDraft? _writing;
+    private IReadOnlyList<CursorTransition> _transitions = [];
+    private long _writeNumber;
+    private long _writtenAt = -1;
+    private long _retryAppendAt = long.MaxValue;
+    // Transitions cannot be appended, or their replication is in suspense.
+    private bool _isStalled;
+
+    private void Write()
+    {
+        if (_writing is not null)
+        {
+            if (_retryAppendAt <= _now)
+                Append();
+            return;
+        }
+        if (_draft.IsEmpty)
+            return;
+        (_writing, _draft) = (_draft, new TransitionDraft());
+        _transitions = _writing.Build(_id, _state, _naturals, _rules);
+        Append();
+    }
+
+    private void Append()
+    {
+        _retryAppendAt = long.MaxValue;
+        _effects.Add(new AppendTransitions(++_writeNumber, _transitions));
+    }
+
+    private void On(TransitionsAppended appended)
+    {
+        if (appended.Number != _writeNumber || _writing is null)
+            return;
+        _writtenAt = appended.Offset;
+        if (_rules.IsInForce(_writtenAt, _highWatermark))
+            PutInForce(_writing, _writtenAt);
+    }
+
+    private void On(TransitionsRefused refused)
+    {
+        if (refused.Number != _writeNumber || _writing is null)
+            return;
+        _isStalled = true;
+        _retryAppendAt = _now + AppendRetryMs;
+    }
+
+    // What was written stays written: its records are neither given back nor handed out again in this epoch.
+    private void On(TransitionsUnanswered unanswered)
+    {
+        if (unanswered.Number != _writeNumber || _writing is null)
+            return;
+        _isStalled = true;
+        ReplyAll(_writing, CursorOutcome.Unknown);
+        _writing.Waiters.Clear();
+    }
+
+    private void On(Restate restate)
+    {
+        if (_serves && _state is not null && _state.StatementOffset < restate.Offset && !IsBeginning)
+            _draft.IsStatement = true;
+    }
+
+    private void On(Begin begin)
+    {
+        if (_state?.Incarnation == begin.Incarnation && !IsBeginning)
+            Reply(begin, CursorOutcome.Done, _state.Floor);
+        else if (_draft.Begin?.Incarnation == begin.Incarnation)
+            _draft.Waiters.Add(begin);
+        else if (_writing?.Begin?.Incarnation == begin.Incarnation)
+            _writing.Waiters.Add(begin);
+        else if (IsBeginning)
+            Reply(begin, CursorOutcome.NotReady);
+        else
+        {
+            _draft.Begin = begin;
+            _draft.Waiters.Add(begin);
+        }
+    }
+
+    private void On(Configure configure, CursorState state)
+    {
+        _draft.Configuration = configure.Configuration with
+        {
+            IsOrderedByKey = state.Configuration.IsOrderedByKey,
+            IsSingleActiveConsumer = state.Configuration.IsSingleActiveConsumer,
+        };
+        _draft.Waiters.Add(configure);
+    }
+
+    // A dead letter on its way would be lost with its cursor.
+    private void On(Remove remove, CursorState state)
+    {
+        if (remove.Incarnation != state.Incarnation)
+        {
+            Reply(remove, CursorOutcome.NoCursor);
+            return;
+        }
+        if (state.Intents.Count > 0 || PendingIntents > 0)
+        {
+            Reply(remove, CursorOutcome.NotReady);
+            return;
+        }
+        _draft.IsRemoval = true;
+        _draft.Waiters.Add(remove);
+    }
+
+    private void PutInForce(TransitionDraft written, long offset)
+    {
+        foreach (var transition in _transitions)
+            _state = LogCursors.Apply(_state, transition, offset);
+        (_writing, _writtenAt, _retryAppendAt, _isStalled) = (null, -1, long.MaxValue, false);
+        if (IsExclusive(written))
+            BeginAnew();
+        else
+            FreeRecords(written);
+        if (_state is not null)
+            _naturals.RemoveBelow(_state.Floor);
+        ReplyAll(written, CursorOutcome.Done);
+    }
+
+    private void FreeRecords(TransitionDraft written)
+    {
+        foreach (var range in written.Settled)
+        {
+            _order.Remove(range);
+            _purging.Remove(range);
+        }
+        foreach (var offset in written.Held)
+            _held.Remove(offset);
+        foreach (var intent in written.Intents)
+            _order.Remove(OffsetRange.Of(intent.Offset));
+        foreach (var returned in written.Returns)
+        {
+            if (returned.AvailableAt > _now)
+                _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
+            else if (!_naturals.Contains(returned.Offset))
+                _order.Return(returned.Offset);
+        }
+    }
+
+    private void ReplyAll(TransitionDraft draft, CursorOutcome outcome)
+    {
+        foreach (var request in draft.Waiters)
+        {
+            var isBegun = outcome == CursorOutcome.Done && request is Begin;
+            Reply(request, outcome, isBegun ? _state!.Floor : -1);
+        }
+    }
+}

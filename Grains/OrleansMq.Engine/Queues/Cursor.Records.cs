@@ -1,0 +1,241 @@
+namespace OrleansMq.Queues;
+
+/// <summary>Held records: what consumers and transitions do with them.</summary>
+internal sealed partial class Cursor
+{
+    private readonly Dictionary<long, HeldRecord> _held = [];
+    private readonly PriorityQueue<(long Offset, long LockNumber), long> _deadlines = new();
+    private readonly PriorityQueue<(long Offset, long AvailableAt), long> _deferred = new();
+    // What a purge that is not in force settles.
+    private readonly OffsetSet _purging = new();
+
+    private void On(LockRequest request, CursorState state)
+    {
+        if (!_rules.IsCurrent(request.Lock, state.Incarnation, _term.Epoch) || Locked(request) is not { } records)
+        {
+            Reply(request, CursorOutcome.InvalidLock);
+            return;
+        }
+        if (request is Renew || records.Count == 0)
+        {
+            foreach (var offset in records)
+                Lock(offset, _held[offset]);
+            Reply(request, CursorOutcome.Done);
+            return;
+        }
+        foreach (var offset in records)
+        {
+            if (request is Settle)
+                Accept(offset);
+            else if (request is Release release)
+                Return(offset, state, release.IsFailure, release.DelayMs);
+            else
+                Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts);
+        }
+        _draft.Waiters.Add(request);
+    }
+
+    // The records of a request that its lock holds; null if it does not hold them all.
+    private List<long>? Locked(LockRequest request)
+    {
+        var records = new List<long>();
+        if (request.Records.Count > _held.Count + _naturals.Count)
+            return null;
+        for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
+        {
+            if (_held.TryGetValue(offset, out var held) && _rules.Holds(held, request.Lock.Number))
+                records.Add(offset);
+            else if (!_naturals.Contains(offset))
+                return null;
+        }
+        return records;
+    }
+
+    private void Lock(long offset, HeldRecord held)
+    {
+        var duration = _consumers.Find(held.Attachment)?.LockDurationMs ?? 0;
+        var deadline = duration == 0 ? long.MaxValue : _locks.Time + duration;
+        _held[offset] = held with { Deadline = deadline };
+        if (deadline != long.MaxValue)
+            _deadlines.Enqueue((offset, held.LockNumber), deadline);
+    }
+
+    private void EndLocks()
+    {
+        if (!_serves || _state is null || IsBeginning || _isStalled || !_rules.HasLease(_leaseUntil, _now))
+            return;
+        for (var left = MostLocksPerTurn; left > 0; left--)
+        {
+            if (!_deadlines.TryPeek(out var ended, out var deadline) || deadline > _locks.Time)
+                return;
+            _deadlines.Dequeue();
+            // A renewed lock has a later entry.
+            if (_held.TryGetValue(ended.Offset, out var held) && held.State == HeldState.Acquired && held.LockNumber == ended.LockNumber
+                && held.Deadline == deadline)
+                Return(ended.Offset, _state, isFailure: true, delayMs: null);
+        }
+    }
+
+    private void On(Detach detach)
+    {
+        if (_consumers.Find(detach.Attachment) is not { } consumer)
+            return;
+        _consumers.Detach(consumer);
+        // With the incarnation its locks end.
+        if (_state is null || IsBeginning)
+            return;
+        foreach (var offset in consumer.Held.Order().ToList())
+            Return(offset, _state, detach.IsFailure, delayMs: null);
+    }
+
+    private void Accept(long offset)
+    {
+        _draft.Settle(SettlementCause.Accepted, offset);
+        HoldUntilInForce(offset);
+        if (_rules.IsKeyFreeBeforeForce)
+            _order.Remove(OffsetRange.Of(offset));
+    }
+
+    private void Return(long offset, CursorState state, bool isFailure, long? delayMs)
+    {
+        var counts = _rules.Returned(_held[offset].Counts, isFailure);
+        if (_rules.IsAtLimit(counts, state.Configuration))
+        {
+            Discard(offset, state, SettlementCause.DeliveryLimit, counts);
+            return;
+        }
+        var delay = delayMs ?? (isFailure ? state.Configuration.Backoff.DelayOf(offset, counts.Failures) : 0);
+        _draft.Return(new ReturnedRecord(offset, counts, delay > 0 ? _now + delay : 0));
+        HoldUntilInForce(offset);
+    }
+
+    private void Discard(long offset, CursorState state, SettlementCause cause, DeliveryCounts counts)
+    {
+        if (state.Configuration.DeadLetterTarget is { } target)
+        {
+            var sequence = _rules.NextSequence(state.NextSequence, PendingIntents);
+            _draft.Intend(new DeadLetterIntent(sequence, state.Incarnation, offset, target, cause, counts, _now));
+        }
+        else
+            _draft.Settle(cause, offset);
+        HoldUntilInForce(offset);
+    }
+
+    private int PendingIntents => _draft.Intents.Count + (_writing?.Intents.Count ?? 0);
+
+    private void HoldUntilInForce(long offset)
+    {
+        if (_held.TryGetValue(offset, out var held) && held.State == HeldState.Acquired && LetGo(offset) is { IsWindow: true } consumer)
+            GiveCredit(consumer, 1);
+        _held[offset] = held with { State = HeldState.Settling };
+        _draft.Held.Add(offset);
+    }
+
+    // Its consumer holds the record no more.
+    private Consumer? LetGo(long offset)
+    {
+        if (!_held.Remove(offset, out var held) || _consumers.Find(held.Attachment) is not { } consumer)
+            return null;
+        consumer.Held.Remove(offset);
+        return consumer;
+    }
+
+    private void GiveCredit(Consumer? consumer, int credit)
+    {
+        if (consumer is not null)
+            _consumers.AddCredit(consumer, credit);
+    }
+
+    private void On(Expire expire)
+    {
+        if (!_serves || _state is null || IsBeginning)
+            return;
+        foreach (var offset in expire.Records)
+        {
+            if (offset >= _readableEnd || _state.IsSettled(offset) || _state.IsIntended(offset) || _held.ContainsKey(offset)
+                || _purging.Contains(offset) || _naturals.Contains(offset))
+                continue;
+            _order.Take(offset);
+            Discard(offset, _state, SettlementCause.Expired, _state.CountsOf(offset));
+        }
+    }
+
+    private void On(Purge purge, CursorState state)
+    {
+        var below = Math.Min(purge.Below, _readableEnd);
+        _draft.Waiters.Add(purge);
+        var purged = new OffsetSet();
+        if (below > state.Floor)
+            purged.Add(new OffsetRange(state.Floor, below - 1));
+        foreach (var range in state.Settled.Concat(_purging))
+            purged.Remove(range);
+        foreach (var offset in _held.Keys)
+            purged.Remove(offset);
+        foreach (var intent in state.Intents.Values)
+        {
+            if (intent.Incarnation == state.Incarnation)
+                purged.Remove(intent.Offset);
+        }
+        if (purged.IsEmpty)
+        {
+            // Its answer waits for what is being written, which may be an earlier purge of the same records.
+            _draft.IsStatement = true;
+            return;
+        }
+        var records = purged.Count;
+        foreach (var range in _naturals)
+            records -= Overlap(purged, range);
+        _draft.Settle(SettlementCause.Purged, purged, records);
+        foreach (var range in purged)
+            _purging.Add(range);
+        _order.SkipTo(below);
+    }
+
+    private static long Overlap(OffsetSet set, OffsetRange range)
+    {
+        var overlap = 0L;
+        for (var first = set.NextIn(range.First); first <= range.Last; first = set.NextIn(first))
+        {
+            var end = Math.Min(set.NextNotIn(first), range.Last + 1);
+            (overlap, first) = (overlap + end - first, end);
+        }
+        return overlap;
+    }
+
+    private void LearnReturns()
+    {
+        _deferred.Clear();
+        foreach (var returned in _state?.Returns.Values ?? [])
+        {
+            _frontier = Math.Max(_frontier, returned.Offset);
+            if (returned.AvailableAt > _now)
+                _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
+        }
+    }
+
+    private void ReturnDeferred()
+    {
+        while (_deferred.TryPeek(out var due, out _) && due.AvailableAt <= _now)
+        {
+            _deferred.Dequeue();
+            if (_state is not null && _state.Returns.TryGetValue(due.Offset, out var returned) && returned.AvailableAt == due.AvailableAt
+                && !_held.ContainsKey(due.Offset) && !_purging.Contains(due.Offset) && !_naturals.Contains(due.Offset))
+                _order.Return(due.Offset);
+        }
+    }
+
+    private bool IsDeferred(long offset) => _state!.Returns.TryGetValue(offset, out var returned) && returned.AvailableAt > _now;
+
+    private IEnumerable<long> HeldIn(OffsetRange range)
+    {
+        if (range.Count > _held.Count)
+            return _held.Keys.Where(offset => offset >= range.First && offset <= range.Last).ToList();
+        var held = new List<long>();
+        for (var offset = range.First; offset <= range.Last; offset++)
+        {
+            if (_held.ContainsKey(offset))
+                held.Add(offset);
+        }
+        return held;
+    }
+}

@@ -1,0 +1,246 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Queues;
+
+/// <summary>
+/// A cursor at its partition's leader, for one leader epoch: consumption of a log record by record. Commands come in with the time, effects
+/// go out; no I/O, no clock, no thread.
+/// </summary>
+/// <remarks>
+/// <code>
+/// available -- credit                         --> acquired    the counts rise; only below the reservation in force
+/// available -- Expire, Purge                  --> settling
+/// acquired  -- Settle, Reject, Release        --> settling    with its lock; the consumer's credit returns at once
+/// acquired  -- lock ends, Detach              --> settling    as a return
+/// acquired  -- the record settles by nature   --> settled
+/// settling  -- its transition is in force     --> settled, being dead-lettered, deferred or available again
+/// deferred  -- its time comes                 --> available
+/// </code>
+/// "Settling" stands for every record that a transition above the high watermark decides. At most one append of this cursor is above it;
+/// the
+/// next gathers meanwhile. <see cref="CursorState"/> is the state in force, so a failover finds all that was ever answered. What only the
+/// leader knows (locks, consumers, the order) is lost with it: its records are available again, and told as redelivered.
+/// </remarks>
+internal sealed partial class Cursor
+{
+    /// <summary>How far ahead a reservation reaches. After a failover as many records may be told as redelivered in vain.</summary>
+    internal const int ReservationAhead = 4_096;
+    // Offsets that settle by nature are remembered so far ahead of delivery, to bound their memory.
+    private const int NaturalsAhead = 65_536;
+    private const long AppendRetryMs = 100;
+    private const long PublishRetryMs = 1_000;
+    // One publication's size: it fits a batch, and an unclear one is repeated cheaply.
+    private const int MostDeadLettersAtOnce = 32;
+    // Locks that end at once take several turns, so that other commands are served between them.
+    private const int MostLocksPerTurn = 1_000;
+    // The log behind a statement costs a replay; a statement costs its bytes.
+    private const int OffsetsPerStatement = 10_000;
+
+    private readonly int _id;
+    private readonly LeaderTerm _term;
+    private readonly CursorRules _rules;
+    private readonly LockClock _locks = new();
+    private readonly ConsumerRing _consumers = new();
+    private readonly OffsetSet _naturals = new();
+
+    private CursorState? _state;
+    private List<CursorEffect> _effects = [];
+    private long _now;
+    private long _highWatermark = -1;
+    private long _readableEnd;
+    private long _leaseUntil;
+    private long _startMovedTo = -1;
+    private long _wakeAt = long.MaxValue;
+    private bool _serves;
+    private bool _isResigned;
+
+    /// <summary>Begins an epoch.</summary>
+    /// <param name="id">The cursor's number in its partition.</param>
+    /// <param name="state">A copy of its state at the epoch's start, of its own; null: there is no cursor yet.</param>
+    /// <param name="term">The leadership.</param>
+    /// <param name="rules">The decisions.</param>
+    public Cursor(int id, CursorState? state, LeaderTerm term, CursorRules rules)
+    {
+        (_id, _state, _term, _rules) = (id, state, term, rules);
+        _order = NewOrder();
+        _redeliveredBelow = state?.DeliveredUpTo ?? 0;
+    }
+
+    /// <summary>The state in force; null: there is no cursor.</summary>
+    public CursorState? State => _state;
+
+    /// <summary>The records that consumers hold, or transitions that are not in force.</summary>
+    public int Held => _held.Count;
+
+    /// <summary>Handles a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <param name="effects">Receives the effects.</param>
+    public void Handle(CursorCommand command, long now, List<CursorEffect> effects)
+    {
+        _effects = effects;
+        if (_isResigned)
+        {
+            if (command is CursorRequest request)
+                Reply(request, CursorOutcome.NotLeader);
+            return;
+        }
+        _now = Math.Max(now, _now);
+        _locks.MoveTo(_now);
+        CarryOut(command);
+        if (_isResigned)
+            return;
+        ServeIfAllowed();
+        EndLocks();
+        ReturnDeferred();
+        HandOut();
+        Reserve();
+        Write();
+        Publish();
+        MoveStart();
+        _locks.Set(!_serves || _isStalled || !_rules.HasLease(_leaseUntil, _now));
+        AskForWake();
+    }
+
+    private bool IsBeginning => IsExclusive(_draft) || (_writing is not null && IsExclusive(_writing));
+
+    private static bool IsExclusive(TransitionDraft draft) => draft.Begin is not null || draft.IsRemoval;
+
+    private void CarryOut(CursorCommand command)
+    {
+        switch (command)
+        {
+            case Advance advance: On(advance); break;
+            case ExtendLease extend: _leaseUntil = Math.Max(_leaseUntil, extend.Until); break;
+            case TransitionsAppended appended: On(appended); break;
+            case TransitionsRefused refused: On(refused); break;
+            case TransitionsUnanswered unanswered: On(unanswered); break;
+            case Restate restate: On(restate); break;
+            case Tick: break;
+            case Resign: Stop(); break;
+            case KeysRead read: On(read); break;
+            case DeadLettersPublished published: EndPublication(published.Number, _rules.IsDeadLetterDone(isConfirmed: true)); break;
+            case DeadLettersFailed failed: EndPublication(failed.Number, _rules.IsDeadLetterDone(isConfirmed: false)); break;
+            case DeadLetterTargetGone gone: EndPublication(gone.Number, isDone: true, isPublished: false); break;
+            case Attach attach: _consumers.Attach(new Consumer(attach)); break;
+            case Detach detach: On(detach); break;
+            case GrantCredit grant when _consumers.Find(grant.Attachment) is { } consumer:
+                _consumers.AddCredit(consumer, grant.Credit);
+                break;
+            case GrantCredit: break;
+            case Expire expire: On(expire); break;
+            case CursorRequest request: On(request); break;
+            default: Invariant.Check(false, "A cursor's command has a handler."); break;
+        }
+    }
+
+    private void On(CursorRequest request)
+    {
+        if (!_serves || (IsBeginning && request is not Begin))
+            Reply(request, CursorOutcome.NotReady);
+        else if (request is Begin begin)
+            On(begin);
+        else if (_state is null)
+            Reply(request, CursorOutcome.NoCursor);
+        else if (request is LockRequest lockRequest)
+            On(lockRequest, _state);
+        else if (request is Purge purge)
+            On(purge, _state);
+        else if (request is Configure configure)
+            On(configure, _state);
+        else
+            On((Remove)request, _state);
+    }
+
+    private void On(Advance advance)
+    {
+        _highWatermark = Math.Max(_highWatermark, advance.HighWatermark);
+        _readableEnd = Math.Max(_readableEnd, advance.ReadableEnd);
+        foreach (var range in advance.Naturals)
+            SettleByNature(range);
+        if (_writing is not null && _writtenAt >= 0 && _rules.IsInForce(_writtenAt, _highWatermark))
+            PutInForce(_writing, _writtenAt);
+    }
+
+    private void SettleByNature(OffsetRange range)
+    {
+        if (_state is null)
+            return;
+        range = range with { First = Math.Max(range.First, _state.Floor) };
+        if (range.Last < range.First || range.First > _order.Next + NaturalsAhead)
+            return;
+        _naturals.Add(range);
+        _order.Remove(range);
+        foreach (var offset in HeldIn(range))
+        {
+            if (_held[offset].State == HeldState.Acquired)
+                GiveCredit(LetGo(offset), 1);
+        }
+    }
+
+    private void ServeIfAllowed()
+    {
+        if (_serves || !_rules.MayServe(_term, _highWatermark, _now))
+            return;
+        _serves = true;
+        LearnReturns();
+    }
+
+    private void Stop()
+    {
+        _isResigned = true;
+        if (_writing is not null)
+            ReplyAll(_writing, CursorOutcome.Unknown);
+        ReplyAll(_draft, CursorOutcome.NotLeader);
+    }
+
+    private void MoveStart()
+    {
+        if (!_serves || _state is null)
+            return;
+        var needed = Math.Min(NeededFrom(_state), _state.EarlierDeadLettersFrom);
+        var start = _rules.StartMayMoveTo(needed, _state.StatementOffset, _order.Next);
+        if (needed - _state.StatementOffset > OffsetsPerStatement && _writing is null && !IsBeginning)
+            _draft.IsStatement = true;
+        if (start == _startMovedTo)
+            return;
+        _startMovedTo = start;
+        _effects.Add(new StartMayMove(start));
+    }
+
+    // The floor, over what settles by nature.
+    private long NeededFrom(CursorState state)
+    {
+        for (var needed = state.Floor; ;)
+        {
+            var next = state.Settled.NextNotIn(_naturals.NextNotIn(needed));
+            if (next == needed)
+                return needed;
+            needed = next;
+        }
+    }
+
+    private void AskForWake()
+    {
+        var other = long.MaxValue;
+        if (!_serves && _highWatermark >= _term.EpochStart)
+            other = _term.HandOutFrom;
+        if (_retryAppendAt != long.MaxValue)
+            other = Math.Min(other, _retryAppendAt);
+        if (_retryPublishAt > _now)
+            other = Math.Min(other, _retryPublishAt);
+        var lockEnds = _deadlines.TryPeek(out _, out var deadline) ? _locks.WhenAt(deadline) : long.MaxValue;
+        var deferredUntil = _deferred.TryPeek(out _, out var availableAt) ? availableAt : long.MaxValue;
+        var time = _rules.WakeAt(lockEnds, deferredUntil, other);
+        if (time == _wakeAt && time > _now)
+            return;
+        _wakeAt = time;
+        _effects.Add(new WakeAt(time));
+    }
+
+    private void Reply(CursorRequest request, CursorOutcome outcome, long offset = -1)
+    {
+        if (request.RequestId != CursorRequest.NoAnswer)
+            _effects.Add(new Answer(request.RequestId, outcome, offset));
+    }
+}

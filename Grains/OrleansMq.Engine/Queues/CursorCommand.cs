@@ -1,0 +1,130 @@
+namespace OrleansMq.Queues;
+
+/// <summary>Input of a <see cref="Cursor"/>.</summary>
+internal abstract record CursorCommand;
+
+// --- From the partition ---
+
+/// <summary>The log moved on.</summary>
+/// <param name="HighWatermark">Transitions below it are in force.</param>
+/// <param name="ReadableEnd">Records below it may be handed out: the high watermark, or the last stable offset.</param>
+/// <param name="Naturals">Offsets that settle by nature: control, aborted and missing ones. Any below the high watermark may be named, also
+/// acquired ones, and again. Those that are far ahead of delivery are forgotten; name them when their read finds them.</param>
+internal sealed record Advance(long HighWatermark, long ReadableEnd, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
+
+/// <summary>The leader's lease lasts until then. Without a lease nothing is handed out.</summary>
+/// <param name="Until">Milliseconds since 1970; <see cref="long.MaxValue"/> for a sole broker.</param>
+internal sealed record ExtendLease(long Until) : CursorCommand;
+
+/// <summary>The transitions of an <see cref="AppendTransitions"/> are in the log.</summary>
+/// <param name="Number">As given with the effect.</param>
+/// <param name="Offset">Their batch's offset.</param>
+internal sealed record TransitionsAppended(long Number, long Offset) : CursorCommand;
+
+/// <summary>The transitions are not in the log, and never will be by this append. They are appended again.</summary>
+internal sealed record TransitionsRefused(long Number) : CursorCommand;
+
+/// <summary>The append of the transitions was answered with a failure, but they may be, or are, in the log. They stay in suspense until the
+/// high watermark passes them.</summary>
+internal sealed record TransitionsUnanswered(long Number) : CursorCommand;
+
+/// <summary>Log start or cleaning wants to pass an offset: if the newest statement stands below, repeat it.</summary>
+/// <param name="Offset">The wanted start.</param>
+internal sealed record Restate(long Offset) : CursorCommand;
+
+/// <summary>Time passed: the answer to <see cref="WakeAt"/>.</summary>
+internal sealed record Tick : CursorCommand;
+
+/// <summary>The leadership ends. Every request is answered; afterwards the cursor does nothing more.</summary>
+internal sealed record Resign : CursorCommand;
+
+/// <summary>The answer to <see cref="ReadKeys"/>.</summary>
+/// <param name="Number">As given with the effect.</param>
+/// <param name="End">The keys of the records below it are known; at least one further than before.</param>
+/// <param name="Keys">The records from where the read began, in order, each with a hash of its key; null for a record without key. What is
+/// missing between them settles by nature.</param>
+internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offset, long? Key)> Keys) : CursorCommand;
+
+// --- From the dead-letter target ---
+
+/// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>
+internal sealed record DeadLettersPublished(long Number) : CursorCommand;
+
+/// <summary>It has perhaps not all of them; they are published again.</summary>
+internal sealed record DeadLettersFailed(long Number) : CursorCommand;
+
+/// <summary>The target does not exist any more: its dead letters are dropped, and counted.</summary>
+internal sealed record DeadLetterTargetGone(long Number) : CursorCommand;
+
+// --- From consumers ---
+
+/// <summary>A consumer is there. It receives nothing before it has credit.</summary>
+/// <param name="Attachment">A number never used before in this epoch.</param>
+/// <param name="Priority">Higher ones receive first.</param>
+/// <param name="IsWindow">Whether a record that the consumer settles or gives back returns its credit.</param>
+/// <param name="LockDurationMs">How long it holds a record; 0: as long as it is attached.</param>
+internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs) : CursorCommand;
+
+/// <summary>A consumer is gone; what it holds is returned.</summary>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="IsFailure">Whether that counts as a failure of each record.</param>
+internal sealed record Detach(long Attachment, bool IsFailure) : CursorCommand;
+
+/// <summary>A consumer takes so many more records.</summary>
+internal sealed record GrantCredit(long Attachment, int Credit) : CursorCommand;
+
+/// <summary>A command that is answered, by exactly one <see cref="Answer"/>, unless its id is <see cref="NoAnswer"/>.</summary>
+internal abstract record CursorRequest(long RequestId) : CursorCommand
+{
+    public const long NoAnswer = 0;
+}
+
+/// <summary>A request about records that a lock holds. It concerns all of them, or none.</summary>
+/// <param name="RequestId">The request.</param>
+/// <param name="Lock">The lock, as delivered.</param>
+/// <param name="Records">The records; offsets among them that settled by nature do not matter.</param>
+internal abstract record LockRequest(long RequestId, LockToken Lock, OffsetRange Records) : CursorRequest(RequestId);
+
+/// <summary>The consumer is done with the records. Answered when that is in force.</summary>
+internal sealed record Settle(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
+
+/// <summary>The consumer gives the records back. Answered when that is in force; they are available then, or deferred.</summary>
+/// <param name="RequestId">The request.</param>
+/// <param name="Lock">The lock.</param>
+/// <param name="Records">The records.</param>
+/// <param name="IsFailure">Whether it counts as a failure.</param>
+/// <param name="DelayMs">How long they are deferred; null: as the backoff schedule says after a failure, else not.</param>
+internal sealed record Release(long RequestId, LockToken Lock, OffsetRange Records, bool IsFailure, long? DelayMs = null)
+    : LockRequest(RequestId, Lock, Records);
+
+/// <summary>The consumer refuses the records for ever: they are dead-lettered, or dropped without a target. Answered when that is in
+/// force.</summary>
+internal sealed record Reject(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
+
+/// <summary>The lock begins anew. Answered at once.</summary>
+internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
+
+// --- From administration ---
+
+/// <summary>Creates the cursor, or resets it: a new incarnation. Answered with its floor when that is in force; a repetition,
+/// too.</summary>
+/// <param name="RequestId">The request.</param>
+/// <param name="Incarnation">An id never used before, which the group's document holds.</param>
+/// <param name="Configuration">The configuration.</param>
+/// <param name="Floor">The first record, or <see cref="CursorState.Latest"/>.</param>
+internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfiguration Configuration, long Floor) : CursorRequest(RequestId);
+
+/// <summary>Deletes the cursor, if it has this incarnation.</summary>
+internal sealed record Remove(long RequestId, Guid Incarnation) : CursorRequest(RequestId);
+
+/// <summary>Changes the configuration. Order by key and the single active consumer are fixed at creation.</summary>
+internal sealed record Configure(long RequestId, CursorConfiguration Configuration) : CursorRequest(RequestId);
+
+/// <summary>Settles every record below an offset that is neither held nor being dead-lettered.</summary>
+/// <param name="RequestId">The request.</param>
+/// <param name="Below">The offset; at most the readable end.</param>
+internal sealed record Purge(long RequestId, long Below) : CursorRequest(RequestId);
+
+/// <summary>Records whose time to live has passed, as judged by the time that the broker logged. Those that are not held are dead-lettered,
+/// or dropped. The judge names the head of the queue only.</summary>
+internal sealed record Expire(IReadOnlyList<long> Records) : CursorCommand;

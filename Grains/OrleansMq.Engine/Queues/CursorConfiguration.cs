@@ -1,0 +1,55 @@
+namespace OrleansMq.Queues;
+
+/// <summary>The counter that <see cref="CursorConfiguration.MaxDeliveries"/> limits.</summary>
+internal enum LimitedCount
+{
+    /// <summary>Unknown.</summary>
+    Unknown = 0,
+    /// <summary>Every hand-out, as share groups count.</summary>
+    Deliveries = 1,
+    /// <summary>Returns that a consumer declared a failure, lock expiry and a consumer's death, as AMQP queues count.</summary>
+    Failures = 2,
+}
+
+/// <summary>Where a cursor's dead letters go.</summary>
+/// <param name="TopicId">The topic; its name may change hands.</param>
+/// <param name="Partition">The partition.</param>
+internal readonly record struct DeadLetterTarget(Guid TopicId, int Partition);
+
+/// <summary>
+/// What a cursor was told to do. It is logged with each statement, so that the next leader decides as this one does.
+/// <see cref="CursorState.Apply"/> does not read it.
+/// </summary>
+internal sealed record CursorConfiguration
+{
+    /// <summary>The cursor's name: its group, subscription or queue.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The count at which a record is not handed out again; 0 for no limit.</summary>
+    public int MaxDeliveries { get; init; }
+
+    /// <summary>The counter that <see cref="MaxDeliveries"/> limits.</summary>
+    public LimitedCount LimitedCount { get; init; } = LimitedCount.Deliveries;
+
+    /// <summary>The delays of returned records.</summary>
+    public BackoffSchedule Backoff { get; init; } = BackoffSchedule.None;
+
+    /// <summary>The target of rejected records; null: they are dropped, and counted.</summary>
+    public DeadLetterTarget? DeadLetterTarget { get; init; }
+
+    /// <summary>Whether one attached consumer at a time receives.</summary>
+    public bool IsSingleActiveConsumer { get; init; }
+
+    /// <summary>Whether a record waits until every earlier one of its key is settled.</summary>
+    public bool IsOrderedByKey { get; init; }
+
+    /// <summary>With order by key, the most records that are read ahead and wait for their key.</summary>
+    public int LookAhead { get; init; } = 1_000;
+
+    /// <summary>The number of records that a consumer receives before the next one's turn.</summary>
+    public int RecordsPerTurn { get; init; } = 1;
+
+    /// <summary>The exceptions (held, returned, islands, dead letters) at which no further record is handed out; settlements always are
+    /// accepted.</summary>
+    public int MaxExceptions { get; init; } = 1_000_000;
+}

@@ -1,0 +1,103 @@
+namespace OrleansMq.Queues;
+
+/// <summary>The decisions of a <see cref="Cursor"/> that keep its invariants. Pure. The simulation replaces them one by one by wrong
+/// ones, to
+/// see that its checkers detect each.</summary>
+internal class CursorRules
+{
+    /// <summary>The rules of the product.</summary>
+    public static readonly CursorRules Shipped = new();
+
+    /// <summary>Whether a new leader may hand out and answer. What its log held when its epoch began must be in force, and the
+    /// predecessor's
+    /// lease must have ended.</summary>
+    public virtual bool MayServe(LeaderTerm term, long highWatermark, long now) =>
+        highWatermark >= term.EpochStart && now >= term.HandOutFrom;
+
+    /// <summary>Whether the lease allows a hand-out.</summary>
+    public virtual bool HasLease(long leaseUntil, long now) => now < leaseUntil;
+
+    /// <summary>Whether transitions at an offset are in force.</summary>
+    public virtual bool IsInForce(long offset, long highWatermark) => offset < highWatermark;
+
+    /// <summary>Whether a lock holds a record.</summary>
+    public virtual bool Holds(in HeldRecord held, long number) => held.State == HeldState.Acquired && held.LockNumber == number;
+
+    /// <summary>Whether a lock of this leader and incarnation is meant.</summary>
+    public virtual bool IsCurrent(LockToken token, Guid incarnation, int leaderEpoch) =>
+        token.Incarnation == incarnation && token.LeaderEpoch == leaderEpoch;
+
+    /// <summary>Returns the counts of a record that comes back.</summary>
+    public virtual DeliveryCounts Returned(DeliveryCounts held, bool isFailure) =>
+        isFailure ? held with { Failures = held.Failures + 1 } : held;
+
+    /// <summary>Whether a record that came back must not be handed out again.</summary>
+    public virtual bool IsAtLimit(DeliveryCounts counts, CursorConfiguration configuration) =>
+        configuration.MaxDeliveries > 0 && counts.Limited(configuration.LimitedCount) >= configuration.MaxDeliveries;
+
+    /// <summary>Whether a record below the reservation in force may be handed out: a later leader then knows that it may have
+    /// been.</summary>
+    public virtual bool IsReserved(long offset, long deliveredUpTo) => offset < deliveredUpTo;
+
+    /// <summary>Whether returned records come before those that were never handed out.</summary>
+    public virtual bool ReturnedFirst => true;
+
+    /// <summary>Whether a key is free when its record is settled, but that is not in force yet.</summary>
+    public virtual bool IsKeyFreeBeforeForce => false;
+
+    /// <summary>Whether a dead letter is done after an answer of its target.</summary>
+    public virtual bool IsDeadLetterDone(bool isConfirmed) => isConfirmed;
+
+    /// <summary>Returns the sequence of the next dead letter.</summary>
+    /// <param name="next">The next one of the state in force.</param>
+    /// <param name="pending">The number of those that are not in force.</param>
+    public virtual long NextSequence(long next, int pending) => next + pending;
+
+    /// <summary>Returns the intents that a leader publishes.</summary>
+    public virtual IEnumerable<DeadLetterIntent> ToPublish(CursorState state, long finishedBelow) =>
+        state.Intents.Values.SkipWhile(intent => intent.Sequence < finishedBelow);
+
+    /// <summary>Returns the offset up to which the log's start may move.</summary>
+    /// <param name="needed">The lowest record that the cursor needs.</param>
+    /// <param name="statementOffset">The newest statement in force.</param>
+    /// <param name="next">The first record that was never handed out by this leader.</param>
+    public virtual long StartMayMoveTo(long needed, long statementOffset, long next) => Math.Min(needed, statementOffset);
+
+    /// <summary>Returns the time of a wake-up: the earliest of these.</summary>
+    /// <param name="lockEnds">The end of the first lock.</param>
+    /// <param name="deferredUntil">The time of the first deferred record.</param>
+    /// <param name="other">The first retry, or the time from which the leader may serve.</param>
+    public virtual long WakeAt(long lockEnds, long deferredUntil, long other) => Math.Min(Math.Min(lockEnds, deferredUntil), other);
+
+    /// <summary>Returns the state that a statement repeats.</summary>
+    public virtual CursorState Stated(CursorState state) => state;
+
+    /// <summary>Whether a record above all others that are exceptions may become one, too.</summary>
+    public virtual bool HasRoom(long exceptions, CursorConfiguration configuration) => exceptions < configuration.MaxExceptions;
+}
+
+/// <summary>The leadership that a <see cref="Cursor"/> serves.</summary>
+/// <param name="Epoch">The leader epoch.</param>
+/// <param name="EpochStart">Where it began: the state that the cursor starts from is in force when the high watermark is there.</param>
+/// <param name="HandOutFrom">When the lease of the predecessor has surely ended, in milliseconds since 1970; 0 if it resigned, acknowledged
+/// the epoch or is proved dead.</param>
+internal readonly record struct LeaderTerm(int Epoch, long EpochStart, long HandOutFrom);
+
+/// <summary>What holds a record.</summary>
+internal enum HeldState
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>A consumer, by a lock.</summary>
+    Acquired = 1,
+    /// <summary>A transition that is not in force yet: it is settled, returned or dead-lettered.</summary>
+    Settling = 2,
+}
+
+/// <summary>A record that is not available, because a consumer or a transition holds it.</summary>
+/// <param name="State">What holds it.</param>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="LockNumber">The hand-out.</param>
+/// <param name="Deadline">When the lock ends, by <see cref="LockClock"/>; <see cref="long.MaxValue"/>: with the attachment.</param>
+/// <param name="Counts">Its counts, with this delivery.</param>
+internal readonly record struct HeldRecord(HeldState State, long Attachment, long LockNumber, long Deadline, DeliveryCounts Counts);

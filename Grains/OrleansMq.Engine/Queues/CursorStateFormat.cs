@@ -1,0 +1,154 @@
+namespace OrleansMq.Queues;
+
+/// <summary>
+/// The encoding of a cursor's state, in statements and snapshots. The same state has the same bytes: sets are written in order, whatever
+/// they are in memory. Numbers are varlongs; a list begins with its length.
+/// <code>
+/// version i8 = 0 | floor | delivered up to | next sequence | totals: count, each
+/// configuration: name | max deliveries | limited count i8 | backoff: first, multiplier, most, jitter | flags i8 (bit 0: dead-letter
+///   target: 16 bytes, partition; 1: single active consumer; 2: by key) | look-ahead | records per turn | max exceptions
+/// settled ranges: distance, length - 1
+/// returns, by offset: distance | deliveries | failures | available at
+/// intents, by sequence: see WriteIntent
+/// </code>
+/// </summary>
+internal static class CursorStateFormat
+{
+    private const int Version = 0;
+    private const int TargetFlag = 1;
+    private const int SingleActiveConsumerFlag = 2;
+    private const int ByKeyFlag = 4;
+    private static readonly SettlementCause[] Causes = Enum.GetValues<SettlementCause>();
+
+    /// <summary>Encodes a state, with another configuration if one is given.</summary>
+    public static byte[] Encode(CursorState state, CursorConfiguration? configuration = null)
+    {
+        var writer = new TransitionWriter();
+        writer.Byte(Version);
+        writer.Number(state.Floor);
+        writer.Number(state.DeliveredUpTo);
+        writer.Number(state.NextSequence);
+        writer.Number(Causes.Length);
+        foreach (var cause in Causes)
+            writer.Number(state.Total(cause));
+        WriteConfiguration(writer, configuration ?? state.Configuration);
+        writer.Ranges([.. state.Settled]);
+        WriteReturns(writer, [.. state.Returns.Values.OrderBy(returned => returned.Offset)]);
+        writer.Number(state.Intents.Count);
+        foreach (var intent in state.Intents.Values)
+            WriteIntent(writer, intent);
+        return writer.Written.ToArray();
+    }
+
+    /// <summary>Decodes a state. Its statement's offset is not part of it.</summary>
+    /// <exception cref="InvalidDataException">The bytes are no state, or one of a later version.</exception>
+    public static CursorState Decode(int cursorId, Guid incarnation, ReadOnlySpan<byte> bytes)
+    {
+        var reader = new TransitionReader(bytes);
+        if (reader.Byte() != Version)
+            throw new UnknownTransitionException("The statement of a cursor has a later version than this broker knows.");
+        var (floor, deliveredUpTo, nextSequence) = (reader.Number(), reader.Number(), reader.Number());
+        Span<long> totals = stackalloc long[Causes.Length];
+        if (reader.Length(1) is var count && count != totals.Length)
+            throw new UnknownTransitionException("The statement of a cursor counts causes that this broker does not know.");
+        for (var i = 0; i < totals.Length; i++)
+            totals[i] = reader.Number();
+        var state = new CursorState(cursorId, incarnation, ReadConfiguration(ref reader), floor);
+        state.Restore(nextSequence, deliveredUpTo, totals);
+        foreach (var range in reader.Ranges())
+            state.Restore(range);
+        foreach (var returned in ReadReturns(ref reader))
+            state.Restore(returned);
+        for (var left = reader.Length(1); left > 0; left--)
+            state.Intend(ReadIntent(ref reader));
+        return reader.IsAtEnd ? state : throw new InvalidDataException("The statement of a cursor has more bytes than its state.");
+    }
+
+    /// <summary>Writes returned records in order of their offsets.</summary>
+    public static void WriteReturns(TransitionWriter writer, IReadOnlyList<ReturnedRecord> returns)
+    {
+        writer.Number(returns.Count);
+        var previous = 0L;
+        foreach (var returned in returns)
+        {
+            writer.Number(returned.Offset - previous);
+            writer.Counts(returned.Counts);
+            writer.Number(returned.AvailableAt);
+            previous = returned.Offset;
+        }
+    }
+
+    public static List<ReturnedRecord> ReadReturns(ref TransitionReader reader)
+    {
+        var returns = new List<ReturnedRecord>(reader.Length(4));
+        var previous = 0L;
+        for (var left = returns.Capacity; left > 0; left--)
+        {
+            previous += reader.Number();
+            returns.Add(new ReturnedRecord(previous, reader.Counts(), reader.Number()));
+        }
+        return returns;
+    }
+
+    public static void WriteIntent(TransitionWriter writer, DeadLetterIntent intent)
+    {
+        writer.Number(intent.Sequence);
+        writer.Id(intent.Incarnation);
+        writer.Number(intent.Offset);
+        writer.Id(intent.Target.TopicId);
+        writer.Number(intent.Target.Partition);
+        writer.Byte((int)intent.Cause);
+        writer.Counts(intent.Counts);
+        writer.Number(intent.DecidedAt);
+    }
+
+    public static DeadLetterIntent ReadIntent(ref TransitionReader reader) => new(reader.Number(), reader.Id(), reader.Number(),
+        new DeadLetterTarget(reader.Id(), reader.SmallNumber()), reader.Cause(), reader.Counts(), reader.Number());
+
+    private static void WriteConfiguration(TransitionWriter writer, CursorConfiguration configuration)
+    {
+        writer.Text(configuration.Name);
+        writer.Number(configuration.MaxDeliveries);
+        writer.Byte((int)configuration.LimitedCount);
+        writer.Number(configuration.Backoff.FirstMs);
+        writer.Number(configuration.Backoff.Multiplier);
+        writer.Number(configuration.Backoff.MostMs);
+        writer.Number(configuration.Backoff.JitterPercent);
+        writer.Byte((configuration.DeadLetterTarget is null ? 0 : TargetFlag)
+            | (configuration.IsSingleActiveConsumer ? SingleActiveConsumerFlag : 0) | (configuration.IsOrderedByKey ? ByKeyFlag : 0));
+        if (configuration.DeadLetterTarget is { } target)
+        {
+            writer.Id(target.TopicId);
+            writer.Number(target.Partition);
+        }
+        writer.Number(configuration.LookAhead);
+        writer.Number(configuration.RecordsPerTurn);
+        writer.Number(configuration.MaxExceptions);
+    }
+
+    private static CursorConfiguration ReadConfiguration(ref TransitionReader reader)
+    {
+        var name = reader.Text();
+        var (maxDeliveries, limited) = (reader.SmallNumber(), (LimitedCount)reader.Byte());
+        var backoff = new BackoffSchedule(reader.SmallNumber(), reader.SmallNumber(), reader.SmallNumber(), reader.SmallNumber());
+        var flags = reader.Byte();
+        DeadLetterTarget? target = (flags & TargetFlag) != 0 ? new DeadLetterTarget(reader.Id(), reader.SmallNumber()) : null;
+        return new CursorConfiguration
+        {
+            Name = name,
+            MaxDeliveries = maxDeliveries,
+            LimitedCount = limited,
+            Backoff = backoff,
+            DeadLetterTarget = target,
+            IsSingleActiveConsumer = (flags & SingleActiveConsumerFlag) != 0,
+            IsOrderedByKey = (flags & ByKeyFlag) != 0,
+            LookAhead = reader.SmallNumber(),
+            RecordsPerTurn = reader.SmallNumber(),
+            MaxExceptions = reader.SmallNumber(),
+        };
+    }
+}
+
+/// <summary>A transition of a later version. A replica that meets one cannot derive the state: it leaves the in-sync replicas, and cannot
+/// lead.</summary>
+internal sealed class UnknownTransitionException(string message) : Exception(message);

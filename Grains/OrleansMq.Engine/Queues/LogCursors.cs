@@ -1,0 +1,116 @@
+using System.Buffers.Binary;
+using OrleansMq.Records;
+
+namespace OrleansMq.Queues;
+
+/// <summary>
+/// The cursors of a log at its end, derived from its control records alone. It is made to stand in <c>LogState</c> beside the producers.
+/// </summary>
+/// <remarks>A batch that is about to be written is not staged here: only the leader's <see cref="Cursor"/> looks ahead. Apply it when its
+/// write is done.</remarks>
+internal sealed class LogCursors
+{
+    private const short SnapshotVersion = 0;
+    private const int CrcOffset = 2;
+    private const int BodyOffset = 6;
+
+    private readonly SortedDictionary<int, CursorState> _cursors = [];
+
+    /// <summary>The cursors by id.</summary>
+    public IReadOnlyDictionary<int, CursorState> Cursors => _cursors;
+
+    /// <summary>The lowest free cursor id. Ids are reused; the incarnation tells cursors apart.</summary>
+    public int FreeId
+    {
+        get
+        {
+            var id = 0;
+            while (_cursors.ContainsKey(id))
+                id++;
+            return id;
+        }
+    }
+
+    /// <summary>Records below it are needed by no cursor; null without cursors: then the topic's own retention decides.</summary>
+    public long? NeededFrom => _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.NeededFrom);
+
+    /// <summary>The newest statements begin here: the log must not start above it. Null without cursors.</summary>
+    public long? StatedFrom => _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.StatementOffset);
+
+    /// <summary>Applies a control record's value.</summary>
+    /// <param name="offset">Its batch's offset.</param>
+    /// <param name="value">The value; its key is one of <see cref="CursorControlRecord.IsKey"/>.</param>
+    /// <exception cref="UnknownTransitionException">It has a later version: this replica cannot follow.</exception>
+    /// <exception cref="InvalidDataException">The bytes are no transitions.</exception>
+    public void Apply(long offset, ReadOnlySpan<byte> value) => Apply(offset, CursorControlRecord.Decode(value));
+
+    /// <summary>Applies transitions.</summary>
+    public void Apply(long offset, IReadOnlyList<CursorTransition> transitions)
+    {
+        foreach (var transition in transitions)
+        {
+            // A delta of an unknown cursor is older than the statement that the log still has.
+            if (Apply(_cursors.GetValueOrDefault(transition.CursorId), transition, offset) is { } state)
+                _cursors[transition.CursorId] = state;
+            else
+                _cursors.Remove(transition.CursorId);
+        }
+    }
+
+    /// <summary>Returns a cursor's state after a transition; null: there is no such cursor then.</summary>
+    /// <param name="state">The state before, which may be changed; null: no cursor.</param>
+    /// <param name="transition">The transition.</param>
+    /// <param name="offset">Its batch's offset.</param>
+    public static CursorState? Apply(CursorState? state, CursorTransition transition, long offset)
+    {
+        switch (transition)
+        {
+            case CursorStatement statement:
+                return CursorState.From(statement, offset);
+            case CursorDelta delta:
+                state?.Apply(delta);
+                return state;
+            default:
+                return state?.Incarnation == transition.Incarnation ? null : state;
+        }
+    }
+
+    /// <summary>Encodes a snapshot: version i16, CRC-32C of the rest u32, the number of cursors, and of each id, incarnation, statement's
+    /// offset and state.</summary>
+    public byte[] EncodeSnapshot()
+    {
+        var writer = new TransitionWriter();
+        writer.Int16(SnapshotVersion);
+        writer.Int32(0);
+        writer.Number(_cursors.Count);
+        foreach (var state in _cursors.Values)
+        {
+            writer.Number(state.Id);
+            writer.Id(state.Incarnation);
+            writer.Number(state.StatementOffset);
+            writer.Bytes(CursorStateFormat.Encode(state));
+        }
+        var bytes = writer.Written.ToArray();
+        BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(CrcOffset), Crc32C.Compute(bytes.AsSpan(BodyOffset)));
+        return bytes;
+    }
+
+    /// <summary>Decodes a snapshot.</summary>
+    /// <returns>Null if it is damaged, or of another version: an older one serves, or none.</returns>
+    public static LogCursors? TryDecodeSnapshot(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < BodyOffset || BinaryPrimitives.ReadInt16BigEndian(bytes) != SnapshotVersion
+            || BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]) != Crc32C.Compute(bytes[BodyOffset..]))
+            return null;
+        var reader = new TransitionReader(bytes[BodyOffset..]);
+        var cursors = new LogCursors();
+        for (var left = reader.Length(1); left > 0; left--)
+        {
+            var (id, incarnation, statementOffset) = (reader.SmallNumber(), reader.Id(), reader.Number());
+            var state = CursorStateFormat.Decode(id, incarnation, reader.Bytes());
+            state.RestoreStatementOffset(statementOffset);
+            cursors._cursors.Add(id, state);
+        }
+        return cursors;
+    }
+}

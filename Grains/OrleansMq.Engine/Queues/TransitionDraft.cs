@@ -1,0 +1,102 @@
+namespace OrleansMq.Queues;
+
+/// <summary>What one append will write about a cursor. It gathers while the append before it is not in force, so that a round of any size
+/// costs one control batch.</summary>
+internal sealed class TransitionDraft
+{
+    private readonly SortedDictionary<SettlementCause, (OffsetSet Ranges, long Count)> _settlements = [];
+    private readonly SortedDictionary<long, ReturnedRecord> _returns = [];
+    private readonly List<DeadLetterIntent> _intents = [];
+
+    /// <summary>The records that it holds until it is in force.</summary>
+    public List<long> Held { get; } = [];
+    public IReadOnlyCollection<ReturnedRecord> Returns => _returns.Values;
+    public IReadOnlyList<DeadLetterIntent> Intents => _intents;
+    public List<FinishedIntent> Finished { get; } = [];
+    /// <summary>The reservation that it makes; 0: none.</summary>
+    public long DeliveredUpTo { get; set; }
+    /// <summary>The incarnation that it begins.</summary>
+    public Begin? Begin { get; set; }
+    /// <summary>The configuration that it sets.</summary>
+    public CursorConfiguration? Configuration { get; set; }
+    /// <summary>Whether it repeats the cursor's state.</summary>
+    public bool IsStatement { get; set; }
+    public bool IsRemoval { get; set; }
+    /// <summary>The requests that it answers.</summary>
+    public List<CursorRequest> Waiters { get; } = [];
+
+    public bool HasDelta => _settlements.Count > 0 || _returns.Count > 0 || _intents.Count > 0 || Finished.Count > 0 || DeliveredUpTo > 0;
+
+    public bool IsEmpty => !HasDelta && Begin is null && Configuration is null && !IsStatement && !IsRemoval;
+
+    /// <summary>The settled ranges, as gathered.</summary>
+    public IEnumerable<OffsetRange> Settled => _settlements.Values.SelectMany(settlement => settlement.Ranges);
+
+    public void Settle(SettlementCause cause, long offset) => Settle(cause, [OffsetRange.Of(offset)], 1);
+
+    /// <summary>Settles records.</summary>
+    /// <param name="cause">Why.</param>
+    /// <param name="ranges">Their offsets.</param>
+    /// <param name="count">The number of records among the offsets.</param>
+    public void Settle(SettlementCause cause, IEnumerable<OffsetRange> ranges, long count)
+    {
+        var (known, before) = _settlements.TryGetValue(cause, out var settlement) ? settlement : (new OffsetSet(), 0);
+        foreach (var range in ranges)
+            known.Add(range);
+        _settlements[cause] = (known, before + count);
+    }
+
+    public void Return(ReturnedRecord returned) => _returns[returned.Offset] = returned;
+
+    public void Intend(DeadLetterIntent intent) => _intents.Add(intent);
+
+    /// <summary>Builds the transitions.</summary>
+    /// <param name="cursorId">The cursor.</param>
+    /// <param name="state">Its state in force, with nothing in the log after it; null: there is none.</param>
+    /// <param name="naturals">Offsets that settle by nature: the settled ranges take in those beside them.</param>
+    /// <param name="rules">What a statement repeats.</param>
+    public IReadOnlyList<CursorTransition> Build(int cursorId, CursorState? state, OffsetSet naturals, CursorRules rules)
+    {
+        var transitions = new List<CursorTransition>();
+        var after = Begin is null && Configuration is null && !IsStatement ? null : state?.Clone();
+        if (HasDelta && state is not null)
+        {
+            var delta = BuildDelta(state, naturals);
+            after?.Apply(delta);
+            transitions.Add(delta);
+        }
+        if (Begin is { } begin)
+        {
+            var begun = after?.Renew(begin.Incarnation, begin.Configuration, begin.Floor)
+                ?? new CursorState(cursorId, begin.Incarnation, begin.Configuration, begin.Floor);
+            transitions.Add(new CursorStatement(cursorId, begin.Incarnation, CursorStateFormat.Encode(begun)));
+        }
+        else if (after is not null)
+            transitions.Add(new CursorStatement(cursorId, after.Incarnation, CursorStateFormat.Encode(rules.Stated(after), Configuration)));
+        if (IsRemoval && state is not null)
+            transitions.Add(new CursorRemoval(cursorId, state.Incarnation));
+        return transitions;
+    }
+
+    private CursorDelta BuildDelta(CursorState state, OffsetSet naturals) => new(state.Id, state.Incarnation)
+    {
+        Settlements = [.. _settlements.Select(s => new Settlement(s.Key, s.Value.Count, Widen(s.Value.Ranges, naturals, state.Floor)))],
+        Returns = [.. _returns.Values],
+        Intents = [.. _intents],
+        Finished = [.. Finished],
+        DeliveredUpTo = DeliveredUpTo,
+    };
+
+    private static List<OffsetRange> Widen(OffsetSet ranges, OffsetSet naturals, long floor)
+    {
+        var widened = new OffsetSet();
+        foreach (var range in ranges)
+        {
+            var first = range.First;
+            while (first > floor && naturals.Contains(first - 1))
+                first--;
+            widened.Add(new OffsetRange(first, naturals.NextNotIn(range.Last + 1) - 1));
+        }
+        return [.. widened];
+    }
+}
