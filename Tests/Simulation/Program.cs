@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Tests.Simulation.Groups;
+using OrleansMq.Tests.Simulation.Queues;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -7,10 +8,11 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--queues | --groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
+          --queues         simulates a cursor instead: its leaders, consumers and dead letters
           --focus FOCUS    makes a rare combination of faults likely: StaticHandover or RecreatedTopics
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
@@ -22,7 +24,7 @@ internal static class Program
     // A file gets fewer lines than a terminal.
     private static TimeSpan TimeBetweenReports => TimeSpan.FromSeconds(Console.IsErrorRedirected ? 60 : 5);
 
-    private sealed record Options(bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
+    private sealed record Options(bool Queues, bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -36,6 +38,8 @@ internal static class Program
             Console.Error.WriteLine(Usage);
             return 2;
         }
+        if (options.Queues)
+            return Run(QueueRuns.Create(Console.WriteLine), options, "broken 0");
         return options.Groups
             ? Run(SeedRuns.OfGroups(Console.WriteLine, options.Focus), options, "broken 0")
             : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");
@@ -67,11 +71,13 @@ internal static class Program
 
     private static Options? Parse(string[] args)
     {
-        var (groups, focus, seeds, first, trace) = (false, GroupFocus.None, 1_000, 0, false);
+        var (queues, groups, focus, seeds, first, trace) = (false, false, GroupFocus.None, 1_000, 0, false);
         for (var i = 0; i < args.Length; i++)
         {
             if (args[i] == "--trace")
                 trace = true;
+            else if (args[i] == "--queues")
+                queues = true;
             else if (args[i] == "--groups")
                 groups = true;
             else if (args[i] == "--focus" && i + 1 < args.Length && Enum.TryParse(args[i + 1], ignoreCase: true, out focus))
@@ -85,7 +91,8 @@ internal static class Program
                 first = number;
         }
         return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || focus == GroupFocus.None)
-            ? new Options(groups, focus, seeds, first, trace)
+            && !(queues && groups)
+            ? new Options(queues, groups, focus, seeds, first, trace)
             : null;
     }
 }

@@ -41,7 +41,7 @@ internal sealed partial class Cursor
     private void HandOut()
     {
         _unreserved = -1;
-        if (!_serves || _state is null || IsBeginning || _isStalled || !_rules.HasLease(_leaseUntil, _now))
+        if (!IsActive)
             return;
         _frontier = Math.Max(_frontier, _state.Settled.Max);
         var deliveries = new Dictionary<Consumer, Deliver>();
@@ -102,7 +102,7 @@ internal sealed partial class Cursor
     // Only where a record may follow: a reservation is no reason for the next one.
     private void Reserve()
     {
-        if (!_serves || _state is null || IsBeginning || _isStalled || _consumers.Peek() is null)
+        if (!IsActive || _consumers.Peek() is null)
             return;
         var reserved = Math.Max(_state.DeliveredUpTo, Math.Max(_draft.DeliveredUpTo, _writing?.DeliveredUpTo ?? 0));
         var isNear = _order.Next < _readableEnd && _order.Next + (ReservationAhead / 2) >= reserved;

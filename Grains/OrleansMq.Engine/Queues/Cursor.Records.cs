@@ -62,7 +62,7 @@ internal sealed partial class Cursor
 
     private void EndLocks()
     {
-        if (!_serves || _state is null || IsBeginning || _isStalled || !_rules.HasLease(_leaseUntil, _now))
+        if (!IsActive)
             return;
         for (var left = MostLocksPerTurn; left > 0; left--)
         {

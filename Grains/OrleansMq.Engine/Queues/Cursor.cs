@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Queues;
@@ -98,11 +99,15 @@ internal sealed partial class Cursor
         Write();
         Publish();
         MoveStart();
-        _locks.Set(!_serves || _isStalled || !_rules.HasLease(_leaseUntil, _now));
+        _locks.Set(stands: !IsActive);
         AskForWake();
     }
 
     private bool IsBeginning => IsExclusive(_draft) || (_writing is not null && IsExclusive(_writing));
+
+    /// <summary>Whether records are handed out and locks end. Otherwise the clock of locks stands still.</summary>
+    [MemberNotNullWhen(true, nameof(_state))]
+    private bool IsActive => _serves && _state is not null && !_isStalled && _rules.HasLease(_leaseUntil, _now) && !IsBeginning;
 
     private static bool IsExclusive(TransitionDraft draft) => draft.Begin is not null || draft.IsRemoval;
 

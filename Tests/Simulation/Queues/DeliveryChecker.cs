@@ -1,0 +1,210 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+/// <summary>Judges what leaders hand out and answer, by what is in force and by what was answered before.</summary>
+internal sealed class DeliveryChecker(QueueSimulation simulation)
+{
+    private sealed class Lock(LockToken token, long attachment, long deadline, DeliveryCounts counts)
+    {
+        public LockToken Token { get; } = token;
+        public long Attachment { get; } = attachment;
+        public long Deadline { get; set; } = deadline;
+        public DeliveryCounts Counts { get; } = counts;
+        public bool HasEnded { get; set; }
+    }
+
+    private readonly Dictionary<(Guid Incarnation, int Epoch, long Offset), Lock> _locks = [];
+    private readonly HashSet<(Guid Incarnation, long Offset)> _settled = [];
+    private readonly Dictionary<(Guid Incarnation, long Offset), DeliveryCounts> _returned = [];
+    private readonly HashSet<(Guid Incarnation, long Offset)> _delivered = [];
+    private readonly HashSet<(Guid Incarnation, long Offset)> _rejected = [];
+    // Of one leader: available again, and not handed out since.
+    private readonly HashSet<(int Epoch, Guid Incarnation, long Offset)> _available = [];
+    private readonly Dictionary<(int Epoch, Guid Incarnation), long> _lastFresh = [];
+    private readonly HashSet<long> _stale = [];
+
+    private ReferenceCursor InForce => simulation.InForce;
+
+    public bool WasDelivered(Guid incarnation, long offset) => _delivered.Contains((incarnation, offset));
+
+    public IEnumerable<(Guid Incarnation, long Offset)> Rejected => _rejected;
+
+    /// <summary>A command reaches a leader.</summary>
+    public void OnCommand(SimulatedLeader leader, CursorCommand command)
+    {
+        switch (command)
+        {
+            case LockRequest request:
+                var locks = LocksOf(leader, request).ToList();
+                if (locks.Count == 0 || locks.Any(held => held.HasEnded))
+                    _stale.Add(request.RequestId);
+                if (request is not Renew && locks.All(held => !held.HasEnded))
+                    locks.ForEach(held => held.HasEnded = true);
+                break;
+            case Detach detach:
+                foreach (var ((_, epoch, _), held) in _locks)
+                {
+                    if (epoch == leader.Epoch && held.Attachment == detach.Attachment)
+                        held.HasEnded = true;
+                }
+                break;
+            case Purge or Expire:
+                _available.Clear();
+                break;
+        }
+    }
+
+    private IEnumerable<Lock> LocksOf(SimulatedLeader leader, LockRequest request)
+    {
+        for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
+        {
+            if (_locks.TryGetValue((request.Lock.Incarnation, leader.Epoch, offset), out var held) && held.Token == request.Lock)
+                yield return held;
+        }
+    }
+
+    /// <summary>A leader hands records out, at one time. Each consumer has its own in order; among consumers there is no order.</summary>
+    public void OnDeliver(SimulatedLeader leader, IReadOnlyList<Deliver> deliveries)
+    {
+        var records = deliveries.SelectMany(deliver => deliver.Records.Select(record => (deliver, record)));
+        foreach (var (deliver, record) in records.Where(r => leader.HasRecord(r.record.Offset)).OrderBy(r => r.record.Offset))
+        {
+            OnDeliver(leader, deliver, record);
+            simulation.Figures.Deliveries++;
+        }
+        Verdict.Require(simulation.Scenario.Configuration.IsOrderedByKey
+            || deliveries.All(d => d.Records.Zip(d.Records.Skip(1)).All(pair => pair.First.Offset < pair.Second.Offset)),
+            "5: a delivery is not in order.");
+    }
+
+    private void OnDeliver(SimulatedLeader leader, Deliver deliver, DeliveredRecord record)
+    {
+        var (offset, incarnation) = (record.Offset, deliver.Lock.Incarnation);
+        Verdict.Require(offset < leader.HighWatermark, $"1: {offset} is handed out above the high watermark.");
+        Verdict.Require(!_settled.Contains((incarnation, offset)), $"1: {offset} is handed out after its settlement was answered.");
+        if (leader == simulation.Leader && InForce.Incarnation == incarnation)
+        {
+            Verdict.Require(!InForce.IsSettled(offset), $"1: {offset} is handed out and settled.");
+            Verdict.Require(!InForce.IsIntended(offset), $"6: {offset} is handed out while it is dead-lettered.");
+            CheckKey(leader, offset);
+        }
+        CheckLock(leader, deliver, record);
+        CheckCounts(record, incarnation);
+        CheckOrder(leader, incarnation, offset);
+        if (!_delivered.Add((incarnation, offset)))
+        {
+            simulation.Figures.Redeliveries++;
+            Verdict.Require(record.IsRedelivered, $"4: {offset} is handed out again and not told as redelivered.");
+        }
+    }
+
+    private void CheckLock(SimulatedLeader leader, Deliver deliver, DeliveredRecord record)
+    {
+        var key = (deliver.Lock.Incarnation, leader.Epoch, record.Offset);
+        if (_locks.TryGetValue(key, out var before))
+        {
+            Verdict.Require(before.HasEnded || before.Deadline <= simulation.Now, $"3: {record.Offset} has two holders.");
+            var isFailure = !before.HasEnded;
+            Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries
+                && record.Counts.Failures >= before.Counts.Failures + (isFailure ? 1 : 0),
+                $"4: a return of {record.Offset} does not count.");
+        }
+        _locks[key] = new Lock(deliver.Lock, deliver.Attachment, simulation.LockEnd, record.Counts);
+    }
+
+    private void CheckCounts(DeliveredRecord record, Guid incarnation)
+    {
+        var least = _returned.GetValueOrDefault((incarnation, record.Offset));
+        Verdict.Require(record.Counts.Deliveries > least.Deliveries && record.Counts.Failures >= least.Failures,
+            $"4: the counts of {record.Offset} are below those of its answered returns.");
+        var limit = simulation.Scenario.Configuration.MaxDeliveries;
+        if (limit == 0)
+            return;
+        var isDeliveries = simulation.Scenario.Configuration.LimitedCount == LimitedCount.Deliveries;
+        Verdict.Require(isDeliveries ? record.Counts.Deliveries <= limit : record.Counts.Failures < limit,
+            $"4: {record.Offset} is handed out above its limit.");
+    }
+
+    private void CheckOrder(SimulatedLeader leader, Guid incarnation, long offset)
+    {
+        if (_available.Remove((leader.Epoch, incarnation, offset)) || simulation.Scenario.Configuration.IsOrderedByKey
+            || leader != simulation.Leader || InForce.Returns.ContainsKey(offset))
+            return;
+        Verdict.Require(!_available.Any(a => a.Epoch == leader.Epoch && a.Incarnation == incarnation && a.Offset < offset),
+            $"5: {offset} is handed out before a returned record.");
+        Verdict.Require(_lastFresh.GetValueOrDefault((leader.Epoch, incarnation), -1) < offset, $"5: {offset} is handed out too late.");
+        _lastFresh[(leader.Epoch, incarnation)] = offset;
+    }
+
+    private void CheckKey(SimulatedLeader leader, long offset)
+    {
+        if (!simulation.Scenario.Configuration.IsOrderedByKey || leader.KeyOf(offset) is not { } key)
+            return;
+        for (var before = Math.Max(InForce.Floor, simulation.LogStart); before < offset; before++)
+        {
+            if (!InForce.IsFinished(before) && leader.HasRecord(before) && leader.KeyOf(before) == key)
+                throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
+        }
+    }
+
+    /// <summary>A leader answers.</summary>
+    public void OnAnswer(SimulatedLeader leader, CursorRequest request, Answer answer)
+    {
+        if (request is not LockRequest lockRequest)
+            return;
+        if (answer.Outcome == CursorOutcome.InvalidLock)
+            simulation.Figures.Refused++;
+        var isStale = _stale.Contains(request.RequestId);
+        Verdict.Require(!isStale || answer.Outcome != CursorOutcome.Done, "3: a lock that has ended was accepted.");
+        if (answer.Outcome != CursorOutcome.Done)
+            return;
+        if (request is Renew)
+        {
+            foreach (var held in LocksOf(leader, lockRequest))
+                held.Deadline = simulation.LockEnd;
+            return;
+        }
+        var incarnation = lockRequest.Lock.Incarnation;
+        for (var offset = lockRequest.Records.First; offset <= lockRequest.Records.Last; offset++)
+        {
+            if (!leader.HasRecord(offset))
+                continue;
+            if (request is Settle)
+                OnSettled(incarnation, offset);
+            else if (request is Reject)
+                OnRejected(incarnation, offset);
+            else
+                OnReturned(leader, incarnation, offset, ((Release)request).IsFailure);
+        }
+    }
+
+    private void OnSettled(Guid incarnation, long offset)
+    {
+        simulation.Figures.Settled++;
+        Verdict.Require(InForce.Incarnation != incarnation || InForce.IsSettled(offset),
+            $"1: the settlement of {offset} is answered and not in force.");
+        _settled.Add((incarnation, offset));
+    }
+
+    private void OnRejected(Guid incarnation, long offset)
+    {
+        Verdict.Require(InForce.Incarnation != incarnation || InForce.IsFinished(offset),
+            $"6: the rejection of {offset} is answered and not in force.");
+        _settled.Add((incarnation, offset));
+        _rejected.Add((incarnation, offset));
+    }
+
+    private void OnReturned(SimulatedLeader leader, Guid incarnation, long offset, bool isFailure)
+    {
+        if (InForce.Incarnation != incarnation || !_locks.TryGetValue((incarnation, leader.Epoch, offset), out var held))
+            return;
+        var before = _returned.GetValueOrDefault((incarnation, offset));
+        _returned[(incarnation, offset)] = new DeliveryCounts(Math.Max(before.Deliveries, held.Counts.Deliveries),
+            before.Failures + (isFailure ? 1 : 0));
+        Verdict.Require(InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset),
+            $"4: the return of {offset} is answered and not in force.");
+        if (InForce.Returns.TryGetValue(offset, out var returned) && returned.AvailableAt == 0 && !InForce.IsFinished(offset))
+            _available.Add((leader.Epoch, incarnation, offset));
+    }
+}

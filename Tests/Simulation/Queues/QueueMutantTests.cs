@@ -1,0 +1,41 @@
+using OrleansMq.Queues;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+/// <summary>The checkers are trusted because they detect each of these bugs.</summary>
+public sealed class QueueMutantTests(ITestOutputHelper output)
+{
+    private readonly MutantSearch _search = new(mostSeeds: 3_000, seedsAtOnce: 20, output);
+
+    [Theory]
+    [InlineData(nameof(WrittenIsInForce))]
+    [InlineData(nameof(ServesBeforeEpochStart))]
+    [InlineData(nameof(ServesDuringPredecessorsLease))]
+    [InlineData(nameof(HandsOutWithoutLease))]
+    [InlineData(nameof(UnconfirmedIsPublished))]
+    [InlineData(nameof(AnyLockHolds))]
+    [InlineData(nameof(SettledTwice))]
+    [InlineData(nameof(LocksOfEveryEpoch))]
+    [InlineData(nameof(FailuresDoNotCount))]
+    [InlineData(nameof(ReturnsForgetDeliveries))]
+    [InlineData(nameof(NoLimit))]
+    [InlineData(nameof(HandsOutUnreserved))]
+    [InlineData(nameof(ReturnedLast))]
+    [InlineData(nameof(KeyFreeBeforeForce))]
+    [InlineData(nameof(SequenceUsedTwice))]
+    [InlineData(nameof(PublishedInAnyOrder))]
+    [InlineData(nameof(StartPassesStatement))]
+    [InlineData(nameof(StartFollowsDelivery))]
+    [InlineData(nameof(LocksDoNotWake))]
+    [InlineData(nameof(DeferredDoNotWake))]
+    [InlineData(nameof(DeadLettersForgotten))]
+    [InlineData(nameof(StatementForgetsReturns))]
+    [InlineData(nameof(StatementForgetsSettled))]
+    public void Checkers_find(string mutant)
+    {
+        var rules = (CursorRules)Activator.CreateInstance(
+            typeof(QueueMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Queues.{mutant}")!)!;
+        _search.Find(mutant, seed => new QueueSimulation(seed, rules).Run());
+    }
+}

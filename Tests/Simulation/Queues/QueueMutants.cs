@@ -1,0 +1,150 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+// Each mutant is the shipped cursor with one wrong decision. The number is the invariant that it breaks first.
+
+// --- 1: settled and answered, never again ---
+
+internal sealed class WrittenIsInForce : CursorRules
+{
+    public override bool IsInForce(long offset, long highWatermark) => true;
+}
+
+internal sealed class ServesBeforeEpochStart : CursorRules
+{
+    public override bool MayServe(LeaderTerm term, long highWatermark, long now) => now >= term.HandOutFrom;
+}
+
+internal sealed class ServesDuringPredecessorsLease : CursorRules
+{
+    public override bool MayServe(LeaderTerm term, long highWatermark, long now) => highWatermark >= term.EpochStart;
+}
+
+internal sealed class HandsOutWithoutLease : CursorRules
+{
+    public override bool HasLease(long leaseUntil, long now) => true;
+}
+
+// --- 2: handed out, in the target, or counted ---
+
+internal sealed class UnconfirmedIsPublished : CursorRules
+{
+    public override bool IsDeadLetterDone(bool isConfirmed) => true;
+}
+
+// --- 3: one holder ---
+
+internal sealed class AnyLockHolds : CursorRules
+{
+    public override bool Holds(in HeldRecord held, long number) => held.State == HeldState.Acquired;
+}
+
+internal sealed class SettledTwice : CursorRules
+{
+    public override bool Holds(in HeldRecord held, long number) => held.LockNumber == number;
+}
+
+internal sealed class LocksOfEveryEpoch : CursorRules
+{
+    public override bool IsCurrent(LockToken token, Guid incarnation, int leaderEpoch) => token.Incarnation == incarnation;
+}
+
+// --- 4: counts ---
+
+internal sealed class FailuresDoNotCount : CursorRules
+{
+    public override DeliveryCounts Returned(DeliveryCounts held, bool isFailure) => held;
+}
+
+internal sealed class ReturnsForgetDeliveries : CursorRules
+{
+    public override DeliveryCounts Returned(DeliveryCounts held, bool isFailure) => base.Returned(held, isFailure) with { Deliveries = 0 };
+}
+
+internal sealed class NoLimit : CursorRules
+{
+    public override bool IsAtLimit(DeliveryCounts counts, CursorConfiguration configuration) => false;
+}
+
+internal sealed class HandsOutUnreserved : CursorRules
+{
+    public override bool IsReserved(long offset, long deliveredUpTo) => true;
+}
+
+// --- 5: order ---
+
+internal sealed class ReturnedLast : CursorRules
+{
+    public override bool ReturnedFirst => false;
+}
+
+internal sealed class KeyFreeBeforeForce : CursorRules
+{
+    public override bool IsKeyFreeBeforeForce => true;
+}
+
+// --- 6: dead letters ---
+
+internal sealed class SequenceUsedTwice : CursorRules
+{
+    public override long NextSequence(long next, int pending) => next;
+}
+
+internal sealed class PublishedInAnyOrder : CursorRules
+{
+    public override IEnumerable<DeadLetterIntent> ToPublish(CursorState state, long finishedBelow) =>
+        base.ToPublish(state, finishedBelow).Reverse();
+}
+
+// --- 7: the log's start ---
+
+internal sealed class StartPassesStatement : CursorRules
+{
+    public override long StartMayMoveTo(long needed, long statementOffset, long next) => needed;
+}
+
+internal sealed class StartFollowsDelivery : CursorRules
+{
+    public override long StartMayMoveTo(long needed, long statementOffset, long next) => Math.Min(next, statementOffset);
+}
+
+// --- 8: nothing waits for ever ---
+
+internal sealed class LocksDoNotWake : CursorRules
+{
+    public override long WakeAt(long lockEnds, long deferredUntil, long other) => Math.Min(deferredUntil, other);
+}
+
+internal sealed class DeferredDoNotWake : CursorRules
+{
+    public override long WakeAt(long lockEnds, long deferredUntil, long other) => Math.Min(lockEnds, other);
+}
+
+internal sealed class DeadLettersForgotten : CursorRules
+{
+    public override IEnumerable<DeadLetterIntent> ToPublish(CursorState state, long finishedBelow) =>
+        base.ToPublish(state, finishedBelow).Where(intent => intent.Offset % 2 != 0);
+}
+
+// --- 9: the log alone ---
+
+internal sealed class StatementForgetsReturns : CursorRules
+{
+    public override CursorState Stated(CursorState state)
+    {
+        var stated = new CursorState(state.Id, state.Incarnation, state.Configuration, state.Floor);
+        stated.Apply(new CursorDelta(state.Id, state.Incarnation)
+        {
+            Settlements = [new Settlement(SettlementCause.Purged, 0, [.. state.Settled])],
+            Intents = [.. state.Intents.Values],
+            DeliveredUpTo = state.DeliveredUpTo,
+        });
+        return stated;
+    }
+}
+
+internal sealed class StatementForgetsSettled : CursorRules
+{
+    public override CursorState Stated(CursorState state) => state.Renew(state.Incarnation, state.Configuration, state.Floor);
+}

@@ -1,0 +1,92 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+/// <summary>The parameters of a run, drawn from its seed.</summary>
+internal sealed class QueueScenario
+{
+    public QueueScenario(Random random, Guid target)
+    {
+        Consumers = random.Next(1, 5);
+        Records = random.Next(40, 160);
+        ProduceEveryMs = random.Next(5, 40);
+        Keys = random.Next(1, 8);
+        GapPercent = random.Next(2) == 0 ? 0 : random.Next(1, 20);
+        Credit = random.Next(1, 8);
+        IsWindow = random.Next(3) != 0;
+        LockMs = random.Next(3) == 0 ? 0 : random.Next(150, 600);
+        DropPercent = random.Next(3) == 0 ? 0 : random.Next(1, 10);
+        DoublePercent = random.Next(0, 10);
+        MaxDelayMs = random.Next(2, 60);
+        RefusePercent = random.Next(3) == 0 ? random.Next(1, 20) : 0;
+        UnansweredPercent = random.Next(3) == 0 ? random.Next(1, 20) : 0;
+        FaultEveryMs = random.Next(300, 2_000);
+        OperateEveryMs = random.Next(500, 3_000);
+        ReplicateEveryMs = random.Next(2, 30);
+        LateNaturalsPercent = random.Next(0, 50);
+        LatencyOfTargetMs = random.Next(2, 80);
+        TargetFailsPercent = random.Next(2) == 0 ? 0 : random.Next(1, 40);
+        LosesTarget = random.Next(12) == 0;
+        Resets = random.Next(4) == 0;
+        Purges = random.Next(6) == 0;
+        Expires = random.Next(5) == 0;
+        RejectPercent = random.Next(2, 10);
+        ReleasePercent = random.Next(0, 25);
+        var limit = random.Next(3) == 0 ? 0 : random.Next(2, 6);
+        Configuration = new CursorConfiguration
+        {
+            Name = "q",
+            MaxDeliveries = limit,
+            LimitedCount = random.Next(2) == 0 ? LimitedCount.Deliveries : LimitedCount.Failures,
+            Backoff = random.Next(3) switch
+            {
+                0 => BackoffSchedule.None,
+                1 => new BackoffSchedule(random.Next(1, 200)),
+                _ => new BackoffSchedule(random.Next(1, 100), 2, 1_000, 50),
+            },
+            DeadLetterTarget = random.Next(3) == 0 ? null : new DeadLetterTarget(target, 0),
+            IsSingleActiveConsumer = random.Next(5) == 0,
+            IsOrderedByKey = random.Next(3) == 0,
+            LookAhead = random.Next(2, 40),
+            RecordsPerTurn = random.Next(1, 4),
+            MaxExceptions = random.Next(3) == 0 ? random.Next(3, 20) : 1_000_000,
+        };
+    }
+
+    public int Consumers { get; }
+    public int Records { get; }
+    public int ProduceEveryMs { get; }
+    public int Keys { get; }
+    /// <summary>The percentage of offsets without a record.</summary>
+    public int GapPercent { get; }
+    public int Credit { get; }
+    public bool IsWindow { get; }
+    public int LockMs { get; }
+    public int DropPercent { get; }
+    public int DoublePercent { get; }
+    public int MaxDelayMs { get; }
+    public int RefusePercent { get; }
+    public int UnansweredPercent { get; }
+    public int FaultEveryMs { get; }
+    public int OperateEveryMs { get; }
+    public int ReplicateEveryMs { get; }
+    /// <summary>The percentage of control batches that the leader learns of only when it reads them.</summary>
+    public int LateNaturalsPercent { get; }
+    public int LatencyOfTargetMs { get; }
+    public int TargetFailsPercent { get; }
+    public bool LosesTarget { get; }
+    public bool Resets { get; }
+    public bool Purges { get; }
+    public bool Expires { get; }
+    public int RejectPercent { get; }
+    public int ReleasePercent { get; }
+    public CursorConfiguration Configuration { get; }
+
+    public override string ToString() =>
+        $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}, {Records} records every {ProduceEveryMs} ms, "
+        + $"{Keys} keys, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
+        + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
+        + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "
+        + $"{TargetFailsPercent}%{(LosesTarget ? ", target deleted" : "")}{(Resets ? ", resets" : "")}{(Purges ? ", purges" : "")}"
+        + $"{(Expires ? ", expiry" : "")}, {Configuration}";
+}

@@ -1,0 +1,219 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+/// <summary>One cursor on a replicated log in one thread, from one seed: three replicas, leaders with the shipped cursor, consumers, a
+/// dead-letter target, an operator, and faults. The same seed runs the same steps.</summary>
+internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
+{
+    private const long FaultsEndAt = 8_000;
+    private const long EndAt = 150_000;
+
+    private readonly Random _random;
+    private readonly CursorRules _rules;
+    private readonly PriorityQueue<Action, (long Time, long Order)> _events = new();
+    private readonly List<SimulatedConsumer> _consumers = [];
+    private long _order;
+    private long _number;
+    private int _produced;
+
+    public QueueSimulation(int seed, CursorRules rules)
+    {
+        _random = new Random(seed);
+        _rules = rules;
+        _replicas = [.. Enumerable.Range(0, 3).Select(number => new SimulatedReplica(this, number))];
+        Scenario = new QueueScenario(_random, NewGuid());
+        Checker = new DeliveryChecker(this);
+        Leader = new SimulatedLeader(this, _replicas[0], _epoch, 0, rules);
+    }
+
+    public QueueScenario Scenario { get; }
+    public string Description => Scenario.ToString();
+    public Action<string>? Trace { get; init; }
+    public QueueFigures Figures { get; } = new() { Seeds = 1 };
+    public DeliveryChecker Checker { get; }
+    public SimulatedTarget Target { get; } = new();
+    /// <summary>The cursor as the transitions below the high watermark say.</summary>
+    public ReferenceCursor InForce { get; } = new();
+    public SimulatedLeader Leader { get; private set; }
+    public long Now { get; private set; }
+    public long LogStart { get; private set; }
+    public bool Quiet => Now > FaultsEndAt;
+    /// <summary>When a lock that begins now ends, if its clock does not stand still.</summary>
+    public long LockEnd => Scenario.LockMs == 0 ? long.MaxValue : Now + Scenario.LockMs;
+
+    public void Run()
+    {
+        for (var i = 0; i < Scenario.Consumers; i++)
+            _consumers.Add(new SimulatedConsumer(this));
+        BeginCursor(Chance(70) ? 0 : CursorState.Latest);
+        After(0, Replicate);
+        After(Next(50), Produce);
+        After(Scenario.FaultEveryMs, Fault);
+        After(Scenario.OperateEveryMs, Operate);
+        foreach (var consumer in _consumers)
+            After(Next(300), consumer.Attach);
+        After(FaultsEndAt + 1, CalmDown);
+        while (_events.TryDequeue(out var step, out var at) && at.Time <= EndAt && !IsDone())
+        {
+            Now = at.Time;
+            step();
+            Figures.Steps++;
+        }
+        CheckEnd();
+    }
+
+    private void Produce()
+    {
+        if (_produced++ >= Scenario.Records)
+            return;
+        var hasRecord = !Chance(Scenario.GapPercent);
+        Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, hasRecord && !Chance(10) ? Next(Scenario.Keys) : null));
+        After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);
+    }
+
+    private void BeginCursor(long floor)
+    {
+        var incarnation = NewGuid();
+        Attempt();
+
+        void Attempt()
+        {
+            var isDone = false;
+            var begin = new Begin(NewNumber(), incarnation, Scenario.Configuration, floor);
+            Leader.Handle(begin, answer =>
+            {
+                isDone = answer.Outcome == CursorOutcome.Done;
+                Verdict.Require(!isDone || InForce.Incarnation == incarnation || Figures.Resets > 0, "9: a creation is answered and lost.");
+            });
+            After(Next(100, 500), () =>
+            {
+                if (!isDone && !(InForce.Exists && Quiet))
+                    Attempt();
+            });
+        }
+    }
+
+    private void Operate()
+    {
+        if (Quiet)
+            return;
+        After(Scenario.OperateEveryMs, Operate);
+        switch (Next(5))
+        {
+            case 0 when Scenario.Resets && InForce.Exists && Figures.Resets < 2 && Now < FaultsEndAt - 1_500:
+                Figures.Resets++;
+                BeginCursor(Chance(20) ? CursorState.Latest : _random.NextInt64(LogStart, Leader.HighWatermark + 1));
+                break;
+            case 1 when Scenario.Purges:
+                Leader.Handle(new Purge(NewNumber(), Next((int)Leader.HighWatermark + 1)), null);
+                break;
+            case 2:
+                Leader.Handle(new Restate(Leader.HighWatermark));
+                break;
+            case 3 when Scenario.Expires:
+                var first = Math.Max(InForce.Floor, LogStart);
+                Leader.Handle(new Expire([.. Enumerable.Range(0, 50).Select(i => first + i).Where(o => o < Leader.HighWatermark
+                    && Leader.HasRecord(o)).Where(_ => Chance(10))]));
+                break;
+            case 4 when Scenario.LosesTarget:
+                Target.IsGone = true;
+                break;
+        }
+    }
+
+    public void ToConsumer(SimulatedLeader leader, long attachment, LockToken token, IReadOnlyList<DeliveredRecord> records)
+    {
+        // The consumer sees what was sent to it, also after it attached anew: its handlers run on.
+        var consumer = _consumers.Find(c => c.Holds(attachment)) ?? _consumers[0];
+        Send(() => consumer.Receive(leader, token, records), mayDouble: false);
+    }
+
+    /// <summary>The log's start follows the current leader.</summary>
+    public void OnStartMayMove(SimulatedLeader leader, long offset)
+    {
+        if (leader != Leader || offset <= LogStart)
+            return;
+        for (var before = LogStart; before < offset; before++)
+        {
+            Verdict.Require(InForce.IsSettled(before) || !leader.HasRecord(before),
+                $"7: the log's start passes {before}, which is not settled.");
+            Verdict.Require(InForce.Intents.Values.All(i => i.Offset != before), $"7: the log's start passes {before}, a dead letter.");
+        }
+        Verdict.Require(InForce.StatementOffset >= offset, "7: the log's start passes the cursor's newest statement.");
+        LogStart = offset;
+    }
+
+    private bool IsDone() => Quiet && _produced >= Scenario.Records && InForce.Exists && InForce.Intents.Count == 0 && Unfinished() < 0;
+
+    private long Unfinished()
+    {
+        if (_committed < Leader.Replica.End)
+            return _committed;
+        for (var offset = Math.Max(InForce.Floor, LogStart); offset < _committed; offset++)
+        {
+            if (Leader.HasRecord(offset) && !InForce.IsSettled(offset))
+                return offset;
+        }
+        return -1;
+    }
+
+    private void CheckEnd()
+    {
+        Verdict.Require(IsDone(), $"8: {Unfinished()} waits for ever, and {InForce.Intents.Count} dead letters.");
+        for (var offset = Math.Max(InForce.Floor, LogStart); offset < _committed; offset++)
+        {
+            if (!Leader.HasRecord(offset))
+                continue;
+            var cause = InForce.Settled[offset];
+            Verdict.Require(cause != SettlementCause.Accepted || Checker.WasDelivered(InForce.Incarnation, offset),
+                $"2: {offset} is accepted and was never handed out.");
+            Verdict.Require(cause != SettlementCause.DeadLettered || Target.Records.Contains((InForce.Incarnation, offset)),
+                $"6: {offset} is neither in the source nor in the target.");
+        }
+        foreach (var replica in _replicas.Where(replica => replica.End == _committed))
+            InForce.RequireSame(replica.Cursors.Cursors.GetValueOrDefault(SimulatedLeader.CursorId), _committed);
+        CheckTotals();
+        Figures.DeadLetters += Target.Records.Count;
+    }
+
+    // Every record that left without being accepted is counted by its cause.
+    private void CheckTotals()
+    {
+        var state = Leader.Replica.Cursors.Cursors[SimulatedLeader.CursorId];
+        foreach (var cause in new[] { SettlementCause.Rejected, SettlementCause.DeliveryLimit, SettlementCause.Expired })
+        {
+            var dropped = InForce.Settled.Count(settled => settled.Value == cause && Leader.Replica.Log[(int)settled.Key].HasRecord);
+            Verdict.Require(state.Total(cause) == dropped,
+                $"2: {dropped} records were dropped as {cause}, {state.Total(cause)} are counted.");
+        }
+    }
+
+    public void After(long delay, Action step) => _events.Enqueue(step, (Now + delay, _order++));
+
+    public void Send(Action arrive, bool isSure = false, bool mayDouble = true)
+    {
+        if (!isSure && !Quiet && Chance(Scenario.DropPercent))
+            return;
+        After(Next(0, Scenario.MaxDelayMs), arrive);
+        if (!isSure && mayDouble && !Quiet && Chance(Scenario.DoublePercent))
+            After(Next(0, 5 * Scenario.MaxDelayMs), arrive);
+    }
+
+    public bool Chance(int percent) => _random.Next(100) < percent;
+
+    public int Next(int below) => _random.Next(below);
+
+    public int Next(int from, int below) => _random.Next(from, below);
+
+    public long NewNumber() => ++_number;
+
+    private Guid NewGuid()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        _random.NextBytes(bytes);
+        return new Guid(bytes);
+    }
+
+    public void Tell(FormattableString line) => Trace?.Invoke(FormattableString.Invariant($"{Now,6} {FormattableString.Invariant(line)}"));
+}

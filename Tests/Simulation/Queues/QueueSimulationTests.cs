@@ -1,0 +1,37 @@
+using OrleansMq.Queues;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+public sealed class QueueSimulationTests(ITestOutputHelper output)
+{
+    private const int Seeds = 3_000;
+
+    [Fact]
+    public void Same_seed_runs_the_same_steps()
+    {
+        Assert.Equal(Transcript(7), Transcript(7));
+        Assert.NotEqual(Transcript(7), Transcript(8));
+
+        static List<string> Transcript(int seed)
+        {
+            var lines = new List<string>();
+            new QueueSimulation(seed, CursorRules.Shipped) { Trace = lines.Add }.Run();
+            return lines;
+        }
+    }
+
+    [Fact]
+    public void Queues_keep_their_invariants()
+    {
+        var runs = QueueRuns.Create();
+        runs.Run(0, Seeds, CancellationToken.None);
+        output.WriteLine($"figures: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        var total = runs.Figures;
+        Assert.True(total.Failovers >= 2 * Seeds && total.Zombies >= Seeds / 2 && total.Cut >= Seeds / 4,
+            $"The schedule exercises too few failovers: {total}");
+        Assert.True(total.Settled >= 20 * Seeds && total.Redeliveries >= Seeds && total.Refused >= Seeds && total.DeadLetters >= Seeds
+            && total.Resets >= Seeds / 20, $"The schedule exercises too little: {total}");
+    }
+}

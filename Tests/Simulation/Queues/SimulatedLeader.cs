@@ -1,0 +1,176 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Simulation.Queues;
+
+/// <summary>A leader of one epoch: the shipped cursor, and a driver that carries out its effects on a replica.</summary>
+internal sealed class SimulatedLeader
+{
+    public const int CursorId = 0;
+    private readonly QueueSimulation _simulation;
+    private readonly Cursor _cursor;
+    private readonly Dictionary<long, (CursorRequest Request, Action<Answer>? Answered)> _requests = [];
+    private readonly HashSet<long> _told = [];
+    private long _wake;
+
+    public SimulatedLeader(QueueSimulation simulation, SimulatedReplica replica, int epoch, long handOutFrom, CursorRules rules)
+    {
+        (_simulation, Replica, Epoch) = (simulation, replica, epoch);
+        var state = replica.Cursors.Cursors.GetValueOrDefault(CursorId)?.Clone();
+        _cursor = new Cursor(CursorId, state, new LeaderTerm(epoch, replica.End, handOutFrom), rules);
+        replica.Append(new SimulatedEntry(epoch, HasRecord: false));
+    }
+
+    public SimulatedReplica Replica { get; }
+    public int Epoch { get; }
+    public bool IsStopped { get; private set; }
+    public long HighWatermark { get; private set; }
+    public long LeaseUntil { get; private set; }
+    public long StartMayMoveTo { get; private set; } = -1;
+
+    public bool HasRecord(long offset) => offset >= _simulation.LogStart && Replica.Log[(int)offset].HasRecord;
+
+    public long? KeyOf(long offset) => Replica.Log[(int)offset].Key;
+
+    public void Extend(long leaseUntil)
+    {
+        if (leaseUntil <= LeaseUntil)
+            return;
+        LeaseUntil = leaseUntil;
+        Handle(new ExtendLease(leaseUntil));
+    }
+
+    public void Advance(long highWatermark)
+    {
+        if (highWatermark <= HighWatermark)
+            return;
+        var naturals = new List<OffsetRange>();
+        for (var offset = HighWatermark; offset < highWatermark; offset++)
+        {
+            var isControl = Replica.Log[(int)offset].Transitions is not null;
+            if (isControl && !_simulation.Chance(_simulation.Scenario.LateNaturalsPercent))
+                naturals.Add(OffsetRange.Of(offset));
+        }
+        HighWatermark = highWatermark;
+        Handle(new Advance(highWatermark, highWatermark, naturals));
+    }
+
+    /// <summary>Sends a request of a client; the answer may be lost on its way back, not here.</summary>
+    public void Handle(CursorRequest request, Action<Answer>? answered)
+    {
+        _requests[request.RequestId] = (request, answered);
+        Handle(request);
+    }
+
+    public void Stop()
+    {
+        Handle(new Resign());
+        IsStopped = true;
+    }
+
+    /// <summary>The process is killed: nothing is answered.</summary>
+    public void Kill() => IsStopped = true;
+
+    public void Handle(CursorCommand command)
+    {
+        if (IsStopped)
+            return;
+        _simulation.Checker.OnCommand(this, command);
+        var effects = new List<CursorEffect>();
+        _cursor.Handle(command, _simulation.Now, effects);
+        foreach (var effect in effects)
+            CarryOut(effect);
+        _simulation.Checker.OnDeliver(this, [.. effects.OfType<Deliver>()]);
+    }
+
+    private void CarryOut(CursorEffect effect)
+    {
+        _simulation.Tell($"leader {Epoch}: {effect}");
+        switch (effect)
+        {
+            case AppendTransitions append:
+                var value = CursorControlRecord.Encode(append.Transitions);
+                _simulation.After(_simulation.Next(0, 8), () => Append(append.Number, value));
+                break;
+            case Deliver deliver:
+                Read(deliver);
+                break;
+            case Answer answer:
+                var (request, answered) = _requests[answer.RequestId];
+                _simulation.Checker.OnAnswer(this, request, answer);
+                answered?.Invoke(answer);
+                break;
+            case PublishDeadLetters publish:
+                _simulation.After(_simulation.Next(1, _simulation.Scenario.LatencyOfTargetMs), () => Publish(publish));
+                break;
+            case StartMayMove start:
+                StartMayMoveTo = start.Offset;
+                _simulation.OnStartMayMove(this, start.Offset);
+                break;
+            case ReadKeys read:
+                _simulation.After(_simulation.Next(0, 5), () => Read(read));
+                break;
+            case WakeAt wake:
+                var number = ++_wake;
+                if (wake.Time != long.MaxValue)
+                {
+                    _simulation.After(Math.Max(wake.Time - _simulation.Now, 0), () =>
+                    {
+                        if (number == _wake)
+                            Handle(new Tick());
+                    });
+                }
+                break;
+        }
+    }
+
+    private void Append(long number, byte[] value)
+    {
+        if (IsStopped)
+            return;
+        if (!_simulation.Quiet && _simulation.Chance(_simulation.Scenario.RefusePercent))
+        {
+            Handle(new TransitionsRefused(number));
+            return;
+        }
+        Replica.Append(new SimulatedEntry(Epoch, HasRecord: false, Transitions: value));
+        Handle(new TransitionsAppended(number, Replica.End - 1));
+        if (!_simulation.Quiet && _simulation.Chance(_simulation.Scenario.UnansweredPercent))
+            _simulation.After(_simulation.Next(1, 100), () => Handle(new TransitionsUnanswered(number)));
+    }
+
+    // What has no record settles by nature; the consumer sees the others.
+    private void Read(Deliver deliver)
+    {
+        var missing = deliver.Records.Where(record => !HasRecord(record.Offset)).Select(record => OffsetRange.Of(record.Offset)).ToList();
+        if (missing.Count > 0)
+            _simulation.After(_simulation.Next(0, 5), () => Handle(new Advance(HighWatermark, HighWatermark, missing)));
+        var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
+        if (records.Count > 0)
+            _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records);
+    }
+
+    private void Read(ReadKeys read)
+    {
+        if (IsStopped)
+            return;
+        var keys = new List<(long, long?)>();
+        var end = read.From;
+        for (; end < HighWatermark && keys.Count < read.Most; end++)
+        {
+            if (HasRecord(end))
+                keys.Add((end, KeyOf(end)));
+        }
+        Handle(new KeysRead(read.Number, end, keys));
+    }
+
+    private void Publish(PublishDeadLetters publish)
+    {
+        var fails = !_simulation.Quiet && _simulation.Chance(_simulation.Scenario.TargetFailsPercent);
+        var isGone = _simulation.Target.IsGone;
+        if (!isGone && (!fails || _simulation.Chance(50)))
+            _simulation.Target.Append(publish.Intents);
+        CursorCommand answer = fails ? new DeadLettersFailed(publish.Number)
+            : isGone ? new DeadLetterTargetGone(publish.Number) : new DeadLettersPublished(publish.Number);
+        _simulation.After(_simulation.Next(1, _simulation.Scenario.LatencyOfTargetMs), () => Handle(answer));
+    }
+}
