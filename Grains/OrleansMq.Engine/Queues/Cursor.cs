@@ -87,7 +87,7 @@ internal sealed partial class Cursor
             return;
         }
         _now = Math.Max(now, _now);
-        _locks.MoveTo(_now);
+        _locks.MoveTo(_now, _leaseUntil);
         CarryOut(command);
         if (_isResigned)
             return;
@@ -161,10 +161,11 @@ internal sealed partial class Cursor
     {
         _highWatermark = Math.Max(_highWatermark, advance.HighWatermark);
         _readableEnd = Math.Max(_readableEnd, advance.ReadableEnd);
-        foreach (var range in advance.Naturals)
-            SettleByNature(range);
         if (_writing is not null && _writtenAt >= 0 && _rules.IsInForce(_writtenAt, _highWatermark))
             PutInForce(_writing, _writtenAt);
+        // After a reset that just came into force, so that its own batch is among them.
+        foreach (var range in advance.Naturals)
+            SettleByNature(range);
     }
 
     private void SettleByNature(OffsetRange range)

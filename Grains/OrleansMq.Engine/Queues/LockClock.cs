@@ -11,10 +11,12 @@ internal sealed class LockClock
     public long Time => _time;
 
     /// <summary>Moves to a time, at the pace set before.</summary>
-    public void MoveTo(long now)
+    /// <param name="now">The time.</param>
+    /// <param name="leaseUntil">The end of the lease, beyond which the clock did not run.</param>
+    public void MoveTo(long now, long leaseUntil)
     {
         if (!_stands)
-            _time += Math.Max(now - _last, 0);
+            _time += Math.Max(Math.Min(now, leaseUntil) - _last, 0);
         _last = now;
     }
 

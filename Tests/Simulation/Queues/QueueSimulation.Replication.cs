@@ -80,6 +80,8 @@ internal sealed partial class QueueSimulation
         }
         CheckReplica(successor);
         Leader = new SimulatedLeader(this, successor, ++_epoch, handOutFrom, _rules);
+        // It knows an older high watermark than its epoch's start.
+        Leader.Advance(Math.Min(_committed, successor.End - 1));
         Tell($"failover to {successor.Number}, epoch {_epoch} from {successor.End - 1}, committed {_committed}");
         After(Next(50, 900), () =>
         {
@@ -109,6 +111,9 @@ internal sealed partial class QueueSimulation
     {
         foreach (var replica in _replicas)
             replica.IsConnected = true;
+        // A lock without end is lost with a lost delivery, and so is credit that does not return.
+        if (Scenario.LockMs > 0 && Scenario.IsWindow)
+            return;
         foreach (var consumer in _consumers)
             consumer.Attach();
     }

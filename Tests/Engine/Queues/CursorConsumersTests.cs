@@ -1,0 +1,111 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+public sealed class CursorConsumersTests
+{
+    [Fact]
+    public void Consumers_take_turns()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 10);
+        rig.Attach(2, credit: 10);
+        rig.Produce(6);
+        Assert.Equal([3, 3], rig.Delivered().GroupBy(d => d.Consumer).Select(g => g.Count()));
+    }
+
+    [Fact]
+    public void Consumer_of_a_higher_priority_receives_while_it_has_credit()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 10);
+        rig.Attach(2, credit: 2, priority: 5);
+        rig.Produce(3);
+        Assert.Equal([(1L, 3L), (2L, 1L), (2L, 2L)], rig.Delivered().Order());
+    }
+
+    [Fact]
+    public void Single_active_consumer_is_followed_by_the_oldest_which_gets_what_came_back_first()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsSingleActiveConsumer = true });
+        rig.Attach(1, credit: 2);
+        rig.Attach(2, credit: 9);
+        rig.Attach(3, credit: 9);
+        rig.Produce(4);
+        Assert.Equal([(1L, 1L), (1L, 2L)], rig.Delivered());
+        rig.HoldsCommits = true;
+        rig.Handle(new Detach(1, IsFailure: true));
+        Assert.Empty(rig.Delivered());
+        rig.Commit();
+        Assert.Equal([1L, 2L, 3L, 4L], rig.Delivered().Where(d => d.Consumer == 2).Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Dispatch_to_ten_thousand_consumers_costs_the_same_for_each_record()
+    {
+        var rig = new CursorRig();
+        for (var consumer = 1; consumer <= 10_000; consumer++)
+            rig.Attach(consumer, credit: 1);
+        rig.Produce(4_000);
+        rig.Produce(6_000);
+        rig.Commit();
+        var delivered = rig.Delivered();
+        Assert.Equal(10_000, delivered.Select(d => d.Offset).Distinct().Count());
+        Assert.Equal(10_000, delivered.Select(d => d.Consumer).Distinct().Count());
+    }
+
+    [Fact]
+    public void Key_waits_until_the_record_before_it_is_settled_in_force_and_others_go_on()
+    {
+        var order = new KeyOrder(0, lookAhead: 10);
+        for (var offset = 0L; offset < 4; offset++)
+            order.Add(offset, key: offset == 2 ? 8 : 7, isAvailable: true);
+        order.Add(4, key: null, isAvailable: true);
+        order.ReadUpTo(5);
+        Assert.Equal([0L, 2L, 4L], TakeAll(order));
+        order.Return(0);
+        Assert.Equal([0L], TakeAll(order));
+        order.Remove(OffsetRange.Of(0));
+        Assert.Equal([1L], TakeAll(order));
+        order.Remove(new OffsetRange(1, 2));
+        Assert.Equal([3L], TakeAll(order));
+    }
+
+    [Fact]
+    public void Look_ahead_is_bounded_by_what_waits()
+    {
+        var order = new KeyOrder(0, lookAhead: 3);
+        Assert.Equal(3, order.Wanted);
+        for (var offset = 0L; offset < 4; offset++)
+            order.Add(offset, key: 7, isAvailable: true);
+        TakeAll(order);
+        Assert.Equal((3, 0), (order.Waiting, order.Wanted));
+        order.Remove(OffsetRange.Of(0));
+        TakeAll(order);
+        Assert.Equal(1, order.Wanted);
+    }
+
+    [Fact]
+    public void Backoff_grows_to_its_cap_with_jitter_that_repeats()
+    {
+        var schedule = new BackoffSchedule(100, Multiplier: 3, MostMs: 1_000);
+        Assert.Equal([100L, 300, 900, 1_000, 1_000], Enumerable.Range(1, 5).Select(failures => schedule.DelayOf(1, failures)));
+        var jittered = schedule with { JitterPercent = 50 };
+        var delays = Enumerable.Range(0, 100).Select(offset => jittered.DelayOf(offset, 1)).ToList();
+        Assert.All(delays, delay => Assert.InRange(delay, 100, 150));
+        Assert.True(delays.Distinct().Count() > 20);
+        Assert.Equal(delays, Enumerable.Range(0, 100).Select(offset => jittered.DelayOf(offset, 1)));
+        Assert.Equal(0, BackoffSchedule.None.DelayOf(5, 9));
+    }
+
+    private static List<long> TakeAll(KeyOrder order)
+    {
+        var taken = new List<long>();
+        while (order.TryPeek(long.MaxValue, out var offset))
+        {
+            order.Take(offset);
+            taken.Add(offset);
+        }
+        return taken;
+    }
+}

@@ -1,0 +1,116 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>A cursor beside a log of numbers: records, and control batches where it appended. What it appends is in force at once, unless a
+/// test holds it back.</summary>
+internal sealed class CursorRig
+{
+    public const int Epoch = 7;
+    private readonly List<OffsetRange> _controls = [];
+    private long _requests;
+
+    public CursorRig(CursorConfiguration? configuration = null)
+    {
+        Cursor = NewCursor(0);
+        Handle(new ExtendLease(long.MaxValue));
+        Handle(new Advance(0, 0, []));
+        Request(new Begin(NextId, Guid.NewGuid(), configuration ?? new CursorConfiguration { Name = "c" }, 0));
+    }
+
+    public Cursor Cursor { get; private set; }
+    public long Now { get; set; } = 1_000;
+    public long End { get; private set; }
+    /// <summary>Whether appends stay unanswered until <see cref="Append"/>.</summary>
+    public bool HoldsAppends { get; set; }
+    /// <summary>Whether what is appended stays above the high watermark until <see cref="Commit"/>.</summary>
+    public bool HoldsCommits { get; set; }
+    public List<AppendTransitions> Appends { get; } = [];
+    public List<Deliver> Deliveries { get; } = [];
+    public List<Answer> Answers { get; } = [];
+    public List<PublishDeadLetters> Publications { get; } = [];
+    public LogCursors Log { get; } = new();
+    public long WakeAt { get; private set; }
+    public long Start { get; private set; } = -1;
+    public long NextId => ++_requests;
+
+    /// <summary>What was delivered since the last call: consumer and offset.</summary>
+    public List<(long Consumer, long Offset)> Delivered()
+    {
+        var delivered = Deliveries.SelectMany(d => d.Records.Select(r => (d.Attachment, r.Offset))).ToList();
+        Deliveries.Clear();
+        return delivered;
+    }
+
+    /// <summary>Appends records, in force.</summary>
+    public void Produce(int records)
+    {
+        End += records;
+        Commit();
+    }
+
+    /// <summary>All that is appended is in force.</summary>
+    public void Commit() => Handle(new Advance(End, End, [.. _controls]));
+
+    public CursorOutcome? Request(CursorRequest request)
+    {
+        Handle(request);
+        return Answers.FindLast(answer => answer.RequestId == request.RequestId)?.Outcome;
+    }
+
+    public void Attach(long consumer, int credit, long lockMs = 0, bool isWindow = true, int priority = 0)
+    {
+        Handle(new Attach(consumer, priority, isWindow, lockMs));
+        Handle(new GrantCredit(consumer, credit));
+    }
+
+    public void PassTime(long ms)
+    {
+        Now += ms;
+        Handle(new Tick());
+    }
+
+    public void Append(AppendTransitions append)
+    {
+        Log.Apply(End, CursorControlRecord.Encode(append.Transitions));
+        var offset = End++;
+        _controls.Add(OffsetRange.Of(offset));
+        Handle(new TransitionsAppended(append.Number, offset));
+        if (!HoldsCommits)
+            Commit();
+    }
+
+    /// <summary>The next leader, with what the log says.</summary>
+    public void FailOver(long handOutFrom = 0, bool hasLease = true)
+    {
+        Cursor = NewCursor(handOutFrom);
+        if (hasLease)
+            Handle(new ExtendLease(long.MaxValue));
+    }
+
+    public void Handle(CursorCommand command)
+    {
+        var effects = new List<CursorEffect>();
+        Cursor.Handle(command, Now, effects);
+        foreach (var effect in effects)
+        {
+            switch (effect)
+            {
+                case AppendTransitions append: Appends.Add(append); break;
+                case Deliver deliver: Deliveries.Add(deliver); break;
+                case Answer answer: Answers.Add(answer); break;
+                case PublishDeadLetters publish: Publications.Add(publish); break;
+                case WakeAt wake: WakeAt = wake.Time; break;
+                case StartMayMove start: Start = start.Offset; break;
+            }
+        }
+        foreach (var append in effects.OfType<AppendTransitions>().Where(_ => !HoldsAppends))
+            Append(append);
+    }
+
+    private Cursor NewCursor(long handOutFrom)
+    {
+        var epoch = Cursor is null ? Epoch : Epoch + 1;
+        return new Cursor(0, Log.Cursors.GetValueOrDefault(0)?.Clone(), new LeaderTerm(epoch, End, handOutFrom), CursorRules.Shipped);
+    }
+}

@@ -1,0 +1,396 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>The rules of a cursor, each by hand. The first record is at offset 1: the cursor's creation is at 0.</summary>
+public sealed class CursorTests
+{
+    private static readonly DeadLetterTarget Target = new(Guid.NewGuid(), 3);
+
+    [Fact]
+    public void Records_are_handed_out_in_order_up_to_the_credit()
+    {
+        var rig = new CursorRig();
+        rig.Produce(5);
+        rig.Attach(1, credit: 2);
+        var token = rig.Deliveries[^1].Lock;
+        Assert.Equal([(1L, 1L), (1L, 2L)], rig.Delivered());
+        rig.Request(new Settle(100, token, OffsetRange.Of(1)));
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Nothing_is_handed_out_above_the_reservation_in_force()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.HoldsAppends = true;
+        rig.Attach(1, credit: 5);
+        Assert.Empty(rig.Deliveries);
+        var delta = Assert.IsType<CursorDelta>(rig.Appends[^1].Transitions.Single());
+        Assert.Equal(1 + Cursor.ReservationAhead, delta.DeliveredUpTo);
+        rig.HoldsAppends = false;
+        rig.Append(rig.Appends[^1]);
+        Assert.Single(rig.Delivered());
+    }
+
+    [Fact]
+    public void Settlement_is_answered_when_it_is_in_force_and_credit_returns_at_once()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 1);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        Assert.Null(rig.Request(new Settle(100, token, OffsetRange.Of(1))));
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+        rig.Commit();
+        Assert.Equal(CursorOutcome.Done, rig.Answers[^1].Outcome);
+        Assert.Equal(2, rig.Cursor.State!.Floor);
+    }
+
+    [Fact]
+    public void Old_lock_does_nothing_and_says_so()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        var token = Token(rig);
+        rig.Handle(new Detach(1, IsFailure: true));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(100, token, OffsetRange.Of(1))));
+        rig.Attach(2, credit: 1);
+        var next = Token(rig);
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, token, OffsetRange.Of(1))));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Settle(102, next, OffsetRange.Of(1))));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(103, next, OffsetRange.Of(1))));
+    }
+
+    [Fact]
+    public void Request_for_several_records_does_all_or_nothing()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 3);
+        var token = Token(rig);
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, token, new OffsetRange(1, 3))));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Settle(102, token, OffsetRange.Of(3))));
+        Assert.False(rig.Cursor.State!.IsSettled(1));
+    }
+
+    [Fact]
+    public void Returned_record_comes_before_later_ones_with_its_counts()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4);
+        rig.Attach(1, credit: 2, isWindow: false);
+        var token = Token(rig);
+        rig.Request(new Release(100, token, OffsetRange.Of(1), IsFailure: true));
+        rig.Delivered();
+        rig.Handle(new GrantCredit(1, 2));
+        var records = rig.Deliveries.SelectMany(d => d.Records).ToList();
+        Assert.Equal(new DeliveredRecord(1, new DeliveryCounts(2, 1), IsRedelivered: true), records[0]);
+        Assert.Equal(new DeliveredRecord(3, new DeliveryCounts(1, 0), IsRedelivered: false), records[1]);
+    }
+
+    [Fact]
+    public void Failure_is_deferred_by_the_backoff_schedule_and_comes_when_its_time_has()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", Backoff = new BackoffSchedule(500) });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Release(100, Token(rig), OffsetRange.Of(1), IsFailure: true));
+        Assert.Empty(rig.Delivered());
+        Assert.Equal(1_500, rig.WakeAt);
+        rig.PassTime(500);
+        Assert.Single(rig.Delivered());
+    }
+
+    [Fact]
+    public void Ended_lock_is_a_stored_failure()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1, lockMs: 300);
+        rig.Delivered();
+        Assert.Equal(1_300, rig.WakeAt);
+        rig.PassTime(300);
+        Assert.Equal(new DeliveryCounts(1, 1), rig.Log.Cursors[0].CountsOf(1));
+        Assert.Equal(new DeliveryCounts(2, 1), rig.Deliveries.Single().Records.Single().Counts);
+    }
+
+    [Fact]
+    public void Renewed_lock_begins_anew()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1, lockMs: 300);
+        var token = Token(rig);
+        rig.PassTime(200);
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Renew(100, token, OffsetRange.Of(1))));
+        rig.PassTime(200);
+        Assert.Empty(rig.Deliveries);
+        rig.PassTime(100);
+        Assert.Single(rig.Deliveries);
+    }
+
+    [Fact]
+    public void Record_at_its_limit_is_dropped_and_counted_without_a_target()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", MaxDeliveries = 2 });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Release(100, Token(rig), OffsetRange.Of(1), IsFailure: false));
+        rig.Request(new Release(101, Token(rig), OffsetRange.Of(1), IsFailure: false));
+        Assert.Empty(rig.Delivered());
+        Assert.Equal(1, rig.Cursor.State!.Total(SettlementCause.DeliveryLimit));
+        Assert.True(rig.Cursor.State.IsSettled(1));
+    }
+
+    [Fact]
+    public void Dead_letter_is_published_when_its_intent_is_in_force_and_settled_when_it_is_confirmed()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        rig.Request(new Reject(100, token, OffsetRange.Of(1)));
+        Assert.Empty(rig.Publications);
+        rig.Commit();
+        Assert.Equal(CursorOutcome.Done, rig.Answers[^1].Outcome);
+        var publication = rig.Publications.Single();
+        Assert.Equal((Target, 0, 1), (publication.Target, publication.Intents[0].Sequence, publication.Intents[0].Offset));
+        Assert.False(rig.Cursor.State!.IsSettled(1));
+
+        rig.HoldsCommits = false;
+        rig.Handle(new DeadLettersFailed(publication.Number));
+        rig.PassTime(1_000);
+        Assert.Equal(publication.Intents, rig.Publications[^1].Intents);
+        rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        Assert.Equal((1, 0), (rig.Cursor.State.Total(SettlementCause.DeadLettered), rig.Cursor.State.Intents.Count));
+        Assert.True(rig.Cursor.State.IsSettled(1));
+    }
+
+    [Fact]
+    public void Next_leader_finishes_the_dead_letter_and_never_hands_it_out()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(2);
+        rig.Attach(1, credit: 1, isWindow: false);
+        rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
+        var first = rig.Publications.Single();
+        rig.FailOver();
+        rig.Attach(2, credit: 9);
+        rig.Commit();
+        Assert.Equal(first.Intents, rig.Publications[^1].Intents);
+        Assert.DoesNotContain(rig.Delivered(), d => d.Offset == 1);
+        rig.Handle(new DeadLetterTargetGone(rig.Publications[^1].Number));
+        Assert.Equal(1, rig.Cursor.State!.Total(SettlementCause.Rejected));
+    }
+
+    [Fact]
+    public void New_leader_waits_for_its_epoch_and_the_lease_before_it()
+    {
+        var rig = new CursorRig();
+        rig.Produce(2);
+        rig.Attach(1, credit: 1);
+        var old = Token(rig);
+        rig.FailOver(handOutFrom: 2_000);
+        rig.Attach(2, credit: 2);
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Settle(100, old, OffsetRange.Of(1))));
+        rig.Commit();
+        Assert.Empty(rig.Delivered());
+        Assert.Equal(2_000, rig.WakeAt);
+        rig.PassTime(1_000);
+        Assert.All(rig.Deliveries.SelectMany(d => d.Records), r => Assert.True(r.IsRedelivered));
+        Assert.Equal([(2L, 1L), (2L, 2L)], rig.Delivered());
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, old, OffsetRange.Of(1))));
+    }
+
+    [Fact]
+    public void Without_lease_nothing_is_handed_out_and_the_lock_clock_stands()
+    {
+        var rig = new CursorRig();
+        rig.Produce(2);
+        rig.FailOver(hasLease: false);
+        rig.Attach(1, credit: 1, lockMs: 300);
+        rig.Commit();
+        Assert.Empty(rig.Deliveries);
+        rig.Handle(new ExtendLease(rig.Now + 100));
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+        rig.PassTime(10_000);
+        rig.Handle(new ExtendLease(long.MaxValue));
+        // 200 ms of the lock are left.
+        Assert.Empty(rig.Deliveries);
+        Assert.Equal(rig.Now + 200, rig.WakeAt);
+        rig.PassTime(200);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Refused_append_is_repeated_and_stops_hand_out_and_lock_clock_meanwhile()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 1, lockMs: 300);
+        var token = Token(rig);
+        rig.HoldsAppends = true;
+        Assert.Null(rig.Request(new Settle(100, token, OffsetRange.Of(1))));
+        rig.Delivered();
+        rig.Handle(new TransitionsRefused(rig.Appends[^1].Number));
+        rig.Handle(new GrantCredit(1, 5));
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(10_000);
+        var again = rig.Appends[^1];
+        rig.HoldsAppends = false;
+        rig.Append(again);
+        Assert.Equal(CursorOutcome.Done, rig.Answers[^1].Outcome);
+        // Record 2 is held for its full time.
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Unanswered_append_stays_in_suspense_until_it_is_in_force()
+    {
+        var rig = new CursorRig();
+        rig.Produce(2);
+        rig.Attach(1, credit: 1);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        rig.Request(new Release(100, token, OffsetRange.Of(1), IsFailure: true));
+        rig.Handle(new TransitionsUnanswered(rig.Appends[^1].Number));
+        Assert.Equal(CursorOutcome.Unknown, rig.Answers[^1].Outcome);
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, token, OffsetRange.Of(1))));
+        rig.Handle(new GrantCredit(1, 5));
+        rig.Delivered();
+        rig.Commit();
+        Assert.Contains(rig.Delivered(), d => d.Offset == 1);
+    }
+
+    [Fact]
+    public void What_settles_by_nature_is_never_written_alone_and_returns_its_credit()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 2);
+        var token = Token(rig);
+        var appends = rig.Appends.Count;
+        rig.Handle(new Advance(rig.End, rig.End, [OffsetRange.Of(1)]));
+        Assert.Equal(appends, rig.Appends.Count);
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        // The settled range took in the offset beside it.
+        Assert.Equal(3, rig.Log.Cursors[0].Floor);
+    }
+
+    [Fact]
+    public void Log_start_follows_settlements_only_behind_a_fresh_statement()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 3);
+        rig.Request(new Settle(100, Token(rig), new OffsetRange(1, 3)));
+        Assert.Equal(0, rig.Start);
+        rig.Handle(new Restate(2));
+        Assert.Equal(rig.Cursor.State!.StatementOffset, rig.Log.Cursors[0].StatementOffset);
+        Assert.True(rig.Start >= 4, $"The start may move to {rig.Start}.");
+        var appends = rig.Appends.Count;
+        rig.Handle(new Restate(2));
+        Assert.Equal(appends, rig.Appends.Count);
+    }
+
+    [Fact]
+    public void Reset_ends_all_locks_and_is_answered_again_after_a_lost_answer()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 3);
+        var token = Token(rig);
+        rig.Request(new Settle(100, token, new OffsetRange(1, 2)));
+        var begin = new Begin(101, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 1);
+        Assert.Equal(CursorOutcome.Done, rig.Request(begin));
+        Assert.Equal([1L, 2L, 3L], rig.Delivered().Select(d => d.Offset));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(102, token, OffsetRange.Of(3))));
+        var appends = rig.Appends.Count;
+        Assert.Equal(CursorOutcome.Done, rig.Request(begin with { RequestId = 103 }));
+        Assert.Equal(appends, rig.Appends.Count);
+    }
+
+    [Fact]
+    public void Purge_lists_what_is_settled_and_leaves_what_is_held()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1_000);
+        rig.Attach(1, credit: 2);
+        var token = Token(rig);
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Purge(100, 901)));
+        Assert.Equal(898, rig.Cursor.State!.Total(SettlementCause.Purged));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Settle(101, token, new OffsetRange(1, 2))));
+        Assert.Equal(901, rig.Cursor.State.Floor);
+        Assert.Equal([901L, 902L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Bound_of_exceptions_stops_new_records_and_never_those_below()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", MaxExceptions = 3 });
+        rig.Produce(10);
+        rig.Attach(1, credit: 10);
+        var token = Token(rig);
+        Assert.Equal(3, rig.Cursor.Held);
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        rig.Request(new Release(101, token, OffsetRange.Of(1), IsFailure: true));
+        Assert.Contains(rig.Delivered(), d => d.Offset == 1);
+    }
+
+    [Fact]
+    public void Expired_records_are_dropped_with_their_cause_unless_they_are_held()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4);
+        rig.Attach(1, credit: 1);
+        rig.Delivered();
+        rig.Handle(new Expire([1, 2, 3]));
+        Assert.Equal(2, rig.Cursor.State!.Total(SettlementCause.Expired));
+        rig.Handle(new GrantCredit(1, 5));
+        Assert.Equal([4L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Resigned_leader_answers_what_waits()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        var token = Token(rig);
+        rig.HoldsAppends = true;
+        rig.Request(new Settle(100, token, OffsetRange.Of(1)));
+        rig.Handle(new Resign());
+        Assert.Equal(CursorOutcome.Unknown, rig.Answers[^1].Outcome);
+        Assert.Equal(CursorOutcome.NotLeader, rig.Request(new Settle(101, token, OffsetRange.Of(1))));
+    }
+
+    [Fact]
+    public void Removal_waits_for_dead_letters_on_their_way()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
+        var incarnation = rig.Cursor.State!.Incarnation;
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Remove(101, incarnation)));
+        rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        Assert.Equal(CursorOutcome.NoCursor, rig.Request(new Remove(102, Guid.NewGuid())));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Remove(103, incarnation)));
+        Assert.Empty(rig.Log.Cursors);
+    }
+
+    // The lock of the newest delivery.
+    private static LockToken Token(CursorRig rig)
+    {
+        var token = rig.Deliveries[^1].Lock;
+        rig.Deliveries.Clear();
+        return token;
+    }
+}
