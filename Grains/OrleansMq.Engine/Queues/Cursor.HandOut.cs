@@ -41,7 +41,8 @@ internal sealed partial class Cursor
     private void HandOut()
     {
         _unreserved = -1;
-        if (!IsActive)
+        // The keys of what a purge skips are not known, so its later records wait until it is in force.
+        if (!IsActive || (_state.Configuration.IsOrderedByKey && !_purging.IsEmpty))
             return;
         _frontier = Math.Max(_frontier, _state.Settled.Max);
         var deliveries = new Dictionary<Consumer, Deliver>();

@@ -212,7 +212,7 @@ public sealed class CursorTests
     public void Without_lease_nothing_is_handed_out_and_the_lock_clock_stands()
     {
         var rig = new CursorRig();
-        rig.Produce(2);
+        rig.Produce(1);
         rig.FailOver(hasLease: false);
         rig.Attach(1, credit: 1, lockMs: 300);
         rig.Commit();

@@ -8,6 +8,7 @@ internal sealed partial class QueueSimulation
     private readonly SimulatedReplica[] _replicas;
     private int _epoch = 1;
     private long _committed;
+    private SimulatedLeader? _former;
 
     private void Replicate()
     {
@@ -83,12 +84,8 @@ internal sealed partial class QueueSimulation
         // It knows an older high watermark than its epoch's start.
         Leader.Advance(Math.Min(_committed, successor.End - 1));
         Tell($"failover to {successor.Number}, epoch {_epoch} from {successor.End - 1}, committed {_committed}");
-        After(Next(50, 900), () =>
-        {
-            if (!old.IsStopped)
-                old.Stop();
-            old.Replica.IsConnected = true;
-        });
+        _former = old;
+        After(Next(50, 900), Reconnect);
         foreach (var consumer in _consumers)
             After(Next(1, 400), consumer.Attach);
     }
@@ -107,10 +104,20 @@ internal sealed partial class QueueSimulation
         expected.RequireSame(replica.Cursors.Cursors.GetValueOrDefault(SimulatedLeader.CursorId), replica.End);
     }
 
+    // The former leader learns of its successor before its replica follows.
+    private void Reconnect()
+    {
+        if (_former is not { } former)
+            return;
+        _former = null;
+        if (!former.IsStopped)
+            former.Stop();
+        former.Replica.IsConnected = true;
+    }
+
     private void CalmDown()
     {
-        foreach (var replica in _replicas)
-            replica.IsConnected = true;
+        Reconnect();
         // A lock without end is lost with a lost delivery, and so is credit that does not return.
         if (Scenario.LockMs > 0 && Scenario.IsWindow)
             return;

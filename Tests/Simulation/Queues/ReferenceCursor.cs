@@ -77,7 +77,8 @@ internal sealed class ReferenceCursor
                 }
             }
         }
-        foreach (var returned in delta.Returns)
+        // One that turned out to settle by nature may have been settled beside others.
+        foreach (var returned in delta.Returns.Where(returned => !IsFinished(returned.Offset)))
             Returns[returned.Offset] = returned;
         foreach (var intent in delta.Intents)
         {
