@@ -1,3 +1,4 @@
+using OrleansMq.Tests.Simulation.Queues;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
@@ -8,6 +9,7 @@ public sealed class NewSeedTests(ITestOutputHelper output)
     // About two minutes each on two idle cores.
     private const int ReplicationSeeds = 30_000;
     private const int GroupSeeds = 12_000;
+    private const int QueueSeeds = 60_000;
     // Above the seeds of every run.
     private const int Lowest = 1_000_000;
 
@@ -18,6 +20,10 @@ public sealed class NewSeedTests(ITestOutputHelper output)
     [Fact]
     [Trait("Category", "Long")]
     public void Groups_keep_their_invariants_with_new_seeds() => Run("groups", SeedRuns.OfGroups(), GroupSeeds);
+
+    [Fact]
+    [Trait("Category", "Long")]
+    public void Queues_keep_their_invariants_with_new_seeds() => Run("queues", QueueRuns.Create(), QueueSeeds);
 
     private void Run<TFigures>(string name, SeedRuns<TFigures> runs, int count) where TFigures : IFigures<TFigures>, new()
     {

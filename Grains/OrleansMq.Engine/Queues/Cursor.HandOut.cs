@@ -31,6 +31,7 @@ internal sealed partial class Cursor
         }
         _deadlines.Clear();
         _naturals.RemoveBelow(long.MaxValue);
+        _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
         (_isReadingKeys, _frontier, _unreserved) = (false, -1, -1);
         _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
@@ -45,6 +46,7 @@ internal sealed partial class Cursor
         if (!IsActive || (_state.Configuration.IsOrderedByKey && !_purging.IsEmpty))
             return;
         _frontier = Math.Max(_frontier, _state.Settled.Max);
+        var needed = NeededFrom(_state);
         var deliveries = new Dictionary<Consumer, Deliver>();
         while (NextConsumer(_state) is { } consumer && _order.TryPeek(_readableEnd, out var offset))
         {
@@ -53,7 +55,7 @@ internal sealed partial class Cursor
                 _unreserved = offset;
                 break;
             }
-            if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, _state.Configuration))
+            if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, needed > _frontier, _state.Configuration))
                 break;
             if (!deliveries.TryGetValue(consumer, out var delivery))
             {

@@ -23,8 +23,23 @@ internal sealed partial class Cursor
         if (_draft.IsEmpty)
             return;
         (_writing, _draft) = (_draft, new TransitionDraft());
-        _transitions = _writing.Build(_id, _state, _naturals, _rules);
+        _transitions = _writing.Build(_id, _state, NaturalsToLog(_writing), _rules);
         Append();
+    }
+
+    // Those up to the last record that is settled, or is now, and those behind it. Left out they would split what is settled into runs for
+    // ever, and hold the floor.
+    private OffsetSet NaturalsToLog(TransitionDraft draft)
+    {
+        var logged = new OffsetSet();
+        if (_state is null || IsExclusive(draft))
+            return logged;
+        var last = Math.Max(Math.Max(_state.Settled.Max, draft.LastSettled), NeededFrom(_state) - 1);
+        last = _naturals.NextNotIn(last + 1) - 1;
+        foreach (var range in _unlogged.TakeWhile(range => range.First <= last))
+            logged.Add(range with { Last = Math.Min(range.Last, last) });
+        _unlogged.RemoveBelow(last + 1);
+        return logged;
     }
 
     private void Append()
@@ -76,6 +91,8 @@ internal sealed partial class Cursor
             _writing.Waiters.Add(begin);
         else if (IsBeginning)
             Reply(begin, CursorOutcome.NotReady);
+        else if (_state is not null && !_rules.MayBegin(_state.Incarnation, begin.Replaces))
+            Reply(begin, CursorOutcome.NoCursor);
         else
         {
             _draft.Begin = begin;
@@ -139,7 +156,7 @@ internal sealed partial class Cursor
         {
             if (returned.AvailableAt > _now)
                 _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
-            else if (!_naturals.Contains(returned.Offset))
+            else if (IsUnsettled(returned.Offset))
                 _order.Return(returned.Offset);
         }
     }

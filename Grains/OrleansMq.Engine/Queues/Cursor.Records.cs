@@ -219,10 +219,14 @@ internal sealed partial class Cursor
         {
             _deferred.Dequeue();
             if (_state is not null && _state.Returns.TryGetValue(due.Offset, out var returned) && returned.AvailableAt == due.AvailableAt
-                && !_held.ContainsKey(due.Offset) && !_purging.Contains(due.Offset) && !_naturals.Contains(due.Offset))
+                && !_held.ContainsKey(due.Offset) && !_purging.Contains(due.Offset) && IsUnsettled(due.Offset))
                 _order.Return(due.Offset);
         }
     }
+
+    // Not by a transition, and not by nature.
+    private bool IsUnsettled(long offset) =>
+        _state is not null && !_state.IsSettled(offset) && !_state.IsIntended(offset) && !_naturals.Contains(offset);
 
     private bool IsDeferred(long offset) => _state!.Returns.TryGetValue(offset, out var returned) && returned.AvailableAt > _now;
 

@@ -43,6 +43,8 @@ internal sealed partial class Cursor
     private readonly LockClock _locks = new();
     private readonly ConsumerRing _consumers = new();
     private readonly OffsetSet _naturals = new();
+    // Those that no transition has settled.
+    private readonly OffsetSet _unlogged = new();
 
     private CursorState? _state;
     private List<CursorEffect> _effects = [];
@@ -176,6 +178,12 @@ internal sealed partial class Cursor
         if (range.Last < range.First || range.First > _order.Next + NaturalsAhead)
             return;
         _naturals.Add(range);
+        for (var first = _state.Settled.NextNotIn(range.First); first <= range.Last; first = _state.Settled.NextNotIn(first))
+        {
+            var end = Math.Min(_state.Settled.NextIn(first), range.Last + 1);
+            _unlogged.Add(new OffsetRange(first, end - 1));
+            first = end;
+        }
         _order.Remove(range);
         foreach (var offset in HeldIn(range))
         {

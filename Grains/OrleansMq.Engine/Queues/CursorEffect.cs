@@ -9,7 +9,8 @@ internal abstract record CursorEffect;
 /// </summary>
 internal sealed record AppendTransitions(long Number, IReadOnlyList<CursorTransition> Transitions) : CursorEffect;
 
-/// <summary>Hands records to a consumer. Name those that settle by nature with <see cref="Advance"/>: their credit returns.</summary>
+/// <summary>Hands records to a consumer. Name those that settle by nature with <see cref="Advance"/>, before their lock ends: then their
+/// credit returns, and they do not count as failures.</summary>
 /// <param name="Attachment">The consumer.</param>
 /// <param name="Lock">The lock that holds all of them.</param>
 /// <param name="Records">The records, in order of delivery.</param>

@@ -69,11 +69,20 @@ internal class CursorRules
     /// <param name="other">The first retry, or the time from which the leader may serve.</param>
     public virtual long WakeAt(long lockEnds, long deferredUntil, long other) => Math.Min(Math.Min(lockEnds, deferredUntil), other);
 
+    /// <summary>Whether a new incarnation may follow the current one, which may have followed the one that it was meant to
+    /// follow.</summary>
+    public virtual bool MayBegin(Guid current, Guid replaces) => current == replaces;
+
     /// <summary>Returns the state that a statement repeats.</summary>
     public virtual CursorState Stated(CursorState state) => state;
 
-    /// <summary>Whether a record above all others that are exceptions may become one, too.</summary>
-    public virtual bool HasRoom(long exceptions, CursorConfiguration configuration) => exceptions < configuration.MaxExceptions;
+    /// <summary>Whether a record above all exceptions may become one, too.</summary>
+    /// <param name="exceptions">Their number. Some may be over by nature, but no transition says so yet.</param>
+    /// <param name="areOver">Whether every record up to the highest exception is over. The transition that settles one more record then
+    /// joins them all.</param>
+    /// <param name="configuration">The bound.</param>
+    public virtual bool HasRoom(long exceptions, bool areOver, CursorConfiguration configuration) =>
+        areOver || exceptions < configuration.MaxExceptions;
 }
 
 /// <summary>The leadership that a <see cref="Cursor"/> serves.</summary>

@@ -32,6 +32,9 @@ internal sealed class TransitionDraft
     /// <summary>The settled ranges, as gathered.</summary>
     public IEnumerable<OffsetRange> Settled => _settlements.Values.SelectMany(settlement => settlement.Ranges);
 
+    /// <summary>The highest settled offset; -1: none.</summary>
+    public long LastSettled => _settlements.Values.Select(settlement => settlement.Ranges.Max).DefaultIfEmpty(-1).Max();
+
     public void Settle(SettlementCause cause, long offset) => Settle(cause, [OffsetRange.Of(offset)], 1);
 
     /// <summary>Settles records.</summary>
@@ -53,13 +56,14 @@ internal sealed class TransitionDraft
     /// <summary>Builds the transitions.</summary>
     /// <param name="cursorId">The cursor.</param>
     /// <param name="state">Its state in force, with nothing in the log after it; null: there is none.</param>
-    /// <param name="naturals">Offsets that settle by nature: the settled ranges take in those beside them.</param>
+    /// <param name="naturals">Offsets that settled by nature, to be settled beside the others. Alone they are written before a statement
+    /// only.</param>
     /// <param name="rules">What a statement repeats.</param>
     public IReadOnlyList<CursorTransition> Build(int cursorId, CursorState? state, OffsetSet naturals, CursorRules rules)
     {
         var transitions = new List<CursorTransition>();
         var after = Begin is null && Configuration is null && !IsStatement ? null : state?.Clone();
-        if (HasDelta && state is not null)
+        if ((HasDelta || !naturals.IsEmpty) && state is not null)
         {
             var delta = BuildDelta(state, naturals);
             after?.Apply(delta);
@@ -78,25 +82,17 @@ internal sealed class TransitionDraft
         return transitions;
     }
 
-    private CursorDelta BuildDelta(CursorState state, OffsetSet naturals) => new(state.Id, state.Incarnation)
+    private CursorDelta BuildDelta(CursorState state, OffsetSet naturals)
     {
-        Settlements = [.. _settlements.Select(s => new Settlement(s.Key, s.Value.Count, Widen(s.Value.Ranges, naturals, state.Floor)))],
-        Returns = [.. _returns.Values],
-        Intents = [.. _intents],
-        Finished = [.. Finished],
-        DeliveredUpTo = DeliveredUpTo,
-    };
-
-    private static List<OffsetRange> Widen(OffsetSet ranges, OffsetSet naturals, long floor)
-    {
-        var widened = new OffsetSet();
-        foreach (var range in ranges)
+        if (!naturals.IsEmpty)
+            Settle(_settlements.Count == 0 ? SettlementCause.Accepted : _settlements.Keys.First(), naturals, 0);
+        return new CursorDelta(state.Id, state.Incarnation)
         {
-            var first = range.First;
-            while (first > floor && naturals.Contains(first - 1))
-                first--;
-            widened.Add(new OffsetRange(first, naturals.NextNotIn(range.Last + 1) - 1));
-        }
-        return [.. widened];
+            Settlements = [.. _settlements.Select(s => new Settlement(s.Key, s.Value.Count, [.. s.Value.Ranges]))],
+            Returns = [.. _returns.Values],
+            Intents = [.. _intents],
+            Finished = [.. Finished],
+            DeliveredUpTo = DeliveredUpTo,
+        };
     }
 }

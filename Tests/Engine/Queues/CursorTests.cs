@@ -308,13 +308,78 @@ public sealed class CursorTests
         rig.Attach(1, credit: 3);
         var token = Token(rig);
         rig.Request(new Settle(100, token, new OffsetRange(1, 2)));
-        var begin = new Begin(101, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 1);
+        var begin = new Begin(101, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 1, rig.Cursor.State!.Incarnation);
         Assert.Equal(CursorOutcome.Done, rig.Request(begin));
         Assert.Equal([1L, 2L, 3L], rig.Delivered().Select(d => d.Offset));
         Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(102, token, OffsetRange.Of(3))));
         var appends = rig.Appends.Count;
         Assert.Equal(CursorOutcome.Done, rig.Request(begin with { RequestId = 103 }));
         Assert.Equal(appends, rig.Appends.Count);
+    }
+
+    [Fact]
+    public void Creation_that_is_repeated_late_does_not_undo_a_reset()
+    {
+        var rig = new CursorRig();
+        var first = rig.Cursor.State!.Incarnation;
+        var reset = new Begin(100, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 0, first);
+        Assert.Equal(CursorOutcome.Done, rig.Request(reset));
+        var creation = new Begin(101, first, new CursorConfiguration { Name = "c" }, 0);
+        Assert.Equal(CursorOutcome.NoCursor, rig.Request(creation));
+        var late = new Begin(102, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 0, first);
+        Assert.Equal(CursorOutcome.NoCursor, rig.Request(late));
+        Assert.Equal(reset.Incarnation, rig.Log.Cursors[0].Incarnation);
+    }
+
+    [Fact]
+    public void Offsets_that_turn_out_to_settle_by_nature_join_what_is_settled_around_them()
+    {
+        var rig = new CursorRig();
+        rig.Produce(20);
+        rig.Attach(1, credit: 20);
+        var token = Token(rig);
+        foreach (var offset in new[] { 2, 4, 6, 8 })
+            rig.Request(new Settle(100 + offset, token, OffsetRange.Of(offset)));
+        var naturals = new[] { 1, 3, 5, 7 }.Select(offset => OffsetRange.Of(offset)).ToList();
+        rig.Handle(new Advance(rig.End, rig.End, naturals));
+        Assert.Equal(4, rig.Log.Cursors[0].Settled.Cost);
+        rig.Request(new Settle(100, token, OffsetRange.Of(9)));
+        Assert.Equal((10, true, 5), (rig.Log.Cursors[0].Floor, rig.Log.Cursors[0].Settled.IsEmpty,
+            rig.Log.Cursors[0].Total(SettlementCause.Accepted)));
+    }
+
+    [Fact]
+    public void Bound_of_exceptions_does_not_stop_where_only_offsets_are_left_that_settled_by_nature()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", MaxExceptions = 1 });
+        rig.Produce(3);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Release(100, Token(rig), OffsetRange.Of(1), IsFailure: false, DelayMs: 60_000));
+        Assert.Empty(rig.Delivered());
+        rig.Handle(new Advance(rig.End, rig.End, [OffsetRange.Of(1)]));
+        var next = rig.Deliveries[^1].Lock;
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Settle(101, next, OffsetRange.Of(2)));
+        Assert.Equal((3, 0), (rig.Cursor.State!.Floor, rig.Cursor.State.Returns.Count));
+    }
+
+    [Fact]
+    public void Returned_offset_that_was_settled_by_nature_meanwhile_is_not_handed_out_again()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4);
+        rig.Attach(1, credit: 2);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        rig.Request(new Release(101, token, OffsetRange.Of(1), IsFailure: false));
+        rig.Handle(new Advance(rig.End - 1, rig.End - 1, [OffsetRange.Of(1)]));
+        rig.Delivered();
+        rig.HoldsCommits = false;
+        rig.Commit();
+        Assert.Empty(rig.Delivered());
+        Assert.Empty(rig.Cursor.State!.Returns);
+        Assert.Equal(2, rig.Cursor.Held);
     }
 
     [Fact]

@@ -67,7 +67,9 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
     /// <summary>A leader hands records out, at one time. Each consumer has its own in order; among consumers there is no order.</summary>
     public void OnDeliver(SimulatedLeader leader, IReadOnlyList<Deliver> deliveries)
     {
-        var records = deliveries.SelectMany(deliver => deliver.Records.Select(record => (deliver, record)));
+        var records = deliveries.SelectMany(deliver => deliver.Records.Select(record => (deliver, record))).ToList();
+        foreach (var (deliver, record) in records)
+            OnDeliver(leader, deliver.Lock.Incarnation, record.Offset);
         foreach (var (deliver, record) in records.Where(r => leader.HasRecord(r.record.Offset)).OrderBy(r => r.record.Offset))
         {
             OnDeliver(leader, deliver, record);
@@ -78,17 +80,25 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             "5: a delivery is not in order.");
     }
 
+    // Also of an offset without record: it would hold its consumer's credit for ever.
+    private void OnDeliver(SimulatedLeader leader, Guid incarnation, long offset)
+    {
+        if (offset >= leader.HighWatermark)
+            throw new Verdict($"1: {offset} is handed out above the high watermark.");
+        if (leader != simulation.Leader || InForce.Incarnation != incarnation)
+            return;
+        if (InForce.IsSettled(offset))
+            throw new Verdict($"1: {offset} is handed out and settled.");
+        if (InForce.IsIntended(offset))
+            throw new Verdict($"6: {offset} is handed out while it is dead-lettered.");
+    }
+
     private void OnDeliver(SimulatedLeader leader, Deliver deliver, DeliveredRecord record)
     {
         var (offset, incarnation) = (record.Offset, deliver.Lock.Incarnation);
-        Verdict.Require(offset < leader.HighWatermark, $"1: {offset} is handed out above the high watermark.");
         Verdict.Require(!_settled.Contains((incarnation, offset)), $"1: {offset} is handed out after its settlement was answered.");
         if (leader == simulation.Leader && InForce.Incarnation == incarnation)
-        {
-            Verdict.Require(!InForce.IsSettled(offset), $"1: {offset} is handed out and settled.");
-            Verdict.Require(!InForce.IsIntended(offset), $"6: {offset} is handed out while it is dead-lettered.");
             CheckKey(leader, offset);
-        }
         CheckLock(leader, deliver, record);
         CheckCounts(record, incarnation);
         CheckOrder(leader, incarnation, offset);
@@ -143,7 +153,7 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             return;
         for (var before = Math.Max(InForce.Floor, simulation.LogStart); before < offset; before++)
         {
-            if (!InForce.IsFinished(before) && leader.HasRecord(before) && leader.KeyOf(before) == key)
+            if (leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before))
                 throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
         }
     }

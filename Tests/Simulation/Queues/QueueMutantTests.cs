@@ -30,6 +30,8 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(LocksDoNotWake))]
     [InlineData(nameof(DeferredDoNotWake))]
     [InlineData(nameof(DeadLettersForgotten))]
+    [InlineData(nameof(BoundIsNeverLifted))]
+    [InlineData(nameof(AnyBeginReplaces))]
     [InlineData(nameof(StatementForgetsReturns))]
     [InlineData(nameof(StatementForgetsSettled))]
     public void Checkers_find(string mutant)

@@ -127,7 +127,18 @@ internal sealed class DeadLettersForgotten : CursorRules
         base.ToPublish(state, finishedBelow).Where(intent => intent.Offset % 2 != 0);
 }
 
+internal sealed class BoundIsNeverLifted : CursorRules
+{
+    public override bool HasRoom(long exceptions, bool areOver, CursorConfiguration configuration) =>
+        exceptions < configuration.MaxExceptions;
+}
+
 // --- 9: the log alone ---
+
+internal sealed class AnyBeginReplaces : CursorRules
+{
+    public override bool MayBegin(Guid current, Guid replaces) => true;
+}
 
 internal sealed class StatementForgetsReturns : CursorRules
 {

@@ -49,7 +49,7 @@ internal sealed class QueueScenario
             IsOrderedByKey = random.Next(3) == 0,
             LookAhead = random.Next(2, 40),
             RecordsPerTurn = random.Next(1, 4),
-            MaxExceptions = random.Next(3) == 0 ? random.Next(3, 20) : 1_000_000,
+            MaxExceptions = random.Next(3) switch { 0 => random.Next(2) == 0 ? 1 : random.Next(2, 20), _ => 1_000_000 },
         };
     }
 

@@ -1,6 +1,7 @@
 namespace OrleansMq.Tests.Simulation.Queues;
 
-/// <summary>Replication as far as cursors see it: what is below the high watermark stays, what is above it may be cut.</summary>
+/// <summary>Replication as far as cursors see it: what is below the high watermark stays, what is above it may be cut. Any in-sync replica
+/// may lead next, also the one that has least.</summary>
 internal sealed partial class QueueSimulation
 {
     private const long LeaseMs = 300;
@@ -8,31 +9,36 @@ internal sealed partial class QueueSimulation
     private readonly SimulatedReplica[] _replicas;
     private int _epoch = 1;
     private long _committed;
-    private SimulatedLeader? _former;
+    private long _handOutFrom;
+    private readonly List<SimulatedLeader> _former = [];
 
     private void Replicate()
     {
         After(Scenario.ReplicateEveryMs, Replicate);
         var leader = Leader;
-        var followers = _replicas.Where(replica => replica != leader.Replica && replica.IsConnected).ToList();
-        foreach (var follower in followers)
+        // In force is what every in-sync replica has; an answer tells the leader at the next turn.
+        var (end, followers) = (leader.Replica.End, 0);
+        foreach (var replica in _replicas)
         {
-            if (Chance(70) || Quiet)
-                follower.Follow(leader.Replica, Quiet ? int.MaxValue : Next(1, 20));
-            if (Chance(3))
-                follower.TakeSnapshot();
+            if (replica != leader.Replica && replica.IsConnected)
+            {
+                var hasEpoch = replica.LastEpoch == leader.Epoch;
+                replica.IsInSync |= hasEpoch && replica.End >= _committed;
+                if (replica.IsInSync)
+                    (end, followers) = (Math.Min(end, hasEpoch ? replica.End : 0), followers + 1);
+                if (Chance(70) || Quiet)
+                    replica.Follow(leader.Replica, leader.Epoch, Quiet ? int.MaxValue : Next(1, 20));
+            }
+            if (replica.IsConnected && Chance(3))
+                replica.TakeSnapshot();
         }
-        if (Chance(3))
-            leader.Replica.TakeSnapshot();
-        // A majority of three: the leader, and one that has all of it below its end. Entries of an earlier epoch count with one of this.
-        var ends = followers.Where(follower => follower.LastEpoch == leader.Epoch).Select(follower => follower.End).ToList();
-        if (ends.Count == 0)
+        if (followers == 0)
             return;
         if (Quiet)
             leader.Extend(long.MaxValue);
         else if (leader.LeaseUntil < Now + (LeaseMs / 2))
             leader.Extend(Now + LeaseMs);
-        Commit(leader, ends.Max());
+        Commit(leader, end);
     }
 
     private void Commit(SimulatedLeader leader, long highWatermark)
@@ -52,18 +58,20 @@ internal sealed partial class QueueSimulation
         After(Next(Scenario.FaultEveryMs / 2, Scenario.FaultEveryMs * 2), Fault);
         if (Chance(40))
             _consumers[Next(_consumers.Count)].Attach();
-        else if (_replicas.All(replica => replica.IsConnected))
+        else
             FailOver();
     }
 
     private void FailOver()
     {
         var old = Leader;
-        old.Replica.IsConnected = false;
-        var successor = _replicas.Where(replica => replica != old.Replica)
-            .OrderByDescending(replica => replica.LastEpoch).ThenByDescending(replica => replica.End).First();
+        var inSync = _replicas.Where(replica => replica != old.Replica && replica.IsInSync).ToList();
+        if (Quiet || inSync.Count == 0)
+            return;
+        (old.Replica.IsConnected, old.Replica.IsInSync) = (false, false);
+        var successor = inSync[Next(inSync.Count)];
         Figures.Failovers++;
-        var handOutFrom = 0L;
+        var isZombie = false;
         switch (Next(3))
         {
             case 0:
@@ -76,18 +84,29 @@ internal sealed partial class QueueSimulation
             default:
                 // It lives on, cut off, for as long as its lease, and longer.
                 Figures.Zombies++;
-                handOutFrom = Now + LeaseMs;
+                isZombie = true;
+                // The next one waits, too, if its own predecessor did not live to see that time.
+                _handOutFrom = Now + LeaseMs;
                 break;
         }
         CheckReplica(successor);
-        Leader = new SimulatedLeader(this, successor, ++_epoch, handOutFrom, _rules);
+        Leader = new SimulatedLeader(this, successor, ++_epoch, _handOutFrom, _rules);
         // It knows an older high watermark than its epoch's start.
         Leader.Advance(Math.Min(_committed, successor.End - 1));
         Tell($"failover to {successor.Number}, epoch {_epoch} from {successor.End - 1}, committed {_committed}");
-        _former = old;
-        After(Next(50, 900), Reconnect);
+        _former.Add(old);
+        After(Next(50, 900), () => Reconnect(old));
         foreach (var consumer in _consumers)
-            After(Next(1, 400), consumer.Attach);
+        {
+            // Some are cut off together with the former leader.
+            var isCutOff = isZombie && Chance(30);
+            var delay = Next(1, 400);
+            if (isCutOff)
+                After(delay, () => consumer.Attach(old));
+            After(isCutOff ? delay + Next(1, 600) : delay, () => consumer.Attach());
+        }
+        if (Chance(20))
+            After(Next(1, 100), FailOver);
     }
 
     // What a replica derived from its snapshots, and what its log alone says, from its start on.
@@ -105,11 +124,10 @@ internal sealed partial class QueueSimulation
     }
 
     // The former leader learns of its successor before its replica follows.
-    private void Reconnect()
+    private void Reconnect(SimulatedLeader former)
     {
-        if (_former is not { } former)
+        if (!_former.Remove(former))
             return;
-        _former = null;
         if (!former.IsStopped)
             former.Stop();
         former.Replica.IsConnected = true;
@@ -117,7 +135,7 @@ internal sealed partial class QueueSimulation
 
     private void CalmDown()
     {
-        Reconnect();
+        _former.ToList().ForEach(Reconnect);
         // A lock without end is lost with a lost delivery, and so is credit that does not return.
         if (Scenario.LockMs > 0 && Scenario.IsWindow)
             return;

@@ -5,8 +5,8 @@ namespace OrleansMq.Tests.Simulation.Queues;
 
 public sealed class QueueSimulationTests(ITestOutputHelper output)
 {
-    // About a minute on two idle cores.
-    private const int Seeds = 2_000;
+    // About a minute of one idle core.
+    private const int Seeds = 20_000;
 
     [Fact]
     public void Same_seed_runs_the_same_steps()

@@ -16,10 +16,21 @@ internal sealed class ReferenceCursor
     public SortedDictionary<long, DeadLetterIntent> Intents { get; } = [];
     public long StatementOffset { get; private set; } = -1;
     public long DeliveredUpTo { get; private set; }
+    private readonly HashSet<Guid> _begun = [];
+
+    public bool HasBegun(Guid incarnation) => _begun.Contains(incarnation);
 
     public bool IsSettled(long offset) => offset < Floor || Settled.ContainsKey(offset);
 
-    public bool IsIntended(long offset) => Intents.Values.Any(i => i.Offset == offset && i.Incarnation == Incarnation);
+    public bool IsIntended(long offset)
+    {
+        foreach (var intent in Intents.Values)
+        {
+            if (intent.Offset == offset && intent.Incarnation == Incarnation)
+                return true;
+        }
+        return false;
+    }
 
     public bool IsFinished(long offset) => IsSettled(offset) || IsIntended(offset);
 
@@ -39,12 +50,13 @@ internal sealed class ReferenceCursor
             copy.Returns.Add(offset, returned);
         foreach (var (sequence, intent) in Intents)
             copy.Intents.Add(sequence, intent);
+        copy._begun.UnionWith(_begun);
         return copy;
     }
 
-    public void Apply(long offset, byte[] value)
+    public void Apply(long offset, IReadOnlyList<CursorTransition> transitions)
     {
-        foreach (var transition in CursorControlRecord.Decode(value))
+        foreach (var transition in transitions)
         {
             if (transition is CursorStatement statement)
                 Apply(statement, offset);
@@ -58,6 +70,7 @@ internal sealed class ReferenceCursor
         StatementOffset = offset;
         if (Exists && statement.Incarnation == Incarnation)
             return;
+        Verdict.Require(_begun.Add(statement.Incarnation), "9: an incarnation that had ended begins again.");
         (Exists, Incarnation, DeliveredUpTo) = (true, statement.Incarnation, 0);
         Floor = CursorState.From(statement, offset).Floor;
         Settled.Clear();

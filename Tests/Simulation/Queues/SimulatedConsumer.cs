@@ -11,11 +11,11 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
 
     public bool Holds(long attachment) => attachment == _attachment;
 
-    /// <summary>Leaves, and attaches to the current leader.</summary>
-    public void Attach()
+    /// <summary>Leaves, and attaches to the current leader, or a former one.</summary>
+    public void Attach(SimulatedLeader? former = null)
     {
         Detach();
-        var (leader, attachment) = (simulation.Leader, simulation.NewNumber());
+        var (leader, attachment) = (former ?? simulation.Leader, simulation.NewNumber());
         (_leader, _attachment) = (leader, attachment);
         var scenario = simulation.Scenario;
         var attach = new Attach(attachment, simulation.Next(0, 2), scenario.IsWindow, scenario.LockMs);

@@ -6,18 +6,22 @@ namespace OrleansMq.Tests.Simulation.Queues;
 /// <param name="Epoch">The leader epoch that appended it.</param>
 /// <param name="HasRecord">Whether it is a record; otherwise it settles by nature.</param>
 /// <param name="Key">The record's key.</param>
-/// <param name="Transitions">The value of a control record; null: none.</param>
-internal sealed record SimulatedEntry(int Epoch, bool HasRecord, long? Key = null, byte[]? Transitions = null);
+/// <param name="Transitions">What a control record says, as its bytes were read; null: none.</param>
+internal sealed record SimulatedEntry(int Epoch, bool HasRecord, long? Key = null, IReadOnlyList<CursorTransition>? Transitions = null);
 
 /// <summary>A replica: its log, and the cursors that it derives from it.</summary>
 internal sealed class SimulatedReplica(QueueSimulation simulation, int number)
 {
     private readonly List<(long Offset, byte[] Bytes)> _snapshots = [];
+    // The entries that are the leader's, of that epoch.
+    private int _followed;
+    private int _same;
 
     public int Number => number;
     public List<SimulatedEntry> Log { get; } = [];
     public LogCursors Cursors { get; private set; } = new();
     public bool IsConnected { get; set; } = true;
+    public bool IsInSync { get; set; } = true;
     public long End => Log.Count;
     public int LastEpoch => Log.Count == 0 ? 0 : Log[^1].Epoch;
 
@@ -29,9 +33,9 @@ internal sealed class SimulatedReplica(QueueSimulation simulation, int number)
     }
 
     /// <summary>Copies a leader's log, from where this one differs.</summary>
-    public void Follow(SimulatedReplica leader, int most)
+    public void Follow(SimulatedReplica leader, int epoch, int most)
     {
-        var same = 0;
+        var same = _followed == epoch ? _same : 0;
         while (same < Log.Count && same < leader.Log.Count && ReferenceEquals(Log[same], leader.Log[same]))
             same++;
         if (same < Log.Count)
@@ -43,6 +47,7 @@ internal sealed class SimulatedReplica(QueueSimulation simulation, int number)
         }
         for (var left = most; left > 0 && Log.Count < leader.Log.Count; left--)
             Append(leader.Log[Log.Count]);
+        (_followed, _same) = (epoch, Log.Count);
     }
 
     public void TakeSnapshot() => _snapshots.Add((End, Cursors.EncodeSnapshot()));

@@ -74,17 +74,21 @@ internal sealed class SimulatedLeader
     {
         if (IsStopped)
             return;
+        if (_simulation.Trace is not null && command is not (Tick or ExtendLease))
+            _simulation.Tell($"leader {Epoch} <- {command}");
         _simulation.Checker.OnCommand(this, command);
         var effects = new List<CursorEffect>();
         _cursor.Handle(command, _simulation.Now, effects);
         foreach (var effect in effects)
             CarryOut(effect);
-        _simulation.Checker.OnDeliver(this, [.. effects.OfType<Deliver>()]);
+        if (effects.Exists(effect => effect is Deliver))
+            _simulation.Checker.OnDeliver(this, [.. effects.OfType<Deliver>()]);
     }
 
     private void CarryOut(CursorEffect effect)
     {
-        _simulation.Tell($"leader {Epoch}: {effect}");
+        if (_simulation.Trace is not null)
+            _simulation.Tell($"leader {Epoch}: {Describe(effect)}");
         switch (effect)
         {
             case AppendTransitions append:
@@ -123,6 +127,19 @@ internal sealed class SimulatedLeader
         }
     }
 
+    private static string Describe(CursorEffect effect) => effect switch
+    {
+        AppendTransitions append => $"append {append.Number}: {string.Join("; ", append.Transitions.Select(Describe))}",
+        Deliver deliver => $"deliver to {deliver.Attachment}, lock {deliver.Lock.Number}: {string.Join(", ", deliver.Records)}",
+        PublishDeadLetters publish => $"publish {publish.Number}: {string.Join(", ", publish.Intents)}",
+        _ => effect.ToString(),
+    };
+
+    private static string Describe(CursorTransition transition) => transition is not CursorDelta delta ? transition.ToString()
+        : $"settled {string.Join(", ", delta.Settlements.Select(s => $"{s.Cause} {s.Count} in {string.Join(' ', s.Ranges)}"))}"
+        + $" returned {string.Join(", ", delta.Returns)} intents {string.Join(", ", delta.Intents.Select(intent => intent.Offset))}"
+        + $" finished {string.Join(", ", delta.Finished)} reserved {delta.DeliveredUpTo}";
+
     private void Append(long number, byte[] value)
     {
         if (IsStopped)
@@ -132,7 +149,7 @@ internal sealed class SimulatedLeader
             Handle(new TransitionsRefused(number));
             return;
         }
-        Replica.Append(new SimulatedEntry(Epoch, HasRecord: false, Transitions: value));
+        Replica.Append(new SimulatedEntry(Epoch, HasRecord: false, Transitions: CursorControlRecord.Decode(value)));
         Handle(new TransitionsAppended(number, Replica.End - 1));
         if (!_simulation.Quiet && _simulation.Chance(_simulation.Scenario.UnansweredPercent))
             _simulation.After(_simulation.Next(1, 100), () => Handle(new TransitionsUnanswered(number)));
@@ -143,7 +160,11 @@ internal sealed class SimulatedLeader
     {
         var missing = deliver.Records.Where(record => !HasRecord(record.Offset)).Select(record => OffsetRange.Of(record.Offset)).ToList();
         if (missing.Count > 0)
-            _simulation.After(_simulation.Next(0, 5), () => Handle(new Advance(HighWatermark, HighWatermark, missing)));
+        {
+            // Later than the consumer settles what it got, if the log is slow, but before its locks end.
+            var time = _simulation.Chance(30) ? _simulation.Next(0, 140) : _simulation.Next(0, 5);
+            _simulation.After(time, () => Handle(new Advance(HighWatermark, HighWatermark, missing)));
+        }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
         if (records.Count > 0)
             _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records);
