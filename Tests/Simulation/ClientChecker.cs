@@ -14,6 +14,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     private readonly List<ReportUncleanElection> _unclean = [];
     private long _latest;
     private long _deletedBelow;
+    private long _deletionAnswered;
 
     private readonly record struct Told(SimulatedRecord Record, int Epoch);
 
@@ -39,9 +40,15 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
 
     public void OnDeleted(long below) => _deletedBelow = Math.Max(_deletedBelow, below);
 
-    /// <summary>A leader starts or serves: it must hold every acknowledged record, and every read record unchanged.</summary>
+    /// <summary>A deletion is answered as done: no later leader may have the records.</summary>
+    public void OnDeletionAnswered(long below) => _deletionAnswered = Math.Max(_deletionAnswered, below);
+
+    /// <summary>A leader starts or serves: it must hold every acknowledged record, and every read record unchanged, and none whose
+    /// deletion was answered.</summary>
     public void OnServing(SimulatedLog log)
     {
+        Verdict.Require(log.LogStartOffset >= _deletionAnswered,
+            $"deletion: a leader's log starts at {log.LogStartOffset}, and the deletion below {_deletionAnswered} was answered");
         foreach (var (offset, told) in _acknowledged)
             Verdict.Require(Holds(log, offset, told), $"invariant 1: the acknowledged record {told.Record} at offset {offset} is lost");
         foreach (var (offset, told) in _seen)
@@ -53,6 +60,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     {
         // Its own log start counts: an older leader may have deleted more.
         _deletedBelow = Math.Min(_deletedBelow, report.LogEnd);
+        _deletionAnswered = Math.Min(_deletionAnswered, report.LogStart);
         _unclean.Add(report);
         foreach (var (offset, told) in _acknowledged.Concat(_seen))
         {

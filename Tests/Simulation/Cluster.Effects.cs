@@ -59,6 +59,9 @@ internal sealed partial class Cluster
             case CompleteAppend complete:
                 Answer(broker, complete);
                 break;
+            case CompleteDeletion complete:
+                Answer(complete);
+                break;
             case ReportLoss loss:
                 if (Trace is not null)
                     Tell($"{broker.Id} discards {loss.From} to {loss.To} in epoch {loss.Epoch}");

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
@@ -7,6 +8,7 @@ internal sealed partial class Cluster
 {
     // In some runs claimants receive the stored state instead of reading it; it may be stale when they act on it.
     private readonly bool _tellsClaimants;
+    private readonly Dictionary<long, (Topic Topic, int Epoch, long Below)> _deletions = [];
     private long _servedAt;
 
     private void Place()
@@ -153,6 +155,20 @@ internal sealed partial class Cluster
         broker.Log.MoveLogStart(below);
         if (broker.Leader!.Epoch >= _topic.Clients.LatestUncleanEpoch)
             _topic.Clients.OnDeleted(below);
+        _deletions.Add(++_nextWaiter, (_topic, broker.Leader.Epoch, below));
+        broker.Leader.OnDeleted(below, _nextWaiter, _now);
+        Perform(broker);
+    }
+
+    private void Answer(CompleteDeletion complete)
+    {
+        _deletions.Remove(complete.Waiter, out var deletion);
+        if (complete.Error != ErrorCode.None || deletion.Epoch < deletion.Topic.Clients.LatestUncleanEpoch)
+            return;
+        if (Trace is not null)
+            Tell($"the deletion below {deletion.Below} is answered");
+        Figures.Deletions++;
+        deletion.Topic.Clients.OnDeletionAnswered(deletion.Below);
     }
 
     private void RecreateTopic()

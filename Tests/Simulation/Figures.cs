@@ -12,6 +12,7 @@ internal sealed class Figures : IFigures<Figures>
     public long Reassignments { get; set; }
     public long Resets { get; set; }
     public long Compactions { get; set; }
+    public long Deletions { get; set; }
     public long Acknowledged { get; set; }
     /// <summary>Runs in which no eligible leader was left.</summary>
     public long Stuck { get; set; }
@@ -27,6 +28,7 @@ internal sealed class Figures : IFigures<Figures>
         Reassignments += other.Reassignments;
         Resets += other.Resets;
         Compactions += other.Compactions;
+        Deletions += other.Deletions;
         Acknowledged += other.Acknowledged;
         Stuck += other.Stuck;
     }
@@ -36,6 +38,6 @@ internal sealed class Figures : IFigures<Figures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, "
         + $"{Reassignments} reassignments, "
-        + $"{Resets} logs restarted, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible "
-        + "member";
+        + $"{Resets} logs restarted, {Compactions} compactions, {Deletions} deletions, {Acknowledged} records acknowledged, "
+        + $"{Stuck} left without an eligible member";
 }

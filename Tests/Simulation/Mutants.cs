@@ -76,10 +76,9 @@ internal sealed class KeepIncarnation : ReplicationRules
 internal sealed class LostMembersStayEligible : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
         base.ProposeIsr(committed, self, [.. followers.Select(f => f.Identity is { } now ? f with { Identity = Was(committed, now) } : f)],
-            highWatermark, epochStart, maxLagMs, minInsync);
+            logStart, highWatermark, epochStart, maxLagMs, minInsync);
 
     private static ReplicaIdentity Was(PartitionState committed, ReplicaIdentity now) =>
         committed.Isr.Concat(committed.Elr).FirstOrDefault(m => m.Broker == now.Broker, now);
@@ -179,18 +178,16 @@ internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
 internal sealed class JoinBeforeCaughtUp : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], highWatermark, epochStart,
-            maxLagMs, minInsync);
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], logStart, highWatermark,
+            epochStart, maxLagMs, minInsync);
 }
 
 internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, followers, highWatermark, 0, maxLagMs, minInsync);
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, logStart, highWatermark, 0, maxLagMs, minInsync);
 }
 
 // --- A new leader ---

@@ -32,8 +32,8 @@ internal interface IPartitionReplication
 
     /// <summary>Completes when no replica that may lead has a record below an offset. Its own log has none any more. Not under the append
     /// lock.</summary>
-    /// <returns><see cref="ErrorCode.RequestTimedOut"/>: a new leader may still have some.</returns>
-    Task<ErrorCode> ReplicateLogStartAsync(long logStart);
+    /// <returns>Null, or why a new leader may still have some.</returns>
+    Task<string?> ReplicateLogStartAsync(long logStart);
 
     /// <summary>Returns the refusal of a read. On any thread, without a lock.</summary>
     ErrorCode RefuseRead(out string message);

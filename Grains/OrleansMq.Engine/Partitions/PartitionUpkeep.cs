@@ -63,10 +63,10 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
             throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, passing),
                 passing);
         if (await partition.Replication.ReplicateLogStartAsync(offset).WaitAsync(cancellationToken).ConfigureAwait(false)
-            is not ErrorCode.None and var unknown)
-            throw new BrokerException(unknown,
-                $"Records of {partition.TopicPartition} below offset {offset} are deleted on this broker, but "
-                + "not on all replicas that may lead next: a new leader may still have them. Retry.");
+            is { } unknown)
+            throw new BrokerException(ErrorCode.RequestTimedOut,
+                $"Records of {partition.TopicPartition} below offset {offset} are deleted on this broker. A new leader may still have "
+                + $"them, since {unknown}");
         return partition.LogStartOffset;
     }
 

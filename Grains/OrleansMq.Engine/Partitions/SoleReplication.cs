@@ -57,7 +57,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     }
 
     /// <inheritdoc/>
-    public Task<ErrorCode> ReplicateLogStartAsync(long logStart) => Task.FromResult(ErrorCode.None);
+    public Task<string?> ReplicateLogStartAsync(long logStart) => Task.FromResult<string?>(null);
 
     /// <inheritdoc/>
     public ErrorCode RefuseRead(out string message)

@@ -8,6 +8,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
 
     private readonly Queue<long> _unanswered = [];
     private long _rewoundAt;
+    private long _startStatedAt;
     // An unanswered push, with the leader's log end when it was sent: a follower that reaches that end had caught up at that time.
     private (long SentAt, long LeaderEnd)? _mark;
     // The last check of its progress: when, its log end, and the leader's. Then the growth of the leader's log over the interval before,
@@ -28,7 +29,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     public long CountedEnd { get; private set; }
     /// <summary>The last log end that it stated while aligned: unanswered batches are resent from here.</summary>
     public long StatedEnd { get; private set; }
-    /// <summary>The highest log start that it stated in this session.</summary>
+    /// <summary>The log start that it stated last in this session: the lowest one in answers to the latest push that it answered. It goes
+    /// down when the follower begins again, and answers to one push may arrive in any order.</summary>
     public long LogStart { get; private set; }
     /// <summary>The offset at which the next push begins.</summary>
     public long NextOffset { get; private set; }
@@ -104,7 +106,11 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     public void Answered(PushAnswer answer)
     {
         AcknowledgedSentAt = Math.Max(AcknowledgedSentAt, answer.SentAt);
-        LogStart = Math.Max(LogStart, answer.LogStart);
+        if (answer.Sequence >= _startStatedAt)
+        {
+            LogStart = answer.Sequence > _startStatedAt ? answer.LogStart : Math.Min(LogStart, answer.LogStart);
+            _startStatedAt = answer.Sequence;
+        }
         while (_unanswered.TryPeek(out var oldest) && oldest <= answer.Sequence)
             _unanswered.Dequeue();
         switch (answer.Outcome)
@@ -150,5 +156,5 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     }
 
     /// <summary>Returns the view that the ISR's decisions use.</summary>
-    public FollowerView View(bool isAlive, long now) => new(Broker, Identity, isAlive, IsAligned, CountedEnd, now - CaughtUpAt);
+    public FollowerView View(bool isAlive, long now) => new(Broker, Identity, isAlive, IsAligned, CountedEnd, LogStart, now - CaughtUpAt);
 }

@@ -155,6 +155,8 @@ internal sealed class FollowerReplica
     private void Take(Push push)
     {
         var (previousEnd, previousEpoch) = (push.PreviousEnd, push.PreviousEpoch);
+        // An empty log that begins inside a batch goes back to the batch's base, and records below its own start stay deleted.
+        var logStart = Math.Max(push.LogStart, _log.LogStartOffset);
         for (var next = 0; next < push.Batches.Count;)
         {
             var batch = push.Batches[next];
@@ -174,8 +176,8 @@ internal sealed class FollowerReplica
             return;
         if (isAbove)
             _log.AdvanceTo(push.EndOffset);
-        if (push.LogStart > _log.LogStartOffset)
-            _log.MoveLogStart(push.LogStart);
+        if (logStart > _log.LogStartOffset)
+            _log.MoveLogStart(logStart);
         var highWatermark = Math.Min(push.HighWatermark, _log.LogEndOffset);
         if (highWatermark > _log.HighWatermark)
             _log.SetHighWatermark(highWatermark, push.Epoch);

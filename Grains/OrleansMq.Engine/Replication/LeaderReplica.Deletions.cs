@@ -22,6 +22,12 @@ internal sealed partial class LeaderReplica
         CompleteDeletions();
     }
 
+    /// <summary>Returns the brokers that may lead, and are not known to have deleted all records below an offset.</summary>
+    /// <param name="logStart">The offset.</param>
+    public IReadOnlyList<int> BrokersWithRecordsBelow(long logStart) => Status != LeaderStatus.Leading ? []
+        : [.. _unsettled.Append(_committed!).SelectMany(state => state.Isr.Concat(state.Elr))
+            .Where(member => !IsDeletedAt(member, logStart)).Select(member => member.Broker).Distinct().Order()];
+
     private void CompleteDeletions()
     {
         while (_deletions.TryPeek(out var first) && IsDeletedWhereverItMayLead(first.LogStart))

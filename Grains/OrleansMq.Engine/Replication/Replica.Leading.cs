@@ -188,7 +188,7 @@ public sealed partial class Replica : IPartitionReplication
             Step(() => _leader?.OnFlushed(Now));
     }
 
-    Task<ErrorCode> IPartitionReplication.ReplicateLogStartAsync(long logStart)
+    async Task<string?> IPartitionReplication.ReplicateLogStartAsync(long logStart)
     {
         Task<ErrorCode>? known = null;
         Step(() =>
@@ -198,7 +198,12 @@ public sealed partial class Replica : IPartitionReplication
             (var waiter, known) = Promise();
             leader.OnDeleted(logStart, waiter, Now);
         });
-        return known ?? Task.FromResult(ErrorCode.RequestTimedOut);
+        if (known is not null && await known.ConfigureAwait(false) == ErrorCode.None)
+            return null;
+        IReadOnlyList<int> without = [];
+        Step(() => without = _leader?.BrokersWithRecordsBelow(logStart) ?? []);
+        return without.Count == 0 ? "the leader changed. Retry."
+            : $"broker {string.Join(", ", without)} may lead, and has not answered that it deleted them. Retry when it is back.";
     }
 
     void IPartitionReplication.OnOffline(string reason) =>

@@ -60,8 +60,8 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="IsrDecision.Propose"/>
     public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
-        IsrDecision.Propose(committed, self, followers, highWatermark, epochStart, maxLagMs, minInsync);
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        IsrDecision.Propose(committed, self, followers, logStart, highWatermark, epochStart, maxLagMs, minInsync);
 
     /// <inheritdoc cref="HighWatermarkDecision.Union"/>
     public virtual ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>

@@ -71,6 +71,34 @@ public sealed class ReplicaRetentionTests
         Assert.Equal(40, await next.Partition.DeleteRecordsAsync(40));
     }
 
+    /// <summary>The member that is away may lead after its leader's death, and would bring the records back.</summary>
+    [Fact]
+    public async Task Deletion_names_the_eligible_replica_that_is_away_and_holds_in_the_leader()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small,
+            options: ReplicatedPartition.Patient with { AppendTimeout = TimeSpan.FromMilliseconds(300) });
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 20; i++)
+            await partition.AppendAsync($"value {i}");
+        await partition.AllTheSameAsync();
+        await partition[3].StopAsync();
+        await partition.InSyncAsync(2);
+        await partition[2].StopAsync();
+        await ReplicatedPartition.Until(() => partition.State is { Isr: [{ Broker: 1 }], Elr: [{ Broker: 2 }] },
+            () => $"{partition.State}");
+        var unknown = await Assert.ThrowsAsync<BrokerException>(() => leader.Partition.DeleteRecordsAsync(10).AsTask());
+        Assert.Equal(ErrorCode.RequestTimedOut, unknown.Code);
+        Assert.Contains("below offset 10 are deleted on this broker", unknown.Message, StringComparison.Ordinal);
+        Assert.Contains("broker 2 may lead", unknown.Message, StringComparison.Ordinal);
+        Assert.Equal(10, leader.Partition.LogStartOffset);
+        // Asked again, it is done with the replica's return.
+        await partition[2].StartAsync();
+        await partition.InSyncAsync(2);
+        Assert.Equal(10, await leader.Partition.DeleteRecordsAsync(10));
+        Assert.Equal(10, partition.LogOf(2).LogStartOffset);
+    }
+
     /// <summary>The leader's log starts in the middle of a batch, far above the follower's empty log.</summary>
     [Fact]
     public async Task Empty_replica_starts_at_the_leaders_log_start()

@@ -6,6 +6,7 @@ namespace OrleansMq.Tests.Engine.Replication;
 public sealed class IsrDecisionTests
 {
     private const long MaxLagMs = 100;
+    private const long LogStart = 20;
     private const long HighWatermark = 50;
     private const long EpochStart = 60;
 
@@ -44,6 +45,14 @@ public sealed class IsrDecisionTests
     public void Replica_that_reaches_the_epochs_start_joins(long end, bool joins) =>
         Assert.Equal(joins, Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { CountedEnd = end }) is not null);
 
+    /// <summary>It could lead with records whose deletion was answered.</summary>
+    [Theory]
+    [InlineData(LogStart + 1, true)]
+    [InlineData(LogStart, true)]
+    [InlineData(LogStart - 1, false)]
+    public void Replica_that_has_deleted_what_the_leader_has_joins(long start, bool joins) =>
+        Assert.Equal(joins, Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { LogStart = start }) is not null);
+
     [Fact]
     public void Unaligned_replica_does_not_join_at_any_end() =>
         Assert.Null(Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { IsAligned = false, CountedEnd = 1000 }));
@@ -69,8 +78,8 @@ public sealed class IsrDecisionTests
         Assert.Equal(renew, IncarnationDecision.MustRenew(new OpenedLog(known, clean, sameBoot, sync, flushFailed, cut)));
 
     private static FollowerView CaughtUp(ReplicaIdentity identity) =>
-        new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LagMs: 0);
+        new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LogStart, LagMs: 0);
 
     private static PartitionState? Propose(PartitionState committed, params FollowerView[] followers) =>
-        IsrDecision.Propose(committed, A, followers, HighWatermark, EpochStart, MaxLagMs, minInsync: 2);
+        IsrDecision.Propose(committed, A, followers, LogStart, HighWatermark, EpochStart, MaxLagMs, minInsync: 2);
 }

@@ -271,8 +271,29 @@ public sealed class LeaderReplicaTests
         Answer(leader, B, end: 10, now: 2, logStart: 6);
         Answer(leader, C, end: 10, now: 3, logStart: 4);
         Assert.Empty(Taken<CompleteDeletion>());
-        Answer(leader, C, end: 10, now: 4, logStart: 5);
+        Answer(leader, C, end: 10, now: 4, sequence: 2, logStart: 5);
         Assert.Equal(new CompleteDeletion(7, ErrorCode.None), Assert.Single(Taken<CompleteDeletion>()));
+    }
+
+    /// <summary>A follower that begins again may start lower than before. Answers to one push may arrive in any order.</summary>
+    [Theory]
+    [InlineData(3, 4L)]
+    [InlineData(2, 4L)]
+    [InlineData(2, 6L, 4L)]
+    public void Log_start_of_a_follower_is_the_one_stated_last(long sequence, params long[] starts)
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 10, now: 1, sequence: 2, logStart: 6);
+        foreach (var start in starts)
+            Answer(leader, B, end: 10, now: 2, sequence, logStart: start);
+        Answer(leader, B, end: 10, now: 2, sequence: 1, logStart: 9);
+        leader.OnDeleted(5, waiter: 7, now: 3);
+        Assert.Empty(Taken<CompleteDeletion>());
+        Assert.Equal([1], leader.BrokersWithRecordsBelow(5));
+        Answer(leader, B, end: 10, now: 4, sequence: 4, logStart: 5);
+        Assert.Equal(new CompleteDeletion(7, ErrorCode.None), Assert.Single(Taken<CompleteDeletion>()));
+        Assert.Empty(leader.BrokersWithRecordsBelow(5));
     }
 
     [Fact]
