@@ -6,8 +6,9 @@ namespace OrleansMq.State;
 
 /// <summary>
 /// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file per document, replaced atomically (temporary
-/// file, flush, rename, flush of the directory). The version before stays beside it, for people to go back to by hand. The store itself
-/// never goes back to it, which would take back what was told. For one process at a time, which the data directory's lock ensures.
+/// file, flush, rename, flush of the directory). The version before stays beside it while the disk has room, for people to go back to by
+/// hand. The store itself never goes back to it, which would take back what was told. For one process at a time, which the data directory's
+/// lock ensures.
 /// Thread-safe; of concurrent writers with the same etag exactly one succeeds.
 /// </summary>
 public sealed class FileStateStore : IStateStore
@@ -75,8 +76,33 @@ public sealed class FileStateStore : IStateStore
         if (stored is { } before)
             KeepPrevious(path, before);
         var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
-        AtomicFile.Write(_files, path, new StateEnvelope(version, Split(key).Name, value).ToBytes());
+        var content = new StateEnvelope(version, Split(key).Name, value).ToBytes();
+        try
+        {
+            AtomicFile.Write(_files, path, content);
+        }
+        catch (DiskFullException) when (TryGiveRoom(path))
+        {
+            // The version before takes about as much. A deletion that cannot be stored would keep the disk full.
+            AtomicFile.Write(_files, path, content);
+        }
         return ETagOf(version);
+    }
+
+    // Gives up the version before, with what the failed writes left.
+    private bool TryGiveRoom(string path)
+    {
+        try
+        {
+            _files.DeleteFile(path + PreviousSuffix + AtomicFile.TemporarySuffix);
+            _files.DeleteFile(path + PreviousSuffix);
+            _files.DeleteFile(path + AtomicFile.TemporarySuffix);
+            return true;
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     // Not durable: it is for the day on which the file itself is damaged. It must not stand in the way of the write.

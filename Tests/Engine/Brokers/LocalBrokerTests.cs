@@ -175,6 +175,22 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
+    public async Task Topic_is_deleted_on_a_full_disk_and_frees_it()
+    {
+        await PrepareAsync();
+        await using var broker = await OpenAsync(options => options with { MinFreeBytes = 0 });
+        await broker.CreateTopicAsync(new NewTopic("big", 1));
+        await ProduceAsync(broker, "big");
+        // Not a byte is left.
+        _files.Capacity = 1L << 40;
+        _files.Capacity -= _files.GetFreeSpace("/data");
+        await broker.DeleteTopicAsync("big");
+        Assert.DoesNotContain(_files.ListDirectories("/data/logs"), name => name.StartsWith("big", StringComparison.Ordinal));
+        await broker.CreateTopicAsync(new NewTopic("next", 1));
+        Assert.Equal(1, await CountAsync(broker, "a"));
+    }
+
+    [Fact]
     public async Task Broker_starts_on_a_full_disk_and_serves_existing_records()
     {
         await PrepareAsync();

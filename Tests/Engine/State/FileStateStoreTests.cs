@@ -177,6 +177,22 @@ public sealed class FileStateStoreTests : StateStoreConformance
         await Open(_files).WriteAsync(Key, Json(2), etag);
     }
 
+    /// <summary>The version before gives its room: else nothing could be deleted on a full disk.</summary>
+    [Fact]
+    public async Task Document_is_replaced_on_a_full_disk()
+    {
+        var store = Open(_files);
+        var etag = await store.WriteAsync(Key, Json(1), null);
+        etag = await store.WriteAsync(Key, Json(2), etag);
+        _files.Capacity = 2 * _files.GetLength(File);
+        etag = await store.WriteAsync(Key, Json(3), etag);
+        Assert.Equal("""{"n":3}""", Encoding.UTF8.GetString((await store.ReadAsync(Key))!.Value.Span));
+        Assert.Equal([Path.GetFileName(File)], _files.ListFiles(Path.GetDirectoryName(File)!));
+        _files.Capacity = long.MaxValue;
+        await store.WriteAsync(Key, Json(4), etag);
+        Assert.Equal(2, _files.ListFiles(Path.GetDirectoryName(File)!).Count);
+    }
+
     [Fact]
     public async Task Names_that_differ_only_in_case_have_distinct_files()
     {
