@@ -35,5 +35,5 @@ internal ref struct DecompressionBound(IBufferWriter<byte> destination, int maxL
     }
 
     public static RecordBatchException TooLong(int maxLength) =>
-        new(RecordBatchError.BadCompression, $"The records decompress to more than {maxLength} bytes; send smaller batches.");
+        new(RecordBatchError.TooLong, $"The records decompress to more than {maxLength} bytes; send smaller batches.");
 }

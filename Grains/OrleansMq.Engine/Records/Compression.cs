@@ -31,7 +31,8 @@ public interface ICompressionCodec
     /// <param name="source">The complete compressed bytes.</param>
     /// <param name="destination">Receives the records.</param>
     /// <param name="maxLength">The maximum number of decompressed bytes, so that a decompression bomb cannot exhaust memory.</param>
-    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.BadCompression"/>.</exception>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.TooLong"/>, <see cref="RecordBatchError.BadCompression"/>.
+    /// </exception>
     /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength);
 }

@@ -21,7 +21,7 @@ public enum RecordBatchError
     BadOffsets = 6,
     /// <summary>An undefined codec number.</summary>
     BadCodec = 7,
-    /// <summary>Bytes that the batch's codec cannot decompress, or that decompress to more than the limit.</summary>
+    /// <summary>Bytes that the batch's codec cannot decompress.</summary>
     BadCompression = 8,
     /// <summary>A record whose lengths do not fit its bytes.</summary>
     BadRecord = 9,
@@ -31,6 +31,8 @@ public enum RecordBatchError
     BadAttributes = 11,
     /// <summary>No fault of the batch: it takes much memory to decompress, and another such batch has the turn. Retry.</summary>
     Busy = 12,
+    /// <summary>Bytes that decompress to more than the limit, as far as they were looked at.</summary>
+    TooLong = 13,
 }
 
 /// <summary>The bytes are not a valid record batch.</summary>

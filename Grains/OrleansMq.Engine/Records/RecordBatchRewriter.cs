@@ -53,9 +53,8 @@ public static class RecordBatchRewriter
         {
             codecs.Get(header.Compression).Decompress(payload, plain, LargeBatches.MinBytes);
         }
-        catch (RecordBatchException)
+        catch (RecordBatchException fault) when (fault.Error == RecordBatchError.TooLong)
         {
-            // More, or not readable at all, which the second attempt reports.
             plain.Dispose();
             LargeBatches.Enter();
             try

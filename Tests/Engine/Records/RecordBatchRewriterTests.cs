@@ -91,6 +91,17 @@ public class RecordBatchRewriterTests
         Assert.Null(RecordBatches.ValidateRecords(block, StandardCodecs.All));
     }
 
+    [Fact]
+    public void Unreadable_batch_is_decompressed_once()
+    {
+        var batch = SampleRecord.Build(Three, CompressionType.Gzip);
+        batch.AsSpan(RecordBatchHeader.Size).Fill(7);
+        RecordBatches.Seal(batch);
+        var codec = new CountedCodec();
+        Assert.Equal(RecordBatchError.BadCompression, Recompress(batch, new CompressionCodecs([codec])));
+        Assert.Equal(1, codec.Decompressed);
+    }
+
     private static RecordBatchError? Recompress(byte[] batch, CompressionCodecs codecs)
     {
         using var destination = new PooledBuffer();
@@ -128,6 +139,21 @@ public class RecordBatchRewriterTests
         (RecordBatchHeader.Read(block) with { Attributes = (short)CompressionType.Snappy }).WriteTo(block);
         RecordBatches.Seal(block);
         return block;
+    }
+
+    private sealed class CountedCodec : ICompressionCodec
+    {
+        public int Decompressed { get; private set; }
+
+        public CompressionType Type => CompressionType.Gzip;
+
+        public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination) => throw new NotSupportedException();
+
+        public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+        {
+            Decompressed++;
+            StandardCodecs.All.Get(CompressionType.Gzip).Decompress(source, destination, maxLength);
+        }
     }
 
     /// <summary>gzip that waits while it decompresses a large batch.</summary>
