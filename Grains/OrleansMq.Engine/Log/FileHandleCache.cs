@@ -47,6 +47,26 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         }
     }
 
+    /// <summary>Finds out whether handles are left, for work that must not end half-way for lack of them. Others may still take them
+    /// before it does.</summary>
+    /// <param name="path">A file that exists.</param>
+    /// <param name="count">The number of handles.</param>
+    /// <exception cref="IOException">There are fewer.</exception>
+    internal void Probe(string path, int count)
+    {
+        var opened = new List<IFile>(count);
+        try
+        {
+            while (opened.Count < count)
+                opened.Add(Open(path, FileOpening.Read));
+        }
+        finally
+        {
+            foreach (var file in opened)
+                file.Dispose();
+        }
+    }
+
     /// <summary>Flushes a directory. Where there is no handle to open it with, idle files are closed first.</summary>
     /// <exception cref="IOException">As of <see cref="FlushOnce.FlushDirectory"/>.</exception>
     internal void FlushDirectory(string path)

@@ -11,7 +11,14 @@ namespace OrleansMq.Log;
 /// </remarks>
 internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher flusher, SegmentRoller roller)
 {
+    // More than are open at once: a segment and its indexes, a small file that is replaced, the directory.
+    private const int Handles = 8;
+
     private readonly SegmentList _segments = log.Segments;
+
+    /// <summary>Whether a cut has begun and did not end: what the log holds is not known. Otherwise a cut that failed has changed nothing,
+    /// and may be tried again.</summary>
+    public bool IsHalfDone { get; private set; }
 
     /// <summary>
     /// Cuts the log so that nothing at or above an offset is left. The batch that holds the offset is removed as a whole. The rest is
@@ -41,6 +48,8 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
             lock (log.Points.FlushLock)
             {
                 _segments.NoteCut();
+                log.Ports.Cache.Probe(_segments.Active.Log.Path, Handles);
+                IsHalfDone = true;
                 log.Points.BeginEmptying(logStartOffset);
                 var old = _segments.All;
                 foreach (var segment in old)
@@ -48,6 +57,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
                 StartEmptyAt(logStartOffset);
                 foreach (var segment in old)
                     log.DeleteLater(segment, log.Ports.Now);
+                IsHalfDone = false;
             }
     }
 
@@ -72,9 +82,11 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         var index = SegmentList.Find(_segments.All, endOffset);
         var last = _segments.All[index];
         var cut = FindCut(last, endOffset);
+        log.Ports.Cache.Probe(last.Log.Path, Handles);
         log.State.DeleteSnapshotsAfter(cut.Offset);
         log.Compaction.CutTo(cut.Offset);
         log.Points.Lower(cut, hasProducers: !log.State.IsEmpty);
+        IsHalfDone = true;
         RemoveAfter(index);
         var endOfBatches = CutSegment(last, cut);
         log.State.Rebuild(_segments.All, cut, log.State.IsEmpty, log.Ports.Now);
@@ -84,6 +96,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         _segments.Active.CompleteIndexes();
         log.Directory.Flush();
         flusher.MoveRecoveryPointTo(_segments.End, log.State.PrepareSnapshot());
+        IsHalfDone = false;
     }
 
     private LogPosition FindCut(Segment segment, long endOffset)

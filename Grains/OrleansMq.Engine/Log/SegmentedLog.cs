@@ -268,6 +268,9 @@ internal sealed class SegmentedLog
     /// <remarks>Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>.</remarks>
     public void ResetTo(long logStartOffset) => _truncation.ResetTo(logStartOffset);
 
+    /// <inheritdoc cref="LogTruncation.IsHalfDone"/>
+    public bool IsHalfCut => _truncation.IsHalfDone;
+
     /// <inheritdoc cref="SegmentList.Cuts"/>
     public int Cuts => _segments.Cuts;
 

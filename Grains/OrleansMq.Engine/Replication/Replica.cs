@@ -146,9 +146,9 @@ public sealed partial class Replica
         {
             _ports.Warn(Key, $"Partition {TopicPartition} cannot accept its leader's batches: {fault.Message}");
         }
-        catch (Exception fault) when (!mayCut && StorageFaults.Passes(fault))
+        catch (Exception fault) when (StorageFaults.Passes(fault) && !_log.IsHalfCut)
         {
-            // Nothing is half done, and a push will be resent. Only a leadership cannot begin half way.
+            // Nothing is half done, and a push or a lookup will be resent. Only a leadership cannot begin half way.
             _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}");
             StepLocked(() =>
             {
