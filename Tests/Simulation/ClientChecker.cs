@@ -43,6 +43,10 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     /// <summary>A deletion is answered as done: no later leader may have the records.</summary>
     public void OnDeletionAnswered(long below) => _deletionAnswered = Math.Max(_deletionAnswered, below);
 
+    /// <summary>A replica may lead: it must not have records whose deletion was answered.</summary>
+    public void OnMayLead(int broker, long logStart) => Verdict.Require(logStart >= _deletionAnswered,
+        $"deletion: broker {broker} may lead, its log starts at {logStart}, and the deletion below {_deletionAnswered} was answered");
+
     /// <summary>A leader starts or serves: it must hold every acknowledged record, and every read record unchanged, and none whose
     /// deletion was answered.</summary>
     public void OnServing(SimulatedLog log)

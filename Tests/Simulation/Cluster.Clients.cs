@@ -63,7 +63,11 @@ internal sealed partial class Cluster
     {
         Span<int> keys = stackalloc int[Chance(60) ? 1 : _random.Next(1, 5)];
         foreach (ref var key in keys)
+        {
             key = _random.Next(Scenario.Keys);
+            if (Scenario.MayCompact && Chance(30))
+                key = ~key;
+        }
         var batch = SimulatedRecord.Batch(_topic.Number, producer.Id, producer.NextSequence, keys);
         producer.NextSequence += keys.Length;
         return batch;

@@ -36,7 +36,30 @@ internal sealed partial class Cluster
             topic.Clients.OnUncleanElection(report, broker.Log);
         }
         topic.Clients.OnServing(broker.Log);
+        CheckKeys(topic);
     }
+
+    // An unclean election may lose records that replace others, or delete them.
+    private void CheckKeys(Topic topic)
+    {
+        if (!Scenario.MayCompact)
+            return;
+        foreach (var broker in MayLead(topic).Where(broker => broker.IsUp))
+            topic.Replicas.CheckKeys(broker.Id, broker.Log);
+    }
+
+    /// <summary>No replica that may lead has records whose deletion was answered.</summary>
+    private void CheckDeletions(Topic topic)
+    {
+        if (!Scenario.MayDelete)
+            return;
+        foreach (var broker in MayLead(topic))
+            topic.Clients.OnMayLead(broker.Id, broker.Disk.LogStart);
+    }
+
+    private IEnumerable<SimulatedBroker> MayLead(Topic topic) => _restored || Scenario.MayElectUnclean ? []
+        : _brokers.Where(broker => broker.Disk.Topic == topic
+            && (topic.Store.State.Isr.Contains(broker.Identity) || topic.Store.State.Elr.Contains(broker.Identity)));
 
     private void Perform(SimulatedBroker broker, ReplicationEffect effect)
     {
@@ -118,7 +141,10 @@ internal sealed partial class Cluster
                     AfterOn(broker, 1 + _random.Next(5), () => Flush(broker));
                 break;
             case AlignAnswer answer:
+                var before = broker.Log.LogEndOffset;
                 broker.Follower.OnAlignAnswer(answer);
+                if (answer.ErasedEnd > 0 && before > broker.Log.LogStartOffset && broker.Log.LogEndOffset == broker.Log.LogStartOffset)
+                    Figures.ErasedResets++;
                 break;
             case AlignRequest request:
                 broker.Leader?.OnAlignRequest(request, _now);
@@ -159,7 +185,7 @@ internal sealed partial class Cluster
         AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
         AlignAnswer answer =>
             $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at "
-            + $"{answer.End.StartOffset}",
+            + $"{answer.End.StartOffset}, erased {answer.ErasedEnd}",
         _ => message.ToString(),
     };
 }

@@ -48,7 +48,10 @@ internal sealed partial class Cluster
     private void CheckEnd()
     {
         if (_topic.Leader is { } leader)
+        {
             _topic.Clients.OnServing(leader.Log);
+            CheckKeys(_topic);
+        }
         if (IsDone)
             return;
         // A write in flight may remove the last member that kept its log from the ISR. Then no broker may lead, and the operator has to

@@ -169,6 +169,7 @@ internal sealed partial class Cluster
             Tell($"the deletion below {deletion.Below} is answered");
         Figures.Deletions++;
         deletion.Topic.Clients.OnDeletionAnswered(deletion.Below);
+        CheckDeletions(deletion.Topic);
     }
 
     private void RecreateTopic()

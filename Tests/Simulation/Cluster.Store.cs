@@ -39,7 +39,7 @@ internal sealed partial class Cluster
     {
         if (broker.Leader is not { } leader)
             return;
-        var (process, store) = (broker.Process, broker.Topic.Store);
+        var (process, topic) = (broker.Process, broker.Topic);
         if (leader.Status == LeaderStatus.Leading && write.State.Leader != broker.Id)
         {
             Figures.Handovers++;
@@ -59,7 +59,9 @@ internal sealed partial class Cluster
         var late = Math.Max(0, _storeDownUntil - _now) + (unclear && Chance(50) ? _random.Next(300) : StoreDelay());
         After(late, () =>
         {
+            var store = topic.Store;
             var stored = store.TryWrite(write.State, write.ETag);
+            CheckDeletions(topic);
             var outcome = (stored ? "stored" : "refused") + (unclear ? ", unclear" : "");
             if (Trace is not null)
                 Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {outcome}");

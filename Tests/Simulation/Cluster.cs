@@ -184,9 +184,40 @@ internal sealed partial class Cluster : ISimulation<Figures>
         if (to <= from)
             return;
         var horizon = Chance(50) ? to : _random.NextInt64(from, to + 1);
+        var (cuts, limit) = (broker.Log.Cuts, EraseLimit(broker));
+        // Replicas may begin to catch up, or another may lead, while segments are scanned and replaced.
+        AfterOn(broker, _random.Next(50), () =>
+        {
+            var erasedEnd = broker.Log.ErasableEnd(horizon, limit);
+            if (erasedEnd <= EraseLimit(broker))
+                AfterOn(broker, _random.Next(50), () => Erase(broker, horizon, erasedEnd, cuts));
+        });
+    }
+
+    private void Erase(SimulatedBroker broker, long horizon, long erasedEnd, int cuts)
+    {
+        if (cuts != broker.Log.Cuts)
+            return;
+        broker.Log.NoteErased(erasedEnd);
+        AfterOn(broker, _random.Next(10), () =>
+        {
+            if (erasedEnd > 0)
+                broker.Leader?.BeforeErasing(_now);
+            AfterOn(broker, _random.Next(10), () => Compact(broker, horizon, erasedEnd, cuts));
+        });
+    }
+
+    private long EraseLimit(SimulatedBroker broker) => broker.Leader?.EraseLimit(_now) ?? long.MaxValue;
+
+    private void Compact(SimulatedBroker broker, long horizon, long erasedEnd, int cuts)
+    {
+        if (cuts != broker.Log.Cuts)
+            return;
         if (Trace is not null)
-            Tell($"{broker.Id} compacts up to {horizon}");
-        broker.Log.Compact(horizon);
+            Tell($"{broker.Id} compacts up to {horizon}, erases up to {erasedEnd}");
+        broker.Log.Compact(horizon, erasedEnd);
         Figures.Compactions++;
+        if (erasedEnd > 0)
+            Figures.Erasures++;
     }
 }

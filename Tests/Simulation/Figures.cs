@@ -12,6 +12,10 @@ internal sealed class Figures : IFigures<Figures>
     public long Reassignments { get; set; }
     public long Resets { get; set; }
     public long Compactions { get; set; }
+    /// <summary>Compactions that removed a tombstone.</summary>
+    public long Erasures { get; set; }
+    /// <summary>Followers that began again since they lacked a tombstone.</summary>
+    public long ErasedResets { get; set; }
     public long Deletions { get; set; }
     public long Acknowledged { get; set; }
     /// <summary>Runs in which no eligible leader was left.</summary>
@@ -28,6 +32,8 @@ internal sealed class Figures : IFigures<Figures>
         Reassignments += other.Reassignments;
         Resets += other.Resets;
         Compactions += other.Compactions;
+        Erasures += other.Erasures;
+        ErasedResets += other.ErasedResets;
         Deletions += other.Deletions;
         Acknowledged += other.Acknowledged;
         Stuck += other.Stuck;
@@ -38,6 +44,6 @@ internal sealed class Figures : IFigures<Figures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, "
         + $"{Reassignments} reassignments, "
-        + $"{Resets} logs restarted, {Compactions} compactions, {Deletions} deletions, {Acknowledged} records acknowledged, "
-        + $"{Stuck} left without an eligible member";
+        + $"{Resets} logs restarted, {Compactions} compactions, {Erasures} erasures ({ErasedResets} began again), "
+        + $"{Deletions} deletions, {Acknowledged} records acknowledged, {Stuck} left without an eligible member";
 }

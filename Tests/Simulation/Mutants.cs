@@ -190,6 +190,13 @@ internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
         base.ProposeIsr(committed, self, followers, logStart, highWatermark, 0, maxLagMs, minInsync);
 }
 
+internal sealed class JoinWithDeletedRecords : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, 0, highWatermark, epochStart, maxLagMs, minInsync);
+}
+
 // --- A new leader ---
 
 internal sealed class LatestBeforeEpochStart : ReplicationRules
@@ -250,6 +257,18 @@ internal sealed class BoundByLostHighWatermark : ReplicationRules
 internal sealed class KeepWhatCompactionLeft : ReplicationRules
 {
     public override bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < logStart;
+}
+
+// --- Compaction ---
+
+internal sealed class KeepWhatWasDeleted : ReplicationRules
+{
+    public override bool MissesErased(long leaderErasedEnd, long logEnd) => false;
+}
+
+internal sealed class EraseUnderAnExchange : ReplicationRules
+{
+    public override bool AlignsBeforeErasing(bool mayLead) => false;
 }
 
 // --- A changing replica set ---

@@ -25,6 +25,33 @@ internal sealed class ReplicaChecker(int minInsync)
         }
     }
 
+    /// <summary>A replica that may lead has each key's last record; of a key that was deleted last, at most the tombstone.</summary>
+    public void CheckKeys(int broker, SimulatedLog log)
+    {
+        var written = new Dictionary<int, (long Offset, bool IsTombstone)>();
+        for (var offset = log.LogStartOffset; offset < log.LogEndOffset; offset++)
+        {
+            if (_written.TryGetValue((offset, EpochHistory.EpochOf(log.Epochs, offset)), out var known))
+                written[known.Record.CompactionKey] = (offset, known.Record.IsTombstone);
+        }
+        var held = new Dictionary<int, long>();
+        foreach (var batch in log.Batches)
+        {
+            foreach (var record in SimulatedRecord.In(batch.Bytes))
+            {
+                if (batch.BaseOffset + record.Delta >= log.LogStartOffset)
+                    held[record.CompactionKey] = batch.BaseOffset + record.Delta;
+            }
+        }
+        foreach (var (key, last) in written)
+        {
+            var has = held.GetValueOrDefault(key, -1);
+            Verdict.Require(has == last.Offset || (last.IsTombstone && has < 0),
+                $"compaction: key {key} was {(last.IsTombstone ? "deleted" : "written")} last at offset {last.Offset}, and broker "
+                + $"{broker}'s last record of it is at {has}");
+        }
+    }
+
     /// <summary>An <c>acks=all</c> is answered: at least <c>min.insync.replicas</c> replicas had the record. While its leader's state is
     /// the stored one, as many counted members had it.</summary>
     public void OnAcknowledged(long offset, int epoch, LeaderReplica? leader, PartitionState stored)

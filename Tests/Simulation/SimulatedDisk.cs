@@ -16,6 +16,8 @@ internal sealed class SimulatedDisk
     public long FlushedEnd { get; set; }
     /// <summary>The offset below which the log is compacted.</summary>
     public long CompactedEnd { get; set; }
+    /// <summary>The offset below which records may be missing without a trace.</summary>
+    public long ErasedEnd { get; set; }
     public List<ReplicatedBatch> Batches { get; } = [];
     public List<LeaderEpochEntry> Epochs { get; } = [];
 
@@ -42,6 +44,6 @@ internal sealed class SimulatedDisk
     {
         Batches.Clear();
         Epochs.Clear();
-        (Topic, Incarnation, Fence, LogStart, LogEnd, FlushedEnd, CompactedEnd) = (topic, incarnation, 0, 0, 0, 0, 0);
+        (Topic, Incarnation, Fence, LogStart, LogEnd, FlushedEnd, CompactedEnd, ErasedEnd) = (topic, incarnation, 0, 0, 0, 0, 0, 0);
     }
 }

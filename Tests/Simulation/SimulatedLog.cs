@@ -26,6 +26,9 @@ internal sealed class SimulatedLog : IReplicaLog
     public long LogEndOffset => _disk.LogEnd;
     public long CountedEndOffset => _rules.CountedEnd(_sync, _disk.LogEnd, _disk.FlushedEnd);
     public long CompactedEndOffset => _disk.CompactedEnd;
+    public long ErasedEndOffset => _disk.ErasedEnd;
+    /// <summary>How often the log was cut or emptied.</summary>
+    public int Cuts { get; private set; }
     public long HighWatermark => Math.Max(_highWatermark, _disk.LogStart);
     public int HighWatermarkEpoch { get; private set; } = -1;
     public int Fence => _disk.Fence;
@@ -58,6 +61,8 @@ internal sealed class SimulatedLog : IReplicaLog
     }
 
     public void RaiseFence(int epoch) => _disk.Fence = epoch;
+
+    public void NoteErased(long endOffset) => _disk.ErasedEnd = Math.Max(endOffset, _disk.ErasedEnd);
 
     public LeaderEpochEntry EndOffsetFor(int epoch)
     {
@@ -138,6 +143,8 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.Batches.RemoveRange(first, _disk.Batches.Count - first);
         _disk.Epochs.RemoveAll(e => e.StartOffset >= _disk.LogEnd);
         _disk.FlushedEnd = Math.Min(_disk.FlushedEnd, _disk.LogEnd);
+        _disk.ErasedEnd = Math.Min(_disk.ErasedEnd, _disk.LogEnd);
+        Cuts++;
         _highWatermark = Math.Min(_highWatermark, _disk.LogEnd);
         RebuildProducers();
     }
@@ -162,12 +169,31 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.Batches.Clear();
         _disk.Epochs.Clear();
         (_disk.LogStart, _disk.LogEnd, _disk.FlushedEnd, _disk.CompactedEnd, _highWatermark) = (logStart, logStart, logStart, 0, logStart);
+        _disk.ErasedEnd = Math.Min(_disk.ErasedEnd, logStart);
+        Cuts++;
         RebuildProducers();
     }
 
-    /// <summary>Removes records replaced by a later one of the same key below the horizon. The last batch of a producer stays, if necessary
-    /// empty.</summary>
-    public void Compact(long horizon)
+    /// <summary>Returns the end of the last tombstone that a compaction would erase; 0 for none. One that was compacted before has shown
+    /// itself long enough.</summary>
+    public long ErasableEnd(long horizon, long limit)
+    {
+        var end = 0L;
+        var latest = LatestBelow(horizon);
+        limit = Math.Min(limit, CompactedEndOffset);
+        foreach (var batch in _disk.Batches)
+        {
+            foreach (var record in SimulatedRecord.In(batch.Bytes))
+            {
+                var offset = batch.BaseOffset + record.Delta;
+                if (record.IsTombstone && offset < limit && batch.NextOffset <= horizon && latest[record.CompactionKey] == offset)
+                    end = offset + 1;
+            }
+        }
+        return end;
+    }
+
+    private Dictionary<int, long> LatestBelow(long horizon)
     {
         var latest = new Dictionary<int, long>();
         foreach (var batch in _disk.Batches)
@@ -175,9 +201,18 @@ internal sealed class SimulatedLog : IReplicaLog
             foreach (var record in SimulatedRecord.In(batch.Bytes))
             {
                 if (batch.BaseOffset + record.Delta < horizon)
-                    latest[record.Key] = batch.BaseOffset + record.Delta;
+                    latest[record.CompactionKey] = batch.BaseOffset + record.Delta;
             }
         }
+        return latest;
+    }
+
+    /// <summary>Removes records replaced by a later one of the same key below the horizon, and tombstones below an offset that were
+    /// compacted before. The last batch of a producer stays, if necessary empty.</summary>
+    public void Compact(long horizon, long erasedEnd)
+    {
+        var latest = LatestBelow(horizon);
+        erasedEnd = Math.Min(erasedEnd, CompactedEndOffset);
         for (var i = _disk.Batches.Count - 1; i >= 0; i--)
         {
             var batch = _disk.Batches[i];
@@ -186,10 +221,11 @@ internal sealed class SimulatedLog : IReplicaLog
             var kept = new List<SimulatedRecord>();
             foreach (var record in SimulatedRecord.In(batch.Bytes))
             {
-                if (latest[record.Key] == batch.BaseOffset + record.Delta)
+                var offset = batch.BaseOffset + record.Delta;
+                if (latest[record.CompactionKey] == offset && !(record.IsTombstone && offset < erasedEnd))
                     kept.Add(record);
                 else
-                    Topic.Clients.OnCompacted(batch.BaseOffset + record.Delta, batch.Epoch);
+                    Topic.Clients.OnCompacted(offset, batch.Epoch);
             }
             if (kept.Count == 0 && !IsLastOfProducer(batch))
                 _disk.Batches.RemoveAt(i);

@@ -4,12 +4,19 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>A record as stored in a batch: its topic, producer, sequence and compaction key. The first entry of a batch is its header and
-/// survives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.</summary>
+/// survives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence. A tombstone's key is its
+/// complement.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal readonly record struct SimulatedRecord(int Delta, int Topic, int Producer, int Sequence, int Key)
 {
     /// <summary>The producer id without idempotence.</summary>
     public const int NoProducer = -1;
+
+    /// <summary>Whether it deletes its key.</summary>
+    public bool IsTombstone => Key < 0;
+
+    /// <summary>The key that it writes or deletes.</summary>
+    public int CompactionKey => IsTombstone ? ~Key : Key;
 
     /// <summary>Builds a batch as a producer sends it.</summary>
     public static byte[] Batch(int topic, int producer, int firstSequence, ReadOnlySpan<int> keys)

@@ -27,6 +27,14 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
 {
     private readonly List<bool> _keeps = [];
     private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
+    private long _eraseLimit;
+
+    /// <summary>The end of the last record that was removed without a trace since <see cref="Begin"/>; 0 if none was.</summary>
+    public long ErasedEnd { get; private set; }
+
+    /// <summary>Begins a new segment.</summary>
+    /// <param name="eraseLimit">Tombstones at or above it are kept, even if their time has passed.</param>
+    public void Begin(long eraseLimit) => (_eraseLimit, ErasedEnd) = (eraseLimit, 0);
 
     /// <summary>Adds the keys of a batch to the map. It needs room for those that are decoded, whatever the header claims.</summary>
     /// <param name="batch">The batch.</param>
@@ -104,8 +112,12 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
             {
                 var record = reader.Current;
                 var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
-                var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon,
-                    now) == RecordFate.Keep;
+                var fate = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now);
+                if (fate == RecordFate.ExpiredTombstone && record.Offset >= _eraseLimit)
+                    fate = RecordFate.Keep;
+                if (fate == RecordFate.ExpiredTombstone)
+                    ErasedEnd = Math.Max(ErasedEnd, record.Offset + 1);
+                var keep = fate == RecordFate.Keep;
                 _keeps.Add(keep);
                 if (!keep)
                     continue;

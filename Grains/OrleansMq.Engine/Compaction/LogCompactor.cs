@@ -31,19 +31,20 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     /// <summary>Cleans the log if it is due.</summary>
     /// <param name="log">The log.</param>
     /// <param name="highWatermark">Records at or above it are ignored.</param>
+    /// <param name="erasure">Limits which tombstones may go.</param>
     /// <param name="cancellationToken">Stops between two batches; segments that were not swapped in are deleted.</param>
     /// <returns>What was done. A cleaning that a truncation overtook ends early; the next one begins from what is left.</returns>
     /// <exception cref="DamagedLogException">A batch on disk is damaged; nothing is replaced.</exception>
     /// <exception cref="IOException">The disk failed, or is full; see <see cref="SegmentSwapException"/>.</exception>
     /// <exception cref="OperationCanceledException">The cleaning was cancelled.</exception>
-    public CompactionResult Run(SegmentedLog log, long highWatermark, CancellationToken cancellationToken)
+    public CompactionResult Run(SegmentedLog log, long highWatermark, IErasure erasure, CancellationToken cancellationToken)
     {
         // Before anything of the log is read: what is cut later is noticed.
         var (cuts, start) = (log.Cuts, log.LogStartOffset);
         var result = new CompactionResult();
         try
         {
-            Clean(log, highWatermark, cuts, ref result, cancellationToken);
+            Clean(log, highWatermark, erasure, cuts, ref result, cancellationToken);
         }
         catch (DamagedLogException) when (cuts != log.Cuts)
         {
@@ -56,7 +57,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return result;
     }
 
-    private void Clean(SegmentedLog log, long highWatermark, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
+    private void Clean(SegmentedLog log, long highWatermark, IErasure erasure, int cuts, ref CompactionResult result,
+        CancellationToken cancellationToken)
     {
         var config = log.Config;
         var checkpoint = log.FirstDirtyOffset;
@@ -83,7 +85,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
             {
                 // Not the groups after one that was overtaken: they may hold tombstones of keys that are still in it.
-                if (!TryCleanGroup(log, group, dirty, map, throttle, cuts, ref result, cancellationToken))
+                if (!TryCleanGroup(log, group, dirty, map, throttle, erasure, cuts, ref result, cancellationToken))
                     return;
             }
             if (!log.CompletePass(dirty, cuts))
@@ -123,20 +125,24 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return end;
     }
 
-    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them.</summary>
+    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them, or if a tombstone
+    /// that was to go must stay.</summary>
     private bool TryCleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
-        CompactionThrottle throttle, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
+        CompactionThrottle throttle, IErasure erasure, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
     {
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
         if (old.Count != group.Count)
             return false;
         var lastOffsets = log.LastOffsetsOfProducers();
         using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
+        _batches.Begin(erasure.EraseLimit);
         var changed = old.Count > 1;
         foreach (var segment in old)
             changed |= CleanSegment(log, segment, mapEnd, map, lastOffsets, cleaned, throttle, cancellationToken);
         if (!changed)
             return true;
+        if (!TryErase(log, erasure, cuts))
+            return false;
         var bytesBefore = old.Sum(segment => segment.Size);
         var segmentAfter = cleaned.Finish();
         if (!log.Replace(old, segmentAfter, cuts, ports.Now))
@@ -151,6 +157,18 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             BytesBefore = result.BytesBefore + bytesBefore,
             BytesAfter = result.BytesAfter + segmentAfter.Size,
         };
+        return true;
+    }
+
+    // A replica may have begun to catch up during the scan.
+    private bool TryErase(SegmentedLog log, IErasure erasure, int cuts)
+    {
+        var end = _batches.ErasedEnd;
+        if (end == 0)
+            return true;
+        if (end > erasure.EraseLimit || !log.Erase(end, cuts))
+            return false;
+        erasure.BeforeErasing();
         return true;
     }
 

@@ -7,15 +7,16 @@ namespace OrleansMq.Log;
 /// <summary>How far a log is compacted.</summary>
 /// <param name="FirstDirtyOffset">The first offset that was never cleaned; -1 if it is not known.</param>
 /// <param name="EndOffset">Below it, records may have been removed in favour of later ones below it.</param>
-internal sealed record CompactionState(long FirstDirtyOffset, long EndOffset)
+/// <param name="ErasedEnd">Below it, records may be missing without a trace; see <see cref="CompactionProgress.ErasedEnd"/>.</param>
+internal sealed record CompactionState(long FirstDirtyOffset, long EndOffset, long ErasedEnd)
 {
     /// <summary>Nothing is known of a log that was compacted: anything may have been removed.</summary>
-    public static readonly CompactionState Unknown = new(-1, long.MaxValue);
+    public static readonly CompactionState Unknown = new(-1, long.MaxValue, long.MaxValue);
 }
 
 /// <summary>
-/// The file <c>cleaner-checkpoint</c> in a partition's directory, a line each: the version <c>1</c>, the first dirty offset, the end of
-/// what is compacted. Version <c>0</c> had the first dirty offset alone.
+/// The file <c>cleaner-checkpoint</c> in a partition's directory, a line each: the version <c>2</c>, the first dirty offset, the end of
+/// what is compacted, the end of what is erased. Version <c>1</c> had no erased end, and version <c>0</c> the first dirty offset alone.
 /// <see cref="CompactionProgress"/> owns it.
 /// </summary>
 internal static class CompactionCheckpoint
@@ -31,9 +32,11 @@ internal static class CompactionCheckpoint
             return null;
         return Encoding.ASCII.GetString(bytes).Split('\n') switch
         {
+            ["2", var first, var end, var erased, ""] when TryParse(first, out var dirty) && TryParse(end, out var compacted)
+                && TryParse(erased, out var erasedEnd) => new CompactionState(dirty, compacted, erasedEnd),
             ["1", var first, var end, ""] when TryParse(first, out var dirty) && TryParse(end, out var compacted) =>
-                new CompactionState(dirty, compacted),
-            ["0", var first, ""] when TryParse(first, out var dirty) => new CompactionState(dirty, dirty),
+                new CompactionState(dirty, compacted, long.MaxValue),
+            ["0", var first, ""] when TryParse(first, out var dirty) => new CompactionState(dirty, dirty, long.MaxValue),
             _ => CompactionState.Unknown,
         };
     }
@@ -41,7 +44,7 @@ internal static class CompactionCheckpoint
     /// <summary>Writes the file durably.</summary>
     public static void Write(IFileSystem files, string partitionDirectory, CompactionState state) =>
         AtomicFile.Write(files, Path.Combine(partitionDirectory, FileName), Encoding.ASCII.GetBytes(
-            string.Create(CultureInfo.InvariantCulture, $"1\n{state.FirstDirtyOffset}\n{state.EndOffset}\n")));
+            string.Create(CultureInfo.InvariantCulture, $"2\n{state.FirstDirtyOffset}\n{state.EndOffset}\n{state.ErasedEnd}\n")));
 
     private static bool TryParse(string text, out long offset) =>
         long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out offset) && offset >= -1;

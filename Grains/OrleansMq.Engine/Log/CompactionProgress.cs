@@ -10,8 +10,10 @@ namespace OrleansMq.Log;
 /// <code>
 /// NoteGap    the file exists                                  before the first gap
 /// Begin      end of what is compacted up                      before the first segment of a pass is replaced
+/// Erase      end of what is erased up                         before a segment is replaced by one that lacks a record without a trace,
+///                                                             and before a replica takes batches from a leader that lacks some
 /// Complete   first dirty offset up                            after the last segment of a pass
-/// CutTo      first dirty offset and end down                  before the log is cut or emptied
+/// CutTo      first dirty offset and both ends down            before the log is cut or emptied
 /// </code>
 /// Each change is durable before it returns. A crash between Begin and Complete leaves segments to be cleaned again. Were the end written
 /// after the swaps, a cut in between would keep a log that lacks records and those that replaced them.
@@ -31,6 +33,13 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
     /// <summary>Below it, records may have been removed in favour of later ones below it. 0 if compaction never ran.</summary>
     public long EndOffset => _state?.EndOffset ?? 0;
 
+    /// <summary>
+    /// Below it, records may be missing without a trace: neither they nor later ones that replace them are left, as with a tombstone whose
+    /// time has passed. A log that ends below it may still hold what one of them removed. 0 if nothing was erased.
+    /// </summary>
+    /// <remarks>It may lie above the end of a replica's log, which is still catching up.</remarks>
+    public long ErasedEnd => _state?.ErasedEnd ?? 0;
+
     /// <summary>Reads the file. A damaged one costs time: all is cleaned again, and a cut begins again.</summary>
     public void Load()
     {
@@ -44,7 +53,8 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
         lock (_lock)
         {
             if (_state is { } state)
-                _state = state with { EndOffset = Math.Min(state.EndOffset, logEndOffset) };
+                _state = state with { EndOffset = Math.Min(state.EndOffset, logEndOffset),
+                    ErasedEnd = state.ErasedEnd == long.MaxValue ? logEndOffset : state.ErasedEnd };
         }
     }
 
@@ -53,7 +63,7 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
     public void NoteGap(long logStartOffset)
     {
         lock (_lock)
-            Store(_state ?? new CompactionState(logStartOffset, 0));
+            Store(_state ?? new CompactionState(logStartOffset, 0, 0));
     }
 
     /// <summary>A pass begins to replace segments.</summary>
@@ -63,6 +73,16 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
     {
         lock (_lock)
             Raise(firstDirtyOffset, endOffset);
+    }
+
+    /// <summary>Records below an offset are about to be erased, or were by the leader whose batches this log takes.</summary>
+    public void Erase(long endOffset)
+    {
+        lock (_lock)
+        {
+            var state = _state ?? new CompactionState(-1, 0, 0);
+            Store(state with { ErasedEnd = Math.Max(endOffset, state.ErasedEnd) });
+        }
     }
 
     /// <summary>A pass has replaced all segments below an offset.</summary>
@@ -79,12 +99,12 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
         {
             if (_state is { } state)
                 Store(state with { FirstDirtyOffset = Math.Min(state.FirstDirtyOffset, endOffset),
-                    EndOffset = Math.Min(state.EndOffset, endOffset) });
+                    EndOffset = Math.Min(state.EndOffset, endOffset), ErasedEnd = Math.Min(state.ErasedEnd, endOffset) });
         }
     }
 
     private void Raise(long firstDirtyOffset, long endOffset) =>
-        Store(new CompactionState(firstDirtyOffset, Math.Max(endOffset, _state?.EndOffset ?? 0)));
+        Store(new CompactionState(firstDirtyOffset, Math.Max(endOffset, _state?.EndOffset ?? 0), _state?.ErasedEnd ?? 0));
 
     private void Store(CompactionState state)
     {

@@ -280,6 +280,18 @@ internal sealed class SegmentedLog
     /// <summary>Below it, compaction may have removed records in favour of later ones below it. 0 if it never ran.</summary>
     public long CompactedEndOffset => Math.Min(_parts.Compaction.EndOffset, LogEndOffset);
 
+    /// <inheritdoc cref="CompactionProgress.ErasedEnd"/>
+    public long ErasedEndOffset => _parts.Compaction.ErasedEnd;
+
+    /// <summary>Stores durably that this log takes batches from a leader that may lack records below an offset without a trace. Under
+    /// <see cref="AppendLock"/>.</summary>
+    public void NoteErased(long endOffset)
+    {
+        // The leader has gaps there.
+        NoteGap();
+        _parts.Compaction.Erase(endOffset);
+    }
+
     /// <summary>Stores durably that a pass of a cleaning is about to replace segments: see
     /// <see cref="CompactionProgress.Begin"/>.</summary>
     /// <returns>False, with nothing done, if the log was cut since.</returns>
@@ -289,6 +301,11 @@ internal sealed class SegmentedLog
     /// <summary>Stores durably that a pass has replaced the segments below an offset.</summary>
     /// <returns>False, with nothing done, if the log was cut since.</returns>
     public bool CompletePass(long endOffset, int cuts) => UnlessCut(cuts, progress => progress.Complete(endOffset));
+
+    /// <summary>Stores durably that a cleaning is about to erase records below an offset: see
+    /// <see cref="CompactionProgress.Erase"/>.</summary>
+    /// <returns>False, with nothing done, if the log was cut since.</returns>
+    public bool Erase(long endOffset, int cuts) => UnlessCut(cuts, progress => progress.Erase(endOffset));
 
     private bool UnlessCut(int cuts, Action<CompactionProgress> change)
     {

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Compaction;
 
 namespace OrleansMq.Partitions;
 
@@ -6,7 +7,7 @@ namespace OrleansMq.Partitions;
 /// What a partition's append loop and readers ask of its replication: what may be appended and read, and when a written batch becomes
 /// visible. <see cref="SoleReplication"/> implements it for one replica, <c>Replica</c> for one of several.
 /// </summary>
-internal interface IPartitionReplication
+internal interface IPartitionReplication : IErasure
 {
     /// <summary>Returns the refusal of an append before its batch is checked. On any thread, without a lock.</summary>
     ErrorCode RefuseEarly(Acks acks, out string message);

@@ -34,7 +34,7 @@ internal sealed class PartitionCompaction(Partition partition)
             using var registration = cancellationToken.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), stop);
             try
             {
-                partition.TryOnLog(log => Report(compactor.Run(log, partition.HighWatermark, stop.Token)));
+                partition.TryOnLog(log => Report(compactor.Run(log, partition.HighWatermark, partition.Replication, stop.Token)));
             }
             catch (OperationCanceledException) when (availability.IsDeleted && !cancellationToken.IsCancellationRequested)
             {

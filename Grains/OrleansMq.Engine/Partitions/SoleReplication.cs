@@ -60,6 +60,15 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     public Task<string?> ReplicateLogStartAsync(long logStart) => Task.FromResult<string?>(null);
 
     /// <inheritdoc/>
+    public long EraseLimit => long.MaxValue;
+
+    /// <inheritdoc/>
+    public void BeforeErasing()
+    {
+        // There is no other replica to tell.
+    }
+
+    /// <inheritdoc/>
     public ErrorCode RefuseRead(out string message)
     {
         message = "";

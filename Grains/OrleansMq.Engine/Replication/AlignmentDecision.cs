@@ -62,6 +62,13 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     /// neither broker has the key's earlier value, and the election loses that much more than its report says.</remarks>
     public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < Math.Max(logStart, compactedEnd);
 
+    /// <summary>
+    /// Whether the follower lacks records that the leader has erased, and so can no longer send. A record that one of them removed would
+    /// come back when the follower leads. Its own erased end says nothing of those, so an interrupted catch-up begins again, too. It loses
+    /// nothing: an aligned log is a prefix of the leader's, and the leader erases only below its high watermark.
+    /// </summary>
+    public static bool MissesErased(long leaderErasedEnd, long logEnd) => logEnd < leaderErasedEnd;
+
     /// <summary>Returns the lower bound of a follower's truncation: the highest high watermark it was told. One from before an unclean
     /// election does not count, since the loss was allowed and logged.</summary>
     public static long Floor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) =>

@@ -19,7 +19,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
 
     /// <summary>The follower.</summary>
     public int Broker { get; } = broker;
-    /// <summary>The session, raised when another member answers than before, so that answers to the former one no longer count.</summary>
+    /// <summary>The session, raised when another member answers than before, or when it must align again: answers in the former one no
+    /// longer count.</summary>
     public int Session { get; private set; } = session;
     /// <summary>The member that answers in this session; null before the first answer.</summary>
     public ReplicaIdentity? Identity { get; private set; }
@@ -79,11 +80,17 @@ internal sealed class FollowerProgress(int broker, int session, long now)
             Identity = identity;
         if (Identity == identity)
             return true;
-        (Session, Identity, IsAligned, CountedEnd, StatedEnd, LogStart, NextOffset, AcknowledgedSentAt) =
-            (++next, identity, false, 0, 0, 0, 0, Never);
+        Identity = identity;
+        Begin(++next);
+        return false;
+    }
+
+    /// <summary>Begins a session: nothing counts that the follower answered before.</summary>
+    public void Begin(int session)
+    {
+        (Session, IsAligned, CountedEnd, StatedEnd, LogStart, NextOffset, AcknowledgedSentAt) = (session, false, 0, 0, 0, 0, Never);
         _unanswered.Clear();
         _mark = null;
-        return false;
     }
 
     /// <summary>Records a push; without batches <paramref name="endOffset"/> is 0.</summary>

@@ -24,7 +24,8 @@ internal enum FollowerStatus
 /// Aligning  -- answer: they diverge further down --> Aligning               (truncates, asks again)
 /// Aligned   -- push whose previous batch is another one --> Aligning
 /// Aligning  -- answer below the known high watermark --> Offline
-/// any but Offline -- push whose log start is above the log end --> Aligned  (begins again, empty)
+/// Aligning  -- answer: the histories agree, and the leader has erased records above the log end --> Aligned  (begins again, empty)
+/// any but Offline -- push whose log start is above the log end --> the same  (begins again, empty)
 /// </code>
 /// </summary>
 internal sealed class FollowerReplica
@@ -84,11 +85,9 @@ internal sealed class FollowerReplica
         }
         if (_latest is null || push.Sequence >= _latest.Sequence)
             _latest = push;
+        // An empty log aligns, too: the answer says what the leader has erased.
         if (_rules.MustReset(push.LogStart, _log.LogEndOffset))
-        {
-            _log.ResetTo(push.LogStart);
-            Status = FollowerStatus.Aligned;
-        }
+            BeginAgainAt(push.LogStart);
         if (Status == FollowerStatus.Aligned)
             Take(push);
         if (Status == FollowerStatus.Aligning)
@@ -112,6 +111,7 @@ internal sealed class FollowerReplica
             case AlignmentOutcome.Aligned:
                 if (decision.TruncateTo < _log.LogEndOffset)
                     Cut(decision.TruncateTo);
+                TakeErased(answer.ErasedEnd);
                 Align();
                 break;
             case AlignmentOutcome.AskAgain:
@@ -135,6 +135,25 @@ internal sealed class FollowerReplica
             _log.ResetTo(_latest?.LogStart ?? _log.LogStartOffset);
         else
             _log.TruncateTo(endOffset);
+    }
+
+    // A log that begins again copies what the leader still has, and lacks the same.
+    private void TakeErased(long leaderErasedEnd)
+    {
+        if (!_rules.MissesErased(leaderErasedEnd, _log.LogEndOffset))
+            return;
+        if (_log.LogStartOffset < _log.LogEndOffset)
+            _log.ResetTo(_latest?.LogStart ?? _log.LogStartOffset);
+        _log.NoteErased(leaderErasedEnd);
+    }
+
+    // In the same exchange, the log lacks what its leader had erased when that began.
+    private void BeginAgainAt(long logStart)
+    {
+        var erasedEnd = _log.ErasedEndOffset;
+        _log.ResetTo(logStart);
+        if (erasedEnd > logStart)
+            _log.NoteErased(erasedEnd);
     }
 
     private void Align()
@@ -209,7 +228,7 @@ internal sealed class FollowerReplica
         switch (_rules.Push(baseOffset, nextOffset, previousEnd, previousEpoch, _log.LogStartOffset, _log.LogEndOffset, ownPreviousEpoch))
         {
             case PushOutcome.BeginAndAppend:
-                _log.ResetTo(baseOffset);
+                BeginAgainAt(baseOffset);
                 return isNew = TakeEpochs(push, baseOffset, nextOffset);
             case PushOutcome.Append when TakeEpochs(push, baseOffset, nextOffset):
                 isNew = true;

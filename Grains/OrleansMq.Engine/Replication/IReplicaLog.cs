@@ -28,6 +28,13 @@ internal interface IReplicaLog
     /// never ran.</summary>
     long CompactedEndOffset { get; }
 
+    /// <summary>Below it, records may be missing without a trace (<see cref="CompactionProgress.ErasedEnd"/>): compaction erased them here,
+    /// or at the leader whose batches this log took. Above the log end while a log that began again catches up.</summary>
+    long ErasedEndOffset { get; }
+
+    /// <summary>Raises <see cref="ErasedEndOffset"/> durably, before the first batch of a leader that lacks such records.</summary>
+    void NoteErased(long endOffset);
+
     /// <summary>The highest high watermark that this replica decided, or received from a leader, since it was opened. Between the log start
     /// and the log end.</summary>
     long HighWatermark { get; }

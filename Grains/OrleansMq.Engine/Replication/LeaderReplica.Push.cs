@@ -59,7 +59,7 @@ internal sealed partial class LeaderReplica
             _effects.Add(new SendMessage(request.Follower.Broker,
                 new AlignAnswer(_topicId, Epoch, request.Session, _self.Broker, request.AskedEpoch,
                 request.AskedEpoch < 0 ? new LeaderEpochEntry(-1, _log.LogStartOffset) : _log.EndOffsetFor(request.AskedEpoch),
-                _committed!.UncleanEpoch)));
+                _committed!.UncleanEpoch) { ErasedEnd = MayLead(request.Follower) ? 0 : ErasedEnd }));
         }
     }
 

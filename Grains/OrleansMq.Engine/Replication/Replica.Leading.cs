@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
@@ -205,6 +206,18 @@ public sealed partial class Replica : IPartitionReplication
         return without.Count == 0 ? "the leader changed. Retry."
             : $"broker {string.Join(", ", without)} may lead, and has not answered that it deleted them. Retry when it is back.";
     }
+
+    long IErasure.EraseLimit
+    {
+        get
+        {
+            var limit = long.MaxValue;
+            Step(() => limit = _leader?.EraseLimit(Now) ?? long.MaxValue);
+            return limit;
+        }
+    }
+
+    void IErasure.BeforeErasing() => Step(() => _leader?.BeforeErasing(Now));
 
     void IPartitionReplication.OnOffline(string reason) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason),

@@ -32,6 +32,12 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     public long CompactedEndOffset => _log.CompactedEndOffset;
 
     /// <inheritdoc/>
+    public long ErasedEndOffset => _log.ErasedEndOffset;
+
+    /// <inheritdoc/>
+    public void NoteErased(long endOffset) => _log.NoteErased(endOffset);
+
+    /// <inheritdoc/>
     public long HighWatermark => partition.HighWatermark;
 
     /// <inheritdoc/>

@@ -83,4 +83,9 @@ internal sealed record AlignRequest(Guid TopicId, int Epoch, int Session, Replic
 /// <param name="End">The largest epoch at or below, with its end.</param>
 /// <param name="UncleanEpoch">The leader's <see cref="PartitionState.UncleanEpoch"/>.</param>
 internal sealed record AlignAnswer(Guid TopicId, int Epoch, int Session, int Leader, int AskedEpoch, LeaderEpochEntry End, int UncleanEpoch)
-    : ReplicationMessage(TopicId, Epoch, Session);
+    : ReplicationMessage(TopicId, Epoch, Session)
+{
+    /// <summary>The leader's <see cref="IReplicaLog.ErasedEndOffset"/>: a follower that ends below begins again. 0 for a follower that may
+    /// lead: it holds all below the high watermark, and nothing may make it give that up.</summary>
+    public long ErasedEnd { get; init; }
+}

@@ -126,6 +126,13 @@ internal class ReplicationRules
         long highWatermark) =>
         AlignmentDecision.Decide(leaderEpoch, askedEpoch, answer, ownEnd, logEnd, highWatermark);
 
+    /// <inheritdoc cref="AlignmentDecision.MissesErased"/>
+    public virtual bool MissesErased(long leaderErasedEnd, long logEnd) => AlignmentDecision.MissesErased(leaderErasedEnd, logEnd);
+
+    /// <summary>Whether a follower must align again before the leader erases records. One that may lead holds all below the high
+    /// watermark.</summary>
+    public virtual bool AlignsBeforeErasing(bool mayLead) => !mayLead;
+
     /// <inheritdoc cref="AlignmentDecision.Floor"/>
     public virtual long AlignmentFloor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) =>
         AlignmentDecision.Floor(highWatermark, highWatermarkEpoch, uncleanEpoch);

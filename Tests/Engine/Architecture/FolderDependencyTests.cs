@@ -26,7 +26,7 @@ public sealed partial class FolderDependencyTests
         ("Log", ["Diagnostics", "Producers", "Records", "Storage", "Topics"]),
         ("Compaction", ["Diagnostics", "Log", "Records", "Topics"]),
         ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Records", "Storage", "Topics"]),
-        ("Replication", ["Api", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
+        ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Access", ["Api", "Diagnostics", "Log", "Partitions", "Records"]),

@@ -66,6 +66,38 @@ public class LogCompactorTests
         Assert.DoesNotContain(test.ReadAll(), e => e.Key == "a");
     }
 
+    /// <summary>The order that other replicas rely on: limit, mark, announcement, replacement.</summary>
+    [Fact]
+    public void Tombstones_are_erased_below_the_limit_once_others_know_of_it()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"), ("b", "2"));
+        test.Append(("a", null));
+        test.Append(("b", null));
+        test.Roll();
+        test.Compact();
+        test.Time.Advance(1001);
+        Dirty(test, "x");
+        var known = new List<(long ErasedEnd, bool IsStillThere)>();
+        test.Erasure.OnErasing = () => known.Add((test.Log.ErasedEndOffset, test.ReadAll().Any(e => e.Key == "a")));
+        test.Erasure.Limit(3);
+        test.Compact();
+        Assert.Equal([(3L, true)], known);
+        Assert.Equal(["b", "x"], test.ReadAll().Select(e => e.Key));
+
+        // A replica begins to catch up during the scan.
+        Dirty(test, "y");
+        test.Erasure.Limit(long.MaxValue, 2);
+        test.Compact();
+        Assert.Single(known);
+        Assert.Equal(["b", "x", "y"], test.ReadAll().Select(e => e.Key));
+
+        test.Erasure.Limit(long.MaxValue);
+        test.Compact();
+        Assert.Equal([(3L, true), (4L, false)], known);
+        Assert.Equal(["x", "y"], test.ReadAll().Select(e => e.Key));
+    }
+
     [Fact]
     public void Tombstone_keeps_its_timestamp_when_the_horizon_is_set()
     {

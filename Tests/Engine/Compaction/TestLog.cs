@@ -47,8 +47,11 @@ internal sealed class TestLog
     public LogPorts Ports { get; }
     public SegmentedLog Log { get; }
 
+    /// <summary>What the next compactions must not erase, and what they erase.</summary>
+    public TestErasure Erasure { get; } = new();
+
     public CompactionResult Compact(int maxMapBytes = KeyOffsetMap.DefaultMaxBytes, long highWatermark = long.MaxValue) =>
-        new LogCompactor(new CompactionOptions(maxMapBytes), Ports).Run(Log, Math.Min(highWatermark, Log.LogEndOffset),
+        new LogCompactor(new CompactionOptions(maxMapBytes), Ports).Run(Log, Math.Min(highWatermark, Log.LogEndOffset), Erasure,
             CancellationToken.None);
 
     public void Append(params (string? Key, string? Value)[] records) => Append(CompressionType.None, -1, -1, records);
@@ -124,4 +127,25 @@ internal sealed class TestLog
 
     private static string? Text(ReadOnlyMemory<byte>? bytes) =>
         bytes is null ? null : System.Text.Encoding.UTF8.GetString(bytes.Value.Span);
+}
+
+/// <summary>Stands for the replicas that must know of an erasure.</summary>
+internal sealed class TestErasure : IErasure
+{
+    private readonly Queue<long> _limits = new([long.MaxValue]);
+
+    /// <summary>Called before records are erased.</summary>
+    public Action OnErasing { get; set; } = static () => { };
+
+    public long EraseLimit => _limits.Count > 1 ? _limits.Dequeue() : _limits.Peek();
+
+    /// <summary>Sets the limits that are told from now on, one after the other; the last one stays.</summary>
+    public void Limit(params long[] limits)
+    {
+        _limits.Clear();
+        foreach (var limit in limits)
+            _limits.Enqueue(limit);
+    }
+
+    public void BeforeErasing() => OnErasing();
 }

@@ -44,19 +44,42 @@ public sealed class CompactionProgressTests
     [InlineData("1\nx\n20\n")]
     [InlineData("1\n10\n-7\n")]
     [InlineData("2\n10\n20\n")]
+    [InlineData("2\n10\n20\nx\n")]
+    [InlineData("3\n10\n20\n5\n")]
     public void Damaged_file_means_that_anything_may_have_been_removed(string text)
     {
         AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", Encoding.ASCII.GetBytes(text));
         var progress = Open();
         progress.Opened(70);
-        Assert.Equal((true, -1L, 70L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset));
+        Assert.Equal((true, -1L, 70L, 70L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
+    }
+
+    [Theory]
+    [InlineData("0\n10\n", 10)]
+    [InlineData("1\n10\n20\n", 20)]
+    public void File_of_an_earlier_version_does_not_say_what_was_erased(string text, long end)
+    {
+        AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", Encoding.ASCII.GetBytes(text));
+        var progress = Open();
+        Assert.Equal((10L, end), (progress.FirstDirtyOffset, progress.EndOffset));
+        progress.Opened(70);
+        Assert.Equal((10L, end, 70L), (progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
     }
 
     [Fact]
-    public void File_of_the_first_version_is_read()
+    public void What_was_erased_is_remembered_until_the_log_is_cut_below()
     {
-        AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", "0\n10\n"u8);
-        Assert.Equal((10L, 10L), (Open().FirstDirtyOffset, Open().EndOffset));
+        var progress = Open();
+        progress.Erase(20);
+        progress.Erase(10);
+        Assert.Equal((true, -1L, 20L), (Open().Exists, Open().FirstDirtyOffset, Open().ErasedEnd));
+        progress.Begin(0, 50);
+        progress.Complete(50);
+        progress.Opened(15);
+        progress.CutTo(30);
+        Assert.Equal(20, Open().ErasedEnd);
+        progress.CutTo(5);
+        Assert.Equal(5, Open().ErasedEnd);
     }
 
     private CompactionProgress Open()

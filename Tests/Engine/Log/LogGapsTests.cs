@@ -29,7 +29,7 @@ public sealed class LogGapsTests
     public void Noted_gap_survives_a_restart()
     {
         Open().Note(5);
-        Assert.Equal(new CompactionState(5, 0), CompactionCheckpoint.Read(_files, Directory));
+        Assert.Equal(new CompactionState(5, 0, 0), CompactionCheckpoint.Read(_files, Directory));
         Assert.False(Open().IsGapless);
     }
 
@@ -46,9 +46,9 @@ public sealed class LogGapsTests
     [Fact]
     public void Progress_of_a_compaction_is_not_overwritten()
     {
-        CompactionCheckpoint.Write(_files, Directory, new CompactionState(30, 40));
+        CompactionCheckpoint.Write(_files, Directory, new CompactionState(30, 40, 20));
         Open().Note(5);
-        Assert.Equal(new CompactionState(30, 40), CompactionCheckpoint.Read(_files, Directory));
+        Assert.Equal(new CompactionState(30, 40, 20), CompactionCheckpoint.Read(_files, Directory));
     }
 
     private LogGaps Open()

@@ -36,8 +36,8 @@ public sealed class BundleTests
         },
         {
             "align answer",
-            "02" + "00000035" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
-            + "00000001" + "00000004" + "00000003" + "000000000000002A" + "FFFFFFFF"
+            "02" + "0000003D" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            + "00000001" + "00000004" + "00000003" + "000000000000002A" + "FFFFFFFF" + "000000000000002B"
         },
     };
 
@@ -46,7 +46,7 @@ public sealed class BundleTests
         "push" => new Push(Key.TopicId, 5, 2, 1, 11, 12, 4, [], 13, [new(4, 2), new(5, 9)], 14, 15, 16, 17),
         "push answer" => new PushAnswer(Key.TopicId, 5, 2, Follower, 11, PushAnswerOutcome.Gap, 6, 12, 13, 14) { LogStart = 15 },
         "align request" => new AlignRequest(Key.TopicId, 5, 2, Follower, 4),
-        _ => new AlignAnswer(Key.TopicId, 5, 2, 1, 4, new LeaderEpochEntry(3, 42), -1),
+        _ => new AlignAnswer(Key.TopicId, 5, 2, 1, 4, new LeaderEpochEntry(3, 42), -1) { ErasedEnd = 43 },
     };
 
     [Theory]
@@ -176,7 +176,7 @@ public sealed class BundleTests
             2 => new AlignRequest(Guid.Empty, random.Next(), random.Next(), follower, random.Next(-1, 9)),
             _ => new AlignAnswer(Guid.Empty, random.Next(), random.Next(), random.Next(), random.Next(),
                 new LeaderEpochEntry(random.Next(), random.NextInt64()),
-                random.Next(-1, 9)),
+                random.Next(-1, 9)) { ErasedEnd = random.NextInt64() },
         };
     }
 

@@ -1,6 +1,8 @@
+using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
+using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
@@ -175,6 +177,138 @@ public sealed class ReplicaRetentionTests
             Assert.Equal(Latest(partition.ReplicaOf(1).Partition), Latest(partition.ReplicaOf(broker).Partition));
     }
 
+    /// <summary>The leader has erased a tombstone that two replicas never saw. One copies the log, and leads when the other
+    /// returns.</summary>
+    [Fact]
+    public async Task Replica_that_was_away_while_a_tombstone_was_erased_keeps_no_deleted_key()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Erasing with { MinInsyncReplicas = 1 });
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        foreach (var key in (string[])["gone", "kept"])
+            await ChangeAsync(partition, key, "a value");
+        await partition.AllTheSameAsync();
+        foreach (var away in (int[])[2, 3])
+            await partition[away].StopAsync();
+        await partition.InSyncAsync(1);
+        await ChangeAsync(partition, "gone", null);
+        // Cleaned once, the tombstone gets its horizon; cleaned again after that, it goes.
+        for (var round = 0; leader.Partition.Log!.ErasedEndOffset == 0; round++)
+        {
+            Assert.True(round < 100, "the tombstone stays");
+            for (var i = 0; i < 30; i++)
+                await ChangeAsync(partition, $"later {i}", $"{round}");
+            partition[1].Store.RunCompaction();
+        }
+        var expected = ValuesOf(leader.Partition);
+        Assert.DoesNotContain("gone", expected.Keys);
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(2);
+        Assert.Equal(expected, ValuesOf(partition.ReplicaOf(3).Partition));
+        // It remembers what it lacks.
+        await partition[3].KillAsync();
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(2);
+        await partition[1].StopAsync();
+        await partition.LeadAsync(3);
+        await partition[2].StartAsync();
+        await ReplicatedPartition.Until(() => partition.State.Isr.Select(m => m.Broker).Order().SequenceEqual([2, 3]),
+            () => $"{partition.State}");
+        Assert.Equal(expected, ValuesOf(partition.ReplicaOf(3).Partition));
+        Assert.Equal(expected, ValuesOf(partition.ReplicaOf(2).Partition));
+    }
+
+    /// <summary>Keys are written and deleted at random while replicas stop, are killed, compact, catch up and lead.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task Deleted_keys_stay_deleted_whichever_replica_leads(int seed)
+    {
+        var random = new Random(seed);
+        await using var partition = await ReplicatedPartition.StartAsync(Erasing, seed);
+        var leading = (await partition.LeadAsync(1)).Identity.Broker;
+        await partition.InSyncAsync(3);
+        var model = new SortedDictionary<string, string>();
+        for (var round = 0; round < 8; round++)
+        {
+            var away = 1 + random.Next(3);
+            if (away != leading)
+            {
+                await (random.Next(2) == 0 ? partition[away].StopAsync() : partition[away].KillAsync());
+                await partition.InSyncAsync(2);
+            }
+            for (var i = 0; i < 4; i++)
+            {
+                await ChangeAllAsync(20);
+                foreach (var broker in partition.Cluster.Brokers.Values.Where(b => b.IsUp))
+                    broker.Store.RunCompaction();
+            }
+            if (away != leading)
+                await partition[away].StartAsync();
+            await ChangeAllAsync(10);
+            partition[leading].Store.RunCompaction();
+            await partition.InSyncAsync(3);
+            var next = 1 + random.Next(3);
+            if (next == leading)
+                continue;
+            await partition.ReplicaOf(leading).ResignAsync(next, TimeSpan.FromSeconds(10));
+            leading = (await partition.LeadAsync(next)).Identity.Broker;
+            await partition.InSyncAsync(3);
+        }
+        await partition.AllTheSameAsync(sameBytes: false);
+        Assert.True(partition.LogOf(leading).ErasedEndOffset > 0, "nothing was erased");
+        foreach (var broker in (int[])[1, 2, 3])
+            Assert.Equal(model, ValuesOf(partition.ReplicaOf(broker).Partition));
+
+        async Task ChangeAllAsync(int count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                var (key, value) = ($"key {random.Next(40)}", random.Next(3) == 0 ? null : $"{random.Next()}");
+                await ChangeAsync(partition, key, value);
+                model.Remove(key);
+                if (value is not null)
+                    model[key] = value;
+            }
+        }
+    }
+
+    private static TopicConfig Erasing => Small with { CleanupCompact = true, CleanupDelete = false, MinCleanableDirtyRatio = 0,
+        DeleteRetentionMs = 0 };
+
+    /// <summary>Writes a key's value, or deletes it.</summary>
+    private static async Task ChangeAsync(ReplicatedPartition partition, string key, string? value)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(1, Encoding.UTF8.GetBytes(key), true, Encoding.UTF8.GetBytes(value ?? ""), value is not null);
+        var batch = builder.Build().ToArray();
+        var leader = partition.Cluster.Brokers.Values.Single(b => b.IsUp && partition.ReplicaOf(b.Id).Role == ReplicaRole.Leader);
+        var result = await partition.ReplicaOf(leader.Id).Partition.AppendAsync(batch, Acks.All);
+        Assert.True(result.Error == ErrorCode.None, $"{result.Error}: {result.Message}");
+    }
+
+    private static SortedDictionary<string, string> ValuesOf(Partition partition)
+    {
+        var values = new SortedDictionary<string, string>();
+        for (var offset = partition.LogStartOffset; offset < partition.LogEndOffset;)
+        {
+            using var read = partition.Log!.Read(offset, partition.LogEndOffset, 1 << 20);
+            if (read is null)
+                break;
+            using var reader = new RecordReader(read.Memory, CompressionCodecs.Empty);
+            while (reader.MoveNext())
+            {
+                var key = Encoding.UTF8.GetString(reader.Current.Key!.Value.Span);
+                values.Remove(key);
+                if (reader.Current.Value is { } value)
+                    values[key] = Encoding.UTF8.GetString(value.Span);
+            }
+            offset = read.NextOffset;
+        }
+        return values;
+    }
+
     private static Dictionary<string, long> Latest(Partition partition)
     {
         var latest = new Dictionary<string, long>();
@@ -185,7 +319,7 @@ public sealed class ReplicaRetentionTests
                 break;
             using var reader = new RecordReader(read.Memory, CompressionCodecs.Empty);
             while (reader.MoveNext())
-                latest[System.Text.Encoding.UTF8.GetString(reader.Current.Key!.Value.Span)] = reader.Current.Offset;
+                latest[Encoding.UTF8.GetString(reader.Current.Key!.Value.Span)] = reader.Current.Offset;
             offset = read.NextOffset;
         }
         return latest;

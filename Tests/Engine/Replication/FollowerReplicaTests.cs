@@ -61,12 +61,55 @@ public sealed class FollowerReplicaTests
     {
         var (log, follower) = Follow((3, 10));
         follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 31 });
-        Assert.Equal((31L, 31L, FollowerStatus.Aligned), (log.LogStartOffset, log.LogEndOffset, follower.Status));
+        Assert.Equal((31L, 31L, FollowerStatus.Aligning), (log.LogStartOffset, log.LogEndOffset, follower.Status));
+        Assert.Equal((PushAnswerOutcome.NotAligned, -1), (Sent<PushAnswer>()[^1].Outcome, Sent<AlignRequest>()[^1].AskedEpoch));
+        follower.OnAlignAnswer(new AlignAnswer(TopicId, 4, 1, 0, -1, new LeaderEpochEntry(-1, 31), -1) { ErasedEnd = 60 });
+        Assert.Equal((31L, 60L, FollowerStatus.Aligned), (log.LogEndOffset, log.ErasedEndOffset, follower.Status));
         Assert.Equal(PushAnswerOutcome.Accepted, Sent<PushAnswer>()[^1].Outcome);
         // The log start lies within the first batch that the leader still has.
         follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 31, PreviousEnd = 31, Batches = [new(30, 33, 3, new byte[3])], EndOffset = 33,
             Epochs = [new(3, 31)] });
-        Assert.Equal((31L, 33L), (log.LogStartOffset, log.LogEndOffset));
+        Assert.Equal((31L, 33L, 60L), (log.LogStartOffset, log.LogEndOffset, log.ErasedEndOffset));
+        follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 50 });
+        Assert.Equal((50L, 50L, 60L, FollowerStatus.Aligned),
+            (log.LogStartOffset, log.LogEndOffset, log.ErasedEndOffset, follower.Status));
+    }
+
+    [Theory]
+    [InlineData(8, 20, 2, 20)] // Ends below what the leader erased, after the cut.
+    [InlineData(12, 11, 2, 11)]
+    [InlineData(12, 10, 10, 0)] // Took all of it before.
+    [InlineData(12, 0, 10, 0)]
+    public void Follower_that_ends_below_what_the_leader_erased_begins_again(long leaderEnd, long erasedEnd, long logEnd, long ownErasedEnd)
+    {
+        var (log, follower) = Follow((3, 10));
+        // Its own mark says nothing of what it lacks.
+        log.NoteErased(5);
+        log.NoteErased(ownErasedEnd);
+        follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 2 });
+        Assert.Equal(10, log.LogEndOffset);
+        follower.OnAlignAnswer(new AlignAnswer(TopicId, 4, 1, 0, 3, new LeaderEpochEntry(3, leaderEnd), -1) { ErasedEnd = erasedEnd });
+        Assert.Equal((logEnd, Math.Max(5, ownErasedEnd), FollowerStatus.Aligned), (log.LogEndOffset, log.ErasedEndOffset, follower.Status));
+        Assert.Equal((PushAnswerOutcome.Accepted, logEnd), (Sent<PushAnswer>()[^1].Outcome, Sent<PushAnswer>()[^1].LogEnd));
+        Assert.Empty(_effects.OfType<ReportLoss>());
+        Assert.Equal(FollowerStatus.Aligned, follower.Status);
+    }
+
+    /// <summary>The copy lacks what its leader had erased, and may lack more of what the next leader erased.</summary>
+    [Fact]
+    public void Interrupted_catch_up_begins_again_with_each_alignment_below_what_the_leader_erased()
+    {
+        var (log, follower) = Aligned((3, 10));
+        for (var session = 2; session <= 3; session++)
+        {
+            var push = Heartbeat(epoch: 5) with { Session = session };
+            follower.OnPush(push);
+            follower.OnAlignAnswer(new AlignAnswer(TopicId, 5, session, 0, Sent<AlignRequest>()[^1].AskedEpoch, new LeaderEpochEntry(
+                Sent<AlignRequest>()[^1].AskedEpoch, log.LogEndOffset), -1) { ErasedEnd = 20 });
+            Assert.Equal((0L, 20L), (log.LogEndOffset, log.ErasedEndOffset));
+            follower.OnPush(push with { Batches = [new(0, 8, 5, new byte[8])], EndOffset = 8, Epochs = [new(5, 0)] });
+            Assert.Equal(8, log.LogEndOffset);
+        }
     }
 
     [Fact]

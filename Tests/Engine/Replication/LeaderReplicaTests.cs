@@ -314,6 +314,82 @@ public sealed class LeaderReplicaTests
         Assert.Equal(new CompleteDeletion(9, ErrorCode.RequestTimedOut), Assert.Single(Taken<CompleteDeletion>()));
     }
 
+    /// <summary>One that may lead holds all below the high watermark, and nothing may make it give that up.</summary>
+    [Fact]
+    public void Only_a_replica_that_may_not_lead_learns_what_was_erased()
+    {
+        _log.NoteErased(8);
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        Assert.Equal(0, ErasedEndFor(leader, B));
+        Assert.Equal(8, ErasedEndFor(leader, C));
+        leader = Start(Stored([A]) with { LeaderEpoch = leader.Epoch, Elr = [C] });
+        Claim(leader, now: 10);
+        Assert.Equal(8, ErasedEndFor(leader, B));
+        Assert.Equal(0, ErasedEndFor(leader, C));
+        // One that lost its tail is another member.
+        Answer(leader, B, end: 2, now: 11);
+        leader.OnAlignRequest(new AlignRequest(TopicId, leader.Epoch, 1, RenewedB, 4), 11);
+        leader.OnAlignRequest(new AlignRequest(TopicId, leader.Epoch, 3, RenewedB, 4), 11);
+        Assert.Equal(8, ((AlignAnswer)Taken<SendMessage>()[^1].Message).ErasedEnd);
+    }
+
+    /// <summary>A late answer must not make a replica begin again that has joined since.</summary>
+    [Fact]
+    public void Erased_end_above_an_unclean_leaders_log_is_not_told()
+    {
+        _log.NoteErased(90);
+        var leader = Start(Stored([A]));
+        Claim(leader, now: 0);
+        Assert.Equal(10, ErasedEndFor(leader, C));
+    }
+
+    [Fact]
+    public void What_a_follower_has_not_taken_yet_is_not_erased_while_it_catches_up()
+    {
+        var leader = Start(Stored([A, B]));
+        Assert.Equal(long.MaxValue, leader.EraseLimit(0));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 3, now: 0);
+        Assert.Equal(long.MaxValue, leader.EraseLimit(0));
+        Answer(leader, C, end: 6, now: 0);
+        Assert.Equal(6, leader.EraseLimit(0));
+        Assert.Equal(6, leader.EraseLimit(Options.MaxLagMs));
+        // It does not answer any more.
+        Assert.Equal(long.MaxValue, leader.EraseLimit(Options.MaxLagMs + 1));
+        Answer(leader, C, end: 6, now: Options.MaxLagMs + 1, sequence: 2);
+        // It began again, and would do so once more.
+        _log.NoteErased(7);
+        Assert.Equal(0, leader.EraseLimit(Options.MaxLagMs + 1));
+    }
+
+    [Fact]
+    public void Followers_that_may_not_lead_align_again_before_records_are_erased()
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 10, now: 0);
+        Answer(leader, C, end: 4, now: 0);
+        Taken<SendMessage>();
+        leader.BeforeErasing(1);
+        var push = Assert.Single(Taken<SendMessage>());
+        Assert.Equal((2, 3), (push.To, push.Message.Session));
+        // What it answers in the former session does not count, and what was read for it is not sent.
+        Answer(leader, C, end: 10, now: 2, sequence: 3);
+        Taken<FillPush>();
+        leader.OnPushFilled(2, 2, 4, [], 10, 2);
+        Assert.Empty(Taken<SendMessage>());
+        leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, 3, C, 3, PushAnswerOutcome.Accepted, leader.Epoch, 5, 5, 3), 3);
+        Assert.Equal(5, Assert.Single(Taken<FillPush>()).From);
+    }
+
+    private long ErasedEndFor(LeaderReplica leader, ReplicaIdentity follower)
+    {
+        Taken<SendMessage>();
+        leader.OnAlignRequest(new AlignRequest(TopicId, leader.Epoch, follower.Broker, follower, 4), 0);
+        return ((AlignAnswer)Assert.Single(Taken<SendMessage>()).Message).ErasedEnd;
+    }
+
     private LeaderReplica New() => new(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
 
     private LeaderReplica Start(PartitionState stored)

@@ -13,6 +13,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
     public long LogEndOffset { get; private set; }
     public long CountedEndOffset => LogEndOffset;
     public long CompactedEndOffset { get; set; }
+    public long ErasedEndOffset { get; private set; }
     public long HighWatermark { get; private set; }
     public int HighWatermarkEpoch { get; private set; } = -1;
     public int Fence { get; private set; }
@@ -21,6 +22,8 @@ internal sealed class MemoryReplicaLog : IReplicaLog
     public void SetHighWatermark(long offset, int epoch) => (HighWatermark, HighWatermarkEpoch) = (offset, epoch);
 
     public void RaiseFence(int epoch) => Fence = epoch;
+
+    public void NoteErased(long endOffset) => ErasedEndOffset = Math.Max(endOffset, ErasedEndOffset);
 
     public LeaderEpochEntry EndOffsetFor(int epoch)
     {
@@ -63,6 +66,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         Batches.RemoveAll(b => b.NextOffset > endOffset);
         _epochs.RemoveAll(e => e.StartOffset >= endOffset);
         LogEndOffset = endOffset;
+        ErasedEndOffset = Math.Min(ErasedEndOffset, endOffset);
         HighWatermark = Math.Min(HighWatermark, endOffset);
     }
 
@@ -73,6 +77,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         Batches.Clear();
         _epochs.Clear();
         (LogStartOffset, LogEndOffset, HighWatermark) = (logStart, logStart, logStart);
+        ErasedEndOffset = Math.Min(ErasedEndOffset, logStart);
     }
 
     /// <summary>Creates a log with batches of other leaders' epochs.</summary>

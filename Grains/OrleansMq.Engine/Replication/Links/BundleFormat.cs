@@ -11,7 +11,7 @@ namespace OrleansMq.Replication.Links;
 ///                | leader end i64 | sent at i64 | number of epochs i32 | (epoch i32, start offset i64) * | record batches, up to the end
 /// 2 push answer  follower | sequence i64 | outcome u8 | fence i32 | log end i64 | counted end i64 | sent at i64 | log start i64
 /// 3 align        follower | asked epoch i32
-/// 4 align answer leader i32 | asked epoch i32 | epoch i32 | end offset i64 | unclean epoch i32
+/// 4 align answer leader i32 | asked epoch i32 | epoch i32 | end offset i64 | unclean epoch i32 | erased end i64
 /// follower       broker i32 | incarnation, 16 bytes
 /// </code>
 /// </summary>
@@ -36,7 +36,7 @@ internal static class BundleFormat
     /// <summary>The size of an align request's body.</summary>
     public const int AlignRequestBytes = IdentityBytes + 4;
     /// <summary>The size of an align answer's body.</summary>
-    public const int AlignAnswerBytes = 4 + 4 + 4 + 8 + 4;
+    public const int AlignAnswerBytes = 4 + 4 + 4 + 8 + 4 + 8;
 
     /// <summary>Adds marks to a bundle that has begun.</summary>
     public static void Mark(Span<byte> bundle, BundleMarks marks) => bundle[0] |= (byte)marks;

@@ -104,7 +104,7 @@ internal struct BundleReader
         new(talk.TopicId, talk.Epoch, talk.Session, BinaryPrimitives.ReadInt32BigEndian(body),
             BinaryPrimitives.ReadInt32BigEndian(body[4..]),
             new LeaderEpochEntry(BinaryPrimitives.ReadInt32BigEndian(body[8..]), BinaryPrimitives.ReadInt64BigEndian(body[12..])),
-            BinaryPrimitives.ReadInt32BigEndian(body[20..]));
+            BinaryPrimitives.ReadInt32BigEndian(body[20..])) { ErasedEnd = BinaryPrimitives.ReadInt64BigEndian(body[24..]) };
 
     private static ReplicaIdentity ReadIdentity(ReadOnlySpan<byte> bytes) =>
         new(BinaryPrimitives.ReadInt32BigEndian(bytes), new Guid(bytes[4..20], bigEndian: true));

@@ -108,6 +108,7 @@ internal static class BundleWriter
         BinaryPrimitives.WriteInt32BigEndian(body[8..], answer.End.Epoch);
         BinaryPrimitives.WriteInt64BigEndian(body[12..], answer.End.StartOffset);
         BinaryPrimitives.WriteInt32BigEndian(body[20..], answer.UncleanEpoch);
+        BinaryPrimitives.WriteInt64BigEndian(body[24..], answer.ErasedEnd);
     }
 
     private static void WriteIdentity(Span<byte> bytes, ReplicaIdentity identity)
