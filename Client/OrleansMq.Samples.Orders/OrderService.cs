@@ -17,7 +17,7 @@ internal sealed class OrderService(IGrainFactory grains)
     {
         var topic = await CreateTopicAsync(cancellationToken);
         var cluster = grains.GetCluster();
-        var producer = await Retrying.CallAsync(cluster.InitProducerIdAsync, cancellationToken);
+        var producer = await Retrying.CallAsync(() => cluster.InitProducerIdAsync(cancellationToken), cancellationToken);
         var logs = Enumerable.Range(0, topic.Partitions).Select(partition => new OrderLog(grains, topic.TopicId, partition, producer))
             .ToArray();
         var ends = await Task.WhenAll(logs.Select(log => log.FindEndAsync(cancellationToken)));
@@ -45,7 +45,7 @@ internal sealed class OrderService(IGrainFactory grains)
         var cluster = grains.GetCluster();
         try
         {
-            await Retrying.CallAsync(() => cluster.CreateTopicAsync(new NewTopic(Topic, Partitions)), cancellationToken);
+            await Retrying.CallAsync(() => cluster.CreateTopicAsync(new NewTopic(Topic, Partitions), cancellationToken), cancellationToken);
         }
         catch (BrokerException there) when (there.Code == ErrorCode.TopicAlreadyExists)
         {
