@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
+using OrleansMq.Cli.DeadLetters;
 using OrleansMq.Cli.Groups;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
@@ -33,6 +34,7 @@ internal static class OmqCommandLine
             GroupCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
+            DeadLetterCommands.Create(),
             DumpCommand.Create(),
             BenchCommand.Create(),
             ClusterCommands.Create(),
