@@ -55,6 +55,13 @@ internal sealed partial class Cursor
                 _unreserved = offset;
                 break;
             }
+            if (_state.CountsOf(offset) is { Deliveries: > 0 } counts && _rules.IsAtLimit(counts, _state.Configuration))
+            {
+                // The limit was lowered after the record came back.
+                _order.Take(offset);
+                Discard(offset, _state, SettlementCause.DeliveryLimit, counts);
+                continue;
+            }
             if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, needed > _frontier, _state.Configuration))
                 break;
             if (!deliveries.TryGetValue(consumer, out var delivery))

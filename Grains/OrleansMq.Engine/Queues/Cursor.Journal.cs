@@ -91,7 +91,7 @@ internal sealed partial class Cursor
             _writing.Waiters.Add(begin);
         else if (IsBeginning)
             Reply(begin, CursorOutcome.NotReady);
-        else if (_state is not null && !_rules.MayBegin(_state.Incarnation, begin.Replaces))
+        else if (!_rules.MayBegin(_state?.Incarnation ?? Guid.Empty, begin.Replaces))
             Reply(begin, CursorOutcome.NoCursor);
         else
         {
@@ -137,7 +137,7 @@ internal sealed partial class Cursor
         else
             FreeRecords(written);
         if (_state is not null)
-            _naturals.RemoveBelow(_state.Floor);
+            _naturals.RemoveBelow(_state.Floor - NaturalsBehind);
         ReplyAll(written, CursorOutcome.Done);
     }
 
@@ -154,7 +154,7 @@ internal sealed partial class Cursor
             _order.Remove(OffsetRange.Of(intent.Offset));
         foreach (var returned in written.Returns)
         {
-            if (returned.AvailableAt > _now)
+            if (_rules.IsDeferred(returned.AvailableAt, _now))
                 _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
             else if (IsUnsettled(returned.Offset))
                 _order.Return(returned.Offset);

@@ -16,6 +16,11 @@ internal sealed partial class Cursor
             Reply(request, CursorOutcome.InvalidLock);
             return;
         }
+        if (request is Renew && !_rules.HasLease(_leaseUntil, _now))
+        {
+            Reply(request, CursorOutcome.NotReady);
+            return;
+        }
         if (request is Renew || records.Count == 0)
         {
             foreach (var offset in records)
@@ -39,7 +44,8 @@ internal sealed partial class Cursor
     private List<long>? Locked(LockRequest request)
     {
         var records = new List<long>();
-        if (request.Records.Count > _held.Count + _naturals.Count)
+        var (first, last) = (request.Records.First, request.Records.Last);
+        if (first < 0 || last < first || last - first >= _held.Count + _naturals.Count)
             return null;
         for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
         {
@@ -47,6 +53,8 @@ internal sealed partial class Cursor
                 records.Add(offset);
             else if (!_naturals.Contains(offset))
                 return null;
+            else
+                offset = _naturals.NextNotIn(offset) - 1;
         }
         return records;
     }
@@ -56,8 +64,19 @@ internal sealed partial class Cursor
         var duration = _consumers.Find(held.Attachment)?.LockDurationMs ?? 0;
         var deadline = duration == 0 ? long.MaxValue : _locks.Time + duration;
         _held[offset] = held with { Deadline = deadline };
-        if (deadline != long.MaxValue)
-            _deadlines.Enqueue((offset, held.LockNumber), deadline);
+        if (deadline == long.MaxValue)
+            return;
+        _deadlines.Enqueue((offset, held.LockNumber), deadline);
+        if (_deadlines.Count > MostIdleDeadlines + (2 * _held.Count))
+            ForgetDeadlines();
+    }
+
+    // Those of locks that ended before their time.
+    private void ForgetDeadlines()
+    {
+        _deadlines.Clear();
+        _deadlines.EnqueueRange(_held.Where(held => held.Value is { State: HeldState.Acquired, Deadline: not long.MaxValue })
+            .Select(held => ((held.Key, held.Value.LockNumber), held.Value.Deadline)));
     }
 
     private void EndLocks()
@@ -208,7 +227,7 @@ internal sealed partial class Cursor
         foreach (var returned in _state?.Returns.Values ?? [])
         {
             _frontier = Math.Max(_frontier, returned.Offset);
-            if (returned.AvailableAt > _now)
+            if (_rules.IsDeferred(returned.AvailableAt, _now))
                 _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
         }
     }
@@ -228,7 +247,8 @@ internal sealed partial class Cursor
     private bool IsUnsettled(long offset) =>
         _state is not null && !_state.IsSettled(offset) && !_state.IsIntended(offset) && !_naturals.Contains(offset);
 
-    private bool IsDeferred(long offset) => _state!.Returns.TryGetValue(offset, out var returned) && returned.AvailableAt > _now;
+    private bool IsDeferred(long offset) =>
+        _state!.Returns.TryGetValue(offset, out var returned) && _rules.IsDeferred(returned.AvailableAt, _now);
 
     private IEnumerable<long> HeldIn(OffsetRange range)
     {

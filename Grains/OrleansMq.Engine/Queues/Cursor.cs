@@ -28,10 +28,13 @@ internal sealed partial class Cursor
     internal const int ReservationAhead = 4_096;
     // Offsets that settle by nature are remembered so far ahead of delivery, to bound their memory.
     private const int NaturalsAhead = 65_536;
+    // Those below the floor may begin the range that a consumer settles.
+    private const int NaturalsBehind = 4_096;
     private const long AppendRetryMs = 100;
     private const long PublishRetryMs = 1_000;
     // One publication's size: it fits a batch, and an unclear one is repeated cheaply.
     private const int MostDeadLettersAtOnce = 32;
+    private const int MostIdleDeadlines = 1_024;
     // Locks that end at once take several turns, so that other commands are served between them.
     private const int MostLocksPerTurn = 1_000;
     // The log behind a statement costs a replay; a statement costs its bytes.
@@ -213,6 +216,9 @@ internal sealed partial class Cursor
         if (!_serves || _state is null)
             return;
         var needed = Math.Min(NeededFrom(_state), _state.EarlierDeadLettersFrom);
+        // A reset that is on its way was promised the records from its floor on.
+        if ((_draft.Begin ?? _writing?.Begin) is { Floor: >= 0 and var floor })
+            needed = _rules.NeededByReset(needed, floor);
         var start = _rules.StartMayMoveTo(needed, _state.StatementOffset, _order.Next);
         if (needed - _state.StatementOffset > OffsetsPerStatement && _writing is null && !IsBeginning)
             _draft.IsStatement = true;

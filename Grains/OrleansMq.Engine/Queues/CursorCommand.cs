@@ -112,8 +112,9 @@ internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records
 /// <param name="Incarnation">An id never used before, which the group's document holds.</param>
 /// <param name="Configuration">The configuration.</param>
 /// <param name="Floor">The first record, or <see cref="CursorState.Latest"/>.</param>
-/// <param name="Replaces">The incarnation that a reset ends; empty for a creation. A cursor of any other incarnation is left as it is, and
-/// the outcome is <see cref="CursorOutcome.NoCursor"/>: a repetition that comes late does not undo what came after it.</param>
+/// <param name="Replaces">The incarnation that a reset ends; empty for a creation. If the cursor has another one, or does not exist and is
+/// to be reset, nothing changes and the outcome is <see cref="CursorOutcome.NoCursor"/>: a repetition that comes late does not undo what
+/// came after it.</param>
 internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfiguration Configuration, long Floor, Guid Replaces = default)
     : CursorRequest(RequestId);
 

@@ -69,6 +69,12 @@ internal class CursorRules
     /// <param name="other">The first retry, or the time from which the leader may serve.</param>
     public virtual long WakeAt(long lockEnds, long deferredUntil, long other) => Math.Min(Math.Min(lockEnds, deferredUntil), other);
 
+    /// <summary>Returns the lowest record that is needed while a reset is on its way.</summary>
+    public virtual long NeededByReset(long needed, long floor) => Math.Min(needed, floor);
+
+    /// <summary>Whether a deferred record's time has not come.</summary>
+    public virtual bool IsDeferred(long availableAt, long now) => availableAt > now;
+
     /// <summary>Whether a new incarnation may follow the current one, which may have followed the one that it was meant to
     /// follow.</summary>
     public virtual bool MayBegin(Guid current, Guid replaces) => current == replaces;

@@ -171,9 +171,11 @@ internal sealed class CursorState
         range = range with { First = Math.Max(range.First, Floor) };
         if (range.Last < range.First)
             return;
-        Settled.Add(range);
+        // A long prefix is never part of the set.
+        if (range.First > Floor)
+            Settled.Add(range);
         ForgetReturns(range);
-        var floor = Settled.NextNotIn(Floor);
+        var floor = Settled.NextNotIn(range.First > Floor ? Floor : range.Last + 1);
         Invariant.Check(floor >= Floor, "A cursor's floor never falls.");
         if (floor == Floor)
             return;

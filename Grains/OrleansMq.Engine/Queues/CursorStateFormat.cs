@@ -49,9 +49,11 @@ internal static class CursorStateFormat
             throw new UnknownTransitionException("The statement of a cursor has a later version than this broker knows.");
         var (floor, deliveredUpTo, nextSequence) = (reader.Number(), reader.Number(), reader.Number());
         Span<long> totals = stackalloc long[Causes.Length];
-        if (reader.Length(1) is var count && count != totals.Length)
+        var count = reader.Length(1);
+        if (count > totals.Length)
             throw new UnknownTransitionException("The statement of a cursor counts causes that this broker does not know.");
-        for (var i = 0; i < totals.Length; i++)
+        totals.Clear();
+        for (var i = 0; i < count; i++)
             totals[i] = reader.Number();
         var state = new CursorState(cursorId, incarnation, ReadConfiguration(ref reader), floor);
         state.Restore(nextSequence, deliveredUpTo, totals);

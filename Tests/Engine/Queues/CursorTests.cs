@@ -364,6 +364,51 @@ public sealed class CursorTests
     }
 
     [Fact]
+    public void Range_of_a_lock_may_begin_with_an_offset_that_settled_by_nature_below_the_floor()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4);
+        rig.Attach(1, credit: 3);
+        var token = Token(rig);
+        rig.Handle(new Advance(rig.End, rig.End, [OffsetRange.Of(1)]));
+        rig.Request(new Settle(100, token, OffsetRange.Of(3)));
+        Assert.Equal(2, rig.Cursor.State!.Floor);
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Renew(101, token, new OffsetRange(1, 2))));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Settle(102, token, new OffsetRange(1, 2))));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(103, token, new OffsetRange(-1, 0))));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(104, token, new OffsetRange(3, 2))));
+    }
+
+    [Fact]
+    public void Log_start_waits_for_a_reset_on_its_way()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4);
+        rig.Attach(1, credit: 4);
+        rig.Request(new Settle(100, Token(rig), new OffsetRange(1, 4)));
+        rig.HoldsCommits = true;
+        rig.Handle(new Restate(rig.End));
+        rig.Request(new Begin(101, Guid.NewGuid(), new CursorConfiguration { Name = "c" }, 2, rig.Cursor.State!.Incarnation));
+        rig.HoldsCommits = false;
+        rig.HoldsAppends = true;
+        rig.Commit();
+        Assert.InRange(rig.Start, 0, 2);
+    }
+
+    [Fact]
+    public void Record_above_a_limit_that_was_lowered_is_not_handed_out()
+    {
+        var rig = new CursorRig();
+        rig.Produce(2);
+        rig.Attach(1, credit: 1, isWindow: false);
+        rig.Request(new Release(100, Token(rig), OffsetRange.Of(1), IsFailure: true));
+        rig.Request(new Configure(101, new CursorConfiguration { Name = "c", MaxDeliveries = 1 }));
+        rig.Handle(new GrantCredit(1, 1));
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+        Assert.Equal(1, rig.Cursor.State!.Total(SettlementCause.DeliveryLimit));
+    }
+
+    [Fact]
     public void Returned_offset_that_was_settled_by_nature_meanwhile_is_not_handed_out_again()
     {
         var rig = new CursorRig();

@@ -23,6 +23,8 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
     private readonly HashSet<(int Epoch, Guid Incarnation, long Offset)> _available = [];
     private readonly Dictionary<(int Epoch, Guid Incarnation), long> _lastFresh = [];
     private readonly HashSet<long> _stale = [];
+    private readonly HashSet<long> _live = [];
+    private readonly HashSet<(Guid Incarnation, long Offset)> _asked = [];
 
     private ReferenceCursor InForce => simulation.InForce;
 
@@ -39,6 +41,10 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                 var locks = LocksOf(leader, request).ToList();
                 if (locks.Count == 0 || locks.Any(held => held.HasEnded))
                     _stale.Add(request.RequestId);
+                else if (leader == simulation.Leader && locks.All(held => held.Deadline > simulation.Now))
+                    _live.Add(request.RequestId);
+                if (request is Settle)
+                    AddAsked(request);
                 if (request is not Renew && locks.All(held => !held.HasEnded))
                     locks.ForEach(held => held.HasEnded = true);
                 break;
@@ -53,6 +59,15 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                 _available.Clear();
                 break;
         }
+    }
+
+    /// <summary>Whether a consumer asked to settle the record.</summary>
+    public bool WasAsked(Guid incarnation, long offset) => _asked.Contains((incarnation, offset));
+
+    private void AddAsked(LockRequest request)
+    {
+        for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
+            _asked.Add((request.Lock.Incarnation, offset));
     }
 
     private IEnumerable<Lock> LocksOf(SimulatedLeader leader, LockRequest request)
@@ -98,7 +113,11 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
         var (offset, incarnation) = (record.Offset, deliver.Lock.Incarnation);
         Verdict.Require(!_settled.Contains((incarnation, offset)), $"1: {offset} is handed out after its settlement was answered.");
         if (leader == simulation.Leader && InForce.Incarnation == incarnation)
+        {
             CheckKey(leader, offset);
+            Verdict.Require(InForce.Returns.GetValueOrDefault(offset).AvailableAt <= simulation.Now,
+                $"5: {offset} is handed out before its time.");
+        }
         CheckLock(leader, deliver, record);
         CheckCounts(record, incarnation);
         CheckOrder(leader, incarnation, offset);
@@ -164,7 +183,11 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
         if (request is not LockRequest lockRequest)
             return;
         if (answer.Outcome == CursorOutcome.InvalidLock)
+        {
             simulation.Figures.Refused++;
+            Verdict.Require(!_live.Contains(request.RequestId) || InForce.Incarnation != lockRequest.Lock.Incarnation,
+                "3: a lock that holds all of its records is refused.");
+        }
         var isStale = _stale.Contains(request.RequestId);
         Verdict.Require(!isStale || answer.Outcome != CursorOutcome.Done, "3: a lock that has ended was accepted.");
         if (answer.Outcome != CursorOutcome.Done)

@@ -30,6 +30,8 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(LocksDoNotWake))]
     [InlineData(nameof(DeferredDoNotWake))]
     [InlineData(nameof(DeadLettersForgotten))]
+    [InlineData(nameof(StartPassesResets))]
+    [InlineData(nameof(NothingIsDeferred))]
     [InlineData(nameof(BoundIsNeverLifted))]
     [InlineData(nameof(AnyBeginReplaces))]
     [InlineData(nameof(StatementForgetsReturns))]

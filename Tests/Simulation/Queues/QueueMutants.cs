@@ -84,6 +84,11 @@ internal sealed class KeyFreeBeforeForce : CursorRules
     public override bool IsKeyFreeBeforeForce => true;
 }
 
+internal sealed class NothingIsDeferred : CursorRules
+{
+    public override bool IsDeferred(long availableAt, long now) => false;
+}
+
 // --- 6: dead letters ---
 
 internal sealed class SequenceUsedTwice : CursorRules
@@ -107,6 +112,11 @@ internal sealed class StartPassesStatement : CursorRules
 internal sealed class StartFollowsDelivery : CursorRules
 {
     public override long StartMayMoveTo(long needed, long statementOffset, long next) => Math.Min(next, statementOffset);
+}
+
+internal sealed class StartPassesResets : CursorRules
+{
+    public override long NeededByReset(long needed, long floor) => needed;
 }
 
 // --- 8: nothing waits for ever ---

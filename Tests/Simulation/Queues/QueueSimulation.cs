@@ -87,9 +87,12 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         void Attempt()
         {
             var isOver = false;
+            var hasRecords = floor >= LogStart;
             Leader.Handle(NewBegin(), answer =>
             {
                 isOver = answer.Outcome is CursorOutcome.Done or CursorOutcome.NoCursor;
+                Verdict.Require(answer.Outcome != CursorOutcome.Done || !hasRecords || LogStart <= floor
+                    || InForce.Incarnation != incarnation, "7: the log's start passes the floor of a reset on its way.");
                 Verdict.Require(answer.Outcome != CursorOutcome.Done || InForce.HasBegun(incarnation),
                     "9: a creation or reset is answered and not in force.");
             });
@@ -110,6 +113,9 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         {
             case 0 when Scenario.Resets && InForce.Exists && Figures.Resets < 2 && Now < FaultsEndAt - 1_500:
                 Figures.Resets++;
+                // What comes into force before the reset may let the log's start move.
+                if (Chance(50))
+                    Leader.Handle(new Restate(Leader.HighWatermark));
                 BeginCursor(Chance(20) ? CursorState.Latest : _random.NextInt64(LogStart, Leader.HighWatermark + 1));
                 break;
             case 1 when Scenario.Purges:
@@ -129,11 +135,12 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         }
     }
 
-    public void ToConsumer(SimulatedLeader leader, long attachment, LockToken token, IReadOnlyList<DeliveredRecord> records)
+    public void ToConsumer(SimulatedLeader leader, long attachment, LockToken token, IReadOnlyList<DeliveredRecord> records,
+        OffsetRange? range)
     {
         // The consumer sees what was sent to it, also after it attached anew: its handlers run on.
         var consumer = _consumers.Find(c => c.Holds(attachment)) ?? _consumers[0];
-        Send(() => consumer.Receive(leader, token, records), mayDouble: false);
+        Send(() => consumer.Receive(leader, token, records, range), mayDouble: false);
     }
 
     /// <summary>The log's start follows the current leader.</summary>
@@ -145,7 +152,8 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         {
             Verdict.Require(InForce.IsSettled(before) || !leader.HasRecord(before),
                 $"7: the log's start passes {before}, which is not settled.");
-            Verdict.Require(InForce.Intents.Values.All(i => i.Offset != before), $"7: the log's start passes {before}, a dead letter.");
+            Verdict.Require(!leader.HasRecord(before) || InForce.Intents.Values.All(i => i.Offset != before),
+                $"7: the log's start passes {before}, a dead letter.");
         }
         Verdict.Require(InForce.StatementOffset >= offset, "7: the log's start passes the cursor's newest statement.");
         LogStart = offset;
@@ -176,8 +184,8 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
             if (!Leader.HasRecord(offset))
                 continue;
             var cause = InForce.Settled[offset];
-            Verdict.Require(cause != SettlementCause.Accepted || Checker.WasDelivered(InForce.Incarnation, offset),
-                $"2: {offset} is accepted and was never handed out.");
+            Verdict.Require(cause != SettlementCause.Accepted || (Checker.WasDelivered(InForce.Incarnation, offset)
+                && Checker.WasAsked(InForce.Incarnation, offset)), $"2: {offset} is accepted, and no consumer said so.");
             Verdict.Require(cause != SettlementCause.DeadLettered || Target.Records.Contains((InForce.Incarnation, offset)),
                 $"6: {offset} is neither in the source nor in the target.");
         }

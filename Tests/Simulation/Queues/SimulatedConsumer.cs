@@ -31,11 +31,11 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
             simulation.After(simulation.Scenario.MaxDelayMs + 2, () => leader.Handle(new Detach(attachment, simulation.Chance(50))));
     }
 
-    public void Receive(SimulatedLeader leader, LockToken token, IReadOnlyList<DeliveredRecord> records)
+    public void Receive(SimulatedLeader leader, LockToken token, IReadOnlyList<DeliveredRecord> records, OffsetRange? range)
     {
-        if (records.Count > 1 && records[^1].Offset - records[0].Offset == records.Count - 1 && simulation.Chance(30))
+        if (range is { Count: > 1 } all && simulation.Chance(30))
         {
-            simulation.After(simulation.Next(1, 50), () => Act(leader, token, new OffsetRange(records[0].Offset, records[^1].Offset)));
+            simulation.After(simulation.Next(1, 50), () => Act(leader, token, all));
             return;
         }
         foreach (var record in records)

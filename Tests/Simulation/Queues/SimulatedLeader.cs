@@ -167,7 +167,14 @@ internal sealed class SimulatedLeader
         }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
         if (records.Count > 0)
-            _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records);
+            _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records, Range(deliver));
+    }
+
+    // What the delivery covers, with the offsets that have no record; null where others' records are between them.
+    private static OffsetRange? Range(Deliver deliver)
+    {
+        var range = new OffsetRange(deliver.Records.Min(record => record.Offset), deliver.Records.Max(record => record.Offset));
+        return range.Count == deliver.Records.Count ? range : null;
     }
 
     private void Read(ReadKeys read)
