@@ -30,9 +30,13 @@ internal sealed class CursorRig
     public List<Answer> Answers { get; } = [];
     public List<PublishDeadLetters> Publications { get; } = [];
     public LogCursors Log { get; } = new();
-    public long WakeAt { get; private set; }
+    public long WakeAt { get; private set; } = long.MaxValue;
     public long Start { get; private set; } = -1;
     public long NextId => ++_requests;
+    /// <summary>Returns the hash of a record's key; null: keys are not read.</summary>
+    public Func<long, long?>? KeyOf { get; set; }
+    /// <summary>Sees each effect.</summary>
+    public Action<CursorEffect>? Observe { get; set; }
 
     /// <summary>What was delivered since the last call: consumer and offset.</summary>
     public List<(long Consumer, long Offset)> Delivered()
@@ -83,7 +87,7 @@ internal sealed class CursorRig
     /// <summary>The next leader, with what the log says.</summary>
     public void FailOver(long handOutFrom = 0, bool hasLease = true)
     {
-        Cursor = NewCursor(handOutFrom);
+        (Cursor, WakeAt) = (NewCursor(handOutFrom), long.MaxValue);
         if (hasLease)
             Handle(new ExtendLease(long.MaxValue));
     }
@@ -94,6 +98,7 @@ internal sealed class CursorRig
         Cursor.Handle(command, Now, effects);
         foreach (var effect in effects)
         {
+            Observe?.Invoke(effect);
             switch (effect)
             {
                 case AppendTransitions append: Appends.Add(append); break;
@@ -106,6 +111,9 @@ internal sealed class CursorRig
         }
         foreach (var append in effects.OfType<AppendTransitions>().Where(_ => !HoldsAppends))
             Append(append);
+        foreach (var read in effects.OfType<ReadKeys>().Where(_ => KeyOf is not null))
+            Handle(new KeysRead(read.Number, End, [.. Enumerable.Range(0, (int)(End - read.From)).Select(i => read.From + i)
+                .Where(offset => !_controls.Contains(OffsetRange.Of(offset))).Select(offset => (offset, KeyOf!(offset)))]));
     }
 
     private Cursor NewCursor(long handOutFrom)
