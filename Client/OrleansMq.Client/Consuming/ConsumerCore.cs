@@ -163,8 +163,13 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         return isMine;
     }
 
-    /// <summary>Stops handing out records of a partition until it is restarted.</summary>
-    public void Stop(TopicPartition partition) => Find(partition)?.Stop();
+    /// <summary>Stops handing out records of a partition until it is restarted. Returns its assignment; null if it has ended.</summary>
+    public AssignedPartition? Stop(TopicPartition partition)
+    {
+        var claim = Find(partition);
+        claim?.Stop();
+        return claim;
+    }
 
     /// <summary>Hands out records again, from the offset up to which all are done.</summary>
     public void Restart(TopicPartition partition) => Claim(partition).Restart();

@@ -7,18 +7,21 @@ namespace OrleansMq.Client;
 /// <typeparam name="TValue">The type of values.</typeparam>
 public sealed class MessageContext<TKey, TValue>
 {
-    private readonly Func<string, CancellationToken, Task>? _deadLetter;
+    private readonly Func<string, Task>? _write;
+    private readonly Lock _gate = new();
+    private Task? _writing;
+    private bool _hasEnded;
 
     /// <summary>Creates an attempt, as for a test of a handler.</summary>
     /// <param name="record">The record.</param>
     /// <param name="attempt">The number of the attempt, from 1.</param>
     public MessageContext(ConsumeResult<TKey, TValue> record, int attempt = 1) : this(record, attempt, null) { }
 
-    internal MessageContext(ConsumeResult<TKey, TValue> record, int attempt, Func<string, CancellationToken, Task>? deadLetter)
+    internal MessageContext(ConsumeResult<TKey, TValue> record, int attempt, Func<string, Task>? write)
     {
         Record = record;
         Attempt = attempt;
-        _deadLetter = deadLetter;
+        _write = write;
     }
 
     /// <summary>The record.</summary>
@@ -41,19 +44,59 @@ public sealed class MessageContext<TKey, TValue>
 
     /// <summary>
     /// Gives the record up: writes it to its dead-letter topic with a reason, whatever <see cref="MessageHandlingOptions.OnFailure"/> says.
-    /// The record is then done, and is not retried even if the handler throws afterwards.
+    /// The record is then done, and is not retried even if the handler throws afterwards. Until the dead letter is written, the attempt
+    /// lasts, even if the handler does not await it. Further calls meanwhile, or afterwards, wait for the same dead letter.
     /// </summary>
     /// <param name="reason">Why, in the header <see cref="DeadLetterHeaders.Reason"/>.</param>
-    /// <param name="cancellationToken">Ends the wait; the dead letter may be written nevertheless.</param>
-    /// <exception cref="OrleansMqException">The dead letter could not be written. Let the exception pass, so that the record is
-    /// retried.</exception>
-    public async Task DeadLetterAsync(string reason, CancellationToken cancellationToken = default)
+    /// <param name="cancellationToken">Ends the wait; the dead letter is written nevertheless.</param>
+    /// <exception cref="OrleansMqException">The dead letter could not be written. The attempt has then failed, even if the handler catches
+    /// the exception. After the last attempt the partition stops rather than skip the record.</exception>
+    /// <exception cref="InvalidOperationException">The attempt has ended.</exception>
+    public Task DeadLetterAsync(string reason, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
-        if (DeadLetterReason is not null)
-            return;
-        if (_deadLetter is not null)
-            await _deadLetter(reason, cancellationToken).ConfigureAwait(false);
+        if (cancellationToken.IsCancellationRequested)
+            return Task.FromCanceled(cancellationToken);
+        lock (_gate)
+        {
+            if (_hasEnded)
+                throw new InvalidOperationException($"Attempt {Attempt} at {Record.TopicPartition}, offset {Record.Offset}, has ended. "
+                    + "Call DeadLetterAsync before the handler returns.");
+            if (_write is null)
+                DeadLetterReason ??= reason;
+            else if (_writing is null or { IsFaulted: true } or { IsCanceled: true })
+                _writing = WriteAsync(_write, reason);
+            return _writing?.WaitAsync(cancellationToken) ?? Task.CompletedTask;
+        }
+    }
+
+    /// <summary>Why the dead letter that the handler asked for could not be written; null if it was, or none was asked for.</summary>
+    internal Exception? DeadLetterFailure { get; private set; }
+
+    /// <summary>Ends the attempt, once no dead letter is being written.</summary>
+    internal async Task EndAsync()
+    {
+        Task? writing;
+        lock (_gate)
+        {
+            _hasEnded = true;
+            writing = _writing;
+        }
+        try
+        {
+            if (writing is not null)
+                await writing.ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            DeadLetterFailure = e;
+        }
+    }
+
+    private async Task WriteAsync(Func<string, Task> write, string reason)
+    {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // Leaves the lock.
+        await write(reason).ConfigureAwait(false);
         DeadLetterReason = reason;
     }
 }

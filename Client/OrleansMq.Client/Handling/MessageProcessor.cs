@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Api;
@@ -29,7 +30,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     private readonly Lazy<DeadLetters> _deadLetters;
     private readonly FailureLog _failures;
     private readonly string _group;
-    private readonly ConcurrentDictionary<TopicPartition, Exception> _stopped = new();
+    // An entry may outlive its assignment, and then counts no more.
+    private readonly ConcurrentDictionary<TopicPartition, StoppedPartition> _stopped = new();
     private readonly int _maxRunning;
     private Task _loop = Task.CompletedTask;
     private long _handled;
@@ -61,16 +63,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     public IConsumer Consumer => _core;
 
     /// <summary>Assigned partitions that have stopped before a record, with the reason.</summary>
-    public IReadOnlyDictionary<TopicPartition, Exception> Stopped
-    {
-        get
-        {
-            if (_stopped.IsEmpty)
-                return _stopped;
-            var assigned = _core.Assignment.ToHashSet();
-            return _stopped.Where(item => assigned.Contains(item.Key)).ToDictionary();
-        }
-    }
+    public IReadOnlyDictionary<TopicPartition, Exception> Stopped =>
+        _stopped.Where(static item => !item.Value.Claim.IsGone).ToDictionary(static item => item.Key, static item => item.Value.Reason);
 
     /// <summary>Counters since the processor was created.</summary>
     public MessageProcessorStatistics Statistics =>
@@ -172,13 +166,14 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     {
         var claim = work.Claim;
         var failure = record.Failure;
+        Exception? unwritten = null;
         var attempts = 0;
         while (failure is null || attempts > 0)
         {
             var message = ContextOf(record, ++attempts, claim);
             try
             {
-                await HandleAsync(message, claim.Gone).ConfigureAwait(false);
+                await AttemptAsync(message, claim.Gone).ConfigureAwait(false);
                 Interlocked.Increment(ref _handled);
                 return true;
             }
@@ -207,6 +202,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             catch (Exception e)
             {
                 failure = e;
+                unwritten = message.DeadLetterFailure ?? unwritten;
             }
             TimeSpan? next;
             try
@@ -227,7 +223,23 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             if (!await WaitAsync(wait, claim).ConfigureAwait(false))
                 return false;
         }
-        return await SetAsideAsync(work, record, failure!, attempts).ConfigureAwait(false);
+        return await SetAsideAsync(work, record, failure!, unwritten, attempts).ConfigureAwait(false);
+    }
+
+    /// <summary>Calls the handler once. A dead letter that it asked for is part of the attempt, also if the handler did not await
+    /// it.</summary>
+    private async ValueTask AttemptAsync(MessageContext<TKey, TValue> message, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await HandleAsync(message, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            await message.EndAsync().ConfigureAwait(false);
+        }
+        if (message.DeadLetterFailure is { } unwritten)
+            ExceptionDispatchInfo.Throw(unwritten);
     }
 
     /// <summary>Calls the handler once, in a span that continues the sender's trace.</summary>
@@ -257,13 +269,12 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     }
 
     private MessageContext<TKey, TValue> ContextOf(HandledRecord<TKey, TValue> record, int attempt, AssignedPartition claim) =>
-        new(record.Record, attempt, async (reason, cancellationToken) =>
+        new(record.Record, attempt, async reason =>
         {
             if (_options.DeadLetterProducer is { Acks: Acks.None })
                 throw new InvalidOperationException("A dead letter waits for its acknowledgement: set "
                     + "MessageHandlingOptions.DeadLetterProducer with Acks.All, or Acks.Leader.");
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, claim.Gone);
-            var topic = await _deadLetters.Value.WriteAsync(record, reason, attempt, either.Token).ConfigureAwait(false);
+            var topic = await _deadLetters.Value.WriteAsync(record, reason, attempt, claim.Gone).ConfigureAwait(false);
             _failures.Report(LogLevel.Warning, record.Record.TopicPartition, record.Record.Offset, reason, $"it is in {topic}");
             CountDeadLetter(record.Record.TopicPartition);
         });
@@ -289,8 +300,14 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
     }
 
+    /// <summary>Treats a record that could not be handled as the options specify. Returns whether it is done.</summary>
+    /// <param name="work">The partition.</param>
+    /// <param name="record">The record.</param>
+    /// <param name="failure">The failure of the last attempt.</param>
+    /// <param name="unwritten">Why a dead letter that the handler asked for could not be written; null if it asked for none.</param>
+    /// <param name="attempts">The number of attempts.</param>
     private async Task<bool> SetAsideAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record, Exception failure,
-        int attempts)
+        Exception? unwritten, int attempts)
     {
         var at = record.Record;
         if (failure is HandlerCreationException)
@@ -301,6 +318,10 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
         switch (_options.OnFailure)
         {
+            case FailureAction.Skip when unwritten is not null:
+                // The handler asked to keep the record, so skipping would lose it.
+                Stop(work, Unwritten(at, unwritten, failure));
+                return false;
             case FailureAction.Skip:
                 _failures.Report(LogLevel.Error, at.TopicPartition, at.Offset, failure, attempts, "it was skipped");
                 Interlocked.Increment(ref _skipped);
@@ -323,27 +344,33 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         catch (Exception e)
         {
             // The record exists only in its source partition, so continuing would lose it.
-            Stop(work, new AggregateException($"The dead letter of {at.TopicPartition}, offset {at.Offset}, could not be written: "
-                + $"{e.Message}", e, failure));
+            Stop(work, Unwritten(at, e, failure));
             return false;
         }
     }
 
+    private static AggregateException Unwritten(in ConsumeResult<TKey, TValue> record, Exception unwritten, Exception failure) =>
+        new($"The dead letter of {record.TopicPartition}, offset {record.Offset}, could not be written: {unwritten.Message}",
+            unwritten == failure ? [unwritten] : [unwritten, failure]);
+
     private void StopPartition(TopicPartition partition, Exception reason)
     {
-        _core.Stop(partition);
-        Report(partition, reason);
+        if (_core.Stop(partition) is { } claim)
+            Report(claim, reason);
     }
 
     private void Stop(PartitionWork<TKey, TValue> work, Exception reason)
     {
         work.Stop();
-        Report(work.Claim.Partition, reason);
+        Report(work.Claim, reason);
     }
 
-    private void Report(TopicPartition partition, Exception reason)
+    /// <summary>Reports the first reason to stop of an assignment, until the partition is resumed.</summary>
+    private void Report(AssignedPartition claim, Exception reason)
     {
-        if (!_stopped.TryAdd(partition, reason))
+        var partition = claim.Partition;
+        var stop = new StoppedPartition(claim, reason);
+        if (claim.IsGone || _stopped.AddOrUpdate(partition, stop, (_, known) => known.Claim == claim ? known : stop) != stop)
             return;
         LogStopped(reason, _group, partition);
         try
@@ -355,6 +382,13 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             // A fault of the application must not keep the record in flight, or end the processing of other partitions.
             LogCallbackFailed(e, partition);
         }
+    }
+
+    private sealed class StoppedPartition(AssignedPartition claim, Exception reason)
+    {
+        public AssignedPartition Claim { get; } = claim;
+
+        public Exception Reason { get; } = reason;
     }
 
     [LoggerMessage(43, LogLevel.Critical, "Group {Group}: {Partition} has stopped. Its records are not handled until it is resumed or "

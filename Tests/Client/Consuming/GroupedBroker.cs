@@ -10,8 +10,14 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
 
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>>? OnFetch { get; set; }
     public Func<TopicPartition, ProduceResult?>? OnProduce { get; set; }
+    /// <summary>Awaited before a batch is written.</summary>
+    public Func<TopicPartition, Task>? BeforeProduce { get; set; }
     /// <summary>Runs before a topic is looked up.</summary>
     public Action<string>? OnGetTopic { get; set; }
+    /// <summary>Runs before a topic is described.</summary>
+    public Action<string>? OnDescribeTopic { get; set; }
+    /// <summary>Awaited before a topic is created.</summary>
+    public Func<string, Task>? OnCreateTopic { get; set; }
     /// <summary>Runs after a topic was created.</summary>
     public Action<string>? OnCreatedTopic { get; set; }
     /// <summary>The topics; null lists those of the broker.</summary>
@@ -20,12 +26,18 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         OnFetch is { } script ? script(request, cancellationToken) : broker.FetchAsync(request, cancellationToken);
 
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
-        CancellationToken cancellationToken = default) =>
-        OnProduce?.Invoke(partition) is { } answer ? new(answer) : broker.ProduceAsync(partition, batch, acks, cancellationToken);
+    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
+    {
+        if (BeforeProduce is { } script)
+            await script(partition);
+        return OnProduce?.Invoke(partition) ?? await broker.ProduceAsync(partition, batch, acks, cancellationToken);
+    }
 
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
+        if (OnCreateTopic is { } script)
+            await script(topic.Name);
         var created = await broker.CreateTopicAsync(topic, cancellationToken);
         OnCreatedTopic?.Invoke(topic.Name);
         return created;
@@ -35,8 +47,12 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
         broker.DeleteTopicAsync(topic, cancellationToken);
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
         OnListTopics?.Invoke() is { } topics ? new(topics) : broker.ListTopicsAsync(cancellationToken);
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
-        broker.DescribeTopicAsync(topic, cancellationToken);
+
+    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        OnDescribeTopic?.Invoke(topic);
+        return broker.DescribeTopicAsync(topic, cancellationToken);
+    }
 
     public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
