@@ -18,16 +18,21 @@ public sealed class Admin(IBroker broker) : IAdmin
     {
         try
         {
+            // A client that may not create topics finds those that exist.
+            return await FindAsync(name, partitions, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Code is ErrorCode.UnknownTopicOrPartition or ErrorCode.TopicAuthorizationFailed)
+        {
+            // Missing, or perhaps: a client may be permitted to create topics and not to describe them.
+        }
+        try
+        {
             return await CreateTopicAsync(name, partitions, configs, replicationFactor, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {
-            var existing = await DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
-            if (existing.Partitions.Count < partitions)
-                throw new BrokerException(ErrorCode.InvalidPartitions, $"Topic '{name}' has {existing.Partitions.Count} partitions, fewer "
-                    + $"than the {partitions} asked for. AddPartitionsAsync adds some, after which keys may go to other partitions; or ask "
-                    + "for no more than there are.");
-            return existing;
+            // Another client created it first.
+            return await FindAsync(name, partitions, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -86,6 +91,15 @@ public sealed class Admin(IBroker broker) : IAdmin
     /// <inheritdoc/>
     public Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         broker.DescribeClusterAsync(cancellationToken).AsTask();
+
+    private async Task<TopicDescription> FindAsync(string name, int? partitions, CancellationToken cancellationToken)
+    {
+        var existing = await DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+        return existing.Partitions.Count >= (partitions ?? 0) ? existing
+            : throw new BrokerException(ErrorCode.InvalidPartitions, $"Topic '{name}' has {existing.Partitions.Count} partitions, fewer "
+                + $"than the {partitions} asked for. AddPartitionsAsync adds some, after which keys may go to other partitions; or ask "
+                + "for no more than there are.");
+    }
 
     private async Task<long> FindAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {

@@ -38,6 +38,7 @@ public static partial class OrleansMqClientServiceCollectionExtensions
                 "AddOrleansMqClient() found no broker. Add .UseHttp(uri), .UseBroker(broker), or register an IBroker."),
             provider.GetRequiredService<IOptions<OrleansMqClientOptions>>().Value, provider.GetService<ILoggerFactory>()));
         services.TryAddSingleton(provider => provider.GetRequiredService<OrleansMqClient>().Admin);
+        ProducersAtStop.AddTo(services, static provider => new ProducersAtStop(LoggerOf(provider, "OrleansMq.Client.Producer")));
         return new OrleansMqClientBuilder(services);
     }
 
@@ -134,15 +135,16 @@ public static partial class OrleansMqClientServiceCollectionExtensions
         ArgumentException.ThrowIfNullOrEmpty(name);
         builder.Services.AddSingleton(new DeclaredTopic(name, partitions, configs, replicationFactor));
         builder.Services.TryAddSingleton(static provider => new TopicsAtStart(provider.GetRequiredService<OrleansMqClient>(),
-            provider.GetServices<DeclaredTopic>(),
-            (provider.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance).CreateLogger("OrleansMq.Client.Topics")));
+            provider.GetServices<DeclaredTopic>(), LoggerOf(provider, "OrleansMq.Client.Topics")));
         builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, TopicsAtStart>(
             static provider => provider.GetRequiredService<TopicsAtStart>()));
         return builder;
     }
 
     /// <summary>
-    /// Registers <see cref="IProducer{TKey, TValue}"/> as a singleton, which is drained when the container is disposed asynchronously.
+    /// Registers <see cref="IProducer{TKey, TValue}"/> as a singleton. When the host stops, it sends what it holds: after the hosted
+    /// services have stopped, within <c>HostOptions.ShutdownTimeout</c>. Without a host it is drained when the container is disposed
+    /// asynchronously.
     /// </summary>
     /// <param name="builder">The client.</param>
     /// <param name="options">Null for the client's options.</param>
@@ -156,7 +158,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(builder);
         options?.Validate();
         RequireFormats<TKey, TValue>(builder, keys, values);
-        builder.Services.AddSingleton(provider => provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values));
+        builder.Services.AddSingleton(provider => provider.GetRequiredService<ProducersAtStop>().Add(
+            provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values)));
         return builder;
     }
 
@@ -222,6 +225,9 @@ public static partial class OrleansMqClientServiceCollectionExtensions
             provider.GetRequiredService<IOptionsMonitor<ConfiguredConsumer>>().Get(section.Path).Options, keys, values));
         return builder;
     }
+
+    private static ILogger LoggerOf(IServiceProvider services, string category) =>
+        (services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance).CreateLogger(category);
 
     private static void RequireFormats<TKey, TValue>(OrleansMqClientBuilder builder, object? keys, object? values)
     {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 using OrleansMq.Testing;
+using OrleansMq.Tests.Client.Consuming;
 
 namespace OrleansMq.Tests.Client.Registration;
 
@@ -27,11 +28,23 @@ public sealed class HostedClientTests : IAsyncLifetime
     [Fact]
     public async Task Declared_topic_exists_before_handlers_start()
     {
-        _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker)
+        var broker = new GroupedBroker(_broker.Broker, _broker.Broker.Groups);
+        _builder.Services.AddOrleansMqClient().UseBroker(broker)
             .AddMessageHandler<string, Careful>(s_billing, new() { Topics = ["orders"] })
             .AddTopic("orders", partitions: 3).AddTopic("bills");
         using var host = _builder.Build();
+        var handler = host.Services.GetServices<IHostedMessageHandler>().Single();
+        var early = new ConcurrentQueue<string>();
+        broker.OnCreateTopic = topic =>
+        {
+            // It resumes only what has started.
+            if (Record.Exception(() => handler.Resume(new("orders", 0))) is not InvalidOperationException)
+                early.Enqueue(topic);
+            return Task.CompletedTask;
+        };
         await host.StartAsync().SoonAsync();
+        Assert.Empty(early);
+        handler.Resume(new("orders", 0));
         Assert.Equal(["bills", "orders"], (await _broker.Client.Admin.ListTopicsAsync()).Select(topic => topic.Name));
         Assert.Equal(3, (await _broker.Client.Admin.ListPartitionsAsync("orders")).Count);
         await host.StopAsync().SoonAsync();
@@ -61,6 +74,73 @@ public sealed class HostedClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Declared_topic_that_exists_needs_no_right_to_create_topics()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders", 3);
+        var broker = new GroupedBroker(_broker.Broker, _broker.Broker.Groups)
+        {
+            OnCreateTopic = _ => throw new BrokerException(ErrorCode.TopicAuthorizationFailed, "may not create"),
+        };
+        _builder.Services.AddOrleansMqClient().UseBroker(broker).AddTopic("orders", partitions: 2);
+        using var host = _builder.Build();
+        await host.StartAsync().SoonAsync();
+        await host.StopAsync().SoonAsync();
+    }
+
+    [Fact]
+    public async Task Topic_that_another_client_creates_first_is_ensured()
+    {
+        var broker = new GroupedBroker(_broker.Broker, _broker.Broker.Groups)
+        {
+            OnCreateTopic = topic => _broker.Client.Admin.CreateTopicAsync(topic, 2),
+        };
+        var admin = new OrleansMqClient(broker).Admin;
+        Assert.Equal(2, (await admin.EnsureTopicAsync("orders", 1).SoonAsync()).Partitions.Count);
+        var fewer = await Assert.ThrowsAsync<BrokerException>(() => admin.EnsureTopicAsync("orders", 3).SoonAsync());
+        Assert.Equal(ErrorCode.InvalidPartitions, fewer.Code);
+    }
+
+    [Fact]
+    public async Task Topic_that_the_client_may_create_and_not_describe_is_ensured()
+    {
+        var broker = new GroupedBroker(_broker.Broker, _broker.Broker.Groups)
+        {
+            OnDescribeTopic = _ => throw new BrokerException(ErrorCode.TopicAuthorizationFailed, "may not describe"),
+        };
+        var admin = new OrleansMqClient(broker).Admin;
+        Assert.Equal(2, (await admin.EnsureTopicAsync("orders", 2).SoonAsync()).Partitions.Count);
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => admin.EnsureTopicAsync("orders", 2).SoonAsync());
+        Assert.Equal((ErrorCode.TopicAuthorizationFailed, "may not describe"), (refused.Code, refused.Message));
+    }
+
+    [Fact]
+    public async Task Stopping_host_sends_what_its_producers_hold_after_its_services_have_stopped()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders");
+        _builder.Services.AddHostedService<LastWords>();
+        _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker)
+            .AddProducer<Ignore, string>(new() { Linger = TimeSpan.FromSeconds(100) });
+        using var host = _builder.Build();
+        await host.StartAsync().SoonAsync();
+        await host.StopAsync().SoonAsync();
+        Assert.Equal(1, await _broker.Client.Admin.FindOffsetAsync(new("orders", 0), ReadFrom.Latest));
+    }
+
+    [Fact]
+    public async Task Stopping_host_waits_for_its_producers_no_longer_than_it_may()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("orders");
+        var mayWrite = new TaskCompletionSource();
+        var broker = new GroupedBroker(_broker.Broker, _broker.Broker.Groups) { BeforeProduce = _ => mayWrite.Task };
+        _builder.Services.AddOrleansMqClient().UseBroker(broker).AddProducer<Ignore, string>().AddProducer<string, string>();
+        using var host = _builder.Build();
+        await host.StartAsync().SoonAsync();
+        await host.Services.GetRequiredService<IProducer<Ignore, string>>().EnqueueAsync(new("orders", default, "a"));
+        await host.StopAsync(new CancellationToken(canceled: true)).SoonAsync();
+        mayWrite.SetResult();
+    }
+
+    [Fact]
     public async Task Handler_with_a_context_sees_attempts_and_gives_records_up()
     {
         _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker).AddTopic("orders").AddProducer<Ignore, string>()
@@ -87,7 +167,7 @@ public sealed class HostedClientTests : IAsyncLifetime
         Assert.Equal(("unknown", "1", "billing"), (headers[DeadLetterHeaders.Reason], headers[DeadLetterHeaders.Attempts],
             headers[DeadLetterHeaders.Group]));
         Assert.False(headers.ContainsKey(DeadLetterHeaders.ExceptionType));
-        Assert.Null(await reader.ReadAsync(TimeSpan.Zero).SoonAsync());
+        Assert.Equal(1, await _broker.Client.Admin.FindOffsetAsync(letter.TopicPartition, ReadFrom.Latest));
         var committed = await _broker.Client.Admin.Groups.GetLagAsync("billing");
         Assert.Equal((3L, 0L), (committed[0].Committed, committed[0].Records));
     }
@@ -137,6 +217,15 @@ public sealed class HostedClientTests : IAsyncLifetime
     internal sealed class Journal
     {
         public ConcurrentQueue<string> Lines { get; } = new();
+    }
+
+    /// <summary>Sends when the host stops.</summary>
+    internal sealed class LastWords(IProducer<Ignore, string> producer) : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) =>
+            producer.EnqueueAsync(new("orders", default, "good night"), cancellationToken: cancellationToken).AsTask();
     }
 
     internal sealed class Careful(Journal journal) : IMessageContextHandler<string>
