@@ -10,10 +10,10 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly SemaphoreSlim _changed = new(0);
+    private readonly MissingTopics _missing = new(broker, options, reader);
     private Subscription _subscription = subscription;
     private HashSet<ClaimedPartition> _held = [];
     private bool _isFirst = true;
-    private bool _isTopicMissing;
     private Task _loop = Task.CompletedTask;
 
     public ConsumerGroupMetadata Metadata { get; } = new(options.GroupId, "", -1, null);
@@ -44,9 +44,11 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
             for (var attempt = 0; ;)
             {
                 attempt = await LookAsync().ConfigureAwait(false) ? 0 : attempt + 1;
-                var wait = attempt == 0 ? _isTopicMissing ? Least(options.MetadataMaxAge, reader.RetryBackoffMax) : options.MetadataMaxAge
-                    : RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
-                await WaitAsync(wait).ConfigureAwait(false);
+                if (attempt == 0)
+                    await WaitForNewsAsync().ConfigureAwait(false);
+                else
+                    await WaitAsync(RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax,
+                        reader.Random.NextDouble())).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -73,7 +75,8 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         }
         var subscription = Volatile.Read(ref _subscription);
         TopicListing[] found = [.. SubscribedTopics.Of(subscription, topics)];
-        _isTopicMissing = found.Length < Math.Max(1, subscription.Topics.Count);
+        _missing.Set(subscription.Topics.Except(found.Select(static topic => topic.Name), StringComparer.Ordinal),
+            isMatchMissing: subscription.Regex is not null && found.Length == 0);
         var wanted = found
             .SelectMany(static topic => Enumerable.Range(0, topic.Partitions)
                 .Select(partition => new ClaimedPartition(new TopicPartition(topic.Name, partition), topic.TopicId)))
@@ -85,9 +88,26 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         return true;
     }
 
-    private static TimeSpan Least(TimeSpan left, TimeSpan right) => left < right ? left : right;
+    /// <summary>Waits until the topics are to be listed again: after <see cref="ConsumerOptions.MetadataMaxAge"/>, when the subscription
+    /// has changed, or when a missing topic may exist.</summary>
+    private async Task WaitForNewsAsync()
+    {
+        var listedAt = reader.TimeProvider.GetTimestamp();
+        while (true)
+        {
+            var wait = options.MetadataMaxAge - reader.TimeProvider.GetElapsedTime(listedAt);
+            if (wait <= TimeSpan.Zero)
+                return;
+            if (_missing.IsAny && _missing.NextWait() is var next && next < wait)
+                wait = next;
+            if (await WaitAsync(wait).ConfigureAwait(false)
+                || (_missing.IsAny && await _missing.MayExistAsync(_stop.Token).ConfigureAwait(false)))
+                return;
+        }
+    }
 
-    private async Task WaitAsync(TimeSpan wait)
+    /// <summary>Waits. Returns true if the subscription changed in the meantime.</summary>
+    private async Task<bool> WaitAsync(TimeSpan wait)
     {
         using var limit = new CancellationTokenSource(wait, reader.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
@@ -95,10 +115,11 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         {
             await _changed.WaitAsync(either.Token).ConfigureAwait(false);
             _isFirst = true; // The options decide where the new topics start.
+            return true;
         }
         catch (OperationCanceledException) when (!_stop.IsCancellationRequested)
         {
-            // A new subscription ends the wait.
+            return false;
         }
     }
 

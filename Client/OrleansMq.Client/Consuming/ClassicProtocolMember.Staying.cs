@@ -8,7 +8,11 @@ internal sealed partial class ClassicProtocolMember
     /// <summary>Sends heartbeats until the member has to rejoin.</summary>
     private async Task<GroupReply> StayAsync()
     {
-        var lookedAt = _reader.TimeProvider.GetTimestamp();
+        var listedAt = _reader.TimeProvider.GetTimestamp();
+        var askedAt = listedAt;
+        var missing = new MissingTopics(_broker, _options, _reader);
+        missing.Set(_isLeader ? _watched.Except(_topics.Select(static topic => topic.Name)) : [], isMatchMissing: false);
+        var wait = missing.NextWait();
         while (true)
         {
             if (await WaitAsync(_options.HeartbeatInterval).ConfigureAwait(false))
@@ -21,11 +25,19 @@ internal sealed partial class ClassicProtocolMember
                 return reply;
             if (_incomplete is { } assignment && !await TryApplyAsync(assignment).ConfigureAwait(false))
                 return new GroupReply(ErrorCode.None);
-            if (_reader.TimeProvider.GetElapsedTime(lookedAt) < (IsTopicMissing() ? _reader.RetryBackoffMax : _options.MetadataMaxAge))
+            var mayExist = false;
+            if (missing.IsAny && _reader.TimeProvider.GetElapsedTime(askedAt) >= wait)
+            {
+                var asked = missing.MayExistAsync(_stop.Token);
+                await WhileBeatingAsync(asked).ConfigureAwait(false);
+                mayExist = await asked.ConfigureAwait(false);
+                (askedAt, wait) = (_reader.TimeProvider.GetTimestamp(), missing.NextWait());
+            }
+            if (!mayExist && _reader.TimeProvider.GetElapsedTime(listedAt) < _options.MetadataMaxAge)
                 continue;
             if (await HaveTopicsChangedAsync().ConfigureAwait(false))
                 return new GroupReply(ErrorCode.None);
-            lookedAt = _reader.TimeProvider.GetTimestamp();
+            listedAt = _reader.TimeProvider.GetTimestamp();
         }
     }
 
@@ -98,9 +110,6 @@ internal sealed partial class ClassicProtocolMember
         HashSet<(string, Guid, int)> Counts(IReadOnlyList<Api.TopicListing> topics) =>
             [.. topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => (topic.Name, topic.TopicId, topic.Partitions))];
     }
-
-    /// <summary>Whether the group waits for a topic that did not exist at the last look.</summary>
-    private bool IsTopicMissing() => _isLeader && _watched.Any(name => _topics.All(topic => topic.Name != name));
 
     /// <summary>Waits. Returns true if the subscription changed in the meantime.</summary>
     private async Task<bool> WaitAsync(TimeSpan wait)

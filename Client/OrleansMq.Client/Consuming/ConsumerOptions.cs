@@ -81,7 +81,8 @@ public sealed record ConsumerOptions
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>The interval at which topics are checked for new partitions if no coordinator does so (broadcast; classic subscriptions):
-    /// 30 s by default. While a subscribed topic does not exist, the interval is <see cref="ReaderOptions.RetryBackoffMax"/>.</summary>
+    /// 30 s by default. A subscribed topic that does not exist is looked for at intervals that grow from
+    /// <see cref="ReaderOptions.RetryBackoffMax"/> to this one.</summary>
     public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>

@@ -12,7 +12,8 @@ public sealed class ClassicMemberTests : ConsumerFixture
 
     private readonly ScriptedClassicGroups _groups = new();
 
-    private IConsumer<string, string> ConsumeClassic(GroupedBroker broker, IRebalanceListener listener, string assignor)
+    private IConsumer<string, string> ConsumeClassic(GroupedBroker broker, IRebalanceListener listener, string assignor,
+        params string[] topics)
     {
         var consumer = new OrleansMqClient(broker).CreateConsumer<string, string>(Options(listener) with
         {
@@ -23,7 +24,7 @@ public sealed class ClassicMemberTests : ConsumerFixture
             AutoCommit = false,
             Reader = new ReaderOptions { TimeProvider = Clock },
         });
-        consumer.Subscribe(Topic);
+        consumer.Subscribe(topics.Length == 0 ? [Topic] : topics);
         return consumer;
     }
 
@@ -63,6 +64,23 @@ public sealed class ClassicMemberTests : ConsumerFixture
         var gone = assignor == "range" ? "revoked 0 1 2 3" : "lost 0 1 2 3";
         string[] expected = ["assigned 0 1 2 3", gone, "assigned 0 1 2 3", gone, "assigned 0 1 2 3"];
         Assert.Equal(isLostTwice ? expected : expected[..3], heard.All);
+    }
+
+    [Fact]
+    public async Task Leader_asks_for_a_missing_topic_by_name_less_and_less_often()
+    {
+        var lists = 0;
+        var asks = 0;
+        var broker = new GroupedBroker(Test.Broker, _groups) { OnListTopics = () => { Interlocked.Increment(ref lists); return null; } };
+        var heard = new Heard();
+        await using var consumer = ConsumeClassic(broker, heard, "cooperative-sticky", Topic, "bills");
+        await UntilAsync(() => heard.All.Count > 0, "the assignment");
+        broker.OnGetTopic = _ => Interlocked.Increment(ref asks);
+        var (listsBefore, since) = (Volatile.Read(ref lists), Clock.GetUtcNow());
+        await UntilAsync(() => Volatile.Read(ref lists) - listsBefore + asks >= 12, "the looks");
+        Assert.InRange(Clock.GetUtcNow() - since, TimeSpan.FromSeconds(80), TimeSpan.FromHours(1));
+        await Client.Admin.CreateTopicAsync("bills", 1);
+        await UntilAsync(() => consumer.Assignment.Contains(new TopicPartition("bills", 0)), "the topic");
     }
 
     [Fact]

@@ -32,6 +32,35 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
         Assert.Equal(["written before anybody looked"], await ReadAsync(consumer, 1));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Broadcast_consumer_looks_for_a_missing_topic_less_and_less_often(bool isPattern)
+    {
+        var lists = 0;
+        var asks = 0;
+        Broker.OnListTopics = () => { Interlocked.Increment(ref lists); return null; };
+        await using var consumer = Client.CreateConsumer<string, string>(Ungrouped with { Broadcast = true,
+            MetadataMaxAge = TimeSpan.FromMinutes(5), Reader = new ReaderOptions { TimeProvider = Clock } });
+        // The warning that a topic is missing is a look of its own, before the first of the member.
+        Broker.OnGetTopic = topic => Interlocked.Increment(ref asks);
+        if (isPattern)
+            consumer.SubscribePattern("bills-.*");
+        else
+            consumer.Subscribe(Topic, "bills-1");
+        var since = Clock.GetUtcNow();
+        await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(1)); return Volatile.Read(ref lists) + asks >= 12; }, "the looks");
+        Assert.InRange(Clock.GetUtcNow() - since, TimeSpan.FromMinutes(3), TimeSpan.FromDays(1));
+        if (!isPattern)
+            Assert.InRange(lists, 1, 5);
+        await Client.Admin.CreateTopicAsync("bills-1", 1);
+        await Wait.UntilAsync(() =>
+        {
+            Clock.Advance(TimeSpan.FromSeconds(1));
+            return consumer.Assignment.Contains(new TopicPartition("bills-1", 0));
+        }, "the topic");
+    }
+
     [Fact]
     public async Task Manually_assigned_partitions_start_at_the_given_position()
     {
