@@ -55,14 +55,30 @@ internal sealed class SendSpan
         _activity?.Dispose();
     }
 
-    /// <summary>Ends the span with the report of a delivery, before the application receives it.</summary>
+    /// <summary>Ends the span with the report of a delivery, before the application receives it. A listener to the span that throws does
+    /// not keep the report from the application.</summary>
     public Action<DeliveryReport> Before(Action<DeliveryReport> callback) => report =>
     {
-        if (report.Error is { } error)
-            Fail(error);
-        else
-            End(report.TopicPartition, report.Offset);
-        callback(report);
+        // The end of a span makes the sender's activity the current one. The sending loop, which reports, goes on with other records.
+        var current = Activity.Current;
+        try
+        {
+            if (report.Error is { } error)
+                Fail(error);
+            else
+                End(report.TopicPartition, report.Offset);
+        }
+        finally
+        {
+            try
+            {
+                callback(report);
+            }
+            finally
+            {
+                Activity.Current = current;
+            }
+        }
     };
 
     private static ReadOnlyMemory<RecordHeader> WithTrace(ReadOnlyMemory<RecordHeader> headers, Activity trace)

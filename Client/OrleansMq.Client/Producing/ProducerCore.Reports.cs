@@ -115,9 +115,17 @@ internal sealed partial class ProducerCore
     {
         if (!OrleansMqDiagnostics.Sent.Enabled && !OrleansMqDiagnostics.SendDuration.Enabled)
             return;
-        var tags = OrleansMqDiagnostics.TagsOf(partition, "send", error: failure?.ToString());
-        OrleansMqDiagnostics.Sent.Add(records, tags);
-        OrleansMqDiagnostics.SendDuration.Record(Clock.Since(sentAt).TotalSeconds, tags);
+        try
+        {
+            var tags = OrleansMqDiagnostics.TagsOf(partition, "send", error: failure?.ToString());
+            OrleansMqDiagnostics.Sent.Add(records, tags);
+            OrleansMqDiagnostics.SendDuration.Record(Clock.Since(sentAt).TotalSeconds, tags);
+        }
+        catch (Exception e)
+        {
+            // A listener is code of the application that runs in this loop, whose exception would end the process.
+            LogListenerFailed(e, partition);
+        }
     }
 
     private void Tell(object target, in DeliveryReport report)
@@ -156,4 +164,7 @@ internal sealed partial class ProducerCore
 
     [LoggerMessage(2, LogLevel.Error, "A delivery callback for {TopicPartition} threw.")]
     private partial void LogCallbackFailed(Exception exception, TopicPartition topicPartition);
+
+    [LoggerMessage(4, LogLevel.Error, "A listener to the metrics of {TopicPartition} threw.")]
+    private partial void LogListenerFailed(Exception exception, TopicPartition topicPartition);
 }

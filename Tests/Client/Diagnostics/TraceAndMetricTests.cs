@@ -131,6 +131,78 @@ public sealed class TraceAndMetricTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Metric_listener_that_throws_disturbs_no_delivery()
+    {
+        using var faulty = new MeterListener
+        {
+            InstrumentPublished = (instrument, meters) =>
+            {
+                if (instrument.Name == "messaging.client.sent.messages")
+                    meters.EnableMeasurementEvents(instrument);
+            },
+        };
+        faulty.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+        {
+            foreach (var tag in tags)
+            {
+                if (tag.Value as string == _topic)
+                    throw new NotSupportedException("a faulty listener");
+            }
+        });
+        faulty.Start();
+        var reported = new TaskCompletionSource<DeliveryReport>();
+        await using var producer = _broker.Client.CreateProducer<string, string>();
+        await producer.EnqueueAsync(new(_topic, "a", "1"), reported.SetResult);
+        Assert.Null((await reported.Task.SoonAsync()).Error);
+        Assert.Equal(1, (await producer.SendAsync(new(_topic, "a", "2")).SoonAsync()).Offset);
+    }
+
+    [Fact]
+    public async Task Span_listener_that_throws_keeps_no_report_from_the_application()
+    {
+        using var faulty = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == OrleansMqDiagnostics.Name,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = span =>
+            {
+                if (span.DisplayName == $"send {_topic}")
+                    throw new NotSupportedException("a faulty listener");
+            },
+        };
+        ActivitySource.AddActivityListener(faulty);
+        var reported = new TaskCompletionSource<DeliveryReport>();
+        await using var producer = _broker.Client.CreateProducer<string, string>();
+        await producer.EnqueueAsync(new(_topic, "a", "1"), reported.SetResult);
+        await producer.FlushAsync().SoonAsync();
+        Assert.True(reported.Task.IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public async Task Report_of_a_record_leaves_later_batches_out_of_its_trace()
+    {
+        using var source = new ActivitySource("test");
+        var broker = new ScriptedBroker((_topic, 1));
+        var mayAnswer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var during = new ConcurrentQueue<string?>();
+        broker.OnProduce = call =>
+        {
+            during.Enqueue(Activity.Current?.DisplayName);
+            return call.Number == 0 ? new() { Before = mayAnswer.Task } : Reaction.Normal;
+        };
+        await using var producer = new Producer<string, string>(broker, options: new() { MaxInFlight = 1, BatchSize = 1024 });
+        using (source.StartActivity("request"))
+            await producer.EnqueueAsync(new(_topic, "a", "1"), _ => { });
+        await Wait.UntilAsync(() => during.Count == 1, "the first batch");
+        for (var i = 0; i < 3; i++)
+            await producer.EnqueueAsync(new(_topic, "a", new string('x', 1000)), _ => { });
+        mayAnswer.SetResult();
+        await producer.FlushAsync().SoonAsync();
+        Assert.Equal(4, during.Count);
+        Assert.All(during.Skip(1), Assert.Null);
+    }
+
+    [Fact]
     public async Task Metrics_count_sent_consumed_and_failed_records()
     {
         await using (var producer = _broker.Client.CreateProducer<string, string>())
