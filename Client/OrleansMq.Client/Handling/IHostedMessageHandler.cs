@@ -19,6 +19,10 @@ public interface IHostedMessageHandler
     /// <summary>Counters since the start.</summary>
     MessageProcessorStatistics Statistics { get; }
 
+    /// <summary>Completes when it has stopped. Fails if its consumer cannot be a member of its group (any more). Completed before the
+    /// start.</summary>
+    Task Completion { get; }
+
     /// <summary>Resumes a stopped partition, with the record that stopped it.</summary>
     /// <exception cref="InvalidOperationException">The partition is not (or no longer) assigned to this handler.</exception>
     void Resume(TopicPartition partition);

@@ -20,6 +20,8 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(string name,
 
     public MessageProcessorStatistics Statistics => _processor?.Statistics ?? default;
 
+    public Task Completion => _processor?.Completion ?? Task.CompletedTask;
+
     public void Resume(TopicPartition partition)
     {
         if (_processor is not { } processor)

@@ -7,12 +7,13 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class OrleansMqHealthChecksBuilderExtensions
 {
     /// <summary>
-    /// Adds a check of the registered client: <paramref name="failureStatus"/> if no broker answers, degraded while a message handler has
-    /// stopped a partition. Its data count what each handler was assigned, has handled, and has written to dead-letter topics.
+    /// Adds a check of the registered client: <paramref name="failureStatus"/> if no broker answers or a message handler has failed,
+    /// degraded while a handler has stopped a partition. Its data count what each handler was assigned, has handled, and has written to
+    /// dead-letter topics.
     /// </summary>
     /// <param name="builder">The health checks.</param>
     /// <param name="name">The name of the check.</param>
-    /// <param name="failureStatus">The status without a broker; null for unhealthy.</param>
+    /// <param name="failureStatus">The status without a broker, or with a failed handler; null for unhealthy.</param>
     /// <param name="tags">Tags to select checks by.</param>
     /// <param name="timeout">How long a broker may take to answer; null for 5 seconds.</param>
     public static IHealthChecksBuilder AddOrleansMq(this IHealthChecksBuilder builder, string name = "orleansmq",

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 
@@ -68,6 +69,25 @@ public sealed class MessageHandlerHostTests : ConsumerFixture
         await host.StopAsync().SoonAsync();
         Assert.Equal(["a"], _handled);
         Assert.Equal(1, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Handler_whose_consumer_has_failed_is_unhealthy()
+    {
+        Groups.OnHeartbeat = _ => ErrorCode.GroupAuthorizationFailed;
+        var builder = Builder();
+        builder.Services.AddScoped<Ledger>();
+        builder.Services.AddHealthChecks().AddOrleansMq();
+        builder.Services.Configure<HostOptions>(options => options.BackgroundServiceExceptionBehavior =
+            BackgroundServiceExceptionBehavior.Ignore);
+        using var host = builder.Build();
+        await host.StartAsync().SoonAsync();
+        var service = host.Services.GetServices<IHostedService>().OfType<BackgroundService>().Single();
+        await Wait.UntilAsync(() => service.ExecuteTask is { IsFaulted: true }, "the failure");
+        var report = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync().SoonAsync();
+        Assert.Equal(HealthStatus.Unhealthy, report.Status);
+        Assert.Contains("Billing has failed", report.Entries["orleansmq"].Description, StringComparison.Ordinal);
+        await host.StopAsync().SoonAsync();
     }
 
     internal sealed class Ledger
