@@ -47,7 +47,9 @@ public static class GroupMigration
             taken = taken.Union(held[member.MemberId]);
         }
         // Members that have not received an assignment continue with what they owned when they joined, unless it is assigned to others.
-        foreach (var (memberId, subscription) in subscriptions)
+        // With an eager assignor that is nothing, whatever they say: they revoke all before they join.
+        var isEager = ClientAssignors.TryGet(classic.ProtocolName ?? "", out var assignor) && !assignor.IsCooperative;
+        foreach (var (memberId, subscription) in isEager ? [] : subscriptions)
         {
             var kept = ByIds(subscription.OwnedPartitions, topics).Except(taken);
             held[memberId] = held[memberId].Union(kept);

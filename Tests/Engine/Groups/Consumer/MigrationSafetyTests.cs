@@ -78,10 +78,18 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void Partitions_owned_at_join_stay_owned_until_the_assignment_is_known()
-    {
+    public void Partitions_owned_at_join_stay_owned_until_the_assignment_is_known() =>
         // A cooperative leader took partition 1 from it and gives it to no member in this generation.
-        var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
+        Assert.Equal(Partitions(0, 1), KeptOf(new CooperativeStickyAssignor()));
+
+    [Fact]
+    public void Partitions_that_an_eager_member_names_at_its_join_are_not_its_own() =>
+        Assert.Equal(Partitions(0), KeptOf(new RangeAssignor()));
+
+    // Of a member that joins with partitions 0 and 1, and is assigned 0.
+    private static PartitionSet KeptOf(IClientAssignor assignor)
+    {
+        var owning = ClientAssignors.Offer(assignor,
             new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 1 });
         var joined = ClassicGroupDecision.Join(ClassicGroup.Create(Now),
             Join() with { MemberId = "", RequireKnownMemberId = false, Protocols = [owning] }, "m", Now, new GroupOptions()).Next;
@@ -94,8 +102,7 @@ public sealed class MigrationSafetyTests
         }, Now).Next;
 
         Assert.Equal(ErrorCode.None, GroupMigration.TryUpgrade(assigned, Topics(), Now, out var upgraded).Error);
-
-        Assert.Equal(Partitions(0, 1), upgraded.State.Members["m"].Assigned);
+        return upgraded.State.Members["m"].Assigned;
     }
 
     [Fact]
