@@ -10,7 +10,12 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
     // The default of Kafka and of the library.
     private const int Level = 3;
 
-    // A frame may demand a window of up to 128 MiB (the library's own bound); contexts that grew to that are not pooled.
+    // The window of zstd's highest level without its long mode. A frame may demand gigabytes.
+    private const int MaxWindowLog = 27;
+    // What any frame may demand. Above it the first frame has to say so, since callers admit large windows one at a time.
+    private const int FreeWindowLog = 24;
+
+    // Contexts that grew to a large window are not pooled.
     private const int MaxPooledContextSize = 16 << 20;
 
     private readonly NativeContextPool<CompressionContext> _compressors = new(() => new CompressionContext());
@@ -31,12 +36,20 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         destination.Advance((int)length);
     }
 
+    public long WindowOf(ReadOnlySpan<byte> source) => ZstdFrame.WindowOf(source);
+
     public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
     {
+        var window = ZstdFrame.WindowOf(source);
+        if (window > 1L << MaxWindowLog)
+            throw new RecordBatchException(RecordBatchError.BadCompression,
+                $"The zstd frame demands a window of {window} bytes; the most is {1 << MaxWindowLog}. "
+                + "Compress without zstd's long mode, or in smaller batches.");
         var context = _decompressors.Rent();
         try
         {
-            Decompress(context, source, new DecompressionBound(destination, maxLength));
+            Decompress(context, source, new DecompressionBound(destination, maxLength), window > 1 << FreeWindowLog
+                ? MaxWindowLog : FreeWindowLog);
         }
         finally
         {
@@ -47,9 +60,10 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         }
     }
 
-    private static void Decompress(DecompressionContext context, ReadOnlySpan<byte> source, DecompressionBound bound)
+    private static void Decompress(DecompressionContext context, ReadOnlySpan<byte> source, DecompressionBound bound, int maxWindowLog)
     {
         ZstdNative.Functions.ResetDCtx(context.Pointer, ZstdNative.ResetSession);
+        ZstdNative.Functions.SetParameterDCtx(context.Pointer, ZstdNative.WindowLogMax, maxWindowLog);
         var frameEnded = false;
         while (!source.IsEmpty || !frameEnded)
         {

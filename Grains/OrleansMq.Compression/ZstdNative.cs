@@ -19,6 +19,9 @@ internal sealed unsafe class ZstdNative
     /// <summary><c>ZSTD_reset_session_only</c>: drops the current frame, keeps memory and parameters.</summary>
     public const int ResetSession = 1;
 
+    /// <summary><c>ZSTD_d_windowLogMax</c>: frames that demand a larger window are refused.</summary>
+    public const int WindowLogMax = 100;
+
     private static readonly NativeCodecLibrary Library = new(CompressionType.Zstd,
         OperatingSystem.IsWindows() ? ["zstd.dll", "libzstd.dll"]
             : OperatingSystem.IsMacOS()
@@ -35,6 +38,7 @@ internal sealed unsafe class ZstdNative
     public readonly delegate* unmanaged[Cdecl]<nint> CreateDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, nuint> FreeDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, int, nuint> ResetDCtx;
+    public readonly delegate* unmanaged[Cdecl]<nint, int, int, nuint> SetParameterDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, nuint> SizeOfDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, ZstdBuffer*, ZstdBuffer*, nuint> DecompressStream;
     public readonly delegate* unmanaged[Cdecl]<nuint, uint> IsError;
@@ -49,6 +53,7 @@ internal sealed unsafe class ZstdNative
         CreateDCtx = (delegate* unmanaged[Cdecl]<nint>)Library.Function("ZSTD_createDCtx");
         FreeDCtx = (delegate* unmanaged[Cdecl]<nint, nuint>)Library.Function("ZSTD_freeDCtx");
         ResetDCtx = (delegate* unmanaged[Cdecl]<nint, int, nuint>)Library.Function("ZSTD_DCtx_reset");
+        SetParameterDCtx = (delegate* unmanaged[Cdecl]<nint, int, int, nuint>)Library.Function("ZSTD_DCtx_setParameter");
         SizeOfDCtx = (delegate* unmanaged[Cdecl]<nint, nuint>)Library.Function("ZSTD_sizeof_DCtx");
         DecompressStream = (delegate* unmanaged[Cdecl]<nint, ZstdBuffer*, ZstdBuffer*, nuint>)Library.Function("ZSTD_decompressStream");
         IsError = (delegate* unmanaged[Cdecl]<nuint, uint>)Library.Function("ZSTD_isError");

@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
+using OrleansMq.Records;
 
 namespace OrleansMq.Access;
 
@@ -48,12 +49,14 @@ public readonly struct OpenedPartition
     /// <param name="batch">The batch. Its memory is the broker's until the append is complete.</param>
     /// <param name="acks">When it counts as appended.</param>
     /// <param name="burst">Where it is not null, the append is written when the burst is run.</param>
-    public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null)
+    /// <param name="allowance">Where it is not null, it bounds what the batches of its request decompress to.</param>
+    public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null, DecompressionAllowance? allowance = null)
     {
         Demand(AccessOperation.Write);
         // Read before the memory is the engine's.
         var records = RecordCounts.OfBatch(batch.Span);
-        return new CountedAppend(_partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst), _grant, records, batch.Length);
+        var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance);
+        return new CountedAppend(append, _grant, records, batch.Length);
     }
 
     /// <summary>An append that the gateway refuses before it reaches the log. It is counted as a refusal.</summary>

@@ -157,7 +157,8 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
             return null;
         try
         {
-            using var records = new RecordReader(batches[..Math.Min(header.SizeInBytes, batches.Length)], codecs, verifyCrc: false);
+            using var records = new RecordReader(batches[..Math.Min(header.SizeInBytes, batches.Length)], codecs, verifyCrc: false,
+                takesTurns: true);
             while (records.MoveNext())
             {
                 if (records.Current.Offset >= offset)

@@ -16,10 +16,11 @@ internal static class AppendChecks
     /// <param name="codecs">The codecs of compressed batches. Where a codec is missing, its batches are accepted unread.</param>
     /// <param name="verifyCompressed">Whether the records of compressed batches are read, too.</param>
     /// <param name="now">The time, in milliseconds since 1970.</param>
+    /// <param name="allowance">Counts what is decompressed, unless null.</param>
     /// <param name="header">The batch's header.</param>
     /// <returns>Null if the topic accepts it; otherwise the refusal, with a message that names the field and the limit.</returns>
     public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, bool verifyCompressed,
-        long now, out RecordBatchHeader header)
+        long now, DecompressionAllowance? allowance, out RecordBatchHeader header)
     {
         if (batch.Length > config.MaxMessageBytes)
         {
@@ -35,9 +36,10 @@ internal static class AppendChecks
         if (CheckTimestamp(header, config, now) is { } outside)
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
         if (config.CleanupCompact)
-            return CheckKeys(batch.Span, codecs);
+            return CheckKeys(batch.Span, codecs, allowance);
         var isRead = header.Compression == CompressionType.None || (verifyCompressed && codecs.Has(header.Compression));
-        return isRead && RecordBatches.ValidateRecords(batch.Span, codecs) is { Error: not RecordBatchError.BadCodec } bad
+        return isRead
+            && RecordBatches.ValidateRecords(batch.Span, codecs, allowance: allowance) is { Error: not RecordBatchError.BadCodec } bad
             ? ProduceResult.Failed(bad.Error.ToErrorCode(), bad.Message)
             : null;
     }
@@ -58,10 +60,10 @@ internal static class AppendChecks
         return null;
     }
 
-    private static ProduceResult? CheckKeys(ReadOnlySpan<byte> batch, CompressionCodecs codecs)
+    private static ProduceResult? CheckKeys(ReadOnlySpan<byte> batch, CompressionCodecs codecs, DecompressionAllowance? allowance)
     {
         var keyless = new List<int>();
-        if (RecordBatches.ValidateRecords(batch, codecs, keyless: keyless) is { } fault)
+        if (RecordBatches.ValidateRecords(batch, codecs, keyless: keyless, allowance: allowance) is { } fault)
             return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
         if (keyless.Count == 0)
             return null;

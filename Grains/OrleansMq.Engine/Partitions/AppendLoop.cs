@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;
 
@@ -21,7 +22,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     /// <inheritdoc cref="Partition.AppendAsync"/>
     public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken, bool mayWrite,
-        AppendBurst? burst)
+        AppendBurst? burst, DecompressionAllowance? allowance)
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
@@ -33,14 +34,16 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
         var config = partition.Config;
         var ports = partition.Ports;
-        if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, out var header) is { } unfit)
+        if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
+            is { } unfit)
             return new(unfit);
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
         operation.Header = header;
         operation.Acks = acks;
-        if (BatchConversion.IsNeeded(header, config) && BatchConversion.TryConvert(operation, config, ports.Log.Codecs) is { } failed)
+        if (BatchConversion.IsNeeded(header, config)
+            && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
             ports.Operations.Return(operation);
             return new(failed);

@@ -14,12 +14,14 @@ internal static class BatchConversion
 
     /// <summary>Gives the operation a copy of its batch, in the topic's codec.</summary>
     /// <returns>Null on success; otherwise the refusal, and the operation is as it was.</returns>
-    public static ProduceResult? TryConvert(AppendOperation operation, TopicConfig config, CompressionCodecs codecs)
+    public static ProduceResult? TryConvert(AppendOperation operation, TopicConfig config, CompressionCodecs codecs,
+        DecompressionAllowance? allowance)
     {
         var copy = new PooledBuffer(operation.Batch.Length);
         try
         {
-            RecordBatchRewriter.Recompress(operation.Batch.Span, config.CompressionType ?? operation.Header.Compression, codecs, copy);
+            RecordBatchRewriter.Recompress(operation.Batch.Span, config.CompressionType ?? operation.Header.Compression, codecs, copy,
+                allowance);
         }
         catch (CodecUnavailableException fault)
         {

@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
+using OrleansMq.Records;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
@@ -140,9 +141,10 @@ public sealed class Partition
     /// <param name="mayWrite">Whether the caller's thread may write to the disk. It then does, if no other thread writes to the partition
     /// and no flush is needed, and the append may be complete when the call returns.</param>
     /// <param name="burst">If not null, the append is written when the burst is run.</param>
+    /// <param name="allowance">If not null, bounds what the batches of its request decompress to.</param>
     public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default,
-        bool mayWrite = false, AppendBurst? burst = null) =>
-        Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst);
+        bool mayWrite = false, AppendBurst? burst = null, DecompressionAllowance? allowance = null) =>
+        Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst, allowance);
 
     /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
     public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default) =>

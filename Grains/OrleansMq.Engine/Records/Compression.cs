@@ -35,6 +35,10 @@ public interface ICompressionCodec
     /// </exception>
     /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength);
+
+    /// <summary>The memory in bytes that <see cref="Decompress"/> takes beside its output, as <paramref name="source"/> announces it: the
+    /// window of earlier bytes that later ones refer to. 0 for formats with a small fixed one.</summary>
+    long WindowOf(ReadOnlySpan<byte> source) => 0;
 }
 
 /// <summary>The codecs available in a process.</summary>

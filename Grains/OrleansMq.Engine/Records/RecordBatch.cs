@@ -33,6 +33,8 @@ public enum RecordBatchError
     Busy = 12,
     /// <summary>Bytes that decompress to more than the limit, as far as they were looked at.</summary>
     TooLong = 13,
+    /// <summary>The batches of a request decompress to more than it may take in all.</summary>
+    TooMuch = 14,
 }
 
 /// <summary>The bytes are not a valid record batch.</summary>

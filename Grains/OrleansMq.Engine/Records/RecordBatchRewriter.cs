@@ -31,10 +31,12 @@ public static class RecordBatchRewriter
     /// <param name="compression">The new codec; <see cref="CompressionType.None"/> stores the records uncompressed.</param>
     /// <param name="codecs">The codecs to decompress and compress with.</param>
     /// <param name="destination">Receives exactly one batch.</param>
+    /// <param name="allowance">Counts what is decompressed, unless null.</param>
     /// <exception cref="RecordBatchException">The records cannot be decompressed, or not now (<see cref="RecordBatchError.Busy"/>).
     /// </exception>
     /// <exception cref="CodecUnavailableException">The codec, or its library, is not available.</exception>
-    public static void Recompress(ReadOnlySpan<byte> batch, CompressionType compression, CompressionCodecs codecs, PooledBuffer destination)
+    public static void Recompress(ReadOnlySpan<byte> batch, CompressionType compression, CompressionCodecs codecs, PooledBuffer destination,
+        DecompressionAllowance? allowance = null)
     {
         var header = RecordBatchHeader.Read(batch);
         if (header.Compression == compression)
@@ -48,29 +50,30 @@ public static class RecordBatchRewriter
             Write(header, payload, compression, codecs, destination);
             return;
         }
+        // A batch of a used up allowance is not decompressed at all.
+        allowance?.Take(0);
+        var codec = codecs.Get(header.Compression);
         using var plain = new PooledBuffer();
-        try
+        if (LargeBatches.TryDecompressSmall(codec, payload, plain))
         {
-            codecs.Get(header.Compression).Decompress(payload, plain, LargeBatches.MinBytes);
-        }
-        catch (RecordBatchException fault) when (fault.Error == RecordBatchError.TooLong)
-        {
-            plain.Dispose();
-            LargeBatches.Enter();
-            try
-            {
-                codecs.Get(header.Compression).Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
-                Write(header, plain.WrittenSpan, compression, codecs, destination);
-            }
-            finally
-            {
-                // Before the next batch has the turn.
-                plain.Dispose();
-                LargeBatches.Exit();
-            }
+            allowance?.Take(plain.Length);
+            Write(header, plain.WrittenSpan, compression, codecs, destination);
             return;
         }
-        Write(header, plain.WrittenSpan, compression, codecs, destination);
+        plain.Dispose();
+        LargeBatches.Appends.Enter();
+        try
+        {
+            codec.Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
+            allowance?.Take(plain.Length);
+            Write(header, plain.WrittenSpan, compression, codecs, destination);
+        }
+        finally
+        {
+            // Before the next batch has the turn.
+            plain.Dispose();
+            LargeBatches.Appends.Exit();
+        }
     }
 
     /// <summary>

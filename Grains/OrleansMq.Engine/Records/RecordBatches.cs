@@ -59,9 +59,10 @@ public static class RecordBatches
     /// <param name="codecs">The codecs for compressed batches; a missing one is <see cref="RecordBatchError.BadCodec"/>.</param>
     /// <param name="allowGaps">Whether offset deltas may have gaps, as after compaction; otherwise they run from 0 to the last.</param>
     /// <param name="keyless">Receives the indexes of records without a key, unless null.</param>
+    /// <param name="allowance">Counts what is decompressed, unless null.</param>
     /// <returns>Null for valid records; otherwise the fault, with a message that names the record.</returns>
     public static RecordBatchFault? ValidateRecords(ReadOnlySpan<byte> batch, CompressionCodecs codecs, bool allowGaps = false,
-        List<int>? keyless = null)
+        List<int>? keyless = null, DecompressionAllowance? allowance = null)
     {
         if (ValidateFrame(batch, out var header) is { } fault)
             return fault;
@@ -74,8 +75,10 @@ public static class RecordBatches
             return ValidatePlainRecords(payload, header, allowGaps, keyless);
         try
         {
-            using var check = new RecordCheck(header, allowGaps, keyless);
-            codecs.Get(header.Compression).Decompress(payload, check, MaxDecompressedSize);
+            var codec = codecs.Get(header.Compression);
+            using var check = new RecordCheck(header, allowGaps, keyless, allowance);
+            check.Begin(codec.WindowOf(payload));
+            codec.Decompress(payload, check, MaxDecompressedSize);
             check.End();
             return null;
         }
@@ -96,6 +99,7 @@ public static class RecordBatches
         RecordBatchError.BadRecordCount or RecordBatchError.BadOffsets or RecordBatchError.BadRecord or RecordBatchError.BadProducer
             or RecordBatchError.BadAttributes => ErrorCode.InvalidRecord,
         RecordBatchError.Busy => ErrorCode.KafkaStorageError,
+        RecordBatchError.TooMuch => ErrorCode.MessageTooLarge,
         _ => ErrorCode.CorruptMessage,
     };
 

@@ -9,7 +9,9 @@ namespace OrleansMq.Records;
 /// <param name="header">The batch's header, which is valid.</param>
 /// <param name="allowGaps">Whether offset deltas may have gaps; otherwise they run from 0 to the last.</param>
 /// <param name="keyless">Receives the indexes of records without a key, unless null.</param>
-internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List<int>? keyless) : IBufferWriter<byte>, IDisposable
+/// <param name="allowance">Counts what is decompressed, unless null.</param>
+internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List<int>? keyless, DecompressionAllowance? allowance)
+    : IBufferWriter<byte>, IDisposable
 {
     private enum Field
     {
@@ -37,6 +39,17 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     // Of LargeBatches.
     private bool _hasTurn;
 
+    /// <summary>Takes the turn of large batches if the codec takes that much memory. To be called before it begins.</summary>
+    /// <param name="bytes">The memory.</param>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>.</exception>
+    public void Begin(long bytes)
+    {
+        if (bytes <= LargeBatches.MinBytes || _hasTurn)
+            return;
+        LargeBatches.Appends.Enter();
+        _hasTurn = true;
+    }
+
     /// <inheritdoc/>
     public Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
 
@@ -52,11 +65,7 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
         {
             var needed = unread + Math.Max(sizeHint, 1);
             // A codec that asks for so much decodes blocks that large.
-            if (needed > LargeBatches.MinBytes && !_hasTurn)
-            {
-                LargeBatches.Enter();
-                _hasTurn = true;
-            }
+            Begin(needed);
             var larger = PooledBuffer.Take(needed);
             _window.AsSpan(0, unread).CopyTo(larger);
             PooledBuffer.Return(_window);
@@ -66,9 +75,10 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     }
 
     /// <summary>Checks what was written.</summary>
-    /// <exception cref="RecordBatchException">A record is not valid.</exception>
+    /// <exception cref="RecordBatchException">A record is not valid, or the request's allowance is used up.</exception>
     public void Advance(int count)
     {
+        allowance?.Take(count);
         _end += count;
         while (TrySkip() && TryReadField())
         {
@@ -91,7 +101,7 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
         PooledBuffer.Return(_window);
         (_window, _start, _end) = ([], 0, 0);
         if (_hasTurn)
-            LargeBatches.Exit();
+            LargeBatches.Appends.Exit();
         _hasTurn = false;
     }
 

@@ -8,6 +8,7 @@ public sealed class RecordReader : IDisposable
 {
     private readonly CompressionCodecs _codecs;
     private readonly bool _verifyCrc;
+    private readonly bool _takesTurns;
     private readonly PooledBuffer _plain = new();
     private ReadOnlyMemory<byte> _remaining; // unread batches
     private ReadOnlyMemory<byte> _records; // of the current batch, decompressed
@@ -22,12 +23,20 @@ public sealed class RecordReader : IDisposable
     /// <param name="batches">Batches, back to back. The memory must not change while records are read from it.</param>
     /// <param name="codecs">The codecs for compressed batches.</param>
     /// <param name="verifyCrc">False if the caller has checked the CRC already.</param>
-    public RecordReader(ReadOnlyMemory<byte> batches, CompressionCodecs codecs, bool verifyCrc = true)
+    /// <param name="takesTurns">Whether batches that take more than 16 MiB to decompress are decompressed one at a time in this process:
+    /// in a broker, which reads what others have sent. While another has the turn, such a batch is
+    /// <see cref="RecordBatchError.Busy"/>.</param>
+    public RecordReader(ReadOnlyMemory<byte> batches, CompressionCodecs codecs, bool verifyCrc = true, bool takesTurns = false)
     {
         _remaining = batches;
         _codecs = codecs;
         _verifyCrc = verifyCrc;
+        _takesTurns = takesTurns;
     }
+
+    /// <summary>The number of bytes that the current batch was decompressed to, which the reader holds; 0 for an uncompressed
+    /// one.</summary>
+    public int DecompressedBytes => _plain.Length;
 
     /// <summary>The batch that <see cref="Current"/> belongs to.</summary>
     public RecordBatchHeader Batch => _batch;
@@ -97,13 +106,16 @@ public sealed class RecordReader : IDisposable
             throw Fault(fault.Error, fault.Message, isHeaderValid: false);
         var payload = _remaining[RecordBatchHeader.Size.._batch.SizeInBytes];
         _remaining = _remaining[_batch.SizeInBytes..];
+        // A large buffer is not kept for the smaller batches that follow.
+        if (_plain.Length > LargeBatches.MinBytes)
+            _plain.Dispose();
+        _plain.Clear();
         if (_batch.Compression == CompressionType.None || _batch.RecordCount == 0)
         {
             _records = payload;
         }
         else
         {
-            _plain.Clear();
             Decompress(payload.Span);
             _records = _plain.WrittenMemory;
         }
@@ -118,11 +130,31 @@ public sealed class RecordReader : IDisposable
     {
         try
         {
-            _codecs.Get(_batch.Compression).Decompress(payload, _plain, RecordBatches.MaxDecompressedSize);
+            var codec = _codecs.Get(_batch.Compression);
+            if (_takesTurns)
+                DecompressInTurn(codec, payload);
+            else
+                codec.Decompress(payload, _plain, RecordBatches.MaxDecompressedSize);
         }
         catch (RecordBatchException fault)
         {
             throw Fault(fault.Error, fault.Message);
+        }
+    }
+
+    private void DecompressInTurn(ICompressionCodec codec, ReadOnlySpan<byte> payload)
+    {
+        if (LargeBatches.TryDecompressSmall(codec, payload, _plain))
+            return;
+        _plain.Dispose();
+        LargeBatches.Reads.Enter();
+        try
+        {
+            codec.Decompress(payload, _plain, RecordBatches.MaxDecompressedSize);
+        }
+        finally
+        {
+            LargeBatches.Reads.Exit();
         }
     }
 

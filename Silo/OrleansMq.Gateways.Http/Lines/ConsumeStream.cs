@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Api;
 using OrleansMq.Client.Http;
@@ -20,10 +21,15 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     /// <summary>The number of bytes between two flushes, so that a slow reader does not make the broker hold its whole answer.</summary>
     private const int FlushBytes = 64 << 10;
 
+    /// <summary>The least rate of a client whose read holds a large batch, so that a client that stops reading gives it back.</summary>
+    private static readonly MinDataRate LeastRate = new(bytesPerSecond: 64 << 10, gracePeriod: TimeSpan.FromSeconds(30));
+
     private readonly RecordLineWriter _lines = new(http.Response.BodyWriter, partition.Partition, isBase64);
     private long _position;
     private long _left;
     private bool _hasStarted;
+    // Of DecompressedReads.
+    private int _held;
 
     /// <summary>Handles the whole request.</summary>
     /// <param name="start">The first offset to read.</param>
@@ -33,8 +39,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     {
         using var lines = _lines;
         // A client that pages through the answer may read nothing for minutes.
-        if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
-            rate.MinDataRate = null;
+        SetLeastRate(null);
         (_position, _left) = (start, max);
         var started = api.TimeProvider.GetTimestamp();
         while (_left > 0)
@@ -69,6 +74,10 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         {
             return (ErrorCode.UnsupportedCompressionType, e.Message);
         }
+        catch (RecordBatchException e) when (e.Error == RecordBatchError.Busy)
+        {
+            return (e.Error.ToErrorCode(), $"Offset {_position} cannot be read now: {e.Message}");
+        }
         catch (RecordBatchException e)
         {
             return (ErrorCode.CorruptMessage, $"Offset {_position} cannot be read: {e.Message}"
@@ -79,9 +88,22 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     /// <summary>Writes the requested records of whole batches. Returns the error at the first record that is not text.</summary>
     private async ValueTask<string?> WriteRecordsAsync(ReadOnlyMemory<byte> batches)
     {
-        using var reader = new RecordReader(batches, api.Codecs);
+        using var reader = new RecordReader(batches, api.Codecs, takesTurns: true);
+        try
+        {
+            return await WriteRecordsAsync(batches, reader);
+        }
+        finally
+        {
+            Hold(0);
+        }
+    }
+
+    private async ValueTask<string?> WriteRecordsAsync(ReadOnlyMemory<byte> batches, RecordReader reader)
+    {
         while (_left > 0 && reader.MoveNext())
         {
+            Hold(reader.DecompressedBytes);
             var record = reader.Current;
             if (record.Offset < _position)
                 continue;
@@ -100,6 +122,29 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
             _position = Math.Max(_position, NextOffset(batches.Span));
         await FlushAsync();
         return null;
+    }
+
+    /// <summary>Takes room for the batch that the reader holds, in the place of the one before.</summary>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>.</exception>
+    private void Hold(int bytes)
+    {
+        var counted = bytes > DecompressedReads.FreeBytes ? bytes : 0;
+        if (counted == _held)
+            return;
+        api.DecompressedReads.Return(_held);
+        _held = 0;
+        if (!api.DecompressedReads.TryTake(counted))
+            throw new RecordBatchException(RecordBatchError.Busy,
+                $"the batch decompresses to {counted >> 20} MiB, and other reads hold the memory for such batches. "
+                + "Retry, or read it undecoded (.../batches).");
+        _held = counted;
+        SetLeastRate(counted > 0 ? LeastRate : null);
+    }
+
+    private void SetLeastRate(MinDataRate? least)
+    {
+        if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
+            rate.MinDataRate = least;
     }
 
     private ValueTask<System.IO.Pipelines.FlushResult> FlushAsync()

@@ -14,6 +14,10 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// served.</summary>
 internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0, 13, flexibleFrom: 9)
 {
+    /// <summary>The most bytes that the batches of a request decompress to: 1 GiB, where the broker decompresses them. Clients limit a
+    /// request by its uncompressed size, which is a hundredth of that.</summary>
+    public const long MaxDecompressedBytes = 1L << 30;
+
     /// <inheritdoc/>
     public override short MinDecodedVersion => 3;
 
@@ -31,7 +35,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         {
             foreach (var partition in topic.Partitions)
             {
-                if (partition.Records.Length > RecordBatchHeader.Size && CodecOf(partition.Records.Span) != 0
+                if (IsCompressed(partition.Records.Span)
                     && services.Partitions.Decompresses(topic.Name, topic.TopicId, partition.Index))
                     return false;
             }
@@ -66,6 +70,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         // All appends begin, in order, before the first await: this keeps the order of a producer's batches.
         var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
         var burst = context.Burst;
+        DecompressionAllowance? allowance = null;
         var (begun, awaited) = (0, 0);
         var failed = false;
         try
@@ -83,7 +88,9 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                         found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Write, topic.Name,
                             topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
                     }
-                    appends[begun] = Begin(context.Version, request, found, partition.Records, burst);
+                    if (allowance is null && IsCompressed(partition.Records.Span))
+                        allowance = new DecompressionAllowance(MaxDecompressedBytes);
+                    appends[begun] = Begin(context.Version, request, found, partition.Records, burst, allowance);
                     begun++;
                 }
             }
@@ -109,13 +116,14 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         return false;
     }
 
-    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records, AppendBurst? burst)
+    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records, AppendBurst? burst,
+        DecompressionAllowance? allowance)
     {
         if (!found.Partition.IsOpen)
             return new Append(CountedAppend.Uncounted(ProduceResult.Failed(found.Error, found.Message!)), found);
         return new Append(Refuse(version, request, found, records) is { } refusal
             ? found.Partition.Refuse(refusal)
-            : found.Partition.AppendAsync(records, (Acks)request.Acks, burst), found);
+            : found.Partition.AppendAsync(records, (Acks)request.Acks, burst, allowance), found);
     }
 
     private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
@@ -128,11 +136,13 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return ProduceResult.Failed(ErrorCode.InvalidRecord,
                 $"There are no records for {found.Partition.TopicPartition}: send one batch.");
         // Consumers older than zstd could not read it (KIP-110).
-        if (version < 7 && records.Length > RecordBatchHeader.Size && CodecOf(records.Span) == (int)CompressionType.Zstd)
+        if (version < 7 && IsCompressed(records.Span) && CodecOf(records.Span) == (int)CompressionType.Zstd)
             return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType,
                 "zstd needs version 7 of Produce or higher: use a newer client.");
         return null;
     }
+
+    private static bool IsCompressed(ReadOnlySpan<byte> batch) => batch.Length > RecordBatchHeader.Size && CodecOf(batch) != 0;
 
     private static int CodecOf(ReadOnlySpan<byte> batch) => BinaryPrimitives.ReadInt16BigEndian(batch[21..]) & 7;
 

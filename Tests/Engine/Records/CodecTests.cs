@@ -55,6 +55,56 @@ public class CodecTests
     }
 
     [Theory]
+    [InlineData(ZstdFrames.Window16MiB, 16 << 20, true)]
+    [InlineData(ZstdFrames.Window128MiB, 128 << 20, true)]
+    [InlineData(ZstdFrames.Window256MiB, 256 << 20, false)]
+    [InlineData(byte.MaxValue, (8L + 7) << 38, false)]
+    public void Zstd_window_is_bounded(byte descriptor, long window, bool isAllowed)
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        var frame = ZstdFrames.Of("body"u8, descriptor);
+        Assert.Equal(window, codec.WindowOf(frame));
+        using var plain = new PooledBuffer();
+        if (!isAllowed)
+        {
+            var fault = Assert.Throws<RecordBatchException>(() => codec.Decompress(frame, plain, 100));
+            Assert.Equal(RecordBatchError.BadCompression, fault.Error);
+            Assert.Contains($"window of {window} bytes; the most is 134217728", fault.Message);
+            return;
+        }
+        codec.Decompress(frame, plain, 100);
+        Assert.Equal("body", Encoding.ASCII.GetString(plain.WrittenSpan));
+    }
+
+    [Fact]
+    public void Zstd_window_of_a_later_frame_is_bounded_by_that_of_the_first()
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        using var plain = new PooledBuffer();
+        var (small, large) = (ZstdFrames.Of("a"u8, ZstdFrames.Window16MiB), ZstdFrames.Of("b"u8, ZstdFrames.Window128MiB));
+        codec.Decompress((byte[])[.. large, .. small, .. large], plain, 100);
+        Assert.Equal("bab", Encoding.ASCII.GetString(plain.WrittenSpan));
+        Assert.Throws<RecordBatchException>(() => codec.Decompress((byte[])[.. small, .. large], plain, 100));
+    }
+
+    [Fact]
+    public void Zstd_window_is_read_from_every_form_of_header()
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        foreach (var length in (int[])[0, 10, 255, 256, 300, 65_000, 70_000, 3_000_000])
+        {
+            using var compressed = new PooledBuffer();
+            var content = new byte[length];
+            new Random(length).NextBytes(content);
+            codec.Compress(content, compressed);
+            // The library rounds no window down, and none of its own is below the content or 2 MiB, whichever is less.
+            Assert.InRange(codec.WindowOf(compressed.WrittenSpan), Math.Min(length, 2 << 20), 8 << 20);
+        }
+        Assert.Equal(0, codec.WindowOf([]));
+        Assert.Equal(0, codec.WindowOf("not a frame"u8));
+    }
+
+    [Theory]
     [MemberData(nameof(Compressing))]
     public void Output_of_exactly_the_size_bound_is_allowed(CompressionType type)
     {

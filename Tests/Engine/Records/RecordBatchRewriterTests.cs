@@ -102,12 +102,75 @@ public class RecordBatchRewriterTests
         Assert.Equal(1, codec.Decompressed);
     }
 
-    private static RecordBatchError? Recompress(byte[] batch, CompressionCodecs codecs)
+    [Fact]
+    public void Batches_with_a_large_zstd_window_have_the_turn_of_large_batches()
+    {
+        var batch = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
+        LargeBatches.Appends.Enter();
+        try
+        {
+            Assert.Equal(RecordBatchError.Busy, RecordBatches.ValidateRecords(batch, StandardCodecs.All)?.Error);
+            Assert.Equal(RecordBatchError.Busy, Recompress(batch, StandardCodecs.All));
+            var small = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window16MiB);
+            Assert.Null(RecordBatches.ValidateRecords(small, StandardCodecs.All));
+            Assert.Null(Recompress(small, StandardCodecs.All));
+        }
+        finally
+        {
+            LargeBatches.Appends.Exit();
+        }
+        Assert.Null(RecordBatches.ValidateRecords(batch, StandardCodecs.All));
+        Assert.Null(RecordBatches.ValidateRecords(batch, StandardCodecs.All));
+        Assert.Null(Recompress(batch, StandardCodecs.All));
+    }
+
+    [Fact]
+    public void Reader_in_a_broker_decompresses_large_batches_one_at_a_time()
+    {
+        var large = SampleRecord.Build([new SampleRecord(1000, null, new byte[(16 << 20) + 1000], [])], CompressionType.Gzip);
+        var window = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
+        LargeBatches.Reads.Enter();
+        try
+        {
+            foreach (var batch in (byte[][])[large, window])
+            {
+                using var refused = new RecordReader(batch, StandardCodecs.All, takesTurns: true);
+                Assert.Equal(RecordBatchError.Busy, Assert.Throws<RecordBatchException>(() => refused.MoveNext()).Error);
+                // A client reads what it asked for.
+                using var client = new RecordReader(batch, StandardCodecs.All);
+                Assert.True(client.MoveNext());
+            }
+        }
+        finally
+        {
+            LargeBatches.Reads.Exit();
+        }
+        using var reader = new RecordReader((byte[])[.. large, .. window], StandardCodecs.All, takesTurns: true);
+        Assert.True(reader.MoveNext());
+        Assert.InRange(reader.DecompressedBytes, (16 << 20) + 1000, (16 << 20) + 1100);
+        Assert.True(reader.MoveNext());
+        Assert.InRange(reader.DecompressedBytes, 1, 1000);
+    }
+
+    [Fact]
+    public void Allowance_of_a_request_ends_with_the_batch_that_exceeds_it()
+    {
+        var batch = SampleRecord.Build([new SampleRecord(1000, null, new byte[1 << 20], [])], CompressionType.Gzip);
+        var allowance = new DecompressionAllowance((5 << 20) / 2);
+        Assert.Null(RecordBatches.ValidateRecords(batch, StandardCodecs.All, allowance: allowance));
+        Assert.Null(Recompress(batch, StandardCodecs.All, allowance));
+        Assert.Equal(RecordBatchError.TooMuch, RecordBatches.ValidateRecords(batch, StandardCodecs.All, allowance: allowance)?.Error);
+        // Not even begun.
+        Assert.Equal(RecordBatchError.TooMuch, Recompress(batch, CompressionCodecs.Empty, allowance));
+        Assert.Null(RecordBatches.ValidateRecords(batch, StandardCodecs.All));
+    }
+
+    private static RecordBatchError? Recompress(byte[] batch, CompressionCodecs codecs, DecompressionAllowance? allowance = null)
     {
         using var destination = new PooledBuffer();
         try
         {
-            RecordBatchRewriter.Recompress(batch, CompressionType.None, codecs, destination);
+            RecordBatchRewriter.Recompress(batch, CompressionType.None, codecs, destination, allowance);
             return null;
         }
         catch (RecordBatchException fault)

@@ -131,7 +131,8 @@ public class RecordBatchRulesTests
     [Fact]
     public void Every_error_has_a_protocol_code()
     {
-        ErrorCode[] codes = [ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType];
+        ErrorCode[] codes = [ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType,
+            ErrorCode.MessageTooLarge];
         var faults = Enum.GetValues<RecordBatchError>().Where(error => error != RecordBatchError.Busy);
         Assert.All(faults, error => Assert.Contains(error.ToErrorCode(), codes));
         // The only one that is no fault of the batch.

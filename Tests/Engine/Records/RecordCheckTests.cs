@@ -85,7 +85,7 @@ public sealed class RecordCheckTests
     {
         try
         {
-            using var check = new RecordCheck(header, allowGaps: false, keyless);
+            using var check = new RecordCheck(header, allowGaps: false, keyless, allowance: null);
             while (!records.IsEmpty)
             {
                 var piece = records[..random.Next(1, Math.Min(records.Length, 40) + 1)];

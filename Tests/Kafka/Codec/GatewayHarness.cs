@@ -8,6 +8,7 @@ using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
+using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
@@ -49,12 +50,14 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     /// <param name="authorizer">Null: everything is allowed.</param>
     /// <param name="engine">What is asked behind the door; null: a broker whose groups say the same whatever they are asked.</param>
     /// <param name="local">The partitions that this process serves; null: all.</param>
+    /// <param name="codecs">The broker's codecs; null: none.</param>
     public static async Task<GatewayHarness> StartAsync(IAuthorizer? authorizer = null, Func<IBroker, IBroker>? engine = null,
-        Func<ILocalPartitions, ILocalPartitions>? local = null)
+        Func<ILocalPartitions, ILocalPartitions>? local = null, CompressionCodecs? codecs = null)
     {
         var time = new ManualTimeProvider();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data",
-            FileSystem = new MemoryFileSystem(tracksPowerCuts: false), TimeProvider = time, MinFreeBytes = 0 });
+            FileSystem = new MemoryFileSystem(tracksPowerCuts: false), TimeProvider = time, MinFreeBytes = 0,
+            Codecs = codecs ?? CompressionCodecs.Empty });
         await broker.CreateTopicAsync(new NewTopic("orders", 2));
         var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
         Assert.Equal(ErrorCode.None, produced.Error);

@@ -17,6 +17,14 @@ internal sealed class RawExchange : IAsyncDisposable
         return exchange;
     }
 
+    /// <summary>Reads the beginning of the answer.</summary>
+    public async Task<string> ReadAsync(int bytes)
+    {
+        var read = new byte[bytes];
+        await _client.GetStream().ReadExactlyAsync(read).AsTask().WaitAsync(RunningBroker.Patience);
+        return Encoding.ASCII.GetString(read);
+    }
+
     /// <summary>Reads until the broker closes the connection.</summary>
     public async Task<string> ReadToEndAsync()
     {

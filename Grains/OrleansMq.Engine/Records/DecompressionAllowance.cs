@@ -1,0 +1,22 @@
+namespace OrleansMq.Records;
+
+/// <summary>
+/// Bounds what the batches of one request decompress to in all. A batch has a bound of its own
+/// (<see cref="RecordBatches.MaxDecompressedSize"/>), but a request may hold thousands of small batches that each decompress to that.
+/// Not thread-safe.
+/// </summary>
+/// <param name="bytes">The bound. The batch that exceeds it is refused, as are those after it.</param>
+public sealed class DecompressionAllowance(long bytes)
+{
+    private long _taken;
+
+    /// <summary>Counts decompressed bytes.</summary>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.TooMuch"/>.</exception>
+    internal void Take(int count)
+    {
+        _taken += count;
+        if (_taken > bytes)
+            throw new RecordBatchException(RecordBatchError.TooMuch,
+                $"The batches of the request decompress to more than {bytes >> 20} MiB in all; send fewer in one request.");
+    }
+}
