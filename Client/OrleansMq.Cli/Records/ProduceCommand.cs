@@ -47,7 +47,7 @@ internal static class ProduceCommand
                     DeliveryTimeout = TimeSpan.FromMilliseconds(parsed.GetValue(timeout)),
                 },
             };
-            var summary = await run.RunAsync(Console.OpenStandardInput(), cancellationToken).ConfigureAwait(false);
+            var summary = await run.RunAsync(StandardInput.Open(), cancellationToken).ConfigureAwait(false);
             if (parsed.GetValue(json))
                 Output.WriteJson(summary, RecordsJson.Default.ProduceSummary);
             else
