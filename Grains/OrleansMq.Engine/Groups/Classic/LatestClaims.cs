@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Classic;
