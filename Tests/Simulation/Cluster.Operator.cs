@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
