@@ -28,7 +28,6 @@ public static class OrleansMqClientOrleansExtensions
     {
         ArgumentNullException.ThrowIfNull(client);
         client.Services.UseLargeBlocks(typeof(ClientConnectionOptions).Assembly);
-        client.Services.StartFirst(typeof(ClientConnectionOptions).Assembly);
         return client.Services.AddOrleansMqClient(configure).UseOrleans();
     }
 
@@ -46,12 +45,15 @@ public static class OrleansMqClientOrleansExtensions
 
     /// <summary>
     /// Connects to the broker through the Orleans client or silo in the same container (an <see cref="IGrainFactory"/>), unless an
-    /// <see cref="IBroker"/> is registered already: <c>services.AddOrleansMqClient().UseOrleans()</c>.
+    /// <see cref="IBroker"/> is registered already: <c>services.AddOrleansMqClient().UseOrleans()</c>. Orleans, where it is registered by
+    /// then, starts before other hosted services and stops after them, so that producers can still send what they hold.
     /// </summary>
     /// <param name="builder">The client.</param>
     public static OrleansMqClientBuilder UseOrleans(this OrleansMqClientBuilder builder)
     {
         ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.StartFirst(typeof(ClientConnectionOptions).Assembly);
+        builder.Services.StartFirst(typeof(SiloMessagingOptions).Assembly);
         // On a broker's silo the client is a session of that broker, whichever of the two was registered first.
         builder.Services.TryAddSingleton<IBroker>(services => services.GetService<BrokerAccess>() is { } access
             ? access.Open(BrokerSession.InProcess).Broker

@@ -23,6 +23,40 @@ public sealed class HostedServiceOrderTests
         Assert.Equal("Orleans.Hosting.SiloHostedService", FirstStarted(builder.UseSilo(static silo => silo.AddOrleansMq(), out _)));
     }
 
+    [Fact]
+    public void Producers_of_a_client_stop_after_the_application_and_before_Orleans()
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Services.AddHostedService<Sender>();
+        Assert.Equal(["ClusterClient", "ProducersAtStop", "Sender"],
+            Started(builder.UseClient(static client => client.AddOrleansMqClient().AddProducer<string, string>(), out _)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Producers_of_a_silo_stop_after_the_application_and_before_Orleans(bool isBrokerFirst)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Services.AddHostedService<Sender>();
+        var started = Started(builder.UseSilo(silo =>
+        {
+            if (isBrokerFirst)
+                silo.AddOrleansMq();
+            silo.AddOrleansMqClient().AddProducer<string, string>();
+            if (!isBrokerFirst)
+                silo.AddOrleansMq();
+        }, out _));
+        Assert.Equal("SiloHostedService", started[0]);
+        Assert.Equal(["ProducersAtStop", "Sender"], started.Where(static name => name is "ProducersAtStop" or "Sender"));
+    }
+
+    private static List<string> Started(HostApplicationBuilder builder)
+    {
+        using var host = builder.Build();
+        return [.. host.Services.GetServices<IHostedService>().Select(static service => service.GetType().Name)];
+    }
+
     private static string FirstStarted(HostApplicationBuilder builder)
     {
         using var host = builder.Build();
