@@ -37,7 +37,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     private readonly CachedFile _file = new(cache, directory, -1, LogFiles.Checkpoint);
     private long _logStartOffset;
     private LogPosition _recoveryPoint;
-    private bool _hasProducersAtRecoveryPoint;
+    private StateKinds _snapshots;
     private LogPosition _flushedPoint;
     private LogPosition _securedPoint;
     private long _securedOffset;
@@ -105,7 +105,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     {
         Volatile.Write(ref _logStartOffset, logStartOffset);
         _recoveryPoint = recoveryPoint;
-        _hasProducersAtRecoveryPoint = state.HasProducers;
+        _snapshots = state.Snapshots;
         _flushedPoint = state.FlushedPoint;
         NoteSecured(state.FlushedPoint);
     }
@@ -144,11 +144,11 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
 
     /// <summary>Moves the recovery point, durably. Under <see cref="FlushLock"/>.</summary>
     /// <param name="position">The new recovery point; all before it is durable, indexes too.</param>
-    /// <param name="hasProducers">Whether there is a producer snapshot for it.</param>
-    public void MoveRecoveryPoint(LogPosition position, bool hasProducers)
+    /// <param name="snapshots">The snapshots for it.</param>
+    public void MoveRecoveryPoint(LogPosition position, StateKinds snapshots)
     {
-        Write(Describe() with { RecoveryPoint = position, HasProducers = hasProducers });
-        (_recoveryPoint, _hasProducersAtRecoveryPoint) = (position, hasProducers);
+        Write(Describe() with { RecoveryPoint = position, Snapshots = snapshots });
+        (_recoveryPoint, _snapshots) = (position, snapshots);
     }
 
     /// <summary>Moves the log start offset up, durably.</summary>
@@ -171,8 +171,8 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// counts as damage. Under <see cref="FlushLock"/>.
     /// </summary>
     /// <param name="cut">The log's end after the cut.</param>
-    /// <param name="hasProducers">Whether producers are known: then a snapshot is needed at the recovery point.</param>
-    public void Lower(LogPosition cut, bool hasProducers)
+    /// <param name="known">What is known at the log's end: of that, snapshots are needed at the recovery point.</param>
+    public void Lower(LogPosition cut, StateKinds known)
     {
         if (IsBehind(_flushedPoint, cut))
             _flushedPoint = cut;
@@ -180,7 +180,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         {
             // The segment's start, not the cut: only at its end does the time index cover all batches before.
             _recoveryPoint = new LogPosition(cut.SegmentBase, cut.SegmentBase, 0);
-            _hasProducersAtRecoveryPoint |= hasProducers;
+            _snapshots |= known;
         }
         WriteBothSlots();
     }
@@ -189,7 +189,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// <param name="logStartOffset">Where the log will start.</param>
     public void BeginEmptying(long logStartOffset)
     {
-        var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, HasProducers: false, IsBeingEmptied: true,
+        var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, StateKinds.None, IsBeingEmptied: true,
             Describe().Replica);
         Write(intent);
         Write(intent);
@@ -200,7 +200,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     public void StartAt(LogPosition end)
     {
         _recoveryPoint = _flushedPoint = end;
-        _hasProducersAtRecoveryPoint = false;
+        _snapshots = StateKinds.None;
         Volatile.Write(ref _logStartOffset, end.Offset);
         WriteBothSlots();
     }
@@ -282,7 +282,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     private static bool IsBehind(LogPosition point, LogPosition cut) =>
         point.SegmentBase > cut.SegmentBase || (point.SegmentBase == cut.SegmentBase && point.Position > cut.Position);
 
-    private CheckpointState Describe() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint,
+    private CheckpointState Describe() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _snapshots,
         Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) });
 
     private void Store(in ReplicaMarks marks)

@@ -16,6 +16,8 @@ public static class LogFiles
     internal const string TimeIndex = ".timeindex";
     /// <summary>Producer state as of the offset in the name.</summary>
     internal const string Snapshot = ".snapshot";
+    /// <summary>The cursors as of the offset in the name.</summary>
+    internal const string Cursors = ".cursors";
     /// <summary>The suffix of a removed file, which is deleted a little later.</summary>
     internal const string Deleted = ".deleted";
     /// <summary>The suffix of a file that a compaction is writing; useless after a crash.</summary>

@@ -1,5 +1,3 @@
-using OrleansMq.Producers;
-
 namespace OrleansMq.Log;
 
 /// <summary>Makes a log durable, and moves its <see cref="DurablePoints"/>.</summary>
@@ -47,14 +45,14 @@ internal sealed class LogFlusher(LogParts log)
     }
 
     /// <summary>
-    /// Moves the recovery point to the log's end: log and indexes are durable, and there is a producer snapshot. A caller that holds the
+    /// Moves the recovery point to the log's end: log and indexes are durable, and the state has snapshots. A caller that holds the
     /// append lock stops appends meanwhile. An idle log releases its index buffers.
     /// </summary>
     /// <returns>False if the recovery point was there already.</returns>
     public bool MoveRecoveryPoint()
     {
         LogPosition target;
-        PreparedSnapshot? snapshot;
+        StateSnapshot snapshot;
         int cuts;
         var before = _points.RecoveryPoint;
         lock (_segments.AppendLock)
@@ -84,15 +82,14 @@ internal sealed class LogFlusher(LogParts log)
 
     /// <summary>Moves the recovery point to a position. Under the flush lock.</summary>
     /// <param name="target">At most the log's end; the indexes up to there are written.</param>
-    /// <param name="snapshot">The producers at that position; null if none is known.</param>
-    public void MoveRecoveryPointTo(LogPosition target, PreparedSnapshot? snapshot)
+    /// <param name="snapshot">The state at that position.</param>
+    public void MoveRecoveryPointTo(LogPosition target, StateSnapshot snapshot)
     {
         FlushFiles(target);
         FlushIndexes(target);
-        if (snapshot is not null)
-            log.State.Save(snapshot);
-        _points.MoveRecoveryPoint(target, hasProducers: snapshot is not null);
-        if (snapshot is not null)
+        log.State.Save(snapshot);
+        _points.MoveRecoveryPoint(target, snapshot.Kinds);
+        if (snapshot.Kinds != StateKinds.None)
             log.State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
     }
 

@@ -80,7 +80,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         log.Points.Load(checkpoint, checkpoint.LogStartOffset < 0 ? segments[0].BaseOffset : checkpoint.LogStartOffset, recoveryPoint);
         var first = segments[0].BaseOffset;
         var start = recoveryPoint.IsKnown ? recoveryPoint : new LogPosition(first, first, 0);
-        log.State.Rebuild(segments, start, isEmpty: !checkpoint.HasProducers, _ports.Now);
+        log.State.Rebuild(segments, start, checkpoint.Snapshots, _ports.Now);
         return start;
     }
 

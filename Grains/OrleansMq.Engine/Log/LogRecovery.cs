@@ -71,7 +71,7 @@ internal sealed class LogRecovery(LogParts log, LogPosition start, bool allowGap
         using var scanner = new LogScanner(lease.File, from, size, segment.BaseOffset);
         while (scanner.TryMoveNext(_expected, allowGaps, out var header, out var at))
         {
-            log.State.Apply(header, _now);
+            log.State.Apply(header, scanner.Batch.Span, _now);
             segment.Appended(header, at, indexIntervalBytes);
             _expected = header.NextOffset;
         }

@@ -1,16 +1,19 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Producers;
+using OrleansMq.Queues;
 using OrleansMq.Records;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
 /// <summary>
-/// What a log's batches amount to at its end: the idempotent producers. It is derived from the batches below the log's end alone, so it can
-/// always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
+/// What a log's batches amount to at its end: the idempotent producers, and the cursors. It is derived from the batches below the log's end
+/// alone, so it can always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
 /// </summary>
 /// <remarks>
 /// Every call is made under the append lock, except those on snapshot files. Leader, follower, recovery and rebuild pass each batch to
 /// <see cref="Apply"/>, in the order of offsets, before the segment publishes it.
+/// <para>Producers see staged batches, cursors do not: their transitions are applied when the write is done.</para>
 /// <code>
 /// Settled -- Stage    --> Staged     a batch that is about to be written; later checks see it
 /// Staged  -- Stage    --> Staged     more batches of the same write
@@ -22,28 +25,42 @@ namespace OrleansMq.Log;
 /// A crash loses the state in memory; opening the log rebuilds it. A lost or damaged snapshot costs time, never a batch: rebuild uses an
 /// older one, or none. A failed write leaves no trace, so the sequence of a refused batch is free for its retry.
 /// </remarks>
-internal sealed class LogState(ProducerSnapshots snapshots)
+internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots)
 {
+    private readonly List<(long Offset, IReadOnlyList<CursorTransition> Transitions)> _staged = [];
     private bool _isStaged;
+    // What transitions before it replaced is not known.
+    private long _rebuiltAt;
 
     /// <summary>The idempotent producers. Only this class changes them.</summary>
     public ProducerStateManager Producers { get; } = new();
 
-    /// <summary>Whether no producer is known, so that no snapshot is needed.</summary>
-    public bool IsEmpty => Producers.Count == 0;
+    /// <summary>The cursors. Only this class changes them.</summary>
+    public LogCursors Cursors { get; private set; } = new();
+
+    /// <summary>The state that snapshots must hold: producers if any is known, cursors if there ever was one.</summary>
+    public StateKinds Known => (Producers.Count > 0 ? StateKinds.Producers : 0) | (Cursors.IsUsed ? StateKinds.Cursors : 0);
+
+    /// <summary>Returns the highest offset at which the log may start, so that it still tells all about its cursors; 0 while that is not
+    /// known.</summary>
+    public long StartBound(long highWatermark) => !Cursors.IsUsed ? long.MaxValue
+        : highWatermark < _rebuiltAt ? 0 : Cursors.StartBound(highWatermark);
 
     /// <summary>Decides whether a batch may be appended. Staged batches count as appended.</summary>
     public ProducerDecision Check(in RecordBatchHeader batch) => Producers.Check(batch);
 
     /// <summary>Applies a batch that the next write appends.</summary>
-    /// <param name="batch">Its header, with its offset.</param>
+    /// <param name="header">Its header, with its offset.</param>
+    /// <param name="batch">Its bytes.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    public void Stage(in RecordBatchHeader batch, long now)
+    public void Stage(in RecordBatchHeader header, ReadOnlySpan<byte> batch, long now)
     {
         if (!_isStaged)
             Producers.BeginGroup();
         _isStaged = true;
-        Apply(batch, now);
+        Producers.Apply(header, now);
+        if (CursorControlRecord.TryFind(header, batch, out var transitions))
+            _staged.Add((header.BaseOffset, CursorControlRecord.Decode(transitions)));
     }
 
     /// <summary>Keeps the staged batches: they are in the log.</summary>
@@ -53,6 +70,9 @@ internal sealed class LogState(ProducerSnapshots snapshots)
             return;
         _isStaged = false;
         Producers.CommitGroup();
+        foreach (var (offset, transitions) in _staged)
+            Cursors.Apply(offset, transitions);
+        _staged.Clear();
     }
 
     /// <summary>Forgets the staged batches: they are not in the log.</summary>
@@ -62,12 +82,19 @@ internal sealed class LogState(ProducerSnapshots snapshots)
             return;
         _isStaged = false;
         Producers.RollbackGroup();
+        _staged.Clear();
     }
 
-    /// <summary>Applies a batch. Only this method decides what a batch changes.</summary>
-    /// <param name="batch">Its header.</param>
+    /// <summary>Applies a batch. What a batch changes is decided here and in <see cref="Stage"/> alike.</summary>
+    /// <param name="header">Its header.</param>
+    /// <param name="batch">Its bytes.</param>
     /// <param name="now">Milliseconds since 1970; in a rebuild the time of the rebuild.</param>
-    public void Apply(in RecordBatchHeader batch, long now) => Producers.Apply(batch, now);
+    /// <exception cref="UnknownTransitionException">A later version wrote it: this replica cannot follow.</exception>
+    public void Apply(in RecordBatchHeader header, ReadOnlySpan<byte> batch, long now)
+    {
+        Producers.Apply(header, now);
+        ApplyToCursors(header, batch);
+    }
 
     /// <summary>Returns the last offset that each known producer wrote.</summary>
     public Dictionary<long, long> LastOffsetsOfProducers()
@@ -89,48 +116,78 @@ internal sealed class LogState(ProducerSnapshots snapshots)
     {
         Invariant.Check(!_isStaged, "The log's state was replaced while batches were being written.");
         Producers.Reset(endOffset);
+        (Cursors, _rebuiltAt) = (new LogCursors(), endOffset);
     }
 
-    /// <summary>Rebuilds the state of the batches before a position: from the newest snapshot there, and the batches after that.</summary>
+    /// <summary>Rebuilds the state of the batches before a position: from the newest snapshots there, and the batches after them.</summary>
     /// <param name="segments">The log's segments.</param>
     /// <param name="end">Where the log ends, or where recovery continues.</param>
-    /// <param name="isEmpty">Whether the state is known to be empty there; then no file is read.</param>
+    /// <param name="known">The state that may exist there; of the rest no file is read.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, bool isEmpty, long now)
+    /// <exception cref="UnknownTransitionException">A later version wrote to the log.</exception>
+    /// <exception cref="DamagedLogException">A control batch is damaged.</exception>
+    public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, StateKinds known, long now)
     {
         Reset(end.Offset);
-        if (isEmpty)
-            return;
-        var from = snapshots.Load(Producers, segments[0].BaseOffset, end.Offset, now);
-        if (from < end.Offset)
-            ApplyFrom(from, segments, end, now);
+        var (producersFrom, cursorsFrom) = (end.Offset, end.Offset);
+        if ((known & StateKinds.Producers) != 0)
+            producersFrom = producerSnapshots.Load(Producers, segments[0].BaseOffset, end.Offset, now);
+        if ((known & StateKinds.Cursors) != 0)
+            (Cursors, cursorsFrom) = cursorSnapshots.Load(segments[0].BaseOffset, end.Offset);
+        if (Math.Min(producersFrom, cursorsFrom) < end.Offset)
+            ApplyFrom(producersFrom, cursorsFrom, segments, end, now);
     }
 
-    /// <summary>Writes the snapshot of a roll, without a flush. If it is lost, the next start takes longer: it uses an older one.</summary>
-    public void SaveAtRoll()
+    /// <summary>Writes the snapshots of a roll, without a flush. If they are lost, the next start takes longer: it uses older
+    /// ones.</summary>
+    public void SaveAtRoll() => Save(PrepareSnapshot(), durable: false);
+
+    /// <summary>Encodes the snapshots for a recovery point.</summary>
+    public StateSnapshot PrepareSnapshot() => new(Producers.EndOffset, Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
+        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null);
+
+    /// <summary>Writes prepared snapshots; durable when it returns. Without the append lock.</summary>
+    public void Save(StateSnapshot snapshot) => Save(snapshot, durable: true);
+
+    private void Save(StateSnapshot snapshot, bool durable)
     {
-        if (!IsEmpty)
-            snapshots.Take(Producers, durable: false);
+        if (snapshot.Producers is { } producers)
+            producerSnapshots.Write(producers, durable);
+        if (snapshot.Cursors is { } cursors)
+            cursorSnapshots.Write(snapshot.Offset, cursors, durable);
     }
-
-    /// <summary>Encodes the snapshot for a recovery point; null if no producer is known.</summary>
-    public PreparedSnapshot? PrepareSnapshot() => IsEmpty ? null : ProducerSnapshots.Prepare(Producers);
-
-    /// <summary>Writes a prepared snapshot; durable when it returns. Without the append lock.</summary>
-    public void Save(PreparedSnapshot snapshot) => snapshots.Write(snapshot, durable: true);
 
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
-    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets) => snapshots.DeleteExcept(offsets);
+    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets)
+    {
+        producerSnapshots.DeleteExcept(offsets);
+        cursorSnapshots.DeleteExcept(offsets);
+    }
 
     /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>
-    public void DeleteSnapshotsBefore(long offset) => snapshots.DeleteBefore(offset);
+    public void DeleteSnapshotsBefore(long offset)
+    {
+        producerSnapshots.DeleteBefore(offset);
+        cursorSnapshots.DeleteBefore(offset);
+    }
 
     /// <summary>Deletes snapshots above an offset: they describe batches that are cut, and other batches take over their offsets.</summary>
-    public void DeleteSnapshotsAfter(long offset) => snapshots.DeleteAfter(offset);
+    public void DeleteSnapshotsAfter(long offset)
+    {
+        producerSnapshots.DeleteAfter(offset);
+        cursorSnapshots.DeleteAfter(offset);
+    }
 
-    private void ApplyFrom(long from, ReadOnlySpan<Segment> segments, LogPosition end, long now)
+    private void ApplyToCursors(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        if (CursorControlRecord.TryFind(header, batch, out var transitions))
+            Cursors.Apply(header.BaseOffset, transitions);
+    }
+
+    private void ApplyFrom(long producersFrom, long cursorsFrom, ReadOnlySpan<Segment> segments, LogPosition end, long now)
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        var from = Math.Min(producersFrom, cursorsFrom);
         foreach (var segment in segments)
         {
             if (segment.BaseOffset > end.SegmentBase || (segment.NextOffset <= from && segment.BaseOffset != end.SegmentBase))
@@ -139,9 +196,22 @@ internal sealed class LogState(ProducerSnapshots snapshots)
             var walker = new BatchWalker(lease.File, 0, segment.BaseOffset == end.SegmentBase ? end.Position : segment.Size, buffer);
             while (walker.TryMoveNext())
             {
-                if (walker.Header.BaseOffset >= from)
-                    Apply(walker.Header, now);
+                var header = walker.Header;
+                if (header.BaseOffset >= producersFrom)
+                    Producers.Apply(header, now);
+                if (header.BaseOffset >= cursorsFrom && header.IsControl)
+                    ApplyToCursors(header, ReadControlBatch(segment, lease.File, walker.Position, header));
             }
         }
+    }
+
+    // The walk reads headers only.
+    private static byte[] ReadControlBatch(Segment segment, IFile file, long position, in RecordBatchHeader header)
+    {
+        var batch = new byte[header.SizeInBytes];
+        var read = file.Read(batch, position);
+        if (RecordBatches.Validate(batch.AsSpan(0, read), out _) is { } fault)
+            throw new DamagedLogException(segment.Log.Path, position, header.BaseOffset, fault.Message);
+        return batch;
     }
 }

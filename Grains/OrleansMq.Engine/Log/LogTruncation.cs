@@ -85,11 +85,11 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         log.Ports.Cache.Probe(last.Log.Path, Handles);
         log.State.DeleteSnapshotsAfter(cut.Offset);
         log.Compaction.CutTo(cut.Offset);
-        log.Points.Lower(cut, hasProducers: !log.State.IsEmpty);
+        log.Points.Lower(cut, log.State.Known);
         IsHalfDone = true;
         RemoveAfter(index);
         var endOfBatches = CutSegment(last, cut);
-        log.State.Rebuild(_segments.All, cut, log.State.IsEmpty, log.Ports.Now);
+        log.State.Rebuild(_segments.All, cut, log.State.Known, log.Ports.Now);
         // After a compaction the last batches before the cut may be missing. A log end that no batch tells is a segment's base offset.
         if (endOfBatches < cut.Offset && cut.Offset > last.BaseOffset)
             roller.Roll(log.Ports.Now);

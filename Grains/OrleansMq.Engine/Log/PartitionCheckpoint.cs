@@ -9,15 +9,15 @@ namespace OrleansMq.Log;
 /// <param name="RecoveryPoint">Where recovery after a crash begins: everything before it is checked, indexed and durable.</param>
 /// <param name="FlushedPoint">Everything before it was durable when this was written, and more may be since. Damage before it is never
 /// cut.</param>
-/// <param name="HasProducers">Whether there is a producer snapshot for the recovery point; false if no producer was known there.</param>
+/// <param name="Snapshots">The snapshots that exist for the recovery point; the others were not needed there.</param>
 /// <param name="IsBeingEmptied">Whether the log is being emptied and will start at the log start offset: all existing segment files must
 /// go.</param>
 /// <param name="Replica">What replication stores beside the log.</param>
-internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers,
-    bool IsBeingEmptied = false, ReplicaMarks Replica = default)
+internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint,
+    StateKinds Snapshots, bool IsBeingEmptied = false, ReplicaMarks Replica = default)
 {
     /// <summary>The state of a partition without a checkpoint.</summary>
-    public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, true);
+    public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, StateKinds.All);
 }
 
 /// <summary>
@@ -25,7 +25,7 @@ internal readonly record struct CheckpointState(long LogStartOffset, LogPosition
 /// never change, so flushing it is as cheap as possible. A slot torn by a power cut fails its CRC, and the other one is used. Big-endian:
 /// <code>
 ///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers,
-///     1: is being emptied, 2: counted only flushed)
+///     1: is being emptied, 2: counted only flushed, 3: has cursors)
 ///  12 zero i32 | 16 sequence i64, the higher one counts
 ///  24 log start offset i64
 ///  32 recovery point: offset i64 | 40 segment base i64 | 48 position i64          (-1 each: not known)
@@ -44,6 +44,7 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     private const short HasProducersFlag = 1;
     private const short IsBeingEmptiedFlag = 2;
     private const short CountedOnlyFlushedFlag = 4;
+    private const short HasCursorsFlag = 8;
 
     private readonly byte[] _slot = new byte[SlotBytes];
     private long _sequence;
@@ -143,10 +144,12 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
             BinaryPrimitives.ReadInt32BigEndian(slot[112..]), (flags & CountedOnlyFlushedFlag) != 0,
             BinaryPrimitives.ReadInt64BigEndian(slot[120..]));
         return new CheckpointState(BinaryPrimitives.ReadInt64BigEndian(slot[24..]), ReadPosition(slot[32..]), ReadPosition(slot[56..]),
-            (flags & HasProducersFlag) != 0, (flags & IsBeingEmptiedFlag) != 0, replica);
+            ((flags & HasProducersFlag) != 0 ? StateKinds.Producers : 0) | ((flags & HasCursorsFlag) != 0 ? StateKinds.Cursors : 0),
+            (flags & IsBeingEmptiedFlag) != 0, replica);
     }
 
-    private static short FlagsOf(in CheckpointState state) => (short)((state.HasProducers ? HasProducersFlag : 0)
+    private static short FlagsOf(in CheckpointState state) => (short)(((state.Snapshots & StateKinds.Producers) != 0 ? HasProducersFlag : 0)
+        | ((state.Snapshots & StateKinds.Cursors) != 0 ? HasCursorsFlag : 0)
         | (state.IsBeingEmptied ? IsBeingEmptiedFlag : 0) | (state.Replica.CountedOnlyFlushed ? CountedOnlyFlushedFlag : 0));
 
     private static void WritePosition(Span<byte> bytes, LogPosition position)

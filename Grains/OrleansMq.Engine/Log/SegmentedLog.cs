@@ -168,10 +168,10 @@ internal sealed class SegmentedLog
 
     /// <summary>Publishes a batch that was not staged: a follower checks nothing before it writes. Under
     /// <see cref="AppendLock"/>.</summary>
-    public void ApplyAppended(in RecordBatchHeader batch, long now)
+    public void ApplyAppended(in RecordBatchHeader header, ReadOnlySpan<byte> batch, long now)
     {
-        State.Apply(batch, now);
-        Appended(batch);
+        State.Apply(header, batch, now);
+        Appended(header);
     }
 
     /// <summary>

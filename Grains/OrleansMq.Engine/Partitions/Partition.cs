@@ -122,7 +122,7 @@ public sealed class Partition
         }
         catch (Exception fault)
         {
-            var reason = StorageFaults.IsStorageFault(fault) || fault is InvalidDataException
+            var reason = StorageFaults.IsStorageFault(fault) || StorageFaults.IsOfContent(fault)
                 ? StorageFaults.Describe(directory, fault)
                 : $"A bug in OrleansMq keeps '{directory}' from being opened: {fault.Message} Please report it.";
             ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);

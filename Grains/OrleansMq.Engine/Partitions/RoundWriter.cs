@@ -110,7 +110,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
         RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, epoch);
         operation.Header = header;
-        Log.State.Stage(header, _now);
+        Log.State.Stage(header, operation.Batch.Span, _now);
         _round.Group.Add(operation);
         _round.Buffers.Add(operation.Batch);
         _round.GroupBytes += operation.Batch.Length;

@@ -1,4 +1,5 @@
 using OrleansMq.Log;
+using OrleansMq.Queues;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
@@ -11,6 +12,9 @@ internal static class StorageFaults
 
     /// <summary>Whether an exception is a fault of the storage; any other one is a bug.</summary>
     public static bool IsStorageFault(Exception fault) => fault is IOException or UnauthorizedAccessException;
+
+    /// <summary>Whether an exception says what the log holds; any other one, unless of the storage, is a bug.</summary>
+    public static bool IsOfContent(Exception fault) => fault is InvalidDataException or UnknownTransitionException;
 
     /// <summary>Whether a fault passes by itself, and leaves the log as it was: it is no sign of damage.</summary>
     public static bool Passes(Exception fault) => fault is DiskFullException || DiskFaults.IsScarcity(fault);
@@ -26,6 +30,7 @@ internal static class StorageFaults
     public static string Describe(string directory, Exception fault) => fault switch
     {
         DamagedLogException or DiskFullException or InvalidDataException => fault.Message,
+        UnknownTransitionException => $"{fault.Message} Start this broker with that version of OrleansMq.",
         UnauthorizedAccessException => $"{fault.Message} Make '{directory}' and its files writable for the broker's user; then restart "
             + "the broker.",
         _ when DiskFaults.IsScarcity(fault) => $"{fault.Message} {MoreHandles} Then restart the broker.",

@@ -37,6 +37,25 @@ internal static class CursorControlRecord
     public static bool IsKey(ReadOnlySpan<byte> key) =>
         key.Length == KeyBytes && BinaryPrimitives.ReadInt16BigEndian(key) == 0 && BinaryPrimitives.ReadInt16BigEndian(key[2..]) == Type;
 
+    /// <summary>Finds the transitions of cursors in a batch.</summary>
+    /// <param name="header">The batch's header.</param>
+    /// <param name="batch">The batch; its CRC is known to be right.</param>
+    /// <param name="value">The record's value.</param>
+    /// <returns>False for any other batch.</returns>
+    public static bool TryFind(in RecordBatchHeader header, ReadOnlySpan<byte> batch, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        if (!header.IsControl || header.HasProducer || header.Compression != CompressionType.None || header.RecordCount != 1)
+            return false;
+        var records = batch[RecordBatchHeader.Size..header.SizeInBytes];
+        var position = 0;
+        if (RecordLayout.TryRead(records, ref position, out var record) is not null || record.KeyLength < 0 || record.ValueLength < 0
+            || !IsKey(records.Slice(record.KeyStart, record.KeyLength)))
+            return false;
+        value = records.Slice(record.ValueStart, record.ValueLength);
+        return true;
+    }
+
     /// <summary>Adds the one record of a control batch to an empty, uncompressed builder without producer.</summary>
     /// <param name="batch">The builder.</param>
     /// <param name="timestamp">The leader's time, in milliseconds since 1970.</param>

@@ -69,6 +69,19 @@ internal sealed class CursorState
     /// <summary>The lowest offset that this cursor still needs: its floor, or a dead letter of an earlier incarnation.</summary>
     public long NeededFrom => Math.Min(Floor, EarlierDeadLettersFrom);
 
+    /// <summary>The lowest offset that the log must keep for the cursor's state: its newest statement, or a record that is being
+    /// dead-lettered.</summary>
+    public long KeptFrom
+    {
+        get
+        {
+            var lowest = StatementOffset;
+            foreach (var intent in _intents.Values)
+                lowest = Math.Min(lowest, intent.Offset);
+            return lowest;
+        }
+    }
+
     /// <summary>The lowest record that an earlier incarnation is dead-lettering; <see cref="long.MaxValue"/> for none.</summary>
     public long EarlierDeadLettersFrom
     {

@@ -4,7 +4,7 @@ using OrleansMq.Records;
 namespace OrleansMq.Queues;
 
 /// <summary>
-/// The cursors of a log at its end, derived from its control records alone. It is made to stand in <c>LogState</c> beside the producers.
+/// The cursors of a log at its end, derived from its control records alone. They stand in <c>LogState</c> beside the producers.
 /// </summary>
 /// <remarks>A batch that is about to be written is not staged here: only the leader's <see cref="Cursor"/> looks ahead. Apply it when its
 /// write is done.</remarks>
@@ -14,10 +14,19 @@ internal sealed class LogCursors
     private const int CrcOffset = 2;
     private const int BodyOffset = 6;
 
+    // Beyond that the last two entries are joined, which holds the log's start back for longer.
+    private const int MostReplaced = 1_000;
+
     private readonly SortedDictionary<int, CursorState> _cursors = [];
+    // What the log must keep until a transition is in force: the transition's offset, and from where the state that it replaced needs the
+    // log. Both rise.
+    private readonly List<(long At, long KeptFrom)> _replaced = [];
 
     /// <summary>The cursors by id.</summary>
     public IReadOnlyDictionary<int, CursorState> Cursors => _cursors;
+
+    /// <summary>Whether the log has held a transition.</summary>
+    public bool IsUsed { get; private set; }
 
     /// <summary>The lowest free cursor id. Ids are reused; the incarnation tells cursors apart.</summary>
     public int FreeId
@@ -34,8 +43,18 @@ internal sealed class LogCursors
     /// <summary>Records below it are needed by no cursor; null without cursors: then the topic's own retention decides.</summary>
     public long? NeededFrom => _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.NeededFrom);
 
-    /// <summary>The newest statements begin here: the log must not start above it. Null without cursors.</summary>
-    public long? StatedFrom => _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.StatementOffset);
+    /// <summary>Returns the highest offset at which the log may start: it keeps each cursor's newest statement in force, and the records
+    /// that are being dead-lettered.</summary>
+    /// <param name="highWatermark">Transitions below it are in force.</param>
+    /// <returns><see cref="long.MaxValue"/> without cursors.</returns>
+    public long StartBound(long highWatermark)
+    {
+        _replaced.RemoveAll(replaced => replaced.At < highWatermark);
+        var bound = _replaced.Count == 0 ? long.MaxValue : _replaced.Min(replaced => replaced.KeptFrom);
+        foreach (var cursor in _cursors.Values)
+            bound = Math.Min(bound, cursor.KeptFrom);
+        return bound;
+    }
 
     /// <summary>Applies a control record's value.</summary>
     /// <param name="offset">Its batch's offset.</param>
@@ -49,12 +68,18 @@ internal sealed class LogCursors
     {
         foreach (var transition in transitions)
         {
+            var before = _cursors.GetValueOrDefault(transition.CursorId);
+            var keptFrom = transition is CursorDelta { Finished.Count: 0 } ? long.MaxValue : before?.KeptFrom ?? long.MaxValue;
             // A delta of an unknown cursor is older than the statement that the log still has.
-            if (Apply(_cursors.GetValueOrDefault(transition.CursorId), transition, offset) is { } state)
-                _cursors[transition.CursorId] = state;
+            var after = Apply(before, transition, offset);
+            if (after is not null)
+                _cursors[transition.CursorId] = after;
             else
                 _cursors.Remove(transition.CursorId);
+            if (keptFrom < (after?.KeptFrom ?? long.MaxValue))
+                NoteReplaced(offset, keptFrom);
         }
+        IsUsed = true;
     }
 
     /// <summary>Returns a cursor's state after a transition; null: there is no such cursor then.</summary>
@@ -73,6 +98,17 @@ internal sealed class LogCursors
             default:
                 return state?.Incarnation == transition.Incarnation ? null : state;
         }
+    }
+
+    // An entry that is passed earlier and keeps no more says nothing beside this one.
+    private void NoteReplaced(long at, long keptFrom)
+    {
+        while (_replaced.Count > 0 && (_replaced[^1].KeptFrom >= keptFrom || _replaced.Count == MostReplaced))
+        {
+            keptFrom = Math.Min(keptFrom, _replaced[^1].KeptFrom);
+            _replaced.RemoveAt(_replaced.Count - 1);
+        }
+        _replaced.Add((at, keptFrom));
     }
 
     /// <summary>Encodes a snapshot: version i16, CRC-32C of the rest u32, the number of cursors, and of each id, incarnation, statement's
@@ -103,7 +139,7 @@ internal sealed class LogCursors
             || BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]) != Crc32C.Compute(bytes[BodyOffset..]))
             return null;
         var reader = new TransitionReader(bytes[BodyOffset..]);
-        var cursors = new LogCursors();
+        var cursors = new LogCursors { IsUsed = true };
         for (var left = reader.Length(1); left > 0; left--)
         {
             var (id, incarnation, statementOffset) = (reader.SmallNumber(), reader.Id(), reader.Number());

@@ -123,8 +123,8 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         {
             throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);
         }
-        foreach (var header in _group)
-            _log.ApplyAppended(header, now);
+        for (var i = 0; i < _group.Count; i++)
+            _log.ApplyAppended(_group[i], _groupBatches[i].Span, now);
         ForgetGroup();
     }
 

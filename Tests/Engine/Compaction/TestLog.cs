@@ -78,7 +78,7 @@ internal sealed class TestLog
             if (Log.MustRoll(header, header.LastOffset, 0) == RollReason.RelativeOffset)
                 Log.Roll(Time.NowMs);
             Log.Write([batch]);
-            Log.ApplyAppended(header, Time.NowMs);
+            Log.ApplyAppended(header, batch.Span, Time.NowMs);
             return offset;
         }
     }

@@ -33,7 +33,7 @@ public sealed class DurablePointsTests
     {
         Assert.Equal((Begin, Begin, 0L, 0L),
             (_points.RecoveryPoint, _points.FlushedPoint, _points.LogStartOffset, _points.SecuredOffset));
-        Assert.Equal(new CheckpointState(0, Begin, Begin, HasProducers: false), Stored());
+        Assert.Equal(new CheckpointState(0, Begin, Begin, StateKinds.None), Stored());
     }
 
     [Fact]
@@ -65,8 +65,8 @@ public sealed class DurablePointsTests
     public void Recovery_point_is_stored_with_its_snapshot()
     {
         _points.NoteFlushed(End);
-        _points.MoveRecoveryPoint(End, hasProducers: true);
-        Assert.Equal(new CheckpointState(0, End, End, HasProducers: true), Stored());
+        _points.MoveRecoveryPoint(End, StateKinds.Producers);
+        Assert.Equal(new CheckpointState(0, End, End, StateKinds.Producers), Stored());
         Assert.Equal(End.Offset, _points.SecuredOffset);
     }
 
@@ -99,10 +99,10 @@ public sealed class DurablePointsTests
     public void Points_beyond_a_cut_move_back_to_it()
     {
         _points.NoteFlushed(End);
-        _points.MoveRecoveryPoint(End, hasProducers: false);
-        _points.Lower(Middle, hasProducers: true);
+        _points.MoveRecoveryPoint(End, StateKinds.None);
+        _points.Lower(Middle, StateKinds.Producers);
         // The recovery point moves to the start of its segment: the time index is complete only there.
-        var expected = new CheckpointState(0, new LogPosition(10, 10, 0), Middle, HasProducers: true);
+        var expected = new CheckpointState(0, new LogPosition(10, 10, 0), Middle, StateKinds.Producers);
         AssertInBothSlots(state => state == expected);
         Assert.Equal(Middle.Offset, _points.SecuredOffset);
     }
@@ -111,16 +111,16 @@ public sealed class DurablePointsTests
     public void Points_before_a_cut_stay()
     {
         _points.NoteFlushed(Middle);
-        _points.MoveRecoveryPoint(Middle, hasProducers: false);
-        _points.Lower(End, hasProducers: true);
-        Assert.Equal(new CheckpointState(0, Middle, Middle, HasProducers: false), Stored());
+        _points.MoveRecoveryPoint(Middle, StateKinds.None);
+        _points.Lower(End, StateKinds.Producers);
+        Assert.Equal(new CheckpointState(0, Middle, Middle, StateKinds.None), Stored());
     }
 
     [Fact]
     public void Emptying_is_stored_before_and_after()
     {
         _points.NoteFlushed(End);
-        _points.MoveRecoveryPoint(End, hasProducers: true);
+        _points.MoveRecoveryPoint(End, StateKinds.Producers);
         _points.Settle(Guid.NewGuid(), Guid.Empty, 3, true);
         var marks = _points.Marks;
         _points.BeginEmptying(1000);
@@ -129,7 +129,7 @@ public sealed class DurablePointsTests
 
         var start = new LogPosition(1000, 1000, 0);
         _points.StartAt(start);
-        AssertInBothSlots(state => state == new CheckpointState(1000, start, start, HasProducers: false, Replica: marks));
+        AssertInBothSlots(state => state == new CheckpointState(1000, start, start, StateKinds.None, Replica: marks));
         Assert.Equal((1000L, 1000L), (_points.LogStartOffset, _points.SecuredOffset));
     }
 
@@ -194,7 +194,7 @@ public sealed class DurablePointsTests
     public void Stored_state_is_loaded_by_the_next_process()
     {
         _points.NoteFlushed(End);
-        _points.MoveRecoveryPoint(Middle, hasProducers: true);
+        _points.MoveRecoveryPoint(Middle, StateKinds.Producers);
         _points.TryMoveLogStart(15);
         _points.Settle(Guid.NewGuid(), Guid.Empty, 3, true);
         var next = new DurablePoints(new FileHandleCache(_memory, 4), Directory);

@@ -6,7 +6,8 @@ namespace OrleansMq.Tests.Engine.Log;
 public sealed class PartitionCheckpointTests
 {
     private const string Directory = "/p";
-    private static readonly CheckpointState State = new(5, new LogPosition(17, 10, 700), new LogPosition(21, 10, 900), HasProducers: true);
+    private static readonly CheckpointState State =
+        new(5, new LogPosition(17, 10, 700), new LogPosition(21, 10, 900), StateKinds.Producers);
 
     [Fact]
     public void Checkpoint_round_trips()
@@ -19,7 +20,7 @@ public sealed class PartitionCheckpointTests
         Assert.Equal(State, Read(files));
         for (var i = 0; i < 5; i++)
         {
-            var next = State with { LogStartOffset = i, HasProducers = i % 2 == 0 };
+            var next = State with { LogStartOffset = i, Snapshots = (StateKinds)(i % 4) };
             Write(files, checkpoint, next);
             Assert.Equal(next, Read(files));
         }

@@ -214,7 +214,7 @@ public sealed class TruncationTests
             if (log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
                 log.Roll(0);
             log.Write([batch]);
-            log.ApplyAppended(header, 0);
+            log.ApplyAppended(header, batch.Span, 0);
             return header;
         }
     }

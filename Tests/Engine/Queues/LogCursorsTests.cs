@@ -63,7 +63,7 @@ public sealed class LogCursorsTests
     {
         var cursors = new LogCursors();
         Assert.Null(cursors.NeededFrom);
-        Assert.Null(cursors.StatedFrom);
+        Assert.Equal(long.MaxValue, cursors.StartBound(0));
         Assert.Equal(0, cursors.FreeId);
     }
 

@@ -1,0 +1,27 @@
+using OrleansMq.Producers;
+
+namespace OrleansMq.Log;
+
+/// <summary>The kinds of state that a log's batches amount to.</summary>
+[Flags]
+internal enum StateKinds
+{
+    /// <summary>None.</summary>
+    None = 0,
+    /// <summary>Idempotent producers.</summary>
+    Producers = 1,
+    /// <summary>Cursors.</summary>
+    Cursors = 2,
+    /// <summary>All of them.</summary>
+    All = Producers | Cursors,
+}
+
+/// <summary>An encoded snapshot of a log's state that is not written yet.</summary>
+/// <param name="Offset">It covers all batches below.</param>
+/// <param name="Producers">The producers; null if none is known.</param>
+/// <param name="Cursors">The cursors; null if there never was one.</param>
+internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors)
+{
+    /// <summary>What it has.</summary>
+    public StateKinds Kinds => (Producers is null ? 0 : StateKinds.Producers) | (Cursors is null ? 0 : StateKinds.Cursors);
+}
