@@ -70,7 +70,8 @@ public sealed class LogStateTests
                 if (random.Next(20) == 0)
                     test.Log.MoveRecoveryPoint();
             }
-            Assert.NotEmpty(test.Disk.ListFiles(TestLog.Directory).Where(name => name.EndsWith(LogFiles.Cursors)));
+            Assert.Contains(test.Disk.ListFiles(TestLog.Directory),
+                static name => name.EndsWith(LogFiles.Cursors, StringComparison.Ordinal));
             test = Reopen(test);
             Assert.Equal(after[^1].Cursors, Describe(test.Log.State.Cursors));
             // Wherever the log is cut, and without any snapshot.
