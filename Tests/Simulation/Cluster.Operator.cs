@@ -94,11 +94,7 @@ internal sealed partial class Cluster
             return;
         int? successor = Chance(30) ? null : _random.Next(_brokers.Length);
         var deadline = _now + _random.Next(20, 300);
-        AfterOn(broker, 0, () =>
-        {
-            broker.ResignDeadline = deadline;
-            broker.Leader?.Resign(successor, deadline, _now);
-        });
+        AfterOn(broker, 0, () => broker.Leader?.Resign(successor, deadline, _now));
     }
 
     /// <summary>A broker hands over, flushes everything and stops; it returns as the same member.</summary>
@@ -124,12 +120,7 @@ internal sealed partial class Cluster
         var target = ChooseReplicas(_random.Next(Math.Min(2, Scenario.Brokers), Math.Min(Scenario.Brokers, 5) + 1));
         if (Trace is not null)
             Tell($"reassign to {string.Join(' ', target)}");
-        AfterOn(broker, 0, () =>
-        {
-            // It resigns by itself if it is no longer a replica.
-            broker.ResignDeadline = 0;
-            broker.Leader?.Reassign(target, 0, _now);
-        });
+        AfterOn(broker, 0, () => broker.Leader?.Reassign(target, 0, _now));
         Array.ForEach(_brokers, other => After(_random.Next(300, 1_500), () => Drop(other)));
     }
 

@@ -44,7 +44,7 @@ internal sealed partial class Cluster
         {
             Figures.Handovers++;
             var successor = write.State.Successor < 0 ? null : _brokers[write.State.Successor].Log;
-            ReplicaChecker.OnResigning(leader, broker.Log, write.State.Successor, successor, inTime: _now < broker.ResignDeadline);
+            ReplicaChecker.OnResigning(leader, broker.Log, write.State.Successor, successor, inTime: _now < leader.HandoverDeadline);
         }
         if (!write.State.Reassignment.IsEmpty)
             Figures.Reassignments++;

@@ -21,7 +21,6 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
     public bool Announced { get; set; }
     /// <summary>Whether its process knows the topic's configuration.</summary>
     public bool KnowsConfig { get; set; } = true;
-    public long ResignDeadline { get; set; }
     /// <summary>The earliest start of the next catch-up work. Like the rest itself it belongs to the process.</summary>
     public TimeSpan CatchUpRestUntil { get; set; }
     public ReplicaIdentity Identity => new(Id, Disk.Incarnation);

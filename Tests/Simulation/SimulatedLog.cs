@@ -140,6 +140,7 @@ internal sealed class SimulatedLog : IReplicaLog
             "a cut lies in the log, above what was compacted");
         var first = FirstEndingAbove(endOffset);
         _disk.LogEnd = first < _disk.Batches.Count ? Math.Min(endOffset, _disk.Batches[first].BaseOffset) : endOffset;
+        Verdict.Require(_disk.LogEnd >= _disk.LogStart, "a log ends at or above its start");
         _disk.Batches.RemoveRange(first, _disk.Batches.Count - first);
         _disk.Epochs.RemoveAll(e => e.StartOffset >= _disk.LogEnd);
         _disk.FlushedEnd = Math.Min(_disk.FlushedEnd, _disk.LogEnd);

@@ -54,13 +54,15 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     }
 
     /// <summary>
-    /// Whether a truncation goes so far that the follower must begin again, empty. Below its log start there is nothing to keep. Below the
-    /// compacted end, compaction removed records in favour of records above the cut. This can happen only after an unclean election.
+    /// Whether a truncation goes so far that the follower must begin again, empty. At its log start there is nothing to keep, and a cut
+    /// would remove the whole batch in which the log begins: the log would end below its start. Below the compacted end, compaction removed
+    /// records in favour of records above the cut. This can happen only after an unclean election.
     /// </summary>
     /// <remarks>One case is not covered: a replica that was still catching up from a leader that had compacted further than the replica's
     /// end. An unclean election may lose the later records, in favour of which others were removed, before they reach the replica. Then
     /// neither broker has the key's earlier value, and the election loses that much more than its report says.</remarks>
-    public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < Math.Max(logStart, compactedEnd);
+    public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) =>
+        truncateTo <= logStart || truncateTo < compactedEnd;
 
     /// <summary>
     /// Whether the follower lacks records that the leader has erased, and so can no longer send. A record that one of them removed would

@@ -11,6 +11,9 @@ internal sealed partial class LeaderReplica
     /// <summary>Whether it is resigning, on request or because a reassignment removes it: appends are refused.</summary>
     public bool IsResigning => _handover is not null;
 
+    /// <summary>Until when it waits for its successor, in milliseconds; null while it is not resigning.</summary>
+    internal long? HandoverDeadline => _handover?.Deadline;
+
     /// <summary>
     /// Hands leadership over. Appends are refused from now on. Once the successor and the high watermark have reached the log end, or the
     /// deadline passes, it stores its resignation and stops. If the store does not answer, it retries for one lease after the deadline.

@@ -89,6 +89,16 @@ public sealed class FollowerDecisionTests
     public void Leader_without_the_claimed_epoch_is_refused() =>
         Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
 
+    // At 10 the log ends, but the batch around its start may begin at 8.
+    [Theory]
+    [InlineData(9, 10, 0, true)]
+    [InlineData(10, 10, 0, true)]
+    [InlineData(11, 10, 0, false)]
+    [InlineData(11, 10, 12, true)]
+    [InlineData(12, 10, 12, false)]
+    public void Cut_at_the_log_start_or_below_the_compacted_end_begins_again(long truncateTo, long logStart, long compactedEnd, bool again) =>
+        Assert.Equal(again, AlignmentDecision.MustBeginAgain(truncateTo, logStart, compactedEnd));
+
     [Fact]
     public void Unclean_election_waits_for_all_and_minimizes_loss()
     {
