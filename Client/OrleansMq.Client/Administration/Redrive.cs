@@ -28,10 +28,12 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
 {
     // How many records are sent before their dead letters are committed.
     private const int RecordsPerCommit = 1_000;
+    // A record that is there comes with the next answer. The last offsets may have none: what compaction left, or control batches.
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
 
     private readonly string _groupId = options.GroupId ?? topic + ".redrive";
     private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
-    private readonly HashSet<(TopicPartition, long, string?)> _sent = [];
+    private readonly HashSet<(TopicPartition, long, string?, string?)> _sent = [];
     private RedriveResult _result = new(0, 0, 0, 0);
 
     public async Task<RedriveResult> RunAsync(CancellationToken cancellationToken)
@@ -64,16 +66,22 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         var sending = new List<Task>();
         for (var next = start; next < end;)
         {
-            var letter = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
-            next = letter.Offset + 1;
-            if (letter.Offset < end && await ReturnedAsync(letter, cancellationToken).ConfigureAwait(false) is { } record)
-                sending.Add(producer.SendAsync(record, cancellationToken).AsTask());
-            if (sending.Count < RecordsPerCommit && next < end)
+            var read = await reader.ReadAsync(MaxWait, cancellationToken).ConfigureAwait(false);
+            if (read is { } letter)
+            {
+                next = letter.Offset + 1;
+                if (letter.Offset < end && await ReturnedAsync(letter, cancellationToken).ConfigureAwait(false) is { } record)
+                    sending.Add(producer.SendAsync(record, cancellationToken).AsTask());
+            }
+            if (read is not null && sending.Count < RecordsPerCommit && next < end)
                 continue;
             await Task.WhenAll(sending).ConfigureAwait(false);
             _result = _result with { Redriven = _result.Redriven + sending.Count };
             sending.Clear();
-            await CommitAsync(partition, Math.Min(next, end), cancellationToken).ConfigureAwait(false);
+            if (next > start)
+                await CommitAsync(partition, Math.Min(next, end), cancellationToken).ConfigureAwait(false);
+            if (read is null)
+                return;
         }
     }
 
@@ -87,7 +95,8 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
             _result = _result with { WithoutSource = _result.WithoutSource + 1 };
         else if (options.Filter?.Invoke(letter) == false)
             _result = _result with { Filtered = _result.Filtered + 1 };
-        else if (!_sent.Add((source!.Value, offset, group)))
+        // With its time, since a topic that was created again has other records at the same offsets.
+        else if (!_sent.Add((source!.Value, offset, group, Last(letter, DeadLetterHeaders.Timestamp))))
             _result = _result with { Duplicates = _result.Duplicates + 1 };
         else
             return new ProducerRecord<byte[]?, byte[]?>(source.Value.Topic, letter.Key, letter.Value)
@@ -105,7 +114,7 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         offset = -1;
         return Last(letter, DeadLetterHeaders.Topic) is { Length: > 0 } name
             && int.TryParse(Last(letter, DeadLetterHeaders.Partition), CultureInfo.InvariantCulture, out var partition)
-            && long.TryParse(Last(letter, DeadLetterHeaders.Offset), CultureInfo.InvariantCulture, out offset)
+            && partition >= 0 && long.TryParse(Last(letter, DeadLetterHeaders.Offset), CultureInfo.InvariantCulture, out offset)
             ? (new TopicPartition(name, partition), Last(letter, DeadLetterHeaders.Group)) : (null, null);
     }
 

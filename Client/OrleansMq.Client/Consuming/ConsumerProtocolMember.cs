@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Client;
 
@@ -13,6 +14,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     /// <summary>How long to wait for a response, beyond the requested wait. After that the connection counts as dead, and the request is
     /// sent again.</summary>
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan BrokenPollGrace = new GroupOptions().BrokenPollGrace;
 
     private readonly IGroupCoordinator _groups;
     private readonly ConsumerOptions _options;
@@ -210,6 +212,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         }
         catch (BrokerException e)
         {
+            OnPollBroken(request);
             return ConsumerGroupHeartbeatResult.Failed(e.Code, e.Message);
         }
         catch (OperationCanceledException) when (either.IsCancellationRequested)
@@ -220,6 +223,15 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             return wake.IsCancellationRequested ? null
                 : ConsumerGroupHeartbeatResult.Failed(ErrorCode.RequestTimedOut, $"no response within {request.MaxWait + AnswerTimeout}");
         }
+    }
+
+    // The coordinator ends the session of a dynamic member soon after its poll broke off. One that is silent ends none.
+    private void OnPollBroken(ConsumerGroupHeartbeat request)
+    {
+        if (request.MaxWait == TimeSpan.Zero || _options.GroupInstanceId is not null)
+            return;
+        _lease.Shorten(BrokenPollGrace);
+        _leaseTimer.Change(BrokenPollGrace + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Applies a response. Returns whether it contained anything new.</summary>

@@ -44,6 +44,16 @@ internal sealed class SessionLease(TimeProvider time, TimeSpan length)
         }
     }
 
+    /// <summary>Ends the lease after this time unless it is renewed: the coordinator may end the session then.</summary>
+    public void Shorten(TimeSpan left)
+    {
+        var renewedAt = time.GetTimestamp() + (long)(left.TotalSeconds * time.TimestampFrequency) - Volatile.Read(ref _length);
+        long seen;
+        while ((seen = Volatile.Read(ref _renewedAt)) > renewedAt && Interlocked.CompareExchange(ref _renewedAt, renewedAt, seen) != seen)
+        {
+        }
+    }
+
     /// <summary>Suspends the lease while the membership holds no partition.</summary>
     public void Release() => Volatile.Write(ref _renewedAt, Released);
 }

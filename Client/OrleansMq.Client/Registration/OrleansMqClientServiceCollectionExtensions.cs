@@ -179,7 +179,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
         options?.Validate();
         RequireFormats<TKey, TValue>(builder, keys, values);
         builder.Services.AddKeyedSingleton(serviceKey,
-            (provider, _) => provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values));
+            (provider, _) => provider.GetRequiredService<ProducersAtStop>().Add(
+                provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values)));
         return builder;
     }
 

@@ -47,8 +47,8 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         lock (repair.Lock)
             lock (log.Points.FlushLock)
             {
-                _segments.NoteCut();
                 log.Ports.Cache.Probe(_segments.Active.Log.Path, Handles);
+                _segments.NoteCut();
                 IsHalfDone = true;
                 log.Points.BeginEmptying(logStartOffset);
                 var old = _segments.All;
@@ -78,11 +78,11 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
 
     private void Cut(long endOffset)
     {
-        _segments.NoteCut();
         var index = SegmentList.Find(_segments.All, endOffset);
         var last = _segments.All[index];
         var cut = FindCut(last, endOffset);
         log.Ports.Cache.Probe(last.Log.Path, Handles);
+        _segments.NoteCut();
         log.State.DeleteSnapshotsAfter(cut.Offset);
         log.Compaction.CutTo(cut.Offset);
         log.Points.Lower(cut, log.State.Known);

@@ -182,8 +182,18 @@ internal sealed class SegmentedLog
         NoteGap();
         // A log end that no batch tells is a segment's base offset.
         var active = _segments.Active;
+        var before = active.NextOffset;
         active.Found(active.Size, endOffset, flushed: false);
-        _roller.Roll(_parts.Ports.Now);
+        try
+        {
+            _roller.Roll(_parts.Ports.Now);
+        }
+        catch
+        {
+            // Told again, the roll is tried again; an end that no file tells would be lost by a crash.
+            active.Found(active.Size, before, flushed: false);
+            throw;
+        }
     }
 
     /// <summary>Allows gaps between offsets, durably. Called before the first gap, or a restart would take it for a loss. Under

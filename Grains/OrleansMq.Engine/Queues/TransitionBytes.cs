@@ -93,8 +93,10 @@ internal ref struct TransitionReader(ReadOnlySpan<byte> bytes)
 
     public DeliveryCounts Counts() => new(SmallNumber(), SmallNumber());
 
-    public SettlementCause Cause() => Byte() is > 0 and var value && Enum.IsDefined((SettlementCause)value)
-        ? (SettlementCause)value : throw Malformed();
+    /// <exception cref="UnknownTransitionException">A later version has further causes.</exception>
+    public SettlementCause Cause() => Byte() is not (> 0 and var value) ? throw Malformed()
+        : Enum.IsDefined((SettlementCause)value) ? (SettlementCause)value
+        : throw new UnknownTransitionException($"A transition of cursors settles for the cause {value}, which this broker does not know.");
 
     /// <summary>Reads the number of items that take at least so many bytes each.</summary>
     public int Length(int itemBytes) =>

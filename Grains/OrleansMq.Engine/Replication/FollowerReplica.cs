@@ -150,10 +150,13 @@ internal sealed class FollowerReplica
     // In the same exchange, the log lacks what its leader had erased when that began.
     private void BeginAgainAt(long logStart)
     {
-        var erasedEnd = _log.ErasedEndOffset;
+        // A fault between the two steps leaves the follower aligning: the next answer says again what the leader has erased.
+        var (erasedEnd, status) = (_log.ErasedEndOffset, Status);
+        Status = FollowerStatus.Aligning;
         _log.ResetTo(logStart);
         if (erasedEnd > logStart)
             _log.NoteErased(erasedEnd);
+        Status = status;
     }
 
     private void Align()

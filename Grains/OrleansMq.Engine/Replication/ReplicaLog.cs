@@ -164,8 +164,9 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     public void ResetTo(long logStart)
     {
         _log.ResetTo(logStart);
-        _epochs.Clear();
+        // Before what can fail: a high watermark above the log's end would be a loss that did not happen.
         partition.SetHighWatermark(logStart);
         HighWatermarkEpoch = -1;
+        _epochs.Clear();
     }
 }

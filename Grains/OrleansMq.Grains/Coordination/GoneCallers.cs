@@ -25,14 +25,14 @@ internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers,
     public void SiloStatusChangeNotification(SiloAddress updatedSilo, SiloStatus status)
     {
         if (status == SiloStatus.Dead)
-            active.AbandonCallsOf(new GoneCaller(Encoding.UTF8.GetBytes(updatedSilo.ToParsableString())));
+            active.AbandonCallsOf(GoneCaller.Silo(updatedSilo.ToParsableString()));
     }
 
     /// <summary>Tells all silos that a client's connection has ended.</summary>
     /// <param name="beginning">The first bytes of the connection. They contain the client's id.</param>
     public void OnConnectionEnded(byte[] beginning)
     {
-        active.AbandonCallsOf(new GoneCaller(beginning));
+        active.AbandonCallsOf(GoneCaller.Client(beginning));
         foreach (var broker in peers.Live.Where(broker => broker != peers.Self))
             _ = TellAsync(broker);
 
@@ -51,11 +51,33 @@ internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers,
     }
 }
 
-/// <summary>A caller that is gone.</summary>
-/// <param name="Identity">Bytes that contain its id, or that its id contains.</param>
-internal readonly record struct GoneCaller(byte[] Identity)
+/// <summary>A caller that is gone: a client by the beginning of its connection, which contains its id, or a silo by the id of the client in
+/// it.</summary>
+internal readonly record struct GoneCaller
 {
-    /// <summary>Whether a call came from it: from a client by its id, from a silo by its address in the id.</summary>
-    public bool Is(GrainId caller) => !caller.IsDefault
-        && (Identity.AsSpan().IndexOf(caller.Key.AsSpan()) >= 0 || caller.Key.AsSpan().IndexOf(Identity) >= 0);
+    // Clients' ids are UUIDs. A shorter one could be found in anything that a stranger sends.
+    private const int MinIdLength = 16;
+
+    private readonly byte[] _bytes;
+    private readonly bool _isSilo;
+
+    private GoneCaller(byte[] bytes, bool isSilo) => (_bytes, _isSilo) = (bytes, isSilo);
+
+    /// <summary>An Orleans client.</summary>
+    /// <param name="beginning">The first bytes of its connection.</param>
+    public static GoneCaller Client(byte[] beginning) => new(beginning, isSilo: false);
+
+    /// <summary>A silo.</summary>
+    /// <param name="address">Its address, with its generation.</param>
+    public static GoneCaller Silo(string address) => new(Encoding.UTF8.GetBytes($"hosted-{address}"), isSilo: true);
+
+    /// <summary>Whether a call came from it.</summary>
+    public bool Is(GrainId caller)
+    {
+        if (caller.IsDefault || !caller.Type.AsSpan().SequenceEqual("sys.client"u8))
+            return false;
+        var id = caller.Key.AsSpan();
+        return _isSilo ? id.SequenceEqual(_bytes)
+            : id.Length >= MinIdLength && !id.StartsWith("hosted-"u8) && _bytes.AsSpan().IndexOf(id) >= 0;
+    }
 }

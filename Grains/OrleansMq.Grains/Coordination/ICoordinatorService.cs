@@ -44,7 +44,7 @@ internal sealed class CoordinatorService(ActiveCoordinators active, GrainId id, 
     /// <inheritdoc/>
     public Task CallerGoneAsync(byte[] identity)
     {
-        active.AbandonCallsOf(new GoneCaller(identity));
+        active.AbandonCallsOf(GoneCaller.Client(identity));
         return Task.CompletedTask;
     }
 }

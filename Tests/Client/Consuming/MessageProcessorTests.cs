@@ -78,16 +78,21 @@ public sealed class MessageProcessorTests : ConsumerFixture
         {
             for (var i = 0; i < 2; i++)
                 await producer.SendAsync(new(Letters, "k", "twice") { Headers = From(Topic, 3) });
+            // Of a topic that was created again: another record at the same offset.
+            await producer.SendAsync(new(Letters, "k", "another") { Headers = From(Topic, 3, time: 2) });
             await producer.SendAsync(new(Letters, "k", "deleted") { Headers = From("gone", 0) });
+            await producer.SendAsync(new(Letters, "k", "no partition") { Headers = From(Topic, -1) });
             await producer.SendAsync(new(Letters, "k", "no letter"));
         }
-        Assert.Equal(new RedriveResult(1, 0, 1, 2), await Test.Client.Admin.RedriveAsync(Letters).SoonAsync());
+        Assert.Equal(new RedriveResult(2, 0, 1, 3), await Test.Client.Admin.RedriveAsync(Letters).SoonAsync());
         await using var reader = Client.CreatePartitionReader<string, string>();
         reader.Assign(P(3), ReadFrom.Earliest);
         Assert.Equal("twice", (await reader.ReadAsync().SoonAsync()).Value);
+        Assert.Equal("another", (await reader.ReadAsync().SoonAsync()).Value);
 
-        static RecordHeader[] From(string topic, int partition) => [RecordHeaders.Text(DeadLetterHeaders.Topic, topic),
-            RecordHeaders.Text(DeadLetterHeaders.Partition, $"{partition}"), RecordHeaders.Text(DeadLetterHeaders.Offset, "7")];
+        static RecordHeader[] From(string topic, int partition, int time = 1) => [RecordHeaders.Text(DeadLetterHeaders.Topic, topic),
+            RecordHeaders.Text(DeadLetterHeaders.Partition, $"{partition}"), RecordHeaders.Text(DeadLetterHeaders.Offset, "7"),
+            RecordHeaders.Text(DeadLetterHeaders.Timestamp, $"{time}")];
     }
 
     [Fact]

@@ -29,6 +29,21 @@ public sealed class SessionLeaseTests
     }
 
     [Fact]
+    public void Lease_after_a_broken_poll_ends_early_unless_it_is_renewed()
+    {
+        _lease.Renew(_clock.GetTimestamp());
+        _lease.Shorten(TimeSpan.FromSeconds(5));
+        Assert.False(IsOverAfter(4));
+        _lease.Renew(_clock.GetTimestamp());
+        Assert.False(IsOverAfter(9));
+        _lease.Shorten(TimeSpan.FromSeconds(5)); // Less is left.
+        Assert.True(IsOverAfter(2));
+        _lease.Release();
+        _lease.Shorten(TimeSpan.FromSeconds(5));
+        Assert.False(IsOverAfter(100));
+    }
+
+    [Fact]
     public void Lease_without_partitions_does_not_expire_until_it_is_renewed()
     {
         _lease.Renew(_clock.GetTimestamp());

@@ -43,12 +43,15 @@ public sealed class GoneCallerTests : IDisposable
     [Fact]
     public void Gone_caller_is_a_client_by_its_id_or_a_silo_by_its_address()
     {
-        var client = GrainId.Create("sys.client", "0a1b2c3d");
-        var hosted = GrainId.Create("sys.client", "hosted-127.0.0.1:11111@42");
-        var preamble = new GoneCaller(Encoding.UTF8.GetBytes("\u0001\u0002sys.client\u00030a1b2c3d\u0004"));
-        var silo = new GoneCaller(Encoding.UTF8.GetBytes("127.0.0.1:11111@42"));
-        Assert.Equal([true, false, false], [preamble.Is(client), preamble.Is(hosted), preamble.Is(default)]);
-        Assert.Equal([false, true, false], [silo.Is(client), silo.Is(hosted), silo.Is(default)]);
+        const string Id = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+        GrainId[] callers = [GrainId.Create("sys.client", Id), GrainId.Create("sys.client", "hosted-127.0.0.1:11111@42"),
+            GrainId.Create("sys.client", "hosted-127.0.0.1:11111@421"), GrainId.Create("orders", Id), default];
+        var preamble = GoneCaller.Client(Encoding.UTF8.GetBytes($"\u0001\u0002sys.client\u0003{Id}\u0004"));
+        var probe = GoneCaller.Client("0"u8.ToArray());
+        var silo = GoneCaller.Silo("127.0.0.1:11111@42");
+        Assert.Equal([true, false, false, false, false], callers.Select(preamble.Is));
+        Assert.Equal([false, true, false, false, false], callers.Select(silo.Is));
+        Assert.DoesNotContain(callers, probe.Is);
     }
 
     private static OrleansMqClient ClientOf(IHost host) => new(new GrainBroker(host.Services.GetRequiredService<IClusterClient>()));

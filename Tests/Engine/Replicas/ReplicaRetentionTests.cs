@@ -70,6 +70,7 @@ public sealed class ReplicaRetentionTests
         // Asked again, the next leader completes it.
         partition.Cluster.Mend();
         var next = await partition.LeadAsync(2);
+        await partition.InSyncAsync(3);
         Assert.Equal(40, await next.Partition.DeleteRecordsAsync(40));
     }
 

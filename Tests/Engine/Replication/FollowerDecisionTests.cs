@@ -96,7 +96,8 @@ public sealed class FollowerDecisionTests
     [InlineData(11, 10, 0, false)]
     [InlineData(11, 10, 12, true)]
     [InlineData(12, 10, 12, false)]
-    public void Cut_at_the_log_start_or_below_the_compacted_end_begins_again(long truncateTo, long logStart, long compactedEnd, bool again) =>
+    public void Cut_at_the_log_start_or_below_the_compacted_end_begins_again(long truncateTo, long logStart, long compactedEnd,
+        bool again) =>
         Assert.Equal(again, AlignmentDecision.MustBeginAgain(truncateTo, logStart, compactedEnd));
 
     [Fact]

@@ -282,11 +282,11 @@ public sealed class GroupCore : CoordinatorCore
     /// <inheritdoc/>
     /// <remarks>The member stays in the group until its session ends. A broken long poll is no proof of its death, since its connection
     /// alone may have failed, but then it polls again at once: its session is shortened to a grace. The session of one that joins or syncs
-    /// restarts.</remarks>
+    /// restarts, and so does that of a static member, which has it to come back after a crash.</remarks>
     protected override void Abandon(long requestId)
     {
         if (_polls.Abandon(requestId) is { } polling)
-            Want(_sessions.Shorten(polling, Now));
+            Want(_membership.IsStatic(polling) ? _sessions.Touch(polling, Now) : _sessions.Shorten(polling, Now));
         else if (_joinsAndSyncs.Abandon(requestId) is { } joining)
             Touch(joining);
     }

@@ -54,6 +54,11 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     // A group without generations and members is remembered for the ids that it gave out, and not stored.
     private bool IsOfPendingIdsOnly => Classic is { State: { Generation: 0, State: GroupState.Empty } };
 
+    /// <summary>Whether a member has an instance id, by which it comes back after a crash.</summary>
+    public bool IsStatic(string memberId) => Consumer is { } consumer
+        ? consumer.State.Members.TryGetValue(memberId, out var member) && member.InstanceId is not null
+        : Classic is not null && Classic.State.Members.TryGetValue(memberId, out var classic) && classic.GroupInstanceId is not null;
+
     /// <summary>Returns the session timeout of a member; null if there is no such member.</summary>
     public TimeSpan? SessionTimeoutOf(string memberId) =>
         Consumer is { } consumer ? ConsumerGroupDecision.SessionTimeout(consumer, memberId, options)
