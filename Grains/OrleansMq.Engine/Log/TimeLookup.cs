@@ -15,6 +15,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
     /// <summary>Finds the first record below <paramref name="limit"/> with at least that timestamp; null if there is none.</summary>
     /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
     /// <exception cref="CodecUnavailableException">The batch's codec is not available.</exception>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: a large batch has to be decompressed.</exception>
     public FoundRecord? FindAtOrAfter(long timestamp, long limit)
     {
         while (true)
@@ -40,6 +41,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
     /// <summary>Finds the first of the records with the largest timestamp; null if there is none.</summary>
     /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
     /// <exception cref="CodecUnavailableException">The batch's codec is not available.</exception>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: a large batch has to be decompressed.</exception>
     public FoundRecord? FindMaxTimestamp(long limit)
     {
         var largest = -1L;
@@ -88,7 +90,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
         var largest = -1L;
         try
         {
-            using var records = new RecordReader(batch.Memory, log.Ports.Codecs, verifyCrc: false);
+            using var records = new RecordReader(batch.Memory, log.Ports.Codecs, verifyCrc: false, takesTurns: true);
             while (records.MoveNext())
             {
                 if (records.Current.Offset >= start)
@@ -96,7 +98,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
             }
             return largest;
         }
-        catch (RecordBatchException)
+        catch (RecordBatchException fault) when (fault.Error != RecordBatchError.Busy)
         {
             return header.MaxTimestamp; // As the search by time treats a batch that cannot be decoded.
         }
@@ -140,7 +142,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
     {
         try
         {
-            using var records = new RecordReader(batch, log.Ports.Codecs, verifyCrc: false);
+            using var records = new RecordReader(batch, log.Ports.Codecs, verifyCrc: false, takesTurns: true);
             while (records.MoveNext())
             {
                 var record = records.Current;
@@ -149,7 +151,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
             }
             return null;
         }
-        catch (RecordBatchException exception)
+        catch (RecordBatchException exception) when (exception.Error != RecordBatchError.Busy)
         {
             // Its CRC is correct: the producer sent it so. It counts as a record at the batch's start.
             log.Ports.EngineLog.Write(EngineLogLevel.Warning,

@@ -63,6 +63,10 @@ internal sealed class PartitionReader(Partition partition)
         {
             return new OffsetResult(ErrorCode.UnsupportedCompressionType, -1, Message: fault.Message);
         }
+        catch (RecordBatchException fault) when (fault.Error == RecordBatchError.Busy)
+        {
+            return new OffsetResult(fault.Error.ToErrorCode(), -1, Message: fault.Message);
+        }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             return new OffsetResult(ErrorCode.KafkaStorageError, -1, Message: Fail(fault));

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -40,17 +41,20 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         if (context.Version >= 2)
             response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
+        var known = new KnownOffsets();
         foreach (var topic in request.Topics)
         {
             response.WriteString(topic.Name);
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
+                // A lookup by time may decompress a batch, and a request may hold tens of thousands of entries.
+                context.Aborted.ThrowIfCancellationRequested();
                 if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Describe, topic.Name, Guid.Empty,
                     partition.Index, out var found))
                     found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Describe, topic.Name,
                         Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
-                Write(response, partition.Index, Find(context.Version, request.Isolation, found, partition));
+                Write(response, partition.Index, Find(context.Version, request.Isolation, found, topic.Name, partition, known));
             }
             response.WriteNoTags();
         }
@@ -58,7 +62,8 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         return true;
     }
 
-    private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found, in ListOffsetsPartition wanted)
+    private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found, string topic,
+        in ListOffsetsPartition wanted, KnownOffsets known)
     {
         if (!found.Partition.IsOpen)
             return new OffsetResult(found.Error, -1);
@@ -75,7 +80,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             case -3 when version < 7:
                 return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
         }
-        var result = partition.FindOffset(new OffsetSpec(wanted.Timestamp));
+        var result = known.Find(partition, topic, wanted);
         return wanted.Timestamp == OffsetSpec.Latest.Value && isolation == IsolationLevel.ReadCommitted && result.Error == ErrorCode.None
             ? result with { Offset = Math.Min(result.Offset, partition.LastStableOffset) }
             : result;
@@ -90,6 +95,20 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         if (response.Version >= 4)
             response.WriteInt32(result.LeaderEpoch);
         response.WriteNoTags();
+    }
+}
+
+/// <summary>What a request has found: equal entries are looked up once.</summary>
+internal sealed class KnownOffsets
+{
+    private readonly Dictionary<(string Topic, int Index, long Timestamp), OffsetResult> _results = [];
+
+    public OffsetResult Find(in OpenedPartition partition, string topic, in ListOffsetsPartition wanted)
+    {
+        var entry = (topic, wanted.Index, wanted.Timestamp);
+        if (!_results.TryGetValue(entry, out var result))
+            _results.Add(entry, result = partition.FindOffset(new OffsetSpec(wanted.Timestamp)));
+        return result;
     }
 }
 

@@ -4,6 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Records;
 
+[Collection(LargeBatchTests.Name)]
 public class RecordBatchRewriterTests
 {
     private static readonly SampleRecord[] Three = [.. Enumerable.Range(0, 3).Select(i => new SampleRecord(100 + i, [(byte)i], [2], []))];
