@@ -10,11 +10,21 @@ public sealed class DecompressionAllowance(long bytes)
 {
     private long _taken;
 
-    /// <summary>Counts decompressed bytes.</summary>
+    /// <summary>Counts decompressed bytes, and refuses to go on above the bound.</summary>
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.TooMuch"/>.</exception>
     internal void Take(int count)
     {
-        _taken += count;
+        Count(count);
+        Check();
+    }
+
+    /// <summary>Counts decompressed bytes, also of a batch that is refused for another reason.</summary>
+    internal void Count(int count) => _taken += count;
+
+    /// <summary>To be called before more is decompressed.</summary>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.TooMuch"/>.</exception>
+    internal void Check()
+    {
         if (_taken > bytes)
             throw new RecordBatchException(RecordBatchError.TooMuch,
                 $"The batches of the request decompress to more than {bytes >> 20} MiB in all; send fewer in one request.");

@@ -51,12 +51,11 @@ public static class RecordBatchRewriter
             return;
         }
         // A batch of a used up allowance is not decompressed at all.
-        allowance?.Take(0);
+        allowance?.Check();
         var codec = codecs.Get(header.Compression);
         using var plain = new PooledBuffer();
-        if (LargeBatches.TryDecompressSmall(codec, payload, plain))
+        if (TryDecompressSmall(codec, payload, plain, allowance))
         {
-            allowance?.Take(plain.Length);
             Write(header, plain.WrittenSpan, compression, codecs, destination);
             return;
         }
@@ -64,8 +63,7 @@ public static class RecordBatchRewriter
         LargeBatches.Appends.Enter();
         try
         {
-            codec.Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
-            allowance?.Take(plain.Length);
+            DecompressLarge(codec, payload, plain, allowance);
             Write(header, plain.WrittenSpan, compression, codecs, destination);
         }
         finally
@@ -125,6 +123,37 @@ public static class RecordBatchRewriter
         };
         Write(header, kept.WrittenSpan, header.Compression, codecs, destination);
         return count;
+    }
+
+    // What was decompressed counts even if the batch is too long or not readable: it took the time.
+    private static bool TryDecompressSmall(ICompressionCodec codec, ReadOnlySpan<byte> payload, PooledBuffer plain,
+        DecompressionAllowance? allowance)
+    {
+        bool isSmall;
+        try
+        {
+            isSmall = LargeBatches.TryDecompressSmall(codec, payload, plain);
+        }
+        finally
+        {
+            allowance?.Count(plain.Length);
+        }
+        allowance?.Check();
+        return isSmall;
+    }
+
+    private static void DecompressLarge(ICompressionCodec codec, ReadOnlySpan<byte> payload, PooledBuffer plain,
+        DecompressionAllowance? allowance)
+    {
+        try
+        {
+            codec.Decompress(payload, plain, RecordBatches.MaxDecompressedSize);
+        }
+        finally
+        {
+            allowance?.Count(plain.Length);
+        }
+        allowance?.Check();
     }
 
     // Deltas are relative to base offset and base timestamp. While both are unchanged, so are the record's bytes.

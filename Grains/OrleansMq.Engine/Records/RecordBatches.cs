@@ -75,6 +75,8 @@ public static class RecordBatches
             return ValidatePlainRecords(payload, header, allowGaps, keyless);
         try
         {
+            // A batch of a used up allowance is not decompressed at all.
+            allowance?.Check();
             var codec = codecs.Get(header.Compression);
             using var check = new RecordCheck(header, allowGaps, keyless, allowance);
             check.Begin(codec.WindowOf(payload));

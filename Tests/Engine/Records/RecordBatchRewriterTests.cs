@@ -162,8 +162,48 @@ public class RecordBatchRewriterTests
         Assert.Null(Recompress(batch, StandardCodecs.All, allowance));
         Assert.Equal(RecordBatchError.TooMuch, RecordBatches.ValidateRecords(batch, StandardCodecs.All, allowance: allowance)?.Error);
         // Not even begun.
+        Assert.Equal(RecordBatchError.TooMuch,
+            RecordBatches.ValidateRecords(batch, CompressionCodecs.Empty, allowance: allowance)?.Error);
         Assert.Equal(RecordBatchError.TooMuch, Recompress(batch, CompressionCodecs.Empty, allowance));
         Assert.Null(RecordBatches.ValidateRecords(batch, StandardCodecs.All));
+    }
+
+    [Fact]
+    public void Allowance_of_a_request_counts_batches_that_are_unreadable_at_their_end()
+    {
+        var batch = SampleRecord.Build([new SampleRecord(1000, null, new byte[1 << 20], [])], CompressionType.Gzip)[..^8];
+        RecordBatches.Seal(batch);
+        var allowance = new DecompressionAllowance((5 << 20) / 2);
+        for (var count = 0; count < 3; count++)
+            Assert.Equal(RecordBatchError.BadCompression, Recompress(batch, StandardCodecs.All, allowance));
+        Assert.Equal(RecordBatchError.TooMuch, Recompress(batch, StandardCodecs.All, allowance));
+    }
+
+    [Fact]
+    public void Allowance_of_a_request_counts_large_batches_that_have_no_turn()
+    {
+        var batch = SampleRecord.Build([new SampleRecord(1000, null, new byte[(16 << 20) + 1000], [])], CompressionType.Gzip);
+        var allowance = new DecompressionAllowance(20 << 20);
+        LargeBatches.Appends.Enter();
+        try
+        {
+            Assert.Equal(RecordBatchError.Busy, Recompress(batch, StandardCodecs.All, allowance));
+            Assert.Equal(RecordBatchError.TooMuch, Recompress(batch, StandardCodecs.All, allowance));
+        }
+        finally
+        {
+            LargeBatches.Appends.Exit();
+        }
+    }
+
+    [Fact]
+    public void Allowance_of_a_request_counts_batches_that_are_too_long()
+    {
+        var codec = new EndlessCodec();
+        var batch = SampleRecord.Build(Three, CompressionType.Gzip);
+        var allowance = new DecompressionAllowance(64 << 20);
+        Assert.Equal(RecordBatchError.TooLong, Recompress(batch, new CompressionCodecs([codec]), allowance));
+        Assert.Equal(RecordBatchError.TooMuch, Recompress(batch, new CompressionCodecs([codec]), allowance));
     }
 
     private static RecordBatchError? Recompress(byte[] batch, CompressionCodecs codecs, DecompressionAllowance? allowance = null)
@@ -217,6 +257,21 @@ public class RecordBatchRewriterTests
         {
             Decompressed++;
             StandardCodecs.All.Get(CompressionType.Gzip).Decompress(source, destination, maxLength);
+        }
+    }
+
+    /// <summary>Fills 24 MiB at each attempt, and calls it too long.</summary>
+    private sealed class EndlessCodec : ICompressionCodec
+    {
+        public CompressionType Type => CompressionType.Gzip;
+
+        public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination) => throw new NotSupportedException();
+
+        public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+        {
+            destination.GetSpan(24 << 20);
+            destination.Advance(24 << 20);
+            throw new RecordBatchException(RecordBatchError.TooLong, "too long");
         }
     }
 
