@@ -65,8 +65,12 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         ZstdNative.Functions.ResetDCtx(context.Pointer, ZstdNative.ResetSession);
         ZstdNative.Functions.SetParameterDCtx(context.Pointer, ZstdNative.WindowLogMax, maxWindowLog);
         var frameEnded = false;
+        var frameBegins = true;
         while (!source.IsEmpty || !frameEnded)
         {
+            if (frameBegins && !ZstdFrame.MayBegin(source, out var magic))
+                throw new RecordBatchException(RecordBatchError.BadCompression,
+                    $"The records are not a zstd frame: one begins with 0x{magic:X8}. Compress with zstd 0.8 or later.");
             var span = bound.NextSpan();
             ZstdBuffer input, output;
             nuint hint;
@@ -79,7 +83,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
             if (ZstdNative.Functions.IsError(hint) != 0)
                 throw new RecordBatchException(RecordBatchError.BadCompression,
                     $"The records are not a zstd frame: {ZstdNative.ErrorName(hint)}.");
-            frameEnded = hint == 0;
+            frameBegins = frameEnded = hint == 0;
             if (input.Position == 0 && output.Position == 0 && !frameEnded)
                 throw new RecordBatchException(RecordBatchError.BadCompression, "The zstd frame ends too early.");
             bound.Advance((int)output.Position);

@@ -13,6 +13,16 @@ namespace OrleansMq.Compression;
 internal static class ZstdFrame
 {
     private const uint Magic = 0xFD2FB528;
+    // A skippable frame: any of 16 magics, a length u32, and that many bytes of no meaning.
+    private const uint SkippableMagic = 0x184D2A50;
+    private const uint SkippableMask = 0xFFFFFFF0;
+
+    /// <summary>Whether a frame of this format, or a skippable one, may begin here. The library also reads the frames of versions before
+    /// 0.8, whose windows are not known here.</summary>
+    /// <param name="source">All bytes that are left.</param>
+    /// <param name="magic">The first four of them; 0 if there are fewer.</param>
+    public static bool MayBegin(ReadOnlySpan<byte> source, out uint magic) =>
+        !BinaryPrimitives.TryReadUInt32LittleEndian(source, out magic) || magic == Magic || (magic & SkippableMask) == SkippableMagic;
 
     /// <summary>The window in bytes that the first frame demands. 0 if the bytes do not begin with a whole header.</summary>
     public static long WindowOf(ReadOnlySpan<byte> source)

@@ -87,6 +87,36 @@ public class CodecTests
         Assert.Throws<RecordBatchException>(() => codec.Decompress((byte[])[.. small, .. large], plain, 100));
     }
 
+    [Theory]
+    [InlineData(0x25)]
+    [InlineData(0x26)]
+    [InlineData(0x27)]
+    public void Zstd_frame_of_an_old_version_is_refused(byte version)
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        var frame = ZstdFrames.Of("a"u8, ZstdFrames.Window16MiB);
+        var old = (byte[])[version, .. frame[1..]];
+        foreach (var source in (byte[][])[old, [.. frame, .. old], [.. Skippable(0x50), .. old]])
+        {
+            using var plain = new PooledBuffer();
+            var fault = Assert.Throws<RecordBatchException>(() => codec.Decompress(source, plain, 100));
+            Assert.Equal(RecordBatchError.BadCompression, fault.Error);
+            Assert.Contains($"begins with 0xFD2FB5{version:X2}", fault.Message);
+        }
+    }
+
+    [Theory]
+    [InlineData(0x50)]
+    [InlineData(0x5F)]
+    public void Zstd_skippable_frames_are_skipped(byte magic)
+    {
+        using var plain = new PooledBuffer();
+        var frame = ZstdFrames.Of("body"u8, ZstdFrames.Window16MiB);
+        StandardCodecs.All.Get(CompressionType.Zstd).Decompress(
+            (byte[])[.. Skippable(magic), .. frame, .. Skippable(magic), .. frame], plain, 100);
+        Assert.Equal("bodybody", Encoding.ASCII.GetString(plain.WrittenSpan));
+    }
+
     [Fact]
     public void Zstd_window_is_read_from_every_form_of_header()
     {
@@ -246,6 +276,8 @@ public class CodecTests
         }
         Assert.True(plain.Length <= (1 << 20) + 1, Seeds.Replay(seed));
     }
+
+    private static byte[] Skippable(byte magic) => [magic, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
 
     private static byte[][] Samples(Random random, int length)
     {
