@@ -42,7 +42,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
     {
         var window = ZstdFrame.WindowOf(source);
         if (window > 1L << MaxWindowLog)
-            throw new RecordBatchException(RecordBatchError.BadCompression,
+            throw new RecordBatchException(RecordBatchError.TooLong,
                 $"The zstd frame demands a window of {window} bytes; the most is {1 << MaxWindowLog}. "
                 + "Compress without zstd's long mode, or in smaller batches.");
         var context = _decompressors.Rent();

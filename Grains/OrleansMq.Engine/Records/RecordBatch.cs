@@ -31,7 +31,8 @@ public enum RecordBatchError
     BadAttributes = 11,
     /// <summary>No fault of the batch: it takes much memory to decompress, and another such batch has the turn. Retry.</summary>
     Busy = 12,
-    /// <summary>Bytes that decompress to more than the limit, as far as they were looked at.</summary>
+    /// <summary>Bytes that decompress to more than the limit, as far as they were looked at, or that demand a larger window of earlier
+    /// bytes than is allowed.</summary>
     TooLong = 13,
     /// <summary>The batches of a request decompress to more than it may take in all.</summary>
     TooMuch = 14,

@@ -101,7 +101,8 @@ public static class RecordBatches
         RecordBatchError.BadRecordCount or RecordBatchError.BadOffsets or RecordBatchError.BadRecord or RecordBatchError.BadProducer
             or RecordBatchError.BadAttributes => ErrorCode.InvalidRecord,
         RecordBatchError.Busy => ErrorCode.KafkaStorageError,
-        RecordBatchError.TooMuch => ErrorCode.MessageTooLarge,
+        // Not an error that clients retry.
+        RecordBatchError.TooLong or RecordBatchError.TooMuch => ErrorCode.MessageTooLarge,
         _ => ErrorCode.CorruptMessage,
     };
 

@@ -68,7 +68,7 @@ public class CodecTests
         if (!isAllowed)
         {
             var fault = Assert.Throws<RecordBatchException>(() => codec.Decompress(frame, plain, 100));
-            Assert.Equal(RecordBatchError.BadCompression, fault.Error);
+            Assert.Equal(RecordBatchError.TooLong, fault.Error);
             Assert.Contains($"window of {window} bytes; the most is 134217728", fault.Message);
             return;
         }

@@ -131,12 +131,28 @@ public class RecordBatchRulesTests
     [Fact]
     public void Every_error_has_a_protocol_code()
     {
-        ErrorCode[] codes = [ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType,
-            ErrorCode.MessageTooLarge];
-        var faults = Enum.GetValues<RecordBatchError>().Where(error => error != RecordBatchError.Busy);
-        Assert.All(faults, error => Assert.Contains(error.ToErrorCode(), codes));
+        var codes = new Dictionary<RecordBatchError, ErrorCode>
+        {
+            [RecordBatchError.Unknown] = ErrorCode.CorruptMessage,
+            [RecordBatchError.Truncated] = ErrorCode.CorruptMessage,
+            [RecordBatchError.BadLength] = ErrorCode.CorruptMessage,
+            [RecordBatchError.BadMagic] = ErrorCode.CorruptMessage,
+            [RecordBatchError.BadCrc] = ErrorCode.CorruptMessage,
+            [RecordBatchError.BadRecordCount] = ErrorCode.InvalidRecord,
+            [RecordBatchError.BadOffsets] = ErrorCode.InvalidRecord,
+            [RecordBatchError.BadCodec] = ErrorCode.UnsupportedCompressionType,
+            [RecordBatchError.BadCompression] = ErrorCode.CorruptMessage,
+            [RecordBatchError.BadRecord] = ErrorCode.InvalidRecord,
+            [RecordBatchError.BadProducer] = ErrorCode.InvalidRecord,
+            [RecordBatchError.BadAttributes] = ErrorCode.InvalidRecord,
+            [RecordBatchError.Busy] = ErrorCode.KafkaStorageError,
+            [RecordBatchError.TooLong] = ErrorCode.MessageTooLarge,
+            [RecordBatchError.TooMuch] = ErrorCode.MessageTooLarge,
+        };
+        Assert.Equal(codes, Enum.GetValues<RecordBatchError>().ToDictionary(error => error, error => error.ToErrorCode()));
         // The only one that is no fault of the batch.
         Assert.Equal(ErrorAction.Retry, RecordBatchError.Busy.ToErrorCode().Action());
+        Assert.NotEqual(ErrorAction.Retry, RecordBatchError.TooLong.ToErrorCode().Action());
     }
 
     private static void Int32(byte[] batch, int at, int value) => BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(at), value);
