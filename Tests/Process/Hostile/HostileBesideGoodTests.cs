@@ -22,6 +22,8 @@ public sealed class HostileBesideGoodTests(ITestOutputHelper output)
     private const int MostMegabytes = 700;
     // A round of the good client, with a pause after it: a low rate.
     private const int Rounds = 100;
+    // Not measured: the broker's code is compiled meanwhile.
+    private const int WarmUpRounds = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(30);
     // What the system's scheduling alone may take on a busy machine.
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(1);
@@ -42,14 +44,15 @@ public sealed class HostileBesideGoodTests(ITestOutputHelper output)
         using var good = new WireClient(await ConnectAsync(kafka));
         for (var number = 0; number < 20; number++)
             await AppendAsync(good, TestBatches.OfSize(200_000));
-        var alone = await RoundsAsync(good, http);
+        await RoundsAsync(good, http, WarmUpRounds);
+        var alone = await RoundsAsync(good, http, Rounds);
 
         using var stop = new CancellationTokenSource();
         using var hostile = new Hostiles(kafka, IPEndPoint.Parse(new Uri(broker.Url).Authority));
         var handles = HandlesOf(broker.Program.Id);
         await hostile.ConnectAsync();
         var busy = hostile.RunAsync(stop.Token);
-        var beside = await RoundsAsync(good, http);
+        var beside = await RoundsAsync(good, http, Rounds);
         var (megabytes, opened) = (MegabytesOf(broker.Program.Id), HandlesOf(broker.Program.Id) - handles);
         await stop.CancelAsync();
         var attempts = await busy;
@@ -63,10 +66,10 @@ public sealed class HostileBesideGoodTests(ITestOutputHelper output)
     }
 
     /// <summary>Produces and consumes over both protocols. Every request must succeed.</summary>
-    private static async Task<List<TimeSpan>> RoundsAsync(WireClient kafka, HttpClient http)
+    private static async Task<List<TimeSpan>> RoundsAsync(WireClient kafka, HttpClient http, int rounds)
     {
         var took = new List<TimeSpan>();
-        for (var round = 0; round < Rounds; round++)
+        for (var round = 0; round < rounds; round++)
         {
             var began = Stopwatch.GetTimestamp();
             var value = $"round {round}";
@@ -109,7 +112,7 @@ public sealed class HostileBesideGoodTests(ITestOutputHelper output)
         return client;
     }
 
-    private static TimeSpan Percentile99(List<TimeSpan> times) => times.Order().ElementAt(times.Count * 99 / 100);
+    private static TimeSpan Percentile99(List<TimeSpan> times) => times.Order().ElementAt((times.Count - 1) * 99 / 100);
 
     private static int HandlesOf(int process) => Directory.GetFiles($"/proc/{process}/fd").Length;
 
