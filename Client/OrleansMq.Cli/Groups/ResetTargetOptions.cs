@@ -1,6 +1,7 @@
 using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Records;
+using OrleansMq.Cli.Terminal;
 using OrleansMq.Groups;
 
 namespace OrleansMq.Cli.Groups;
@@ -62,7 +63,7 @@ internal sealed class ResetTargetOptions
 
     private static Dictionary<TopicPartition, long> ReadFile(string file)
     {
-        using var lines = file == "-" ? Console.In : new StreamReader(file);
+        using var lines = file == "-" ? new StreamReader(StandardInput.Open()) : new StreamReader(file);
         return OffsetFile.Parse(lines);
     }
 }

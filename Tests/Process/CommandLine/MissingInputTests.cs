@@ -17,4 +17,13 @@ public sealed class MissingInputTests
             Environment.ProcessPath!, typeof(LineReader).Assembly.Location, broker.Url]);
         (await program.ExitAsync()).Expect(0);
     }
+
+    [SkippableFact]
+    public async Task Offsets_that_are_read_without_a_standard_input_are_none()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "it needs a shell that closes standard input");
+        await using var program = new RunningProgram("bash", ["-c", "exec \"$0\" exec \"$1\" group reset billing --from-file - <&-",
+            Environment.ProcessPath!, typeof(LineReader).Assembly.Location]);
+        Assert.Contains("--from-file has no lines", (await program.ExitAsync()).Expect(2).Error, StringComparison.Ordinal);
+    }
 }
