@@ -48,13 +48,14 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
-                // A lookup by time may decompress a batch, and a request may hold tens of thousands of entries.
-                context.Aborted.ThrowIfCancellationRequested();
                 if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Describe, topic.Name, Guid.Empty,
                     partition.Index, out var found))
                     found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Describe, topic.Name,
                         Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
                 Write(response, partition.Index, Find(context.Version, request.Isolation, found, topic.Name, partition, known));
+                // A lookup by time may decompress a batch, and a request may hold tens of thousands of entries.
+                if (known.Asked > 1)
+                    context.Aborted.ThrowIfCancellationRequested();
             }
             response.WriteNoTags();
         }
@@ -103,8 +104,12 @@ internal sealed class KnownOffsets
 {
     private readonly Dictionary<(string Topic, int Index, long Timestamp), OffsetResult> _results = [];
 
+    /// <summary>The number of entries so far.</summary>
+    public int Asked { get; private set; }
+
     public OffsetResult Find(in OpenedPartition partition, string topic, in ListOffsetsPartition wanted)
     {
+        Asked++;
         var entry = (topic, wanted.Index, wanted.Timestamp);
         if (!_results.TryGetValue(entry, out var result))
             _results.Add(entry, result = partition.FindOffset(new OffsetSpec(wanted.Timestamp)));
