@@ -36,11 +36,15 @@ internal sealed class StoredTopics
 
     public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
     {
-        var documents = Enumerable.Range(0, TopicCatalogue.Pages).ToDictionary(TopicCatalogue.NameOf,
-            page => new StoredDocument<TopicCatalogue>(store, TopicCatalogue.KeyOf(page), TopicJson.Default.TopicCatalogue));
+        var documents = new Dictionary<string, StoredDocument<TopicCatalogue>>();
+        foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages))
+        {
+            var key = TopicCatalogue.KeyOf(page);
+            var document = new StoredDocument<TopicCatalogue>(store, key, TopicJson.Default.TopicCatalogue);
+            await SetAsideIfDamagedAsync(document, store, key, options.Log).ConfigureAwait(false);
+            documents.Add(TopicCatalogue.NameOf(page), document);
+        }
         var whole = new StoredDocument<WholeCatalogue>(store, WholeCatalogue.Key, TopicJson.Default.WholeCatalogue);
-        foreach (var (name, document) in documents)
-            await SetAsideIfDamagedAsync(document, store, $"{TopicCatalogue.StoreType}/{name}", options.Log).ConfigureAwait(false);
         await SetAsideIfDamagedAsync(whole, store, WholeCatalogue.Key, options.Log).ConfigureAwait(false);
         var topics = new StoredTopics(new Catalogue(name => documents[name], whole));
         var pages = await topics.Catalogue.OpenAsync(isShared: false).ConfigureAwait(false);

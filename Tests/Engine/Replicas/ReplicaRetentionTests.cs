@@ -292,20 +292,11 @@ public sealed class ReplicaRetentionTests
     private static SortedDictionary<string, string> ValuesOf(Partition partition)
     {
         var values = new SortedDictionary<string, string>();
-        for (var offset = partition.LogStartOffset; offset < partition.LogEndOffset;)
+        foreach (var (key, value, _) in RecordsOf(partition))
         {
-            using var read = partition.Log!.Read(offset, partition.LogEndOffset, 1 << 20);
-            if (read is null)
-                break;
-            using var reader = new RecordReader(read.Memory, CompressionCodecs.Empty);
-            while (reader.MoveNext())
-            {
-                var key = Encoding.UTF8.GetString(reader.Current.Key!.Value.Span);
-                values.Remove(key);
-                if (reader.Current.Value is { } value)
-                    values[key] = Encoding.UTF8.GetString(value.Span);
-            }
-            offset = read.NextOffset;
+            values.Remove(key);
+            if (value is not null)
+                values[key] = value;
         }
         return values;
     }
@@ -313,6 +304,14 @@ public sealed class ReplicaRetentionTests
     private static Dictionary<string, long> Latest(Partition partition)
     {
         var latest = new Dictionary<string, long>();
+        foreach (var (key, _, offset) in RecordsOf(partition))
+            latest[key] = offset;
+        return latest;
+    }
+
+    private static List<(string Key, string? Value, long Offset)> RecordsOf(Partition partition)
+    {
+        var records = new List<(string, string?, long)>();
         for (var offset = partition.LogStartOffset; offset < partition.LogEndOffset;)
         {
             using var read = partition.Log!.Read(offset, partition.LogEndOffset, 1 << 20);
@@ -320,9 +319,10 @@ public sealed class ReplicaRetentionTests
                 break;
             using var reader = new RecordReader(read.Memory, CompressionCodecs.Empty);
             while (reader.MoveNext())
-                latest[Encoding.UTF8.GetString(reader.Current.Key!.Value.Span)] = reader.Current.Offset;
+                records.Add((Encoding.UTF8.GetString(reader.Current.Key!.Value.Span),
+                    reader.Current.Value is { } value ? Encoding.UTF8.GetString(value.Span) : null, reader.Current.Offset));
             offset = read.NextOffset;
         }
-        return latest;
+        return records;
     }
 }
