@@ -1,4 +1,3 @@
-using OrleansMq.Tests.Simulation.Queues;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
@@ -23,7 +22,7 @@ public sealed class NewSeedTests(ITestOutputHelper output)
 
     [Fact]
     [Trait("Category", "Long")]
-    public void Queues_keep_their_invariants_with_new_seeds() => Run("queues", QueueRuns.Create(), QueueSeeds);
+    public void Queues_keep_their_invariants_with_new_seeds() => Run("queues", SeedRuns.OfQueues(), QueueSeeds);
 
     private void Run<TFigures>(string name, SeedRuns<TFigures> runs, int count) where TFigures : IFigures<TFigures>, new()
     {

@@ -1,6 +1,5 @@
 using System.Globalization;
 using OrleansMq.Tests.Simulation.Groups;
-using OrleansMq.Tests.Simulation.Queues;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -39,7 +38,7 @@ internal static class Program
             return 2;
         }
         if (options.Queues)
-            return Run(QueueRuns.Create(Console.WriteLine), options, "broken 0");
+            return Run(SeedRuns.OfQueues(Console.WriteLine), options, "broken 0");
         return options.Groups
             ? Run(SeedRuns.OfGroups(Console.WriteLine, options.Focus), options, "broken 0")
             : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");

@@ -9,18 +9,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     private const int SlowSeeds = 100;
 
     [Fact]
-    public void Same_seed_runs_the_same_steps()
-    {
-        Assert.Equal(Transcript(7), Transcript(7));
-        Assert.NotEqual(Transcript(7), Transcript(8));
-
-        static List<string> Transcript(int seed)
-        {
-            var lines = new List<string>();
-            new Cluster(seed, ReplicationRules.Shipped) { Trace = lines.Add }.Run();
-            return lines;
-        }
-    }
+    public void Same_seed_runs_the_same_steps() => SeedRuns.OfReplication().AssertRepeatable();
 
     /// <summary>One batch a push, one push a round trip, and long rests.</summary>
     [Fact]

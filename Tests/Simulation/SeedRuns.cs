@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using OrleansMq.Groups.Coordination;
+using OrleansMq.Queues;
 using OrleansMq.Tests.Simulation.Groups;
+using OrleansMq.Tests.Simulation.Queues;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -95,6 +97,20 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
     }
 
+    /// <summary>Asserts that a seed runs the same steps each time, and another seed others.</summary>
+    public void AssertRepeatable()
+    {
+        Assert.Equal(Transcript(7), Transcript(7));
+        Assert.NotEqual(Transcript(7), Transcript(8));
+
+        List<string> Transcript(int seed)
+        {
+            var lines = new List<string>();
+            create(seed, lines.Add).Run();
+            return lines;
+        }
+    }
+
     /// <summary>Runs one seed with a trace.</summary>
     /// <returns>The number of failed seeds.</returns>
     public int RunOne(int seed, Action<string>? trace)
@@ -134,4 +150,7 @@ internal static class SeedRuns
     public static SeedRuns<GroupFigures> OfGroups(Action<FailedSeed>? failed = null, GroupFocus focus = GroupFocus.None) =>
         new($"./omq sim --groups{(focus == GroupFocus.None ? "" : $" --focus {focus}")}",
             (seed, trace) => new GroupSimulation(seed, GroupRules.Shipped, focus) { Trace = trace }) { Failed = failed };
+
+    public static SeedRuns<QueueFigures> OfQueues(Action<FailedSeed>? failed = null) =>
+        new("./omq sim --queues", (seed, trace) => new QueueSimulation(seed, CursorRules.Shipped) { Trace = trace }) { Failed = failed };
 }

@@ -9,18 +9,7 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
     private const int Seeds = 6_000;
 
     [Fact]
-    public void Same_seed_runs_the_same_steps()
-    {
-        Assert.Equal(Transcript(7), Transcript(7));
-        Assert.NotEqual(Transcript(7), Transcript(8));
-
-        static List<string> Transcript(int seed)
-        {
-            var lines = new List<string>();
-            new GroupSimulation(seed, GroupRules.Shipped) { Trace = lines.Add }.Run();
-            return lines;
-        }
-    }
+    public void Same_seed_runs_the_same_steps() => SeedRuns.OfGroups().AssertRepeatable();
 
     [Fact]
     public void Answer_written_before_its_topic_was_created_again_tells_what_is_stored() =>

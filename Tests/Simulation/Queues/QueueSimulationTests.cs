@@ -1,4 +1,3 @@
-using OrleansMq.Queues;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation.Queues;
@@ -9,23 +8,12 @@ public sealed class QueueSimulationTests(ITestOutputHelper output)
     private const int Seeds = 20_000;
 
     [Fact]
-    public void Same_seed_runs_the_same_steps()
-    {
-        Assert.Equal(Transcript(7), Transcript(7));
-        Assert.NotEqual(Transcript(7), Transcript(8));
-
-        static List<string> Transcript(int seed)
-        {
-            var lines = new List<string>();
-            new QueueSimulation(seed, CursorRules.Shipped) { Trace = lines.Add }.Run();
-            return lines;
-        }
-    }
+    public void Same_seed_runs_the_same_steps() => SeedRuns.OfQueues().AssertRepeatable();
 
     [Fact]
     public void Queues_keep_their_invariants()
     {
-        var runs = QueueRuns.Create();
+        var runs = SeedRuns.OfQueues();
         runs.Run(0, Seeds, CancellationToken.None);
         output.WriteLine($"figures: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
         Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
