@@ -15,6 +15,9 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
     // What any frame may demand. Above it the first frame has to say so, since callers admit large windows one at a time.
     private const int FreeWindowLog = 24;
 
+    // A frame whose content is known to be no larger is decompressed at once, which needs no window.
+    private const int MaxAtOnce = 1 << FreeWindowLog;
+
     // Contexts that grew to a large window are not pooled.
     private const int MaxPooledContextSize = 16 << 20;
 
@@ -36,7 +39,11 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         destination.Advance((int)length);
     }
 
-    public long WindowOf(ReadOnlySpan<byte> source) => ZstdFrame.WindowOf(source);
+    public long WindowOf(ReadOnlySpan<byte> source)
+    {
+        var window = ZstdFrame.WindowOf(source);
+        return window > MaxAtOnce && window <= 1L << MaxWindowLog ? Math.Min(window, ZstdFrame.ContentBoundOf(source)) : window;
+    }
 
     public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
     {
@@ -48,8 +55,12 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         var context = _decompressors.Rent();
         try
         {
-            Decompress(context, source, new DecompressionBound(destination, maxLength), window > 1 << FreeWindowLog
-                ? MaxWindowLog : FreeWindowLog);
+            var content = window > MaxAtOnce ? ZstdFrame.ContentBoundOf(source) : long.MaxValue;
+            if (content <= Math.Min(MaxAtOnce, maxLength))
+                DecompressAtOnce(context, source, destination, (int)content);
+            else
+                Decompress(context, source, new DecompressionBound(destination, maxLength), window > 1 << FreeWindowLog
+                    ? MaxWindowLog : FreeWindowLog);
         }
         finally
         {
@@ -58,6 +69,20 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
             else
                 context.Dispose();
         }
+    }
+
+    // The encoders of the highest levels announce a large window whatever they compress.
+    private static void DecompressAtOnce(DecompressionContext context, ReadOnlySpan<byte> source, IBufferWriter<byte> destination,
+        int content)
+    {
+        var span = destination.GetSpan(Math.Max(content, 1));
+        nuint length;
+        fixed (byte* from = source, to = span)
+            length = ZstdNative.Functions.DecompressDCtx(context.Pointer, to, (nuint)span.Length, from, (nuint)source.Length);
+        if (ZstdNative.Functions.IsError(length) != 0)
+            throw new RecordBatchException(RecordBatchError.BadCompression,
+                $"The records are not a zstd frame: {ZstdNative.ErrorName(length)}.");
+        destination.Advance((int)length);
     }
 
     private static void Decompress(DecompressionContext context, ReadOnlySpan<byte> source, DecompressionBound bound, int maxWindowLog)

@@ -16,6 +16,8 @@ internal static class ZstdFrame
     // A skippable frame: any of 16 magics, a length u32, and that many bytes of no meaning.
     private const uint SkippableMagic = 0x184D2A50;
     private const uint SkippableMask = 0xFFFFFFF0;
+    // The most that one block decompresses to.
+    private const int MaxBlock = 128 << 10;
 
     /// <summary>Whether a frame of this format, or a skippable one, may begin here. The library also reads the frames of versions before
     /// 0.8, whose windows are not known here.</summary>
@@ -42,5 +44,29 @@ internal static class ZstdFrame
             3 when size.Length >= 8 => (long)Math.Min(BinaryPrimitives.ReadUInt64LittleEndian(size), long.MaxValue),
             _ => 0,
         };
+    }
+
+    /// <summary>The most bytes that the content can have, as its blocks tell. <see cref="long.MaxValue"/> unless <paramref name="source"/>
+    /// is exactly one frame. A block is u24: bit 0 last, bits 2-1 kind (raw, repeated byte, compressed), size; then its bytes.</summary>
+    public static long ContentBoundOf(ReadOnlySpan<byte> source)
+    {
+        if (source.Length < 6 || BinaryPrimitives.ReadUInt32LittleEndian(source) != Magic)
+            return long.MaxValue;
+        var descriptor = source[4];
+        var isSingle = (descriptor & 0x20) != 0;
+        var position = 5L + (isSingle ? 0 : 1) + ((descriptor & 3) switch { 3 => 4, var bytes => bytes })
+            + ((descriptor >> 6) switch { 0 => isSingle ? 1 : 0, 1 => 2, 2 => 4, _ => 8 });
+        var bound = 0L;
+        while (position + 3 <= source.Length)
+        {
+            var at = (int)position;
+            var block = source[at] | source[at + 1] << 8 | source[at + 2] << 16;
+            var (kind, size) = (block >> 1 & 3, block >> 3);
+            bound += kind is 0 or 1 ? size : MaxBlock;
+            position += 3 + (kind == 1 ? 1 : size);
+            if ((block & 1) != 0)
+                return position + ((descriptor & 4) != 0 ? 4 : 0) == source.Length ? bound : long.MaxValue;
+        }
+        return long.MaxValue;
     }
 }

@@ -37,6 +37,7 @@ internal sealed unsafe class ZstdNative
     public readonly delegate* unmanaged[Cdecl]<nint, byte*, nuint, byte*, nuint, int, nuint> CompressCCtx;
     public readonly delegate* unmanaged[Cdecl]<nint> CreateDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, nuint> FreeDCtx;
+    public readonly delegate* unmanaged[Cdecl]<nint, byte*, nuint, byte*, nuint, nuint> DecompressDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, int, nuint> ResetDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, int, int, nuint> SetParameterDCtx;
     public readonly delegate* unmanaged[Cdecl]<nint, nuint> SizeOfDCtx;
@@ -52,6 +53,7 @@ internal sealed unsafe class ZstdNative
         CompressCCtx = (delegate* unmanaged[Cdecl]<nint, byte*, nuint, byte*, nuint, int, nuint>)Library.Function("ZSTD_compressCCtx");
         CreateDCtx = (delegate* unmanaged[Cdecl]<nint>)Library.Function("ZSTD_createDCtx");
         FreeDCtx = (delegate* unmanaged[Cdecl]<nint, nuint>)Library.Function("ZSTD_freeDCtx");
+        DecompressDCtx = (delegate* unmanaged[Cdecl]<nint, byte*, nuint, byte*, nuint, nuint>)Library.Function("ZSTD_decompressDCtx");
         ResetDCtx = (delegate* unmanaged[Cdecl]<nint, int, nuint>)Library.Function("ZSTD_DCtx_reset");
         SetParameterDCtx = (delegate* unmanaged[Cdecl]<nint, int, int, nuint>)Library.Function("ZSTD_DCtx_setParameter");
         SizeOfDCtx = (delegate* unmanaged[Cdecl]<nint, nuint>)Library.Function("ZSTD_sizeof_DCtx");

@@ -62,7 +62,7 @@ public class CodecTests
     public void Zstd_window_is_bounded(byte descriptor, long window, bool isAllowed)
     {
         var codec = StandardCodecs.All.Get(CompressionType.Zstd);
-        var frame = ZstdFrames.Of("body"u8, descriptor);
+        var frame = ZstdFrames.Unbounded("body"u8, descriptor);
         Assert.Equal(window, codec.WindowOf(frame));
         using var plain = new PooledBuffer();
         if (!isAllowed)
@@ -85,6 +85,29 @@ public class CodecTests
         codec.Decompress((byte[])[.. large, .. small, .. large], plain, 100);
         Assert.Equal("bab", Encoding.ASCII.GetString(plain.WrittenSpan));
         Assert.Throws<RecordBatchException>(() => codec.Decompress((byte[])[.. small, .. large], plain, 100));
+    }
+
+    [Fact]
+    public void Zstd_frame_that_announces_more_than_it_holds_needs_no_window()
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        foreach (var length in (int[])[0, 1, 4, 200_000, 5_000_000])
+        {
+            using var plain = new PooledBuffer();
+            var content = new byte[length];
+            new Random(length).NextBytes(content);
+            content.AsSpan(length / 2).Clear();
+            var frame = Announcing128MiB(codec, content);
+            Assert.InRange(codec.WindowOf(frame), length, length + (512 << 10));
+            codec.Decompress(frame, plain, 16 << 20);
+            Assert.Equal(content, plain.WrittenSpan);
+
+            for (var cut = 1; cut < Math.Min(frame.Length, 30); cut++)
+            {
+                using var nothing = new PooledBuffer();
+                Assert.Throws<RecordBatchException>(() => codec.Decompress(frame.AsSpan(..^cut), nothing, 16 << 20));
+            }
+        }
     }
 
     [Theory]
@@ -115,6 +138,17 @@ public class CodecTests
         StandardCodecs.All.Get(CompressionType.Zstd).Decompress(
             (byte[])[.. Skippable(magic), .. frame, .. Skippable(magic), .. frame], plain, 100);
         Assert.Equal("bodybody", Encoding.ASCII.GetString(plain.WrittenSpan));
+    }
+
+    // The library's own frame, with a header that names a window of 128 MiB in the place of a single segment's size or a smaller window.
+    private static byte[] Announcing128MiB(ICompressionCodec codec, byte[] content)
+    {
+        using var compressed = new PooledBuffer();
+        codec.Compress(content, compressed);
+        var frame = compressed.WrittenSpan;
+        var isSingle = (frame[4] & 0x20) != 0;
+        var sizes = (frame[4] >> 6) switch { 0 => isSingle ? 1 : 0, 1 => 2, 2 => 4, _ => 8 };
+        return [.. frame[..4], (byte)(frame[4] & 0x1F), ZstdFrames.Window128MiB, .. frame[(5 + (isSingle ? 0 : 1) + sizes)..]];
     }
 
     [Fact]

@@ -106,15 +106,19 @@ public class RecordBatchRewriterTests
     [Fact]
     public void Batches_with_a_large_zstd_window_have_the_turn_of_large_batches()
     {
-        var batch = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
+        var batch = ZstdFrames.Unbounded(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
         LargeBatches.Appends.Enter();
         try
         {
             Assert.Equal(RecordBatchError.Busy, RecordBatches.ValidateRecords(batch, StandardCodecs.All)?.Error);
             Assert.Equal(RecordBatchError.Busy, Recompress(batch, StandardCodecs.All));
-            var small = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window16MiB);
-            Assert.Null(RecordBatches.ValidateRecords(small, StandardCodecs.All));
-            Assert.Null(Recompress(small, StandardCodecs.All));
+            var small = ZstdFrames.Unbounded(SampleRecord.Build(Three), ZstdFrames.Window16MiB);
+            var known = ZstdFrames.Bounded(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
+            foreach (var free in (byte[][])[small, known])
+            {
+                Assert.Null(RecordBatches.ValidateRecords(free, StandardCodecs.All));
+                Assert.Null(Recompress(free, StandardCodecs.All));
+            }
         }
         finally
         {
@@ -129,7 +133,7 @@ public class RecordBatchRewriterTests
     public void Reader_in_a_broker_decompresses_large_batches_one_at_a_time()
     {
         var large = SampleRecord.Build([new SampleRecord(1000, null, new byte[(16 << 20) + 1000], [])], CompressionType.Gzip);
-        var window = ZstdFrames.Of(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
+        var window = ZstdFrames.Unbounded(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
         LargeBatches.Reads.Enter();
         try
         {
