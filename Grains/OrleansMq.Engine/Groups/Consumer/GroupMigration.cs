@@ -32,11 +32,14 @@ public static class GroupMigration
         var subscriptions = new Dictionary<string, ConsumerSubscription>(StringComparer.Ordinal);
         var held = new Dictionary<string, PartitionSet>(StringComparer.Ordinal);
         var taken = PartitionSet.Empty;
+        // With an eager assignor members revoke all before they join, so what they name as their own then says nothing.
+        var isEager = ClientAssignors.TryGet(classic.ProtocolName ?? "", out var assignor) && !assignor.IsCooperative;
         foreach (var member in classic.Members.Values)
         {
             if (!ConsumerProtocol.TryDecodeSubscription(member.Protocols[0].Metadata, out var subscription, out var error))
                 return new GroupReply(ErrorCode.InconsistentGroupProtocol,
                     $"The subscription of member '{member.MemberId}' cannot be read, so the group stays classic: {error}");
+            subscription = isEager ? subscription with { OwnedPartitions = [] } : subscription;
             subscriptions.Add(member.MemberId, subscription);
             var partitions = Held(group, member, subscription);
             if (partitions.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
@@ -47,9 +50,7 @@ public static class GroupMigration
             taken = taken.Union(held[member.MemberId]);
         }
         // Members that have not received an assignment continue with what they owned when they joined, unless it is assigned to others.
-        // With an eager assignor that is nothing, whatever they say: they revoke all before they join.
-        var isEager = ClientAssignors.TryGet(classic.ProtocolName ?? "", out var assignor) && !assignor.IsCooperative;
-        foreach (var (memberId, subscription) in isEager ? [] : subscriptions)
+        foreach (var (memberId, subscription) in subscriptions)
         {
             var kept = ByIds(subscription.OwnedPartitions, topics).Except(taken);
             held[memberId] = held[memberId].Union(kept);

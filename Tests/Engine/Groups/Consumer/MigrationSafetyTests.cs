@@ -86,8 +86,16 @@ public sealed class MigrationSafetyTests
     public void Partitions_that_an_eager_member_names_at_its_join_are_not_its_own() =>
         Assert.Equal(Partitions(0), KeptOf(new RangeAssignor()));
 
-    // Of a member that joins with partitions 0 and 1, and is assigned 0.
-    private static PartitionSet KeptOf(IClientAssignor assignor)
+    [Fact]
+    public void Partitions_that_an_eager_member_names_as_it_joins_again_are_not_its_own() =>
+        Assert.Equal(PartitionSet.Empty, KeptOf(new RangeAssignor(), joinsAgain: true));
+
+    [Fact]
+    public void Partitions_that_a_cooperative_member_names_as_it_joins_again_are_its_own() =>
+        Assert.Equal(Partitions(0, 1), KeptOf(new CooperativeStickyAssignor(), joinsAgain: true));
+
+    // Of a member that joins with partitions 0 and 1, and is assigned 0; it may join again with the former while another joins.
+    private static PartitionSet KeptOf(IClientAssignor assignor, bool joinsAgain = false)
     {
         var owning = ClientAssignors.Offer(assignor,
             new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 1 });
@@ -100,6 +108,17 @@ public sealed class MigrationSafetyTests
             GenerationId = 1,
             Assignments = [new("m", ConsumerProtocol.Encode(new ConsumerAssignment([new("orders", 0)])))],
         }, Now).Next;
+
+        if (joinsAgain)
+        {
+            var other = ClassicGroupDecision.Join(assigned, Join() with { MemberId = "", RequireKnownMemberId = false,
+                Protocols = [ClientAssignors.Offer(assignor, new ConsumerSubscription { Topics = ["orders"] })] }, "n", Now,
+                new GroupOptions()).Next;
+            Assert.Equal(GroupState.PreparingRebalance, other.State.State);
+            var third = ClassicGroupDecision.Join(other, Join() with { MemberId = "", RequireKnownMemberId = false,
+                Protocols = other.State.Members["n"].Protocols }, "o", Now, new GroupOptions()).Next;
+            assigned = ClassicGroupDecision.Join(third, Join() with { Protocols = [owning] }, "", Now, new GroupOptions()).Next;
+        }
 
         Assert.Equal(ErrorCode.None, GroupMigration.TryUpgrade(assigned, Topics(), Now, out var upgraded).Error);
         return upgraded.State.Members["m"].Assigned;
