@@ -236,9 +236,9 @@ internal sealed partial class GroupSimulation
                 Figures.Rebalances++;
             if (group is not null && next is not null && group.Type != next.Type)
                 Figures.Migrations++;
-            // Deleted, or deleted and started again before that was stored.
-            var isDeleted = next is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any()
-                && GroupView.GenerationOf(next) < GroupView.GenerationOf(group));
+            // Deleted, or deleted and started again before that was stored; the members may have left in the same moment.
+            var isDeleted = next is null
+                || (coordinator.WasToDelete && GroupView.GenerationOf(next) < GroupView.GenerationOf(group));
             TransitionChecker.OnStored(isDeleted ? null : group, next);
             if (isDeleted)
             {
