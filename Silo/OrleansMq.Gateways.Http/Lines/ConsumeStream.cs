@@ -22,14 +22,13 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     private const int FlushBytes = 64 << 10;
 
     /// <summary>The least rate of a client whose read holds a large batch, so that a client that stops reading gives it back.</summary>
-    private static readonly MinDataRate LeastRate = new(bytesPerSecond: 64 << 10, gracePeriod: TimeSpan.FromSeconds(30));
+    private static readonly MinDataRate LeastRate = new(HeldBatch.BytesPerSecond, HeldBatch.Grace);
 
     private readonly RecordLineWriter _lines = new(http.Response.BodyWriter, partition.Partition, isBase64);
     private long _position;
     private long _left;
     private bool _hasStarted;
-    // Of DecompressedReads.
-    private int _held;
+    private readonly HeldBatch _held = new(api.DecompressedReads, api.TimeProvider);
 
     /// <summary>Handles the whole request.</summary>
     /// <param name="start">The first offset to read.</param>
@@ -89,21 +88,16 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     private async ValueTask<string?> WriteRecordsAsync(ReadOnlyMemory<byte> batches)
     {
         using var reader = new RecordReader(batches, api.Codecs, takesTurns: true);
-        try
-        {
-            return await WriteRecordsAsync(batches, reader);
-        }
-        finally
-        {
-            Hold(0);
-        }
+        using var held = _held;
+        return await WriteRecordsAsync(batches, reader);
     }
 
     private async ValueTask<string?> WriteRecordsAsync(ReadOnlyMemory<byte> batches, RecordReader reader)
     {
         while (_left > 0 && reader.MoveNext())
         {
-            Hold(reader.DecompressedBytes);
+            if (_held.Take(reader.DecompressedBytes))
+                SetLeastRate(_held.IsTaken ? LeastRate : null);
             var record = reader.Current;
             if (record.Offset < _position)
                 continue;
@@ -124,33 +118,21 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         return null;
     }
 
-    /// <summary>Takes room for the batch that the reader holds, in the place of the one before.</summary>
-    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>.</exception>
-    private void Hold(int bytes)
-    {
-        var counted = bytes > DecompressedReads.FreeBytes ? bytes : 0;
-        if (counted == _held)
-            return;
-        api.DecompressedReads.Return(_held);
-        _held = 0;
-        if (!api.DecompressedReads.TryTake(counted))
-            throw new RecordBatchException(RecordBatchError.Busy,
-                $"the batch decompresses to {counted >> 20} MiB, and other reads hold the memory for such batches. "
-                + "Retry, or read it undecoded (.../batches).");
-        _held = counted;
-        SetLeastRate(counted > 0 ? LeastRate : null);
-    }
-
     private void SetLeastRate(MinDataRate? least)
     {
         if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
             rate.MinDataRate = least;
     }
 
-    private ValueTask<System.IO.Pipelines.FlushResult> FlushAsync()
+    private async ValueTask FlushAsync()
     {
+        var bytes = _lines.Unflushed;
         _lines.Unflushed = 0;
-        return http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+        await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+        if (_held.IsInTime(bytes))
+            return;
+        http.Abort();
+        http.RequestAborted.ThrowIfCancellationRequested();
     }
 
     /// <summary>Returns the offset after the last batch, which the last record of a compacted batch does not tell.</summary>

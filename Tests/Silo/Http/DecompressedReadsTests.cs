@@ -4,6 +4,7 @@ using OrleansMq.Client.Http;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Http.Lines;
 using OrleansMq.Records;
+using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Silo.Http;
 
@@ -23,6 +24,43 @@ public sealed class DecompressedReadsTests
         Assert.True(reads.TryTake(2 * Mega));
         Assert.False(reads.TryTake(2 * Mega));
         Assert.Equal(10 * Mega, reads.Used);
+    }
+
+    [Fact]
+    public void Client_that_receives_little_within_each_grace_is_too_slow_in_sum()
+    {
+        var (reads, clock) = (new DecompressedReads(100 * Mega), new ManualTimeProvider());
+        using var held = new HeldBatch(reads, clock);
+        Assert.True(held.IsInTime(0));
+        Assert.True(held.Take(48 * Mega));
+        Assert.Equal(48 * Mega, reads.Used);
+        clock.Advance(TimeSpan.FromSeconds(29));
+        Assert.True(held.IsInTime(HeldBatch.BytesPerSecond));
+        clock.Advance(TimeSpan.FromSeconds(29));
+        Assert.False(held.IsInTime(HeldBatch.BytesPerSecond));
+    }
+
+    [Fact]
+    public void Client_at_the_least_rate_is_in_time_and_the_next_batch_has_a_grace_of_its_own()
+    {
+        var (reads, clock) = (new DecompressedReads(100 * Mega), new ManualTimeProvider());
+        using var held = new HeldBatch(reads, clock);
+        Assert.True(held.Take(48 * Mega));
+        clock.Advance(HeldBatch.Grace);
+        for (var second = 0; second < 100; second++)
+        {
+            Assert.True(held.IsInTime(HeldBatch.BytesPerSecond));
+            clock.Advance(TimeSpan.FromSeconds(1));
+        }
+        Assert.False(held.Take(48 * Mega));
+        Assert.True(held.Take(47 * Mega));
+        clock.Advance(HeldBatch.Grace);
+        Assert.True(held.IsInTime(0));
+        Assert.True(held.Take(DecompressedReads.FreeBytes));
+        Assert.False(held.IsTaken);
+        Assert.Equal(0, reads.Used);
+        clock.Advance(TimeSpan.FromHours(1));
+        Assert.True(held.IsInTime(0));
     }
 
     [Fact]
