@@ -12,7 +12,7 @@ internal static class Program
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
           --queues         simulates a cursor instead: its leaders, consumers and dead letters
-          --focus FOCUS    makes a rare combination of faults likely: StaticHandover or RecreatedTopics
+          --focus FOCUS    makes a rare combination of faults likely: StaticHandover, RecreatedTopics, RestartedLeader
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
           --trace          prints each step of one seed

@@ -59,6 +59,7 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [Theory]
     [InlineData(nameof(RestartOwesNothing), nameof(GroupFocus.StaticHandover))]
     [InlineData(nameof(AbsentOwnsNothing), nameof(GroupFocus.StaticHandover))]
+    [InlineData(nameof(ResumedLeaderIsTrusted), nameof(GroupFocus.RestartedLeader))]
     [InlineData(nameof(HolderOfTheDeletedTopicCommits), nameof(GroupFocus.RecreatedTopics))]
     public void Checkers_find_in_focused_runs(string mutant, string focus)
     {

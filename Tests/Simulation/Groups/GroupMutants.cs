@@ -151,6 +151,12 @@ internal sealed class RestartOwesNothing : GroupRules
             ? base.BeforeJoin(group, request, topics, now) : group;
 }
 
+internal sealed class ResumedLeaderIsTrusted : GroupRules
+{
+    // A leader that resumed is left to find partitions that were added while it was away.
+    public override ClassicGroup OnTopics(ClassicGroup group, GroupTopics topics, DateTimeOffset now) => group;
+}
+
 internal sealed class AbsentOwnsNothing : GroupRules
 {
     // A static member that misses a round claims what it claimed in its last join, not what it was assigned since.

@@ -20,6 +20,9 @@ internal enum GroupFocus
     StaticHandover,
     /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
     RecreatedTopics,
+    /// <summary>Static members of the classic protocol that restart while topics grow and the coordinator is replaced, all with other views
+    /// of the topics.</summary>
+    RestartedLeader,
 }
 
 /// <summary>The parameters of a run, drawn from its seed.</summary>
@@ -76,6 +79,13 @@ internal sealed class GroupScenario
                 Protocols = ProtocolSets[random.Next(5)];
                 (RecreatesTopics, Topics, ViewsSpreadMs) = (true, random.Next(2, 4), 10_000);
                 ChangeEveryMs = random.Next(500, 2_500);
+                break;
+            case GroupFocus.RestartedLeader:
+                Mix = GroupMix.Classic;
+                Protocols = ProtocolSets[random.Next(5)];
+                (StaticPercent, RegexPercent, RecreatesTopics, Members, ViewsSpreadMs) = (100, 0, false, random.Next(1, 3), 10_000);
+                // Few later rounds repair what a restart left.
+                (FaultEveryMs, ChangeEveryMs) = (random.Next(8_000, 16_000), random.Next(8_000, 16_000));
                 break;
             case GroupFocus.StaticHandover:
                 Mix = GroupMix.Classic;

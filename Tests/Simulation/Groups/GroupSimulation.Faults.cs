@@ -13,7 +13,7 @@ internal sealed partial class GroupSimulation
             return;
         }
         After((Scenario.FaultEveryMs / 2) + _random.Next(Scenario.FaultEveryMs), Fault);
-        switch (_random.Next(12))
+        switch (Scenario.Focus == GroupFocus.RestartedLeader && Chance(60) ? 11 : _random.Next(12))
         {
             case 0 or 1:
                 CrashCoordinator();
@@ -41,6 +41,8 @@ internal sealed partial class GroupSimulation
                 break;
             case 11:
                 // Replaces the coordinator in the middle of concurrent actions of its members.
+                if (Scenario.Focus == GroupFocus.RestartedLeader)
+                    ChangeTopics();
                 if (Live() is [_, ..])
                     CrashMember();
                 After(_random.Next(Scenario.HeartbeatMs), CrashCoordinator);

@@ -31,7 +31,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     {
         var view = coordinator.View;
         var isSame = view.State == GroupView.StateOf(stored) && view.Generation == GroupView.GenerationOf(stored);
-        Verdict.Require((isSame || SeesOtherTopics(coordinator, stored)) && view.Members.SetEquals(GroupView.MembersOf(stored)),
+        var mayDiffer = SeesOtherTopics(coordinator, stored) || LooksForTheLeader(view, stored);
+        Verdict.Require((isSame || mayDiffer) && view.Members.SetEquals(GroupView.MembersOf(stored)),
             $"failover: {coordinator} reads {GroupView.StateOf(stored)} {GroupView.GenerationOf(stored)} and begins with {view}");
         _memories.Add(coordinator, new Memory { OpenedAt = now, Before = view, RoundSince = now,
             Hurried = view.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value)) });
@@ -42,6 +43,10 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         && (consumer.Topics.Any(t => coordinator.Topics.Find(t.Key) is not { } seen || seen.TopicId != t.Value.TopicId
             || seen.Partitions != t.Value.Partitions)
             || coordinator.Topics.All.Any(t => !consumer.Topics.ContainsKey(t.Name)));
+
+    // A leader that resumed knows less of the topics than the coordinator may.
+    private static bool LooksForTheLeader(CoreView view, GroupDocument? stored) => stored?.Classic is { HasResumedLeader: true } classic
+        && view.State == GroupState.PreparingRebalance && view.Generation == classic.Generation;
 
     public void OnCommand(SimulatedCoordinator coordinator, CoordinatorCommand command)
     {

@@ -142,7 +142,8 @@ public static partial class ClassicGroupDecision
         switch (state.State)
         {
             case GroupState.Stable when !isSubscriptionChanged && ChooseProtocol(state) == state.ProtocolName:
-                return new(group, Resumed(state, request, before.MemberId, newMemberId, wasLeader), newMemberId);
+                state = state with { HasResumedLeader = state.HasResumedLeader || wasLeader };
+                return new(group with { State = state }, Resumed(state, request, before.MemberId, newMemberId, wasLeader), newMemberId);
             case GroupState.Stable or GroupState.CompletingRebalance:
                 return Await(PrepareRebalance(group, now), newMemberId, now);
             default:
@@ -161,6 +162,18 @@ public static partial class ClassicGroupDecision
     public static ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
         request is { MemberId.Length: 0, GroupInstanceId: { } instance } && group.State.State == GroupState.Stable
             && group.State.FindStatic(instance) is { } before && LeavesPartitionsOut(group.State, before, topics)
+            ? PrepareRebalance(group, now)
+            : group;
+
+    /// <summary>Handles a newer image of the topics. A leader watches the partitions itself from its assignment on. One that has resumed
+    /// compares with those of its restart, which the coordinator may have learned of later, and one that cannot skip the assignment
+    /// watches nothing: the group rebalances as soon as the coordinator sees a partition without a member.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The current time.</param>
+    public static ClassicGroup OnTopics(ClassicGroup group, GroupTopics topics, DateTimeOffset now) =>
+        group.State is { State: GroupState.Stable, HasResumedLeader: true, Leader: { } leader } state
+            && state.Members.TryGetValue(leader, out var resumed) && LeavesPartitionsOut(state, resumed, topics)
             ? PrepareRebalance(group, now)
             : group;
 

@@ -8,7 +8,7 @@ public static partial class ClassicGroupDecision
     /// <summary>Starts a rebalance: all members have to rejoin.</summary>
     internal static ClassicGroup PrepareRebalance(ClassicGroup group, DateTimeOffset now)
     {
-        var state = group.State.Enter(GroupState.PreparingRebalance);
+        var state = group.State.Enter(GroupState.PreparingRebalance) with { HasResumedLeader = false };
         var round = group.Round with
         {
             Joined = [],

@@ -55,6 +55,11 @@ public sealed record ClassicGroupState
     /// without members.</summary>
     public string? Leader { get; init; }
 
+    /// <summary>Whether the leader has restarted and resumed this generation (KIP-814). It does not know the partitions as of its
+    /// predecessor's assignment, so it misses those added since; the coordinator looks for them until the next rebalance.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool HasResumedLeader { get; init; }
+
     /// <summary>The members by id, in ordinal order.</summary>
     public ImmutableSortedDictionary<string, ClassicMember> Members
     {

@@ -27,6 +27,10 @@ internal class GroupRules : CoordinatorRules
     public virtual ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
         ClassicGroupDecision.BeforeJoin(group, request, topics, now);
 
+    /// <inheritdoc cref="ClassicGroupDecision.OnTopics"/>
+    public virtual ClassicGroup OnTopics(ClassicGroup group, GroupTopics topics, DateTimeOffset now) =>
+        ClassicGroupDecision.OnTopics(group, topics, now);
+
     /// <inheritdoc cref="ClassicGroupDecision.Join"/>
     public virtual ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
         GroupOptions options) =>

@@ -205,7 +205,9 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     /// <summary>Handles a newer image of the topics.</summary>
     public void FollowTopics(GroupTopics topics, DateTimeOffset now)
     {
-        if (Consumer is { } consumer)
+        if (Classic is { } classic)
+            Apply(rules.OnTopics(classic, topics, now));
+        else if (Consumer is { } consumer)
             Apply(rules.OnTopics(consumer, topics), now);
     }
 

@@ -4,6 +4,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Assignment;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Coordination;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Classic;
@@ -47,6 +48,39 @@ public sealed class StaticRestartTests
             (back.Next.State.State, back.Next.State.Generation));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Resumed_static_leader_gets_partitions_that_the_coordinator_learns_of_later(bool skipsAssignment)
+    {
+        var join = Join with { SupportsSkippingAssignment = skipsAssignment };
+        var group = ClassicGroupDecision.Join(ClassicGroup.Create(Now), join, "first", Now, new GroupOptions()).Next;
+        group = ClassicGroupDecision.Sync(group, new SyncGroup
+        {
+            GroupId = "g",
+            MemberId = "first",
+            GenerationId = 1,
+            Assignments = [new("first", ConsumerProtocol.Encode(new ConsumerAssignment([new("orders", 0), new("orders", 1)])))],
+        }, Now).Next;
+        // Its own process watches the partitions.
+        Assert.Same(group, ClassicGroupDecision.OnTopics(group, Topics(3), Now));
+
+        group = ClassicGroupDecision.Join(ClassicGroupDecision.BeforeJoin(group, join, Topics(2), Now), join, "second", Now,
+            new GroupOptions()).Next;
+        Assert.Equal(GroupState.Stable, group.State.State);
+        Assert.Same(group, ClassicGroupDecision.OnTopics(group, Topics(2), Now));
+        // Another coordinator takes over meanwhile.
+        group = ClassicGroup.TakeOver(Stored(group.State)!, Now);
+        group = ClassicGroupDecision.OnTopics(group, Topics(3), Now);
+        Assert.Equal(GroupState.PreparingRebalance, group.State.State);
+
+        // The leader assigns again, by what it knows, and watches from there on.
+        group = ClassicGroupDecision.Join(group, join with { MemberId = "second" }, "", Now, new GroupOptions()).Next;
+        group = ClassicGroupDecision.Sync(group, new SyncGroup { GroupId = "g", MemberId = "second", GenerationId = 2 }, Now).Next;
+        Assert.Equal(GroupState.Stable, group.State.State);
+        Assert.Same(group, ClassicGroupDecision.OnTopics(group, Topics(3), Now));
+    }
+
     [Fact]
     public void Assignment_by_another_protocol_type_is_left_to_the_leader()
     {
@@ -83,6 +117,10 @@ public sealed class StaticRestartTests
 
         Assert.Equal(expected, restarted.Next.State.State);
     }
+
+    private static ClassicGroupState? Stored(ClassicGroupState state) =>
+        GroupDocument.Parse(new GroupDocument { Coordinator = new(1, Guid.NewGuid()), Type = GroupType.Classic, Classic = state }.ToBytes())
+            .Classic;
 
     private static ClassicGroup Joined(ClassicGroup group, string instance, string memberId) =>
         ClassicGroupDecision.Join(group, Cooperative(instance), memberId, Now, new GroupOptions()).Next;
