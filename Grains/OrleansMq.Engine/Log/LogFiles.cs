@@ -16,6 +16,8 @@ public static class LogFiles
     internal const string TimeIndex = ".timeindex";
     /// <summary>Producer state as of the offset in the name.</summary>
     internal const string Snapshot = ".snapshot";
+    /// <summary>What completes the producer state of the same name: the batches before each producer's last one.</summary>
+    internal const string Producers = ".producers";
     /// <summary>The cursors as of the offset in the name.</summary>
     internal const string Cursors = ".cursors";
     /// <summary>The suffix of a removed file, which is deleted a little later.</summary>

@@ -27,6 +27,7 @@ namespace OrleansMq.Log;
 /// </remarks>
 internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots)
 {
+    private readonly SnapshotFiles[] _snapshots = [producerSnapshots.Files, cursorSnapshots.Files];
     private readonly List<(long Offset, IReadOnlyList<CursorTransition> Transitions)> _staged = [];
     private bool _isStaged;
     // What transitions before it replaced is not known.
@@ -154,29 +155,17 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
         if (snapshot.Producers is { } producers)
             producerSnapshots.Write(producers, durable);
         if (snapshot.Cursors is { } cursors)
-            cursorSnapshots.Write(snapshot.Offset, cursors, durable);
+            cursorSnapshots.Files.Write(snapshot.Offset, cursors, companion: null, durable);
     }
 
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
-    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets)
-    {
-        producerSnapshots.DeleteExcept(offsets);
-        cursorSnapshots.DeleteExcept(offsets);
-    }
+    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets) => Array.ForEach(_snapshots, kind => kind.DeleteExcept(offsets));
 
     /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>
-    public void DeleteSnapshotsBefore(long offset)
-    {
-        producerSnapshots.DeleteBefore(offset);
-        cursorSnapshots.DeleteBefore(offset);
-    }
+    public void DeleteSnapshotsBefore(long offset) => Array.ForEach(_snapshots, kind => kind.DeleteBefore(offset));
 
     /// <summary>Deletes snapshots above an offset: they describe batches that are cut, and other batches take over their offsets.</summary>
-    public void DeleteSnapshotsAfter(long offset)
-    {
-        producerSnapshots.DeleteAfter(offset);
-        cursorSnapshots.DeleteAfter(offset);
-    }
+    public void DeleteSnapshotsAfter(long offset) => Array.ForEach(_snapshots, kind => kind.DeleteAfter(offset));
 
     private void ApplyToCursors(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
     {

@@ -116,7 +116,7 @@ public sealed class ProducerStateManager
 
     /// <summary>
     /// Clears the state; the log's next batch is at or above <paramref name="endOffset"/>. Truncation begins with this. It then loads the
-    /// latest snapshot at or below the cut (<see cref="ProducerSnapshots"/>), and applies the batches from there to the cut.
+    /// latest snapshot at or below the cut, and applies the batches from there to the cut.
     /// </summary>
     public void Reset(long endOffset)
     {

@@ -21,7 +21,7 @@ public sealed partial class FolderDependencyTests
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State"]),
         ("Topics", ["Api", "Diagnostics", "Records"]),
-        ("Producers", ["Diagnostics", "Records", "Storage"]),
+        ("Producers", ["Diagnostics", "Records"]),
         ("Queues", ["Diagnostics", "Records"]),
         ("Log", ["Diagnostics", "Producers", "Queues", "Records", "Storage", "Topics"]),
         ("Compaction", ["Diagnostics", "Log", "Records", "Topics"]),

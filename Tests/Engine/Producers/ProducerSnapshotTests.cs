@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using OrleansMq.Diagnostics;
+using OrleansMq.Log;
 using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Storage;
@@ -156,11 +157,11 @@ public class ProducerSnapshotTests
             Apply(1, 0, sequence, 1);
             Snapshots().Take(_producers, durable: true);
         }
-        Snapshots().DeleteExcept(new HashSet<long> { 2 });
-        Assert.Equal([2L, 4L], Snapshots().List().Order());
-        Snapshots().DeleteBefore(100);
-        Assert.Equal([4L], Snapshots().List());
-        Snapshots().DeleteAfter(3);
+        Snapshots().Files.DeleteExcept(new HashSet<long> { 2 });
+        Assert.Equal([2L, 4L], Snapshots().Files.List().Order());
+        Snapshots().Files.DeleteBefore(100);
+        Assert.Equal([4L], Snapshots().Files.List());
+        Snapshots().Files.DeleteAfter(3);
         Assert.Empty(_disk.ListFiles(Directory));
     }
 
