@@ -17,6 +17,7 @@ public sealed partial class FolderDependencyTests
         ("Partitioning", []),
         ("Records", []),
         ("Storage", []),
+        ("Filters", ["Records"]),
         ("State", ["Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State"]),
