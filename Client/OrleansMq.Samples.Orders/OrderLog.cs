@@ -57,6 +57,9 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
                 if (records.Current.Offset < offset)
                     continue;
                 offset = records.Current.Offset + 1;
+                // Control batches are the broker's own.
+                if (records.Batch.IsControl)
+                    continue;
                 count--;
                 yield return records.Current.Value!.Value;
             }

@@ -28,9 +28,13 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
             RemoveBelowLogStart(now);
     }
 
-    /// <summary>Removes the segments that <c>retention.ms</c> and <c>retention.bytes</c> select.</summary>
+    /// <summary>Removes the segments that <c>retention.ms</c> and <c>retention.bytes</c> select, except those that tell about
+    /// cursors.</summary>
+    /// <param name="highWatermark">The high watermark.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <param name="wantedStart">Where the log would start without cursors.</param>
     /// <returns>The number of removed segments.</returns>
-    public int Retain(long highWatermark, long now)
+    public int Retain(long highWatermark, long now, out long wantedStart)
     {
         RollIfExpired(highWatermark, now);
         var segments = _segments.All;
@@ -39,14 +43,25 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
         var expired = RetentionPolicy.CountExpired(facts, config, highWatermark, now);
         var oversize = RetentionPolicy.CountOversize(facts[expired..], config, highWatermark);
         var count = expired + oversize;
+        wantedStart = segments[count].BaseOffset;
+        var bound = StartBound(highWatermark);
+        while (count > 0 && segments[count].BaseOffset > bound)
+            count--;
         if (count == 0)
             return 0;
         var start = segments[count].BaseOffset;
         log.Ports.EngineLog.Write(EngineLogLevel.Information,
-            $"Retention removes segments of '{log.Directory.Path}': {expired} are older than retention.ms, {oversize} more exceed "
+            $"Retention removes {count} segments of '{log.Directory.Path}': {expired} are older than retention.ms, {oversize} more exceed "
                 + $"retention.bytes. The log now starts at offset {start}.");
         MoveLogStart(start, now);
         return count;
+    }
+
+    /// <summary>Returns the highest offset at which the log may start: see <see cref="LogState.StartBound"/>.</summary>
+    public long StartBound(long highWatermark)
+    {
+        lock (_segments.AppendLock)
+            return log.State.StartBound(highWatermark);
     }
 
     /// <summary>Removes the segments wholly below the log start offset, and deletes files that are due.</summary>

@@ -262,7 +262,10 @@ internal sealed class SegmentedLog
     public void MoveLogStart(long offset, long now) => _retention.MoveLogStart(offset, now);
 
     /// <inheritdoc cref="LogRetention.Retain"/>
-    public int Retain(long highWatermark, long now) => _retention.Retain(highWatermark, now);
+    public int Retain(long highWatermark, long now, out long wantedStart) => _retention.Retain(highWatermark, now, out wantedStart);
+
+    /// <inheritdoc cref="LogRetention.StartBound"/>
+    public long StartBound(long highWatermark) => _retention.StartBound(highWatermark);
 
     /// <summary>Deletes the files of segments that left the log more than <c>file.delete.delay.ms</c> ago.</summary>
     public void DeleteRemoved(long now) => _parts.Removed.DeleteDue(now);

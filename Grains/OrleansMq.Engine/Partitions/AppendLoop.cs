@@ -51,6 +51,21 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
     }
 
+    /// <summary>Appends a control batch with <see cref="Acks.All"/>. It joins the round of other appends.</summary>
+    /// <param name="batch">The batch; its memory is the broker's until the call completes.</param>
+    /// <param name="control">The sender.</param>
+    public ValueTask<ProduceResult> AppendControlAsync(Memory<byte> batch, IControlAppend control)
+    {
+        if (partition.Availability.Refuse(out var refusal) is not ErrorCode.None and var refused)
+            return new(ProduceResult.Failed(refused, refusal));
+        var operation = partition.Ports.Operations.Rent();
+        operation.Batch = batch;
+        operation.Header = RecordBatchHeader.Read(batch.Span);
+        operation.Acks = Acks.All;
+        operation.Control = control;
+        return Enqueue(operation, FlushDecision.MayCallerWrite(partition.Config), burst: null);
+    }
+
     /// <summary>Runs the turn on an append thread.</summary>
     public void Run(AppendRound round) => RunTurn(round, sender: null);
 

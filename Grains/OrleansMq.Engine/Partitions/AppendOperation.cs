@@ -25,6 +25,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public RecordBatchHeader Header { get; set; }
     /// <summary>A copy of the batch, if the broker changes more than offset and epoch.</summary>
     public PooledBuffer? Owned { get; set; }
+    /// <summary>The sender of a control batch; null for a producer's batch.</summary>
+    public IControlAppend? Control { get; set; }
     /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/>.</summary>
     public bool IsDuplicate { get; set; }
     /// <summary>The base offset of a duplicate's original.</summary>
@@ -101,6 +103,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         IsDuplicate = false;
         IsWaiting = false;
         Sender = null;
+        Control = null;
         pool.Return(this);
         return result;
     }

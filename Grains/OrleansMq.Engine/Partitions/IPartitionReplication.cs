@@ -21,7 +21,7 @@ internal interface IPartitionReplication : IErasure
 
     /// <summary>Takes a decided round with at least one batch in the log. Under the append lock.</summary>
     /// <param name="records">The number of records written.</param>
-    /// <param name="bytes">The number of bytes written.</param>
+    /// <param name="bytes">The number of bytes written, without control batches, which wake no reader.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <returns>The bytes that readers may see at once.</returns>
     /// <exception cref="IOException">The flush that the policy requires failed.</exception>
@@ -42,6 +42,16 @@ internal interface IPartitionReplication : IErasure
     /// <summary>Whether the high watermark has reached the start of the leader's epoch. Before that, readers may have seen records above
     /// it (KIP-207).</summary>
     bool KnowsLatest { get; }
+
+    /// <summary>The leadership; null while the partition is not led here. On any thread.</summary>
+    Leadership? Leadership { get; }
+
+    /// <summary>For how much longer the leadership is surely the only one, in milliseconds; at most one lease, or
+    /// <see cref="long.MaxValue"/> if there is no other replica. On any thread.</summary>
+    long LeaseLeftMs { get; }
+
+    /// <summary>The time until the leases of earlier leaders have surely ended, in milliseconds. On any thread.</summary>
+    long HandOutWaitMs { get; }
 
     /// <summary>Learns that the partition went offline. On any thread, and under any lock but the append lock.</summary>
     void OnOffline(string reason);

@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
+using OrleansMq.Partitions.Cursors;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -23,6 +24,7 @@ namespace OrleansMq.Partitions;
 /// <item><see cref="FlushPromise"/>: what its incarnation promises about flushed records.</item>
 /// <item><see cref="PartitionUpkeep"/>: checkpoints, retention, delete-records.</item>
 /// <item><see cref="PartitionCompaction"/>: compaction, and its end.</item>
+/// <item><see cref="PartitionCursors"/>: consumption record by record, while it is led here.</item>
 /// <item><see cref="IPartitionReplication"/>: leadership, and when a written batch becomes visible.</item>
 /// </list>
 /// Locks are taken in this order: upkeep or compaction, then those of <see cref="SegmentedLog"/>.
@@ -38,6 +40,7 @@ public sealed class Partition
     private int _leaderEpoch;
     private volatile IPartitionReplication _replication;
     private volatile bool _awaitsConfig;
+    private PartitionCursors? _cursors;
 
     private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
         PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
@@ -101,6 +104,8 @@ public sealed class Partition
     internal PartitionFlusher Flusher { get; }
     /// <summary>Its replication.</summary>
     internal IPartitionReplication Replication => _replication;
+    /// <summary>Its cursors, which begin with the first use, or with a leadership that finds some in the log.</summary>
+    internal PartitionCursors Cursors => Volatile.Read(ref _cursors) ?? BeginCursors();
     /// <summary>The readers that wait for records.</summary>
     internal FetchWaiters Waiters => _reader.Waiters;
 
@@ -230,6 +235,7 @@ public sealed class Partition
         Invariant.Check(offset <= Log!.LogEndOffset, "The high watermark lies beyond the log's end.");
         Volatile.Write(ref _highWatermark, offset);
         Log.NoteHighWatermark(offset);
+        Volatile.Read(ref _cursors)?.Signal();
     }
 
     /// <summary>Advances the high watermark to the log end. Under the append lock.</summary>
@@ -238,6 +244,16 @@ public sealed class Partition
         var end = Log!.LogEndOffset;
         Invariant.Check(end >= _highWatermark, "The high watermark went back.");
         Volatile.Write(ref _highWatermark, end);
+        Volatile.Read(ref _cursors)?.Signal();
+    }
+
+    /// <summary>Tells the cursors that a leadership began or ended. Under the append lock.</summary>
+    internal void NoteLeadership()
+    {
+        if (_cursors is { } cursors)
+            cursors.Signal();
+        else if (Log!.State.Cursors.Cursors.Count > 0 && _replication.Leadership is not null)
+            BeginCursors();
     }
 
     /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>
@@ -274,6 +290,7 @@ public sealed class Partition
     internal async Task<bool> CloseAsync()
     {
         Availability.Close();
+        await EndCursorsAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
         var unfinished = _upkeep.Finish();
@@ -286,6 +303,7 @@ public sealed class Partition
     internal async Task AbandonAsync()
     {
         Availability.Delete();
+        await EndCursorsAsync().ConfigureAwait(false);
         await _compaction.StopAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
@@ -303,7 +321,15 @@ public sealed class Partition
             return;
         Ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         Waiters.WakeAll();
+        Volatile.Read(ref _cursors)?.Signal();
         _replication.OnOffline(reason);
+    }
+
+    /// <summary>Learns that records could not be read: the partition goes offline, unless the fault passes.</summary>
+    internal void NoteUnreadable(Exception fault)
+    {
+        if (!StorageFaults.Passes(fault) && Availability.IsServing)
+            GoOffline(StorageFaults.Describe(Log!.Directory, fault), fault);
     }
 
     /// <summary>Runs an action on the log, unless the partition is offline or deleted. A full disk leaves the partition online, since the
@@ -331,6 +357,16 @@ public sealed class Partition
         }
         return null;
     }
+
+    private PartitionCursors BeginCursors()
+    {
+        var begun = new PartitionCursors(this);
+        var cursors = Interlocked.CompareExchange(ref _cursors, begun, null) ?? begun;
+        cursors.Signal();
+        return cursors;
+    }
+
+    private Task EndCursorsAsync() => Volatile.Read(ref _cursors)?.EndAsync() ?? Task.CompletedTask;
 
     /// <summary>Sets the configuration in force.</summary>
     internal void SetConfig(TopicConfig config)

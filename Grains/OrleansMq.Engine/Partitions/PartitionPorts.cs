@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
+using OrleansMq.Partitions.Cursors;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
@@ -38,6 +39,8 @@ internal sealed class PartitionPorts
     public FreeSpaceGuard Space { get; }
     /// <summary>Lines about writes that failed and were undone: a full volume refuses every append.</summary>
     public RareLine FailedWrites { get; }
+    /// <summary>Publishes dead letters to other partitions.</summary>
+    public IDeadLetterPort DeadLetters { get; set; } = NoDeadLetters.Instance;
     /// <summary>The partitions with a background flush ahead.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>

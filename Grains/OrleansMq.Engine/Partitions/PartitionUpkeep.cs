@@ -14,6 +14,9 @@ namespace OrleansMq.Partitions;
 /// </remarks>
 internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
 {
+    // A leader's cursors are silent for a lease after its election.
+    private static readonly TimeSpan StatementTimeout = TimeSpan.FromSeconds(10);
+
     private readonly Lock _lock = new();
 
     /// <summary>Makes all that was appended durable, and writes the flushed point down.</summary>
@@ -33,8 +36,11 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
     public void Maintain(long now) => Run(log =>
     {
         log.RollIfOld(now);
-        if (log.Retain(partition.HighWatermark, now) > 0)
+        if (log.Retain(partition.HighWatermark, now, out var wantedStart) > 0)
             partition.Epochs!.TruncateFromStart(log.LogStartOffset);
+        // The statements of its cursors hold the rest. The next run finds them repeated.
+        if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null)
+            partition.Cursors.Restate(wantedStart);
         lock (log.AppendLock)
             log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration);
         log.DeleteRemoved(now);
@@ -55,6 +61,7 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"Records of {partition.TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
+        await StateCursorsAsync(offset, cancellationToken).ConfigureAwait(false);
         // The caller's thread may be a grain's, which must not wait for a flush.
         var passing = await Task.Run(() => Run(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
         if (partition.Availability.Refuse(out refusal) is not ErrorCode.None and var failed)
@@ -86,6 +93,22 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         lock (_lock)
         {
             // The task has ended.
+        }
+    }
+
+    // A cursor's newest statement stays in the log.
+    private async Task StateCursorsAsync(long offset, CancellationToken cancellationToken)
+    {
+        if (partition.Log!.StartBound(partition.HighWatermark) >= offset)
+            return;
+        try
+        {
+            await partition.Cursors.RestateAsync(offset, StatementTimeout, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new BrokerException(ErrorCode.RequestTimedOut, $"Records of {partition.TopicPartition} below offset {offset} are needed: "
+                + "its cursors could not be written anew above it, or dead-letter some of them. Nothing was deleted; retry.");
         }
     }
 

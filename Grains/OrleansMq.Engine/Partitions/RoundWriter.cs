@@ -50,6 +50,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     public bool Refuses(AppendOperation operation)
     {
         var refused = _replication.RefuseAppend(operation.Acks, out var message);
+        if (refused == ErrorCode.None && operation.Control is { } control && control.Epoch != partition.LeaderEpoch)
+            (refused, message) = (ErrorCode.NotLeaderOrFollower, $"Epoch {control.Epoch} of the control batch has ended.");
         if (refused == ErrorCode.None)
             return false;
         operation.Decide(ProduceResult.Failed(refused, message));
@@ -136,8 +138,11 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             Log.Appended(operation.Header);
             operation.Decide(new ProduceResult(ErrorCode.None, operation.Header.BaseOffset,
                 operation.Header.IsLogAppendTime ? operation.Header.MaxTimestamp : -1, Log.LogStartOffset));
+            if (operation.Control is { } control)
+                control.OnWritten(operation.Header.BaseOffset);
+            else
+                _bytes += operation.Batch.Length;
         }
-        _bytes += _round.GroupBytes;
         _round.ClearGroup();
     }
 

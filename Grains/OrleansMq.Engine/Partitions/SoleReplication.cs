@@ -5,6 +5,7 @@ namespace OrleansMq.Partitions;
 /// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once.</summary>
 internal sealed class SoleReplication(Partition partition) : IPartitionReplication
 {
+    private Leadership? _leadership;
     // Why the round under way could not be flushed. Used by the thread that has the turn.
     private Exception? _unflushed;
 
@@ -44,7 +45,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         if (_unflushed is not null)
             return 0;
         partition.AdvanceHighWatermark();
-        return Math.Max(bytes, 1);
+        return unseen > records ? Math.Max(bytes, 1) : bytes;
     }
 
     /// <inheritdoc/>
@@ -74,6 +75,26 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         message = "";
         return ErrorCode.None;
     }
+
+    /// <inheritdoc/>
+    /// <remarks>It begins anew with each epoch.</remarks>
+    public Leadership? Leadership
+    {
+        get
+        {
+            var (known, epoch) = (_leadership, partition.LeaderEpoch);
+            if (known?.Epoch == epoch)
+                return known;
+            var begun = new Leadership(epoch);
+            return Interlocked.CompareExchange(ref _leadership, begun, known) == known ? begun : _leadership;
+        }
+    }
+
+    /// <inheritdoc/>
+    public long LeaseLeftMs => long.MaxValue;
+
+    /// <inheritdoc/>
+    public long HandOutWaitMs => 0;
 
     /// <inheritdoc/>
     public void OnOffline(string reason)

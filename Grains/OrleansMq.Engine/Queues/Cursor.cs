@@ -78,6 +78,9 @@ internal sealed partial class Cursor
     /// <summary>The records that consumers hold, or transitions that are not in force.</summary>
     public int Held => _held.Count;
 
+    /// <summary>Returns how many more records a consumer takes.</summary>
+    public int CreditOf(long attachment) => _consumers.Find(attachment)?.Credit ?? 0;
+
     /// <summary>Handles a command.</summary>
     /// <param name="command">The command.</param>
     /// <param name="now">Milliseconds since 1970.</param>

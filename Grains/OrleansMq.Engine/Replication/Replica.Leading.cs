@@ -11,6 +11,9 @@ public sealed partial class Replica : IPartitionReplication
 {
     private static readonly Task Ended = Task.CompletedTask;
 
+    // Two brokers' clocks differ by less than a tenth within a lease.
+    private const int ClockDriftShare = 10;
+
     // Under the append lock.
     private TaskCompletionSource<ClaimResult>? _claim;
     private PartitionState? _toldState;
@@ -21,12 +24,24 @@ public sealed partial class Replica : IPartitionReplication
     private int _bound;
     private TopicConfig? _followed;
     private volatile TaskCompletionSource? _ended;
+    private volatile Leadership? _leadership;
+    private long _handOutFrom;
 
     /// <summary>Completes when the current leadership ends; complete if it does not lead.</summary>
     public Task LeadershipEnded => _ended?.Task ?? Ended;
 
     /// <inheritdoc/>
     bool IPartitionReplication.KnowsLatest => _leader is { KnowsLatest: true };
+
+    /// <inheritdoc/>
+    Leadership? IPartitionReplication.Leadership => _leadership;
+
+    /// <inheritdoc/>
+    long IPartitionReplication.LeaseLeftMs => _leader is not { Status: LeaderStatus.Leading } leader ? 0
+        : leader.LeaseUntil == long.MaxValue ? _ports.LeaseMs : Math.Clamp(leader.LeaseUntil - Now, 0, _ports.LeaseMs);
+
+    /// <inheritdoc/>
+    long IPartitionReplication.HandOutWaitMs => Volatile.Read(ref _handOutFrom) - Now;
 
     /// <summary>Whether it leads, and holds the lease.</summary>
     public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && leader.MayServeReads(Now);
@@ -171,11 +186,10 @@ public sealed partial class Replica : IPartitionReplication
             Partition.Flusher.AfterReplicatedWrite(Partition.Config, records, now);
         if (_leader is not { } leader)
             return 0;
-        if (bytes > 0)
-        {
+        if (records > 0)
             _rounds.Enqueue((Partition.LogEndOffset, bytes));
+        if (bytes > 0)
             _ports.Pace.NoteLive();
-        }
         leader.AfterAppends(Now);
         NoteChanges();
         // Readers wake when the high watermark has passed the round.
@@ -317,6 +331,11 @@ public sealed partial class Replica : IPartitionReplication
         Partition.LeadIn(leader.Epoch);
         _rounds.Clear();
         _ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        // An earlier leader may not know yet that it was replaced. The first one has none before it.
+        var wait = leader.Epoch <= 1 ? 0 : _ports.LeaseMs + (_ports.LeaseMs / ClockDriftShare);
+        Volatile.Write(ref _handOutFrom, Now + wait);
+        _leadership = new Leadership(leader.Epoch);
+        Partition.NoteLeadership();
         _claim?.TrySetResult(new ClaimResult(ClaimOutcome.Claim));
         _claim = null;
         _ports.Log.Write(EngineLogLevel.Information,
@@ -336,6 +355,8 @@ public sealed partial class Replica : IPartitionReplication
                 $"Lost leadership of {TopicPartition} in epoch {leader.Epoch}: {leader.StopReason}.");
         _leader = null;
         (_toldStatus, _toldState) = (LeaderStatus.Unknown, null);
+        _leadership = null;
+        Partition.NoteLeadership();
         _ended?.TrySetResult();
         _ended = null;
         Partition.Waiters.WakeAll();
@@ -350,10 +371,11 @@ public sealed partial class Replica : IPartitionReplication
         _shown = highWatermark;
         if (_leader is null)
             return;
-        var bytes = 0L;
+        var (bytes, isKnown) = (0L, false);
         while (_rounds.TryPeek(out var round) && round.End <= highWatermark)
-            bytes += _rounds.Dequeue().Bytes;
-        Partition.Waiters.Advance(Math.Max(bytes, 1));
+            (bytes, isKnown) = (bytes + _rounds.Dequeue().Bytes, true);
+        if (bytes > 0 || !isKnown)
+            Partition.Waiters.Advance(Math.Max(bytes, 1));
     }
 
     private string DescribeNotLeading() => Leader is var leader && leader >= 0 && leader != Identity.Broker

@@ -34,13 +34,16 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     /// <summary>Milliseconds since 1970.</summary>
     public long Clock => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
+    /// <summary>How long an acknowledgement proves a leadership, in milliseconds.</summary>
+    public long LeaseMs { get; } = (long)options.LeaderLease.TotalMilliseconds;
+
     /// <summary>Returns a leader's times and limits.</summary>
     /// <param name="config">The topic's configuration; null while it is not known.</param>
     public LeaderOptions LeaderOptions(TopicConfig? config) => new()
     {
         MinInsyncReplicas = config?.MinInsyncReplicas,
         MaxLagMs = (long)options.ReplicaLagTimeMax.TotalMilliseconds,
-        LeaseMs = (long)options.LeaderLease.TotalMilliseconds,
+        LeaseMs = LeaseMs,
         AppendTimeoutMs = (long)options.AppendTimeout.TotalMilliseconds,
     };
 

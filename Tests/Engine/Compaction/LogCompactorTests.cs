@@ -305,7 +305,7 @@ public class LogCompactorTests
         Assert.Equal([1L, 2, 3], test.ReadAll().Select(e => e.Offset));
         test.Time.Advance(20_000);
         test.Append(("d", "4"));
-        Assert.NotEqual(0, test.Log.Retain(test.Log.LogEndOffset, test.Time.NowMs));
+        Assert.NotEqual(0, test.Log.Retain(test.Log.LogEndOffset, test.Time.NowMs, out _));
         Assert.Equal(4, test.Log.LogStartOffset);
         test.Compact();
         Assert.Equal([4L], test.ReadAll().Select(e => e.Offset));

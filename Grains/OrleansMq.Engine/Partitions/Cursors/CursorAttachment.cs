@@ -1,0 +1,202 @@
+using OrleansMq.Api;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>How a consumer attaches.</summary>
+internal sealed record AttachOptions
+{
+    /// <summary>Consumers with a higher one receive first.</summary>
+    public int Priority { get; init; }
+    /// <summary>The most records that the consumer holds; 0: it holds what it asks for with each receive.</summary>
+    public int Prefetch { get; init; }
+    /// <summary>How long it holds a record; zero: until it detaches.</summary>
+    public TimeSpan LockDuration { get; init; }
+}
+
+/// <summary>A consumer of a cursor, attached at the partition's leader. It ends with the leadership or the cursor: attach again then.
+/// Thread safe.</summary>
+/// <remarks>The state is changed in turns of <see cref="PartitionCursors"/> only.</remarks>
+internal sealed class CursorAttachment
+{
+    private readonly PartitionCursors _owner;
+    private readonly HostedCursor _cursor;
+    private readonly Queue<Deliver> _deliveries = new();
+    private readonly bool _isPull;
+    private Waiting? _waiting;
+    private CursorOutcome _ended;
+
+    /// <summary>Attaches. In a turn.</summary>
+    public CursorAttachment(PartitionCursors owner, HostedCursor cursor, long number, AttachOptions options)
+    {
+        (_owner, _cursor, Number, _isPull) = (owner, cursor, number, options.Prefetch == 0);
+        cursor.Attachments.Add(number, this);
+        cursor.Handle(new Attach(number, options.Priority, IsWindow: !_isPull, (long)options.LockDuration.TotalMilliseconds));
+        if (!_isPull)
+            cursor.Handle(new GrantCredit(number, options.Prefetch));
+    }
+
+    /// <summary>Its number in the leadership.</summary>
+    public long Number { get; }
+
+    /// <summary>Receives records that one lock holds. One call at a time.</summary>
+    /// <param name="maxRecords">The most records, if it has no prefetch.</param>
+    /// <param name="maxWait">How long to wait for the first record.</param>
+    /// <param name="cancellationToken">Ends the wait; a record that arrives then is released.</param>
+    /// <returns>Null when the time is over.</returns>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>: it has ended; attach again.
+    /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>,
+    /// <see cref="ErrorCode.KafkaStorageError"/>: the records cannot be read; they count as failed.</exception>
+    public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken = default)
+    {
+        var started = _owner.Time.GetTimestamp();
+        while (true)
+        {
+            var left = maxWait - _owner.Time.GetElapsedTime(started);
+            if (await NextAsync(maxRecords, left, cancellationToken).ConfigureAwait(false) is not { } delivery)
+                return null;
+            var naturals = new List<OffsetRange>();
+            var received = Read(delivery, naturals);
+            if (naturals.Count > 0)
+                _owner.Post(() => _cursor.HandleNaturals(naturals));
+            if (received.Records.Count > 0)
+                return received;
+            received.Dispose();
+        }
+    }
+
+    /// <summary>Settles records; answered when that is in force.</summary>
+    public Task<Answer> SettleAsync(LockToken token, OffsetRange records) =>
+        _owner.SendAsync(_cursor, id => new Settle(id, token, records));
+
+    /// <summary>Gives records back; answered when that is in force.</summary>
+    public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null) =>
+        _owner.SendAsync(_cursor, id => new Release(id, token, records, isFailure, (long?)delay?.TotalMilliseconds));
+
+    /// <summary>Rejects records for ever: they are dead-lettered, or dropped; answered when that is decided in force.</summary>
+    public Task<Answer> RejectAsync(LockToken token, OffsetRange records) =>
+        _owner.SendAsync(_cursor, id => new Reject(id, token, records));
+
+    /// <summary>Begins a lock anew.</summary>
+    public Task<Answer> RenewAsync(LockToken token, OffsetRange records) =>
+        _owner.SendAsync(_cursor, id => new Renew(id, token, records));
+
+    /// <summary>Ends the attachment; what it holds is returned.</summary>
+    /// <param name="isFailure">Whether that counts as a failure of each record.</param>
+    public void Detach(bool isFailure) => _owner.Post(() =>
+    {
+        if (_ended != CursorOutcome.Unknown)
+            return;
+        _cursor.Attachments.Remove(Number);
+        _cursor.Handle(new Detach(Number, isFailure));
+        End(CursorOutcome.NoCursor);
+    });
+
+    /// <summary>Takes a delivery. In a turn.</summary>
+    public void Take(Deliver delivery)
+    {
+        _deliveries.Enqueue(delivery);
+        Complete();
+    }
+
+    /// <summary>Ends it: the cursor does not know it any more. In a turn.</summary>
+    public void End(CursorOutcome outcome)
+    {
+        _ended = outcome;
+        _deliveries.Clear();
+        _waiting?.Delivery.TrySetException(Ended());
+        _waiting = null;
+    }
+
+    private async Task<Deliver?> NextAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken)
+    {
+        var waiting = new Waiting(maxRecords);
+        _owner.Post(() => Begin(waiting));
+        try
+        {
+            return await waiting.Delivery.Task.WaitAsync(maxWait > TimeSpan.Zero ? maxWait : TimeSpan.Zero, _owner.Time, cancellationToken)
+                .ConfigureAwait(false);
+        }
+        catch (Exception over) when (over is TimeoutException or OperationCanceledException)
+        {
+            _owner.Post(() => GiveUp(waiting));
+            var late = await waiting.Delivery.Task.ConfigureAwait(false);
+            if (late is not null && over is TimeoutException)
+                return late;
+            if (late is not null)
+                await _cursor.ReleaseAllAsync(_owner, late, isFailure: false).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            return null;
+        }
+    }
+
+    private void Begin(Waiting waiting)
+    {
+        if (_ended != CursorOutcome.Unknown || _waiting is not null)
+        {
+            waiting.Delivery.TrySetException(_waiting is null ? Ended() : new InvalidOperationException("One receive at a time."));
+            return;
+        }
+        _waiting = waiting;
+        Complete();
+        if (_isPull && _waiting is not null)
+            SetCredit(waiting.MaxRecords);
+    }
+
+    private void GiveUp(Waiting waiting)
+    {
+        if (_waiting != waiting)
+            return;
+        _waiting = null;
+        if (_isPull)
+            SetCredit(0);
+        waiting.Delivery.TrySetResult(null);
+    }
+
+    private void Complete()
+    {
+        if (_waiting is null || !_deliveries.TryDequeue(out var delivery))
+            return;
+        var waiting = _waiting;
+        _waiting = null;
+        // Nothing is held that the consumer did not ask for.
+        if (_isPull)
+            SetCredit(0);
+        waiting.Delivery.TrySetResult(delivery);
+    }
+
+    private void SetCredit(int credit)
+    {
+        var difference = credit - _cursor.Cursor.CreditOf(Number);
+        if (difference != 0)
+            _cursor.Handle(new GrantCredit(Number, difference));
+    }
+
+    private ReceivedRecords Read(Deliver delivery, List<OffsetRange> naturals)
+    {
+        try
+        {
+            return ReceivedRecords.Read(_owner.Partition, delivery, naturals);
+        }
+        catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException || StorageFaults.IsStorageFault(fault))
+        {
+            var isStorage = StorageFaults.IsStorageFault(fault);
+            if (isStorage)
+                _owner.Partition.NoteUnreadable(fault);
+            _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: !isStorage);
+            throw new BrokerException(isStorage ? ErrorCode.KafkaStorageError
+                : fault is CodecUnavailableException ? ErrorCode.UnsupportedCompressionType : ErrorCode.CorruptMessage, fault.Message,
+                fault);
+        }
+    }
+
+    private BrokerException Ended() => new(ErrorCode.NotLeaderOrFollower,
+        $"The consumer of {_owner.Partition.TopicPartition} is not attached any more. Find the leader, and attach again.");
+
+    private sealed class Waiting(int maxRecords)
+    {
+        public int MaxRecords { get; } = maxRecords;
+        public TaskCompletionSource<Deliver?> Delivery { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}

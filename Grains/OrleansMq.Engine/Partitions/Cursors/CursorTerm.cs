@@ -1,0 +1,256 @@
+using OrleansMq.Api;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>The cursors of a partition for one leadership. Used in turns of <see cref="PartitionCursors"/> only.</summary>
+internal sealed class CursorTerm
+{
+    private readonly PartitionCursors _owner;
+    private readonly SortedDictionary<int, HostedCursor> _cursors = [];
+    private readonly Dictionary<long, TaskCompletionSource<Answer>> _requests = [];
+    private readonly List<(HostedCursor Cursor, AppendTransitions Append)> _appends = [];
+    // The offsets of this term's control batches at or above the high watermark that the cursors know.
+    private readonly Queue<long> _controls = new();
+    private readonly CancellationTokenSource _end = new();
+    private long _leaseUntil = long.MinValue;
+    private long _logStart = -1;
+    private long _request;
+    private long _attachment;
+
+    /// <summary>Begins a term with copies of the cursors' states.</summary>
+    public CursorTerm(PartitionCursors owner, Leadership leadership, LeaderTerm term, IReadOnlyList<CursorState> states)
+    {
+        (_owner, Leadership, Term) = (owner, leadership, term);
+        foreach (var state in states)
+            _cursors.Add(state.Id, new HostedCursor(this, state.Id, state.Configuration.Name, state));
+    }
+
+    /// <summary>The leadership.</summary>
+    public Leadership Leadership { get; }
+    /// <summary>The leadership as the cursors see it.</summary>
+    public LeaderTerm Term { get; }
+    /// <summary>The turn's time, in milliseconds since 1970.</summary>
+    public long Now => _owner.TurnTime;
+    /// <summary>The high watermark that the cursors know.</summary>
+    public long HighWatermark { get; private set; } = -1;
+    /// <summary>Records below it may be delivered.</summary>
+    public long ReadableEnd { get; private set; } = -1;
+    /// <summary>Whether the leadership has ended.</summary>
+    public bool HasEnded { get; private set; }
+
+    /// <summary>Whether a consumer is attached.</summary>
+    public bool HasConsumers => _cursors.Values.Any(cursor => cursor.Attachments.Count > 0);
+
+    /// <summary>The first time at which a cursor asked for a tick.</summary>
+    public long WakeAt => _cursors.Count == 0 ? long.MaxValue : _cursors.Values.Min(cursor => cursor.WakeAt);
+
+    /// <summary>Returns a cursor; null if there is none of that name.</summary>
+    public HostedCursor? Find(string name) => _cursors.Values.FirstOrDefault(cursor => cursor.Name == name);
+
+    /// <summary>Returns a cursor, hosted under a free id if there is none of that name.</summary>
+    public HostedCursor FindOrHost(string name)
+    {
+        if (Find(name) is { } found)
+            return found;
+        var id = 0;
+        while (_cursors.ContainsKey(id))
+            id++;
+        var cursor = new HostedCursor(this, id, name, state: null);
+        _cursors.Add(id, cursor);
+        cursor.Handle(new ExtendLease(_leaseUntil));
+        cursor.Handle(new Advance(HighWatermark, ReadableEnd, []));
+        return cursor;
+    }
+
+    /// <summary>Attaches a consumer; null if the cursor does not exist.</summary>
+    public CursorAttachment? Attach(string name, AttachOptions options) =>
+        Find(name) is { Cursor.State: not null } cursor ? new CursorAttachment(_owner, cursor, ++_attachment, options) : null;
+
+    /// <summary>Passes a request that is answered.</summary>
+    public void Send(HostedCursor cursor, Func<long, CursorRequest> request, TaskCompletionSource<Answer> answer)
+    {
+        if (HasEnded)
+        {
+            answer.TrySetResult(PartitionCursors.NotLeader);
+            return;
+        }
+        _requests.Add(++_request, answer);
+        cursor.Handle(request(_request));
+    }
+
+    /// <summary>Takes an answer.</summary>
+    public void Answer(Answer answer)
+    {
+        if (_requests.Remove(answer.RequestId, out var waiting))
+            waiting.TrySetResult(answer);
+    }
+
+    /// <summary>Forgets a cursor that was removed, with its consumers.</summary>
+    public void Forget(HostedCursor cursor)
+    {
+        if (!_cursors.Remove(cursor.Id))
+            return;
+        foreach (var attachment in cursor.Attachments.Values)
+            attachment.End(CursorOutcome.NoCursor);
+        cursor.Attachments.Clear();
+    }
+
+    /// <summary>Extends the cursors' lease.</summary>
+    public void Extend(long leaseUntil)
+    {
+        if (leaseUntil <= _leaseUntil)
+            return;
+        _leaseUntil = leaseUntil;
+        HandleAll(new ExtendLease(leaseUntil));
+    }
+
+    /// <summary>Tells the cursors how far the log is.</summary>
+    public void Advance(long highWatermark, long readableEnd, long logStart)
+    {
+        if (highWatermark <= HighWatermark && logStart == _logStart)
+            return;
+        (HighWatermark, ReadableEnd) = (Math.Max(highWatermark, HighWatermark), Math.Max(readableEnd, ReadableEnd));
+        var naturals = new List<OffsetRange>();
+        if (logStart > Math.Max(_logStart, 0))
+            naturals.Add(new OffsetRange(0, logStart - 1));
+        _logStart = logStart;
+        while (_controls.TryPeek(out var control) && control < HighWatermark)
+            naturals.Add(OffsetRange.Of(_controls.Dequeue()));
+        HandleAll(new Advance(HighWatermark, ReadableEnd, naturals));
+    }
+
+    /// <summary>Asks the cursors to repeat statements below an offset.</summary>
+    public void Restate(long offset) => HandleAll(new Restate(offset));
+
+    /// <summary>Lets the cursors that asked for it see the time.</summary>
+    public void Tick()
+    {
+        foreach (var cursor in _cursors.Values)
+        {
+            if (cursor.WakeAt <= Now)
+                cursor.Handle(new Tick());
+        }
+    }
+
+    /// <summary>Ends the leadership: every request is answered, and every attachment ends.</summary>
+    public void End()
+    {
+        HandleAll(new Resign());
+        HasEnded = true;
+        _end.Cancel();
+        foreach (var cursor in _cursors.Values)
+        {
+            foreach (var attachment in cursor.Attachments.Values)
+                attachment.End(CursorOutcome.NotLeader);
+        }
+        foreach (var waiting in _requests.Values)
+            waiting.TrySetResult(PartitionCursors.NotLeader);
+        _requests.Clear();
+    }
+
+    /// <summary>Takes transitions for the turn's control batch.</summary>
+    public void Append(HostedCursor cursor, AppendTransitions append) => _appends.Add((cursor, append));
+
+    /// <summary>Appends the transitions of the turn as one control batch.</summary>
+    public void AppendAll()
+    {
+        if (_appends.Count == 0 || HasEnded)
+            return;
+        var append = new ControlAppend(this, [.. _appends]);
+        _appends.Clear();
+        _ = AppendAsync(append);
+    }
+
+    /// <summary>Publishes dead letters, outside the turn.</summary>
+    public void Publish(HostedCursor cursor, PublishDeadLetters publish) => _ = Task.Run(() => PublishAsync(cursor, publish));
+
+    /// <summary>Reads the keys of records, outside the turn.</summary>
+    public void ReadKeys(HostedCursor cursor, ReadKeys read) => _ = Task.Run(() => ReadKeysAsync(cursor, read));
+
+    private void HandleAll(CursorCommand command)
+    {
+        foreach (var cursor in _cursors.Values)
+            cursor.Handle(command);
+    }
+
+    private async Task AppendAsync(ControlAppend append)
+    {
+        using var builder = new RecordBatchBuilder();
+        CursorControlRecord.AddTo(builder, Now, [.. append.Appends.SelectMany(one => one.Append.Transitions)]);
+        var result = await _owner.Partition.Appends.AppendControlAsync(builder.Build(), append).ConfigureAwait(false);
+        if (result.Error != ErrorCode.None)
+            _owner.Post(() => append.Handle(append.IsWritten ? n => new TransitionsUnanswered(n) : n => new TransitionsRefused(n)));
+    }
+
+    private void OnWritten(ControlAppend append, long offset)
+    {
+        _controls.Enqueue(offset);
+        append.Handle(number => new TransitionsAppended(number, offset));
+    }
+
+    private async Task PublishAsync(HostedCursor cursor, PublishDeadLetters publish)
+    {
+        CursorCommand answer = new DeadLettersFailed(publish.Number);
+        try
+        {
+            var delivery = new Deliver(0, default, [.. publish.Intents.Select(intent => new DeliveredRecord(intent.Offset, intent.Counts,
+                false))]);
+            using var records = ReceivedRecords.Read(_owner.Partition, delivery, []);
+            // A record that is missing has nothing to publish.
+            var intents = publish.Intents.GroupBy(intent => intent.Offset).ToDictionary(same => same.Key, same => same.ToList());
+            var letters = records.Records.SelectMany(one => intents[one.Record.Offset].Select(intent => new DeadLetter(intent, one.Record)))
+                .DistinctBy(letter => letter.Intent.Sequence).OrderBy(letter => letter.Intent.Sequence).ToList();
+            var outcome = letters.Count == 0 ? DeadLetterOutcome.Published : await _owner.DeadLetters
+                .PublishAsync(_owner.Partition.TopicPartition, publish.Target, letters, _end.Token).ConfigureAwait(false);
+            if (outcome != DeadLetterOutcome.Unknown)
+                answer = outcome == DeadLetterOutcome.Published ? new DeadLettersPublished(publish.Number)
+                    : new DeadLetterTargetGone(publish.Number);
+        }
+        catch (Exception fault)
+        {
+            if (!_end.IsCancellationRequested)
+                _owner.Warn($"Dead letters of cursor '{cursor.Name}' could not be published; they are retried: {fault.Message}", fault);
+        }
+        _owner.Post(() => cursor.Handle(answer));
+    }
+
+    private async Task ReadKeysAsync(HostedCursor cursor, ReadKeys read)
+    {
+        while (!_end.IsCancellationRequested)
+        {
+            try
+            {
+                var keys = KeyReader.Read(_owner.Partition, read.From, read.Most, out var end);
+                _owner.Post(() => cursor.Handle(new KeysRead(read.Number, end, keys)));
+                return;
+            }
+            catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+            {
+                _owner.Partition.NoteUnreadable(fault);
+            }
+            await Task.Delay(PartitionCursors.RetryInterval, _owner.Time).ConfigureAwait(false);
+        }
+    }
+
+    private sealed class ControlAppend(CursorTerm term, IReadOnlyList<(HostedCursor Cursor, AppendTransitions Append)> appends)
+        : IControlAppend
+    {
+        public IReadOnlyList<(HostedCursor Cursor, AppendTransitions Append)> Appends { get; } = appends;
+        public int Epoch => term.Leadership.Epoch;
+        public bool IsWritten { get; private set; }
+
+        public void OnWritten(long offset)
+        {
+            IsWritten = true;
+            term._owner.Post(() => term.OnWritten(this, offset));
+        }
+
+        public void Handle(Func<long, CursorCommand> command)
+        {
+            foreach (var (cursor, append) in Appends)
+                cursor.Handle(command(append.Number));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>A cursor in a <see cref="CursorTerm"/>, with its consumers. It carries the cursor's effects out; used in turns only.</summary>
+internal sealed class HostedCursor
+{
+    private List<CursorEffect>? _effects;
+
+    /// <summary>Hosts a cursor.</summary>
+    /// <param name="term">The leadership.</param>
+    /// <param name="id">Its id.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="state">A copy of its state; null: it is about to be created.</param>
+    public HostedCursor(CursorTerm term, int id, string name, CursorState? state)
+    {
+        (Term, Id, Name) = (term, id, name);
+        Cursor = new Cursor(id, state, term.Term, CursorRules.Shipped);
+    }
+
+    /// <summary>The leadership.</summary>
+    public CursorTerm Term { get; }
+    /// <summary>The cursor's number in its partition.</summary>
+    public int Id { get; }
+    /// <summary>The cursor's name.</summary>
+    public string Name { get; }
+    /// <summary>The machine.</summary>
+    public Cursor Cursor { get; }
+    /// <summary>The consumers.</summary>
+    public Dictionary<long, CursorAttachment> Attachments { get; } = [];
+    /// <summary>When it asked for a tick; <see cref="long.MaxValue"/>: not.</summary>
+    public long WakeAt { get; private set; } = long.MaxValue;
+
+    /// <summary>Passes a command, and carries out the effects. After the term nothing happens.</summary>
+    public void Handle(CursorCommand command)
+    {
+        if (Term.HasEnded)
+            return;
+        // An effect may lead to the next command.
+        var effects = _effects ?? [];
+        _effects = null;
+        Cursor.Handle(command, Term.Now, effects);
+        foreach (var effect in effects)
+            CarryOut(effect);
+        effects.Clear();
+        _effects = effects;
+    }
+
+    /// <summary>Names offsets without a record that consumers found.</summary>
+    public void HandleNaturals(IReadOnlyList<OffsetRange> naturals) =>
+        Handle(new Advance(Term.HighWatermark, Term.ReadableEnd, naturals));
+
+    /// <summary>Gives back all records of a delivery. Not in a turn.</summary>
+    public async Task ReleaseAllAsync(PartitionCursors owner, Deliver delivery, bool isFailure)
+    {
+        foreach (var record in delivery.Records)
+        {
+            await owner.SendAsync(this, id => new Release(id, delivery.Lock, OffsetRange.Of(record.Offset), isFailure))
+                .ConfigureAwait(false);
+        }
+    }
+
+    private void CarryOut(CursorEffect effect)
+    {
+        switch (effect)
+        {
+            case AppendTransitions append:
+                Term.Append(this, append);
+                break;
+            case Deliver deliver when Attachments.TryGetValue(deliver.Attachment, out var attachment):
+                attachment.Take(deliver);
+                break;
+            case Answer answer:
+                Term.Answer(answer);
+                break;
+            case PublishDeadLetters publish:
+                Term.Publish(this, publish);
+                break;
+            case ReadKeys read:
+                Term.ReadKeys(this, read);
+                break;
+            case WakeAt wake:
+                WakeAt = wake.Time;
+                break;
+            // A topic's own retention decides where its log starts.
+            case StartMayMove:
+                break;
+        }
+    }
+}

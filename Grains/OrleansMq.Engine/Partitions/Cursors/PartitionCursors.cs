@@ -1,0 +1,310 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Queues;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>
+/// The cursors of a partition, while it is led here: an actor. Callers post; turns run one after the other on the thread pool, and wait for
+/// nothing. Thread safe.
+/// </summary>
+/// <remarks>
+/// State: the term, from a leadership's begin to its end, with all cursors and consumers. It is changed in turns only; the lock guards the
+/// inbox alone. A turn follows the leadership, then the lease, then carries out what was posted, then follows the high watermark, and
+/// appends the transitions of all cursors as one control batch. It reads the high watermark first: each own control batch below it is then
+/// among what was posted.
+/// <code>
+/// no term -- the partition is led            --> term    the states are copied under the append lock
+/// term    -- the leadership ends, or changes --> no term every request is answered, every attachment ends
+/// </code>
+/// <para>Failures: a control batch that is refused before it is written is appended again by its cursor; one that is written and not
+/// acknowledged stays in suspense until the high watermark passes it. A control batch belongs to its epoch: in any other it is refused. An
+/// exception in a turn is a bug and takes the partition offline.</para>
+/// </remarks>
+internal sealed class PartitionCursors : IThreadPoolWorkItem
+{
+    /// <summary>The answer while the partition is not led here.</summary>
+    public static readonly Answer NotLeader = new(CursorRequest.NoAnswer, CursorOutcome.NotLeader);
+
+    /// <summary>The interval of retries: without lease while consumers wait, and of reads that had no file handle.</summary>
+    public static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(50);
+
+    // A cursor that does not serve yet drops the request.
+    private const long RestateIntervalMs = 1_000;
+    private const long LongestTimerMs = 24 * 3_600_000;
+
+    private readonly ITimer _timer;
+    private readonly long _startedAt;
+    private readonly long _started;
+    private readonly Lock _lock = new();
+    private readonly List<(long Offset, TaskCompletionSource Done)> _restates = [];
+    private List<Action> _inbox = [];
+    private List<Action> _turn = [];
+    private CursorTerm? _term;
+    private long _restatedAt;
+    private long _timerAt = long.MaxValue;
+    private int _hasFired;
+    private bool _isSignalled;
+    private bool _isScheduled;
+
+    /// <summary>Prepares the cursors; the first turn begins a term if the partition is led here.</summary>
+    public PartitionCursors(Partition partition)
+    {
+        Partition = partition;
+        Time = partition.Ports.Log.Time;
+        (_startedAt, _started) = (partition.Ports.Log.Now, Time.GetTimestamp());
+        _timer = Time.CreateTimer(static cursors => ((PartitionCursors)cursors!).OnTimer(), this, Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>The partition.</summary>
+    public Partition Partition { get; }
+    /// <summary>The broker's clock.</summary>
+    public TimeProvider Time { get; }
+    /// <summary>Publishes dead letters.</summary>
+    public IDeadLetterPort DeadLetters => Partition.Ports.DeadLetters;
+    /// <summary>The turn's time, in milliseconds since 1970. It never goes back.</summary>
+    public long TurnTime { get; private set; }
+
+    /// <summary>Creates a cursor, or resets one.</summary>
+    /// <param name="incarnation">A new id; that of an earlier call repeats it.</param>
+    /// <param name="configuration">The configuration, with the cursor's name.</param>
+    /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
+    /// <returns>The outcome, and the floor that it has.</returns>
+    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor) =>
+        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor));
+
+    /// <summary>Deletes a cursor, with its consumers.</summary>
+    public async Task<Answer> RemoveAsync(string name, Guid incarnation)
+    {
+        HostedCursor? removed = null;
+        var answer = await SendAsync(term => removed = term.Find(name), id => new Remove(id, incarnation)).ConfigureAwait(false);
+        if (answer.Outcome == CursorOutcome.Done)
+            Post(() => _term?.Forget(removed!));
+        return answer;
+    }
+
+    /// <summary>Changes a cursor's configuration.</summary>
+    public Task<Answer> ConfigureAsync(CursorConfiguration configuration) =>
+        SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
+
+    /// <summary>Settles a cursor's records below an offset that are not held.</summary>
+    public Task<Answer> PurgeAsync(string name, long below) => SendAsync(term => term.Find(name), id => new Purge(id, below));
+
+    /// <summary>Attaches a consumer.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.GroupIdNotFound"/>: there is no
+    /// such cursor.</exception>
+    public Task<CursorAttachment> AttachAsync(string name, AttachOptions options)
+    {
+        var attached = new TaskCompletionSource<CursorAttachment>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            if (_term is null)
+                attached.TrySetException(new BrokerException(ErrorCode.NotLeaderOrFollower,
+                    $"{Partition.TopicPartition} is not led here. Find its leader, and retry."));
+            else if (_term.Attach(name, options) is { } attachment)
+                attached.TrySetResult(attachment);
+            else
+                attached.TrySetException(new BrokerException(ErrorCode.GroupIdNotFound,
+                    $"{Partition.TopicPartition} has no cursor '{name}'. Create it first."));
+        });
+        return attached.Task;
+    }
+
+    /// <summary>Asks the cursors to repeat statements, so that the log may start at an offset later.</summary>
+    public void Restate(long offset) => Post(() => _term?.Restate(offset));
+
+    /// <summary>Asks the cursors to repeat statements; completes when the log may start at an offset.</summary>
+    /// <param name="offset">The offset.</param>
+    /// <param name="deadline">The longest wait.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="TimeoutException">The log must not start there yet.</exception>
+    public async Task RestateAsync(long offset, TimeSpan deadline, CancellationToken cancellationToken)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            _restates.Add((offset, done));
+            _restatedAt = 0;
+        });
+        try
+        {
+            await done.Task.WaitAsync(deadline, Time, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Post(() => _restates.RemoveAll(restate => restate.Done == done));
+        }
+    }
+
+    /// <summary>Something changed: leadership, lease, high watermark or time. Under any lock.</summary>
+    public void Signal()
+    {
+        lock (_lock)
+            _isSignalled = true;
+        Schedule();
+    }
+
+    /// <summary>Adds an action to a turn. Under any lock.</summary>
+    public void Post(Action action)
+    {
+        lock (_lock)
+            _inbox.Add(action);
+        Schedule();
+    }
+
+    /// <summary>Ends the term, if the partition serves no more; completes when that is done.</summary>
+    public Task EndAsync()
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() => ended.TrySetResult());
+        return ended.Task;
+    }
+
+    /// <summary>Passes a request to a cursor.</summary>
+    internal Task<Answer> SendAsync(HostedCursor cursor, Func<long, CursorRequest> request) => SendAsync(_ => cursor, request);
+
+    internal void Warn(string message, Exception fault) =>
+        Partition.Ports.EngineLog.Write(EngineLogLevel.Warning, $"Partition {Partition.TopicPartition}: {message}", fault);
+
+    /// <inheritdoc/>
+    void IThreadPoolWorkItem.Execute()
+    {
+        try
+        {
+            RunTurn();
+        }
+        catch (Exception fault)
+        {
+            Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
+                fault);
+        }
+        lock (_lock)
+        {
+            _isScheduled = false;
+            if (_inbox.Count == 0 && !_isSignalled)
+                return;
+        }
+        Schedule();
+    }
+
+    private void OnTimer()
+    {
+        Volatile.Write(ref _hasFired, 1);
+        Signal();
+    }
+
+    private void Schedule()
+    {
+        lock (_lock)
+        {
+            if (_isScheduled)
+                return;
+            _isScheduled = true;
+        }
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    private void RunTurn()
+    {
+        var highWatermark = Partition.HighWatermark;
+        lock (_lock)
+        {
+            (_inbox, _turn) = (_turn, _inbox);
+            _isSignalled = false;
+        }
+        TurnTime = Math.Max(TurnTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds);
+        FollowLeadership();
+        var leaseLeft = _term is null ? 0 : Partition.Replication.LeaseLeftMs;
+        _term?.Extend(leaseLeft == long.MaxValue ? long.MaxValue : TurnTime + leaseLeft);
+        // No control batch of this leadership is in the log yet, so the first requests find a cursor that serves.
+        if (_term is { HighWatermark: < 0 })
+            Advance(highWatermark);
+        foreach (var action in _turn)
+            action();
+        _turn.Clear();
+        Advance(highWatermark);
+        _term?.Tick();
+        ContinueRestates();
+        _term?.AppendAll();
+        SetTimer(leaseLeft);
+    }
+
+    private void Advance(long highWatermark) =>
+        _term?.Advance(highWatermark, Math.Min(Partition.LastStableOffset, highWatermark), Partition.LogStartOffset);
+
+    private void FollowLeadership()
+    {
+        var leadership = Partition.Availability.IsServing ? Partition.Replication.Leadership : null;
+        if (ReferenceEquals(leadership, _term?.Leadership))
+            return;
+        _term?.End();
+        _term = null;
+        if (leadership is null)
+            return;
+        var log = Partition.Log!;
+        List<CursorState> states;
+        LeaderTerm term;
+        lock (log.AppendLock)
+        {
+            // A later leadership signals again.
+            if (!ReferenceEquals(leadership, Partition.Replication.Leadership))
+                return;
+            // No control batch of an earlier epoch is appended from here on.
+            states = [.. log.State.Cursors.Cursors.Values.Select(cursor => cursor.Clone())];
+            var wait = Partition.Replication.HandOutWaitMs;
+            term = new LeaderTerm(leadership.Epoch, log.LogEndOffset, wait > 0 ? TurnTime + wait : 0);
+        }
+        _term = new CursorTerm(this, leadership, term, states);
+    }
+
+    private Task<Answer> SendAsync(Func<CursorTerm, HostedCursor?> find, Func<long, CursorRequest> request)
+    {
+        var answer = new TaskCompletionSource<Answer>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            if (_term is null)
+                answer.TrySetResult(NotLeader);
+            else if (find(_term) is { } cursor)
+                cursor.Term.Send(cursor, request, answer);
+            else
+                answer.TrySetResult(new Answer(CursorRequest.NoAnswer, CursorOutcome.NoCursor));
+        });
+        return answer.Task;
+    }
+
+    private void ContinueRestates()
+    {
+        if (_restates.Count == 0)
+            return;
+        var bound = Partition.Log!.StartBound(Partition.HighWatermark);
+        foreach (var (offset, done) in _restates)
+        {
+            if (offset <= bound)
+                done.TrySetResult();
+        }
+        _restates.RemoveAll(restate => restate.Done.Task.IsCompleted);
+        if (_restates.Count == 0 || TurnTime - _restatedAt < RestateIntervalMs)
+            return;
+        _restatedAt = TurnTime;
+        _term?.Restate(_restates.Max(restate => restate.Offset));
+    }
+
+    private void SetTimer(long leaseLeft)
+    {
+        var at = _term?.WakeAt ?? long.MaxValue;
+        // The lease is told to the cursors before it ends, so that the clock of locks runs on.
+        if (_term is { HasConsumers: true } && leaseLeft != long.MaxValue)
+            at = Math.Min(at, TurnTime + Math.Max(leaseLeft / 2, (long)RetryInterval.TotalMilliseconds));
+        if (_restates.Count > 0)
+            at = Math.Min(at, _restatedAt + RestateIntervalMs);
+        // The timer's clock may be a little ahead: it is then set again.
+        var hasFired = Interlocked.Exchange(ref _hasFired, 0) != 0;
+        if (at == _timerAt && !hasFired)
+            return;
+        _timerAt = at;
+        _timer.Change(at == long.MaxValue ? Timeout.InfiniteTimeSpan
+            : TimeSpan.FromMilliseconds(Math.Clamp(at - TurnTime, 1, LongestTimerMs)), Timeout.InfiniteTimeSpan);
+    }
+}

@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using OrleansMq.Log;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>A record that a consumer received.</summary>
+/// <param name="Record">The record; valid until its <see cref="ReceivedRecords"/> are disposed.</param>
+/// <param name="Counts">Its counts, with this delivery.</param>
+/// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+internal readonly record struct ReceivedRecord(Record Record, DeliveryCounts Counts, bool IsRedelivered);
+
+/// <summary>Records that a consumer received under one lock, in pooled memory.</summary>
+internal sealed class ReceivedRecords : IDisposable
+{
+    private readonly List<IDisposable> _memory = [];
+    private readonly List<ReceivedRecord> _records = [];
+
+    private ReceivedRecords(LockToken token) => Lock = token;
+
+    /// <summary>The right to settle them.</summary>
+    public LockToken Lock { get; }
+
+    /// <summary>The records, in order of delivery.</summary>
+    public IReadOnlyList<ReceivedRecord> Records => _records;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var memory in _memory)
+            memory.Dispose();
+        _memory.Clear();
+    }
+
+    /// <summary>Reads what was delivered.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="delivery">The delivery; all its offsets are below the high watermark.</param>
+    /// <param name="naturals">Receives the offsets without a record: control batches, and what compaction or retention removed.</param>
+    /// <exception cref="IOException">The disk failed.</exception>
+    /// <exception cref="RecordBatchException">A batch cannot be read.</exception>
+    /// <exception cref="CodecUnavailableException">A batch's codec is not available.</exception>
+    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals)
+    {
+        var received = new ReceivedRecords(delivery.Lock);
+        try
+        {
+            received.Fill(partition, delivery.Records, naturals);
+            return received;
+        }
+        catch (Exception)
+        {
+            received.Dispose();
+            throw;
+        }
+    }
+
+    private void Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals)
+    {
+        const int mostBytes = 1 << 20;
+        var log = partition.Log!;
+        for (var next = 0; next < wanted.Count;)
+        {
+            var end = next + 1;
+            while (end < wanted.Count && wanted[end].Offset > wanted[end - 1].Offset)
+                end++;
+            while (next < end)
+            {
+                var from = wanted[next].Offset;
+                var isRun = next + 1 < end && wanted[next + 1].Offset == from + 1;
+                if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, isRun ? mostBytes : 1) is not { } read)
+                {
+                    naturals.Add(OffsetRange.Of(from));
+                    next++;
+                    continue;
+                }
+                _memory.Add(read);
+                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals);
+            }
+        }
+    }
+
+    // The wanted offsets rise from the next one on.
+    private void TakeBatches(ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
+        List<OffsetRange> naturals)
+    {
+        while (!batches.IsEmpty && next < wanted.Length)
+        {
+            var header = RecordBatchHeader.Read(batches.Span);
+            var batch = batches[..header.SizeInBytes];
+            batches = batches[header.SizeInBytes..];
+            if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0)
+                TakeRecords(batch, wanted, ref next, codecs, naturals);
+            // What is left up to the batch's end has no record.
+            for (; next < wanted.Length && wanted[next].Offset <= header.LastOffset; next++)
+                naturals.Add(OffsetRange.Of(wanted[next].Offset));
+        }
+    }
+
+    private void TakeRecords(ReadOnlyMemory<byte> batch, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
+        List<OffsetRange> naturals)
+    {
+        // A reader of its own: it owns the decompressed records.
+        var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        _memory.Add(reader);
+        while (next < wanted.Length && reader.MoveNext())
+        {
+            var offset = reader.Current.Offset;
+            for (; next < wanted.Length && wanted[next].Offset < offset; next++)
+                naturals.Add(OffsetRange.Of(wanted[next].Offset));
+            if (next < wanted.Length && wanted[next].Offset == offset)
+            {
+                _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
+                next++;
+            }
+        }
+    }
+}

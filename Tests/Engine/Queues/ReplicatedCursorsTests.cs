@@ -1,0 +1,135 @@
+using System.Text;
+using OrleansMq.Api;
+using OrleansMq.Partitions.Cursors;
+using OrleansMq.Queues;
+using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Replicas;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>Cursors of a partition with three replicas: the state follows the leadership.</summary>
+public sealed class ReplicatedCursorsTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly CursorConfiguration Configuration = new() { Name = "c" };
+    private static readonly ReplicationOptions ShortLease =
+        ReplicatedPartition.Patient with { LeaderLease = TimeSpan.FromMilliseconds(800) };
+
+    [Fact]
+    public async Task Next_leader_delivers_what_is_not_settled()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(options: ShortLease);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await BeginAsync(partition, 1);
+        for (var i = 0; i < 10; i++)
+            await partition.AppendAsync($"{i}");
+        var former = await CursorsOf(partition, 1).AttachAsync("c", new AttachOptions());
+        using (var received = (await former.ReceiveAsync(6, Patience))!)
+        {
+            var settled = new OffsetRange(received.Records[0].Record.Offset, received.Records[3].Record.Offset);
+            Assert.Equal(CursorOutcome.Done, (await former.SettleAsync(received.Lock, settled).WaitAsync(Patience)).Outcome);
+        }
+        var waiting = former.ReceiveAsync(10, Patience);
+        await waiting.WaitAsync(Patience); // The rest, which the former leader delivered and lost.
+        var ended = former.ReceiveAsync(10, Patience);
+        await partition[1].KillAsync();
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, (await Assert.ThrowsAsync<BrokerException>(() => ended)).Code);
+
+        await partition.LeadAsync(2);
+        var consumer = await CursorsOf(partition, 2).AttachAsync("c", new AttachOptions());
+        var values = new List<string>();
+        while (values.Count < 6)
+        {
+            using var received = (await consumer.ReceiveAsync(10, Patience))!;
+            Assert.All(received.Records, one => Assert.True(one.IsRedelivered));
+            values.AddRange(received.Records.Select(one => Encoding.UTF8.GetString(one.Record.Value!.Value.Span)));
+        }
+        Assert.Equal(["4", "5", "6", "7", "8", "9"], values);
+    }
+
+    [Fact]
+    public async Task New_leader_delivers_nothing_before_the_lease_of_the_former_has_ended()
+    {
+        var options = ShortLease with { ReplicaLagTimeMax = TimeSpan.FromSeconds(3) };
+        await using var partition = await ReplicatedPartition.StartAsync(options: options);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await BeginAsync(partition, 1);
+        await partition.AppendAsync("one");
+        // Cut off, it still believes that it leads.
+        partition.Cluster.Isolate(1);
+        var started = DateTime.UtcNow;
+        await partition.LeadAsync(2);
+        var consumer = await CursorsOf(partition, 2).AttachAsync("c", new AttachOptions());
+        using var received = (await consumer.ReceiveAsync(1, Patience))!;
+        Assert.Single(received.Records);
+        Assert.InRange(DateTime.UtcNow - started, ShortLease.LeaderLease, Patience);
+        partition.Cluster.Mend();
+    }
+
+    [Fact]
+    public async Task Every_replica_derives_the_same_cursors_also_one_that_begins_empty()
+    {
+        var config = TopicConfig.Default with { MinInsyncReplicas = 2, SegmentBytes = 2_000 };
+        await using var partition = await ReplicatedPartition.StartAsync(config, options: ShortLease);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await BeginAsync(partition, 1);
+        var consumer = await CursorsOf(partition, 1).AttachAsync("c", new AttachOptions { Prefetch = 10 });
+        for (var i = 0; i < 40; i++)
+        {
+            await partition.AppendAsync($"{i}");
+            using var received = (await consumer.ReceiveAsync(0, Patience))!;
+            foreach (var one in received.Records)
+            {
+                var offset = OffsetRange.Of(one.Record.Offset);
+                Assert.Equal(CursorOutcome.Done, (one.Record.Offset % 3 == 0 && one.Counts.Deliveries == 1
+                    ? await consumer.ReleaseAsync(received.Lock, offset, isFailure: true)
+                    : await consumer.SettleAsync(received.Lock, offset)).Outcome);
+            }
+        }
+        await partition[3].StopAsync();
+        partition[3].Files.DeleteDirectory(Path.Combine(partition[3].Data, "logs"));
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync();
+        var expected = Describe(partition, 1);
+        Assert.Equal((expected, expected), (Describe(partition, 2), Describe(partition, 3)));
+    }
+
+    [Fact]
+    public async Task Settlement_without_enough_replicas_is_answered_once_they_are_back()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(options: ShortLease);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await BeginAsync(partition, 1);
+        await partition.AppendAsync("one");
+        var consumer = await CursorsOf(partition, 1).AttachAsync("c", new AttachOptions());
+        using var received = (await consumer.ReceiveAsync(1, Patience))!;
+        await partition[2].StopAsync();
+        await partition[3].StopAsync();
+        await partition.InSyncAsync(1);
+        var settlement = consumer.SettleAsync(received.Lock, OffsetRange.Of(received.Records[0].Record.Offset));
+        Assert.NotEqual(settlement, await Task.WhenAny(settlement, Task.Delay(300)));
+        await partition[2].StartAsync();
+        Assert.Equal(CursorOutcome.Done, (await settlement.WaitAsync(Patience)).Outcome);
+    }
+
+    private static async Task BeginAsync(ReplicatedPartition partition, int broker)
+    {
+        var begun = await CursorsOf(partition, broker).BeginAsync(Guid.NewGuid(), Configuration, 0).WaitAsync(Patience);
+        Assert.Equal(CursorOutcome.Done, begun.Outcome);
+    }
+
+    private static PartitionCursors CursorsOf(ReplicatedPartition partition, int broker) => partition.ReplicaOf(broker).Partition.Cursors;
+
+    private static string Describe(ReplicatedPartition partition, int broker)
+    {
+        var log = partition.LogOf(broker);
+        lock (log.AppendLock)
+            return Convert.ToHexString(log.State.Cursors.EncodeSnapshot());
+    }
+}
