@@ -34,6 +34,8 @@ internal sealed partial class Cursor
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
         (_isReadingKeys, _frontier, _unreserved) = (false, -1, -1);
+        (_isSearching, _countedEnd, _isReadingExpiries) = (false, 0, false);
+        _expiries.Clear();
         _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
         _order = NewOrder();
         LearnReturns();
@@ -63,6 +65,8 @@ internal sealed partial class Cursor
                 continue;
             }
             if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, needed > _frontier, _state.Configuration))
+                break;
+            if (!MayGoOut(offset, _state))
                 break;
             if (!deliveries.TryGetValue(consumer, out var delivery))
             {

@@ -8,6 +8,7 @@ internal sealed partial class Cursor
     private IReadOnlyList<CursorTransition> _transitions = [];
     private long _writeNumber;
     private long _writtenAt = -1;
+    private long _naturalsInWriting;
     private long _retryAppendAt = long.MaxValue;
     // Transitions cannot be appended, or their replication is in suspense.
     private bool _isStalled;
@@ -23,7 +24,9 @@ internal sealed partial class Cursor
         if (_draft.IsEmpty)
             return;
         (_writing, _draft) = (_draft, new TransitionDraft());
-        _transitions = _writing.Build(_id, _state, NaturalsToLog(_writing), _rules);
+        var naturals = NaturalsToLog(_writing);
+        _naturalsInWriting = naturals.Count;
+        _transitions = _writing.Build(_id, _state, naturals, _rules);
         Append();
     }
 
@@ -131,7 +134,7 @@ internal sealed partial class Cursor
     {
         foreach (var transition in _transitions)
             _state = LogCursors.Apply(_state, transition, offset);
-        (_writing, _writtenAt, _retryAppendAt, _isStalled) = (null, -1, long.MaxValue, false);
+        (_writing, _writtenAt, _retryAppendAt, _isStalled, _naturalsInWriting) = (null, -1, long.MaxValue, false, 0);
         if (IsExclusive(written))
             BeginAnew();
         else

@@ -165,20 +165,6 @@ internal sealed partial class Cursor
             _consumers.AddCredit(consumer, credit);
     }
 
-    private void On(Expire expire)
-    {
-        if (!_serves || _state is null || IsBeginning)
-            return;
-        foreach (var offset in expire.Records)
-        {
-            if (offset >= _readableEnd || _state.IsSettled(offset) || _state.IsIntended(offset) || _held.ContainsKey(offset)
-                || _purging.Contains(offset) || _naturals.Contains(offset))
-                continue;
-            _order.Take(offset);
-            Discard(offset, _state, SettlementCause.Expired, _state.CountsOf(offset));
-        }
-    }
-
     private void On(Purge purge, CursorState state)
     {
         var below = Math.Min(purge.Below, _readableEnd);

@@ -10,7 +10,7 @@ namespace OrleansMq.Queues;
 /// <remarks>
 /// <code>
 /// available -- credit                         --> acquired    the counts rise; only below the reservation in force
-/// available -- Expire, Purge                  --> settling
+/// available -- purge, expiry, length limit    --> settling
 /// acquired  -- Settle, Reject, Release        --> settling    with its lock; the consumer's credit returns at once
 /// acquired  -- lock ends, Detach              --> settling    as a return
 /// acquired  -- the record settles by nature   --> settled
@@ -81,6 +81,9 @@ internal sealed partial class Cursor
     /// <summary>Returns how many more records a consumer takes.</summary>
     public int CreditOf(long attachment) => _consumers.Find(attachment)?.Credit ?? 0;
 
+    /// <summary>Whether it serves, and nothing that it decided is on its way into force.</summary>
+    public bool IsIdle => IsActive && _writing is null && _draft.IsEmpty;
+
     /// <summary>Handles a command.</summary>
     /// <param name="command">The command.</param>
     /// <param name="now">Milliseconds since 1970.</param>
@@ -102,11 +105,15 @@ internal sealed partial class Cursor
         ServeIfAllowed();
         EndLocks();
         ReturnDeferred();
+        DropHead();
+        ExpireHead();
         HandOut();
         Reserve();
         Write();
         Publish();
         MoveStart();
+        FindNaturals();
+        TellFull();
         _locks.Set(stands: !IsActive);
         AskForWake();
     }
@@ -132,6 +139,8 @@ internal sealed partial class Cursor
             case Tick: break;
             case Resign: Stop(); break;
             case KeysRead read: On(read); break;
+            case NaturalsFound found: On(found); break;
+            case ExpiriesRead read: On(read); break;
             case DeadLettersPublished published: EndPublication(published.Number, _rules.IsDeadLetterDone(isConfirmed: true)); break;
             case DeadLettersFailed failed: EndPublication(failed.Number, _rules.IsDeadLetterDone(isConfirmed: false)); break;
             case DeadLetterTargetGone gone: EndPublication(gone.Number, isDone: true, isPublished: false); break;
@@ -141,7 +150,6 @@ internal sealed partial class Cursor
                 _consumers.AddCredit(consumer, grant.Credit);
                 break;
             case GrantCredit: break;
-            case Expire expire: On(expire); break;
             case CursorRequest request: On(request); break;
             default: Invariant.Check(false, "A cursor's command has a handler."); break;
         }
@@ -181,7 +189,7 @@ internal sealed partial class Cursor
         if (_state is null)
             return;
         range = range with { First = Math.Max(range.First, _state.Floor) };
-        if (range.Last < range.First || range.First > _order.Next + NaturalsAhead)
+        if (range.Last < range.First || (range.First > _order.Next + NaturalsAhead && !IsLimited(_state)))
             return;
         _naturals.Add(range);
         for (var first = _state.Settled.NextNotIn(range.First); first <= range.Last; first = _state.Settled.NextNotIn(first))
@@ -252,6 +260,7 @@ internal sealed partial class Cursor
             other = Math.Min(other, _retryAppendAt);
         if (_retryPublishAt > _now)
             other = Math.Min(other, _retryPublishAt);
+        other = Math.Min(other, _headExpiresAt);
         var lockEnds = _deadlines.TryPeek(out _, out var deadline) ? _locks.WhenAt(deadline) : long.MaxValue;
         var deferredUntil = _deferred.TryPeek(out _, out var availableAt) ? availableAt : long.MaxValue;
         var time = _rules.WakeAt(lockEnds, deferredUntil, other);

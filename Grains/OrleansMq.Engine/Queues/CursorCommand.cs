@@ -45,6 +45,18 @@ internal sealed record Resign : CursorCommand;
 /// missing between them settles by nature.</param>
 internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offset, long? Key)> Keys) : CursorCommand;
 
+/// <summary>The answer to <see cref="FindNaturals"/>.</summary>
+/// <param name="Number">As given with the effect.</param>
+/// <param name="Naturals">All offsets from where the search began to its end that settle by nature.</param>
+internal sealed record NaturalsFound(long Number, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
+
+/// <summary>The answer to <see cref="ReadExpiries"/>.</summary>
+/// <param name="Number">As given with the effect.</param>
+/// <param name="End">The expiries of the records below it are known; at least one further than where the read began.</param>
+/// <param name="Expiries">The records, in order, and when each expires, in milliseconds since 1970, by the time that the broker logged;
+/// <see cref="long.MaxValue"/>: never. What is missing between them settles by nature.</param>
+internal sealed record ExpiriesRead(long Number, long End, IReadOnlyList<(long Offset, long ExpiresAt)> Expiries) : CursorCommand;
+
 // --- From the dead-letter target ---
 
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>
@@ -128,7 +140,3 @@ internal sealed record Configure(long RequestId, CursorConfiguration Configurati
 /// <param name="RequestId">The request.</param>
 /// <param name="Below">The offset; at most the readable end.</param>
 internal sealed record Purge(long RequestId, long Below) : CursorRequest(RequestId);
-
-/// <summary>Records whose time to live has passed, as judged by the time that the broker logged. Those that are not held are dead-lettered,
-/// or dropped. The judge names the head of the queue only.</summary>
-internal sealed record Expire(IReadOnlyList<long> Records) : CursorCommand;

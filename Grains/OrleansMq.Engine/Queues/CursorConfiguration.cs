@@ -11,6 +11,17 @@ internal enum LimitedCount
     Failures = 2,
 }
 
+/// <summary>What is done when a cursor has <see cref="CursorConfiguration.MaxLength"/> records.</summary>
+internal enum OverflowAction
+{
+    /// <summary>Unknown.</summary>
+    Unknown = 0,
+    /// <summary>The first ones are dead-lettered, or dropped without a target.</summary>
+    DropHead = 1,
+    /// <summary>Further ones are not accepted.</summary>
+    RefusePublish = 2,
+}
+
 /// <summary>Where a cursor's dead letters go.</summary>
 /// <param name="TopicId">The topic; its name may change hands.</param>
 /// <param name="Partition">The partition.</param>
@@ -36,6 +47,16 @@ internal sealed record CursorConfiguration
 
     /// <summary>The target of rejected records; null: they are dropped, and counted.</summary>
     public DeadLetterTarget? DeadLetterTarget { get; init; }
+
+    /// <summary>The most records that are kept, without those that consumers hold; 0 for no limit.</summary>
+    public long MaxLength { get; init; }
+
+    /// <summary>What is done at <see cref="MaxLength"/>.</summary>
+    public OverflowAction Overflow { get; init; } = OverflowAction.DropHead;
+
+    /// <summary>Whether records may have a time to live, by the cursor's topic or their own. They expire at the head: when they would be
+    /// handed out next, whether or not a consumer is there.</summary>
+    public bool HasTimeToLive { get; init; }
 
     /// <summary>Whether one attached consumer at a time receives.</summary>
     public bool IsSingleActiveConsumer { get; init; }

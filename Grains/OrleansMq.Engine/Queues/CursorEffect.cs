@@ -38,6 +38,23 @@ internal sealed record StartMayMove(long Offset) : CursorEffect;
 /// <param name="Most">The most records to read.</param>
 internal sealed record ReadKeys(long Number, long From, int Most) : CursorEffect;
 
+/// <summary>Reads when records expire, from an offset on; answer with <see cref="ExpiriesRead"/>. Only a cursor with times to live asks.
+/// At most one is in flight.</summary>
+/// <param name="Number">Comes back with the answer.</param>
+/// <param name="From">The first offset; it is below the readable end.</param>
+/// <param name="Most">The most records to read.</param>
+internal sealed record ReadExpiries(long Number, long From, int Most) : CursorEffect;
+
+/// <summary>Finds the control, aborted and missing offsets of a range, so that records can be counted; answer with
+/// <see cref="NaturalsFound"/>. Only a cursor with a length limit asks. At most one is in flight.</summary>
+/// <param name="Number">Comes back with the answer.</param>
+/// <param name="Range">The range, below the readable end.</param>
+internal sealed record FindNaturals(long Number, OffsetRange Range) : CursorEffect;
+
+/// <summary>Whether the log takes further records, which a length limit decides; as long as none is told, it does. What was on its way is
+/// appended all the same.</summary>
+internal sealed record AcceptPublishes(bool IsAccepted) : CursorEffect;
+
 /// <summary>Asks for a <see cref="Tick"/> at a time, instead of the one asked for before.</summary>
 /// <param name="Time">Milliseconds since 1970; <see cref="long.MaxValue"/>: none.</param>
 internal sealed record WakeAt(long Time) : CursorEffect;

@@ -57,6 +57,15 @@ internal class CursorRules
     public virtual IEnumerable<DeadLetterIntent> ToPublish(CursorState state, long finishedBelow) =>
         state.Intents.Values.SkipWhile(intent => intent.Sequence < finishedBelow);
 
+    /// <summary>Whether a record's time to live has passed.</summary>
+    public virtual bool IsExpired(long expiresAt, long now) => expiresAt <= now;
+
+    /// <summary>Returns the number of records that are too many.</summary>
+    public virtual long Excess(long length, CursorConfiguration configuration) => length - configuration.MaxLength;
+
+    /// <summary>Whether no further record is accepted.</summary>
+    public virtual bool IsFull(long length, CursorConfiguration configuration) => length >= configuration.MaxLength;
+
     /// <summary>Returns the offset up to which the log's start may move.</summary>
     /// <param name="needed">The lowest record that the cursor needs.</param>
     /// <param name="statementOffset">The newest statement in force.</param>

@@ -45,6 +45,8 @@ internal sealed class CursorState
     public IReadOnlyDictionary<long, ReturnedRecord> Returns => _returns;
     /// <summary>The dead letters that their target has not confirmed, by sequence. Those of earlier incarnations are among them.</summary>
     public IReadOnlyDictionary<long, DeadLetterIntent> Intents => _intents;
+    /// <summary>The number of records that this incarnation is dead-lettering.</summary>
+    public int Intended => _intended.Count;
     /// <summary>The sequence of the next intent.</summary>
     public long NextSequence { get; private set; }
     /// <summary>No record at or above it was ever handed out.</summary>

@@ -17,6 +17,8 @@ internal enum SettlementCause
     Expired = 5,
     /// <summary>A purge, or a skip to a later offset.</summary>
     Purged = 6,
+    /// <summary>It was the first of more records than the cursor keeps.</summary>
+    LengthLimit = 7,
 }
 
 /// <summary>Two counters, since neither follows from the other.</summary>

@@ -31,10 +31,14 @@ internal sealed class CursorRig
     public List<PublishDeadLetters> Publications { get; } = [];
     public LogCursors Log { get; } = new();
     public long WakeAt { get; private set; } = long.MaxValue;
+    public bool AcceptsPublishes { get; private set; } = true;
     public long Start { get; private set; } = -1;
     public long NextId => ++_requests;
     /// <summary>Returns the hash of a record's key; null: keys are not read.</summary>
     public Func<long, long?>? KeyOf { get; set; }
+    /// <summary>Returns when a record expires.</summary>
+    public Func<long, long>? ExpiryOf { get; set; }
+    public bool FindsNaturals { get; init; } = true;
     /// <summary>Sees each effect.</summary>
     public Action<CursorEffect>? Observe { get; set; }
 
@@ -105,6 +109,7 @@ internal sealed class CursorRig
                 case Deliver deliver: Deliveries.Add(deliver); break;
                 case Answer answer: Answers.Add(answer); break;
                 case PublishDeadLetters publish: Publications.Add(publish); break;
+                case AcceptPublishes accept: AcceptsPublishes = accept.IsAccepted; break;
                 case WakeAt wake: WakeAt = wake.Time; break;
                 case StartMayMove start: Start = start.Offset; break;
             }
@@ -112,9 +117,15 @@ internal sealed class CursorRig
         foreach (var append in effects.OfType<AppendTransitions>().Where(_ => !HoldsAppends))
             Append(append);
         foreach (var read in effects.OfType<ReadKeys>().Where(_ => KeyOf is not null))
-            Handle(new KeysRead(read.Number, End, [.. Enumerable.Range(0, (int)(End - read.From)).Select(i => read.From + i)
-                .Where(offset => !_controls.Contains(OffsetRange.Of(offset))).Select(offset => (offset, KeyOf!(offset)))]));
+            Handle(new KeysRead(read.Number, End, [.. RecordsFrom(read.From).Select(offset => (offset, KeyOf!(offset)))]));
+        foreach (var read in effects.OfType<ReadExpiries>().Where(_ => ExpiryOf is not null))
+            Handle(new ExpiriesRead(read.Number, End, [.. RecordsFrom(read.From).Select(offset => (offset, ExpiryOf!(offset)))]));
+        foreach (var find in effects.OfType<FindNaturals>().Where(_ => FindsNaturals))
+            Handle(new NaturalsFound(find.Number, [.. _controls.Where(c => c.First >= find.Range.First && c.Last <= find.Range.Last)]));
     }
+
+    private IEnumerable<long> RecordsFrom(long from) => Enumerable.Range(0, (int)(End - from)).Select(i => from + i)
+        .Where(offset => !_controls.Contains(OffsetRange.Of(offset)));
 
     private Cursor NewCursor(long handOutFrom)
     {

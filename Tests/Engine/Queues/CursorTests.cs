@@ -455,19 +455,6 @@ public sealed class CursorTests
     }
 
     [Fact]
-    public void Expired_records_are_dropped_with_their_cause_unless_they_are_held()
-    {
-        var rig = new CursorRig();
-        rig.Produce(4);
-        rig.Attach(1, credit: 1);
-        rig.Delivered();
-        rig.Handle(new Expire([1, 2, 3]));
-        Assert.Equal(2, rig.Cursor.State!.Total(SettlementCause.Expired));
-        rig.Handle(new GrantCredit(1, 5));
-        Assert.Equal([4L], rig.Delivered().Select(d => d.Offset));
-    }
-
-    [Fact]
     public void Resigned_leader_answers_what_waits()
     {
         var rig = new CursorRig();

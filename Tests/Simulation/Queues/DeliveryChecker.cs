@@ -55,7 +55,7 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                         held.HasEnded = true;
                 }
                 break;
-            case Purge or Expire:
+            case Purge:
                 _available.Clear();
                 break;
         }
@@ -118,6 +118,8 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             Verdict.Require(InForce.Returns.GetValueOrDefault(offset).AvailableAt <= simulation.Now,
                 $"5: {offset} is handed out before its time.");
         }
+        Verdict.Require(!simulation.Scenario.Expires || leader.ExpiryOf(offset) > simulation.Now,
+            $"2: {offset} has expired and is handed out.");
         CheckLock(leader, deliver, record);
         CheckCounts(record, incarnation);
         CheckOrder(leader, incarnation, offset);
@@ -160,7 +162,9 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
         if (_available.Remove((leader.Epoch, incarnation, offset)) || simulation.Scenario.Configuration.IsOrderedByKey
             || leader != simulation.Leader || InForce.Returns.ContainsKey(offset))
             return;
-        Verdict.Require(!_available.Any(a => a.Epoch == leader.Epoch && a.Incarnation == incarnation && a.Offset < offset),
+        // One that is dropped or expires may be among the returned ones.
+        Verdict.Require(simulation.Scenario.MaxLength > 0 || simulation.Scenario.Expires
+            || !_available.Any(a => a.Epoch == leader.Epoch && a.Incarnation == incarnation && a.Offset < offset),
             $"5: {offset} is handed out before a returned record.");
         Verdict.Require(_lastFresh.GetValueOrDefault((leader.Epoch, incarnation), -1) < offset, $"5: {offset} is handed out too late.");
         _lastFresh[(leader.Epoch, incarnation)] = offset;
@@ -175,6 +179,52 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             if (leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before))
                 throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
         }
+    }
+
+    /// <summary>A leader writes: what it drops has expired, or the length limit leaves as many as it allows.</summary>
+    public void OnWrite(SimulatedLeader leader, IReadOnlyList<CursorTransition> transitions)
+    {
+        foreach (var delta in transitions.OfType<CursorDelta>())
+        {
+            var expired = delta.Settlements.Where(s => s.Cause == SettlementCause.Expired).SelectMany(s => s.Ranges)
+                .Concat(delta.Intents.Where(i => i.Cause == SettlementCause.Expired).Select(i => OffsetRange.Of(i.Offset)));
+            foreach (var range in expired)
+            {
+                for (var offset = range.First; offset <= range.Last; offset++)
+                {
+                    if (!leader.HasRecord(offset))
+                        continue;
+                    simulation.Figures.Expired++;
+                    Verdict.Require(leader.ExpiryOf(offset) <= simulation.Now, $"2: {offset} is dropped before it expires.");
+                }
+            }
+            var dropped = delta.Settlements.Where(s => s.Cause == SettlementCause.LengthLimit).Sum(s => s.Count)
+                + delta.Intents.Count(intent => intent.Cause == SettlementCause.LengthLimit);
+            if (dropped == 0 || leader != simulation.Leader || delta.Incarnation != InForce.Incarnation)
+                continue;
+            simulation.Figures.Overflows += dropped;
+            Verdict.Require(Unfinished(leader) - dropped >= simulation.Scenario.MaxLength,
+                $"2: {dropped} records are dropped for the length limit, and fewer than it allows are left.");
+        }
+    }
+
+    /// <summary>A leader has handled a command.</summary>
+    public void OnLength(SimulatedLeader leader, Cursor cursor)
+    {
+        if (simulation.Scenario.MaxLength == 0 || leader != simulation.Leader || !cursor.IsIdle
+            || cursor.State!.Incarnation != InForce.Incarnation)
+            return;
+        Verdict.Require(cursor.Length <= Unfinished(leader), "2: more records are counted than there are.");
+        Verdict.Require(cursor.Length <= simulation.Scenario.MaxLength
+            || simulation.Scenario.Configuration.Overflow != OverflowAction.DropHead, "2: more records are kept than the limit allows.");
+    }
+
+    private long Unfinished(SimulatedLeader leader)
+    {
+        var unfinished = 0;
+        for (var offset = Math.Max(InForce.Floor, simulation.LogStart); offset < leader.HighWatermark; offset++)
+            unfinished += leader.HasRecord(offset) && !InForce.IsFinished(offset) ? 1 : 0;
+        return unfinished;
     }
 
     /// <summary>A leader answers.</summary>

@@ -16,6 +16,9 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     /// <summary>Requests refused for their lock.</summary>
     public long Refused { get; set; }
     public long DeadLetters { get; set; }
+    /// <summary>Records that were dropped for the length limit.</summary>
+    public long Overflows { get; set; }
+    public long Expired { get; set; }
     public long Resets { get; set; }
     public long Rebuilds { get; set; }
 
@@ -31,6 +34,8 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
         Settled += other.Settled;
         Refused += other.Refused;
         DeadLetters += other.DeadLetters;
+        Overflows += other.Overflows;
+        Expired += other.Expired;
         Resets += other.Resets;
         Rebuilds += other.Rebuilds;
     }
@@ -40,6 +45,6 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} transitions cut, {Deliveries} deliveries "
-        + $"({Redeliveries} again), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, {Resets} resets, "
-        + $"{Rebuilds} rebuilds";
+        + $"({Redeliveries} again), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, "
+        + $"{Overflows} overflows, {Expired} expired, {Resets} resets, {Rebuilds} rebuilds";
 }

@@ -33,6 +33,26 @@ internal sealed class UnconfirmedIsPublished : CursorRules
     public override bool IsDeadLetterDone(bool isConfirmed) => true;
 }
 
+internal sealed class NeverExpires : CursorRules
+{
+    public override bool IsExpired(long expiresAt, long now) => false;
+}
+
+internal sealed class ExpiresEarly : CursorRules
+{
+    public override bool IsExpired(long expiresAt, long now) => expiresAt <= now + 100;
+}
+
+internal sealed class DropsOneTooMany : CursorRules
+{
+    public override long Excess(long length, CursorConfiguration configuration) => base.Excess(length, configuration) + 1;
+}
+
+internal sealed class NeverTooLong : CursorRules
+{
+    public override long Excess(long length, CursorConfiguration configuration) => 0;
+}
+
 // --- 3: one holder ---
 
 internal sealed class AnyLockHolds : CursorRules
@@ -135,6 +155,11 @@ internal sealed class DeadLettersForgotten : CursorRules
 {
     public override IEnumerable<DeadLetterIntent> ToPublish(CursorState state, long finishedBelow) =>
         base.ToPublish(state, finishedBelow).Where(intent => intent.Offset % 2 != 0);
+}
+
+internal sealed class AlwaysFull : CursorRules
+{
+    public override bool IsFull(long length, CursorConfiguration configuration) => true;
 }
 
 internal sealed class BoundIsNeverLifted : CursorRules

@@ -32,6 +32,7 @@ internal sealed class QueueScenario
         Expires = random.Next(5) == 0;
         RejectPercent = random.Next(2, 10);
         ReleasePercent = random.Next(0, 25);
+        MaxLength = random.Next(6) == 0 ? random.Next(3, 40) : 0;
         var limit = random.Next(3) == 0 ? 0 : random.Next(2, 6);
         Configuration = new CursorConfiguration
         {
@@ -49,6 +50,9 @@ internal sealed class QueueScenario
             IsOrderedByKey = random.Next(3) == 0,
             LookAhead = random.Next(2, 40),
             RecordsPerTurn = random.Next(1, 4),
+            HasTimeToLive = Expires,
+            MaxLength = MaxLength,
+            Overflow = random.Next(3) == 0 ? OverflowAction.RefusePublish : OverflowAction.DropHead,
             MaxExceptions = random.Next(3) switch { 0 => random.Next(2) == 0 ? 1 : random.Next(2, 20), _ => 1_000_000 },
         };
     }
@@ -80,6 +84,7 @@ internal sealed class QueueScenario
     public bool Expires { get; }
     public int RejectPercent { get; }
     public int ReleasePercent { get; }
+    public int MaxLength { get; }
     public CursorConfiguration Configuration { get; }
 
     public override string ToString() =>

@@ -66,10 +66,17 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
 
     private void Produce()
     {
+        if (!Leader.AcceptsPublishes)
+        {
+            After(Scenario.ProduceEveryMs, Produce);
+            return;
+        }
         if (_produced++ >= Scenario.Records)
             return;
         var hasRecord = !Chance(Scenario.GapPercent);
-        Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, hasRecord && !Chance(10) ? Next(Scenario.Keys) : null));
+        var expiresAt = Scenario.Expires && Chance(70) ? Now + Next(50, 3_000) : long.MaxValue;
+        long? key = hasRecord && !Chance(10) ? Next(Scenario.Keys) : null;
+        Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, expiresAt));
         After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);
     }
 
@@ -109,7 +116,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         if (Quiet)
             return;
         After(Scenario.OperateEveryMs, Operate);
-        switch (Next(5))
+        switch (Next(4))
         {
             case 0 when Scenario.Resets && InForce.Exists && Figures.Resets < 2 && Now < FaultsEndAt - 1_500:
                 Figures.Resets++;
@@ -124,12 +131,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
             case 2:
                 Leader.Handle(new Restate(Leader.HighWatermark));
                 break;
-            case 3 when Scenario.Expires:
-                var first = Math.Max(InForce.Floor, LogStart);
-                Leader.Handle(new Expire([.. Enumerable.Range(0, 50).Select(i => first + i).Where(o => o < Leader.HighWatermark
-                    && Leader.HasRecord(o)).Where(_ => Chance(10))]));
-                break;
-            case 4 when Scenario.LosesTarget:
+            case 3 when Scenario.LosesTarget:
                 Target.IsGone = true;
                 break;
         }
@@ -201,7 +203,8 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
     private void CheckTotals()
     {
         var state = Leader.Replica.Cursors.Cursors[SimulatedLeader.CursorId];
-        foreach (var cause in new[] { SettlementCause.Rejected, SettlementCause.DeliveryLimit, SettlementCause.Expired })
+        foreach (var cause in new[] { SettlementCause.Rejected, SettlementCause.DeliveryLimit, SettlementCause.Expired,
+            SettlementCause.LengthLimit })
         {
             var dropped = InForce.Settled.Count(settled => settled.Value == cause && Leader.Replica.Log[(int)settled.Key].HasRecord);
             Verdict.Require(state.Total(cause) >= dropped,

@@ -26,10 +26,13 @@ internal sealed class SimulatedLeader
     public long HighWatermark { get; private set; }
     public long LeaseUntil { get; private set; }
     public long StartMayMoveTo { get; private set; } = -1;
+    public bool AcceptsPublishes { get; private set; } = true;
 
     public bool HasRecord(long offset) => offset >= _simulation.LogStart && Replica.Log[(int)offset].HasRecord;
 
     public long? KeyOf(long offset) => Replica.Log[(int)offset].Key;
+
+    public long ExpiryOf(long offset) => Replica.Log[(int)offset].ExpiresAt;
 
     public void Extend(long leaseUntil)
     {
@@ -83,6 +86,7 @@ internal sealed class SimulatedLeader
             CarryOut(effect);
         if (effects.Exists(effect => effect is Deliver))
             _simulation.Checker.OnDeliver(this, [.. effects.OfType<Deliver>()]);
+        _simulation.Checker.OnLength(this, _cursor);
     }
 
     private void CarryOut(CursorEffect effect)
@@ -93,6 +97,7 @@ internal sealed class SimulatedLeader
         {
             case AppendTransitions append:
                 var value = CursorControlRecord.Encode(append.Transitions);
+                _simulation.Checker.OnWrite(this, append.Transitions);
                 _simulation.After(_simulation.Next(0, 8), () => Append(append.Number, value));
                 break;
             case Deliver deliver:
@@ -112,6 +117,15 @@ internal sealed class SimulatedLeader
                 break;
             case ReadKeys read:
                 _simulation.After(_simulation.Next(0, 5), () => Read(read));
+                break;
+            case ReadExpiries read:
+                _simulation.After(_simulation.Next(0, 5), () => Read(read));
+                break;
+            case FindNaturals find:
+                _simulation.After(_simulation.Next(0, 60), () => Find(find));
+                break;
+            case AcceptPublishes accept:
+                AcceptsPublishes = accept.IsAccepted;
                 break;
             case WakeAt wake:
                 var number = ++_wake;
@@ -189,6 +203,34 @@ internal sealed class SimulatedLeader
                 keys.Add((end, KeyOf(end)));
         }
         Handle(new KeysRead(read.Number, end, keys));
+    }
+
+    private void Read(ReadExpiries read)
+    {
+        if (IsStopped)
+            return;
+        var expiries = new List<(long, long)>();
+        var most = Math.Min(read.Most, _simulation.Next(1, 20));
+        var end = read.From;
+        for (; end < HighWatermark && expiries.Count < most; end++)
+        {
+            if (HasRecord(end))
+                expiries.Add((end, ExpiryOf(end)));
+        }
+        Handle(new ExpiriesRead(read.Number, end, expiries));
+    }
+
+    private void Find(FindNaturals find)
+    {
+        if (IsStopped)
+            return;
+        var naturals = new List<OffsetRange>();
+        for (var offset = find.Range.First; offset <= find.Range.Last; offset++)
+        {
+            if (!HasRecord(offset))
+                naturals.Add(OffsetRange.Of(offset));
+        }
+        Handle(new NaturalsFound(find.Number, naturals));
     }
 
     private void Publish(PublishDeadLetters publish)

@@ -1,0 +1,101 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+public sealed class CursorLimitsTests
+{
+    private static CursorConfiguration Limited(long length, OverflowAction overflow = OverflowAction.DropHead) =>
+        new() { Name = "c", MaxLength = length, Overflow = overflow };
+
+    [Fact]
+    public void Longer_log_loses_its_first_records_and_counts_them()
+    {
+        var rig = new CursorRig(Limited(3));
+        rig.Produce(5);
+        Assert.Equal((2, 3), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Length));
+        rig.Attach(1, credit: 9);
+        Assert.Equal([3L, 4L, 5L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Held_and_settled_records_and_control_batches_take_no_room()
+    {
+        var rig = new CursorRig(Limited(3));
+        rig.Produce(3);
+        rig.Attach(1, credit: 2, isWindow: false);
+        var token = rig.Deliveries[^1].Lock;
+        rig.Produce(2);
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        Assert.Equal((0, 3), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Length));
+        // A returned record is the first one.
+        rig.Request(new Release(101, token, OffsetRange.Of(1), IsFailure: true, DelayMs: 60_000));
+        Assert.Equal((1, 3), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Length));
+        Assert.True(rig.Cursor.State.IsSettled(1));
+    }
+
+    [Fact]
+    public void Nothing_is_dropped_before_the_records_are_counted()
+    {
+        var rig = new CursorRig(Limited(3)) { FindsNaturals = false };
+        rig.Produce(5);
+        Assert.Equal(0, rig.Cursor.State!.Total(SettlementCause.LengthLimit));
+    }
+
+    [Fact]
+    public void Next_leader_counts_anew()
+    {
+        var rig = new CursorRig(Limited(3));
+        rig.Produce(3);
+        rig.FailOver();
+        rig.Commit();
+        Assert.Equal(3, rig.Cursor.Length);
+        rig.Produce(1);
+        Assert.Equal(1, rig.Cursor.State!.Total(SettlementCause.LengthLimit));
+    }
+
+    [Fact]
+    public void Full_log_refuses_publishes_until_a_record_is_handed_out()
+    {
+        var rig = new CursorRig(Limited(3, OverflowAction.RefusePublish));
+        rig.Produce(2);
+        Assert.True(rig.AcceptsPublishes);
+        rig.Produce(2);
+        Assert.False(rig.AcceptsPublishes);
+        rig.Attach(1, credit: 1);
+        Assert.False(rig.AcceptsPublishes);
+        rig.Handle(new GrantCredit(1, 1));
+        Assert.True(rig.AcceptsPublishes);
+        Assert.Equal(0, rig.Cursor.State!.Total(SettlementCause.LengthLimit));
+    }
+
+    [Fact]
+    public void Records_expire_at_the_head_in_order_also_without_a_consumer()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { ExpiryOf = ExpiryOf };
+        rig.Produce(4);
+        Assert.Equal(2_000, rig.WakeAt);
+        // The second one has expired as well, but is not the head.
+        rig.PassTime(600);
+        Assert.Equal(0, rig.Cursor.State!.Total(SettlementCause.Expired));
+        rig.PassTime(400);
+        Assert.Equal(2, rig.Cursor.State.Total(SettlementCause.Expired));
+        rig.Attach(1, credit: 9);
+        Assert.Equal([3L, 4L], rig.Delivered().Select(d => d.Offset));
+
+        static long ExpiryOf(long offset) => offset switch { 1 => 2_000, 2 => 1_500, _ => long.MaxValue };
+    }
+
+    [Fact]
+    public void Held_record_expires_when_it_comes_back()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { ExpiryOf = _ => 2_000 };
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        var token = rig.Deliveries[^1].Lock;
+        rig.PassTime(5_000);
+        Assert.Equal(0, rig.Cursor.State!.Total(SettlementCause.Expired));
+        rig.Delivered();
+        rig.Request(new Release(100, token, OffsetRange.Of(1), IsFailure: true));
+        Assert.Equal((1, 0), (rig.Cursor.State.Total(SettlementCause.Expired), rig.Delivered().Count));
+    }
+}
