@@ -18,6 +18,7 @@ internal static class HttpApi
         RecordEndpoints.Map(app, api);
         BatchEndpoints.Map(app, api);
         OffsetEndpoints.Map(app, api);
+        DeadLetterEndpoints.Map(app, api);
         GroupEndpoints.Map(app, api);
         GroupMemberEndpoints.Map(app, api);
     }

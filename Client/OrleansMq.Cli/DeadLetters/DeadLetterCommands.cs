@@ -4,18 +4,81 @@ using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
+using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.DeadLetters;
 
-/// <summary><c>omq dead-letter redrive</c>.</summary>
+/// <summary><c>omq dead-letter ...</c>: list, show, redrive.</summary>
 internal static class DeadLetterCommands
 {
     /// <summary>Creates the command.</summary>
     public static Command Create() =>
-        new OmqCommand("dead-letter", "Sends dead letters back to where they came from.", "omq dead-letter redrive orders.dead-letter")
+        new OmqCommand("dead-letter", "Shows dead letters, and sends them back to where they came from.",
+            "omq dead-letter list", "omq dead-letter show orders.dead-letter", "omq dead-letter redrive orders.dead-letter")
         {
-            Redrive(),
+            List(), Show(), Redrive(),
         };
+
+    private static OmqCommand List()
+    {
+        var topic = new Argument<string?>("TOPIC")
+        {
+            Description = "Only this topic, under any name; without it, all that are named *.dead-letter.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var maxRead = MaxRead();
+        var command = new OmqCommand("list", "Lists the topics that hold dead letters: from where, how many, since when, and why.",
+            "omq dead-letter list", "omq dead-letter list orders.dead-letter --max-read 100000",
+            "omq dead-letter list --json | jq -r '.[].sources[] | [.topic, .letters] | @tsv'") { topic, maxRead };
+        BrokerCall.Show<IReadOnlyList<DeadLetterTopic>>(command, async (broker, parsed, cancellationToken) =>
+        {
+            var letters = new Admin(broker).DeadLetters;
+            return parsed.GetValue(topic) is { } one
+                ? [await letters.DescribeAsync(one, parsed.GetValue(maxRead), cancellationToken).ConfigureAwait(false)]
+                : await letters.ListAsync(parsed.GetValue(maxRead), cancellationToken).ConfigureAwait(false);
+        }, HttpJson.Default.IReadOnlyListDeadLetterTopic, DeadLetterTables.List);
+        return command;
+    }
+
+    private static OmqCommand Show()
+    {
+        var topic = BrokerCall.TopicArgument();
+        var source = new Option<string?>("--source") { Description = "Only dead letters of this topic.", HelpName = "TOPIC" };
+        var group = new Option<string?>("--group") { Description = "Only dead letters of this group.", HelpName = "GROUP" };
+        var max = Bounded("--max", 100, 10_000, "How many are shown at most, the newest.");
+        var maxRead = MaxRead();
+        var command = new OmqCommand("show", "Shows the dead letters of a topic: where each came from, its attempts, and why.",
+            "omq dead-letter show orders.dead-letter", "omq dead-letter show orders.dead-letter --group billing --max 10",
+            "omq consume orders.dead-letter --partition 0 --offset 7 --max 1") { topic, source, group, max, maxRead };
+        BrokerCall.Show(command, async (broker, parsed, cancellationToken) => await new Admin(broker).DeadLetters.ReadAsync(
+            parsed.GetRequiredValue(topic), new DeadLetterQuery
+            {
+                SourceTopic = parsed.GetValue(source),
+                GroupId = parsed.GetValue(group),
+                MaxLetters = parsed.GetValue(max),
+                MaxRead = parsed.GetValue(maxRead),
+            }, cancellationToken).ConfigureAwait(false), HttpJson.Default.DeadLetterPage, DeadLetterTables.Show);
+        return command;
+    }
+
+    private static Option<int> MaxRead() =>
+        Bounded("--max-read", 10_000, 1_000_000, "How many records are read at most, the newest of each partition.");
+
+    private static Option<int> Bounded(string name, int usual, int most, string description)
+    {
+        var option = new Option<int>(name)
+        {
+            Description = description,
+            HelpName = "N",
+            DefaultValueFactory = _ => usual,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var text }] && int.TryParse(text, out var number) && (number < 1 || number > most))
+                result.AddError($"{name} '{text}': expected a whole number from 1 to {most}.");
+        });
+        return option;
+    }
 
     private static OmqCommand Redrive()
     {

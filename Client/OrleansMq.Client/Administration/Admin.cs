@@ -83,6 +83,9 @@ public sealed class Admin(IBroker broker) : IAdmin
         new Redrive(broker, deadLetterTopic, options ?? new RedriveOptions()).RunAsync(cancellationToken);
 
     /// <inheritdoc/>
+    public IDeadLetterAdmin DeadLetters => field ??= new DeadLetterAdmin(broker);
+
+    /// <inheritdoc/>
     public IGroupAdmin Groups => field ??= new GroupAdmin(broker);
 
     /// <inheritdoc/>

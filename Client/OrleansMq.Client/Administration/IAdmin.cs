@@ -76,6 +76,9 @@ public interface IAdmin
     Task<RedriveResult> RedriveAsync(string deadLetterTopic, RedriveOptions? options = null,
         CancellationToken cancellationToken = default);
 
+    /// <summary>Shows dead letters: where they came from, and why.</summary>
+    IDeadLetterAdmin DeadLetters { get; }
+
     /// <summary>Administration of consumer groups: their members, lag and offsets.</summary>
     IGroupAdmin Groups { get; }
 

@@ -26,12 +26,16 @@ public sealed record RedriveResult(long Redriven, long Filtered, long Duplicates
 /// <summary>Sends dead letters back to where they came from.</summary>
 internal sealed class Redrive(IBroker broker, string topic, RedriveOptions options)
 {
+    /// <summary>What the name of the group that keeps the progress has after that of the topic, unless the options say
+    /// otherwise.</summary>
+    public const string GroupSuffix = ".redrive";
+
     // How many records are sent before their dead letters are committed.
     private const int RecordsPerCommit = 1_000;
     // A record that is there comes with the next answer. The last offsets may have none: what compaction left, or control batches.
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
 
-    private readonly string _groupId = options.GroupId ?? topic + ".redrive";
+    private readonly string _groupId = options.GroupId ?? topic + GroupSuffix;
     private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
     private readonly HashSet<(TopicPartition, long, string?, string?)> _sent = [];
     private RedriveResult _result = new(0, 0, 0, 0);
@@ -89,42 +93,30 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     private async ValueTask<ProducerRecord<byte[]?, byte[]?>?> ReturnedAsync(ConsumeResult<byte[]?, byte[]?> letter,
         CancellationToken cancellationToken)
     {
-        var (source, group) = SourceOf(letter, out var offset);
-        var partitions = source is { } from ? await CountAsync(from.Topic, cancellationToken).ConfigureAwait(false) : 0;
+        var source = letter.Source();
+        var partitions = source is { } from ? await CountAsync(from.Partition.Topic, cancellationToken).ConfigureAwait(false) : 0;
         if (partitions == 0)
             _result = _result with { WithoutSource = _result.WithoutSource + 1 };
         else if (options.Filter?.Invoke(letter) == false)
             _result = _result with { Filtered = _result.Filtered + 1 };
         // With its time, since a topic that was created again has other records at the same offsets.
-        else if (!_sent.Add((source!.Value, offset, group, Last(letter, DeadLetterHeaders.Timestamp))))
+        else if (!_sent.Add((source!.Value.Partition, source.Value.Offset, letter.Last(DeadLetterHeaders.Group),
+            letter.Last(DeadLetterHeaders.Timestamp))))
             _result = _result with { Duplicates = _result.Duplicates + 1 };
         else
-            return new ProducerRecord<byte[]?, byte[]?>(source.Value.Topic, letter.Key, letter.Value)
+            return new ProducerRecord<byte[]?, byte[]?>(source.Value.Partition.Topic, letter.Key, letter.Value)
             {
                 // A topic that was created again may have fewer partitions.
-                Partition = source.Value.Partition < partitions ? source.Value.Partition : null,
+                Partition = source.Value.Partition.Partition < partitions ? source.Value.Partition.Partition : null,
                 Headers = HeadersOf(letter),
             };
         return null;
     }
 
-    private static (TopicPartition? Source, string? Group) SourceOf(ConsumeResult<byte[]?, byte[]?> letter, out long offset)
-    {
-        // A record that failed again after it was sent back has the headers of its latest failure last.
-        offset = -1;
-        return Last(letter, DeadLetterHeaders.Topic) is { Length: > 0 } name
-            && int.TryParse(Last(letter, DeadLetterHeaders.Partition), CultureInfo.InvariantCulture, out var partition)
-            && partition >= 0 && long.TryParse(Last(letter, DeadLetterHeaders.Offset), CultureInfo.InvariantCulture, out offset)
-            ? (new TopicPartition(name, partition), Last(letter, DeadLetterHeaders.Group)) : (null, null);
-    }
-
-    private static string? Last(ConsumeResult<byte[]?, byte[]?> letter, string name) =>
-        letter.Headers.Where(header => header.Name() == name).Select(RecordHeaders.TextValue).LastOrDefault();
-
     /// <summary>Returns the record's own headers, and how often it was sent back.</summary>
     private static RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
     {
-        var times = int.TryParse(Last(letter, DeadLetterHeaders.Redrives), CultureInfo.InvariantCulture, out var before) ? before + 1 : 1;
+        var times = (letter.Number(DeadLetterHeaders.Redrives) ?? 0) + 1;
         return [.. letter.Headers.Where(static header => !header.Name().StartsWith(DeadLetterHeaders.Prefix, StringComparison.Ordinal)),
             RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture))];
     }

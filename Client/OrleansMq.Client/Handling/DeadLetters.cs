@@ -43,6 +43,9 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
     /// <summary>Room for the headers, in addition to the largest record of the source.</summary>
     private const int HeaderRoom = 64 << 10;
 
+    /// <summary>What the name of a dead-letter topic has after that of its source, unless the options say otherwise.</summary>
+    public const string TopicSuffix = ".dead-letter";
+
     private readonly Producer<byte[]?, byte[]?> _producer = new(broker, Serdes.Bytes, Serdes.Bytes, options with
     {
         // A dead letter must fit although the source topic accepts larger records than the producer's options.

@@ -75,7 +75,7 @@ public sealed record MessageHandlingOptions
 
     /// <summary>Returns the dead-letter topic of a topic: <c>orders.dead-letter</c> by default. It is created if missing, with as many
     /// partitions as its source.</summary>
-    public Func<string, string> DeadLetterTopic { get; init; } = static topic => topic + ".dead-letter";
+    public Func<string, string> DeadLetterTopic { get; init; } = static topic => topic + DeadLetters.TopicSuffix;
 
     /// <summary>How dead letters are sent; null for the client's producer options.</summary>
     public ProducerOptions? DeadLetterProducer { get; init; }

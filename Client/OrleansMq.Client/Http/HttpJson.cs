@@ -29,6 +29,8 @@ namespace OrleansMq.Client.Http;
 [JsonSerializable(typeof(OffsetResponse))]
 [JsonSerializable(typeof(DeleteRecordsBody))]
 [JsonSerializable(typeof(DeleteRecordsResponse))]
+[JsonSerializable(typeof(IReadOnlyList<DeadLetterTopic>))]
+[JsonSerializable(typeof(DeadLetterPage))]
 [JsonSerializable(typeof(HttpProblem))]
 [JsonSerializable(typeof(ProduceLine))]
 [JsonSerializable(typeof(ProducedLine))]

@@ -18,7 +18,7 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
     private static readonly string[] Open = ["GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"];
 
     // Answer with what the client may see: nothing.
-    private static readonly string[] Filtered = ["GET /api/topics", "GET /api/groups"];
+    private static readonly string[] Filtered = ["GET /api/topics", "GET /api/groups", "GET /api/dead-letters"];
 
     private static readonly IReadOnlyList<Endpoint> Refused = [.. Described().Where(static endpoint =>
         !Open.Contains(endpoint.Route) && !Filtered.Contains(endpoint.Route))];
@@ -112,13 +112,16 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
     private sealed record Endpoint(string Route, string Query, HttpContent? Body)
     {
         // The path names the resource.
-        public ErrorCode Error => Path.StartsWith("/api/topics/", StringComparison.Ordinal) ? ErrorCode.TopicAuthorizationFailed
+        public ErrorCode Error => IsOfTopics ? ErrorCode.TopicAuthorizationFailed
             : IsOfGroups ? ErrorCode.GroupAuthorizationFailed : ErrorCode.ClusterAuthorizationFailed;
 
         // Answers of the group protocols carry their error in the body.
         public int Status => IsOfGroups && !Path.Contains("{group}", StringComparison.Ordinal) ? 200 : 403;
 
         private string Path => Route.Split(' ')[1];
+
+        private bool IsOfTopics => Path.StartsWith("/api/topics/", StringComparison.Ordinal)
+            || Path.StartsWith("/api/dead-letters/", StringComparison.Ordinal);
 
         private bool IsOfGroups => Path.StartsWith("/api/groups/", StringComparison.Ordinal);
 
