@@ -11,6 +11,8 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
 
     public CompressionType Type => CompressionType.Lz4;
 
+    public string? Missing => Lz4Native.Missing;
+
     public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination)
     {
         // Independent blocks of 64 KiB without checksums: what Kafka's Java client writes, and all that it reads. The batch has its own

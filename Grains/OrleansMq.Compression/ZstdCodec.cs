@@ -26,6 +26,8 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
 
     public CompressionType Type => CompressionType.Zstd;
 
+    public string? Missing => ZstdNative.Missing;
+
     public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination)
     {
         var span = destination.GetSpan(checked((int)ZstdNative.Functions.CompressBound((nuint)source.Length)));

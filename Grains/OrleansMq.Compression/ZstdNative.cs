@@ -65,5 +65,22 @@ internal sealed unsafe class ZstdNative
     /// <exception cref="CodecUnavailableException">The library is not on this machine.</exception>
     public static ZstdNative Functions => Loaded.Value;
 
+    /// <summary>Null if the library is there with every function; otherwise what is missing, and how to install it.</summary>
+    public static string? Missing
+    {
+        get
+        {
+            try
+            {
+                _ = Functions;
+                return null;
+            }
+            catch (CodecUnavailableException missing)
+            {
+                return missing.Message;
+            }
+        }
+    }
+
     public static string ErrorName(nuint code) => Marshal.PtrToStringUTF8(Functions._getErrorName(code)) ?? "unknown";
 }

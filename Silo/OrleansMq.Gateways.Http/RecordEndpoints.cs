@@ -21,9 +21,8 @@ internal static class RecordEndpoints
     {
         var query = new QueryValues(http, "acks", "compression", "encoding");
         var (acks, compression, base64) = (query.Acks(), query.Compression(), query.IsBase64());
-        if (compression != CompressionType.None && !api.Codecs.Has(compression))
-            throw new BrokerException(ErrorCode.UnsupportedCompressionType,
-                $"compression '{compression}' is not installed on this broker; use another codec.");
+        if (api.Codecs.WhyMissing(compression) is { } missing)
+            throw new BrokerException(ErrorCode.UnsupportedCompressionType, $"compression: {missing}");
         var topic = RouteValues.Topic(http);
         var broker = api.BrokerOf(http);
         var shape = await api.TopicShapes.GetAsync(broker, api.Gate.Own, topic, api.TimeProvider, http.RequestAborted);

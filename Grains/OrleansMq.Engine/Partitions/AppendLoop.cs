@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;
@@ -36,7 +37,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         var ports = partition.Ports;
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
-            return new(unfit);
+            return new(Refused(unfit));
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
@@ -46,7 +47,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
             ports.Operations.Return(operation);
-            return new(failed);
+            return new(Refused(failed));
         }
         return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
     }
@@ -74,6 +75,15 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     /// <summary>Accepts no more appends; completes when the queue is written.</summary>
     public Task CloseAsync() => _queue.CloseAsync();
+
+    // A missing codec is the operator's fault, not the producer's.
+    private ProduceResult Refused(ProduceResult refusal)
+    {
+        if (refusal.Error == ErrorCode.UnsupportedCompressionType)
+            partition.Ports.MissingCodecs.Write(EngineLogLevel.Error, $"Partition {partition.TopicPartition} refused a batch: "
+                + refusal.Message);
+        return refusal;
+    }
 
     private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite, AppendBurst? burst)
     {

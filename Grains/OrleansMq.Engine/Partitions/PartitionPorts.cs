@@ -19,8 +19,11 @@ internal sealed class PartitionPorts
         CallerWrites = new CallerWrites(options.TimeProvider);
         Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider, options.Log);
         FailedWrites = new RareLine(options.Log, options.TimeProvider);
+        MissingCodecs = new RareLine(options.Log, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
         VerifyCompressed = options.VerifyCompressed;
+        foreach (var missing in options.Codecs.Missing())
+            options.Log.Write(EngineLogLevel.Warning, $"Batches of one codec can neither be read nor written by this broker. {missing}");
     }
 
     /// <summary>What a log depends on: disk, clock, codecs.</summary>
@@ -41,6 +44,8 @@ internal sealed class PartitionPorts
     public RareLine FailedWrites { get; }
     /// <summary>Publishes dead letters to other partitions.</summary>
     public IDeadLetterPort DeadLetters { get; set; } = NoDeadLetters.Instance;
+    /// <summary>Lines about appends that were refused since a codec is missing: each producer goes on to send.</summary>
+    public RareLine MissingCodecs { get; }
     /// <summary>The partitions with a background flush ahead.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>

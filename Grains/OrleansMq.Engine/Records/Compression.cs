@@ -23,6 +23,9 @@ public interface ICompressionCodec
     /// <summary>The format.</summary>
     CompressionType Type { get; }
 
+    /// <summary>Null if the codec works; otherwise which library this machine lacks, and how to install it.</summary>
+    string? Missing => null;
+
     /// <summary>Compresses <paramref name="source"/> and appends the result to <paramref name="destination"/>.</summary>
     /// <exception cref="CodecUnavailableException">The codec's library is not installed on this machine.</exception>
     void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination);
@@ -63,8 +66,16 @@ public sealed class CompressionCodecs
             ? codec
             : throw new CodecUnavailableException(type, $"No codec for compression type '{type}' is installed.");
 
-    /// <summary>Whether there is a codec of this type.</summary>
+    /// <summary>Whether there is a codec of this type. Its library may be missing nevertheless, see <see cref="WhyMissing"/>.</summary>
     public bool Has(CompressionType type) => (uint)type < (uint)_byType.Length && _byType[(int)type] is not null;
+
+    /// <summary>Returns null if batches of this type can be read and written; otherwise what this machine lacks, and how to install
+    /// it.</summary>
+    public string? WhyMissing(CompressionType type) => type == CompressionType.None ? null
+        : Has(type) ? _byType[(int)type]!.Missing : $"No codec for compression type '{type}' is installed.";
+
+    /// <summary>Returns what the codecs of the set lack on this machine, one entry for each that does not work.</summary>
+    public IEnumerable<string> Missing() => _byType.Select(static codec => codec?.Missing).OfType<string>();
 }
 
 /// <summary>A codec's library is not installed. The message tells how to install it.</summary>

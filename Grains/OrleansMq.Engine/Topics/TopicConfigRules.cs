@@ -32,9 +32,9 @@ public static class TopicConfigRules
 
     /// <summary>Describes the codec that a topic's batches are stored in and the broker lacks; null if it has it.</summary>
     public static string? MissingCodec(TopicConfig config, CompressionCodecs? codecs) =>
-        config.CompressionType is { } type && type != CompressionType.None && codecs?.Has(type) == false
+        config.CompressionType is { } type && codecs?.WhyMissing(type) is { } missing
             ? $"Topic configuration 'compression.type' asks for {type}, but this broker has no codec for it: every produce would fail. "
-                + "Set BrokerOptions.Codecs = StandardCodecs.All, or leave 'compression.type' out."
+                + (codecs.Has(type) ? missing : "Set BrokerOptions.Codecs = StandardCodecs.All, or leave 'compression.type' out.")
             : null;
 
     /// <summary>Returns every key with its effective value, ordered by name (ordinal).</summary>

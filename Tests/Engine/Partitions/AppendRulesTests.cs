@@ -3,6 +3,7 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
+using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -89,6 +90,23 @@ public sealed class AppendRulesTests
     }
 
     // Each has a correct header and CRC.
+    [Fact]
+    public async Task Codec_without_its_library_is_named_at_the_start_and_in_one_line_for_many_refused_batches()
+    {
+        var topic = new TopicConfig { CompressionType = CompressionType.Zstd };
+        await using var rig = await PartitionRig.StartAsync(topic, options: options => options with
+        {
+            Codecs = new CompressionCodecs([new CodecWithoutLibrary()]),
+        });
+        Assert.Contains(CodecWithoutLibrary.Reason, Assert.Single(rig.Lines.Of(EngineLogLevel.Warning)), StringComparison.Ordinal);
+        for (var i = 0; i < 3; i++)
+        {
+            var refused = await rig.AppendAsync("a");
+            Assert.Equal((ErrorCode.UnsupportedCompressionType, CodecWithoutLibrary.Reason), (refused.Error, refused.Message));
+        }
+        Assert.Contains($"{PartitionRig.Name} refused", Assert.Single(rig.Lines.Of(EngineLogLevel.Error)), StringComparison.Ordinal);
+    }
+
     private static IEnumerable<(string Name, byte[] Batch)> Unreadable(CompressionType codec, long now)
     {
         var noise = new byte[40];

@@ -99,6 +99,21 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
+    public void Codec_without_its_library_is_refused_with_what_to_install()
+    {
+        var codecs = new CompressionCodecs([new CodecWithoutLibrary()]);
+        var zstd = new Dictionary<string, string?> { ["compression.type"] = "zstd" };
+        var created = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", Configs: zstd!), Id, Limits with { Codecs = codecs });
+        var altered = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders"), Id, Limits).Next.Topic
+            .Alter(zstd, TopicConfig.Default, codecs);
+        foreach (var (error, message) in new[] { (created.Error, created.Message), (altered.Error, altered.Message) })
+        {
+            Assert.Equal(ErrorCode.InvalidConfig, error);
+            Assert.Contains(CodecWithoutLibrary.Reason, message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Alter_sets_and_resets_all_or_nothing()
     {
         var topic = Create(new NewTopic("orders", 1, 1, new Dictionary<string, string> { ["retention.ms"] = "5", ["segment.ms"] = "7" }))

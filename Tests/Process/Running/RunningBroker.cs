@@ -28,6 +28,10 @@ internal sealed class RunningBroker : IAsyncDisposable
         UpAsync(new RunningProgram("bash", ["-c", $"ulimit -n {openFiles} && exec \"$0\" \"$@\"", Repository.Launcher,
             .. Arguments(dataDirectory, 0, more)]), dataDirectory);
 
+    /// <summary>The same, with additional environment variables.</summary>
+    public static Task<RunningBroker> UpAsync(string dataDirectory, IReadOnlyDictionary<string, string?> environment) =>
+        UpAsync(new RunningProgram(Repository.Launcher, Arguments(dataDirectory, 0, []), environment: environment), dataDirectory);
+
     private static string[] Arguments(string dataDirectory, int port, string[] more) =>
         ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{port}", .. more];
 
