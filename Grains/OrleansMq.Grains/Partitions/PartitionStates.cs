@@ -21,8 +21,9 @@ internal interface IPartitionStates
     /// <exception cref="StateConflictException">Another state is stored. After any other exception the outcome is unknown.</exception>
     Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag);
 
-    /// <summary>Removes the stored state, if there is one.</summary>
-    /// <exception cref="StateConflictException">The state changed meanwhile. After any other exception the outcome is unknown.</exception>
+    /// <summary>Removes the stored state, whichever it is, if there is one: its topic was deleted. A leader that writes afterwards finds
+    /// none, and steps down; nothing but <see cref="CreateAsync"/> stores one again.</summary>
+    /// <exception cref="Exception">The outcome is unknown.</exception>
     Task ClearAsync(ReplicaKey key);
 }
 
@@ -32,6 +33,9 @@ internal sealed class PartitionStates(IGrainStorage storage) : IPartitionStates
 {
     /// <summary>The state's name: the first part of the document's key.</summary>
     public const string StateName = "partition";
+
+    // Far more than a leader writes until it learns that its topic is deleted.
+    private const int ClearAttempts = 20;
 
     private static readonly GrainType Type = GrainType.Create(PartitionGrain.TypeName);
 
@@ -50,13 +54,32 @@ internal sealed class PartitionStates(IGrainStorage storage) : IPartitionStates
     public Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag) => StoreAsync(key, state, etag);
 
     /// <inheritdoc/>
+    /// <remarks>A leader whose followers drop their replicas writes each smaller ISR: several writes may come between a read and the
+    /// removal that compares with it.</remarks>
     public async Task ClearAsync(ReplicaKey key)
+    {
+        for (var attempt = 1; !await TryClearAsync(key, isLast: attempt == ClearAttempts).ConfigureAwait(false); attempt++)
+        {
+            // Its leader wrote once more in between.
+        }
+    }
+
+    private async Task<bool> TryClearAsync(ReplicaKey key, bool isLast)
     {
         var stored = new GrainState<PartitionState>();
         var grain = GrainOf(key);
         await storage.ReadStateAsync(StateName, grain, stored).ConfigureAwait(false);
-        if (stored.RecordExists)
+        if (!stored.RecordExists)
+            return true;
+        try
+        {
             await CompareAndSwapAsync(key, stored.ETag, () => storage.ClearStateAsync(StateName, grain, stored)).ConfigureAwait(false);
+            return true;
+        }
+        catch (StateConflictException) when (!isLast)
+        {
+            return false;
+        }
     }
 
     private async Task<string> StoreAsync(ReplicaKey key, PartitionState state, string? etag)

@@ -144,7 +144,7 @@ internal sealed partial class TopicGrain
             var key = new ReplicaKey(topicId, number);
             try
             {
-                await ClearAsync(key);
+                await _states.ClearAsync(key);
             }
             catch (Exception unclear) when (unclear is not InvariantViolationException)
             {
@@ -152,18 +152,6 @@ internal sealed partial class TopicGrain
                     $"The state 'partition/{key}' could not be removed. {unclear.Message}", unclear);
             }
         });
-    }
-
-    private async Task ClearAsync(ReplicaKey key)
-    {
-        try
-        {
-            await _states.ClearAsync(key);
-        }
-        catch (StateConflictException)
-        {
-            await _states.ClearAsync(key); // Its leader wrote once more in between.
-        }
     }
 
     private async Task<PartitionDescription> DescribeReplicatedAsync(TopicState topic, int number)

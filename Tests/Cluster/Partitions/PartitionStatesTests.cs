@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using Orleans.Serialization.Serializers;
+using Orleans.Storage;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
@@ -18,8 +19,7 @@ public sealed class PartitionStatesTests
     private readonly FileStateStore _files = FileStateStore.Open(new MemoryFileSystem(), "/state");
     private readonly PartitionStates _states;
 
-    public PartitionStatesTests() => _states =
-        new PartitionStates(new FileGrainStorage(_files, StateDocuments.Json, Serialization.GetRequiredService<IActivatorProvider>()));
+    public PartitionStatesTests() => _states = new PartitionStates(Storage());
 
     [Fact]
     public async Task State_is_created_once_and_read_back()
@@ -64,5 +64,37 @@ public sealed class PartitionStatesTests
         await _states.ClearAsync(Key);
         Assert.Null(await _states.ReadAsync(Key));
         await Assert.ThrowsAsync<StateConflictException>(() => _states.WriteAsync(Key, PartitionState.Create(Key.TopicId, [1]), etag));
+    }
+    [Fact]
+    public async Task State_that_its_leader_goes_on_writing_is_cleared()
+    {
+        var states = new PartitionStates(new BusyStorage(Storage(), writes: 4));
+        var etag = await states.CreateAsync(Key, PartitionState.Create(Key.TopicId, [1]));
+        await states.ClearAsync(Key);
+        Assert.Null(await _states.ReadAsync(Key));
+        await Assert.ThrowsAsync<StateConflictException>(() => _states.WriteAsync(Key, PartitionState.Create(Key.TopicId, [1]), etag));
+    }
+
+    private FileGrainStorage Storage() =>
+        new(_files, StateDocuments.Json, Serialization.GetRequiredService<IActivatorProvider>());
+
+    /// <summary>A storage to which a leader writes once more before each of the first removals.</summary>
+    private sealed class BusyStorage(IGrainStorage storage, int writes) : IGrainStorage
+    {
+        private int _left = writes;
+
+        public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
+            storage.ReadStateAsync(stateName, grainId, grainState);
+
+        public Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
+            storage.WriteStateAsync(stateName, grainId, grainState);
+
+        public async Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+        {
+            if (_left-- > 0)
+                await storage.WriteStateAsync(stateName, grainId,
+                    new GrainState<T>(grainState.State, grainState.ETag) { RecordExists = true });
+            await storage.ClearStateAsync(stateName, grainId, grainState);
+        }
     }
 }
