@@ -4,6 +4,7 @@ using Microsoft.Extensions.Options;
 using Npgsql;
 using Orleans.Configuration;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.PostgreSql;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
@@ -32,6 +33,7 @@ internal static class ReplicatedSilo
             var postgreSql = Bounded(given, cluster.ClusterId);
             silo.UsePostgreSqlClustering(postgreSql);
             services.AddPostgreSqlGrainStorage(FileGrainStorage.ProviderName, postgreSql, StateDocuments.Json);
+            services.AddSingleton<IPartitionStates>(new PostgreSqlPartitionStates(postgreSql, cluster.ClusterId));
             services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout,
                 provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ClusterDatabase>();

@@ -19,7 +19,8 @@ internal static class PartitionServices
         var services = silo.Services;
         services.AddSingleton<ServedPartitions>();
         services.AddSingleton<ILocalPartitions>(provider => provider.GetRequiredService<ServedPartitions>());
-        services.AddSingleton<IPartitionStates>(provider =>
+        // A cluster's are in its database.
+        services.TryAddSingleton<IPartitionStates>(provider =>
             new PartitionStates(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName)));
         services.TryAddSingleton<IBrokerPeers, SoleBroker>();
         services.AddSingleton(provider => new LeaderFindings(OptionsOf(provider).TimeProvider));

@@ -1,3 +1,4 @@
+using System.Text;
 using Orleans.Storage;
 
 namespace OrleansMq.Grains.PostgreSql;
@@ -11,6 +12,18 @@ internal sealed class ExactKeyGrainStorage(AdoNetGrainStorage storage) : IGrainS
 {
     /// <summary>The prefix of each key in the database.</summary>
     public const string Prefix = ":";
+
+    private static readonly OrleansDefaultHasher Hasher = new();
+
+    /// <summary>Returns the hash that the provider stores beside a key: that of the text's bytes, the last one first.</summary>
+    /// <param name="key">The key, without the prefix.</param>
+    public static int HashOf(string key)
+    {
+        var bytes = Encoding.UTF8.GetBytes(Prefix + key);
+        if (BitConverter.IsLittleEndian)
+            Array.Reverse(bytes);
+        return Hasher.Hash(bytes);
+    }
 
     /// <inheritdoc/>
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>

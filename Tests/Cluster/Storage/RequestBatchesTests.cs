@@ -1,0 +1,42 @@
+using OrleansMq.Grains.Storage;
+
+namespace OrleansMq.Tests.Cluster.Storage;
+
+/// <summary>Requests that arrive while others are under way share a batch.</summary>
+public sealed class RequestBatchesTests
+{
+    [Fact]
+    public async Task Requests_that_arrive_meanwhile_share_the_next_batch()
+    {
+        var first = new TaskCompletionSource();
+        var began = new TaskCompletionSource();
+        var sizes = new List<int>();
+        var batches = new RequestBatches<int, int>(async requests =>
+        {
+            sizes.Add(requests.Count);
+            began.TrySetResult();
+            if (sizes.Count == 1)
+                await first.Task;
+            return [.. requests.Select(request => request * 10)];
+        }, lanes: 1, most: 4);
+
+        var alone = batches.RunAsync(0);
+        await began.Task.WaitAsync(Wait.Deadline);
+        var others = Enumerable.Range(1, 6).Select(batches.RunAsync).ToArray();
+        first.SetResult();
+        Assert.Equal(0, await alone.WaitAsync(Wait.Deadline));
+        var answers = await Task.WhenAll(others).WaitAsync(Wait.Deadline);
+        Assert.Equal([10, 20, 30, 40, 50, 60], answers);
+        Assert.Equal([1, 4, 2], sizes);
+    }
+
+    [Fact]
+    public async Task Batch_that_fails_fails_its_requests_and_no_others()
+    {
+        var batches = new RequestBatches<int, int>(requests => requests.Contains(1)
+            ? throw new InvalidOperationException("no")
+            : Task.FromResult<IReadOnlyList<int>>([.. requests]), lanes: 1, most: 1);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => batches.RunAsync(1).WaitAsync(Wait.Deadline));
+        Assert.Equal(2, await batches.RunAsync(2).WaitAsync(Wait.Deadline));
+    }
+}
