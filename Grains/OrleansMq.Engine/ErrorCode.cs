@@ -143,8 +143,16 @@ public enum ErrorCode : short
     UnsupportedAssignor = 112,
     /// <summary>The member epoch is older than the one the coordinator knows. Commit again with the new one.</summary>
     StaleMemberEpoch = 113,
+    /// <summary>A record that the member of a share group does not hold (any more).</summary>
+    InvalidRecordState = 121,
+    /// <summary>The share session is not known (any more). Open another.</summary>
+    ShareSessionNotFound = 122,
+    /// <summary>The epoch of the share session is not the next one. Open another.</summary>
+    InvalidShareSessionEpoch = 123,
     /// <summary>A regular expression that cannot be read, or is too costly.</summary>
     InvalidRegularExpression = 128,
+    /// <summary>The broker has as many share sessions as it may have. Retry.</summary>
+    ShareSessionLimitReached = 133,
 }
 
 /// <summary>What a caller does about an <see cref="ErrorCode"/>.</summary>
@@ -175,7 +183,8 @@ public static class ErrorCodes
             or ErrorCode.RebalanceInProgress
             or ErrorCode.UnstableOffsetCommit or ErrorCode.MemberIdRequired or ErrorCode.StaleMemberEpoch
             or ErrorCode.FetchSessionIdNotFound
-            or ErrorCode.InvalidFetchSessionEpoch => ErrorAction.Retry,
+            or ErrorCode.InvalidFetchSessionEpoch or ErrorCode.ShareSessionNotFound or ErrorCode.InvalidShareSessionEpoch
+            or ErrorCode.ShareSessionLimitReached => ErrorAction.Retry,
         ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.IllegalGeneration
             or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.FencedMemberEpoch => ErrorAction.GiveUp,
         _ => ErrorAction.Abort,

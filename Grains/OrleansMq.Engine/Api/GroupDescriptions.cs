@@ -9,6 +9,8 @@ public enum GroupType
     Classic = 1,
     /// <summary>The consumer protocol (KIP-848).</summary>
     Consumer = 2,
+    /// <summary>A share group (KIP-932): members consume the same partitions, record by record.</summary>
+    Share = 3,
 }
 
 /// <summary>The state of a group. The names are Kafka's.</summary>

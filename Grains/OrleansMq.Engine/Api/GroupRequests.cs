@@ -25,6 +25,10 @@ public static class GroupRequests
     public static ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(this IGroupCoordinator groups,
         ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
 
+    /// <summary>Share group: joins, keeps the session alive, fetches the assignment, and leaves.</summary>
+    public static ValueTask<ShareGroupHeartbeatResult> ShareGroupHeartbeatAsync(this IGroupCoordinator groups, ShareGroupHeartbeat request,
+        CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);
+
     /// <summary>Commits offsets. Completes when they are stored. An error of the whole request is reported for every partition.</summary>
     public static ValueTask<OffsetCommitResult> CommitOffsetsAsync(this IGroupCoordinator groups, OffsetCommit request,
         CancellationToken cancellationToken = default) => groups.SendAsync(request, cancellationToken);

@@ -19,6 +19,8 @@ public sealed record GroupOptions
     public TimeSpan ConsumerHeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>The session timeout of the consumer protocol: 45 s, <c>group.consumer.session.timeout.ms</c>.</summary>
     public TimeSpan ConsumerSessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
+    /// <summary>The maximum number of members of a share group: 200, <c>group.share.max.size</c>.</summary>
+    public int ShareMaxSize { get; init; } = 200;
     /// <summary>How long a member whose long poll broke off, as it does when the process or its connection dies, has to be heard of again
     /// before it is removed: 5 s, and never more than its session timeout. A member that lives polls again at once.</summary>
     public TimeSpan BrokenPollGrace { get; init; } = TimeSpan.FromSeconds(5);

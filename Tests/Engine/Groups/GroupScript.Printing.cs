@@ -4,6 +4,7 @@ using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
+using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
@@ -24,6 +25,8 @@ internal sealed partial class GroupScript
     private string? Line(string coreName, CoordinatorEffect effect) => effect switch
     {
         Reply reply => $"{_requests[(coreName, reply.RequestId)]} -> {Result(_requests[(coreName, reply.RequestId)], reply.Result)}",
+        Store { Content: GroupDocument { Share: { } share } document } =>
+            $"store group: epoch {document.Coordinator.Epoch}, {State(share)}",
         Store { Content: GroupDocument group } => $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}",
         Store { Content: GroupOffsetsContent offsets } =>
             $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
@@ -53,6 +56,12 @@ internal sealed partial class GroupScript
             case SyncGroupResult sync:
                 return sync.Error == ErrorCode.None ? $"assigned {Or("nothing", Encoding.UTF8.GetString(sync.Assignment.Span))}"
                     : $"{sync.Error}";
+            case ShareGroupHeartbeatResult share:
+                if (share.MemberEpoch > 0)
+                    Member(request.Split(' ')[1]).Generation = share.MemberEpoch;
+                return share.Error != ErrorCode.None ? $"{share.Error}" : $"epoch {share.MemberEpoch}"
+                    + (share.Assignment is { } assigned ? $", assigned {Or("nothing", string.Join(' ', assigned.SelectMany(topic =>
+                        topic.Partitions.Select(partition => $"{_image.Topics[topic.TopicId].Name}-{partition}"))))}" : "");
             case GroupReply reply:
                 return reply.Error == ErrorCode.None ? "ok" : $"{reply.Error}";
             case LeaveGroupResult leave:
@@ -105,6 +114,11 @@ internal sealed partial class GroupScript
         ? "no members ever"
         : $"{state.State}, generation {state.Generation}, members " + Or("none", string.Join(' ', state.Members.Values.Select(member =>
             Name(member.MemberId) + (member.Assignment.IsEmpty ? "" : $":{Encoding.UTF8.GetString(member.Assignment.Span)}"))));
+
+    private string State(ShareGroupState share) => $"{share.State}, share group, epoch {share.TargetEpoch}/{share.GroupEpoch}, cursors "
+        + Or("none", string.Join(' ', share.Cursors.Select(cursors => _image.Topics.GetValueOrDefault(cursors.TopicId)?.Name)))
+        + ", members "
+        + Or("none", string.Join(' ', share.Members.Values.Select(member => $"{member.MemberId}@{member.Epoch}")));
 
     private static string Said(ReadOnlyMemory<byte> metadata) => metadata.IsEmpty ? "" : $"({Encoding.UTF8.GetString(metadata.Span)})";
 

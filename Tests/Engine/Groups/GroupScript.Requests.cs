@@ -25,6 +25,10 @@ internal sealed partial class GroupScript
                 RequireStable = settings.ContainsKey("stable"),
             },
             "forget" => new OffsetDelete("g", [.. names.Select(Partition)]),
+            "share" => Share(names[0], ShareGroupHeartbeat.JoinEpoch, settings),
+            "beat" => Share(names[0], Generation(Member(names[0]), settings), settings),
+            "part" => Share(names[0], ShareGroupHeartbeat.LeaveEpoch, settings),
+            "configure" => new AlterShareGroup("g") { Configs = [.. settings.Select(one => new ShareGroupSetting(one.Key, one.Value))] },
             "describe" => new DescribeGroup("g"),
             "list" => new ListGroup("g"),
             "delete" => new DeleteGroup("g"),
@@ -34,6 +38,14 @@ internal sealed partial class GroupScript
         _requests[(_current, NextRequest(core))] = label;
         core.Send(body);
     }
+
+    private static ShareGroupHeartbeat Share(string name, int epoch, Dictionary<string, string> settings) => new()
+    {
+        GroupId = "g",
+        MemberId = name,
+        MemberEpoch = epoch,
+        SubscribedTopicNames = settings.TryGetValue("topics", out var topics) ? topics.Split(',') : null,
+    };
 
     // Request numbers are counted for each core.
     private long NextRequest(ScriptedCore core) => _requests.Keys.Count(key => _cores[key.Core] == core) + 1;

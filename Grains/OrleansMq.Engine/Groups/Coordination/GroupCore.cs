@@ -11,12 +11,13 @@ namespace OrleansMq.Groups.Coordination;
 /// that they reveal are stored. Each part has its own state:
 /// <list type="bullet">
 /// <item><see cref="WorkingMembership"/>: the group, formed by one of the protocols; stored as a document</item>
+/// <item><see cref="WorkingShareGroup"/>: the group, if it is a share group; in the same document</item>
 /// <item><see cref="WorkingOffsets"/>: the committed offsets; stored as a document</item>
 /// <item><see cref="MemberSessions"/>: when each member times out; in memory only</item>
 /// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
 /// </list>
 /// </summary>
-public sealed class GroupCore : CoordinatorCore
+public sealed partial class GroupCore : CoordinatorCore
 {
     // A group without members and offsets has nothing to keep. It stays for a while, so that an operator finds it after the last member
     // has left.
@@ -28,6 +29,7 @@ public sealed class GroupCore : CoordinatorCore
     private readonly string _groupId;
     private readonly int _brokerId;
     private readonly WorkingMembership _membership;
+    private readonly WorkingShareGroup _share;
     private readonly WorkingOffsets _offsets;
     private readonly MemberSessions _sessions;
     private readonly JoinsAndSyncs _joinsAndSyncs;
@@ -55,8 +57,10 @@ public sealed class GroupCore : CoordinatorCore
     {
         (_groupId, _brokerId, _topics) = (groupId, brokerId, topics);
         _membership = new WorkingMembership(rules, options, () => Changed(GroupDocuments.Group));
+        _share = new WorkingShareGroup(options, () => Changed(GroupDocuments.Group));
         _offsets = new WorkingOffsets(rules, options, () => Changed(GroupDocuments.Offsets));
-        _sessions = new MemberSessions(rules, _membership.SessionTimeoutOf, options.BrokenPollGrace);
+        _sessions = new MemberSessions(rules, memberId => _share.SessionTimeoutOf(memberId) ?? _membership.SessionTimeoutOf(memberId),
+            options.BrokenPollGrace);
         _joinsAndSyncs = new JoinsAndSyncs(rules);
         _polls = new LongPolls(options);
         Begin(stored);
@@ -71,12 +75,18 @@ public sealed class GroupCore : CoordinatorCore
     /// <summary>The working state, for checkers; null: no group of the consumer protocol.</summary>
     internal ConsumerGroup? Consumer => _membership.Consumer;
 
+    private bool HasMembers => _membership.HasMembers || _share.HasMembers;
+
+    private GroupDocument DocumentOfGroup => _share.AddTo(_membership.ToDocument(Claim));
+
     private string NotFound => $"There is no group '{_groupId}'.";
 
     /// <inheritdoc/>
     protected override void Handle(CoordinatorRequest request)
     {
         Expire();
+        if (HandleShare(request))
+            return;
         switch (request.Body)
         {
             case JoinGroup join:
@@ -113,7 +123,7 @@ public sealed class GroupCore : CoordinatorCore
                 HoldFor(GroupDocuments.Group, request, _membership.Describe(_groupId, _brokerId, _topics));
                 break;
             case ListGroup:
-                HoldFor(GroupDocuments.Group, request, _membership.ToDocument(Claim).ToListing(_groupId));
+                HoldFor(GroupDocuments.Group, request, DocumentOfGroup.ToListing(_groupId));
                 break;
             case DeleteGroup:
                 Delete(request);
@@ -217,7 +227,7 @@ public sealed class GroupCore : CoordinatorCore
 
     private void Delete(CoordinatorRequest request)
     {
-        if (_membership.HasMembers)
+        if (HasMembers)
         {
             HoldConfirmed(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
             return;
@@ -230,7 +240,7 @@ public sealed class GroupCore : CoordinatorCore
     /// request, so that idle groups with offsets need no timer, and when a group without any is to go.</summary>
     private void Expire()
     {
-        if (!Exists || _membership.HasMembers)
+        if (!Exists || HasMembers)
             return;
         _offsets.Expire(_membership.EmptySince, Now);
         if (EndOfEmptiness > Now || EndOfEmptiness is null)
@@ -240,8 +250,9 @@ public sealed class GroupCore : CoordinatorCore
     }
 
     /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
-    private DateTimeOffset? EndOfEmptiness => Exists && !_membership.HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
-        && _membership.EmptySince + KeptWithoutOffsets is var end
+    private DateTimeOffset? EndOfEmptiness => Exists && !HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
+        && _share.State is not { IsToKeep: true }
+        && (_share.State?.EmptySince ?? _membership.EmptySince) + KeptWithoutOffsets is var end
         ? end > _nextExpiry ? end : _nextExpiry
         : null;
 
@@ -331,7 +342,7 @@ public sealed class GroupCore : CoordinatorCore
 
     private void BeginSessions()
     {
-        _sessions.BeginAll(_membership.MemberIds, Now);
+        _sessions.BeginAll(_membership.MemberIds.Concat(_share.MemberIds), Now);
         Want(_sessions.NextEnd);
     }
 
@@ -341,7 +352,7 @@ public sealed class GroupCore : CoordinatorCore
         foreach (var memberId in _sessions.TakeEnded(Now, IsWaiting))
         {
             Log(EngineLogLevel.Information, $"member '{memberId}' was not heard of for its session timeout, and is out.");
-            _membership.Remove(memberId, _topics, Now);
+            RemoveMember(memberId);
         }
 
         bool IsWaiting(string memberId) =>
@@ -370,7 +381,7 @@ public sealed class GroupCore : CoordinatorCore
 
     /// <inheritdoc/>
     protected override IOwnedDocument ContentOf(int document) =>
-        document == GroupDocuments.Group ? _membership.ToDocument(Claim) : _offsets.ToContent(Claim);
+        document == GroupDocuments.Group ? DocumentOfGroup : _offsets.ToContent(Claim);
 
     /// <inheritdoc/>
     /// <remarks>All members get a full session.</remarks>
@@ -378,6 +389,7 @@ public sealed class GroupCore : CoordinatorCore
     {
         var stored = (StoredGroup)documents;
         _membership.Adopt(stored.Group, Now);
+        _share.Adopt(stored.Group);
         _offsets.Adopt(stored.Offsets);
         BeginSessions();
         // Topics may have changed since the group was stored.
@@ -389,6 +401,7 @@ public sealed class GroupCore : CoordinatorCore
     protected override void ForgetState()
     {
         _membership.Forget();
+        _share.Forget();
         _offsets.Forget();
     }
 

@@ -6,6 +6,7 @@ using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
+using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -17,6 +18,8 @@ public sealed record GroupDocument : IOwnedDocument
 
     /// <summary>The type in the key.</summary>
     public const string StoreType = "group";
+
+    internal const string ShareProtocol = "share";
 
     /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
     public int Version { get; init; } = CurrentVersion;
@@ -36,11 +39,16 @@ public sealed record GroupDocument : IOwnedDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ConsumerGroupState? Consumer { get; init; }
 
+    /// <summary>The state if <see cref="Type"/> is <see cref="GroupType.Share"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ShareGroupState? Share { get; init; }
+
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
 
     /// <summary>Returns the group's entry in a list.</summary>
-    public GroupListing ToListing(string groupId) => Consumer is { } consumer
+    public GroupListing ToListing(string groupId) => Share is { } share ? new(groupId, ShareProtocol, share.State, GroupType.Share)
+        : Consumer is { } consumer
         ? new(groupId, Assignment.ConsumerProtocol.ProtocolType, consumer.State, GroupType.Consumer)
         : new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown
             ? GroupType.Classic : Type);
@@ -55,7 +63,8 @@ public sealed record GroupDocument : IOwnedDocument
         var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupDocument) ?? throw new JsonException("It is null.");
         GroupJson.CheckVersion(document.Version, CurrentVersion);
         if (document.Type == GroupType.Classic != document.Classic is not null
-            || document.Type == GroupType.Consumer != document.Consumer is not null)
+            || document.Type == GroupType.Consumer != document.Consumer is not null
+            || document.Type == GroupType.Share != document.Share is not null)
             throw new JsonException($"Its type is {document.Type}, and its state is of another.");
         return document;
     }

@@ -31,7 +31,9 @@ public static class GroupDocuments
     /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
     public static async ValueTask<bool> IsToGoAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
     {
-        var emptySince = group.Consumer is { } consumer ? consumer.EmptySince
+        if (group.Share is { IsToKeep: true })
+            return false;
+        var emptySince = group.Share is { } share ? share.EmptySince : group.Consumer is { } consumer ? consumer.EmptySince
             : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
         if (group.ToListing(groupId).State != GroupState.Empty || emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
             return false;

@@ -1,0 +1,232 @@
+using System.Buffers.Binary;
+using System.Collections.Immutable;
+using OrleansMq.Api;
+using OrleansMq.Groups.Consumer;
+
+namespace OrleansMq.Groups.Share;
+
+/// <summary>The next state of a share group, and the response.</summary>
+/// <param name="Next">The next state; the same instance if nothing changed.</param>
+/// <param name="Reply">The response.</param>
+/// <param name="MemberId">The member whose session restarts; empty for none.</param>
+public readonly record struct ShareDecision(ShareGroupState Next, ShareGroupHeartbeatResult Reply, string MemberId);
+
+/// <summary>
+/// The decisions about a share group (KIP-932). Pure: time, topics and new ids are arguments. A partition may have several members, so no
+/// member waits for another: each takes over its new assignment with its own next heartbeat.
+/// </summary>
+public static class ShareGroupDecision
+{
+    /// <summary>Handles a heartbeat: a member joins, keeps its session alive, or leaves.</summary>
+    /// <param name="state">The group.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="freshId">An id never used before, for the cursors of topics that are read for the first time.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="options">Limits.</param>
+    public static ShareDecision Heartbeat(ShareGroupState state, ShareGroupHeartbeat request, Guid freshId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
+    {
+        if (FindProblem(request) is { } problem)
+            return Refuse(state, ErrorCode.InvalidRequest, problem);
+        var isKnown = state.Members.TryGetValue(request.MemberId, out var member);
+        if (request.MemberEpoch == ShareGroupHeartbeat.LeaveEpoch)
+            return isKnown ? new(Remove(state, request.MemberId, now), Answer(state, request.MemberId, request.MemberEpoch, null), "")
+                : Unknown(state, request);
+        if (!topics.IsKnown)
+            return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
+        if (request.MemberEpoch != ShareGroupHeartbeat.JoinEpoch)
+        {
+            if (!isKnown)
+                return Unknown(state, request);
+            if (request.MemberEpoch != member!.Epoch && request.MemberEpoch != member.PreviousEpoch)
+                return Refuse(state, ErrorCode.FencedMemberEpoch,
+                    $"The member's epoch is {member.Epoch}, not {request.MemberEpoch}: join again.");
+        }
+        else if (!isKnown)
+        {
+            if (state.Members.Count >= options.ShareMaxSize)
+                return Refuse(state, ErrorCode.GroupMaxSizeReached, $"The group has {options.ShareMaxSize} members, which is the most: use "
+                    + "another group, or raise group.share.max.size.");
+            member = new ShareMember { MemberId = request.MemberId };
+        }
+        var next = Renew(TakeIn(state, member!, request), freshId, topics, now);
+        var after = next.Members[request.MemberId];
+        if (after.Epoch != next.TargetEpoch)
+        {
+            after = after with { PreviousEpoch = after.Epoch, Epoch = next.TargetEpoch };
+            next = next with { Members = next.Members.SetItem(after.MemberId, after) };
+        }
+        // A member with another epoch missed the last response, or does not know this assignment.
+        var isToBeTold = request.SubscribedTopicNames is not null || request.MemberEpoch != after.Epoch;
+        return new(next, Answer(next, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null), after.MemberId);
+    }
+
+    /// <summary>Removes a member that timed out. Its partitions are assigned with the next heartbeat of another.</summary>
+    public static ShareGroupState Remove(ShareGroupState state, string memberId, DateTimeOffset now)
+    {
+        if (!state.Members.ContainsKey(memberId))
+            return state;
+        state = state with { GroupEpoch = state.GroupEpoch + 1, Members = state.Members.Remove(memberId) };
+        return state.Members.IsEmpty ? state with { EmptySince = now, TargetEpoch = state.GroupEpoch, Topics = state.Topics.Clear() }
+            : state;
+    }
+
+    /// <summary>Changes the configuration, or where the group reads.</summary>
+    /// <param name="state">The group; null if there is none.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="freshId">An id never used before.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="next">The group; null if there still is none.</param>
+    public static GroupReply Alter(ShareGroupState? state, AlterShareGroup request, Guid freshId, GroupTopics topics, DateTimeOffset now,
+        out ShareGroupState? next)
+    {
+        next = state;
+        var movesAny = request.Moves.Count > 0 || request.DeletedTopics.Count > 0;
+        if (movesAny && state is { Members.IsEmpty: false })
+            return new GroupReply(ErrorCode.NonEmptyGroup, "The group has members: stop them first.");
+        if (request.DeletedTopics.Count > 0 && state is null)
+            return new GroupReply(ErrorCode.GroupIdNotFound, $"There is no share group '{request.GroupId}'.");
+        var after = state ?? new ShareGroupState { EmptySince = now };
+        foreach (var (name, value) in request.Configs)
+        {
+            if (ShareGroupConfigKeys.Find(name) is null)
+                return new GroupReply(ErrorCode.InvalidConfig, $"A share group has no configuration '{name}'; it has "
+                    + $"{string.Join(", ", ShareGroupConfigKeys.All.Select(static key => key.Name))}.");
+            after = after with { Configs = value is null ? after.Configs.Remove(name) : after.Configs.SetItem(name, value) };
+        }
+        try
+        {
+            ShareGroupConfig.Parse(after.Configs);
+        }
+        catch (BrokerException invalid)
+        {
+            return new GroupReply(invalid.Code, invalid.Message);
+        }
+        var incarnation = IncarnationOf(now, freshId);
+        foreach (var move in request.Moves)
+        {
+            if (move.StartOffset < 0 || topics.Find(move.TopicId) is not { } topic || move.Partition < 0
+                || move.Partition >= topic.Partitions)
+                return new GroupReply(ErrorCode.InvalidRequest, $"Partition {move.Partition} of topic {move.TopicId} cannot be moved to "
+                    + $"offset {move.StartOffset}: it does not exist, or the offset is below 0.");
+            var cursors = after.Cursors.FirstOrDefault(known => known.TopicId == move.TopicId)
+                ?? new ShareTopicCursors(move.TopicId, incarnation, topic.Partitions, []);
+            after = after.With(cursors with
+            {
+                Resets = [.. cursors.Resets.Where(reset => reset.Partition != move.Partition)
+                    .Append(new ShareCursorReset(move.Partition, incarnation, move.StartOffset))
+                    .OrderBy(static reset => reset.Partition)],
+            });
+        }
+        after = after with { Cursors = after.Cursors.RemoveAll(known => request.DeletedTopics.Contains(known.TopicId)) };
+        if (movesAny)
+            after = after with { GroupEpoch = after.GroupEpoch + 1, TargetEpoch = after.GroupEpoch + 1 };
+        next = state is null && !after.IsToKeep ? null : after;
+        return default;
+    }
+
+    private static ShareGroupState TakeIn(ShareGroupState state, ShareMember member, ShareGroupHeartbeat request)
+    {
+        var isJoin = request.MemberEpoch == ShareGroupHeartbeat.JoinEpoch;
+        var after = member with
+        {
+            RackId = request.RackId ?? (isJoin ? null : member.RackId),
+            ClientId = request.ClientId,
+            ClientHost = request.ClientHost,
+            TopicNames = request.SubscribedTopicNames is { } names ? InOrder(names, member.TopicNames) : member.TopicNames,
+        };
+        var isBumped = !state.Members.ContainsKey(member.MemberId) || !after.TopicNames.Equals(member.TopicNames);
+        return after == member && !isBumped ? state : state with
+        {
+            EmptySince = null,
+            GroupEpoch = state.GroupEpoch + (isBumped ? 1 : 0),
+            Members = state.Members.SetItem(member.MemberId, after),
+        };
+    }
+
+    /// <summary>Computes the assignment, if members, subscriptions or topics have changed. A topic that the group reads for the first time
+    /// gets its cursors' incarnation.</summary>
+    private static ShareGroupState Renew(ShareGroupState state, Guid freshId, GroupTopics topics, DateTimeOffset now)
+    {
+        var subscribed = SubscribedTopics(state, topics);
+        if (state.TargetEpoch == state.GroupEpoch && subscribed.SequenceEqual(state.Topics))
+            return state;
+        var epoch = state.TargetEpoch == state.GroupEpoch ? state.GroupEpoch + 1 : state.GroupEpoch;
+        state = state with
+        {
+            GroupEpoch = epoch,
+            TargetEpoch = epoch,
+            Topics = subscribed,
+            Members = ShareAssignment.Assign(state.Members, subscribed),
+            Cursors = state.Cursors.RemoveAll(cursors => topics.IsDeleted(cursors.TopicId)),
+        };
+        foreach (var topic in subscribed.Values)
+        {
+            if (!state.Cursors.Any(cursors => cursors.TopicId == topic.TopicId))
+                state = state.With(new ShareTopicCursors(topic.TopicId, IncarnationOf(now, freshId), topic.Partitions, []));
+        }
+        return state;
+    }
+
+    private static ImmutableSortedDictionary<string, ConsumerTopic> SubscribedTopics(ShareGroupState state, GroupTopics topics)
+    {
+        var all = ImmutableSortedDictionary.CreateBuilder<string, ConsumerTopic>(StringComparer.Ordinal);
+        foreach (var name in state.Members.Values.SelectMany(static member => member.TopicNames))
+        {
+            if (all.ContainsKey(name) || topics.Find(name) is not { } topic)
+                continue;
+            // Topics never shrink. Fewer partitions come from an older image, on a broker that has just taken the group over.
+            var before = state.Topics.TryGetValue(name, out var known) && known.TopicId == topic.TopicId ? known.Partitions : 0;
+            all.Add(name, new ConsumerTopic(topic.TopicId, Math.Max(before, topic.Partitions)));
+        }
+        return all.ToImmutable();
+    }
+
+    /// <summary>Makes an incarnation that sorts by its time: of two, a leader knows the newer one.</summary>
+    private static Guid IncarnationOf(DateTimeOffset now, Guid freshId)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        freshId.TryWriteBytes(bytes, bigEndian: true, out _);
+        Span<byte> time = stackalloc byte[8];
+        BinaryPrimitives.WriteInt64BigEndian(time, now.ToUnixTimeMilliseconds());
+        time[2..].CopyTo(bytes);
+        bytes[6] = (byte)(0x70 | (bytes[6] & 0x0F));
+        bytes[8] = (byte)(0x80 | (bytes[8] & 0x3F));
+        return new Guid(bytes, bigEndian: true);
+    }
+
+    private static string? FindProblem(ShareGroupHeartbeat request) => request switch
+    {
+        { MemberId.Length: 0 } => "MemberId is empty: a member makes its own id.",
+        { MemberEpoch: < ShareGroupHeartbeat.LeaveEpoch } =>
+            "MemberEpoch is 0 to join, -1 to leave, or the epoch of the last answer.",
+        { RackId.Length: 0 } => "RackId is empty: leave it out.",
+        { MemberEpoch: ShareGroupHeartbeat.JoinEpoch, SubscribedTopicNames: null or { Count: 0 } } =>
+            "SubscribedTopicNames says what a member that joins wants to read.",
+        _ => null,
+    };
+
+    private static ShareGroupHeartbeatResult Answer(ShareGroupState state, string memberId, int epoch, PartitionSet? assigned) => new()
+    {
+        Error = ErrorCode.None,
+        MemberId = memberId,
+        MemberEpoch = epoch,
+        HeartbeatInterval = ShareGroupConfig.Parse(state.Configs).HeartbeatInterval,
+        Assignment = assigned?.ToTopicPartitions(),
+    };
+
+    private static ShareDecision Unknown(ShareGroupState state, ShareGroupHeartbeat request) =>
+        Refuse(state, ErrorCode.UnknownMemberId, $"The group has no member '{request.MemberId}' (any more): join again.");
+
+    private static ShareDecision Refuse(ShareGroupState state, ErrorCode error, string message) =>
+        new(state, ShareGroupHeartbeatResult.Failed(error, message), "");
+
+    /// <summary>Returns the distinct topics in ordinal order; the same instance if nothing changed.</summary>
+    private static ImmutableArray<string> InOrder(IEnumerable<string> names, ImmutableArray<string> before)
+    {
+        ImmutableArray<string> next = [.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        return next.AsSpan().SequenceEqual(before.AsSpan()) ? before : next;
+    }
+}

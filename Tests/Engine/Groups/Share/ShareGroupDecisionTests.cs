@@ -1,0 +1,144 @@
+using OrleansMq.Api;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Share;
+using OrleansMq.Tests.Engine.Groups.Consumer;
+
+namespace OrleansMq.Tests.Engine.Groups.Share;
+
+/// <summary>What heartbeats and operators change in a share group.</summary>
+public sealed class ShareGroupDecisionTests
+{
+    private static readonly GroupOptions Options = new() { ShareMaxSize = 2 };
+
+    private readonly TestTopics _topics = new();
+    private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private ShareGroupState _state = new();
+
+    public ShareGroupDecisionTests() => _topics.Set("t", 4);
+
+    private ShareGroupHeartbeatResult Beat(string memberId, int epoch, params string[]? topics)
+    {
+        var decision = ShareGroupDecision.Heartbeat(_state, new ShareGroupHeartbeat
+        {
+            GroupId = "g",
+            MemberId = memberId,
+            MemberEpoch = epoch,
+            SubscribedTopicNames = topics is { Length: 0 } ? null : topics,
+        }, Guid.NewGuid(), _topics.Topics, _now, Options);
+        if (decision.Reply.Error == ErrorCode.None)
+            _state = decision.Next;
+        else
+            Assert.Same(_state, decision.Next);
+        return decision.Reply;
+    }
+
+    private static int[] Partitions(ShareGroupHeartbeatResult reply) => [.. reply.Assignment!.SelectMany(static topic => topic.Partitions)];
+
+    [Fact]
+    public void Members_share_the_partitions_and_learn_of_a_change_with_their_next_heartbeat()
+    {
+        var first = Beat("a", 0, "t");
+        Assert.Equal([0, 1, 2, 3], Partitions(first));
+        Assert.Null(Beat("a", first.MemberEpoch).Assignment);
+        var second = Beat("b", 0, "t");
+        Assert.Equal(2, Partitions(second).Length);
+        var moved = Beat("a", first.MemberEpoch);
+        Assert.Equal(second.MemberEpoch, moved.MemberEpoch);
+        Assert.Equal([0, 1, 2, 3], Partitions(moved).Concat(Partitions(second)).Order());
+        Assert.Equal(ErrorCode.GroupMaxSizeReached, Beat("c", 0, "t").Error);
+        Assert.Equal(-1, Beat("b", -1).MemberEpoch);
+        Assert.Equal([0, 1, 2, 3], Partitions(Beat("a", moved.MemberEpoch)));
+    }
+
+    [Fact]
+    public void Lost_answer_is_repeated_and_older_epochs_are_fenced()
+    {
+        var first = Beat("a", 0, "t");
+        Assert.Equal(Partitions(first), Partitions(Beat("a", 0, "t")));
+        Beat("b", 0, "t");
+        var second = Beat("a", first.MemberEpoch);
+        Assert.Equal(Partitions(second), Partitions(Beat("a", first.MemberEpoch)));
+        Beat("b", -1);
+        Beat("a", second.MemberEpoch);
+        Assert.Equal(ErrorCode.FencedMemberEpoch, Beat("a", first.MemberEpoch).Error);
+        Assert.Equal(ErrorCode.FencedMemberEpoch, Beat("a", 99).Error);
+        Assert.Equal(ErrorCode.UnknownMemberId, Beat("b", 2).Error);
+        Assert.Equal(ErrorCode.UnknownMemberId, Beat("b", -1).Error);
+    }
+
+    [Theory]
+    [InlineData("", 0, true)]
+    [InlineData("a", -2, true)]
+    [InlineData("a", 0, false)]
+    public void Malformed_heartbeat_is_refused(string memberId, int epoch, bool names) =>
+        Assert.Equal(ErrorCode.InvalidRequest, Beat(memberId, epoch, names ? ["t"] : []).Error);
+
+    [Fact]
+    public void Topic_keeps_its_incarnation_until_it_is_deleted()
+    {
+        var epoch = Beat("a", 0, "t", "u").MemberEpoch;
+        var first = Assert.Single(_state.Cursors);
+        _topics.Set("t", 6);
+        _topics.Set("u", 1);
+        Assert.Equal(7, Partitions(Beat("a", epoch)).Length);
+        Assert.Equal(first, _state.Cursors.Single(cursors => cursors.TopicId == first.TopicId));
+        Assert.Equal(2, _state.Cursors.Length);
+        Beat("a", -1);
+        Assert.Equal((GroupState.Empty, 2, true), (_state.State, _state.Cursors.Length, _state.IsToKeep));
+        _topics.Delete("t");
+        Beat("a", 0, "t", "u");
+        Assert.DoesNotContain(_state.Cursors, cursors => cursors.TopicId == first.TopicId);
+    }
+
+    [Fact]
+    public void Cursor_moves_to_a_later_incarnation_while_the_group_is_empty()
+    {
+        Beat("a", 0, "t");
+        var before = _state.Cursors[0];
+        var move = new AlterShareGroup("g") { Moves = [new ShareCursorMove(before.TopicId, 2, 17)] };
+        Assert.Equal(ErrorCode.NonEmptyGroup, Alter(move).Error);
+        Beat("a", -1);
+        _now += TimeSpan.FromSeconds(1);
+        Assert.Equal(ErrorCode.None, Alter(move).Error);
+        var reset = _state.Cursors[0].FindReset(2)!;
+        Assert.Equal((2, 17L), (reset.Partition, reset.StartOffset));
+        Assert.True(reset.Incarnation.CompareTo(before.Incarnation) > 0, "the later incarnation sorts behind the earlier");
+        Assert.Null(_state.Cursors[0].FindReset(1));
+        Assert.Equal(ErrorCode.InvalidRequest,
+            Alter(new AlterShareGroup("g") { Moves = [new ShareCursorMove(before.TopicId, 4, 0)] }).Error);
+        Assert.Equal(ErrorCode.None, Alter(new AlterShareGroup("g") { DeletedTopics = [before.TopicId] }).Error);
+        Assert.Empty(_state.Cursors);
+        Assert.False(_state.IsToKeep);
+    }
+
+    [Fact]
+    public void Configuration_is_checked_before_it_is_kept()
+    {
+        Assert.Equal(ErrorCode.InvalidConfig, Set("share.record.lock.duration.ms", "999").Error);
+        Assert.Equal(ErrorCode.InvalidConfig, Set("share.auto.offset.reset", "by_duration:x").Error);
+        Assert.Equal(ErrorCode.InvalidConfig, Set("share.isolation.level", "dirty").Error);
+        Assert.Equal(ErrorCode.InvalidConfig, Set("retention.ms", "1").Error);
+        Assert.Equal(ErrorCode.InvalidConfig, Set("share.session.timeout.ms", "5000").Error);
+        Assert.Equal(ErrorCode.None, Set("share.auto.offset.reset", "by_duration:PT1H").Error);
+        Assert.Equal(ErrorCode.None, Set("share.heartbeat.interval.ms", "2000").Error);
+        var config = ShareGroupConfig.Parse(_state.Configs);
+        Assert.Equal((ShareStart.ByDuration, TimeSpan.FromHours(1)), (config.Start, config.StartAge));
+        Assert.Equal(TimeSpan.FromSeconds(2), Beat("a", 0, "t").HeartbeatInterval);
+        Assert.Equal(ErrorCode.None, Set("share.auto.offset.reset", null).Error);
+        Assert.Equal(ShareStart.Latest, ShareGroupConfig.Parse(_state.Configs).Start);
+        foreach (var key in ShareGroupConfigKeys.All)
+        {
+            Assert.Equal(key.Get(config), key.Get(key.Set(ShareGroupConfig.Default, key.Get(config))));
+        }
+    }
+
+    private GroupReply Set(string name, string? value) =>
+        Alter(new AlterShareGroup("g") { Configs = [new ShareGroupSetting(name, value)] });
+
+    private GroupReply Alter(AlterShareGroup request)
+    {
+        var reply = ShareGroupDecision.Alter(_state, request, Guid.NewGuid(), _topics.Topics, _now, out var next);
+        _state = next!;
+        return reply;
+    }
+}
