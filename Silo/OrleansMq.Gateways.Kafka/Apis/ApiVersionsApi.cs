@@ -27,7 +27,7 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
         if (!isRefused && context.Version >= 3)
             context.Connection.Introduce(request.SoftwareName, request.SoftwareVersion);
         response.WriteError(isRefused ? ErrorCode.InvalidRequest : ErrorCode.None);
-        var served = isRefused ? [] : ApiTable.All;
+        var served = isRefused ? [] : ApiTable.Announced;
         response.WriteLength(served.Count);
         foreach (var api in served)
             WriteRange(response, api);

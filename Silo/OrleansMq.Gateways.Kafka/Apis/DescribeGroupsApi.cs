@@ -31,9 +31,10 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
         try
         {
             var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
-            if (group.Type != GroupType.Consumer)
+            if (group.Type is not (GroupType.Consumer or GroupType.Share))
                 return (ErrorCode.None, null, group);
-            return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a classic group: describe it by ConsumerGroupDescribe.", null);
+            return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a classic group: describe it by {group.Type}GroupDescribe.",
+                null);
         }
         catch (BrokerException refused)
         {

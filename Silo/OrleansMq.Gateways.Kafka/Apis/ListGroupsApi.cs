@@ -25,7 +25,7 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
             if (context.Version >= 4)
                 response.WriteString(group.State.ToString());
             if (context.Version >= 5)
-                response.WriteString(group.Type == GroupType.Consumer ? "Consumer" : "Classic");
+                response.WriteString(group.Type is GroupType.Consumer or GroupType.Share ? group.Type.ToString() : "Classic");
             response.WriteNoTags();
         }
         response.WriteNoTags();

@@ -53,6 +53,13 @@ public sealed partial class DeniedApisTests
         [ApiKey.DescribeCluster] = Cluster,
         [ApiKey.ConsumerGroupHeartbeat] = Group,
         [ApiKey.ConsumerGroupDescribe] = Group,
+        [ApiKey.ShareGroupHeartbeat] = Group,
+        [ApiKey.ShareGroupDescribe] = Group,
+        [ApiKey.ShareFetch] = Group,
+        [ApiKey.ShareAcknowledge] = Group,
+        [ApiKey.DescribeShareGroupOffsets] = Group,
+        [ApiKey.AlterShareGroupOffsets] = Group,
+        [ApiKey.DeleteShareGroupOffsets] = Group,
         [ApiKey.ListConfigResources] = Cluster,
         [ApiKey.DescribeTopicPartitions] = Topic,
     };

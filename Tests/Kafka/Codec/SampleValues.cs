@@ -10,7 +10,7 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
 
     public int Length(Field field, bool mayBeNull) => (key, field.Name) switch
     {
-        (1, "ForgottenTopicsData") or (19, "Assignments") => 0,
+        (1 or 78, "ForgottenTopicsData") or (19, "Assignments") => 0,
         (37, "Assignments") => -1,
         _ => 1,
     };
@@ -36,6 +36,7 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
         (32, "ConfigurationKeys") => "retention.ms",
         (3, "Name") => "orders",
         (69, "GroupIds") => "modern",
+        (77, "GroupIds") => "workers",
         _ => null,
     };
 

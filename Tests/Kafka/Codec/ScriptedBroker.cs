@@ -47,6 +47,16 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
                 HeartbeatInterval = TimeSpan.FromSeconds(5),
                 Assignment = [new TopicPartitions(new Guid("11111111-2222-3333-4444-555555555555"), [0, 1])],
             },
+            ShareGroupHeartbeat => new ShareGroupHeartbeatResult
+            {
+                Error = ErrorCode.None,
+                MemberId = "member-1",
+                MemberEpoch = 4,
+                HeartbeatInterval = TimeSpan.FromSeconds(5),
+                Assignment = [new TopicPartitions(new Guid("11111111-2222-3333-4444-555555555555"), [0, 1])],
+            },
+            FindShareCursors => new ShareCursorsResult(ErrorCode.None, null, true, [], []),
+            AlterShareGroup => default(GroupReply),
             OffsetCommit commit => new OffsetCommitResult(
                 [.. commit.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]),
             OffsetFetch fetch => new OffsetFetchResult(ErrorCode.None, [.. (fetch.Partitions ?? [new TopicPartition("orders", 0)])
@@ -60,7 +70,8 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
         };
 
         private static GroupDescription Describe(string groupId) => new(
-            groupId, groupId == "modern" ? GroupType.Consumer : GroupType.Classic, GroupState.Stable, "consumer", "range", 3, 3, 0,
+            groupId, groupId switch { "modern" => GroupType.Consumer, "workers" => GroupType.Share, _ => GroupType.Classic },
+            GroupState.Stable, "consumer", "range", 3, 3, 0,
             [
                 new GroupMember
                 {

@@ -1,0 +1,94 @@
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>What a member says of records that it was given: one type for all of them, or one each.</summary>
+/// <param name="First">The first record.</param>
+/// <param name="Last">The last one.</param>
+/// <param name="Types">See <see cref="AcknowledgeType"/>.</param>
+internal sealed record AcknowledgementBatch(long First, long Last, sbyte[] Types);
+
+/// <summary>A partition of a share session, and what the member says of its records.</summary>
+internal sealed record SharePartition(int Index, AcknowledgementBatch[] Acknowledgements);
+
+/// <summary>A topic of a share session.</summary>
+internal sealed record ShareTopic(Guid TopicId, SharePartition[] Partitions);
+
+/// <summary>What a member says of a record, in the protocol's numbers.</summary>
+internal enum AcknowledgeType : sbyte
+{
+    /// <summary>There is no record, or none for the application: it is settled.</summary>
+    Gap = 0,
+    /// <summary>It is processed.</summary>
+    Accept = 1,
+    /// <summary>It is to be delivered again.</summary>
+    Release = 2,
+    /// <summary>It cannot be processed.</summary>
+    Reject = 3,
+    /// <summary>Its lock begins anew (version 2).</summary>
+    Renew = 4,
+}
+
+/// <summary>What ShareFetch and ShareAcknowledge have in common.</summary>
+internal static class ShareRequests
+{
+    /// <summary>Reads the topics with their acknowledgements.</summary>
+    public static ShareTopic[] ReadTopics(ref RequestReader reader)
+    {
+        var topics = new ShareTopic[reader.ReadArrayLength(elementBytes: 18)];
+        for (var index = 0; index < topics.Length; index++)
+        {
+            var id = reader.ReadUuid();
+            var partitions = new SharePartition[reader.ReadArrayLength(elementBytes: 6)];
+            for (var next = 0; next < partitions.Length; next++)
+            {
+                partitions[next] = new SharePartition(reader.ReadInt32(), ReadBatches(ref reader));
+                reader.SkipTags();
+            }
+            reader.SkipTags();
+            topics[index] = new ShareTopic(id, partitions);
+        }
+        return topics;
+    }
+
+    /// <summary>Writes a partition's <c>CurrentLeader</c>; -1 for none.</summary>
+    public static void WriteLeader(ResponseWriter response, int leader, int epoch)
+    {
+        response.WriteInt32(leader);
+        response.WriteInt32(epoch);
+        response.WriteNoTags();
+    }
+
+    /// <summary>Writes the response's <c>NodeEndpoints</c>: those of the leaders that were named, -1 for none.</summary>
+    public static void WriteNodeEndpoints(ResponseWriter response, RequestContext context, IEnumerable<int> leaders)
+    {
+        var endpoints = leaders.Where(static leader => leader >= 0).Distinct()
+            .Select(leader => context.Services.Endpoints.Find(leader, context.Connection)).OfType<BrokerEndpoint>().ToArray();
+        response.WriteLength(endpoints.Length);
+        foreach (var endpoint in endpoints)
+        {
+            response.WriteInt32(endpoint.BrokerId);
+            response.WriteString(endpoint.Host);
+            response.WriteInt32(endpoint.Port);
+            response.WriteString(endpoint.Rack);
+            response.WriteNoTags();
+        }
+    }
+
+    private static AcknowledgementBatch[] ReadBatches(ref RequestReader reader)
+    {
+        var batches = new AcknowledgementBatch[reader.ReadArrayLength(elementBytes: 18)];
+        for (var index = 0; index < batches.Length; index++)
+        {
+            var (first, last) = (reader.ReadInt64(), reader.ReadInt64());
+            var types = new sbyte[reader.ReadArrayLength()];
+            for (var next = 0; next < types.Length; next++)
+                types[next] = reader.ReadInt8();
+            reader.SkipTags();
+            batches[index] = new AcknowledgementBatch(first, last, types);
+        }
+        return batches;
+    }
+}
