@@ -42,6 +42,9 @@ internal sealed partial class Cursor
         foreach (var range in _unlogged.TakeWhile(range => range.First <= last))
             logged.Add(range with { Last = Math.Min(range.Last, last) });
         _unlogged.RemoveBelow(last + 1);
+        // A consumer had settled it before its read found no record: it has that cause, and is counted.
+        foreach (var range in draft.Settled)
+            logged.Remove(range);
         return logged;
     }
 

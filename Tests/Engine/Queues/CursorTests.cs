@@ -428,6 +428,25 @@ public sealed class CursorTests
     }
 
     [Fact]
+    public void Offset_that_a_consumer_rejects_before_it_settles_by_nature_has_one_cause()
+    {
+        var rig = new CursorRig();
+        rig.Produce(3);
+        rig.Attach(1, credit: 3, isWindow: false);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        rig.Request(new Settle(100, token, OffsetRange.Of(1)));
+        rig.Request(new Reject(101, token, new OffsetRange(2, 3)));
+        rig.Handle(new Advance(rig.End - 1, rig.End - 1, [OffsetRange.Of(3)]));
+        rig.HoldsCommits = false;
+        rig.Commit();
+        var settlements = rig.Appends.SelectMany(append => append.Transitions).OfType<CursorDelta>().SelectMany(delta => delta.Settlements);
+        var causes = settlements.Where(s => s.Ranges.Any(range => range.First <= 3 && range.Last >= 3)).Select(s => s.Cause);
+        Assert.Equal([SettlementCause.Rejected], causes);
+        Assert.Equal(2, rig.Cursor.State!.Total(SettlementCause.Rejected));
+    }
+
+    [Fact]
     public void Purge_lists_what_is_settled_and_leaves_what_is_held()
     {
         var rig = new CursorRig();
