@@ -31,7 +31,7 @@ internal sealed class CursorSnapshots(IFileSystem files, string directory, Engin
         {
             return Files.TryRead(offset) is { } content ? LogCursors.TryDecodeSnapshot(content) : null;
         }
-        catch (UnknownTransitionException)
+        catch (Exception exception) when (exception is UnknownTransitionException or InvalidDataException)
         {
             // A later version wrote it. The log tells whether this one can follow.
             return null;

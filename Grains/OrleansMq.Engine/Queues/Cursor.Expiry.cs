@@ -11,8 +11,7 @@ internal sealed partial class Cursor
 
     private readonly Dictionary<long, long> _expiries = [];
     private long _expiryFrom;
-    private long _lastExpiryRead;
-    private bool _isReadingExpiries;
+    private long _expiriesRead = NoRead;
     private long _headExpiresAt = long.MaxValue;
 
     private static bool HasTimeToLive(CursorState state) => state.Configuration.HasTimeToLive;
@@ -65,17 +64,17 @@ internal sealed partial class Cursor
 
     private void ReadExpiries(long offset)
     {
-        if (_isReadingExpiries)
+        if (_expiriesRead != NoRead || !MayRead)
             return;
-        (_isReadingExpiries, _expiryFrom) = (true, offset);
-        _effects.Add(new ReadExpiries(++_lastExpiryRead, offset, MostExpiriesPerRead));
+        (_expiriesRead, _expiryFrom) = (++_lastRead, offset);
+        _effects.Add(new ReadExpiries(_expiriesRead, offset, MostExpiriesPerRead));
     }
 
     private void On(ExpiriesRead read)
     {
-        if (read.Number != _lastExpiryRead || !_isReadingExpiries || _state is null)
+        if (read.Number != _expiriesRead || _state is null)
             return;
-        _isReadingExpiries = false;
+        _expiriesRead = NoRead;
         // What was known and is not the head any more is read again when it is.
         _expiries.Clear();
         var next = _expiryFrom;

@@ -9,8 +9,7 @@ internal sealed partial class Cursor
     private long _unreserved = -1;
     // The highest record that was handed out, or is settled: another one below it frees memory sooner than it takes some.
     private long _frontier = -1;
-    private long _lastRead;
-    private bool _isReadingKeys;
+    private long _keysRead = NoRead;
 
     private DispatchOrder NewOrder()
     {
@@ -33,8 +32,8 @@ internal sealed partial class Cursor
         _naturals.RemoveBelow(long.MaxValue);
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
-        (_isReadingKeys, _frontier, _unreserved) = (false, -1, -1);
-        (_isSearching, _countedEnd, _isReadingExpiries) = (false, 0, false);
+        (_keysRead, _expiriesRead, _search, _countedEnd) = (NoRead, NoRead, NoRead, 0);
+        (_frontier, _unreserved) = (-1, -1);
         _expiries.Clear();
         _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
         _order = NewOrder();
@@ -126,18 +125,18 @@ internal sealed partial class Cursor
 
     private void WantKeys(CursorState state)
     {
-        if (_isReadingKeys || _order is not KeyOrder { Wanted: > 0 and var wanted } order || order.Next >= _readableEnd
+        if (_keysRead != NoRead || !MayRead || _order is not KeyOrder { Wanted: > 0 and var wanted } order || order.Next >= _readableEnd
             || NextConsumer(state) is null)
             return;
-        _isReadingKeys = true;
-        _effects.Add(new ReadKeys(++_lastRead, order.Next, wanted));
+        _keysRead = ++_lastRead;
+        _effects.Add(new ReadKeys(_keysRead, order.Next, wanted));
     }
 
     private void On(KeysRead read)
     {
-        if (read.Number != _lastRead || !_isReadingKeys || _state is null || _order is not KeyOrder order)
+        if (read.Number != _keysRead || _state is null || _order is not KeyOrder order)
             return;
-        _isReadingKeys = false;
+        _keysRead = NoRead;
         var next = order.Next;
         foreach (var (offset, key) in read.Keys)
         {

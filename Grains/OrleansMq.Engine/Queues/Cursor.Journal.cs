@@ -5,7 +5,9 @@ internal sealed partial class Cursor
 {
     private TransitionDraft _draft = new();
     private TransitionDraft? _writing;
-    private IReadOnlyList<CursorTransition> _transitions = [];
+    // Each part is a batch of its own. What is gathered comes into force as a whole, with the last one.
+    private IReadOnlyList<IReadOnlyList<CursorTransition>> _parts = [];
+    private readonly List<long> _partOffsets = [];
     private long _writeNumber;
     private long _writtenAt = -1;
     private long _naturalsInWriting;
@@ -26,7 +28,7 @@ internal sealed partial class Cursor
         (_writing, _draft) = (_draft, new TransitionDraft());
         var naturals = NaturalsToLog(_writing);
         _naturalsInWriting = naturals.Count;
-        _transitions = _writing.Build(_id, _state, naturals, _rules);
+        _parts = TransitionParts.Of(_writing.Build(_id, _state, naturals, _rules), MostPartBytes);
         Append();
     }
 
@@ -51,16 +53,22 @@ internal sealed partial class Cursor
     private void Append()
     {
         _retryAppendAt = long.MaxValue;
-        _effects.Add(new AppendTransitions(++_writeNumber, _transitions));
+        _effects.Add(new AppendTransitions(++_writeNumber, _parts[_partOffsets.Count]));
     }
 
     private void On(TransitionsAppended appended)
     {
         if (appended.Number != _writeNumber || _writing is null)
             return;
+        _partOffsets.Add(appended.Offset);
+        if (_partOffsets.Count < _parts.Count)
+        {
+            Append();
+            return;
+        }
         _writtenAt = appended.Offset;
         if (_rules.IsInForce(_writtenAt, _highWatermark))
-            PutInForce(_writing, _writtenAt);
+            PutInForce(_writing);
     }
 
     private void On(TransitionsRefused refused)
@@ -133,10 +141,14 @@ internal sealed partial class Cursor
         _draft.Waiters.Add(remove);
     }
 
-    private void PutInForce(TransitionDraft written, long offset)
+    private void PutInForce(TransitionDraft written)
     {
-        foreach (var transition in _transitions)
-            _state = LogCursors.Apply(_state, transition, offset);
+        for (var i = 0; i < _parts.Count; i++)
+        {
+            foreach (var transition in _parts[i])
+                _state = LogCursors.Apply(_state, transition, _partOffsets[i]);
+        }
+        _partOffsets.Clear();
         (_writing, _writtenAt, _retryAppendAt, _isStalled, _naturalsInWriting) = (null, -1, long.MaxValue, false, 0);
         if (IsExclusive(written))
             BeginAnew();
@@ -165,6 +177,9 @@ internal sealed partial class Cursor
             else if (IsUnsettled(returned.Offset))
                 _order.Return(returned.Offset);
         }
+        // Those of records that were settled before their time came.
+        if (_state is not null && _deferred.Count > MostIdleDeadlines + (2 * _state.Returns.Count))
+            LearnReturns();
     }
 
     private void ReplyAll(TransitionDraft draft, CursorOutcome outcome)

@@ -11,8 +11,7 @@ internal sealed partial class Cursor
 
     private long _countedEnd;
     private long _searchedEnd;
-    private long _lastSearch;
-    private bool _isSearching;
+    private long _search = NoRead;
     private bool _isFull;
 
     /// <summary>The records that neither a consumer nor a transition holds, as far as they are counted. Only a cursor with a length limit
@@ -25,20 +24,20 @@ internal sealed partial class Cursor
 
     private void FindNaturals()
     {
-        if (!_serves || _state is null || !IsLimited(_state) || _isSearching || IsBeginning)
+        if (!_serves || _state is null || !IsLimited(_state) || _search != NoRead || !MayRead || IsBeginning)
             return;
         var from = Math.Max(_countedEnd, _state.Floor);
         if (from >= _readableEnd)
             return;
-        (_isSearching, _searchedEnd) = (true, _readableEnd);
-        _effects.Add(new FindNaturals(++_lastSearch, new OffsetRange(from, _readableEnd - 1)));
+        (_search, _searchedEnd) = (++_lastRead, _readableEnd);
+        _effects.Add(new FindNaturals(_search, new OffsetRange(from, _readableEnd - 1)));
     }
 
     private void On(NaturalsFound found)
     {
-        if (found.Number != _lastSearch || !_isSearching)
+        if (found.Number != _search)
             return;
-        _isSearching = false;
+        _search = NoRead;
         foreach (var range in found.Naturals)
             SettleByNature(range);
         _countedEnd = _searchedEnd;

@@ -72,6 +72,9 @@ internal sealed partial class Cursor
         _redeliveredBelow = state?.DeliveredUpTo ?? 0;
     }
 
+    /// <summary>The most bytes of changes in one append. A statement is not divided: it has the state's size.</summary>
+    public int MostPartBytes { get; init; } = 512 * 1024;
+
     /// <summary>The state in force; null: there is no cursor.</summary>
     public CursorState? State => _state;
 
@@ -80,6 +83,9 @@ internal sealed partial class Cursor
 
     /// <summary>Returns how many more records a consumer takes.</summary>
     public int CreditOf(long attachment) => _consumers.Find(attachment)?.Credit ?? 0;
+
+    /// <summary>The entries of deferred records, with those that are over.</summary>
+    public int Deferred => _deferred.Count;
 
     /// <summary>Whether it serves, and nothing that it decided is on its way into force.</summary>
     public bool IsIdle => IsActive && _writing is null && _draft.IsEmpty;
@@ -141,6 +147,7 @@ internal sealed partial class Cursor
             case KeysRead read: On(read); break;
             case NaturalsFound found: On(found); break;
             case ExpiriesRead read: On(read); break;
+            case ReadFailed failed: On(failed); break;
             case DeadLettersPublished published: EndPublication(published.Number, _rules.IsDeadLetterDone(isConfirmed: true)); break;
             case DeadLettersFailed failed: EndPublication(failed.Number, _rules.IsDeadLetterDone(isConfirmed: false)); break;
             case DeadLetterTargetGone gone: EndPublication(gone.Number, isDone: true, isPublished: false); break;
@@ -178,7 +185,7 @@ internal sealed partial class Cursor
         _highWatermark = Math.Max(_highWatermark, advance.HighWatermark);
         _readableEnd = Math.Max(_readableEnd, advance.ReadableEnd);
         if (_writing is not null && _writtenAt >= 0 && _rules.IsInForce(_writtenAt, _highWatermark))
-            PutInForce(_writing, _writtenAt);
+            PutInForce(_writing);
         // After a reset that just came into force, so that its own batch is among them.
         foreach (var range in advance.Naturals)
             SettleByNature(range);
@@ -260,6 +267,8 @@ internal sealed partial class Cursor
             other = Math.Min(other, _retryAppendAt);
         if (_retryPublishAt > _now)
             other = Math.Min(other, _retryPublishAt);
+        if (_retryReadsAt > _now)
+            other = Math.Min(other, _retryReadsAt);
         other = Math.Min(other, _headExpiresAt);
         var lockEnds = _deadlines.TryPeek(out _, out var deadline) ? _locks.WhenAt(deadline) : long.MaxValue;
         var deferredUntil = _deferred.TryPeek(out _, out var availableAt) ? availableAt : long.MaxValue;

@@ -57,6 +57,11 @@ internal sealed record NaturalsFound(long Number, IReadOnlyList<OffsetRange> Nat
 /// <see cref="long.MaxValue"/>: never. What is missing between them settles by nature.</param>
 internal sealed record ExpiriesRead(long Number, long End, IReadOnlyList<(long Offset, long ExpiresAt)> Expiries) : CursorCommand;
 
+/// <summary>A <see cref="ReadKeys"/>, <see cref="ReadExpiries"/> or <see cref="FindNaturals"/> has no result. The cursor reads again
+/// after a moment.</summary>
+/// <param name="Number">As given with the effect.</param>
+internal sealed record ReadFailed(long Number) : CursorCommand;
+
 // --- From the dead-letter target ---
 
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>

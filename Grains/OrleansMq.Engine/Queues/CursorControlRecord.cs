@@ -32,6 +32,7 @@ internal static class CursorControlRecord
     private const int IntentsSection = 4;
     private const int FinishedSection = 8;
     private const int DeliveredUpToSection = 16;
+    private const int KnownSections = SettlementsSection | ReturnsSection | IntentsSection | FinishedSection | DeliveredUpToSection;
 
     /// <summary>Whether a control record has transitions of cursors.</summary>
     public static bool IsKey(ReadOnlySpan<byte> key) =>
@@ -150,6 +151,8 @@ internal static class CursorControlRecord
     private static CursorDelta ReadDelta(ref TransitionReader reader, int cursorId, Guid incarnation)
     {
         var sections = reader.Byte();
+        if ((sections & ~KnownSections) != 0)
+            throw new UnknownTransitionException($"A change of a cursor has the sections {sections}, which this broker does not know.");
         var settlements = new List<Settlement>();
         for (var left = (sections & SettlementsSection) != 0 ? reader.Length(3) : 0; left > 0; left--)
             settlements.Add(new Settlement(reader.Cause(), reader.Number(), reader.Ranges()));

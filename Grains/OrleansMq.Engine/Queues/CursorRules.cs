@@ -14,6 +14,13 @@ internal class CursorRules
     public virtual bool MayServe(LeaderTerm term, long highWatermark, long now) =>
         highWatermark >= term.EpochStart && now >= term.HandOutFrom;
 
+    /// <summary>Returns <see cref="LeaderTerm.HandOutFrom"/> of a new leader.</summary>
+    /// <param name="predecessors">That of its predecessor, which may have ended before: an earlier leader may still hold its lease.</param>
+    /// <param name="isPredecessorGone">Whether the predecessor resigned, acknowledged the epoch or is proved dead.</param>
+    /// <param name="leaseEnd">When a lease that began at the claim has surely ended.</param>
+    public virtual long HandOutFrom(long predecessors, bool isPredecessorGone, long leaseEnd) =>
+        isPredecessorGone ? predecessors : Math.Max(predecessors, leaseEnd);
+
     /// <summary>Whether the lease allows a hand-out.</summary>
     public virtual bool HasLease(long leaseUntil, long now) => now < leaseUntil;
 
@@ -103,8 +110,8 @@ internal class CursorRules
 /// <summary>The leadership that a <see cref="Cursor"/> serves.</summary>
 /// <param name="Epoch">The leader epoch.</param>
 /// <param name="EpochStart">Where it began: the state that the cursor starts from is in force when the high watermark is there.</param>
-/// <param name="HandOutFrom">When the lease of the predecessor has surely ended, in milliseconds since 1970; 0 if it resigned, acknowledged
-/// the epoch or is proved dead.</param>
+/// <param name="HandOutFrom">When the leases of all predecessors have surely ended, in milliseconds since 1970: see
+/// <see cref="CursorRules.HandOutFrom"/>. 0: before any.</param>
 internal readonly record struct LeaderTerm(int Epoch, long EpochStart, long HandOutFrom);
 
 /// <summary>What holds a record.</summary>

@@ -63,15 +63,24 @@ internal sealed class LogCursors
     /// <exception cref="InvalidDataException">The bytes are no transitions.</exception>
     public void Apply(long offset, ReadOnlySpan<byte> value) => Apply(offset, CursorControlRecord.Decode(value));
 
-    /// <summary>Applies transitions.</summary>
+    /// <summary>Applies transitions, all or, with an exception, none.</summary>
+    /// <exception cref="UnknownTransitionException">A statement has a later version.</exception>
+    /// <exception cref="InvalidDataException">The bytes of a statement are no state.</exception>
     public void Apply(long offset, IReadOnlyList<CursorTransition> transitions)
     {
-        foreach (var transition in transitions)
+        CursorState?[]? stated = null;
+        for (var i = 0; i < transitions.Count; i++)
         {
+            if (transitions[i] is CursorStatement statement)
+                (stated ??= new CursorState?[transitions.Count])[i] = CursorState.From(statement, offset);
+        }
+        for (var i = 0; i < transitions.Count; i++)
+        {
+            var transition = transitions[i];
             var before = _cursors.GetValueOrDefault(transition.CursorId);
             var keptFrom = transition is CursorDelta { Finished.Count: 0 } ? long.MaxValue : before?.KeptFrom ?? long.MaxValue;
             // A delta of an unknown cursor is older than the statement that the log still has.
-            var after = Apply(before, transition, offset);
+            var after = stated?[i] ?? Apply(before, transition, offset);
             if (after is not null)
                 _cursors[transition.CursorId] = after;
             else

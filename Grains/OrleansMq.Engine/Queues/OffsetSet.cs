@@ -35,14 +35,12 @@ internal sealed class OffsetSet : IEnumerable<OffsetRange>
     public long Add(OffsetRange range)
     {
         var before = Count;
-        for (var index = range.First / OffsetChunk.Size; index <= range.Last / OffsetChunk.Size; index++)
+        var (index, lastIndex) = (range.First / OffsetChunk.Size, range.Last / OffsetChunk.Size);
+        for (var position = Find(index); index <= lastIndex; index++, position++)
         {
-            var position = Find(index);
-            if (position < 0)
-            {
-                position = ~position;
-                _chunks.Insert(position, (index, new OffsetChunk()));
-            }
+            position = position < 0 ? ~position : position;
+            if (position == _chunks.Count || _chunks[position].Index != index)
+                InsertChunks(position, index, lastIndex);
             Change(position, range, static (chunk, first, last) => chunk.Add(first, last));
         }
         return Count - before;
@@ -54,14 +52,14 @@ internal sealed class OffsetSet : IEnumerable<OffsetRange>
     {
         var position = Find(range.First / OffsetChunk.Size);
         position = position < 0 ? ~position : position;
-        while (position < _chunks.Count && _chunks[position].Index <= range.Last / OffsetChunk.Size)
+        var (kept, end) = (position, position);
+        for (; end < _chunks.Count && _chunks[end].Index <= range.Last / OffsetChunk.Size; end++)
         {
-            Change(position, range, static (chunk, first, last) => chunk.Remove(first, last));
-            if (_chunks[position].Chunk.Count == 0)
-                _chunks.RemoveAt(position);
-            else
-                position++;
+            Change(end, range, static (chunk, first, last) => chunk.Remove(first, last));
+            if (_chunks[end].Chunk.Count > 0)
+                _chunks[kept++] = _chunks[end];
         }
+        _chunks.RemoveRange(kept, end - kept);
     }
 
     public void Remove(long offset) => Remove(OffsetRange.Of(offset));
@@ -121,6 +119,16 @@ internal sealed class OffsetSet : IEnumerable<OffsetRange>
         change(chunk, (int)Math.Max(range.First - Offset(index, 0), 0), (int)Math.Min(range.Last - Offset(index, 0), OffsetChunk.Size - 1));
         Count += chunk.Count;
         Cost += chunk.Cost;
+    }
+
+    // All that are missing between two chunks at once: one by one they would move the chunks behind them each time.
+    private void InsertChunks(int position, long index, long lastIndex)
+    {
+        var end = position == _chunks.Count ? lastIndex : Math.Min(lastIndex, _chunks[position].Index - 1);
+        var missing = new (long, OffsetChunk)[end - index + 1];
+        for (var i = 0; i < missing.Length; i++)
+            missing[i] = (index + i, new OffsetChunk());
+        _chunks.InsertRange(position, missing);
     }
 
     private static long Offset(long index, int value) => (index * OffsetChunk.Size) + value;

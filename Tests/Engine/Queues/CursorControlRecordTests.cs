@@ -72,6 +72,9 @@ public sealed class CursorControlRecordTests
         value[1] = 0;
         value[6] = 99;
         Assert.Throws<UnknownTransitionException>(() => CursorControlRecord.Decode(value));
+        var delta = CursorControlRecord.Encode([new CursorDelta(1, Incarnation)]);
+        delta[^1] = 32;
+        Assert.Throws<UnknownTransitionException>(() => CursorControlRecord.Decode(delta));
     }
 
     [Fact]

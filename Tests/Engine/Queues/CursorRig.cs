@@ -10,8 +10,11 @@ internal sealed class CursorRig
     private readonly List<OffsetRange> _controls = [];
     private long _requests;
 
-    public CursorRig(CursorConfiguration? configuration = null)
+    private readonly int _mostPartBytes;
+
+    public CursorRig(CursorConfiguration? configuration = null, int mostPartBytes = int.MaxValue)
     {
+        _mostPartBytes = mostPartBytes;
         Cursor = NewCursor(0);
         Handle(new ExtendLease(long.MaxValue));
         Handle(new Advance(0, 0, []));
@@ -130,6 +133,9 @@ internal sealed class CursorRig
     private Cursor NewCursor(long handOutFrom)
     {
         var epoch = Cursor is null ? Epoch : Epoch + 1;
-        return new Cursor(0, Log.Cursors.GetValueOrDefault(0)?.Clone(), new LeaderTerm(epoch, End, handOutFrom), CursorRules.Shipped);
+        return new Cursor(0, Log.Cursors.GetValueOrDefault(0)?.Clone(), new LeaderTerm(epoch, End, handOutFrom), CursorRules.Shipped)
+        {
+            MostPartBytes = _mostPartBytes,
+        };
     }
 }

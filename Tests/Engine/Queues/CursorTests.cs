@@ -447,6 +447,57 @@ public sealed class CursorTests
     }
 
     [Fact]
+    public void Deferred_records_that_were_purged_are_forgotten()
+    {
+        var rig = new CursorRig();
+        rig.Produce(4_000);
+        rig.Attach(1, credit: 4_000);
+        rig.Request(new Release(100, Token(rig), new OffsetRange(1, 4_000), IsFailure: false, DelayMs: 60_000));
+        Assert.Equal(4_000, rig.Cursor.Deferred);
+        rig.Request(new Purge(101, 3_900));
+        Assert.Equal(101, rig.Cursor.Deferred);
+    }
+
+    [Fact]
+    public void Large_change_is_divided_and_answered_with_its_last_part()
+    {
+        var rig = new CursorRig(mostPartBytes: 100);
+        rig.Produce(40);
+        rig.Attach(1, credit: 40);
+        var token = Token(rig);
+        rig.HoldsCommits = true;
+        rig.Request(new Settle(100, token, OffsetRange.Of(40)));
+        for (var offset = 1; offset < 40; offset += 2)
+            rig.Request(new Settle(100 + offset, token, OffsetRange.Of(offset)));
+        rig.Request(new Release(200, token, new OffsetRange(2, 2), IsFailure: true));
+        var before = rig.Appends.Count;
+        rig.HoldsCommits = false;
+        rig.Commit();
+        Assert.InRange(rig.Appends.Count - before, 5, 7);
+        Assert.All(rig.Appends, append => Assert.InRange(CursorControlRecord.Encode(append.Transitions).Length, 1, 200));
+        Assert.Equal(23, rig.Answers.Count(answer => answer.Outcome == CursorOutcome.Done));
+        Assert.Equal(21, rig.Cursor.State!.Total(SettlementCause.Accepted));
+        Assert.Equal(CursorStateFormat.Encode(rig.Log.Cursors[0]), CursorStateFormat.Encode(rig.Cursor.State));
+    }
+
+    [Fact]
+    public void Failed_read_is_repeated_after_a_moment()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsOrderedByKey = true });
+        rig.Produce(1);
+        var reads = new List<ReadKeys>();
+        rig.Observe = effect => reads.AddRange(effect is ReadKeys read ? [read] : []);
+        rig.Attach(1, credit: 1);
+        rig.Handle(new ReadFailed(reads.Single().Number));
+        Assert.Equal(1_100, rig.WakeAt);
+        Assert.Single(reads);
+        rig.KeyOf = _ => 7;
+        rig.PassTime(100);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+        Assert.Equal(2, reads.Count);
+    }
+
+    [Fact]
     public void Purge_lists_what_is_settled_and_leaves_what_is_held()
     {
         var rig = new CursorRig();

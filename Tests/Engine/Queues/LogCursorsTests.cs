@@ -106,6 +106,16 @@ public sealed class LogCursorsTests
         }
     }
 
+    [Fact]
+    public void Batch_with_a_statement_that_cannot_be_read_changes_nothing()
+    {
+        var cursors = new LogCursors();
+        cursors.Apply(5, [Statement(0, First, 0)]);
+        Assert.Throws<InvalidDataException>(() =>
+            cursors.Apply(9, [Settled(0, First, 0, 3), new CursorStatement(1, Second, new byte[] { 0, 1 })]));
+        Assert.Equal((0, 1), (cursors.Cursors[0].Floor, cursors.Cursors.Count));
+    }
+
     private static CursorStatement Statement(int id, Guid incarnation, long floor) =>
         new(id, incarnation, CursorStateFormat.Encode(new CursorState(id, incarnation, Configuration, floor)));
 

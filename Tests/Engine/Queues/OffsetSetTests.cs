@@ -77,4 +77,17 @@ public sealed class OffsetSetTests
         Assert.Equal([new OffsetRange(100_000_000, 100_000_004)], set);
         Assert.Equal(1, set.Cost);
     }
+
+    [Fact]
+    public void Chunks_are_added_between_others_and_removed_at_once()
+    {
+        var set = new OffsetSet();
+        set.Add(7);
+        set.Add(20_000_000_000);
+        set.Add(new OffsetRange(100_000, 10_000_000_000));
+        Assert.Equal([OffsetRange.Of(7), new OffsetRange(100_000, 10_000_000_000), OffsetRange.Of(20_000_000_000)], set);
+        set.Remove(new OffsetRange(8, 9_999_999_999));
+        Assert.Equal([OffsetRange.Of(7), OffsetRange.Of(10_000_000_000), OffsetRange.Of(20_000_000_000)], set);
+        Assert.Equal(3, set.Cost);
+    }
 }

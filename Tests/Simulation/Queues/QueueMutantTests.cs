@@ -12,6 +12,7 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(WrittenIsInForce))]
     [InlineData(nameof(ServesBeforeEpochStart))]
     [InlineData(nameof(ServesDuringPredecessorsLease))]
+    [InlineData(nameof(EarlierLeasesForgotten))]
     [InlineData(nameof(HandsOutWithoutLease))]
     [InlineData(nameof(UnconfirmedIsPublished))]
     [InlineData(nameof(AnyLockHolds))]

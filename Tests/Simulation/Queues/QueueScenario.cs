@@ -33,6 +33,7 @@ internal sealed class QueueScenario
         RejectPercent = random.Next(2, 10);
         ReleasePercent = random.Next(0, 25);
         MaxLength = random.Next(6) == 0 ? random.Next(3, 40) : 0;
+        MostPartBytes = random.Next(4) == 0 ? random.Next(20, 200) : 100_000;
         var limit = random.Next(3) == 0 ? 0 : random.Next(2, 6);
         Configuration = new CursorConfiguration
         {
@@ -85,6 +86,8 @@ internal sealed class QueueScenario
     public int RejectPercent { get; }
     public int ReleasePercent { get; }
     public int MaxLength { get; }
+    /// <summary>The size at which changes are divided.</summary>
+    public int MostPartBytes { get; }
     public CursorConfiguration Configuration { get; }
 
     public override string ToString() =>
@@ -93,5 +96,5 @@ internal sealed class QueueScenario
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "
         + $"{TargetFailsPercent}%{(LosesTarget ? ", target deleted" : "")}{(Resets ? ", resets" : "")}{(Purges ? ", purges" : "")}"
-        + $"{(Expires ? ", expiry" : "")}, {Configuration}";
+        + $"{(Expires ? ", expiry" : "")}, parts of {MostPartBytes} bytes, {Configuration}";
 }

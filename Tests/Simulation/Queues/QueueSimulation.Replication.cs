@@ -45,8 +45,12 @@ internal sealed partial class QueueSimulation
     {
         for (; _committed < highWatermark; _committed++)
         {
-            if (leader.Replica.Log[(int)_committed].Transitions is { } transitions)
-                InForce.Apply(_committed, transitions);
+            if (leader.Replica.Log[(int)_committed].Transitions is not { } transitions)
+                continue;
+            var incarnation = InForce.Incarnation;
+            InForce.Apply(_committed, transitions);
+            if (InForce.Incarnation != incarnation)
+                _startAtBegin = LogStart;
         }
         leader.Advance(highWatermark);
     }
@@ -85,10 +89,9 @@ internal sealed partial class QueueSimulation
                 // It lives on, cut off, for as long as its lease, and longer.
                 Figures.Zombies++;
                 isZombie = true;
-                // The next one waits, too, if its own predecessor did not live to see that time.
-                _handOutFrom = Now + LeaseMs;
                 break;
         }
+        _handOutFrom = _rules.HandOutFrom(_handOutFrom, !isZombie, Now + LeaseMs);
         CheckReplica(successor);
         Leader = new SimulatedLeader(this, successor, ++_epoch, _handOutFrom, _rules);
         // It knows an older high watermark than its epoch's start.

@@ -16,7 +16,10 @@ internal sealed class SimulatedLeader
     {
         (_simulation, Replica, Epoch) = (simulation, replica, epoch);
         var state = replica.Cursors.Cursors.GetValueOrDefault(CursorId)?.Clone();
-        _cursor = new Cursor(CursorId, state, new LeaderTerm(epoch, replica.End, handOutFrom), rules);
+        _cursor = new Cursor(CursorId, state, new LeaderTerm(epoch, replica.End, handOutFrom), rules)
+        {
+            MostPartBytes = simulation.Scenario.MostPartBytes,
+        };
         replica.Append(new SimulatedEntry(epoch, HasRecord: false));
     }
 
