@@ -1,7 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
-using Orleans.Hosting;
 
 // One silo on this machine. For several, give AddOrleansMq() a PostgreSQL database instead.
 var builder = Host.CreateApplicationBuilder(args);

@@ -1,4 +1,3 @@
-using Orleans.Hosting;
 using OrleansMq.Client;
 using OrleansMq.Samples.Shop;
 using OrleansMq.Samples.Shop.Web;

@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Records;
 using OrleansMq.Gateways.Http.Lines;
 
 namespace OrleansMq.Gateways.Http;

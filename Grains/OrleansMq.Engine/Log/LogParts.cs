@@ -1,4 +1,3 @@
-using OrleansMq.Producers;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Log;

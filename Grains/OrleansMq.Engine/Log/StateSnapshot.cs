@@ -1,5 +1,3 @@
-using OrleansMq.Producers;
-
 namespace OrleansMq.Log;
 
 /// <summary>The kinds of state that a log's batches amount to.</summary>

@@ -3,7 +3,6 @@ using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 

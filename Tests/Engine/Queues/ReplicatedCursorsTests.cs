@@ -1,5 +1,4 @@
 using System.Text;
-using OrleansMq.Api;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Replication;

@@ -1,6 +1,4 @@
-using OrleansMq.Api;
 using OrleansMq.Diagnostics;
-using OrleansMq.Log;
 using OrleansMq.Queues;
 
 namespace OrleansMq.Partitions.Cursors;

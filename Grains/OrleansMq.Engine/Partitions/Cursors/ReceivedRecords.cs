@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using OrleansMq.Log;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
