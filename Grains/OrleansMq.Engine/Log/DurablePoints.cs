@@ -18,7 +18,7 @@ namespace OrleansMq.Log;
 /// MoveRecoveryPoint   recovery point = flushed point        written
 /// TryMoveLogStart     log start offset                      written, both slots
 /// Lower               recovery point, flushed point back    written, both slots: the log is about to be cut
-/// BeginEmptying       none known                            written, both slots: the log is about to be emptied
+/// BeginEmptying       none known, high watermark back       written, both slots: the log is about to be emptied
 /// StartAt             all at the same place                 written, both slots: the log was emptied
 ///
 /// Settle              all marks                             written: the replica was opened
@@ -189,6 +189,9 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// <param name="logStartOffset">Where the log will start.</param>
     public void BeginEmptying(long logStartOffset)
     {
+        // Of the records that will follow none is known to be replicated. After an unclean election they are others, and a restart would
+        // take them for replicated.
+        NoteHighWatermark(logStartOffset);
         var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, StateKinds.None, IsBeingEmptied: true,
             Describe().Replica);
         Write(intent);

@@ -122,7 +122,8 @@ public sealed class DurablePointsTests
         _points.NoteFlushed(End);
         _points.MoveRecoveryPoint(End, StateKinds.Producers);
         _points.Settle(Guid.NewGuid(), Guid.Empty, 3, true);
-        var marks = _points.Marks;
+        _points.NoteHighWatermark(35);
+        var marks = _points.Marks with { HighWatermark = 1000 };
         _points.BeginEmptying(1000);
         AssertInBothSlots(state => state is { IsBeingEmptied: true, LogStartOffset: 1000, FlushedPoint.IsKnown: false });
         Assert.Equal((0L, marks), (_points.SecuredOffset, Stored().Replica));

@@ -221,6 +221,30 @@ public sealed class ReplicaIncarnationTests
         Assert.Equal(5, Settle(rig).Fence);
     }
 
+    /// <summary>After an unclean election other records follow, and a restart would take them for replicated.</summary>
+    [Fact]
+    public async Task Stored_high_watermark_goes_back_before_the_log_begins_again()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        Settle(rig);
+        await rig.AppendManyAsync(5);
+        StoreHighWatermark(rig, 5);
+        lock (rig.Partition.Log!.AppendLock)
+            new ReplicaLog(rig.Partition).ResetTo(2);
+        await rig.KillAsync();
+        Assert.Equal((2, 2), (rig.Partition.LogEndOffset, rig.Partition.Log!.Marks.HighWatermark));
+    }
+
+    private static void StoreHighWatermark(PartitionRig rig, long offset)
+    {
+        var view = new ReplicaLog(rig.Partition);
+        lock (rig.Partition.Log!.AppendLock)
+        {
+            view.SetHighWatermark(offset, 1);
+            view.RaiseFence(view.Fence + 1);
+        }
+    }
+
     private async Task<PartitionRig> StartAsync(TopicConfig config)
     {
         var rig = await PartitionRig.StartAsync(config, options: options => _options = options with { BootId = Boot });
