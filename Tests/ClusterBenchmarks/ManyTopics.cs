@@ -38,6 +38,7 @@ internal sealed class ManyTopics(LocalCluster cluster, int topics, int partition
     {
         using var broker = new HttpBroker(cluster.Silos[0].Http);
         var began = Stopwatch.GetTimestamp();
+        var cpu = new CpuTimes(cluster);
         for (var first = 0; first < topics; first += Group)
         {
             var group = Stopwatch.GetTimestamp();
@@ -45,16 +46,17 @@ internal sealed class ManyTopics(LocalCluster cluster, int topics, int partition
                 async (topic, cancellation) => await broker.CreateTopicAsync(new NewTopic(NameOf(topic), partitions), cancellation));
             Say($"topics {first} to {Math.Min(first + Group, topics) - 1}: {Seconds(group)} s");
         }
-        Say($"created {topics} topics of {partitions} partitions, {atATime} at a time: {Seconds(began)} s");
+        Say($"created {topics} topics of {partitions} partitions, {atATime} at a time: {Seconds(began)} s, {cpu.Since()}");
     }
 
     private async Task DeleteAsync()
     {
         using var broker = new HttpBroker(cluster.Silos[0].Http);
         var began = Stopwatch.GetTimestamp();
+        var cpu = new CpuTimes(cluster);
         await Parallel.ForEachAsync(Enumerable.Range(0, topics), AtATime,
             async (topic, cancellation) => await broker.DeleteTopicAsync(NameOf(topic), cancellation));
-        Say($"deleted {topics} topics: {Seconds(began)} s");
+        Say($"deleted {topics} topics: {Seconds(began)} s, {cpu.Since()}");
     }
 
     private async Task IdleAsync(string what, TimeSpan time)
@@ -72,16 +74,17 @@ internal sealed class ManyTopics(LocalCluster cluster, int topics, int partition
     {
         var silos = cluster.Silos;
         var began = Stopwatch.GetTimestamp();
+        var cpu = new CpuTimes(cluster);
         foreach (var silo in silos)
             Signals.TrySend(silo.ProcessId, signal);
         using var patience = new CancellationTokenSource(Patience);
         await Task.WhenAll(silos.Select(silo => cluster.RestartedAsync(silo, patience.Token)));
-        Say($"{how} of all brokers: they serve after {Seconds(began)} s");
+        Say($"{how} of all brokers: they serve after {Seconds(began)} s, {cpu.Since()}");
         await LedAsync(description => description.OfflinePartitions is null or { Count: 0 }, patience.Token);
         Say($"{how} of all brokers: all partitions have leaders after {Seconds(began)} s");
         await LedAsync(description => description.OfflinePartitions is null or { Count: 0 }
             && description.UnderReplicatedPartitions is null or { Count: 0 }, patience.Token);
-        Say($"{how} of all brokers: all replicas are in sync after {Seconds(began)} s");
+        Say($"{how} of all brokers: all replicas are in sync after {Seconds(began)} s, {cpu.Since()}");
     }
 
     private async Task LedAsync(Func<ClusterDescription, bool> isWell, CancellationToken patience)
