@@ -34,6 +34,9 @@ internal sealed partial class Cursor
         _purging.RemoveBelow(long.MaxValue);
         (_keysRead, _expiriesRead, _search, _countedEnd) = (NoRead, NoRead, NoRead, 0);
         (_frontier, _unreserved) = (-1, -1);
+        // A reset goes on with the sequence of its dead letters; a creation begins at 0.
+        if (_state is null)
+            _finishedBelow = 0;
         _expiries.Clear();
         _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
         _order = NewOrder();

@@ -553,6 +553,23 @@ public sealed class CursorTests
         Assert.Empty(rig.Log.Cursors);
     }
 
+    [Fact]
+    public void Dead_letters_of_a_cursor_that_is_created_again_are_published_from_the_first_on()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
+        rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        var configuration = rig.Cursor.State!.Configuration;
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Remove(101, rig.Cursor.State.Incarnation)));
+        rig.Produce(1);
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Begin(102, Guid.NewGuid(), configuration, rig.End - 1)));
+        var delivery = rig.Deliveries[^1];
+        rig.Request(new Reject(103, delivery.Lock, OffsetRange.Of(delivery.Records[0].Offset)));
+        Assert.Equal((2, 0), (rig.Publications.Count, rig.Publications[^1].Intents[0].Sequence));
+    }
+
     // The lock of the newest delivery.
     private static LockToken Token(CursorRig rig)
     {
