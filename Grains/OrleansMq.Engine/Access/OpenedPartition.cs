@@ -1,7 +1,9 @@
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
+using OrleansMq.Groups.Share;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
+using OrleansMq.Partitions.Shares;
 using OrleansMq.Records;
 
 namespace OrleansMq.Access;
@@ -68,6 +70,20 @@ public readonly struct OpenedPartition
     {
         Demand(AccessOperation.Read);
         return _partition!.ReadAsync(request, cancellationToken);
+    }
+
+    /// <summary>Opens a reader for a member of a share group.</summary>
+    /// <param name="groupId">The group.</param>
+    /// <param name="cursors">What the group's coordinator says of the topic.</param>
+    /// <param name="config">The group's configuration.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.
+    /// </exception>
+    public Task<ShareReader> OpenShareAsync(string groupId, ShareTopicCursors cursors, ShareGroupConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(cursors);
+        ArgumentNullException.ThrowIfNull(config);
+        Demand(AccessOperation.Read);
+        return ShareReader.OpenAsync(_partition!, groupId, cursors, config);
     }
 
     /// <summary>Counts what answers a request.</summary>

@@ -17,7 +17,7 @@ internal sealed record AttachOptions
 /// <summary>A consumer of a cursor, attached at the partition's leader. It ends with the leadership or the cursor: attach again then.
 /// Thread safe.</summary>
 /// <remarks>The state is changed in turns of <see cref="PartitionCursors"/> only.</remarks>
-internal sealed class CursorAttachment
+internal sealed partial class CursorAttachment
 {
     private readonly PartitionCursors _owner;
     private readonly HostedCursor _cursor;

@@ -20,7 +20,7 @@ namespace OrleansMq.Partitions.Cursors;
 /// acknowledged stays in suspense until the high watermark passes it. A control batch belongs to its epoch: in any other it is refused. An
 /// exception in a turn is a bug and takes the partition offline.</para>
 /// </remarks>
-internal sealed class PartitionCursors : IThreadPoolWorkItem
+internal sealed partial class PartitionCursors : IThreadPoolWorkItem
 {
     /// <summary>The answer while the partition is not led here.</summary>
     public static readonly Answer NotLeader = new(CursorRequest.NoAnswer, CursorOutcome.NotLeader);

@@ -1,0 +1,96 @@
+using System.Buffers;
+using OrleansMq.Api;
+using OrleansMq.Log;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Shares;
+
+/// <summary>Reads the whole batches that hold acquired records.</summary>
+internal static class AcquiredBatches
+{
+    private const int BytesAtOnce = 1 << 20;
+
+    /// <summary>Reads batches until there are enough bytes; the first is read whatever its size.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="wanted">The records, by offset.</param>
+    /// <param name="maxBytes">The bytes at which no further batch is read.</param>
+    /// <param name="batches">Receives the batches, in parts; the caller disposes them.</param>
+    /// <param name="naturals">Receives the offsets without a record, as far as batches tell.</param>
+    /// <returns>How many of the records were found, or have none.</returns>
+    public static int Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes, List<FetchResult> batches,
+        List<OffsetRange> naturals)
+    {
+        var (next, bytes) = (0, 0L);
+        var log = partition.Log!;
+        while (next < wanted.Count && (bytes == 0 || bytes < maxBytes))
+        {
+            var from = wanted[next].Offset;
+            var isRun = next + 1 < wanted.Count && wanted[next + 1].Offset == from + 1;
+            var atOnce = isRun ? (int)Math.Clamp(maxBytes - bytes, 1, BytesAtOnce) : 1;
+            if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, atOnce) is not { } buffer)
+            {
+                naturals.Add(OffsetRange.Of(from));
+                next++;
+                continue;
+            }
+            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, naturals);
+            // No batch is at the offset, nor before the next one.
+            if (next < wanted.Count && wanted[next].Offset == from)
+                naturals.Add(OffsetRange.Of(wanted[next++].Offset));
+            if (parts.Count == 0)
+            {
+                buffer.Dispose();
+                continue;
+            }
+            var owner = new SharedBuffer(buffer, parts.Count);
+            foreach (var part in parts)
+            {
+                bytes += part.GetOffsetAndLength(buffer.Memory.Length).Length;
+                batches.Add(new FetchResult(ErrorCode.None, partition.HighWatermark, partition.LastStableOffset, partition.LogStartOffset,
+                    buffer.Memory[part], owner));
+            }
+        }
+        return next;
+    }
+
+    private static List<Range> PartsOf(ReadOnlySpan<byte> batches, IReadOnlyList<DeliveredRecord> wanted, ref int next,
+        List<OffsetRange> naturals)
+    {
+        var parts = new List<Range>();
+        for (var position = 0; position < batches.Length && next < wanted.Count;)
+        {
+            var header = RecordBatchHeader.Read(batches[position..]);
+            var end = position + header.SizeInBytes;
+            var hasRecords = !header.IsControl && header.RecordCount > 0;
+            var isWanted = false;
+            for (; next < wanted.Count && wanted[next].Offset <= header.LastOffset; next++)
+            {
+                if (hasRecords && wanted[next].Offset >= header.BaseOffset)
+                    isWanted = true;
+                else
+                    naturals.Add(OffsetRange.Of(wanted[next].Offset));
+            }
+            if (isWanted && parts.Count > 0 && parts[^1].End.Value == position)
+                parts[^1] = parts[^1].Start..end;
+            else if (isWanted)
+                parts.Add(position..end);
+            position = end;
+        }
+        return parts;
+    }
+
+    /// <summary>Memory of several results; released with the last.</summary>
+    private sealed class SharedBuffer(BatchBuffer buffer, int holders) : IMemoryOwner<byte>
+    {
+        private int _holders = holders;
+
+        public Memory<byte> Memory => buffer.Memory;
+
+        public void Dispose()
+        {
+            if (Interlocked.Decrement(ref _holders) == 0)
+                buffer.Dispose();
+        }
+    }
+}

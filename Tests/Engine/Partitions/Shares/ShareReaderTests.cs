@@ -1,0 +1,160 @@
+using OrleansMq.Api;
+using OrleansMq.Groups.Share;
+using OrleansMq.Partitions.Shares;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions.Shares;
+
+/// <summary>Members of share groups over a partition with files.</summary>
+public sealed class ShareReaderTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly ShareGroupConfig Earliest = new() { Start = ShareStart.Earliest };
+
+    [Fact]
+    public async Task Records_come_in_whole_batches_and_settled_ones_never_again()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c");
+        await rig.AppendAsync("d");
+        var cursors = New(1);
+        var reader = await OpenAsync(rig, cursors);
+        using (var records = await AcquireAsync(rig, reader, 10))
+        {
+            Assert.Equal([new AcquiredRecords(0, 3, 1)], records.Acquired);
+            Assert.Equal(["a", "b", "c", "d"], Values(records));
+        }
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (0, 1, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.None,
+            await AcknowledgeAsync(reader, (2, 2, ShareAcknowledgeType.Release), (3, 3, ShareAcknowledgeType.Gap)));
+        using (var again = await AcquireAsync(rig, reader, 10))
+        {
+            Assert.Equal([new AcquiredRecords(2, 2, 2)], again.Acquired);
+            // The batch is whole; the member holds one record of it.
+            Assert.Equal(["a", "b", "c"], Values(again));
+        }
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (2, 2, ShareAcknowledgeType.Reject)));
+        await rig.KillAsync();
+        await rig.AppendAsync("e");
+        reader = await OpenAsync(rig, cursors);
+        using var last = await AcquireAsync(rig, reader, 10);
+        Assert.Equal(["e"], Values(last));
+    }
+
+    [Fact]
+    public async Task Member_settles_only_what_it_holds()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c", "d");
+        var (one, two) = (await OpenAsync(rig, New(1)), await OpenAsync(rig, New(1)));
+        using var first = await AcquireAsync(rig, one, 2);
+        using var second = await AcquireAsync(rig, two, 2);
+        Assert.Equal((new AcquiredRecords(0, 1, 1), new AcquiredRecords(2, 3, 1)), (first.Acquired.Single(), second.Acquired.Single()));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (1, 2, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (1, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (-1, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 1, ShareAcknowledgeType.Renew)));
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Accept)));
+        one.Close();
+        using var returned = await AcquireAsync(rig, two, 2);
+        Assert.Equal(new AcquiredRecords(1, 1, 2), returned.Acquired.Single());
+        var (_, facts) = await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"));
+        Assert.Equal(1, facts!.Floor);
+    }
+
+    [Fact]
+    public async Task Record_at_the_limit_of_deliveries_is_not_delivered_again()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("poison");
+        var reader = await OpenAsync(rig, New(1), Earliest with { DeliveryLimit = 2 });
+        for (var delivery = 1; delivery <= 2; delivery++)
+        {
+            using var records = await AcquireAsync(rig, reader, 1);
+            Assert.Equal(new AcquiredRecords(0, 0, delivery), records.Acquired.Single());
+            Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (0, 0, ShareAcknowledgeType.Release)));
+        }
+        await rig.AppendAsync("next");
+        using var next = await AcquireAsync(rig, reader, 1);
+        Assert.Equal(["next"], Values(next));
+    }
+
+    [Fact]
+    public async Task Later_incarnation_begins_where_it_was_moved_and_an_earlier_one_is_refused()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c");
+        var before = New(1);
+        var reader = await OpenAsync(rig, before);
+        using (await AcquireAsync(rig, reader, 10))
+            Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (0, 2, ShareAcknowledgeType.Accept)));
+        var end = rig.Partition.LogEndOffset;
+        await OpenAsync(rig, before);
+        Assert.Equal(end, rig.Partition.LogEndOffset);
+        var moved = await OpenAsync(rig, before with { Resets = [new ShareCursorReset(0, Incarnation(2), 1)] });
+        using (var again = await AcquireAsync(rig, moved, 10))
+            Assert.Equal((1L, 2L), (again.Acquired[0].First, again.Acquired[0].Last));
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => OpenAsync(rig, before));
+        Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Code);
+    }
+
+    [Theory]
+    [InlineData(1, ShareStart.Latest, "new")]
+    [InlineData(0, ShareStart.Latest, "old")]
+    [InlineData(1, ShareStart.Earliest, "old")]
+    public async Task Group_begins_as_it_is_configured_and_an_added_partition_at_its_first_record(int partitions, ShareStart start,
+        string first)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("old");
+        var reader = await OpenAsync(rig, New(1) with { Partitions = partitions }, new ShareGroupConfig { Start = start });
+        await rig.AppendAsync("new");
+        using var records = await AcquireAsync(rig, reader, 1);
+        Assert.Equal(first, Values(records)[0]);
+    }
+
+    [Fact]
+    public async Task Records_beyond_the_bytes_are_left_to_the_next_acquisition()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { SegmentBytes = 4_000 });
+        await rig.AppendManyAsync(20);
+        var reader = await OpenAsync(rig, New(1));
+        var seen = new List<long>();
+        while (seen.Count < 20)
+        {
+            using var records = await AcquireAsync(rig, reader, 20, maxBytes: 500);
+            foreach (var run in records.Acquired)
+            {
+                seen.AddRange(Enumerable.Range((int)run.First, (int)(run.Last - run.First + 1)).Select(static offset => (long)offset));
+                Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (run.First, run.Last, ShareAcknowledgeType.Accept)));
+            }
+            // The limit counts deliveries: what was left is near it, and is asked for alone.
+            reader.Close();
+            reader = await OpenAsync(rig, New(1), Earliest with { DeliveryLimit = 100 });
+        }
+        Assert.Equal(20, seen.Distinct().Count());
+    }
+
+    private static ShareTopicCursors New(byte time) => new(PartitionRig.TopicId, Incarnation(time), 1, []);
+
+    private static Guid Incarnation(byte time) => new(0, time, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 1);
+
+    private static Task<ShareReader> OpenAsync(PartitionRig rig, ShareTopicCursors cursors, ShareGroupConfig? config = null) =>
+        ShareReader.OpenAsync(rig.Partition, "g", cursors, config ?? Earliest).WaitAsync(Patience);
+
+    private static async Task<ShareRecords> AcquireAsync(PartitionRig rig, ShareReader reader, int maxRecords, int maxBytes = 1 << 20)
+    {
+        var acquisition = reader.Acquire(maxRecords);
+        await acquisition.Arrived.WaitAsync(Patience);
+        return await reader.FinishAsync(acquisition, maxBytes).WaitAsync(Patience);
+    }
+
+    private static Task<ErrorCode> AcknowledgeAsync(ShareReader reader, params (long First, long Last, ShareAcknowledgeType Type)[] all) =>
+        reader.AcknowledgeAsync([.. all.Select(static one =>
+            new ShareAcknowledgement(one.First, one.Last, one.Type))]).WaitAsync(Patience);
+
+    private static string[] Values(ShareRecords records) =>
+        [.. records.Batches.SelectMany(static batch => OrleansMq.Tests.Shared.TestBatches.Read(batch.Records))
+            .Select(static record => record.Value)];
+}
