@@ -2,6 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Kafka;
@@ -19,6 +20,7 @@ internal sealed class GatewayServices : IDisposable
         Partitions = new PartitionLocator(hosted.Access, hosted.Metadata, hosted.BrokerId);
         Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
+        Shares = new ShareServer(options.TimeProvider);
         TooLarge = new RareLine(options.Log, options.TimeProvider);
     }
 
@@ -36,6 +38,9 @@ internal sealed class GatewayServices : IDisposable
     public BrokerEndpoints Endpoints { get; }
 
     public FetchDeadlines Deadlines { get; }
+
+    /// <summary>The sessions of share groups.</summary>
+    public ShareServer Shares { get; }
 
     /// <summary>This broker's number.</summary>
     public int Self { get; }

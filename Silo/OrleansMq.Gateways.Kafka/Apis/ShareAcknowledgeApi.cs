@@ -1,6 +1,8 @@
 using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -16,18 +18,61 @@ internal sealed class ShareAcknowledgeApi() : ShareGroupApi<ShareAcknowledgeRequ
         Topics = ShareRequests.ReadTopics(ref reader),
     };
 
-    protected override ValueTask<bool> AnswerAsync(RequestContext context, ShareAcknowledgeRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ShareAcknowledgeRequest request, ResponseWriter response)
     {
-        var isAllowed = context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId);
+        var error = Enter(context, request, out var session);
+        if (error != ErrorCode.None)
+        {
+            Write(context, response, error, default, []);
+            return true;
+        }
+        var run = new ShareRun(context, request.GroupId, session!);
+        await run.AcknowledgeAsync(request.Topics).ConfigureAwait(false);
+        if (request.SessionEpoch == ShareSessions<ShareReader>.ClosingEpoch)
+            ShareServer.End(session!);
+        Write(context, response, ErrorCode.None, run.LockDuration, [.. run.Results]);
+        return true;
+    }
+
+    private static ErrorCode Enter(RequestContext context, ShareAcknowledgeRequest request, out ShareSession<ShareReader>? session)
+    {
+        session = null;
+        if (!context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId))
+            return ErrorCode.GroupAuthorizationFailed;
+        if (request.GroupId.Length == 0 || request.MemberId.Length == 0)
+            return ErrorCode.InvalidRequest;
+        // Only a fetch opens a session.
+        return request.SessionEpoch == ShareSessions<ShareReader>.OpeningEpoch ? ErrorCode.InvalidShareSessionEpoch
+            : context.Services.Shares.Enter(context, new ShareSessionKey(request.GroupId, request.MemberId), request.SessionEpoch,
+                out session);
+    }
+
+    private static void Write(RequestContext context, ResponseWriter response, ErrorCode error, TimeSpan lockDuration,
+        ShareResult[] results)
+    {
         response.WriteInt32(0);
-        response.WriteError(isAllowed ? ErrorCode.UnsupportedVersion : ErrorCode.GroupAuthorizationFailed);
+        response.WriteError(error);
         response.WriteString(null);
         if (context.Version >= 2)
-            response.WriteInt32(0);
-        response.WriteLength(0);
-        ShareRequests.WriteNodeEndpoints(response, context, []);
+            response.WriteInt32((int)lockDuration.TotalMilliseconds);
+        var topics = results.GroupBy(static result => result.Id.TopicId).ToArray();
+        response.WriteLength(topics.Length);
+        foreach (var topic in topics)
+        {
+            response.WriteUuid(topic.Key);
+            response.WriteLength(topic.Count());
+            foreach (var result in topic)
+            {
+                response.WriteInt32(result.Id.Partition);
+                response.WriteError(result.AcknowledgeError);
+                response.WriteString(null);
+                ShareRequests.WriteLeader(response, result.Leader, result.LeaderEpoch);
+                response.WriteNoTags();
+            }
+            response.WriteNoTags();
+        }
+        ShareRequests.WriteNodeEndpoints(response, context, results.Select(static result => result.Leader));
         response.WriteNoTags();
-        return Answered;
     }
 }
 

@@ -1,6 +1,8 @@
 using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -34,17 +36,100 @@ internal sealed class ShareFetchApi() : ShareGroupApi<ShareFetchRequest>(ApiKey.
         return forgotten;
     }
 
-    protected override ValueTask<bool> AnswerAsync(RequestContext context, ShareFetchRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ShareFetchRequest request, ResponseWriter response)
     {
-        var isAllowed = context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId);
+        var error = Enter(context, request, out var session);
+        if (error != ErrorCode.None)
+        {
+            if (error == ErrorCode.ShareSessionLimitReached)
+                await Task.Delay(request.MaxWait < LongestPause ? request.MaxWait : LongestPause, context.Services.Options.TimeProvider,
+                    context.Aborted).ConfigureAwait(false);
+            Write(context, response, error, default, []);
+            return true;
+        }
+        var run = new ShareRun(context, request.GroupId, session!);
+        await run.AcknowledgeAsync(request.Topics).ConfigureAwait(false);
+        if (request.SessionEpoch == ShareSessions<ShareReader>.ClosingEpoch)
+        {
+            ShareServer.End(session!);
+        }
+        else
+        {
+            foreach (var topic in request.Topics)
+            {
+                foreach (var partition in topic.Partitions)
+                    session!.Add(new SharePartitionId(topic.TopicId, partition.Index));
+            }
+            foreach (var topic in request.Forgotten)
+            {
+                foreach (var partition in topic.Partitions)
+                    session!.Forget(new SharePartitionId(topic.TopicId, partition))?.Close();
+            }
+            if (!request.IsRenewal)
+                await run.FetchAsync(request).ConfigureAwait(false);
+        }
+        Write(context, response, ErrorCode.None, run.LockDuration, [.. run.Results.Where(static result => result.IsNews)]);
+        return true;
+    }
+
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
+
+    private static ErrorCode Enter(RequestContext context, ShareFetchRequest request, out ShareSession<ShareReader>? session)
+    {
+        session = null;
+        if (!context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId))
+            return ErrorCode.GroupAuthorizationFailed;
+        if (request.GroupId.Length == 0 || request.MemberId.Length == 0)
+            return ErrorCode.InvalidRequest;
+        // A session that begins holds no record; one that renews locks fetches none.
+        var acknowledges = request.Topics.Any(static topic => topic.Partitions.Any(static one => one.Acknowledgements.Length > 0));
+        if ((request.SessionEpoch == ShareSessions<ShareReader>.OpeningEpoch && acknowledges)
+            || (request.IsRenewal && (request.MaxWait > TimeSpan.Zero || request.MinBytes != 0 || request.MaxBytes != 0
+                || request.MaxRecords != 0)))
+            return ErrorCode.InvalidRequest;
+        return context.Services.Shares.Enter(context, new ShareSessionKey(request.GroupId, request.MemberId), request.SessionEpoch,
+            out session);
+    }
+
+    private static void Write(RequestContext context, ResponseWriter response, ErrorCode error, TimeSpan lockDuration,
+        ShareResult[] results)
+    {
         response.WriteInt32(0);
-        response.WriteError(isAllowed ? ErrorCode.UnsupportedVersion : ErrorCode.GroupAuthorizationFailed);
+        response.WriteError(error);
         response.WriteString(null);
-        response.WriteInt32(0);
-        response.WriteLength(0);
-        ShareRequests.WriteNodeEndpoints(response, context, []);
+        response.WriteInt32((int)lockDuration.TotalMilliseconds);
+        var topics = results.GroupBy(static result => result.Id.TopicId).ToArray();
+        response.WriteLength(topics.Length);
+        foreach (var topic in topics)
+        {
+            response.WriteUuid(topic.Key);
+            response.WriteLength(topic.Count());
+            foreach (var result in topic)
+                Write(response, result);
+            response.WriteNoTags();
+        }
+        ShareRequests.WriteNodeEndpoints(response, context, results.Select(static result => result.Leader));
         response.WriteNoTags();
-        return Answered;
+    }
+
+    private static void Write(ResponseWriter response, ShareResult result)
+    {
+        response.WriteInt32(result.Id.Partition);
+        response.WriteError(result.Error);
+        response.WriteString(result.Message);
+        response.WriteError(result.AcknowledgeError);
+        response.WriteString(null);
+        ShareRequests.WriteLeader(response, result.Leader, result.LeaderEpoch);
+        response.WriteRecords(result.Batches);
+        response.WriteLength(result.Acquired.Count);
+        foreach (var run in result.Acquired)
+        {
+            response.WriteInt64(run.First);
+            response.WriteInt64(run.Last);
+            response.WriteInt16((short)Math.Min(run.Deliveries, short.MaxValue));
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
     }
 }
 

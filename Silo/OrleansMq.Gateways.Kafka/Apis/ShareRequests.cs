@@ -7,7 +7,7 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>What a member says of records that it was given: one type for all of them, or one each.</summary>
 /// <param name="First">The first record.</param>
 /// <param name="Last">The last one.</param>
-/// <param name="Types">See <see cref="AcknowledgeType"/>.</param>
+/// <param name="Types">Numbers of <see cref="OrleansMq.Partitions.Shares.ShareAcknowledgeType"/>.</param>
 internal sealed record AcknowledgementBatch(long First, long Last, sbyte[] Types);
 
 /// <summary>A partition of a share session, and what the member says of its records.</summary>
@@ -15,21 +15,6 @@ internal sealed record SharePartition(int Index, AcknowledgementBatch[] Acknowle
 
 /// <summary>A topic of a share session.</summary>
 internal sealed record ShareTopic(Guid TopicId, SharePartition[] Partitions);
-
-/// <summary>What a member says of a record, in the protocol's numbers.</summary>
-internal enum AcknowledgeType : sbyte
-{
-    /// <summary>There is no record, or none for the application: it is settled.</summary>
-    Gap = 0,
-    /// <summary>It is processed.</summary>
-    Accept = 1,
-    /// <summary>It is to be delivered again.</summary>
-    Release = 2,
-    /// <summary>It cannot be processed.</summary>
-    Reject = 3,
-    /// <summary>Its lock begins anew (version 2).</summary>
-    Renew = 4,
-}
 
 /// <summary>What ShareFetch and ShareAcknowledge have in common.</summary>
 internal static class ShareRequests

@@ -104,6 +104,19 @@ internal sealed class ResponseWriter : Response
     public void WriteRecords(FetchResult fetched)
     {
         WriteLength(fetched.Length);
+        AddRecords(fetched);
+    }
+
+    /// <summary>Writes records that were read in several parts.</summary>
+    public void WriteRecords(IReadOnlyList<FetchResult> parts)
+    {
+        WriteLength(parts.Sum(static part => part.Length));
+        foreach (var part in parts)
+            AddRecords(part);
+    }
+
+    private void AddRecords(FetchResult fetched)
+    {
         if (fetched.Length == 0)
         {
             fetched.Dispose();

@@ -1,0 +1,69 @@
+using System.Runtime.CompilerServices;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Partitions.Shares;
+
+namespace OrleansMq.Gateways.Kafka.Shares;
+
+/// <summary>The share sessions of the gateway. A session ends with its connection. Thread safe; a session is used by one request at a time,
+/// since those of a connection follow each other.</summary>
+internal sealed class ShareServer(TimeProvider time)
+{
+    private const int MostSessions = 2_000;
+
+    private static readonly TimeSpan Idle = TimeSpan.FromMinutes(2);
+
+    private readonly Lock _lock = new();
+    // The connections whose end is followed.
+    private readonly ConditionalWeakTable<object, object> _followed = [];
+    private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, (long)Idle.TotalMilliseconds);
+
+    /// <summary>Finds, opens or closes the session of a request.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="key">The member.</param>
+    /// <param name="epoch">The request's epoch.</param>
+    /// <param name="session">The session; one that is being closed is the caller's to end.</param>
+    public ErrorCode Enter(RequestContext context, ShareSessionKey key, int epoch, out ShareSession<ShareReader>? session)
+    {
+        var now = (long)time.GetElapsedTime(0, time.GetTimestamp()).TotalMilliseconds;
+        ShareSession<ShareReader>? ended = null;
+        ErrorCode error;
+        lock (_lock)
+        {
+            switch (epoch)
+            {
+                case ShareSessions<ShareReader>.OpeningEpoch:
+                    session = _sessions.Open(key, context.Connection, now, out ended);
+                    error = session is null ? ErrorCode.ShareSessionLimitReached : ErrorCode.None;
+                    break;
+                case ShareSessions<ShareReader>.ClosingEpoch:
+                    error = _sessions.Close(key, context.Connection, out session);
+                    break;
+                default:
+                    error = _sessions.Continue(key, context.Connection, epoch, now, out session);
+                    break;
+            }
+        }
+        if (ended is not null)
+            End(ended);
+        if (epoch == ShareSessions<ShareReader>.OpeningEpoch && session is not null
+            && _followed.TryAdd(context.Connection, context.Connection))
+            context.Aborted.UnsafeRegister(connection => EndOf(connection!), context.Connection);
+        return error;
+    }
+
+    /// <summary>Ends a session's readers: what they hold is delivered to others.</summary>
+    public static void End(ShareSession<ShareReader> session)
+    {
+        foreach (var reader in session.Readers)
+            reader.Close();
+    }
+
+    private void EndOf(object connection)
+    {
+        IReadOnlyList<ShareSession<ShareReader>> ended;
+        lock (_lock)
+            ended = _sessions.EndOf(connection);
+        foreach (var session in ended)
+            End(session);
+    }
+}
