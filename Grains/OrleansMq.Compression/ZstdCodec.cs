@@ -73,18 +73,20 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         }
     }
 
-    // The encoders of the highest levels announce a large window whatever they compress.
+    // The encoders of the highest levels announce a large window whatever they compress. The bound may be far above the content, so the
+    // destination gets no more than its length.
     private static void DecompressAtOnce(DecompressionContext context, ReadOnlySpan<byte> source, IBufferWriter<byte> destination,
         int content)
     {
-        var span = destination.GetSpan(Math.Max(content, 1));
+        using var scratch = new PooledBuffer();
+        var span = scratch.GetSpan(Math.Max(content, 1));
         nuint length;
         fixed (byte* from = source, to = span)
             length = ZstdNative.Functions.DecompressDCtx(context.Pointer, to, (nuint)span.Length, from, (nuint)source.Length);
         if (ZstdNative.Functions.IsError(length) != 0)
             throw new RecordBatchException(RecordBatchError.BadCompression,
                 $"The records are not a zstd frame: {ZstdNative.ErrorName(length)}.");
-        destination.Advance((int)length);
+        destination.Write(span[..(int)length]);
     }
 
     private static void Decompress(DecompressionContext context, ReadOnlySpan<byte> source, DecompressionBound bound, int maxWindowLog)

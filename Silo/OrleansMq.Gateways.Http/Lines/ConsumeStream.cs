@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Api;
 using OrleansMq.Client.Http;
@@ -21,14 +20,12 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     /// <summary>The number of bytes between two flushes, so that a slow reader does not make the broker hold its whole answer.</summary>
     private const int FlushBytes = 64 << 10;
 
-    /// <summary>The least rate of a client whose read holds a large batch, so that a client that stops reading gives it back.</summary>
-    private static readonly MinDataRate LeastRate = new(HeldBatch.BytesPerSecond, HeldBatch.Grace);
-
     private readonly RecordLineWriter _lines = new(http.Response.BodyWriter, partition.Partition, isBase64);
     private long _position;
     private long _left;
     private bool _hasStarted;
-    private readonly HeldBatch _held = new(api.DecompressedReads, api.TimeProvider);
+    private readonly HeldBatch _held = new(api.DecompressedReads, api.TimeProvider,
+        http.Features.Get<IHttpMinResponseDataRateFeature>());
 
     /// <summary>Handles the whole request.</summary>
     /// <param name="start">The first offset to read.</param>
@@ -37,8 +34,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     public async Task RunAsync(long start, long max, TimeSpan wait)
     {
         using var lines = _lines;
-        // A client that pages through the answer may read nothing for minutes.
-        SetLeastRate(null);
+        _held.Dispose();
         (_position, _left) = (start, max);
         var started = api.TimeProvider.GetTimestamp();
         while (_left > 0)
@@ -96,8 +92,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     {
         while (_left > 0 && reader.MoveNext())
         {
-            if (_held.Take(reader.DecompressedBytes))
-                SetLeastRate(_held.IsTaken ? LeastRate : null);
+            _held.Take(reader.DecompressedBytes);
             var record = reader.Current;
             if (record.Offset < _position)
                 continue;
@@ -116,12 +111,6 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
             _position = Math.Max(_position, NextOffset(batches.Span));
         await FlushAsync();
         return null;
-    }
-
-    private void SetLeastRate(MinDataRate? least)
-    {
-        if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
-            rate.MinDataRate = least;
     }
 
     private async ValueTask FlushAsync()

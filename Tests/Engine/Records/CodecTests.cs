@@ -140,6 +140,23 @@ public class CodecTests
         Assert.Equal("bodybody", Encoding.ASCII.GetString(plain.WrittenSpan));
     }
 
+    [Fact]
+    public void Content_far_below_its_bound_takes_no_more_memory_than_its_length()
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Zstd);
+        // A compressed block of 5 bytes: three literals, no sequences.
+        var block = (byte[])[5 << 3 | 2 << 1, 0, 0, 3 << 3, (byte)'a', (byte)'b', (byte)'c', 0];
+        var frame = new List<byte> { 0x28, 0xB5, 0x2F, 0xFD, 0, ZstdFrames.Window128MiB };
+        for (var number = 0; number < 100; number++)
+            frame.AddRange(block);
+        frame.AddRange([1, 0, 0]);
+        var destination = new ArrayBufferWriter<byte>();
+        Assert.Equal(100 * (128 << 10), codec.WindowOf(frame.ToArray()));
+        codec.Decompress(frame.ToArray(), destination, 16 << 20);
+        Assert.Equal(300, destination.WrittenCount);
+        Assert.True(destination.Capacity <= 4096, $"{destination.Capacity} bytes were taken");
+    }
+
     // The library's own frame, with a header that names a window of 128 MiB in the place of a single segment's size or a smaller window.
     private static byte[] Announcing128MiB(ICompressionCodec codec, byte[] content)
     {

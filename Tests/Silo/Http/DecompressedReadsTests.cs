@@ -1,5 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Client.Http;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Http.Lines;
@@ -30,9 +32,10 @@ public sealed class DecompressedReadsTests
     public void Client_that_receives_little_within_each_grace_is_too_slow_in_sum()
     {
         var (reads, clock) = (new DecompressedReads(100 * Mega), new ManualTimeProvider());
-        using var held = new HeldBatch(reads, clock);
+        var rate = new ServerRate();
+        using var held = new HeldBatch(reads, clock, rate);
         Assert.True(held.IsInTime(0));
-        Assert.True(held.Take(48 * Mega));
+        held.Take(48 * Mega);
         Assert.Equal(48 * Mega, reads.Used);
         clock.Advance(TimeSpan.FromSeconds(29));
         Assert.True(held.IsInTime(HeldBatch.BytesPerSecond));
@@ -44,23 +47,40 @@ public sealed class DecompressedReadsTests
     public void Client_at_the_least_rate_is_in_time_and_the_next_batch_has_a_grace_of_its_own()
     {
         var (reads, clock) = (new DecompressedReads(100 * Mega), new ManualTimeProvider());
-        using var held = new HeldBatch(reads, clock);
-        Assert.True(held.Take(48 * Mega));
+        var rate = new ServerRate();
+        using var held = new HeldBatch(reads, clock, rate);
+        held.Take(48 * Mega);
         clock.Advance(HeldBatch.Grace);
         for (var second = 0; second < 100; second++)
         {
             Assert.True(held.IsInTime(HeldBatch.BytesPerSecond));
             clock.Advance(TimeSpan.FromSeconds(1));
         }
-        Assert.False(held.Take(48 * Mega));
-        Assert.True(held.Take(47 * Mega));
+        Assert.NotNull(rate.MinDataRate);
+        held.Take(47 * Mega);
         clock.Advance(HeldBatch.Grace);
         Assert.True(held.IsInTime(0));
-        Assert.True(held.Take(DecompressedReads.FreeBytes));
+        held.Take(DecompressedReads.FreeBytes);
         Assert.False(held.IsTaken);
+        Assert.Null(rate.MinDataRate);
         Assert.Equal(0, reads.Used);
         clock.Advance(TimeSpan.FromHours(1));
         Assert.True(held.IsInTime(0));
+    }
+
+    [Fact]
+    public void Client_may_take_any_time_after_the_batch_is_given_back()
+    {
+        var rate = new ServerRate();
+        using var held = new HeldBatch(new DecompressedReads(100 * Mega), new ManualTimeProvider(), rate);
+        held.Take(48 * Mega);
+        held.Dispose();
+        Assert.Null(rate.MinDataRate);
+    }
+
+    private sealed class ServerRate : IHttpMinResponseDataRateFeature
+    {
+        public MinDataRate? MinDataRate { get; set; } = new(1, TimeSpan.FromHours(1));
     }
 
     [Fact]
