@@ -1,7 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Apis;
-using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Groups.Share;
 using OrleansMq.Partitions.Shares;
