@@ -1,10 +1,10 @@
 namespace OrleansMq.Queues;
 
 /// <summary>A consumer at the leader.</summary>
-internal sealed class Consumer(Attach attach)
+internal sealed class Consumer(Attach attach, int priority)
 {
     public long Attachment { get; } = attach.Attachment;
-    public int Priority { get; } = attach.Priority;
+    public int Priority { get; } = priority;
     public bool IsWindow { get; } = attach.IsWindow;
     public long LockDurationMs { get; } = attach.LockDurationMs;
     /// <summary>The number of records that it still takes.</summary>

@@ -28,14 +28,15 @@ internal sealed partial class Cursor
         _effects.Add(new PublishDeadLetters(++_publication, intents[0].Target, intents));
     }
 
-    private void EndPublication(long number, bool isDone, bool isPublished = true)
+    private void EndPublication(long number, bool isConfirmed, bool isTargetGone = false)
     {
         if (number != _publication || _publishing.Count == 0)
             return;
-        if (isDone)
+        var isDropped = !isConfirmed && _rules.IsDropped(isTargetGone);
+        if (isDropped || _rules.IsDeadLetterDone(isConfirmed))
         {
             foreach (var intent in _publishing)
-                _draft.Finished.Add(new FinishedIntent(intent.Sequence, isPublished));
+                _draft.Finished.Add(new FinishedIntent(intent.Sequence, IsPublished: !isDropped));
             _finishedBelow = _publishing[^1].Sequence + 1;
         }
         else

@@ -14,9 +14,12 @@ internal sealed partial class Cursor
     private DispatchOrder NewOrder()
     {
         var floor = _state?.Floor ?? 0;
-        return _state?.Configuration.IsOrderedByKey == true
-            ? new KeyOrder(floor, _state.Configuration.LookAhead)
-            : new LogOrder(floor, NextAvailable, _rules.ReturnedFirst);
+        return _state?.Configuration switch
+        {
+            { IsOrderedByKey: true, LookAhead: var lookAhead } => new KeyOrder(floor, lookAhead),
+            { PriorityLevels: > 1 and var levels } => new PriorityOrder(floor, levels, NextAvailable, _rules.ReturnedFirst),
+            _ => new LogOrder(floor, NextAvailable, _rules.ReturnedFirst),
+        };
     }
 
     // Another incarnation, or none: all locks have ended.
@@ -32,12 +35,12 @@ internal sealed partial class Cursor
         _naturals.RemoveBelow(long.MaxValue);
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
-        (_keysRead, _expiriesRead, _search, _countedEnd) = (NoRead, NoRead, NoRead, 0);
+        (_keysRead, _headsRead, _levelsRead, _search, _countedEnd) = (NoRead, NoRead, NoRead, NoRead, 0);
         (_frontier, _unreserved) = (-1, -1);
         // A reset goes on with the sequence of its dead letters; a creation begins at 0.
         if (_state is null)
             _finishedBelow = 0;
-        _expiries.Clear();
+        _heads.Clear();
         _redeliveredBelow = _state?.DeliveredUpTo ?? 0;
         _order = NewOrder();
         LearnReturns();
@@ -51,8 +54,8 @@ internal sealed partial class Cursor
             return;
         _frontier = Math.Max(_frontier, _state.Settled.Max);
         var needed = NeededFrom(_state);
-        var deliveries = new Dictionary<Consumer, Deliver>();
-        while (NextConsumer(_state) is { } consumer && _order.TryPeek(_readableEnd, out var offset))
+        Dictionary<Consumer, Deliver>? deliveries = null;
+        while (NextConsumer(_state) is { } consumer && TryChoose(needed, _state, out var offset))
         {
             if (!_rules.IsReserved(offset, _state.DeliveredUpTo))
             {
@@ -66,25 +69,28 @@ internal sealed partial class Cursor
                 Discard(offset, _state, SettlementCause.DeliveryLimit, counts);
                 continue;
             }
-            if (offset > _frontier && !_rules.HasRoom(_held.Count + _state.Exceptions, needed > _frontier, _state.Configuration))
+            var verdict = Judge(offset, _state);
+            if (verdict == HeadVerdict.Waits)
                 break;
-            if (!MayGoOut(offset, _state))
-                break;
-            if (!deliveries.TryGetValue(consumer, out var delivery))
+            if (verdict == HeadVerdict.IsGone)
+                continue;
+            if (!(deliveries ??= []).TryGetValue(consumer, out var delivery))
             {
                 var token = new LockToken(_state.Incarnation, _term.Epoch, ++_lastLock);
                 deliveries[consumer] = delivery = new Deliver(consumer.Attachment, token, []);
             }
             delivery.Records.Add(Acquire(offset, consumer, delivery.Lock.Number, _state));
         }
-        _effects.AddRange(deliveries.Values);
+        if (deliveries is not null)
+            _effects.AddRange(deliveries.Values);
         WantKeys(_state);
+        WantLevels(_state);
     }
 
     // With a single active consumer, what it or the one before gives back comes first.
     private Consumer? NextConsumer(CursorState state)
     {
-        if (!state.Configuration.IsSingleActiveConsumer)
+        if (!_rules.IsSingleActive(state.Configuration))
             return _consumers.Peek();
         var isReturning = _draft.Returns.Count > 0 || _writing?.Returns.Count > 0;
         return _consumers.Active is { Credit: > 0 } active && !isReturning ? active : null;
@@ -129,7 +135,7 @@ internal sealed partial class Cursor
     private void WantKeys(CursorState state)
     {
         if (_keysRead != NoRead || !MayRead || _order is not KeyOrder { Wanted: > 0 and var wanted } order || order.Next >= _readableEnd
-            || NextConsumer(state) is null)
+            || (NextConsumer(state) is null && !HasTimeToLive(state)))
             return;
         _keysRead = ++_lastRead;
         _effects.Add(new ReadKeys(_keysRead, order.Next, wanted));
@@ -147,8 +153,11 @@ internal sealed partial class Cursor
                 continue;
             SettleByNature(new OffsetRange(next, offset - 1));
             next = offset + 1;
-            if (!_state.IsSettled(offset) && !_state.IsIntended(offset) && !_purging.Contains(offset) && !_naturals.Contains(offset))
-                order.Add(offset, key, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
+            if (!IsUnsettled(offset) || _purging.Contains(offset))
+                continue;
+            order.Add(offset, key, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
+            if (IsDeferred(offset) && _state.CountsOf(offset).Deliveries == 0)
+                order.Postpone(offset);
         }
         SettleByNature(new OffsetRange(next, read.End - 1));
         order.ReadUpTo(read.End);

@@ -28,7 +28,7 @@ internal sealed partial class Cursor
         (_writing, _draft) = (_draft, new TransitionDraft());
         var naturals = NaturalsToLog(_writing);
         _naturalsInWriting = naturals.Count;
-        _parts = TransitionParts.Of(_writing.Build(_id, _state, naturals, _rules), MostPartBytes);
+        _parts = TransitionParts.Of(_writing.Build(_id, _state, naturals, _rules, MostPartBytes), MostPartBytes);
         Append();
     }
 
@@ -120,6 +120,7 @@ internal sealed partial class Cursor
         {
             IsOrderedByKey = state.Configuration.IsOrderedByKey,
             IsSingleActiveConsumer = state.Configuration.IsSingleActiveConsumer,
+            PriorityLevels = state.Configuration.PriorityLevels,
         };
         _draft.Waiters.Add(configure);
     }

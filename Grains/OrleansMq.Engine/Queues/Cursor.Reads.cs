@@ -13,10 +13,12 @@ internal sealed partial class Cursor
 
     private void On(ReadFailed failed)
     {
-        if (failed.Number == NoRead || (failed.Number != _keysRead && failed.Number != _expiriesRead && failed.Number != _search))
+        if (failed.Number == NoRead || !(failed.Number == _keysRead || failed.Number == _headsRead || failed.Number == _levelsRead
+            || failed.Number == _search))
             return;
         _keysRead = Without(_keysRead);
-        _expiriesRead = Without(_expiriesRead);
+        _headsRead = Without(_headsRead);
+        _levelsRead = Without(_levelsRead);
         _search = Without(_search);
         _retryReadsAt = _now + ReadRetryMs;
 

@@ -144,8 +144,8 @@ internal sealed partial class Cursor
 
     private void HoldUntilInForce(long offset)
     {
-        if (_held.TryGetValue(offset, out var held) && held.State == HeldState.Acquired && LetGo(offset) is { IsWindow: true } consumer)
-            GiveCredit(consumer, 1);
+        if (_held.TryGetValue(offset, out var held) && held.State == HeldState.Acquired && LetGo(offset) is { } consumer)
+            GiveCredit(consumer, _rules.CreditReturned(consumer.IsWindow));
         _held[offset] = held with { State = HeldState.Settling };
         _draft.Held.Add(offset);
     }
@@ -167,7 +167,7 @@ internal sealed partial class Cursor
 
     private void On(Purge purge, CursorState state)
     {
-        var below = Math.Min(purge.Below, _readableEnd);
+        var below = _rules.PurgedBelow(purge.Below, _readableEnd);
         _draft.Waiters.Add(purge);
         var purged = new OffsetSet();
         if (below > state.Floor)

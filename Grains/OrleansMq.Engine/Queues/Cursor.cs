@@ -37,8 +37,9 @@ internal sealed partial class Cursor
     private const int MostIdleDeadlines = 1_024;
     // Locks that end at once take several turns, so that other commands are served between them.
     private const int MostLocksPerTurn = 1_000;
-    // The log behind a statement costs a replay; a statement costs its bytes.
+    // The log behind a statement costs a replay; a statement costs its bytes, some for each exception.
     private const int OffsetsPerStatement = 10_000;
+    private const int OffsetsPerException = 4;
 
     private readonly int _id;
     private readonly LeaderTerm _term;
@@ -81,6 +82,10 @@ internal sealed partial class Cursor
     /// <summary>The records that consumers hold, or transitions that are not in force.</summary>
     public int Held => _held.Count;
 
+
+    /// <summary>Whether it hands records out, as far as there are any and credit.</summary>
+    public bool IsHandingOut => IsActive;
+
     /// <summary>Returns how many more records a consumer takes.</summary>
     public int CreditOf(long attachment) => _consumers.Find(attachment)?.Credit ?? 0;
 
@@ -120,7 +125,7 @@ internal sealed partial class Cursor
         MoveStart();
         FindNaturals();
         TellFull();
-        _locks.Set(stands: !IsActive);
+        _locks.Set(_rules.LocksStand(IsActive));
         AskForWake();
     }
 
@@ -146,12 +151,12 @@ internal sealed partial class Cursor
             case Resign: Stop(); break;
             case KeysRead read: On(read); break;
             case NaturalsFound found: On(found); break;
-            case ExpiriesRead read: On(read); break;
+            case HeadsRead read: On(read); break;
             case ReadFailed failed: On(failed); break;
-            case DeadLettersPublished published: EndPublication(published.Number, _rules.IsDeadLetterDone(isConfirmed: true)); break;
-            case DeadLettersFailed failed: EndPublication(failed.Number, _rules.IsDeadLetterDone(isConfirmed: false)); break;
-            case DeadLetterTargetGone gone: EndPublication(gone.Number, isDone: true, isPublished: false); break;
-            case Attach attach: _consumers.Attach(new Consumer(attach)); break;
+            case DeadLettersPublished published: EndPublication(published.Number, isConfirmed: true); break;
+            case DeadLettersFailed failed: EndPublication(failed.Number, isConfirmed: false); break;
+            case DeadLetterTargetGone gone: EndPublication(gone.Number, isConfirmed: false, isTargetGone: true); break;
+            case Attach attach: _consumers.Attach(new Consumer(attach, _rules.PriorityOf(attach))); break;
             case Detach detach: On(detach); break;
             case GrantCredit grant when _consumers.Find(grant.Attachment) is { } consumer:
                 _consumers.AddCredit(consumer, grant.Credit);
@@ -183,7 +188,7 @@ internal sealed partial class Cursor
     private void On(Advance advance)
     {
         _highWatermark = Math.Max(_highWatermark, advance.HighWatermark);
-        _readableEnd = Math.Max(_readableEnd, advance.ReadableEnd);
+        _readableEnd = Math.Max(_readableEnd, _rules.ReadableEnd(_highWatermark, advance.ReadableEnd));
         if (_writing is not null && _writtenAt >= 0 && _rules.IsInForce(_writtenAt, _highWatermark))
             PutInForce(_writing);
         // After a reset that just came into force, so that its own batch is among them.
@@ -238,7 +243,8 @@ internal sealed partial class Cursor
         if ((_draft.Begin ?? _writing?.Begin) is { Floor: >= 0 and var floor })
             needed = _rules.NeededByReset(needed, floor);
         var start = _rules.StartMayMoveTo(needed, _state.StatementOffset, _order.Next);
-        if (needed - _state.StatementOffset > OffsetsPerStatement && _writing is null && !IsBeginning)
+        var spacing = OffsetsPerStatement + (OffsetsPerException * _state.Exceptions);
+        if (needed - _state.StatementOffset > spacing && _writing is null && !IsBeginning)
             _draft.IsStatement = true;
         if (start == _startMovedTo)
             return;

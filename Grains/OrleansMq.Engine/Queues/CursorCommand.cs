@@ -50,14 +50,22 @@ internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offse
 /// <param name="Naturals">All offsets from where the search began to its end that settle by nature.</param>
 internal sealed record NaturalsFound(long Number, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
 
-/// <summary>The answer to <see cref="ReadExpiries"/>.</summary>
+/// <summary>The answer to <see cref="ReadHeads"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
-/// <param name="End">The expiries of the records below it are known; at least one further than where the read began.</param>
-/// <param name="Expiries">The records, in order, and when each expires, in milliseconds since 1970, by the time that the broker logged;
-/// <see cref="long.MaxValue"/>: never. What is missing between them settles by nature.</param>
-internal sealed record ExpiriesRead(long Number, long End, IReadOnlyList<(long Offset, long ExpiresAt)> Expiries) : CursorCommand;
+/// <param name="End">The heads of the records below it are known; at least one further than where the read began.</param>
+/// <param name="Heads">The records from where the read began, in order. What is missing between them settles by nature.</param>
+internal sealed record HeadsRead(long Number, long End, IReadOnlyList<RecordHead> Heads) : CursorCommand;
 
-/// <summary>A <see cref="ReadKeys"/>, <see cref="ReadExpiries"/> or <see cref="FindNaturals"/> has no result. The cursor reads again
+/// <summary>What a record's headers say to its cursor.</summary>
+/// <param name="Offset">The record.</param>
+/// <param name="ExpiresAt">When its time to live passes, in milliseconds since 1970, by the time that the broker logged;
+/// <see cref="long.MaxValue"/>: never.</param>
+/// <param name="DeliverAt">When it is available, in milliseconds since 1970; 0: at once.</param>
+/// <param name="Priority">Its level; higher ones come first. Those beyond <see cref="CursorConfiguration.PriorityLevels"/> count as the
+/// highest.</param>
+internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.MaxValue, long DeliverAt = 0, int Priority = 0);
+
+/// <summary>A <see cref="ReadKeys"/>, <see cref="ReadHeads"/> or <see cref="FindNaturals"/> has no result. The cursor reads again
 /// after a moment.</summary>
 /// <param name="Number">As given with the effect.</param>
 internal sealed record ReadFailed(long Number) : CursorCommand;
@@ -138,7 +146,8 @@ internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfigurati
 /// <summary>Deletes the cursor, if it has this incarnation.</summary>
 internal sealed record Remove(long RequestId, Guid Incarnation) : CursorRequest(RequestId);
 
-/// <summary>Changes the configuration. Order by key and the single active consumer are fixed at creation.</summary>
+/// <summary>Changes the configuration. Order by key, the single active consumer and the number of
+/// priority levels are fixed at creation.</summary>
 internal sealed record Configure(long RequestId, CursorConfiguration Configuration) : CursorRequest(RequestId);
 
 /// <summary>Settles every record below an offset that is neither held nor being dead-lettered.</summary>

@@ -58,6 +58,14 @@ internal sealed record CursorConfiguration
     /// handed out next, whether or not a consumer is there.</summary>
     public bool HasTimeToLive { get; init; }
 
+    /// <summary>Whether records may have a time before which they are not handed out. They are deferred when they would be handed out
+    /// next.</summary>
+    public bool HasSchedules { get; init; }
+
+    /// <summary>The number of priority levels, up to 32: the highest available record is handed out first. 0 or 1: log order. Order by key
+    /// knows no priorities.</summary>
+    public int PriorityLevels { get; init; }
+
     /// <summary>Whether one attached consumer at a time receives.</summary>
     public bool IsSingleActiveConsumer { get; init; }
 

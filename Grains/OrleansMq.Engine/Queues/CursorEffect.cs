@@ -38,12 +38,12 @@ internal sealed record StartMayMove(long Offset) : CursorEffect;
 /// <param name="Most">The most records to read.</param>
 internal sealed record ReadKeys(long Number, long From, int Most) : CursorEffect;
 
-/// <summary>Reads when records expire, from an offset on; answer with <see cref="ExpiriesRead"/>. Only a cursor with times to live asks.
-/// At most one is in flight.</summary>
+/// <summary>Reads the heads of records from an offset on; answer with <see cref="HeadsRead"/>. Only a cursor with times to live, schedules
+/// or priorities asks. At most two are in flight.</summary>
 /// <param name="Number">Comes back with the answer.</param>
 /// <param name="From">The first offset; it is below the readable end.</param>
 /// <param name="Most">The most records to read.</param>
-internal sealed record ReadExpiries(long Number, long From, int Most) : CursorEffect;
+internal sealed record ReadHeads(long Number, long From, int Most) : CursorEffect;
 
 /// <summary>Finds the control, aborted and missing offsets of a range, so that records can be counted; answer with
 /// <see cref="NaturalsFound"/>. Only a cursor with a length limit asks. At most one is in flight.</summary>

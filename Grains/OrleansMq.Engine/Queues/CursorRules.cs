@@ -67,6 +67,33 @@ internal class CursorRules
     /// <summary>Whether a record's time to live has passed.</summary>
     public virtual bool IsExpired(long expiresAt, long now) => expiresAt <= now;
 
+    /// <summary>Whether a record's time has not come.</summary>
+    public virtual bool IsScheduled(long deliverAt, long now) => deliverAt > now;
+
+    /// <summary>Returns a record's priority.</summary>
+    public virtual int LevelOf(in RecordHead head) => head.Priority;
+
+    /// <summary>Returns a consumer's priority.</summary>
+    public virtual int PriorityOf(Attach attach) => attach.Priority;
+
+    /// <summary>Returns the credit that returns with a record.</summary>
+    public virtual int CreditReturned(bool isWindow) => isWindow ? 1 : 0;
+
+    /// <summary>Whether one consumer at a time receives.</summary>
+    public virtual bool IsSingleActive(CursorConfiguration configuration) => configuration.IsSingleActiveConsumer;
+
+    /// <summary>Returns the end of the records that may be handed out.</summary>
+    public virtual long ReadableEnd(long highWatermark, long readableEnd) => readableEnd;
+
+    /// <summary>Whether the clock of locks stands still.</summary>
+    public virtual bool LocksStand(bool isActive) => !isActive;
+
+    /// <summary>Whether a dead letter ends without its target.</summary>
+    public virtual bool IsDropped(bool isTargetGone) => isTargetGone;
+
+    /// <summary>Returns the offset below which a purge settles.</summary>
+    public virtual long PurgedBelow(long below, long readableEnd) => Math.Min(below, readableEnd);
+
     /// <summary>Returns the number of records that are too many.</summary>
     public virtual long Excess(long length, CursorConfiguration configuration) => length - configuration.MaxLength;
 

@@ -6,8 +6,8 @@ namespace OrleansMq.Queues;
 /// <code>
 /// version i8 = 0 | floor | delivered up to | next sequence | totals: count, each
 /// configuration: name | max deliveries | limited count i8 | backoff: first, multiplier, most, jitter | flags i8 (bit 0: dead-letter
-///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live) | look-ahead | records per turn
-///   | max exceptions | max length | overflow i8
+///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live; 4: schedules) | look-ahead
+///   | records per turn | max exceptions | max length | overflow i8 | priority levels
 /// settled ranges: distance, length - 1
 /// returns, by offset: distance | deliveries | failures | available at
 /// intents, by sequence: see WriteIntent
@@ -20,6 +20,7 @@ internal static class CursorStateFormat
     private const int SingleActiveConsumerFlag = 2;
     private const int ByKeyFlag = 4;
     private const int TimeToLiveFlag = 8;
+    private const int SchedulesFlag = 16;
     private static readonly SettlementCause[] Causes = Enum.GetValues<SettlementCause>();
 
     /// <summary>Encodes a state, with another configuration if one is given.</summary>
@@ -120,7 +121,7 @@ internal static class CursorStateFormat
         writer.Number(configuration.Backoff.JitterPercent);
         writer.Byte((configuration.DeadLetterTarget is null ? 0 : TargetFlag)
             | (configuration.IsSingleActiveConsumer ? SingleActiveConsumerFlag : 0) | (configuration.IsOrderedByKey ? ByKeyFlag : 0)
-            | (configuration.HasTimeToLive ? TimeToLiveFlag : 0));
+            | (configuration.HasTimeToLive ? TimeToLiveFlag : 0) | (configuration.HasSchedules ? SchedulesFlag : 0));
         if (configuration.DeadLetterTarget is { } target)
         {
             writer.Id(target.TopicId);
@@ -131,6 +132,7 @@ internal static class CursorStateFormat
         writer.Number(configuration.MaxExceptions);
         writer.Number(configuration.MaxLength);
         writer.Byte((int)configuration.Overflow);
+        writer.Number(configuration.PriorityLevels);
     }
 
     private static CursorConfiguration ReadConfiguration(ref TransitionReader reader)
@@ -150,11 +152,13 @@ internal static class CursorStateFormat
             IsSingleActiveConsumer = (flags & SingleActiveConsumerFlag) != 0,
             IsOrderedByKey = (flags & ByKeyFlag) != 0,
             HasTimeToLive = (flags & TimeToLiveFlag) != 0,
+            HasSchedules = (flags & SchedulesFlag) != 0,
             LookAhead = reader.SmallNumber(),
             RecordsPerTurn = reader.SmallNumber(),
             MaxExceptions = reader.SmallNumber(),
             MaxLength = reader.Number(),
             Overflow = (OverflowAction)reader.Byte(),
+            PriorityLevels = reader.SmallNumber(),
         };
     }
 }

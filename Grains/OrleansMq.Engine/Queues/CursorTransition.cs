@@ -9,7 +9,7 @@ internal abstract record CursorTransition(int CursorId, Guid Incarnation);
 /// <summary>What changed in one round.</summary>
 internal sealed record CursorDelta(int CursorId, Guid Incarnation) : CursorTransition(CursorId, Incarnation)
 {
-    /// <summary>The settled records, at most one entry for each cause.</summary>
+    /// <summary>The settled records.</summary>
     public IReadOnlyList<Settlement> Settlements { get; init; } = [];
     /// <summary>The records that came back, by offset.</summary>
     public IReadOnlyList<ReturnedRecord> Returns { get; init; } = [];

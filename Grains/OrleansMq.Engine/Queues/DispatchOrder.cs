@@ -11,8 +11,14 @@ internal abstract class DispatchOrder
     /// <param name="offset">The record.</param>
     public abstract bool TryPeek(long readableEnd, out long offset);
 
+    /// <summary>Finds the first record in the log.</summary>
+    public virtual bool TryPeekFirst(long readableEnd, out long offset) => TryPeek(readableEnd, out offset);
+
     /// <summary>The record that was found is handed out.</summary>
     public abstract void Take(long offset);
+
+    /// <summary>The record that was found comes later, and holds no other one back until then.</summary>
+    public virtual void Postpone(long offset) => Take(offset);
 
     /// <summary>A record is available again.</summary>
     public abstract void Return(long offset);

@@ -59,13 +59,17 @@ internal sealed class TransitionDraft
     /// <param name="naturals">Offsets that settled by nature, to be settled beside the others. Alone they are written before a statement
     /// only.</param>
     /// <param name="rules">What a statement repeats.</param>
-    public IReadOnlyList<CursorTransition> Build(int cursorId, CursorState? state, OffsetSet naturals, CursorRules rules)
+    /// <param name="mostBytes">The size from which a change is divided. Its naturals stay beside the records then, so that each part counts
+    /// its own records.</param>
+    public IReadOnlyList<CursorTransition> Build(int cursorId, CursorState? state, OffsetSet naturals, CursorRules rules, int mostBytes)
     {
         var transitions = new List<CursorTransition>();
         var after = Begin is null && Configuration is null && !IsStatement ? null : state?.Clone();
         if ((HasDelta || !naturals.IsEmpty) && state is not null)
         {
-            var delta = BuildDelta(state, naturals);
+            var delta = BuildDelta(state, naturals, isJoined: false);
+            if (!TransitionParts.IsLarge(delta, mostBytes))
+                delta = BuildDelta(state, naturals, isJoined: true);
             after?.Apply(delta);
             transitions.Add(delta);
         }
@@ -82,13 +86,14 @@ internal sealed class TransitionDraft
         return transitions;
     }
 
-    private CursorDelta BuildDelta(CursorState state, OffsetSet naturals)
+    private CursorDelta BuildDelta(CursorState state, OffsetSet naturals, bool isJoined)
     {
-        if (!naturals.IsEmpty)
+        if (isJoined && !naturals.IsEmpty)
             Settle(_settlements.Count == 0 ? SettlementCause.Accepted : _settlements.Keys.First(), naturals, 0);
+        IEnumerable<Settlement> apart = isJoined || naturals.IsEmpty ? [] : [new Settlement(SettlementCause.Accepted, 0, [.. naturals])];
         return new CursorDelta(state.Id, state.Incarnation)
         {
-            Settlements = [.. _settlements.Select(s => new Settlement(s.Key, s.Value.Count, [.. s.Value.Ranges]))],
+            Settlements = [.. apart, .. _settlements.Select(s => new Settlement(s.Key, s.Value.Count, [.. s.Value.Ranges]))],
             Returns = [.. _returns.Values],
             Intents = [.. _intents],
             Finished = [.. Finished],

@@ -15,7 +15,7 @@ internal static class TransitionParts
     /// <param name="mostBytes">The most bytes of a changed cursor's entries in a batch. A batch has one entry at least.</param>
     public static IReadOnlyList<IReadOnlyList<CursorTransition>> Of(IReadOnlyList<CursorTransition> transitions, int mostBytes)
     {
-        if (transitions is not [CursorDelta delta, ..] || BytesOf(delta) <= mostBytes)
+        if (transitions is not [CursorDelta delta, ..] || !IsLarge(delta, mostBytes))
             return [transitions];
         var parts = new List<IReadOnlyList<CursorTransition>>();
         foreach (var part in Divide(delta, mostBytes))
@@ -24,6 +24,9 @@ internal static class TransitionParts
             parts.Add([.. transitions.Skip(1)]);
         return parts;
     }
+
+    /// <summary>Whether a change is divided.</summary>
+    public static bool IsLarge(CursorDelta delta, int mostBytes) => BytesOf(delta) > mostBytes;
 
     private static long BytesOf(CursorDelta delta) => (RangeBytes * delta.Settlements.Sum(settlement => (long)settlement.Ranges.Count))
         + ((long)ReturnBytes * delta.Returns.Count) + ((long)IntentBytes * delta.Intents.Count)

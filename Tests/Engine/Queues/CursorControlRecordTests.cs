@@ -132,6 +132,10 @@ public sealed class CursorControlRecordTests
             Backoff = new BackoffSchedule(100, 2, 10_000, 20),
             DeadLetterTarget = random.Next(2) == 0 ? null : new DeadLetterTarget(Incarnation, 4),
             IsOrderedByKey = random.Next(2) == 0,
+            HasTimeToLive = random.Next(2) == 0,
+            HasSchedules = random.Next(2) == 0,
+            PriorityLevels = random.Next(33),
+            MaxLength = random.Next(2) * 100,
         }, random.NextInt64(1L << 30));
         for (var i = 0; i < 5; i++)
             state.Apply(RandomDelta(random));

@@ -71,7 +71,7 @@ public sealed class CursorLimitsTests
     [Fact]
     public void Records_expire_at_the_head_in_order_also_without_a_consumer()
     {
-        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { ExpiryOf = ExpiryOf };
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { HeadOf = HeadOf };
         rig.Produce(4);
         Assert.Equal(2_000, rig.WakeAt);
         // The second one has expired as well, but is not the head.
@@ -82,13 +82,13 @@ public sealed class CursorLimitsTests
         rig.Attach(1, credit: 9);
         Assert.Equal([3L, 4L], rig.Delivered().Select(d => d.Offset));
 
-        static long ExpiryOf(long offset) => offset switch { 1 => 2_000, 2 => 1_500, _ => long.MaxValue };
+        static RecordHead HeadOf(long offset) => new(offset, offset switch { 1 => 2_000, 2 => 1_500, _ => long.MaxValue });
     }
 
     [Fact]
     public void Held_record_expires_when_it_comes_back()
     {
-        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { ExpiryOf = _ => 2_000 };
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { HeadOf = o => new RecordHead(o, 2_000) };
         rig.Produce(1);
         rig.Attach(1, credit: 1);
         var token = rig.Deliveries[^1].Lock;

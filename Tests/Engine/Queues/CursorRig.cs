@@ -39,8 +39,8 @@ internal sealed class CursorRig
     public long NextId => ++_requests;
     /// <summary>Returns the hash of a record's key; null: keys are not read.</summary>
     public Func<long, long?>? KeyOf { get; set; }
-    /// <summary>Returns when a record expires.</summary>
-    public Func<long, long>? ExpiryOf { get; set; }
+    /// <summary>Returns the times and the priority of a record.</summary>
+    public Func<long, RecordHead>? HeadOf { get; set; }
     public bool FindsNaturals { get; init; } = true;
     /// <summary>Sees each effect.</summary>
     public Action<CursorEffect>? Observe { get; set; }
@@ -121,8 +121,8 @@ internal sealed class CursorRig
             Append(append);
         foreach (var read in effects.OfType<ReadKeys>().Where(_ => KeyOf is not null))
             Handle(new KeysRead(read.Number, End, [.. RecordsFrom(read.From).Select(offset => (offset, KeyOf!(offset)))]));
-        foreach (var read in effects.OfType<ReadExpiries>().Where(_ => ExpiryOf is not null))
-            Handle(new ExpiriesRead(read.Number, End, [.. RecordsFrom(read.From).Select(offset => (offset, ExpiryOf!(offset)))]));
+        foreach (var read in effects.OfType<ReadHeads>().Where(_ => HeadOf is not null))
+            Handle(new HeadsRead(read.Number, End, [.. RecordsFrom(read.From).Select(o => HeadOf!(o) with { Offset = o })]));
         foreach (var find in effects.OfType<FindNaturals>().Where(_ => FindsNaturals))
             Handle(new NaturalsFound(find.Number, [.. _controls.Where(c => c.First >= find.Range.First && c.Last <= find.Range.Last)]));
     }

@@ -3,7 +3,7 @@ using OrleansMq.Queues;
 namespace OrleansMq.Tests.Simulation.Queues;
 
 /// <summary>Judges what leaders hand out and answer, by what is in force and by what was answered before.</summary>
-internal sealed class DeliveryChecker(QueueSimulation simulation)
+internal sealed partial class DeliveryChecker(QueueSimulation simulation)
 {
     private sealed class Lock(LockToken token, long attachment, long deadline, DeliveryCounts counts)
     {
@@ -26,6 +26,8 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
     private readonly HashSet<long> _live = [];
     private readonly HashSet<(Guid Incarnation, long Offset)> _asked = [];
 
+    private readonly Dictionary<int, long> _purgedBelow = [];
+
     private ReferenceCursor InForce => simulation.InForce;
 
     public bool WasDelivered(Guid incarnation, long offset) => _delivered.Contains((incarnation, offset));
@@ -41,7 +43,7 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                 var locks = LocksOf(leader, request).ToList();
                 if (locks.Count == 0 || locks.Any(held => held.HasEnded))
                     _stale.Add(request.RequestId);
-                else if (leader == simulation.Leader && locks.All(held => held.Deadline > simulation.Now))
+                else if (leader == simulation.Leader && locks.All(held => held.Deadline > leader.ActiveTime))
                     _live.Add(request.RequestId);
                 if (request is Settle)
                     AddAsked(request);
@@ -49,14 +51,22 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                     locks.ForEach(held => held.HasEnded = true);
                 break;
             case Detach detach:
+                _consumers.Remove(detach.Attachment);
                 foreach (var ((_, epoch, _), held) in _locks)
                 {
                     if (epoch == leader.Epoch && held.Attachment == detach.Attachment)
                         held.HasEnded = true;
                 }
                 break;
-            case Purge:
+            case Purge purge:
                 _available.Clear();
+                _purgedBelow[leader.Epoch] = Math.Max(_purgedBelow.GetValueOrDefault(leader.Epoch), purge.Below);
+                break;
+            case Attach attach:
+                _consumers[attach.Attachment] = new AttachedConsumer(leader.Epoch, attach.Priority);
+                break;
+            case GrantCredit grant when _consumers.TryGetValue(grant.Attachment, out var consumer):
+                consumer.Granted += grant.Credit;
                 break;
         }
     }
@@ -90,7 +100,9 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             OnDeliver(leader, deliver, record);
             simulation.Figures.Deliveries++;
         }
-        Verdict.Require(simulation.Scenario.Configuration.IsOrderedByKey
+        CheckPriorities(leader, deliveries);
+        CheckConsumers(leader, deliveries);
+        Verdict.Require(simulation.Scenario.Configuration.IsOrderedByKey || simulation.Scenario.IsByLevel
             || deliveries.All(d => d.Records.Zip(d.Records.Skip(1)).All(pair => pair.First.Offset < pair.Second.Offset)),
             "5: a delivery is not in order.");
     }
@@ -100,6 +112,8 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
     {
         if (offset >= leader.HighWatermark)
             throw new Verdict($"1: {offset} is handed out above the high watermark.");
+        if (offset >= leader.ReadableEnd)
+            throw new Verdict($"1: {offset} is handed out above the readable end.");
         if (leader != simulation.Leader || InForce.Incarnation != incarnation)
             return;
         if (InForce.IsSettled(offset))
@@ -118,10 +132,11 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             Verdict.Require(InForce.Returns.GetValueOrDefault(offset).AvailableAt <= simulation.Now,
                 $"5: {offset} is handed out before its time.");
         }
-        Verdict.Require(!simulation.Scenario.Expires || leader.ExpiryOf(offset) > simulation.Now,
+        Verdict.Require(!simulation.Scenario.Expires || leader.HeadOf(offset).ExpiresAt > simulation.Now,
             $"2: {offset} has expired and is handed out.");
+        Verdict.Require(leader.HeadOf(offset).DeliverAt <= simulation.Now, $"5: {offset} is handed out before its schedule.");
         CheckLock(leader, deliver, record);
-        CheckCounts(record, incarnation);
+        CheckCounts(leader, record, incarnation);
         CheckOrder(leader, incarnation, offset);
         if (!_delivered.Add((incarnation, offset)))
         {
@@ -135,35 +150,39 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
         var key = (deliver.Lock.Incarnation, leader.Epoch, record.Offset);
         if (_locks.TryGetValue(key, out var before))
         {
-            Verdict.Require(before.HasEnded || before.Deadline <= simulation.Now, $"3: {record.Offset} has two holders.");
+            Verdict.Require(before.HasEnded || before.Deadline <= leader.ActiveTime, $"3: {record.Offset} has two holders.");
             var isFailure = !before.HasEnded;
             Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries
                 && record.Counts.Failures >= before.Counts.Failures + (isFailure ? 1 : 0),
                 $"4: a return of {record.Offset} does not count.");
         }
-        _locks[key] = new Lock(deliver.Lock, deliver.Attachment, simulation.LockEnd, record.Counts);
+        var held = _locks[key] = new Lock(deliver.Lock, deliver.Attachment, LockEnd(leader), record.Counts);
+        CheckRoom(leader, deliver.Lock.Incarnation, record.Offset);
+        if (_consumers.TryGetValue(deliver.Attachment, out var consumer))
+            CheckCredit(leader, consumer, held);
     }
 
-    private void CheckCounts(DeliveredRecord record, Guid incarnation)
+    private void CheckCounts(SimulatedLeader leader, DeliveredRecord record, Guid incarnation)
     {
         var least = _returned.GetValueOrDefault((incarnation, record.Offset));
         Verdict.Require(record.Counts.Deliveries > least.Deliveries && record.Counts.Failures >= least.Failures,
             $"4: the counts of {record.Offset} are below those of its answered returns.");
-        var limit = simulation.Scenario.Configuration.MaxDeliveries;
-        if (limit == 0)
+        if (leader != simulation.Leader || InForce.Incarnation != incarnation
+            || InForce.Configuration is not { MaxDeliveries: > 0 } configuration)
             return;
-        var isDeliveries = simulation.Scenario.Configuration.LimitedCount == LimitedCount.Deliveries;
+        var limit = configuration.MaxDeliveries;
+        var isDeliveries = configuration.LimitedCount == LimitedCount.Deliveries;
         Verdict.Require(isDeliveries ? record.Counts.Deliveries <= limit : record.Counts.Failures < limit,
             $"4: {record.Offset} is handed out above its limit.");
     }
 
     private void CheckOrder(SimulatedLeader leader, Guid incarnation, long offset)
     {
-        if (_available.Remove((leader.Epoch, incarnation, offset)) || simulation.Scenario.Configuration.IsOrderedByKey
-            || leader != simulation.Leader || InForce.Returns.ContainsKey(offset))
+        if (_available.Remove((leader.Epoch, incarnation, offset)) || simulation.Scenario.IsByLevel
+            || simulation.Scenario.Configuration.IsOrderedByKey || leader != simulation.Leader || InForce.Returns.ContainsKey(offset))
             return;
-        // One that is dropped or expires may be among the returned ones.
-        Verdict.Require(simulation.Scenario.MaxLength > 0 || simulation.Scenario.Expires
+        // One that is dropped, expires or is above a lowered limit may be among the returned ones.
+        Verdict.Require(simulation.Scenario.MaxLength > 0 || simulation.Scenario.Expires || simulation.Scenario.Configures
             || !_available.Any(a => a.Epoch == leader.Epoch && a.Incarnation == incarnation && a.Offset < offset),
             $"5: {offset} is handed out before a returned record.");
         Verdict.Require(_lastFresh.GetValueOrDefault((leader.Epoch, incarnation), -1) < offset, $"5: {offset} is handed out too late.");
@@ -176,7 +195,9 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
             return;
         for (var before = Math.Max(InForce.Floor, simulation.LogStart); before < offset; before++)
         {
-            if (leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before))
+            // A schedule holds no key back.
+            if (leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before)
+                && leader.HeadOf(before).DeliverAt == 0)
                 throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
         }
     }
@@ -195,8 +216,14 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
                     if (!leader.HasRecord(offset))
                         continue;
                     simulation.Figures.Expired++;
-                    Verdict.Require(leader.ExpiryOf(offset) <= simulation.Now, $"2: {offset} is dropped before it expires.");
+                    Verdict.Require(leader.HeadOf(offset).ExpiresAt <= simulation.Now, $"2: {offset} is dropped before it expires.");
                 }
+            }
+            var purged = delta.Settlements.Where(s => s.Cause == SettlementCause.Purged).SelectMany(s => s.Ranges);
+            foreach (var range in purged)
+            {
+                for (var offset = Math.Max(range.First, _purgedBelow.GetValueOrDefault(leader.Epoch)); offset <= range.Last; offset++)
+                    Verdict.Require(!leader.HasRecord(offset), $"2: {offset} is purged, and no command named it.");
             }
             var dropped = delta.Settlements.Where(s => s.Cause == SettlementCause.LengthLimit).Sum(s => s.Count)
                 + delta.Intents.Count(intent => intent.Cause == SettlementCause.LengthLimit);
@@ -245,7 +272,7 @@ internal sealed class DeliveryChecker(QueueSimulation simulation)
         if (request is Renew)
         {
             foreach (var held in LocksOf(leader, lockRequest))
-                held.Deadline = simulation.LockEnd;
+                held.Deadline = LockEnd(leader);
             return;
         }
         var incarnation = lockRequest.Lock.Incarnation;

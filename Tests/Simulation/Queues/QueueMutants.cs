@@ -11,6 +11,11 @@ internal sealed class WrittenIsInForce : CursorRules
     public override bool IsInForce(long offset, long highWatermark) => true;
 }
 
+internal sealed class ReadsUncommitted : CursorRules
+{
+    public override long ReadableEnd(long highWatermark, long readableEnd) => highWatermark;
+}
+
 internal sealed class ServesBeforeEpochStart : CursorRules
 {
     public override bool MayServe(LeaderTerm term, long highWatermark, long now) => now >= term.HandOutFrom;
@@ -58,7 +63,27 @@ internal sealed class NeverTooLong : CursorRules
     public override long Excess(long length, CursorConfiguration configuration) => 0;
 }
 
+internal sealed class PurgesOneMore : CursorRules
+{
+    public override long PurgedBelow(long below, long readableEnd) => Math.Min(below + 1, readableEnd);
+}
+
 // --- 3: one holder ---
+
+internal sealed class LocksNeverStand : CursorRules
+{
+    public override bool LocksStand(bool isActive) => false;
+}
+
+internal sealed class CreditReturnsTwice : CursorRules
+{
+    public override int CreditReturned(bool isWindow) => isWindow ? 2 : 0;
+}
+
+internal sealed class EveryCreditIsAWindow : CursorRules
+{
+    public override int CreditReturned(bool isWindow) => 1;
+}
 
 internal sealed class AnyLockHolds : CursorRules
 {
@@ -114,7 +139,32 @@ internal sealed class NothingIsDeferred : CursorRules
     public override bool IsDeferred(long availableAt, long now) => false;
 }
 
+internal sealed class SchedulesIgnored : CursorRules
+{
+    public override bool IsScheduled(long deliverAt, long now) => false;
+}
+
+internal sealed class PrioritiesIgnored : CursorRules
+{
+    public override int LevelOf(in RecordHead head) => 0;
+}
+
+internal sealed class ConsumerPrioritiesIgnored : CursorRules
+{
+    public override int PriorityOf(Attach attach) => 0;
+}
+
+internal sealed class EveryConsumerIsActive : CursorRules
+{
+    public override bool IsSingleActive(CursorConfiguration configuration) => false;
+}
+
 // --- 6: dead letters ---
+
+internal sealed class FailedIsDropped : CursorRules
+{
+    public override bool IsDropped(bool isTargetGone) => true;
+}
 
 internal sealed class SequenceUsedTwice : CursorRules
 {
@@ -165,6 +215,16 @@ internal sealed class DeadLettersForgotten : CursorRules
 internal sealed class AlwaysFull : CursorRules
 {
     public override bool IsFull(long length, CursorConfiguration configuration) => true;
+}
+
+internal sealed class NoBound : CursorRules
+{
+    public override bool HasRoom(long exceptions, bool areOver, CursorConfiguration configuration) => true;
+}
+
+internal sealed class CreditNeverReturns : CursorRules
+{
+    public override int CreditReturned(bool isWindow) => 0;
 }
 
 internal sealed class BoundIsNeverLifted : CursorRules

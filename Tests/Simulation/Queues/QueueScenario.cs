@@ -30,6 +30,11 @@ internal sealed class QueueScenario
         Resets = random.Next(4) == 0;
         Purges = random.Next(6) == 0;
         Expires = random.Next(5) == 0;
+        Schedules = random.Next(5) == 0;
+        Levels = random.Next(4) == 0 ? random.Next(2, 6) : 0;
+        Configures = random.Next(4) == 0;
+        Removes = !Resets && random.Next(6) == 0;
+        HasTransactions = random.Next(4) == 0;
         RejectPercent = random.Next(2, 10);
         ReleasePercent = random.Next(0, 25);
         MaxLength = random.Next(6) == 0 ? random.Next(3, 40) : 0;
@@ -52,6 +57,8 @@ internal sealed class QueueScenario
             LookAhead = random.Next(2, 40),
             RecordsPerTurn = random.Next(1, 4),
             HasTimeToLive = Expires,
+            HasSchedules = Schedules,
+            PriorityLevels = Levels,
             MaxLength = MaxLength,
             Overflow = random.Next(3) == 0 ? OverflowAction.RefusePublish : OverflowAction.DropHead,
             MaxExceptions = random.Next(3) switch { 0 => random.Next(2) == 0 ? 1 : random.Next(2, 20), _ => 1_000_000 },
@@ -83,6 +90,16 @@ internal sealed class QueueScenario
     public bool Resets { get; }
     public bool Purges { get; }
     public bool Expires { get; }
+    /// <summary>Whether some records come at a time of their own.</summary>
+    public bool Schedules { get; }
+    /// <summary>The priority levels; 0 for none.</summary>
+    public int Levels { get; }
+    /// <summary>Whether the highest level comes first.</summary>
+    public bool IsByLevel => Levels > 1 && !Configuration.IsOrderedByKey;
+    public bool Configures { get; }
+    public bool Removes { get; }
+    /// <summary>Whether the readable end may stay below the high watermark.</summary>
+    public bool HasTransactions { get; }
     public int RejectPercent { get; }
     public int ReleasePercent { get; }
     public int MaxLength { get; }
@@ -90,11 +107,25 @@ internal sealed class QueueScenario
     public int MostPartBytes { get; }
     public CursorConfiguration Configuration { get; }
 
+    /// <summary>Returns another configuration. What the checks rely on stays.</summary>
+    public CursorConfiguration OtherConfiguration(Random random) => Configuration with
+    {
+        MaxDeliveries = random.Next(3) == 0 ? 0 : random.Next(2, 6),
+        Backoff = new BackoffSchedule(random.Next(0, 200)),
+        RecordsPerTurn = random.Next(1, 4),
+        // Fixed at creation.
+        IsOrderedByKey = random.Next(2) == 0,
+        IsSingleActiveConsumer = random.Next(2) == 0,
+        PriorityLevels = random.Next(4),
+    };
+
     public override string ToString() =>
         $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}, {Records} records every {ProduceEveryMs} ms, "
         + $"{Keys} keys, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "
         + $"{TargetFailsPercent}%{(LosesTarget ? ", target deleted" : "")}{(Resets ? ", resets" : "")}{(Purges ? ", purges" : "")}"
-        + $"{(Expires ? ", expiry" : "")}, parts of {MostPartBytes} bytes, {Configuration}";
+        + $"{(Expires ? ", expiry" : "")}{(Schedules ? ", schedules" : "")}"
+        + $"{(Configures ? ", other configurations" : "")}{(Removes ? ", removals" : "")}{(HasTransactions ? ", transactions" : "")}, "
+        + $"parts of {MostPartBytes} bytes, {Configuration}";
 }

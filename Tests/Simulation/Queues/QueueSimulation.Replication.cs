@@ -145,4 +145,11 @@ internal sealed partial class QueueSimulation
         foreach (var consumer in _consumers)
             consumer.Attach();
     }
+
+    private void EndTransactions()
+    {
+        if (Quiet)
+            Leader.Settle();
+        After(500, EndTransactions);
+    }
 }

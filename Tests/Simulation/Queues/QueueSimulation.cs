@@ -42,8 +42,6 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
     public long Now { get; private set; }
     public long LogStart { get; private set; }
     public bool Quiet => Now > FaultsEndAt;
-    /// <summary>When a lock that begins now ends, if its clock does not stand still.</summary>
-    public long LockEnd => Scenario.LockMs == 0 ? long.MaxValue : Now + Scenario.LockMs;
 
     public void Run()
     {
@@ -57,6 +55,10 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         foreach (var consumer in _consumers)
             After(Next(300), () => consumer.Attach());
         After(FaultsEndAt + 1, CalmDown);
+        if (Scenario.Removes)
+            After(1_000, Recreate);
+        if (Scenario.HasTransactions)
+            After(FaultsEndAt + 1, EndTransactions);
         while (_events.TryTake(out var step, out var time) && time <= EndAt && !IsDone())
         {
             Now = time;
@@ -78,7 +80,9 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         var hasRecord = !Chance(Scenario.GapPercent);
         var expiresAt = Scenario.Expires && Chance(70) ? Now + Next(50, 3_000) : long.MaxValue;
         long? key = hasRecord && !Chance(10) ? Next(Scenario.Keys) : null;
-        Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, expiresAt));
+        var deliverAt = Scenario.Schedules && Chance(30) ? Now + Next(50, 2_000) : 0;
+        var head = new RecordHead(0, expiresAt, deliverAt, Scenario.Levels > 0 ? Next(Scenario.Levels) : 0);
+        Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, head));
         After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);
     }
 
@@ -87,8 +91,8 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         var incarnation = NewGuid();
         var replaces = InForce.Exists ? InForce.Incarnation : Guid.Empty;
         Attempt();
-        // It arrives once more when another reset may have come.
-        if (Chance(30))
+        // It arrives once more when another reset may have come. The first one of a cursor is not repeated after its removal.
+        if (Chance(30) && !Scenario.Removes)
             After(Next(1_000, 4_000), () => Leader.Handle(NewBegin(), null));
 
         Begin NewBegin() => new(NewNumber(), incarnation, Scenario.Configuration, floor, replaces);
@@ -107,10 +111,18 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
             });
             After(Next(100, 500), () =>
             {
-                if (!isOver && !(InForce.Exists && Quiet))
+                if (!isOver && !InForce.HasBegun(incarnation) && !(InForce.Exists && Quiet))
                     Attempt();
             });
         }
+    }
+
+    // The group of a cursor that was removed uses it again.
+    private void Recreate()
+    {
+        After(1_500, Recreate);
+        if (InForce.WasRemoved && !InForce.Exists)
+            BeginCursor(_random.NextInt64(LogStart, Leader.HighWatermark + 1));
     }
 
     private void Operate()
@@ -118,7 +130,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         if (Quiet)
             return;
         After(Scenario.OperateEveryMs, Operate);
-        switch (Next(4))
+        switch (Next(6))
         {
             case 0 when Scenario.Resets && InForce.Exists && Figures.Resets < 2 && Now < FaultsEndAt - 1_500:
                 Figures.Resets++;
@@ -135,6 +147,13 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
                 break;
             case 3 when Scenario.LosesTarget:
                 Target.IsGone = true;
+                break;
+            case 4 when Scenario.Configures && InForce.Exists:
+                Leader.Handle(new Configure(NewNumber(), Scenario.OtherConfiguration(_random)), null);
+                break;
+            case 5 when Scenario.Removes && InForce.Exists && Now < FaultsEndAt - 1_500:
+                Leader.Handle(new Remove(NewNumber(), InForce.Incarnation), answer => Verdict.Require(
+                    answer.Outcome != CursorOutcome.Done || !InForce.Exists, "9: a removal is answered and not in force."));
                 break;
         }
     }
@@ -183,11 +202,15 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
     private void CheckEnd()
     {
         Verdict.Require(IsDone(), $"8: {Unfinished()} waits for ever, and {InForce.Intents.Count} dead letters.");
-        for (var offset = Math.Max(InForce.Floor, LogStart); offset < _committed; offset++)
+        // Also what the log has deleted since; it was there when the incarnation began.
+        for (var offset = Math.Max(InForce.Floor, _startAtBegin); offset < _committed; offset++)
         {
-            if (!Leader.HasRecord(offset))
+            if (!Leader.Replica.Log[(int)offset].HasRecord)
                 continue;
             var cause = InForce.Settled[offset];
+            Verdict.Require(Target.IsGone || Scenario.Configuration.DeadLetterTarget is null
+                || cause is SettlementCause.Accepted or SettlementCause.DeadLettered or SettlementCause.Purged,
+                $"6: {offset} is dropped as {cause}, and its target is there.");
             Verdict.Require(cause != SettlementCause.Accepted || (Checker.WasDelivered(InForce.Incarnation, offset)
                 && Checker.WasAsked(InForce.Incarnation, offset)), $"2: {offset} is accepted, and no consumer said so.");
             Verdict.Require(cause != SettlementCause.DeadLettered || Target.Records.Contains((InForce.Incarnation, offset)),

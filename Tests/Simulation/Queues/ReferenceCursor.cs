@@ -9,6 +9,8 @@ internal sealed class ReferenceCursor
 {
     public Guid Incarnation { get; private set; }
     public bool Exists { get; private set; }
+    public bool WasRemoved { get; private set; }
+    public CursorConfiguration? Configuration { get; private set; }
     /// <summary>The first offset of the incarnation.</summary>
     public long Floor { get; private set; }
     public Dictionary<long, SettlementCause> Settled { get; } = [];
@@ -40,6 +42,8 @@ internal sealed class ReferenceCursor
         {
             Incarnation = Incarnation,
             Exists = Exists,
+            WasRemoved = WasRemoved,
+            Configuration = Configuration,
             Floor = Floor,
             StatementOffset = StatementOffset,
             DeliveredUpTo = DeliveredUpTo,
@@ -62,12 +66,15 @@ internal sealed class ReferenceCursor
                 Apply(statement, offset);
             else if (transition is CursorDelta delta && Exists && delta.Incarnation == Incarnation)
                 Apply(delta);
+            else if (transition is CursorRemoval && Exists && transition.Incarnation == Incarnation)
+                (Exists, WasRemoved) = (false, true);
         }
     }
 
     private void Apply(CursorStatement statement, long offset)
     {
         StatementOffset = offset;
+        Configuration = CursorState.From(statement, offset).Configuration;
         if (Exists && statement.Incarnation == Incarnation)
             return;
         Verdict.Require(_begun.Add(statement.Incarnation), "9: an incarnation that had ended begins again.");

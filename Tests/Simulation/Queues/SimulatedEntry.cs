@@ -6,9 +6,9 @@ namespace OrleansMq.Tests.Simulation.Queues;
 /// <param name="Epoch">The leader epoch that appended it.</param>
 /// <param name="HasRecord">Whether it is a record; otherwise it settles by nature.</param>
 /// <param name="Key">The record's key.</param>
-/// <param name="ExpiresAt">When the record expires.</param>
+/// <param name="Head">The record's times and priority; its offset is not set.</param>
 /// <param name="Transitions">What a control record says, as its bytes were read; null: none.</param>
-internal sealed record SimulatedEntry(int Epoch, bool HasRecord, long? Key = null, long ExpiresAt = long.MaxValue,
+internal sealed record SimulatedEntry(int Epoch, bool HasRecord, long? Key = null, RecordHead Head = default,
     IReadOnlyList<CursorTransition>? Transitions = null);
 
 /// <summary>A replica: its log, and the cursors that it derives from it.</summary>

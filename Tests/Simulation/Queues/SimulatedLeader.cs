@@ -30,17 +30,27 @@ internal sealed class SimulatedLeader
     public long LeaseUntil { get; private set; }
     public long StartMayMoveTo { get; private set; } = -1;
     public bool AcceptsPublishes { get; private set; } = true;
+    public long ReadableEnd { get; private set; }
+    /// <summary>How long it handed records out: the time in which locks end.</summary>
+    public long ActiveTime { get; private set; }
+    private long _activeFrom;
+    private bool _wasActive;
 
     public bool HasRecord(long offset) => offset >= _simulation.LogStart && Replica.Log[(int)offset].HasRecord;
 
     public long? KeyOf(long offset) => Replica.Log[(int)offset].Key;
 
-    public long ExpiryOf(long offset) => Replica.Log[(int)offset].ExpiresAt;
+    public RecordHead HeadOf(long offset) => Replica.Log[(int)offset].Head with { Offset = offset };
+
+    public long LevelsKnownBelow => _cursor.LevelsKnownBelow;
+
+    public int CreditOf(long attachment) => _cursor.CreditOf(attachment);
 
     public void Extend(long leaseUntil)
     {
         if (leaseUntil <= LeaseUntil)
             return;
+        MoveActiveTime();
         LeaseUntil = leaseUntil;
         Handle(new ExtendLease(leaseUntil));
     }
@@ -57,7 +67,23 @@ internal sealed class SimulatedLeader
                 naturals.Add(OffsetRange.Of(offset));
         }
         HighWatermark = highWatermark;
-        Handle(new Advance(highWatermark, highWatermark, naturals));
+        var lag = _simulation.Scenario.HasTransactions && !_simulation.Quiet ? _simulation.Next(0, 8) : 0;
+        ReadableEnd = Math.Max(ReadableEnd, highWatermark - lag);
+        Handle(new Advance(highWatermark, ReadableEnd, naturals));
+    }
+
+    /// <summary>The last transaction ends.</summary>
+    public void Settle()
+    {
+        ReadableEnd = HighWatermark;
+        Handle(new Advance(HighWatermark, ReadableEnd, []));
+    }
+
+    private void MoveActiveTime()
+    {
+        if (_wasActive)
+            ActiveTime += Math.Max(Math.Min(_simulation.Now, LeaseUntil) - _activeFrom, 0);
+        _activeFrom = _simulation.Now;
     }
 
     /// <summary>Sends a request of a client; the answer may be lost on its way back, not here.</summary>
@@ -82,9 +108,11 @@ internal sealed class SimulatedLeader
             return;
         if (_simulation.Trace is not null && command is not (Tick or ExtendLease))
             _simulation.Tell($"leader {Epoch} <- {command}");
+        MoveActiveTime();
         _simulation.Checker.OnCommand(this, command);
         var effects = new List<CursorEffect>();
         _cursor.Handle(command, _simulation.Now, effects);
+        _wasActive = _cursor.IsHandingOut;
         foreach (var effect in effects)
             CarryOut(effect);
         if (effects.Exists(effect => effect is Deliver))
@@ -121,7 +149,7 @@ internal sealed class SimulatedLeader
             case ReadKeys read:
                 _simulation.After(_simulation.Next(0, 5), () => Read(read));
                 break;
-            case ReadExpiries read:
+            case ReadHeads read:
                 _simulation.After(_simulation.Next(0, 5), () => Read(read));
                 break;
             case FindNaturals find:
@@ -180,7 +208,7 @@ internal sealed class SimulatedLeader
         {
             // Later than the consumer settles what it got, if the log is slow, but before its locks end.
             var time = _simulation.Chance(30) ? _simulation.Next(0, 140) : _simulation.Next(0, 5);
-            _simulation.After(time, () => Handle(new Advance(HighWatermark, HighWatermark, missing)));
+            _simulation.After(time, () => Handle(new Advance(HighWatermark, ReadableEnd, missing)));
         }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
         if (records.Count > 0)
@@ -196,44 +224,48 @@ internal sealed class SimulatedLeader
 
     private void Read(ReadKeys read)
     {
-        if (IsStopped)
-            return;
-        var keys = new List<(long, long?)>();
-        var end = read.From;
-        for (; end < HighWatermark && keys.Count < read.Most; end++)
-        {
-            if (HasRecord(end))
-                keys.Add((end, KeyOf(end)));
-        }
-        Handle(new KeysRead(read.Number, end, keys));
+        var (end, records) = Read(read.From, read.Most);
+        if (MayAnswer(read.Number))
+            Handle(new KeysRead(read.Number, end, [.. records.Select(offset => (offset, KeyOf(offset)))]));
     }
 
-    private void Read(ReadExpiries read)
+    private void Read(ReadHeads read)
     {
-        if (IsStopped)
-            return;
-        var expiries = new List<(long, long)>();
-        var most = Math.Min(read.Most, _simulation.Next(1, 20));
-        var end = read.From;
-        for (; end < HighWatermark && expiries.Count < most; end++)
-        {
-            if (HasRecord(end))
-                expiries.Add((end, ExpiryOf(end)));
-        }
-        Handle(new ExpiriesRead(read.Number, end, expiries));
+        var (end, records) = Read(read.From, Math.Min(read.Most, _simulation.Next(1, 20)));
+        if (MayAnswer(read.Number))
+            Handle(new HeadsRead(read.Number, end, [.. records.Select(HeadOf)]));
     }
 
     private void Find(FindNaturals find)
     {
-        if (IsStopped)
-            return;
         var naturals = new List<OffsetRange>();
         for (var offset = find.Range.First; offset <= find.Range.Last; offset++)
         {
             if (!HasRecord(offset))
                 naturals.Add(OffsetRange.Of(offset));
         }
-        Handle(new NaturalsFound(find.Number, naturals));
+        if (MayAnswer(find.Number))
+            Handle(new NaturalsFound(find.Number, naturals));
+    }
+
+    private bool MayAnswer(long number)
+    {
+        if (_simulation.Quiet || !_simulation.Chance(5))
+            return true;
+        Handle(new ReadFailed(number));
+        return false;
+    }
+
+    private (long End, List<long> Records) Read(long from, int most)
+    {
+        var records = new List<long>();
+        var end = from;
+        for (; end < ReadableEnd && records.Count < most; end++)
+        {
+            if (HasRecord(end))
+                records.Add(end);
+        }
+        return (end, records);
     }
 
     private void Publish(PublishDeadLetters publish)

@@ -1,0 +1,114 @@
+namespace OrleansMq.Queues;
+
+/// <summary>
+/// Times of records, judged at the head: the record that would be handed out next. None is handed out whose times are not known, and those
+/// of some records ahead are read at once. One whose time to live has passed is dropped. One whose time has not come is deferred, as a
+/// returned record is, and later ones go on.
+/// </summary>
+internal sealed partial class Cursor
+{
+    private const int MostHeadsPerRead = 500;
+    private const int MostHeadsKept = 4 * MostHeadsPerRead;
+    private const int MostExpiredPerTurn = 1_000;
+
+    private readonly Dictionary<long, RecordHead> _heads = [];
+    private long _headsFrom;
+    private long _headsRead = NoRead;
+    private long _headExpiresAt = long.MaxValue;
+
+    private enum HeadVerdict
+    {
+        Waits,
+        GoesOut,
+        // It expired, or is deferred.
+        IsGone,
+    }
+
+    private static bool HasTimeToLive(CursorState state) => state.Configuration.HasTimeToLive;
+
+    // Also without a consumer.
+    private void ExpireHead()
+    {
+        _headExpiresAt = long.MaxValue;
+        if (!IsActive || !HasTimeToLive(_state) || (_state.Configuration.IsOrderedByKey && !_purging.IsEmpty))
+            return;
+        for (var left = MostExpiredPerTurn; _order.TryPeek(_readableEnd, out var offset); left--)
+        {
+            if (left == 0)
+            {
+                // The others take their turn at once.
+                _headExpiresAt = _now;
+                return;
+            }
+            if (!_heads.TryGetValue(offset, out var head))
+            {
+                ReadHeads(offset);
+                return;
+            }
+            if (!_rules.IsExpired(head.ExpiresAt, _now))
+            {
+                _headExpiresAt = head.ExpiresAt;
+                return;
+            }
+            _heads.Remove(offset);
+            Expire(offset, _state);
+        }
+    }
+
+    private void Expire(long offset, CursorState state)
+    {
+        _order.Take(offset);
+        Discard(offset, state, SettlementCause.Expired, state.CountsOf(offset));
+    }
+
+    private HeadVerdict Judge(long offset, CursorState state)
+    {
+        if (!HasTimeToLive(state) && !state.Configuration.HasSchedules)
+            return HeadVerdict.GoesOut;
+        if (!_heads.Remove(offset, out var head))
+        {
+            ReadHeads(offset);
+            return HeadVerdict.Waits;
+        }
+        if (HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, _now))
+        {
+            Expire(offset, state);
+            return HeadVerdict.IsGone;
+        }
+        if (!state.Configuration.HasSchedules || !_rules.IsScheduled(head.DeliverAt, _now))
+            return HeadVerdict.GoesOut;
+        _order.Postpone(offset);
+        _frontier = Math.Max(_frontier, offset);
+        _draft.Return(new ReturnedRecord(offset, state.CountsOf(offset), head.DeliverAt));
+        HoldUntilInForce(offset);
+        return HeadVerdict.IsGone;
+    }
+
+    private void ReadHeads(long offset)
+    {
+        if (_headsRead != NoRead || !MayRead)
+            return;
+        (_headsRead, _headsFrom) = (++_lastRead, offset);
+        _effects.Add(new ReadHeads(_headsRead, offset, MostHeadsPerRead));
+    }
+
+    private void On(HeadsRead read)
+    {
+        if (read.Number == _levelsRead)
+            OnLevels(read);
+        if (read.Number != _headsRead || _state is null)
+            return;
+        _headsRead = NoRead;
+        // What was known and is not the head any more is read again when it is.
+        if (_heads.Count > MostHeadsKept)
+            _heads.Clear();
+        var next = _headsFrom;
+        foreach (var head in read.Heads)
+        {
+            SettleByNature(new OffsetRange(next, head.Offset - 1));
+            next = head.Offset + 1;
+            _heads[head.Offset] = head;
+        }
+        SettleByNature(new OffsetRange(next, read.End - 1));
+    }
+}

@@ -1,0 +1,129 @@
+using OrleansMq.Queues;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>Schedules and priorities, which records' headers say.</summary>
+public sealed class CursorHeadsTests
+{
+    [Fact]
+    public void Scheduled_record_is_deferred_when_it_would_be_next_and_comes_at_its_time()
+    {
+        var rig = Scheduled(offset => offset == 1 ? 5_000 : 0);
+        rig.Produce(3);
+        Assert.Empty(rig.Cursor.State!.Returns);
+        rig.Attach(1, credit: 9);
+        Assert.Equal([2L, 3L], rig.Delivered().Select(d => d.Offset));
+        Assert.Equal(new ReturnedRecord(1, default, 5_000), rig.Log.Cursors[0].Returns[1]);
+        Assert.Equal(5_000, rig.WakeAt);
+        rig.PassTime(4_000);
+        var record = rig.Deliveries.Single().Records.Single();
+        Assert.Equal(new DeliveredRecord(1, new DeliveryCounts(1, 0), IsRedelivered: false), record);
+    }
+
+    [Fact]
+    public void Next_leader_knows_the_schedule_without_a_read()
+    {
+        var rig = Scheduled(offset => offset == 1 ? 5_000 : 0);
+        rig.Produce(2);
+        rig.Attach(1, credit: 1);
+        rig.FailOver();
+        rig.Commit();
+        rig.Attach(2, credit: 9);
+        rig.Delivered();
+        rig.PassTime(4_000);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Schedule_does_not_hold_back_its_key_and_the_record_waits_for_those_of_its_key_that_are_out()
+    {
+        var rig = Scheduled(offset => offset == 1 ? 5_000 : 0, keys: true);
+        rig.KeyOf = _ => 7;
+        rig.Produce(3);
+        rig.Attach(1, credit: 9);
+        var token = rig.Deliveries[^1].Lock;
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+        rig.PassTime(4_000);
+        Assert.Empty(rig.Delivered());
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Schedules_take_no_more_room_than_the_bound_of_exceptions()
+    {
+        var rig = Scheduled(_ => 5_000, bound: 3);
+        rig.Produce(10);
+        rig.Attach(1, credit: 1);
+        Assert.Equal(3, rig.Cursor.State!.Returns.Count);
+        rig.PassTime(4_000);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Highest_level_comes_first_and_within_one_the_log_order()
+    {
+        var rig = Levels(10, offset => offset switch { 3 or 5 => 4, 4 => 20, _ => 0 });
+        rig.Produce(6);
+        rig.Attach(1, credit: 9);
+        Assert.Equal([4L, 3, 5, 1, 2, 6], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Record_that_comes_back_has_its_place_in_its_level_also_at_the_next_leader()
+    {
+        var rig = Levels(10, offset => offset >= 3 ? 1 : 0);
+        rig.Produce(4);
+        rig.Attach(1, credit: 1, isWindow: false);
+        var token = rig.Deliveries[^1].Lock;
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Release(100, token, OffsetRange.Of(3), IsFailure: true));
+        rig.Handle(new GrantCredit(1, 1));
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+        rig.FailOver();
+        rig.Commit();
+        rig.Attach(2, credit: 3);
+        Assert.Equal([3L, 4, 1], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Without_room_the_first_record_in_the_log_is_handed_out()
+    {
+        var rig = Levels(10, offset => offset % 2 == 0 ? 1 : 0, bound: 2);
+        rig.Produce(8);
+        rig.Attach(1, credit: 2);
+        var first = rig.Deliveries[^1].Lock;
+        Assert.Equal([2L, 4], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Settle(100, first, OffsetRange.Of(2)));
+        rig.Request(new Settle(101, first, OffsetRange.Of(4)));
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Log_of_one_level_costs_the_order_no_sets()
+    {
+        var order = new PriorityOrder(0, 32, (from, _) => from, returnedFirst: true);
+        order.ReadUpTo(1_000_000);
+        Assert.True(order.TryPeek(long.MaxValue, out var offset) && offset == 0);
+        order.Add(700_000, 5, isAvailable: true);
+        Assert.True(order.TryPeek(long.MaxValue, out offset) && offset == 700_000);
+        Assert.True(order.TryPeekFirst(long.MaxValue, out offset) && offset == 0);
+        order.Take(700_000);
+        Assert.True(order.TryPeek(long.MaxValue, out offset) && offset == 0);
+        order.Return(700_000);
+        order.SkipTo(800_000);
+        Assert.True(order.TryPeek(long.MaxValue, out offset) && offset == 800_000);
+    }
+
+    private static CursorRig Scheduled(Func<long, long> deliverAt, bool keys = false, int bound = 1_000) =>
+        new(new CursorConfiguration { Name = "c", HasSchedules = true, IsOrderedByKey = keys, MaxExceptions = bound })
+        {
+            HeadOf = offset => new RecordHead(offset, DeliverAt: deliverAt(offset)),
+        };
+
+    private static CursorRig Levels(int levels, Func<long, int> level, int bound = 1_000) =>
+        new(new CursorConfiguration { Name = "c", PriorityLevels = levels, MaxExceptions = bound })
+        {
+            HeadOf = offset => new RecordHead(offset, Priority: level(offset)),
+        };
+}
