@@ -21,6 +21,8 @@ internal static class Program
           consumer           records a second and a processor-second through a consumer in a group, beside the raw read path,
                              and the time from join to first record
                              [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
+          cursors            records a second through a queue's cursor alone, bytes of log for each, and its failover
+                             [--rounds 3] [--records 1000000]
           groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
           peers              OrleansMq compared with Apache Kafka and others, alternating: tables and JSON; see peers --help
@@ -35,8 +37,8 @@ internal static class Program
     private const string ForItself = " --measure --once";
 
     // The commands whose options the usage lists.
-    private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "groups", "sendfile",
-        "test-broker"];
+    private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
+        "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -72,6 +74,8 @@ internal static class Program
                 return await ClientThroughput.RunAsync(new CommandArguments(args[1..]));
             case "consumer":
                 return await ConsumerThroughput.RunAsync(new CommandArguments(args[1..]));
+            case "cursors":
+                return CursorBenchmarks.Run(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "peers":
