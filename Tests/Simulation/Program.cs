@@ -7,11 +7,12 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--queues | --groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--queues | --schedules | --groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
           --queues         simulates a cursor instead: its leaders, consumers and dead letters
+          --schedules      simulates scheduled records instead: their leaders, log and targets
           --focus FOCUS    makes a rare combination of faults likely: StaticHandover, RecreatedTopics, RestartedLeader
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
@@ -23,7 +24,7 @@ internal static class Program
     // A file gets fewer lines than a terminal.
     private static TimeSpan TimeBetweenReports => TimeSpan.FromSeconds(Console.IsErrorRedirected ? 60 : 5);
 
-    private sealed record Options(bool Queues, bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
+    private sealed record Options(bool Queues, bool Schedules, bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -39,6 +40,8 @@ internal static class Program
         }
         if (options.Queues)
             return Run(SeedRuns.OfQueues(Console.WriteLine), options, "broken 0");
+        if (options.Schedules)
+            return Run(SeedRuns.OfSchedules(Console.WriteLine), options, "broken 0");
         return options.Groups
             ? Run(SeedRuns.OfGroups(Console.WriteLine, options.Focus), options, "broken 0")
             : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");
@@ -70,13 +73,15 @@ internal static class Program
 
     private static Options? Parse(string[] args)
     {
-        var (queues, groups, focus, seeds, first, trace) = (false, false, GroupFocus.None, 1_000, 0, false);
+        var (queues, schedules, groups, focus, seeds, first, trace) = (false, false, false, GroupFocus.None, 1_000, 0, false);
         for (var i = 0; i < args.Length; i++)
         {
             if (args[i] == "--trace")
                 trace = true;
             else if (args[i] == "--queues")
                 queues = true;
+            else if (args[i] == "--schedules")
+                schedules = true;
             else if (args[i] == "--groups")
                 groups = true;
             else if (args[i] == "--focus" && i + 1 < args.Length && Enum.TryParse(args[i + 1], ignoreCase: true, out focus))
@@ -90,8 +95,8 @@ internal static class Program
                 first = number;
         }
         return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || focus == GroupFocus.None)
-            && !(queues && groups)
-            ? new Options(queues, groups, focus, seeds, first, trace)
+            && !(queues && groups) && !(schedules && (queues || groups))
+            ? new Options(queues, schedules, groups, focus, seeds, first, trace)
             : null;
     }
 }

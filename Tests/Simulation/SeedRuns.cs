@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Queues;
+using OrleansMq.Schedules;
 using OrleansMq.Tests.Simulation.Groups;
 using OrleansMq.Tests.Simulation.Queues;
+using OrleansMq.Tests.Simulation.Schedules;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -153,4 +155,10 @@ internal static class SeedRuns
 
     public static SeedRuns<QueueFigures> OfQueues(Action<FailedSeed>? failed = null) =>
         new("./omq sim --queues", (seed, trace) => new QueueSimulation(seed, CursorRules.Shipped) { Trace = trace }) { Failed = failed };
+
+    public static SeedRuns<ScheduleFigures> OfSchedules(Action<FailedSeed>? failed = null) =>
+        new("./omq sim --schedules", (seed, trace) => new ScheduleSimulation(seed, ScheduleRules.Shipped) { Trace = trace })
+        {
+            Failed = failed,
+        };
 }

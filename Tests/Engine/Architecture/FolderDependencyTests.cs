@@ -18,6 +18,7 @@ public sealed partial class FolderDependencyTests
         ("Records", []),
         ("Storage", []),
         ("Filters", ["Records"]),
+        ("Schedules", []),
         ("State", ["Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State"]),

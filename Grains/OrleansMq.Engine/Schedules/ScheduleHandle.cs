@@ -1,0 +1,22 @@
+namespace OrleansMq.Schedules;
+
+/// <summary>
+/// Names one scheduled record. It holds the due time, so that a timer years ahead is cancelled by a note in its time's bucket: no index of
+/// all ids is needed.
+/// </summary>
+/// <param name="Due">When the record is due, in milliseconds since 1970.</param>
+/// <param name="Id">The record among those of that time.</param>
+internal readonly record struct ScheduleHandle(long Due, Guid Id) : IComparable<ScheduleHandle>
+{
+    /// <summary>The order in which records are delivered: by time, then by id.</summary>
+    public int CompareTo(ScheduleHandle other)
+    {
+        var byDue = Due.CompareTo(other.Due);
+        return byDue != 0 ? byDue : Id.CompareTo(other.Id);
+    }
+}
+
+/// <summary>A scheduled record.</summary>
+/// <param name="Handle">Its name, with its due time.</param>
+/// <param name="Reference">The offset of its payload in the schedules' log.</param>
+internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Reference);

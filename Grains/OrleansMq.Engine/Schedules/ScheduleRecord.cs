@@ -1,0 +1,137 @@
+using System.Buffers.Binary;
+
+namespace OrleansMq.Schedules;
+
+/// <summary>A record of the schedules' log.</summary>
+/// <param name="Key">The key, by which the log is compacted.</param>
+/// <param name="Value">The value; null removes the key.</param>
+internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>? Value);
+
+/// <summary>
+/// The records of the schedules' log, a compacted topic. Numbers are big-endian.
+/// <code>
+/// scheduled   key: 1 i8 | due i64 | id 16         value: as the caller gave it; null: cancelled, published or dropped
+/// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
+///             value: version i8 = 0 | decided at i64 | count i32 | count * (due i64 | id 16 | reference i64); null: published
+/// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
+/// </code>
+/// An intent and the sequence behind it are in one batch, and so are the removals of an intent and of its scheduled records. Hence every
+/// prefix of the log that ends between batches is a state, and compaction changes none.
+/// </summary>
+internal static class ScheduleRecords
+{
+    public const byte Scheduled = 1;
+    public const byte Intent = 2;
+    public const byte Sequence = 3;
+
+    private const byte Version = 0;
+    private const int HandleBytes = 24;
+    private const int TargetBytes = 20;
+    private const int TimerBytes = HandleBytes + sizeof(long);
+    private const int IntentHeaderBytes = 1 + sizeof(long) + sizeof(int);
+
+    public static ScheduleRecord OfScheduled(ScheduleHandle handle, ReadOnlyMemory<byte> value) => new(Key(handle), value);
+
+    public static ScheduleRecord Removal(ScheduleHandle handle) => new(Key(handle), null);
+
+    public static ScheduleRecord OfIntent(ScheduleIntent intent)
+    {
+        var value = new byte[IntentHeaderBytes + intent.Timers.Count * TimerBytes];
+        value[0] = Version;
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), intent.DecidedAt);
+        BinaryPrimitives.WriteInt32BigEndian(value.AsSpan(1 + sizeof(long)), intent.Timers.Count);
+        var at = IntentHeaderBytes;
+        foreach (var timer in intent.Timers)
+        {
+            Write(timer.Handle, value.AsSpan(at));
+            BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(at + HandleBytes), timer.Reference);
+            at += TimerBytes;
+        }
+        return new ScheduleRecord(IntentKey(intent), value);
+    }
+
+    public static ScheduleRecord Removal(ScheduleIntent intent) => new(IntentKey(intent), null);
+
+    public static ScheduleRecord OfSequence(ScheduleTarget target, long next)
+    {
+        var value = new byte[1 + sizeof(long)];
+        value[0] = Version;
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), next);
+        return new ScheduleRecord(Key(Sequence, target), value);
+    }
+
+    public static ScheduleRecord Removal(ScheduleTarget target) => new(Key(Sequence, target), null);
+
+    public static ScheduleHandle ReadHandle(ReadOnlySpan<byte> key) => ReadHandleAt(Sized(key, 1 + HandleBytes)[1..]);
+
+    public static ScheduleTarget ReadTarget(ReadOnlySpan<byte> key)
+    {
+        if (key.Length < 1 + TargetBytes)
+            throw Malformed();
+        return new ScheduleTarget(new Guid(key.Slice(1, 16), bigEndian: true), BinaryPrimitives.ReadInt32BigEndian(key[17..]));
+    }
+
+    public static long ReadFirstSequence(ReadOnlySpan<byte> key) =>
+        BinaryPrimitives.ReadInt64BigEndian(Sized(key, 1 + TargetBytes + sizeof(long))[(1 + TargetBytes)..]);
+
+    public static long ReadSequence(ReadOnlySpan<byte> value) =>
+        BinaryPrimitives.ReadInt64BigEndian(Versioned(Sized(value, 1 + sizeof(long)))[1..]);
+
+    public static ScheduleIntent ReadIntent(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    {
+        if (value.Length < IntentHeaderBytes)
+            throw Malformed();
+        var decidedAt = BinaryPrimitives.ReadInt64BigEndian(Versioned(value)[1..]);
+        var count = BinaryPrimitives.ReadInt32BigEndian(value[(1 + sizeof(long))..]);
+        if (count < 0 || count != (value.Length - IntentHeaderBytes) / TimerBytes || (value.Length - IntentHeaderBytes) % TimerBytes != 0)
+            throw Malformed();
+        var timers = new ScheduledTimer[count];
+        for (var i = 0; i < count; i++)
+        {
+            var timer = value.Slice(IntentHeaderBytes + i * TimerBytes, TimerBytes);
+            timers[i] = new ScheduledTimer(ReadHandleAt(timer), BinaryPrimitives.ReadInt64BigEndian(timer[HandleBytes..]));
+        }
+        return new ScheduleIntent(ReadTarget(key), ReadFirstSequence(key), decidedAt, timers);
+    }
+
+    private static byte[] Key(ScheduleHandle handle)
+    {
+        var key = new byte[1 + HandleBytes];
+        key[0] = Scheduled;
+        Write(handle, key.AsSpan(1));
+        return key;
+    }
+
+    private static byte[] IntentKey(ScheduleIntent intent)
+    {
+        var key = new byte[1 + TargetBytes + sizeof(long)];
+        Key(Intent, intent.Target).CopyTo(key, 0);
+        BinaryPrimitives.WriteInt64BigEndian(key.AsSpan(1 + TargetBytes), intent.FirstSequence);
+        return key;
+    }
+
+    private static byte[] Key(byte kind, ScheduleTarget target)
+    {
+        var key = new byte[1 + TargetBytes];
+        key[0] = kind;
+        target.TopicId.TryWriteBytes(key.AsSpan(1), bigEndian: true, out _);
+        BinaryPrimitives.WriteInt32BigEndian(key.AsSpan(17), target.Partition);
+        return key;
+    }
+
+    private static void Write(ScheduleHandle handle, Span<byte> bytes)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(bytes, handle.Due);
+        handle.Id.TryWriteBytes(bytes[sizeof(long)..], bigEndian: true, out _);
+    }
+
+    private static ScheduleHandle ReadHandleAt(ReadOnlySpan<byte> bytes) =>
+        new(BinaryPrimitives.ReadInt64BigEndian(bytes), new Guid(bytes.Slice(sizeof(long), 16), bigEndian: true));
+
+    private static ReadOnlySpan<byte> Sized(ReadOnlySpan<byte> bytes, int size) => bytes.Length == size ? bytes : throw Malformed();
+
+    private static ReadOnlySpan<byte> Versioned(ReadOnlySpan<byte> value) => value[0] == Version ? value
+        : throw new InvalidDataException($"A record of the schedules has version {value[0]}, which this broker does not know.");
+
+    private static InvalidDataException Malformed() => new("The bytes are no record of the schedules.");
+}

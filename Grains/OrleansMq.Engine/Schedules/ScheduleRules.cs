@@ -1,0 +1,48 @@
+namespace OrleansMq.Schedules;
+
+/// <summary>The decisions of a <see cref="ScheduleService"/> that keep its invariants. Pure. The simulation replaces them one by one by
+/// wrong ones, to see that its checkers detect each.</summary>
+internal class ScheduleRules
+{
+    /// <summary>The rules of the product.</summary>
+    public static readonly ScheduleRules Shipped = new();
+
+    /// <summary>Returns the last due time that is delivered now.</summary>
+    public virtual long DueBy(long now) => now;
+
+    /// <summary>Whether an intent may be published.</summary>
+    /// <param name="isInForce">Whether it is below the high watermark of the schedules' log.</param>
+    public virtual bool MayPublish(bool isInForce) => isInForce;
+
+    /// <summary>Whether a request may be answered.</summary>
+    /// <param name="isInForce">Whether its record is below the high watermark of the schedules' log.</param>
+    public virtual bool MayAnswer(bool isInForce) => isInForce;
+
+    /// <summary>Returns the first sequence of the next intent of a target.</summary>
+    /// <param name="decided">The one behind the last intent that this leader decided.</param>
+    /// <param name="inForce">The one behind the last intent in force.</param>
+    public virtual long FirstSequence(long decided, long inForce) => decided;
+
+    /// <summary>Whether an intent is over after an answer of its target.</summary>
+    public virtual bool IsOver(PublishOutcome outcome) => outcome != PublishOutcome.Unknown;
+
+    /// <summary>Whether a record can no longer be cancelled.</summary>
+    /// <param name="isIntended">Whether an intent names it, in force or not.</param>
+    public virtual bool IsTooLate(bool isIntended) => isIntended;
+
+    /// <summary>Whether a due record waits.</summary>
+    /// <param name="isChanging">Whether a request about it is not in force yet.</param>
+    public virtual bool Waits(bool isChanging) => isChanging;
+
+    /// <summary>Whether a record that waited is looked at again when the requests about it are in force.</summary>
+    public virtual bool WaitEnds => true;
+
+    /// <summary>Returns the intent of a target that is published next, of those that are not over.</summary>
+    public virtual ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.FirstOrDefault();
+
+    /// <summary>Whether a new leader publishes the intents that it finds in the log.</summary>
+    public virtual bool ResumesIntents => true;
+
+    /// <summary>Returns when the service has something to do, in milliseconds since 1970.</summary>
+    public virtual long WakeAt(long nextDue, long retry) => Math.Min(nextDue, retry);
+}

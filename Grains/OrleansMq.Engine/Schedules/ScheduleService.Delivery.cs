@@ -1,0 +1,166 @@
+namespace OrleansMq.Schedules;
+
+// From due to published: read, sorted by target, intended, published, removed.
+internal sealed partial class ScheduleService
+{
+    private readonly Dictionary<ScheduleTarget, Lane> _lanes = [];
+    // Lanes whose records may now be intended.
+    private readonly HashSet<ScheduleTarget> _toDecide = [];
+    // Due records that wait for the requests about them.
+    private readonly HashSet<ScheduleHandle> _waiting = [];
+    // Records of intents that are not in force yet.
+    private readonly HashSet<ScheduleHandle> _deciding = [];
+    private readonly Dictionary<ScheduleTarget, Publish> _publishing = [];
+    // Intents that are over, but whose removal is not in force yet.
+    private readonly HashSet<(ScheduleTarget Target, long FirstSequence)> _over = [];
+    private long _nextRetry = long.MaxValue;
+    private List<ScheduledTimer> _due = [];
+    private long _reading; // the number of the read in progress; 0: none
+    private long _reads;
+
+    // A target's records between due and published.
+    private sealed class Lane
+    {
+        public Queue<ScheduleHandle> Ready { get; } = new();
+        public long NextSequence { get; set; }
+        public int Outstanding { get; set; }
+    }
+
+    // An intent that is published. RetryAt is MaxValue until its target has not answered in time.
+    private readonly record struct Publish(long FirstSequence, long RetryAt);
+
+    private void ReadDue()
+    {
+        if (_reading != 0)
+            return;
+        _due = _state.Timers.Take(_rules.DueBy(_now), _options.RecordsPerIntent);
+        if (_due.Count == 0)
+            return;
+        _reading = ++_reads;
+        _effects.Add(new ReadScheduleTargets(_reading, _due));
+    }
+
+    private void Sort(IReadOnlyList<ScheduleTarget?> targets)
+    {
+        for (var i = 0; i < _due.Count; i++)
+        {
+            var handle = _due[i].Handle;
+            // A request replaced the payload during the read: the one that was read may be compacted already.
+            if (_state.Timers.TryGetTaken(handle, out var current) && current.Reference != _due[i].Reference)
+                _state.Timers.Return(handle);
+            else if (targets[i] is { } target)
+            {
+                if (!_lanes.TryGetValue(target, out var lane))
+                    _lanes.Add(target, lane = new Lane { NextSequence = _state.NextSequence(target) });
+                lane.Ready.Enqueue(handle);
+                _toDecide.Add(target);
+            }
+            else if (TryBegin(handle, out _))
+            {
+                Dropped++;
+                _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(handle)]) { Decided = [handle] });
+            }
+        }
+        _reading = 0;
+    }
+
+    private void Decide()
+    {
+        foreach (var target in _toDecide)
+        {
+            var lane = _lanes[target];
+            while (lane.Ready.Count > 0 && lane.Outstanding < _options.IntentsPerTarget)
+            {
+                var timers = new List<ScheduledTimer>();
+                while (timers.Count < _options.RecordsPerIntent && lane.Ready.TryDequeue(out var handle))
+                {
+                    if (TryBegin(handle, out var timer))
+                        timers.Add(timer);
+                }
+                if (timers.Count > 0)
+                    Intend(target, lane, timers);
+            }
+        }
+        _toDecide.Clear();
+    }
+
+    private void Intend(ScheduleTarget target, Lane lane, List<ScheduledTimer> timers)
+    {
+        var intent = new ScheduleIntent(target, _rules.FirstSequence(lane.NextSequence, _state.NextSequence(target)), _now, timers);
+        lane.NextSequence = intent.NextSequence;
+        lane.Outstanding++;
+        _queued.Enqueue(new PendingWrite([ScheduleRecords.OfIntent(intent), ScheduleRecords.OfSequence(target, intent.NextSequence)])
+        {
+            Decided = [.. timers.Select(timer => timer.Handle)],
+            Intended = target,
+        });
+        if (_rules.MayPublish(isInForce: false))
+            _effects.Add(new PublishIntent(intent));
+    }
+
+    // Whether a due record goes its way: not if it was cancelled, nor while a request about it is not in force.
+    private bool TryBegin(ScheduleHandle handle, out ScheduledTimer timer)
+    {
+        if (!_state.Timers.TryGetTaken(handle, out timer))
+            return false;
+        if (_rules.Waits(_changing.ContainsKey(handle)))
+        {
+            _waiting.Add(handle);
+            return false;
+        }
+        _deciding.Add(handle);
+        return true;
+    }
+
+    private void PublishNext(ScheduleTarget target)
+    {
+        if (_publishing.ContainsKey(target)
+            || _rules.Next(_state.IntentsOf(target).Where(intent => !_over.Contains((target, intent.FirstSequence)))) is not { } next)
+            return;
+        _publishing.Add(target, new Publish(next.FirstSequence, long.MaxValue));
+        _effects.Add(new PublishIntent(next));
+    }
+
+    private void Answered(IntentAnswered answered)
+    {
+        var target = answered.Target;
+        if (!_publishing.TryGetValue(target, out var publish) || publish.FirstSequence != answered.FirstSequence)
+            return;
+        if (!_rules.IsOver(answered.Outcome))
+        {
+            _publishing[target] = publish with { RetryAt = _now + _options.RetryMs };
+            _nextRetry = Math.Min(_nextRetry, _now + _options.RetryMs);
+            return;
+        }
+        _publishing.Remove(target);
+        var intent = _state.IntentsOf(target).First(intent => intent.FirstSequence == answered.FirstSequence);
+        _over.Add((target, intent.FirstSequence));
+        var lane = _lanes[target];
+        lane.Outstanding--;
+        _toDecide.Add(target);
+        List<ScheduleRecord> removals =
+            [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => ScheduleRecords.Removal(timer.Handle))];
+        if (answered.Outcome == PublishOutcome.TargetGone)
+        {
+            Dropped += intent.Timers.Count;
+            if (lane.Outstanding == 0 && lane.Ready.Count == 0)
+            {
+                removals.Add(ScheduleRecords.Removal(target));
+                _lanes.Remove(target);
+                _toDecide.Remove(target);
+            }
+        }
+        _queued.Enqueue(new PendingWrite(removals) { Over = (target, intent.FirstSequence) });
+        PublishNext(target);
+    }
+
+    private void Retry()
+    {
+        foreach (var (target, publish) in _publishing.Where(publish => publish.Value.RetryAt <= _now).ToList())
+        {
+            _publishing.Remove(target);
+            PublishNext(target);
+        }
+        _nextRetry = _publishing.Count == 0 ? long.MaxValue : _publishing.Values.Min(publish => publish.RetryAt);
+    }
+}

@@ -1,0 +1,77 @@
+namespace OrleansMq.Schedules;
+
+// The appends to the schedules' log: one batch at a time, which is in force before the next is given.
+internal sealed partial class ScheduleService
+{
+    private readonly Queue<PendingWrite> _queued = new();
+    private readonly List<PendingWrite> _written = [];
+    // Records with requests that are not in force, and their number.
+    private readonly Dictionary<ScheduleHandle, int> _changing = [];
+    private long _writing; // the number of the append in progress; 0: none
+    private long _writes;
+
+    // Records that are in one batch, and what follows when they are in force.
+    private sealed record PendingWrite(IReadOnlyList<ScheduleRecord> Records)
+    {
+        /// <summary>The record that a request concerns; null: there is no request.</summary>
+        public ScheduleHandle? Handle { get; init; }
+        public long RequestId { get; init; }
+        public ScheduleOutcome Outcome { get; init; }
+        public IReadOnlyList<ScheduleHandle> Decided { get; init; } = [];
+        public ScheduleTarget? Intended { get; init; }
+        public (ScheduleTarget, long)? Over { get; init; }
+    }
+
+    private void Change(ScheduleRecord record, ScheduleHandle handle, long requestId, ScheduleOutcome outcome)
+    {
+        _changing[handle] = _changing.GetValueOrDefault(handle) + 1;
+        _queued.Enqueue(new PendingWrite([record]) { Handle = handle, RequestId = requestId, Outcome = outcome });
+        if (_rules.MayAnswer(isInForce: false))
+            _effects.Add(new ScheduleAnswer(requestId, outcome));
+    }
+
+    private void Write()
+    {
+        if (_writing != 0 || _queued.Count == 0)
+            return;
+        var records = new List<ScheduleRecord>();
+        while (records.Count < _options.RecordsPerBatch && _queued.TryDequeue(out var write))
+        {
+            _written.Add(write);
+            records.AddRange(write.Records);
+        }
+        _writing = ++_writes;
+        _effects.Add(new AppendScheduleRecords(_writing, records));
+    }
+
+    private void Apply(long firstOffset)
+    {
+        var offset = firstOffset;
+        foreach (var write in _written)
+        {
+            foreach (var record in write.Records)
+                _state.Apply(offset++, record);
+            if (write.Handle is { } handle)
+                Changed(handle, write);
+            _deciding.ExceptWith(write.Decided);
+            if (write.Over is { } over)
+                _over.Remove(over);
+        }
+        var intended = _written.Select(write => write.Intended).OfType<ScheduleTarget>().Distinct().ToList();
+        _written.Clear();
+        _writing = 0;
+        foreach (var target in intended)
+            PublishNext(target);
+    }
+
+    private void Changed(ScheduleHandle handle, PendingWrite write)
+    {
+        if (!_rules.MayAnswer(isInForce: false))
+            _effects.Add(new ScheduleAnswer(write.RequestId, write.Outcome));
+        if (--_changing[handle] > 0)
+            return;
+        _changing.Remove(handle);
+        if (_waiting.Remove(handle) && _rules.WaitEnds)
+            _state.Timers.Return(handle);
+    }
+}

@@ -1,0 +1,167 @@
+namespace OrleansMq.Schedules;
+
+/// <summary>
+/// The leader's part of a partition of scheduled records: it takes requests, and appends each record to its target once, when it is due.
+/// Pure: commands and the time in, effects out.
+/// <para>
+/// The log of the partition is the only state. A record that is due is delivered in three steps, each in force before the next begins: an
+/// intent fixes its target and its sequence there; the target has it; intent and record are removed. A leader that takes over finds each
+/// record before or behind any of these steps. It publishes the intents that it finds again, with the same sequences, and the
+/// target drops what it has. Two leaders at once do the same: an intent in force is never decided anew.
+/// </para>
+/// <para>
+/// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. The service ends
+/// when an append fails, since the record may be in the log; its successor begins with the log.
+/// </para>
+/// </summary>
+internal sealed partial class ScheduleService
+{
+    private readonly ScheduleState _state;
+    private readonly ScheduleOptions _options;
+    private readonly ScheduleRules _rules;
+    private readonly List<ScheduleEffect> _effects = [];
+    private long _now;
+    private long _wakeAt = long.MaxValue;
+    private bool _hasEnded;
+
+    /// <summary>Creates the service of a new leader.</summary>
+    /// <param name="state">What the log says, all of it in force.</param>
+    /// <param name="options">Its bounds.</param>
+    /// <param name="rules">Its decisions.</param>
+    public ScheduleService(ScheduleState state, ScheduleOptions options, ScheduleRules rules)
+    {
+        (_state, _options, _rules) = (state, options, rules);
+        foreach (var target in state.Targets)
+            _lanes.Add(target, new Lane { NextSequence = state.NextSequence(target), Outstanding = state.IntentsOf(target).Count });
+    }
+
+    /// <summary>The state in force.</summary>
+    public ScheduleState State => _state;
+
+    /// <summary>The number of records that were dropped since they had no target any more.</summary>
+    public long Dropped { get; private set; }
+
+    /// <summary>Begins to serve.</summary>
+    public IReadOnlyList<ScheduleEffect> Begin(long now)
+    {
+        if (_rules.ResumesIntents)
+        {
+            foreach (var target in _state.Targets)
+                PublishNext(target);
+        }
+        return Advance(now);
+    }
+
+    /// <summary>Processes a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="now">The time, in milliseconds since 1970. It may stand still or go back.</param>
+    /// <returns>What is to be done, in order.</returns>
+    public IReadOnlyList<ScheduleEffect> Process(ScheduleCommand command, long now)
+    {
+        _now = Math.Max(_now, now);
+        switch (command)
+        {
+            case ScheduleRequest request:
+                Schedule(request);
+                break;
+            case CancelRequest request:
+                Cancel(request);
+                break;
+            case var _ when _hasEnded:
+                break;
+            case ScheduleRecordsInForce inForce when inForce.Number == _writing:
+                Apply(inForce.FirstOffset);
+                break;
+            case ScheduleAppendFailed failed when failed.Number == _writing:
+                End();
+                break;
+            case ScheduleTargetsRead read when read.Number == _reading:
+                Sort(read.Targets);
+                break;
+            case IntentAnswered answered:
+                Answered(answered);
+                break;
+            case ScheduleTick:
+                _wakeAt = long.MaxValue;
+                Retry();
+                break;
+        }
+        return Advance(now);
+    }
+
+    private List<ScheduleEffect> Advance(long now)
+    {
+        _now = Math.Max(_now, now);
+        if (!_hasEnded)
+        {
+            ReadDue();
+            Decide();
+            Write();
+            Wake();
+        }
+        List<ScheduleEffect> effects = [.. _effects];
+        _effects.Clear();
+        return effects;
+    }
+
+    private void Schedule(ScheduleRequest request)
+    {
+        var handle = request.Handle;
+        if (_hasEnded)
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
+        else if (!_changing.ContainsKey(handle) && (IsIntended(handle) || _state.Timers.IsInMemory(handle)))
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Scheduled));
+        else
+            Change(ScheduleRecords.OfScheduled(handle, request.Value), handle, request.RequestId, ScheduleOutcome.Scheduled);
+    }
+
+    private void Cancel(CancelRequest request)
+    {
+        var handle = request.Handle;
+        if (_hasEnded)
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
+        else if (_rules.IsTooLate(IsIntended(handle)))
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.TooLate));
+        else if (!_changing.ContainsKey(handle) && !_state.Timers.IsBeyondHorizon(handle) && !_state.Timers.IsInMemory(handle)
+            && !IsIntended(handle))
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.NotFound));
+        else
+            Change(ScheduleRecords.Removal(handle), handle, request.RequestId, ScheduleOutcome.Cancelled);
+    }
+
+    private bool IsIntended(ScheduleHandle handle) => _deciding.Contains(handle) || _state.IsIntended(handle);
+
+    private void End()
+    {
+        _hasEnded = true;
+        foreach (var write in _written.Concat(_queued))
+        {
+            if (write.Handle is not null && !_rules.MayAnswer(isInForce: false))
+                _effects.Add(new ScheduleAnswer(write.RequestId, ScheduleOutcome.Unclear));
+        }
+        _effects.Add(new EndSchedules());
+    }
+
+    private void Wake()
+    {
+        var nextDue = _reading == 0 ? _state.Timers.NextDue : long.MaxValue;
+        var wakeAt = _rules.WakeAt(nextDue, _nextRetry);
+        if (wakeAt == long.MaxValue || wakeAt == _wakeAt)
+            return;
+        _wakeAt = wakeAt;
+        _effects.Add(new WakeScheduleAt(wakeAt));
+    }
+}
+
+/// <summary>The bounds of a <see cref="ScheduleService"/>.</summary>
+internal sealed record ScheduleOptions
+{
+    /// <summary>The most records of an intent, and the most that are read at once.</summary>
+    public int RecordsPerIntent { get; init; } = 1000;
+    /// <summary>The most intents of a target that are not over. Further records of that target wait; those of others do not.</summary>
+    public int IntentsPerTarget { get; init; } = 4;
+    /// <summary>About how many records of the schedules' log a batch has.</summary>
+    public int RecordsPerBatch { get; init; } = 10_000;
+    /// <summary>How long until an intent is published again whose target did not answer, in milliseconds.</summary>
+    public int RetryMs { get; init; } = 200;
+}

@@ -1,0 +1,119 @@
+namespace OrleansMq.Schedules;
+
+/// <summary>
+/// What the schedules' log says: which records are scheduled, which intents are not published, and the next sequence of each target. Every
+/// replica derives the same state with <see cref="Apply"/>, which reads no clock. A scheduled record goes one way:
+/// <code>
+/// scheduled -> cancelled                        removal of its key
+/// scheduled -> intended -> published or dropped  intent; removal of the intent and of its records
+/// </code>
+/// </summary>
+internal sealed class ScheduleState(TimerWheel timers)
+{
+    private readonly SortedDictionary<long, ScheduleIntent> _none = [];
+    private readonly Dictionary<ScheduleTarget, SortedDictionary<long, ScheduleIntent>> _intents = [];
+    private readonly Dictionary<ScheduleTarget, long> _next = [];
+    private readonly HashSet<ScheduleHandle> _intended = [];
+
+    /// <summary>The scheduled records that no intent names.</summary>
+    public TimerWheel Timers { get; } = timers;
+
+    /// <summary>The offset behind the last record that was applied.</summary>
+    public long AppliedEnd { get; private set; }
+
+    /// <summary>The targets with intents.</summary>
+    public IEnumerable<ScheduleTarget> Targets => _intents.Keys;
+
+    /// <summary>The next sequence of each target.</summary>
+    public IReadOnlyDictionary<ScheduleTarget, long> Sequences => _next;
+
+    /// <summary>Returns the intents of a target that are not published, in the order of their sequences.</summary>
+    public IReadOnlyCollection<ScheduleIntent> IntentsOf(ScheduleTarget target) => _intents.GetValueOrDefault(target, _none).Values;
+
+    /// <summary>Returns the sequence that the next record of a target gets.</summary>
+    public long NextSequence(ScheduleTarget target) => _next.GetValueOrDefault(target);
+
+    /// <summary>Whether an intent names a scheduled record: it cannot be cancelled any more.</summary>
+    public bool IsIntended(ScheduleHandle handle) => _intended.Contains(handle);
+
+    /// <summary>Applies a record of the log.</summary>
+    /// <exception cref="InvalidDataException">It is none of the schedules, or of a later version.</exception>
+    public void Apply(long offset, in ScheduleRecord record)
+    {
+        var key = record.Key;
+        switch (key.Length == 0 ? 0 : key[0])
+        {
+            case ScheduleRecords.Scheduled:
+                Set(ScheduleRecords.ReadHandle(key), record.Value is not null, offset);
+                break;
+            case ScheduleRecords.Intent when record.Value is { } value:
+                Add(ScheduleRecords.ReadIntent(key, value.Span));
+                break;
+            case ScheduleRecords.Intent:
+                Remove(ScheduleRecords.ReadTarget(key), ScheduleRecords.ReadFirstSequence(key));
+                break;
+            case ScheduleRecords.Sequence when record.Value is { } value:
+                _next[ScheduleRecords.ReadTarget(key)] = ScheduleRecords.ReadSequence(value.Span);
+                break;
+            case ScheduleRecords.Sequence:
+                _next.Remove(ScheduleRecords.ReadTarget(key));
+                break;
+            default:
+                throw new InvalidDataException($"The record at offset {offset} is none of the schedules.");
+        }
+        AppliedEnd = offset + 1;
+    }
+
+    /// <summary>Returns what a later state needs beside the log behind <see cref="AppliedEnd"/>.</summary>
+    public ScheduleCheckpoint Checkpoint() => new(AppliedEnd, Timers.Checkpoint(),
+        [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))]);
+
+    /// <summary>Restores the state of a checkpoint.</summary>
+    public static ScheduleState Restore(ScheduleCheckpoint checkpoint, ITimerBuckets buckets, long bucketMs)
+    {
+        var state = new ScheduleState(TimerWheel.Restore(checkpoint.Timers, buckets, bucketMs)) { AppliedEnd = checkpoint.AppliedEnd };
+        foreach (var intent in checkpoint.Intents)
+            state.Add(intent);
+        foreach (var (target, next) in checkpoint.Sequences)
+            state._next[target] = next;
+        return state;
+    }
+
+    private void Set(ScheduleHandle handle, bool isScheduled, long offset)
+    {
+        if (isScheduled)
+            Timers.Schedule(new ScheduledTimer(handle, offset));
+        else
+            Timers.Cancel(handle);
+    }
+
+    private void Add(ScheduleIntent intent)
+    {
+        foreach (var timer in intent.Timers)
+        {
+            Timers.Cancel(timer.Handle);
+            _intended.Add(timer.Handle);
+        }
+        if (!_intents.TryGetValue(intent.Target, out var intents))
+            _intents.Add(intent.Target, intents = []);
+        intents[intent.FirstSequence] = intent;
+    }
+
+    private void Remove(ScheduleTarget target, long firstSequence)
+    {
+        if (!_intents.TryGetValue(target, out var intents) || !intents.Remove(firstSequence, out var intent))
+            return;
+        foreach (var timer in intent.Timers)
+            _intended.Remove(timer.Handle);
+        if (intents.Count == 0)
+            _intents.Remove(target);
+    }
+}
+
+/// <summary>What restores a state, with the log behind it.</summary>
+/// <param name="AppliedEnd">Where that log begins.</param>
+/// <param name="Timers">The timers.</param>
+/// <param name="Intents">The intents that are not published.</param>
+/// <param name="Sequences">The next sequence of each target.</param>
+internal sealed record ScheduleCheckpoint(long AppliedEnd, TimerCheckpoint Timers, IReadOnlyList<ScheduleIntent> Intents,
+    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences);

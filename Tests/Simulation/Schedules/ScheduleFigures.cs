@@ -1,0 +1,46 @@
+namespace OrleansMq.Tests.Simulation.Schedules;
+
+/// <summary>Counts what the runs did, so that a simulation of nothing fails.</summary>
+internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
+{
+    public long Seeds { get; set; }
+    public long Steps { get; set; }
+    public long Failovers { get; set; }
+    /// <summary>Failovers from a leader that lived on.</summary>
+    public long Zombies { get; set; }
+    /// <summary>Batches that a failover cut.</summary>
+    public long Cut { get; set; }
+    public long Scheduled { get; set; }
+    public long Cancelled { get; set; }
+    public long TooLate { get; set; }
+    public long Delivered { get; set; }
+    /// <summary>Intents that a target had already.</summary>
+    public long Duplicates { get; set; }
+    /// <summary>Leaders that began with a checkpoint.</summary>
+    public long Restored { get; set; }
+    public long Compactions { get; set; }
+
+    public void Add(ScheduleFigures other)
+    {
+        Seeds += other.Seeds;
+        Steps += other.Steps;
+        Failovers += other.Failovers;
+        Zombies += other.Zombies;
+        Cut += other.Cut;
+        Scheduled += other.Scheduled;
+        Cancelled += other.Cancelled;
+        TooLate += other.TooLate;
+        Delivered += other.Delivered;
+        Duplicates += other.Duplicates;
+        Restored += other.Restored;
+        Compactions += other.Compactions;
+    }
+
+    public string Last => $"seeds {Seeds}, events {Steps}, failovers {Failovers}, scheduled {Scheduled}, delivered {Delivered}, "
+        + $"cancelled {Cancelled}";
+
+    public override string ToString() =>
+        $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} batches cut, {Scheduled} scheduled, "
+        + $"{Delivered} delivered, {Duplicates} intents again, {Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
+        + $"{Compactions} compactions";
+}

@@ -1,0 +1,72 @@
+using OrleansMq.Schedules;
+
+namespace OrleansMq.Tests.Simulation.Schedules;
+
+// Each mutant is the shipped service with one wrong decision. The number is the invariant that it breaks first.
+
+// --- 1: delivered ---
+
+internal sealed class UnknownIsPublished : ScheduleRules
+{
+    public override bool IsOver(PublishOutcome outcome) => true;
+}
+
+internal sealed class AnswersBeforeForce : ScheduleRules
+{
+    public override bool MayAnswer(bool isInForce) => true;
+}
+
+internal sealed class NewestIntentFirst : ScheduleRules
+{
+    public override ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.LastOrDefault();
+}
+
+// --- 2: once ---
+
+internal sealed class PublishesBeforeForce : ScheduleRules
+{
+    public override bool MayPublish(bool isInForce) => true;
+}
+
+// --- 3: not early ---
+
+internal sealed class DueASecondEarly : ScheduleRules
+{
+    public override long DueBy(long now) => now + 1_000;
+}
+
+// --- 4: cancelled is final ---
+
+internal sealed class CancelsIntended : ScheduleRules
+{
+    public override bool IsTooLate(bool isIntended) => false;
+}
+
+internal sealed class DeliversWhileCancelling : ScheduleRules
+{
+    public override bool Waits(bool isChanging) => false;
+}
+
+// --- 6: sequences ---
+
+internal sealed class SequencesOfLogOnly : ScheduleRules
+{
+    public override long FirstSequence(long decided, long inForce) => inForce;
+}
+
+// --- 7: nothing waits for ever ---
+
+internal sealed class ForgetsIntents : ScheduleRules
+{
+    public override bool ResumesIntents => false;
+}
+
+internal sealed class WaitsForEver : ScheduleRules
+{
+    public override bool WaitEnds => false;
+}
+
+internal sealed class SleepsOverDueTimes : ScheduleRules
+{
+    public override long WakeAt(long nextDue, long retry) => retry;
+}

@@ -1,0 +1,262 @@
+using OrleansMq.Schedules;
+
+namespace OrleansMq.Tests.Simulation.Schedules;
+
+/// <summary>One partition of scheduled records, from one seed: leaders that die, live on or restart from a checkpoint, a log whose tail may
+/// be cut, targets that are away, answer too late or are deleted, clients that schedule, repeat and cancel. The same seed runs the same
+/// steps.</summary>
+internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
+{
+    /// <summary>How far a leader's clock may be ahead or behind.</summary>
+    public const long SkewMs = 200;
+
+    private const long FaultsEndAt = 15_000;
+    private const long LastDue = 60_000;
+    private const long EndAt = 3_600_000;
+    private const long BucketMs = 4_000;
+
+    private readonly Random _random;
+    private readonly ScheduleRules _rules;
+    private readonly EventQueue _events = new();
+    private readonly ScheduleChecker _checker;
+    private readonly SimulatedScheduleDisk[] _disks;
+    private readonly SimulatedScheduleTarget[] _targets;
+    private readonly ScheduleOptions _options;
+    private readonly long _faultEveryMs;
+    private readonly SimulatedScheduleLeader?[] _last = new SimulatedScheduleLeader?[2];
+    private SimulatedScheduleLeader? _leader;
+    private int _broker;
+
+    public ScheduleSimulation(int seed, ScheduleRules rules)
+    {
+        (_random, _rules) = (new Random(seed), rules);
+        _checker = new ScheduleChecker(this);
+        _disks = [new SimulatedScheduleDisk(_random), new SimulatedScheduleDisk(_random)];
+        _targets = [.. Enumerable.Range(0, 3).Select(i => new SimulatedScheduleTarget(new ScheduleTarget(NewGuid(), i)))];
+        _options = new ScheduleOptions
+        {
+            RecordsPerIntent = _random.Next(1, 6),
+            IntentsPerTarget = _random.Next(1, 4),
+            RecordsPerBatch = _random.Next(1, 20),
+        };
+        _faultEveryMs = _random.Next(100, 3_000);
+    }
+
+    public string Description => $"a fault every {_faultEveryMs} ms, {_options}";
+    public Action<string>? Trace { get; init; }
+    public ScheduleFigures Figures { get; } = new() { Seeds = 1 };
+    public SimulatedScheduleLog Log { get; } = new();
+    public long Now { get; private set; } = 1_000;
+    public int Epoch { get; private set; }
+
+    private bool IsCalm => Now > FaultsEndAt;
+
+    public void Run()
+    {
+        BeginLeader();
+        After(10, Schedule);
+        After(50, Cancel);
+        After(_faultEveryMs, Fault);
+        After(FaultsEndAt, () => Array.ForEach(_targets, target => target.IsAway = false));
+        while (_events.TryTake(out var step, out var time) && time <= EndAt)
+        {
+            Now = time;
+            Figures.Steps++;
+            step();
+        }
+        CheckEnd();
+    }
+
+    public void After(long delay, Action step) => _events.Add(Now + delay, step);
+
+    public long Delay() => _random.Next(100) < 95 ? _random.Next(1, 20) : _random.Next(20, 800);
+
+    public bool MayFail(int percent) => !IsCalm && _random.Next(100) < percent;
+
+    /// <summary>Returns the target that a payload names; null: it is gone, or the payload is.</summary>
+    public ScheduleTarget? TargetOf(ScheduledTimer timer) =>
+        Log.ValueAt(timer) is { } value && _targets[value.Span[0]] is { IsGone: false } target ? target.Id : null;
+
+    public PublishOutcome Publish(ScheduleIntent intent, int epoch)
+    {
+        var target = _targets[intent.Target.Partition];
+        if (target.IsGone)
+            return PublishOutcome.TargetGone;
+        if (target.IsAway)
+            return PublishOutcome.Unknown;
+        if (intent.Timers.Any(timer => Log.ValueAt(timer) is null))
+        {
+            // A leader that was replaced may know intents that are over.
+            Verdict.Require(epoch != Epoch, $"6: a payload of the intent at {intent.FirstSequence} is gone.");
+            return PublishOutcome.Unknown;
+        }
+        var appended = target.Append(intent, timer => _checker.Delivered(timer.Handle, target));
+        Figures.Duplicates += appended == false ? 1 : 0;
+        return appended is null ? PublishOutcome.Unknown : PublishOutcome.Published;
+    }
+
+    public void LeaderEnded(SimulatedScheduleLeader leader)
+    {
+        if (leader == _leader)
+            FailOver(isZombie: true);
+    }
+
+    private void Schedule()
+    {
+        if (IsCalm)
+            return;
+        var target = _targets[_random.Next(_targets.Length)];
+        var due = _random.Next(10) switch
+        {
+            0 => Now - _random.Next(500),
+            < 7 => Now + _random.Next(3_000),
+            _ => Math.Min(Now + _random.Next(3_000, 40_000), LastDue),
+        };
+        var handle = new ScheduleHandle(due, NewGuid());
+        _checker.Try(handle, target);
+        Send(handle, target, 0);
+        After(_random.Next(5, 80), Schedule);
+    }
+
+    private void Send(ScheduleHandle handle, SimulatedScheduleTarget target, int tries)
+    {
+        _leader?.Request(id => new ScheduleRequest(id, handle, new byte[] { (byte)target.Id.Partition }),
+            outcome => _checker.Answered(handle, outcome, isKnown: false));
+        // A repetition must not arrive when the record may have been delivered: it would be another one.
+        After(1_000, () =>
+        {
+            if (!_checker.IsAnswered(handle) && tries < 5 && handle.Due > Now + SkewMs + 100)
+                Send(handle, target, tries + 1);
+        });
+    }
+
+    private void Cancel()
+    {
+        if (IsCalm)
+            return;
+        After(_random.Next(10, 300), Cancel);
+        if (_checker.Handles.Count == 0)
+            return;
+        var recent = Math.Min(_checker.Handles.Count, 40);
+        var handle = _checker.Handles[^(_random.Next(recent) + 1)];
+        // Only what is known to be scheduled: a repeated request could schedule it again.
+        if (!_checker.IsAnswered(handle))
+            return;
+        var isFirst = _checker.TryCancel(handle);
+        _leader?.Request(id => new CancelRequest(id, handle), outcome => _checker.Answered(handle, outcome, isKnown: isFirst));
+    }
+
+    private void Fault()
+    {
+        if (IsCalm)
+            return;
+        After(_random.Next((int)_faultEveryMs * 2), Fault);
+        switch (_random.Next(8))
+        {
+            case 0 or 1:
+                FailOver(isZombie: false);
+                break;
+            case 2:
+                FailOver(isZombie: true);
+                break;
+            case 3:
+                var target = _targets[_random.Next(_targets.Length)];
+                target.IsAway = true;
+                After(_random.Next(3_000), () => target.IsAway = false);
+                break;
+            case 4 or 5:
+                Checkpoint();
+                break;
+            case 6:
+                Compact();
+                break;
+            case 7 when _random.Next(10) == 0:
+                _targets[2].IsGone = true;
+                break;
+        }
+    }
+
+    private void Checkpoint()
+    {
+        if (_leader is not { HasEnded: false } leader)
+            return;
+        _disks[_broker].Checkpoint = leader.Service.State.Checkpoint();
+        // A crash in between leaves buckets that the checkpoint does not need.
+        if (_random.Next(3) != 0)
+            leader.Service.State.Timers.CheckpointStored();
+    }
+
+    private void Compact()
+    {
+        Figures.Compactions++;
+        Log.Compact(_disks.Min(disk => disk.Checkpoint?.AppliedEnd ?? 0));
+    }
+
+    private void FailOver(bool isZombie)
+    {
+        if (_leader is null)
+            return;
+        Figures.Failovers++;
+        Figures.Zombies += isZombie ? 1 : 0;
+        _leader.IsDead = !isZombie;
+        _leader = null;
+        Epoch++;
+        Figures.Cut += Log.FailOver(_random);
+        After(_random.Next(1, 500), BeginLeader);
+    }
+
+    private void BeginLeader()
+    {
+        _broker = _random.Next(_disks.Length);
+        // A broker has one leader: an older one there has ended.
+        if (_last[_broker] is { } older)
+            older.IsDead = true;
+        var disk = _disks[_broker];
+        var skew = _random.Next(-(int)SkewMs, (int)SkewMs + 1);
+        disk.Crash();
+        ScheduleState state;
+        if (disk.Checkpoint is { } checkpoint)
+        {
+            Figures.Restored++;
+            state = ScheduleState.Restore(checkpoint, disk, BucketMs);
+        }
+        else
+        {
+            state = new ScheduleState(new TimerWheel(disk, BucketMs, Now + skew));
+        }
+        Replay(state);
+        ScheduleChecker.CheckSame(state, FromLog());
+        Trace?.Invoke($"{Now} leader {Epoch} on broker {_broker} at {Log.HighWatermark}");
+        _leader = new SimulatedScheduleLeader(this, Epoch, skew, new ScheduleService(state, _options, _rules));
+        _last[_broker] = _leader;
+        _leader.Begin();
+    }
+
+    private ScheduleState FromLog()
+    {
+        var state = new ScheduleState(new TimerWheel(new MemoryTimerBuckets(), BucketMs, Now));
+        Replay(state);
+        return state;
+    }
+
+    private void Replay(ScheduleState state)
+    {
+        foreach (var (offset, record) in Log.From(state.AppliedEnd))
+            state.Apply(offset, record);
+    }
+
+    private void CheckEnd()
+    {
+        _checker.CheckEnd();
+        var state = FromLog();
+        Verdict.Require(!state.Timers.All().Any() && !state.Targets.Any(), $"7: timers or intents are left at the end.");
+        ScheduleChecker.CheckSame(_leader!.Service.State, state);
+    }
+
+    private Guid NewGuid()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        _random.NextBytes(bytes);
+        return new Guid(bytes);
+    }
+}

@@ -1,0 +1,34 @@
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Simulation.Schedules;
+
+public sealed class ScheduleSimulationTests(ITestOutputHelper output)
+{
+    private const int Seeds = 2_000;
+    private const int NewSeeds = 200;
+
+    [Fact]
+    public void Same_seed_runs_the_same_steps() => SeedRuns.OfSchedules().AssertRepeatable();
+
+    [Fact]
+    public void Schedules_keep_their_invariants()
+    {
+        var total = Run(0, Seeds);
+        Assert.True(total.Failovers >= 2 * Seeds && total.Zombies >= Seeds / 2 && total.Cut >= Seeds / 4 && total.Restored >= Seeds
+            && total.Compactions >= Seeds, $"The schedule exercises too few faults: {total}");
+        Assert.True(total.Delivered >= 50 * Seeds && total.Duplicates >= Seeds / 4 && total.Cancelled >= 5 * Seeds
+            && total.TooLate >= Seeds / 10, $"The schedule exercises too little: {total}");
+    }
+
+    [Fact]
+    public void New_seeds_keep_the_invariants() => Run(Random.Shared.Next(1_000_000, int.MaxValue - NewSeeds), NewSeeds);
+
+    private ScheduleFigures Run(int first, int count)
+    {
+        var runs = SeedRuns.OfSchedules();
+        runs.Run(first, count, CancellationToken.None);
+        output.WriteLine($"seeds from {first}: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        return runs.Figures;
+    }
+}
