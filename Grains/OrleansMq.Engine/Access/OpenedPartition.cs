@@ -3,7 +3,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Share;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 using OrleansMq.Records;
 
 namespace OrleansMq.Access;

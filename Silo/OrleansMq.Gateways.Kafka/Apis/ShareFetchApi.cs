@@ -2,7 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 

@@ -7,7 +7,7 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>What a member says of records that it was given: one type for all of them, or one each.</summary>
 /// <param name="First">The first record.</param>
 /// <param name="Last">The last one.</param>
-/// <param name="Types">Numbers of <see cref="OrleansMq.Partitions.Shares.ShareAcknowledgeType"/>.</param>
+/// <param name="Types">Numbers of <see cref="OrleansMq.Shares.ShareAcknowledgeType"/>.</param>
 internal sealed record AcknowledgementBatch(long First, long Last, sbyte[] Types);
 
 /// <summary>A partition of a share session, and what the member says of its records.</summary>

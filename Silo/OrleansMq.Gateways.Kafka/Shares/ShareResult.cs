@@ -1,5 +1,5 @@
 using OrleansMq.Api;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
 

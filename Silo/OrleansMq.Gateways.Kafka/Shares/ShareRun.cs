@@ -3,7 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Groups.Share;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
 

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Gateways.Kafka.Requests;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
 

@@ -31,7 +31,8 @@ public sealed partial class FolderDependencyTests
         ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
-        ("Access", ["Api", "Diagnostics", "Log", "Partitions", "Records"]),
+        ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
+        ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Records", "Shares"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
         ("Hosting", ["Access", "Api", "Clusters", "Partitions"]),
     ];

@@ -70,6 +70,8 @@ public sealed class ReplicaRetentionTests
         // Asked again, the next leader completes it.
         partition.Cluster.Mend();
         var next = await partition.LeadAsync(2);
+        // The former leader's ISR is the stored one still, so it does not tell that this one can prove its lease.
+        await ReplicatedPartition.Until(() => next.Partition.CanRead(out _) == ErrorCode.None, () => "the lease of broker 2");
         await partition.InSyncAsync(3);
         Assert.Equal(40, await next.Partition.DeleteRecordsAsync(40));
     }

@@ -1,10 +1,11 @@
 using OrleansMq.Api;
 using OrleansMq.Groups.Share;
+using OrleansMq.Partitions;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
-namespace OrleansMq.Partitions.Shares;
+namespace OrleansMq.Shares;
 
 /// <summary>
 /// A member of a share group at a partition's leader: it acquires records, and says what became of them. One acquisition at a time, and one

@@ -1,6 +1,6 @@
 using OrleansMq.Queues;
 
-namespace OrleansMq.Partitions.Shares;
+namespace OrleansMq.Shares;
 
 /// <summary>The records that a member was given, with the lock of each. The protocol names records by offset alone. Pure.</summary>
 internal sealed class ShareLocks

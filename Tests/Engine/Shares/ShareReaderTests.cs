@@ -1,9 +1,10 @@
 using OrleansMq.Api;
 using OrleansMq.Groups.Share;
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
+using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
-namespace OrleansMq.Tests.Engine.Partitions.Shares;
+namespace OrleansMq.Tests.Engine.Shares;
 
 /// <summary>Members of share groups over a partition with files.</summary>
 public sealed class ShareReaderTests

@@ -1,7 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Partitions.Cursors;
 
-namespace OrleansMq.Partitions.Shares;
+namespace OrleansMq.Shares;
 
 /// <summary>Records that a member holds.</summary>
 /// <param name="First">The first record.</param>

@@ -1,7 +1,7 @@
-using OrleansMq.Partitions.Shares;
+using OrleansMq.Shares;
 using OrleansMq.Queues;
 
-namespace OrleansMq.Tests.Engine.Partitions.Shares;
+namespace OrleansMq.Tests.Engine.Shares;
 
 /// <summary>Which lock holds which offset, compared with a plain table.</summary>
 public sealed class ShareLocksTests

@@ -1,10 +1,11 @@
 using System.Buffers;
 using OrleansMq.Api;
 using OrleansMq.Log;
+using OrleansMq.Partitions;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
-namespace OrleansMq.Partitions.Shares;
+namespace OrleansMq.Shares;
 
 /// <summary>Reads the whole batches that hold acquired records.</summary>
 internal static class AcquiredBatches
