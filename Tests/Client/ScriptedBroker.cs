@@ -124,7 +124,7 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
         throw new NotSupportedException();
     public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
+        new([.. _topics.Select(static topic => new TopicListing(topic.Key, Guid.Empty, topic.Value))]);
     public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
     public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
@@ -135,7 +135,7 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
         throw new NotSupportedException();
     public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
 
-    public IGroupCoordinator Groups => NoGroupCoordinator.Instance;
+    public IGroupCoordinator Groups { get; set; } = NoGroupCoordinator.Instance;
 
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();

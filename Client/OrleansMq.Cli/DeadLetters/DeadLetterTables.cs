@@ -25,6 +25,9 @@ internal static class DeadLetterTables
             if (topic.WithoutSource > 0)
                 table.AddRow(Cell(topic.Topic), Cell(null), Cell(null), Number(topic.WithoutSource), Cell(null), Cell(null), Cell(null),
                     Cell("no dead-letter headers"));
+            if (topic.Others > 0)
+                table.AddRow(Cell(topic.Topic), Cell(null), Cell(null), Number(topic.Others), Cell(null), Cell(null), Cell(null),
+                    Cell("further sources"));
         }
         return new Rows([table, .. topics.Where(static topic => !topic.IsComplete)
             .Select(static topic => new Text($"\n{topic.Topic}: {Bound(topic.Read, topic.Held)}"))]);

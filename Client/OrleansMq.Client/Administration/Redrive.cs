@@ -93,15 +93,15 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     private async ValueTask<ProducerRecord<byte[]?, byte[]?>?> ReturnedAsync(ConsumeResult<byte[]?, byte[]?> letter,
         CancellationToken cancellationToken)
     {
-        var source = letter.Source();
+        var source = letter.Headers.Source();
         var partitions = source is { } from ? await CountAsync(from.Partition.Topic, cancellationToken).ConfigureAwait(false) : 0;
         if (partitions == 0)
             _result = _result with { WithoutSource = _result.WithoutSource + 1 };
         else if (options.Filter?.Invoke(letter) == false)
             _result = _result with { Filtered = _result.Filtered + 1 };
         // With its time, since a topic that was created again has other records at the same offsets.
-        else if (!_sent.Add((source!.Value.Partition, source.Value.Offset, letter.Last(DeadLetterHeaders.Group),
-            letter.Last(DeadLetterHeaders.Timestamp))))
+        else if (!_sent.Add((source!.Value.Partition, source.Value.Offset, letter.Headers.Last(DeadLetterHeaders.Group),
+            letter.Headers.Last(DeadLetterHeaders.Timestamp))))
             _result = _result with { Duplicates = _result.Duplicates + 1 };
         else
             return new ProducerRecord<byte[]?, byte[]?>(source.Value.Partition.Topic, letter.Key, letter.Value)
@@ -116,7 +116,7 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     /// <summary>Returns the record's own headers, and how often it was sent back.</summary>
     private static RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
     {
-        var times = (letter.Number(DeadLetterHeaders.Redrives) ?? 0) + 1;
+        var times = (letter.Headers.Number(DeadLetterHeaders.Redrives) ?? 0) + 1;
         return [.. letter.Headers.Where(static header => !header.Name().StartsWith(DeadLetterHeaders.Prefix, StringComparison.Ordinal)),
             RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture))];
     }

@@ -201,7 +201,7 @@ internal sealed partial class FetchSession
 
     /// <summary>Returns the offset after the last whole batch. Damaged data is left to the reader of the records, which reports its
     /// position.</summary>
-    private static long OffsetAfter(ReadOnlySpan<byte> batches, long offset)
+    public static long OffsetAfter(ReadOnlySpan<byte> batches, long offset)
     {
         while (batches.Length >= RecordBatchHeader.Size)
         {

@@ -3,30 +3,51 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>Shows dead letters over a broker. See <see cref="IDeadLetterAdmin"/>.</summary>
-internal sealed class DeadLetterAdmin(IBroker broker) : IDeadLetterAdmin
+/// <param name="broker">The broker.</param>
+/// <param name="scan">Reads the records; null for the usual one.</param>
+internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) : IDeadLetterAdmin
 {
     /// <summary>The most records that one call reads.</summary>
     public const int MostRead = 1_000_000;
     /// <summary>The most dead letters that one call returns.</summary>
     public const int MostLetters = 10_000;
 
-    private readonly LetterScan _scan = new(broker);
+    private readonly LetterScan _scan = scan ?? new LetterScan(broker);
 
     public async Task<IReadOnlyList<DeadLetterTopic>> ListAsync(int maxRead, CancellationToken cancellationToken)
     {
         Require(maxRead, MostRead, nameof(maxRead));
         var topics = (await broker.ListTopicsAsync(cancellationToken).ConfigureAwait(false))
             .Where(static topic => topic.Name.EndsWith(DeadLetters.TopicSuffix, StringComparison.Ordinal));
-        var summaries = await SummarizeAsync(topics, maxRead, cancellationToken).ConfigureAwait(false);
-        return [.. summaries.Where(static topic => topic.Held > 0)];
+        var extents = await _scan.MeasureAsync(topics, maxRead, cancellationToken).ConfigureAwait(false);
+        var room = new TextRoom();
+        var summaries = new List<DeadLetterTopic>();
+        foreach (var topic in extents.GroupBy(static extent => extent.Partition.Topic).OrderBy(static topic => topic.Key,
+            StringComparer.Ordinal))
+        {
+            LetterScan.Extent[] partitions = [.. topic];
+            if (partitions.All(static extent => extent.First == extent.End))
+                continue;
+            try
+            {
+                summaries.Add(await SummarizeAsync(topic.Key, partitions, room, cancellationToken).ConfigureAwait(false));
+            }
+            catch (BrokerException e) when (e.Code is ErrorCode.TopicAuthorizationFailed or ErrorCode.UnknownTopicOrPartition)
+            {
+                // One may see the topic, and not read it; or it was deleted meanwhile.
+            }
+        }
+        return summaries;
     }
 
     public async Task<DeadLetterTopic> DescribeAsync(string deadLetterTopic, int maxRead, CancellationToken cancellationToken)
     {
         Require(maxRead, MostRead, nameof(maxRead));
         var topic = await broker.GetTopicAsync(deadLetterTopic, cancellationToken).ConfigureAwait(false);
-        return (await SummarizeAsync([topic], maxRead, cancellationToken).ConfigureAwait(false)).SingleOrDefault()
-            ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Topic '{deadLetterTopic}' was deleted meanwhile.");
+        var extents = await _scan.MeasureAsync([topic], maxRead, cancellationToken).ConfigureAwait(false);
+        return extents.Count > 0
+            ? await SummarizeAsync(deadLetterTopic, extents, new TextRoom(), cancellationToken).ConfigureAwait(false)
+            : throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Topic '{deadLetterTopic}' was deleted meanwhile.");
     }
 
     public async Task<DeadLetterPage> ReadAsync(string deadLetterTopic, DeadLetterQuery? query, CancellationToken cancellationToken)
@@ -37,43 +58,20 @@ internal sealed class DeadLetterAdmin(IBroker broker) : IDeadLetterAdmin
         var topic = await broker.GetTopicAsync(deadLetterTopic, cancellationToken).ConfigureAwait(false);
         var extents = await _scan.MeasureAsync([topic], query.MaxRead, cancellationToken).ConfigureAwait(false);
         var redriven = await RedrivenAsync(deadLetterTopic, extents, cancellationToken).ConfigureAwait(false);
-        // The newest of those that were selected.
-        var letters = new PriorityQueue<DeadLetter, (long, int, long)>();
-        var (read, selected) = (0L, 0L);
-        await _scan.ReadAsync(extents, record =>
-        {
-            read++;
-            var letter = record.Describe(redriven.Passed(record.TopicPartition, record.Offset));
-            if ((query.SourceTopic is not null && letter.SourceTopic != query.SourceTopic)
-                || (query.GroupId is not null && letter.GroupId != query.GroupId))
-                return;
-            selected++;
-            letters.Enqueue(letter, (letter.Timestamp, letter.Partition, letter.Offset));
-            if (letters.Count > query.MaxLetters)
-                letters.Dequeue();
-        }, cancellationToken).ConfigureAwait(false);
-        var shown = new List<DeadLetter>(letters.Count);
-        while (letters.TryDequeue(out var letter, out _))
-            shown.Add(letter);
-        return new DeadLetterPage(shown, extents.Sum(static extent => extent.End - extent.First), read,
-            extents.All(static extent => extent.Start == extent.First), selected);
+        var page = new LetterPage(query);
+        var isComplete = await _scan.ReadAsync(extents, (partition, record) =>
+            page.Add(record.Describe(partition, redriven.Passed(partition, record.Offset))), cancellationToken).ConfigureAwait(false);
+        return page.Finish(extents, isComplete);
     }
 
-    private async Task<IReadOnlyList<DeadLetterTopic>> SummarizeAsync(IEnumerable<TopicListing> topics, int maxRead,
+    private async Task<DeadLetterTopic> SummarizeAsync(string topic, IReadOnlyList<LetterScan.Extent> extents, TextRoom room,
         CancellationToken cancellationToken)
     {
-        var extents = (await _scan.MeasureAsync(topics, maxRead, cancellationToken).ConfigureAwait(false))
-            .GroupBy(static extent => extent.Partition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal);
-        var summaries = new List<DeadLetterTopic>();
-        foreach (var topic in extents)
-        {
-            var redriven = await RedrivenAsync(topic.Key, topic, cancellationToken).ConfigureAwait(false);
-            var tally = new SourceTally();
-            await _scan.ReadAsync(topic, record =>
-                tally.Add(record.Describe(redriven.Passed(record.TopicPartition, record.Offset))), cancellationToken).ConfigureAwait(false);
-            summaries.Add(tally.Summarize(topic.Key, [.. topic]));
-        }
-        return summaries;
+        var redriven = await RedrivenAsync(topic, extents, cancellationToken).ConfigureAwait(false);
+        var tally = new SourceTally(room);
+        var isComplete = await _scan.ReadAsync(extents, (partition, record) =>
+            tally.Add(record.Describe(partition, redriven.Passed(partition, record.Offset))), cancellationToken).ConfigureAwait(false);
+        return tally.Summarize(topic, extents, isComplete);
     }
 
     private async Task<RedriveProgress> RedrivenAsync(string topic, IEnumerable<LetterScan.Extent> extents,
@@ -86,8 +84,8 @@ internal sealed class DeadLetterAdmin(IBroker broker) : IDeadLetterAdmin
         {
             ErrorCode.None => new RedriveProgress(fetched.Partitions.Where(static partition => partition.Offset is not null)
                 .ToDictionary(static partition => partition.Partition, static partition => partition.Offset!.Offset)),
-            // One may read the topic, and not the group.
-            ErrorCode.GroupAuthorizationFailed => new RedriveProgress(null),
+            // One may read the topic, and not the group; or a group of another kind has that name.
+            ErrorCode.GroupAuthorizationFailed or ErrorCode.GroupIdNotFound => new RedriveProgress(null),
             var error => throw new BrokerException(error, fetched.Message ?? $"{error}"),
         };
     }

@@ -6,8 +6,9 @@ namespace OrleansMq.Client;
 /// <param name="Read">How many records were read, the newest of each partition. All else in this summary is about those.</param>
 /// <param name="IsComplete">Whether all that the topic holds was read.</param>
 /// <param name="WithoutSource">Records that do not say where they came from.</param>
-/// <param name="Sources">Where the others came from, ordered by topic and group.</param>
-public sealed record DeadLetterTopic(string Topic, long Held, long Read, bool IsComplete, long WithoutSource,
+/// <param name="Others">Records of further sources than are listed: one call tells those apart whose names take 4 MiB.</param>
+/// <param name="Sources">Where the rest came from, ordered by topic and group.</param>
+public sealed record DeadLetterTopic(string Topic, long Held, long Read, bool IsComplete, long WithoutSource, long Others,
     IReadOnlyList<DeadLetterSource> Sources);
 
 /// <summary>The dead letters of a topic and group.</summary>
@@ -32,7 +33,8 @@ public sealed record DeadLetterCause(string Cause, long Letters);
 /// <param name="Held">How many offsets the topic's partitions hold.</param>
 /// <param name="Read">How many records were read to find them, the newest of each partition.</param>
 /// <param name="IsComplete">Whether all that the topic holds was read.</param>
-/// <param name="Selected">How many of those that were read the query selects: more than are returned if it limits them.</param>
+/// <param name="Selected">How many of those that were read the query selects: more than are returned if it limits them, or if their texts
+/// have more than 2 Mi characters.</param>
 public sealed record DeadLetterPage(IReadOnlyList<DeadLetter> Letters, long Held, long Read, bool IsComplete, long Selected);
 
 /// <summary>One dead letter. Its key and value are the record's own, and are read from the dead-letter topic like those of any
@@ -44,10 +46,10 @@ public sealed record DeadLetterPage(IReadOnlyList<DeadLetter> Letters, long Held
 /// <param name="SourcePartition">The record's partition; -1 if unknown.</param>
 /// <param name="SourceOffset">The record's offset; -1 if unknown.</param>
 /// <param name="SourceTimestamp">The record's timestamp in milliseconds since 1970; null if unknown.</param>
-/// <param name="GroupId">The group whose handler failed; null without one.</param>
+/// <param name="GroupId">The group whose handler failed, at most 255 characters; null without one.</param>
 /// <param name="Attempts">How often it was handled; 0 if it could not be deserialized, null if unknown.</param>
-/// <param name="Reason">Why the handler gave it up; null if it failed.</param>
-/// <param name="ExceptionType">The type of the exception; null if there is a reason.</param>
+/// <param name="Reason">Why the handler gave it up, at most 1,024 characters; null if it failed.</param>
+/// <param name="ExceptionType">The type of the exception, at most 1,024 characters; null if there is a reason.</param>
 /// <param name="ExceptionMessage">The exception's message, at most 1,024 characters; null if there is a reason.</param>
 /// <param name="Redrives">How often the record had been sent back before.</param>
 /// <param name="IsRedriven">Whether a redrive under the default group has passed it; null if its offsets may not be read.</param>

@@ -6,8 +6,8 @@ namespace OrleansMq.Client;
 /// </summary>
 public interface IDeadLetterAdmin
 {
-    /// <summary>Summarizes the topics whose names end in <c>.dead-letter</c> and that hold records, ordered by name. Topics under other
-    /// names are described one by one.</summary>
+    /// <summary>Summarizes the topics whose names end in <c>.dead-letter</c>, that hold records and that may be read, ordered by name.
+    /// Topics under other names are described one by one.</summary>
     /// <param name="maxRead">How many records are read at most, over all topics: 1 to 1,000,000, 10,000 by default. Partitions share it
     /// evenly.</param>
     /// <param name="cancellationToken">Ends the call.</param>

@@ -1,16 +1,22 @@
 using OrleansMq.Api;
+using OrleansMq.Compression;
+using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>Reads the newest records of some partitions, no more than a number in all.</summary>
+/// <summary>Reads the newest records of some partitions, no more than a number in all. Partitions are read one after the other, and of each
+/// one fetch at a time is held.</summary>
 /// <param name="broker">The broker.</param>
 internal sealed class LetterScan(IBroker broker)
 {
-    // A record that is there comes with the next answer. The last offsets may have none: what compaction left, or control batches.
-    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
+    private const int FetchBytes = 1 << 20;
+    private static readonly TimeSpan FetchWait = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RetryWait = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RetryWaitMax = TimeSpan.FromSeconds(1);
 
-    // An operator looks on: a partition without a leader is reported, and not waited for.
-    private static readonly ReaderOptions Reading = new() { RetryTimeout = TimeSpan.FromSeconds(15) };
+    /// <summary>How long a partition that returns nothing is retried. An operator looks on: one without a leader is reported, and not
+    /// waited for.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(15);
 
     /// <summary>The offsets that a partition holds, of which those from <paramref name="Start"/> on are read.</summary>
     public sealed record Extent(TopicPartition Partition, long First, long Start, long End);
@@ -48,46 +54,96 @@ internal sealed class LetterScan(IBroker broker)
     }
 
     /// <summary>Reads the records of the extents, those of a partition in order.</summary>
+    /// <param name="extents">What is read.</param>
+    /// <param name="onRecord">Receives each record, whose memory is valid during the call.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <returns>False if a partition did not return all.</returns>
     /// <exception cref="BrokerException">A partition cannot be read.</exception>
-    public async Task ReadAsync(IEnumerable<Extent> extents, Action<ConsumeResult<byte[]?, byte[]?>> onRecord,
+    public async Task<bool> ReadAsync(IEnumerable<Extent> extents, Action<TopicPartition, Record> onRecord,
         CancellationToken cancellationToken)
     {
-        await using var reader = new PartitionReader<byte[]?, byte[]?>(broker, Serdes.Bytes, Serdes.Bytes, Reading);
-        var ends = new Dictionary<TopicPartition, long>();
-        foreach (var extent in extents.Where(static extent => extent.Start < extent.End))
-        {
-            ends.Add(extent.Partition, extent.End);
-            reader.Assign(extent.Partition, ReadFrom.Offset(extent.Start));
-        }
-        while (ends.Count > 0 && await NextAsync(reader, cancellationToken).ConfigureAwait(false) is { } record)
-        {
-            var end = ends[record.TopicPartition];
-            if (record.Offset < end)
-                onRecord(record);
-            if (record.Offset + 1 >= end && ends.Remove(record.TopicPartition))
-                reader.Unassign(record.TopicPartition);
-        }
+        var isComplete = true;
+        foreach (var extent in extents)
+            isComplete &= await ReadAsync(extent, onRecord, cancellationToken).ConfigureAwait(false);
+        return isComplete;
     }
 
-    private static async ValueTask<ConsumeResult<byte[]?, byte[]?>?> NextAsync(PartitionReader<byte[]?, byte[]?> reader,
-        CancellationToken cancellationToken)
+    private async Task<bool> ReadAsync(Extent extent, Action<TopicPartition, Record> onRecord, CancellationToken cancellationToken)
     {
-        while (true)
+        var (position, highWatermark) = (extent.Start, -1L);
+        var (attempt, since) = (0, TimeProvider.System.GetTimestamp());
+        while (position < extent.End)
         {
+            cancellationToken.ThrowIfCancellationRequested();
+            var (before, known) = (position, highWatermark);
+            BrokerException? failure = null;
             try
             {
-                return await reader.ReadAsync(MaxWait, cancellationToken).ConfigureAwait(false);
+                using var result = await broker.FetchAsync(new FetchRequest(extent.Partition, position, FetchBytes, FetchWait),
+                    cancellationToken).ConfigureAwait(false);
+                highWatermark = result.HighWatermark;
+                if (result.Error == ErrorCode.OffsetOutOfRange && result.LogStartOffset > position)
+                    position = result.LogStartOffset; // Retention was faster.
+                else if (result.Error != ErrorCode.None)
+                    failure = new BrokerException(result.Error, result.Message ?? $"{extent.Partition}: {result.Error}");
+                else if (!result.Records.IsEmpty)
+                    Read(result.Records, extent, ref position, onRecord);
+                // Readable up to the end before this fetch began: the last offsets have no records any more.
+                else if (known >= extent.End)
+                    position = extent.End;
             }
-            catch (OffsetOutOfRangeException deleted) when (deleted.LogStartOffset > deleted.Offset)
+            catch (BrokerException e)
             {
-                // Retention was faster.
-                reader.Seek(deleted.Partition, ReadFrom.Offset(deleted.LogStartOffset));
+                failure = e;
             }
-            catch (ConsumeException e)
+            if (position > before)
             {
-                throw new BrokerException(e.Code, e.Message, e);
+                (attempt, since) = (0, TimeProvider.System.GetTimestamp());
+                continue;
+            }
+            var isOver = TimeProvider.System.GetElapsedTime(since) >= Patience;
+            if (failure is not null && (isOver || failure.Action != ErrorAction.Retry))
+                throw failure;
+            // A new leader that does not know yet what was readable, or one that has lost it.
+            if (isOver)
+                return false;
+            await Task.Delay(RetryBackoff.For(++attempt, RetryWait, RetryWaitMax, Random.Shared.NextDouble()), cancellationToken)
+                .ConfigureAwait(false);
+        }
+        return true;
+    }
+
+    /// <summary>Passes on the records from the position up to the end, and moves the position past them.</summary>
+    /// <exception cref="BrokerException">A batch is damaged, or cannot be decompressed now.</exception>
+    private static void Read(ReadOnlyMemory<byte> batches, Extent extent, ref long position, Action<TopicPartition, Record> onRecord)
+    {
+        // In turns: it runs in brokers too, and reads what others have sent.
+        using var reader = new RecordReader(batches, StandardCodecs.All, takesTurns: true);
+        var start = position;
+        try
+        {
+            while (position < extent.End && reader.MoveNext())
+            {
+                var record = reader.Current;
+                if (record.Offset < position)
+                    continue;
+                // Transaction markers are no dead letters.
+                if (record.Offset < extent.End && !reader.Batch.IsControl)
+                    onRecord(extent.Partition, record);
+                position = record.Offset + 1;
             }
         }
+        catch (RecordBatchException e)
+        {
+            var code = e.Error == RecordBatchError.Busy ? e.Error.ToErrorCode() : ErrorCode.CorruptMessage;
+            throw new BrokerException(code, $"{extent.Partition} cannot be read at offset {position}: {e.Message}", e);
+        }
+        catch (CodecUnavailableException e)
+        {
+            throw new BrokerException(ErrorCode.UnsupportedCompressionType,
+                $"{extent.Partition} cannot be read at offset {position}: {e.Message}", e);
+        }
+        position = Math.Max(position, FetchSession.OffsetAfter(batches.Span, start));
     }
 
     private async Task<long?> FindAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
