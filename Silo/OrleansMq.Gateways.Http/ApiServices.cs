@@ -31,6 +31,8 @@ internal sealed record ApiServices
     public required BatchBodies BatchBodies { get; init; }
     /// <summary>The records that reads as lines hold decompressed.</summary>
     public Lines.DecompressedReads DecompressedReads { get; } = new(Lines.DecompressedReads.DefaultBytes);
+    /// <summary>The turn of requests for dead letters.</summary>
+    public SemaphoreSlim DeadLetterTurn { get; } = new(1);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
     /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>
