@@ -17,6 +17,9 @@ internal sealed class PostgreSqlPartitionStates : IPartitionStates
     private const int Lanes = 2;
     private const int Most = 256;
 
+    // As long as for a connection: callers have given up by then.
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(15);
+
     private readonly RequestBatches<string, (int Version, byte[] Payload)?> _reads;
     private readonly RequestBatches<(string Key, byte[] Payload), int?> _creations;
     private readonly RequestBatches<(string Key, int Version, byte[] Payload), int?> _writes;
@@ -32,19 +35,20 @@ internal sealed class PostgreSqlPartitionStates : IPartitionStates
         {
             var found = await table.ReadAsync(keys.Distinct()).ConfigureAwait(false);
             return [.. keys.Select(key => found.TryGetValue(key, out var state) ? state : ((int, byte[])?)null)];
-        }, Lanes, Most);
+        }, Lanes, Most, MaxWait, TimeProvider.System);
         _creations = new(async states =>
         {
             var stored = await table.CreateAsync(states.DistinctBy(state => state.Key)).ConfigureAwait(false);
             // Of several for one key the first is stored, and the others find it.
             return [.. states.Select(state => stored.Remove(state.Key, out var version) ? version : (int?)null)];
-        }, Lanes, Most);
-        _writes = new(async states => await table.WriteAsync(states).ConfigureAwait(false), Lanes, Most);
+        }, Lanes, Most, MaxWait, TimeProvider.System);
+        _writes = new(async states => await table.WriteAsync(states).ConfigureAwait(false), Lanes, Most, MaxWait,
+            TimeProvider.System);
         _removals = new(async keys =>
         {
             await table.ClearAsync(keys).ConfigureAwait(false);
             return [.. keys.Select(static _ => true)];
-        }, Lanes, Most);
+        }, Lanes, Most, MaxWait, TimeProvider.System);
     }
 
     /// <inheritdoc/>

@@ -10,17 +10,21 @@ namespace OrleansMq.Grains.Storage;
 /// fails so.</param>
 /// <param name="lanes">The most batches at a time.</param>
 /// <param name="most">The most requests of a batch.</param>
+/// <param name="maxWait">How long a request waits for its batch at most. Callers give up and try again: what they have left behind would
+/// keep the others waiting for minutes after an outage.</param>
+/// <param name="time">The clock.</param>
 internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequest>, Task<IReadOnlyList<TAnswer>>> run, int lanes,
-    int most)
+    int most, TimeSpan maxWait, TimeProvider time)
 {
     private readonly Lock _lock = new();
     private readonly Queue<Waiting> _waiting = new();
     private int _running;
 
     /// <summary>Carries out a request.</summary>
+    /// <exception cref="TimeoutException">It waited too long, and was not carried out.</exception>
     public Task<TAnswer> RunAsync(TRequest request)
     {
-        var waiting = new Waiting(request);
+        var waiting = new Waiting(request, time.GetTimestamp());
         lock (_lock)
         {
             _waiting.Enqueue(waiting);
@@ -56,18 +60,25 @@ internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequ
     {
         lock (_lock)
         {
-            var batch = new Waiting[Math.Min(_waiting.Count, most)];
-            for (var i = 0; i < batch.Length; i++)
-                batch[i] = _waiting.Dequeue();
-            if (batch.Length == 0)
+            var batch = new List<Waiting>(Math.Min(_waiting.Count, most));
+            while (batch.Count < most && _waiting.TryDequeue(out var next))
+            {
+                if (time.GetElapsedTime(next.Since) < maxWait)
+                    batch.Add(next);
+                else
+                    next.Answer.SetException(new TimeoutException($"The request waited for {maxWait} behind others, and was not sent."));
+            }
+            if (batch.Count == 0)
                 _running--;
-            return batch;
+            return [.. batch];
         }
     }
 
-    private sealed class Waiting(TRequest request)
+    private sealed class Waiting(TRequest request, long since)
     {
         public TRequest Request => request;
+
+        public long Since => since;
 
         public TaskCompletionSource<TAnswer> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }

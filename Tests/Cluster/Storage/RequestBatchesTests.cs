@@ -1,4 +1,5 @@
 using OrleansMq.Grains.Storage;
+using OrleansMq.Tests.Cluster.Brokers;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
@@ -18,7 +19,7 @@ public sealed class RequestBatchesTests
             if (sizes.Count == 1)
                 await first.Task;
             return [.. requests.Select(request => request * 10)];
-        }, lanes: 1, most: 4);
+        }, lanes: 1, most: 4, Wait.Deadline, TimeProvider.System);
 
         var alone = batches.RunAsync(0);
         await began.Task.WaitAsync(Wait.Deadline);
@@ -35,8 +36,36 @@ public sealed class RequestBatchesTests
     {
         var batches = new RequestBatches<int, int>(requests => requests.Contains(1)
             ? throw new InvalidOperationException("no")
-            : Task.FromResult<IReadOnlyList<int>>([.. requests]), lanes: 1, most: 1);
+            : Task.FromResult<IReadOnlyList<int>>([.. requests]), lanes: 1, most: 1, Wait.Deadline, TimeProvider.System);
         await Assert.ThrowsAsync<InvalidOperationException>(() => batches.RunAsync(1).WaitAsync(Wait.Deadline));
         Assert.Equal(2, await batches.RunAsync(2).WaitAsync(Wait.Deadline));
+    }
+
+    [Fact]
+    public async Task Request_that_waited_too_long_is_not_carried_out()
+    {
+        var time = new ManualTime();
+        var first = new TaskCompletionSource();
+        var began = new TaskCompletionSource();
+        var done = new List<int>();
+        var batches = new RequestBatches<int, int>(async requests =>
+        {
+            began.TrySetResult();
+            await first.Task;
+            done.AddRange(requests);
+            return [.. requests];
+        }, lanes: 1, most: 2, TimeSpan.FromSeconds(15), time);
+
+        var alone = batches.RunAsync(0);
+        await began.Task.WaitAsync(Wait.Deadline);
+        var left = Enumerable.Range(1, 5).Select(batches.RunAsync).ToArray();
+        time.Advance(TimeSpan.FromSeconds(15));
+        var fresh = batches.RunAsync(6);
+        first.SetResult();
+
+        Assert.Equal((0, 6), (await alone.WaitAsync(Wait.Deadline), await fresh.WaitAsync(Wait.Deadline)));
+        foreach (var request in left)
+            await Assert.ThrowsAsync<TimeoutException>(() => request.WaitAsync(Wait.Deadline));
+        Assert.Equal([0, 6], done);
     }
 }
