@@ -208,6 +208,13 @@ public sealed class CursorTests
         Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, old, OffsetRange.Of(1))));
     }
 
+    [Theory]
+    [InlineData(500, true, 500)]
+    [InlineData(500, false, 900)]
+    [InlineData(1_000, false, 1_000)]
+    public void New_leader_waits_for_every_earlier_lease(long predecessors, bool isPredecessorGone, long expected) =>
+        Assert.Equal(expected, CursorRules.Shipped.HandOutFrom(predecessors, isPredecessorGone, leaseEnd: 900));
+
     [Fact]
     public void Without_lease_nothing_is_handed_out_and_the_lock_clock_stands()
     {

@@ -12,7 +12,6 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(WrittenIsInForce))]
     [InlineData(nameof(ServesBeforeEpochStart))]
     [InlineData(nameof(ServesDuringPredecessorsLease))]
-    [InlineData(nameof(EarlierLeasesForgotten))]
     [InlineData(nameof(HandsOutWithoutLease))]
     [InlineData(nameof(UnconfirmedIsPublished))]
     [InlineData(nameof(AnyLockHolds))]

@@ -26,11 +26,6 @@ internal sealed class ServesDuringPredecessorsLease : CursorRules
     public override bool MayServe(LeaderTerm term, long highWatermark, long now) => highWatermark >= term.EpochStart;
 }
 
-internal sealed class EarlierLeasesForgotten : CursorRules
-{
-    public override long HandOutFrom(long predecessors, bool isPredecessorGone, long leaseEnd) => isPredecessorGone ? 0 : leaseEnd;
-}
-
 internal sealed class HandsOutWithoutLease : CursorRules
 {
     public override bool HasLease(long leaseUntil, long now) => true;

@@ -105,6 +105,7 @@ internal sealed class QueueScenario
     public int MaxLength { get; }
     /// <summary>The size at which changes are divided.</summary>
     public int MostPartBytes { get; }
+    public bool DividesChanges => MostPartBytes < 1_000;
     public CursorConfiguration Configuration { get; }
 
     /// <summary>Returns another configuration. What the checks rely on stays.</summary>

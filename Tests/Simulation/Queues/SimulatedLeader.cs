@@ -11,6 +11,8 @@ internal sealed class SimulatedLeader
     private readonly Dictionary<long, (CursorRequest Request, Action<Answer>? Answered)> _requests = [];
     private readonly HashSet<long> _told = [];
     private long _wake;
+    private long _tickedAt;
+    private int _ticks;
 
     public SimulatedLeader(QueueSimulation simulation, SimulatedReplica replica, int epoch, long handOutFrom, CursorRules rules)
     {
@@ -165,11 +167,19 @@ internal sealed class SimulatedLeader
                     _simulation.After(Math.Max(wake.Time - _simulation.Now, 0), () =>
                     {
                         if (number == _wake)
-                            Handle(new Tick());
+                            Wake();
                     });
                 }
                 break;
         }
+    }
+
+    private void Wake()
+    {
+        _ticks = _tickedAt == _simulation.Now ? _ticks + 1 : 0;
+        _tickedAt = _simulation.Now;
+        Verdict.Require(_ticks < 100, "8: the cursor wants to be woken again and again.");
+        Handle(new Tick());
     }
 
     private static string Describe(CursorEffect effect) => effect switch
