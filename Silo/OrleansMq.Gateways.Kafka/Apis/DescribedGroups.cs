@@ -1,0 +1,53 @@
+using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>The answer to a description of groups of one type: of the consumer protocol (key 69), or share groups (key 77). They differ in
+/// their members alone.</summary>
+/// <param name="Type">The type; a group of another is not found.</param>
+/// <param name="IsNot">What the message says of a group of another type, after its id.</param>
+/// <param name="WriteMember">Writes a member.</param>
+internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<RequestContext, ResponseWriter, GroupMember> WriteMember)
+{
+    /// <summary>Describes the groups, each once, and writes the answer.</summary>
+    public async ValueTask WriteAsync(RequestContext context, ResponseWriter response, IEnumerable<string> ids, bool includeOperations)
+    {
+        response.WriteInt32(0);
+        var groupIds = ids.Distinct().ToArray();
+        response.WriteLength(groupIds.Length);
+        foreach (var groupId in groupIds)
+        {
+            var (error, message, group) = await DescribeAsync(context, groupId).ConfigureAwait(false);
+            response.WriteError(error);
+            response.WriteString(message);
+            response.WriteString(groupId);
+            response.WriteString(group?.State.ToString() ?? "");
+            response.WriteInt32(group?.Epoch ?? 0);
+            response.WriteInt32(group?.AssignmentEpoch ?? 0);
+            response.WriteString(group?.Protocol ?? "");
+            response.WriteLength(group?.Members.Count ?? 0);
+            foreach (var member in group?.Members ?? [])
+                WriteMember(context, response, member);
+            response.WriteInt32(includeOperations && group is not null ? AuthorizedOperations.Group : AuthorizedOperations.NotAsked);
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+    }
+
+    private async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context,
+        string groupId)
+    {
+        try
+        {
+            var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
+            return group.Type == Type ? (ErrorCode.None, null, group)
+                : (ErrorCode.GroupIdNotFound, $"Group '{groupId}' {IsNot}", null);
+        }
+        catch (BrokerException refused)
+        {
+            return (refused.Code, refused.Message, null);
+        }
+    }
+}
