@@ -8,8 +8,13 @@ namespace OrleansMq.Brokers;
 /// <param name="whole">The document of an earlier version.</param>
 internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, IDocument<WholeCatalogue> whole)
 {
+    private const int ClaimTries = 5;
+
     private readonly Page[] _pages =
         [.. Enumerable.Range(0, TopicCatalogue.Pages).Select(page => new Page(open(TopicCatalogue.NameOf(page))))];
+
+    /// <summary>Raised whenever a change is refused because a later controller has claimed the page.</summary>
+    public event Action? Superseded;
 
     /// <summary>Reads all pages, after it has divided what an earlier version stored as one document.</summary>
     /// <remarks>
@@ -43,6 +48,14 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
         return pages;
     }
 
+    /// <summary>Takes all pages over for a controller. From then on an earlier controller changes none of them, and every change that it
+    /// made before is in the pages that are returned.</summary>
+    /// <param name="epoch">The controller's metadata epoch.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.RequestTimedOut"/>: a later controller has claimed a page;
+    /// <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    public async Task<IReadOnlyList<TopicCatalogue>> ClaimAsync(int epoch) =>
+        await Task.WhenAll(_pages.Select(page => page.ClaimAsync(epoch))).ConfigureAwait(false);
+
     /// <summary>Returns all pages in order.</summary>
     public async Task<IReadOnlyList<TopicCatalogue>> ReadAllAsync() =>
         await Task.WhenAll(_pages.Select(page => page.ReadAsync().AsTask())).ConfigureAwait(false);
@@ -54,17 +67,59 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
     /// <param name="topic">The topic's name.</param>
     /// <param name="change">Computes the next page; the same instance for no change. An exception changes nothing.</param>
     /// <param name="stored">Told of the page before and after, once it is stored and before its next change.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.RequestTimedOut"/>: a later controller has claimed the page.</exception>
     public Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change,
         Action<TopicCatalogue, TopicCatalogue>? stored = null) =>
         ChangeAsync(TopicCatalogue.PageOf(topic), change, stored);
 
     /// <inheritdoc cref="ChangeAsync(string, Func{TopicCatalogue, TopicCatalogue}, Action{TopicCatalogue, TopicCatalogue}?)"/>
-    public Task ChangeAsync(int page, Func<TopicCatalogue, TopicCatalogue> change, Action<TopicCatalogue, TopicCatalogue>? stored = null) =>
-        _pages[page].ChangeAsync(change, stored);
+    public async Task ChangeAsync(int page, Func<TopicCatalogue, TopicCatalogue> change,
+        Action<TopicCatalogue, TopicCatalogue>? stored = null)
+    {
+        if (await _pages[page].TryChangeAsync(change, stored).ConfigureAwait(false))
+            return;
+        Superseded?.Invoke();
+        throw Lost();
+    }
+
+    private static BrokerException Lost() =>
+        new(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now. Retry.");
 
     private sealed class Page(IDocument<TopicCatalogue> document)
     {
         private readonly SemaphoreSlim _turn = new(1, 1);
+        // Null if no controller has claimed the page: a broker that replicates nothing, which owns its store.
+        private int? _epoch;
+
+        public async Task<TopicCatalogue> ClaimAsync(int epoch)
+        {
+            await _turn.WaitAsync().ConfigureAwait(false);
+            try
+            {
+                _epoch = epoch;
+                for (var tries = 1; ; tries++)
+                {
+                    try
+                    {
+                        var before = await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
+                        if (IsLost(before))
+                            throw Lost();
+                        if (before.Epoch == epoch)
+                            return before;
+                        await document.WriteAsync(before with { Epoch = epoch }).ConfigureAwait(false);
+                    }
+                    catch (Exception overtaken) when (tries < ClaimTries
+                        && overtaken is StateConflictException or BrokerException { Code: ErrorCode.KafkaStorageError })
+                    {
+                        // An earlier controller has just written the page, or the outcome is unknown. The next read tells.
+                    }
+                }
+            }
+            finally
+            {
+                _turn.Release();
+            }
+        }
 
         public async ValueTask<TopicCatalogue> ReadAsync()
         {
@@ -79,22 +134,28 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
             }
         }
 
-        public async Task ChangeAsync(Func<TopicCatalogue, TopicCatalogue> change, Action<TopicCatalogue, TopicCatalogue>? stored)
+        public async Task<bool> TryChangeAsync(Func<TopicCatalogue, TopicCatalogue> change, Action<TopicCatalogue, TopicCatalogue>? stored)
         {
             await _turn.WaitAsync().ConfigureAwait(false);
             try
             {
                 var before = await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
+                if (IsLost(before))
+                    return false;
                 var next = change(before);
                 if (ReferenceEquals(before, next))
-                    return;
+                    return true;
+                next = next with { Epoch = _epoch ?? before.Epoch };
                 await document.WriteAsync(next).ConfigureAwait(false);
                 stored?.Invoke(before, next);
+                return true;
             }
             finally
             {
                 _turn.Release();
             }
         }
+
+        private bool IsLost(TopicCatalogue page) => page.Epoch > _epoch;
     }
 }

@@ -77,6 +77,10 @@ public sealed record TopicCatalogue
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableSortedDictionary<Guid, ImmutableArray<int>>? Leftovers { get; init; }
 
+    /// <summary>The metadata epoch of the controller that owns the page; 0 for none. Earlier controllers no longer write it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int Epoch { get; init; }
+
     /// <summary>Begins to create a topic.</summary>
     /// <param name="request">Its name, partitions, replication factor and configuration.</param>
     /// <param name="topicId">A new UUID.</param>

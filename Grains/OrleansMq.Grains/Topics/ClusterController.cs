@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
@@ -28,7 +29,11 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     // Deleted topics of which a broker has confirmed that nothing is left, until the catalogue's document records it.
     private readonly ConcurrentDictionary<(Guid TopicId, int Broker), bool> _clean = new();
     private ClusterImage _image = ClusterImage.Empty;
+    private int _epoch;
     private TaskCompletionSource _changed = NewSignal();
+
+    /// <summary>Raised when a document shows that there is a later controller.</summary>
+    public event Action? Superseded;
 
     /// <summary>The latest image.</summary>
     public ClusterImage Image
@@ -44,12 +49,17 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     public BrokerRegistry Registry => registry.Known ?? BrokerRegistry.Empty;
 
     /// <summary>Reads all documents and begins.</summary>
-    public async Task StartAsync(IReadOnlyList<TopicCatalogue> pages)
+    /// <param name="catalogue">The list of topics. It is claimed, so that no earlier controller adds a topic, or deletes one, that this one
+    /// does not see.</param>
+    public async Task StartAsync(Catalogue catalogue)
     {
         var stored = await registry.ReadAsync();
         // Each controller takes an epoch of its own by compare-and-swap. Of two that start at once one fails, and its call is retried.
         var taken = (stored ?? BrokerRegistry.Empty with { AutoRebalance = broker.Cluster?.AutoRebalance ?? false }).TakeOver();
         await registry.WriteAsync(taken);
+        _epoch = taken.MetadataEpoch;
+        await catalogue.OpenAsync(isShared: true);
+        var pages = await catalogue.ClaimAsync(taken.MetadataEpoch);
         var image = ClusterImage.Empty with
         {
             Version = ClusterImage.FirstVersion(taken.MetadataEpoch),
@@ -114,6 +124,12 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         try
         {
             var before = await registry.ReadAsync() ?? BrokerRegistry.Empty;
+            // The first write of an earlier controller meets that of the later one, and the document is read again.
+            if (before.MetadataEpoch > _epoch)
+            {
+                Superseded?.Invoke();
+                throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now. Retry.");
+            }
             var next = change(before);
             if (!ReferenceEquals(before, next))
                 await registry.WriteAsync(next);

@@ -42,11 +42,13 @@ internal sealed partial class ClusterGrain
         var membership = _services.GetRequiredService<ClusterMembership>();
         var publisher = new ImagePublisher(_services.GetRequiredService<ReplicaServices>(), membership, _broker.Options.Log);
         publisher.Superseded += () => _ = RetireAsync();
+        _catalogue.Superseded += () => _ = RetireAsync();
         var controller = new ClusterController(_broker, membership, _services.GetRequiredService<IPartitionStates>(),
             Document<BrokerRegistry>("brokers"), publisher, ReadTopicAsync);
+        controller.Superseded += () => _ = RetireAsync();
         try
         {
-            await controller.StartAsync(await _catalogue.OpenAsync(isShared: true));
+            await controller.StartAsync(_catalogue);
         }
         catch
         {

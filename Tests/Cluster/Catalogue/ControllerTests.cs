@@ -1,7 +1,12 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
+using OrleansMq.Grains;
 using OrleansMq.Grains.Replication;
+using OrleansMq.Grains.Storage;
 using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
@@ -25,6 +30,25 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
                 "another one makes the metadata");
             await Wait.UntilAsync(async () => await Create(topic) is { Code: ErrorCode.TopicAlreadyExists }, "the topic is there");
         }
+    }
+
+    [SkippableFact]
+    public async Task Controller_finds_in_the_store_a_later_one_that_no_broker_has_heard_of_and_makes_room_for_the_next()
+    {
+        Assert.Null(await Create("before"));
+        var storage = Cluster.Get<IServiceProvider>(1).GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName);
+        GrainDocument<T> Document<T>(string type, string name) where T : class => new(storage, type, GrainId.Create("omq.cluster", name));
+        var registry = Document<BrokerRegistry>("brokers", GrainKeys.Cluster);
+        var taken = (await registry.ReadAsync())!.TakeOver();
+        await registry.WriteAsync(taken);
+        // It dies after this, before its first image.
+        foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages)
+            .Select(page => Document<TopicCatalogue>(TopicCatalogue.StoreType, TopicCatalogue.NameOf(page))))
+            await page.WriteAsync((await page.ReadAsync() ?? TopicCatalogue.Empty) with { Epoch = taken.MetadataEpoch });
+
+        await Wait.UntilAsync(async () => await Create("orders") is null or { Code: ErrorCode.TopicAlreadyExists }, "the topic is there");
+        Assert.All(Cluster.Running, broker => Assert.True(Cluster.ImageOf(broker).Epoch > taken.MetadataEpoch));
+        Assert.Equal(["before", "orders"], (await Cluster.Broker(3).ListTopicsAsync()).Select(topic => topic.Name));
     }
 
     private async Task<BrokerException?> Create(string topic)

@@ -32,9 +32,13 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
             "the topics are those that should be");
         await cluster.UntilInSyncAsync("begun");
         Assert.Equal(ErrorCode.None, (await cluster.AppendAsync(3, new TopicPartition("begun", 1), "a")).Error);
-        await Wait.UntilAsync(() => new[] { 1, 2, 3 }.All(broker => cluster.DirectoriesOf(broker).All(name =>
-            name.StartsWith("begun-", StringComparison.Ordinal) || name.StartsWith("kept-", StringComparison.Ordinal))),
-            "nothing is left of the others");
+        string[] Others(int broker) => [.. cluster.DirectoriesOf(broker).Where(name =>
+            !name.StartsWith("begun-", StringComparison.Ordinal) && !name.StartsWith("kept-", StringComparison.Ordinal))];
+        await Wait.UntilAsync(() => Task.FromResult(new[] { 1, 2, 3 }.All(broker => Others(broker).Length == 0)),
+            "nothing is left of the others",
+            () => Task.FromResult(string.Join('\n', new[] { 1, 2, 3 }.Select(broker => $"{broker}: {string.Join(", ", Others(broker))}; "
+                + $"deleted {string.Join(", ", cluster.ImageOf(broker).Deleted)}, version {cluster.ImageOf(broker).Version}; "
+                + $"replicas {string.Join(", ", cluster.ReplicasOn(broker).Select(replica => replica.TopicPartition))}"))));
         Assert.Equal(2, (await cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2, 2))).Partitions.Count);
     }
 

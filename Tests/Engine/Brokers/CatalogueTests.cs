@@ -153,6 +153,61 @@ public sealed class CatalogueTests
         Assert.True(overtaken > 20, $"{overtaken}");
     }
 
+    [Fact]
+    public async Task Claim_sees_what_the_earlier_controller_stored_and_lets_it_store_no_more()
+    {
+        var refused = 0;
+        for (var step = 0; ; step++)
+        {
+            var store = FileStateStore.Open(Empty(), "/data/state");
+            var earlier = await ClaimedAsync(Open(store, () => Task.CompletedTask), 6);
+            var created = new List<string>();
+            var wasOvertaken = false;
+            // The claim reads and writes each page in its turn; the earlier controller creates topics at any moment of it.
+            var later = Open(store, Once(step, async () =>
+            {
+                wasOvertaken = true;
+                for (var number = 0; number < 8; number++)
+                    await TryCreateAsync(earlier, NameOf(number), created);
+            }));
+            await later.OpenAsync(isShared: true);
+            var pages = await later.ClaimAsync(7);
+            if (!wasOvertaken)
+                break;
+            refused += 8 - created.Count;
+            Assert.Equal(created.Order(StringComparer.Ordinal),
+                pages.SelectMany(page => page.Topics.Keys).Order(StringComparer.Ordinal));
+            // The first write meets the claim; after it the page is read again.
+            for (var tries = 0; tries < 2; tries++)
+                Assert.False(await TryCreateAsync(earlier, "orders", created));
+            await later.ChangeAsync("orders", page => page.FinishCreate("orders", Gone));
+            Assert.Equal(ErrorCode.RequestTimedOut, (await Assert.ThrowsAsync<BrokerException>(
+                () => earlier.ChangeAsync("orders", page => page.Forget("orders", Gone)))).Code);
+        }
+        Assert.True(refused > 0, "the claim was never in the way");
+    }
+
+    private static async Task<Catalogue> ClaimedAsync(Catalogue catalogue, int epoch)
+    {
+        await catalogue.OpenAsync(isShared: true);
+        await catalogue.ClaimAsync(epoch);
+        return catalogue;
+    }
+
+    private static async Task<bool> TryCreateAsync(Catalogue catalogue, string topic, List<string> created)
+    {
+        try
+        {
+            await catalogue.ChangeAsync(topic, page => page.FinishCreate(topic, Gone));
+            created.Add(topic);
+            return true;
+        }
+        catch (Exception refused) when (refused is StateConflictException or BrokerException { Code: ErrorCode.RequestTimedOut })
+        {
+            return false;
+        }
+    }
+
     private static async Task CheckAsync(IFileSystem files, TopicCatalogue expected)
     {
         Check(expected, await Open(files).OpenAsync(isShared: false));
