@@ -102,7 +102,7 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
                     try
                     {
                         var before = await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
-                        if (IsLost(before))
+                        if (before.Epoch > epoch)
                             throw Lost();
                         if (before.Epoch == epoch)
                             return before;
@@ -156,6 +156,7 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
             }
         }
 
-        private bool IsLost(TopicCatalogue page) => page.Epoch > _epoch;
+        // A lower epoch is that of an earlier version, which knows of none.
+        private bool IsLost(TopicCatalogue page) => _epoch is { } own && page.Epoch != own;
     }
 }

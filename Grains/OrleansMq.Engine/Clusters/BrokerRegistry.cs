@@ -59,7 +59,8 @@ public sealed record BrokerRegistry
     public ImmutableSortedDictionary<int, RegisteredBroker> Brokers { get; init; } = ImmutableSortedDictionary<int, RegisteredBroker>.Empty;
 
     /// <summary>Starts a new metadata epoch for an activation: its images are newer than those of all earlier ones.</summary>
-    public BrokerRegistry TakeOver() => this with { MetadataEpoch = MetadataEpoch + 1 };
+    /// <param name="claimed">The highest epoch that a page of the catalogue has: this document may have been lost.</param>
+    public BrokerRegistry TakeOver(int claimed = 0) => this with { MetadataEpoch = Math.Max(MetadataEpoch, claimed) + 1 };
 
     /// <summary>Registers a broker that joins, for the first time or again. A draining broker remains draining.</summary>
     /// <returns>This instance if nothing changes.</returns>

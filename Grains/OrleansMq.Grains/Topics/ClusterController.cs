@@ -53,12 +53,12 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     /// does not see.</param>
     public async Task StartAsync(Catalogue catalogue)
     {
+        var claimed = (await catalogue.OpenAsync(isShared: true)).Max(page => page.Epoch);
         var stored = await registry.ReadAsync();
         // Each controller takes an epoch of its own by compare-and-swap. Of two that start at once one fails, and its call is retried.
-        var taken = (stored ?? BrokerRegistry.Empty with { AutoRebalance = broker.Cluster?.AutoRebalance ?? false }).TakeOver();
+        var taken = (stored ?? BrokerRegistry.Empty with { AutoRebalance = broker.Cluster?.AutoRebalance ?? false }).TakeOver(claimed);
         await registry.WriteAsync(taken);
         _epoch = taken.MetadataEpoch;
-        await catalogue.OpenAsync(isShared: true);
         var pages = await catalogue.ClaimAsync(taken.MetadataEpoch);
         var image = ClusterImage.Empty with
         {
