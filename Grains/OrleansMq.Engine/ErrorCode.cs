@@ -143,7 +143,7 @@ public enum ErrorCode : short
     UnsupportedAssignor = 112,
     /// <summary>The member epoch is older than the one the coordinator knows. Commit again with the new one.</summary>
     StaleMemberEpoch = 113,
-    /// <summary>A record that the member of a share group does not hold (any more).</summary>
+    /// <summary>The lock of these records has ended, or they are settled already.</summary>
     InvalidRecordState = 121,
     /// <summary>The share session is not known (any more). Open another.</summary>
     ShareSessionNotFound = 122,

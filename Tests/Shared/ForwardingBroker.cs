@@ -9,6 +9,8 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker
 
     public virtual IGroupCoordinator Groups => inner.Groups;
 
+    public virtual IQueues Queues => inner.Queues;
+
     public virtual ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         inner.CreateTopicAsync(topic, cancellationToken);
 

@@ -15,6 +15,9 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public IGroupCoordinator Groups { get; } = new SessionGroups(access, session);
 
     /// <inheritdoc/>
+    public IQueues Queues { get; } = new SessionQueues(access.Broker.Queues, session);
+
+    /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         session.AllowsCreation(topic.Name)
             ? _broker.CreateTopicAsync(topic, cancellationToken)

@@ -56,6 +56,13 @@ public sealed class TopicCounts
         Interlocked.Add(ref _bytesOut, result.Length);
     }
 
+    /// <summary>Counts what a queue delivered.</summary>
+    internal void Count(IReadOnlyList<QueueRecord> records)
+    {
+        Interlocked.Add(ref _recordsOut, records.Count);
+        Interlocked.Add(ref _bytesOut, records.Sum(record => (long)(record.Key?.Length ?? 0) + (record.Value?.Length ?? 0)));
+    }
+
     /// <summary>Marks the counts as those of a deleted topic.</summary>
     internal void Retire() => _isRetired = true;
 }

@@ -91,4 +91,7 @@ public interface IBroker
 
     /// <summary>Consumer groups. A broker without a coordinator returns <see cref="ErrorCode.CoordinatorNotAvailable"/>.</summary>
     IGroupCoordinator Groups { get; }
+
+    /// <summary>Queues. A broker without them refuses every call with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
+    IQueues Queues => NoQueues.Instance;
 }

@@ -34,6 +34,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         _topics = topics;
         _producerIds = new ProducerIds(state);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
+        Queues = new LocalQueues(partition => Find(partition, out var error, out var message)
+            ?? throw new BrokerException(error, message!));
         Access = new BrokerAccess(this, this, options.Authorizer, options.Meter);
     }
 
@@ -62,6 +64,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups => _groups;
+
+    /// <inheritdoc/>
+    public IQueues Queues { get; }
 
     /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>

@@ -56,7 +56,7 @@ internal sealed partial class CursorAttachment
             if (await NextAsync(maxRecords, left, cancellationToken).ConfigureAwait(false) is not { } delivery)
                 return null;
             var naturals = new List<OffsetRange>();
-            var received = Read(delivery, naturals);
+            var received = ReadOrRelease(delivery, naturals);
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
             if (received.Records.Count > 0)
@@ -172,18 +172,32 @@ internal sealed partial class CursorAttachment
             _cursor.Handle(new GrantCredit(Number, difference));
     }
 
-    private ReceivedRecords Read(Deliver delivery, List<OffsetRange> naturals)
+    private ReceivedRecords ReadOrRelease(Deliver delivery, List<OffsetRange> naturals)
     {
         try
         {
-            return ReceivedRecords.Read(_owner.Partition, delivery, naturals);
+            return Read(_owner.Partition, delivery, naturals);
+        }
+        catch (BrokerException fault)
+        {
+            _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: fault.Code != ErrorCode.KafkaStorageError);
+            throw;
+        }
+    }
+
+    /// <summary>Reads what was delivered.</summary>
+    /// <exception cref="BrokerException">See <see cref="ReceiveAsync"/>.</exception>
+    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals)
+    {
+        try
+        {
+            return ReceivedRecords.Read(partition, delivery, naturals);
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException || StorageFaults.IsStorageFault(fault))
         {
             var isStorage = StorageFaults.IsStorageFault(fault);
             if (isStorage)
-                _owner.Partition.NoteUnreadable(fault);
-            _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: !isStorage);
+                partition.NoteUnreadable(fault);
             throw new BrokerException(isStorage ? ErrorCode.KafkaStorageError
                 : fault is CodecUnavailableException ? ErrorCode.UnsupportedCompressionType : ErrorCode.CorruptMessage, fault.Message,
                 fault);

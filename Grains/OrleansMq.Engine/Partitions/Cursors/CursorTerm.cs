@@ -39,6 +39,9 @@ internal sealed class CursorTerm
     /// <summary>Whether the leadership has ended.</summary>
     public bool HasEnded { get; private set; }
 
+    /// <summary>The cursors, by id.</summary>
+    public IReadOnlyCollection<HostedCursor> Cursors => _cursors.Values;
+
     /// <summary>Whether a consumer is attached.</summary>
     public bool HasConsumers => _cursors.Values.Any(cursor => cursor.Attachments.Count > 0);
 

@@ -54,12 +54,15 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         (_startedAt, _started) = (partition.Ports.Log.Now, Time.GetTimestamp());
         _timer = Time.CreateTimer(static cursors => ((PartitionCursors)cursors!).OnTimer(), this, Timeout.InfiniteTimeSpan,
             Timeout.InfiniteTimeSpan);
+        Queues = new PartitionQueues(this);
     }
 
     /// <summary>The partition.</summary>
     public Partition Partition { get; }
     /// <summary>The broker's clock.</summary>
     public TimeProvider Time { get; }
+    /// <summary>The cursors as queues of the broker API.</summary>
+    public PartitionQueues Queues { get; }
     /// <summary>Publishes dead letters.</summary>
     public IDeadLetterPort DeadLetters => Partition.Ports.DeadLetters;
     /// <summary>The turn's time, in milliseconds since 1970. It never goes back.</summary>
@@ -69,9 +72,10 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     /// <param name="incarnation">A new id; that of an earlier call repeats it.</param>
     /// <param name="configuration">The configuration, with the cursor's name.</param>
     /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
+    /// <param name="replaces">The incarnation that a reset ends; empty for a creation.</param>
     /// <returns>The outcome, and the floor that it has.</returns>
-    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor) =>
-        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor));
+    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default) =>
+        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
 
     /// <summary>Deletes a cursor, with its consumers.</summary>
     public async Task<Answer> RemoveAsync(string name, Guid incarnation)
@@ -99,8 +103,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         Post(() =>
         {
             if (_term is null)
-                attached.TrySetException(new BrokerException(ErrorCode.NotLeaderOrFollower,
-                    $"{Partition.TopicPartition} is not led here. Find its leader, and retry."));
+                attached.TrySetException(NotLedHere());
             else if (_term.Attach(name, options) is { } attachment)
                 attached.TrySetResult(attachment);
             else
@@ -108,6 +111,21 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
                     $"{Partition.TopicPartition} has no cursor '{name}'. Create it first."));
         });
         return attached.Task;
+    }
+
+    /// <summary>Asks about the cursors, in a turn.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>.</exception>
+    public Task<T> AskAsync<T>(Func<CursorTerm, T> ask)
+    {
+        var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            if (_term is null)
+                answer.TrySetException(NotLedHere());
+            else
+                answer.TrySetResult(ask(_term));
+        });
+        return answer.Task;
     }
 
     /// <summary>Asks the cursors to repeat statements, so that the log may start at an offset later.</summary>
@@ -186,6 +204,9 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         }
         Schedule();
     }
+
+    private BrokerException NotLedHere() => new(ErrorCode.NotLeaderOrFollower,
+        $"{Partition.TopicPartition} is not led here. Find its leader, and retry.");
 
     private void OnTimer()
     {

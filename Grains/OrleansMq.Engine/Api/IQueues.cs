@@ -1,0 +1,78 @@
+namespace OrleansMq.Api;
+
+/// <summary>
+/// Queues: consumption record by record. A queue is a durable cursor over one partition's log, with a name. It knows of each record whether
+/// a consumer holds it, has settled it, or gave it back. Several queues and consumer groups may read the same partition.
+/// <para>A consumer attaches, receives with a long poll, and settles what it received under the delivery's lock. Each delivery is
+/// at-least-once: a record whose consumer dies, or whose lock ends, is delivered again. What was settled and answered never is.</para>
+/// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.UnknownTopicOrPartition"/>;
+/// <see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.LeaderNotAvailable"/>: retry;
+/// <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown; <see cref="ErrorCode.GroupIdNotFound"/>: there is no such queue;
+/// <see cref="ErrorCode.UnknownMemberId"/>: the consumer is not attached any more, attach again. Thread safe.</para>
+/// </summary>
+public interface IQueues
+{
+    /// <summary>Creates a queue. Completes when it is stored. A queue of that name that exists is left as it is.</summary>
+    /// <returns>The queue, with the options that it has.</returns>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: an option is out of range.</exception>
+    ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue, CancellationToken cancellationToken = default);
+
+    /// <summary>Deletes a queue; its consumers are detached. The topic's records stay.</summary>
+    ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
+
+    /// <summary>Describes a queue.</summary>
+    ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
+
+    /// <summary>Describes all queues of a partition, ordered by name (ordinal).</summary>
+    ValueTask<IReadOnlyList<QueueDescription>> ListAsync(TopicPartition partition, CancellationToken cancellationToken = default);
+
+    /// <summary>Begins a queue anew at another offset: everything at or above it is delivered, whatever was settled.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="start">The first record: earliest, latest, or the first at or after a time.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be reset nevertheless.</param>
+    ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
+    ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
+
+    /// <summary>Reads the first records that are not settled, whether a consumer holds them or not. Changes nothing.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="maxRecords">The most records, 1 to 1,000.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>Attaches a consumer.</summary>
+    /// <returns>The consumer's id, which no other consumer ever has. It ends with the partition's leadership, with the queue, and when the
+    /// consumer is not heard of for its session timeout; what it holds is then returned.</returns>
+    ValueTask<Guid> AttachAsync(TopicPartition partition, string name, QueueAttachOptions options,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>Receives records; waits for the first. One call at a time for each consumer. The call also keeps the consumer's session
+    /// alive.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="consumer">The consumer's id.</param>
+    /// <param name="maxRecords">The most records, 1 to 10,000: those that it takes beyond what it holds.</param>
+    /// <param name="maxWait">How long to wait for the first.</param>
+    /// <param name="cancellationToken">Ends the wait; a record that arrives then goes back.</param>
+    /// <returns>The delivery; null when the time is over.</returns>
+    ValueTask<QueueDelivery?> ReceiveAsync(TopicPartition partition, Guid consumer, int maxRecords, TimeSpan maxWait,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>Settles received records. Completes when that is stored as the topic's replication requires.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="consumer">The consumer's id.</param>
+    /// <param name="settlements">What to do, in order.</param>
+    /// <param name="cancellationToken">Ends the wait; the records may be settled nevertheless.</param>
+    /// <returns>The outcome of each: <see cref="ErrorCode.None"/>; <see cref="ErrorCode.InvalidRecordState"/>: the lock has ended, and
+    /// nothing was done; others as of exceptions.</returns>
+    ValueTask<IReadOnlyList<ErrorCode>> SettleAsync(TopicPartition partition, Guid consumer, IReadOnlyList<QueueSettlement> settlements,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>Detaches a consumer. What it holds is returned, and not counted as failed. Does nothing for one that is not
+    /// attached.</summary>
+    ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,127 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Api;
+
+/// <summary>A queue to be created.</summary>
+/// <param name="Name">The name, 1 to 249 characters; unique in its partition.</param>
+public sealed record NewQueue(string Name)
+{
+    /// <summary>The first record: the earliest by default.</summary>
+    public OffsetSpec Start { get; init; } = OffsetSpec.Earliest;
+
+    /// <summary>How the queue delivers.</summary>
+    public QueueOptions Options { get; init; } = new();
+}
+
+/// <summary>How a queue delivers its records.</summary>
+public sealed record QueueOptions
+{
+    /// <summary>How often a record may fail before it is rejected, 1 to 1,000,000; 0, the default, for no limit. A consumer's failure, its
+    /// death and the end of a lock count.</summary>
+    public int MaxFailures { get; init; }
+
+    /// <summary>How long a record waits after its first failure; zero by default. Each further failure doubles it.</summary>
+    public TimeSpan RetryDelay { get; init; }
+
+    /// <summary>The longest wait after a failure: 10 minutes by default. At most 24 days.</summary>
+    public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Whether a record waits until every earlier one of its key is settled. Fixed at creation.</summary>
+    public bool IsOrderedByKey { get; init; }
+
+    /// <summary>Whether one consumer at a time receives; the next one does when it detaches. Fixed at creation.</summary>
+    public bool IsSingleActiveConsumer { get; init; }
+}
+
+/// <summary>A queue of a partition.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Id">Its id. A reset gives it another.</param>
+/// <param name="Options">How it delivers.</param>
+public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options)
+{
+    /// <summary>The first offset that is not settled.</summary>
+    public long Floor { get; init; }
+    /// <summary>The offsets that are not settled. Offsets without a record are among them until they are passed.</summary>
+    public long Unsettled { get; init; }
+    /// <summary>The records that consumers hold, or that are being settled.</summary>
+    public int Held { get; init; }
+    /// <summary>The attached consumers.</summary>
+    public int Consumers { get; init; }
+    /// <summary>The records that consumers have accepted.</summary>
+    public long Accepted { get; init; }
+    /// <summary>The records that consumers have rejected, and those that failed too often.</summary>
+    public long Rejected { get; init; }
+    /// <summary>The records that were purged.</summary>
+    public long Purged { get; init; }
+}
+
+/// <summary>How a consumer attaches to a queue.</summary>
+public sealed record QueueAttachOptions
+{
+    /// <summary>Consumers with a higher one receive first; 0 by default.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>The most records that it holds, delivered ahead of its calls; 0, the default: it holds what it asks for. At most
+    /// 10,000.</summary>
+    public int Prefetch { get; init; }
+
+    /// <summary>How long it holds a record before that is returned as failed, up to a day; zero, the default: as long as it is
+    /// attached.</summary>
+    public TimeSpan LockDuration { get; init; }
+
+    /// <summary>How long it may be silent before it is detached, and what it holds returned as failed: 1 second to 5 minutes, 30 seconds by
+    /// default.</summary>
+    public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>Records that were delivered together, under one lock.</summary>
+/// <param name="Lock">The right to settle them.</param>
+/// <param name="Records">The records, in order of delivery.</param>
+public sealed record QueueDelivery(QueueLock Lock, IReadOnlyList<QueueRecord> Records);
+
+/// <summary>The right to settle the records of one delivery. It ends with its consumer.</summary>
+/// <param name="Queue">The queue's id.</param>
+/// <param name="LeaderEpoch">The leader that delivered.</param>
+/// <param name="Number">The delivery.</param>
+public readonly record struct QueueLock(Guid Queue, int LeaderEpoch, long Number);
+
+/// <summary>A record of a queue.</summary>
+/// <param name="Offset">Its offset in the partition.</param>
+/// <param name="Timestamp">Its timestamp, in milliseconds since 1970.</param>
+/// <param name="Key">Its key; null if it has none.</param>
+/// <param name="Value">Its value; may be null.</param>
+/// <param name="Headers">Its headers.</param>
+/// <param name="Deliveries">How often it was delivered, with this delivery. A failure of the broker may lose some of the count.</param>
+/// <param name="Failures">How often it failed.</param>
+/// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+public sealed record QueueRecord(long Offset, long Timestamp, ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte>? Value,
+    IReadOnlyList<RecordHeader> Headers, int Deliveries, int Failures, bool IsRedelivered);
+
+/// <summary>What a consumer does with received records.</summary>
+public enum QueueAction
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>They are done.</summary>
+    Accept = 1,
+    /// <summary>They go back to their place, and are delivered again.</summary>
+    Release = 2,
+    /// <summary>They failed: they go back, and count as failed.</summary>
+    Fail = 3,
+    /// <summary>They are never delivered again.</summary>
+    Reject = 4,
+    /// <summary>They stay with the consumer, whose lock begins anew.</summary>
+    Renew = 5,
+}
+
+/// <summary>What a consumer does with a range of received records: with all, or none.</summary>
+/// <param name="Lock">The delivery's lock.</param>
+/// <param name="First">The offset of the first record.</param>
+/// <param name="Last">That of the last.</param>
+/// <param name="Action">What to do. Offsets of the range without a record do not matter.</param>
+public readonly record struct QueueSettlement(QueueLock Lock, long First, long Last, QueueAction Action)
+{
+    /// <summary>With <see cref="QueueAction.Release"/> and <see cref="QueueAction.Fail"/>, how long to wait before the records are
+    /// delivered again; null: as the queue's options say for a failure, else not at all.</summary>
+    public TimeSpan? Delay { get; init; }
+}

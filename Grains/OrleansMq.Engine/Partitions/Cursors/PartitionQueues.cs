@@ -1,0 +1,213 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.Queues;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>
+/// The queues of a partition where it is led: the broker API's requests as commands of cursors, and the consumers that attached, by id.
+/// A consumer has no connection here. It is alive as long as its calls come within its session timeout. Thread safe.
+/// </summary>
+internal sealed class PartitionQueues(PartitionCursors cursors)
+{
+    // As long as an append may wait for its replicas.
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly ConcurrentDictionary<Guid, QueueSession> _sessions = new();
+
+    /// <inheritdoc cref="IQueues.CreateAsync"/>
+    public async Task<QueueDescription> CreateAsync(NewQueue queue, CancellationToken cancellationToken)
+    {
+        var configuration = QueueConfigurations.ToConfiguration(queue);
+        if (await FindAsync(queue.Name, cancellationToken).ConfigureAwait(false) is { } existing)
+            return existing;
+        var begun = await AnswerAsync(() => cursors.BeginAsync(Guid.NewGuid(), configuration, FloorOf(queue.Start)),
+            cancellationToken).ConfigureAwait(false);
+        // Another caller may have created it meanwhile.
+        if (begun.Outcome != CursorOutcome.NoCursor)
+            Demand(begun.Outcome, queue.Name);
+        return await DescribeAsync(queue.Name, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="IQueues.DeleteAsync"/>
+    public async Task DeleteAsync(string name, CancellationToken cancellationToken)
+    {
+        var queue = await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+        Demand((await AnswerAsync(() => cursors.RemoveAsync(name, queue.Id), cancellationToken).ConfigureAwait(false)).Outcome, name);
+    }
+
+    /// <inheritdoc cref="IQueues.DescribeAsync"/>
+    public async Task<QueueDescription> DescribeAsync(string name, CancellationToken cancellationToken) =>
+        await FindAsync(name, cancellationToken).ConfigureAwait(false) ?? throw NoQueue(name);
+
+    /// <inheritdoc cref="IQueues.ListAsync"/>
+    public async Task<IReadOnlyList<QueueDescription>> ListAsync(CancellationToken cancellationToken)
+    {
+        var queues = await AskAsync(term => term.Cursors.Where(cursor => cursor.Cursor.State is not null)
+            .Select(QueueConfigurations.Describe).ToList(), cancellationToken).ConfigureAwait(false);
+        return [.. queues.OrderBy(queue => queue.Name, StringComparer.Ordinal)];
+    }
+
+    /// <inheritdoc cref="IQueues.ResetAsync"/>
+    public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken)
+    {
+        var (configuration, replaced) = await AskAsync(term => term.Find(name)?.Cursor.State is { } state
+            ? (state.Configuration, state.Incarnation) : (null, Guid.Empty), cancellationToken).ConfigureAwait(false);
+        if (configuration is null)
+            throw NoQueue(name);
+        var begun = await AnswerAsync(() => cursors.BeginAsync(Guid.NewGuid(), configuration, FloorOf(start), replaced),
+            cancellationToken).ConfigureAwait(false);
+        Demand(begun.Outcome, name);
+        return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="IQueues.PurgeAsync"/>
+    public async Task PurgeAsync(string name, CancellationToken cancellationToken)
+    {
+        var end = cursors.Partition.HighWatermark;
+        Demand((await AnswerAsync(() => cursors.PurgeAsync(name, end), cancellationToken).ConfigureAwait(false)).Outcome, name);
+    }
+
+    /// <inheritdoc cref="IQueues.PeekAsync"/>
+    public async Task<IReadOnlyList<QueueRecord>> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken)
+    {
+        QueueConfigurations.Check(maxRecords is >= 1 and <= 1_000, $"A peek returns 1 to 1,000 records, not {maxRecords}.");
+        var records = new List<QueueRecord>();
+        for (var from = 0L; records.Count < maxRecords;)
+        {
+            var most = maxRecords - records.Count;
+            var (exists, unsettled) = await AskAsync(term => term.Find(name)?.Cursor.State is { } state
+                ? (true, QueueConfigurations.UnsettledFrom(state, Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd, most))
+                : (false, []), cancellationToken).ConfigureAwait(false);
+            if (!exists)
+                throw NoQueue(name);
+            if (unsettled.Count == 0)
+                break;
+            from = unsettled[^1].Offset + 1;
+            using var read = CursorAttachment.Read(cursors.Partition, new Deliver(0, default, unsettled), []);
+            records.AddRange(read.Records.Select(QueueConfigurations.Copy));
+        }
+        return records;
+    }
+
+    /// <inheritdoc cref="IQueues.AttachAsync"/>
+    public async Task<Guid> AttachAsync(string name, QueueAttachOptions options, CancellationToken cancellationToken)
+    {
+        var attached = cursors.AttachAsync(name, QueueConfigurations.ToAttach(options));
+        var id = Guid.NewGuid();
+        CursorAttachment attachment;
+        try
+        {
+            attachment = await WaitAsync(attached, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception over) when (over is OperationCanceledException or BrokerException { Code: ErrorCode.RequestTimedOut })
+        {
+            _ = attached.ContinueWith(static late => late.Result.Detach(isFailure: false), CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
+            throw;
+        }
+        var session = new QueueSession(attachment, options.SessionTimeout, cursors.Time, () => _sessions.TryRemove(id, out _));
+        _sessions[id] = session;
+        session.Begin();
+        return id;
+    }
+
+    /// <inheritdoc cref="IQueues.ReceiveAsync"/>
+    /// <remarks>An earlier receive of the same consumer ends: its caller has given it up.</remarks>
+    public async Task<QueueDelivery?> ReceiveAsync(Guid consumer, int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken)
+    {
+        QueueConfigurations.Check(maxRecords is >= 1 and <= 10_000, $"A consumer receives 1 to 10,000 records at once, not {maxRecords}.");
+        using var call = Enter(consumer);
+        using var received = await call.Session.ReceiveAsync(maxRecords, maxWait, cancellationToken).ConfigureAwait(false);
+        return received is null ? null : new QueueDelivery(
+            new QueueLock(received.Lock.Incarnation, received.Lock.LeaderEpoch, received.Lock.Number),
+            [.. received.Records.Select(QueueConfigurations.Copy)]);
+    }
+
+    /// <inheritdoc cref="IQueues.SettleAsync"/>
+    public async Task<IReadOnlyList<ErrorCode>> SettleAsync(Guid consumer, IReadOnlyList<QueueSettlement> settlements,
+        CancellationToken cancellationToken)
+    {
+        foreach (var settlement in settlements)
+        {
+            QueueConfigurations.Check(settlement.Action is >= QueueAction.Accept and <= QueueAction.Renew,
+                $"{settlement.Action} is no action of a queue's consumer.");
+            QueueConfigurations.Check(settlement.Delay is not { } delay || (delay >= TimeSpan.Zero && delay <= TimeSpan.FromDays(366)),
+                $"A delay is at most 366 days, not {settlement.Delay}.");
+        }
+        using var call = Enter(consumer);
+        // All are in the cursor's inbox before the first answer, so they share a control batch.
+        var answers = new Task<Answer>[settlements.Count];
+        for (var i = 0; i < answers.Length; i++)
+            answers[i] = call.Session.SettleAsync(settlements[i]);
+        var all = await WaitAsync(Task.WhenAll(answers), cancellationToken).ConfigureAwait(false);
+        return [.. all.Select(answer => QueueConfigurations.ErrorOf(answer.Outcome))];
+    }
+
+    /// <inheritdoc cref="IQueues.DetachAsync"/>
+    public void Detach(Guid consumer)
+    {
+        if (_sessions.TryGetValue(consumer, out var session))
+            session.End(isFailure: false);
+    }
+
+    private QueueSession.Call Enter(Guid consumer) => _sessions.TryGetValue(consumer, out var session) && session.TryEnter(out var call)
+        ? call
+        : throw new BrokerException(ErrorCode.UnknownMemberId, $"No consumer {consumer} is attached to {cursors.Partition.TopicPartition}: "
+            + "it was silent for its session timeout, or the partition's leader changed. Attach again.");
+
+    private long FloorOf(OffsetSpec start)
+    {
+        if (start == OffsetSpec.Latest)
+            return CursorState.Latest;
+        var found = cursors.Partition.FindOffset(start);
+        if (found.Error != ErrorCode.None)
+            throw new BrokerException(found.Error, found.Message ?? $"The start {start.Value} could not be found.");
+        return found.Offset < 0 ? CursorState.Latest : found.Offset;
+    }
+
+    private Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken) => AskAsync(
+        term => term.Find(name) is { Cursor.State: not null } cursor ? QueueConfigurations.Describe(cursor) : null, cancellationToken);
+
+    private Task<T> AskAsync<T>(Func<CursorTerm, T> ask, CancellationToken cancellationToken) =>
+        WaitAsync(cursors.AskAsync(ask), cancellationToken);
+
+    // A cursor that does not serve yet refuses: its leader waits for the lease of the one before.
+    private async Task<Answer> AnswerAsync(Func<Task<Answer>> send, CancellationToken cancellationToken)
+    {
+        var started = cursors.Time.GetTimestamp();
+        while (true)
+        {
+            var answer = await WaitAsync(send(), cancellationToken).ConfigureAwait(false);
+            if (answer.Outcome != CursorOutcome.NotReady || cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
+                return answer;
+            await Task.Delay(PartitionCursors.RetryInterval, cursors.Time, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<T> WaitAsync<T>(Task<T> task, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await task.WaitAsync(AnswerTimeout, cursors.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new BrokerException(ErrorCode.RequestTimedOut,
+                $"A queue of {cursors.Partition.TopicPartition} did not answer within {AnswerTimeout.TotalSeconds} seconds: the outcome is "
+                + "unknown. Check that enough replicas are in sync.");
+        }
+    }
+
+    private void Demand(CursorOutcome outcome, string name)
+    {
+        if (outcome == CursorOutcome.NoCursor)
+            throw NoQueue(name);
+        if (QueueConfigurations.ErrorOf(outcome) is not ErrorCode.None and var error)
+            throw new BrokerException(error,
+                $"Queue '{name}' of {cursors.Partition.TopicPartition} did not carry the request out: {error}. Retry.");
+    }
+
+    private BrokerException NoQueue(string name) => new(ErrorCode.GroupIdNotFound,
+        $"{cursors.Partition.TopicPartition} has no queue '{name}'. Create it first.");
+}

@@ -1,0 +1,140 @@
+using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Api;
+using OrleansMq.Queues;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>A consumer that calls over a network: it is attached while its calls come. Thread safe.</summary>
+internal sealed class QueueSession
+{
+    private readonly CursorAttachment _attachment;
+    private readonly TimeSpan _timeout;
+    private readonly Action _ended;
+    private readonly ITimer _timer;
+    private readonly Lock _lock = new();
+    private readonly SemaphoreSlim _receiving = new(1);
+    private CancellationTokenSource? _receive;
+    private int _calls;
+    private bool _hasEnded;
+
+    public QueueSession(CursorAttachment attachment, TimeSpan timeout, TimeProvider time, Action ended)
+    {
+        (_attachment, _timeout, _ended) = (attachment, timeout, ended);
+        _timer = time.CreateTimer(static session => ((QueueSession)session!).OnTimer(), this, Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Starts to wait for calls.</summary>
+    public void Begin() => _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+
+    /// <summary>Begins a call; the session does not time out before it is disposed of.</summary>
+    public bool TryEnter([NotNullWhen(true)] out Call? call)
+    {
+        lock (_lock)
+        {
+            call = _hasEnded ? null : new Call(this);
+            if (call is not null && ++_calls == 1)
+                _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            return call is not null;
+        }
+    }
+
+    /// <summary>Receives. A call in progress ends first, with nothing.</summary>
+    public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        lock (_lock)
+        {
+            _receive?.Cancel();
+            _receive = ending;
+        }
+        try
+        {
+            await _receiving.WaitAsync(ending.Token).ConfigureAwait(false);
+            try
+            {
+                return await _attachment.ReceiveAsync(maxRecords, maxWait, ending.Token).ConfigureAwait(false);
+            }
+            finally
+            {
+                _receiving.Release();
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return null;
+        }
+        catch (BrokerException ended) when (ended.Code == ErrorCode.NotLeaderOrFollower)
+        {
+            End(isFailure: false);
+            throw;
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                if (_receive == ending)
+                    _receive = null;
+            }
+        }
+    }
+
+    /// <summary>Carries out a settlement.</summary>
+    public Task<Answer> SettleAsync(in QueueSettlement settlement)
+    {
+        var token = new LockToken(settlement.Lock.Queue, settlement.Lock.LeaderEpoch, settlement.Lock.Number);
+        var records = new OffsetRange(settlement.First, settlement.Last);
+        return settlement.Action switch
+        {
+            QueueAction.Accept => _attachment.SettleAsync(token, records),
+            QueueAction.Release => _attachment.ReleaseAsync(token, records, isFailure: false, settlement.Delay),
+            QueueAction.Fail => _attachment.ReleaseAsync(token, records, isFailure: true, settlement.Delay),
+            QueueAction.Reject => _attachment.RejectAsync(token, records),
+            _ => _attachment.RenewAsync(token, records),
+        };
+    }
+
+    /// <summary>Detaches the consumer; what it holds is returned.</summary>
+    public void End(bool isFailure)
+    {
+        lock (_lock)
+        {
+            if (_hasEnded)
+                return;
+            _hasEnded = true;
+            _receive?.Cancel();
+        }
+        _timer.Dispose();
+        _attachment.Detach(isFailure);
+        _ended();
+    }
+
+    private void OnTimer()
+    {
+        lock (_lock)
+        {
+            if (_calls > 0)
+                return;
+        }
+        End(isFailure: true);
+    }
+
+    private void Leave()
+    {
+        lock (_lock)
+        {
+            if (--_calls == 0 && !_hasEnded)
+                _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>A call in progress.</summary>
+    public sealed class Call(QueueSession session) : IDisposable
+    {
+        /// <summary>The session.</summary>
+        public QueueSession Session => session;
+
+        /// <inheritdoc/>
+        public void Dispose() => session.Leave();
+    }
+}

@@ -1,0 +1,176 @@
+using System.Text;
+using OrleansMq.Api;
+
+namespace OrleansMq.Tests.Shared;
+
+/// <summary>The contract of <see cref="IQueues"/>; one subclass for each implementation. Tests may share a broker that is not empty, so
+/// each test uses its own topic.</summary>
+public abstract class QueueConformance
+{
+    private const string Name = "work";
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+
+    /// <summary>The broker whose queues are under test.</summary>
+    protected abstract ValueTask<IBroker> BrokerAsync();
+
+    [SkippableFact]
+    public async Task Created_queue_is_listed_and_creating_it_again_changes_nothing()
+    {
+        var (queues, partition) = await StartAsync("one");
+        var options = new QueueOptions
+        {
+            MaxFailures = 3,
+            RetryDelay = TimeSpan.FromSeconds(2),
+            MaxRetryDelay = TimeSpan.FromMinutes(1),
+            IsOrderedByKey = true,
+        };
+        var created = await queues.CreateAsync(partition, new NewQueue("b") { Options = options });
+        Assert.Equal(("b", options, 0L), (created.Name, created.Options, created.Floor));
+        var again = await queues.CreateAsync(partition, new NewQueue("b"));
+        Assert.Equal((created.Id, options), (again.Id, again.Options));
+        await queues.CreateAsync(partition, new NewQueue("a"));
+        Assert.Equal(["a", "b", Name], (await queues.ListAsync(partition)).Select(queue => queue.Name));
+        await queues.DeleteAsync(partition, "a");
+        Assert.Equal(["b", Name], (await queues.ListAsync(partition)).Select(queue => queue.Name));
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.DescribeAsync(partition, "a")));
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.AttachAsync(partition, "a", new QueueAttachOptions())));
+    }
+
+    [SkippableFact]
+    public async Task Bad_requests_are_refused()
+    {
+        var (queues, partition) = await StartAsync();
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition, new NewQueue(""))));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition,
+            new NewQueue("x") { Options = new QueueOptions { MaxFailures = -1 } })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name,
+            new QueueAttachOptions { SessionTimeout = TimeSpan.Zero })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 0, TimeSpan.Zero)));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
+            [new QueueSettlement(default, 0, 0, QueueAction.Unknown)])));
+        Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(() => queues.ReceiveAsync(partition, Guid.NewGuid(), 1, TimeSpan.Zero)));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, await ErrorOf(() => queues.ListAsync(partition with { Partition = 7 })));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition,
+            await ErrorOf(() => queues.ListAsync(new TopicPartition("none-" + Guid.NewGuid().ToString("N"), 0))));
+    }
+
+    [SkippableFact]
+    public async Task Record_comes_whole_and_is_not_delivered_again_once_it_is_accepted()
+    {
+        var (queues, partition) = await StartAsync("one", "two", "three");
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 2);
+        Assert.Equal(["one", "two"], delivery.Records.Select(Text));
+        var first = delivery.Records[0];
+        Assert.Equal(("one", TestBatches.FirstTimestamp, 1, 0, false), (Encoding.UTF8.GetString(first.Key!.Value.Span), first.Timestamp,
+            first.Deliveries, first.Failures, first.IsRedelivered));
+        Assert.Empty(first.Headers);
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Accept));
+        // The lock has ended for that record.
+        Assert.Equal([ErrorCode.InvalidRecordState], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Accept));
+        var described = await queues.DescribeAsync(partition, Name);
+        Assert.Equal((1, 1, 1L), (described.Consumers, described.Held, described.Accepted));
+        await queues.DetachAsync(partition, consumer);
+        Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 1, TimeSpan.Zero)));
+        var next = await queues.AttachAsync(partition, Name, new QueueAttachOptions { Prefetch = 10 });
+        var rest = new List<(string, int)>();
+        while (rest.Count < 2)
+            rest.AddRange((await ReceiveAsync(queues, partition, next, 10)).Records.Select(record => (Text(record), record.Deliveries)));
+        Assert.Equal([("two", 2), ("three", 1)], rest);
+    }
+
+    [SkippableFact]
+    public async Task Receive_waits_for_a_record_and_a_later_one_takes_its_place()
+    {
+        var (queues, partition) = await StartAsync();
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Null(await queues.ReceiveAsync(partition, consumer, 1, TimeSpan.Zero));
+        var given = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
+        var waiting = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
+        Assert.Null(await given.WaitAsync(Deadline));
+        await ProduceAsync(partition, "one");
+        Assert.Equal("one", Text(Assert.Single((await waiting.WaitAsync(Deadline))!.Records)));
+    }
+
+    [SkippableFact]
+    public async Task Failed_record_comes_again_until_its_limit_and_a_rejected_one_never()
+    {
+        var (queues, partition) = await StartAsync("bad", "worse");
+        await queues.CreateAsync(partition, new NewQueue("limited") { Options = new QueueOptions { MaxFailures = 2 } });
+        var consumer = await queues.AttachAsync(partition, "limited", new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 2);
+        Assert.Equal([ErrorCode.None, ErrorCode.None], await queues.SettleAsync(partition, consumer,
+        [
+            new QueueSettlement(delivery.Lock, delivery.Records[0].Offset, delivery.Records[0].Offset, QueueAction.Fail),
+            new QueueSettlement(delivery.Lock, delivery.Records[1].Offset, delivery.Records[1].Offset, QueueAction.Reject),
+        ]));
+        delivery = await ReceiveAsync(queues, partition, consumer, 2);
+        var again = Assert.Single(delivery.Records);
+        Assert.Equal(("bad", 2, 1, true), (Text(again), again.Deliveries, again.Failures, again.IsRedelivered));
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Fail));
+        Assert.Null(await queues.ReceiveAsync(partition, consumer, 2, TimeSpan.FromMilliseconds(200)));
+        Assert.Equal(2, (await queues.DescribeAsync(partition, "limited")).Rejected);
+        // Another queue of the partition has its own view.
+        var other = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Equal(["bad", "worse"], (await ReceiveAsync(queues, partition, other, 2)).Records.Select(Text));
+    }
+
+    [SkippableFact]
+    public async Task Released_record_waits_for_its_delay_and_a_renewed_lock_lasts()
+    {
+        var (queues, partition) = await StartAsync("one", "two");
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions { LockDuration = TimeSpan.FromHours(1) });
+        var delivery = await ReceiveAsync(queues, partition, consumer, 1);
+        var offset = delivery.Records[0].Offset;
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Renew));
+        Assert.Equal([ErrorCode.None], await queues.SettleAsync(partition, consumer,
+            [new QueueSettlement(delivery.Lock, offset, offset, QueueAction.Release) { Delay = TimeSpan.FromHours(1) }]));
+        Assert.Equal("two", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 2)).Records)));
+        Assert.Equal(["one", "two"], (await queues.PeekAsync(partition, Name, 10)).Select(Text));
+    }
+
+    [SkippableFact]
+    public async Task Purged_queue_is_empty_and_a_reset_one_begins_anew()
+    {
+        var (queues, partition) = await StartAsync("one", "two");
+        var id = (await queues.DescribeAsync(partition, Name)).Id;
+        await queues.PurgeAsync(partition, Name);
+        Assert.Empty(await queues.PeekAsync(partition, Name, 10));
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Null(await queues.ReceiveAsync(partition, consumer, 10, TimeSpan.Zero));
+        var reset = await queues.ResetAsync(partition, Name, OffsetSpec.AtOrAfter(TestBatches.FirstTimestamp + 1));
+        Assert.NotEqual(id, reset.Id);
+        await queues.DetachAsync(partition, consumer);
+        consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Equal("two", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 10)).Records)));
+        await queues.ResetAsync(partition, Name, OffsetSpec.Latest);
+        Assert.Empty(await queues.PeekAsync(partition, Name, 10));
+    }
+
+    private async Task<(IQueues Queues, TopicPartition Partition)> StartAsync(params string[] values)
+    {
+        var broker = await BrokerAsync();
+        var partition = new TopicPartition($"queue-{Guid.NewGuid():N}", 0);
+        await broker.CreateTopicAsync(new NewTopic(partition.Topic, 1));
+        if (values.Length > 0)
+            await ProduceAsync(partition, values);
+        await broker.Queues.CreateAsync(partition, new NewQueue(Name));
+        return (broker.Queues, partition);
+    }
+
+    private async Task ProduceAsync(TopicPartition partition, params string[] values) => Assert.Equal(ErrorCode.None,
+        (await (await BrokerAsync()).ProduceAsync(partition, TestBatches.Of(values), Acks.All)).Error);
+
+    private static async Task<QueueDelivery> ReceiveAsync(IQueues queues, TopicPartition partition, Guid consumer, int records) =>
+        (await queues.ReceiveAsync(partition, consumer, records, Deadline).AsTask().WaitAsync(Deadline))!;
+
+    private static async Task<IReadOnlyList<ErrorCode>> SettleAsync(IQueues queues, TopicPartition partition, Guid consumer,
+        QueueDelivery delivery, int record, QueueAction action) => await queues.SettleAsync(partition, consumer,
+            [new QueueSettlement(delivery.Lock, delivery.Records[record].Offset, delivery.Records[record].Offset, action)]);
+
+    private static async Task<ErrorCode> ErrorOf<T>(Func<ValueTask<T>> call) =>
+        (await Assert.ThrowsAsync<BrokerException>(() => call().AsTask())).Code;
+
+    private static string Text(QueueRecord record) => Encoding.UTF8.GetString(record.Value!.Value.Span);
+}
