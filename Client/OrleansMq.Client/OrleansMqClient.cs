@@ -80,6 +80,22 @@ public sealed class OrleansMqClient
             keys ?? Format<TKey>(), values ?? Format<TValue>(), _loggers.CreateLogger("OrleansMq.Client.Consumer"));
     }
 
+    /// <summary>Creates a consumer of a queue. It attaches at once, and receives up to its credit.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="options">Which queue, and how it is consumed.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IQueueConsumer<TKey, TValue> CreateQueueConsumer<TKey, TValue>(QueueConsumerOptions options, IDeserializer<TKey>? keys = null,
+        IDeserializer<TValue>? values = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new QueueConsumer<TKey, TValue>(Broker, options, keys ?? Format<TKey>(), values ?? Format<TValue>(),
+            _loggers.CreateLogger("OrleansMq.Client.QueueConsumer"));
+    }
+
     /// <summary>Creates a consumer that passes its records to a handler. Call Start to begin and StopAsync to end.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>

@@ -1,0 +1,80 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Client;
+
+/// <summary>A consumer attached to one partition's queue. Settlements that are made while a request is in flight share the next. Thread
+/// safe.</summary>
+internal sealed class QueueAttachment(IQueues queues, TopicPartition partition, Guid id)
+{
+    // One request is one transition of the queue's log, which must fit a batch.
+    private const int MostPerRequest = 1_000;
+
+    private readonly Lock _lock = new();
+    private readonly List<(QueueSettlement Settlement, TaskCompletionSource<ErrorCode> Answer)> _pending = [];
+    private bool _isSending;
+
+    /// <summary>The partition.</summary>
+    public TopicPartition Partition => partition;
+
+    /// <summary>The consumer's id.</summary>
+    public Guid Id => id;
+
+    /// <summary>Whether it serves no more: what it delivered is delivered again.</summary>
+    public bool HasEnded { get; set; }
+
+    /// <summary>Settles; completes when it is answered.</summary>
+    /// <exception cref="BrokerException">It was refused, or the outcome is unknown.</exception>
+    public async Task SettleAsync(QueueSettlement settlement, CancellationToken cancellationToken)
+    {
+        var answer = new TaskCompletionSource<ErrorCode>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_lock)
+        {
+            _pending.Add((settlement, answer));
+            if (!_isSending)
+            {
+                _isSending = true;
+                _ = SendAllAsync();
+            }
+        }
+        var error = await answer.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (error != ErrorCode.None)
+        {
+            throw new BrokerException(error, $"The message at {partition}, offset {settlement.First}, was not settled ({error}): "
+                + "it is not held any more, or the broker cannot tell. It is delivered again, unless it was settled.");
+        }
+    }
+
+    private async Task SendAllAsync()
+    {
+        while (true)
+        {
+            (QueueSettlement Settlement, TaskCompletionSource<ErrorCode> Answer)[] sent;
+            lock (_lock)
+            {
+                sent = [.. _pending.Take(MostPerRequest)];
+                _pending.RemoveRange(0, sent.Length);
+                if (sent.Length == 0)
+                {
+                    _isSending = false;
+                    return;
+                }
+            }
+            await SendAsync(sent).ConfigureAwait(false);
+        }
+    }
+
+    private async Task SendAsync((QueueSettlement Settlement, TaskCompletionSource<ErrorCode> Answer)[] sent)
+    {
+        try
+        {
+            var errors = await queues.SettleAsync(partition, id, [.. sent.Select(one => one.Settlement)]).ConfigureAwait(false);
+            for (var i = 0; i < sent.Length; i++)
+                sent[i].Answer.TrySetResult(errors[i]);
+        }
+        catch (Exception failure)
+        {
+            foreach (var (_, answer) in sent)
+                answer.TrySetException(failure);
+        }
+    }
+}

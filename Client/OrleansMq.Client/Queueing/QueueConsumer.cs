@@ -1,0 +1,298 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
+
+namespace OrleansMq.Client;
+
+/// <inheritdoc cref="IQueueConsumer{TKey, TValue}"/>
+internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey, TValue>
+{
+    // A lock is renewed three times before it would end.
+    private const int RenewalsPerLock = 3;
+
+    private readonly IBroker _broker;
+    private readonly QueueConsumerOptions _options;
+    private readonly IDeserializer<TKey> _keys;
+    private readonly IDeserializer<TValue> _values;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stopping = new();
+    // Bounded by the credit of each partition.
+    private readonly Channel<QueueMessage<TKey, TValue>> _messages = Channel.CreateUnbounded<QueueMessage<TKey, TValue>>();
+    private readonly ConcurrentDictionary<QueueMessage<TKey, TValue>, bool> _renewed = new();
+    private readonly Task _running;
+    private int _disposed;
+
+    public QueueConsumer(IBroker broker, QueueConsumerOptions options, IDeserializer<TKey> keys, IDeserializer<TValue> values,
+        ILogger logger)
+    {
+        options.Validate();
+        (_broker, _options, _keys, _values, _logger) = (broker, options, keys, values, logger);
+        _running = Task.WhenAll(ReceivePartitionsAsync(), options.LockDuration > TimeSpan.Zero ? RenewAsync() : Task.CompletedTask);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueMessage<TKey, TValue>> ReceiveAsync(CancellationToken cancellationToken = default)
+    {
+        var message = await TakeAsync(cancellationToken).ConfigureAwait(false);
+        _renewed.TryRemove(message, out _);
+        return message;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueMessage<TKey, TValue>?> ReceiveAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
+    {
+        using var deadline = new CancellationTokenSource(maxWait, _options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        try
+        {
+            return await ReceiveAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task RunAsync(Func<QueueMessage<TKey, TValue>, CancellationToken, ValueTask> handle, int concurrency = 1,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(handle);
+        ArgumentOutOfRangeException.ThrowIfLessThan(concurrency, 1);
+        await Task.WhenAll(Enumerable.Range(0, concurrency).Select(_ => Task.Run(HandleAllAsync, CancellationToken.None)))
+            .ConfigureAwait(false);
+
+        async Task HandleAllAsync()
+        {
+            while (!cancellationToken.IsCancellationRequested)
+            {
+                try
+                {
+                    var message = await TakeAsync(cancellationToken).ConfigureAwait(false);
+                    await HandleAsync(message, handle, cancellationToken).ConfigureAwait(false);
+                }
+                catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// <summary>Stops. Messages that are not settled go back.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        _messages.Writer.TryComplete();
+        await _running.ConfigureAwait(false);
+        _stopping.Dispose();
+    }
+
+    // Those of an attachment that has ended are delivered again.
+    private async ValueTask<QueueMessage<TKey, TValue>> TakeAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            QueueMessage<TKey, TValue> message;
+            try
+            {
+                message = await _messages.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            }
+            catch (ChannelClosedException)
+            {
+                throw new ObjectDisposedException(nameof(QueueConsumer<,>));
+            }
+            if (!message.Attachment.HasEnded)
+                return message;
+            _renewed.TryRemove(message, out _);
+        }
+    }
+
+    private async Task HandleAsync(QueueMessage<TKey, TValue> message,
+        Func<QueueMessage<TKey, TValue>, CancellationToken, ValueTask> handle, CancellationToken cancellationToken)
+    {
+        try
+        {
+            try
+            {
+                await handle(message, cancellationToken).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+            {
+                if (!message.IsSettled)
+                    await message.ReleaseAsync(cancellationToken: CancellationToken.None).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception failure)
+            {
+                LogFailed(message.TopicPartition, message.Offset, failure);
+                if (!message.IsSettled)
+                    await message.AbandonAsync(cancellationToken: CancellationToken.None).ConfigureAwait(false);
+                return;
+            }
+            if (!message.IsSettled)
+                await message.CompleteAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (OrleansMqException refused)
+        {
+            LogNotSettled(message.TopicPartition, message.Offset, refused);
+        }
+        finally
+        {
+            _renewed.TryRemove(message, out _);
+        }
+    }
+
+    private async Task ReceivePartitionsAsync()
+    {
+        var partitions = new List<Task>();
+        var stopping = _stopping.Token;
+        for (var attempt = 0; !stopping.IsCancellationRequested;)
+        {
+            try
+            {
+                var topic = await _broker.GetTopicAsync(_options.Topic, stopping).ConfigureAwait(false);
+                for (var number = partitions.Count; number < topic.Partitions; number++)
+                    partitions.Add(Task.Run(Receiving(new TopicPartition(_options.Topic, number)), CancellationToken.None));
+                attempt = 0;
+                await DelayAsync(_options.MetadataMaxAge).ConfigureAwait(false);
+            }
+            catch (Exception failure) when (!stopping.IsCancellationRequested)
+            {
+                LogRetry(_options.Topic, failure);
+                await BackOffAsync(++attempt).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                break;
+            }
+        }
+        await Task.WhenAll(partitions).ConfigureAwait(false);
+
+        Func<Task> Receiving(TopicPartition partition) => () => ReceivePartitionAsync(partition);
+    }
+
+    // Attaches, and attaches again whenever the attachment ended or a delivery may have been lost.
+    private async Task ReceivePartitionAsync(TopicPartition partition)
+    {
+        var stopping = _stopping.Token;
+        for (var attempt = 1; !stopping.IsCancellationRequested; attempt++)
+        {
+            QueueAttachment? attachment = null;
+            try
+            {
+                attachment = await AttachAsync(partition, stopping).ConfigureAwait(false);
+                while (true)
+                {
+                    var delivery = await _broker.Queues.ReceiveAsync(partition, attachment.Id, _options.Credit, _options.MaxWait, stopping)
+                        .ConfigureAwait(false);
+                    attempt = 0;
+                    foreach (var record in delivery?.Records ?? [])
+                        Add(new QueueMessage<TKey, TValue>(attachment, delivery!.Lock, record, _keys, _values));
+                }
+            }
+            catch (Exception failure) when (!stopping.IsCancellationRequested)
+            {
+                LogRetry(partition.ToString(), failure);
+            }
+            catch (Exception) when (stopping.IsCancellationRequested)
+            {
+                // The consumer stops.
+            }
+            if (attachment is not null)
+                await DetachAsync(attachment).ConfigureAwait(false);
+            await BackOffAsync(attempt).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<QueueAttachment> AttachAsync(TopicPartition partition, CancellationToken cancellationToken)
+    {
+        if (_options.Create is { } options)
+        {
+            await _broker.Queues.CreateAsync(partition, new NewQueue(_options.Queue) { Options = options, Start = _options.Start },
+                cancellationToken).ConfigureAwait(false);
+        }
+        var id = await _broker.Queues.AttachAsync(partition, _options.Queue, new QueueAttachOptions
+        {
+            Priority = _options.Priority,
+            Prefetch = _options.Credit,
+            LockDuration = _options.LockDuration,
+            SessionTimeout = _options.SessionTimeout,
+        }, cancellationToken).ConfigureAwait(false);
+        return new QueueAttachment(_broker.Queues, partition, id);
+    }
+
+    private async Task DetachAsync(QueueAttachment attachment)
+    {
+        attachment.HasEnded = true;
+        foreach (var message in _renewed.Keys.Where(message => message.Attachment == attachment))
+            _renewed.TryRemove(message, out _);
+        try
+        {
+            await _broker.Queues.DetachAsync(attachment.Partition, attachment.Id, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            // It ends with its session.
+            LogRetry(attachment.Partition.ToString(), failure);
+        }
+    }
+
+    private void Add(QueueMessage<TKey, TValue> message)
+    {
+        if (_options.LockDuration > TimeSpan.Zero)
+            _renewed[message] = true;
+        _messages.Writer.TryWrite(message);
+    }
+
+    private async Task RenewAsync()
+    {
+        while (!_stopping.IsCancellationRequested)
+        {
+            await DelayAsync(_options.LockDuration / RenewalsPerLock).ConfigureAwait(false);
+            await Task.WhenAll(_renewed.Keys.Where(message => !message.IsSettled).Select(RenewOneAsync)).ConfigureAwait(false);
+        }
+    }
+
+    private async Task RenewOneAsync(QueueMessage<TKey, TValue> message)
+    {
+        try
+        {
+            await message.RenewAsync(_stopping.Token).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is OrleansMqException or OperationCanceledException)
+        {
+            // One that is not held any more is refused when it is settled.
+            if (failure is BrokerException { Code: ErrorCode.InvalidRecordState })
+                _renewed.TryRemove(message, out _);
+        }
+    }
+
+    private Task BackOffAsync(int attempt) => attempt == 0 ? Task.CompletedTask
+        : DelayAsync(RetryBackoff.For(attempt, _options.RetryBackoff, _options.RetryBackoffMax, Random.Shared.NextDouble()));
+
+    private async Task DelayAsync(TimeSpan delay)
+    {
+        try
+        {
+            await Task.Delay(delay, _options.TimeProvider, _stopping.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The consumer stops.
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The handler of the message at {Partition}, offset {Offset}, failed.")]
+    private partial void LogFailed(TopicPartition partition, long offset, Exception failure);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message =
+        "The message at {Partition}, offset {Offset}, was handled and not settled; it may be delivered again.")]
+    private partial void LogNotSettled(TopicPartition partition, long offset, Exception failure);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "The queue's consumer of {Partition} retries.")]
+    private partial void LogRetry(string partition, Exception failure);
+}

@@ -1,0 +1,218 @@
+using System.Reflection;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Testing;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Client.Queueing;
+
+/// <summary>A queue's consumer over a broker in the process, with its clock.</summary>
+public sealed class QueueConsumerTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly QueueConsumerOptions Options = new() { Topic = "jobs", Queue = "work" };
+
+    private readonly ManualTimeProvider _clock = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
+    private TestBroker _broker = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await TestBroker.StartAsync(new TestBrokerOptions { TimeProvider = _clock });
+        await _broker.Client.Admin.CreateTopicAsync("jobs", partitions: 2);
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    [Fact]
+    public async Task Handled_message_is_completed_and_not_delivered_after_a_restart()
+    {
+        await SendAsync("a", "b", "c", "d");
+        var handled = new List<string>();
+        await using (var consumer = Consumer())
+        {
+            using var stop = new CancellationTokenSource();
+            var running = consumer.RunAsync((message, _) =>
+            {
+                lock (handled)
+                {
+                    handled.Add(message.Value);
+                    if (handled.Count == 3)
+                        throw new InvalidOperationException("The third one fails.");
+                }
+                return ValueTask.CompletedTask;
+            }, concurrency: 2, stop.Token);
+            await UntilAsync(() => { lock (handled) return handled.Count == 5; });
+            await UntilAsync(async () => await AcceptedAsync() == 4);
+            await stop.CancelAsync();
+            await running.WaitAsync(Patience);
+        }
+        Assert.Equal(["a", "b", "c", "d"], handled.Distinct().Order());
+        await _broker.RestartAsync();
+        await SendAsync("e");
+        await using var next = Consumer();
+        Assert.Equal("e", (await next.ReceiveAsync().AsTask().WaitAsync(Patience)).Value);
+    }
+
+    [Fact]
+    public async Task Message_that_is_abandoned_for_an_hour_comes_after_an_hour()
+    {
+        await SendAsync("a");
+        await using var consumer = Consumer();
+        var message = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        Assert.Equal(("a", 1, 0, false), (message.Value, message.Deliveries, message.Failures, message.IsRedelivered));
+        await message.AbandonAsync(TimeSpan.FromHours(1)).WaitAsync(Patience);
+        var next = consumer.ReceiveAsync().AsTask();
+        _clock.Advance(TimeSpan.FromMinutes(59));
+        Assert.False(next.IsCompleted);
+        await UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromSeconds(10));
+            return next.IsCompleted;
+        });
+        Assert.Equal(("a", true), ((await next).Value, (await next).IsRedelivered));
+        Assert.InRange((await next).Failures, 1, int.MaxValue);
+    }
+
+    [Fact]
+    public async Task Consumer_holds_as_many_messages_as_its_credit()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        await SendToAsync("one", "a", "b", "c");
+        await using var consumer = Consumer(Options with { Topic = "one", Credit = 2 });
+        var first = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        var second = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        Assert.Equal(("a", "b"), (first.Value, second.Value));
+        var third = consumer.ReceiveAsync().AsTask();
+        Assert.Equal(2, (await DescribeAsync("one", 0)).Held);
+        Assert.False(third.IsCompleted);
+        await second.CompleteAsync().WaitAsync(Patience);
+        Assert.Equal("c", (await third.WaitAsync(Patience)).Value);
+    }
+
+    [Fact]
+    public async Task Messages_of_a_disposed_consumer_go_to_the_next()
+    {
+        await SendAsync("a");
+        var consumer = Consumer();
+        var message = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        await consumer.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => consumer.ReceiveAsync().AsTask());
+        Assert.Equal(ErrorCode.UnknownMemberId, (await Assert.ThrowsAsync<BrokerException>(() => message.CompleteAsync())).Code);
+        await using var next = Consumer();
+        Assert.Equal("a", (await next.ReceiveAsync().AsTask().WaitAsync(Patience)).Value);
+    }
+
+    [Fact]
+    public async Task Lock_ends_after_its_duration_but_not_while_the_handler_runs()
+    {
+        var options = Options with { LockDuration = TimeSpan.FromSeconds(30), SessionTimeout = TimeSpan.FromMinutes(5) };
+        await SendAsync("a");
+        await using (var consumer = Consumer(options))
+        {
+            await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+            var again = consumer.ReceiveAsync().AsTask();
+            await UntilAsync(() =>
+            {
+                _clock.Advance(TimeSpan.FromSeconds(5));
+                return again.IsCompleted;
+            });
+            Assert.InRange((await again).Failures, 1, int.MaxValue);
+        }
+        var queues = RenewalCounter.Of(_broker.Client.Broker.Queues);
+        await using var handling = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(options with { TimeProvider = _clock });
+        using var stop = new CancellationTokenSource();
+        var finish = new TaskCompletionSource();
+        var deliveries = new List<int>();
+        var running = handling.RunAsync(async (message, _) =>
+        {
+            deliveries.Add(message.Deliveries);
+            await finish.Task;
+        }, cancellationToken: stop.Token);
+        await UntilAsync(() => deliveries.Count > 0);
+        for (var i = 1; i <= 4; i++)
+        {
+            for (var waits = 1; queues.Renewals < i; waits++)
+            {
+                // A renewal that is due has time to be answered.
+                if (waits % 100 == 0)
+                    _clock.Advance(TimeSpan.FromSeconds(1));
+                await Task.Delay(2);
+            }
+        }
+        finish.SetResult();
+        await UntilAsync(async () => await AcceptedAsync() == 1);
+        await stop.CancelAsync();
+        await running.WaitAsync(Patience);
+        Assert.Single(deliveries);
+    }
+
+    [Fact]
+    public void Options_out_of_range_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => Consumer(Options with { Credit = 0 }));
+        Assert.Throws<ArgumentException>(() => Consumer(Options with { MaxWait = TimeSpan.FromMinutes(1) }));
+        Assert.Throws<ArgumentException>(() => Consumer(Options with { Queue = "" }));
+    }
+
+    private IQueueConsumer<string, string> Consumer(QueueConsumerOptions? options = null) =>
+        _broker.Client.CreateQueueConsumer<string, string>((options ?? Options) with { TimeProvider = _clock });
+
+    private Task SendAsync(params string[] values) => SendToAsync("jobs", values);
+
+    private async Task SendToAsync(string topic, params string[] values)
+    {
+        await using var producer = _broker.Client.CreateProducer<string, string>();
+        foreach (var value in values)
+            await producer.SendAsync(new ProducerRecord<string, string>(topic, value, value)).AsTask().WaitAsync(Patience);
+    }
+
+    private static Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        for (var deadline = DateTime.UtcNow + Patience; !await condition(); await Task.Delay(1))
+            Assert.True(DateTime.UtcNow < deadline, "The condition was not met in time.");
+    }
+
+    private async Task<QueueDescription> DescribeAsync(string topic, int partition) =>
+        await _broker.Client.Broker.Queues.DescribeAsync(new TopicPartition(topic, partition), "work");
+
+    private async Task<long> AcceptedAsync() => (await DescribeAsync("jobs", 0)).Accepted + (await DescribeAsync("jobs", 1)).Accepted;
+
+    private sealed class WithQueues(IBroker inner, IQueues queues) : ForwardingBroker(inner)
+    {
+        public override IQueues Queues => queues;
+    }
+
+    /// <summary>Counts the renewals that were answered.</summary>
+    public class RenewalCounter : DispatchProxy
+    {
+        private IQueues _inner = null!;
+        private int _renewals;
+
+        public int Renewals => Volatile.Read(ref _renewals);
+
+        public static RenewalCounter Of(IQueues inner)
+        {
+            var made = (RenewalCounter)(object)Create<IQueues, RenewalCounter>();
+            made._inner = inner;
+            return made;
+        }
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments)
+        {
+            var result = method!.Invoke(_inner, arguments);
+            return method.Name == nameof(IQueues.SettleAsync) ? CountAsync((ValueTask<IReadOnlyList<ErrorCode>>)result!,
+                (IReadOnlyList<QueueSettlement>)arguments![2]!) : result;
+        }
+
+        private async ValueTask<IReadOnlyList<ErrorCode>> CountAsync(ValueTask<IReadOnlyList<ErrorCode>> settling,
+            IReadOnlyList<QueueSettlement> settlements)
+        {
+            var errors = await settling;
+            Interlocked.Add(ref _renewals, settlements.Count(settlement => settlement.Action == QueueAction.Renew));
+            return errors;
+        }
+    }
+}
