@@ -15,6 +15,33 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
     /// </summary>
     public void MoveLogStart(long offset, long now)
     {
+        PrepareStart(offset);
+        if (log.Points.TryMoveLogStart(offset))
+            RemoveBelowLogStart(now);
+    }
+
+    /// <summary>As <see cref="MoveLogStart"/>, unless the log below the offset tells about its cursors.</summary>
+    /// <returns>False if it does: nothing was moved.</returns>
+    public bool TryMoveLogStart(long offset, long highWatermark, long now)
+    {
+        if (StartBound(highWatermark) < offset)
+            return false;
+        PrepareStart(offset);
+        bool isMoved;
+        // No transition comes between the decision and the move: it would need a record that is gone.
+        lock (_segments.AppendLock)
+        {
+            if (log.State.StartBound(highWatermark) < offset)
+                return false;
+            isMoved = log.Points.TryMoveLogStart(offset);
+        }
+        if (isMoved)
+            RemoveBelowLogStart(now);
+        return true;
+    }
+
+    private void PrepareStart(long offset)
+    {
         var segments = _segments.All;
         Invariant.Check(offset <= segments[^1].NextOffset, "The log start offset was moved past the log's end.");
         if (offset <= log.Points.LogStartOffset)
@@ -24,8 +51,6 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
         var first = segments[SegmentList.Find(segments, offset)];
         if (log.Points.RecoveryPoint.SegmentBase < first.BaseOffset || log.Points.FlushedPoint.Offset < offset)
             flusher.MoveRecoveryPoint();
-        if (log.Points.TryMoveLogStart(offset))
-            RemoveBelowLogStart(now);
     }
 
     /// <summary>Removes the segments that <c>retention.ms</c> and <c>retention.bytes</c> select, except those that tell about
@@ -53,8 +78,7 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
         log.Ports.EngineLog.Write(EngineLogLevel.Information,
             $"Retention removes {count} segments of '{log.Directory.Path}': {expired} are older than retention.ms, {oversize} more exceed "
                 + $"retention.bytes. The log now starts at offset {start}.");
-        MoveLogStart(start, now);
-        return count;
+        return TryMoveLogStart(start, highWatermark, now) ? count : 0;
     }
 
     /// <summary>Returns the highest offset at which the log may start: see <see cref="LogState.StartBound"/>.</summary>

@@ -261,6 +261,9 @@ internal sealed class SegmentedLog
     /// <inheritdoc cref="LogRetention.MoveLogStart"/>
     public void MoveLogStart(long offset, long now) => _retention.MoveLogStart(offset, now);
 
+    /// <inheritdoc cref="LogRetention.TryMoveLogStart"/>
+    public bool TryMoveLogStart(long offset, long highWatermark, long now) => _retention.TryMoveLogStart(offset, highWatermark, now);
+
     /// <inheritdoc cref="LogRetention.Retain"/>
     public int Retain(long highWatermark, long now, out long wantedStart) => _retention.Retain(highWatermark, now, out wantedStart);
 

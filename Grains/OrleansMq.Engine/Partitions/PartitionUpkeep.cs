@@ -61,14 +61,18 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"Records of {partition.TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
-        await StateCursorsAsync(offset, cancellationToken).ConfigureAwait(false);
-        // The caller's thread may be a grain's, which must not wait for a flush.
-        var passing = await Task.Run(() => Run(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
-        if (partition.Availability.Refuse(out refusal) is not ErrorCode.None and var failed)
-            throw new BrokerException(failed, refusal);
-        if (passing is not null)
-            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, passing),
-                passing);
+        for (var isMoved = false; !isMoved;)
+        {
+            await StateCursorsAsync(offset, cancellationToken).ConfigureAwait(false);
+            // The caller's thread may be a grain's, which must not wait for a flush.
+            var passing = await Task.Run(() => Run(log => isMoved = TryMoveLogStart(log, offset)), CancellationToken.None)
+                .ConfigureAwait(false);
+            if (partition.Availability.Refuse(out refusal) is not ErrorCode.None and var failed)
+                throw new BrokerException(failed, refusal);
+            if (passing is not null)
+                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(partition.Log!.Directory, passing),
+                    passing);
+        }
         if (await partition.Replication.ReplicateLogStartAsync(offset).WaitAsync(cancellationToken).ConfigureAwait(false)
             is { } unknown)
             throw new BrokerException(ErrorCode.RequestTimedOut,
@@ -112,10 +116,13 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         }
     }
 
-    private void MoveLogStart(SegmentedLog log, long offset)
+    // Not if a transition came after the statements that needs a record below the offset.
+    private bool TryMoveLogStart(SegmentedLog log, long offset)
     {
-        log.MoveLogStart(offset, partition.Ports.Log.Now);
-        partition.Epochs!.TruncateFromStart(log.LogStartOffset);
+        var isMoved = log.TryMoveLogStart(offset, partition.HighWatermark, partition.Ports.Log.Now);
+        if (isMoved)
+            partition.Epochs!.TruncateFromStart(log.LogStartOffset);
+        return isMoved;
     }
 
     private Exception? Run(Action<SegmentedLog> task)

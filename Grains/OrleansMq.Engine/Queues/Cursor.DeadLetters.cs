@@ -28,7 +28,7 @@ internal sealed partial class Cursor
         _effects.Add(new PublishDeadLetters(++_publication, intents[0].Target, intents));
     }
 
-    private void EndPublication(long number, bool isConfirmed, bool isTargetGone = false)
+    private void EndPublication(long number, bool isConfirmed, bool isTargetGone = false, IReadOnlyCollection<long>? deleted = null)
     {
         if (number != _publication || _publishing.Count == 0)
             return;
@@ -36,7 +36,10 @@ internal sealed partial class Cursor
         if (isDropped || _rules.IsDeadLetterDone(isConfirmed))
         {
             foreach (var intent in _publishing)
-                _draft.Finished.Add(new FinishedIntent(intent.Sequence, IsPublished: !isDropped));
+            {
+                var isPublished = !isDropped && deleted?.Contains(intent.Sequence) != true;
+                _draft.Finished.Add(new FinishedIntent(intent.Sequence, isPublished));
+            }
             _finishedBelow = _publishing[^1].Sequence + 1;
         }
         else

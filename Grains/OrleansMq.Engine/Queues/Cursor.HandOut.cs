@@ -29,7 +29,7 @@ internal sealed partial class Cursor
         {
             var wasAcquired = _held[offset].State == HeldState.Acquired;
             if (LetGo(offset) is { } consumer && wasAcquired)
-                GiveCredit(consumer, 1);
+                GiveCredit(consumer, _rules.CreditReturned(consumer.IsWindow));
         }
         _deadlines.Clear();
         _naturals.RemoveBelow(long.MaxValue);

@@ -82,9 +82,15 @@ internal sealed partial class Cursor
     /// <summary>The records that consumers hold, or transitions that are not in force.</summary>
     public int Held => _held.Count;
 
-
     /// <summary>Whether it hands records out, as far as there are any and credit.</summary>
     public bool IsHandingOut => IsActive;
+
+    /// <summary>Whether there is no cursor, and none is begun.</summary>
+    public bool IsAbsent => _state is null && _writing is null && _draft.IsEmpty;
+
+    /// <summary>Whether a lock holds a record.</summary>
+    public bool Holds(LockToken token, long offset) => _state is not null && _rules.IsCurrent(token, _state.Incarnation, _term.Epoch)
+        && _held.TryGetValue(offset, out var held) && _rules.Holds(held, token.Number);
 
     /// <summary>Returns how many more records a consumer takes.</summary>
     public int CreditOf(long attachment) => _consumers.Find(attachment)?.Credit ?? 0;
@@ -153,7 +159,9 @@ internal sealed partial class Cursor
             case NaturalsFound found: On(found); break;
             case HeadsRead read: On(read); break;
             case ReadFailed failed: On(failed); break;
-            case DeadLettersPublished published: EndPublication(published.Number, isConfirmed: true); break;
+            case DeadLettersPublished published:
+                EndPublication(published.Number, isConfirmed: true, deleted: published.Deleted);
+                break;
             case DeadLettersFailed failed: EndPublication(failed.Number, isConfirmed: false); break;
             case DeadLetterTargetGone gone: EndPublication(gone.Number, isConfirmed: false, isTargetGone: true); break;
             case Attach attach: _consumers.Attach(new Consumer(attach, _rules.PriorityOf(attach))); break;
@@ -213,8 +221,9 @@ internal sealed partial class Cursor
         _order.Remove(range);
         foreach (var offset in HeldIn(range))
         {
-            if (_held[offset].State == HeldState.Acquired)
-                GiveCredit(LetGo(offset), 1);
+            // A consumer without window takes only what it asked for.
+            if (_held[offset].State == HeldState.Acquired && LetGo(offset) is { } consumer)
+                GiveCredit(consumer, _rules.CreditReturned(consumer.IsWindow));
         }
     }
 

@@ -73,7 +73,11 @@ internal sealed record ReadFailed(long Number) : CursorCommand;
 // --- From the dead-letter target ---
 
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>
-internal sealed record DeadLettersPublished(long Number) : CursorCommand;
+internal sealed record DeadLettersPublished(long Number) : CursorCommand
+{
+    /// <summary>The sequences of those whose records were deleted before they were published: they are dropped, and counted.</summary>
+    public IReadOnlyCollection<long> Deleted { get; init; } = [];
+}
 
 /// <summary>It has perhaps not all of them; they are published again.</summary>
 internal sealed record DeadLettersFailed(long Number) : CursorCommand;

@@ -96,6 +96,14 @@ public sealed class ShareReader
             throw new BrokerException(fault is RecordBatchException ? ErrorCode.CorruptMessage : ErrorCode.KafkaStorageError, fault.Message,
                 fault);
         }
+        if (!_attachment.HoldsLease)
+        {
+            // A successor may have handed them out.
+            foreach (var batch in batches)
+                batch.Dispose();
+            Release(wanted, delivery.Lock);
+            return ShareRecords.None;
+        }
         Release(wanted[read..], delivery.Lock);
         if (naturals.Count > 0)
             _attachment.Name(naturals);

@@ -218,7 +218,13 @@ internal sealed class SimulatedLeader
         {
             // Later than the consumer settles what it got, if the log is slow, but before its locks end.
             var time = _simulation.Chance(30) ? _simulation.Next(0, 140) : _simulation.Next(0, 5);
-            _simulation.After(time, () => Handle(new Advance(HighWatermark, ReadableEnd, missing)));
+            _simulation.After(time, () =>
+            {
+                Handle(new Advance(HighWatermark, ReadableEnd, missing));
+                // A consumer without window asks again for what it did not get.
+                if (!_simulation.Scenario.IsWindow)
+                    Handle(new GrantCredit(deliver.Attachment, missing.Count));
+            });
         }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
         if (records.Count > 0)

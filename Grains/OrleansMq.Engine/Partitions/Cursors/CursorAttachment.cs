@@ -59,8 +59,11 @@ internal sealed partial class CursorAttachment
             var received = ReadOrRelease(delivery, naturals);
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
-            if (received.Records.Count > 0)
+            if (received.Records.Count > 0 && HoldsLease)
                 return received;
+            // Without the lease a successor may have handed them out.
+            if (received.Records.Count > 0)
+                _cursor.ReleaseAll(_owner, delivery, isFailure: false);
             received.Dispose();
         }
     }
@@ -92,11 +95,35 @@ internal sealed partial class CursorAttachment
         End(CursorOutcome.NoCursor);
     });
 
+    /// <summary>Whether no other broker can have handed out what this one does. On any thread.</summary>
+    public bool HoldsLease => ReferenceEquals(_owner.Partition.Replication.Leadership, _cursor.Term.Leadership)
+        && _owner.Partition.Replication.LeaseLeftMs > 0;
+
     /// <summary>Takes a delivery. In a turn.</summary>
     public void Take(Deliver delivery)
     {
+        // Those whose locks have ended, so that a consumer that does not receive holds no more than its prefetch.
+        while (_deliveries.TryPeek(out var first) && !first.Records.Exists(record => _cursor.Cursor.Holds(first.Lock, record.Offset)))
+            _deliveries.Dequeue();
         _deliveries.Enqueue(delivery);
         Complete();
+    }
+
+    /// <summary>Hands the next delivery to the receive that waits: what of it the lock still holds, while the lease lasts. In a
+    /// turn.</summary>
+    public void Complete()
+    {
+        while (_waiting is { } waiting && _cursor.Term.HasLease && _deliveries.TryDequeue(out var delivery))
+        {
+            delivery.Records.RemoveAll(record => !_cursor.Cursor.Holds(delivery.Lock, record.Offset));
+            if (delivery.Records.Count == 0)
+                continue;
+            _waiting = null;
+            // Nothing is held that the consumer did not ask for.
+            if (_isPull)
+                SetCredit(0);
+            waiting.Delivery.TrySetResult(delivery);
+        }
     }
 
     /// <summary>Ends it: the cursor does not know it any more. In a turn.</summary>
@@ -124,7 +151,7 @@ internal sealed partial class CursorAttachment
             if (late is not null && over is TimeoutException)
                 return late;
             if (late is not null)
-                await _cursor.ReleaseAllAsync(_owner, late, isFailure: false).ConfigureAwait(false);
+                _cursor.ReleaseAll(_owner, late, isFailure: false);
             cancellationToken.ThrowIfCancellationRequested();
             return null;
         }
@@ -139,7 +166,7 @@ internal sealed partial class CursorAttachment
         }
         _waiting = waiting;
         Complete();
-        if (_isPull && _waiting is not null)
+        if (_isPull && _waiting is not null && _deliveries.Count == 0)
             SetCredit(waiting.MaxRecords);
     }
 
@@ -151,18 +178,6 @@ internal sealed partial class CursorAttachment
         if (_isPull)
             SetCredit(0);
         waiting.Delivery.TrySetResult(null);
-    }
-
-    private void Complete()
-    {
-        if (_waiting is null || !_deliveries.TryDequeue(out var delivery))
-            return;
-        var waiting = _waiting;
-        _waiting = null;
-        // Nothing is held that the consumer did not ask for.
-        if (_isPull)
-            SetCredit(0);
-        waiting.Delivery.TrySetResult(delivery);
     }
 
     private void SetCredit(int credit)
@@ -180,7 +195,7 @@ internal sealed partial class CursorAttachment
         }
         catch (BrokerException fault)
         {
-            _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: fault.Code != ErrorCode.KafkaStorageError);
+            _cursor.ReleaseAll(_owner, delivery, isFailure: fault.Code != ErrorCode.KafkaStorageError);
             throw;
         }
     }

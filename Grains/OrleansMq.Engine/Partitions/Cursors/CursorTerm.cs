@@ -12,6 +12,7 @@ internal sealed class CursorTerm
     private readonly List<(HostedCursor Cursor, AppendTransitions Append)> _appends = [];
     // The offsets of this term's control batches at or above the high watermark that the cursors know.
     private readonly Queue<long> _controls = new();
+    private readonly List<HostedCursor> _absent = [];
     private readonly CancellationTokenSource _end = new();
     private long _leaseUntil = long.MinValue;
     private long _logStart = -1;
@@ -36,6 +37,10 @@ internal sealed class CursorTerm
     public long HighWatermark { get; private set; } = -1;
     /// <summary>Records below it may be delivered.</summary>
     public long ReadableEnd { get; private set; } = -1;
+    /// <summary>The log's start that the cursors know.</summary>
+    public long LogStart => _logStart;
+    /// <summary>Whether the lease allows a hand-out.</summary>
+    public bool HasLease => CursorRules.Shipped.HasLease(_leaseUntil, Now);
     /// <summary>Whether the leadership has ended.</summary>
     public bool HasEnded { get; private set; }
 
@@ -49,7 +54,11 @@ internal sealed class CursorTerm
     public long WakeAt => _cursors.Count == 0 ? long.MaxValue : _cursors.Values.Min(cursor => cursor.WakeAt);
 
     /// <summary>Returns a cursor; null if there is none of that name.</summary>
-    public HostedCursor? Find(string name) => _cursors.Values.FirstOrDefault(cursor => cursor.Name == name);
+    public HostedCursor? Find(string name)
+    {
+        ForgetAbsent();
+        return _cursors.Values.FirstOrDefault(cursor => cursor.Name == name);
+    }
 
     /// <summary>Returns a cursor, hosted under a free id if there is none of that name.</summary>
     public HostedCursor FindOrHost(string name)
@@ -89,14 +98,24 @@ internal sealed class CursorTerm
             waiting.TrySetResult(answer);
     }
 
-    /// <summary>Forgets a cursor that was removed, with its consumers.</summary>
-    public void Forget(HostedCursor cursor)
+    /// <summary>Takes a cursor that does not exist, until a request begins it.</summary>
+    public void NoteAbsent(HostedCursor cursor) => _absent.Add(cursor);
+
+    /// <summary>Forgets the cursors that were removed, or not begun, with their consumers. Their ids are free.</summary>
+    public void ForgetAbsent()
     {
-        if (!_cursors.Remove(cursor.Id))
+        if (_absent.Count == 0)
             return;
-        foreach (var attachment in cursor.Attachments.Values)
-            attachment.End(CursorOutcome.NoCursor);
-        cursor.Attachments.Clear();
+        foreach (var cursor in _absent)
+        {
+            if (!cursor.Cursor.IsAbsent || _cursors.GetValueOrDefault(cursor.Id) != cursor)
+                continue;
+            _cursors.Remove(cursor.Id);
+            foreach (var attachment in cursor.Attachments.Values)
+                attachment.End(CursorOutcome.NoCursor);
+            cursor.Attachments.Clear();
+        }
+        _absent.Clear();
     }
 
     /// <summary>Extends the cursors' lease.</summary>
@@ -106,6 +125,9 @@ internal sealed class CursorTerm
             return;
         _leaseUntil = leaseUntil;
         HandleAll(new ExtendLease(leaseUntil));
+        // Deliveries may have waited for it.
+        foreach (var attachment in _cursors.Values.SelectMany(cursor => cursor.Attachments.Values))
+            attachment.Complete();
     }
 
     /// <summary>Tells the cursors how far the log is.</summary>
@@ -200,14 +222,16 @@ internal sealed class CursorTerm
             var delivery = new Deliver(0, default, [.. publish.Intents.Select(intent => new DeliveredRecord(intent.Offset, intent.Counts,
                 false))]);
             using var records = ReceivedRecords.Read(_owner.Partition, delivery, []);
-            // A record that is missing has nothing to publish.
             var intents = publish.Intents.GroupBy(intent => intent.Offset).ToDictionary(same => same.Key, same => same.ToList());
             var letters = records.Records.SelectMany(one => intents[one.Record.Offset].Select(intent => new DeadLetter(intent, one.Record)))
                 .DistinctBy(letter => letter.Intent.Sequence).OrderBy(letter => letter.Intent.Sequence).ToList();
             var outcome = letters.Count == 0 ? DeadLetterOutcome.Published : await _owner.DeadLetters
                 .PublishAsync(_owner.Partition.TopicPartition, publish.Target, letters, _end.Token).ConfigureAwait(false);
+            // A record that is missing has nothing to publish: it settled by nature, or was deleted.
+            var deleted = publish.Intents.Where(intent => intent.Offset < _owner.Partition.LogStartOffset)
+                .Select(intent => intent.Sequence).Except(letters.Select(letter => letter.Intent.Sequence)).ToList();
             if (outcome != DeadLetterOutcome.Unknown)
-                answer = outcome == DeadLetterOutcome.Published ? new DeadLettersPublished(publish.Number)
+                answer = outcome == DeadLetterOutcome.Published ? new DeadLettersPublished(publish.Number) { Deleted = deleted }
                     : new DeadLetterTargetGone(publish.Number);
         }
         catch (Exception fault)

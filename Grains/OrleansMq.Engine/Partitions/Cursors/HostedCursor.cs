@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Queues;
 
 namespace OrleansMq.Partitions.Cursors;
@@ -6,6 +7,7 @@ namespace OrleansMq.Partitions.Cursors;
 internal sealed class HostedCursor
 {
     private List<CursorEffect>? _effects;
+    private Guid _incarnation;
 
     /// <summary>Hosts a cursor.</summary>
     /// <param name="term">The leadership.</param>
@@ -16,6 +18,7 @@ internal sealed class HostedCursor
     {
         (Term, Id, Name) = (term, id, name);
         Cursor = new Cursor(id, state, term.Term, CursorRules.Shipped);
+        _incarnation = state?.Incarnation ?? Guid.Empty;
     }
 
     /// <summary>The leadership.</summary>
@@ -44,20 +47,34 @@ internal sealed class HostedCursor
             CarryOut(effect);
         effects.Clear();
         _effects = effects;
+        Follow(Cursor.State?.Incarnation ?? Guid.Empty);
     }
 
     /// <summary>Names offsets without a record that consumers found.</summary>
     public void HandleNaturals(IReadOnlyList<OffsetRange> naturals) =>
         Handle(new Advance(Term.HighWatermark, Term.ReadableEnd, naturals));
 
-    /// <summary>Gives back all records of a delivery. Not in a turn.</summary>
-    public async Task ReleaseAllAsync(PartitionCursors owner, Deliver delivery, bool isFailure)
+    /// <summary>Gives back what the lock of a delivery still holds, soon. On any thread.</summary>
+    public void ReleaseAll(PartitionCursors owner, Deliver delivery, bool isFailure) => owner.Post(() =>
     {
-        foreach (var record in delivery.Records)
+        var held = new OffsetSet();
+        foreach (var record in delivery.Records.Where(record => Cursor.Holds(delivery.Lock, record.Offset)))
+            held.Add(record.Offset);
+        foreach (var run in held)
+            Handle(new Release(CursorRequest.NoAnswer, delivery.Lock, run, isFailure));
+    });
+
+    private void Follow(Guid incarnation)
+    {
+        if (incarnation != _incarnation && incarnation != Guid.Empty)
         {
-            await owner.SendAsync(this, id => new Release(id, delivery.Lock, OffsetRange.Of(record.Offset), isFailure))
-                .ConfigureAwait(false);
+            _incarnation = incarnation;
+            // Its floor may be below the log's start.
+            if (Term.LogStart > 0)
+                HandleNaturals([new OffsetRange(0, Term.LogStart - 1)]);
         }
+        if (Cursor.IsAbsent)
+            Term.NoteAbsent(this);
     }
 
     private void CarryOut(CursorEffect effect)
@@ -67,8 +84,8 @@ internal sealed class HostedCursor
             case AppendTransitions append:
                 Term.Append(this, append);
                 break;
-            case Deliver deliver when Attachments.TryGetValue(deliver.Attachment, out var attachment):
-                attachment.Take(deliver);
+            case Deliver deliver:
+                Attachments[deliver.Attachment].Take(deliver);
                 break;
             case Answer answer:
                 Term.Answer(answer);
@@ -84,6 +101,9 @@ internal sealed class HostedCursor
                 break;
             // A topic's own retention decides where its log starts.
             case StartMayMove:
+                break;
+            default:
+                Invariant.Check(false, $"A cursor's effect {effect.GetType().Name} has no driver.");
                 break;
         }
     }

@@ -11,14 +11,6 @@ internal sealed record CursorFacts(Guid Incarnation, CursorConfiguration Configu
 
 internal sealed partial class PartitionCursors
 {
-    /// <summary>Resets a cursor, or creates it.</summary>
-    /// <param name="incarnation">A new id; that of an earlier call repeats it.</param>
-    /// <param name="configuration">The configuration, with the cursor's name.</param>
-    /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
-    /// <param name="replaces">The incarnation that ends; empty for a creation.</param>
-    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces) =>
-        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
-
     /// <summary>Tells where a cursor is.</summary>
     /// <returns>Whether the partition is led here; and the cursor, null if there is none.</returns>
     public Task<(bool IsLed, CursorFacts? Facts)> DescribeAsync(string name)

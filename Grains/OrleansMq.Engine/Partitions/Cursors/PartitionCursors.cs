@@ -74,22 +74,25 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
     /// <param name="replaces">The incarnation that a reset ends; empty for a creation.</param>
     /// <returns>The outcome, and the floor that it has.</returns>
-    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default) =>
-        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
-
-    /// <summary>Deletes a cursor, with its consumers.</summary>
-    public async Task<Answer> RemoveAsync(string name, Guid incarnation)
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it has a time to live or a length limit, which are not
+    /// carried out.</exception>
+    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default)
     {
-        HostedCursor? removed = null;
-        var answer = await SendAsync(term => removed = term.Find(name), id => new Remove(id, incarnation)).ConfigureAwait(false);
-        if (answer.Outcome == CursorOutcome.Done)
-            Post(() => _term?.Forget(removed!));
-        return answer;
+        RefuseUndriven(configuration);
+        return SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
     }
 
+    /// <summary>Deletes a cursor, with its consumers.</summary>
+    public Task<Answer> RemoveAsync(string name, Guid incarnation) =>
+        SendAsync(term => term.Find(name), id => new Remove(id, incarnation));
+
     /// <summary>Changes a cursor's configuration.</summary>
-    public Task<Answer> ConfigureAsync(CursorConfiguration configuration) =>
-        SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: see <see cref="BeginAsync"/>.</exception>
+    public Task<Answer> ConfigureAsync(CursorConfiguration configuration)
+    {
+        RefuseUndriven(configuration);
+        return SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
+    }
 
     /// <summary>Settles a cursor's records below an offset that are not held.</summary>
     public Task<Answer> PurgeAsync(string name, long below) => SendAsync(term => term.Find(name), id => new Purge(id, below));
@@ -208,6 +211,14 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private BrokerException NotLedHere() => new(ErrorCode.NotLeaderOrFollower,
         $"{Partition.TopicPartition} is not led here. Find its leader, and retry.");
 
+    // Its effects have no driver: records would neither expire nor be handed out.
+    private static void RefuseUndriven(CursorConfiguration configuration)
+    {
+        if (configuration is { HasTimeToLive: true } or { MaxLength: > 0 })
+            throw new BrokerException(ErrorCode.InvalidConfig,
+                $"Cursor '{configuration.Name}' has a time to live or a length limit, which this broker does not carry out. Leave it out.");
+    }
+
     private void OnTimer()
     {
         Volatile.Write(ref _hasFired, 1);
@@ -233,7 +244,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             (_inbox, _turn) = (_turn, _inbox);
             _isSignalled = false;
         }
-        TurnTime = Math.Max(TurnTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds);
+        ReadTime();
         FollowLeadership();
         var leaseLeft = _term is null ? 0 : Partition.Replication.LeaseLeftMs;
         _term?.Extend(leaseLeft == long.MaxValue ? long.MaxValue : TurnTime + leaseLeft);
@@ -246,9 +257,13 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         Advance(highWatermark);
         _term?.Tick();
         ContinueRestates();
+        _term?.ForgetAbsent();
         _term?.AppendAll();
         SetTimer(leaseLeft);
     }
+
+    private void ReadTime() =>
+        TurnTime = Math.Max(TurnTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds);
 
     private void Advance(long highWatermark) =>
         _term?.Advance(highWatermark, Math.Min(Partition.LastStableOffset, highWatermark), Partition.LogStartOffset);
@@ -273,6 +288,8 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             // No control batch of an earlier epoch is appended from here on.
             states = [.. log.State.Cursors.Cursors.Values.Select(cursor => cursor.Clone())];
             var wait = Partition.Replication.HandOutWaitMs;
+            // The wait for the lock is over: an earlier time would end it early.
+            ReadTime();
             term = new LeaderTerm(leadership.Epoch, log.LogEndOffset, wait > 0 ? TurnTime + wait : 0);
         }
         _term = new CursorTerm(this, leadership, term, states);

@@ -1,0 +1,92 @@
+using OrleansMq.Partitions.Cursors;
+using OrleansMq.Queues;
+using OrleansMq.Tests.Engine.Partitions;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>Deliveries that wait in an attachment for its next receive.</summary>
+public sealed class QueuedDeliveriesTests
+{
+    private static readonly AttachOptions Prefetching = new() { Prefetch = 10, LockDuration = TimeSpan.FromSeconds(30) };
+
+    [Fact]
+    public async Task Record_whose_lock_ended_in_the_queue_and_that_another_settled_is_not_received()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendAsync("one");
+        var slow = await rig.AttachAsync(Prefetching);
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() == 1);
+        var other = await rig.AttachAsync(new AttachOptions { Priority = 1 });
+        var receiving = other.ReceiveAsync(1, TimeSpan.FromHours(1));
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        using (var received = await receiving)
+            Assert.Equal(CursorOutcome.Done, await other.SettleAllAsync(received!));
+        using var again = await slow.ReceiveAsync(0, TimeSpan.Zero);
+        Assert.Null(again);
+        await rig.AppendAsync("two");
+        using var next = await slow.ReceiveSomeAsync(0);
+        Assert.Equal("two", Assert.Single(next.Records).Text());
+    }
+
+    [Fact]
+    public async Task Records_whose_locks_ended_in_the_queue_are_received_once_with_their_new_lock()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendManyAsync(5);
+        var slow = await rig.AttachAsync(Prefetching);
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() == 5);
+        await rig.PassUntilAsync(() => rig.StateOf().Returns.Count == 5);
+        await rig.WaitUntilIdleAsync();
+        var offsets = new List<long>();
+        while (offsets.Count < 5)
+        {
+            using var received = await slow.ReceiveSomeAsync(0);
+            Assert.All(received.Records, one => Assert.Equal(1, one.Counts.Failures));
+            Assert.Equal(CursorOutcome.Done, await slow.SettleAllAsync(received));
+            offsets.AddRange(received.Records.Select(one => one.Record.Offset));
+        }
+        Assert.Equal(offsets.Order().Distinct(), offsets);
+    }
+
+    [Fact]
+    public async Task Cancelled_receive_gives_its_records_back_at_once_and_together()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendManyAsync(10);
+        var consumer = await rig.AttachAsync(Prefetching);
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() == 10);
+        await rig.WaitUntilIdleAsync();
+        var end = rig.Partition.LogEndOffset;
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            consumer.ReceiveAsync(0, PartitionCursorsActions.Patience, new CancellationToken(canceled: true)));
+        await rig.WaitUntilIdleAsync();
+        Assert.InRange(rig.Partition.LogEndOffset, end + 1, end + 2);
+        using var received = await consumer.ReceiveSomeAsync(0);
+        Assert.Equal(10, received.Records.Count);
+        Assert.All(received.Records, one => Assert.Equal(new DeliveryCounts(2, 0), one.Counts));
+    }
+
+    [Fact]
+    public async Task Consumer_without_prefetch_holds_only_what_it_asked_for()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendAsync("one", "two");
+        var former = await rig.AttachAsync();
+        using (await former.ReceiveSomeAsync(1))
+            await rig.AppendAsync("three", "four");
+        // The next process does not know where the control batch between them is.
+        await rig.KillAsync();
+        var consumer = await rig.AttachAsync();
+        var received = 0;
+        while (received < 2)
+        {
+            using var some = await consumer.ReceiveSomeAsync(3 - received);
+            received += some.Records.Count;
+            Assert.Equal(received, await rig.HeldAsync());
+        }
+    }
+}
