@@ -31,6 +31,9 @@ internal interface IPartitionReplication : IErasure
     /// <param name="round">The round, without the waiting appends.</param>
     void AfterRound(AppendRound round);
 
+    /// <summary>Learns that the log was flushed in the background. On any thread, without a lock.</summary>
+    void OnFlushed();
+
     /// <summary>Completes when no replica that may lead has a record below an offset. Its own log has none any more. Not under the append
     /// lock.</summary>
     /// <returns>Null, or why a new leader may still have some.</returns>

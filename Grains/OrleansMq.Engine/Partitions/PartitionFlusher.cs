@@ -140,6 +140,8 @@ internal sealed class PartitionFlusher(Partition partition)
                 Volatile.Write(ref _isScheduled, 0);
             if (partition.Flush() is not null)
                 Restore(records, since);
+            else
+                partition.Replication.OnFlushed();
             return isDone;
         }
         _isCheckpointWanted = false;
@@ -150,6 +152,8 @@ internal sealed class PartitionFlusher(Partition partition)
             Restore(records, since);
             WantCheckpoint();
         }
+        else
+            partition.Replication.OnFlushed();
         return true;
     }
 

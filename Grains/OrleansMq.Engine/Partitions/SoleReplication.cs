@@ -58,6 +58,20 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     }
 
     /// <inheritdoc/>
+    /// <remarks>A round that could not be flushed counts now. No later round may come: its cursor waits for it.</remarks>
+    public void OnFlushed()
+    {
+        var log = partition.Log!;
+        lock (log.AppendLock)
+        {
+            if (partition.HighWatermark == log.LogEndOffset || log.SecuredOffset < log.LogEndOffset)
+                return;
+            partition.AdvanceHighWatermark();
+        }
+        partition.Waiters.Advance(1);
+    }
+
+    /// <inheritdoc/>
     public Task<string?> ReplicateLogStartAsync(long logStart) => Task.FromResult<string?>(null);
 
     /// <inheritdoc/>

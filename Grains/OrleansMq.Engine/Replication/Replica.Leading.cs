@@ -233,6 +233,8 @@ public sealed partial class Replica : IPartitionReplication
 
     void IErasure.BeforeErasing() => Step(() => _leader?.BeforeErasing(Now));
 
+    void IPartitionReplication.OnFlushed() => Step(() => _leader?.OnFlushed(Now));
+
     void IPartitionReplication.OnOffline(string reason) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason),
             preferLocal: false);

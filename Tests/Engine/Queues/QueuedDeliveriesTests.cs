@@ -89,4 +89,28 @@ public sealed class QueuedDeliveriesTests
             Assert.Equal(received, await rig.HeldAsync());
         }
     }
+
+    [Fact]
+    public async Task Receive_takes_the_memory_of_some_batches_and_leaves_the_others_to_the_next()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        var large = new string('x', 400_000);
+        for (var i = 0; i < 40; i++)
+            Assert.Equal(ErrorCode.None, (await rig.AppendAsync(large)).Error);
+        var consumer = await rig.AttachAsync(Prefetching with { Prefetch = 100 });
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() >= 40);
+        await rig.WaitUntilIdleAsync();
+        var offsets = new List<long>();
+        while (offsets.Count < 40)
+        {
+            using var received = await consumer.ReceiveSomeAsync(0);
+            Assert.InRange(received.Records.Count, 1, 30);
+            // All were acquired at once, and none was given back.
+            Assert.All(received.Records, one => Assert.Equal(1, one.Counts.Deliveries));
+            offsets.AddRange(received.Records.Select(one => one.Record.Offset));
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(received));
+        }
+        Assert.Equal(offsets.Order().Distinct(), offsets);
+    }
 }

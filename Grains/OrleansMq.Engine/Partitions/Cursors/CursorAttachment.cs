@@ -19,10 +19,15 @@ internal sealed record AttachOptions
 /// <remarks>The state is changed in turns of <see cref="PartitionCursors"/> only.</remarks>
 internal sealed partial class CursorAttachment
 {
+    // One receive's memory. The records beyond it stay with their lock until the next.
+    private const int MostBytes = 16 << 20;
+
     private readonly PartitionCursors _owner;
     private readonly HostedCursor _cursor;
     private readonly Queue<Deliver> _deliveries = new();
     private readonly bool _isPull;
+    // What the receive before had no room for; it comes first.
+    private Deliver? _rest;
     private Waiting? _waiting;
     private CursorOutcome _ended;
 
@@ -60,7 +65,11 @@ internal sealed partial class CursorAttachment
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
             if (received.Records.Count > 0 && HoldsLease)
+            {
+                if (received.Rest is { } rest)
+                    _owner.Post(() => PutBack(rest));
                 return received;
+            }
             // Without the lease a successor may have handed them out.
             if (received.Records.Count > 0)
                 _cursor.ReleaseAll(_owner, delivery, isFailure: false);
@@ -113,12 +122,20 @@ internal sealed partial class CursorAttachment
     /// turn.</summary>
     public void Complete()
     {
-        while (_waiting is { } waiting && _cursor.Term.HasLease && _deliveries.TryDequeue(out var delivery))
+        while (_waiting is { } waiting && _cursor.Term.HasLease && (_rest ?? _deliveries.FirstOrDefault()) is { } delivery)
         {
+            if (_rest is null)
+                _deliveries.Dequeue();
+            _rest = null;
             delivery.Records.RemoveAll(record => !_cursor.Cursor.Holds(delivery.Lock, record.Offset));
             if (delivery.Records.Count == 0)
                 continue;
             _waiting = null;
+            if (_isPull && delivery.Records.Count > waiting.MaxRecords)
+            {
+                _rest = delivery with { Records = delivery.Records[waiting.MaxRecords..] };
+                delivery = delivery with { Records = delivery.Records[..waiting.MaxRecords] };
+            }
             // Nothing is held that the consumer did not ask for.
             if (_isPull)
                 SetCredit(0);
@@ -131,6 +148,7 @@ internal sealed partial class CursorAttachment
     {
         _ended = outcome;
         _deliveries.Clear();
+        _rest = null;
         _waiting?.Delivery.TrySetException(Ended());
         _waiting = null;
     }
@@ -166,8 +184,15 @@ internal sealed partial class CursorAttachment
         }
         _waiting = waiting;
         Complete();
-        if (_isPull && _waiting is not null && _deliveries.Count == 0)
+        if (_isPull && _waiting is not null && _rest is null && _deliveries.Count == 0)
             SetCredit(waiting.MaxRecords);
+    }
+
+    // Before what a receive for fewer records left of the same delivery.
+    private void PutBack(Deliver rest)
+    {
+        if (_ended == CursorOutcome.Unknown)
+            _rest = _rest is { } later ? rest with { Records = [.. rest.Records, .. later.Records] } : rest;
     }
 
     private void GiveUp(Waiting waiting)
@@ -191,7 +216,7 @@ internal sealed partial class CursorAttachment
     {
         try
         {
-            return Read(_owner.Partition, delivery, naturals);
+            return Read(_owner.Partition, delivery, naturals, MostBytes);
         }
         catch (BrokerException fault)
         {
@@ -202,11 +227,11 @@ internal sealed partial class CursorAttachment
 
     /// <summary>Reads what was delivered.</summary>
     /// <exception cref="BrokerException">See <see cref="ReceiveAsync"/>.</exception>
-    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals)
+    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals, int mostBytes = int.MaxValue)
     {
         try
         {
-            return ReceivedRecords.Read(partition, delivery, naturals);
+            return ReceivedRecords.Read(partition, delivery, naturals, mostBytes);
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException || StorageFaults.IsStorageFault(fault))
         {

@@ -15,6 +15,7 @@ internal sealed class ReceivedRecords : IDisposable
 {
     private readonly List<IDisposable> _memory = [];
     private readonly List<ReceivedRecord> _records = [];
+    private long _bytes;
 
     private ReceivedRecords(LockToken token) => Lock = token;
 
@@ -23,6 +24,9 @@ internal sealed class ReceivedRecords : IDisposable
 
     /// <summary>The records, in order of delivery.</summary>
     public IReadOnlyList<ReceivedRecord> Records => _records;
+
+    /// <summary>The records that had no room; null: none.</summary>
+    public Deliver? Rest { get; private set; }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -36,15 +40,17 @@ internal sealed class ReceivedRecords : IDisposable
     /// <param name="partition">The partition.</param>
     /// <param name="delivery">The delivery; all its offsets are below the high watermark.</param>
     /// <param name="naturals">Receives the offsets without a record: control batches, and what compaction or retention removed.</param>
+    /// <param name="mostBytes">The bytes at which no further batch is read.</param>
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="RecordBatchException">A batch cannot be read.</exception>
     /// <exception cref="CodecUnavailableException">A batch's codec is not available.</exception>
-    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals)
+    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals, int mostBytes = int.MaxValue)
     {
         var received = new ReceivedRecords(delivery.Lock);
         try
         {
-            received.Fill(partition, delivery.Records, naturals);
+            if (received.Fill(partition, delivery.Records, naturals, mostBytes) is < int.MaxValue and var next)
+                received.Rest = delivery with { Records = delivery.Records[next..] };
             return received;
         }
         catch (Exception)
@@ -54,9 +60,10 @@ internal sealed class ReceivedRecords : IDisposable
         }
     }
 
-    private void Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals)
+    // Returns the index of the first record without room; int.MaxValue: there was room for all.
+    private int Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals, int mostBytes)
     {
-        const int mostBytes = 1 << 20;
+        const int mostBytesAtOnce = 1 << 20;
         var log = partition.Log!;
         for (var next = 0; next < wanted.Count;)
         {
@@ -65,25 +72,30 @@ internal sealed class ReceivedRecords : IDisposable
                 end++;
             while (next < end)
             {
+                if (_bytes >= mostBytes && _records.Count > 0)
+                    return next;
                 var from = wanted[next].Offset;
                 var isRun = next + 1 < end && wanted[next + 1].Offset == from + 1;
-                if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, isRun ? mostBytes : 1) is not { } read)
+                if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, isRun ? mostBytesAtOnce : 1) is not { } read)
                 {
                     naturals.Add(OffsetRange.Of(from));
                     next++;
                     continue;
                 }
                 _memory.Add(read);
-                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals);
+                _bytes += read.Memory.Length;
+                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals,
+                    mostBytes);
             }
         }
+        return int.MaxValue;
     }
 
     // The wanted offsets rise from the next one on.
     private void TakeBatches(ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
-        List<OffsetRange> naturals)
+        List<OffsetRange> naturals, int mostBytes)
     {
-        while (!batches.IsEmpty && next < wanted.Length)
+        while (!batches.IsEmpty && next < wanted.Length && (_bytes < mostBytes || _records.Count == 0))
         {
             var header = RecordBatchHeader.Read(batches.Span);
             var batch = batches[..header.SizeInBytes];
@@ -110,6 +122,8 @@ internal sealed class ReceivedRecords : IDisposable
             if (next < wanted.Length && wanted[next].Offset == offset)
             {
                 _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
+                // Decompressed, they may be many times what was read.
+                _bytes += reader.Current.Value?.Length ?? 0;
                 next++;
             }
         }
