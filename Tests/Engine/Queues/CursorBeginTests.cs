@@ -11,7 +11,11 @@ public sealed class CursorBeginTests
     {
         await using var rig = await PartitionRig.StartAsync();
         var configuration = PartitionCursorsActions.Configuration;
-        CursorConfiguration[] refused = [configuration with { HasTimeToLive = true }, configuration with { MaxLength = 1 }];
+        CursorConfiguration[] refused =
+        [
+            configuration with { HasTimeToLive = true }, configuration with { HasSchedules = true },
+            configuration with { PriorityLevels = 2 }, configuration with { MaxLength = 1 },
+        ];
         foreach (var one in refused)
         {
             var begin = await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.Cursors.BeginAsync(Guid.NewGuid(), one, 0));

@@ -74,8 +74,8 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
     /// <param name="replaces">The incarnation that a reset ends; empty for a creation.</param>
     /// <returns>The outcome, and the floor that it has.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it has a time to live or a length limit, which are not
-    /// carried out.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it has times to live, schedules, priorities or a length
+    /// limit, which are not carried out.</exception>
     public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default)
     {
         RefuseUndriven(configuration);
@@ -211,12 +211,20 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private BrokerException NotLedHere() => new(ErrorCode.NotLeaderOrFollower,
         $"{Partition.TopicPartition} is not led here. Find its leader, and retry.");
 
-    // Its effects have no driver: records would neither expire nor be handed out.
+    // The effects have no driver: records would neither expire nor be handed out.
     private static void RefuseUndriven(CursorConfiguration configuration)
     {
-        if (configuration is { HasTimeToLive: true } or { MaxLength: > 0 })
+        var undriven = configuration switch
+        {
+            { HasTimeToLive: true } => "a time to live",
+            { HasSchedules: true } => "schedules",
+            { PriorityLevels: > 1 } => "priorities",
+            { MaxLength: > 0 } => "a length limit",
+            _ => null,
+        };
+        if (undriven is not null)
             throw new BrokerException(ErrorCode.InvalidConfig,
-                $"Cursor '{configuration.Name}' has a time to live or a length limit, which this broker does not carry out. Leave it out.");
+                $"Cursor '{configuration.Name}' has {undriven}, which this broker does not carry out. Leave it out.");
     }
 
     private void OnTimer()
