@@ -7,7 +7,7 @@ internal sealed partial class Cursor
     private long _redeliveredBelow;
     private long _lastLock;
     private long _unreserved = -1;
-    // The highest record that was handed out, or is settled: another one below it frees memory sooner than it takes some.
+    // The highest record that was handed out, or is settled or dead-lettered: another one below it frees memory sooner than it takes some.
     private long _frontier = -1;
     private long _keysRead = NoRead;
 
@@ -52,7 +52,6 @@ internal sealed partial class Cursor
         // The keys of what a purge skips are not known, so its later records wait until it is in force.
         if (!IsActive || (_state.Configuration.IsOrderedByKey && !_purging.IsEmpty))
             return;
-        _frontier = Math.Max(_frontier, _state.Settled.Max);
         var needed = NeededFrom(_state);
         Dictionary<Consumer, Deliver>? deliveries = null;
         while (NextConsumer(_state) is { } consumer && TryChoose(needed, _state, out var offset))

@@ -50,6 +50,8 @@ internal sealed partial class Cursor
                 _headExpiresAt = head.ExpiresAt;
                 return;
             }
+            if (!MayDiscard(offset, NeededFrom(_state), _state))
+                return;
             _heads.Remove(offset);
             Expire(offset, _state);
         }
@@ -65,12 +67,16 @@ internal sealed partial class Cursor
     {
         if (!HasTimeToLive(state) && !state.Configuration.HasSchedules)
             return HeadVerdict.GoesOut;
-        if (!_heads.Remove(offset, out var head))
+        if (!_heads.TryGetValue(offset, out var head))
         {
             ReadHeads(offset);
             return HeadVerdict.Waits;
         }
-        if (HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, _now))
+        var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, _now);
+        if (isExpired && !MayDiscard(offset, NeededFrom(state), state))
+            return HeadVerdict.Waits;
+        _heads.Remove(offset);
+        if (isExpired)
         {
             Expire(offset, state);
             return HeadVerdict.IsGone;

@@ -48,12 +48,14 @@ internal sealed partial class Cursor
     {
         if (!IsActive || !IsLimited(_state) || _state.Configuration.Overflow != OverflowAction.DropHead)
             return;
-        var offset = _state.Floor;
+        var (offset, needed) = (_state.Floor, NeededFrom(_state));
         for (var left = Math.Min(_rules.Excess(Length, _state.Configuration), MostDroppedPerTurn); left > 0 && offset < _countedEnd;)
         {
             var next = _purging.NextNotIn(_state.Settled.NextNotIn(_naturals.NextNotIn(offset)));
             if (next == offset && !_held.ContainsKey(offset) && !_state.IsIntended(offset))
             {
+                if (!MayDiscard(offset, needed, _state))
+                    return;
                 _order.Take(offset);
                 Discard(offset, _state, SettlementCause.LengthLimit, _state.CountsOf(offset));
                 left--;

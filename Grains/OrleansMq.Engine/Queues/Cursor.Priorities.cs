@@ -44,13 +44,20 @@ internal sealed partial class Cursor
     private bool TakesRoom(long offset, long needed, CursorState state) =>
         _order is PriorityOrder ? offset != needed && !state.Returns.ContainsKey(offset) : offset > _frontier;
 
+    private bool HasRoom(long needed, CursorState state) =>
+        _rules.HasRoom(_held.Count + state.Exceptions, needed > _frontier, state.Configuration);
+
+    // A dead letter is an exception until its target has it.
+    private bool MayDiscard(long offset, long needed, CursorState state) =>
+        state.Configuration.DeadLetterTarget is null || !TakesRoom(offset, needed, state) || HasRoom(needed, state);
+
     // Without room the first record in the log is handed out: it frees most.
     private bool TryChoose(long needed, CursorState state, out long offset)
     {
         if (!_order.TryPeek(_readableEnd, out offset))
             return false;
         return !TakesRoom(offset, needed, state)
-            || _rules.HasRoom(_held.Count + state.Exceptions, needed > _frontier, state.Configuration)
+            || HasRoom(needed, state)
             || (_order.TryPeekFirst(_readableEnd, out offset) && !TakesRoom(offset, needed, state));
     }
 }

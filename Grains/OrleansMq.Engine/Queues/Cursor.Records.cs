@@ -134,6 +134,7 @@ internal sealed partial class Cursor
         {
             var sequence = _rules.NextSequence(state.NextSequence, PendingIntents);
             _draft.Intend(new DeadLetterIntent(sequence, state.Incarnation, offset, target, cause, counts, _now));
+            _frontier = Math.Max(_frontier, offset);
         }
         else
             _draft.Settle(cause, offset);

@@ -122,6 +122,8 @@ internal sealed partial class Cursor
         ServeIfAllowed();
         EndLocks();
         ReturnDeferred();
+        if (_state is not null)
+            _frontier = Math.Max(_frontier, _state.HighestException);
         DropHead();
         ExpireHead();
         HandOut();

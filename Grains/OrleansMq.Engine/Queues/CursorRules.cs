@@ -125,7 +125,7 @@ internal class CursorRules
     /// <summary>Returns the state that a statement repeats.</summary>
     public virtual CursorState Stated(CursorState state) => state;
 
-    /// <summary>Whether a record above all exceptions may become one, too.</summary>
+    /// <summary>Whether a record above all exceptions may become one, too: one that is handed out, or a dead letter.</summary>
     /// <param name="exceptions">Their number. Some may be over by nature, but no transition says so yet.</param>
     /// <param name="areOver">Whether every record up to the highest exception is over. The transition that settles one more record then
     /// joins them all.</param>

@@ -20,6 +20,9 @@ internal sealed class CursorState
     private readonly Dictionary<long, ReturnedRecord> _returns = [];
     private readonly SortedDictionary<long, DeadLetterIntent> _intents = [];
     private readonly Dictionary<long, long> _intended = [];
+    // The intents by their records, and those among them that an earlier incarnation decided.
+    private readonly SortedSet<(long Offset, long Sequence)> _intentOffsets = [];
+    private readonly SortedSet<(long Offset, long Sequence)> _earlierOffsets = [];
     private readonly long[] _totals = new long[Enum.GetValues<SettlementCause>().Length];
 
     /// <summary>Creates the state of a new incarnation.</summary>
@@ -57,6 +60,9 @@ internal sealed class CursorState
     /// <summary>The number of exceptions, each a few bytes to a few dozen.</summary>
     public long Exceptions => Settled.Cost + _returns.Count + _intents.Count;
 
+    /// <summary>The highest record that is settled or dead-lettered above the floor; -1: none.</summary>
+    public long HighestException => Math.Max(Settled.Max, _intentOffsets.Count == 0 ? -1 : _intentOffsets.Max.Offset);
+
     /// <summary>Returns the number of records that were settled for a cause.</summary>
     public long Total(SettlementCause cause) => _totals[(int)cause];
 
@@ -73,29 +79,10 @@ internal sealed class CursorState
 
     /// <summary>The lowest offset that the log must keep for the cursor's state: its newest statement, or a record that is being
     /// dead-lettered.</summary>
-    public long KeptFrom
-    {
-        get
-        {
-            var lowest = StatementOffset;
-            foreach (var intent in _intents.Values)
-                lowest = Math.Min(lowest, intent.Offset);
-            return lowest;
-        }
-    }
+    public long KeptFrom => Math.Min(StatementOffset, LowestOf(_intentOffsets));
 
     /// <summary>The lowest record that an earlier incarnation is dead-lettering; <see cref="long.MaxValue"/> for none.</summary>
-    public long EarlierDeadLettersFrom
-    {
-        get
-        {
-            // Those of earlier incarnations have the lowest sequences.
-            var lowest = long.MaxValue;
-            foreach (var intent in _intents.Values.TakeWhile(intent => intent.Incarnation != Incarnation))
-                lowest = Math.Min(lowest, intent.Offset);
-            return lowest;
-        }
-    }
+    public long EarlierDeadLettersFrom => LowestOf(_earlierOffsets);
 
     /// <summary>Applies a change. One of another incarnation changes nothing.</summary>
     public void Apply(CursorDelta delta)
@@ -165,16 +152,27 @@ internal sealed class CursorState
     internal void Intend(DeadLetterIntent intent)
     {
         _intents[intent.Sequence] = intent;
+        _intentOffsets.Add((intent.Offset, intent.Sequence));
         NextSequence = Math.Max(NextSequence, intent.Sequence + 1);
         if (intent.Incarnation != Incarnation)
+        {
+            _earlierOffsets.Add((intent.Offset, intent.Sequence));
             return;
+        }
         _intended[intent.Offset] = intent.Sequence;
         _returns.Remove(intent.Offset);
     }
 
+    private static long LowestOf(SortedSet<(long Offset, long Sequence)> intents) =>
+        intents.Count == 0 ? long.MaxValue : intents.Min.Offset;
+
     private void Finish(FinishedIntent finished)
     {
-        if (!_intents.Remove(finished.Sequence, out var intent) || intent.Incarnation != Incarnation)
+        if (!_intents.Remove(finished.Sequence, out var intent))
+            return;
+        _intentOffsets.Remove((intent.Offset, intent.Sequence));
+        _earlierOffsets.Remove((intent.Offset, intent.Sequence));
+        if (intent.Incarnation != Incarnation)
             return;
         _intended.Remove(intent.Offset);
         Settle(OffsetRange.Of(intent.Offset));

@@ -86,6 +86,45 @@ public sealed class CursorLimitsTests
     }
 
     [Fact]
+    public void Dead_letters_of_dropped_records_wait_for_room()
+    {
+        var rig = new CursorRig(Limited(3) with { DeadLetterTarget = new DeadLetterTarget(Guid.NewGuid(), 0), MaxExceptions = 5 });
+        rig.Produce(20);
+        Assert.Equal(5, rig.Cursor.State!.Intents.Count);
+        while (rig.Cursor.State.Intents.Count > 0)
+        {
+            Assert.InRange(rig.Cursor.State.Intents.Count, 1, 5);
+            rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        }
+        Assert.Equal((17, 3), (rig.Cursor.State.Total(SettlementCause.DeadLettered), rig.Cursor.Length));
+    }
+
+    [Fact]
+    public void Dead_letters_of_expired_records_wait_for_room_and_no_later_record_passes_them()
+    {
+        var configuration = new CursorConfiguration
+        {
+            Name = "c",
+            HasTimeToLive = true,
+            DeadLetterTarget = new DeadLetterTarget(Guid.NewGuid(), 0),
+            MaxExceptions = 5,
+        };
+        var rig = new CursorRig(configuration) { HeadOf = offset => new RecordHead(offset, offset > 20 ? long.MaxValue : 1_500) };
+        rig.Attach(1, credit: 0);
+        rig.Produce(22);
+        rig.PassTime(1_000);
+        rig.Handle(new GrantCredit(1, 10));
+        Assert.Equal((5, 0), (rig.Cursor.State!.Intents.Count, rig.Delivered().Count));
+        while (rig.Cursor.State.Intents.Count > 0)
+        {
+            Assert.InRange(rig.Cursor.State.Intents.Count, 1, 5);
+            rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        }
+        Assert.Equal(20, rig.Cursor.State.Total(SettlementCause.DeadLettered));
+        Assert.Equal([(1L, 21L), (1L, 22L)], rig.Delivered());
+    }
+
+    [Fact]
     public void Held_record_expires_when_it_comes_back()
     {
         var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true }) { HeadOf = o => new RecordHead(o, 2_000) };

@@ -244,7 +244,10 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             return;
         Verdict.Require(cursor.Length <= Unfinished(leader), "2: more records are counted than there are.");
         Verdict.Require(cursor.Length <= simulation.Scenario.MaxLength
-            || simulation.Scenario.Configuration.Overflow != OverflowAction.DropHead, "2: more records are kept than the limit allows.");
+            || simulation.Scenario.Configuration.Overflow != OverflowAction.DropHead
+            || (simulation.Scenario.Configuration.DeadLetterTarget is not null
+                && cursor.Held + cursor.State.Exceptions >= simulation.Scenario.Configuration.MaxExceptions),
+            "2: more records are kept than the limit allows.");
     }
 
     private long Unfinished(SimulatedLeader leader)
