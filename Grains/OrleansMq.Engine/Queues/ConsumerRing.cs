@@ -7,6 +7,7 @@ internal sealed class Consumer(Attach attach, int priority)
     public int Priority { get; } = priority;
     public bool IsWindow { get; } = attach.IsWindow;
     public long LockDurationMs { get; } = attach.LockDurationMs;
+    public bool IsBuffered { get; } = attach.IsBuffered;
     /// <summary>The number of records that it still takes.</summary>
     public int Credit { get; set; }
     /// <summary>The records that it holds.</summary>

@@ -101,7 +101,7 @@ internal sealed partial class Cursor
         _frontier = Math.Max(_frontier, offset);
         var before = state.CountsOf(offset);
         var counts = before with { Deliveries = before.Deliveries + 1 };
-        Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts));
+        Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts, consumer.IsBuffered));
         consumer.Held.Add(offset);
         _consumers.Took(consumer, state.Configuration.RecordsPerTurn);
         return new DeliveredRecord(offset, counts, offset < _redeliveredBelow || before.Deliveries > 0);

@@ -24,7 +24,7 @@ internal sealed partial class Cursor
         if (request is Renew || records.Count == 0)
         {
             foreach (var offset in records)
-                Lock(offset, _held[offset]);
+                Lock(offset, _held[offset] with { IsWaiting = false });
             Reply(request, CursorOutcome.Done);
             return;
         }
@@ -91,7 +91,7 @@ internal sealed partial class Cursor
             // A renewed lock has a later entry.
             if (_held.TryGetValue(ended.Offset, out var held) && held.State == HeldState.Acquired && held.LockNumber == ended.LockNumber
                 && held.Deadline == deadline)
-                Return(ended.Offset, _state, isFailure: true, delayMs: null);
+                Return(ended.Offset, _state, _rules.IsFailed(held, isFailure: true), delayMs: null);
         }
     }
 
@@ -104,7 +104,7 @@ internal sealed partial class Cursor
         if (_state is null || IsBeginning)
             return;
         foreach (var offset in consumer.Held.Order().ToList())
-            Return(offset, _state, detach.IsFailure, delayMs: null);
+            Return(offset, _state, _rules.IsFailed(_held[offset], detach.IsFailure), delayMs: null);
     }
 
     private void Accept(long offset)
@@ -117,13 +117,15 @@ internal sealed partial class Cursor
 
     private void Return(long offset, CursorState state, bool isFailure, long? delayMs)
     {
-        var counts = _rules.Returned(_held[offset].Counts, isFailure);
+        var held = _held[offset];
+        var counts = _rules.Returned(held, isFailure);
         if (_rules.IsAtLimit(counts, state.Configuration))
         {
             Discard(offset, state, SettlementCause.DeliveryLimit, counts);
             return;
         }
-        var delay = delayMs ?? (isFailure ? state.Configuration.Backoff.DelayOf(offset, counts.Failures) : 0);
+        var delay = isFailure ? delayMs ?? state.Configuration.Backoff.DelayOf(offset, counts.Failures)
+            : held.IsWaiting ? 0 : delayMs ?? 0;
         _draft.Return(new ReturnedRecord(offset, counts, delay > 0 ? _now + delay : 0));
         HoldUntilInForce(offset);
     }

@@ -92,7 +92,9 @@ internal sealed record DeadLetterTargetGone(long Number) : CursorCommand;
 /// <param name="Priority">Higher ones receive first.</param>
 /// <param name="IsWindow">Whether a record that the consumer settles or gives back returns its credit.</param>
 /// <param name="LockDurationMs">How long it holds a record; 0: as long as it is attached.</param>
-internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs) : CursorCommand;
+/// <param name="IsBuffered">Whether a delivery waits until the consumer takes it, which <see cref="Renew"/> tells. A record that comes back
+/// before is no delivery, and did not fail.</param>
+internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs, bool IsBuffered = false) : CursorCommand;
 
 /// <summary>A consumer is gone; what it holds is returned.</summary>
 /// <param name="Attachment">The consumer.</param>
@@ -130,7 +132,7 @@ internal sealed record Release(long RequestId, LockToken Lock, OffsetRange Recor
 /// force.</summary>
 internal sealed record Reject(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
 
-/// <summary>The lock begins anew. Answered at once.</summary>
+/// <summary>The consumer has the records, and the lock begins anew. Answered at once.</summary>
 internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
 
 // --- From administration ---

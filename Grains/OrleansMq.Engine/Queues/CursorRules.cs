@@ -35,8 +35,12 @@ internal class CursorRules
         token.Incarnation == incarnation && token.LeaderEpoch == leaderEpoch;
 
     /// <summary>Returns the counts of a record that comes back.</summary>
-    public virtual DeliveryCounts Returned(DeliveryCounts held, bool isFailure) =>
-        isFailure ? held with { Failures = held.Failures + 1 } : held;
+    public virtual DeliveryCounts Returned(in HeldRecord held, bool isFailure) => isFailure
+        ? held.Counts with { Failures = held.Counts.Failures + 1 }
+        : held.Counts with { Deliveries = held.Counts.Deliveries - (held.IsWaiting ? 1 : 0) };
+
+    /// <summary>Whether a record fails whose lock ends, or whose consumer is gone.</summary>
+    public virtual bool IsFailed(in HeldRecord held, bool isFailure) => isFailure && !held.IsWaiting;
 
     /// <summary>Whether a record that came back must not be handed out again.</summary>
     public virtual bool IsAtLimit(DeliveryCounts counts, CursorConfiguration configuration) =>
@@ -158,4 +162,6 @@ internal enum HeldState
 /// <param name="LockNumber">The hand-out.</param>
 /// <param name="Deadline">When the lock ends, by <see cref="LockClock"/>; <see cref="long.MaxValue"/>: with the attachment.</param>
 /// <param name="Counts">Its counts, with this delivery.</param>
-internal readonly record struct HeldRecord(HeldState State, long Attachment, long LockNumber, long Deadline, DeliveryCounts Counts);
+/// <param name="IsWaiting">Whether its consumer has not taken it yet.</param>
+internal readonly record struct HeldRecord(HeldState State, long Attachment, long LockNumber, long Deadline, DeliveryCounts Counts,
+    bool IsWaiting);

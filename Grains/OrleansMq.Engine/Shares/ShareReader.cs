@@ -71,8 +71,8 @@ public sealed class ShareReader
 
     /// <summary>Ends the wait of an acquisition, and reads what was acquired.</summary>
     /// <param name="acquisition">The acquisition.</param>
-    /// <param name="maxBytes">The bytes at which no further batch is read: the records behind it are released, and count as delivered. Ask
-    /// for fewer records.</param>
+    /// <param name="maxBytes">The bytes at which no further batch is read: the records behind it are released, and do not count as
+    /// delivered.</param>
     /// <exception cref="BrokerException">The reader has ended, or the records cannot be read; then they are released.</exception>
     public async Task<ShareRecords> FinishAsync(ShareAcquisition acquisition, int maxBytes)
     {
@@ -90,25 +90,28 @@ public sealed class ShareReader
         {
             foreach (var batch in batches)
                 batch.Dispose();
-            Release(wanted, delivery.Lock);
+            // A record that cannot be read reaches its limit.
+            Release(wanted, delivery.Lock, isFailure: fault is RecordBatchException);
             if (StorageFaults.IsStorageFault(fault))
                 _partition.NoteUnreadable(fault);
             throw new BrokerException(fault is RecordBatchException ? ErrorCode.CorruptMessage : ErrorCode.KafkaStorageError, fault.Message,
                 fault);
         }
-        if (!_attachment.HoldsLease)
-        {
-            // A successor may have handed them out.
-            foreach (var batch in batches)
-                batch.Dispose();
-            Release(wanted, delivery.Lock);
-            return ShareRecords.None;
-        }
         Release(wanted[read..], delivery.Lock);
         if (naturals.Count > 0)
             _attachment.Name(naturals);
         var missing = naturals.Select(static one => one.First).ToHashSet();
-        var acquired = Join([.. wanted[..read].Where(record => !missing.Contains(record.Offset))]);
+        var found = wanted[..read].Where(record => !missing.Contains(record.Offset)).ToList();
+        var taken = await _attachment.TakeAsync(delivery.Lock, found.Select(static record => record.Offset)).ConfigureAwait(false);
+        if (taken.IsEmpty || !_attachment.HoldsLease)
+        {
+            // A successor may have handed them out.
+            foreach (var batch in batches)
+                batch.Dispose();
+            Release(found, delivery.Lock);
+            return ShareRecords.None;
+        }
+        var acquired = Join([.. found.Where(record => taken.Contains(record.Offset))]);
         lock (_gate)
         {
             foreach (var run in acquired)
@@ -160,10 +163,10 @@ public sealed class ShareReader
         _ => _attachment.SettleAsync(token, records),
     };
 
-    private void Release(IReadOnlyList<DeliveredRecord> records, LockToken token)
+    private void Release(IReadOnlyList<DeliveredRecord> records, LockToken token, bool isFailure = false)
     {
         foreach (var run in Join(records))
-            _ = _attachment.ReleaseAsync(token, new OffsetRange(run.First, run.Last), isFailure: false);
+            _ = _attachment.ReleaseAsync(token, new OffsetRange(run.First, run.Last), isFailure);
     }
 
     private static List<AcquiredRecords> Join(IReadOnlyList<DeliveredRecord> records)

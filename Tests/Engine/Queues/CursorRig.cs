@@ -69,9 +69,9 @@ internal sealed class CursorRig
         return Answers.FindLast(answer => answer.RequestId == request.RequestId)?.Outcome;
     }
 
-    public void Attach(long consumer, int credit, long lockMs = 0, bool isWindow = true, int priority = 0)
+    public void Attach(long consumer, int credit, long lockMs = 0, bool isWindow = true, int priority = 0, bool isBuffered = false)
     {
-        Handle(new Attach(consumer, priority, isWindow, lockMs));
+        Handle(new Attach(consumer, priority, isWindow, lockMs, isBuffered));
         Handle(new GrantCredit(consumer, credit));
     }
 

@@ -43,11 +43,34 @@ public sealed class QueuedDeliveriesTests
         while (offsets.Count < 5)
         {
             using var received = await slow.ReceiveSomeAsync(0);
-            Assert.All(received.Records, one => Assert.Equal(1, one.Counts.Failures));
+            // They waited in vain, which is no delivery.
+            Assert.All(received.Records, one => Assert.Equal(new DeliveryCounts(1, 0), one.Counts));
             Assert.Equal(CursorOutcome.Done, await slow.SettleAllAsync(received));
             offsets.AddRange(received.Records.Select(one => one.Record.Offset));
         }
         Assert.Equal(offsets.Order().Distinct(), offsets);
+    }
+
+    [Fact]
+    public async Task Record_that_was_received_counts_when_its_lock_ends_and_those_behind_it_do_not()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { MaxDeliveries = 2, LimitedCount = LimitedCount.Failures });
+        var slow = await rig.AttachAsync(Prefetching);
+        await rig.AppendAsync("one");
+        using var first = await slow.ReceiveSomeAsync(0);
+        await rig.AppendAsync("two", "three");
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() == 3);
+        // Again and again, more often than the limit allows failures.
+        for (var returns = 0; returns < 5; returns++)
+        {
+            var end = rig.Partition.LogEndOffset;
+            await rig.PassUntilAsync(() => rig.Partition.LogEndOffset > end);
+            await rig.WaitUntilIdleAsync();
+        }
+        Assert.Equal(0, rig.StateOf().Total(SettlementCause.DeliveryLimit));
+        var counts = rig.StateOf().Returns.Values.OrderBy(one => one.Offset).Select(one => one.Counts).ToList();
+        Assert.Equal([new DeliveryCounts(1, 1), new DeliveryCounts(0, 0), new DeliveryCounts(0, 0)], counts);
     }
 
     [Fact]
@@ -66,7 +89,7 @@ public sealed class QueuedDeliveriesTests
         Assert.InRange(rig.Partition.LogEndOffset, end + 1, end + 2);
         using var received = await consumer.ReceiveSomeAsync(0);
         Assert.Equal(10, received.Records.Count);
-        Assert.All(received.Records, one => Assert.Equal(new DeliveryCounts(2, 0), one.Counts));
+        Assert.All(received.Records, one => Assert.Equal(new DeliveryCounts(1, 0), one.Counts));
     }
 
     [Fact]

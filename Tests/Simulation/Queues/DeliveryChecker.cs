@@ -12,6 +12,8 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         public long Deadline { get; set; } = deadline;
         public DeliveryCounts Counts { get; } = counts;
         public bool HasEnded { get; set; }
+        // Its consumer has not taken the record.
+        public bool IsWaiting { get; set; }
     }
 
     private readonly Dictionary<(Guid Incarnation, int Epoch, long Offset), Lock> _locks = [];
@@ -73,6 +75,12 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
 
     /// <summary>Whether a consumer asked to settle the record.</summary>
     public bool WasAsked(Guid incarnation, long offset) => _asked.Contains((incarnation, offset));
+
+    private void AddDelivered(LockRequest request)
+    {
+        for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
+            _delivered.Add((request.Lock.Incarnation, offset));
+    }
 
     private void AddAsked(LockRequest request)
     {
@@ -138,11 +146,13 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         CheckLock(leader, deliver, record);
         CheckCounts(leader, record, incarnation);
         CheckOrder(leader, incarnation, offset);
-        if (!_delivered.Add((incarnation, offset)))
+        if (_delivered.Contains((incarnation, offset)))
         {
             simulation.Figures.Redeliveries++;
             Verdict.Require(record.IsRedelivered, $"4: {offset} is handed out again and not told as redelivered.");
         }
+        else if (!simulation.Scenario.IsBuffered)
+            _delivered.Add((incarnation, offset));
     }
 
     private void CheckLock(SimulatedLeader leader, Deliver deliver, DeliveredRecord record)
@@ -152,11 +162,18 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         {
             Verdict.Require(before.HasEnded || before.Deadline <= leader.ActiveTime, $"3: {record.Offset} has two holders.");
             var isFailure = !before.HasEnded;
-            Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries
-                && record.Counts.Failures >= before.Counts.Failures + (isFailure ? 1 : 0),
-                $"4: a return of {record.Offset} does not count.");
+            if (before.IsWaiting)
+                Verdict.Require(isFailure ? record.Counts == before.Counts : record.Counts.Deliveries >= before.Counts.Deliveries
+                    && record.Counts.Failures >= before.Counts.Failures, $"4: {record.Offset} waited for its consumer, and that counts.");
+            else
+                Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries
+                    && record.Counts.Failures >= before.Counts.Failures + (isFailure ? 1 : 0),
+                    $"4: a return of {record.Offset} does not count.");
         }
-        var held = _locks[key] = new Lock(deliver.Lock, deliver.Attachment, LockEnd(leader), record.Counts);
+        var held = _locks[key] = new Lock(deliver.Lock, deliver.Attachment, LockEnd(leader), record.Counts)
+        {
+            IsWaiting = simulation.Scenario.IsBuffered,
+        };
         CheckRoom(leader, deliver.Lock.Incarnation, record.Offset);
         if (_consumers.TryGetValue(deliver.Attachment, out var consumer))
             CheckCredit(leader, consumer, held);
@@ -276,7 +293,8 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         if (request is Renew)
         {
             foreach (var held in LocksOf(leader, lockRequest))
-                held.Deadline = LockEnd(leader);
+                (held.Deadline, held.IsWaiting) = (LockEnd(leader), false);
+            AddDelivered(lockRequest);
             return;
         }
         var incarnation = lockRequest.Lock.Incarnation;
@@ -314,7 +332,8 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         if (InForce.Incarnation != incarnation || !_locks.TryGetValue((incarnation, leader.Epoch, offset), out var held))
             return;
         var before = _returned.GetValueOrDefault((incarnation, offset));
-        _returned[(incarnation, offset)] = new DeliveryCounts(Math.Max(before.Deliveries, held.Counts.Deliveries),
+        var deliveries = held.Counts.Deliveries - (held.IsWaiting && !isFailure ? 1 : 0);
+        _returned[(incarnation, offset)] = new DeliveryCounts(Math.Max(before.Deliveries, deliveries),
             before.Failures + (isFailure ? 1 : 0));
         Verdict.Require(InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset),
             $"4: the return of {offset} is answered and not in force.");

@@ -19,6 +19,8 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(LocksOfEveryEpoch))]
     [InlineData(nameof(FailuresDoNotCount))]
     [InlineData(nameof(ReturnsForgetDeliveries))]
+    [InlineData(nameof(WaitingRecordsFail))]
+    [InlineData(nameof(WaitingIsDelivery))]
     [InlineData(nameof(NoLimit))]
     [InlineData(nameof(HandsOutUnreserved))]
     [InlineData(nameof(ReturnedLast))]

@@ -99,12 +99,23 @@ internal sealed class LocksOfEveryEpoch : CursorRules
 
 internal sealed class FailuresDoNotCount : CursorRules
 {
-    public override DeliveryCounts Returned(DeliveryCounts held, bool isFailure) => held;
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) => held.Counts;
 }
 
 internal sealed class ReturnsForgetDeliveries : CursorRules
 {
-    public override DeliveryCounts Returned(DeliveryCounts held, bool isFailure) => base.Returned(held, isFailure) with { Deliveries = 0 };
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) => base.Returned(held, isFailure) with { Deliveries = 0 };
+}
+
+internal sealed class WaitingRecordsFail : CursorRules
+{
+    public override bool IsFailed(in HeldRecord held, bool isFailure) => isFailure;
+}
+
+internal sealed class WaitingIsDelivery : CursorRules
+{
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) =>
+        base.Returned(held with { IsWaiting = false }, isFailure);
 }
 
 internal sealed class NoLimit : CursorRules

@@ -63,6 +63,7 @@ internal sealed class QueueScenario
             Overflow = random.Next(3) == 0 ? OverflowAction.RefusePublish : OverflowAction.DropHead,
             MaxExceptions = random.Next(3) switch { 0 => random.Next(2) == 0 ? 1 : random.Next(2, 20), _ => 1_000_000 },
         };
+        IsBuffered = random.Next(3) == 0;
     }
 
     public int Consumers { get; }
@@ -107,6 +108,8 @@ internal sealed class QueueScenario
     public int MostPartBytes { get; }
     public bool DividesChanges => MostPartBytes < 1_000;
     public CursorConfiguration Configuration { get; }
+    /// <summary>Whether deliveries wait at the leader until their consumers take them.</summary>
+    public bool IsBuffered { get; }
 
     /// <summary>Returns another configuration. What the checks rely on stays.</summary>
     public CursorConfiguration OtherConfiguration(Random random) => Configuration with
@@ -121,7 +124,8 @@ internal sealed class QueueScenario
     };
 
     public override string ToString() =>
-        $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}, {Records} records every {ProduceEveryMs} ms, "
+        $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}{(IsBuffered ? ", buffered" : "")}, "
+        + $"{Records} records every {ProduceEveryMs} ms, "
         + $"{Keys} keys, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "

@@ -18,7 +18,7 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
         var (leader, attachment) = (former ?? simulation.Leader, simulation.NewNumber());
         (_leader, _attachment) = (leader, attachment);
         var scenario = simulation.Scenario;
-        var attach = new Attach(attachment, simulation.Next(0, 2), scenario.IsWindow, scenario.LockMs);
+        var attach = new Attach(attachment, simulation.Next(0, 2), scenario.IsWindow, scenario.LockMs, scenario.IsBuffered);
         simulation.Send(() => leader.Handle(attach), isSure: true);
         // Credit overtakes nothing: both go over one connection.
         simulation.After(scenario.MaxDelayMs + 1, () => leader.Handle(new GrantCredit(attachment, scenario.Credit)));

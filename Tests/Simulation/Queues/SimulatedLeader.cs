@@ -227,8 +227,31 @@ internal sealed class SimulatedLeader
             });
         }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
-        if (records.Count > 0)
+        if (_simulation.Scenario.IsBuffered)
+            records.ForEach(record => Buffer(deliver, record));
+        else if (records.Count > 0)
             _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records, Range(deliver));
+    }
+
+    // It waits for its consumer, some longer than their lock lasts.
+    private void Buffer(Deliver deliver, DeliveredRecord record)
+    {
+        var time = _simulation.Quiet || _simulation.Chance(80) ? _simulation.Next(0, 20) : _simulation.Next(100, 900);
+        _simulation.After(time, () => Handle(new Renew(_simulation.NewNumber(), deliver.Lock, OffsetRange.Of(record.Offset)), answer =>
+        {
+            if (answer.Outcome == CursorOutcome.Done)
+            {
+                _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, [record], null);
+                return;
+            }
+            // Without lease it goes back, and without window its consumer asks again.
+            _simulation.After(0, () =>
+            {
+                Handle(new Release(_simulation.NewNumber(), deliver.Lock, OffsetRange.Of(record.Offset), IsFailure: false), null);
+                if (!_simulation.Scenario.IsWindow)
+                    Handle(new GrantCredit(deliver.Attachment, 1));
+            });
+        }));
     }
 
     // What the delivery covers, with the offsets that have no record; null where others' records are between them.

@@ -17,6 +17,29 @@ internal sealed partial class CursorAttachment
         return new CursorAcquisition(waiting.Delivery.Task, () => _owner.Post(() => GiveUp(waiting)));
     }
 
+    /// <summary>Tells that the consumer has records: they count as delivered from now on, and their lock begins anew.</summary>
+    /// <param name="token">The lock of their delivery.</param>
+    /// <param name="records">Their offsets.</param>
+    /// <returns>Those that the lock still holds; none without the lease.</returns>
+    public Task<OffsetSet> TakeAsync(LockToken token, IEnumerable<long> records)
+    {
+        var answer = new TaskCompletionSource<OffsetSet>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _owner.Post(() => answer.TrySetResult(Take(token, records)));
+        return answer.Task;
+    }
+
+    private OffsetSet Take(LockToken token, IEnumerable<long> records)
+    {
+        var taken = new OffsetSet();
+        if (_ended != CursorOutcome.Unknown || !_cursor.Term.HasLease)
+            return taken;
+        foreach (var record in records.Where(record => _cursor.Cursor.Holds(token, record)))
+            taken.Add(record);
+        foreach (var run in taken)
+            _cursor.Handle(new Renew(CursorRequest.NoAnswer, token, run));
+        return taken;
+    }
+
     /// <summary>Names delivered offsets that have no record.</summary>
     public void Name(IReadOnlyList<OffsetRange> naturals) => _owner.Post(() => _cursor.HandleNaturals(naturals));
 }

@@ -36,7 +36,8 @@ internal sealed partial class CursorAttachment
     {
         (_owner, _cursor, Number, _isPull) = (owner, cursor, number, options.Prefetch == 0);
         cursor.Attachments.Add(number, this);
-        cursor.Handle(new Attach(number, options.Priority, IsWindow: !_isPull, (long)options.LockDuration.TotalMilliseconds));
+        cursor.Handle(new Attach(number, options.Priority, IsWindow: !_isPull, (long)options.LockDuration.TotalMilliseconds,
+            IsBuffered: true));
         if (!_isPull)
             cursor.Handle(new GrantCredit(number, options.Prefetch));
     }
@@ -64,15 +65,17 @@ internal sealed partial class CursorAttachment
             var received = ReadOrRelease(delivery, naturals);
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
-            if (received.Records.Count > 0 && HoldsLease)
+            if (received.Records.Count > 0)
             {
                 if (received.Rest is { } rest)
                     _owner.Post(() => PutBack(rest));
-                return received;
-            }
-            // Without the lease a successor may have handed them out.
-            if (received.Records.Count > 0)
+                var offsets = received.Records.Select(static one => one.Record.Offset);
+                received.Keep(await TakeAsync(delivery.Lock, offsets).ConfigureAwait(false));
+                if (received.Records.Count > 0 && HoldsLease)
+                    return received;
+                // Without the lease a successor may have handed them out.
                 _cursor.ReleaseAll(_owner, delivery, isFailure: false);
+            }
             received.Dispose();
         }
     }
@@ -109,7 +112,7 @@ internal sealed partial class CursorAttachment
         && _owner.Partition.Replication.LeaseLeftMs > 0;
 
     /// <summary>Takes a delivery. In a turn.</summary>
-    public void Take(Deliver delivery)
+    public void Enqueue(Deliver delivery)
     {
         // Those whose locks have ended, so that a consumer that does not receive holds no more than its prefetch.
         while (_deliveries.TryPeek(out var first) && !first.Records.Exists(record => _cursor.Cursor.Holds(first.Lock, record.Offset)))

@@ -85,7 +85,7 @@ internal sealed class HostedCursor
                 Term.Append(this, append);
                 break;
             case Deliver deliver:
-                Attachments[deliver.Attachment].Take(deliver);
+                Attachments[deliver.Attachment].Enqueue(deliver);
                 break;
             case Answer answer:
                 Term.Answer(answer);

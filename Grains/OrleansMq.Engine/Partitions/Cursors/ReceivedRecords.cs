@@ -28,6 +28,9 @@ internal sealed class ReceivedRecords : IDisposable
     /// <summary>The records that had no room; null: none.</summary>
     public Deliver? Rest { get; private set; }
 
+    /// <summary>Forgets all others.</summary>
+    public void Keep(OffsetSet offsets) => _records.RemoveAll(one => !offsets.Contains(one.Record.Offset));
+
     /// <inheritdoc/>
     public void Dispose()
     {
