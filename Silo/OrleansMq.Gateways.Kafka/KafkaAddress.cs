@@ -3,7 +3,7 @@ using System.Globalization;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>The address of a Kafka listener: <c>host:port</c>, with an IPv6 address in brackets.</summary>
-public static class KafkaAddress
+internal static class KafkaAddress
 {
     /// <summary>Parses an address.</summary>
     /// <param name="text">Such as <c>kafka.example.com:9092</c>.</param>

@@ -4,7 +4,7 @@ namespace OrleansMq.Client;
 
 /// <summary>Administration over a broker. See <see cref="IAdmin"/>.</summary>
 /// <param name="broker">The broker.</param>
-public sealed class Admin(IBroker broker) : IAdmin
+internal sealed class Admin(IBroker broker) : IAdmin
 {
     /// <inheritdoc/>
     public Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,

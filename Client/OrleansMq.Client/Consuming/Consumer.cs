@@ -7,7 +7,7 @@ namespace OrleansMq.Client;
 /// <summary>The consumer. See <see cref="IConsumer{TKey, TValue}"/>.</summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
-public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
+internal sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
 {
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;

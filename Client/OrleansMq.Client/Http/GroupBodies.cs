@@ -4,7 +4,7 @@ using OrleansMq.Groups;
 namespace OrleansMq.Client.Http;
 
 /// <summary>The body of <c>POST /api/groups/join</c>; see <see cref="JoinGroup"/>. Times are milliseconds.</summary>
-public sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "",
+internal sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "",
     string ClientHost = "", long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer",
     IReadOnlyList<GroupProtocol>? Protocols = null,
     bool RequireKnownMemberId = true, bool SupportsSkippingAssignment = true, string? Reason = null)
@@ -34,7 +34,7 @@ public sealed record JoinGroupBody(string GroupId, string MemberId = "", string?
 }
 
 /// <summary>The body of <c>POST /api/groups/sync</c>; see <see cref="SyncGroup"/>.</summary>
-public sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null,
+internal sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null,
     string? ProtocolType = null, string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
@@ -57,7 +57,7 @@ public sealed record SyncGroupBody(string GroupId, int GenerationId, string Memb
 
 /// <summary>The body of <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeat"/>. Times are
 /// milliseconds.</summary>
-public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null,
+internal sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null,
     string? RackId = null,
     long? RebalanceTimeoutMs = null, IReadOnlyList<string>? SubscribedTopicNames = null, string? SubscribedTopicRegex = null,
     string? ServerAssignor = null,
@@ -99,8 +99,8 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
 
 /// <summary>The response to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are
 /// milliseconds.</summary>
-public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch, long HeartbeatIntervalMs,
-    IReadOnlyList<TopicPartitions>? Assignment, long SessionTimeoutMs = 0)
+internal sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch,
+    long HeartbeatIntervalMs, IReadOnlyList<TopicPartitions>? Assignment, long SessionTimeoutMs = 0)
 {
     /// <summary>Converts <paramref name="result"/> to a response body.</summary>
     public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) =>
@@ -121,7 +121,7 @@ public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, s
 }
 
 /// <summary>The body of <c>POST /api/groups/commit-offsets</c>; see <see cref="OffsetCommit"/>.</summary>
-public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1,
+internal sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1,
     string MemberId = "", string? GroupInstanceId = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
@@ -141,7 +141,7 @@ public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOff
 }
 
 /// <summary>The body of <c>POST /api/groups/fetch-offsets</c>; see <see cref="OffsetFetch"/>.</summary>
-public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null,
+internal sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null,
     int MemberEpoch = -1, bool RequireStable = false, bool AllowStale = false)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
@@ -163,7 +163,7 @@ public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartitio
 
 /// <summary>The response to <c>GET /api/groups/{group}/coordinator</c>.</summary>
 /// <param name="BrokerId">The broker that currently coordinates the group.</param>
-public sealed record CoordinatorAnswer(int BrokerId);
+internal sealed record CoordinatorAnswer(int BrokerId);
 
 /// <summary>The body of <c>POST /api/groups/{group}/reset</c>; see <see cref="OffsetReset"/>.</summary>
 /// <param name="Target">Where to reset to; null if <paramref name="Offsets"/> gives an offset for each partition.</param>
@@ -172,7 +172,7 @@ public sealed record CoordinatorAnswer(int BrokerId);
 /// reset.</param>
 /// <param name="Offsets">Resets these partitions to these offsets.</param>
 /// <param name="Execute">Whether to execute the reset, or only plan it.</param>
-public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
+internal sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
     IReadOnlyList<TopicPartition>? Partitions = null, IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
 {
     /// <summary>Converts <paramref name="reset"/> to a body.</summary>
@@ -184,7 +184,7 @@ public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
 /// <param name="Offset">The next offset to read, from 0.</param>
-public sealed record OffsetToSet(string Topic, int Partition, long Offset);
+internal sealed record OffsetToSet(string Topic, int Partition, long Offset);
 
 /// <summary>Converts times to and from JSON.</summary>
 internal static class Milliseconds

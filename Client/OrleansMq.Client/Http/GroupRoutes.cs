@@ -83,4 +83,4 @@ internal static class GroupRoutes
 [JsonSerializable(typeof(IReadOnlyList<PartitionLag>))]
 [JsonSerializable(typeof(ResetOffsetsBody))]
 [JsonSerializable(typeof(OffsetResetPlan))]
-public sealed partial class GroupJson : JsonSerializerContext;
+internal sealed partial class GroupJson : JsonSerializerContext;

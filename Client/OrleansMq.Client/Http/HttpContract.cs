@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Client.Http;
 
 /// <summary>The names shared by the HTTP API and its clients: paths, media types, headers and query values.</summary>
-public static class HttpContract
+internal static class HttpContract
 {
     /// <summary>The media type of one raw record batch (format v2), or of several back to back.</summary>
     public const string RecordBatchMediaType = "application/vnd.orleansmq.record-batch";

@@ -35,39 +35,39 @@ namespace OrleansMq.Client.Http;
 [JsonSerializable(typeof(ProduceLine))]
 [JsonSerializable(typeof(ProducedLine))]
 [JsonSerializable(typeof(ConsumedLine))]
-public sealed partial class HttpJson : JsonSerializerContext;
+internal sealed partial class HttpJson : JsonSerializerContext;
 
 /// <summary>The body of <c>PUT /api/topics/{topic}</c>; without a body all values are defaults.</summary>
 /// <param name="Partitions">1 to 10,000; null or -1 for the broker's default.</param>
 /// <param name="ReplicationFactor">Copies of each partition; null or -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null for the defaults.</param>
-public sealed record CreateTopicBody(int? Partitions = null, short? ReplicationFactor = null,
+internal sealed record CreateTopicBody(int? Partitions = null, short? ReplicationFactor = null,
     IReadOnlyDictionary<string, string>? Configs = null);
 
 /// <summary>The body of <c>PATCH /api/topics/{topic}</c>.</summary>
 /// <param name="Partitions">The new total number of partitions; null leaves it unchanged.</param>
 /// <param name="Configs">Keys to set; a null value removes the topic's own setting. Other keys are unchanged.</param>
-public sealed record AlterTopicBody(int? Partitions = null, IReadOnlyDictionary<string, string?>? Configs = null);
+internal sealed record AlterTopicBody(int? Partitions = null, IReadOnlyDictionary<string, string?>? Configs = null);
 
 /// <summary>The response to a raw batch.</summary>
 /// <param name="BaseOffset">The offset of the batch's first record.</param>
 /// <param name="LogAppendTime">Milliseconds since 1970 if the topic stamps LogAppendTime, else -1.</param>
 /// <param name="LogStartOffset">The partition's log start offset; -1 if unknown.</param>
-public sealed record ProduceResponse(long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1);
+internal sealed record ProduceResponse(long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1);
 
 /// <summary>The response to an offset lookup.</summary>
 /// <param name="Offset">The offset; -1 if no record has such a late timestamp.</param>
 /// <param name="Timestamp">The record's timestamp in milliseconds since 1970; -1 for earliest and latest.</param>
 /// <param name="LeaderEpoch">The leader epoch of the record; -1 if unknown.</param>
-public sealed record OffsetResponse(long Offset, long Timestamp = -1, int LeaderEpoch = -1);
+internal sealed record OffsetResponse(long Offset, long Timestamp = -1, int LeaderEpoch = -1);
 
 /// <summary>The body of <c>POST .../delete-records</c>.</summary>
 /// <param name="BeforeOffset">The new log start offset; -1 for the high watermark.</param>
-public sealed record DeleteRecordsBody(long BeforeOffset);
+internal sealed record DeleteRecordsBody(long BeforeOffset);
 
 /// <summary>The response to <c>POST .../delete-records</c>.</summary>
 /// <param name="LogStartOffset">The new log start offset, the first that can be read.</param>
-public sealed record DeleteRecordsResponse(long LogStartOffset);
+internal sealed record DeleteRecordsResponse(long LogStartOffset);
 
 /// <summary>An error as problem details (RFC 9457) with the broker's code.</summary>
 /// <param name="Type">A URI that identifies the kind of error; <c>about:blank</c> for none.</param>
@@ -78,7 +78,7 @@ public sealed record DeleteRecordsResponse(long LogStartOffset);
 /// <param name="Code">The name of the <see cref="OrleansMq.ErrorCode"/>.</param>
 /// <param name="ErrorCode">The number of the <see cref="OrleansMq.ErrorCode"/>.</param>
 /// <param name="Retriable">Whether the same request may succeed later.</param>
-public sealed record HttpProblem(
+internal sealed record HttpProblem(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Type,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Title,
     int? Status,
@@ -99,7 +99,7 @@ public sealed record HttpProblem(
 /// <param name="Partition">The partition; null to choose by key, or in turn without a key.</param>
 /// <param name="Headers">Names and values; the values are in the request's encoding.</param>
 /// <param name="Timestamp">Milliseconds since 1970; null for now.</param>
-public sealed record ProduceLine(string? Key = null, string? Value = null, int? Partition = null,
+internal sealed record ProduceLine(string? Key = null, string? Value = null, int? Partition = null,
     IReadOnlyDictionary<string, string?>? Headers = null, long? Timestamp = null);
 
 /// <summary>The result for one record: one line of the response to <c>POST /api/topics/{topic}/records</c>.</summary>
@@ -107,7 +107,7 @@ public sealed record ProduceLine(string? Key = null, string? Value = null, int? 
 /// <param name="Offset">The record's offset; null on error; -1 if acks is 0, where it is unknown.</param>
 /// <param name="Error">On error, the field at fault and how to fix it.</param>
 /// <param name="Code">On error, the name of the <see cref="OrleansMq.ErrorCode"/>.</param>
-public sealed record ProducedLine(
+internal sealed record ProducedLine(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Partition,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? Offset,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Error = null,
@@ -120,5 +120,5 @@ public sealed record ProducedLine(
 /// <param name="Key">The key in the request's encoding; null for none.</param>
 /// <param name="Value">The value in the request's encoding; null is a tombstone.</param>
 /// <param name="Headers">Names and values (the last one of a duplicate name); null for none.</param>
-public sealed record ConsumedLine(int Partition, long Offset, long Timestamp, string? Key, string? Value,
+internal sealed record ConsumedLine(int Partition, long Offset, long Timestamp, string? Key, string? Value,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyDictionary<string, string?>? Headers = null);

@@ -9,7 +9,7 @@ namespace OrleansMq.Client;
 /// <summary>Serializes records and passes the bytes to the core. See <see cref="IProducer{TKey, TValue}"/>.</summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
-public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
+internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
 {
     private readonly ProducerCore _core;
     private readonly ISerializer<TKey> _keys;

@@ -7,7 +7,7 @@ namespace OrleansMq.Client;
 /// <summary>The partition reader. See <see cref="IPartitionReader{TKey, TValue}"/>.</summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
-public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValue>
+internal sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValue>
 {
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;

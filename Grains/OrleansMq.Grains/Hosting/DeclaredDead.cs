@@ -9,7 +9,7 @@ namespace OrleansMq.Grains.Hosting;
 /// </summary>
 /// <param name="log">Gets the line.</param>
 /// <param name="exit">Ends the process; null for the real exit.</param>
-public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null) : IFatalErrorHandler
+internal sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null) : IFatalErrorHandler
 {
     /// <summary>The exit code of the process.</summary>
     public const int ExitCode = 3;

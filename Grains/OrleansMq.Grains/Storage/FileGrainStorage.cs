@@ -14,7 +14,7 @@ namespace OrleansMq.Grains.Storage;
 /// <param name="store">Holds the documents.</param>
 /// <param name="json">The JSON options of the state's types.</param>
 /// <param name="activators">Create the state of a grain that has none stored.</param>
-public sealed class FileGrainStorage(IStateStore store, JsonSerializerOptions json, IActivatorProvider activators) : IGrainStorage
+internal sealed class FileGrainStorage(IStateStore store, JsonSerializerOptions json, IActivatorProvider activators) : IGrainStorage
 {
     /// <summary>The provider's name, as grains refer to it: <c>omq</c>.</summary>
     public const string ProviderName = "omq";
