@@ -5,7 +5,6 @@ using System.Runtime.InteropServices;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Records;
 
 namespace OrleansMq.Cli;

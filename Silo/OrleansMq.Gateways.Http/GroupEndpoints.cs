@@ -1,6 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Groups;
 
 namespace OrleansMq.Gateways.Http;

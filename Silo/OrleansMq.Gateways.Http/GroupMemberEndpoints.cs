@@ -1,6 +1,6 @@
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http;
 

@@ -2,7 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http;
 

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
-using OrleansMq.Records;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http;
 

@@ -1,5 +1,4 @@
 using BenchmarkDotNet.Attributes;
-using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 

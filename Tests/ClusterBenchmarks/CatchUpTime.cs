@@ -3,7 +3,6 @@ using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;

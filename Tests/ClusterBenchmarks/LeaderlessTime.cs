@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Tests.Chaos.Running;
 

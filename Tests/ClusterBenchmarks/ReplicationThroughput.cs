@@ -4,7 +4,6 @@ using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
-using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Partitions;

@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Tests.Shared;
 
 public abstract partial class BrokerConformance

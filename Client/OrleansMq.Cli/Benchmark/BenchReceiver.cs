@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Benchmark;
 

@@ -1,6 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Benchmark;
 

@@ -1,5 +1,5 @@
 using OrleansMq.Cli.CommandLine;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Clusters;
 

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.CommandLine;
 

@@ -4,7 +4,6 @@ using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.DeadLetters;
 

@@ -3,7 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Groups;
 

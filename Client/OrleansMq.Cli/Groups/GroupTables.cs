@@ -1,7 +1,6 @@
 using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Groups;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 

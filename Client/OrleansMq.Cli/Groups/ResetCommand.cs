@@ -1,8 +1,7 @@
 using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
-using OrleansMq.Groups;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Groups;
 

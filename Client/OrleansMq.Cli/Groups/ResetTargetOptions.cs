@@ -2,7 +2,6 @@ using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Groups;
 
 namespace OrleansMq.Cli.Groups;
 

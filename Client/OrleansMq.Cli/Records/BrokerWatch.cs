@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Records;
 

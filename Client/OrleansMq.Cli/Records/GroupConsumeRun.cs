@@ -3,7 +3,6 @@ using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Records;

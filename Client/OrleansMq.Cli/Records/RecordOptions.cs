@@ -1,8 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using OrleansMq.Api;
-using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Records;
 
@@ -26,9 +24,9 @@ internal static class RecordOptions
     /// <summary>Parses the value of <see cref="Acks"/>.</summary>
     public static Acks ParseAcks(string text) => text switch
     {
-        "0" => Api.Acks.None,
-        "1" => Api.Acks.Leader,
-        _ => Api.Acks.All,
+        "0" => OrleansMq.Acks.None,
+        "1" => OrleansMq.Acks.Leader,
+        _ => OrleansMq.Acks.All,
     };
 
     /// <summary><c>--compression none|gzip|snappy|lz4|zstd</c>.</summary>

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Records;
 

@@ -3,7 +3,7 @@ using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Replicas;

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Replicas;
 

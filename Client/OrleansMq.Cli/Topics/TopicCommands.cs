@@ -2,7 +2,7 @@ using System.CommandLine;
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Topics;
 

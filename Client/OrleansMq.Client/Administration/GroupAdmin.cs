@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
 using OrleansMq.Compression;
 using OrleansMq.Groups;
 

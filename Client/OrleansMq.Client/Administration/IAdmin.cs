@@ -4,7 +4,7 @@ namespace OrleansMq.Client;
 
 /// <summary>
 /// Administration of topics, offsets and the cluster. A rejected request throws <see cref="BrokerException"/> with the code and how to fix
-/// it. Over HTTP, <see cref="Http.BrokerUnreachableException"/> means that no broker answered. Nothing is retried.
+/// it. Over HTTP, <see cref="BrokerUnreachableException"/> means that no broker answered. Nothing is retried.
 /// </summary>
 public interface IAdmin
 {

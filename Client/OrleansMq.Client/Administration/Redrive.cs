@@ -1,6 +1,5 @@
 using System.Globalization;
 using OrleansMq.Api;
-using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 

@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Client;
 
 /// <summary>Which records of a partition may be handled at the same time.</summary>

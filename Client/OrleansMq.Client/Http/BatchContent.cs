@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>
 /// A record batch as a request body, without a copy. The batch's memory is borrowed. <see cref="DetachAsync"/> returns it, and completes

@@ -1,4 +1,4 @@
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>The addresses of a cluster's brokers, and which of them is used now. Any broker serves any request.</summary>
 internal sealed class BrokerAddresses

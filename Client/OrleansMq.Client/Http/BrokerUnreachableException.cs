@@ -1,4 +1,4 @@
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>
 /// No broker answered: the connection was refused or lost, or the response timed out. The message names the address.

@@ -1,6 +1,6 @@
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>The body of <c>PATCH /api/cluster</c>.</summary>
 /// <param name="AutoRebalance">Whether a joining broker is given its share of replicas automatically; null leaves it unchanged.</param>

@@ -1,7 +1,6 @@
 using OrleansMq.Api;
-using OrleansMq.Groups;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>The body of <c>POST /api/groups/join</c>; see <see cref="JoinGroup"/>. Times are milliseconds.</summary>
 internal sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "",

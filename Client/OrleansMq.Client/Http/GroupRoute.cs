@@ -2,7 +2,7 @@ using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>Sends one type of group request over HTTP.</summary>
 internal abstract class GroupRoute<TResult>

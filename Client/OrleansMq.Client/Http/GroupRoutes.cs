@@ -1,9 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
-using OrleansMq.Groups;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>The routes of all group requests.</summary>
 internal static class GroupRoutes

@@ -4,7 +4,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <content>The data path: raw batches in both directions, errors as codes.</content>
 public sealed partial class HttpBroker

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <content>Mapping of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
 public sealed partial class HttpBroker

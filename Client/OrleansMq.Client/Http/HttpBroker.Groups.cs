@@ -1,7 +1,7 @@
 using System.Net.Http.Json;
 using OrleansMq.Groups;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <content>Group operations that the broker computes itself, in one request for all partitions.</content>
 public sealed partial class HttpBroker

@@ -3,7 +3,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <content>Administrative requests, sent to one broker after the other until one answers.</content>
 public sealed partial class HttpBroker

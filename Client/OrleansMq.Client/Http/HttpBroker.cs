@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Net.Http.Json;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>
 /// A broker reached over its HTTP API (HTTP/1.1 with pooled connections). Errors of the broker keep their <see cref="ErrorCode"/>. If no

@@ -1,4 +1,4 @@
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>Options of an <see cref="HttpBroker"/>.</summary>
 public sealed record HttpBrokerOptions

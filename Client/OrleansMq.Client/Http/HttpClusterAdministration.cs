@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net.Http.Json;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>Administration of brokers and replicas over HTTP.</summary>
 internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdministration

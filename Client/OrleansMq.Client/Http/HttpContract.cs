@@ -1,6 +1,6 @@
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>The names shared by the HTTP API and its clients: paths, media types, headers and query values.</summary>
 internal static class HttpContract

@@ -1,6 +1,6 @@
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>Consumer groups over HTTP. <see cref="GroupRoutes"/> contains the route of each request.</summary>
 internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinator

@@ -2,7 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>
 /// The JSON of the HTTP API, for server and client: camelCase names, read case-insensitively, without reflection. Types of the broker API

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 
@@ -10,12 +9,12 @@ public sealed record ProducerOptions
     /// <summary>The minimum <see cref="BatchSize"/>.</summary>
     internal const int MinBatchSize = 1024;
 
-    /// <summary>When a record counts as delivered: <see cref="Api.Acks.All"/> by default.</summary>
+    /// <summary>When a record counts as delivered: <see cref="Acks.All"/> by default.</summary>
     public Acks Acks { get; init; } = Acks.All;
 
     /// <summary>
     /// Whether batches carry a producer id and sequence numbers, so that a retry never duplicates or reorders records. Null, the default,
-    /// enables it with <see cref="Api.Acks.All"/> only, since the other levels cannot guarantee it. When disabled, one batch per partition
+    /// enables it with <see cref="Acks.All"/> only, since the other levels cannot guarantee it. When disabled, one batch per partition
     /// is in flight at a time, and a retry after an unknown outcome may duplicate records.
     /// </summary>
     public bool? EnableIdempotence { get; init; }

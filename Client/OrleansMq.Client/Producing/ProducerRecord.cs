@@ -1,5 +1,4 @@
 using System.Text;
-using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 

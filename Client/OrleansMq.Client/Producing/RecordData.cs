@@ -1,5 +1,3 @@
-using OrleansMq.Records;
-
 namespace OrleansMq.Client;
 
 /// <summary>The recipient of a record's report: none (fire and forget), a callback, or an awaited <see cref="Delivery"/>.</summary>

@@ -1,5 +1,3 @@
-using OrleansMq.Records;
-
 namespace OrleansMq.Client;
 
 /// <summary>A record that was read.</summary>

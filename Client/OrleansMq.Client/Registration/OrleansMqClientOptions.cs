@@ -55,8 +55,8 @@ internal sealed class ConfiguredHttp
 {
     public IReadOnlyList<Uri> Addresses { get; init; } = [];
 
-    public Http.HttpBrokerOptions Options { get; } = new();
+    public HttpBrokerOptions Options { get; } = new();
 
     /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
-    public void Validate() => _ = new Http.BrokerAddresses(Addresses);
+    public void Validate() => _ = new BrokerAddresses(Addresses);
 }

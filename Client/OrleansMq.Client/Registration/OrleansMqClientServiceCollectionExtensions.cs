@@ -8,7 +8,6 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 
 namespace Microsoft.Extensions.DependencyInjection;
 

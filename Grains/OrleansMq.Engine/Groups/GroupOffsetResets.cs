@@ -2,23 +2,6 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups;
 
-/// <summary>A reset to plan or to execute.</summary>
-/// <param name="GroupId">The group.</param>
-/// <param name="Target">Where to reset to; null if <paramref name="Offsets"/> gives an offset for each partition.</param>
-/// <param name="Topics">Resets all partitions of these topics.</param>
-/// <param name="Partitions">Resets these partitions. Without topics, partitions and offsets, all partitions with committed offsets are
-/// reset.</param>
-/// <param name="Offsets">Resets these partitions to these offsets.</param>
-public sealed record OffsetReset(string GroupId, OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
-    IReadOnlyList<TopicPartition>? Partitions = null, IReadOnlyDictionary<TopicPartition, long>? Offsets = null);
-
-/// <summary>The plan of a reset, or its result.</summary>
-/// <param name="GroupId">The group.</param>
-/// <param name="Executed">Whether it was executed.</param>
-/// <param name="Members">The number of members of the group; with any the reset cannot be executed.</param>
-/// <param name="Partitions">The partitions, ordered by topic and number.</param>
-public sealed record OffsetResetPlan(string GroupId, bool Executed, int Members, IReadOnlyList<PlannedReset> Partitions);
-
 /// <summary>Resets a group's offsets through a broker: looks up what <see cref="OffsetResets"/> needs, and commits the result.</summary>
 public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
 {

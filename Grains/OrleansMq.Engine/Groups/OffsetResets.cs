@@ -10,17 +10,6 @@ namespace OrleansMq.Groups;
 public sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark,
     long AtTime = -1);
 
-/// <summary>The planned reset of one partition.</summary>
-/// <param name="Partition">The partition.</param>
-/// <param name="TopicId">The topic's id; empty if unknown.</param>
-/// <param name="Committed">The committed offset before; null for none.</param>
-/// <param name="Target">The committed offset afterwards; null if the partition is not changed.</param>
-/// <param name="Note">Anything unusual: why the partition is not changed, or that the target was moved into the log's range. Otherwise
-/// null.</param>
-/// <param name="Error">Other than <see cref="ErrorCode.None"/>, the partition is unavailable, and the reset cannot be executed.</param>
-public sealed record PlannedReset(TopicPartition Partition, Guid TopicId, long? Committed, long? Target, string? Note = null,
-    ErrorCode Error = ErrorCode.None);
-
 /// <summary>Plans resets of offsets. Pure.</summary>
 public static class OffsetResets
 {

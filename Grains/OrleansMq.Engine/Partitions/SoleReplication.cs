@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Partitions;
 
 /// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once.</summary>

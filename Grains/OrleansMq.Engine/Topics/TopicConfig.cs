@@ -60,7 +60,7 @@ public sealed record TopicConfig
     /// <summary><c>message.timestamp.after.max.ms</c>: 1 hour.</summary>
     public long TimestampAfterMaxMs { get; init; } = 3_600_000;
     /// <summary><c>compression.type</c>: null for <c>producer</c>, otherwise the codec in which every batch is stored.</summary>
-    public Records.CompressionType? CompressionType { get; init; }
+    public CompressionType? CompressionType { get; init; }
     /// <summary><c>min.insync.replicas</c>.</summary>
     public int MinInsyncReplicas { get; init; } = 1;
     /// <summary><c>unclean.leader.election.enable</c>.</summary>

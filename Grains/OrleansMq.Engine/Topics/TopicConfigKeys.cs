@@ -1,5 +1,4 @@
 using System.Collections.Frozen;
-using OrleansMq.Records;
 
 namespace OrleansMq.Topics;
 

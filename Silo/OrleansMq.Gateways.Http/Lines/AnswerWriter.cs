@@ -1,5 +1,5 @@
 using System.IO.Pipelines;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http.Lines;
 

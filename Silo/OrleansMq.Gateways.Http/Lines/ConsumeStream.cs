@@ -1,6 +1,6 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Http.Lines;

@@ -1,6 +1,3 @@
-using OrleansMq.Api;
-using OrleansMq.Records;
-
 namespace OrleansMq.Gateways.Http.Lines;
 
 /// <summary>The options in the query of a produce request.</summary>

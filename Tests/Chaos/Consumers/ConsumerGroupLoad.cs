@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
 using Xunit.Abstractions;

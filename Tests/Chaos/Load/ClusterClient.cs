@@ -1,4 +1,4 @@
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Chaos.Load;
 

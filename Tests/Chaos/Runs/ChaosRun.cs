@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;

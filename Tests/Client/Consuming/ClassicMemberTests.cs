@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;

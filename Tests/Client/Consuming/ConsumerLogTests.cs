@@ -44,9 +44,9 @@ public sealed class ConsumerLogTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData(OrleansMq.Api.GroupType.Consumer)]
-    [InlineData(OrleansMq.Api.GroupType.Classic)]
-    public async Task Join_assignment_and_revocation_are_logged(OrleansMq.Api.GroupType protocol)
+    [InlineData(GroupType.Consumer)]
+    [InlineData(GroupType.Classic)]
+    public async Task Join_assignment_and_revocation_are_logged(GroupType protocol)
     {
         await _broker.Client.Admin.CreateTopicAsync("orders", 2);
         await using (var consumer = _client.CreateConsumer<string, string>(Options with { Protocol = protocol }))

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client.Consuming;
 

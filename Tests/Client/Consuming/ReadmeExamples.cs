@@ -6,7 +6,6 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
 

@@ -1,6 +1,5 @@
 using System.Text.Json.Serialization;
 using OrleansMq.Client;
-using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client.EndToEnd;
 

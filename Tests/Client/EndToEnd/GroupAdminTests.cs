@@ -1,5 +1,4 @@
 using OrleansMq.Client;
-using OrleansMq.Groups;
 using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.EndToEnd;

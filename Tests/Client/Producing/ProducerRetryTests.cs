@@ -1,5 +1,4 @@
 using System.Text;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Producing;

@@ -264,7 +264,7 @@ public class ProducerSendTests : ProducerFixture
     {
         var error =
             Assert.Throws<ArgumentException>(() =>
-                NewProducer(new ProducerOptions { Acks = Api.Acks.Leader, EnableIdempotence = true }));
+                NewProducer(new ProducerOptions { Acks = Acks.Leader, EnableIdempotence = true }));
 
         Assert.Contains("EnableIdempotence", error.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { MaxInFlight = 6 }));

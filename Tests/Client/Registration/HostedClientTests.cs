@@ -54,7 +54,7 @@ public sealed class HostedClientTests : IAsyncLifetime
     public async Task Keyed_producer_has_its_own_options_beside_the_other()
     {
         _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker).AddTopic("orders").AddProducer<string, string>()
-            .AddKeyedProducer<string, string>("audit", new() { Acks = Api.Acks.All });
+            .AddKeyedProducer<string, string>("audit", new() { Acks = Acks.All });
         using var host = _builder.Build();
         await host.StartAsync().SoonAsync();
         var producer = host.Services.GetRequiredKeyedService<IProducer<string, string>>("audit");

@@ -103,7 +103,7 @@ public sealed partial class RegisteredOptionsTests : IAsyncLifetime
         using var host = builder.Build();
         var options = host.Services.GetRequiredService<IOptions<OrleansMqClientOptions>>().Value;
         Assert.Equal(TimeSpan.FromMilliseconds(5), options.Producer.Linger);
-        Assert.Equal(OrleansMq.Records.CompressionType.Lz4, options.Producer.Compression);
+        Assert.Equal(CompressionType.Lz4, options.Producer.Compression);
         Assert.Equal(65536, options.Reader.PrefetchBytes);
         Assert.Equal(new ProducerOptions().BatchSize, options.Producer.BatchSize);
     }
@@ -162,7 +162,7 @@ public sealed partial class RegisteredOptionsTests : IAsyncLifetime
             ("Mq:Http:RequestTimeout", "00:00:03"));
         builder.Services.AddOrleansMqClient().UseHttp(builder.Configuration.GetSection("Mq:Http"));
         using var host = builder.Build();
-        var broker = Assert.IsType<OrleansMq.Client.Http.HttpBroker>(host.Services.GetRequiredService<OrleansMqClient>().Broker);
+        var broker = Assert.IsType<HttpBroker>(host.Services.GetRequiredService<OrleansMqClient>().Broker);
         Assert.Equal(new Uri("http://one:8080"), broker.BaseAddress);
     }
 

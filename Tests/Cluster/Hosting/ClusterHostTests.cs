@@ -3,7 +3,7 @@ using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Silo.Cluster;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;

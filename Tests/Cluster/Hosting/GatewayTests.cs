@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Shared;
 

@@ -1,4 +1,3 @@
-using OrleansMq.Records;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Compaction;

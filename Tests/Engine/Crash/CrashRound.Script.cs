@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Records;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Crash;

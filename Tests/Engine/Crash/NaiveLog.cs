@@ -177,7 +177,7 @@ public static class NaiveLog
         if (codec == 0)
             return bytes.ToArray();
         var plain = new System.Buffers.ArrayBufferWriter<byte>();
-        TestLog.Codecs.Get((OrleansMq.Records.CompressionType)codec).Decompress(bytes, plain, 1 << 20);
+        TestLog.Codecs.Get((CompressionType)codec).Decompress(bytes, plain, 1 << 20);
         return plain.WrittenSpan.ToArray();
     }
 

@@ -1,5 +1,4 @@
 using System.Text;
-using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Replication;

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;

@@ -1,4 +1,3 @@
-using OrleansMq.Records;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Topics;

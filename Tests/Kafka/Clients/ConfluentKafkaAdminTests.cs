@@ -150,7 +150,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     {
         await _server.Broker.CreateTopicAsync(new Api.NewTopic("orders", 1));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 0),
-            TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Api.Acks.All);
+            TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Acks.All);
     }
 
     private IAdminClient Admin() => new AdminClientBuilder(new AdminClientConfig { BootstrapServers = _server.Address }).Build();

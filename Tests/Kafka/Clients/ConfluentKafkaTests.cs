@@ -3,6 +3,7 @@ using Confluent.Kafka;
 using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
+using KafkaCompression = Confluent.Kafka.CompressionType;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Clients;
@@ -20,12 +21,12 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [SkippableTheory]
-    [InlineData(CompressionType.None)]
-    [InlineData(CompressionType.Gzip)]
-    [InlineData(CompressionType.Snappy)]
-    [InlineData(CompressionType.Lz4)]
-    [InlineData(CompressionType.Zstd)]
-    public async Task Records_round_trip_in_every_codec(CompressionType codec)
+    [InlineData(KafkaCompression.None)]
+    [InlineData(KafkaCompression.Gzip)]
+    [InlineData(KafkaCompression.Snappy)]
+    [InlineData(KafkaCompression.Lz4)]
+    [InlineData(KafkaCompression.Zstd)]
+    public async Task Records_round_trip_in_every_codec(KafkaCompression codec)
     {
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;

@@ -1,5 +1,4 @@
 using System.Buffers;
-using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Tests.Kafka.Connections;

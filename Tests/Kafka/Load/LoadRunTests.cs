@@ -1,4 +1,3 @@
-using OrleansMq.Records;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Kafka.Connections;
 

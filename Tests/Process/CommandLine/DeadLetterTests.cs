@@ -1,6 +1,5 @@
 using System.Text.Json;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.CommandLine;
@@ -17,7 +16,7 @@ public sealed class DeadLetterTests(SharedBroker shared) : IClassFixture<SharedB
         await using (var producer = new Producer<string, string>(broker))
             await producer.SendAsync(new("orders.dead-letter", "customer-7", "two apples")
             {
-                Headers = (Records.RecordHeader[])
+                Headers = (RecordHeader[])
                 [
                     RecordHeaders.Text(DeadLetterHeaders.Topic, "orders"), RecordHeaders.Text(DeadLetterHeaders.Partition, "0"),
                     RecordHeaders.Text(DeadLetterHeaders.Offset, "7"), RecordHeaders.Text(DeadLetterHeaders.Group, "billing"),

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Tests.Kafka.Connections;

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Confluent.Kafka;
 using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;
+using KafkaCompression = Confluent.Kafka.CompressionType;
 
 namespace OrleansMq.Tests.Process.Segments;
 
@@ -11,8 +12,8 @@ public sealed class KafkaSegmentTests : IDisposable
 {
     private const int RecordsPerCodec = 200;
 
-    private static readonly CompressionType[] Codecs = [CompressionType.None, CompressionType.Gzip, CompressionType.Snappy,
-        CompressionType.Lz4, CompressionType.Zstd];
+    private static readonly KafkaCompression[] Codecs = [KafkaCompression.None, KafkaCompression.Gzip, KafkaCompression.Snappy,
+        KafkaCompression.Lz4, KafkaCompression.Zstd];
 
     private readonly TemporaryDirectory _directory = new();
 
@@ -72,7 +73,7 @@ public sealed class KafkaSegmentTests : IDisposable
         foreach (var codec in Codecs)
         {
             var config = new ProducerConfig { BootstrapServers = address, CompressionType = codec,
-                EnableIdempotence = codec != CompressionType.Gzip, LingerMs = 20, BatchNumMessages = 50 };
+                EnableIdempotence = codec != KafkaCompression.Gzip, LingerMs = 20, BatchNumMessages = 50 };
             using var producer = new ProducerBuilder<string?, string?>(config).Build();
             var some = Enumerable.Range(0, RecordsPerCodec).Select(number => new Message<string?, string?>
             {

@@ -1,5 +1,5 @@
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Client;

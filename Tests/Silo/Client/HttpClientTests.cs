@@ -1,6 +1,5 @@
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Tests.Client.EndToEnd;
 
 namespace OrleansMq.Tests.Silo.Client;

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Silo.Client;

@@ -4,7 +4,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Http.Lines;
 using OrleansMq.Records;

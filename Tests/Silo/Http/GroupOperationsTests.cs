@@ -1,7 +1,6 @@
 using System.Text.Json;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
-using OrleansMq.Groups;
+using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Silo.Http;
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.AspNetCore.Http;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Testing;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 

@@ -62,7 +62,7 @@ public class ConsumerPropertyTests
         group = ConsumerGroupDecision.Heartbeat(group, new() { GroupId = "g", MemberId = "a", MemberEpoch = 1 }, "", topics.Topics, now,
             options).Next;
         var document = new GroupDocument { Coordinator = new CoordinatorClaim(3, Guid.NewGuid()),
-            Type = OrleansMq.Api.GroupType.Consumer, Consumer = group.State };
+            Type = GroupType.Consumer, Consumer = group.State };
         var read = GroupDocument.Parse(document.ToBytes()).Consumer!;
         Assert.Equal(JsonSerializer.Serialize(group.State), JsonSerializer.Serialize(read));
         Assert.Equal(ConsumerMemberStatus.UnrevokedPartitions, read.Members["a"].Status);

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace OrleansMq.Groups;
+namespace OrleansMq;
 
 /// <summary>What an offset is reset to. Serialized to JSON by name.</summary>
 public enum OffsetTargetKind
