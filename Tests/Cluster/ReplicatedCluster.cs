@@ -11,6 +11,7 @@ using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
 using OrleansMq.PostgreSql.Schema;
+using OrleansMq.Records;
 using OrleansMq.Replication;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
@@ -31,6 +32,9 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
 
     private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure) =>
         (Database, _configure) = (database, configure);
+
+    /// <summary>The codecs of a broker that starts, by its number.</summary>
+    public Func<int, CompressionCodecs> CodecsOf { get; set; } = static _ => StandardCodecs.All;
 
     /// <summary>The connection string of the cluster's database.</summary>
     public string Database { get; }
@@ -92,7 +96,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         {
             BrokerId = new BrokerId(broker),
             DataDirectory = Path.Combine(_data.Path, $"{broker}"),
-            Codecs = StandardCodecs.All,
+            Codecs = CodecsOf(broker),
             MinFreeBytes = 0,
         }, _configure(broker, new BrokerClusterOptions
         {

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
+using OrleansMq.Records;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
@@ -30,6 +31,16 @@ public sealed record BrokerRegistration
 
     /// <summary>Its data directory, on its own machine.</summary>
     public string DataDirectory { get; init; } = "";
+
+    /// <summary>The names of the codecs that work on it, with commas between; null if it did not tell, which means all.</summary>
+    public string? Codecs { get; init; }
+
+    /// <summary>Names the codecs that work on this machine.</summary>
+    public static string NamesOf(CompressionCodecs codecs) =>
+        string.Join(',', Enum.GetValues<CompressionType>().Where(type => codecs.WhyMissing(type) is null));
+
+    /// <summary>Whether batches of this codec can be read and written there.</summary>
+    public bool Has(CompressionType codec) => Codecs is null || Codecs.Split(',').Contains($"{codec}");
 }
 
 /// <summary>A broker in the registry.</summary>
@@ -111,6 +122,17 @@ public sealed record BrokerRegistry
         if (isAlive)
             return TopicDecision<BrokerRegistry>.Refuse(ErrorCode.InvalidRequest, $"Broker {broker} is alive. Stop it, then remove it.");
         return TopicDecision<BrokerRegistry>.Accept(this with { Brokers = Brokers.Remove(broker) });
+    }
+
+    /// <summary>Describes which brokers lack a codec, those that are being drained aside; null if all others have it.</summary>
+    public string? WhyMissing(CompressionType codec)
+    {
+        var lacking = Brokers.Where(broker => !broker.Value.Draining && !broker.Value.Registration.Has(codec))
+            .Select(static broker => broker.Key).ToList();
+        return lacking.Count == 0 ? null
+            : $"Topic configuration 'compression.type' asks for {codec}, but broker{(lacking.Count == 1 ? "" : "s")} "
+                + $"{string.Join(", ", lacking)} ha{(lacking.Count == 1 ? "s" : "ve")} no codec for it: every produce would fail where "
+                + "one of them leads. Its log says at its start what to install.";
     }
 
     private BrokerRegistry With(int broker, RegisteredBroker next) => this with { Brokers = Brokers.SetItem(broker, next) };

@@ -17,8 +17,9 @@ public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <param name="DefaultReplicationFactor">The replication factor if the request gives none.</param>
 /// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
 /// <param name="Codecs">The broker's codecs: a topic that needs another one could not be written to. Null accepts any.</param>
+/// <param name="WhyMissing">Describes which other brokers lack a codec; returns null if none does. Null accepts any.</param>
 public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
-    CompressionCodecs? Codecs = null);
+    CompressionCodecs? Codecs = null, Func<CompressionType, string?>? WhyMissing = null);
 
 /// <summary>
 /// One page of the list of all topics. A topic is on the page <see cref="PageOf"/> of its name, so that a change of it costs the same
@@ -111,7 +112,8 @@ public sealed record TopicCatalogue
         var parsed = TopicConfigRules.Parse(configs, limits.Defaults.ForReplicas(replicationFactor));
         if (!parsed.IsAccepted)
             return Refuse(parsed.Error, parsed.Message!);
-        if (TopicConfigRules.MissingCodec(parsed.Next, limits.Codecs) is { } missing)
+        if ((TopicConfigRules.MissingCodec(parsed.Next, limits.Codecs)
+            ?? (parsed.Next.CompressionType is { } codec ? limits.WhyMissing?.Invoke(codec) : null)) is { } missing)
             return Refuse(ErrorCode.InvalidConfig, missing);
         var topic = new TopicState
         {

@@ -113,6 +113,15 @@ internal sealed partial class ClusterGrain
         RefuseIfRetired(); // A retired activation's image does not reach the brokers.
     }
 
+    /// <inheritdoc/>
+    public Task RequireCodecAsync(CompressionType codec)
+    {
+        RefuseIfRetired();
+        return Controller.Registry.WhyMissing(codec) is { } missing
+            ? throw new BrokerException(ErrorCode.InvalidConfig, missing)
+            : Task.CompletedTask;
+    }
+
     private ClusterDescription DescribeReplicated() => ClusterDescriptions.Describe(Controller.Image, _broker.Cluster!.ClusterId,
         topic => TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor))
         is { IsAccepted: true, Next: var config }
@@ -126,7 +135,8 @@ internal sealed partial class ClusterGrain
         var brokers = _controller.Image.Brokers.Values.Count(broker => broker.TakesReplicas);
         var wanted = _broker.Cluster!.DefaultReplicationFactor;
         return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions,
-            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers, _broker.Options.Codecs);
+            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers, _broker.Options.Codecs,
+            _controller.Registry.WhyMissing);
     }
 
     private Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change) =>

@@ -109,6 +109,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             Orleans = address?.ToString(),
             Version = LocalBroker.Version,
             DataDirectory = broker.Options.DataDirectory,
+            Codecs = BrokerRegistration.NamesOf(broker.Options.Codecs),
         };
     }
 }

@@ -17,6 +17,7 @@ internal sealed record RegistrationRecord
     [Id(5)] public string? Orleans { get; init; }
     [Id(6)] public required string Version { get; init; }
     [Id(7)] public required string DataDirectory { get; init; }
+    [Id(8)] public string? Codecs { get; init; }
 
     public static RegistrationRecord Of(BrokerRegistration registration) => new()
     {
@@ -28,6 +29,7 @@ internal sealed record RegistrationRecord
         Orleans = registration.Orleans,
         Version = registration.Version,
         DataDirectory = registration.DataDirectory,
+        Codecs = registration.Codecs,
     };
 
     public BrokerRegistration ToRegistration() => new()
@@ -40,6 +42,7 @@ internal sealed record RegistrationRecord
         Orleans = Orleans,
         Version = Version,
         DataDirectory = DataDirectory,
+        Codecs = Codecs,
     };
 }
 

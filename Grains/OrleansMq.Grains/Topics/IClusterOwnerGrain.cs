@@ -45,4 +45,11 @@ internal interface IClusterOwnerGrain : IGrainWithStringKey
     [ResponseTimeout(OwnerTimes.Call)]
     [AlwaysInterleave]
     Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas);
+
+    /// <summary>Succeeds if all brokers can read and write batches of a codec.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: one that is not being drained lacks it.</exception>
+    [Alias("RequireCodec")]
+    [ResponseTimeout(OwnerTimes.Call)]
+    [AlwaysInterleave]
+    Task RequireCodecAsync(CompressionType codec);
 }

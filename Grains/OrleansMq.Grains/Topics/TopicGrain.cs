@@ -70,6 +70,8 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         cancellationToken.ThrowIfCancellationRequested();
         var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor),
             _broker.Options.Codecs).Next;
+        if (IsReplicated && configs.ContainsKey("compression.type") && ConfigOf(next).CompressionType is { } codec)
+            await Cluster.RequireCodecAsync(codec);
         await _topic.WriteAsync(next);
         if (IsReplicated)
         {

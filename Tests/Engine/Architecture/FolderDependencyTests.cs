@@ -29,7 +29,7 @@ public sealed partial class FolderDependencyTests
         ("Compaction", ["Diagnostics", "Log", "Records", "Topics"]),
         ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Queues", "Records", "Storage", "Topics"]),
         ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
-        ("Clusters", ["Api", "Replication", "Topics"]),
+        ("Clusters", ["Api", "Records", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
         ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Records", "Shares"]),

@@ -1,10 +1,25 @@
 using System.Text.Json;
 using OrleansMq.Clusters;
+using OrleansMq.Compression;
+using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Clusters;
 
 public class BrokerRegistryTests
 {
+    [Fact]
+    public void Codec_is_missing_where_a_broker_that_is_not_drained_lacks_it()
+    {
+        var old = new BrokerRegistration { BrokerId = 1 };
+        var registry = BrokerRegistry.Empty.Register(old)
+            .Register(new BrokerRegistration { BrokerId = 2, Codecs = BrokerRegistration.NamesOf(StandardCodecs.All) });
+        Assert.Null(registry.WhyMissing(CompressionType.Gzip));
+        registry = registry.Register(new BrokerRegistration { BrokerId = 3, Codecs = BrokerRegistration.NamesOf(CompressionCodecs.Empty) });
+        Assert.Null(registry.WhyMissing(CompressionType.None));
+        Assert.Contains("broker 3 has no codec", registry.WhyMissing(CompressionType.Gzip), StringComparison.Ordinal);
+        Assert.Null(registry.Drain(3, 1, static _ => true).Next.WhyMissing(CompressionType.Gzip));
+    }
+
     [Fact]
     public void Unchanged_broker_that_returns_changes_nothing()
     {
