@@ -11,6 +11,7 @@ internal static class DeadLetterEndpoints
 {
     private const string Path = "/api/dead-letters";
     private const string MaxRead = "maxRead";
+    private const string MaxReadBytes = "maxReadBytes";
     private const string Limit = "limit";
 
     // Reading decompresses batches and holds texts that clients have chosen: the broker bears one request at a time.
@@ -29,25 +30,29 @@ internal static class DeadLetterEndpoints
 
     private static Task ListAsync(HttpContext http, ApiServices api)
     {
-        var maxRead = MaxReadOf(new QueryValues(http, MaxRead));
-        return AnswerAsync(http, api, letters => letters.ListAsync(maxRead, http.RequestAborted),
+        var query = new QueryValues(http, MaxRead, MaxReadBytes);
+        var (maxRead, maxReadBytes) = (MaxReadOf(query), MaxReadBytesOf(query));
+        return AnswerAsync(http, api, letters => letters.ListAsync(maxRead, maxReadBytes, http.RequestAborted),
             JsonBodies.Answers.IReadOnlyListDeadLetterTopic);
     }
 
     private static Task DescribeAsync(HttpContext http, ApiServices api)
     {
-        var maxRead = MaxReadOf(new QueryValues(http, MaxRead));
-        return AnswerAsync(http, api, letters => letters.DescribeAsync(RouteValues.Topic(http), maxRead, http.RequestAborted),
+        var query = new QueryValues(http, MaxRead, MaxReadBytes);
+        var (maxRead, maxReadBytes) = (MaxReadOf(query), MaxReadBytesOf(query));
+        return AnswerAsync(http, api,
+            letters => letters.DescribeAsync(RouteValues.Topic(http), maxRead, maxReadBytes, http.RequestAborted),
             JsonBodies.Answers.DeadLetterTopic);
     }
 
     private static Task ReadAsync(HttpContext http, ApiServices api)
     {
-        var values = new QueryValues(http, Limit, MaxRead, "source", "group");
+        var values = new QueryValues(http, Limit, MaxRead, MaxReadBytes, "source", "group");
         var query = new DeadLetterQuery
         {
             MaxLetters = (int)values.Number(Limit, 100, 1, 10_000),
             MaxRead = MaxReadOf(values),
+            MaxReadBytes = MaxReadBytesOf(values),
             SourceTopic = values.Text("source"),
             GroupId = values.Text("group"),
         };
@@ -76,4 +81,6 @@ internal static class DeadLetterEndpoints
     }
 
     private static int MaxReadOf(QueryValues query) => (int)query.Number(MaxRead, 10_000, 1, 1_000_000);
+
+    private static long MaxReadBytesOf(QueryValues query) => query.Number(MaxReadBytes, 256 << 20, 1, 16L << 30);
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Numerics;
 using System.Text.Json.Serialization;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Replicas;
@@ -25,16 +26,17 @@ internal static class DeadLetterCommands
             Description = "Only this topic, under any name; without it, all that are named *.dead-letter.",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var maxRead = MaxRead();
+        var (maxRead, maxReadBytes) = (MaxRead(), MaxReadBytes());
         var command = new OmqCommand("list", "Lists the topics that hold dead letters: from where, how many, since when, and why.",
             "omq dead-letter list", "omq dead-letter list orders.dead-letter --max-read 100000",
-            "omq dead-letter list --json | jq -r '.[].sources[] | [.topic, .letters] | @tsv'") { topic, maxRead };
+            "omq dead-letter list --json | jq -r '.[].sources[] | [.topic, .letters] | @tsv'") { topic, maxRead, maxReadBytes };
         BrokerCall.Show<IReadOnlyList<DeadLetterTopic>>(command, async (broker, parsed, cancellationToken) =>
         {
             var letters = new Admin(broker).DeadLetters;
+            var (records, bytes) = (parsed.GetValue(maxRead), parsed.GetValue(maxReadBytes));
             return parsed.GetValue(topic) is { } one
-                ? [await letters.DescribeAsync(one, parsed.GetValue(maxRead), cancellationToken).ConfigureAwait(false)]
-                : await letters.ListAsync(parsed.GetValue(maxRead), cancellationToken).ConfigureAwait(false);
+                ? [await letters.DescribeAsync(one, records, bytes, cancellationToken).ConfigureAwait(false)]
+                : await letters.ListAsync(records, bytes, cancellationToken).ConfigureAwait(false);
         }, HttpJson.Default.IReadOnlyListDeadLetterTopic, DeadLetterTables.List);
         return command;
     }
@@ -45,10 +47,10 @@ internal static class DeadLetterCommands
         var source = new Option<string?>("--source") { Description = "Only dead letters of this topic.", HelpName = "TOPIC" };
         var group = new Option<string?>("--group") { Description = "Only dead letters of this group.", HelpName = "GROUP" };
         var max = Bounded("--max", 100, 10_000, "How many are shown at most, the newest.");
-        var maxRead = MaxRead();
+        var (maxRead, maxReadBytes) = (MaxRead(), MaxReadBytes());
         var command = new OmqCommand("show", "Shows the dead letters of a topic: where each came from, its attempts, and why.",
             "omq dead-letter show orders.dead-letter", "omq dead-letter show orders.dead-letter --group billing --max 10",
-            "omq consume orders.dead-letter --partition 0 --offset 7 --max 1") { topic, source, group, max, maxRead };
+            "omq consume orders.dead-letter --partition 0 --offset 7 --max 1") { topic, source, group, max, maxRead, maxReadBytes };
         BrokerCall.Show(command, async (broker, parsed, cancellationToken) => await new Admin(broker).DeadLetters.ReadAsync(
             parsed.GetRequiredValue(topic), new DeadLetterQuery
             {
@@ -56,6 +58,7 @@ internal static class DeadLetterCommands
                 GroupId = parsed.GetValue(group),
                 MaxLetters = parsed.GetValue(max),
                 MaxRead = parsed.GetValue(maxRead),
+                MaxReadBytes = parsed.GetValue(maxReadBytes),
             }, cancellationToken).ConfigureAwait(false), HttpJson.Default.DeadLetterPage, DeadLetterTables.Show);
         return command;
     }
@@ -63,9 +66,12 @@ internal static class DeadLetterCommands
     private static Option<int> MaxRead() =>
         Bounded("--max-read", 10_000, 1_000_000, "How many records are read at most, the newest of each partition.");
 
-    private static Option<int> Bounded(string name, int usual, int most, string description)
+    private static Option<long> MaxReadBytes() =>
+        Bounded("--max-read-bytes", 256L << 20, 16L << 30, "How many bytes are read at most, as stored and as decompressed together.");
+
+    private static Option<T> Bounded<T>(string name, T usual, T most, string description) where T : struct, IBinaryInteger<T>
     {
-        var option = new Option<int>(name)
+        var option = new Option<T>(name)
         {
             Description = description,
             HelpName = "N",
@@ -73,7 +79,8 @@ internal static class DeadLetterCommands
         };
         option.Validators.Add(result =>
         {
-            if (result.Tokens is [{ Value: var text }] && int.TryParse(text, out var number) && (number < 1 || number > most))
+            if (result.Tokens is [{ Value: var text }] && T.TryParse(text, null, out var number)
+                && (number < T.One || number > most))
                 result.AddError($"{name} '{text}': expected a whole number from 1 to {most}.");
         });
         return option;

@@ -63,7 +63,7 @@ internal static class DeadLetterTables
     }
 
     private static string Bound(long read, long held) =>
-        $"read the newest {Digits(read)} of {Digits(held)} records; --max-read N reads more.";
+        $"read the newest {Digits(read)} of {Digits(held)} records; --max-read N and --max-read-bytes N read more.";
 
     private static string Causes(DeadLetterSource source) => string.Join(", ",
         source.Causes.Select(static cause => $"{(cause.Cause.Length == 0 ? "unknown" : cause.Cause)} ({Digits(cause.Letters)})"));

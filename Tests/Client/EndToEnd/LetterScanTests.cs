@@ -9,6 +9,7 @@ namespace OrleansMq.Tests.Client.EndToEnd;
 public sealed class LetterScanTests
 {
     private const string Topic = "t.dead-letter";
+    private const long Much = 1 << 30;
     private static readonly TopicPartition First = new(Topic, 0);
     private static readonly TopicPartition Second = new(Topic, 1);
 
@@ -84,6 +85,57 @@ public sealed class LetterScanTests
     }
 
     [Fact]
+    public async Task Bytes_that_may_be_read_are_those_of_the_newest_records()
+    {
+        const int Size = 20_000;
+        for (var at = 0; at < 200; at++)
+            Append(First, Batch(value: new byte[Size]));
+        Append(Second, Batch());
+        var fetched = 0L;
+        _broker.OnFetch = async (request, cancellationToken) =>
+        {
+            var result = await _broker.LogOf(request.Partition).FetchAsync(request, cancellationToken);
+            fetched += result.Records.Length;
+            return result;
+        };
+        _broker.Groups = new RefusingGroups(ErrorCode.GroupIdNotFound);
+        var letters = new DeadLetterAdmin(_broker);
+        var query = new DeadLetterQuery { MaxLetters = 1000, MaxReadBytes = 100 * Size };
+
+        var page = await letters.ReadAsync(Topic, query, default).SoonAsync();
+
+        Assert.False(page.IsComplete);
+        Assert.Equal((201, page.Letters.Count), (page.Held, page.Read));
+        Assert.InRange(page.Read, 80, 110);
+        Assert.InRange(fetched, 1, 110 * Size);
+        Assert.Equal(Enumerable.Range(120, 80).Select(static at => (long)at), page.Letters.Where(static letter => letter.Partition == 0)
+            .Select(static letter => letter.Offset).Where(static offset => offset >= 120).Order());
+        Assert.Contains(page.Letters, static letter => letter.Partition == 1);
+        var all = await letters.ReadAsync(Topic, query with { MaxReadBytes = 1000 * Size }, default).SoonAsync();
+        Assert.Equal((true, 201), (all.IsComplete, all.Read));
+        Assert.False((await letters.DescribeAsync(Topic, 1000, 10 * Size, default)).IsComplete);
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => letters.ListAsync(100, 0, default));
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => letters.ListAsync(100, (16L << 30) + 1, default));
+    }
+
+    [Fact]
+    public async Task Bytes_that_were_decompressed_count()
+    {
+        using var builder = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All);
+        builder.Add(1000, default, false, new byte[1 << 20], true);
+        var small = builder.Build().ToArray();
+        for (var at = 0; at < 40; at++)
+            Append(First, small.ToArray());
+        _broker.Groups = new RefusingGroups(ErrorCode.GroupIdNotFound);
+
+        var query = new DeadLetterQuery { MaxReadBytes = 10 << 20 };
+        var page = await new DeadLetterAdmin(_broker).ReadAsync(Topic, query, default).SoonAsync();
+
+        Assert.False(page.IsComplete);
+        Assert.InRange(page.Read, 1, 39);
+    }
+
+    [Fact]
     public async Task Topic_that_may_not_be_read_is_left_out_of_the_list()
     {
         const string Secret = "secret.dead-letter";
@@ -94,9 +146,9 @@ public sealed class LetterScanTests
         FetchBy(static request => request.Partition.Topic == Secret ? FetchResult.Failed(ErrorCode.TopicAuthorizationFailed, "no") : null);
         var letters = new DeadLetterAdmin(_broker);
 
-        Assert.Equal([Topic], (await letters.ListAsync(100, default)).Select(static topic => topic.Topic));
+        Assert.Equal([Topic], (await letters.ListAsync(100, Much, default)).Select(static topic => topic.Topic));
         Assert.Equal(ErrorCode.TopicAuthorizationFailed,
-            (await Assert.ThrowsAsync<BrokerException>(() => letters.DescribeAsync(Secret, 100, default))).Code);
+            (await Assert.ThrowsAsync<BrokerException>(() => letters.DescribeAsync(Secret, 100, Much, default))).Code);
     }
 
     [Fact]
@@ -107,7 +159,7 @@ public sealed class LetterScanTests
         var letters = new DeadLetterAdmin(_broker);
 
         Assert.Null(Assert.Single((await letters.ReadAsync(Topic, null, default)).Letters).IsRedriven);
-        Assert.Null(Assert.Single(Assert.Single(await letters.ListAsync(100, default)).Sources).Redriven);
+        Assert.Null(Assert.Single(Assert.Single(await letters.ListAsync(100, Much, default)).Sources).Redriven);
     }
 
     [Fact]
@@ -173,10 +225,10 @@ public sealed class LetterScanTests
         RecordHeaders.Text(DeadLetterHeaders.ExceptionType, type), RecordHeaders.Text(DeadLetterHeaders.ExceptionMessage, message),
     ];
 
-    private static Memory<byte> Batch(RecordHeader[]? headers = null)
+    private static Memory<byte> Batch(RecordHeader[]? headers = null, byte[]? value = null)
     {
         using var builder = new RecordBatchBuilder();
-        builder.Add(1000, "k"u8, true, "v"u8, true, headers);
+        builder.Add(1000, "k"u8, true, value ?? "v"u8, true, headers);
         return builder.Build().ToArray();
     }
 
@@ -191,7 +243,7 @@ public sealed class LetterScanTests
     {
         _read.Clear();
         var extents = await scan.MeasureAsync([new TopicListing(Topic, Guid.Empty, 2)], 100, default);
-        return await scan.ReadAsync(extents, (_, record) => _read.Add(record.Offset), default).SoonAsync();
+        return await scan.ReadAsync(extents, new ByteBudget(Much, 2), (_, record) => _read.Add(record.Offset), default).SoonAsync();
     }
 
     /// <summary>Refuses every request of a group.</summary>

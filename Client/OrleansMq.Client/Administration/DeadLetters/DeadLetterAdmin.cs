@@ -9,18 +9,21 @@ internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) :
 {
     /// <summary>The most records that one call reads.</summary>
     public const int MostRead = 1_000_000;
+    /// <summary>The most bytes that one call reads: 16 GiB.</summary>
+    public const long MostReadBytes = 16L << 30;
     /// <summary>The most dead letters that one call returns.</summary>
     public const int MostLetters = 10_000;
 
     private readonly LetterScan _scan = scan ?? new LetterScan(broker);
 
-    public async Task<IReadOnlyList<DeadLetterTopic>> ListAsync(int maxRead, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<DeadLetterTopic>> ListAsync(int maxRead, long maxReadBytes, CancellationToken cancellationToken)
     {
         Require(maxRead, MostRead, nameof(maxRead));
+        Require(maxReadBytes, MostReadBytes, nameof(maxReadBytes));
         var topics = (await broker.ListTopicsAsync(cancellationToken).ConfigureAwait(false))
             .Where(static topic => topic.Name.EndsWith(DeadLetters.TopicSuffix, StringComparison.Ordinal));
         var extents = await _scan.MeasureAsync(topics, maxRead, cancellationToken).ConfigureAwait(false);
-        var room = new TextRoom();
+        var (room, budget) = (new TextRoom(), new ByteBudget(maxReadBytes, extents.Count));
         var summaries = new List<DeadLetterTopic>();
         foreach (var topic in extents.GroupBy(static extent => extent.Partition.Topic).OrderBy(static topic => topic.Key,
             StringComparer.Ordinal))
@@ -30,7 +33,7 @@ internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) :
                 continue;
             try
             {
-                summaries.Add(await SummarizeAsync(topic.Key, partitions, room, cancellationToken).ConfigureAwait(false));
+                summaries.Add(await SummarizeAsync(topic.Key, partitions, room, budget, cancellationToken).ConfigureAwait(false));
             }
             catch (BrokerException e) when (e.Code is ErrorCode.TopicAuthorizationFailed or ErrorCode.UnknownTopicOrPartition)
             {
@@ -40,13 +43,16 @@ internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) :
         return summaries;
     }
 
-    public async Task<DeadLetterTopic> DescribeAsync(string deadLetterTopic, int maxRead, CancellationToken cancellationToken)
+    public async Task<DeadLetterTopic> DescribeAsync(string deadLetterTopic, int maxRead, long maxReadBytes,
+        CancellationToken cancellationToken)
     {
         Require(maxRead, MostRead, nameof(maxRead));
+        Require(maxReadBytes, MostReadBytes, nameof(maxReadBytes));
         var topic = await broker.GetTopicAsync(deadLetterTopic, cancellationToken).ConfigureAwait(false);
         var extents = await _scan.MeasureAsync([topic], maxRead, cancellationToken).ConfigureAwait(false);
         return extents.Count > 0
-            ? await SummarizeAsync(deadLetterTopic, extents, new TextRoom(), cancellationToken).ConfigureAwait(false)
+            ? await SummarizeAsync(deadLetterTopic, extents, new TextRoom(), new ByteBudget(maxReadBytes, extents.Count),
+                cancellationToken).ConfigureAwait(false)
             : throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Topic '{deadLetterTopic}' was deleted meanwhile.");
     }
 
@@ -54,22 +60,24 @@ internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) :
     {
         query ??= new DeadLetterQuery();
         Require(query.MaxRead, MostRead, nameof(query.MaxRead));
+        Require(query.MaxReadBytes, MostReadBytes, nameof(query.MaxReadBytes));
         Require(query.MaxLetters, MostLetters, nameof(query.MaxLetters));
         var topic = await broker.GetTopicAsync(deadLetterTopic, cancellationToken).ConfigureAwait(false);
         var extents = await _scan.MeasureAsync([topic], query.MaxRead, cancellationToken).ConfigureAwait(false);
         var redriven = await RedrivenAsync(deadLetterTopic, extents, cancellationToken).ConfigureAwait(false);
         var page = new LetterPage(query);
-        var isComplete = await _scan.ReadAsync(extents, (partition, record) =>
+        var budget = new ByteBudget(query.MaxReadBytes, extents.Count);
+        var isComplete = await _scan.ReadAsync(extents, budget, (partition, record) =>
             page.Add(record.Describe(partition, redriven.Passed(partition, record.Offset))), cancellationToken).ConfigureAwait(false);
         return page.Finish(extents, isComplete);
     }
 
     private async Task<DeadLetterTopic> SummarizeAsync(string topic, IReadOnlyList<LetterScan.Extent> extents, TextRoom room,
-        CancellationToken cancellationToken)
+        ByteBudget budget, CancellationToken cancellationToken)
     {
         var redriven = await RedrivenAsync(topic, extents, cancellationToken).ConfigureAwait(false);
         var tally = new SourceTally(room);
-        var isComplete = await _scan.ReadAsync(extents, (partition, record) =>
+        var isComplete = await _scan.ReadAsync(extents, budget, (partition, record) =>
             tally.Add(record.Describe(partition, redriven.Passed(partition, record.Offset))), cancellationToken).ConfigureAwait(false);
         return tally.Summarize(topic, extents, isComplete);
     }
@@ -90,7 +98,7 @@ internal sealed class DeadLetterAdmin(IBroker broker, LetterScan? scan = null) :
         };
     }
 
-    private static void Require(int value, int most, string name)
+    private static void Require(long value, long most, string name)
     {
         if (value < 1 || value > most)
             throw new ArgumentOutOfRangeException(name, value, $"{name} is from 1 to {most}.");

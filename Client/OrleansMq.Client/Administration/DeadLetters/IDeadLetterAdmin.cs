@@ -1,8 +1,8 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Shows dead letters. Each call reads a bounded number of records, the newest of each partition, and its result says how many of those
-/// that are there it read. <see cref="IAdmin.RedriveAsync"/> sends them back.
+/// Shows dead letters. Each call reads a bounded number of records and bytes, the newest of each partition, and its result says how many of
+/// those that are there it read. <see cref="IAdmin.RedriveAsync"/> sends them back.
 /// </summary>
 public interface IDeadLetterAdmin
 {
@@ -10,19 +10,27 @@ public interface IDeadLetterAdmin
     /// Topics under other names are described one by one.</summary>
     /// <param name="maxRead">How many records are read at most, over all topics: 1 to 1,000,000, 10,000 by default. Partitions share it
     /// evenly.</param>
+    /// <param name="maxReadBytes">How many bytes are read at most, as stored and as decompressed together: 1 to 16 GiB, 256 MiB by default.
+    /// Partitions share them evenly.</param>
     /// <param name="cancellationToken">Ends the call.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxRead"/> is outside of its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxRead"/> or
+    /// <paramref name="maxReadBytes"/> is outside of its range.</exception>
     /// <exception cref="OrleansMqException">A partition cannot be read.</exception>
-    Task<IReadOnlyList<DeadLetterTopic>> ListAsync(int maxRead = 10_000, CancellationToken cancellationToken = default);
+    Task<IReadOnlyList<DeadLetterTopic>> ListAsync(int maxRead = 10_000, long maxReadBytes = 256 << 20,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Summarizes one topic under any name.</summary>
     /// <param name="deadLetterTopic">The topic that holds the dead letters, for example <c>orders.dead-letter</c>.</param>
     /// <param name="maxRead">How many records are read at most: 1 to 1,000,000, 10,000 by default.</param>
+    /// <param name="maxReadBytes">How many bytes are read at most, as stored and as decompressed together: 1 to 16 GiB, 256 MiB by default.
+    /// Partitions share them evenly.</param>
     /// <param name="cancellationToken">Ends the call.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxRead"/> is outside of its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxRead"/> or
+    /// <paramref name="maxReadBytes"/> is outside of its range.</exception>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: the topic does not exist.</exception>
     /// <exception cref="OrleansMqException">A partition cannot be read.</exception>
-    Task<DeadLetterTopic> DescribeAsync(string deadLetterTopic, int maxRead = 10_000, CancellationToken cancellationToken = default);
+    Task<DeadLetterTopic> DescribeAsync(string deadLetterTopic, int maxRead = 10_000, long maxReadBytes = 256 << 20,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Returns the newest dead letters of a topic, oldest first.</summary>
     /// <param name="deadLetterTopic">The topic that holds the dead letters.</param>
@@ -48,4 +56,8 @@ public sealed record DeadLetterQuery
 
     /// <summary>How many records are read at most to find them: 1 to 1,000,000, 10,000 by default.</summary>
     public int MaxRead { get; init; } = 10_000;
+
+    /// <summary>How many bytes are read at most to find them, as stored and as decompressed together: 1 to 16 GiB, 256 MiB by
+    /// default.</summary>
+    public long MaxReadBytes { get; init; } = 256 << 20;
 }

@@ -4,12 +4,14 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>Reads the newest records of some partitions, no more than a number in all. Partitions are read one after the other, and of each
-/// one fetch at a time is held.</summary>
+/// <summary>Reads the newest records of some partitions, no more than a number and a <see cref="ByteBudget"/> in all. Partitions are read
+/// one after the other, and of each one fetch at a time is held.</summary>
 /// <param name="broker">The broker.</param>
 internal sealed class LetterScan(IBroker broker)
 {
     private const int FetchBytes = 1 << 20;
+    private const long FirstBlock = 16;
+    private const long BlockBytes = 8 << 20;
     private static readonly TimeSpan FetchWait = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan RetryWait = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan RetryWaitMax = TimeSpan.FromSeconds(1);
@@ -53,33 +55,58 @@ internal sealed class LetterScan(IBroker broker)
         return shared;
     }
 
-    /// <summary>Reads the records of the extents, those of a partition in order.</summary>
+    /// <summary>Reads the records of the extents, of each in blocks of which the newest comes first.</summary>
     /// <param name="extents">What is read.</param>
+    /// <param name="budget">How many bytes are read at most.</param>
     /// <param name="onRecord">Receives each record, whose memory is valid during the call.</param>
     /// <param name="cancellationToken">Ends the call.</param>
-    /// <returns>False if a partition did not return all.</returns>
+    /// <returns>False if a partition did not return all, or the budget ended before.</returns>
     /// <exception cref="BrokerException">A partition cannot be read.</exception>
-    public async Task<bool> ReadAsync(IEnumerable<Extent> extents, Action<TopicPartition, Record> onRecord,
+    public async Task<bool> ReadAsync(IEnumerable<Extent> extents, ByteBudget budget, Action<TopicPartition, Record> onRecord,
         CancellationToken cancellationToken)
     {
         var isComplete = true;
         foreach (var extent in extents)
-            isComplete &= await ReadAsync(extent, onRecord, cancellationToken).ConfigureAwait(false);
+        {
+            budget.Begin();
+            isComplete &= await ReadBlocksAsync(extent, budget, onRecord, cancellationToken).ConfigureAwait(false);
+        }
         return isComplete;
     }
 
-    private async Task<bool> ReadAsync(Extent extent, Action<TopicPartition, Record> onRecord, CancellationToken cancellationToken)
+    // Offsets do not tell bytes. A block tells how many offsets the next one may have.
+    private async Task<bool> ReadBlocksAsync(Extent extent, ByteBudget budget, Action<TopicPartition, Record> onRecord,
+        CancellationToken cancellationToken)
+    {
+        var (end, size) = (extent.End, FirstBlock);
+        while (end > extent.Start)
+        {
+            var (block, before) = (extent with { Start = Math.Max(extent.Start, end - size), End = end }, budget.Left);
+            if (!await ReadAsync(block, budget, onRecord, cancellationToken).ConfigureAwait(false))
+                return false;
+            var bytesPerOffset = Math.Max(1, (before - budget.Left) / (block.End - block.Start));
+            size = Math.Max(1, Math.Min(Math.Max(size, BlockBytes / bytesPerOffset), budget.Left / bytesPerOffset));
+            end = block.Start;
+        }
+        return true;
+    }
+
+    private async Task<bool> ReadAsync(Extent extent, ByteBudget budget, Action<TopicPartition, Record> onRecord,
+        CancellationToken cancellationToken)
     {
         var (position, highWatermark) = (extent.Start, -1L);
         var (attempt, since) = (0, TimeProvider.System.GetTimestamp());
         while (position < extent.End)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            if (budget.Left == 0)
+                return false;
             var (before, known) = (position, highWatermark);
             BrokerException? failure = null;
             try
             {
-                using var result = await broker.FetchAsync(new FetchRequest(extent.Partition, position, FetchBytes, FetchWait),
+                var maxBytes = (int)Math.Min(FetchBytes, budget.Left);
+                using var result = await broker.FetchAsync(new FetchRequest(extent.Partition, position, maxBytes, FetchWait),
                     cancellationToken).ConfigureAwait(false);
                 highWatermark = result.HighWatermark;
                 if (result.Error == ErrorCode.OffsetOutOfRange && result.LogStartOffset > position)
@@ -87,7 +114,7 @@ internal sealed class LetterScan(IBroker broker)
                 else if (result.Error != ErrorCode.None)
                     failure = new BrokerException(result.Error, result.Message ?? $"{extent.Partition}: {result.Error}");
                 else if (!result.Records.IsEmpty)
-                    Read(result.Records, extent, ref position, onRecord);
+                    Read(result.Records, extent, budget, ref position, onRecord);
                 // Readable up to the end before this fetch began: the last offsets have no records any more.
                 else if (known >= extent.End)
                     position = extent.End;
@@ -115,16 +142,19 @@ internal sealed class LetterScan(IBroker broker)
 
     /// <summary>Passes on the records from the position up to the end, and moves the position past them.</summary>
     /// <exception cref="BrokerException">A batch is damaged, or cannot be decompressed now.</exception>
-    private static void Read(ReadOnlyMemory<byte> batches, Extent extent, ref long position, Action<TopicPartition, Record> onRecord)
+    private static void Read(ReadOnlyMemory<byte> batches, Extent extent, ByteBudget budget, ref long position,
+        Action<TopicPartition, Record> onRecord)
     {
         // In turns: it runs in brokers too, and reads what others have sent.
         using var reader = new RecordReader(batches, StandardCodecs.All, takesTurns: true);
         var start = position;
         try
         {
-            while (position < extent.End && reader.MoveNext())
+            while (position < extent.End && budget.Left > 0 && reader.MoveNext())
             {
                 var record = reader.Current;
+                if (reader.Batch.Compression != CompressionType.None)
+                    budget.Spend((record.Key?.Length ?? 0) + (record.Value?.Length ?? 0) + record.HeaderBytes.Length);
                 if (record.Offset < position)
                     continue;
                 // Transaction markers are no dead letters.
@@ -143,6 +173,10 @@ internal sealed class LetterScan(IBroker broker)
             throw new BrokerException(ErrorCode.UnsupportedCompressionType,
                 $"{extent.Partition} cannot be read at offset {position}: {e.Message}", e);
         }
+        var isSpent = budget.Left == 0;
+        budget.Spend(batches.Length);
+        if (isSpent)
+            return;
         position = Math.Max(position, FetchSession.OffsetAfter(batches.Span, start));
     }
 
