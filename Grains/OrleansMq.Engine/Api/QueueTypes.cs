@@ -1,4 +1,3 @@
-using OrleansMq.Records;
 
 namespace OrleansMq.Api;
 

@@ -1,6 +1,5 @@
 using OrleansMq.Api;
 using OrleansMq.Queues;
-using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
 
