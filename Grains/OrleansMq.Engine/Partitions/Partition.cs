@@ -293,7 +293,8 @@ public sealed class Partition
         await EndCursorsAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
-        var unfinished = _upkeep.Finish();
+        // On a thread that may block: all partitions of a broker are closed at once, since their flushes share the disk's time.
+        var unfinished = await Ports.Creation.RunAsync(_upkeep.Finish).ConfigureAwait(false);
         Log?.CloseFiles();
         return OfflineReason is null && unfinished is null;
     }

@@ -32,8 +32,10 @@ internal sealed class PartitionPorts
     public EngineLog EngineLog { get; }
     /// <summary>The threads that write and flush.</summary>
     public AppendThreads Threads { get; }
-    /// <summary>The threads that open, create and delete partitions.</summary>
+    /// <summary>The threads that open, create, close and delete partitions.</summary>
     public StorageThreads Creation { get; } = new();
+    /// <summary>The threads that begin leader epochs, which must not wait behind thousands of creations.</summary>
+    public StorageThreads Epochs { get; } = new();
     /// <summary>Decides whether a caller's thread may write.</summary>
     public CallerWrites CallerWrites { get; }
     /// <summary>Operations to reuse.</summary>

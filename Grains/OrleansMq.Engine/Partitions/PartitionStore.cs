@@ -157,12 +157,8 @@ public sealed class PartitionStore : IAsyncDisposable
         _nameLocks.PassAll(); // Creations that did not see the end yet.
         await _compaction.StopAsync().ConfigureAwait(false);
         await _maintenance.StopAsync().ConfigureAwait(false);
-        var closed = 0;
-        await Parallel.ForEachAsync(_partitions.Values, async (partition, _) =>
-        {
-            if (await partition.CloseAsync().ConfigureAwait(false))
-                Interlocked.Increment(ref closed);
-        }).ConfigureAwait(false);
+        var outcomes = await Task.WhenAll(_partitions.Values.Select(partition => partition.CloseAsync())).ConfigureAwait(false);
+        var closed = outcomes.Count(isClosed => isClosed);
         _ports.Threads.Dispose();
         if (closed == _partitions.Count && _foundAll)
             WriteMarker();

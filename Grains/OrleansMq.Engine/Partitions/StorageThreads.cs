@@ -1,7 +1,7 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Threads that open, create and delete partitions: the flushes of many at once share the disk's time, and must not block threads of the
+/// Threads for work that flushes, for many partitions at once: their flushes share the disk's time, and must not block threads of the
 /// thread pool. A thread is started when work waits for it, and ends when it had none for a while. Thread safe.
 /// </summary>
 internal sealed class StorageThreads

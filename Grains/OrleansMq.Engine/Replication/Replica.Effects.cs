@@ -202,7 +202,17 @@ public sealed partial class Replica
             Step(() => claimant.OnStateFailed(write.Operation));
             return;
         }
-        Step(() => claimant.OnStateWritten(write.Operation, etag, Now));
+        // A leadership begins with flushes: thousands that begin at once must not block the thread pool, and share the disk's time.
+        if (claimant.Status == LeaderStatus.Claiming)
+            await Partition.Ports.Epochs.RunAsync(Written).ConfigureAwait(false);
+        else
+            Written();
+
+        bool Written()
+        {
+            Step(() => claimant.OnStateWritten(write.Operation, etag, Now));
+            return true;
+        }
     }
 
     private void Tell()

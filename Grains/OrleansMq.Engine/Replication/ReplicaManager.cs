@@ -263,8 +263,38 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private void TakeBundle(BundleReply reply, ReadOnlyMemory<byte> bundle)
     {
         var reader = new BundleReader(bundle);
+        List<(ReplicaKey Key, Push Push)>? firsts = null;
         while (reader.TryRead(out var key, out var message))
-            Find(key, message)?.Receive(message, reply);
+        {
+            var replica = _replicas.GetValueOrDefault(key);
+            if (message is Push push && (replica is null || push.Epoch > replica.LeaderEpoch))
+                (firsts ??= []).Add((key, push));
+            else
+                replica?.Receive(message, reply);
+        }
+        if (firsts is not null)
+            TakeFirsts(reply, firsts);
+    }
+
+    // The first push of an epoch is answered when that epoch is durable, and may create the replica. When a broker begins to lead, a bundle
+    // has thousands of them: their flushes share the disk's time. A bundle's other messages to such a replica were processed before, as if
+    // they had arrived earlier. Pushes to one replica stay in their order.
+    private void TakeFirsts(BundleReply reply, List<(ReplicaKey Key, Push Push)> pushes)
+    {
+        if (pushes.Count == 1)
+        {
+            Take(pushes[0].Key, pushes[0].Push);
+            return;
+        }
+        // The batches are slices of the bundle: it is in use until all are done.
+        Task.WaitAll(pushes.GroupBy(static first => first.Key).Select(replica => _store.Ports.Epochs.RunAsync(() =>
+        {
+            foreach (var (key, push) in replica)
+                Take(key, push);
+            return true;
+        })), CancellationToken.None);
+
+        void Take(ReplicaKey key, Push push) => Find(key, push)?.Receive(push, reply);
     }
 
     private void OnAnswers(int broker, ReadOnlyMemory<byte> answers)
