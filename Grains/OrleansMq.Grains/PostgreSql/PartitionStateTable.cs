@@ -16,6 +16,10 @@ internal sealed class PartitionStateTable(string connectionString, string servic
     // A database that does not answer keeps no batch for longer.
     private const int TimeoutSeconds = 10;
 
+    // Before callers give up: a row that another transaction holds must not keep the others of a statement waiting. Our own hold rows for
+    // the time of a statement. In force for this transaction alone.
+    private const string LockTimeout = "SELECT set_config('lock_timeout', '1000', true);\n";
+
     private const string Read = """
         SELECT grain_id_extension, version, payload
         FROM omq_grain_state
@@ -23,7 +27,7 @@ internal sealed class PartitionStateTable(string connectionString, string servic
           AND payload IS NOT NULL;
         """;
 
-    private const string Create = """
+    private const string Create = LockTimeout + """
         INSERT INTO omq_grain_state AS state
             (service_id, state_name, grain_id_hash, grain_id_n0, grain_id_n1, grain_id_extension, version, payload)
         SELECT @service, @name, wanted.hash, 0, 0, wanted.key, nextval('omq_grain_state_version')::integer, wanted.payload
@@ -35,13 +39,13 @@ internal sealed class PartitionStateTable(string connectionString, string servic
         RETURNING grain_id_extension, version;
         """;
 
-    private const string Write = Held + """
+    private const string Write = LockTimeout + Held + """
         UPDATE omq_grain_state AS state
         SET version = nextval('omq_grain_state_version')::integer, payload = held.payload, modified_at = now()
         FROM held
         """ + Same + "RETURNING held.number, state.version;";
 
-    private const string Clear = """
+    private const string Clear = LockTimeout + """
         WITH held AS MATERIALIZED (
             SELECT wanted.key, found.grain_id_hash
             FROM unnest(@keys) WITH ORDINALITY AS wanted (key, number)
@@ -72,6 +76,11 @@ internal sealed class PartitionStateTable(string connectionString, string servic
           AND state.grain_id_n1 = 0 AND state.grain_id_n0 = 0 AND state.grain_id_hash = held.grain_id_hash
 
         """;
+
+    /// <summary>Whether a statement was rolled back for a reason that one of its rows may have: another transaction holds it, or its
+    /// content is damaged or refused. By the classes of PostgreSQL's error codes.</summary>
+    public static bool MayBeOfOneRow(Exception failure) =>
+        failure is PostgresException refused && refused.SqlState[..2] is "22" or "23" or "40" or "55" or "XX";
 
     /// <summary>Reads states. Those that are missing are not stored.</summary>
     public async Task<Dictionary<string, (int Version, byte[] Payload)>> ReadAsync(IEnumerable<string> keys)
@@ -124,6 +133,9 @@ internal sealed class PartitionStateTable(string connectionString, string servic
         var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
         await using (reader.ConfigureAwait(false))
         {
+            // The lock time-out is a result of its own.
+            if (statement.StartsWith(LockTimeout, StringComparison.Ordinal))
+                await reader.NextResultAsync().ConfigureAwait(false);
             while (await reader.ReadAsync().ConfigureAwait(false))
                 take(reader);
             await reader.CloseAsync().ConfigureAwait(false);

@@ -35,20 +35,20 @@ internal sealed class PostgreSqlPartitionStates : IPartitionStates
         {
             var found = await table.ReadAsync(keys.Distinct()).ConfigureAwait(false);
             return [.. keys.Select(key => found.TryGetValue(key, out var state) ? state : ((int, byte[])?)null)];
-        }, Lanes, Most, MaxWait, TimeProvider.System);
+        }, Lanes, Most, MaxWait, TimeProvider.System, PartitionStateTable.MayBeOfOneRow);
         _creations = new(async states =>
         {
             var stored = await table.CreateAsync(states.DistinctBy(state => state.Key)).ConfigureAwait(false);
             // Of several for one key the first is stored, and the others find it.
             return [.. states.Select(state => stored.Remove(state.Key, out var version) ? version : (int?)null)];
-        }, Lanes, Most, MaxWait, TimeProvider.System);
+        }, Lanes, Most, MaxWait, TimeProvider.System, PartitionStateTable.MayBeOfOneRow);
         _writes = new(async states => await table.WriteAsync(states).ConfigureAwait(false), Lanes, Most, MaxWait,
-            TimeProvider.System);
+            TimeProvider.System, PartitionStateTable.MayBeOfOneRow);
         _removals = new(async keys =>
         {
             await table.ClearAsync(keys).ConfigureAwait(false);
             return [.. keys.Select(static _ => true)];
-        }, Lanes, Most, MaxWait, TimeProvider.System);
+        }, Lanes, Most, MaxWait, TimeProvider.System, PartitionStateTable.MayBeOfOneRow);
     }
 
     /// <inheritdoc/>

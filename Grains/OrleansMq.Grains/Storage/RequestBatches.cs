@@ -7,15 +7,20 @@ namespace OrleansMq.Grains.Storage;
 /// <typeparam name="TRequest">A request.</typeparam>
 /// <typeparam name="TAnswer">Its answer.</typeparam>
 /// <param name="run">Carries out a batch, and returns the answers in the order of the requests. If it fails, every request of the batch
-/// fails so.</param>
+/// fails so, unless <paramref name="mayBeOfOne"/>.</param>
 /// <param name="lanes">The most batches at a time.</param>
 /// <param name="most">The most requests of a batch.</param>
 /// <param name="maxWait">How long a request waits for its batch at most. Callers give up and try again: what they have left behind would
 /// keep the others waiting for minutes after an outage.</param>
 /// <param name="time">The clock.</param>
+/// <param name="mayBeOfOne">Whether a failure left nothing done, and may be that of one request: then the others of the batch are carried
+/// out, each on its own. Null: never.</param>
 internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequest>, Task<IReadOnlyList<TAnswer>>> run, int lanes,
-    int most, TimeSpan maxWait, TimeProvider time)
+    int most, TimeSpan maxWait, TimeProvider time, Func<Exception, bool>? mayBeOfOne = null)
 {
+    // Requests of their own take no longer than this: others wait behind them.
+    private static readonly TimeSpan Apart = TimeSpan.FromSeconds(3);
+
     private readonly Lock _lock = new();
     private readonly Queue<Waiting> _waiting = new();
     private int _running;
@@ -47,11 +52,36 @@ internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequ
                 for (var i = 0; i < batch.Length; i++)
                     batch[i].Answer.SetResult(answers[i]);
             }
+            catch (Exception failure) when (batch.Length > 1 && mayBeOfOne is not null && mayBeOfOne(failure))
+            {
+                await RunApartAsync(batch, failure).ConfigureAwait(false);
+            }
             catch (Exception failure)
             {
                 // The callers handle it.
                 foreach (var one in batch)
                     one.Answer.TrySetException(failure);
+            }
+        }
+    }
+
+    private async Task RunApartAsync(Waiting[] batch, Exception failure)
+    {
+        var began = time.GetTimestamp();
+        foreach (var one in batch)
+        {
+            if (time.GetElapsedTime(began) >= Apart)
+            {
+                one.Answer.SetException(failure);
+                continue;
+            }
+            try
+            {
+                one.Answer.SetResult((await run([one.Request]).ConfigureAwait(false))[0]);
+            }
+            catch (Exception own)
+            {
+                one.Answer.SetException(own);
             }
         }
     }

@@ -1,3 +1,4 @@
+using Npgsql;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.PostgreSql;
 using OrleansMq.Grains.Storage;
@@ -63,6 +64,46 @@ public sealed class PostgreSqlPartitionStatesTests(PostgreSqlFixture postgres) :
         Assert.Equal([0L], await PostgreSqlFixture.ReadAsync<long>(database, "SELECT count(*) FROM omq_grain_state"));
         Assert.Equal([0L], await PostgreSqlFixture.ReadAsync<long>(database,
             "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"));
+    }
+
+    [SkippableFact]
+    public async Task Row_that_another_transaction_holds_fails_its_own_requests_and_no_others()
+    {
+        const int partitions = 100;
+        var database = await MigratedAsync();
+        IPartitionStates states = Open(database);
+        ReplicaKey[] keys = [.. Enumerable.Range(0, partitions).Select(number => Key with { Partition = number })];
+        var state = PartitionState.Create(Key.TopicId, [1, 2, 3]);
+        var etags = await Task.WhenAll(keys.Select(key => states.CreateAsync(key, state)));
+        var held = keys[partitions / 2];
+        await using var connection = new NpgsqlConnection(database);
+        await connection.OpenAsync();
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            await using var hold = new NpgsqlCommand(
+                $"SELECT 1 FROM omq_grain_state WHERE grain_id_extension LIKE '%/{held.Partition}' FOR UPDATE", connection, transaction);
+            Assert.NotNull(await hold.ExecuteScalarAsync());
+            var writes = keys.Select((key, i) => states.WriteAsync(key, state with { LeaderEpoch = 1 }, etags[i])).ToArray();
+            for (var i = 0; i < partitions; i++)
+            {
+                if (keys[i] != held)
+                    etags[i] = await writes[i];
+            }
+            var refused = await Assert.ThrowsAsync<PostgresException>(() => writes[held.Partition]);
+            Assert.Equal(PostgresErrorCodes.LockNotAvailable, refused.SqlState);
+            // A creation and a removal that meet the row.
+            ReplicaKey[] added = [Key with { Partition = partitions }, Key with { Partition = partitions + 1 }];
+            var creations = added.Append(held).Select(key => states.CreateAsync(key, state)).ToArray();
+            await Task.WhenAll(creations[..^1]);
+            await Assert.ThrowsAsync<PostgresException>(() => creations[^1]);
+            var removals = added.Append(held).Select(states.ClearAsync).ToArray();
+            await Task.WhenAll(removals[..^1]);
+            await Assert.ThrowsAsync<PostgresException>(() => removals[^1]);
+        }
+        // It holds it no longer. The sessions have their own lock time-out again.
+        Assert.NotNull(await states.WriteAsync(held, state with { LeaderEpoch = 1 }, etags[held.Partition]));
+        Assert.Equal(partitions, (await Task.WhenAll(keys.Select(states.ReadAsync))).Count(stored => stored!.State.LeaderEpoch == 1));
+        Assert.Equal(["0"], await PostgreSqlFixture.ReadAsync<string>(database, "SHOW lock_timeout"));
     }
 
     private static PostgreSqlPartitionStates Open(string database) => new(database, Service);

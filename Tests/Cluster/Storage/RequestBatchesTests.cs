@@ -42,6 +42,65 @@ public sealed class RequestBatchesTests
     }
 
     [Fact]
+    public async Task Failure_that_may_be_of_one_request_fails_that_one_alone()
+    {
+        var (batches, began, first) = Failing(failure => failure is InvalidOperationException, TimeProvider.System);
+        var alone = batches.RunAsync(0);
+        await began.WaitAsync(Wait.Deadline);
+        var (good, bad, other) = (batches.RunAsync(2), batches.RunAsync(1), batches.RunAsync(3));
+        first.SetResult();
+        var answers = await Task.WhenAll(alone, good, other).WaitAsync(Wait.Deadline);
+        Assert.Equal([0, 2, 3], answers);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => bad.WaitAsync(Wait.Deadline));
+    }
+
+    [Fact]
+    public async Task Other_failure_fails_the_batch()
+    {
+        var (batches, began, first) = Failing(failure => failure is TimeoutException, TimeProvider.System);
+        var alone = batches.RunAsync(0);
+        await began.WaitAsync(Wait.Deadline);
+        var (good, bad) = (batches.RunAsync(2), batches.RunAsync(1));
+        first.SetResult();
+        await alone.WaitAsync(Wait.Deadline);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => good.WaitAsync(Wait.Deadline));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => bad.WaitAsync(Wait.Deadline));
+    }
+
+    [Fact]
+    public async Task Requests_carried_out_apart_keep_the_others_waiting_for_a_bounded_time()
+    {
+        var time = new ManualTime();
+        var (batches, began, first) = Failing(_ => true, time, slow: 2);
+        var alone = batches.RunAsync(0);
+        await began.WaitAsync(Wait.Deadline);
+        var (bad, slow, late) = (batches.RunAsync(1), batches.RunAsync(2), batches.RunAsync(3));
+        first.SetResult();
+        await alone.WaitAsync(Wait.Deadline);
+        Assert.Equal(2, await slow.WaitAsync(Wait.Deadline));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => bad.WaitAsync(Wait.Deadline));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => late.WaitAsync(Wait.Deadline));
+    }
+
+    // Every batch with a 1 fails; the first waits.
+    private static (RequestBatches<int, int> Batches, Task Began, TaskCompletionSource First) Failing(Func<Exception, bool> mayBeOfOne,
+        TimeProvider time, int slow = -1)
+    {
+        var (began, first) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var batches = new RequestBatches<int, int>(async requests =>
+        {
+            began.TrySetResult();
+            await first.Task;
+            if (requests.Contains(1))
+                throw new InvalidOperationException("no");
+            if (requests.Contains(slow))
+                ((ManualTime)time).Advance(TimeSpan.FromSeconds(4));
+            return [.. requests];
+        }, lanes: 1, most: 4, Wait.Deadline, time, mayBeOfOne);
+        return (batches, began.Task, first);
+    }
+
+    [Fact]
     public async Task Request_that_waited_too_long_is_not_carried_out()
     {
         var time = new ManualTime();
