@@ -111,7 +111,8 @@ internal sealed partial class Cluster
             if (!broker.Log.TryGet(complete.BaseOffset + record.Delta, out _, out var epoch))
                 continue;
             if (!topic.Clients.IsCompacted(complete.BaseOffset + record.Delta, epoch))
-                topic.Replicas.OnAcknowledged(complete.BaseOffset + record.Delta, epoch, broker.Leader, topic.Store.State);
+                topic.Replicas.OnAcknowledged(complete.BaseOffset + record.Delta, epoch, broker.Leader, topic.Store.State,
+                    broker.Config?.MinInsync ?? _config.MinInsync);
             topic.Clients.OnAcknowledged(complete.BaseOffset + record.Delta, record, epoch);
         }
         if (topic.Leader is { } leader && leader != broker)

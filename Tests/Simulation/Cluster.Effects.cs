@@ -137,7 +137,7 @@ internal sealed partial class Cluster
                 NoteCatchUp(broker, end);
                 if (broker.Log.LogStartOffset > start && broker.Log.Batches.Count == 0)
                     Figures.Resets++;
-                if (Scenario.Sync && push.Batches.Count > 0)
+                if (broker.Log.Sync && push.Batches.Count > 0)
                     AfterOn(broker, 1 + _random.Next(5), () => Flush(broker));
                 break;
             case AlignAnswer answer:

@@ -23,7 +23,7 @@ internal sealed partial class Cluster
                 CutPower(broker);
                 break;
             case 3:
-                if (Scenario.Sync || (Scenario.MayElectUnclean && Chance(50)))
+                if (_config.Sync || (Scenario.MayElectUnclean && Chance(50)))
                     Array.ForEach(_brokers, CutPower);
                 else
                     CutPower(broker);
@@ -82,11 +82,11 @@ internal sealed partial class Cluster
 
     private void CutPower(SimulatedBroker broker)
     {
-        if (!broker.IsUp || (!Scenario.Sync && !MayLose(broker)))
+        if (!broker.IsUp || (!broker.Disk.CountedOnlyFlushed && !MayLose(broker)))
             return;
         Crash(broker);
         broker.Disk.LoseUnflushed(_random);
-        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, CountedOnlyFlushed: Scenario.Sync,
+        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, broker.Disk.CountedOnlyFlushed,
             FlushFailed: false,
             CutMoreThanLastWrite: false));
     }
@@ -99,14 +99,14 @@ internal sealed partial class Cluster
         Crash(broker);
         broker.Disk.LoseUnflushed(_random);
         Reopen(broker,
-            new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: true, CountedOnlyFlushed: Scenario.Sync, FlushFailed: true,
+            new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: true, broker.Disk.CountedOnlyFlushed, FlushFailed: true,
             CutMoreThanLastWrite: false));
     }
 
     private void Reopen(SimulatedBroker broker, OpenedLog opened)
     {
         if (_rules.MustRenew(opened))
-            broker.Disk.Incarnation = NewGuid();
+            broker.Disk.RenewIncarnation(NewGuid());
     }
 
     /// <summary>The premise of invariant 1: another counted member keeps what it acknowledged. With unclean elections more may be

@@ -57,15 +57,12 @@ internal sealed partial class Cluster
                 unclean), topic, known, _now));
     }
 
-    private LeaderOptions OptionsOf(SimulatedBroker broker) =>
-        broker.KnowsConfig ? _options : _options with { MinInsyncReplicas = null };
-
     private void Operate()
     {
         if (_now > FaultsEndAt || _restored)
             return;
         After(Scenario.OperateEveryMs / 2 + _random.Next(Scenario.OperateEveryMs), Operate);
-        switch (_random.Next(8))
+        switch (_random.Next(Scenario.MayChangeConfig ? 11 : 8))
         {
             case 0:
                 HandOver();
@@ -84,6 +81,9 @@ internal sealed partial class Cluster
                 break;
             case 7 when Scenario.RestoresStore && _now > FaultsEndAt / 2:
                 RestoreStore();
+                break;
+            case >= 8:
+                ChangeConfig();
                 break;
         }
     }
@@ -105,9 +105,9 @@ internal sealed partial class Cluster
             return;
         AfterOn(broker, 300, () =>
         {
-            broker.Disk.FlushedEnd = broker.Disk.LogEnd;
+            broker.Log.Flush();
             Crash(broker);
-            Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: true, SameBoot: Chance(50), CountedOnlyFlushed: Scenario.Sync,
+            Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: true, SameBoot: Chance(50), broker.Disk.CountedOnlyFlushed,
                 FlushFailed: false,
                 CutMoreThanLastWrite: false));
         });

@@ -9,8 +9,6 @@ internal sealed partial class Cluster : ISimulation<Figures>
     private const long FaultsEndAt = 2_400;
 
     private readonly Random _random;
-    // In some runs brokers learn of the topic's configuration a while after their start, as with a database that answers late.
-    private readonly bool _learnsConfigLate;
     private readonly ReplicationRules _rules;
     private readonly LeaderOptions _options;
     private readonly EventQueue _events = new();
@@ -28,7 +26,6 @@ internal sealed partial class Cluster : ISimulation<Figures>
         Scenario = scenario?.Invoke(_random) ?? new Scenario(_random);
         _options = new LeaderOptions
         {
-            MinInsyncReplicas = Scenario.MinInsync,
             MaxLagMs = 300,
             LeaseMs = 150,
             HeartbeatMs = 20,
@@ -38,6 +35,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
             AppendTimeoutMs = 400,
             HandoverMs = 200,
         };
+        _config = new SimulatedConfig(0, Scenario.MinInsync, Scenario.Sync);
         _topic = NewTopic(1);
         _caughtUpBy = new int[Scenario.Brokers];
         _brokers = [.. Enumerable.Range(0, Scenario.Brokers)
@@ -82,7 +80,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
     }
 
     private Topic NewTopic(int number) =>
-        new(number, NewGuid(), ChooseReplicas(Scenario.ReplicationFactor), Scenario.MinInsync, Scenario.MayCompact);
+        new(number, NewGuid(), ChooseReplicas(Scenario.ReplicationFactor), Scenario.MayCompact);
 
     private int[] ChooseReplicas(int count)
     {
@@ -127,14 +125,11 @@ internal sealed partial class Cluster : ISimulation<Figures>
             broker.Disk.Renew(_topic, NewGuid());
         if (Trace is not null)
             Tell($"{broker.Id} starts as {broker.Identity}, log {broker.Disk.LogStart} to {broker.Disk.LogEnd}, fence {broker.Disk.Fence}");
-        broker.Start(_rules, Scenario.Sync);
+        broker.Start(_rules, ConfigAtStart(broker));
         AfterOn(broker, _random.Next(20), () => Tick(broker));
         AfterOn(broker, _random.Next(300), () => LearnOfTopic(broker));
-        if (_learnsConfigLate)
-        {
-            broker.KnowsConfig = false;
-            AfterOn(broker, _random.Next(300), () => LearnConfig(broker));
-        }
+        if (broker.Config != _config)
+            LearnConfig(broker);
         Believe(broker, isDead: false, _random.Next(5, 30));
     }
 
@@ -145,12 +140,6 @@ internal sealed partial class Cluster : ISimulation<Figures>
         if (Trace is not null)
             Tell($"{broker.Id} sets its directory of topic {broker.Disk.Topic.Number} aside");
         BeginAgain(broker);
-    }
-
-    private void LearnConfig(SimulatedBroker broker)
-    {
-        broker.KnowsConfig = true;
-        broker.Leader?.Follow(_options);
     }
 
     /// <summary>The process continues with a new, empty directory.</summary>
@@ -164,7 +153,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
     private void Tick(SimulatedBroker broker)
     {
         broker.Leader?.Tick(_now);
-        if (broker.Disk.FlushedEnd < broker.Disk.LogEnd && (Scenario.Sync || Chance(20)))
+        if (broker.Disk.FlushedEnd < broker.Disk.LogEnd && (broker.Log.Sync || Chance(20)))
             Flush(broker);
         if (Scenario.MayCompact && Chance(4))
             Compact(broker);
@@ -173,7 +162,10 @@ internal sealed partial class Cluster : ISimulation<Figures>
 
     private void Flush(SimulatedBroker broker)
     {
-        broker.Disk.FlushedEnd = broker.Disk.LogEnd;
+        broker.Log.Flush();
+        // The flushed point is written down only now and then.
+        if (Chance(30))
+            broker.Log.WriteHighWatermark();
         broker.Follower.OnFlushed();
         broker.Leader?.OnFlushed(_now);
     }

@@ -17,6 +17,7 @@ internal sealed class Figures : IFigures<Figures>
     /// <summary>Followers that began again since they lacked a tombstone.</summary>
     public long ErasedResets { get; set; }
     public long Deletions { get; set; }
+    public long ConfigChanges { get; set; }
     public long Acknowledged { get; set; }
     /// <summary>Runs in which no eligible leader was left.</summary>
     public long Stuck { get; set; }
@@ -35,6 +36,7 @@ internal sealed class Figures : IFigures<Figures>
         Erasures += other.Erasures;
         ErasedResets += other.ErasedResets;
         Deletions += other.Deletions;
+        ConfigChanges += other.ConfigChanges;
         Acknowledged += other.Acknowledged;
         Stuck += other.Stuck;
     }
@@ -45,5 +47,6 @@ internal sealed class Figures : IFigures<Figures>
         $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, "
         + $"{Reassignments} reassignments, "
         + $"{Resets} logs restarted, {Compactions} compactions, {Erasures} erasures ({ErasedResets} began again), "
-        + $"{Deletions} deletions, {Acknowledged} records acknowledged, {Stuck} left without an eligible member";
+        + $"{Deletions} deletions, {ConfigChanges} reconfigurations, "
+        + $"{Acknowledged} records acknowledged, {Stuck} left without an eligible member";
 }

@@ -88,6 +88,11 @@ internal sealed class LostMembersStayEligible : ReplicationRules
         committed.Isr.Concat(committed.Elr).FirstOrDefault(m => m.Broker == now.Broker, now);
 }
 
+internal sealed class SyncPromisesAtOnce : ReplicationRules
+{
+    public override bool HasFlushedCounted(long flushed, long counted, long logEnd) => true;
+}
+
 internal sealed class UnflushedCounts : ReplicationRules
 {
     public override long CountedEnd(bool sync, long logEnd, long flushedEnd) => logEnd;
@@ -177,6 +182,12 @@ internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
 {
     public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
         base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
+}
+
+internal sealed class LowerMinimumEndsTheElrAtOnce : ReplicationRules
+{
+    public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, countedEnds, enoughReplicas, hasElr: false);
 }
 
 internal sealed class JoinBeforeCaughtUp : ReplicationRules

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Simulation;
 /// <summary>Checks invariant 4: two replicas that hold the same offset and leader epoch hold the same record. Also checks what the other
 /// invariants rest on: one leader an epoch, no older epoch accepted after a newer one, no reads without a lease, enough replicas behind
 /// every acknowledgement, no resignation before the drain.</summary>
-internal sealed class ReplicaChecker(int minInsync)
+internal sealed class ReplicaChecker
 {
     private readonly Dictionary<(long Offset, int Epoch), (SimulatedRecord Record, uint Holders)> _written = [];
     private readonly Dictionary<ReplicaIdentity, int> _accepted = [];
@@ -54,7 +54,7 @@ internal sealed class ReplicaChecker(int minInsync)
 
     /// <summary>An <c>acks=all</c> is answered: at least <c>min.insync.replicas</c> replicas had the record. While its leader's state is
     /// the stored one, as many counted members had it.</summary>
-    public void OnAcknowledged(long offset, int epoch, LeaderReplica? leader, PartitionState stored)
+    public void OnAcknowledged(long offset, int epoch, LeaderReplica? leader, PartitionState stored, int minInsync)
     {
         var holders = _written[(offset, epoch)].Holders;
         Verdict.Require(BitOperations.PopCount(holders) >= minInsync,

@@ -28,6 +28,7 @@ internal sealed class Scenario
         MayElectUnclean = random.Next(6) == 0;
         RecreatesTopic = random.Next(6) == 0;
         RestoresStore = random.Next(40) == 0;
+        MayChangeConfig = random.Next(3) == 0;
         CatchUpShare = random.Next(4) switch { 0 => 25, 1 => 5, _ => CatchUpPace.WholeTime };
     }
 
@@ -51,6 +52,8 @@ internal sealed class Scenario
     public bool MayCompact { get; }
     public bool MayDelete { get; }
     public bool MayReassign { get; }
+    /// <summary>Whether min.insync.replicas and the flush policy change.</summary>
+    public bool MayChangeConfig { get; }
     /// <summary>Whether disks may lose more than the protocol promises to survive; the operator then chooses the leader.</summary>
     public bool MayElectUnclean { get; }
     public bool RecreatesTopic { get; }
@@ -67,7 +70,7 @@ internal sealed class Scenario
         + $"{StoreFailsPercent}%, "
         + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} "
         + $"ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
-        + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}"
+        + $"{(MayReassign ? ", reassigns" : "")}{(MayChangeConfig ? ", reconfigures" : "")}{(MayElectUnclean ? ", unclean elections" : "")}"
         + $"{(RecreatesTopic ? ", deleted and created again" : "")}"
         + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for catch-up";
 }

@@ -10,7 +10,13 @@ internal sealed class SimulatedDisk
     /// <summary>The topic of its directory.</summary>
     public required Topic Topic { get; set; }
     public Guid Incarnation { get; set; }
+    /// <summary>Whether the incarnation has counted only flushed records, so that it survives a power cut; null for a new incarnation,
+    /// which has counted none.</summary>
+    public bool? Promise { get; set; }
+    public bool CountedOnlyFlushed => Promise is true;
     public int Fence { get; set; }
+    /// <summary>A high watermark that was reached. It is written along with the rest, so it may lag far behind.</summary>
+    public long HighWatermark { get; set; }
     public long LogStart { get; set; }
     public long LogEnd { get; set; }
     public long FlushedEnd { get; set; }
@@ -39,11 +45,16 @@ internal sealed class SimulatedDisk
         CompactedEnd = Math.Min(CompactedEnd, LogEnd);
     }
 
+    /// <summary>The same directory counts as another member.</summary>
+    public void RenewIncarnation(Guid incarnation) => (Incarnation, Promise) = (incarnation, null);
+
     /// <summary>Replaces the directory by a new, empty one.</summary>
     public void Renew(Topic topic, Guid incarnation)
     {
         Batches.Clear();
         Epochs.Clear();
-        (Topic, Incarnation, Fence, LogStart, LogEnd, FlushedEnd, CompactedEnd, ErasedEnd) = (topic, incarnation, 0, 0, 0, 0, 0, 0);
+        RenewIncarnation(incarnation);
+        HighWatermark = 0;
+        (Topic, Fence, LogStart, LogEnd, FlushedEnd, CompactedEnd, ErasedEnd) = (topic, 0, 0, 0, 0, 0, 0);
     }
 }

@@ -10,21 +10,26 @@ internal sealed class SimulatedLog : IReplicaLog
     private readonly int _broker;
     private readonly SimulatedDisk _disk;
     private readonly ReplicationRules _rules;
-    private readonly bool _sync;
+    private const long None = -1;
     private readonly Dictionary<int, (int First, int Last, long BaseOffset, long NextOffset)> _producers = [];
     private long _highWatermark;
+    // The log end when the policy became sync, until all below it is flushed.
+    private long _awaited = None;
 
-    public SimulatedLog(int broker, SimulatedDisk disk, ReplicationRules rules, bool sync)
+    public SimulatedLog(int broker, SimulatedDisk disk, ReplicationRules rules)
     {
-        (_broker, _disk, _rules, _sync) = (broker, disk, rules, sync);
+        (_broker, _disk, _rules) = (broker, disk, rules);
+        _highWatermark = Math.Min(_disk.HighWatermark, _disk.LogEnd);
         RebuildProducers();
     }
 
     public Topic Topic => _disk.Topic;
+    /// <summary>Whether only flushed records count: the flush policy in force.</summary>
+    public bool Sync { get; private set; }
     public IReadOnlyList<ReplicatedBatch> Batches => _disk.Batches;
     public long LogStartOffset => _disk.LogStart;
     public long LogEndOffset => _disk.LogEnd;
-    public long CountedEndOffset => _rules.CountedEnd(_sync, _disk.LogEnd, _disk.FlushedEnd);
+    public long CountedEndOffset => _rules.CountedEnd(Sync, _disk.LogEnd, _disk.FlushedEnd);
     public long CompactedEndOffset => _disk.CompactedEnd;
     public long ErasedEndOffset => _disk.ErasedEnd;
     /// <summary>How often the log was cut or emptied.</summary>
@@ -34,6 +39,40 @@ internal sealed class SimulatedLog : IReplicaLog
     public int Fence => _disk.Fence;
     public IReadOnlyList<LeaderEpochEntry> Epochs => _disk.Epochs;
     public int LatestEpoch => EpochHistory.Latest(_disk.Epochs).Epoch;
+
+    /// <summary>Opens with the configuration as it is known then. Until it is, a replica that has promised to count only flushed records
+    /// keeps the promise, as does a new one.</summary>
+    public void Settle(SimulatedConfig? config)
+    {
+        _disk.Promise ??= config is not { Sync: false };
+        Sync = _disk.CountedOnlyFlushed || config is { Sync: true };
+    }
+
+    /// <summary>Puts a flush policy in force. A weaker one ends the promise first; sync gives it once all is flushed that counts.</summary>
+    public void FollowPolicy(bool sync)
+    {
+        if (!sync)
+            _disk.Promise = false;
+        else if (!_disk.CountedOnlyFlushed && _awaited == None)
+            _awaited = LogEndOffset;
+        if (!sync)
+            _awaited = None;
+        Sync = sync;
+        PromiseIfFlushed();
+    }
+
+    public void Flush()
+    {
+        _disk.FlushedEnd = _disk.LogEnd;
+        PromiseIfFlushed();
+    }
+
+    private void PromiseIfFlushed()
+    {
+        if (_awaited == None || !_rules.HasFlushedCounted(_disk.FlushedEnd, _awaited, LogEndOffset))
+            return;
+        (_disk.Promise, _awaited) = (true, None);
+    }
 
     /// <summary>Returns the record at an offset; none in a hole.</summary>
     public bool TryGet(long offset, out SimulatedRecord record, out int epoch)
@@ -60,7 +99,14 @@ internal sealed class SimulatedLog : IReplicaLog
         (_highWatermark, HighWatermarkEpoch) = (offset, epoch);
     }
 
-    public void RaiseFence(int epoch) => _disk.Fence = epoch;
+    public void RaiseFence(int epoch)
+    {
+        _disk.Fence = epoch;
+        WriteHighWatermark();
+    }
+
+    /// <summary>Stores the high watermark along with something else.</summary>
+    public void WriteHighWatermark() => _disk.HighWatermark = HighWatermark;
 
     public void NoteErased(long endOffset) => _disk.ErasedEnd = Math.Max(endOffset, _disk.ErasedEnd);
 
@@ -147,6 +193,7 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.ErasedEnd = Math.Min(_disk.ErasedEnd, _disk.LogEnd);
         Cuts++;
         _highWatermark = Math.Min(_highWatermark, _disk.LogEnd);
+        WriteHighWatermark();
         RebuildProducers();
     }
 
@@ -156,6 +203,7 @@ internal sealed class SimulatedLog : IReplicaLog
         if (offset <= LogStartOffset)
             return;
         _disk.LogStart = offset;
+        WriteHighWatermark();
         _disk.FlushedEnd = Math.Max(_disk.FlushedEnd, offset);
         _disk.Batches.RemoveRange(0, FirstEndingAbove(offset));
         var current = _disk.Epochs.FindLastIndex(e => e.StartOffset <= offset);
@@ -171,6 +219,7 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.Epochs.Clear();
         (_disk.LogStart, _disk.LogEnd, _disk.FlushedEnd, _disk.CompactedEnd, _highWatermark) = (logStart, logStart, logStart, 0, logStart);
         _disk.ErasedEnd = Math.Min(_disk.ErasedEnd, logStart);
+        WriteHighWatermark();
         Cuts++;
         RebuildProducers();
     }

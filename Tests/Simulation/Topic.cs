@@ -3,12 +3,12 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>A topic of one partition, its stored state, and its checkers. A recreated topic is a different object.</summary>
-internal sealed class Topic(int number, Guid id, int[] replicas, int minInsync, bool mayCompact)
+internal sealed class Topic(int number, Guid id, int[] replicas, bool mayCompact)
 {
     public int Number { get; } = number;
     public Guid Id { get; } = id;
     public SimulatedStore Store { get; } = new(PartitionState.Create(id, [.. replicas]));
-    public ReplicaChecker Replicas { get; } = new(minInsync);
+    public ReplicaChecker Replicas { get; } = new();
     public ClientChecker Clients { get; } = new(number, mayCompact);
     /// <summary>The leader of the highest epoch that started.</summary>
     public SimulatedBroker? LatestLeader { get; set; }

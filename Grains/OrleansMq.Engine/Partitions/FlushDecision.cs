@@ -27,6 +27,10 @@ internal static class FlushDecision
     /// <summary>Whether only flushed records count: in the high watermark, and in what an incarnation promises to keep.</summary>
     public static bool CountsOnlyFlushed(TopicConfig config) => config.FlushPolicy == FlushPolicy.Sync;
 
+    /// <summary>Whether all is flushed that was counted before the policy became <c>sync</c>. A truncation may have removed some of
+    /// it.</summary>
+    public static bool HasFlushedCounted(long flushed, long counted, long logEnd) => flushed >= Math.Min(counted, logEnd);
+
     /// <summary>Whether written records count at once and are flushed in the background.</summary>
     public static bool FlushesInBackground(TopicConfig config) => config.FlushPolicy == FlushPolicy.Interval;
 

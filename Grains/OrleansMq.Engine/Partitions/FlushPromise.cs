@@ -50,8 +50,7 @@ internal sealed class FlushPromise(Partition partition)
             return;
         lock (_lock)
         {
-            // A truncation may have removed what was counted.
-            if (_awaited == None || log.SecuredOffset < Math.Min(_awaited, log.LogEndOffset))
+            if (_awaited == None || !FlushDecision.HasFlushedCounted(log.SecuredOffset, _awaited, log.LogEndOffset))
                 return;
             log.BeginCountingOnlyFlushed();
             _awaited = None;

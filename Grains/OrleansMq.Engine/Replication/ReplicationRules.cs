@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using OrleansMq.Log;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
 
@@ -73,6 +74,10 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="HighWatermarkDecision.CountedEnd"/>
     public virtual long CountedEnd(bool sync, long logEnd, long flushedEnd) => HighWatermarkDecision.CountedEnd(sync, logEnd, flushedEnd);
+
+    /// <inheritdoc cref="FlushDecision.HasFlushedCounted"/>
+    public virtual bool HasFlushedCounted(long flushed, long counted, long logEnd) =>
+        FlushDecision.HasFlushedCounted(flushed, counted, logEnd);
 
     /// <inheritdoc cref="HighWatermarkDecision.Next"/>
     public virtual long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
