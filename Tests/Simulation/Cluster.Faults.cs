@@ -14,7 +14,7 @@ internal sealed partial class Cluster
         }
         After(Scenario.FaultEveryMs / 2 + _random.Next(Scenario.FaultEveryMs), Fault);
         var broker = Chance(50) ? _topic.LatestLeader ?? _brokers[0] : _brokers[_random.Next(_brokers.Length)];
-        switch (_random.Next(11))
+        switch (Scenario.IsolatesOnly ? 7 : _random.Next(11))
         {
             case 0 or 1:
                 Crash(broker);

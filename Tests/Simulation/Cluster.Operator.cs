@@ -62,7 +62,7 @@ internal sealed partial class Cluster
         if (_now > FaultsEndAt || _restored)
             return;
         After(Scenario.OperateEveryMs / 2 + _random.Next(Scenario.OperateEveryMs), Operate);
-        switch (_random.Next(Scenario.MayChangeConfig ? 11 : 8))
+        switch (Scenario.DeletesOnly ? 4 : _random.Next(Scenario.MayChangeConfig ? 11 : 8))
         {
             case 0:
                 HandOver();

@@ -155,7 +155,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
         broker.Leader?.Tick(_now);
         if (broker.Disk.FlushedEnd < broker.Disk.LogEnd && (broker.Log.Sync || Chance(20)))
             Flush(broker);
-        if (Scenario.MayCompact && Chance(4))
+        if (Scenario.MayCompact && Chance(Scenario.CompactPercent))
             Compact(broker);
         AfterOn(broker, 20, () => Tick(broker));
     }

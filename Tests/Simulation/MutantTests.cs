@@ -51,10 +51,18 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(ReassignedBeforeCaughtUp))]
     [InlineData(nameof(NeverAligned))]
     [InlineData(nameof(NeverReassigned))]
-    public void Checkers_find(string mutant)
+    public void Checkers_find(string mutant) => Find(mutant, ReplicationFocus.None);
+
+    [Theory]
+    [InlineData(nameof(EraseUnderAnExchange), ReplicationFocus.AwayWhileErasing)]
+    [InlineData(nameof(JoinWithDeletedRecords), ReplicationFocus.JoinWhileDeleting)]
+    [InlineData(nameof(UnalignedLogStartCounts), ReplicationFocus.JoinWhileDeleting)]
+    internal void Checkers_find_with_a_focus(string mutant, ReplicationFocus focus) => Find(mutant, focus);
+
+    private void Find(string mutant, ReplicationFocus focus)
     {
         var rules =
             (ReplicationRules)Activator.CreateInstance(typeof(MutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.{mutant}")!)!;
-        _search.Find(mutant, seed => new Cluster(seed, rules).Run());
+        _search.Find(mutant, seed => new Cluster(seed, rules, random => Scenario.Of(focus, random)).Run());
     }
 }

@@ -12,10 +12,6 @@ namespace OrleansMq.Tests.Simulation;
 //   and the high watermark stands still as soon as an ELR is proposed. A member that leaves because it lost its tail has no counted end.
 //   The rule only makes the refusal come earlier.
 // - Truncation below the own high watermark, where no election was unclean. No leader elected by the rules asks for it.
-// Two more are rare: 20,000 seeds did not find them. They have tests of the roles instead:
-// - A replica joins before it has the leader's deletions. It learns of them with the next heartbeat.
-// - A follower does not align again before records are erased. Compaction keeps what live ones have not taken; only one whose alignment is
-//   on its way when that is decided gets a log with a hole.
 
 // --- Roles ---
 
@@ -205,6 +201,18 @@ internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
         base.ProposeIsr(committed, self, followers, logStart, highWatermark, 0, maxLagMs, minInsync);
 }
 
+internal sealed class JoinWithDeletedRecords : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, 0, highWatermark, epochStart, maxLagMs, minInsync);
+}
+
+internal sealed class UnalignedLogStartCounts : ReplicationRules
+{
+    public override long StatedStart(PushAnswerOutcome outcome, long logStart) => logStart;
+}
+
 // --- A new leader ---
 
 internal sealed class LatestBeforeEpochStart : ReplicationRules
@@ -272,6 +280,11 @@ internal sealed class KeepWhatCompactionLeft : ReplicationRules
 internal sealed class KeepWhatWasDeleted : ReplicationRules
 {
     public override bool MissesErased(long leaderErasedEnd, long logEnd) => false;
+}
+
+internal sealed class EraseUnderAnExchange : ReplicationRules
+{
+    public override bool AlignsBeforeErasing(bool mayLead) => false;
 }
 
 // --- A changing replica set ---

@@ -7,13 +7,14 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--queues | --schedules | --groups [--focus FOCUS]] [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--queues | --schedules | --groups] [--focus FOCUS] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
           --queues         simulates a cursor instead: its leaders, consumers and dead letters
           --schedules      simulates scheduled records instead: their leaders, log and targets
-          --focus FOCUS    makes a rare combination of faults likely: StaticHandover, RecreatedTopics, RestartedLeader
+          --focus FOCUS    makes a rare combination of faults likely: AwayWhileErasing, JoinWhileDeleting; of groups StaticHandover,
+                           RecreatedTopics, RestartedLeader
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
           --trace          prints each step of one seed
@@ -24,7 +25,8 @@ internal static class Program
     // A file gets fewer lines than a terminal.
     private static TimeSpan TimeBetweenReports => TimeSpan.FromSeconds(Console.IsErrorRedirected ? 60 : 5);
 
-    private sealed record Options(bool Queues, bool Schedules, bool Groups, GroupFocus Focus, int Seeds, int First, bool Trace);
+    private sealed record Options(bool Queues, bool Schedules, bool Groups, GroupFocus GroupFocus, ReplicationFocus Focus, int Seeds,
+        int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -43,8 +45,8 @@ internal static class Program
         if (options.Schedules)
             return Run(SeedRuns.OfSchedules(Console.WriteLine), options, "broken 0");
         return options.Groups
-            ? Run(SeedRuns.OfGroups(Console.WriteLine, options.Focus), options, "broken 0")
-            : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");
+            ? Run(SeedRuns.OfGroups(Console.WriteLine, options.GroupFocus), options, "broken 0")
+            : Run(SeedRuns.OfReplication(Console.WriteLine, options.Focus), options, "lost 0");
     }
 
     private static int Run<TFigures>(SeedRuns<TFigures> runs, Options options, string well) where TFigures : IFigures<TFigures>, new()
@@ -73,7 +75,8 @@ internal static class Program
 
     private static Options? Parse(string[] args)
     {
-        var (queues, schedules, groups, focus, seeds, first, trace) = (false, false, false, GroupFocus.None, 1_000, 0, false);
+        var (queues, schedules, groups, seeds, first, trace) = (false, false, false, 1_000, 0, false);
+        var (groupFocus, focus) = (GroupFocus.None, ReplicationFocus.None);
         for (var i = 0; i < args.Length; i++)
         {
             if (args[i] == "--trace")
@@ -84,7 +87,8 @@ internal static class Program
                 schedules = true;
             else if (args[i] == "--groups")
                 groups = true;
-            else if (args[i] == "--focus" && i + 1 < args.Length && Enum.TryParse(args[i + 1], ignoreCase: true, out focus))
+            else if (args[i] == "--focus" && i + 1 < args.Length && (Enum.TryParse(args[i + 1], ignoreCase: true, out groupFocus)
+                || Enum.TryParse(args[i + 1], ignoreCase: true, out focus)))
                 i++;
             else if (args[i] is not ("--seeds" or "--first-seed") || i + 1 == args.Length
                 || !int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number))
@@ -94,9 +98,10 @@ internal static class Program
             else
                 first = number;
         }
-        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || focus == GroupFocus.None)
+        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || groupFocus == GroupFocus.None)
+            && (focus == ReplicationFocus.None || !(groups || queues || schedules))
             && !(queues && groups) && !(schedules && (queues || groups))
-            ? new Options(queues, schedules, groups, focus, seeds, first, trace)
+            ? new Options(queues, schedules, groups, groupFocus, focus, seeds, first, trace)
             : null;
     }
 }

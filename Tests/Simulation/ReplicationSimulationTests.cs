@@ -7,6 +7,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
     private const int Seeds = 20_000;
     private const int SlowSeeds = 100;
+    private const int FocusSeeds = 2_000;
 
     [Fact]
     public void Same_seed_runs_the_same_steps() => SeedRuns.OfReplication().AssertRepeatable();
@@ -28,6 +29,17 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
                 CatchUpShare = 5,
             }).Run();
         }
+    }
+
+    [Theory]
+    [InlineData(ReplicationFocus.AwayWhileErasing)]
+    [InlineData(ReplicationFocus.JoinWhileDeleting)]
+    internal void Rare_faults_lose_no_record_and_bring_none_back(ReplicationFocus focus)
+    {
+        var runs = SeedRuns.OfReplication(focus: focus);
+        runs.Run(0, FocusSeeds, CancellationToken.None);
+        output.WriteLine($"{runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
     }
 
     [Fact]

@@ -146,8 +146,12 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
 /// <summary>The available simulations.</summary>
 internal static class SeedRuns
 {
-    public static SeedRuns<Figures> OfReplication(Action<FailedSeed>? failed = null) =>
-        new("./omq sim", (seed, trace) => new Cluster(seed, Replication.ReplicationRules.Shipped) { Trace = trace }) { Failed = failed };
+    public static SeedRuns<Figures> OfReplication(Action<FailedSeed>? failed = null, ReplicationFocus focus = ReplicationFocus.None) =>
+        new($"./omq sim{(focus == ReplicationFocus.None ? "" : $" --focus {focus}")}", (seed, trace) =>
+            new Cluster(seed, Replication.ReplicationRules.Shipped, random => Scenario.Of(focus, random)) { Trace = trace })
+        {
+            Failed = failed,
+        };
 
     public static SeedRuns<GroupFigures> OfGroups(Action<FailedSeed>? failed = null, GroupFocus focus = GroupFocus.None) =>
         new($"./omq sim --groups{(focus == GroupFocus.None ? "" : $" --focus {focus}")}",

@@ -110,12 +110,14 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     }
 
     /// <summary>Processes an answer to a push: the follower knows no later epoch than the leader's.</summary>
-    public void Answered(PushAnswer answer)
+    /// <param name="answer">The answer.</param>
+    /// <param name="logStart">See <see cref="IsrDecision.StatedStart"/>.</param>
+    public void Answered(PushAnswer answer, long logStart)
     {
         AcknowledgedSentAt = Math.Max(AcknowledgedSentAt, answer.SentAt);
         if (answer.Sequence >= _startStatedAt)
         {
-            LogStart = answer.Sequence > _startStatedAt ? answer.LogStart : Math.Min(LogStart, answer.LogStart);
+            LogStart = answer.Sequence > _startStatedAt ? logStart : Math.Min(LogStart, logStart);
             _startStatedAt = answer.Sequence;
         }
         while (_unanswered.TryPeek(out var oldest) && oldest <= answer.Sequence)

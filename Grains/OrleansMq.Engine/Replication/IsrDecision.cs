@@ -31,6 +31,10 @@ internal static class IsrDecision
         follower is { IsAlive: true, IsAligned: true, Identity: not null } && follower.CountedEnd >= Math.Max(highWatermark, epochStart)
         && follower.LogStart >= logStart;
 
+    /// <summary>Returns the log start that a follower's answer states; 0 while it is not aligned, since its alignment may have it begin
+    /// again, lower.</summary>
+    public static long StatedStart(PushAnswerOutcome outcome, long logStart) => outcome == PushAnswerOutcome.NotAligned ? 0 : logStart;
+
     /// <summary>
     /// Returns the state to propose, or null if nothing changes. If a departure leaves too few members for the high watermark to move, the
     /// departed go to the ELR, except those that lost their tail. An ISR that is large enough again clears the ELR.

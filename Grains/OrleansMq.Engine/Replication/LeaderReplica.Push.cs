@@ -45,7 +45,7 @@ internal sealed partial class LeaderReplica
         if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress
             || !progress.Belongs(answer.Follower, answer.Session, ref _sessions))
             return;
-        progress.Answered(answer);
+        progress.Answered(answer, _rules.StatedStart(answer.Outcome, answer.LogStart));
         Fill(progress);
         Advance();
     }

@@ -72,6 +72,9 @@ internal class ReplicationRules
     public virtual int CountInsync(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
         HighWatermarkDecision.CountInsync(committed, proposed);
 
+    /// <inheritdoc cref="IsrDecision.StatedStart"/>
+    public virtual long StatedStart(PushAnswerOutcome outcome, long logStart) => IsrDecision.StatedStart(outcome, logStart);
+
     /// <inheritdoc cref="HighWatermarkDecision.CountedEnd"/>
     public virtual long CountedEnd(bool sync, long logEnd, long flushedEnd) => HighWatermarkDecision.CountedEnd(sync, logEnd, flushedEnd);
 

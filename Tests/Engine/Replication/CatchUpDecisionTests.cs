@@ -46,7 +46,7 @@ public sealed class CatchUpDecisionTests
         Answer(follower, 9_000);
         follower.Watch(10_300, isInSync: false, interval: 1000, now: 2000);
         Assert.True(follower.MustHurry(10_300));
-        follower.Answered(Of(9_000, PushAnswerOutcome.NotAligned));
+        follower.Answered(Of(9_000, PushAnswerOutcome.NotAligned), logStart: 0);
         follower.Watch(10_400, isInSync: false, interval: 1000, now: 3000);
         Assert.False(follower.MustHurry(10_400));
     }
@@ -58,7 +58,7 @@ public sealed class CatchUpDecisionTests
         return follower;
     }
 
-    private static void Answer(FollowerProgress follower, long end) => follower.Answered(Of(end, PushAnswerOutcome.Accepted));
+    private static void Answer(FollowerProgress follower, long end) => follower.Answered(Of(end, PushAnswerOutcome.Accepted), logStart: 0);
 
     private static PushAnswer Of(long end, PushAnswerOutcome outcome) => new(Guid.Empty, 1, 1, Member, 1, outcome, 1, end, end, 0);
 }

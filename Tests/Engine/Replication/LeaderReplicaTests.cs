@@ -297,6 +297,22 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
+    public void Log_start_of_a_follower_before_its_alignment_does_not_count()
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, B.Broker, B, 1, PushAnswerOutcome.NotAligned, leader.Epoch, 12, 12, 0)
+            { LogStart = 11 }, 1);
+        leader.OnDeleted(5, waiter: 7, now: 2);
+        Assert.Empty(Taken<CompleteDeletion>());
+        // Its log began above what it may keep, so it has begun again at the leader's start.
+        Answer(leader, B, end: 4, now: 3, logStart: 4);
+        Assert.Empty(Taken<CompleteDeletion>());
+        Answer(leader, B, end: 10, now: 4, sequence: 2, logStart: 5);
+        Assert.Equal(new CompleteDeletion(7, ErrorCode.None), Assert.Single(Taken<CompleteDeletion>()));
+    }
+
+    [Fact]
     public void Deletion_that_a_replica_may_not_know_of_has_an_unknown_outcome()
     {
         var leader = Lead(B, C);
