@@ -294,7 +294,7 @@ public sealed class Partition
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
         // On a thread that may block: all partitions of a broker are closed at once, since their flushes share the disk's time.
-        var unfinished = await Ports.Creation.RunAsync(_upkeep.Finish).ConfigureAwait(false);
+        var unfinished = await Ports.Closing.RunAsync(_upkeep.Finish).ConfigureAwait(false);
         Log?.CloseFiles();
         return OfflineReason is null && unfinished is null;
     }

@@ -32,9 +32,13 @@ internal sealed class PartitionPorts
     public EngineLog EngineLog { get; }
     /// <summary>The threads that write and flush.</summary>
     public AppendThreads Threads { get; }
-    /// <summary>The threads that open, create, close and delete partitions.</summary>
+    /// <summary>The threads that open, create and delete partitions.</summary>
     public StorageThreads Creation { get; } = new();
-    /// <summary>The threads that begin leader epochs, which must not wait behind thousands of creations.</summary>
+    /// <summary>The threads that close partitions.</summary>
+    public StorageThreads Closing { get; } = new();
+    /// <summary>The threads that begin to lead: a claim has a deadline, and must not wait behind thousands of creations.</summary>
+    public StorageThreads Claims { get; } = new();
+    /// <summary>The threads that begin to follow a new leader.</summary>
     public StorageThreads Epochs { get; } = new();
     /// <summary>Decides whether a caller's thread may write.</summary>
     public CallerWrites CallerWrites { get; }

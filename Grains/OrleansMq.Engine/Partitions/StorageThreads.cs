@@ -16,6 +16,14 @@ internal sealed class StorageThreads
     private int _waiting;
 
     /// <summary>Runs work that may block. The order is that of the calls.</summary>
+    public Task RunAsync(Action work) => RunAsync(() =>
+    {
+        work();
+        return true;
+    });
+
+    /// <summary>Runs work that may block, and returns its result. The order is that of the calls.</summary>
+    /// <exception cref="OutOfMemoryException">There is no thread, and none can be started; the work waits for the next call.</exception>
     public Task<T> RunAsync<T>(Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -42,8 +50,15 @@ internal sealed class StorageThreads
 
     private void Start()
     {
-        _running++;
-        new Thread(Work) { IsBackground = true, Name = "storage" }.Start();
+        try
+        {
+            new Thread(Work) { IsBackground = true, Name = "storage" }.Start();
+            _running++;
+        }
+        catch (OutOfMemoryException) when (_running > 0)
+        {
+            // The machine has no more threads: those that run take the work.
+        }
     }
 
     private void Work()

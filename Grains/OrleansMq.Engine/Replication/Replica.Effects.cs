@@ -173,7 +173,7 @@ public sealed partial class Replica
         if (stored is null)
             Step(() => claimant.Stop("no state of the partition is stored: its topic was deleted, or is not created yet"));
         else
-            Step(() => claimant.OnStateRead(operation, stored.State, stored.ETag, Now));
+            await BeginAsync(claimant, () => claimant.OnStateRead(operation, stored.State, stored.ETag, Now)).ConfigureAwait(false);
     }
 
     private async Task WriteStateAsync(LeaderReplica claimant, WriteState write)
@@ -202,17 +202,16 @@ public sealed partial class Replica
             Step(() => claimant.OnStateFailed(write.Operation));
             return;
         }
-        // A leadership begins with flushes: thousands that begin at once must not block the thread pool, and share the disk's time.
-        if (claimant.Status == LeaderStatus.Claiming)
-            await Partition.Ports.Epochs.RunAsync(Written).ConfigureAwait(false);
-        else
-            Written();
+        await BeginAsync(claimant, () => claimant.OnStateWritten(write.Operation, etag, Now)).ConfigureAwait(false);
+    }
 
-        bool Written()
-        {
-            Step(() => claimant.OnStateWritten(write.Operation, etag, Now));
-            return true;
-        }
+    // A leadership begins with flushes: thousands that begin at once must not block the thread pool, and share the disk's time.
+    private async Task BeginAsync(LeaderReplica claimant, Action step)
+    {
+        if (claimant.Status == LeaderStatus.Claiming)
+            await Partition.Ports.Claims.RunAsync(() => Step(step)).ConfigureAwait(false);
+        else
+            Step(step);
     }
 
     private void Tell()

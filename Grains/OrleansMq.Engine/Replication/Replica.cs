@@ -113,6 +113,9 @@ public sealed partial class Replica
         new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
             Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
 
+    /// <summary>Whether a push begins an epoch here, which takes flushes.</summary>
+    internal bool IsFirst(Push push) => push.Epoch > LeaderEpoch && !_dropped && OfflineReason is null;
+
     /// <summary>Whether its disk lost or changed records, which other replicas may have.</summary>
     internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded)
         && !_dropped;

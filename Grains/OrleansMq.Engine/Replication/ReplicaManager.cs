@@ -45,6 +45,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private readonly StripedLock<ReplicaKey> _createLocks = new();
     // Replicas that are about to be created.
     private readonly ConcurrentDictionary<ReplicaKey, bool> _creating = new();
+    // Replicas whose first push of an epoch waits to be taken.
+    private readonly ConcurrentDictionary<ReplicaKey, bool> _firsts = new();
     private readonly Lock _tickLock = new();
     private int _ticks;
     private ITimer? _timer;
@@ -266,35 +268,40 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         List<(ReplicaKey Key, Push Push)>? firsts = null;
         while (reader.TryRead(out var key, out var message))
         {
-            var replica = _replicas.GetValueOrDefault(key);
-            if (message is Push push && (replica is null || push.Epoch > replica.LeaderEpoch))
+            if (message is Push { Batches.Count: 0 } push && IsFirst(key, push))
                 (firsts ??= []).Add((key, push));
             else
-                replica?.Receive(message, reply);
+                Find(key, message)?.Receive(message, reply);
         }
-        if (firsts is not null)
-            TakeFirsts(reply, firsts);
+        if (firsts is [var (alone, only)])
+            Find(alone, only)?.Receive(only, reply);
+        else
+            firsts?.ForEach(first => _ = TakeFirstAsync(first.Key, first.Push));
     }
 
-    // The first push of an epoch is answered when that epoch is durable, and may create the replica. When a broker begins to lead, a bundle
-    // has thousands of them: their flushes share the disk's time. A bundle's other messages to such a replica were processed before, as if
-    // they had arrived earlier. Pushes to one replica stay in their order.
-    private void TakeFirsts(BundleReply reply, List<(ReplicaKey Key, Push Push)> pushes)
-    {
-        if (pushes.Count == 1)
-        {
-            Take(pushes[0].Key, pushes[0].Push);
-            return;
-        }
-        // The batches are slices of the bundle: it is in use until all are done.
-        Task.WaitAll(pushes.GroupBy(static first => first.Key).Select(replica => _store.Ports.Epochs.RunAsync(() =>
-        {
-            foreach (var (key, push) in replica)
-                Take(key, push);
-            return true;
-        })), CancellationToken.None);
+    private bool IsFirst(ReplicaKey key, Push push) =>
+        _replicas.TryGetValue(key, out var replica) ? replica.IsFirst(push) : _host.FindSpec(key) is not null;
 
-        void Take(ReplicaKey key, Push push) => Find(key, push)?.Receive(push, reply);
+    // The first push of an epoch is answered when that epoch is durable, and may create the replica. When a broker begins to lead, a bundle
+    // has thousands of them: their flushes share the disk's time, and neither the bundle's other messages nor the sender's next bundle
+    // waits for them. They may be overtaken by later pushes, which are as good. The leader repeats one that is not answered.
+    private async Task TakeFirstAsync(ReplicaKey key, Push push)
+    {
+        if (!_firsts.TryAdd(key, true))
+            return;
+        try
+        {
+            var threads = _replicas.ContainsKey(key) ? _store.Ports.Epochs : _store.Ports.Creation;
+            await threads.RunAsync(() => Find(key, push)?.Receive(push, reply: null)).ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            _ports.Warn(key, $"The first push of epoch {push.Epoch} to replica {key} failed: {fault.Message}");
+        }
+        finally
+        {
+            _firsts.TryRemove(key, out _);
+        }
     }
 
     private void OnAnswers(int broker, ReadOnlyMemory<byte> answers)

@@ -16,48 +16,42 @@ public sealed class ManyEpochsTests
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     [Fact]
-    public async Task First_pushes_of_a_bundle_are_taken_side_by_side_and_not_behind_creations()
+    public async Task First_pushes_of_a_bundle_are_taken_side_by_side_and_neither_creations_nor_the_next_bundle_are_in_the_way()
     {
-        await using var partition = await ReplicatedPartition.StartAsync();
-        var broker = partition[2];
+        var broker = new TestBroker(new MemoryCluster(0), 2, ReplicatedPartition.Patient);
+        using var files = new MeetingFiles(broker.Files, 5);
+        broker.Files = files;
+        broker.Spec = _ => new ReplicaSpec("t", TopicConfig.Default);
+        await broker.StartAsync();
+        for (var i = 0; i < 5; i++)
+            Assert.NotNull(broker.Manager.GetOrCreate(new ReplicaKey(ReplicatedPartition.Key.TopicId, i)));
         using var end = new ManualResetEventSlim();
         var creations = Occupy(broker, end);
-        using var all = new CountdownEvent(4);
-        var asked = new ConcurrentDictionary<ReplicaKey, bool>();
-        broker.Spec = key =>
-        {
-            if (asked.TryAdd(key, true))
-                all.Signal();
-            return all.Wait(Patience) ? null : throw new TimeoutException("The pushes are taken one after the other.");
-        };
-        await Task.Run(() => broker.ReceiveAsync(1, FirstPushes(4)).AsTask()).WaitAsync(ReplicatedPartition.Deadline);
-        Assert.Equal(4, asked.Count);
+        files.Arm();
+        // Four flushes wait for the one of the second bundle.
+        await broker.ReceiveAsync(1, FirstPushes(0, 4)).AsTask().WaitAsync(ReplicatedPartition.Deadline);
+        await Task.Run(() => broker.ReceiveAsync(1, FirstPushes(4, 1)).AsTask()).WaitAsync(ReplicatedPartition.Deadline);
+        await UntilAsync(() => broker.Manager.Replicas.All(replica => replica.LeaderEpoch == 1));
+        Assert.True(files.HaveMet);
         end.Set();
         await creations;
+        await broker.StopAsync();
     }
 
     [Fact]
-    public async Task First_pushes_of_a_bundle_are_all_answered_and_in_the_order_of_each_replica()
+    public async Task First_pushes_of_a_bundle_create_the_replicas_that_are_missing()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         var broker = partition[2];
         var topic = ReplicatedPartition.Key.TopicId;
-        for (var i = 0; i < 50; i++)
+        for (var i = 1; i < 50; i++)
             partition.Cluster.Specs[new ReplicaKey(topic, i)] = partition.Cluster.Specs[ReplicatedPartition.Key];
-        var answers = new BundleReader(await broker.ReceiveAsync(1, FirstPushes(50, pushesEach: 3)));
-        var sequences = new Dictionary<ReplicaKey, List<long>>();
-        while (answers.TryRead(out var key, out var message))
-        {
-            if (message is not PushAnswer answer)
-                continue;
-            Assert.Equal((PushAnswerOutcome.NotAligned, 1), (answer.Outcome, answer.Fence));
-            if (!sequences.TryGetValue(key, out var list))
-                sequences.Add(key, list = []);
-            list.Add(answer.Sequence);
-        }
-        Assert.Equal(50, sequences.Count);
-        Assert.All(sequences.Values, list => Assert.Equal([0, 1, 2], list));
-        Assert.All(broker.Manager.Replicas, replica => Assert.Equal(1, replica.Partition.Log!.Marks.Fence));
+        // The last of them is not assigned to this broker.
+        await broker.ReceiveAsync(1, FirstPushes(1, 50));
+        await UntilAsync(() => broker.Manager.Replicas.Count(replica => replica.LeaderEpoch == 1) == 49);
+        Assert.All(broker.Manager.Replicas.Where(replica => replica.Key.Partition > 0),
+            replica => Assert.Equal(1, replica.Partition.Log!.Marks.Fence));
+        Assert.False(broker.Manager.TryGet(new ReplicaKey(topic, 50), out _));
     }
 
     [Fact]
@@ -96,16 +90,20 @@ public sealed class ManyEpochsTests
         Task.WhenAll(Enumerable.Range(0, 64).Select(_ =>
             broker.Store.Ports.Creation.RunAsync(() => end.Wait(ReplicatedPartition.Deadline))));
 
-    private static ReadOnlyMemory<byte> FirstPushes(int partitions, int pushesEach = 1)
+    private static ReadOnlyMemory<byte> FirstPushes(int first, int count)
     {
         using var bundle = new PooledBuffer();
-        for (var sequence = 0; sequence < pushesEach; sequence++)
-        {
-            for (var i = 0; i < partitions; i++)
-                BundleWriter.Add(bundle, new ReplicaKey(ReplicatedPartition.Key.TopicId, i), new Push(ReplicatedPartition.Key.TopicId, 1, 1,
-                    1, sequence, 0, -1, [], 0, [], 0, 0, 0, 0));
-        }
+        foreach (var number in Enumerable.Range(first, count))
+            BundleWriter.Add(bundle, new ReplicaKey(ReplicatedPartition.Key.TopicId, number),
+                new Push(ReplicatedPartition.Key.TopicId, 1, 1, 1, 0, 0, -1, [], 0, [], 0, 0, 0, 0));
         return bundle.WrittenSpan.ToArray();
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        using var deadline = new CancellationTokenSource(ReplicatedPartition.Deadline);
+        while (!condition())
+            await Task.Delay(1, deadline.Token);
     }
 
     /// <summary>A disk on which the first change of each thread waits for those of others.</summary>

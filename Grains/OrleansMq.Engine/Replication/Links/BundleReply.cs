@@ -2,12 +2,11 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Replication.Links;
 
-/// <summary>The answers that return with the reply to a bundle. Several threads may add some.</summary>
+/// <summary>The answers that return with the reply to a bundle. Used by one thread.</summary>
 /// <param name="broker">The broker that sent the bundle.</param>
 /// <param name="isCatchUp">Whether they answer batches of catching-up replicas.</param>
 internal sealed class BundleReply(int broker, bool isCatchUp) : IDisposable
 {
-    private readonly Lock _lock = new();
     private readonly PooledBuffer _answers = new();
 
     /// <summary>The broker that sent the bundle.</summary>
@@ -17,13 +16,9 @@ internal sealed class BundleReply(int broker, bool isCatchUp) : IDisposable
     public bool IsCatchUp { get; } = isCatchUp;
 
     /// <summary>Adds an answer.</summary>
-    public void Add(ReplicaKey key, ReplicationMessage message)
-    {
-        lock (_lock)
-            BundleWriter.Add(_answers, key, message);
-    }
+    public void Add(ReplicaKey key, ReplicationMessage message) => BundleWriter.Add(_answers, key, message);
 
-    /// <summary>Returns all answers as a bundle, when no thread adds more.</summary>
+    /// <summary>Returns all answers as a bundle.</summary>
     /// <param name="marks">The bundle's marks.</param>
     public ReadOnlyMemory<byte> ToBundle(BundleMarks marks)
     {
