@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging;
-using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Assignment;
 

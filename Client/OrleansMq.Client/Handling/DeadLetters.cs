@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
-using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 

@@ -1,5 +1,3 @@
-using OrleansMq.Records;
-
 namespace OrleansMq.Client;
 
 /// <summary>One attempt to handle a record.</summary>

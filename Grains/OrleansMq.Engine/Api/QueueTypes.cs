@@ -1,4 +1,3 @@
-
 namespace OrleansMq.Api;
 
 /// <summary>A queue to be created.</summary>

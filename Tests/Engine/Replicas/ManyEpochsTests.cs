@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using OrleansMq.Api;
 using OrleansMq.Records;
 using OrleansMq.Replication;
 using OrleansMq.Replication.Links;
