@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -40,7 +41,9 @@ internal sealed class ClientRegistrations
     }
 
     /// <summary>Validates named options when the host starts, by rules that throw <see cref="ArgumentException"/>.</summary>
-    public static OptionsBuilder<TOptions> AddValidated<TOptions>(IServiceCollection services, string name, Action<TOptions> validate)
+    public static OptionsBuilder<TOptions> AddValidated<
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] TOptions>(
+        IServiceCollection services, string name, Action<TOptions> validate)
         where TOptions : class
     {
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<TOptions>>(new OptionsRules<TOptions>(validate)));

@@ -28,7 +28,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     /// <param name="values">Deserializes values; null for the built-in format of the type, or that of <see cref="UseJson"/>.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no format for a type.</exception>
-    public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder,
+    public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(this OrleansMqClientBuilder builder,
         ConsumerOptions consumer, MessageHandlingOptions handling, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TKey, TValue>
     {
@@ -52,7 +53,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     /// <param name="values">Deserializes values; null for the built-in format of the type, or that of <see cref="UseJson"/>.</param>
     [RequiresUnreferencedCode(ConfigurationSections.Reflection)]
     [RequiresDynamicCode(ConfigurationSections.Reflection)]
-    public static OrleansMqClientBuilder AddConfiguredMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder,
+    public static OrleansMqClientBuilder AddConfiguredMessageHandler<TKey, TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(this OrleansMqClientBuilder builder,
         IConfigurationSection section, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TKey, TValue>
     {
@@ -64,7 +66,9 @@ public static partial class OrleansMqClientServiceCollectionExtensions
 
     /// <summary>Runs a handler that ignores keys. See <see cref="AddMessageHandler{TKey, TValue, THandler}"/>.</summary>
     /// <inheritdoc cref="AddMessageHandler{TKey, TValue, THandler}"/>
-    public static OrleansMqClientBuilder AddMessageHandler<TValue, THandler>(this OrleansMqClientBuilder builder, ConsumerOptions consumer,
+    public static OrleansMqClientBuilder AddMessageHandler<TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(this OrleansMqClientBuilder builder,
+        ConsumerOptions consumer,
         MessageHandlingOptions handling, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TValue> =>
         builder.AddMessageHandler<Ignore, TValue, THandler>(consumer, handling, null, values);
@@ -73,12 +77,14 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     /// <inheritdoc cref="AddConfiguredMessageHandler{TKey, TValue, THandler}"/>
     [RequiresUnreferencedCode(ConfigurationSections.Reflection)]
     [RequiresDynamicCode(ConfigurationSections.Reflection)]
-    public static OrleansMqClientBuilder AddConfiguredMessageHandler<TValue, THandler>(this OrleansMqClientBuilder builder,
+    public static OrleansMqClientBuilder AddConfiguredMessageHandler<TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(this OrleansMqClientBuilder builder,
         IConfigurationSection section, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TValue> =>
         builder.AddConfiguredMessageHandler<Ignore, TValue, THandler>(section, null, values);
 
-    private static OrleansMqClientBuilder AddHandler<TKey, TValue, THandler>(OrleansMqClientBuilder builder,
+    private static OrleansMqClientBuilder AddHandler<TKey, TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(OrleansMqClientBuilder builder,
         Action<MessageHandlerOptions> configure, IDeserializer<TKey>? keys, IDeserializer<TValue>? values)
         where THandler : class, IMessageHandler<TKey, TValue>
     {
