@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Orleans.Hosting;
 
 var builder = Host.CreateApplicationBuilder(args);
+builder.Logging.AddFilter("Orleans", LogLevel.Warning);
 
 // One silo on this machine. For several, give AddOrleansMq() a PostgreSQL database instead.
 builder.UseOrleans(silo => silo

@@ -2,13 +2,12 @@ using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 
 // An order each second, so that there is something to handle.
-internal sealed class Shop(IAdmin admin, IProducer<string, string> producer) : BackgroundService
+internal sealed class Shop(IProducer<string, string> producer) : BackgroundService
 {
     public const string Topic = "orders";
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await admin.EnsureTopicAsync(Topic, partitions: 3, cancellationToken: stoppingToken);
         for (var number = 1; !stoppingToken.IsCancellationRequested; number++)
         {
             var report = await producer.SendAsync(new(Topic, $"customer-{number % 7}", $"order {number}"), stoppingToken);
