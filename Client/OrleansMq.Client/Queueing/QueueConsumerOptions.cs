@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Client;
 
 /// <summary>Options of a queue's consumer.</summary>

@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Client;
 
 /// <summary>Where in a partition to start reading. There is no default: the start has to be chosen.</summary>

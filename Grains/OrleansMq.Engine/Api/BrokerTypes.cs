@@ -148,20 +148,6 @@ public sealed class FetchResult : IDisposable
     }
 }
 
-/// <summary>Which offset to look up.</summary>
-/// <param name="Value">A timestamp in milliseconds since 1970, or one of the negative values that Kafka's ListOffsets defines.</param>
-public readonly record struct OffsetSpec(long Value)
-{
-    /// <summary>The log start offset.</summary>
-    public static readonly OffsetSpec Earliest = new(-2);
-    /// <summary>The high watermark; for a <see cref="IsolationLevel.ReadCommitted"/> reader, the last stable offset.</summary>
-    public static readonly OffsetSpec Latest = new(-1);
-    /// <summary>The offset of the record with the largest timestamp (KIP-734).</summary>
-    public static readonly OffsetSpec MaxTimestamp = new(-3);
-    /// <summary>Finds the first record with a timestamp at or after <paramref name="timestamp"/>, in milliseconds since 1970.</summary>
-    public static OffsetSpec AtOrAfter(long timestamp) => new(timestamp);
-}
-
 /// <summary>The result of an offset lookup.</summary>
 /// <param name="Error"><see cref="ErrorCode.None"/>, or why the lookup failed.</param>
 /// <param name="Offset">The offset; -1 if no record has such a late timestamp.</param>

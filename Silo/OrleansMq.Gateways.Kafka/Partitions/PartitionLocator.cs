@@ -1,5 +1,4 @@
 using OrleansMq.Access;
-using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Topics;
 

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Tests.Engine.Partitions;

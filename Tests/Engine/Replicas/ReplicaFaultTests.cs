@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Replication;

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
