@@ -33,7 +33,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task DeleteAsync(string name, CancellationToken cancellationToken)
     {
         var queue = await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
-        Demand((await AnswerAsync(() => cursors.RemoveAsync(name, queue.Id), cancellationToken).ConfigureAwait(false)).Outcome, name);
+        var removed = await AnswerAsync(() => cursors.RemoveAsync(QueueConfigurations.CursorOf(name), queue.Id), cancellationToken)
+            .ConfigureAwait(false);
+        Demand(removed.Outcome, name);
     }
 
     /// <inheritdoc cref="IQueues.DescribeAsync"/>
@@ -43,15 +45,15 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     /// <inheritdoc cref="IQueues.ListAsync"/>
     public async Task<IReadOnlyList<QueueDescription>> ListAsync(CancellationToken cancellationToken)
     {
-        var queues = await AskAsync(term => term.Cursors.Where(cursor => cursor.Cursor.State is not null)
-            .Select(QueueConfigurations.Describe).ToList(), cancellationToken).ConfigureAwait(false);
+        var queues = await AskAsync(term => term.Cursors.Where(QueueConfigurations.IsQueue).Select(QueueConfigurations.Describe).ToList(),
+            cancellationToken).ConfigureAwait(false);
         return [.. queues.OrderBy(queue => queue.Name, StringComparer.Ordinal)];
     }
 
     /// <inheritdoc cref="IQueues.ResetAsync"/>
     public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken)
     {
-        var (configuration, replaced) = await AskAsync(term => term.Find(name)?.Cursor.State is { } state
+        var (configuration, replaced) = await AskAsync(term => FindIn(term, name)?.Cursor.State is { } state
             ? (state.Configuration, state.Incarnation) : (null, Guid.Empty), cancellationToken).ConfigureAwait(false);
         if (configuration is null)
             throw NoQueue(name);
@@ -65,7 +67,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task PurgeAsync(string name, CancellationToken cancellationToken)
     {
         var end = cursors.Partition.HighWatermark;
-        Demand((await AnswerAsync(() => cursors.PurgeAsync(name, end), cancellationToken).ConfigureAwait(false)).Outcome, name);
+        var purged = await AnswerAsync(() => cursors.PurgeAsync(QueueConfigurations.CursorOf(name), end), cancellationToken)
+            .ConfigureAwait(false);
+        Demand(purged.Outcome, name);
     }
 
     /// <inheritdoc cref="IQueues.PeekAsync"/>
@@ -76,7 +80,7 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         for (var from = 0L; records.Count < maxRecords;)
         {
             var most = maxRecords - records.Count;
-            var (exists, unsettled) = await AskAsync(term => term.Find(name)?.Cursor.State is { } state
+            var (exists, unsettled) = await AskAsync(term => FindIn(term, name)?.Cursor.State is { } state
                 ? (true, QueueConfigurations.UnsettledFrom(state, Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd, most))
                 : (false, []), cancellationToken).ConfigureAwait(false);
             if (!exists)
@@ -93,12 +97,16 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     /// <inheritdoc cref="IQueues.AttachAsync"/>
     public async Task<Guid> AttachAsync(string name, QueueAttachOptions options, CancellationToken cancellationToken)
     {
-        var attached = cursors.AttachAsync(name, QueueConfigurations.ToAttach(options));
+        var attached = cursors.AttachAsync(QueueConfigurations.CursorOf(name), QueueConfigurations.ToAttach(options));
         var id = Guid.NewGuid();
         CursorAttachment attachment;
         try
         {
             attachment = await WaitAsync(attached, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException missing) when (missing.Code == ErrorCode.GroupIdNotFound)
+        {
+            throw NoQueue(name);
         }
         catch (Exception over) when (over is OperationCanceledException or BrokerException { Code: ErrorCode.RequestTimedOut })
         {
@@ -167,7 +175,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     }
 
     private Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken) => AskAsync(
-        term => term.Find(name) is { Cursor.State: not null } cursor ? QueueConfigurations.Describe(cursor) : null, cancellationToken);
+        term => FindIn(term, name) is { Cursor.State: not null } cursor ? QueueConfigurations.Describe(cursor) : null, cancellationToken);
+
+    private static HostedCursor? FindIn(CursorTerm term, string name) => term.Find(QueueConfigurations.CursorOf(name));
 
     private Task<T> AskAsync<T>(Func<CursorTerm, T> ask, CancellationToken cancellationToken) =>
         WaitAsync(cursors.AskAsync(ask), cancellationToken);

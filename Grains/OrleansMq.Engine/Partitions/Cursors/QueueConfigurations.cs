@@ -8,6 +8,15 @@ internal static class QueueConfigurations
 {
     private const int MaxNameLength = 249;
     private const int BackoffFactor = 2;
+    // Other cursors have other prefixes: no queue of any name is one of theirs.
+    private const string Prefix = "queue/";
+
+    /// <summary>Returns the name of a queue's cursor.</summary>
+    public static string CursorOf(string queue) => Prefix + queue;
+
+    /// <summary>Whether a cursor is a queue's.</summary>
+    public static bool IsQueue(HostedCursor cursor) =>
+        cursor.Cursor.State is not null && cursor.Name.StartsWith(Prefix, StringComparison.Ordinal);
 
     /// <summary>Returns a queue's configuration.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>.</exception>
@@ -19,7 +28,7 @@ internal static class QueueConfigurations
         Check(options.MaxFailures is >= 0 and <= 1_000_000, $"MaxFailures is 0 to 1,000,000, not {options.MaxFailures}.");
         return new CursorConfiguration
         {
-            Name = queue.Name,
+            Name = CursorOf(queue.Name),
             MaxDeliveries = options.MaxFailures,
             LimitedCount = LimitedCount.Failures,
             Backoff = new BackoffSchedule(Milliseconds(options.RetryDelay, nameof(options.RetryDelay)), BackoffFactor,
@@ -46,7 +55,7 @@ internal static class QueueConfigurations
     {
         var (state, term) = (cursor.Cursor.State!, cursor.Term);
         var configuration = state.Configuration;
-        return new QueueDescription(configuration.Name, state.Incarnation, new QueueOptions
+        return new QueueDescription(configuration.Name[Prefix.Length..], state.Incarnation, new QueueOptions
         {
             MaxFailures = configuration.MaxDeliveries,
             RetryDelay = TimeSpan.FromMilliseconds(configuration.Backoff.FirstMs),
