@@ -31,4 +31,13 @@ public static class GrainFactoryExtensions
         ArgumentOutOfRangeException.ThrowIfNegative(partition);
         return grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(topicId, partition));
     }
+
+    /// <summary>Gets the grain of a partition's queues.</summary>
+    /// <inheritdoc cref="GetPartition"/>
+    public static IQueueGrain GetQueues(this IGrainFactory grains, Guid topicId, int partition)
+    {
+        ArgumentNullException.ThrowIfNull(grains);
+        ArgumentOutOfRangeException.ThrowIfNegative(partition);
+        return grains.GetGrain<IQueueGrain>(GrainKeys.Partition(topicId, partition));
+    }
 }

@@ -93,6 +93,8 @@ public abstract class QueueConformance
         var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
         Assert.Null(await queues.ReceiveAsync(partition, consumer, 1, TimeSpan.Zero));
         var given = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
+        // It has arrived.
+        await queues.DescribeAsync(partition, Name);
         var waiting = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
         Assert.Null(await given.WaitAsync(Deadline));
         await ProduceAsync(partition, "one");
@@ -165,8 +167,16 @@ public abstract class QueueConformance
         return (broker.Queues, partition);
     }
 
-    private async Task ProduceAsync(TopicPartition partition, params string[] values) => Assert.Equal(ErrorCode.None,
-        (await (await BrokerAsync()).ProduceAsync(partition, TestBatches.Of(values), Acks.All)).Error);
+    private async Task ProduceAsync(TopicPartition partition, params string[] values)
+    {
+        var broker = await BrokerAsync();
+        using var patience = new CancellationTokenSource(Deadline);
+        ErrorCode error;
+        // The replicas of a new topic may not be in sync yet: then nothing is appended.
+        while ((error = (await broker.ProduceAsync(partition, TestBatches.Of(values), Acks.All)).Error) == ErrorCode.NotEnoughReplicas)
+            await Task.Delay(20, patience.Token);
+        Assert.Equal(ErrorCode.None, error);
+    }
 
     private static async Task<QueueDelivery> ReceiveAsync(IQueues queues, TopicPartition partition, Guid consumer, int records) =>
         (await queues.ReceiveAsync(partition, consumer, records, Deadline).AsTask().WaitAsync(Deadline))!;

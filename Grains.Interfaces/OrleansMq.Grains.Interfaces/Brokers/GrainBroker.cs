@@ -41,6 +41,7 @@ public sealed class GrainBroker : IBroker
         _topics = new TopicDirectory(grains, _options, metadata, _deaths, forwards: local is not null);
         Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
+        Queues = new GrainQueues(this, local, _options);
     }
 
     /// <inheritdoc/>
@@ -48,6 +49,9 @@ public sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups { get; }
+
+    /// <inheritdoc/>
+    public IQueues Queues { get; }
 
     private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
 
@@ -226,7 +230,7 @@ public sealed class GrainBroker : IBroker
     /// Calls a partition's grain. If the cached topic proves outdated (deleted and created again, or with more partitions), this asks the
     /// topic's grain and repeats the call once. That is safe: a grain does nothing for an unknown topic id.
     /// </summary>
-    private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<PartitionGrains, Task<T>> call, Func<T, ErrorCode> errorOf,
+    internal async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<PartitionGrains, Task<T>> call, Func<T, ErrorCode> errorOf,
         Func<ErrorCode, string, T> failed)
     {
         if (!CouldExist(partition.Topic))
@@ -260,7 +264,7 @@ public sealed class GrainBroker : IBroker
         }
     }
 
-    private Task<T> Answer<T>(Task<T> call) => _deaths?.AnswerAsync(call) ?? call;
+    internal Task<T> Answer<T>(Task<T> call) => _deaths?.AnswerAsync(call) ?? call;
 
     private ValueTask<T> AnswerAsync<T>(string what, Task<T> call, CancellationToken cancellationToken) =>
         GrainFaults.AnswerAsync(what, Answer(call), cancellationToken);

@@ -20,18 +20,24 @@ internal abstract class PartitionCalls
     /// <summary>See <see cref="IPartitionGrain.DeleteRecordsAsync"/>.</summary>
     public abstract Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken);
 
+    /// <summary>The calls to its queues.</summary>
+    public abstract QueueCalls Queues { get; }
+
     /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
     public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
-        new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key));
+        new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key),
+            grains.GetGrain<IQueueGrain>(key));
 
     /// <summary>The calls of a broker, which has authorized the requests and counts them.</summary>
     public static PartitionCalls OfBroker(IGrainFactory grains, string key) =>
-        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key));
+        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key), grains.GetGrain<IQueueForwardGrain>(key));
 }
 
 /// <summary>The calls of a client.</summary>
-internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends) : PartitionCalls
+internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends, IQueueGrain queues) : PartitionCalls
 {
+    public override QueueCalls Queues { get; } = new ClientQueueCalls(queues);
+
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => appends.AppendAsync(batch, acks);
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => appends.AppendManyAsync(batches, acks);
@@ -47,8 +53,10 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
 }
 
 /// <summary>The calls of a broker.</summary>
-internal sealed class ForwardedCalls(IPartitionForwardGrain grain) : PartitionCalls
+internal sealed class ForwardedCalls(IPartitionForwardGrain grain, IQueueForwardGrain queues) : PartitionCalls
 {
+    public override QueueCalls Queues { get; } = new ForwardedQueueCalls(queues);
+
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => grain.AppendAsync(batch, acks);
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => grain.AppendManyAsync(batches, acks);

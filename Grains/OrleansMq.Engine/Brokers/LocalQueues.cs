@@ -6,7 +6,7 @@ namespace OrleansMq.Brokers;
 
 /// <summary>The queues of partitions in this process.</summary>
 /// <param name="find">Finds a partition; throws a <see cref="BrokerException"/> where it is not.</param>
-internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueues
+public sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueues
 {
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue,

@@ -22,7 +22,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     // Between brokers, on a partition's grain, which has no call filter so that a produce request passes none. Nothing keeps a client with
     // code of its own from them yet.
     private static readonly Type[] Unguarded =
-        [typeof(IPartitionForwardGrain), typeof(IPartitionOwnerGrain), typeof(IPartitionLeaderGrain)];
+        [typeof(IPartitionForwardGrain), typeof(IQueueForwardGrain), typeof(IPartitionOwnerGrain), typeof(IPartitionLeaderGrain)];
 
     // What a method is about where its grain is about something else.
     private static readonly Dictionary<string, ErrorCode> Others = new()
@@ -106,7 +106,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     }
 
     private static ErrorCode ErrorOf(Type grain) =>
-        grain == typeof(ITopicGrain) || grain == typeof(IPartitionGrain) || grain == typeof(IPartitionAppendGrain) ? Topic
+        grain == typeof(ITopicGrain) || IsOfPartition(grain) ? Topic
         : grain == typeof(IGroupGrain) ? Group : Cluster;
 
     private async Task<ErrorCode> ErrorOfAsync(MethodInfo method)
@@ -125,7 +125,10 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
 
     private IGrain GrainOf(Type type) => (IGrain)_silo.Client.GetGrain(type, type == typeof(ITopicGrain) ? "orders"
         : type == typeof(IGroupGrain) ? "g"
-        : type == typeof(IPartitionGrain) || type == typeof(IPartitionAppendGrain) ? GrainKeys.Partition(_topicId, 0) : GrainKeys.Cluster);
+        : IsOfPartition(type) ? GrainKeys.Partition(_topicId, 0) : GrainKeys.Cluster);
+
+    private static bool IsOfPartition(Type type) =>
+        type == typeof(IPartitionGrain) || type == typeof(IPartitionAppendGrain) || type == typeof(IQueueGrain);
 
     private static object? ArgumentOf(ParameterInfo parameter) => parameter.ParameterType switch
     {

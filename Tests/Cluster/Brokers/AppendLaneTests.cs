@@ -15,7 +15,7 @@ public sealed class AppendLaneTests
     private readonly Grain _grain = new();
     private readonly AppendLane _lane;
 
-    public AppendLaneTests() => _lane = new AppendLane(new ClientCalls(null!, _grain), Acks.Leader, deaths: null);
+    public AppendLaneTests() => _lane = new AppendLane(new ClientCalls(null!, _grain, null!), Acks.Leader, deaths: null);
 
     [Fact]
     public async Task Batch_is_sent_at_once_while_few_calls_are_in_flight()

@@ -1,0 +1,148 @@
+using OrleansMq.Api;
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>
+/// Queues over grains. Where this silo leads the partition, calls go to the engine. While a partition's leadership moves, requests
+/// that had no effect are repeated for a while, except those of an attached consumer, which ends with the leadership. Thread safe.
+/// </summary>
+/// <param name="broker">Finds the partitions' grains.</param>
+/// <param name="local">On a silo, the partitions that are active there.</param>
+/// <param name="options">Times.</param>
+internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, GrainBrokerOptions options) : IQueues
+{
+    // How much earlier than by this clock a call may be over by the leader's.
+    private static readonly TimeSpan ClockTolerance = TimeSpan.FromMilliseconds(50);
+
+    private readonly LocalQueues _here = new(partition => local is not null && local.TryGet(partition, out var found) ? found
+        : throw new BrokerException(ErrorCode.NotLeaderOrFollower, $"{partition} is not led here any more. Retry."));
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.CreateAsync(partition, queue, cancellationToken).AsTask(),
+            calls => calls.CreateAsync(queue, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => Done(_here.DeleteAsync(partition, name, cancellationToken).AsTask()),
+            calls => Done(calls.DeleteAsync(name, cancellationToken)), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.DescribeAsync(partition, name, cancellationToken).AsTask(),
+            calls => calls.DescribeAsync(name, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueDescription>> ListAsync(TopicPartition partition,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.ListAsync(partition, cancellationToken).AsTask(),
+            calls => Listed(calls.ListAsync(cancellationToken)), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.ResetAsync(partition, name, start, cancellationToken).AsTask(),
+            calls => calls.ResetAsync(name, start, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => Done(_here.PurgeAsync(partition, name, cancellationToken).AsTask()),
+            calls => Done(calls.PurgeAsync(name, cancellationToken)), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.PeekAsync(partition, name, maxRecords, cancellationToken).AsTask(),
+            calls => Listed(calls.PeekAsync(name, maxRecords, cancellationToken)), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<Guid> AttachAsync(TopicPartition partition, string name, QueueAttachOptions options,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.AttachAsync(partition, name, options, cancellationToken).AsTask(),
+            calls => calls.AttachAsync(name, options, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    /// <remarks>A series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</remarks>
+    public async ValueTask<QueueDelivery?> ReceiveAsync(TopicPartition partition, Guid consumer, int maxRecords, TimeSpan maxWait,
+        CancellationToken cancellationToken = default)
+    {
+        if (IsHere(partition))
+            return await _here.ReceiveAsync(partition, consumer, maxRecords, maxWait, cancellationToken).ConfigureAwait(false);
+        var began = options.TimeProvider.GetTimestamp();
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var called = options.TimeProvider.GetTimestamp();
+            var left = maxWait - options.TimeProvider.GetElapsedTime(began, called);
+            var wait = left <= TimeSpan.Zero ? TimeSpan.Zero : left < options.MaxWaitPerCall ? left : options.MaxWaitPerCall;
+            var delivery = await CallAsync(partition, calls => calls.ReceiveAsync(consumer, maxRecords, wait, cancellationToken))
+                .ConfigureAwait(false);
+            // A later receive of the consumer ends this one early. Repeated, it would end that one in turn.
+            if (delivery is not null || wait == left || wait == TimeSpan.Zero
+                || options.TimeProvider.GetElapsedTime(called) + ClockTolerance < wait)
+                return delivery;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<ErrorCode>> SettleAsync(TopicPartition partition, Guid consumer,
+        IReadOnlyList<QueueSettlement> settlements, CancellationToken cancellationToken = default)
+    {
+        if (IsHere(partition))
+            return await _here.SettleAsync(partition, consumer, settlements, cancellationToken).ConfigureAwait(false);
+        return await CallAsync(partition, calls => calls.SettleAsync(consumer, [.. settlements], cancellationToken)).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default)
+    {
+        if (IsHere(partition))
+            await _here.DetachAsync(partition, consumer, cancellationToken).ConfigureAwait(false);
+        else
+            await CallAsync(partition, calls => Done(calls.DetachAsync(consumer, cancellationToken))).ConfigureAwait(false);
+    }
+
+    private bool IsHere(TopicPartition partition) => local is not null && local.TryGet(partition, out _);
+
+    private async Task<T> RepeatAsync<T>(TopicPartition partition, Func<Task<T>> here, Func<QueueCalls, Task<T>> call,
+        CancellationToken cancellationToken) =>
+        ValueOf(await LeaderPatience.RepeatAsync(options,
+            () => IsHere(partition) ? new(OutcomeOfAsync(here())) : OnceAsync(partition, call),
+            static outcome => LeaderPatience.HasMoved(outcome.Error), cancellationToken).ConfigureAwait(false));
+
+    private async Task<T> CallAsync<T>(TopicPartition partition, Func<QueueCalls, Task<T>> call) =>
+        ValueOf(await OnceAsync(partition, call).ConfigureAwait(false));
+
+    private ValueTask<Outcome<T>> OnceAsync<T>(TopicPartition partition, Func<QueueCalls, Task<T>> call) => broker.CallAsync(partition,
+        grains => broker.Answer(OutcomeOfAsync(call(grains.Grain.Queues))), static outcome => outcome.Error,
+        static (error, message) => new Outcome<T>(error, default, message));
+
+    private static T ValueOf<T>(Outcome<T> outcome) =>
+        outcome.Error == ErrorCode.None ? outcome.Value! : throw new BrokerException(outcome.Error, outcome.Message!);
+
+    private static async Task<Outcome<T>> OutcomeOfAsync<T>(Task<T> call)
+    {
+        try
+        {
+            return new Outcome<T>(ErrorCode.None, await call.ConfigureAwait(false), null);
+        }
+        catch (BrokerException refused)
+        {
+            return new Outcome<T>(refused.Code, default, refused.Message);
+        }
+    }
+
+    private static async Task<bool> Done(Task call)
+    {
+        await call.ConfigureAwait(false);
+        return true;
+    }
+
+    private static async Task<IReadOnlyList<T>> Listed<T>(Task<T[]> call) => await call.ConfigureAwait(false);
+
+    private readonly record struct Outcome<T>(ErrorCode Error, T? Value, string? Message);
+}

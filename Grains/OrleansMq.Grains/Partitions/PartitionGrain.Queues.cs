@@ -1,0 +1,124 @@
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Grains.Partitions;
+
+// The queues of the partition, for clients, which are authorized and counted here, and for brokers, which did both.
+internal sealed partial class PartitionGrain
+{
+    private IQueues? _queuesOfClients;
+    private IQueues? _queuesOfBrokers;
+
+    private IQueues QueuesOfBrokers => _queuesOfBrokers ??= new LocalQueues(_ => Existing());
+
+    private IQueues QueuesOfClients => _queuesOfClients ??= new SessionQueues(QueuesOfBrokers, door.Clients);
+
+    private TopicPartition Name => Existing().TopicPartition;
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueGrain.CreateAsync(NewQueue queue, CancellationToken cancellationToken) =>
+        QueuesOfClients.CreateAsync(Name, queue, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task IQueueGrain.DeleteAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfClients.DeleteAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueGrain.DescribeAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfClients.DescribeAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    async Task<QueueDescription[]> IQueueGrain.ListAsync(CancellationToken cancellationToken) =>
+        [.. await QueuesOfClients.ListAsync(Name, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
+        QueuesOfClients.ResetAsync(Name, name, start, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task IQueueGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfClients.PurgeAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    async Task<QueueRecord[]> IQueueGrain.PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        [.. await QueuesOfClients.PeekAsync(Name, name, maxRecords, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task<Guid> IQueueGrain.AttachAsync(string name, QueueAttachOptions options, CancellationToken cancellationToken) =>
+        QueuesOfClients.AttachAsync(Name, name, options, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDelivery?> IQueueGrain.ReceiveAsync(Guid consumer, int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken) =>
+        ReceiveAsync(QueuesOfClients, consumer, maxRecords, maxWait, cancellationToken);
+
+    /// <inheritdoc/>
+    async Task<ErrorCode[]> IQueueGrain.SettleAsync(Guid consumer, QueueSettlement[] settlements, CancellationToken cancellationToken) =>
+        [.. await QueuesOfClients.SettleAsync(Name, consumer, settlements, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task IQueueGrain.DetachAsync(Guid consumer, CancellationToken cancellationToken) =>
+        QueuesOfClients.DetachAsync(Name, consumer, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueForwardGrain.CreateAsync(NewQueue queue, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.CreateAsync(Name, queue, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task IQueueForwardGrain.DeleteAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.DeleteAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueForwardGrain.DescribeAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.DescribeAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    async Task<QueueDescription[]> IQueueForwardGrain.ListAsync(CancellationToken cancellationToken) =>
+        [.. await QueuesOfBrokers.ListAsync(Name, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueForwardGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.ResetAsync(Name, name, start, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task IQueueForwardGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.PurgeAsync(Name, name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    async Task<QueueRecord[]> IQueueForwardGrain.PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        [.. await QueuesOfBrokers.PeekAsync(Name, name, maxRecords, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task<Guid> IQueueForwardGrain.AttachAsync(string name, QueueAttachOptions options, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.AttachAsync(Name, name, options, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDelivery?> IQueueForwardGrain.ReceiveAsync(Guid consumer, int maxRecords, TimeSpan maxWait,
+        CancellationToken cancellationToken) =>
+        ReceiveAsync(QueuesOfBrokers, consumer, maxRecords, maxWait, cancellationToken);
+
+    /// <inheritdoc/>
+    async Task<ErrorCode[]> IQueueForwardGrain.SettleAsync(Guid consumer, QueueSettlement[] settlements,
+        CancellationToken cancellationToken) =>
+        [.. await QueuesOfBrokers.SettleAsync(Name, consumer, settlements, cancellationToken)];
+
+    /// <inheritdoc/>
+    Task IQueueForwardGrain.DetachAsync(Guid consumer, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.DetachAsync(Name, consumer, cancellationToken).AsTask();
+
+    private async Task<QueueDelivery?> ReceiveAsync(IQueues queues, Guid consumer, int maxRecords, TimeSpan maxWait,
+        CancellationToken cancellationToken)
+    {
+        // A stopping silo waits for its grains' requests, so a long poll must end early.
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, broker.Stopping);
+        try
+        {
+            return await queues.ReceiveAsync(Name, consumer, maxRecords, maxWait, ending.Token);
+        }
+        catch (OperationCanceledException) when (broker.Stopping.IsCancellationRequested)
+        {
+            throw new BrokerException(ErrorCode.NotLeaderOrFollower,
+                $"The broker that leads partition '{Name}' is stopping. Attach again.");
+        }
+    }
+}
