@@ -1,5 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Groups;
 using OrleansMq.Records;
 
@@ -9,6 +10,7 @@ namespace OrleansMq.Gateways.Http;
 internal sealed record ApiServices
 {
     private GroupLag? _groupLag;
+    private AttachedConsumers? _queueConsumers;
 
     /// <summary>Access to the broker.</summary>
     public required BrokerGate Gate { get; init; }
@@ -33,6 +35,11 @@ internal sealed record ApiServices
     public Lines.DecompressedReads DecompressedReads { get; } = new(Lines.DecompressedReads.DefaultBytes);
     /// <summary>The turn of requests for dead letters.</summary>
     public SemaphoreSlim DeadLetterTurn { get; } = new(1);
+    /// <summary>The consumers of queues that are attached over this gateway.</summary>
+    public AttachedConsumers QueueConsumers =>
+        LazyInitializer.EnsureInitialized(ref _queueConsumers, () => new AttachedConsumers(TimeProvider));
+    /// <summary>The turn of peeks into queues.</summary>
+    public SemaphoreSlim PeekTurn { get; } = new(1);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
     /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>

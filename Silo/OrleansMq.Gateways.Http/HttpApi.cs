@@ -1,3 +1,5 @@
+using OrleansMq.Gateways.Http.Queueing;
+
 namespace OrleansMq.Gateways.Http;
 
 /// <summary>The HTTP API, over any broker. Each file has one group of endpoints; <c>openapi.json</c> beside them describes them.</summary>
@@ -21,5 +23,7 @@ internal static class HttpApi
         DeadLetterEndpoints.Map(app, api);
         GroupEndpoints.Map(app, api);
         GroupMemberEndpoints.Map(app, api);
+        QueueEndpoints.Map(app, api);
+        QueueConsumerEndpoints.Map(app, api);
     }
 }

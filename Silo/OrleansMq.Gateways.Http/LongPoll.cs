@@ -26,7 +26,7 @@ internal static class LongPoll
 
     /// <summary>Runs a request that may take long; null if the broker drains first.</summary>
     public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask)
-        where T : class
+        where T : class?
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, api.Gate.Draining);
         try

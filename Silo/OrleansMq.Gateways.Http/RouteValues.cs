@@ -21,18 +21,20 @@ internal static class RouteValues
             : throw new RequestException($"Partition '{text}' in the path: expected a whole number from 0.");
     }
 
-    /// <summary>Returns the group's id, which may contain any characters. It is parsed from the raw path, since routing does not decode an
-    /// escaped slash.</summary>
-    public static string Group(HttpContext http)
+    /// <summary>Returns the group's id, which may contain any characters.</summary>
+    public static string Group(HttpContext http) => RawSegment(http, "/api/groups/", 0) ?? (string)http.Request.RouteValues["group"]!;
+
+    /// <summary>Returns the queue's name, which may contain any characters.</summary>
+    public static string Queue(HttpContext http) => RawSegment(http, "/api/queues/", 2) ?? (string)http.Request.RouteValues["queue"]!;
+
+    /// <summary>Returns the id of a queue's consumer.</summary>
+    /// <exception cref="RequestException">It is not a UUID.</exception>
+    public static Guid Consumer(HttpContext http)
     {
-        const string Before = "/api/groups/";
-        var target = http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
-        var start = target.IndexOf(Before, StringComparison.OrdinalIgnoreCase);
-        if (start < 0)
-            return (string)http.Request.RouteValues["group"]!;
-        var rest = target.AsSpan(start + Before.Length);
-        var end = rest.IndexOfAny('/', '?');
-        return Uri.UnescapeDataString(end < 0 ? rest : rest[..end]);
+        var text = (string)http.Request.RouteValues["consumer"]!;
+        return Guid.TryParseExact(text, "D", out var id)
+            ? id
+            : throw new RequestException($"Consumer '{text}' in the path: expected the id that attaching it has answered, a UUID.");
     }
 
     /// <summary>Returns a broker's id; the cluster decides whether the broker exists.</summary>
@@ -43,5 +45,28 @@ internal static class RouteValues
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
             : throw new RequestException($"Broker '{text}' in the path: expected a whole number from 0.");
+    }
+
+    /// <summary>Returns a segment of the raw path, since routing does not decode an escaped slash. Null: the path does not begin
+    /// so.</summary>
+    private static string? RawSegment(HttpContext http, string before, int index)
+    {
+        var target = http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        var start = target.IndexOf(before, StringComparison.OrdinalIgnoreCase);
+        if (start < 0)
+            return null;
+        var rest = target.AsSpan(start + before.Length);
+        var query = rest.IndexOf('?');
+        if (query >= 0)
+            rest = rest[..query];
+        for (; index > 0; index--)
+        {
+            var slash = rest.IndexOf('/');
+            if (slash < 0)
+                return null;
+            rest = rest[(slash + 1)..];
+        }
+        var end = rest.IndexOf('/');
+        return Uri.UnescapeDataString(end < 0 ? rest : rest[..end]);
     }
 }

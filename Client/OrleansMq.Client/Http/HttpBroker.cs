@@ -47,6 +47,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         _addresses = new BrokerAddresses(addresses);
         Administration = new HttpClusterAdministration(this);
         Groups = new HttpGroupCoordinator(this);
+        Queues = new HttpQueues(this);
     }
 
     private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
@@ -68,6 +69,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups { get; }
+
+    /// <inheritdoc/>
+    public IQueues Queues { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)

@@ -51,5 +51,6 @@ public sealed class NoQueues : IQueues
         throw Refusal();
 
     private static BrokerException Refusal() => new(ErrorCode.UnsupportedVersion,
-        "This connection has no queues. Connect in the broker's process or with an Orleans client.");
+        "This broker has no queues: it is of a cluster, whose brokers do not serve them. Use a broker of one process "
+        + "(./omq up --standalone).");
 }

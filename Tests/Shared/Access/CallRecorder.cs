@@ -9,7 +9,7 @@ public class CallRecorder : DispatchProxy
     private object _target = null!;
     private List<string> _calls = null!;
 
-    /// <summary>A broker that records its calls, and those of its groups and its administration, in <paramref name="calls"/>.</summary>
+    /// <summary>A broker that records its calls, and those of its groups, queues and administration, in <paramref name="calls"/>.</summary>
     public static IBroker Of(IBroker target, List<string> calls) => Of<IBroker>(target, calls);
 
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
@@ -24,6 +24,7 @@ public class CallRecorder : DispatchProxy
             return targetMethod.Invoke(_target, args) switch
             {
                 IGroupCoordinator groups => Of(groups, _calls),
+                IQueues queues => Of(queues, _calls),
                 IClusterAdministration administration => Of(administration, _calls),
                 var result => result,
             };

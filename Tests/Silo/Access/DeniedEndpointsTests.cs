@@ -121,11 +121,13 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
         private string Path => Route.Split(' ')[1];
 
         private bool IsOfTopics => Path.StartsWith("/api/topics/", StringComparison.Ordinal)
-            || Path.StartsWith("/api/dead-letters/", StringComparison.Ordinal);
+            || Path.StartsWith("/api/dead-letters/", StringComparison.Ordinal)
+            || Path.StartsWith("/api/queue", StringComparison.Ordinal);
 
         private bool IsOfGroups => Path.StartsWith("/api/groups/", StringComparison.Ordinal);
 
         public HttpRequestMessage ToRequest() => new(new HttpMethod(Route.Split(' ')[0]), Path.Replace("{topic}", "orders")
-            .Replace("{partition}", "0").Replace("{broker}", "0").Replace("{group}", "g") + Query) { Content = Body };
+            .Replace("{partition}", "0").Replace("{broker}", "0").Replace("{group}", "g").Replace("{queue}", "q")
+            .Replace("{consumer}", Guid.Empty.ToString()) + Query) { Content = Body };
     }
 }

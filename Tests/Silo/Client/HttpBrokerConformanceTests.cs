@@ -23,3 +23,16 @@ public sealed class HttpGroupConformanceTests(RunningBroker running) : GroupConf
 
     public void Dispose() => _broker.Dispose();
 }
+
+/// <summary>Queues over HTTP meet the contract of every broker's queues.</summary>
+public sealed class HttpQueueConformanceTests(RunningBroker running) : QueueConformance, IClassFixture<RunningBroker>, IDisposable
+{
+    private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
+
+    // Each has a connection of its own.
+    protected override bool KeepsOrder => false;
+
+    public void Dispose() => _broker.Dispose();
+}

@@ -1,0 +1,179 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using OrleansMq.Api;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client.Http;
+
+/// <summary>How a queue delivers; see <see cref="QueueOptions"/>. Times are milliseconds.</summary>
+/// <param name="MaxFailures">How often a record may fail before it is rejected, 1 to 1,000,000; 0 for no limit.</param>
+/// <param name="RetryDelayMs">How long a record waits after its first failure. Each further failure doubles it.</param>
+/// <param name="MaxRetryDelayMs">The longest wait after a failure.</param>
+/// <param name="IsOrderedByKey">Whether a record waits until every earlier one of its key is settled.</param>
+/// <param name="IsSingleActiveConsumer">Whether one consumer at a time receives.</param>
+public sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
+    bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false)
+{
+    /// <summary>Converts <paramref name="options"/> to a body.</summary>
+    public static QueueOptionsBody Of(QueueOptions options) => new(options.MaxFailures, Milliseconds.Of(options.RetryDelay),
+        Milliseconds.Of(options.MaxRetryDelay), options.IsOrderedByKey, options.IsSingleActiveConsumer);
+
+    /// <summary>Converts the body to options.</summary>
+    public QueueOptions ToOptions() => new()
+    {
+        MaxFailures = MaxFailures,
+        RetryDelay = Milliseconds.ToTime(RetryDelayMs),
+        MaxRetryDelay = Milliseconds.ToTime(MaxRetryDelayMs),
+        IsOrderedByKey = IsOrderedByKey,
+        IsSingleActiveConsumer = IsSingleActiveConsumer,
+    };
+}
+
+/// <summary>The body of <c>PUT /api/queues/{topic}/{partition}/{queue}</c>; without a body all values are defaults.</summary>
+/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
+/// 1970.</param>
+/// <param name="Options">How the queue delivers; null for the defaults.</param>
+public sealed record CreateQueueBody(string Start = "earliest", QueueOptionsBody? Options = null);
+
+/// <summary>The body of <c>POST .../reset</c> of a queue.</summary>
+/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
+/// 1970.</param>
+public sealed record ResetQueueBody(string Start);
+
+/// <summary>A queue of a partition; see <see cref="QueueDescription"/>.</summary>
+/// <param name="Topic">The topic.</param>
+/// <param name="Partition">The partition's number.</param>
+/// <param name="Name">The queue's name.</param>
+/// <param name="Id">Its id. A reset gives it another.</param>
+/// <param name="Options">How it delivers.</param>
+/// <param name="Floor">The first offset that is not settled.</param>
+/// <param name="Unsettled">The offsets that are not settled. Offsets without a record are among them until they are passed.</param>
+/// <param name="Held">The records that consumers hold, or that are being settled.</param>
+/// <param name="Consumers">The attached consumers.</param>
+/// <param name="Accepted">The records that consumers have accepted.</param>
+/// <param name="Rejected">The records that consumers have rejected, and those that failed too often.</param>
+/// <param name="Purged">The records that were purged.</param>
+/// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970. Absent where there is
+/// none, and in lists.</param>
+public sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
+    long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null)
+{
+    /// <summary>Converts a description to a document.</summary>
+    public static QueueDocument Of(TopicPartition partition, QueueDescription queue, long? oldestTimestamp = null) =>
+        new(partition.Topic, partition.Partition, queue.Name, queue.Id, QueueOptionsBody.Of(queue.Options), queue.Floor, queue.Unsettled,
+            queue.Held, queue.Consumers, queue.Accepted, queue.Rejected, queue.Purged, oldestTimestamp);
+
+    /// <summary>Converts the document to a description.</summary>
+    public QueueDescription ToDescription() => new(Name, Id, Options.ToOptions())
+    {
+        Floor = Floor,
+        Unsettled = Unsettled,
+        Held = Held,
+        Consumers = Consumers,
+        Accepted = Accepted,
+        Rejected = Rejected,
+        Purged = Purged,
+    };
+}
+
+/// <summary>The body of <c>POST .../consumers</c> of a queue; see <see cref="QueueAttachOptions"/>. Times are milliseconds.</summary>
+/// <param name="Priority">Consumers with a higher one receive first.</param>
+/// <param name="Prefetch">The most records that it holds, delivered ahead of its calls, up to 10,000; 0: it holds what it asks for.</param>
+/// <param name="LockDurationMs">How long it holds a record, up to a day; 0: as long as it is attached.</param>
+/// <param name="SessionTimeoutMs">How long it may be silent, 1,000 to 300,000.</param>
+public sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long LockDurationMs = 0, long SessionTimeoutMs = 30_000)
+{
+    /// <summary>Converts <paramref name="options"/> to a body.</summary>
+    public static AttachQueueBody Of(QueueAttachOptions options) => new(options.Priority, options.Prefetch,
+        Milliseconds.Of(options.LockDuration), Milliseconds.Of(options.SessionTimeout));
+
+    /// <summary>Converts the body to options.</summary>
+    public QueueAttachOptions ToOptions() => new()
+    {
+        Priority = Priority,
+        Prefetch = Prefetch,
+        LockDuration = Milliseconds.ToTime(LockDurationMs),
+        SessionTimeout = Milliseconds.ToTime(SessionTimeoutMs),
+    };
+}
+
+/// <summary>The response to <c>POST .../consumers</c>.</summary>
+/// <param name="Consumer">The consumer's id: the right to receive and settle as that consumer.</param>
+public sealed record AttachedQueueConsumer(Guid Consumer);
+
+/// <summary>The response to a receive.</summary>
+/// <param name="Lock">The right to settle the records; null: the wait is over, and there are none.</param>
+/// <param name="Records">The records, in order of delivery.</param>
+public sealed record QueueDeliveryBody(QueueLock? Lock, IReadOnlyList<QueueRecordBody> Records)
+{
+    /// <summary>Converts the response to a delivery; null for none.</summary>
+    public QueueDelivery? ToDelivery() =>
+        Lock is { } held ? new QueueDelivery(held, [.. Records.Select(static record => record.ToRecord())]) : null;
+}
+
+/// <summary>A record of a queue, with <c>encoding=base64</c>; see <see cref="QueueRecord"/>.</summary>
+/// <param name="Offset">Its offset in the partition.</param>
+/// <param name="Timestamp">Milliseconds since 1970.</param>
+/// <param name="Key">Its key; null for none.</param>
+/// <param name="Value">Its value; may be null.</param>
+/// <param name="Deliveries">How often it was delivered, with this delivery.</param>
+/// <param name="Failures">How often it failed.</param>
+/// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+/// <param name="Headers">Its headers, in order; null for none.</param>
+public sealed record QueueRecordBody(long Offset, long Timestamp, ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte>? Value, int Deliveries,
+    int Failures, bool IsRedelivered, IReadOnlyList<QueueHeaderBody>? Headers = null)
+{
+    /// <summary>Converts the body to a record.</summary>
+    public QueueRecord ToRecord() => new(Offset, Timestamp, Key, Value,
+        Headers is null ? [] : [.. Headers.Select(static header => new RecordHeader(header.Name, header.Value))], Deliveries, Failures,
+        IsRedelivered);
+}
+
+/// <summary>A header of a record, with <c>encoding=base64</c>.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Value">Its value; may be null.</param>
+public sealed record QueueHeaderBody(ReadOnlyMemory<byte> Name, ReadOnlyMemory<byte>? Value);
+
+/// <summary>The body of a settlement.</summary>
+/// <param name="Settlements">What to do, in order.</param>
+public sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settlements);
+
+/// <summary>What a consumer does with a range of received records; see <see cref="QueueSettlement"/>.</summary>
+/// <param name="Lock">The delivery's lock.</param>
+/// <param name="First">The offset of the first record.</param>
+/// <param name="Last">That of the last.</param>
+/// <param name="Action">What to do.</param>
+/// <param name="DelayMs">With <c>Release</c> and <c>Fail</c>, the milliseconds until the records are delivered again; null: as the queue's
+/// options say for a failure, else none.</param>
+public sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null)
+{
+    /// <summary>Converts <paramref name="settlement"/> to a body.</summary>
+    public static QueueSettlementBody Of(QueueSettlement settlement) => new(settlement.Lock, settlement.First, settlement.Last,
+        settlement.Action, settlement.Delay is { } delay ? Milliseconds.Of(delay) : null);
+
+    /// <summary>Converts the body to a settlement.</summary>
+    public QueueSettlement ToSettlement() => new(Lock, First, Last, Action)
+    {
+        Delay = DelayMs is { } delay ? Milliseconds.ToTime(delay) : null,
+    };
+}
+
+/// <summary>The response to a settlement.</summary>
+/// <param name="Errors">The outcome of each.</param>
+public sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
+
+/// <summary>The JSON of <c>/api/queues</c> and <c>/api/queue-consumers</c>, for server and client. Like <see cref="HttpJson"/>, with
+/// actions and error codes by name.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
+[JsonSerializable(typeof(CreateQueueBody))]
+[JsonSerializable(typeof(ResetQueueBody))]
+[JsonSerializable(typeof(QueueDocument))]
+[JsonSerializable(typeof(IReadOnlyList<QueueDocument>))]
+[JsonSerializable(typeof(AttachQueueBody))]
+[JsonSerializable(typeof(AttachedQueueConsumer))]
+[JsonSerializable(typeof(QueueDeliveryBody))]
+[JsonSerializable(typeof(IReadOnlyList<QueueRecordBody>))]
+[JsonSerializable(typeof(SettleQueueBody))]
+[JsonSerializable(typeof(SettledQueueBody))]
+public sealed partial class QueueJson : JsonSerializerContext;

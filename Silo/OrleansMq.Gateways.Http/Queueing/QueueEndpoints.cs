@@ -1,0 +1,136 @@
+using OrleansMq.Api;
+using OrleansMq.Client.Http;
+
+namespace OrleansMq.Gateways.Http.Queueing;
+
+/// <summary><c>/api/queues</c> for operators: list, describe, create, reset, purge, peek, delete.</summary>
+internal static class QueueEndpoints
+{
+    /// <summary>The path of a queue.</summary>
+    public const string Path = "/api/queues/{topic}/{partition}/{queue}";
+
+    private const string CreateExample = """{"start": "earliest", "options": {"maxFailures": 5, "retryDelayMs": 1000}}""";
+    private const string ResetExample = """{"start": "earliest"}""";
+
+    // The number of records that a peek returns by default, and at most.
+    private const int DefaultPeek = 10;
+    private const int MostPeek = 1_000;
+
+    // A peek holds the records that it reads.
+    private static readonly TimeSpan TurnWait = TimeSpan.FromSeconds(15);
+
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder routes, ApiServices api)
+    {
+        routes.MapGet("/api/queues/{topic}", http => ListTopicAsync(http, api.BrokerOf(http)));
+        routes.MapGet("/api/queues/{topic}/{partition}", http => ListAsync(http, api.BrokerOf(http).Queues));
+        routes.MapPut(Path, http => CreateAsync(http, api.BrokerOf(http).Queues));
+        routes.MapGet(Path, http => DescribeAsync(http, api));
+        routes.MapDelete(Path, http => DeleteAsync(http, api.BrokerOf(http).Queues));
+        routes.MapPost(Path + "/reset", http => ResetAsync(http, api.BrokerOf(http).Queues));
+        routes.MapPost(Path + "/purge", http => PurgeAsync(http, api.BrokerOf(http).Queues));
+        routes.MapGet(Path + "/records", http => PeekAsync(http, api));
+    }
+
+    private static async Task ListTopicAsync(HttpContext http, IBroker broker)
+    {
+        _ = new QueryValues(http);
+        var topic = await broker.GetTopicAsync(RouteValues.Topic(http), http.RequestAborted);
+        var queues = new List<QueueDocument>();
+        for (var number = 0; number < topic.Partitions; number++)
+        {
+            var partition = new TopicPartition(topic.Name, number);
+            queues.AddRange((await broker.Queues.ListAsync(partition, http.RequestAborted))
+                .Select(queue => QueueDocument.Of(partition, queue)));
+        }
+        await JsonBodies.WriteAsync(http, queues, JsonBodies.QueueAnswers.IReadOnlyListQueueDocument);
+    }
+
+    private static async Task ListAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        var partition = RouteValues.Partition(http);
+        var listed = await queues.ListAsync(partition, http.RequestAborted);
+        await JsonBodies.WriteAsync(http, [.. listed.Select(queue => QueueDocument.Of(partition, queue))],
+            JsonBodies.QueueAnswers.IReadOnlyListQueueDocument);
+    }
+
+    private static async Task CreateAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        var partition = RouteValues.Partition(http);
+        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.CreateQueueBody, CreateExample) ?? new CreateQueueBody();
+        var created = await queues.CreateAsync(partition, new NewQueue(RouteValues.Queue(http))
+        {
+            Start = StartOf(body.Start),
+            Options = (body.Options ?? new QueueOptionsBody()).ToOptions(),
+        }, http.RequestAborted);
+        await WriteAsync(http, partition, created);
+    }
+
+    private static async Task DescribeAsync(HttpContext http, ApiServices api)
+    {
+        _ = new QueryValues(http);
+        var (partition, name) = (RouteValues.Partition(http), RouteValues.Queue(http));
+        var queue = await api.BrokerOf(http).Queues.DescribeAsync(partition, name, http.RequestAborted);
+        // Its age is part of the description, so no right to read is needed.
+        var first = queue.Unsettled == 0 ? [] : await api.Gate.Own.Queues.PeekAsync(partition, name, 1, http.RequestAborted);
+        await WriteAsync(http, partition, queue, first.Count == 0 ? null : first[0].Timestamp);
+    }
+
+    private static async Task DeleteAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        await queues.DeleteAsync(RouteValues.Partition(http), RouteValues.Queue(http), http.RequestAborted);
+        http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task ResetAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        var partition = RouteValues.Partition(http);
+        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.ResetQueueBody, ResetExample)
+            ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
+        await WriteAsync(http, partition,
+            await queues.ResetAsync(partition, RouteValues.Queue(http), StartOf(body.Start), http.RequestAborted));
+    }
+
+    private static async Task PurgeAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        await queues.PurgeAsync(RouteValues.Partition(http), RouteValues.Queue(http), http.RequestAborted);
+        http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task PeekAsync(HttpContext http, ApiServices api)
+    {
+        var query = new QueryValues(http, "max", "encoding");
+        var (max, isBase64) = ((int)query.Number("max", DefaultPeek, 1, MostPeek), query.IsBase64());
+        var (partition, name) = (RouteValues.Partition(http), RouteValues.Queue(http));
+        var queues = api.BrokerOf(http).Queues;
+        if (!await api.PeekTurn.WaitAsync(TurnWait, http.RequestAborted))
+            throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
+                "The broker peeks into queues for other requests, one at a time. Retry.");
+        QueueRecord[] records;
+        try
+        {
+            records = QueueRecordWriter.WithinBounds(await queues.PeekAsync(partition, name, max, http.RequestAborted));
+        }
+        finally
+        {
+            api.PeekTurn.Release();
+        }
+        QueueRecordWriter.Demand(records, isBase64);
+        using var writer = new QueueRecordWriter(http, api, isBase64);
+        writer.Take(records);
+        await writer.WriteListAsync(records);
+    }
+
+    private static Task WriteAsync(HttpContext http, TopicPartition partition, QueueDescription queue, long? oldestTimestamp = null) =>
+        JsonBodies.WriteAsync(http, QueueDocument.Of(partition, queue, oldestTimestamp), JsonBodies.QueueAnswers.QueueDocument);
+
+    private static OffsetSpec StartOf(string text) =>
+        HttpContract.TryParseOffsetSpec(text, out var start) && start != OffsetSpec.MaxTimestamp
+            ? start
+            : throw new RequestException($"'start' is '{text}'; expected earliest, latest or milliseconds since 1970.");
+}

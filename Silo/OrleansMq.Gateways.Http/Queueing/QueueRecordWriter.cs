@@ -1,0 +1,166 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Unicode;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using OrleansMq.Api;
+using OrleansMq.Gateways.Http.Lines;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Http.Queueing;
+
+/// <summary>
+/// Writes a queue's records as JSON. It passes them to the connection in pieces, and a client that receives slower than the least rate
+/// while it holds much of the broker's memory is cut off.
+/// </summary>
+internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool isBase64) : IDisposable
+{
+    /// <summary>The most bytes of an answer's records: 16 MiB. The first is always in it.</summary>
+    public const int MostBytes = 16 << 20;
+
+    /// <summary>The number of bytes between two flushes.</summary>
+    private const int FlushBytes = 64 << 10;
+
+    private readonly Utf8JsonWriter _json = new(http.Response.BodyWriter, new JsonWriterOptions
+    {
+        // The answer is JSON and never part of a page, so non-ASCII text stays readable.
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        SkipValidation = true,
+    });
+
+    private readonly HeldBatch _held = new(api.DecompressedReads, api.TimeProvider, http.Features.Get<IHttpMinResponseDataRateFeature>());
+    private long _flushed;
+
+    /// <summary>Returns the first records whose bytes are within <see cref="MostBytes"/>.</summary>
+    public static QueueRecord[] WithinBounds(IReadOnlyList<QueueRecord> records)
+    {
+        var bytes = 0L;
+        return [.. records.TakeWhile((record, index) => (bytes += SizeOf(record)) <= MostBytes || index == 0)];
+    }
+
+    /// <summary>Refuses records that the encoding cannot carry.</summary>
+    /// <exception cref="RequestException">One is not text.</exception>
+    public static void Demand(IReadOnlyList<QueueRecord> records, bool isBase64)
+    {
+        if (!isBase64 && records.FirstOrDefault(static record => !IsText(record)) is { } record)
+            throw new RequestException($"The record at offset {record.Offset} is not UTF-8 text; read it with encoding=base64.");
+    }
+
+    /// <summary>Takes room for the records among those of all reads.</summary>
+    /// <exception cref="RequestException">There is none.</exception>
+    public void Take(IReadOnlyList<QueueRecord> records)
+    {
+        try
+        {
+            _held.Take((int)Math.Min(records.Sum(SizeOf), int.MaxValue));
+        }
+        catch (RecordBatchException busy) when (busy.Error == RecordBatchError.Busy)
+        {
+            throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
+                "Other reads hold the memory for records. Retry.");
+        }
+    }
+
+    /// <summary>Answers with a list of records.</summary>
+    public async Task WriteListAsync(IReadOnlyList<QueueRecord> records)
+    {
+        http.Response.ContentType = "application/json";
+        await WriteRecordsAsync(records);
+        await FlushAsync();
+    }
+
+    /// <summary>Answers with a delivery, or with none.</summary>
+    public async Task WriteAsync(QueueDelivery? delivery)
+    {
+        http.Response.ContentType = "application/json";
+        _json.WriteStartObject();
+        if (delivery is null)
+        {
+            _json.WriteNull("lock"u8);
+        }
+        else
+        {
+            _json.WriteStartObject("lock"u8);
+            _json.WriteString("queue"u8, delivery.Lock.Queue);
+            _json.WriteNumber("leaderEpoch"u8, delivery.Lock.LeaderEpoch);
+            _json.WriteNumber("number"u8, delivery.Lock.Number);
+            _json.WriteEndObject();
+        }
+        _json.WritePropertyName("records"u8);
+        await WriteRecordsAsync(delivery?.Records ?? []);
+        _json.WriteEndObject();
+        await FlushAsync();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _json.Dispose();
+        _held.Dispose();
+    }
+
+    private async Task WriteRecordsAsync(IReadOnlyList<QueueRecord> records)
+    {
+        _json.WriteStartArray();
+        foreach (var record in records)
+        {
+            Write(record);
+            if (_json.BytesCommitted + _json.BytesPending - _flushed >= FlushBytes)
+                await FlushAsync();
+        }
+        _json.WriteEndArray();
+    }
+
+    private void Write(QueueRecord record)
+    {
+        _json.WriteStartObject();
+        _json.WriteNumber("offset"u8, record.Offset);
+        _json.WriteNumber("timestamp"u8, record.Timestamp);
+        Write("key"u8, record.Key);
+        Write("value"u8, record.Value);
+        _json.WriteNumber("deliveries"u8, record.Deliveries);
+        _json.WriteNumber("failures"u8, record.Failures);
+        _json.WriteBoolean("isRedelivered"u8, record.IsRedelivered);
+        if (record.Headers.Count > 0)
+        {
+            _json.WriteStartArray("headers"u8);
+            foreach (var header in record.Headers)
+            {
+                _json.WriteStartObject();
+                Write("name"u8, header.Key);
+                Write("value"u8, header.Value);
+                _json.WriteEndObject();
+            }
+            _json.WriteEndArray();
+        }
+        _json.WriteEndObject();
+    }
+
+    private void Write(ReadOnlySpan<byte> name, ReadOnlyMemory<byte>? bytes)
+    {
+        if (bytes is not { } present)
+            _json.WriteNull(name);
+        else if (isBase64)
+            _json.WriteBase64String(name, present.Span);
+        else
+            _json.WriteString(name, present.Span);
+    }
+
+    private async Task FlushAsync()
+    {
+        _json.Flush();
+        var bytes = _json.BytesCommitted - _flushed;
+        _flushed = _json.BytesCommitted;
+        await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+        if (!_held.IsInTime(bytes))
+            http.Abort();
+        http.RequestAborted.ThrowIfCancellationRequested();
+    }
+
+    private static long SizeOf(QueueRecord record) => (record.Key?.Length ?? 0) + (long)(record.Value?.Length ?? 0)
+        + record.Headers.Sum(static header => header.Key.Length + (long)(header.Value?.Length ?? 0));
+
+    private static bool IsText(QueueRecord record) => IsText(record.Key) && IsText(record.Value)
+        && record.Headers.All(static header => Utf8.IsValid(header.Key.Span) && IsText(header.Value));
+
+    private static bool IsText(ReadOnlyMemory<byte>? bytes) => bytes is not { } present || Utf8.IsValid(present.Span);
+}
