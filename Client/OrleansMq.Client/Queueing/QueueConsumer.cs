@@ -42,6 +42,13 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     /// <inheritdoc/>
     public async ValueTask<QueueMessage<TKey, TValue>?> ReceiveAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
     {
+        // A wait of zero is over before it begins.
+        while (_messages.Reader.TryRead(out var ready))
+        {
+            _renewed.TryRemove(ready, out _);
+            if (!ready.Attachment.HasEnded)
+                return ready;
+        }
         using var deadline = new CancellationTokenSource(maxWait, _options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         try

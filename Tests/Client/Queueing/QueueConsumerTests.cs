@@ -54,6 +54,17 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Message_at_hand_is_received_without_a_wait()
+    {
+        await SendAsync("a");
+        await using var consumer = Consumer();
+        QueueMessage<string, string>? message = null;
+        await UntilAsync(async () => (message = await consumer.ReceiveAsync(TimeSpan.Zero)) is not null);
+        Assert.Equal("a", message!.Value);
+        Assert.Null(await consumer.ReceiveAsync(TimeSpan.Zero));
+    }
+
+    [Fact]
     public async Task Message_that_is_abandoned_for_an_hour_comes_after_an_hour()
     {
         await SendAsync("a");
