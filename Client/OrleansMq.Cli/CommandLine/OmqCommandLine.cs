@@ -5,6 +5,7 @@ using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
 using OrleansMq.Cli.DeadLetters;
 using OrleansMq.Cli.Groups;
+using OrleansMq.Cli.Queues;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Segments;
@@ -32,6 +33,7 @@ internal static class OmqCommandLine
         {
             TopicCommands.Create(),
             GroupCommands.Create(),
+            QueueCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),

@@ -41,10 +41,7 @@ internal static class ConsumeCommand
         {
             Check(parsed, group, partition, offset);
             using var broker = server.Connect(parsed);
-            var key = KeySeparator.Bytes(parsed.GetValue(separator));
-            if (key is not null && parsed.GetValue(json))
-                throw CommandFailedException.Usage("--json writes the key as a field: omit --key-separator.");
-            using var output = parsed.GetValue(json) ? (IRecordOutput)new JsonRecordOutput() : new LineRecordOutput(key);
+            using var output = RecordOutputs.Create(parsed, separator, json);
             var (maxRecords, idleTimeout) = (parsed.GetValue(max) ?? long.MaxValue, parsed.GetValue(idle) is { } milliseconds
                 ? TimeSpan.FromMilliseconds(milliseconds) : (TimeSpan?)null);
             if (parsed.GetValue(group) is { } name)
