@@ -2,7 +2,6 @@ using System.Diagnostics;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Records;
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Queues;
 

@@ -4,7 +4,7 @@ using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Groups;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Queues;
 

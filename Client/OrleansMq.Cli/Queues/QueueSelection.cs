@@ -2,7 +2,7 @@ using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Queues;
 

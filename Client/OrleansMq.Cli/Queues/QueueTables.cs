@@ -1,6 +1,6 @@
 using System.Globalization;
 using OrleansMq.Cli.Terminal;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net.Http.Json;
 using OrleansMq.Api;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>Queues over HTTP.</summary>
 internal sealed class HttpQueues(HttpBroker broker) : IQueues

@@ -1,9 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
-using OrleansMq.Records;
 
-namespace OrleansMq.Client.Http;
+namespace OrleansMq.Client;
 
 /// <summary>How a queue delivers; see <see cref="QueueOptions"/>. Times are milliseconds.</summary>
 /// <param name="MaxFailures">How often a record may fail before it is rejected, 1 to 1,000,000; 0 for no limit.</param>
@@ -11,7 +10,7 @@ namespace OrleansMq.Client.Http;
 /// <param name="MaxRetryDelayMs">The longest wait after a failure.</param>
 /// <param name="IsOrderedByKey">Whether a record waits until every earlier one of its key is settled.</param>
 /// <param name="IsSingleActiveConsumer">Whether one consumer at a time receives.</param>
-public sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
+internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
     bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
@@ -33,12 +32,12 @@ public sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0
 /// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
 /// 1970.</param>
 /// <param name="Options">How the queue delivers; null for the defaults.</param>
-public sealed record CreateQueueBody(string Start = "earliest", QueueOptionsBody? Options = null);
+internal sealed record CreateQueueBody(string Start = "earliest", QueueOptionsBody? Options = null);
 
 /// <summary>The body of <c>POST .../reset</c> of a queue.</summary>
 /// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
 /// 1970.</param>
-public sealed record ResetQueueBody(string Start);
+internal sealed record ResetQueueBody(string Start);
 
 /// <summary>A queue of a partition; see <see cref="QueueDescription"/>.</summary>
 /// <param name="Topic">The topic.</param>
@@ -55,7 +54,7 @@ public sealed record ResetQueueBody(string Start);
 /// <param name="Purged">The records that were purged.</param>
 /// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970. Absent where there is
 /// none, and in lists.</param>
-public sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
+internal sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
     long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null)
 {
@@ -82,7 +81,7 @@ public sealed record QueueDocument(string Topic, int Partition, string Name, Gui
 /// <param name="Prefetch">The most records that it holds, delivered ahead of its calls, up to 10,000; 0: it holds what it asks for.</param>
 /// <param name="LockDurationMs">How long it holds a record, up to a day; 0: as long as it is attached.</param>
 /// <param name="SessionTimeoutMs">How long it may be silent, 1,000 to 300,000.</param>
-public sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long LockDurationMs = 0, long SessionTimeoutMs = 30_000)
+internal sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long LockDurationMs = 0, long SessionTimeoutMs = 30_000)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
     public static AttachQueueBody Of(QueueAttachOptions options) => new(options.Priority, options.Prefetch,
@@ -100,12 +99,12 @@ public sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long Lo
 
 /// <summary>The response to <c>POST .../consumers</c>.</summary>
 /// <param name="Consumer">The consumer's id: the right to receive and settle as that consumer.</param>
-public sealed record AttachedQueueConsumer(Guid Consumer);
+internal sealed record AttachedQueueConsumer(Guid Consumer);
 
 /// <summary>The response to a receive.</summary>
 /// <param name="Lock">The right to settle the records; null: the wait is over, and there are none.</param>
 /// <param name="Records">The records, in order of delivery.</param>
-public sealed record QueueDeliveryBody(QueueLock? Lock, IReadOnlyList<QueueRecordBody> Records)
+internal sealed record QueueDeliveryBody(QueueLock? Lock, IReadOnlyList<QueueRecordBody> Records)
 {
     /// <summary>Converts the response to a delivery; null for none.</summary>
     public QueueDelivery? ToDelivery() =>
@@ -121,7 +120,7 @@ public sealed record QueueDeliveryBody(QueueLock? Lock, IReadOnlyList<QueueRecor
 /// <param name="Failures">How often it failed.</param>
 /// <param name="IsRedelivered">Whether it may have been delivered before.</param>
 /// <param name="Headers">Its headers, in order; null for none.</param>
-public sealed record QueueRecordBody(long Offset, long Timestamp, ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte>? Value, int Deliveries,
+internal sealed record QueueRecordBody(long Offset, long Timestamp, ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte>? Value, int Deliveries,
     int Failures, bool IsRedelivered, IReadOnlyList<QueueHeaderBody>? Headers = null)
 {
     /// <summary>Converts the body to a record.</summary>
@@ -133,11 +132,11 @@ public sealed record QueueRecordBody(long Offset, long Timestamp, ReadOnlyMemory
 /// <summary>A header of a record, with <c>encoding=base64</c>.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Value">Its value; may be null.</param>
-public sealed record QueueHeaderBody(ReadOnlyMemory<byte> Name, ReadOnlyMemory<byte>? Value);
+internal sealed record QueueHeaderBody(ReadOnlyMemory<byte> Name, ReadOnlyMemory<byte>? Value);
 
 /// <summary>The body of a settlement.</summary>
 /// <param name="Settlements">What to do, in order.</param>
-public sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settlements);
+internal sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settlements);
 
 /// <summary>What a consumer does with a range of received records; see <see cref="QueueSettlement"/>.</summary>
 /// <param name="Lock">The delivery's lock.</param>
@@ -146,7 +145,7 @@ public sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settleme
 /// <param name="Action">What to do.</param>
 /// <param name="DelayMs">With <c>Release</c> and <c>Fail</c>, the milliseconds until the records are delivered again; null: as the queue's
 /// options say for a failure, else none.</param>
-public sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null)
+internal sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null)
 {
     /// <summary>Converts <paramref name="settlement"/> to a body.</summary>
     public static QueueSettlementBody Of(QueueSettlement settlement) => new(settlement.Lock, settlement.First, settlement.Last,
@@ -161,7 +160,7 @@ public sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, 
 
 /// <summary>The response to a settlement.</summary>
 /// <param name="Errors">The outcome of each.</param>
-public sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
+internal sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
 
 /// <summary>The JSON of <c>/api/queues</c> and <c>/api/queue-consumers</c>, for server and client. Like <see cref="HttpJson"/>, with
 /// actions and error codes by name.</summary>
@@ -176,4 +175,4 @@ public sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
 [JsonSerializable(typeof(IReadOnlyList<QueueRecordBody>))]
 [JsonSerializable(typeof(SettleQueueBody))]
 [JsonSerializable(typeof(SettledQueueBody))]
-public sealed partial class QueueJson : JsonSerializerContext;
+internal sealed partial class QueueJson : JsonSerializerContext;

@@ -1,5 +1,5 @@
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http.Queueing;
 

@@ -2,7 +2,7 @@ using Confluent.Kafka;
 using Confluent.Kafka.Admin;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
-using KafkaOffsetSpec = Confluent.Kafka.Admin.OffsetSpec;
+using KafkaOffset = Confluent.Kafka.Admin.OffsetSpec;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Clients;
@@ -110,10 +110,10 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         Assert.NotEqual("AAAAAAAAAAAAAAAAAAAAAA", topic.TopicId.ToString());
 
         var partition = new KafkaPartition("orders", 0);
-        Assert.Equal(0, await FoundAsync(admin, partition, KafkaOffsetSpec.Earliest()));
-        Assert.Equal(10, await FoundAsync(admin, partition, KafkaOffsetSpec.Latest()));
-        Assert.Equal(9, await FoundAsync(admin, partition, KafkaOffsetSpec.MaxTimestamp()));
-        Assert.Equal(3, await FoundAsync(admin, partition, KafkaOffsetSpec.ForTimestamp(TestBatches.FirstTimestamp + 2500)));
+        Assert.Equal(0, await FoundAsync(admin, partition, KafkaOffset.Earliest()));
+        Assert.Equal(10, await FoundAsync(admin, partition, KafkaOffset.Latest()));
+        Assert.Equal(9, await FoundAsync(admin, partition, KafkaOffset.MaxTimestamp()));
+        Assert.Equal(3, await FoundAsync(admin, partition, KafkaOffset.ForTimestamp(TestBatches.FirstTimestamp + 2500)));
 
         var resource = new ConfigResource { Type = ResourceType.Topic, Name = "orders" };
         await admin.IncrementalAlterConfigsAsync(new() { [resource] = [Set("retention.ms", "5000")] });
@@ -129,9 +129,9 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     private static ConfigEntry Set(string name, string value) =>
         new() { Name = name, Value = value, IncrementalOperation = AlterConfigOpType.Set };
 
-    private static async Task<long> FoundAsync(IAdminClient admin, KafkaPartition partition, KafkaOffsetSpec spec) =>
+    private static async Task<long> FoundAsync(IAdminClient admin, KafkaPartition partition, KafkaOffset spec) =>
         Assert.Single(
-            (await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, KafkaOffsetSpec = spec }])).ResultInfos)
+            (await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, KafkaOffset = spec }])).ResultInfos)
             .TopicPartitionOffsetError.Offset.Value;
 
     private static async Task<long> CommittedAsync(IAdminClient admin)

@@ -1,5 +1,4 @@
 using OrleansMq.Client;
-using OrleansMq.Client.Http;
 
 namespace OrleansMq.Tests.Silo.Client;
 

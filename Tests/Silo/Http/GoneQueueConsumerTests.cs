@@ -1,5 +1,5 @@
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Tests.Shared;

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using OrleansMq.Api;
-using OrleansMq.Client.Http;
+using OrleansMq.Client;
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Tests.Shared;
 
