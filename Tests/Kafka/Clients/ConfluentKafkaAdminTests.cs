@@ -131,7 +131,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
 
     private static async Task<long> FoundAsync(IAdminClient admin, KafkaPartition partition, KafkaOffset spec) =>
         Assert.Single(
-            (await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, KafkaOffset = spec }])).ResultInfos)
+            (await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, OffsetSpec = spec }])).ResultInfos)
             .TopicPartitionOffsetError.Offset.Value;
 
     private static async Task<long> CommittedAsync(IAdminClient admin)
