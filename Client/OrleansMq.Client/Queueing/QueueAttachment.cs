@@ -11,6 +11,7 @@ internal sealed class QueueAttachment(IQueues queues, TopicPartition partition, 
 
     private readonly Lock _lock = new();
     private readonly List<(QueueSettlement Settlement, TaskCompletionSource<ErrorCode> Answer)> _pending = [];
+    private readonly CancellationTokenSource _ended = new();
     private bool _isSending;
 
     /// <summary>The partition.</summary>
@@ -20,7 +21,13 @@ internal sealed class QueueAttachment(IQueues queues, TopicPartition partition, 
     public Guid Id => id;
 
     /// <summary>Whether it serves no more: what it delivered is delivered again.</summary>
-    public bool HasEnded { get; set; }
+    public bool HasEnded => _ended.IsCancellationRequested;
+
+    /// <summary>Is cancelled when it ends.</summary>
+    public CancellationToken Ended => _ended.Token;
+
+    /// <summary>Ends it.</summary>
+    public void End() => _ = _ended.CancelAsync();
 
     /// <summary>Settles; completes when it is answered.</summary>
     /// <exception cref="BrokerException">It was refused, or the outcome is unknown.</exception>
@@ -69,12 +76,26 @@ internal sealed class QueueAttachment(IQueues queues, TopicPartition partition, 
         {
             var errors = await queues.SettleAsync(partition, id, [.. sent.Select(one => one.Settlement)]).ConfigureAwait(false);
             for (var i = 0; i < sent.Length; i++)
+            {
+                if (errors[i] is not (ErrorCode.None or ErrorCode.InvalidRecordState))
+                    EndIfHeld(sent[i].Settlement);
                 sent[i].Answer.TrySetResult(errors[i]);
+            }
         }
         catch (Exception failure)
         {
-            foreach (var (_, answer) in sent)
+            foreach (var (settlement, answer) in sent)
+            {
+                EndIfHeld(settlement);
                 answer.TrySetException(failure);
+            }
         }
+    }
+
+    // The broker may hold the record for this consumer, which has no more to do with it: with the attachment it comes back.
+    private void EndIfHeld(in QueueSettlement settlement)
+    {
+        if (settlement.Action != QueueAction.Renew)
+            End();
     }
 }

@@ -108,8 +108,10 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             {
                 message = await _messages.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
             }
-            catch (ChannelClosedException)
+            catch (ChannelClosedException closed)
             {
+                if (closed.InnerException is BrokerException refused)
+                    throw new BrokerException(refused.Code, refused.Message, refused);
                 throw new ObjectDisposedException(nameof(QueueConsumer<,>));
             }
             if (!message.Attachment.HasEnded)
@@ -143,7 +145,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             if (!message.IsSettled)
                 await message.CompleteAsync(CancellationToken.None).ConfigureAwait(false);
         }
-        catch (OrleansMqException refused)
+        catch (Exception refused)
         {
             LogNotSettled(message.TopicPartition, message.Offset, refused);
         }
@@ -169,6 +171,8 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
+                if (EndIfRefused(failure))
+                    break;
                 LogRetry(_options.Topic, failure);
                 await BackOffAsync(++attempt).ConfigureAwait(false);
             }
@@ -192,10 +196,24 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             try
             {
                 attachment = await AttachAsync(partition, stopping).ConfigureAwait(false);
+                using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping, attachment.Ended);
                 while (true)
                 {
-                    var delivery = await _broker.Queues.ReceiveAsync(partition, attachment.Id, _options.Credit, _options.MaxWait, stopping)
-                        .ConfigureAwait(false);
+                    ended.Token.ThrowIfCancellationRequested();
+                    QueueDelivery? delivery;
+                    try
+                    {
+                        delivery = await _broker.Queues.ReceiveAsync(partition, attachment.Id, _options.Credit, _options.MaxWait,
+                            ended.Token).ConfigureAwait(false);
+                    }
+                    catch (BrokerException unreadable) when (unreadable.Code is ErrorCode.CorruptMessage
+                        or ErrorCode.UnsupportedCompressionType)
+                    {
+                        // Others are received, and what the consumer holds stays with it.
+                        LogUnreadable(partition, unreadable);
+                        await BackOffAsync(++attempt).ConfigureAwait(false);
+                        continue;
+                    }
                     attempt = 0;
                     foreach (var record in delivery?.Records ?? [])
                         Add(new QueueMessage<TKey, TValue>(attachment, delivery!.Lock, record, _keys, _values));
@@ -203,16 +221,34 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
-                LogRetry(partition.ToString(), failure);
+                if (!EndIfRefused(failure))
+                    LogRetry(partition.ToString(), failure);
             }
             catch (Exception) when (stopping.IsCancellationRequested)
             {
                 // The consumer stops.
             }
+            // What ended it by a settlement may last.
+            if (attachment is { HasEnded: true })
+                attempt = Math.Max(attempt, 1);
             if (attachment is not null)
                 await DetachAsync(attachment).ConfigureAwait(false);
             await BackOffAsync(attempt).ConfigureAwait(false);
         }
+    }
+
+    // What no retry mends is the caller's to know.
+    private bool EndIfRefused(Exception failure)
+    {
+        if (failure is not BrokerException
+            {
+                Code: ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed
+                    or ErrorCode.InvalidRequest or ErrorCode.InvalidConfig or ErrorCode.PolicyViolation or ErrorCode.UnsupportedVersion,
+            })
+            return false;
+        _messages.Writer.TryComplete(failure);
+        _ = _stopping.CancelAsync();
+        return true;
     }
 
     private async Task<QueueAttachment> AttachAsync(TopicPartition partition, CancellationToken cancellationToken)
@@ -234,7 +270,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
 
     private async Task DetachAsync(QueueAttachment attachment)
     {
-        attachment.HasEnded = true;
+        attachment.End();
         foreach (var message in _renewed.Keys.Where(message => message.Attachment == attachment))
             _renewed.TryRemove(message, out _);
         try
@@ -270,7 +306,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         {
             await message.RenewAsync(_stopping.Token).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is OrleansMqException or OperationCanceledException)
+        catch (Exception failure)
         {
             // One that is not held any more is refused when it is settled.
             if (failure is BrokerException { Code: ErrorCode.InvalidRecordState })
@@ -299,6 +335,9 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     [LoggerMessage(Level = LogLevel.Warning, Message =
         "The message at {Partition}, offset {Offset}, was handled and not settled; it may be delivered again.")]
     private partial void LogNotSettled(TopicPartition partition, long offset, Exception failure);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The broker cannot read messages of {Partition}; they are tried again later.")]
+    private partial void LogUnreadable(TopicPartition partition, Exception failure);
 
     [LoggerMessage(Level = LogLevel.Debug, Message = "The queue's consumer of {Partition} retries.")]
     private partial void LogRetry(string partition, Exception failure);

@@ -23,8 +23,8 @@ public sealed record QueueConsumerOptions
     /// <summary>Consumers with a higher one receive first; 0 by default.</summary>
     public int Priority { get; init; }
 
-    /// <summary>How long a message is held before it goes back as failed; zero, the default: as long as the consumer lives. Messages that
-    /// wait in the consumer, or whose handler runs, are renewed; those that were received are renewed by
+    /// <summary>How long a message is held before it goes back as failed, 1 second to a day; zero, the default: as long as the consumer
+    /// lives. Messages that wait in the consumer, or whose handler runs, are renewed; those that were received are renewed by
     /// <see cref="QueueMessage{TKey, TValue}.RenewAsync"/>.</summary>
     public TimeSpan LockDuration { get; init; }
 
@@ -53,7 +53,8 @@ public sealed record QueueConsumerOptions
         Require(!string.IsNullOrEmpty(Topic), nameof(Topic), "is not empty");
         Require(!string.IsNullOrEmpty(Queue), nameof(Queue), "is not empty");
         Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
-        Require(LockDuration >= TimeSpan.Zero, nameof(LockDuration), "is zero or more");
+        Require(LockDuration == TimeSpan.Zero || (LockDuration >= TimeSpan.FromSeconds(1) && LockDuration <= TimeSpan.FromDays(1)),
+            nameof(LockDuration), "is zero, or 1 second to a day");
         Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
             "is 1 second to 5 minutes");
         Require(MaxWait > TimeSpan.Zero && MaxWait < SessionTimeout, nameof(MaxWait), "is above zero and below SessionTimeout");

@@ -10,6 +10,8 @@ namespace OrleansMq.Client;
 /// <typeparam name="TValue">The type of its value.</typeparam>
 public sealed class QueueMessage<TKey, TValue>
 {
+    private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
+
     private readonly QueueRecord _record;
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
@@ -51,8 +53,9 @@ public sealed class QueueMessage<TKey, TValue>
     public Task CompleteAsync(CancellationToken cancellationToken = default) => SettleAsync(QueueAction.Accept, null, cancellationToken);
 
     /// <summary>Gives it back, as failed.</summary>
-    /// <param name="delay">How long it is not delivered; null: as the queue's options say.</param>
+    /// <param name="delay">How long it is not delivered, zero to 366 days; null: as the queue's options say.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The delay is out of range; the message is still held.</exception>
     public Task AbandonAsync(TimeSpan? delay = null, CancellationToken cancellationToken = default) =>
         SettleAsync(QueueAction.Fail, delay, cancellationToken);
 
@@ -70,6 +73,8 @@ public sealed class QueueMessage<TKey, TValue>
 
     private Task SettleAsync(QueueAction action, TimeSpan? delay, CancellationToken cancellationToken)
     {
+        if (delay is { } time && (time < TimeSpan.Zero || time > MaxDelay))
+            throw new ArgumentOutOfRangeException(nameof(delay), time, $"A delay is zero to {MaxDelay.TotalDays} days.");
         Volatile.Write(ref _isSettled, 1);
         return Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, action) { Delay = delay }, cancellationToken);
     }

@@ -85,6 +85,43 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Message_with_a_delay_out_of_range_is_refused_and_still_held()
+    {
+        await SendAsync("a");
+        await using var consumer = Consumer();
+        var message = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => message.AbandonAsync(TimeSpan.FromSeconds(-1)));
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => message.ReleaseAsync(TimeSpan.FromDays(367)));
+        await message.CompleteAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task Message_whose_settlement_was_lost_comes_again()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        await SendToAsync("one", "a");
+        var queues = LostSettlement.Of(_broker.Client.Broker.Queues);
+        await using var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(Options with { Topic = "one", Credit = 1, TimeProvider = _clock });
+        using var stop = new CancellationTokenSource();
+        var handled = 0;
+        var running = consumer.RunAsync((_, _) =>
+        {
+            Interlocked.Increment(ref handled);
+            return ValueTask.CompletedTask;
+        }, cancellationToken: stop.Token);
+        await UntilAsync(() => Volatile.Read(ref handled) > 0);
+        await UntilAsync(async () =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(20));
+            return (await DescribeAsync("one", 0)).Accepted == 1;
+        });
+        Assert.Equal(2, handled);
+        await stop.CancelAsync();
+        await running.WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task Consumer_holds_as_many_messages_as_its_credit()
     {
         await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
@@ -159,11 +196,22 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Refusal_that_no_retry_mends_reaches_the_caller()
+    {
+        await using var consumer = Consumer(Options with { Create = new QueueOptions { MaxFailures = -1 } });
+        var received = await Assert.ThrowsAsync<BrokerException>(() => consumer.ReceiveAsync().AsTask().WaitAsync(Patience));
+        var ran = await Assert.ThrowsAsync<BrokerException>(() => consumer.RunAsync((_, _) => ValueTask.CompletedTask).WaitAsync(Patience));
+        Assert.Equal((ErrorCode.InvalidRequest, ErrorCode.InvalidRequest), (received.Code, ran.Code));
+    }
+
+    [Fact]
     public void Options_out_of_range_are_refused()
     {
         Assert.Throws<ArgumentException>(() => Consumer(Options with { Credit = 0 }));
         Assert.Throws<ArgumentException>(() => Consumer(Options with { MaxWait = TimeSpan.FromMinutes(1) }));
         Assert.Throws<ArgumentException>(() => Consumer(Options with { Queue = "" }));
+        Assert.Throws<ArgumentException>(() => Consumer(Options with { LockDuration = TimeSpan.FromMilliseconds(1) }));
+        Assert.Throws<ArgumentException>(() => Consumer(Options with { LockDuration = TimeSpan.FromDays(2) }));
     }
 
     private IQueueConsumer<string, string> Consumer(QueueConsumerOptions? options = null) =>
@@ -194,6 +242,25 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     private sealed class WithQueues(IBroker inner, IQueues queues) : ForwardingBroker(inner)
     {
         public override IQueues Queues => queues;
+    }
+
+    /// <summary>Loses the first request to settle.</summary>
+    public class LostSettlement : DispatchProxy
+    {
+        private IQueues _inner = null!;
+        private int _requests;
+
+        public static LostSettlement Of(IQueues inner)
+        {
+            var made = (LostSettlement)(object)Create<IQueues, LostSettlement>();
+            made._inner = inner;
+            return made;
+        }
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments) =>
+            method!.Name == nameof(IQueues.SettleAsync) && Interlocked.Increment(ref _requests) == 1
+                ? ValueTask.FromException<IReadOnlyList<ErrorCode>>(new BrokerException(ErrorCode.RequestTimedOut, "It was lost."))
+                : method.Invoke(_inner, arguments);
     }
 
     /// <summary>Counts the renewals that were answered.</summary>
