@@ -49,6 +49,10 @@ public abstract class QueueConformance
             new NewQueue("x") { Options = new QueueOptions { MaxFailures = -1 } })));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name,
             new QueueAttachOptions { SessionTimeout = TimeSpan.Zero })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name,
+            new QueueAttachOptions { LockDuration = TimeSpan.FromMilliseconds(999) })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
+            [.. Enumerable.Repeat(new QueueSettlement(default, 0, 0, QueueAction.Accept), 1_001)])));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 0, TimeSpan.Zero)));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
             [new QueueSettlement(default, 0, 0, QueueAction.Unknown)])));
@@ -69,6 +73,10 @@ public abstract class QueueConformance
         Assert.Equal(("one", TestBatches.FirstTimestamp, 1, 0, false), (Encoding.UTF8.GetString(first.Key!.Value.Span), first.Timestamp,
             first.Deliveries, first.Failures, first.IsRedelivered));
         Assert.Empty(first.Headers);
+        // No other consumer settles what this one holds.
+        var other = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Equal([ErrorCode.InvalidRecordState], await SettleAsync(queues, partition, other, delivery, 0, QueueAction.Accept));
+        await queues.DetachAsync(partition, other);
         Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Accept));
         // The lock has ended for that record.
         Assert.Equal([ErrorCode.InvalidRecordState], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Accept));
@@ -138,7 +146,10 @@ public abstract class QueueConformance
         var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions { LockDuration = TimeSpan.FromHours(1) });
         var delivery = await ReceiveAsync(queues, partition, consumer, 1);
         var offset = delivery.Records[0].Offset;
-        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Renew));
+        // A settlement that is refused takes no other along.
+        Assert.Equal([ErrorCode.InvalidRequest, ErrorCode.None], await queues.SettleAsync(partition, consumer,
+            [new QueueSettlement(delivery.Lock, offset, offset, QueueAction.Release) { Delay = TimeSpan.FromSeconds(-1) },
+                new QueueSettlement(delivery.Lock, offset, offset, QueueAction.Renew)]));
         Assert.Equal([ErrorCode.None], await queues.SettleAsync(partition, consumer,
             [new QueueSettlement(delivery.Lock, offset, offset, QueueAction.Release) { Delay = TimeSpan.FromHours(1) }]));
         Assert.Equal("two", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 2)).Records)));

@@ -56,7 +56,7 @@ public interface IQueues
     /// <param name="partition">Topic and number.</param>
     /// <param name="consumer">The consumer's id.</param>
     /// <param name="maxRecords">The most records, 1 to 10,000: those that it takes beyond what it holds.</param>
-    /// <param name="maxWait">How long to wait for the first.</param>
+    /// <param name="maxWait">How long to wait for the first; after 5 minutes a longer wait ends, too.</param>
     /// <param name="cancellationToken">Ends the wait; a record that arrives then goes back.</param>
     /// <returns>The delivery; null when the time is over.</returns>
     ValueTask<QueueDelivery?> ReceiveAsync(TopicPartition partition, Guid consumer, int maxRecords, TimeSpan maxWait,
@@ -65,10 +65,11 @@ public interface IQueues
     /// <summary>Settles received records. Completes when that is stored as the topic's replication requires.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="consumer">The consumer's id.</param>
-    /// <param name="settlements">What to do, in order.</param>
+    /// <param name="settlements">What to do, in order; at most 1,000.</param>
     /// <param name="cancellationToken">Ends the wait; the records may be settled nevertheless.</param>
     /// <returns>The outcome of each: <see cref="ErrorCode.None"/>; <see cref="ErrorCode.InvalidRecordState"/>: the lock has ended, and
-    /// nothing was done; others as of exceptions.</returns>
+    /// nothing was done; <see cref="ErrorCode.InvalidRequest"/>: its delay is out of range, and nothing was done; others as of
+    /// exceptions.</returns>
     ValueTask<IReadOnlyList<ErrorCode>> SettleAsync(TopicPartition partition, Guid consumer, IReadOnlyList<QueueSettlement> settlements,
         CancellationToken cancellationToken = default);
 

@@ -43,8 +43,8 @@ public sealed record QueueAttachOptions
     /// 10,000.</summary>
     public int Prefetch { get; init; }
 
-    /// <summary>How long it holds a record before that is returned as failed, up to a day; zero, the default: as long as it is
-    /// attached.</summary>
+    /// <summary>How long it holds a record before that is returned as failed, 1 second to a day; zero, the default: as long as
+    /// it is attached.</summary>
     public TimeSpan LockDuration { get; init; }
 
     /// <summary>How long it may be silent before it is detached, and what it holds returned as failed: 1 second to 5 minutes, 30 seconds by
@@ -100,6 +100,6 @@ public enum QueueAction
 public readonly record struct QueueSettlement(QueueLock Lock, long First, long Last, QueueAction Action)
 {
     /// <summary>With <see cref="QueueAction.Release"/> and <see cref="QueueAction.Fail"/>, how long to wait before the records are
-    /// delivered again; null: as the queue's options say for a failure, else not at all.</summary>
+    /// delivered again, zero to 366 days; null: as the queue's options say for a failure, else not at all.</summary>
     public TimeSpan? Delay { get; init; }
 }

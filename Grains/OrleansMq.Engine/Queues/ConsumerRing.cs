@@ -26,6 +26,9 @@ internal sealed class ConsumerRing
     private readonly SortedDictionary<int, Queue<Consumer>> _turns = [];
     private int _taken;
 
+    /// <summary>The number of priorities that have turns.</summary>
+    public int Priorities => _turns.Count;
+
     public Consumer? Find(long attachment) => _consumers.GetValueOrDefault(attachment);
 
     /// <summary>With a single active consumer, the one that receives until it leaves. The next is that of the highest priority, and of
@@ -60,18 +63,26 @@ internal sealed class ConsumerRing
     /// <summary>Returns the consumer whose turn it is; null if none takes records.</summary>
     public Consumer? Peek()
     {
-        foreach (var turns in _turns.Values)
+        while (true)
         {
-            while (turns.TryPeek(out var consumer))
+            int? empty = null;
+            foreach (var (order, turns) in _turns)
             {
-                if (consumer is { IsAttached: true, Credit: > 0 })
-                    return consumer;
-                turns.Dequeue();
-                consumer.IsInRing = false;
-                _taken = 0;
+                while (turns.TryPeek(out var consumer))
+                {
+                    if (consumer is { IsAttached: true, Credit: > 0 })
+                        return consumer;
+                    turns.Dequeue();
+                    consumer.IsInRing = false;
+                    _taken = 0;
+                }
+                empty = order;
+                break;
             }
+            if (empty is not { } gone)
+                return null;
+            _turns.Remove(gone);
         }
-        return null;
     }
 
     /// <summary>The consumer whose turn it is took a record.</summary>

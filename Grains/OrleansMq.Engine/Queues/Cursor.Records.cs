@@ -49,7 +49,8 @@ internal sealed partial class Cursor
             return null;
         for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
         {
-            if (_held.TryGetValue(offset, out var held) && _rules.Holds(held, request.Lock.Number))
+            if (_held.TryGetValue(offset, out var held) && _rules.Holds(held, request.Lock.Number)
+                && (request.Attachment is null || request.Attachment == held.Attachment))
                 records.Add(offset);
             else if (!_naturals.Contains(offset))
                 return null;

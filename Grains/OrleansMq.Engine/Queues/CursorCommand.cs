@@ -114,7 +114,11 @@ internal abstract record CursorRequest(long RequestId) : CursorCommand
 /// <param name="RequestId">The request.</param>
 /// <param name="Lock">The lock, as delivered.</param>
 /// <param name="Records">The records; offsets among them that settled by nature do not matter.</param>
-internal abstract record LockRequest(long RequestId, LockToken Lock, OffsetRange Records) : CursorRequest(RequestId);
+internal abstract record LockRequest(long RequestId, LockToken Lock, OffsetRange Records) : CursorRequest(RequestId)
+{
+    /// <summary>The consumer that asks: only it holds records under its locks. Null: the owner of the cursor asks.</summary>
+    public long? Attachment { get; init; }
+}
 
 /// <summary>The consumer is done with the records. Answered when that is in force.</summary>
 internal sealed record Settle(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);

@@ -25,6 +25,20 @@ public sealed class CursorConsumersTests
     }
 
     [Fact]
+    public void Priorities_without_turns_are_forgotten()
+    {
+        var ring = new ConsumerRing();
+        for (var priority = 1; priority <= 100; priority++)
+        {
+            var consumer = new Consumer(new Attach(priority, priority, IsWindow: true, LockDurationMs: 0), priority);
+            ring.Attach(consumer);
+            ring.AddCredit(consumer, 1);
+            ring.Detach(consumer);
+        }
+        Assert.Equal((100, null, 0), (ring.Priorities, ring.Peek(), ring.Priorities));
+    }
+
+    [Fact]
     public void Single_active_consumer_is_followed_by_the_oldest_which_gets_what_came_back_first()
     {
         var rig = new CursorRig(new CursorConfiguration { Name = "c", IsSingleActiveConsumer = true });

@@ -37,6 +37,9 @@ internal sealed partial class CursorAttachment
             taken.Add(record);
         foreach (var run in taken)
             _cursor.Handle(new Renew(CursorRequest.NoAnswer, token, run));
+        // With each command the locks end whose time is over.
+        foreach (var record in records.Where(record => !_cursor.Cursor.Holds(token, record)))
+            taken.Remove(record);
         return taken;
     }
 

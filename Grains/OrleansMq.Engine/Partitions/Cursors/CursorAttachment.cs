@@ -82,19 +82,22 @@ internal sealed partial class CursorAttachment
 
     /// <summary>Settles records; answered when that is in force.</summary>
     public Task<Answer> SettleAsync(LockToken token, OffsetRange records) =>
-        _owner.SendAsync(_cursor, id => new Settle(id, token, records));
+        _owner.SendAsync(_cursor, id => new Settle(id, token, records) { Attachment = Number });
 
     /// <summary>Gives records back; answered when that is in force.</summary>
     public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null) =>
-        _owner.SendAsync(_cursor, id => new Release(id, token, records, isFailure, (long?)delay?.TotalMilliseconds));
+        _owner.SendAsync(_cursor, id => new Release(id, token, records, isFailure, (long?)delay?.TotalMilliseconds)
+        {
+            Attachment = Number,
+        });
 
     /// <summary>Rejects records for ever: they are dead-lettered, or dropped; answered when that is decided in force.</summary>
     public Task<Answer> RejectAsync(LockToken token, OffsetRange records) =>
-        _owner.SendAsync(_cursor, id => new Reject(id, token, records));
+        _owner.SendAsync(_cursor, id => new Reject(id, token, records) { Attachment = Number });
 
     /// <summary>Begins a lock anew.</summary>
     public Task<Answer> RenewAsync(LockToken token, OffsetRange records) =>
-        _owner.SendAsync(_cursor, id => new Renew(id, token, records));
+        _owner.SendAsync(_cursor, id => new Renew(id, token, records) { Attachment = Number });
 
     /// <summary>Ends the attachment; what it holds is returned.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>

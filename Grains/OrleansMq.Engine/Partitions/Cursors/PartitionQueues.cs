@@ -13,6 +13,15 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // As long as an append may wait for its replicas.
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
+    // A call is one turn of the partition's cursors.
+    private const int MostSettlements = 1_000;
+
+    // The answer to a settlement that is refused by itself; the others of its request are carried out.
+    private static readonly Task<Answer> Refused = Task.FromResult(new Answer(CursorRequest.NoAnswer, CursorOutcome.Unknown));
+
+    // A caller that is gone without a word is not waited for any longer.
+    private static readonly TimeSpan MaxWait = TimeSpan.FromMinutes(5);
+
     private readonly ConcurrentDictionary<Guid, QueueSession> _sessions = new();
 
     /// <inheritdoc cref="IQueues.CreateAsync"/>
@@ -126,7 +135,8 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     {
         QueueConfigurations.Check(maxRecords is >= 1 and <= 10_000, $"A consumer receives 1 to 10,000 records at once, not {maxRecords}.");
         using var call = Enter(consumer);
-        using var received = await call.Session.ReceiveAsync(maxRecords, maxWait, cancellationToken).ConfigureAwait(false);
+        using var received = await call.Session.ReceiveAsync(maxRecords, maxWait < MaxWait ? maxWait : MaxWait, cancellationToken)
+            .ConfigureAwait(false);
         return received is null ? null : new QueueDelivery(
             new QueueLock(received.Lock.Incarnation, received.Lock.LeaderEpoch, received.Lock.Number),
             [.. received.Records.Select(QueueConfigurations.Copy)]);
@@ -136,20 +146,21 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task<IReadOnlyList<ErrorCode>> SettleAsync(Guid consumer, IReadOnlyList<QueueSettlement> settlements,
         CancellationToken cancellationToken)
     {
+        QueueConfigurations.Check(settlements.Count <= MostSettlements,
+            $"A call settles at most {MostSettlements} times, not {settlements.Count}.");
         foreach (var settlement in settlements)
         {
             QueueConfigurations.Check(settlement.Action is >= QueueAction.Accept and <= QueueAction.Renew,
                 $"{settlement.Action} is no action of a queue's consumer.");
-            QueueConfigurations.Check(settlement.Delay is not { } delay || (delay >= TimeSpan.Zero && delay <= TimeSpan.FromDays(366)),
-                $"A delay is at most 366 days, not {settlement.Delay}.");
         }
         using var call = Enter(consumer);
         // All are in the cursor's inbox before the first answer, so they share a control batch.
         var answers = new Task<Answer>[settlements.Count];
         for (var i = 0; i < answers.Length; i++)
-            answers[i] = call.Session.SettleAsync(settlements[i]);
+            answers[i] = QueueConfigurations.IsDelay(settlements[i].Delay) ? call.Session.SettleAsync(settlements[i]) : Refused;
         var all = await WaitAsync(Task.WhenAll(answers), cancellationToken).ConfigureAwait(false);
-        return [.. all.Select(answer => QueueConfigurations.ErrorOf(answer.Outcome))];
+        return [.. all.Select((answer, i) => answers[i] == Refused ? ErrorCode.InvalidRequest
+            : QueueConfigurations.ErrorOf(answer.Outcome))];
     }
 
     /// <inheritdoc cref="IQueues.DetachAsync"/>

@@ -43,8 +43,10 @@ internal static class QueueConfigurations
     public static AttachOptions ToAttach(QueueAttachOptions options)
     {
         Check(options.Prefetch is >= 0 and <= 10_000, $"Prefetch is 0 to 10,000, not {options.Prefetch}.");
-        Check(options.LockDuration >= TimeSpan.Zero && options.LockDuration <= TimeSpan.FromDays(1),
-            $"LockDuration is at most a day, not {options.LockDuration}.");
+        // Each lock that ends is written to the log.
+        Check(options.LockDuration == TimeSpan.Zero
+            || (options.LockDuration >= TimeSpan.FromSeconds(1) && options.LockDuration <= TimeSpan.FromDays(1)),
+            $"LockDuration is zero, or 1 second to a day, not {options.LockDuration}.");
         Check(options.SessionTimeout >= TimeSpan.FromSeconds(1) && options.SessionTimeout <= TimeSpan.FromMinutes(5),
             $"SessionTimeout is 1 second to 5 minutes, not {options.SessionTimeout}.");
         return new AttachOptions { Priority = options.Priority, Prefetch = options.Prefetch, LockDuration = options.LockDuration };
@@ -96,6 +98,9 @@ internal static class QueueConfigurations
                 Copy(header.Value)))],
             received.Counts.Deliveries, received.Counts.Failures, received.IsRedelivered);
     }
+
+    /// <summary>Whether a record may be returned with this delay.</summary>
+    public static bool IsDelay(TimeSpan? delay) => delay is not { } time || (time >= TimeSpan.Zero && time <= TimeSpan.FromDays(366));
 
     /// <summary>Returns the error of an outcome.</summary>
     public static ErrorCode ErrorOf(CursorOutcome outcome) => outcome switch
