@@ -87,7 +87,7 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
     }
 
     /// <inheritdoc/>
-    public virtual void AbandonCallsOf(GoneCaller gone) => _callers.Abandon(gone);
+    public void AbandonCallsOf(GoneCaller gone) => _callers.Abandon(gone);
 
     /// <summary>Opens the coordinator.</summary>
     protected abstract Task<ICoordinator> OpenAsync();

@@ -29,33 +29,17 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
     // Of the call that begins: no other call begins between the filter and the method.
     private GrainId _caller;
 
-    private readonly MemberCallers _members = new();
-    private GroupCoordinator? _group;
-
     /// <inheritdoc/>
     public Task<int> FindCoordinatorAsync(CancellationToken cancellationToken) => FindBrokerAsync();
 
     /// <inheritdoc/>
-    public Task<object?> SendAsync(IGroupRequest request, Guid wait, CancellationToken cancellationToken)
-    {
-        if (request is not ConsumerGroupHeartbeat heartbeat)
-            return AskAsync(request, wait, cancellationToken);
-        _members.Heard(heartbeat, _caller, Broker.Options.TimeProvider.GetUtcNow());
-        return heartbeat.MaxWait <= TimeSpan.Zero ? AskAsync(heartbeat, wait, cancellationToken) : PollAsync(
-            heartbeat.MaxWait > RequestWaits.Slice ? heartbeat with { MaxWait = RequestWaits.Slice } : heartbeat, _caller,
-            cancellationToken);
-    }
+    public Task<object?> SendAsync(IGroupRequest request, Guid wait, CancellationToken cancellationToken) =>
+        request is ConsumerGroupHeartbeat { MaxWait: var maxWait } poll && maxWait > TimeSpan.Zero
+            ? PollAsync(maxWait > RequestWaits.Slice ? poll with { MaxWait = RequestWaits.Slice } : poll, _caller, cancellationToken)
+            : AskAsync(request, wait, cancellationToken);
 
     /// <inheritdoc/>
-    public override void AbandonCallsOf(GoneCaller gone)
-    {
-        base.AbandonCallsOf(gone);
-        if (_members.Take(gone) is { Count: > 0 } members)
-            _group?.Abandon(members);
-    }
-
-    /// <inheritdoc/>
-    protected override async Task<ICoordinator> OpenAsync() => _group = await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
+    protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
         Documents, topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
 
     /// <inheritdoc/>

@@ -17,24 +17,7 @@ public sealed class GoneCallerTests : IDisposable
     public void Dispose() => _data.Dispose();
 
     [Fact]
-    public Task Partitions_of_an_Orleans_client_whose_connection_ends_are_assigned_to_others_within_seconds() =>
-        DieAsync(static (_, other) => Wait.UntilAsync(() => other.Assignment.Count == 1, "the second assignment"), Options);
-
-    [Fact]
-    public async Task Partitions_of_a_client_that_dies_while_it_gives_one_up_are_assigned_to_others_within_seconds()
-    {
-        var listener = new Revoking();
-        try
-        {
-            await DieAsync((_, _) => listener.Began.Task.WaitAsync(Wait.Deadline), Options with { RebalanceListener = listener });
-        }
-        finally
-        {
-            listener.MayEnd.SetResult();
-        }
-    }
-
-    private async Task DieAsync(Func<IConsumer, IConsumer, Task> until, ConsumerOptions options)
+    public async Task Partitions_of_an_Orleans_client_whose_connection_ends_are_assigned_to_others_within_seconds()
     {
         var (siloPort, gatewayPort) = (FreePort(), FreePort());
         using var silo = await StartAsync(builder => builder.UseOrleans(silo => silo.UseLocalhostClustering(siloPort, gatewayPort)
@@ -43,12 +26,12 @@ public sealed class GoneCallerTests : IDisposable
         using var other = await ConnectAsync(gatewayPort);
         var (goneClient, otherClient) = (ClientOf(gone), ClientOf(other));
         await otherClient.Admin.CreateTopicAsync("orders", 2);
-        var dying = goneClient.CreateConsumer<string, string>(options); // Not closed: its process dies.
+        var dying = goneClient.CreateConsumer<string, string>(Options); // Not closed: its process dies.
         dying.Subscribe("orders");
         await Wait.UntilAsync(() => dying.Assignment.Count == 2, "the first assignment");
         await using var living = otherClient.CreateConsumer<string, string>(Options);
         living.Subscribe("orders");
-        await until(dying, living);
+        await Wait.UntilAsync(() => living.Assignment.Count == 1, "the second assignment");
 
         var began = TimeProvider.System.GetTimestamp();
         await gone.StopAsync();
@@ -69,26 +52,6 @@ public sealed class GoneCallerTests : IDisposable
         Assert.Equal([true, false, false, false, false], callers.Select(preamble.Is));
         Assert.Equal([false, true, false, false, false], callers.Select(silo.Is));
         Assert.DoesNotContain(callers, probe.Is);
-    }
-
-    /// <summary>Gives partitions up as slowly as it is told.</summary>
-    private sealed class Revoking : IRebalanceListener
-    {
-        public TaskCompletionSource Began { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        public TaskCompletionSource MayEnd { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
-            CancellationToken cancellationToken) => default;
-
-        public async ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
-            CancellationToken cancellationToken)
-        {
-            Began.TrySetResult();
-            await MayEnd.Task;
-        }
-
-        public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
-            CancellationToken cancellationToken) => default;
     }
 
     private static OrleansMqClient ClientOf(IHost host) => new(new GrainBroker(host.Services.GetRequiredService<IClusterClient>()));

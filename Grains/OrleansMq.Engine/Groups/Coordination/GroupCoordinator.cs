@@ -68,10 +68,6 @@ public sealed class GroupCoordinator : ICoordinator
     public ValueTask<object> AskAsync(ICoordinatorRequest body, CancellationToken cancellationToken = default) =>
         _shell.AskAsync(body, cancellationToken);
 
-    /// <summary>Tells that the callers are gone from which these members were last heard of. They have a grace to be heard of
-    /// again.</summary>
-    public void Abandon(IReadOnlyList<string> memberIds) => _shell.Post(new CallersGone(memberIds));
-
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _shell.DisposeAsync();
 

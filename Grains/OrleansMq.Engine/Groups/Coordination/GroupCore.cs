@@ -34,7 +34,6 @@ public sealed partial class GroupCore : CoordinatorCore
     private readonly MemberSessions _sessions;
     private readonly JoinsAndSyncs _joinsAndSyncs;
     private readonly LongPolls _polls;
-    private readonly TimeSpan _heartbeatInterval;
     private GroupTopics _topics;
     private DateTimeOffset _nextExpiry;
 
@@ -62,7 +61,6 @@ public sealed partial class GroupCore : CoordinatorCore
         _offsets = new WorkingOffsets(rules, options, () => Changed(GroupDocuments.Offsets));
         _sessions = new MemberSessions(rules, memberId => _share.SessionTimeoutOf(memberId) ?? _membership.SessionTimeoutOf(memberId),
             options.BrokenPollGrace);
-        _heartbeatInterval = options.ConsumerHeartbeatInterval;
         _joinsAndSyncs = new JoinsAndSyncs(rules);
         _polls = new LongPolls(options);
         Begin(stored);
@@ -138,18 +136,10 @@ public sealed partial class GroupCore : CoordinatorCore
     /// <inheritdoc/>
     protected override void OnCommand(CoordinatorCommand command)
     {
-        switch (command)
-        {
-            case TopicsChanged changed:
-                OnTopics(changed.Topics);
-                break;
-            case CallersGone gone:
-                OnCallersGone(gone.MemberIds);
-                break;
-            default:
-                base.OnCommand(command);
-                break;
-        }
+        if (command is TopicsChanged changed)
+            OnTopics(changed.Topics);
+        else
+            base.OnCommand(command);
     }
 
     // --- Members ---
@@ -310,19 +300,6 @@ public sealed partial class GroupCore : CoordinatorCore
             Want(_membership.IsStatic(polling) ? _sessions.Touch(polling, Now) : _sessions.Shorten(polling, Now));
         else if (_joinsAndSyncs.Abandon(requestId) is { } joining)
             Touch(joining);
-    }
-
-    /// <summary>Shortens the sessions of members that were between two heartbeats, as those are that give partitions up. One that lives
-    /// sends its next heartbeat within the interval. A waiting poll breaks off by itself, or came over another connection.</summary>
-    private void OnCallersGone(IReadOnlyList<string> memberIds)
-    {
-        if (IsDeposed || IsRecovering)
-            return;
-        foreach (var memberId in memberIds)
-        {
-            if (!_polls.Contains(memberId) && !_membership.IsStatic(memberId))
-                Want(_sessions.Shorten(memberId, Now, _heartbeatInterval));
-        }
     }
 
     private void HoldEach(IReadOnlyList<WaitingAnswer> answers)

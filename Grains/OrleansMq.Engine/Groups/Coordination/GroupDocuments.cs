@@ -69,7 +69,3 @@ public sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.G
 /// <summary>A newer image of the topics.</summary>
 /// <param name="Topics">All topics.</param>
 public sealed record TopicsChanged(GroupTopics Topics) : CoordinatorCommand;
-
-/// <summary>The connections of members have ended, or their silo is dead.</summary>
-/// <param name="MemberIds">The members by what was last known of them: others, and those that ask over another connection, stay.</param>
-public sealed record CallersGone(IReadOnlyList<string> MemberIds) : CoordinatorCommand;

@@ -27,17 +27,13 @@ internal sealed class MemberSessions(GroupRules rules, Func<string, TimeSpan?> t
     /// <returns>The session's end; null if there is no such member.</returns>
     public DateTimeOffset? Touch(string memberId, DateTimeOffset now) => Begin(memberId, now, isTakenOver: false);
 
-    /// <summary>Shortens the session of a member whose long poll broke off, or whose connection ended. The next request restarts it in
-    /// full.</summary>
-    /// <param name="memberId">The member.</param>
-    /// <param name="now">The current time.</param>
-    /// <param name="pause">How long the next request may take to come, before the grace.</param>
+    /// <summary>Shortens the session of a member whose long poll broke off. The next request restarts it in full.</summary>
     /// <returns>The session's end; null if there is no such member.</returns>
-    public DateTimeOffset? Shorten(string memberId, DateTimeOffset now, TimeSpan pause = default)
+    public DateTimeOffset? Shorten(string memberId, DateTimeOffset now)
     {
         if (timeoutOf(memberId) is not { } timeout)
             return null;
-        var end = rules.SessionEnd(now, grace + pause < timeout ? grace + pause : timeout, isTakenOver: false);
+        var end = rules.SessionEnd(now, grace < timeout ? grace : timeout, isTakenOver: false);
         return _ends[memberId] = _ends.TryGetValue(memberId, out var known) && known < end ? known : end;
     }
 

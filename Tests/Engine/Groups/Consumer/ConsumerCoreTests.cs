@@ -127,34 +127,6 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Member_between_heartbeats_whose_caller_is_gone_is_removed_after_an_interval_and_a_grace()
-    {
-        var core = Open();
-        Share(core);
-        core.Execute(new CallersGone(["b", "nobody"]));
-        core.Advance(TimeSpan.FromSeconds(9));
-        Assert.Equal("2", Say(core, Beat("a", 2)));
-        core.Advance(TimeSpan.FromSeconds(1));
-        Assert.Equal("3 [0 1 2 3]", Say(core, Beat("a", 2)));
-        Assert.Equal("UnknownMemberId", Say(core, Beat("b", 2)));
-    }
-
-    [Fact]
-    public void Member_that_is_heard_of_again_after_its_caller_is_gone_has_its_full_session()
-    {
-        var core = Open();
-        Share(core);
-        core.Execute(new CallersGone(["b"]));
-        core.Advance(TimeSpan.FromSeconds(9));
-        var poll = core.Send(Poll("b", 2));
-        core.Execute(new CallersGone(["b"])); // It polls over another connection.
-        core.Advance(TimeSpan.FromSeconds(5));
-        Assert.Equal("2", Text(core.Replies[poll]));
-        core.Advance(TimeSpan.FromSeconds(30));
-        Assert.Equal("2", Say(core, Beat("b", 2)));
-    }
-
-    [Fact]
     public void Member_that_polls_again_has_its_full_session()
     {
         var core = Open();
