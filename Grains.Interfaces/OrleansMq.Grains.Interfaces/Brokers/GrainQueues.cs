@@ -16,6 +16,9 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
     // How much earlier than by this clock a call may be over by the leader's.
     private static readonly TimeSpan ClockTolerance = TimeSpan.FromMilliseconds(50);
 
+    // What a call settles at most.
+    private const int SettlementsPerCall = 1_000;
+
     private readonly LocalQueues _here = new(partition => local is not null && local.TryGet(partition, out var found) ? found
         : throw new BrokerException(ErrorCode.NotLeaderOrFollower, $"{partition} is not led here any more. Retry."));
 
@@ -79,7 +82,8 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             var called = options.TimeProvider.GetTimestamp();
             var left = maxWait - options.TimeProvider.GetElapsedTime(began, called);
             var wait = left <= TimeSpan.Zero ? TimeSpan.Zero : left < options.MaxWaitPerCall ? left : options.MaxWaitPerCall;
-            var delivery = await CallAsync(partition, calls => calls.ReceiveAsync(consumer, maxRecords, wait, cancellationToken))
+            var delivery = await OrReleaseAsync(partition, consumer,
+                CallAsync(partition, calls => calls.ReceiveAsync(consumer, maxRecords, wait, CancellationToken.None)), cancellationToken)
                 .ConfigureAwait(false);
             // A later receive of the consumer ends this one early. Repeated, it would end that one in turn.
             if (delivery is not null || wait == left || wait == TimeSpan.Zero
@@ -104,6 +108,38 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             await _here.DetachAsync(partition, consumer, cancellationToken).ConfigureAwait(false);
         else
             await CallAsync(partition, calls => Done(calls.DetachAsync(consumer, cancellationToken))).ConfigureAwait(false);
+    }
+
+    // Orleans drops the answer to a cancelled call, and its records would be held for as long as the consumer is attached. So the call goes
+    // on, and what it brings goes back.
+    private async Task<QueueDelivery?> OrReleaseAsync(TopicPartition partition, Guid consumer, Task<QueueDelivery?> receiving,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await receiving.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            _ = ReleaseAsync(partition, consumer, receiving);
+            throw;
+        }
+    }
+
+    private async Task ReleaseAsync(TopicPartition partition, Guid consumer, Task<QueueDelivery?> receiving)
+    {
+        try
+        {
+            if (await receiving.ConfigureAwait(false) is not { } late)
+                return;
+            foreach (var some in late.Records.Chunk(SettlementsPerCall))
+                await SettleAsync(partition, consumer, [.. some.Select(record =>
+                    new QueueSettlement(late.Lock, record.Offset, record.Offset, QueueAction.Release))]).ConfigureAwait(false);
+        }
+        catch (Exception unanswered) when (unanswered is BrokerException or OrleansException or TimeoutException)
+        {
+            // The leadership moved, or the consumer is gone: either has given the records back.
+        }
     }
 
     private bool IsHere(TopicPartition partition) => local is not null && local.TryGet(partition, out _);

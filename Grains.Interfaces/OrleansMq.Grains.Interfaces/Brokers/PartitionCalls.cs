@@ -20,23 +20,23 @@ internal abstract class PartitionCalls
     /// <summary>See <see cref="IPartitionGrain.DeleteRecordsAsync"/>.</summary>
     public abstract Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken);
 
-    /// <summary>The calls to its queues.</summary>
+    /// <summary>The calls to its queues. Looked for at the first use: brokers of an earlier version have none.</summary>
     public abstract QueueCalls Queues { get; }
 
     /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
     public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
         new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key),
-            grains.GetGrain<IQueueGrain>(key));
+            () => grains.GetGrain<IQueueGrain>(key));
 
     /// <summary>The calls of a broker, which has authorized the requests and counts them.</summary>
     public static PartitionCalls OfBroker(IGrainFactory grains, string key) =>
-        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key), grains.GetGrain<IQueueForwardGrain>(key));
+        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key), () => grains.GetGrain<IQueueForwardGrain>(key));
 }
 
 /// <summary>The calls of a client.</summary>
-internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends, IQueueGrain queues) : PartitionCalls
+internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends, Func<IQueueGrain> queues) : PartitionCalls
 {
-    public override QueueCalls Queues { get; } = new ClientQueueCalls(queues);
+    public override QueueCalls Queues => field ??= new ClientQueueCalls(queues());
 
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => appends.AppendAsync(batch, acks);
 
@@ -53,9 +53,9 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
 }
 
 /// <summary>The calls of a broker.</summary>
-internal sealed class ForwardedCalls(IPartitionForwardGrain grain, IQueueForwardGrain queues) : PartitionCalls
+internal sealed class ForwardedCalls(IPartitionForwardGrain grain, Func<IQueueForwardGrain> queues) : PartitionCalls
 {
-    public override QueueCalls Queues { get; } = new ForwardedQueueCalls(queues);
+    public override QueueCalls Queues => field ??= new ForwardedQueueCalls(queues());
 
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => grain.AppendAsync(batch, acks);
 

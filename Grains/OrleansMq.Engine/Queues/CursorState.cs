@@ -19,9 +19,8 @@ internal sealed class CursorState
 
     private readonly Dictionary<long, ReturnedRecord> _returns = [];
     private readonly SortedDictionary<long, DeadLetterIntent> _intents = [];
-    private readonly Dictionary<long, long> _intended = [];
-    // The intents by their records, and those among them that an earlier incarnation decided.
-    private readonly SortedSet<(long Offset, long Sequence)> _intentOffsets = [];
+    // The records of the intents: of this incarnation, and of earlier ones, which may have several for one.
+    private readonly SortedSet<long> _intended = [];
     private readonly SortedSet<(long Offset, long Sequence)> _earlierOffsets = [];
     private readonly long[] _totals = new long[Enum.GetValues<SettlementCause>().Length];
 
@@ -60,8 +59,8 @@ internal sealed class CursorState
     /// <summary>The number of exceptions, each a few bytes to a few dozen.</summary>
     public long Exceptions => Settled.Cost + _returns.Count + _intents.Count;
 
-    /// <summary>The highest record that is settled or dead-lettered above the floor; -1: none.</summary>
-    public long HighestException => Math.Max(Settled.Max, _intentOffsets.Count == 0 ? -1 : _intentOffsets.Max.Offset);
+    /// <summary>The highest record that this incarnation has settled or dead-lettered above the floor; -1: none.</summary>
+    public long HighestException => Math.Max(Settled.Max, _intended.Count == 0 ? -1 : _intended.Max);
 
     /// <summary>Returns the number of records that were settled for a cause.</summary>
     public long Total(SettlementCause cause) => _totals[(int)cause];
@@ -69,7 +68,7 @@ internal sealed class CursorState
     public bool IsSettled(long offset) => offset < Floor || Settled.Contains(offset);
 
     /// <summary>Whether the record is being dead-lettered by this incarnation.</summary>
-    public bool IsIntended(long offset) => _intended.ContainsKey(offset);
+    public bool IsIntended(long offset) => _intended.Contains(offset);
 
     /// <summary>Returns the counts of a record; zeros if it never came back.</summary>
     public DeliveryCounts CountsOf(long offset) => _returns.TryGetValue(offset, out var returned) ? returned.Counts : default;
@@ -79,10 +78,11 @@ internal sealed class CursorState
 
     /// <summary>The lowest offset that the log must keep for the cursor's state: its newest statement, or a record that is being
     /// dead-lettered.</summary>
-    public long KeptFrom => Math.Min(StatementOffset, LowestOf(_intentOffsets));
+    public long KeptFrom =>
+        Math.Min(StatementOffset, Math.Min(EarlierDeadLettersFrom, _intended.Count == 0 ? long.MaxValue : _intended.Min));
 
     /// <summary>The lowest record that an earlier incarnation is dead-lettering; <see cref="long.MaxValue"/> for none.</summary>
-    public long EarlierDeadLettersFrom => LowestOf(_earlierOffsets);
+    public long EarlierDeadLettersFrom => _earlierOffsets.Count == 0 ? long.MaxValue : _earlierOffsets.Min.Offset;
 
     /// <summary>Applies a change. One of another incarnation changes nothing.</summary>
     public void Apply(CursorDelta delta)
@@ -152,25 +152,20 @@ internal sealed class CursorState
     internal void Intend(DeadLetterIntent intent)
     {
         _intents[intent.Sequence] = intent;
-        _intentOffsets.Add((intent.Offset, intent.Sequence));
         NextSequence = Math.Max(NextSequence, intent.Sequence + 1);
         if (intent.Incarnation != Incarnation)
         {
             _earlierOffsets.Add((intent.Offset, intent.Sequence));
             return;
         }
-        _intended[intent.Offset] = intent.Sequence;
+        _intended.Add(intent.Offset);
         _returns.Remove(intent.Offset);
     }
-
-    private static long LowestOf(SortedSet<(long Offset, long Sequence)> intents) =>
-        intents.Count == 0 ? long.MaxValue : intents.Min.Offset;
 
     private void Finish(FinishedIntent finished)
     {
         if (!_intents.Remove(finished.Sequence, out var intent))
             return;
-        _intentOffsets.Remove((intent.Offset, intent.Sequence));
         _earlierOffsets.Remove((intent.Offset, intent.Sequence));
         if (intent.Incarnation != Incarnation)
             return;
