@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using OrleansMq.Access;
@@ -21,6 +22,7 @@ public static class OrleansMqClientOrleansExtensions
     /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
     /// Batches are sent to the silo that leads their partition, over connections that send and receive in large blocks. Orleans' own socket
     /// transport is replaced unless another transport is registered. The Orleans client is connected before other hosted services start.
+    /// While no silo answers, the start waits and logs a warning each minute, unless <c>UseConnectionRetryFilter</c> says otherwise.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
     /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
@@ -28,6 +30,7 @@ public static class OrleansMqClientOrleansExtensions
     {
         ArgumentNullException.ThrowIfNull(client);
         client.Services.UseLargeBlocks(typeof(ClientConnectionOptions).Assembly);
+        UseConnectionRetries(client.Services);
         return client.Services.AddOrleansMqClient(configure).UseOrleans();
     }
 
@@ -59,6 +62,15 @@ public static class OrleansMqClientOrleansExtensions
             ? access.Open(BrokerSession.InProcess).Broker
             : new GrainBroker(services.GetRequiredService<IGrainFactory>(), options: OptionsFor(ResponseTimeoutOf(services))));
         return builder;
+    }
+
+    // Instead of Orleans' own, which gives up after some attempts.
+    private static void UseConnectionRetries(IServiceCollection services)
+    {
+        var registered = services.LastOrDefault(static service => service.ServiceType == typeof(IClientConnectionRetryFilter));
+        if (registered is null || registered.ImplementationType?.Assembly == typeof(IClientConnectionRetryFilter).Assembly)
+            services.Replace(ServiceDescriptor.Singleton<IClientConnectionRetryFilter>(static provider =>
+                new ConnectionRetries(provider.GetRequiredService<ILoggerFactory>())));
     }
 
     private static GrainBrokerOptions OptionsFor(TimeSpan responseTimeout)

@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Compression;
@@ -62,7 +63,7 @@ public sealed class TestBroker : IAsyncDisposable
     public OrleansMqClient Client { get; private set; }
 
     /// <summary>The broker itself.</summary>
-    public LocalBroker Broker => _broker;
+    public IBroker Broker => _broker;
 
     /// <summary>The value of <c>bootstrap.servers</c> for Kafka clients; unchanged by <see cref="RestartAsync"/>.</summary>
     /// <exception cref="InvalidOperationException"><see cref="TestBrokerOptions.Kafka"/> is off.</exception>

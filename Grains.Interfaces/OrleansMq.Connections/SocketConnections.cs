@@ -10,7 +10,7 @@ namespace OrleansMq.Connections;
 internal sealed class SocketConnections(IOptions<SocketConnectionOptions> options) : IConnectionFactory
 {
     /// <inheritdoc/>
-    /// <exception cref="SocketConnectionException">Nobody listens there, or it cannot be reached.</exception>
+    /// <exception cref="UnreachableEndpointException">Nothing listens there, or it cannot be reached.</exception>
     public async ValueTask<ConnectionContext> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
     {
         var socket = SocketOptions.Create(endpoint.AddressFamily);
@@ -25,7 +25,7 @@ internal sealed class SocketConnections(IOptions<SocketConnectionOptions> option
         catch (SocketException refused)
         {
             socket.Dispose();
-            throw new SocketConnectionException($"Unable to connect to {endpoint}. Error: {refused.SocketErrorCode}", refused);
+            throw new UnreachableEndpointException(endpoint, refused);
         }
         catch
         {

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace OrleansMq.Grains;
 
 /// <summary>The keys of the grains.</summary>
-public static class GrainKeys
+internal static class GrainKeys
 {
     /// <summary>The key of the only <see cref="IClusterGrain"/>.</summary>
     public const string Cluster = "cluster";

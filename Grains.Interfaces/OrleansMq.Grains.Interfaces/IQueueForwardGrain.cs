@@ -29,10 +29,20 @@ internal interface IQueueForwardGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueDescription[]> ListAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>See <see cref="IQueues.DescribeShareAsync"/>.</summary>
+    [Alias("DescribeShare")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken = default);
+
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
     [Alias("Reset")]
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken = default);
+
+    /// <summary>See <see cref="IQueueGrain.AlterAsync"/>.</summary>
+    [Alias("Alter")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken = default);
 
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
     [Alias("Purge")]

@@ -47,6 +47,14 @@ public interface IQueueGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken = default);
 
+    /// <summary>Changes how a queue delivers.</summary>
+    /// <param name="name">The queue.</param>
+    /// <param name="options">All options; those that are fixed at creation must be the same.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be changed nevertheless.</param>
+    [Alias("Alter")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken = default);
+
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
     [Alias("Purge")]
     [ResponseTimeout(GrainTimes.Data)]

@@ -1,6 +1,19 @@
 namespace OrleansMq;
 
-/// <summary>How a queue delivers its records.</summary>
+/// <summary>What a queue with <see cref="QueueOptions.MaxLength"/> records does.</summary>
+public enum QueueOverflow
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>The first records leave the queue: they are dead-lettered, or dropped and counted.</summary>
+    DropHead = 1,
+    /// <summary>Nothing more is appended to the partition: a producer gets <see cref="ErrorCode.PolicyViolation"/>, which is not retried.
+    /// What was on its way is appended, so the queue may be a little longer.</summary>
+    RefusePublish = 2,
+}
+
+/// <summary>How a queue delivers its records. A topic's queue is one in each partition: limits and consumers count for a
+/// partition.</summary>
 public sealed record QueueOptions
 {
     /// <summary>How often a record may fail before it is rejected, 1 to 1,000,000; 0, the default, for no limit. A consumer's failure, its
@@ -18,4 +31,36 @@ public sealed record QueueOptions
 
     /// <summary>Whether one consumer at a time receives; the next one does when it detaches. Fixed at creation.</summary>
     public bool IsSingleActiveConsumer { get; init; }
+
+    /// <summary>The topic for records that are rejected, or fail too often; null, the default: they are dropped, and counted. It must
+    /// exist, be another one than the queue's, and keep records as safely: flush policy and <c>min.insync.replicas</c> no weaker,
+    /// <c>max.message.bytes</c> no smaller, not compacted. A letter has up to 64 KiB of headers more than its record: one that the topic
+    /// refuses for good is dropped, counted and logged. A record goes to the partition with the number of its own, modulo their number,
+    /// with the headers of <c>DeadLetterHeaders</c>, once in effect. While that partition is away, dead letters wait. With the topic
+    /// deleted, they are dropped, and counted.</summary>
+    public string? DeadLetterTopic { get; init; }
+
+    /// <summary>How long a record lives after the broker appended it, 1 millisecond to 366,000 days; zero, the default, for ever. Its topic
+    /// needs <c>message.timestamp.type=LogAppendTime</c>, so that no producer's clock counts. A record expires when it would be delivered
+    /// next, whether or not a consumer is attached: it is dead-lettered, or dropped and counted. What consumers hold
+    /// does not expire.</summary>
+    public TimeSpan TimeToLive { get; init; }
+
+    /// <summary>Whether the headers <see cref="QueueHeaders.DeliverAt"/> and <see cref="QueueHeaders.ExpiresAt"/> of records count; false
+    /// by default: a delayed record comes at once. A
+    /// record whose time has not come does not hold back later ones, until a million of them wait.</summary>
+    public bool HasRecordTimes { get; init; }
+
+    /// <summary>The most records that wait or are deferred, up to 10^15; 0, the default, for no limit. Those that consumers hold do not
+    /// count.</summary>
+    public long MaxLength { get; init; }
+
+    /// <summary>What is done at <see cref="MaxLength"/>; by default the first records leave the queue.</summary>
+    public QueueOverflow Overflow { get; init; } = QueueOverflow.DropHead;
+
+    /// <summary>The number of priorities, up to 32: of the records that wait, one with the highest <see cref="QueueHeaders.Priority"/>
+    /// comes first, in order within one; what a consumer received ahead by its credit does not step back. A higher one than there are
+    /// counts as the highest. 0, the default, is log order, as 1 is. Not together with <see cref="IsOrderedByKey"/>. Fixed at
+    /// creation.</summary>
+    public int PriorityLevels { get; init; }
 }

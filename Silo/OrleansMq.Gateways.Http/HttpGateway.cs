@@ -8,7 +8,7 @@ using OrleansMq.Hosting;
 namespace OrleansMq.Gateways.Http;
 
 /// <summary>The HTTP API and the metrics of a broker. Before <see cref="Open"/> it answers that the broker starts.</summary>
-public sealed class HttpGateway : IGateway
+internal sealed class HttpGateway : IGateway
 {
     private readonly HttpGatewayOptions _options;
     private readonly BrokerGate _gate = new();

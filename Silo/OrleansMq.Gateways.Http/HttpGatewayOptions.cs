@@ -35,8 +35,8 @@ public sealed record HttpGatewayOptions
     public long MinFreeBytes { get; init; } = 256L << 20;
 
     /// <summary>The host that the metrics name: <c>cluster</c> or <c>standalone</c>.</summary>
-    public string Flavour { get; init; } = "cluster";
+    internal string Flavour { get; init; } = "cluster";
 
     /// <summary>Where log lines go.</summary>
-    public ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
+    internal ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
 }

@@ -13,4 +13,7 @@ internal static partial class HttpLog
 
     [LoggerMessage(EventId = 12, Level = LogLevel.Error, Message = "A batch of a produce request to {Topic}-{Partition} failed")]
     public static partial void BatchFailed(this ILogger logger, Exception exception, string topic, int partition);
+
+    [LoggerMessage(EventId = 13, Level = LogLevel.Warning, Message = "A listener to the metrics of requests to {Route} threw")]
+    public static partial void ListenerFailed(this ILogger logger, Exception exception, string route);
 }

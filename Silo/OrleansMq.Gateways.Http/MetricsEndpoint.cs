@@ -7,7 +7,10 @@ internal static class MetricsEndpoint
     public static void Map(IEndpointRouteBuilder routes, ApiServices api) => routes.MapGet("/metrics", async http =>
     {
         if (api.Gate.NotReadyReason is null)
+        {
             await api.Metrics.Groups.RefreshAsync(api.Gate.Own.Groups, api.GroupLag, api.LocalGroups, api.Gate.Draining);
+            await api.Metrics.Queues.RefreshAsync(api.Gate.Own.Queues, api.Gate.Draining);
+        }
         http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         api.Metrics.WriteText(http.Response.BodyWriter);
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted);

@@ -23,10 +23,23 @@ internal static class RequestPipeline
         }
         finally
         {
-            var route = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
-            api.Metrics.RecordRequest(route, http.Request.Method, http.Response.StatusCode, Stopwatch.GetElapsedTime(started));
+            Measure(http, api, Stopwatch.GetElapsedTime(started));
         }
     };
+
+    // A listener to the metrics is code of the application. The response is complete whatever it throws.
+    private static void Measure(HttpContext http, ApiServices api, TimeSpan duration)
+    {
+        var route = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
+        try
+        {
+            api.Metrics.RecordRequest(route, http.Request.Method, http.Response.StatusCode, duration);
+        }
+        catch (Exception fault)
+        {
+            api.Logger.ListenerFailed(fault, route);
+        }
+    }
 
     private static Task AnswerAsync(HttpContext http, ApiServices api, Exception e)
     {

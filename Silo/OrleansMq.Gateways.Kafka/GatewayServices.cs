@@ -10,6 +10,8 @@ namespace OrleansMq.Gateways.Kafka;
 /// <summary>What Kafka requests are answered from.</summary>
 internal sealed class GatewayServices : IDisposable
 {
+    private readonly ShareCleaning _cleaning;
+
     public GatewayServices(KafkaGatewayOptions options, HostedBroker hosted)
     {
         Options = options;
@@ -21,7 +23,9 @@ internal sealed class GatewayServices : IDisposable
         Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
         Shares = new ShareServer(options.TimeProvider);
+        _cleaning = new ShareCleaning(options, hosted);
         TooLarge = new RareLine(options.Log, options.TimeProvider);
+        FaultyListeners = new RareLine(options.Log, options.TimeProvider);
     }
 
     public KafkaGatewayOptions Options { get; }
@@ -48,8 +52,15 @@ internal sealed class GatewayServices : IDisposable
     /// <summary>Lines about answers that were not sent since they are too large.</summary>
     public RareLine TooLarge { get; }
 
+    /// <summary>Lines about listeners to the metrics that throw.</summary>
+    public RareLine FaultyListeners { get; }
+
     public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
 
     /// <inheritdoc/>
-    public void Dispose() => Deadlines.Dispose();
+    public void Dispose()
+    {
+        _cleaning.Dispose();
+        Deadlines.Dispose();
+    }
 }

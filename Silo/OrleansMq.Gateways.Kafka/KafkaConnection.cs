@@ -146,7 +146,21 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         finally
         {
             Release(frame);
-            _metrics.Answered(api.Key, _services.Options.TimeProvider.GetElapsedTime(began));
+            Measure(api.Key, _services.Options.TimeProvider.GetElapsedTime(began));
+        }
+    }
+
+    // A listener to the metrics is code of the application. The response is sent whatever it throws.
+    private void Measure(ApiKey key, TimeSpan duration)
+    {
+        try
+        {
+            _metrics.Answered(key, duration);
+        }
+        catch (Exception fault)
+        {
+            _services.FaultyListeners.Write(EngineLogLevel.Warning, $"A listener to the metrics of Kafka requests threw: {fault.Message}",
+                fault);
         }
     }
 }

@@ -7,7 +7,7 @@ using OrleansMq.Hosting;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>The Kafka protocol in front of a broker. Thread safe.</summary>
-public sealed class KafkaGateway : IGateway
+internal sealed class KafkaGateway : IGateway
 {
     private readonly KafkaGatewayOptions _options;
     private readonly ConnectionServer _server;

@@ -51,15 +51,15 @@ public sealed record KafkaGatewayOptions
     public TimeSpan MaxWaitForLeaders { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>The default of <see cref="Loops"/>: one for each processor, since a few producers of batches can keep one busy.</summary>
-    public static int DefaultLoops { get; } = Environment.ProcessorCount;
+    internal static int DefaultLoops { get; } = Environment.ProcessorCount;
 
     /// <summary>Threads that serve small produce requests of many connections each. 0: the thread pool serves them, as it does on any
     /// system but Linux on x64 and arm64.</summary>
     public int Loops { get; init; } = DefaultLoops;
 
     /// <summary>The clock.</summary>
-    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+    internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>The log.</summary>
-    public EngineLog Log { get; init; } = EngineLog.Silent;
+    internal EngineLog Log { get; init; } = EngineLog.Silent;
 }

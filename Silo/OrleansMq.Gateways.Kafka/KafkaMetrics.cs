@@ -6,7 +6,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>The metrics of a Kafka gateway, which are added to the host's meter.</summary>
-public sealed class KafkaMetrics
+internal sealed class KafkaMetrics
 {
     // Clients choose the names, so the series are bounded.
     private const int MaxSoftware = 100;

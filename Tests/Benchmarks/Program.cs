@@ -25,6 +25,9 @@ internal static class Program
                              [--rounds 3] [--records 1000000]
           groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
+          queues             records a second through a queue of one partition: published, received, completed; by one consumer in order,
+                             by 100 in random order, and by the client library
+                             [--rounds 3] [--records 1000000] [--size 100] [--dir artifacts]
           peers              OrleansMq compared with Apache Kafka and others, alternating: tables and JSON; see peers --help
           load               a load generator of very low cost for any broker that speaks Kafka's protocol; see load --help
           sendfile           the cost of sending a file from the page cache: through Kestrel, through a plain socket, with sendfile(2)
@@ -38,7 +41,7 @@ internal static class Program
 
     // The commands whose options the usage lists.
     private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
-        "sendfile", "test-broker"];
+        "queues", "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -78,6 +81,8 @@ internal static class Program
                 return CursorBenchmarks.Run(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
+            case "queues":
+                return await QueueThroughput.RunAsync(new CommandArguments(args[1..]));
             case "peers":
                 return await PeersCommand.RunAsync(args[1..]);
             case "load":

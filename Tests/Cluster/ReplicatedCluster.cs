@@ -13,6 +13,7 @@ using OrleansMq.Grains.Topics;
 using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Records;
 using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Brokers;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
@@ -35,6 +36,12 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
 
     /// <summary>The codecs of a broker that starts, by its number.</summary>
     public Func<int, CompressionCodecs> CodecsOf { get; set; } = static _ => StandardCodecs.All;
+
+    /// <summary>Fails calls of grains, by the method's name; null: none.</summary>
+    public Func<string, Exception?>? FailCall { get; set; }
+
+    /// <summary>What the brokers log.</summary>
+    public RecordedLog Log { get; } = new();
 
     /// <summary>The connection string of the cluster's database.</summary>
     public string Database { get; }
@@ -92,11 +99,14 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         builder.Services.AddSingleton<IReplicaSpecs>(services =>
             new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
-        builder.UseOrleans(host => host.AddOrleansMq(options => options with
+        builder.UseOrleans(host => host
+            .AddIncomingGrainCallFilter(call => FailCall?.Invoke(call.MethodName) is { } failure ? throw failure : call.Invoke())
+            .AddOrleansMq(options => options with
         {
             BrokerId = new BrokerId(broker),
             DataDirectory = Path.Combine(_data.Path, $"{broker}"),
             Codecs = CodecsOf(broker),
+            Log = Log,
             MinFreeBytes = 0,
         }, _configure(broker, new BrokerClusterOptions
         {

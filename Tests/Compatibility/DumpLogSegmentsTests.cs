@@ -1,10 +1,12 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Compatibility;
@@ -112,6 +114,38 @@ public class DumpLogSegmentsTests
         foreach (var (key, value) in latest)
             Assert.Contains(records, line => line.EndsWith($"key: {key} payload: {value}", StringComparison.Ordinal));
 
+        DumpTool.AssertNoComplaint(await DumpTool.RunAsync(Files(partition, ".index").Concat(Files(partition, ".timeindex"))));
+    }
+
+    [SkippableFact]
+    public async Task Logs_with_a_queues_transitions_are_read()
+    {
+        using var directory = new TemporaryDirectory();
+        var options = new BrokerOptions { DataDirectory = directory.Path, Codecs = StandardCodecs.All };
+        IReadOnlyList<(long Offset, string Value)> expected;
+        await using (var broker = await LocalBroker.OpenAsync(options))
+        {
+            await broker.CreateTopicAsync(new NewTopic("dump", Configs: new Dictionary<string, string>
+            {
+                ["retention.ms"] = "-1",
+                ["segment.bytes"] = "16384",
+            }));
+            expected = await QueueTraffic.WriteAsync(broker, new TopicPartition("dump", 0), rounds: 100);
+        }
+        var partition = Path.Combine(directory.Path, "logs", "dump-0");
+        var logs = Files(partition, ".log");
+        Assert.True(logs.Length >= 3, $"{logs.Length} segments; several rolls are wanted");
+
+        var output = await DumpTool.RunAsync(logs, "--deep-iteration", "--print-data-log");
+
+        DumpTool.AssertNoComplaint(output);
+        Assert.All(DumpTool.BatchLine().Matches(output.Text), batch => Assert.Equal("true", batch.Groups["valid"].Value));
+        var lines = DumpTool.RecordLine().Matches(output.Text).Select(line => line.Value).ToList();
+        var transitions = lines.Count(line => line.Contains("controlType: UNKNOWN(100)", StringComparison.Ordinal));
+        Assert.True(transitions > 100, $"{transitions} transitions");
+        Assert.Equal(expected.Select(record => $"offset: {record.Offset} {record.Value}"),
+            lines.Where(line => line.Contains("payload: ", StringComparison.Ordinal))
+                .Select(line => Regex.Replace(line, @"^\| (offset: \d+) .* payload: (v\d+)$", "$1 $2")));
         DumpTool.AssertNoComplaint(await DumpTool.RunAsync(Files(partition, ".index").Concat(Files(partition, ".timeindex"))));
     }
 

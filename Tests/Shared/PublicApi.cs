@@ -18,12 +18,11 @@ internal static class PublicApi
     /// <summary>Fails unless the file beside the test has the assembly's public API. With OMQ_UPDATE_DOCS=1 the file is written
     /// instead.</summary>
     /// <param name="assembly">The assembly.</param>
-    /// <param name="withMembers">The namespace whose types are listed with their members, others by name; null for all.</param>
     /// <param name="test">The test's file.</param>
-    public static void Check(Assembly assembly, string? withMembers = null, [CallerFilePath] string test = "")
+    public static void Check(Assembly assembly, [CallerFilePath] string test = "")
     {
         var path = Path.Combine(Path.GetDirectoryName(test)!, $"{assembly.GetName().Name}.txt");
-        string[] actual = [.. Describe(assembly, withMembers)];
+        string[] actual = [.. Describe(assembly)];
         if (Environment.GetEnvironmentVariable("OMQ_UPDATE_DOCS") == "1")
             File.WriteAllLines(path, actual);
         var expected = File.Exists(path) ? File.ReadAllLines(path) : [];
@@ -33,11 +32,11 @@ internal static class PublicApi
             + $"OMQ_UPDATE_DOCS=1.\n{string.Join('\n', changes)}");
     }
 
-    private static IEnumerable<string> Describe(Assembly assembly, string? withMembers) => assembly.GetExportedTypes()
+    private static IEnumerable<string> Describe(Assembly assembly) => assembly.GetExportedTypes()
         .Where(static type => !type.IsDefined(typeof(System.CodeDom.Compiler.GeneratedCodeAttribute))
             && !type.FullName!.StartsWith("OrleansCodeGen", StringComparison.Ordinal))
         .OrderBy(static type => type.FullName, StringComparer.Ordinal)
-        .SelectMany(type => MembersOf(type).Where(_ => withMembers is null || type.Namespace == withMembers).Order(StringComparer.Ordinal)
+        .SelectMany(type => MembersOf(type).Order(StringComparer.Ordinal)
             .Prepend($"{KindOf(type)} {NameOf(type, isFull: true)}"));
 
     private static string KindOf(Type type) => type.IsInterface ? "interface" : type.IsEnum ? "enum" : type.IsValueType ? "struct"

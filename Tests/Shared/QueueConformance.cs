@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.Text;
 using OrleansMq.Api;
+using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Shared;
 
@@ -174,26 +176,228 @@ public abstract class QueueConformance
         Assert.Empty(await queues.PeekAsync(partition, Name, 10));
     }
 
-    private async Task<(IQueues Queues, TopicPartition Partition)> StartAsync(params string[] values)
+    [SkippableFact]
+    public async Task Rejected_record_and_one_that_failed_too_often_are_in_the_dead_letter_topic()
+    {
+        var (queues, partition) = await StartAsync("bad", "worse", "good");
+        var (broker, letters) = (await BrokerAsync(), new TopicPartition(partition.Topic + ".dead-letter", 0));
+        await broker.CreateTopicAsync(new NewTopic(letters.Topic, 1));
+        var options = new QueueOptions { MaxFailures = 1, DeadLetterTopic = letters.Topic };
+        Assert.Equal(options, (await queues.CreateAsync(partition, new NewQueue("strict") { Options = options })).Options);
+        var consumer = await queues.AttachAsync(partition, "strict", new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 3);
+        var (bad, worse, good) = (delivery.Records[0].Offset, delivery.Records[1].Offset, delivery.Records[2].Offset);
+        Assert.Equal([ErrorCode.None, ErrorCode.None, ErrorCode.None], await queues.SettleAsync(partition, consumer,
+        [
+            new QueueSettlement(delivery.Lock, bad, bad, QueueAction.Fail),
+            new QueueSettlement(delivery.Lock, worse, worse, QueueAction.Reject) { Reason = "no such customer" },
+            new QueueSettlement(delivery.Lock, good, good, QueueAction.Accept),
+        ]));
+        var read = await ReadAsync(broker, letters, 2);
+        Assert.Equal(["bad", "worse"], read.Select(letter => Encoding.UTF8.GetString(letter.Value!)));
+        Assert.Equal(["bad", "worse"], read.Select(letter => Encoding.UTF8.GetString(letter.Key!)));
+        Assert.Equal(
+        [
+            ("topic", partition.Topic), ("partition", "0"), ("offset", $"{worse}"), ("timestamp", $"{TestBatches.FirstTimestamp + 1000}"),
+            ("group", "strict"), ("attempts", "1"), ("reason", "no such customer"), ("cause", "rejected"),
+        ], read[1].Headers.Where(header => header.Name != "omq.dead-letter.decided-at")
+            .Select(header => (header.Name["omq.dead-letter.".Length..], header.Value)));
+        Assert.Contains(("omq.dead-letter.cause", "failed"), read[0].Headers);
+        Assert.Null(await queues.ReceiveAsync(partition, consumer, 3, TimeSpan.FromMilliseconds(200)));
+        // Another queue of the topic has its own view.
+        var other = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        Assert.Equal(["bad", "worse", "good"], (await ReceiveAsync(queues, partition, other, 3)).Records.Select(Text));
+    }
+
+    [SkippableFact]
+    public async Task Dead_letter_topic_that_does_not_serve_is_refused()
+    {
+        var (queues, partition) = await StartAsync();
+        var compacted = partition.Topic + ".compacted";
+        await (await BrokerAsync()).CreateTopicAsync(new NewTopic(compacted, 1,
+            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        var small = partition.Topic + ".small";
+        await (await BrokerAsync()).CreateTopicAsync(new NewTopic(small, 1,
+            Configs: new Dictionary<string, string> { ["max.message.bytes"] = "1000" }));
+        foreach (var topic in (string[])[partition.Topic, partition.Topic + ".missing", "no/name", compacted, small])
+        {
+            Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition,
+                new NewQueue("refused") { Options = new QueueOptions { DeadLetterTopic = topic } })));
+        }
+        Assert.Equal([Name], (await queues.ListAsync(partition)).Select(queue => queue.Name));
+    }
+
+    [SkippableFact]
+    public async Task Description_counts_records_and_not_what_stands_between_them_in_the_log()
+    {
+        var (queues, partition) = await StartAsync("one", "two", "three", "four");
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 3);
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Accept));
+        Assert.Equal([ErrorCode.None], await queues.SettleAsync(partition, consumer, [new QueueSettlement(delivery.Lock,
+            delivery.Records[1].Offset, delivery.Records[1].Offset, QueueAction.Release) { Delay = TimeSpan.FromHours(1) }]));
+        await ProduceAsync(partition, "five");
+        var queue = await queues.DescribeAsync(partition, Name);
+        Assert.Equal((4L, 1, 1L), (queue.Unsettled, queue.Held, queue.Deferred));
+        Assert.Equal(TestBatches.FirstTimestamp, queue.OldestTimestamp);
+        await queues.DetachAsync(partition, consumer);
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, Name)).Held == 0);
+        await queues.PurgeAsync(partition, Name);
+        queue = await queues.DescribeAsync(partition, Name);
+        Assert.Equal((0L, 0L, null), (queue.Unsettled, queue.Deferred, queue.OldestTimestamp));
+    }
+
+    [SkippableFact]
+    public async Task Altered_queue_delivers_by_its_new_options_and_those_fixed_at_creation_stay()
+    {
+        var (queues, partition) = await StartAsync("one");
+        var options = new QueueOptions { MaxFailures = 1, RetryDelay = TimeSpan.FromSeconds(3), HasRecordTimes = true, MaxLength = 9,
+            Overflow = QueueOverflow.RefusePublish };
+        var altered = await queues.AlterAsync(partition, Name, options);
+        Assert.Equal(options, altered.Options);
+        Assert.Equal(options, (await queues.DescribeAsync(partition, Name)).Options);
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AlterAsync(partition, Name,
+            options with { IsOrderedByKey = true })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AlterAsync(partition, Name,
+            options with { PriorityLevels = 3 })));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AlterAsync(partition, Name, options with { MaxLength = -1 })));
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.AlterAsync(partition, "none", options)));
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 1);
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Fail));
+        Assert.Equal(1, (await queues.DescribeAsync(partition, Name)).Rejected);
+    }
+
+    [SkippableFact]
+    public async Task Record_is_delivered_at_the_time_in_its_header_and_later_ones_before()
+    {
+        var (queues, partition) = await StartAsync();
+        await queues.CreateAsync(partition, new NewQueue("timed") { Options = new QueueOptions { HasRecordTimes = true } });
+        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        await ProduceAsync(partition, ("soon", QueueHeaders.DeliverAt, now + 1_000), ("late", QueueHeaders.DeliverAt, now + 3_600_000),
+            ("over", QueueHeaders.ExpiresAt, now - 1), ("now", QueueHeaders.DeliverAt, now - 1));
+        var consumer = await queues.AttachAsync(partition, "timed", new QueueAttachOptions { Prefetch = 10 });
+        var values = new List<(string, int)>();
+        while (values.Count < 2)
+            values.AddRange((await ReceiveAsync(queues, partition, consumer, 10)).Records.Select(one => (Text(one), one.Deliveries)));
+        Assert.Equal([("now", 1), ("soon", 1)], values);
+        var queue = await queues.DescribeAsync(partition, "timed");
+        Assert.Equal((1L, 1L), (queue.Expired, queue.Deferred));
+    }
+
+    [SkippableFact]
+    public async Task Record_expires_when_its_time_to_live_by_the_brokers_clock_is_over()
+    {
+        var (queues, partition) = await StartAsync();
+        var options = new QueueOptions { TimeToLive = TimeSpan.FromMilliseconds(50) };
+        Assert.Equal(ErrorCode.InvalidConfig, await ErrorOf(() => queues.CreateAsync(partition,
+            new NewQueue("short") { Options = options })));
+        Assert.Equal(ErrorCode.InvalidConfig, await ErrorOf(() => queues.AlterAsync(partition, Name, options)));
+        (queues, partition) = await StartAsync(new Dictionary<string, string> { ["message.timestamp.type"] = "LogAppendTime" });
+        await queues.CreateAsync(partition, new NewQueue("short") { Options = options });
+        await ProduceAsync(partition, "one", "two");
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, "short")).Expired == 2);
+        Assert.Equal(2, (await queues.DescribeAsync(partition, Name)).Unsettled);
+    }
+
+    [SkippableFact]
+    public async Task Records_of_the_highest_priority_come_first()
+    {
+        var (queues, partition) = await StartAsync();
+        var options = new QueueOptions { PriorityLevels = 5 };
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition,
+            new NewQueue("ranked") { Options = options with { IsOrderedByKey = true } })));
+        await queues.CreateAsync(partition, new NewQueue("ranked") { Options = options });
+        await ProduceAsync(partition, ("a", QueueHeaders.Priority, 0), ("b", QueueHeaders.Priority, 3), ("c", QueueHeaders.Priority, 3),
+            ("d", QueueHeaders.Priority, 99));
+        var consumer = await queues.AttachAsync(partition, "ranked", new QueueAttachOptions { Prefetch = 10 });
+        var values = new List<string>();
+        while (values.Count < 4)
+            values.AddRange((await ReceiveAsync(queues, partition, consumer, 10)).Records.Select(Text));
+        Assert.Equal(["d", "b", "c", "a"], values);
+    }
+
+    [SkippableFact]
+    public async Task Queue_at_its_length_drops_its_first_records_or_refuses_further_ones()
+    {
+        var (queues, partition) = await StartAsync();
+        await queues.CreateAsync(partition, new NewQueue("short") { Options = new QueueOptions { MaxLength = 2 } });
+        await ProduceAsync(partition, "one", "two", "three");
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, "short")).Dropped == 1);
+        Assert.Equal(["two", "three"], (await queues.PeekAsync(partition, "short", 10)).Select(Text));
+        await queues.CreateAsync(partition, new NewQueue("full")
+        {
+            Options = new QueueOptions { MaxLength = 3, Overflow = QueueOverflow.RefusePublish },
+        });
+        var broker = await BrokerAsync();
+        await UntilAsync(async () => (await broker.ProduceAsync(partition, TestBatches.Of("more"), Acks.All)).Error
+            == ErrorCode.PolicyViolation);
+        await queues.PurgeAsync(partition, "full");
+        await UntilAsync(async () => (await broker.ProduceAsync(partition, TestBatches.Of("again"), Acks.All)).Error == ErrorCode.None);
+    }
+
+    private static async Task<List<(byte[]? Key, byte[]? Value, List<(string Name, string Value)> Headers)>> ReadAsync(IBroker broker,
+        TopicPartition partition, int count)
+    {
+        var read = new List<(byte[]?, byte[]?, List<(string, string)>)>();
+        using var patience = new CancellationTokenSource(Deadline);
+        for (var next = 0L; read.Count < count;)
+        {
+            using var fetched = await broker.FetchAsync(new FetchRequest(partition, next) { MaxWait = TimeSpan.FromSeconds(1) },
+                patience.Token);
+            using var reader = new RecordReader(fetched.Error == ErrorCode.None ? fetched.Records : default, CompressionCodecs.Empty);
+            while (reader.MoveNext())
+            {
+                var record = reader.Current;
+                next = record.Offset + 1;
+                read.Add((record.Key?.ToArray(), record.Value?.ToArray(), [.. record.ReadHeaders().Select(header =>
+                    (Encoding.UTF8.GetString(header.Key.Span), Encoding.UTF8.GetString(header.Value!.Value.Span)))]));
+            }
+        }
+        return read;
+    }
+
+    private Task<(IQueues Queues, TopicPartition Partition)> StartAsync(params string[] values) => StartAsync(null, values);
+
+    private async Task<(IQueues Queues, TopicPartition Partition)> StartAsync(IReadOnlyDictionary<string, string>? config,
+        params string[] values)
     {
         var broker = await BrokerAsync();
         var partition = new TopicPartition($"queue-{Guid.NewGuid():N}", 0);
-        await broker.CreateTopicAsync(new NewTopic(partition.Topic, 1));
+        await broker.CreateTopicAsync(new NewTopic(partition.Topic, 1, Configs: config));
         if (values.Length > 0)
             await ProduceAsync(partition, values);
         await broker.Queues.CreateAsync(partition, new NewQueue(Name));
         return (broker.Queues, partition);
     }
 
-    private async Task ProduceAsync(TopicPartition partition, params string[] values)
+    private Task ProduceAsync(TopicPartition partition, params string[] values) => ProduceAsync(partition, TestBatches.Of(values));
+
+    private Task ProduceAsync(TopicPartition partition, params (string Value, string Header, long Number)[] records)
+    {
+        using var builder = new RecordBatchBuilder();
+        foreach (var (value, header, number) in records)
+            builder.Add(TestBatches.FirstTimestamp, default, false, Encoding.UTF8.GetBytes(value), true,
+                [new RecordHeader(Encoding.UTF8.GetBytes(header), Encoding.UTF8.GetBytes(number.ToString(CultureInfo.InvariantCulture)))]);
+        return ProduceAsync(partition, builder.Build().ToArray());
+    }
+
+    private async Task ProduceAsync(TopicPartition partition, byte[] batch)
     {
         var broker = await BrokerAsync();
         using var patience = new CancellationTokenSource(Deadline);
         ErrorCode error;
         // The replicas of a new topic may not be in sync yet: then nothing is appended.
-        while ((error = (await broker.ProduceAsync(partition, TestBatches.Of(values), Acks.All)).Error) == ErrorCode.NotEnoughReplicas)
+        while ((error = (await broker.ProduceAsync(partition, batch, Acks.All)).Error) == ErrorCode.NotEnoughReplicas)
             await Task.Delay(20, patience.Token);
         Assert.Equal(ErrorCode.None, error);
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using var patience = new CancellationTokenSource(Deadline);
+        while (!await condition())
+            await Task.Delay(20, patience.Token);
     }
 
     private static async Task<QueueDelivery> ReceiveAsync(IQueues queues, TopicPartition partition, Guid consumer, int records) =>

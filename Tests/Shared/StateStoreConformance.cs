@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Shared;
 public abstract class StateStoreConformance
 {
     /// <summary>The store under test; it may hold other documents.</summary>
-    protected abstract ValueTask<IStateStore> StoreAsync();
+    private protected abstract ValueTask<IStateStore> StoreAsync();
 
     private static readonly string Unique = Guid.NewGuid().ToString("N")[..8];
 

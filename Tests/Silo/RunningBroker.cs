@@ -135,10 +135,9 @@ public sealed class RunningBroker : IAsyncLifetime
             var hosted = await _inner.StartAsync(context, cancellationToken);
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
             var engine = owner.Engine?.Invoke(script) ?? script;
-            return hosted with
+            return new HostedBroker(hosted.BrokerId, hosted.ClusterId,
+                new BrokerAccess(engine, hosted.Local, owner.Authorizer, hosted.Access.Meter), script, hosted.Metadata, hosted.Local)
             {
-                Access = new BrokerAccess(engine, hosted.Local, owner.Authorizer, hosted.Access.Meter),
-                Broker = script,
                 LocalGroups = async cancellation =>
                     [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
             };

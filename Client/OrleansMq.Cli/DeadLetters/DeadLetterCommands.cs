@@ -89,13 +89,14 @@ internal static class DeadLetterCommands
     private static OmqCommand Redrive()
     {
         var topic = BrokerCall.TopicArgument();
-        var group = new Option<string?>("--group")
+        var group = new Option<string?>("--progress-group")
         {
             Description = "The group whose offsets say what is done already; default: the topic's name and '.redrive'.",
             HelpName = "GROUP",
         };
         var command = new OmqCommand("redrive",
-            "Sends the records of a dead-letter topic back to their topics and partitions, up to the end that the topic has now.",
+            "Sends all records of a dead-letter topic back to their topics and partitions, up to the end that the topic has now. All "
+                + "groups and queues of those topics read them again.",
             "omq dead-letter redrive orders.dead-letter") { topic, group };
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>

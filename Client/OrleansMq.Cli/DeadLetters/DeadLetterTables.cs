@@ -72,10 +72,7 @@ internal static class DeadLetterTables
     private static Text Cell(string? text) => new(string.IsNullOrEmpty(text) ? Unknown
         : string.Concat(text.Select(static c => char.IsControl(c) ? ' ' : c)));
 
-    // The time is a client's: it may be none of the calendar.
-    private static Text Time(long timestamp) => timestamp is >= 0 and <= 253_402_300_799_999 // the last millisecond of the year 9999
-        ? new(DateTimeOffset.FromUnixTimeMilliseconds(timestamp).ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture))
-        : Number(timestamp);
+    private static Text Time(long timestamp) => new(RecordTime.Format(timestamp));
 
     private static Text Number(long? number) => new(number is { } known ? Digits(known) : Unknown);
 

@@ -6,7 +6,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Queues;
 
-/// <summary><c>omq queue ...</c>: create, list, describe, peek, consume, reset, purge, delete.</summary>
+/// <summary><c>omq queue ...</c>: create, list, describe, alter, peek, consume, reset, purge, delete.</summary>
 internal static class QueueCommands
 {
     /// <summary>Creates the command.</summary>
@@ -14,8 +14,8 @@ internal static class QueueCommands
         new OmqCommand("queue", "Creates and shows queues, which deliver a topic's records one by one; consumes them.",
             "omq queue create orders mails", "omq queue describe orders mails", "omq queue consume orders mails --max 10")
         {
-            QueueCreateCommand.Create(), List(), Describe(), QueuePeekCommand.Create(), QueueConsumeCommand.Create(),
-            QueueResetCommand.Create(), Purge(), Delete(),
+            QueueCreateCommand.Create(), List(), Describe(), QueueAlterCommand.Create(), QueuePeekCommand.Create(),
+            QueueConsumeCommand.Create(), QueueResetCommand.Create(), Purge(), Delete(),
         };
 
     /// <summary>Sets up a command that changes the selected queues and shows them.</summary>

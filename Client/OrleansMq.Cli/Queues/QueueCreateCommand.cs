@@ -17,20 +17,18 @@ internal static class QueueCreateCommand
         var command = new OmqCommand("create",
             "Creates a queue in the partitions of a topic. Where there is one of that name, it stays as it is.",
             "omq queue create orders mails", "omq queue create orders mails --from latest --max-failures 5 --retry-delay 2s",
+            "omq queue create orders mails --max-failures 5 --dead-letter-topic orders.dead-letter",
             "omq queue create orders mails --from 2026-01-31T08:00:00Z --ordered-by-key");
         var selection = new QueueSelection(command);
         var from = new Option<string>("--from") { Description = "The first record; a time is ISO 8601, UTC unless it has an offset.",
             HelpName = "earliest|latest|TIME", DefaultValueFactory = static _ => "earliest" };
-        var maxFailures = new Option<int>("--max-failures") { Description = "How often a record may fail before it is rejected; 0 for no "
-            + "limit.", HelpName = "N" }.AtLeast(0);
-        var retryDelay = new Option<string?>("--retry-delay") { Description = "How long a record waits after its first failure: 500ms is "
-            + "0.5s, also 30m, 12h. Each further failure doubles it.", HelpName = "TIME" };
-        var maxRetryDelay = new Option<string?>("--max-retry-delay") { Description = "The longest wait after a failure; 10m by default.",
-            HelpName = "TIME" };
+        var delivery = new DeliveryOptions(command);
         var orderedByKey = new Option<bool>("--ordered-by-key") { Description = "A record waits until every earlier one of its key is "
             + "settled." };
         var singleActive = new Option<bool>("--single-active-consumer") { Description = "One consumer at a time receives." };
-        foreach (var option in (Option[])[from, maxFailures, retryDelay, maxRetryDelay, orderedByKey, singleActive])
+        var priorities = new Option<int>("--priorities") { Description = "The number of priorities, up to 32: records with a higher "
+            + $"header {QueueHeaders.Priority} come first.", HelpName = "N" }.AtLeast(0);
+        foreach (var option in (Option[])[from, orderedByKey, singleActive, priorities])
             command.Add(option);
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
@@ -38,14 +36,12 @@ internal static class QueueCreateCommand
             var queue = new NewQueue(selection.Name(parsed))
             {
                 Start = StartOf(parsed.GetRequiredValue(from)),
-                Options = new QueueOptions
+                Options = delivery.Apply(parsed, new QueueOptions
                 {
-                    MaxFailures = parsed.GetValue(maxFailures),
-                    RetryDelay = DurationOf(parsed, retryDelay) ?? TimeSpan.Zero,
-                    MaxRetryDelay = DurationOf(parsed, maxRetryDelay) ?? new QueueOptions().MaxRetryDelay,
                     IsOrderedByKey = parsed.GetValue(orderedByKey),
                     IsSingleActiveConsumer = parsed.GetValue(singleActive),
-                },
+                    PriorityLevels = parsed.GetValue(priorities),
+                }),
             };
             using var broker = server.Connect(parsed);
             var created = new List<QueueDocument>();
@@ -66,7 +62,4 @@ internal static class QueueCreateCommand
         "latest" => OffsetSpec.Latest,
         _ => OffsetSpec.AtOrAfter(Times.ParseTime("--from", text).ToUnixTimeMilliseconds()),
     };
-
-    private static TimeSpan? DurationOf(ParseResult parsed, Option<string?> option) =>
-        parsed.GetValue(option) is { } text ? Times.ParseDuration(option.Name, text) : null;
 }

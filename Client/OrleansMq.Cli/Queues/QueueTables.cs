@@ -16,22 +16,25 @@ internal static class QueueTables
     {
         if (queues.Count == 0)
             return new Text("No queues. Create one: omq queue create TOPIC QUEUE\n");
-        var table = Output.NewTable("QUEUE", "PARTITION", "UNSETTLED", "HELD", "CONSUMERS");
+        var table = Output.NewTable("QUEUE", "PARTITION", "UNSETTLED", "HELD", "DEFERRED", "CONSUMERS");
         foreach (var queue in queues.OrderBy(static queue => queue.Name, StringComparer.Ordinal).ThenBy(static queue => queue.Partition))
             table.AddRow(new Text(queue.Name), Number(queue.Partition), Number(queue.Unsettled), Number(queue.Held),
-                Number(queue.Consumers));
+                Number(queue.Deferred), Number(queue.Consumers));
         return table;
     }
 
     /// <summary>Describes a queue in its partitions, and how it delivers.</summary>
     public static IRenderable Describe(IReadOnlyList<QueueDocument> queues)
     {
-        var table = Output.NewTable("PARTITION", "FLOOR", "UNSETTLED", "HELD", "CONSUMERS", "OLDEST", "ACCEPTED", "REJECTED", "PURGED");
+        var table = Output.NewTable("PARTITION", "FLOOR", "UNSETTLED", "HELD", "DEFERRED", "CONSUMERS", "OLDEST");
         foreach (var queue in queues)
             table.AddRow(Number(queue.Partition), Number(queue.Floor), Number(queue.Unsettled), Number(queue.Held),
-                Number(queue.Consumers), new Text(Time(queue.OldestTimestamp)), Number(queue.Accepted), Number(queue.Rejected),
-                Number(queue.Purged));
-        return new Rows([new Text($"{queues[0].Name}  topic {queues[0].Topic}\n"), table,
+                Number(queue.Deferred), Number(queue.Consumers), new Text(Time(queue.OldestTimestamp)));
+        var totals = Output.NewTable("PARTITION", "ACCEPTED", "REJECTED", "DEAD LETTERS", "EXPIRED", "DROPPED", "PURGED", "REDELIVERED");
+        foreach (var queue in queues)
+            totals.AddRow(Number(queue.Partition), Number(queue.Accepted), Number(queue.Rejected), Number(queue.DeadLettered),
+                Number(queue.Expired), Number(queue.Dropped), Number(queue.Purged), Number(queue.Redelivered));
+        return new Rows([new Text($"{queues[0].Name}  topic {queues[0].Topic}\n"), table, totals,
             .. queues.Select(static queue => Options(queue.Options)).Distinct().Select(static options => new Text("\n" + options))]);
     }
 
@@ -40,12 +43,17 @@ internal static class QueueTables
         + (options.RetryDelayMs == 0 ? "; delivered again at once"
             : $"; delivered again after {Seconds(options.RetryDelayMs)}, doubled up to {Seconds(options.MaxRetryDelayMs)}")
         + (options.IsOrderedByKey ? "; ordered by key" : "")
-        + (options.IsSingleActiveConsumer ? "; one consumer at a time" : "") + ".";
+        + (options.IsSingleActiveConsumer ? "; one consumer at a time" : "")
+        + (options.DeadLetterTopic is { } letters ? $"; dead letters in {letters}" : "")
+        + (options.PriorityLevels > 1 ? $"; {options.PriorityLevels} priorities" : "")
+        + (options.TimeToLiveMs > 0 ? $"; records live {Seconds(options.TimeToLiveMs)}" : "")
+        + (options.HasRecordTimes ? "; records name their times" : "")
+        + (options.MaxLength > 0 ? $"; at most {options.MaxLength} records, then "
+            + (options.Overflow == QueueOverflow.RefusePublish ? "none is appended" : "the first leave") : "") + ".";
 
     private static string Seconds(long milliseconds) => (milliseconds / 1000.0).ToString("0.###", CultureInfo.InvariantCulture) + " s";
 
-    private static string Time(long? milliseconds) => milliseconds is { } known and >= 0
-        ? DateTimeOffset.FromUnixTimeMilliseconds(known).ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture) : None;
+    private static string Time(long? milliseconds) => milliseconds is { } known and >= 0 ? RecordTime.Format(known) : None;
 
     private static Text Number(long number) => new(number.ToString(CultureInfo.InvariantCulture));
 }

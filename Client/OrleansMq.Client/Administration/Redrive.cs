@@ -18,7 +18,7 @@ public sealed record RedriveOptions
 /// <summary>What <see cref="IAdmin.RedriveAsync"/> did.</summary>
 /// <param name="Redriven">Records that were sent back.</param>
 /// <param name="Filtered">Dead letters that the filter did not select.</param>
-/// <param name="Duplicates">Dead letters of a record and group of which another one was sent back.</param>
+/// <param name="Duplicates">Dead letters of a record and group of which another one was sent back, among the last 1,000,000.</param>
 /// <param name="WithoutSource">Records that do not say where they came from, and those whose topic does not exist any more.</param>
 public sealed record RedriveResult(long Redriven, long Filtered, long Duplicates, long WithoutSource);
 
@@ -29,6 +29,8 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     /// otherwise.</summary>
     public const string GroupSuffix = ".redrive";
 
+    // Some 60 MB.
+    private const int RememberedLetters = 1_000_000;
     // How many records are sent before their dead letters are committed.
     private const int RecordsPerCommit = 1_000;
     // A record that is there comes with the next answer. The last offsets may have none: what compaction left, or control batches.
@@ -36,7 +38,7 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
 
     private readonly string _groupId = options.GroupId ?? topic + GroupSuffix;
     private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
-    private readonly HashSet<(TopicPartition, long, string?, string?)> _sent = [];
+    private readonly SentLetters _sent = new(RememberedLetters);
     private RedriveResult _result = new(0, 0, 0, 0);
 
     public async Task<RedriveResult> RunAsync(CancellationToken cancellationToken)
@@ -98,9 +100,8 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
             _result = _result with { WithoutSource = _result.WithoutSource + 1 };
         else if (options.Filter?.Invoke(letter) == false)
             _result = _result with { Filtered = _result.Filtered + 1 };
-        // With its time, since a topic that was created again has other records at the same offsets.
-        else if (!_sent.Add((source!.Value.Partition, source.Value.Offset, letter.Headers.Last(DeadLetterHeaders.Group),
-            letter.Headers.Last(DeadLetterHeaders.Timestamp))))
+        else if (!_sent.TryAdd(source!.Value.Partition, source.Value.Offset, letter.Headers.Last(DeadLetterHeaders.Group),
+            letter.Headers.Last(DeadLetterHeaders.Timestamp)))
             _result = _result with { Duplicates = _result.Duplicates + 1 };
         else
             return new ProducerRecord<byte[]?, byte[]?>(source.Value.Partition.Topic, letter.Key, letter.Value)

@@ -159,8 +159,21 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
             Membership?.SessionIsOver();
         var isMine = ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
         if (isMine && OrleansMqDiagnostics.Consumed.Enabled)
-            OrleansMqDiagnostics.Consumed.Add(1, OrleansMqDiagnostics.TagsOf(chunk.Session.Partition, "receive", _options.GroupId));
+            CountHandedOut(chunk.Session.Partition);
         return isMine;
+    }
+
+    // The position has moved: without its record the application would never see that one.
+    private void CountHandedOut(TopicPartition partition)
+    {
+        try
+        {
+            OrleansMqDiagnostics.Consumed.Add(1, OrleansMqDiagnostics.TagsOf(partition, "receive", _options.GroupId));
+        }
+        catch (Exception e)
+        {
+            OrleansMqDiagnostics.LogListenerFailed(_logger, e, partition);
+        }
     }
 
     /// <summary>Stops handing out records of a partition until it is restarted. Returns its assignment; null if it has ended.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
 
 namespace OrleansMq.Client;
 
@@ -8,7 +9,7 @@ namespace OrleansMq.Client;
 /// <c>AddMeter(OrleansMqDiagnostics.Name)</c>. A record that is sent while the source is listened to carries <c>traceparent</c> in its
 /// headers, and the span of its handler continues that trace.
 /// </summary>
-public static class OrleansMqDiagnostics
+public static partial class OrleansMqDiagnostics
 {
     /// <summary>The name of the activity source and of the meter.</summary>
     public const string Name = "OrleansMq.Client";
@@ -83,6 +84,9 @@ public static class OrleansMqDiagnostics
             : failure.GetType().FullName);
         span.AddException(failure);
     }
+
+    [LoggerMessage(4, LogLevel.Error, "A listener to the metrics or spans of {TopicPartition} threw.")]
+    internal static partial void LogListenerFailed(ILogger logger, Exception exception, TopicPartition topicPartition);
 
     internal static string Text(int number) => number.ToString(System.Globalization.CultureInfo.InvariantCulture);
 

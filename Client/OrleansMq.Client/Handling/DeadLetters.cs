@@ -2,35 +2,41 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
+using OrleansMq.Partitions.Cursors;
 
 namespace OrleansMq.Client;
 
-/// <summary>The headers that a dead letter has in addition to those of its record. Values are text.</summary>
+/// <summary>The headers that a dead letter has in addition to those of its record. Values are text. Those of a queue have <c>Cause</c> and
+/// <c>DecidedAt</c> instead of an exception.</summary>
 public static class DeadLetterHeaders
 {
     internal const string Prefix = "omq.dead-letter.";
 
     /// <summary>The record's topic.</summary>
-    public const string Topic = "omq.dead-letter.topic";
+    public const string Topic = DeadLetterHeaderNames.Topic;
     /// <summary>The record's partition.</summary>
-    public const string Partition = "omq.dead-letter.partition";
+    public const string Partition = DeadLetterHeaderNames.Partition;
     /// <summary>The record's offset.</summary>
-    public const string Offset = "omq.dead-letter.offset";
+    public const string Offset = DeadLetterHeaderNames.Offset;
     /// <summary>The record's timestamp, in milliseconds since 1970.</summary>
-    public const string Timestamp = "omq.dead-letter.timestamp";
-    /// <summary>The group whose handler failed; empty without one.</summary>
-    public const string Group = "omq.dead-letter.group";
-    /// <summary>The number of attempts; 0 if the record could not be deserialized.</summary>
-    public const string Attempts = "omq.dead-letter.attempts";
-    /// <summary>Why the handler gave the record up, see <see cref="MessageContext{TKey, TValue}.DeadLetterAsync"/>; absent
-    /// otherwise.</summary>
-    public const string Reason = "omq.dead-letter.reason";
+    public const string Timestamp = DeadLetterHeaderNames.Timestamp;
+    /// <summary>The group whose handler failed, or the queue; empty without one.</summary>
+    public const string Group = DeadLetterHeaderNames.Group;
+    /// <summary>The number of attempts, of a queue of deliveries; 0 if the record could not be deserialized.</summary>
+    public const string Attempts = DeadLetterHeaderNames.Attempts;
+    /// <summary>Why the handler gave the record up, see <see cref="MessageContext{TKey, TValue}.DeadLetterAsync"/>; absent otherwise. Of a
+    /// queue: the reason of <see cref="QueueMessage{TKey, TValue}.DeadLetterAsync"/>, or the cause in words.</summary>
+    public const string Reason = DeadLetterHeaderNames.Reason;
     /// <summary>The type of the exception; absent if there is a reason, as are the next two.</summary>
     public const string ExceptionType = "omq.dead-letter.exception-type";
     /// <summary>The exception's message, at most 1,024 characters.</summary>
     public const string ExceptionMessage = "omq.dead-letter.exception-message";
     /// <summary>The exception with its stack trace, at most 4,096 characters.</summary>
     public const string ExceptionDetails = "omq.dead-letter.exception-details";
+    /// <summary>Of a queue: <c>rejected</c>, <c>failed</c> (too often), <c>expired</c> or <c>overflow</c>.</summary>
+    public const string Cause = DeadLetterHeaderNames.Cause;
+    /// <summary>Of a queue: when that was decided, in milliseconds since 1970.</summary>
+    public const string DecidedAt = DeadLetterHeaderNames.DecidedAt;
     /// <summary>How often the record was sent back, see <see cref="IAdmin.RedriveAsync"/>. The record itself has it, too.</summary>
     public const string Redrives = "omq.dead-letter.redrives";
 }

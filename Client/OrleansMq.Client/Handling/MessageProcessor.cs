@@ -247,7 +247,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     {
         // Whatever started this loop has nothing to do with the record.
         Activity.Current = null;
-        using var span = message.Record.StartProcessing(_consumer.GroupId);
+        var span = BeginSpan(message.Record);
         var since = Stopwatch.GetTimestamp();
         Exception? failure = null;
         try
@@ -257,14 +257,46 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         catch (Exception e)
         {
             failure = e;
-            span?.SetFailed(e);
             throw;
         }
         finally
         {
-            if (OrleansMqDiagnostics.ProcessDuration.Enabled)
-                OrleansMqDiagnostics.ProcessDuration.Record(Stopwatch.GetElapsedTime(since).TotalSeconds, OrleansMqDiagnostics.TagsOf(
-                    message.Record.TopicPartition, "process", _consumer.GroupId, failure?.GetType().FullName));
+            EndSpan(span, message.Record.TopicPartition, Stopwatch.GetElapsedTime(since), failure);
+        }
+    }
+
+    // Listeners to spans and metrics are code of the application. What they throw is no failure of the handler, whose record would be
+    // handled again, or become a dead letter.
+    private Activity? BeginSpan(ConsumeResult<TKey, TValue> record)
+    {
+        try
+        {
+            return record.StartProcessing(_consumer.GroupId);
+        }
+        catch (Exception e)
+        {
+            OrleansMqDiagnostics.LogListenerFailed(_logger, e, record.TopicPartition);
+            Activity.Current = null;
+            return null;
+        }
+    }
+
+    private void EndSpan(Activity? span, TopicPartition partition, TimeSpan duration, Exception? failure)
+    {
+        try
+        {
+            using (span)
+            {
+                if (failure is not null)
+                    span?.SetFailed(failure);
+                if (OrleansMqDiagnostics.ProcessDuration.Enabled)
+                    OrleansMqDiagnostics.ProcessDuration.Record(duration.TotalSeconds,
+                        OrleansMqDiagnostics.TagsOf(partition, "process", _consumer.GroupId, failure?.GetType().FullName));
+            }
+        }
+        catch (Exception e)
+        {
+            OrleansMqDiagnostics.LogListenerFailed(_logger, e, partition);
         }
     }
 
@@ -282,8 +314,16 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     private void CountDeadLetter(TopicPartition partition)
     {
         Interlocked.Increment(ref _deadLettered);
-        if (OrleansMqDiagnostics.DeadLettered.Enabled)
+        if (!OrleansMqDiagnostics.DeadLettered.Enabled)
+            return;
+        try
+        {
             OrleansMqDiagnostics.DeadLettered.Add(1, OrleansMqDiagnostics.TagsOf(partition, "settle", _consumer.GroupId));
+        }
+        catch (Exception e)
+        {
+            OrleansMqDiagnostics.LogListenerFailed(_logger, e, partition);
+        }
     }
 
     /// <summary>Waits before a retry. Returns false if the partition is being revoked; its next owner retries.</summary>

@@ -9,7 +9,7 @@ public sealed partial class HttpBroker
     /// <summary>Returns a group's lag, ordered by topic and partition; see <see cref="GroupLag"/>.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.InvalidGroupId"/>;
     /// <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
-    public ValueTask<IReadOnlyList<PartitionLag>> GetGroupLagAsync(string groupId, CancellationToken cancellationToken = default) =>
+    internal ValueTask<IReadOnlyList<PartitionLag>> GetGroupLagAsync(string groupId, CancellationToken cancellationToken = default) =>
         AskAsync(HttpMethod.Get, GroupRoutes.PathOf(groupId) + "/lag", null, GroupJson.Default.IReadOnlyListPartitionLag,
             cancellationToken);
 
@@ -19,7 +19,8 @@ public sealed partial class HttpBroker
     /// <param name="cancellationToken">Stops waiting.</param>
     /// <exception cref="BrokerException">See <see cref="GroupOffsetResets.PlanAsync(OffsetReset, CancellationToken)"/> and
     /// <see cref="GroupOffsetResets.ExecuteAsync(OffsetReset, CancellationToken)"/>.</exception>
-    public ValueTask<OffsetResetPlan> ResetGroupOffsetsAsync(OffsetReset reset, bool execute, CancellationToken cancellationToken = default)
+    internal ValueTask<OffsetResetPlan> ResetGroupOffsetsAsync(OffsetReset reset, bool execute,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(reset);
         var body = ResetOffsetsBody.Of(reset, execute);

@@ -59,7 +59,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     /// Whether any of the addresses ever accepted a connection. Tells a broker that went away from a wrong address. Always false with the
     /// caller's own HTTP client.
     /// </summary>
-    public bool HasConnected => _witness?.HasConnected == true;
+    internal bool HasConnected => _witness?.HasConnected == true;
 
     /// <summary>The address of the broker that is used now.</summary>
     public Uri BaseAddress => _addresses.Current;

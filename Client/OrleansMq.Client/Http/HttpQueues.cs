@@ -56,6 +56,17 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
     }
 
     /// <inheritdoc/>
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var body = QueueOptionsBody.Of(options);
+        return (await broker.AskAsync(HttpMethod.Put, PathOf(partition, name) + "/options",
+            () => JsonContent.Create(body, Json.QueueOptionsBody), Json.QueueDocument, cancellationToken).ConfigureAwait(false))
+            .ToDescription();
+    }
+
+    /// <inheritdoc/>
     public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
         broker.TellAsync(HttpMethod.Post, PathOf(partition, name) + "/purge", null, cancellationToken);
 

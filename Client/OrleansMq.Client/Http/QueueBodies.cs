@@ -10,12 +10,22 @@ namespace OrleansMq.Client;
 /// <param name="MaxRetryDelayMs">The longest wait after a failure.</param>
 /// <param name="IsOrderedByKey">Whether a record waits until every earlier one of its key is settled.</param>
 /// <param name="IsSingleActiveConsumer">Whether one consumer at a time receives.</param>
+/// <param name="TimeToLiveMs">How long a record lives; 0: for ever.</param>
+/// <param name="HasRecordTimes">Whether records' headers <c>omq.deliver-at</c> and <c>omq.expires-at</c> count.</param>
+/// <param name="MaxLength">The most records that wait or are deferred; 0 for no limit.</param>
+/// <param name="Overflow">What is done at the limit: <c>DropHead</c> or <c>RefusePublish</c>.</param>
+/// <param name="PriorityLevels">The number of priorities, up to 32; 0: log order.</param>
+/// <param name="DeadLetterTopic">The topic for records that are rejected, expire, or fail too often; absent: they are dropped.</param>
 internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
-    bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false)
+    bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false, long TimeToLiveMs = 0, bool HasRecordTimes = false,
+    long MaxLength = 0, QueueOverflow Overflow = QueueOverflow.DropHead, int PriorityLevels = 0,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? DeadLetterTopic = null)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
     public static QueueOptionsBody Of(QueueOptions options) => new(options.MaxFailures, Milliseconds.Of(options.RetryDelay),
-        Milliseconds.Of(options.MaxRetryDelay), options.IsOrderedByKey, options.IsSingleActiveConsumer);
+        Milliseconds.Of(options.MaxRetryDelay), options.IsOrderedByKey, options.IsSingleActiveConsumer,
+        Milliseconds.Of(options.TimeToLive), options.HasRecordTimes, options.MaxLength, options.Overflow, options.PriorityLevels,
+        options.DeadLetterTopic);
 
     /// <summary>Converts the body to options.</summary>
     public QueueOptions ToOptions() => new()
@@ -25,6 +35,12 @@ internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs =
         MaxRetryDelay = Milliseconds.ToTime(MaxRetryDelayMs),
         IsOrderedByKey = IsOrderedByKey,
         IsSingleActiveConsumer = IsSingleActiveConsumer,
+        DeadLetterTopic = DeadLetterTopic,
+        TimeToLive = Milliseconds.ToTime(TimeToLiveMs),
+        HasRecordTimes = HasRecordTimes,
+        MaxLength = MaxLength,
+        Overflow = Overflow,
+        PriorityLevels = PriorityLevels,
     };
 }
 
@@ -46,22 +62,29 @@ internal sealed record ResetQueueBody(string Start);
 /// <param name="Id">Its id. A reset gives it another.</param>
 /// <param name="Options">How it delivers.</param>
 /// <param name="Floor">The first offset that is not settled.</param>
-/// <param name="Unsettled">The offsets that are not settled. Offsets without a record are among them until they are passed.</param>
+/// <param name="Unsettled">The records that are not settled: those that wait, are deferred, or are held.</param>
 /// <param name="Held">The records that consumers hold, or that are being settled.</param>
 /// <param name="Consumers">The attached consumers.</param>
 /// <param name="Accepted">The records that consumers have accepted.</param>
 /// <param name="Rejected">The records that consumers have rejected, and those that failed too often.</param>
 /// <param name="Purged">The records that were purged.</param>
-/// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970. Absent where there is
-/// none, and in lists.</param>
+/// <param name="Deferred">The records whose time has not come.</param>
+/// <param name="Expired">The records whose time to live has passed.</param>
+/// <param name="Dropped">The records that left the queue because it was longer than its limit.</param>
+/// <param name="DeadLettered">The records that were written to a dead-letter topic.</param>
+/// <param name="Redelivered">The deliveries of records that may have been delivered before, since the partition's leadership began.</param>
+/// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970; of the first in its
+/// batch, where producers send several at once. Absent where there is none.</param>
 internal sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
-    long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged,
+    long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged, long Deferred = 0, long Expired = 0,
+    long Dropped = 0, long DeadLettered = 0, long Redelivered = 0,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null)
 {
     /// <summary>Converts a description to a document.</summary>
-    public static QueueDocument Of(TopicPartition partition, QueueDescription queue, long? oldestTimestamp = null) =>
+    public static QueueDocument Of(TopicPartition partition, QueueDescription queue) =>
         new(partition.Topic, partition.Partition, queue.Name, queue.Id, QueueOptionsBody.Of(queue.Options), queue.Floor, queue.Unsettled,
-            queue.Held, queue.Consumers, queue.Accepted, queue.Rejected, queue.Purged, oldestTimestamp);
+            queue.Held, queue.Consumers, queue.Accepted, queue.Rejected, queue.Purged, queue.Deferred, queue.Expired, queue.Dropped,
+            queue.DeadLettered, queue.Redelivered, queue.OldestTimestamp);
 
     /// <summary>Converts the document to a description.</summary>
     public QueueDescription ToDescription() => new(Name, Id, Options.ToOptions())
@@ -73,6 +96,12 @@ internal sealed record QueueDocument(string Topic, int Partition, string Name, G
         Accepted = Accepted,
         Rejected = Rejected,
         Purged = Purged,
+        Deferred = Deferred,
+        Expired = Expired,
+        Dropped = Dropped,
+        DeadLettered = DeadLettered,
+        Redelivered = Redelivered,
+        OldestTimestamp = OldestTimestamp,
     };
 }
 
@@ -145,16 +174,19 @@ internal sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settle
 /// <param name="Action">What to do.</param>
 /// <param name="DelayMs">With <c>Release</c> and <c>Fail</c>, the milliseconds until the records are delivered again; null: as the queue's
 /// options say for a failure, else none.</param>
-internal sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null)
+/// <param name="Reason">With <c>Reject</c> and <c>Fail</c>, why, for the records' dead letters; null: not said.</param>
+internal sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null,
+    string? Reason = null)
 {
     /// <summary>Converts <paramref name="settlement"/> to a body.</summary>
     public static QueueSettlementBody Of(QueueSettlement settlement) => new(settlement.Lock, settlement.First, settlement.Last,
-        settlement.Action, settlement.Delay is { } delay ? Milliseconds.Of(delay) : null);
+        settlement.Action, settlement.Delay is { } delay ? Milliseconds.Of(delay) : null, settlement.Reason);
 
     /// <summary>Converts the body to a settlement.</summary>
     public QueueSettlement ToSettlement() => new(Lock, First, Last, Action)
     {
         Delay = DelayMs is { } delay ? Milliseconds.ToTime(delay) : null,
+        Reason = Reason,
     };
 }
 
@@ -166,6 +198,7 @@ internal sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
 /// actions and error codes by name.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(CreateQueueBody))]
+[JsonSerializable(typeof(QueueOptionsBody))]
 [JsonSerializable(typeof(ResetQueueBody))]
 [JsonSerializable(typeof(QueueDocument))]
 [JsonSerializable(typeof(IReadOnlyList<QueueDocument>))]

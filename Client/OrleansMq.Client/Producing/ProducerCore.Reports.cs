@@ -124,7 +124,7 @@ internal sealed partial class ProducerCore
         catch (Exception e)
         {
             // A listener is code of the application that runs in this loop, whose exception would end the process.
-            LogListenerFailed(e, partition);
+            OrleansMqDiagnostics.LogListenerFailed(_logger, e, partition);
         }
     }
 
@@ -164,7 +164,4 @@ internal sealed partial class ProducerCore
 
     [LoggerMessage(2, LogLevel.Error, "A delivery callback for {TopicPartition} threw.")]
     private partial void LogCallbackFailed(Exception exception, TopicPartition topicPartition);
-
-    [LoggerMessage(4, LogLevel.Error, "A listener to the metrics of {TopicPartition} threw.")]
-    private partial void LogListenerFailed(Exception exception, TopicPartition topicPartition);
 }

@@ -78,7 +78,7 @@ public sealed record ProducerOptions
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>The source of retry jitter. Must be thread-safe, as <see cref="System.Random.Shared"/> is.</summary>
-    public Random Random { get; init; } = Random.Shared;
+    internal Random Random { get; init; } = Random.Shared;
 
     /// <summary>Whether the producer is idempotent, considering all options.</summary>
     internal bool IsIdempotent => EnableIdempotence ?? Acks == Acks.All;

@@ -19,6 +19,9 @@ public interface IQueueConsumer<TKey, TValue> : IAsyncDisposable
     /// <summary>
     /// Passes messages to a handler until it is cancelled. A message is completed when its handler returns, and abandoned as failed when it
     /// throws, unless the handler settled it itself. Its lock is renewed while the handler runs.
+    /// <para>A handler does not wait until the completions before it are stored: up to 1,000 are on their way, and are waited for before
+    /// this returns. What a crash keeps from being stored is delivered again; a handler that needs to know awaits
+    /// <see cref="QueueMessage{TKey, TValue}.CompleteAsync"/>.</para>
     /// </summary>
     /// <param name="handle">Handles one message.</param>
     /// <param name="concurrency">The handlers that run at once, 1 or more. With more than one, order holds for a queue that is ordered by

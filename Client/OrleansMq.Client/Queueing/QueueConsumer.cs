@@ -11,6 +11,9 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     // A lock is renewed three times before it would end.
     private const int RenewalsPerLock = 3;
 
+    // Completions that handlers have left behind and that are not answered yet; a handler waits for a place.
+    private const int MostUnanswered = 1_000;
+
     private readonly IBroker _broker;
     private readonly QueueConsumerOptions _options;
     private readonly IDeserializer<TKey> _keys;
@@ -67,8 +70,17 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     {
         ArgumentNullException.ThrowIfNull(handle);
         ArgumentOutOfRangeException.ThrowIfLessThan(concurrency, 1);
-        await Task.WhenAll(Enumerable.Range(0, concurrency).Select(_ => Task.Run(HandleAllAsync, CancellationToken.None)))
-            .ConfigureAwait(false);
+        using var unanswered = new SemaphoreSlim(MostUnanswered);
+        try
+        {
+            await Task.WhenAll(Enumerable.Range(0, concurrency).Select(_ => Task.Run(HandleAllAsync, CancellationToken.None)))
+                .ConfigureAwait(false);
+        }
+        finally
+        {
+            for (var place = 0; place < MostUnanswered; place++)
+                await unanswered.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        }
 
         async Task HandleAllAsync()
         {
@@ -77,7 +89,11 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
                 try
                 {
                     var message = await TakeAsync(cancellationToken).ConfigureAwait(false);
-                    await HandleAsync(message, handle, cancellationToken).ConfigureAwait(false);
+                    if (await HandleAsync(message, handle, cancellationToken).ConfigureAwait(false))
+                    {
+                        await unanswered.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+                        _ = CompleteAsync(message, unanswered);
+                    }
                 }
                 catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
                 {
@@ -120,38 +136,56 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         }
     }
 
-    private async Task HandleAsync(QueueMessage<TKey, TValue> message,
+    // Returns whether the message is to be completed.
+    private async Task<bool> HandleAsync(QueueMessage<TKey, TValue> message,
         Func<QueueMessage<TKey, TValue>, CancellationToken, ValueTask> handle, CancellationToken cancellationToken)
+    {
+        Exception? failure = null;
+        try
+        {
+            await handle(message, cancellationToken).ConfigureAwait(false);
+            if (!message.IsSettled)
+                return true;
+        }
+        catch (Exception thrown)
+        {
+            failure = thrown;
+        }
+        var isCancelled = failure is OperationCanceledException && cancellationToken.IsCancellationRequested;
+        if (failure is not null && !isCancelled)
+            LogFailed(message.TopicPartition, message.Offset, failure);
+        if (failure is not null && !message.IsSettled)
+        {
+            await SettledAsync(message, isCancelled ? message.ReleaseAsync(cancellationToken: CancellationToken.None)
+                : message.AbandonAsync(cancellationToken: CancellationToken.None)).ConfigureAwait(false);
+        }
+        _renewed.TryRemove(message, out _);
+        return false;
+    }
+
+    // Its handler has returned: the next message does not wait for the answer.
+    private async Task CompleteAsync(QueueMessage<TKey, TValue> message, SemaphoreSlim unanswered)
     {
         try
         {
-            try
-            {
-                await handle(message, cancellationToken).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                if (!message.IsSettled)
-                    await message.ReleaseAsync(cancellationToken: CancellationToken.None).ConfigureAwait(false);
-                return;
-            }
-            catch (Exception failure)
-            {
-                LogFailed(message.TopicPartition, message.Offset, failure);
-                if (!message.IsSettled)
-                    await message.AbandonAsync(cancellationToken: CancellationToken.None).ConfigureAwait(false);
-                return;
-            }
-            if (!message.IsSettled)
-                await message.CompleteAsync(CancellationToken.None).ConfigureAwait(false);
+            await SettledAsync(message, message.CompleteAsync(CancellationToken.None)).ConfigureAwait(false);
+            _renewed.TryRemove(message, out _);
+        }
+        finally
+        {
+            unanswered.Release();
+        }
+    }
+
+    private async Task SettledAsync(QueueMessage<TKey, TValue> message, Task settled)
+    {
+        try
+        {
+            await settled.ConfigureAwait(false);
         }
         catch (Exception refused)
         {
             LogNotSettled(message.TopicPartition, message.Offset, refused);
-        }
-        finally
-        {
-            _renewed.TryRemove(message, out _);
         }
     }
 
@@ -270,6 +304,9 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
 
     private async Task DetachAsync(QueueAttachment attachment)
     {
+        // What was settled is not given back; after a lost settlement it has to be.
+        if (!attachment.HasEnded)
+            await attachment.SettledAsync().WaitAsync(_options.SessionTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         attachment.End();
         foreach (var message in _renewed.Keys.Where(message => message.Attachment == attachment))
             _renewed.TryRemove(message, out _);
@@ -296,7 +333,8 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         while (!_stopping.IsCancellationRequested)
         {
             await DelayAsync(_options.LockDuration / RenewalsPerLock).ConfigureAwait(false);
-            await Task.WhenAll(_renewed.Keys.Where(message => !message.IsSettled).Select(RenewOneAsync)).ConfigureAwait(false);
+            // A settlement that waits for its request keeps its lock, too.
+            await Task.WhenAll(_renewed.Keys.Select(RenewOneAsync)).ConfigureAwait(false);
         }
     }
 

@@ -9,8 +9,10 @@ public sealed record QueueConsumerOptions
     /// <summary>The queue's name; the same in every partition of the topic.</summary>
     public required string Queue { get; init; }
 
-    /// <summary>Creates the queue in each partition where it does not exist, with these options. Null: it must exist, and a partition
-    /// without it is looked at again later.</summary>
+    /// <summary>Creates the queue in each partition where it does not exist, with these options; one that exists keeps its own. The default
+    /// has neither a limit of failures nor a delay nor a dead-letter topic: set <see cref="QueueOptions.MaxFailures"/>,
+    /// <see cref="QueueOptions.RetryDelay"/> and <see cref="QueueOptions.DeadLetterTopic"/>. Null: it must exist, and a partition without
+    /// it is looked at again later.</summary>
     public QueueOptions? Create { get; init; } = new();
 
     /// <summary>Where a queue that is created starts: the earliest record by default.</summary>

@@ -3,9 +3,10 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>A message of a queue. The consumer holds it until it is settled. Thread-safe.</summary>
-/// <remarks>Every method that settles throws a <see cref="BrokerException"/>: <see cref="ErrorCode.InvalidRecordState"/> or
-/// <see cref="ErrorCode.UnknownMemberId"/>: it is not held any more, and is delivered again; <see cref="ErrorCode.RequestTimedOut"/> and
-/// other retriable codes: the outcome is unknown, and it may be delivered again.</remarks>
+/// <remarks>A message is settled once: a second call throws an <see cref="InvalidOperationException"/>. Every method that settles throws a
+/// <see cref="BrokerException"/>: <see cref="ErrorCode.InvalidRecordState"/> or <see cref="ErrorCode.UnknownMemberId"/>: it is not held any
+/// more, and is delivered again; <see cref="ErrorCode.RequestTimedOut"/> and other retriable codes: the outcome is unknown, and it may be
+/// delivered again.</remarks>
 /// <typeparam name="TKey">The type of its key.</typeparam>
 /// <typeparam name="TValue">The type of its value.</typeparam>
 public sealed class QueueMessage<TKey, TValue>
@@ -52,7 +53,8 @@ public sealed class QueueMessage<TKey, TValue>
     /// <summary>Completes it: it is never delivered again.</summary>
     public Task CompleteAsync(CancellationToken cancellationToken = default) => SettleAsync(QueueAction.Accept, null, cancellationToken);
 
-    /// <summary>Gives it back, as failed.</summary>
+    /// <summary>Gives it back, as failed. Its dead letter, if it fails too often, says no reason: see
+    /// <see cref="DeadLetterAsync"/>.</summary>
     /// <param name="delay">How long it is not delivered, zero to 366 days; null: as the queue's options say.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="ArgumentOutOfRangeException">The delay is out of range; the message is still held.</exception>
@@ -60,23 +62,34 @@ public sealed class QueueMessage<TKey, TValue>
         SettleAsync(QueueAction.Fail, delay, cancellationToken);
 
     /// <summary>Gives it back, not as failed.</summary>
-    /// <inheritdoc cref="AbandonAsync"/>
+    /// <param name="delay">How long it is not delivered, zero to 366 days; null: not at all.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The delay is out of range; the message is still held.</exception>
     public Task ReleaseAsync(TimeSpan? delay = null, CancellationToken cancellationToken = default) =>
         SettleAsync(QueueAction.Release, delay, cancellationToken);
 
-    /// <summary>Rejects it: it is never delivered again, and counted as rejected.</summary>
+    /// <summary>Rejects it: it is never delivered again, and counted. With a <see cref="QueueOptions.DeadLetterTopic"/> it goes
+    /// there.</summary>
     public Task RejectAsync(CancellationToken cancellationToken = default) => SettleAsync(QueueAction.Reject, null, cancellationToken);
+
+    /// <summary>Rejects it, and says why in its dead letter's <see cref="DeadLetterHeaders.Reason"/>.</summary>
+    /// <param name="reason">Why; of more than 1,024 bytes in UTF-8, the beginning is kept.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task DeadLetterAsync(string reason, CancellationToken cancellationToken = default) =>
+        SettleAsync(QueueAction.Reject, null, cancellationToken, reason);
 
     /// <summary>Begins its lock anew, where the consumer has a <see cref="QueueConsumerOptions.LockDuration"/>.</summary>
     public Task RenewAsync(CancellationToken cancellationToken = default) =>
         Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, QueueAction.Renew), cancellationToken);
 
-    private Task SettleAsync(QueueAction action, TimeSpan? delay, CancellationToken cancellationToken)
+    private Task SettleAsync(QueueAction action, TimeSpan? delay, CancellationToken cancellationToken, string? reason = null)
     {
         if (delay is { } time && (time < TimeSpan.Zero || time > MaxDelay))
             throw new ArgumentOutOfRangeException(nameof(delay), time, $"A delay is zero to {MaxDelay.TotalDays} days.");
-        Volatile.Write(ref _isSettled, 1);
-        return Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, action) { Delay = delay }, cancellationToken);
+        if (Interlocked.Exchange(ref _isSettled, 1) != 0)
+            throw new InvalidOperationException($"The message at {TopicPartition}, offset {Offset}, is settled already: settle it once.");
+        return Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, action) { Delay = delay, Reason = reason },
+            cancellationToken);
     }
 
     private T Deserialize<T>(IDeserializer<T> deserializer, ReadOnlyMemory<byte>? bytes, string part)

@@ -42,7 +42,7 @@ public sealed record ReaderOptions
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>The source of retry jitter. Must be thread-safe, as <see cref="System.Random.Shared"/> is.</summary>
-    public Random Random { get; init; } = Random.Shared;
+    internal Random Random { get; init; } = Random.Shared;
 
     /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>

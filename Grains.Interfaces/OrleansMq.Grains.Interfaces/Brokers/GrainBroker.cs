@@ -14,7 +14,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
 /// fails at once with a retriable error, since only its sender knows the order of its batches.</para>
 /// </summary>
-public sealed class GrainBroker : IBroker
+internal sealed class GrainBroker : IBroker
 {
     private readonly IGrainFactory _grains;
     private readonly ILocalPartitions? _local;

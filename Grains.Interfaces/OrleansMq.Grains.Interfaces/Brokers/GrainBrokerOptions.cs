@@ -1,7 +1,7 @@
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>Times of a <see cref="GrainBroker"/>.</summary>
-public sealed record GrainBrokerOptions
+internal sealed record GrainBrokerOptions
 {
     /// <summary>
     /// The longest that a single grain call waits for records; a longer poll uses several calls. Default 5 seconds: well below the

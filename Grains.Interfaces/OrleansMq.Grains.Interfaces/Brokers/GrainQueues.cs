@@ -46,10 +46,22 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             calls => Listed(calls.ListAsync(cancellationToken)), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
+    public async ValueTask<QueueDescription?> DescribeShareAsync(TopicPartition partition, string groupId,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.DescribeShareAsync(partition, groupId, cancellationToken).AsTask(),
+            calls => calls.DescribeShareAsync(groupId, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default) =>
         await RepeatAsync(partition, () => _here.ResetAsync(partition, name, start, cancellationToken).AsTask(),
             calls => calls.ResetAsync(name, start, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.AlterAsync(partition, name, options, cancellationToken).AsTask(),
+            calls => calls.AlterAsync(name, options, cancellationToken), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>

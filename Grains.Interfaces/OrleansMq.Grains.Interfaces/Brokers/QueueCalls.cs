@@ -17,8 +17,14 @@ internal abstract class QueueCalls
     /// <summary>See <see cref="IQueueGrain.ListAsync"/>.</summary>
     public abstract Task<QueueDescription[]> ListAsync(CancellationToken cancellationToken);
 
+    /// <summary>See <see cref="IQueues.DescribeShareAsync"/>.</summary>
+    public abstract Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken);
+
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
     public abstract Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken);
+
+    /// <summary>See <see cref="IQueueGrain.AlterAsync"/>.</summary>
+    public abstract Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
     public abstract Task PurgeAsync(string name, CancellationToken cancellationToken);
@@ -58,8 +64,16 @@ internal sealed class ClientQueueCalls(IQueueGrain grain) : QueueCalls
     public override Task<QueueDescription[]> ListAsync(CancellationToken cancellationToken) => grain.ListAsync(cancellationToken);
 
     /// <inheritdoc/>
+    public override Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
+        throw new BrokerException(ErrorCode.UnsupportedVersion, "Share groups are described by the brokers of the Kafka protocol.");
+
+    /// <inheritdoc/>
     public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
         grain.ResetAsync(name, start, cancellationToken);
+
+    /// <inheritdoc/>
+    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
+        grain.AlterAsync(name, options, cancellationToken);
 
     /// <inheritdoc/>
     public override Task PurgeAsync(string name, CancellationToken cancellationToken) => grain.PurgeAsync(name, cancellationToken);
@@ -104,8 +118,16 @@ internal sealed class ForwardedQueueCalls(IQueueForwardGrain grain) : QueueCalls
     public override Task<QueueDescription[]> ListAsync(CancellationToken cancellationToken) => grain.ListAsync(cancellationToken);
 
     /// <inheritdoc/>
+    public override Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
+        grain.DescribeShareAsync(groupId, cancellationToken);
+
+    /// <inheritdoc/>
     public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
         grain.ResetAsync(name, start, cancellationToken);
+
+    /// <inheritdoc/>
+    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
+        grain.AlterAsync(name, options, cancellationToken);
 
     /// <inheritdoc/>
     public override Task PurgeAsync(string name, CancellationToken cancellationToken) => grain.PurgeAsync(name, cancellationToken);

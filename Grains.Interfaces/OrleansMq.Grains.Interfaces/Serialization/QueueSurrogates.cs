@@ -36,6 +36,12 @@ internal struct QueueOptionsSurrogate
     [Id(2)] public TimeSpan MaxRetryDelay;
     [Id(3)] public bool IsOrderedByKey;
     [Id(4)] public bool IsSingleActiveConsumer;
+    [Id(5)] public string? DeadLetterTopic;
+    [Id(6)] public TimeSpan TimeToLive;
+    [Id(7)] public bool HasRecordTimes;
+    [Id(8)] public long MaxLength;
+    [Id(9)] public QueueOverflow Overflow;
+    [Id(10)] public int PriorityLevels;
 }
 
 [RegisterConverter]
@@ -48,6 +54,13 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         MaxRetryDelay = surrogate.MaxRetryDelay,
         IsOrderedByKey = surrogate.IsOrderedByKey,
         IsSingleActiveConsumer = surrogate.IsSingleActiveConsumer,
+        DeadLetterTopic = surrogate.DeadLetterTopic,
+        TimeToLive = surrogate.TimeToLive,
+        HasRecordTimes = surrogate.HasRecordTimes,
+        MaxLength = surrogate.MaxLength,
+        // A broker that does not know it drops the head.
+        Overflow = surrogate.Overflow == QueueOverflow.Unknown ? QueueOverflow.DropHead : surrogate.Overflow,
+        PriorityLevels = surrogate.PriorityLevels,
     };
 
     public QueueOptionsSurrogate ConvertToSurrogate(in QueueOptions value) => new()
@@ -57,6 +70,12 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         MaxRetryDelay = value.MaxRetryDelay,
         IsOrderedByKey = value.IsOrderedByKey,
         IsSingleActiveConsumer = value.IsSingleActiveConsumer,
+        DeadLetterTopic = value.DeadLetterTopic,
+        TimeToLive = value.TimeToLive,
+        HasRecordTimes = value.HasRecordTimes,
+        MaxLength = value.MaxLength,
+        Overflow = value.Overflow,
+        PriorityLevels = value.PriorityLevels,
     };
 }
 
@@ -75,6 +94,12 @@ internal struct QueueDescriptionSurrogate
     [Id(7)] public long Accepted;
     [Id(8)] public long Rejected;
     [Id(9)] public long Purged;
+    [Id(10)] public long Deferred;
+    [Id(11)] public long? OldestTimestamp;
+    [Id(12)] public long Expired;
+    [Id(13)] public long Dropped;
+    [Id(14)] public long DeadLettered;
+    [Id(15)] public long Redelivered;
 }
 
 [RegisterConverter]
@@ -90,6 +115,12 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         Accepted = surrogate.Accepted,
         Rejected = surrogate.Rejected,
         Purged = surrogate.Purged,
+        Deferred = surrogate.Deferred,
+        OldestTimestamp = surrogate.OldestTimestamp,
+        Expired = surrogate.Expired,
+        Dropped = surrogate.Dropped,
+        DeadLettered = surrogate.DeadLettered,
+        Redelivered = surrogate.Redelivered,
     };
 
     public QueueDescriptionSurrogate ConvertToSurrogate(in QueueDescription value) => new()
@@ -104,6 +135,12 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         Accepted = value.Accepted,
         Rejected = value.Rejected,
         Purged = value.Purged,
+        Deferred = value.Deferred,
+        OldestTimestamp = value.OldestTimestamp,
+        Expired = value.Expired,
+        Dropped = value.Dropped,
+        DeadLettered = value.DeadLettered,
+        Redelivered = value.Redelivered,
     };
 }
 
@@ -233,13 +270,14 @@ internal struct QueueSettlementSurrogate
     [Id(2)] public long Last;
     [Id(3)] public int Action;
     [Id(4)] public TimeSpan? Delay;
+    [Id(5)] public string? Reason;
 }
 
 [RegisterConverter]
 internal sealed class QueueSettlementConverter : IConverter<QueueSettlement, QueueSettlementSurrogate>
 {
     public QueueSettlement ConvertFromSurrogate(in QueueSettlementSurrogate surrogate) => new(surrogate.Lock, surrogate.First,
-        surrogate.Last, (QueueAction)surrogate.Action) { Delay = surrogate.Delay };
+        surrogate.Last, (QueueAction)surrogate.Action) { Delay = surrogate.Delay, Reason = surrogate.Reason };
 
     public QueueSettlementSurrogate ConvertToSurrogate(in QueueSettlement value) => new()
     {
@@ -248,5 +286,6 @@ internal sealed class QueueSettlementConverter : IConverter<QueueSettlement, Que
         Last = value.Last,
         Action = (int)value.Action,
         Delay = value.Delay,
+        Reason = value.Reason,
     };
 }

@@ -14,6 +14,7 @@ internal struct ShareGroupHeartbeatSurrogate
     [Id(4)] public string[]? SubscribedTopicNames;
     [Id(5)] public string ClientId;
     [Id(6)] public string ClientHost;
+    [Id(7)] public ShareCursorMove[]? Starts;
 }
 
 [RegisterConverter]
@@ -28,6 +29,7 @@ internal sealed class ShareGroupHeartbeatConverter : IConverter<ShareGroupHeartb
         SubscribedTopicNames = surrogate.SubscribedTopicNames,
         ClientId = surrogate.ClientId,
         ClientHost = surrogate.ClientHost,
+        Starts = surrogate.Starts ?? [],
     };
 
     public ShareGroupHeartbeatSurrogate ConvertToSurrogate(in ShareGroupHeartbeat value) => new()
@@ -39,6 +41,7 @@ internal sealed class ShareGroupHeartbeatConverter : IConverter<ShareGroupHeartb
         SubscribedTopicNames = value.SubscribedTopicNames?.ToArray(),
         ClientId = value.ClientId,
         ClientHost = value.ClientHost,
+        Starts = [.. value.Starts],
     };
 }
 

@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 namespace OrleansMq.Access;
 
 /// <summary>What the sessions of one broker do, in numbers. Thread safe.</summary>
-public sealed class AccessMeter
+internal sealed class AccessMeter
 {
     /// <summary>Records and bytes by topic.</summary>
     public TopicTraffic Topics { get; } = new();

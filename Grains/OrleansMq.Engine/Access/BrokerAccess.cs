@@ -1,6 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
 
@@ -8,7 +10,7 @@ namespace OrleansMq.Access;
 /// <param name="LeaderEpoch">The epoch that its appends are stamped with.</param>
 /// <param name="IsOnline">Whether it serves.</param>
 /// <param name="Decompresses">Whether an append of a compressed batch decompresses it, which takes a while.</param>
-public readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, bool Decompresses);
+internal readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, bool Decompresses);
 
 /// <summary>
 /// The one door to a broker: partitions, groups, topics and the cluster. Every caller opens a session here: HTTP, the Kafka gateway, the
@@ -21,27 +23,36 @@ public readonly record struct LocalPartition(int LeaderEpoch, bool IsOnline, boo
 public sealed class BrokerAccess
 {
     private readonly ILocalPartitions? _local;
+    private readonly RareLine _faultyListeners;
 
     /// <param name="broker">The engine behind the door.</param>
     /// <param name="local">The partitions that this process serves; null: none are opened directly.</param>
     /// <param name="authorizer">Decides; null: <see cref="AllowAll"/>.</param>
     /// <param name="meter">Counts; null: a new one.</param>
-    public BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null)
+    /// <param name="log">Names listeners to the meter that throw; null: they are not named.</param>
+    internal BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null,
+        EngineLog? log = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
         Broker = broker;
         _local = local;
         Authorizer = authorizer ?? AllowAll.Instance;
         Meter = meter ?? new AccessMeter();
+        _faultyListeners = new RareLine(log ?? EngineLog.Silent, TimeProvider.System);
     }
 
     /// <summary>Decides what sessions may do.</summary>
     public IAuthorizer Authorizer { get; }
 
     /// <summary>Counts what sessions do.</summary>
-    public AccessMeter Meter { get; }
+    internal AccessMeter Meter { get; }
 
     internal IBroker Broker { get; }
+
+    /// <summary>Whether a session may perform an operation. No grant covers changes of internal topics.</summary>
+    internal bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
+        (type != ResourceType.Topic || !InternalTopics.IsInternal(name) || InternalTopics.Allows(operation))
+            && Authorizer.Allows(session, operation, type, name);
 
     internal IReadOnlyCollection<Partition> Held => _local?.Held ?? [];
 
@@ -53,7 +64,7 @@ public sealed class BrokerAccess
     /// <param name="partition">Topic and number.</param>
     /// <param name="topicId">The topic's id; empty where only its name is known.</param>
     /// <param name="found">The partition.</param>
-    public bool TryDescribe(TopicPartition partition, Guid topicId, out LocalPartition found)
+    internal bool TryDescribe(TopicPartition partition, Guid topicId, out LocalPartition found)
     {
         if (!TryGet(partition, topicId, out var local))
         {
@@ -64,8 +75,21 @@ public sealed class BrokerAccess
         return true;
     }
 
-    /// <summary>Counts a request to a group that was answered.</summary>
+    /// <summary>Counts a request to a group that was answered. A listener to the meter is code of the application: what it throws is no
+    /// failure of the request.</summary>
     internal void Count(IGroupRequest request, object answer, TimeSpan duration)
+    {
+        try
+        {
+            CountAnswered(request, answer, duration);
+        }
+        catch (Exception fault)
+        {
+            _faultyListeners.Write(EngineLogLevel.Warning, $"A listener to the metrics of group requests threw: {fault.Message}", fault);
+        }
+    }
+
+    private void CountAnswered(IGroupRequest request, object answer, TimeSpan duration)
     {
         if (answer is OffsetCommitResult { Partitions.Count: > 0 } commit)
             Meter.Commits.Committed(commit.Partitions.Any(static partition => partition.Error == ErrorCode.None), duration);

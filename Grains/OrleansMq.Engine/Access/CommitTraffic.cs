@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 namespace OrleansMq.Access;
 
 /// <summary>Offset commits that sessions sent through this broker, whichever broker coordinates their group. Thread safe.</summary>
-public sealed class CommitTraffic
+internal sealed class CommitTraffic
 {
     private Histogram<double>? _duration;
     private long _stored;

@@ -4,7 +4,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Access;
 
 /// <summary>An append in progress. Awaiting it, once, counts it and returns its result.</summary>
-public readonly struct CountedAppend
+internal readonly struct CountedAppend
 {
     private readonly ValueTask<ProduceResult> _append;
     private readonly TopicGrant? _grant;

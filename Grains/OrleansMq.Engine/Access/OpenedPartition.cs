@@ -3,8 +3,9 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Share;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
-using OrleansMq.Shares;
+using OrleansMq.Producers;
 using OrleansMq.Records;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Access;
 
@@ -12,7 +13,7 @@ namespace OrleansMq.Access;
 /// A partition that a session has opened for one operation. Its authorization was checked; appends and deliveries through it are counted.
 /// The default value is closed. It holds for one request.
 /// </summary>
-public readonly struct OpenedPartition
+internal readonly struct OpenedPartition
 {
     private readonly Partition? _partition;
     // Null where the requests are counted elsewhere.
@@ -28,6 +29,11 @@ public readonly struct OpenedPartition
 
     /// <summary>A partition for a request that another broker has authorized and counts.</summary>
     internal static OpenedPartition Forwarded(Partition partition, AccessOperation operation) => new(partition, null, operation);
+
+    /// <summary>The answer to a batch that only brokers send: it would hide dead letters.</summary>
+    internal static ProduceResult LettersRefused => ProduceResult.Failed(ErrorCode.InvalidRecord,
+        $"Batches with producer epoch {LetterProducers.Epoch} and an id from {LetterProducers.FirstId} on are dead letters, which brokers "
+        + "write. Ask the broker for a producer id.");
 
     /// <summary>Whether it was opened.</summary>
     public bool IsOpen => _partition is not null;
@@ -55,6 +61,8 @@ public readonly struct OpenedPartition
     public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null, DecompressionAllowance? allowance = null)
     {
         Demand(AccessOperation.Write);
+        if (_grant is not null && LetterProducers.IsLetter(batch.Span))
+            return Refuse(LettersRefused);
         // Read before the memory is the engine's.
         var records = RecordCounts.OfBatch(batch.Span);
         var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance);

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
 
@@ -9,7 +10,7 @@ namespace OrleansMq.Access;
 /// <param name="TopicId">The topic's id.</param>
 /// <param name="SizeInBytes">Bytes of its segments' logs.</param>
 /// <param name="LogEndOffset">The offset after its last record; -1 where the log could not be opened.</param>
-public readonly record struct HeldReplica(TopicPartition TopicPartition, Guid TopicId, long SizeInBytes, long LogEndOffset);
+internal readonly record struct HeldReplica(TopicPartition TopicPartition, Guid TopicId, long SizeInBytes, long LogEndOffset);
 
 /// <summary>
 /// A session's way into the broker: <see cref="Broker"/> for whole operations, <see cref="TryOpen"/> for direct appends and reads of a
@@ -42,11 +43,12 @@ public sealed class SessionAccess
     public bool Allows(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
         type == ResourceType.Topic && _grants.TryGetValue(name, out var grant)
             ? grant.Allows(operation)
-            : _access.Authorizer.Allows(Session, operation, type, name);
+            : _access.Allows(Session, operation, type, name);
 
     /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic.</summary>
     public bool AllowsCreation(string topic) =>
-        Allows(AccessOperation.Create, ResourceType.Cluster) || Allows(AccessOperation.Create, ResourceType.Topic, topic);
+        (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic))
+            || Allows(AccessOperation.Create, ResourceType.Topic, topic);
 
     /// <summary>Refuses an operation that the session may not perform.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
@@ -65,7 +67,7 @@ public sealed class SessionAccess
     /// <param name="refusal"><see cref="ErrorCode.TopicAuthorizationFailed"/>, also where the partition is not here, so that a refusal
     /// does not reveal which topics exist; <see cref="ErrorCode.None"/> where it is allowed.</param>
     /// <returns>False: refused, or not served by this process.</returns>
-    public bool TryOpen(TopicPartition partition, Guid topicId, AccessOperation operation, out OpenedPartition opened,
+    internal bool TryOpen(TopicPartition partition, Guid topicId, AccessOperation operation, out OpenedPartition opened,
         out ErrorCode refusal)
     {
         if (_access.TryGet(partition, topicId, out var found))
@@ -96,7 +98,7 @@ public sealed class SessionAccess
 
     /// <summary>The replicas on this broker's disk.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
-    public IReadOnlyList<HeldReplica> ListReplicas()
+    internal IReadOnlyList<HeldReplica> ListReplicas()
     {
         Demand(AccessOperation.Describe, ResourceType.Cluster);
         return [.. _access.Held.Select(static partition =>
@@ -115,7 +117,9 @@ public sealed class SessionAccess
 
     /// <summary>The message of a refusal.</summary>
     public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
-        $"{Session.Principal} may not {operation} {type} '{name}'. Have the operation allowed, or authenticate as another principal.";
+        type == ResourceType.Topic && InternalTopics.IsInternal(name) && !InternalTopics.Allows(operation)
+            ? $"Topic '{name}' is internal: no client may {operation} it. The broker writes it for schedules."
+            : $"{Session.Principal} may not {operation} {type} '{name}'. Have the operation allowed, or authenticate as another principal.";
 
     /// <summary>What was decided about a topic; null for one that was not seen to exist.</summary>
     internal TopicGrant? FindGrant(string topic) => _grants.GetValueOrDefault(topic);

@@ -1,10 +1,11 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Api;
+using OrleansMq.Producers;
 
 namespace OrleansMq.Access;
 
 /// <summary>The broker API as one session may use it: authorizes each operation, and counts what it did. Thread safe.</summary>
-internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker
+internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker, ISchedulingBroker
 {
     private readonly IBroker _broker = access.Broker;
 
@@ -16,6 +17,10 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     /// <inheritdoc/>
     public IQueues Queues { get; } = new SessionQueues(access.Broker.Queues, session);
+
+    /// <inheritdoc/>
+    public ISchedules Schedules { get; } = new SessionSchedules(
+        (access.Broker as ISchedulingBroker)?.Schedules ?? NoSchedules.Instance, session);
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
@@ -75,6 +80,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     {
         if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
+        if (LetterProducers.IsLetter(batch.Span))
+            return new(OpenedPartition.LettersRefused);
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
         var producing = _broker.ProduceAsync(partition, batch, acks, cancellationToken);

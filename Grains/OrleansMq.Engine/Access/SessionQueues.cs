@@ -3,8 +3,9 @@ using OrleansMq.Api;
 namespace OrleansMq.Access;
 
 /// <summary>
-/// Queues as one session may use them: consumers need <see cref="AccessOperation.Read"/> of the topic, creation, reset and deletion
-/// <see cref="AccessOperation.Alter"/>, a purge <see cref="AccessOperation.Delete"/>. What is delivered is counted. Thread safe.
+/// Queues as one session may use them: consumers need <see cref="AccessOperation.Read"/> of the topic, creation, change, reset and
+/// deletion <see cref="AccessOperation.Alter"/>, a purge <see cref="AccessOperation.Delete"/>. A dead-letter topic needs
+/// <see cref="AccessOperation.Write"/> of itself. What is delivered is counted. Thread safe.
 /// </summary>
 internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQueues
 {
@@ -13,6 +14,7 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Alter, partition);
+        DemandLetters(queue.Options);
         return await queues.CreateAsync(partition, queue, cancellationToken).ConfigureAwait(false);
     }
 
@@ -40,11 +42,28 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
     }
 
     /// <inheritdoc/>
+    public async ValueTask<QueueDescription?> DescribeShareAsync(TopicPartition partition, string groupId,
+        CancellationToken cancellationToken = default)
+    {
+        Demand(AccessOperation.Describe, partition);
+        return await queues.DescribeShareAsync(partition, groupId, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Alter, partition);
         return await queues.ResetAsync(partition, name, start, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default)
+    {
+        Demand(AccessOperation.Alter, partition);
+        DemandLetters(options);
+        return await queues.AlterAsync(partition, name, options, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -96,6 +115,13 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
     {
         Demand(AccessOperation.Read, partition);
         await queues.DetachAsync(partition, consumer, cancellationToken).ConfigureAwait(false);
+    }
+
+    // The queue writes there for ever.
+    private void DemandLetters(QueueOptions options)
+    {
+        if (options.DeadLetterTopic is { } letters)
+            session.Demand(AccessOperation.Write, ResourceType.Topic, letters);
     }
 
     private void Demand(AccessOperation operation, TopicPartition partition) =>

@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Access;
 
 /// <summary>What sessions appended to one topic and read from it since the broker started. Thread safe.</summary>
-public sealed class TopicCounts
+internal sealed class TopicCounts
 {
     private long _recordsIn;
     private long _bytesIn;

@@ -33,7 +33,7 @@ internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, str
 
     private bool Decide(AccessOperation operation, int version)
     {
-        var allowed = access.Authorizer.Allows(session, operation, ResourceType.Topic, topic);
+        var allowed = access.Allows(session, operation, ResourceType.Topic, topic);
         var before = Volatile.Read(ref _decisions);
         var bits = (int)(before >> VersionShift) == version ? before & uint.MaxValue : 0;
         bits |= 1L << ((int)operation + DecidedShift);

@@ -7,7 +7,7 @@ namespace OrleansMq.Access;
 /// Traffic by topic. Plain numbers, since the data path must neither allocate nor look up tags; instruments read them on demand. Only
 /// topics that exist are counted, so that requests for made-up names take no memory. Thread safe.
 /// </summary>
-public sealed class TopicTraffic
+internal sealed class TopicTraffic
 {
     private readonly ConcurrentDictionary<string, TopicCounts> _topics = new(StringComparer.Ordinal);
 

@@ -78,10 +78,13 @@ public enum IsolationLevel : sbyte
 /// <param name="MaxWait">How long to wait for <paramref name="MinBytes"/>; zero returns at once.</param>
 /// <param name="MinBytes">How many bytes must be readable for the request to return before <paramref name="MaxWait"/>.</param>
 /// <param name="Isolation">Which records to return.</param>
-/// <param name="AllowsSlice">Whether the records may be returned as a <see cref="FetchResult.Slice"/>, which is read when it is sent. Only
-/// for callers in the same process.</param>
 public readonly record struct FetchRequest(TopicPartition Partition, long Offset, int MaxBytes = 1 << 20, TimeSpan MaxWait = default,
-    int MinBytes = 1, IsolationLevel Isolation = IsolationLevel.ReadUncommitted, bool AllowsSlice = false);
+    int MinBytes = 1, IsolationLevel Isolation = IsolationLevel.ReadUncommitted)
+{
+    /// <summary>Whether the records may be returned as a <see cref="FetchResult.Slice"/>, which is read when it is sent. Only for callers
+    /// in the same process.</summary>
+    internal bool AllowsSlice { get; init; }
+}
 
 /// <summary>The result of a read. Dispose it when the records are no longer needed, to return the memory to its pool.</summary>
 public sealed class FetchResult : IDisposable
@@ -129,7 +132,7 @@ public sealed class FetchResult : IDisposable
 
     /// <summary>The location of the record batches, instead of <see cref="Records"/>, if the request set
     /// <see cref="FetchRequest.AllowsSlice"/>.</summary>
-    public RecordSlice? Slice { get; private set; }
+    internal RecordSlice? Slice { get; private set; }
 
     /// <summary>The size of the record batches in bytes, in memory or in a slice.</summary>
     public int Length => Slice?.Length ?? Records.Length;

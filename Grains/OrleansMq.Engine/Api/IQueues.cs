@@ -14,7 +14,9 @@ public interface IQueues
 {
     /// <summary>Creates a queue. Completes when it is stored. A queue of that name that exists is left as it is.</summary>
     /// <returns>The queue, with the options that it has.</returns>
-    /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: an option is out of range.</exception>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: an option is out of range;
+    /// <see cref="ErrorCode.InvalidConfig"/>: the topic lacks what an option needs; <see cref="ErrorCode.PolicyViolation"/>: the partition
+    /// has as many queues as its broker allows.</exception>
     ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes a queue; its consumers are detached. The topic's records stay.</summary>
@@ -26,6 +28,12 @@ public interface IQueues
     /// <summary>Describes all queues of a partition, ordered by name (ordinal).</summary>
     ValueTask<IReadOnlyList<QueueDescription>> ListAsync(TopicPartition partition, CancellationToken cancellationToken = default);
 
+    /// <summary>Describes where a share group reads the partition: its cursor, with the group's id as the name.</summary>
+    /// <returns>Null while the group has no cursor there.</returns>
+    ValueTask<QueueDescription?> DescribeShareAsync(TopicPartition partition, string groupId,
+        CancellationToken cancellationToken = default) =>
+        throw new BrokerException(ErrorCode.UnsupportedVersion, "Share groups are described by the brokers of the Kafka protocol.");
+
     /// <summary>Begins a queue anew at another offset: everything at or above it is delivered, whatever was settled.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
@@ -34,10 +42,22 @@ public interface IQueues
     ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default);
 
+    /// <summary>Changes how a queue delivers. Completes when it is stored. Records that consumers hold, and delays that have begun, stay as
+    /// they are.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="options">All options. Those that are fixed at creation must be the same.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be changed nevertheless.</param>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: an option is out of range, or another fixed one;
+    /// <see cref="ErrorCode.InvalidConfig"/>: the topic lacks what an option needs.</exception>
+    ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default);
+
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
     ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
 
-    /// <summary>Reads the first records that are not settled, whether a consumer holds them or not. Changes nothing.</summary>
+    /// <summary>Reads the first records that are not settled, whether a consumer holds them or not: as many as have 16 MiB together, or
+    /// one. Changes nothing.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
     /// <param name="maxRecords">The most records, 1 to 1,000.</param>

@@ -1,7 +1,7 @@
 namespace OrleansMq.Api;
 
 /// <summary>The queues of a broker that has none: every call is refused with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
-public sealed class NoQueues : IQueues
+internal sealed class NoQueues : IQueues
 {
     private NoQueues() { }
 
@@ -28,6 +28,10 @@ public sealed class NoQueues : IQueues
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
+    public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default) => throw Refusal();
+
+    /// <inheritdoc/>
     public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
@@ -51,6 +55,5 @@ public sealed class NoQueues : IQueues
         throw Refusal();
 
     private static BrokerException Refusal() => new(ErrorCode.UnsupportedVersion,
-        "This broker has no queues: it is of a cluster, whose brokers do not serve them. Use a broker of one process "
-        + "(./omq up --standalone).");
+        "This broker has no queues: it is of an earlier version, or an implementation of IBroker without them.");
 }

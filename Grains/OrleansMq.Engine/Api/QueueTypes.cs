@@ -19,10 +19,16 @@ public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options
 {
     /// <summary>The first offset that is not settled.</summary>
     public long Floor { get; init; }
-    /// <summary>The offsets that are not settled. Offsets without a record are among them until they are passed.</summary>
+    /// <summary>The records that are not settled: those that wait, are deferred, or are held. In a log that goes far beyond what consumers
+    /// have reached, some offsets without a record may be among them.</summary>
     public long Unsettled { get; init; }
     /// <summary>The records that consumers hold, or that are being settled.</summary>
     public int Held { get; init; }
+    /// <summary>The records whose time has not come: after a failure, by a delay, or as their header says.</summary>
+    public long Deferred { get; init; }
+    /// <summary>The timestamp of the first record that is not settled, in milliseconds since 1970; of the first in its batch, where
+    /// producers send several at once. Null: there is none.</summary>
+    public long? OldestTimestamp { get; init; }
     /// <summary>The attached consumers.</summary>
     public int Consumers { get; init; }
     /// <summary>The records that consumers have accepted.</summary>
@@ -31,6 +37,14 @@ public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options
     public long Rejected { get; init; }
     /// <summary>The records that were purged.</summary>
     public long Purged { get; init; }
+    /// <summary>The records whose time to live has passed.</summary>
+    public long Expired { get; init; }
+    /// <summary>The records that left the queue because it was longer than its limit, with a dead letter or without.</summary>
+    public long Dropped { get; init; }
+    /// <summary>The records that were written to a dead-letter topic.</summary>
+    public long DeadLettered { get; init; }
+    /// <summary>The deliveries of records that may have been delivered before, since the partition's leadership began.</summary>
+    public long Redelivered { get; init; }
 }
 
 /// <summary>How a consumer attaches to a queue.</summary>
@@ -86,7 +100,7 @@ public enum QueueAction
     Release = 2,
     /// <summary>They failed: they go back, and count as failed.</summary>
     Fail = 3,
-    /// <summary>They are never delivered again.</summary>
+    /// <summary>They are never delivered again; with a dead-letter topic, they go there.</summary>
     Reject = 4,
     /// <summary>They stay with the consumer, whose lock begins anew.</summary>
     Renew = 5,
@@ -102,4 +116,8 @@ public readonly record struct QueueSettlement(QueueLock Lock, long First, long L
     /// <summary>With <see cref="QueueAction.Release"/> and <see cref="QueueAction.Fail"/>, how long to wait before the records are
     /// delivered again, zero to 366 days; null: as the queue's options say for a failure, else not at all.</summary>
     public TimeSpan? Delay { get; init; }
+
+    /// <summary>With <see cref="QueueAction.Reject"/> and <see cref="QueueAction.Fail"/>, why, for the records' dead letters; null: not
+    /// said. Of more than 1,024 bytes in UTF-8, the beginning is kept.</summary>
+    public string? Reason { get; init; }
 }

@@ -19,6 +19,9 @@ public sealed record ShareGroupHeartbeat : IGroupRequest<ShareGroupHeartbeatResu
     public string? RackId { get; init; }
     /// <summary>The names of the subscribed topics; null for unchanged.</summary>
     public IReadOnlyList<string>? SubscribedTopicNames { get; init; }
+    /// <summary>Where the group begins in partitions that it does not read yet. A topic without an entry begins at its first
+    /// record.</summary>
+    public IReadOnlyList<ShareCursorMove> Starts { get; init; } = [];
     /// <summary>The client's name for itself, for descriptions.</summary>
     public string ClientId { get; init; } = "";
     /// <summary>The client's address, for descriptions.</summary>
@@ -78,13 +81,14 @@ public sealed record ShareGroupSetting(string Name, string? Value);
 
 /// <summary>The cursors of a share group in one topic.</summary>
 /// <param name="TopicId">The topic.</param>
-/// <param name="Incarnation">The incarnation of the cursors that were not reset.</param>
-/// <param name="Partitions">The number of partitions when the group began to read the topic. Those added later are read from their first
-/// record on.</param>
-/// <param name="Resets">The cursors that an operator has moved, by partition, ascending.</param>
+/// <param name="Incarnation">The incarnation of the cursors without an entry in <paramref name="Resets"/>.</param>
+/// <param name="Partitions">The number of partitions whose start was known when the group began to read the topic. Later ones are read
+/// from their first record on.</param>
+/// <param name="Resets">The cursors that begin at a stated offset, by partition, ascending: since the group joined, or since an operator
+/// moved them.</param>
 public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Partitions, IReadOnlyList<ShareCursorReset> Resets)
 {
-    /// <summary>Returns the last reset of a partition's cursor; null for none.</summary>
+    /// <summary>Returns where a partition's cursor begins; null if its leader decides that by the configuration.</summary>
     public ShareCursorReset? FindReset(int partition)
     {
         foreach (var reset in Resets)
@@ -96,7 +100,7 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
     }
 }
 
-/// <summary>A cursor that an operator has moved.</summary>
+/// <summary>A cursor that begins at a stated offset.</summary>
 /// <param name="Partition">The partition.</param>
 /// <param name="Incarnation">The incarnation that it has since.</param>
 /// <param name="StartOffset">The first record.</param>

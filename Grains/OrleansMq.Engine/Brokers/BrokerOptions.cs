@@ -11,7 +11,7 @@ public sealed record BrokerOptions : PartitionStoreOptions
     /// <summary>Decides what sessions may do: everything, by default.</summary>
     public IAuthorizer Authorizer { get; init; } = AllowAll.Instance;
     /// <summary>Counts what sessions do.</summary>
-    public AccessMeter Meter { get; init; } = new();
+    internal AccessMeter Meter { get; init; } = new();
     /// <summary>The configuration of topics that set nothing.</summary>
     public TopicConfig TopicDefaults { get; init; } = TopicConfig.Default;
     /// <summary>Partitions of a topic created without a number.</summary>

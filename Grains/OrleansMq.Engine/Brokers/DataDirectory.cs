@@ -17,7 +17,7 @@ namespace OrleansMq.Brokers;
 /// </code>
 /// The same in both flavours: what one wrote the other opens.
 /// </summary>
-public sealed class DataDirectory : IDisposable
+internal sealed class DataDirectory : IDisposable
 {
     /// <summary>The layout this program writes, and the newest it reads.</summary>
     public const int FormatVersion = 1;

@@ -14,7 +14,7 @@ namespace OrleansMq.Brokers;
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
 /// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
 /// <see cref="Access"/>.</para></summary>
-public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
+internal sealed class LocalBroker : IBroker, ISchedulingBroker, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -36,7 +36,12 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
         Queues = new LocalQueues(partition => Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!));
-        Access = new BrokerAccess(this, this, options.Authorizer, options.Meter);
+        // Those that were decided before are published from now on.
+        partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Log, options.TimeProvider);
+        partitions.BeginCursors();
+        Schedules = new RoutedSchedules(this, partition => (Find(partition, out var error, out var message)
+            ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
+        Access = new BrokerAccess(this, this, options.Authorizer, options.Meter, options.Log);
     }
 
     /// <summary>The door to this broker.</summary>
@@ -68,6 +73,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
     /// <inheritdoc/>
     public IQueues Queues { get; }
 
+    /// <inheritdoc/>
+    public ISchedules Schedules { get; }
+
     /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     public static async Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default)
@@ -87,7 +95,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
-            return broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
+            broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
+            broker.BeginSchedules();
+            return broker;
         }
         catch
         {
@@ -194,6 +204,17 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         finally
         {
             _directory.Dispose();
+        }
+    }
+
+    // Those that are due wait for no caller.
+    private void BeginSchedules()
+    {
+        _partitions.Ports.Broker = this;
+        if (_topics.TryGet(InternalTopics.Schedules, out var schedules))
+        {
+            foreach (var partition in schedules.Partitions)
+                _ = partition?.Schedules;
         }
     }
 

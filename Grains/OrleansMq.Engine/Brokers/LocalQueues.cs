@@ -6,7 +6,7 @@ namespace OrleansMq.Brokers;
 
 /// <summary>The queues of partitions in this process.</summary>
 /// <param name="find">Finds a partition; throws a <see cref="BrokerException"/> where it is not.</param>
-public sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueues
+internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueues
 {
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue,
@@ -28,9 +28,19 @@ public sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueues
         await Of(partition).ListAsync(cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
+    public async ValueTask<QueueDescription?> DescribeShareAsync(TopicPartition partition, string groupId,
+        CancellationToken cancellationToken = default) =>
+        await Of(partition).DescribeShareAsync(groupId, cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default) =>
         await Of(partition).ResetAsync(name, start, cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+        CancellationToken cancellationToken = default) =>
+        await Of(partition).AlterAsync(name, options, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>

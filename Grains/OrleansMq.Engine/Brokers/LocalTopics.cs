@@ -54,6 +54,10 @@ internal sealed class LocalTopics
         var topics = new LocalTopics(store, options, partitions, stored, metadata);
         foreach (var (name, action) in stored.Actions)
             await topics.TryRecoverAsync(name, action, stored).ConfigureAwait(false);
+        var self = new BrokerRegistration { BrokerId = options.BrokerId.Value, Codecs = BrokerRegistration.NamesOf(options.Codecs) };
+        if (MissingCodecs.Describe(self, topics.Served.Select(static topic => (topic.State.Name, topic.Config.CompressionType)))
+            is { } warning)
+            options.Log.Write(EngineLogLevel.Warning, warning);
         return topics;
     }
 

@@ -4,7 +4,7 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Brokers;
 
 /// <summary>Partitions as the broker API describes them, where one broker holds the only replica.</summary>
-public static class PartitionDescriptions
+internal static class PartitionDescriptions
 {
     /// <summary>A partition that is there, online or not.</summary>
     public static PartitionDescription Describe(Partition partition, BrokerId broker)

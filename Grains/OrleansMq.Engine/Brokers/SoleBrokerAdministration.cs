@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Brokers;
 
 /// <summary>The administration of a cluster that is one broker by design: there is nobody to move anything to.</summary>
-public sealed class SoleBrokerAdministration : IClusterAdministration
+internal sealed class SoleBrokerAdministration : IClusterAdministration
 {
     private SoleBrokerAdministration() { }
 

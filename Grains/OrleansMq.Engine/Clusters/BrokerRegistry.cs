@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>A broker's description of itself when it joins.</summary>
-public sealed record BrokerRegistration
+internal sealed record BrokerRegistration
 {
     /// <summary>Its broker id.</summary>
     public required int BrokerId { get; init; }
@@ -46,13 +46,13 @@ public sealed record BrokerRegistration
 /// <summary>A broker in the registry.</summary>
 /// <param name="Registration">Its registration when it last joined.</param>
 /// <param name="Draining">Whether its replicas are being moved away.</param>
-public sealed record RegisteredBroker(BrokerRegistration Registration, bool Draining = false);
+internal sealed record RegisteredBroker(BrokerRegistration Registration, bool Draining = false);
 
 /// <summary>
 /// The brokers that belong to the cluster, dead or alive, stored under <see cref="Key"/>. The methods compute the next document. The caller
 /// writes it, and acts only afterwards.
 /// </summary>
-public sealed record BrokerRegistry
+internal sealed record BrokerRegistry
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "brokers/cluster";
@@ -146,4 +146,4 @@ public sealed record BrokerRegistry
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(BrokerRegistry))]
 [JsonSerializable(typeof(RebalanceJob))]
-public sealed partial class ClusterJson : JsonSerializerContext;
+internal sealed partial class ClusterJson : JsonSerializerContext;

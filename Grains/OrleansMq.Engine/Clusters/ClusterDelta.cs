@@ -16,7 +16,7 @@ namespace OrleansMq.Clusters;
 /// <param name="Deleted">Additional topics to delete from disk.</param>
 /// <param name="Forgotten">Deleted topics of which no broker has data any more.</param>
 /// <param name="CatchUpMaxBytesPerSecond">The image's limit.</param>
-public sealed record ClusterDelta(long From, long To, int Controller, bool AutoRebalance, ImmutableArray<ImageBroker> Brokers,
+internal sealed record ClusterDelta(long From, long To, int Controller, bool AutoRebalance, ImmutableArray<ImageBroker> Brokers,
     ImmutableArray<int> RemovedBrokers, ImmutableArray<ImageTopic> Topics, ImmutableArray<Guid> RemovedTopics,
     ImmutableArray<ChangedPartition> Partitions, ImmutableArray<Guid> Deleted, ImmutableArray<Guid> Forgotten,
     long CatchUpMaxBytesPerSecond = 0)
@@ -91,4 +91,4 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
 /// <summary>A changed partition.</summary>
 /// <param name="Key">The partition.</param>
 /// <param name="Partition">Its new state.</param>
-public sealed record ChangedPartition(ReplicaKey Key, ImagePartition Partition);
+internal sealed record ChangedPartition(ReplicaKey Key, ImagePartition Partition);

@@ -22,7 +22,7 @@ namespace OrleansMq.Clusters;
 /// </code>
 /// A later version of the program writes a later version of the format only once every broker of the cluster can read it.
 /// </summary>
-public static class ClusterDeltaCodec
+internal static class ClusterDeltaCodec
 {
     private const byte Version = 1;
 

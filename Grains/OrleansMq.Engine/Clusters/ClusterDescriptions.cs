@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>Describes the cluster and its partitions for the broker API, from an image alone.</summary>
-public static class ClusterDescriptions
+internal static class ClusterDescriptions
 {
     /// <summary>Describes the cluster.</summary>
     /// <param name="image">The cluster image.</param>

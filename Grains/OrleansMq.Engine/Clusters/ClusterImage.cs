@@ -11,7 +11,7 @@ namespace OrleansMq.Clusters;
 /// every broker as a series of <see cref="ClusterDelta"/>. Immutable. If a partition's leader reports something else about itself, its
 /// report is newer.
 /// </summary>
-public sealed record ClusterImage
+internal sealed record ClusterImage
 {
     /// <summary>The image before the first delta has arrived.</summary>
     public static ClusterImage Empty { get; } = new();
@@ -120,7 +120,7 @@ public sealed record ClusterImage
 /// <param name="Registration">Its registration when it last joined.</param>
 /// <param name="IsAlive">Whether it is currently a member of the cluster.</param>
 /// <param name="IsDraining">Whether its replicas are being moved away.</param>
-public sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, bool IsDraining = false)
+internal sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, bool IsDraining = false)
 {
     /// <summary>The broker's state in the cluster.</summary>
     public BrokerState State => !IsAlive ? BrokerState.Dead : IsDraining ? BrokerState.Draining : BrokerState.Active;
@@ -137,7 +137,7 @@ public sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, 
 /// <param name="Configs">The configuration keys that it sets.</param>
 /// <param name="Partitions">The partitions by number.</param>
 /// <param name="Serving">The number of partitions that clients see; the others are being added.</param>
-public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
+internal sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
     ImmutableSortedDictionary<string, string> Configs, ImmutableArray<ImagePartition> Partitions, int Serving)
 {
     /// <summary>Converts the topic to a list entry.</summary>
@@ -156,7 +156,7 @@ public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, s
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas (KIP-966).</param>
 /// <param name="Target">The brokers that will hold it; empty if it is not being moved.</param>
-public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
+internal sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
     ImmutableArray<int> Elr, ImmutableArray<int> Target)
 {
     /// <summary>Creates a partition that never had a leader.</summary>

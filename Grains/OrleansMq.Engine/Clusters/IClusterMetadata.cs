@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Clusters;
 
 /// <summary>This broker's current view of the cluster. Thread-safe.</summary>
-public interface IClusterMetadata
+internal interface IClusterMetadata
 {
     /// <summary>The newest image received; <see cref="ClusterImage.Empty"/> before the first.</summary>
     ClusterImage Image { get; }

@@ -8,7 +8,7 @@ namespace OrleansMq.Clusters;
 /// Returns leaderships that moved after a failure to their preferred replicas: a few at a time, and only after that replica has been in
 /// sync for a while, so that an unstable broker gets none. Evaluated whenever the image changes or time passes. Pure.
 /// </summary>
-public static class LeaderReturn
+internal static class LeaderReturn
 {
     /// <summary>Decides on the next handovers.</summary>
     /// <param name="waiting">The partitions that their preferred replica could lead, and since when; initially empty.</param>

@@ -13,12 +13,12 @@ namespace OrleansMq.Clusters;
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas.</param>
 /// <param name="Target">The brokers that will hold it; empty if it is not being moved.</param>
-public sealed record LeadershipReport(ReplicaKey Key, bool Leads, int LeaderEpoch, long Counter, ImmutableArray<int> Replicas,
+internal sealed record LeadershipReport(ReplicaKey Key, bool Leads, int LeaderEpoch, long Counter, ImmutableArray<int> Replicas,
     ImmutableArray<int> Isr, ImmutableArray<int> Elr, ImmutableArray<int> Target);
 
 /// <summary>Decides which reports to apply: an image follows the newest report of a partition's leader, even if reports are lost,
 /// duplicated or reordered. Not thread-safe.</summary>
-public sealed class LeadershipLedger
+internal sealed class LeadershipLedger
 {
     // The epoch and counter of the last report applied for each partition.
     private readonly Dictionary<ReplicaKey, (int Epoch, long Counter)> _taken = [];

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>Moves of replicas: validation and description.</summary>
-public static class Reassignments
+internal static class Reassignments
 {
     /// <summary>Checks whether a partition may be assigned to these brokers.</summary>
     /// <param name="image">The cluster.</param>

@@ -8,10 +8,10 @@ namespace OrleansMq.Clusters;
 /// <param name="Key">The partition.</param>
 /// <param name="Kind">The kind of request.</param>
 /// <param name="Replicas">The brokers that will hold the partition; for a handover, the one that will lead it.</param>
-public readonly record struct RebalanceAction(ReplicaKey Key, RebalanceActionKind Kind, ImmutableArray<int> Replicas);
+internal readonly record struct RebalanceAction(ReplicaKey Key, RebalanceActionKind Kind, ImmutableArray<int> Replicas);
 
 /// <summary>The kind of a request.</summary>
-public enum RebalanceActionKind
+internal enum RebalanceActionKind
 {
     /// <summary>Never.</summary>
     Unknown = 0,
@@ -25,7 +25,7 @@ public enum RebalanceActionKind
 /// Decides the next step of a rebalance: reads from the image which moves are complete, and starts waiting ones as far as the throttle
 /// permits. Evaluated whenever the image changes or time passes. A lost action is decided again, so every action must be idempotent. Pure.
 /// </summary>
-public static class RebalanceDecision
+internal static class RebalanceDecision
 {
     /// <summary>Decides on the next actions.</summary>
     /// <param name="job">The running rebalance.</param>

@@ -7,7 +7,7 @@ namespace OrleansMq.Clusters;
 
 /// <summary>The state of one partition in a rebalance. Stored in documents by name.</summary>
 [JsonConverter(typeof(RebalanceStepStateConverter))]
-public enum RebalanceStepState
+internal enum RebalanceStepState
 {
     /// <summary>Never.</summary>
     Unknown = 0,
@@ -22,7 +22,7 @@ public enum RebalanceStepState
 }
 
 /// <summary>Converts a <see cref="RebalanceStepState"/> to JSON, for example <c>"moving"</c>.</summary>
-public sealed class RebalanceStepStateConverter()
+internal sealed class RebalanceStepStateConverter()
     : JsonStringEnumConverter<RebalanceStepState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>One partition of a rebalance.</summary>
@@ -32,7 +32,7 @@ public sealed class RebalanceStepStateConverter()
 /// <param name="From">The brokers that held it when the plan was made.</param>
 /// <param name="To">The brokers that will hold it.</param>
 /// <param name="State">Its state.</param>
-public sealed record RebalanceStep(Guid TopicId, string Topic, int Partition, ImmutableArray<int> From, ImmutableArray<int> To,
+internal sealed record RebalanceStep(Guid TopicId, string Topic, int Partition, ImmutableArray<int> From, ImmutableArray<int> To,
     RebalanceStepState State = RebalanceStepState.Waiting)
 {
     /// <summary>Whether the step is done or skipped.</summary>
@@ -42,7 +42,7 @@ public sealed record RebalanceStep(Guid TopicId, string Topic, int Partition, Im
 
 /// <summary>A rebalance, stored under <see cref="Key"/> so that a new controller continues it. <see cref="RebalanceDecision"/> decides its
 /// next step.</summary>
-public sealed record RebalanceJob
+internal sealed record RebalanceJob
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "rebalance/cluster";

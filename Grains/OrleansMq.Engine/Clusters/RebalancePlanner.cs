@@ -10,7 +10,7 @@ namespace OrleansMq.Clusters;
 /// their share to brokers below it; and, without copying, change preferred leaders. Replicas on dead brokers stay, since these brokers are
 /// expected back. Pure.
 /// </summary>
-public sealed class RebalancePlanner
+internal sealed class RebalancePlanner
 {
     private readonly ClusterImage _image;
     private readonly BrokerLoads _loads;

@@ -7,7 +7,7 @@ namespace OrleansMq.Clusters;
 /// Places the replicas of new partitions. Based on what the brokers hold already, so that many small topics are spread as evenly as one
 /// large one. Ties are broken in turn, so that partitions do not accumulate on brokers with low ids.
 /// </summary>
-public static class ReplicaAssignment
+internal static class ReplicaAssignment
 {
     /// <summary>Chooses the replicas of new partitions. The first replica, the preferred leader, goes to the broker with the fewest. The
     /// others go to racks without a replica of the partition if possible, then to the brokers with the fewest.</summary>

@@ -6,7 +6,7 @@ namespace OrleansMq.Clusters;
 
 /// <summary>The image of a cluster with one broker and no replication. The broker leads every partition, and topic changes are reported
 /// here. Thread-safe.</summary>
-public sealed class SoleBrokerMetadata : IClusterMetadata
+internal sealed class SoleBrokerMetadata : IClusterMetadata
 {
     // Claims are counted from 0. Without further claims the epoch stays there.
     private const int LeaderEpoch = 0;

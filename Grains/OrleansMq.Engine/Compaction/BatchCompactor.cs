@@ -25,6 +25,9 @@ internal enum BatchFate
 /// <param name="codecs">The codecs for compressed batches.</param>
 internal sealed class BatchCompactor(CompressionCodecs codecs)
 {
+    // A small batch of 256 MiB has tens of millions of keys. To decode it twice takes time, to keep them takes gigabytes.
+    private const int MostKept = 10_000;
+
     private readonly List<bool> _keeps = [];
     private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
     private long _eraseLimit;
@@ -36,50 +39,80 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     /// <param name="eraseLimit">Tombstones at or above it are kept, even if their time has passed.</param>
     public void Begin(long eraseLimit) => (_eraseLimit, ErasedEnd) = (eraseLimit, 0);
 
-    /// <summary>Adds the keys of a batch to the map. It needs room for those that are decoded, whatever the header claims.</summary>
+    /// <summary>Adds the keys of a batch to the map: those that are decoded, whatever the header claims, and only after the whole batch was
+    /// decoded. A key that readers can never reach must not supersede one that they can.</summary>
     /// <param name="batch">The batch.</param>
-    /// <param name="map">The map. It grows beyond its limit for a batch that does not fit even an empty one.</param>
+    /// <param name="header">Its header.</param>
+    /// <param name="from">Keys of records below it are left out.</param>
+    /// <param name="map">The map. A batch that does not fit waits for an empty one. Of one that does not fit there either, as many keys are
+    /// added as fit.</param>
     /// <param name="opaque">Null, or why the batch cannot be decoded: then it has no keys.</param>
-    /// <returns>False, with nothing added, if the map has no room.</returns>
-    public bool TryPutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map, out string? opaque)
+    /// <returns>Where the keys end that are in the map: the offset after the batch, if all are.</returns>
+    public long PutKeys(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long from, KeyOffsetMap map, out string? opaque)
     {
         _keys.Clear();
         opaque = null;
+        var count = 0;
         using var reader = new RecordReader(batch, codecs, verifyCrc: false);
         try
         {
             while (reader.MoveNext())
             {
-                if (reader.Current.Key is { } key)
+                if (reader.Current.Offset < from || reader.Current.Key is not { } key)
+                    continue;
+                if (++count <= MostKept)
                     _keys.Add((key, reader.Current.Offset));
             }
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
         {
             opaque = fault.Message;
-            return true;
+            return header.NextOffset;
         }
-        if (!map.HasRoomFor(_keys.Count) && map.Count > 0)
-            return false;
-        map.GrowFor(_keys.Count);
-        // Only after the whole batch was decoded: a key that readers can never reach must not supersede one that they can.
+        if (!map.HasRoomFor(count) && map.Count > 0)
+            return Math.Max(from, header.BaseOffset);
+        if (count <= MostKept)
+            return PutKept(map) ?? header.NextOffset;
+        reader.Dispose(); // The second one takes as much memory.
+        return PutDecodedAgain(batch, from, map) ?? header.NextOffset;
+    }
+
+    private long? PutKept(KeyOffsetMap map)
+    {
         foreach (var (key, offset) in _keys)
-            map.Put(key.Span, offset);
-        return true;
+        {
+            if (!map.TryPut(key.Span, offset))
+                return offset;
+        }
+        return null;
+    }
+
+    private long? PutDecodedAgain(ReadOnlyMemory<byte> batch, long from, KeyOffsetMap map)
+    {
+        using var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        while (reader.MoveNext())
+        {
+            var record = reader.Current;
+            if (record.Offset >= from && record.Key is { } key && !map.TryPut(key.Span, record.Offset))
+                return record.Offset;
+        }
+        return null;
     }
 
     /// <summary>Cleans one batch and appends the result to <paramref name="destination"/>.</summary>
-    /// <param name="batch">Exactly one valid batch, below the end of the range that <paramref name="map"/> covers.</param>
+    /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="header">Its header.</param>
     /// <param name="map">The latest offset of each key in the dirty part.</param>
+    /// <param name="mapEnd">The end of the range that <paramref name="map"/> covers. Records at or above it are kept: of the keys of
+    /// tombstones among them there may be earlier records that stay.</param>
     /// <param name="isLastOfProducer">Whether its producer is still known and this is its latest batch.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
     /// <param name="destination">Receives one batch, or nothing.</param>
-    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now,
-        long deleteRetentionMs, PooledBuffer destination)
+    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long mapEnd,
+        bool isLastOfProducer, long now, long deleteRetentionMs, PooledBuffer destination)
     {
-        if (header.IsControl || Decide(batch, header, map, now, out var hasTombstone) is not { } kept)
+        if (header.IsControl || Decide(batch, header, map, mapEnd, now, out var hasTombstone) is not { } kept)
         {
             destination.Write(batch.Span);
             return BatchFate.Kept;
@@ -99,7 +132,8 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     }
 
     /// <summary>Returns how many records are kept; null if the batch cannot be decoded.</summary>
-    private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long now, out bool hasTombstone)
+    private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long mapEnd, long now,
+        out bool hasTombstone)
     {
         _keeps.Clear();
         hasTombstone = false;
@@ -112,7 +146,8 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
             {
                 var record = reader.Current;
                 var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
-                var fate = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now);
+                var fate = record.Offset >= mapEnd ? RecordFate.Keep
+                    : RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now);
                 if (fate == RecordFate.ExpiredTombstone && record.Offset >= _eraseLimit)
                     fate = RecordFate.Keep;
                 if (fate == RecordFate.ExpiredTombstone)
@@ -122,7 +157,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
                 if (!keep)
                     continue;
                 kept++;
-                hasTombstone |= record.Value is null;
+                hasTombstone |= record.Value is null && record.Offset < mapEnd;
             }
             return kept;
         }

@@ -8,11 +8,11 @@ namespace OrleansMq.Compaction;
 /// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 if it is empty or unknown.</param>
 /// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 if it is empty.</param>
 /// <param name="IsActive">Whether it is the active segment.</param>
-public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp,
+internal readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp,
     bool IsActive);
 
 /// <summary>Why a log is cleaned now, or is not.</summary>
-public enum CompactionReason
+internal enum CompactionReason
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
@@ -37,7 +37,7 @@ public enum CompactionReason
 /// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base offset, or the high
 /// watermark.</param>
 /// <param name="DirtyRatio">Cleanable dirty bytes divided by these plus the clean bytes; 0 to 1.</param>
-public readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1,
+internal readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1,
     double DirtyRatio = 0)
 {
     /// <summary>Whether to clean.</summary>

@@ -8,7 +8,7 @@ namespace OrleansMq.Compaction;
 /// key's SHA-256. Two keys with the same half would lose a record. At 2^32 keys the probability is below 2^-64, and constructing such a
 /// pair takes about 2^64 attempts. Not thread-safe.
 /// </summary>
-public sealed class KeyOffsetMap
+internal sealed class KeyOffsetMap
 {
     /// <summary>64 MiB: 2.1 million keys per pass.</summary>
     public const int DefaultMaxBytes = 64 << 20;
@@ -16,10 +16,10 @@ public sealed class KeyOffsetMap
     private const int SlotBytes = 24;
     private const double MaxLoad = 0.75; // Below this, linear probing takes only a few steps.
     private readonly int _maxSlots;
-    private Slot[] _slots = [];
+    private readonly Slot[] _slots = [];
 
     /// <summary>Creates an empty map.</summary>
-    /// <param name="maxBytes">The maximum memory; there is room for at least 16 slots.</param>
+    /// <param name="maxBytes">The maximum memory, which it never exceeds; there is room for at least 16 slots.</param>
     /// <param name="expectedKeys">An upper bound on the number of keys, if known, to take less memory.</param>
     public KeyOffsetMap(int maxBytes = DefaultMaxBytes, long expectedKeys = long.MaxValue)
     {
@@ -37,35 +37,20 @@ public sealed class KeyOffsetMap
     /// <summary>Whether this many new keys fit.</summary>
     public bool HasRoomFor(int keys) => Count + (long)keys <= Capacity;
 
-    /// <summary>
-    /// Makes room for a single batch that does not fit even an empty map. This exceeds the memory limit, since the log could otherwise
-    /// never be cleaned past that batch.
-    /// </summary>
-    public void GrowFor(int keys)
-    {
-        if (HasRoomFor(keys))
-            return;
-        var old = _slots;
-        _slots = new Slot[checked((int)((Count + (long)keys) / MaxLoad) + 1)];
-        foreach (var slot in old)
-        {
-            if (slot.NextOffset != 0)
-                Find(slot.High, slot.Low) = slot;
-        }
-    }
-
     /// <summary>Sets the offset of a key. Later calls have higher offsets.</summary>
-    public void Put(ReadOnlySpan<byte> key, long offset)
+    /// <returns>False, with nothing set, if the key is new and the map is full.</returns>
+    public bool TryPut(ReadOnlySpan<byte> key, long offset)
     {
         var (high, low) = Hash(key);
         ref var slot = ref Find(high, low);
         if (slot.NextOffset == 0)
         {
             if (Count >= Capacity)
-                throw new InvalidOperationException($"The map holds {Capacity} keys and is full; ask {nameof(HasRoomFor)} first.");
+                return false;
             Count++;
         }
         slot = new Slot(high, low, offset + 1);
+        return true;
     }
 
     /// <summary>Returns the latest offset of a key; -1 if it is not in the map.</summary>

@@ -7,7 +7,7 @@ namespace OrleansMq.Compaction;
 /// <summary>Limits of compaction.</summary>
 /// <param name="MaxMapBytes">The maximum memory for the keys of one pass; a log with more keys takes several passes.</param>
 /// <param name="MaxBytesPerSecond">The maximum bytes read and written per second; 0 for no limit.</param>
-public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMaxBytes, long MaxBytesPerSecond = 0);
+internal sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMaxBytes, long MaxBytesPerSecond = 0);
 
 /// <summary>The result of a cleaning.</summary>
 /// <param name="Decision">Whether the log was due.</param>
@@ -16,7 +16,7 @@ public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMax
 /// <param name="SegmentsAfter">Number of segments that replace them.</param>
 /// <param name="BytesBefore">Bytes of the replaced segments.</param>
 /// <param name="BytesAfter">Bytes of the segments that replace them.</param>
-public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0,
+internal readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0,
     long BytesBefore = 0, long BytesAfter = 0);
 
 /// <summary>
@@ -94,7 +94,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     }
 
     /// <summary>Adds keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached. Returns where it
-    /// stopped.</summary>
+    /// stopped: within a batch only if that has more keys than the map has room for.</summary>
     private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle,
         CancellationToken cancellationToken)
     {
@@ -113,8 +113,9 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                 if (header.NextOffset > end)
                     return Math.Max(from, header.BaseOffset);
                 string? opaque = null;
-                if (!header.IsControl && !_batches.TryPutKeys(scanner.Batch, map, out opaque))
-                    return header.BaseOffset;
+                var added = header.IsControl ? header.NextOffset : _batches.PutKeys(scanner.Batch, header, from, map, out opaque);
+                if (added < header.NextOffset)
+                    return added;
                 if (opaque is not null)
                     ports.EngineLog.Write(EngineLogLevel.Warning,
                         $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
@@ -192,7 +193,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             else
             {
                 var isLast = header.HasProducer && lastOffsets.TryGetValue(header.ProducerId, out var last) && last == header.LastOffset;
-                fate = _batches.Clean(scanner.Batch, header, map, isLast, ports.Now, log.Config.DeleteRetentionMs, cleaned.Buffer);
+                fate = _batches.Clean(scanner.Batch, header, map, mapEnd, isLast, ports.Now, log.Config.DeleteRetentionMs,
+                    cleaned.Buffer);
             }
             changed |= fate != BatchFate.Kept;
             var written = cleaned.Buffer.Length - start;

@@ -1,7 +1,7 @@
 namespace OrleansMq.Compaction;
 
 /// <summary>What a cleaning does with a record.</summary>
-public enum RecordFate
+internal enum RecordFate
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
@@ -16,7 +16,7 @@ public enum RecordFate
 }
 
 /// <summary>Decides on single records. Pure.</summary>
-public static class RecordFates
+internal static class RecordFates
 {
     /// <summary>Decides on a record in the part of the log that is being cleaned.</summary>
     /// <param name="offset">The record's offset.</param>

@@ -1,7 +1,7 @@
 namespace OrleansMq.Compaction;
 
 /// <summary>Decides which neighbouring segments a cleaning merges into one.</summary>
-public static class SegmentGroups
+internal static class SegmentGroups
 {
     /// <summary>
     /// Groups segments so that their current total size fits one segment. So cleaning never exceeds the limits, whatever it removes. Pure.

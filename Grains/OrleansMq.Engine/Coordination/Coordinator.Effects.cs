@@ -3,7 +3,7 @@ using OrleansMq.State;
 
 namespace OrleansMq.Coordination;
 
-public sealed partial class Coordinator
+internal sealed partial class Coordinator
 {
     private void CarryOut(CoordinatorEffect effect)
     {

@@ -8,7 +8,7 @@ namespace OrleansMq.Coordination;
 /// A <see cref="CoordinatorCore"/> with its tasks, its timer and its store. Commands are carried out one at a time, in the order in which
 /// they come, on the thread of one of the callers. An idle coordinator has neither thread nor timer. Thread safe.
 /// </summary>
-public sealed partial class Coordinator : ICoordinator
+internal sealed partial class Coordinator : ICoordinator
 {
     // A caller carries out this many commands before the rest is left to the thread pool, so that the caller goes on, too.
     private const int MaxCommandsOfOneCaller = 64;

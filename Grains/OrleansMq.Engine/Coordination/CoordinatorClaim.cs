@@ -4,4 +4,4 @@ namespace OrleansMq.Coordination;
 /// coordinator serves. From then on a write of an older coordinator loses.</summary>
 /// <param name="Epoch">Rises with every coordinator.</param>
 /// <param name="Token">Random, of this coordinator alone: after a write of unclear outcome it recognises its own documents by it.</param>
-public readonly record struct CoordinatorClaim(long Epoch, Guid Token);
+internal readonly record struct CoordinatorClaim(long Epoch, Guid Token);

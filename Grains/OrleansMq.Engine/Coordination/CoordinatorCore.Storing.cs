@@ -2,7 +2,7 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Coordination;
 
-public abstract partial class CoordinatorCore
+internal abstract partial class CoordinatorCore
 {
     // The pause before what is stored is read again after a read that failed. It starts short, since most failures pass at once. It is
     // bounded, so that the coordinator is back soon after its store is.

@@ -10,7 +10,7 @@ namespace OrleansMq.Coordination;
 /// <para>A derived class holds the working state and decides on it. This one stores it: one write in flight for each document. After a
 /// write that failed, or whose outcome is unknown, it reads what is stored again, and continues from there or is deposed.</para>
 /// </summary>
-public abstract partial class CoordinatorCore
+internal abstract partial class CoordinatorCore
 {
     // A wake that is late by this much shows that the coordinator stood still, and received nothing: half of what the shortest session
     // leaves between two heartbeats.

@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Coordination;
 
 /// <summary>One open coordinator. Thread safe.</summary>
-public interface ICoordinator : IAsyncDisposable
+internal interface ICoordinator : IAsyncDisposable
 {
     /// <summary>Whether it answers no more: it was closed, or another coordinator owns the documents. Open another.</summary>
     bool IsClosed { get; }

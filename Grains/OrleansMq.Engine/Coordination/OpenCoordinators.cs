@@ -8,7 +8,7 @@ namespace OrleansMq.Coordination;
 /// <param name="kind">The kind of coordinator.</param>
 /// <param name="open">Opens one, given the id of what it coordinates.</param>
 /// <param name="log">The log.</param>
-public sealed class OpenCoordinators(CoordinatorKind kind, Func<string, Task<ICoordinator>> open, EngineLog log) : IAsyncDisposable
+internal sealed class OpenCoordinators(CoordinatorKind kind, Func<string, Task<ICoordinator>> open, EngineLog log) : IAsyncDisposable
 {
     // A coordinator ends by itself only where it has a bug, or where two brokers use one data directory, which its lock forbids. A second
     // new attempt would not help.

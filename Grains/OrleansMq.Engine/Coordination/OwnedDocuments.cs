@@ -1,7 +1,7 @@
 namespace OrleansMq.Coordination;
 
 /// <summary>A document that one coordinator at a time owns. Never changes.</summary>
-public interface IOwnedDocument
+internal interface IOwnedDocument
 {
     /// <summary>The coordinator that wrote it.</summary>
     CoordinatorClaim Coordinator { get; }
@@ -11,7 +11,7 @@ public interface IOwnedDocument
 }
 
 /// <summary>The documents of one coordinator as they are stored, in the order of <see cref="CoordinatorKind.Documents"/>.</summary>
-public abstract record StoredDocuments
+internal abstract record StoredDocuments
 {
     /// <summary>The document at a position; null where there is none.</summary>
     public abstract IOwnedDocument? this[int document] { get; }
@@ -22,14 +22,14 @@ public abstract record StoredDocuments
 /// <param name="Contents">What it holds, as a plural in the log: <c>offsets</c>.</param>
 /// <param name="StoreType">The type in its key: <c>StoreType/id</c>.</param>
 /// <param name="Parse">Reads what was stored; throws <see cref="System.Text.Json.JsonException"/> where it is damaged.</param>
-public sealed record DocumentKind(string Name, string Contents, string StoreType, Func<ReadOnlyMemory<byte>, IOwnedDocument> Parse);
+internal sealed record DocumentKind(string Name, string Contents, string StoreType, Func<ReadOnlyMemory<byte>, IOwnedDocument> Parse);
 
 /// <summary>A kind of coordinator, such as that of groups.</summary>
 /// <param name="Noun">What one coordinator coordinates, in messages: <c>group</c>.</param>
 /// <param name="Documents">Its documents, in the order in which they are claimed; deletes go the other way. So whatever is stored, the
 /// first one is. At most <see cref="MaxDocuments"/>.</param>
 /// <param name="Collect">Gives what was read of them its type.</param>
-public sealed record CoordinatorKind(string Noun, IReadOnlyList<DocumentKind> Documents,
+internal sealed record CoordinatorKind(string Noun, IReadOnlyList<DocumentKind> Documents,
     Func<IReadOnlyList<IOwnedDocument?>, StoredDocuments> Collect)
 {
     /// <summary>The most documents of a coordinator: what a held answer has room for.</summary>

@@ -1,7 +1,7 @@
 namespace OrleansMq.Diagnostics;
 
 /// <summary>How much a line in the log matters.</summary>
-public enum EngineLogLevel
+internal enum EngineLogLevel
 {
     /// <summary>For who looks for a fault.</summary>
     Debug = 0,
@@ -14,7 +14,7 @@ public enum EngineLogLevel
 }
 
 /// <summary>Where the engine says what it does; a host adapts it to its own logging. Called rarely: never for each batch.</summary>
-public abstract class EngineLog
+internal abstract class EngineLog
 {
     /// <summary>A log that forgets everything.</summary>
     public static EngineLog Silent { get; } = new SilentLog();

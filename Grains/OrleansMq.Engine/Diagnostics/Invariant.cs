@@ -5,7 +5,7 @@ namespace OrleansMq.Diagnostics;
 
 /// <summary>A condition that only a bug of ours can break. On in release: the partition that hits one is fenced and stops; the process
 /// lives.</summary>
-public static class Invariant
+internal static class Invariant
 {
     /// <summary>Throws <see cref="InvariantViolationException"/> unless <paramref name="condition"/> holds.</summary>
     public static void Check([DoesNotReturnIf(false)] bool condition, string message,
@@ -21,4 +21,4 @@ public static class Invariant
 }
 
 /// <summary>A bug in OrleansMq: please report it with the message.</summary>
-public sealed class InvariantViolationException(string message) : Exception(message);
+internal sealed class InvariantViolationException(string message) : Exception(message);

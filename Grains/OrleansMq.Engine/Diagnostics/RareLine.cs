@@ -4,7 +4,7 @@ namespace OrleansMq.Diagnostics;
 /// Thread safe.</summary>
 /// <param name="log">Where the lines go.</param>
 /// <param name="clock">The clock.</param>
-public sealed class RareLine(EngineLog log, TimeProvider clock)
+internal sealed class RareLine(EngineLog log, TimeProvider clock)
 {
     /// <summary>The least time between two lines.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);

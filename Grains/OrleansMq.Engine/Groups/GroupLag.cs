@@ -11,7 +11,7 @@ namespace OrleansMq.Groups;
 /// <param name="broker">The broker to query.</param>
 /// <param name="time">The clock to compare timestamps with.</param>
 /// <param name="codecs">The codecs for compressed batches. If one is missing, the timestamp of the batch's first record is used.</param>
-public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodecs codecs)
+internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodecs codecs)
 {
     /// <summary>Concurrent lookups: enough to hide the latency to other brokers without flooding them.</summary>
     private const int AtATime = 16;

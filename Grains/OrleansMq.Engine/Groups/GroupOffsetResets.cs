@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Groups;
 
 /// <summary>Resets a group's offsets through a broker: looks up what <see cref="OffsetResets"/> needs, and commits the result.</summary>
-public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
+internal sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
 {
     /// <summary>Concurrent lookups: enough to hide the latency to other brokers without flooding them.</summary>
     private const int AtATime = 16;

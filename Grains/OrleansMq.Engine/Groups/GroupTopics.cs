@@ -7,10 +7,10 @@ namespace OrleansMq.Groups;
 /// <param name="Name">Its name.</param>
 /// <param name="TopicId">Its id.</param>
 /// <param name="Partitions">How many of its partitions are served.</param>
-public readonly record struct GroupTopic(string Name, Guid TopicId, int Partitions);
+internal readonly record struct GroupTopic(string Name, Guid TopicId, int Partitions);
 
 /// <summary>The served topics in an image of the cluster. Immutable.</summary>
-public sealed class GroupTopics
+internal sealed class GroupTopics
 {
     // The UUID version whose ids sort by creation time.
     private const int TimeOrdered = 7;

@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Groups;
 
 /// <summary>A coordinator that refuses every request, for a broker without groups.</summary>
-public sealed class NoGroupCoordinator : IGroupCoordinator
+internal sealed class NoGroupCoordinator : IGroupCoordinator
 {
     private const string Message = "This broker coordinates no consumer groups.";
 

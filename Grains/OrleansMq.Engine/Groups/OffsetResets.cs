@@ -7,11 +7,11 @@ namespace OrleansMq.Groups;
 /// <param name="LogStartOffset">The first readable offset.</param>
 /// <param name="HighWatermark">The first offset that is not readable yet.</param>
 /// <param name="AtTime">For a target time, the first offset at or after it; -1 if no record has such a late timestamp.</param>
-public sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark,
+internal sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark,
     long AtTime = -1);
 
 /// <summary>Plans resets of offsets. Pure.</summary>
-public static class OffsetResets
+internal static class OffsetResets
 {
     /// <summary>Plans the reset of one partition. The result always lies within the log: a target outside is moved to the nearer end, and
     /// the note tells that.</summary>

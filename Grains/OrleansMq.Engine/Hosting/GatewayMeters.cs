@@ -1,7 +1,7 @@
 namespace OrleansMq.Hosting;
 
 /// <summary>The metrics of a host's gateways.</summary>
-public static class GatewayMeters
+internal static class GatewayMeters
 {
     /// <summary>Has every gateway that reports a meter report the others' instruments, too. The host calls it once, before the gateways
     /// listen.</summary>

@@ -25,6 +25,8 @@ namespace OrleansMq.Log;
 /// RaiseFence          fence                                 written; it never goes back
 /// BeginCountingOnlyFlushed, GiveUpCountingOnlyFlushed       written
 /// ForgetIncarnation   no incarnation                        written without a flush
+///
+/// Freeze              nothing but ForgetIncarnation         a cut of the log was interrupted
 /// </code>
 /// The marks change by these transitions alone, each in one hold of the lock. A caller that read them, and wrote them back changed, would
 /// undo what another has stored meanwhile.
@@ -44,6 +46,8 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     // As the file has them, but for the high watermark, which follows along with the next write.
     private ReplicaMarks _marks;
     private long _highWatermark;
+    private CheckpointState? _intent;
+    private bool _isFrozen;
 
     /// <summary>Guards the points and the file. Held during flushes.</summary>
     public Lock FlushLock { get; } = new();
@@ -194,6 +198,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         NoteHighWatermark(logStartOffset);
         var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, StateKinds.None, IsBeingEmptied: true,
             Describe().Replica);
+        _intent = intent;
         Write(intent);
         Write(intent);
     }
@@ -206,6 +211,19 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         _snapshots = StateKinds.None;
         Volatile.Write(ref _logStartOffset, end.Offset);
         WriteBothSlots();
+        _intent = null;
+    }
+
+    /// <summary>A cut was interrupted: the file says what a restart needs to complete it, and keeps saying that. Under
+    /// <see cref="FlushLock"/>.</summary>
+    public void Freeze() => _isFrozen = true;
+
+    /// <summary>Refuses what would flush a log whose cut was interrupted. Under <see cref="FlushLock"/>.</summary>
+    /// <exception cref="InterruptedCutException">It waits to be opened again.</exception>
+    public void ThrowIfFrozen()
+    {
+        if (_isFrozen)
+            throw new InterruptedCutException(Path);
     }
 
     /// <summary>Writes the state into both slots, durably.</summary>
@@ -275,7 +293,8 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         {
             _marks = _marks with { Incarnation = Guid.Empty };
             using var lease = _file.Rent();
-            _checkpoint.WriteWithoutFlush(lease.File, Describe());
+            // A log that is being emptied still is.
+            _checkpoint.WriteWithoutFlush(lease.File, _intent is { } intent ? intent with { Replica = Describe().Replica } : Describe());
         }
     }
 
@@ -296,6 +315,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
 
     private void Write(in CheckpointState state)
     {
+        ThrowIfFrozen();
         using var lease = _file.Rent();
         _checkpoint.Write(lease.File, state);
         _marks = state.Replica;

@@ -7,7 +7,7 @@ namespace OrleansMq.Log;
 /// <summary>A leader epoch and its first offset.</summary>
 /// <param name="Epoch">0 or above.</param>
 /// <param name="StartOffset">The log end when the epoch began.</param>
-public readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
+internal readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
 
 /// <summary>
 /// The leader epoch of every offset: the history that replicas compare to find where they diverge (KIP-101, KIP-279). Epochs and start
@@ -20,7 +20,7 @@ public readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
 /// </code>
 /// Every change is durable before it is visible. Thread safe.
 /// </summary>
-public sealed class LeaderEpochCache
+internal sealed class LeaderEpochCache
 {
     /// <summary>The file's name in the partition's directory.</summary>
     public const string FileName = "leader-epoch-checkpoint";

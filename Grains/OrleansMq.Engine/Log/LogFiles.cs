@@ -6,7 +6,7 @@ namespace OrleansMq.Log;
 /// The names of the files in a partition's directory. Segments have Kafka's names: 20 digits of the base offset and a suffix, so that
 /// sorting by name sorts by offset.
 /// </summary>
-public static class LogFiles
+internal static class LogFiles
 {
     /// <summary>Record batches, one after the other.</summary>
     public const string Log = ".log";

@@ -20,6 +20,7 @@ internal sealed class LogFlusher(LogParts log)
     {
         lock (_points.FlushLock)
         {
+            _points.ThrowIfFrozen();
             FlushFiles(target);
             if (secure)
                 _points.Secure();
@@ -36,6 +37,7 @@ internal sealed class LogFlusher(LogParts log)
             (end, cuts) = (_segments.End, _segments.Cuts);
         lock (_points.FlushLock)
         {
+            _points.ThrowIfFrozen();
             // A truncation has flushed the log.
             if (cuts != _segments.Cuts)
                 return;
@@ -73,6 +75,7 @@ internal sealed class LogFlusher(LogParts log)
         }
         lock (_points.FlushLock)
         {
+            _points.ThrowIfFrozen();
             if (cuts != _segments.Cuts || target.Offset < _points.RecoveryPoint.Offset)
                 return false;
             MoveRecoveryPointTo(target, snapshot);

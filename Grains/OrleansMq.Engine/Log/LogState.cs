@@ -110,7 +110,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     }
 
     /// <summary>Forgets producers that have been idle for too long.</summary>
-    public void RemoveExpired(long now, TimeSpan producerIdExpiration) => Producers.RemoveExpired(now, producerIdExpiration);
+    public void RemoveExpired(long now, TimeSpan producerIdExpiration, long logStart) =>
+        Producers.RemoveExpired(now, producerIdExpiration, logStart);
 
     /// <summary>Forgets all batches: the log's next one is at or above an offset.</summary>
     public void Reset(long endOffset)

@@ -1,3 +1,5 @@
+using OrleansMq.Storage;
+
 namespace OrleansMq.Log;
 
 /// <summary>
@@ -20,6 +22,10 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
     /// and may be tried again.</summary>
     public bool IsHalfDone { get; private set; }
 
+    /// <summary>Whether a cut has begun and did not end for lack of handles, memory or space. Nothing is written any more, so the log's
+    /// files are as a kill at that step leaves them: opened again it works.</summary>
+    public bool IsInterrupted { get; private set; }
+
     /// <summary>
     /// Cuts the log so that nothing at or above an offset is left. The batch that holds the offset is removed as a whole. The rest is
     /// durable when it returns. The state follows.
@@ -37,7 +43,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         }
         lock (repair.Lock)
             lock (log.Points.FlushLock)
-                Cut(endOffset);
+                Interruptible(() => Cut(endOffset));
     }
 
     /// <summary>Empties the log: it then starts at an offset. Durable when it returns.</summary>
@@ -46,19 +52,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
     {
         lock (repair.Lock)
             lock (log.Points.FlushLock)
-            {
-                log.Ports.Cache.Probe(_segments.Active.Log.Path, Handles);
-                _segments.NoteCut();
-                IsHalfDone = true;
-                log.Points.BeginEmptying(logStartOffset);
-                var old = _segments.All;
-                foreach (var segment in old)
-                    segment.Remove();
-                StartEmptyAt(logStartOffset);
-                foreach (var segment in old)
-                    log.DeleteLater(segment, log.Ports.Now);
-                IsHalfDone = false;
-            }
+                Interruptible(() => Empty(logStartOffset));
     }
 
     /// <summary>Makes an empty log in a directory without segments. Durable when it returns. Also the end of a <see cref="ResetTo"/> that
@@ -74,6 +68,35 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         log.State.Reset(offset);
         _segments.Set([segment]);
         log.Points.StartAt(_segments.End);
+    }
+
+    private void Interruptible(Action cut)
+    {
+        try
+        {
+            cut();
+        }
+        catch (IOException fault) when (IsHalfDone && (fault is DiskFullException || DiskFaults.IsScarcity(fault)))
+        {
+            log.Points.Freeze();
+            IsInterrupted = true;
+            throw;
+        }
+    }
+
+    private void Empty(long logStartOffset)
+    {
+        log.Ports.Cache.Probe(_segments.Active.Log.Path, Handles);
+        _segments.NoteCut();
+        IsHalfDone = true;
+        log.Points.BeginEmptying(logStartOffset);
+        var old = _segments.All;
+        foreach (var segment in old)
+            segment.Remove();
+        StartEmptyAt(logStartOffset);
+        foreach (var segment in old)
+            log.DeleteLater(segment, log.Ports.Now);
+        IsHalfDone = false;
     }
 
     private void Cut(long endOffset)

@@ -37,6 +37,10 @@ internal static class RetentionPolicy
         return count;
     }
 
+    /// <summary>Counts the segments without any offset at or above a bound, below the high watermark.</summary>
+    public static int CountSettled(IReadOnlyList<SegmentFacts> segments, long settledBelow, long highWatermark) =>
+        CountBelow(segments, Math.Min(settledBelow, highWatermark));
+
     /// <summary>Counts the segments without any offset at or above the log start offset.</summary>
     public static int CountBelow(IReadOnlyList<SegmentFacts> segments, long logStartOffset)
     {

@@ -265,7 +265,8 @@ internal sealed class SegmentedLog
     public bool TryMoveLogStart(long offset, long highWatermark, long now) => _retention.TryMoveLogStart(offset, highWatermark, now);
 
     /// <inheritdoc cref="LogRetention.Retain"/>
-    public int Retain(long highWatermark, long now, out long wantedStart) => _retention.Retain(highWatermark, now, out wantedStart);
+    public int Retain(long highWatermark, long now, long? settledBelow, out long wantedStart) =>
+        _retention.Retain(highWatermark, now, settledBelow, out wantedStart);
 
     /// <inheritdoc cref="LogRetention.StartBound"/>
     public long StartBound(long highWatermark) => _retention.StartBound(highWatermark);
@@ -286,6 +287,9 @@ internal sealed class SegmentedLog
 
     /// <inheritdoc cref="LogTruncation.IsHalfDone"/>
     public bool IsHalfCut => _truncation.IsHalfDone;
+
+    /// <inheritdoc cref="LogTruncation.IsInterrupted"/>
+    public bool IsCutInterrupted => _truncation.IsInterrupted;
 
     /// <inheritdoc cref="SegmentList.Cuts"/>
     public int Cuts => _segments.Cuts;

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace OrleansMq.Partitioning;
 
 /// <summary>Kafka's default partitioning by key: murmur2, sign bit cleared, modulo.</summary>
-public static class Murmur2Partitioner
+internal static class Murmur2Partitioner
 {
     private const uint Seed = 0x9747B28C;
     private const uint Multiplier = 0x5BD1E995;

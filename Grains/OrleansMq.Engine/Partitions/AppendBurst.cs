@@ -7,7 +7,7 @@ namespace OrleansMq.Partitions;
 /// </summary>
 /// <param name="home">Runs the completions of appends that another thread wrote: soon, and on the caller's thread. Null: the thread
 /// pool.</param>
-public sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
+internal sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
 {
     // Enough that the write call costs little per append; no more, since the first append waits for the last.
     private const int MaxAppends = 64;

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -22,7 +23,8 @@ internal static class AppendChecks
     public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, bool verifyCompressed,
         long now, DecompressionAllowance? allowance, out RecordBatchHeader header)
     {
-        if (batch.Length > config.MaxMessageBytes)
+        var isLetter = LetterProducers.IsLetter(batch.Span);
+        if (batch.Length > (isLetter ? Math.Max(config.MaxMessageBytes, LetterProducers.MostBatchBytes) : config.MaxMessageBytes))
         {
             header = default;
             return ProduceResult.Failed(ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "
@@ -33,7 +35,7 @@ internal static class AppendChecks
         if (header.IsTransactional)
             return ProduceResult.Failed(ErrorCode.InvalidRecord,
                 "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
-        if (CheckTimestamp(header, config, now) is { } outside)
+        if (!isLetter && CheckTimestamp(header, config, now) is { } outside)
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
         if (config.CleanupCompact)
             return CheckKeys(batch.Span, codecs, allowance);

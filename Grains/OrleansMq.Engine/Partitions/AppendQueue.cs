@@ -17,11 +17,12 @@ internal enum QueueOutcome
 
 /// <summary>
 /// The appends that wait for a round, in order of arrival: a linked list of operations under a lock held for an instant. Bounded in bytes:
-/// 64 MiB is a second's work of a fast disk. Beyond that a sender must be refused before memory runs out.
+/// 64 MiB is a second's work of a fast disk. Beyond that a sender must be refused before memory runs out. What waits decides that, not the
+/// size of the next batch: otherwise small batches would take all the room that becomes free, and a large one would never have enough.
 /// </summary>
 internal sealed class AppendQueue
 {
-    /// <summary>The most bytes that wait.</summary>
+    /// <summary>With so many bytes that wait no more are added. The last batch added may exceed it.</summary>
     public const long MaxBytes = 64L << 20;
 
     private readonly Lock _lock = new();
@@ -39,7 +40,7 @@ internal sealed class AppendQueue
         {
             if (_closed)
                 return QueueOutcome.Closed;
-            if (_bytes > 0 && _bytes + operation.Batch.Length > MaxBytes)
+            if (_bytes >= MaxBytes)
                 return QueueOutcome.Full;
             _bytes += operation.Batch.Length;
             operation.Next = null;

@@ -5,7 +5,7 @@ namespace OrleansMq.Partitions;
 /// too little awaits <see cref="WaitAsync"/>. Records that become visible after a partition was added are not missed. The wait has no
 /// timer: the owner of the deadlines calls <see cref="Wake"/>. The reader disposes it when it no longer waits.
 /// </summary>
-public sealed class FetchWait : IDisposable
+internal sealed class FetchWait : IDisposable
 {
     private readonly TaskCompletionSource _woken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<FetchWaiter> _armed = [];

@@ -6,7 +6,7 @@ namespace OrleansMq.Partitions;
 /// The partitions that this process serves: all of a standalone broker; on a silo, those with an active grain there. A caller that finds a
 /// partition here calls the engine directly: no serialization, no grain call.
 /// </summary>
-public interface ILocalPartitions
+internal interface ILocalPartitions
 {
     /// <summary>Every partition that this process has a replica of, led here or elsewhere, in no order. Empty while the broker starts and
     /// stops.</summary>

@@ -73,6 +73,14 @@ internal sealed class MaintenanceSchedule(PartitionStoreOptions options, Partiti
             foreach (var partition in partitions.Values)
                 RunOne(partition, now, static (partition, now) => partition.Maintain(now));
         }
+        else
+        {
+            foreach (var partition in ports.Settled.Keys)
+            {
+                if (ports.Settled.TryRemove(partition, out _))
+                    RunOne(partition, now, static (partition, now) => partition.Maintain(now));
+            }
+        }
         if (IsDue(ref _nextCheckpoint, options.CheckpointInterval, now))
         {
             foreach (var partition in partitions.Values)

@@ -3,6 +3,7 @@ using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions.Cursors;
+using OrleansMq.Partitions.Schedules;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -25,11 +26,12 @@ namespace OrleansMq.Partitions;
 /// <item><see cref="PartitionUpkeep"/>: checkpoints, retention, delete-records.</item>
 /// <item><see cref="PartitionCompaction"/>: compaction, and its end.</item>
 /// <item><see cref="PartitionCursors"/>: consumption record by record, while it is led here.</item>
+/// <item><see cref="PartitionSchedules"/>: what is to be appended at a time, while it is led here.</item>
 /// <item><see cref="IPartitionReplication"/>: leadership, and when a written batch becomes visible.</item>
 /// </list>
 /// Locks are taken in this order: upkeep or compaction, then those of <see cref="SegmentedLog"/>.
 /// </remarks>
-public sealed class Partition
+internal sealed class Partition
 {
     private readonly PartitionReader _reader;
     private readonly FlushPromise _flushPromise;
@@ -41,6 +43,7 @@ public sealed class Partition
     private volatile IPartitionReplication _replication;
     private volatile bool _awaitsConfig;
     private PartitionCursors? _cursors;
+    private PartitionSchedules? _schedules;
 
     private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
         PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
@@ -106,6 +109,13 @@ public sealed class Partition
     internal IPartitionReplication Replication => _replication;
     /// <summary>Its cursors, which begin with the first use, or with a leadership that finds some in the log.</summary>
     internal PartitionCursors Cursors => Volatile.Read(ref _cursors) ?? BeginCursors();
+    /// <summary>Its schedules, if it is one of <see cref="InternalTopics.Schedules"/>. They begin with the first use, or with a
+    /// leadership.</summary>
+    internal PartitionSchedules Schedules => Volatile.Read(ref _schedules) ?? BeginSchedules();
+    /// <summary>Whether it is led here, and has queues or other consumption record by record.</summary>
+    public bool HasQueues => Availability.IsServing && _replication.Leadership is not null && Log!.State.Cursors.Cursors.Count > 0;
+    /// <summary>Why it takes no more records of producers: a queue is full; null: it does.</summary>
+    internal string? RefusesPublishes => Volatile.Read(ref _cursors)?.RefusesPublishes;
     /// <summary>The readers that wait for records.</summary>
     internal FetchWaiters Waiters => _reader.Waiters;
 
@@ -247,13 +257,26 @@ public sealed class Partition
         Volatile.Read(ref _cursors)?.Signal();
     }
 
-    /// <summary>Tells the cursors that a leadership began or ended. Under the append lock.</summary>
+    /// <summary>Tells cursors and schedules that a leadership began or ended. Under the append lock.</summary>
     internal void NoteLeadership()
     {
+        if (_schedules is { } schedules)
+            schedules.Signal();
+        else if (TopicPartition.Topic == InternalTopics.Schedules && _replication.Leadership is not null)
+            BeginSchedules();
         if (_cursors is { } cursors)
             cursors.Signal();
         else if (Log!.State.Cursors.Cursors.Count > 0 && _replication.Leadership is not null)
             BeginCursors();
+    }
+
+    /// <summary>Begins the cursors that the log has, if it has any.</summary>
+    internal void BeginKnownCursors()
+    {
+        if (Log is not { } log)
+            return;
+        lock (log.AppendLock)
+            NoteLeadership();
     }
 
     /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>
@@ -290,7 +313,7 @@ public sealed class Partition
     internal async Task<bool> CloseAsync()
     {
         Availability.Close();
-        await EndCursorsAsync().ConfigureAwait(false);
+        await EndActorsAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
         // On a thread that may block: all partitions of a broker are closed at once, since their flushes share the disk's time.
@@ -304,7 +327,7 @@ public sealed class Partition
     internal async Task AbandonAsync()
     {
         Availability.Delete();
-        await EndCursorsAsync().ConfigureAwait(false);
+        await EndActorsAsync().ConfigureAwait(false);
         await _compaction.StopAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
         Waiters.WakeAll();
@@ -323,6 +346,7 @@ public sealed class Partition
         Ports.EngineLog.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         Waiters.WakeAll();
         Volatile.Read(ref _cursors)?.Signal();
+        Volatile.Read(ref _schedules)?.Signal();
         _replication.OnOffline(reason);
     }
 
@@ -367,7 +391,16 @@ public sealed class Partition
         return cursors;
     }
 
-    private Task EndCursorsAsync() => Volatile.Read(ref _cursors)?.EndAsync() ?? Task.CompletedTask;
+    private PartitionSchedules BeginSchedules()
+    {
+        var begun = new PartitionSchedules(this);
+        var schedules = Interlocked.CompareExchange(ref _schedules, begun, null) ?? begun;
+        schedules.Signal();
+        return schedules;
+    }
+
+    private Task EndActorsAsync() => Task.WhenAll(Volatile.Read(ref _cursors)?.EndAsync() ?? Task.CompletedTask,
+        Volatile.Read(ref _schedules)?.EndAsync() ?? Task.CompletedTask);
 
     /// <summary>Sets the configuration in force.</summary>
     internal void SetConfig(TopicConfig config)

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions.Cursors;
@@ -20,8 +22,10 @@ internal sealed class PartitionPorts
         Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider, options.Log);
         FailedWrites = new RareLine(options.Log, options.TimeProvider);
         MissingCodecs = new RareLine(options.Log, options.TimeProvider);
+        FailedLetters = new RareLine(options.Log, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
         VerifyCompressed = options.VerifyCompressed;
+        MaxQueuesPerPartition = options.MaxQueuesPerPartition;
         foreach (var missing in options.Codecs.Missing())
             options.Log.Write(EngineLogLevel.Warning, $"Batches of one codec can neither be read nor written by this broker. {missing}");
     }
@@ -50,12 +54,20 @@ internal sealed class PartitionPorts
     public RareLine FailedWrites { get; }
     /// <summary>Publishes dead letters to other partitions.</summary>
     public IDeadLetterPort DeadLetters { get; set; } = NoDeadLetters.Instance;
+    /// <summary>Lines about dead letters that could not be published: they are retried each second.</summary>
+    public RareLine FailedLetters { get; }
+    /// <summary>The broker, through which schedules reach their topics; null until it serves.</summary>
+    public IBroker? Broker { get; set; }
     /// <summary>Lines about appends that were refused since a codec is missing: each producer goes on to send.</summary>
     public RareLine MissingCodecs { get; }
+    /// <summary>The partitions with segments that their queues have settled.</summary>
+    public ConcurrentDictionary<Partition, bool> Settled { get; } = new();
     /// <summary>The partitions with a background flush ahead.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>
     public TimeSpan ProducerIdExpiration { get; }
     /// <summary>Whether the records of compressed batches are read when they are appended.</summary>
     public bool VerifyCompressed { get; }
+    /// <summary>The most queues of a partition.</summary>
+    public int MaxQueuesPerPartition { get; }
 }

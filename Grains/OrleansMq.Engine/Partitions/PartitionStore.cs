@@ -10,7 +10,7 @@ namespace OrleansMq.Partitions;
 /// All partitions of one broker: opens them from the data directory, creates and deletes them, and runs what they share (append threads,
 /// file handle cache, <see cref="MaintenanceSchedule"/>, <see cref="CompactionSchedule"/>, free-space guard). One per broker.
 /// </summary>
-public sealed class PartitionStore : IAsyncDisposable
+internal sealed class PartitionStore : IAsyncDisposable
 {
     private const string LogsDirectory = "logs";
     private const string CleanShutdownMarker = "clean-shutdown";
@@ -77,6 +77,13 @@ public sealed class PartitionStore : IAsyncDisposable
     /// none.</summary>
     public long HighestProducerId =>
         _partitions.Values.Max(partition => partition.Log?.HighestProducerIdBelow(ProducerIdState.MadeUpFrom)) ?? -1;
+
+    /// <summary>Begins the cursors in the logs of a broker that leads them all: what was decided before the start is carried out.</summary>
+    internal void BeginCursors()
+    {
+        foreach (var partition in _partitions.Values)
+            partition.BeginKnownCursors();
+    }
 
     /// <summary>Returns the partition with this topic id; creates it with its directory if there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InconsistentTopicId"/>: a partition of that name belongs to another topic
@@ -147,6 +154,25 @@ public sealed class PartitionStore : IAsyncDisposable
             throw new BrokerException(ErrorCode.KafkaStorageError,
                 StorageFaults.Describe(_directories.PathOf(partition.TopicPartition), fault), fault);
         }
+    }
+
+    /// <summary>Ends a partition, and opens its directory as a restart of the broker would. The partition has ceased to write: its log
+    /// could not be opened, or is frozen.</summary>
+    /// <returns>Null if there is another partition of its name by now, or none.</returns>
+    internal async Task<Partition?> ReopenAsync(Partition partition, TopicConfig config)
+    {
+        await partition.AbandonAsync().ConfigureAwait(false);
+        return await _ports.Creation.RunAsync(() =>
+        {
+            var name = partition.TopicPartition;
+            lock (_nameLocks.Of(name))
+            {
+                if (_disposed || !TryGet(name, out var found) || !ReferenceEquals(found, partition))
+                    return null;
+                return _partitions[name] =
+                    Partition.Open(name, partition.TopicId, _directories.PathOf(name), _ports, config, clean: false);
+            }
+        }).ConfigureAwait(false);
     }
 
     /// <summary>Drains the append loops, flushes, writes checkpoints and the clean-shutdown marker.</summary>

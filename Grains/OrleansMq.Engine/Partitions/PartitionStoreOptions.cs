@@ -13,11 +13,11 @@ public record PartitionStoreOptions
     /// <summary>This broker's number.</summary>
     public BrokerId BrokerId { get; init; }
     /// <summary>The file system; null for the machine's.</summary>
-    public IFileSystem? FileSystem { get; init; }
+    internal IFileSystem? FileSystem { get; init; }
     /// <summary>The clock.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
     /// <summary>Receives the engine's messages.</summary>
-    public EngineLog Log { get; init; } = EngineLog.Silent;
+    internal EngineLog Log { get; init; } = EngineLog.Silent;
     /// <summary>The codecs of compressed batches.</summary>
     public CompressionCodecs Codecs { get; init; } = CompressionCodecs.Empty;
     /// <summary>The free bytes of the volume below which appends are refused: 256 MiB, so that checkpoints and state can still be
@@ -56,6 +56,8 @@ public record PartitionStoreOptions
     /// <summary>Whether the records of compressed batches are read when they are appended; those of uncompressed ones always are. Off,
     /// since decompression takes several times as long as the append.</summary>
     public bool VerifyCompressed { get; init; }
+    /// <summary>The most queues of a partition: each takes memory and a part of the log.</summary>
+    public int MaxQueuesPerPartition { get; init; } = 1_000;
     /// <summary>Whether the CRC of batches is checked as they are read from disk.</summary>
     public bool VerifyOnRead { get; init; } = true;
 }

@@ -36,13 +36,13 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
     public void Maintain(long now) => Run(log =>
     {
         log.RollIfOld(now);
-        if (log.Retain(partition.HighWatermark, now, out var wantedStart) > 0)
+        if (log.Retain(partition.HighWatermark, now, SettledBelow(log), out var wantedStart) > 0)
             partition.Epochs!.TruncateFromStart(log.LogStartOffset);
         // The statements of its cursors hold the rest. The next run finds them repeated.
         if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null)
             partition.Cursors.Restate(wantedStart);
         lock (log.AppendLock)
-            log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration);
+            log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration, log.LogStartOffset);
         log.DeleteRemoved(now);
     });
 
@@ -61,6 +61,10 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"Records of {partition.TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
+        if (SettledBelow(partition.Log!) is { } settled && offset > settled)
+            throw new BrokerException(ErrorCode.PolicyViolation,
+                $"Queues of {partition.TopicPartition} have settled the records below offset {settled} only, and the topic has "
+                + "retention.until.settled: purge the queues first.");
         for (var isMoved = false; !isMoved;)
         {
             await StateCursorsAsync(offset, cancellationToken).ConfigureAwait(false);
@@ -98,6 +102,23 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         {
             // The task has ended.
         }
+    }
+
+    // Null: the topic's own retention decides. A follower's log starts where its leader's does: it may not know of a queue yet.
+    private long? SettledBelow(SegmentedLog log)
+    {
+        if (!log.Config.RetentionUntilSettled)
+            return null;
+        if (partition.Replication.Leadership is null)
+            return 0;
+        bool isUsed;
+        lock (log.AppendLock)
+            isUsed = log.State.Cursors.IsUsed;
+        if (!isUsed)
+            return null;
+        // The configuration may be new.
+        partition.Cursors.Signal();
+        return partition.Cursors.SettledBelow;
     }
 
     // A cursor's newest statement stays in the log.

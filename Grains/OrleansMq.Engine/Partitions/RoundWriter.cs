@@ -88,6 +88,12 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     /// <inheritdoc/>
     public void Stage(AppendOperation operation)
     {
+        // A duplicate of what is in the log was answered before.
+        if (operation.Control is null && partition.RefusesPublishes is { } full)
+        {
+            operation.Decide(ProduceResult.Failed(ErrorCode.PolicyViolation, full));
+            return;
+        }
         var header = operation.Header;
         var epoch = partition.LeaderEpoch;
         var baseOffset = _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;

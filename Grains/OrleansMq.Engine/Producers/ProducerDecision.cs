@@ -1,7 +1,7 @@
 namespace OrleansMq.Producers;
 
 /// <summary>How a batch is handled, given the state of its producer.</summary>
-public enum ProducerOutcome
+internal enum ProducerOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
@@ -23,7 +23,7 @@ public enum ProducerOutcome
 /// <param name="LastOffset">For a duplicate, the original's last offset; otherwise -1.</param>
 /// <param name="ExpectedSequence">For a wrong sequence, the one that would have been accepted; otherwise -1.</param>
 /// <param name="KnownEpoch">For a wrong epoch, the newest known one; otherwise -1.</param>
-public readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1,
+internal readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1,
     int ExpectedSequence = -1, short KnownEpoch = -1)
 {
     /// <summary>The decision to append the batch.</summary>

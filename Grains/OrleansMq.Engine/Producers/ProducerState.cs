@@ -8,7 +8,7 @@ namespace OrleansMq.Producers;
 /// <param name="OffsetDelta">Its last offset minus its first; the same for sequence numbers.</param>
 /// <param name="BaseOffset">Its first offset.</param>
 /// <param name="Timestamp">Its largest timestamp, in milliseconds since 1970.</param>
-public readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, long BaseOffset, long Timestamp)
+internal readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, long BaseOffset, long Timestamp)
 {
     /// <summary>The sequence number of its last record; sequences wrap from 2,147,483,647 to 0.</summary>
     public int LastSequence => (int)(((long)BaseSequence + OffsetDelta) & int.MaxValue);
@@ -20,7 +20,7 @@ public readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, l
 /// The state of one producer id in a partition: its epoch and the last five batches of that epoch. A value type, so that it needs no object
 /// of its own, and a copy is a snapshot.
 /// </summary>
-public struct ProducerState
+internal struct ProducerState
 {
     /// <summary>
     /// The number of remembered batches: 5, since a client may have five requests in flight, and retries each until it is answered.
@@ -93,10 +93,27 @@ public struct ProducerState
             if (known.BaseSequence == batch.BaseSequence && known.LastSequence == batch.LastSequence)
                 return new ProducerDecision(ProducerOutcome.Duplicate, known.BaseOffset, known.LastOffset);
         }
+        if (LetterProducers.IsLetter(batch.ProducerId, batch.ProducerEpoch))
+            return CheckLetters(batch);
         return StartedAtZero && IsBefore(batch.LastSequence, this[_count - 1].BaseSequence)
             ? new ProducerDecision(ProducerOutcome.DuplicateSequence)
             : new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(Epoch));
     }
+
+    // What is in the log is below the end of the newest batch, so a duplicate waits for that. A batch of letters of which some are in the
+    // log is refused: it is sent again letter by letter.
+    private readonly ProducerDecision CheckLetters(in RecordBatchHeader batch)
+    {
+        var newest = this[0];
+        if (IsBefore(newest.LastSequence, batch.BaseSequence))
+            return ProducerDecision.Accepted;
+        return IsBefore(newest.LastSequence, LastSequenceOf(batch))
+            ? new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(Epoch))
+            : new ProducerDecision(ProducerOutcome.Duplicate, newest.BaseOffset, newest.LastOffset);
+    }
+
+    private static int LastSequenceOf(in RecordBatchHeader batch) =>
+        (int)(((long)batch.BaseSequence + batch.LastOffsetDelta) & int.MaxValue);
 
     private readonly int ExpectedSequence(short epoch) =>
         epoch != Epoch || _count == 0 ? 0 : (int)((this[0].LastSequence + 1L) & int.MaxValue);

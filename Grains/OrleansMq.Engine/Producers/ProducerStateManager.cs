@@ -14,7 +14,7 @@ namespace OrleansMq.Producers;
 /// <para>From an unknown producer id a batch with any sequence is accepted (Kafka since 2.5; the error UNKNOWN_PRODUCER_ID is no longer
 /// returned). Its state may have expired, or been removed with deleted records.</para>
 /// </summary>
-public sealed class ProducerStateManager
+internal sealed class ProducerStateManager
 {
     private readonly Dictionary<long, ProducerState> _producers = [];
     private readonly List<Undo> _undo = [];
@@ -100,19 +100,25 @@ public sealed class ProducerStateManager
     /// Removes producers without an open transaction whose last batch was appended at least <paramref name="expiration"/> ago, to bound the
     /// table. Uses the broker's clock instead of record timestamps, which may be years old.
     /// </summary>
+    /// <param name="now">The broker's clock, in milliseconds since 1970.</param>
+    /// <param name="expiration">The age.</param>
+    /// <param name="logStart">The log's start: a producer of dead letters stays while its last batch is at or above it.</param>
     /// <returns>The number of removed producers.</returns>
-    public int RemoveExpired(long now, TimeSpan expiration)
+    public int RemoveExpired(long now, TimeSpan expiration, long logStart = long.MaxValue)
     {
         Invariant.Check(!_inGroup, "Producers do not expire while a group of batches is written.");
         var before = _producers.Count;
         var limit = (long)expiration.TotalMilliseconds;
         foreach (var (id, state) in _producers) // A dictionary may be removed from while it is iterated.
         {
-            if (state.CurrentTransactionFirstOffset < 0 && now - state.LastAppendTime >= limit)
+            if (state.CurrentTransactionFirstOffset < 0 && now - state.LastAppendTime >= limit && !IsKept(id, state, logStart))
                 _producers.Remove(id);
         }
         return before - _producers.Count;
     }
+
+    private static bool IsKept(long id, in ProducerState state, long logStart) =>
+        LetterProducers.IsLetter(id, state.Epoch) && state.Count > 0 && state[0].LastOffset >= logStart;
 
     /// <summary>
     /// Clears the state; the log's next batch is at or above <paramref name="endOffset"/>. Truncation begins with this. It then loads the

@@ -16,7 +16,7 @@ internal readonly record struct BackoffSchedule(int FirstMs, int Multiplier = 1,
     public long DelayOf(long offset, int failures)
     {
         long delay = Math.Min(FirstMs, MostMs);
-        for (var i = 1; i < failures && delay < MostMs && Multiplier > 1; i++)
+        for (var i = 1; i < failures && delay > 0 && delay < MostMs && Multiplier > 1; i++)
             delay = Math.Min(delay * Multiplier, MostMs);
         var most = delay * JitterPercent / 100;
         return most == 0 ? delay : delay + (long)(Mix((ulong)offset * 31 + (ulong)failures) % (ulong)(most + 1));

@@ -28,7 +28,7 @@ internal sealed partial class Cursor
         _effects.Add(new PublishDeadLetters(++_publication, intents[0].Target, intents));
     }
 
-    private void EndPublication(long number, bool isConfirmed, bool isTargetGone = false, IReadOnlyCollection<long>? deleted = null)
+    private void EndPublication(long number, bool isConfirmed, bool isTargetGone = false, DeadLettersPublished? published = null)
     {
         if (number != _publication || _publishing.Count == 0)
             return;
@@ -37,10 +37,12 @@ internal sealed partial class Cursor
         {
             foreach (var intent in _publishing)
             {
-                var isPublished = !isDropped && deleted?.Contains(intent.Sequence) != true;
+                if (intent.Sequence > published?.Through)
+                    break;
+                var isPublished = !isDropped && published?.Deleted.Contains(intent.Sequence) != true;
+                _finishedBelow = intent.Sequence + 1;
                 _draft.Finished.Add(new FinishedIntent(intent.Sequence, isPublished));
             }
-            _finishedBelow = _publishing[^1].Sequence + 1;
         }
         else
             _retryPublishAt = _now + PublishRetryMs;

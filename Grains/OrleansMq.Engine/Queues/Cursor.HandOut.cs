@@ -104,7 +104,9 @@ internal sealed partial class Cursor
         Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts, consumer.IsBuffered));
         consumer.Held.Add(offset);
         _consumers.Took(consumer, state.Configuration.RecordsPerTurn);
-        return new DeliveredRecord(offset, counts, offset < _redeliveredBelow || before.Deliveries > 0);
+        var isRedelivered = offset < _redeliveredBelow || before.Deliveries > 0;
+        Redelivered += isRedelivered ? 1 : 0;
+        return new DeliveredRecord(offset, counts, isRedelivered);
     }
 
     private long NextAvailable(long from, long end)

@@ -24,6 +24,8 @@ internal sealed partial class Cursor
         IsGone,
     }
 
+    private long TimeOfExpiry => Math.Min(_now, ClockTime);
+
     private static bool HasTimeToLive(CursorState state) => state.Configuration.HasTimeToLive;
 
     // Also without a consumer.
@@ -45,9 +47,9 @@ internal sealed partial class Cursor
                 ReadHeads(offset);
                 return;
             }
-            if (!_rules.IsExpired(head.ExpiresAt, _now))
+            if (!_rules.IsExpired(head.ExpiresAt, TimeOfExpiry))
             {
-                _headExpiresAt = head.ExpiresAt;
+                _headExpiresAt = head.ExpiresAt == long.MaxValue ? long.MaxValue : _now + (head.ExpiresAt - TimeOfExpiry);
                 return;
             }
             if (!MayDiscard(offset, NeededFrom(_state), _state))
@@ -72,7 +74,7 @@ internal sealed partial class Cursor
             ReadHeads(offset);
             return HeadVerdict.Waits;
         }
-        var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, _now);
+        var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, TimeOfExpiry);
         if (isExpired && !MayDiscard(offset, NeededFrom(state), state))
             return HeadVerdict.Waits;
         _heads.Remove(offset);
@@ -88,6 +90,13 @@ internal sealed partial class Cursor
         _draft.Return(new ReturnedRecord(offset, state.CountsOf(offset), head.DeliverAt));
         HoldUntilInForce(offset);
         return HeadVerdict.IsGone;
+    }
+
+    // Another configuration may give records other times.
+    private void ForgetHeads()
+    {
+        _heads.Clear();
+        _headsRead = NoRead;
     }
 
     private void ReadHeads(long offset)

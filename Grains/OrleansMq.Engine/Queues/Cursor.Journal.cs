@@ -155,6 +155,8 @@ internal sealed partial class Cursor
             BeginAnew();
         else
             FreeRecords(written);
+        if (written.Configuration is not null)
+            ForgetHeads();
         if (_state is not null)
             _naturals.RemoveBelow(_state.Floor - NaturalsBehind);
         ReplyAll(written, CursorOutcome.Done);

@@ -33,9 +33,9 @@ internal sealed partial class Cursor
             if (request is Settle)
                 Accept(offset);
             else if (request is Release release)
-                Return(offset, state, release.IsFailure, release.DelayMs);
+                Return(offset, state, release.IsFailure, release.DelayMs, release.Reason);
             else
-                Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts);
+                Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts, request.Reason);
         }
         _draft.Waiters.Add(request);
     }
@@ -116,13 +116,13 @@ internal sealed partial class Cursor
             _order.Remove(OffsetRange.Of(offset));
     }
 
-    private void Return(long offset, CursorState state, bool isFailure, long? delayMs)
+    private void Return(long offset, CursorState state, bool isFailure, long? delayMs, string? reason = null)
     {
         var held = _held[offset];
         var counts = _rules.Returned(held, isFailure);
         if (_rules.IsAtLimit(counts, state.Configuration))
         {
-            Discard(offset, state, SettlementCause.DeliveryLimit, counts);
+            Discard(offset, state, SettlementCause.DeliveryLimit, counts, reason);
             return;
         }
         var delay = isFailure ? delayMs ?? state.Configuration.Backoff.DelayOf(offset, counts.Failures)
@@ -131,12 +131,16 @@ internal sealed partial class Cursor
         HoldUntilInForce(offset);
     }
 
-    private void Discard(long offset, CursorState state, SettlementCause cause, DeliveryCounts counts)
+    private void Discard(long offset, CursorState state, SettlementCause cause, DeliveryCounts counts, string? reason = null)
     {
         if (state.Configuration.DeadLetterTarget is { } target)
         {
             var sequence = _rules.NextSequence(state.NextSequence, PendingIntents);
-            _draft.Intend(new DeadLetterIntent(sequence, state.Incarnation, offset, target, cause, counts, _now));
+            _draft.Intend(new DeadLetterIntent(sequence, state.Incarnation, offset, target, cause, counts, _now)
+            {
+                Origin = _term.Origin,
+                Reason = state.Intents.Count + PendingIntents < MostReasons ? reason : null,
+            });
             _frontier = Math.Max(_frontier, offset);
         }
         else

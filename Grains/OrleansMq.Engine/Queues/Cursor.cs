@@ -34,6 +34,8 @@ internal sealed partial class Cursor
     private const long PublishRetryMs = 1_000;
     // One publication's size: it fits a batch, and an unclear one is repeated cheaply.
     private const int MostDeadLettersAtOnce = 32;
+    // Intents wait in memory while their target is away: those beyond say the cause alone.
+    private const int MostReasons = 1_000;
     private const int MostIdleDeadlines = 1_024;
     // Locks that end at once take several turns, so that other commands are served between them.
     private const int MostLocksPerTurn = 1_000;
@@ -76,11 +78,18 @@ internal sealed partial class Cursor
     /// <summary>The most bytes of changes in one append. A statement is not divided: it has the state's size.</summary>
     public int MostPartBytes { get; init; } = 512 * 1024;
 
+    /// <summary>What the clock says, in milliseconds since 1970; by default the time of the commands. Those never go back, so they stay
+    /// ahead of a clock that was set back: no record expires before the clock says so.</summary>
+    public long ClockTime { get; set; } = long.MaxValue;
+
     /// <summary>The state in force; null: there is no cursor.</summary>
     public CursorState? State => _state;
 
     /// <summary>The records that consumers hold, or transitions that are not in force.</summary>
     public int Held => _held.Count;
+
+    /// <summary>The offsets that are known to have no record, and are not settled yet.</summary>
+    public long KnownNaturals => _unlogged.Count + _naturalsInWriting;
 
     /// <summary>Whether it hands records out, as far as there are any and credit.</summary>
     public bool IsHandingOut => IsActive;
@@ -98,6 +107,13 @@ internal sealed partial class Cursor
     /// <summary>The entries of deferred records, with those that are over.</summary>
     public int Deferred => _deferred.Count;
 
+    /// <summary>Returns the records that came back, or are scheduled, and whose time has not come.</summary>
+    public long CountDeferred(long now) => _deferred.Count == 0 || _state is null ? 0
+        : _state.Returns.Values.LongCount(returned => _rules.IsDeferred(returned.AvailableAt, now) && !_held.ContainsKey(returned.Offset));
+
+    /// <summary>The deliveries by this leader of records that may have been delivered before.</summary>
+    public long Redelivered { get; private set; }
+
     /// <summary>Whether it serves, and nothing that it decided is on its way into force.</summary>
     public bool IsIdle => IsActive && _writing is null && _draft.IsEmpty;
 
@@ -105,7 +121,9 @@ internal sealed partial class Cursor
     /// <param name="command">The command.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="effects">Receives the effects.</param>
-    public void Handle(CursorCommand command, long now, List<CursorEffect> effects)
+    /// <param name="isMore">Whether another command follows at the same time: what the cursor decides on its own, hand-out and transitions
+    /// among it, waits for the last one.</param>
+    public void Handle(CursorCommand command, long now, List<CursorEffect> effects, bool isMore = false)
     {
         _effects = effects;
         if (_isResigned)
@@ -117,7 +135,7 @@ internal sealed partial class Cursor
         _now = Math.Max(now, _now);
         _locks.MoveTo(_now, _leaseUntil);
         CarryOut(command);
-        if (_isResigned)
+        if (_isResigned || isMore)
             return;
         ServeIfAllowed();
         EndLocks();
@@ -162,7 +180,7 @@ internal sealed partial class Cursor
             case HeadsRead read: On(read); break;
             case ReadFailed failed: On(failed); break;
             case DeadLettersPublished published:
-                EndPublication(published.Number, isConfirmed: true, deleted: published.Deleted);
+                EndPublication(published.Number, isConfirmed: true, published: published);
                 break;
             case DeadLettersFailed failed: EndPublication(failed.Number, isConfirmed: false); break;
             case DeadLetterTargetGone gone: EndPublication(gone.Number, isConfirmed: false, isTargetGone: true); break;
@@ -211,7 +229,7 @@ internal sealed partial class Cursor
         if (_state is null)
             return;
         range = range with { First = Math.Max(range.First, _state.Floor) };
-        if (range.Last < range.First || (range.First > _order.Next + NaturalsAhead && !IsLimited(_state)))
+        if (range.Last < range.First || (range.First > _order.KnownUpTo + NaturalsAhead && !IsLimited(_state)))
             return;
         _naturals.Add(range);
         for (var first = _state.Settled.NextNotIn(range.First); first <= range.Last; first = _state.Settled.NextNotIn(first))
@@ -249,10 +267,7 @@ internal sealed partial class Cursor
     {
         if (!_serves || _state is null)
             return;
-        var needed = Math.Min(NeededFrom(_state), _state.EarlierDeadLettersFrom);
-        // A reset that is on its way was promised the records from its floor on.
-        if ((_draft.Begin ?? _writing?.Begin) is { Floor: >= 0 and var floor })
-            needed = _rules.NeededByReset(needed, floor);
+        var needed = Needed;
         var start = _rules.StartMayMoveTo(needed, _state.StatementOffset, _order.Next);
         var spacing = OffsetsPerStatement + (OffsetsPerException * _state.Exceptions);
         if (needed - _state.StatementOffset > spacing && _writing is null && !IsBeginning)
@@ -261,6 +276,19 @@ internal sealed partial class Cursor
             return;
         _startMovedTo = start;
         _effects.Add(new StartMayMove(start));
+    }
+
+    /// <summary>The lowest record that it needs, as far as is in force; 0 as long as it does not serve.</summary>
+    public long Needed
+    {
+        get
+        {
+            if (!_serves || _state is null)
+                return 0;
+            var needed = Math.Min(NeededFrom(_state), _state.EarlierDeadLettersFrom);
+            // A reset that is on its way was promised the records from its floor on.
+            return (_draft.Begin ?? _writing?.Begin) is { Floor: >= 0 and var floor } ? _rules.NeededByReset(needed, floor) : needed;
+        }
     }
 
     // The floor, over what settles by nature.

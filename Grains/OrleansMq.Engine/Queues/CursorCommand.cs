@@ -75,7 +75,10 @@ internal sealed record ReadFailed(long Number) : CursorCommand;
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>
 internal sealed record DeadLettersPublished(long Number) : CursorCommand
 {
-    /// <summary>The sequences of those whose records were deleted before they were published: they are dropped, and counted.</summary>
+    /// <summary>The last sequence that this is about: later ones are published again.</summary>
+    public long Through { get; init; } = long.MaxValue;
+
+    /// <summary>The sequences of those that the target never has, as their records were deleted: they are dropped, and counted.</summary>
     public IReadOnlyCollection<long> Deleted { get; init; } = [];
 }
 
@@ -118,6 +121,9 @@ internal abstract record LockRequest(long RequestId, LockToken Lock, OffsetRange
 {
     /// <summary>The consumer that asks: only it holds records under its locks. Null: the owner of the cursor asks.</summary>
     public long? Attachment { get; init; }
+
+    /// <summary>Why the consumer refuses the records, or failed, for their dead letters; null: it does not say.</summary>
+    public string? Reason { get; init; }
 }
 
 /// <summary>The consumer is done with the records. Answered when that is in force.</summary>

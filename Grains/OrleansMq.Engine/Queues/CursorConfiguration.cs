@@ -48,6 +48,9 @@ internal sealed record CursorConfiguration
     /// <summary>The target of rejected records; null: they are dropped, and counted.</summary>
     public DeadLetterTarget? DeadLetterTarget { get; init; }
 
+    /// <summary>The name that the target's topic had when it was set; null without a target, or where it is not known.</summary>
+    public string? DeadLetterTopic { get; init; }
+
     /// <summary>The most records that are kept, without those that consumers hold; 0 for no limit.</summary>
     public long MaxLength { get; init; }
 
@@ -57,6 +60,9 @@ internal sealed record CursorConfiguration
     /// <summary>Whether records may have a time to live, by the cursor's topic or their own. They expire at the head: when they would be
     /// handed out next, whether or not a consumer is there.</summary>
     public bool HasTimeToLive { get; init; }
+
+    /// <summary>With times to live, that of every record after the broker logged it, in milliseconds; 0: its own alone counts.</summary>
+    public long TimeToLiveMs { get; init; }
 
     /// <summary>Whether records may have a time before which they are not handed out. They are deferred when they would be handed out
     /// next.</summary>

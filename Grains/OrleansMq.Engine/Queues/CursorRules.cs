@@ -143,7 +143,11 @@ internal class CursorRules
 /// <param name="EpochStart">Where it began: the state that the cursor starts from is in force when the high watermark is there.</param>
 /// <param name="HandOutFrom">When the leases of all predecessors have surely ended, in milliseconds since 1970: see
 /// <see cref="CursorRules.HandOutFrom"/>. 0: before any.</param>
-internal readonly record struct LeaderTerm(int Epoch, long EpochStart, long HandOutFrom);
+internal readonly record struct LeaderTerm(int Epoch, long EpochStart, long HandOutFrom)
+{
+    /// <summary>A random number of its own, which its dead letters have; 0: none.</summary>
+    public long Origin { get; init; }
+}
 
 /// <summary>What holds a record.</summary>
 internal enum HeldState

@@ -6,8 +6,9 @@ namespace OrleansMq.Queues;
 /// <code>
 /// version i8 = 0 | floor | delivered up to | next sequence | totals: count, each
 /// configuration: name | max deliveries | limited count i8 | backoff: first, multiplier, most, jitter | flags i8 (bit 0: dead-letter
-///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live; 4: schedules) | look-ahead
-///   | records per turn | max exceptions | max length | overflow i8 | priority levels
+///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live; 4: schedules; 5: the target's name; 6: time to
+///   live of all) | look-ahead | records per turn | max exceptions | max length | overflow i8 | priority levels | time to live of all, if
+///   there is one
 /// settled ranges: distance, length - 1
 /// returns, by offset: distance | deliveries | failures | available at
 /// intents, by sequence: see WriteIntent
@@ -21,6 +22,11 @@ internal static class CursorStateFormat
     private const int ByKeyFlag = 4;
     private const int TimeToLiveFlag = 8;
     private const int SchedulesFlag = 16;
+    private const int TargetNameFlag = 32;
+    private const int TimeToLiveOfAllFlag = 64;
+    // An intent's cause with these bits is followed by the reason, and the origin. Brokers that know neither meet an unknown cause.
+    private const int ReasonFlag = 64;
+    private const int OriginFlag = 128;
     private static readonly SettlementCause[] Causes = Enum.GetValues<SettlementCause>();
 
     /// <summary>Encodes a state, with another configuration if one is given.</summary>
@@ -102,13 +108,28 @@ internal static class CursorStateFormat
         writer.Number(intent.Offset);
         writer.Id(intent.Target.TopicId);
         writer.Number(intent.Target.Partition);
-        writer.Byte((int)intent.Cause);
+        writer.Byte((int)intent.Cause | (intent.Reason is null ? 0 : ReasonFlag) | (intent.Origin == 0 ? 0 : OriginFlag));
+        if (intent.Reason is not null)
+            writer.Text(intent.Reason);
+        if (intent.Origin != 0)
+            writer.Number(intent.Origin);
         writer.Counts(intent.Counts);
         writer.Number(intent.DecidedAt);
     }
 
-    public static DeadLetterIntent ReadIntent(ref TransitionReader reader) => new(reader.Number(), reader.Id(), reader.Number(),
-        new DeadLetterTarget(reader.Id(), reader.SmallNumber()), reader.Cause(), reader.Counts(), reader.Number());
+    public static DeadLetterIntent ReadIntent(ref TransitionReader reader)
+    {
+        var (sequence, incarnation, offset) = (reader.Number(), reader.Id(), reader.Number());
+        var target = new DeadLetterTarget(reader.Id(), reader.SmallNumber());
+        var cause = reader.Cause(ReasonFlag | OriginFlag, out var flags);
+        var reason = (flags & ReasonFlag) != 0 ? reader.Text() : null;
+        var origin = (flags & OriginFlag) != 0 ? reader.Number() : 0;
+        return new DeadLetterIntent(sequence, incarnation, offset, target, cause, reader.Counts(), reader.Number())
+        {
+            Reason = reason,
+            Origin = origin,
+        };
+    }
 
     private static void WriteConfiguration(TransitionWriter writer, CursorConfiguration configuration)
     {
@@ -121,18 +142,23 @@ internal static class CursorStateFormat
         writer.Number(configuration.Backoff.JitterPercent);
         writer.Byte((configuration.DeadLetterTarget is null ? 0 : TargetFlag)
             | (configuration.IsSingleActiveConsumer ? SingleActiveConsumerFlag : 0) | (configuration.IsOrderedByKey ? ByKeyFlag : 0)
-            | (configuration.HasTimeToLive ? TimeToLiveFlag : 0) | (configuration.HasSchedules ? SchedulesFlag : 0));
+            | (configuration.HasTimeToLive ? TimeToLiveFlag : 0) | (configuration.HasSchedules ? SchedulesFlag : 0)
+            | (configuration.DeadLetterTopic is null ? 0 : TargetNameFlag) | (configuration.TimeToLiveMs > 0 ? TimeToLiveOfAllFlag : 0));
         if (configuration.DeadLetterTarget is { } target)
         {
             writer.Id(target.TopicId);
             writer.Number(target.Partition);
         }
+        if (configuration.DeadLetterTopic is not null)
+            writer.Text(configuration.DeadLetterTopic);
         writer.Number(configuration.LookAhead);
         writer.Number(configuration.RecordsPerTurn);
         writer.Number(configuration.MaxExceptions);
         writer.Number(configuration.MaxLength);
         writer.Byte((int)configuration.Overflow);
         writer.Number(configuration.PriorityLevels);
+        if (configuration.TimeToLiveMs > 0)
+            writer.Number(configuration.TimeToLiveMs);
     }
 
     private static CursorConfiguration ReadConfiguration(ref TransitionReader reader)
@@ -142,6 +168,7 @@ internal static class CursorStateFormat
         var backoff = new BackoffSchedule(reader.SmallNumber(), reader.SmallNumber(), reader.SmallNumber(), reader.SmallNumber());
         var flags = reader.Byte();
         DeadLetterTarget? target = (flags & TargetFlag) != 0 ? new DeadLetterTarget(reader.Id(), reader.SmallNumber()) : null;
+        var targetName = (flags & TargetNameFlag) != 0 ? reader.Text() : null;
         return new CursorConfiguration
         {
             Name = name,
@@ -149,6 +176,7 @@ internal static class CursorStateFormat
             LimitedCount = limited,
             Backoff = backoff,
             DeadLetterTarget = target,
+            DeadLetterTopic = targetName,
             IsSingleActiveConsumer = (flags & SingleActiveConsumerFlag) != 0,
             IsOrderedByKey = (flags & ByKeyFlag) != 0,
             HasTimeToLive = (flags & TimeToLiveFlag) != 0,
@@ -159,6 +187,7 @@ internal static class CursorStateFormat
             MaxLength = reader.Number(),
             Overflow = (OverflowAction)reader.Byte(),
             PriorityLevels = reader.SmallNumber(),
+            TimeToLiveMs = (flags & TimeToLiveOfAllFlag) != 0 ? reader.Number() : 0,
         };
     }
 }

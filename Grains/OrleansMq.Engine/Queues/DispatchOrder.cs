@@ -6,6 +6,9 @@ internal abstract class DispatchOrder
     /// <summary>The first record that this leader never handed out, and does not know to be unavailable.</summary>
     public abstract long Next { get; }
 
+    /// <summary>Records below it may be known to the order, so that it has to learn of those that are gone.</summary>
+    public virtual long KnownUpTo => Next;
+
     /// <summary>Finds the next record.</summary>
     /// <param name="readableEnd">Records below it may be handed out.</param>
     /// <param name="offset">The record.</param>

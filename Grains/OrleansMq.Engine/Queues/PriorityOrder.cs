@@ -43,6 +43,8 @@ internal sealed class PriorityOrder : DispatchOrder
 
     public override long Next => _lowest.Next;
 
+    public override long KnownUpTo => Math.Max(Next, ReadEnd);
+
     /// <summary>The levels below an offset are known.</summary>
     public void ReadUpTo(long end) => ReadEnd = Math.Max(ReadEnd, end);
 

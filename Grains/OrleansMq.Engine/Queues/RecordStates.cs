@@ -48,4 +48,15 @@ internal readonly record struct ReturnedRecord(long Offset, DeliveryCounts Count
 /// <param name="Counts">The record's counts.</param>
 /// <param name="DecidedAt">When, in milliseconds since 1970.</param>
 internal readonly record struct DeadLetterIntent(long Sequence, Guid Incarnation, long Offset, DeadLetterTarget Target,
-    SettlementCause Cause, DeliveryCounts Counts, long DecidedAt);
+    SettlementCause Cause, DeliveryCounts Counts, long DecidedAt)
+{
+    /// <summary>The most bytes of a <see cref="Reason"/> in UTF-8.</summary>
+    public const int MostReasonBytes = 1_024;
+
+    /// <summary>The <see cref="LeaderTerm.Origin"/> of the leadership that decided it: where the log's tail was lost, a later one gives out
+    /// the same sequences to other records.</summary>
+    public long Origin { get; init; }
+
+    /// <summary>What the consumer said that refused the record, or failed last; null: nothing.</summary>
+    public string? Reason { get; init; }
+}

@@ -94,7 +94,18 @@ internal ref struct TransitionReader(ReadOnlySpan<byte> bytes)
     public DeliveryCounts Counts() => new(SmallNumber(), SmallNumber());
 
     /// <exception cref="UnknownTransitionException">A later version has further causes.</exception>
-    public SettlementCause Cause() => Byte() is not (> 0 and var value) ? throw Malformed()
+    public SettlementCause Cause() => Cause(0, out _);
+
+    /// <summary>Reads a cause, and which of these flags are set beside it.</summary>
+    /// <exception cref="UnknownTransitionException">A later version has further causes.</exception>
+    public SettlementCause Cause(int known, out int flags)
+    {
+        var cause = Byte();
+        flags = cause & known;
+        return CauseOf(cause & ~known);
+    }
+
+    private static SettlementCause CauseOf(int cause) => cause is not (> 0 and var value) ? throw Malformed()
         : Enum.IsDefined((SettlementCause)value) ? (SettlementCause)value
         : throw new UnknownTransitionException($"A transition of cursors settles for the cause {value}, which this broker does not know.");
 

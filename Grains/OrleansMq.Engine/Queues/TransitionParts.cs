@@ -7,7 +7,7 @@ internal static class TransitionParts
     // The most bytes of one entry, with all numbers at their longest.
     private const int RangeBytes = 20;
     private const int ReturnBytes = 30;
-    private const int IntentBytes = 90;
+    private const int IntentBytes = 100;
     private const int FinishedBytes = 11;
 
     /// <summary>Returns the batches, in their order. All but the first part of a change follow its settlements.</summary>
@@ -29,8 +29,11 @@ internal static class TransitionParts
     public static bool IsLarge(CursorDelta delta, int mostBytes) => BytesOf(delta) > mostBytes;
 
     private static long BytesOf(CursorDelta delta) => (RangeBytes * delta.Settlements.Sum(settlement => (long)settlement.Ranges.Count))
-        + ((long)ReturnBytes * delta.Returns.Count) + ((long)IntentBytes * delta.Intents.Count)
+        + ((long)ReturnBytes * delta.Returns.Count) + (IntentBytesOf(delta) * delta.Intents.Count)
         + ((long)FinishedBytes * delta.Finished.Count);
+
+    private static long IntentBytesOf(CursorDelta delta) =>
+        IntentBytes + (delta.Intents.Any(intent => intent.Reason is not null) ? DeadLetterIntent.MostReasonBytes : 0);
 
     private static IEnumerable<CursorDelta> Divide(CursorDelta delta, int mostBytes)
     {
@@ -41,7 +44,7 @@ internal static class TransitionParts
             yield return empty with { Settlements = [settlement] };
         foreach (var returns in delta.Returns.Chunk(Math.Max(mostBytes / ReturnBytes, 1)))
             yield return empty with { Returns = returns };
-        foreach (var intents in delta.Intents.Chunk(Math.Max(mostBytes / IntentBytes, 1)))
+        foreach (var intents in delta.Intents.Chunk((int)Math.Max(mostBytes / IntentBytesOf(delta), 1)))
             yield return empty with { Intents = intents };
         foreach (var finished in delta.Finished.Chunk(Math.Max(mostBytes / FinishedBytes, 1)))
             yield return empty with { Finished = finished };

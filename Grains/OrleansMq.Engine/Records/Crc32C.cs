@@ -15,7 +15,7 @@ namespace OrleansMq.Records;
 /// The instruction has a latency of three cycles, but one can start each cycle, so three independent streams run at the full rate. Their
 /// results are combined by carry-less multiplication: appending n zero bytes multiplies the register by x^(8n) modulo the polynomial.
 /// </remarks>
-public static class Crc32C
+internal static class Crc32C
 {
     private const uint ReflectedPolynomial = 0x82F63B78;
 

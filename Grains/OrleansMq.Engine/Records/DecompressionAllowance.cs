@@ -6,7 +6,7 @@ namespace OrleansMq.Records;
 /// Not thread-safe.
 /// </summary>
 /// <param name="bytes">The bound. The batch that exceeds it is refused, as are those after it.</param>
-public sealed class DecompressionAllowance(long bytes)
+internal sealed class DecompressionAllowance(long bytes)
 {
     private long _taken;
 

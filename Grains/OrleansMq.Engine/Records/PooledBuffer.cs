@@ -7,7 +7,7 @@ namespace OrleansMq.Records;
 /// Memory above 4 MiB is not pooled: the pool would keep what one decompression bomb took.
 /// Not thread-safe. Its spans and memory are valid until the next write or dispose.
 /// </summary>
-public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
+internal sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
 {
     // Above what batches of ordinary clients decompress to.
     private const int MaxPooledBytes = 4 << 20;

@@ -1,13 +1,13 @@
 namespace OrleansMq.Records;
 
 /// <summary>Decides whether a record stays in its batch. The record's memory is valid only during the call.</summary>
-public delegate bool RecordPredicate(in Record record);
+internal delegate bool RecordPredicate(in Record record);
 
 /// <summary>
 /// The three cases in which a broker changes the bytes of a batch: LogAppendTime, a topic's <c>compression.type</c>, and compaction. The
 /// results have a new CRC. Otherwise batches pass through unchanged.
 /// </summary>
-public static class RecordBatchRewriter
+internal static class RecordBatchRewriter
 {
     private const short CodecBits = 0x07;
     private const short LogAppendTimeBit = 0x08;
@@ -60,7 +60,7 @@ public static class RecordBatchRewriter
             return;
         }
         plain.Dispose();
-        LargeBatches.Appends.Enter();
+        LargeBatches.Appends.Enter(header.Crc);
         try
         {
             DecompressLarge(codec, payload, plain, allowance);

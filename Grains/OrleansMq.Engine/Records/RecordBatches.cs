@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace OrleansMq.Records;
 
 /// <summary>Validates record batches: bytes from a network or disk, which may contain anything.</summary>
-public static class RecordBatches
+internal static class RecordBatches
 {
     /// <summary>The magic byte of format v2, the only supported one.</summary>
     public const sbyte Magic = 2;
@@ -146,6 +146,9 @@ public static class RecordBatches
         if (header.Compression == CompressionType.None && header.RecordCount > payload / RecordLayout.MinSize)
             return new(RecordBatchError.BadRecordCount,
                 $"Record count is {header.RecordCount}; {payload} bytes cannot hold so many.");
+        if (header.RecordCount > MaxDecompressedSize / RecordLayout.MinSize)
+            return new(RecordBatchError.BadRecordCount,
+                $"Record count is {header.RecordCount}; {MaxDecompressedSize >> 20} MiB, the most of a batch, cannot hold so many.");
         if (header.ProducerId < RecordBatchHeader.NoProducerId)
             return new(RecordBatchError.BadProducer, $"Producer id is {header.ProducerId}; it must be -1 (none) or above.");
         // Transaction markers are not part of the producer's sequence.
@@ -190,4 +193,4 @@ public static class RecordBatches
 /// <summary>What is wrong with a batch.</summary>
 /// <param name="Error">Which rule it breaks.</param>
 /// <param name="Message">The field and its value.</param>
-public sealed record RecordBatchFault(RecordBatchError Error, string Message);
+internal sealed record RecordBatchFault(RecordBatchError Error, string Message);

@@ -46,7 +46,7 @@ internal sealed class RecordCheck(RecordBatchHeader header, bool allowGaps, List
     {
         if (bytes <= LargeBatches.MinBytes || _hasTurn)
             return;
-        LargeBatches.Appends.Enter();
+        LargeBatches.Appends.Enter(header.Crc);
         _hasTurn = true;
     }
 

@@ -147,7 +147,7 @@ public sealed class RecordReader : IDisposable
         if (LargeBatches.TryDecompressSmall(codec, payload, _plain))
             return;
         _plain.Dispose();
-        LargeBatches.Reads.Enter();
+        LargeBatches.Reads.Enter(_batch.Crc);
         try
         {
             codec.Decompress(payload, _plain, RecordBatches.MaxDecompressedSize);

@@ -6,7 +6,7 @@ namespace OrleansMq.Records;
 /// Whole record batches in a file, which are read when they are sent. The sender uses sendfile from the page cache, or reads them piece by
 /// piece. The file stays open until the slice is disposed.
 /// </summary>
-public abstract class RecordSlice : IDisposable
+internal abstract class RecordSlice : IDisposable
 {
     /// <summary>The slice's length in bytes.</summary>
     public abstract int Length { get; }

@@ -6,7 +6,7 @@ namespace OrleansMq.Records;
 /// Variable-length integers as in record batches: zigzag encoding (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), then seven bits per byte,
 /// lowest first, with the top bit set on all but the last byte. A varint takes 1 to 5 bytes, a varlong 1 to 10.
 /// </summary>
-public static class VarInt
+internal static class VarInt
 {
     /// <summary>The maximum size of a varint in bytes.</summary>
     public const int MaxSize = 5;

@@ -3,7 +3,7 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication;
 
 /// <summary>What a follower does after a leader's answer to an epoch lookup.</summary>
-public enum AlignmentOutcome
+internal enum AlignmentOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,

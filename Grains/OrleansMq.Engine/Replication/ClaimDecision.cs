@@ -1,7 +1,7 @@
 namespace OrleansMq.Replication;
 
 /// <summary>The outcome of a request to lead.</summary>
-public enum ClaimOutcome
+internal enum ClaimOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
@@ -19,7 +19,7 @@ public enum ClaimOutcome
 /// token. Pure.</summary>
 /// <param name="Outcome">What to do.</param>
 /// <param name="Next">With <see cref="ClaimOutcome.Claim"/> the state to write; else null.</param>
-public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState? Next = null)
+internal readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState? Next = null)
 {
     /// <summary>Decides on a claim.</summary>
     /// <param name="state">The stored state.</param>

@@ -1,7 +1,7 @@
 namespace OrleansMq.Replication;
 
 /// <summary>How a request's epoch compares with the replica's fence.</summary>
-public enum FenceOutcome
+internal enum FenceOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,

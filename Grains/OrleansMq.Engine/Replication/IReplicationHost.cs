@@ -5,7 +5,7 @@ namespace OrleansMq.Replication;
 /// <summary>Identifies a partition on all its brokers. The topic's id distinguishes a topic that was deleted and created again.</summary>
 /// <param name="TopicId">The topic's id.</param>
 /// <param name="Partition">The partition's number, from 0.</param>
-public readonly record struct ReplicaKey(Guid TopicId, int Partition)
+internal readonly record struct ReplicaKey(Guid TopicId, int Partition)
 {
     /// <inheritdoc/>
     public override string ToString() => $"{TopicId:N}/{Partition}";
@@ -14,18 +14,18 @@ public readonly record struct ReplicaKey(Guid TopicId, int Partition)
 /// <summary>A partition's stored state.</summary>
 /// <param name="State">The state.</param>
 /// <param name="ETag">Changes with every write.</param>
-public sealed record StoredPartitionState(PartitionState State, string ETag);
+internal sealed record StoredPartitionState(PartitionState State, string ETag);
 
 /// <summary>What a replica is created with.</summary>
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Config">The topic's effective configuration.</param>
-public sealed record ReplicaSpec(string Topic, TopicConfig Config);
+internal sealed record ReplicaSpec(string Topic, TopicConfig Config);
 
 /// <summary>
 /// What the replicas of one broker need of their cluster: the store of partition states, a transport to the other brokers, and membership.
 /// The silo implements it over Orleans, tests in memory. Thread safe.
 /// </summary>
-public interface IReplicationHost
+internal interface IReplicationHost
 {
     /// <summary>Reads a partition's state; null if none is stored. Any exception: not known.</summary>
     Task<StoredPartitionState?> ReadStateAsync(ReplicaKey key, CancellationToken cancellationToken);

@@ -8,7 +8,7 @@ namespace OrleansMq.Replication;
 /// storage.</param>
 /// <param name="FlushFailed">An fsync failed, so its records may be lost.</param>
 /// <param name="CutMoreThanLastWrite">Recovery cut more than an unfinished last write.</param>
-public readonly record struct OpenedLog(bool HasIncarnation, bool ClosedCleanly, bool SameBoot, bool CountedOnlyFlushed, bool FlushFailed,
+internal readonly record struct OpenedLog(bool HasIncarnation, bool ClosedCleanly, bool SameBoot, bool CountedOnlyFlushed, bool FlushFailed,
     bool CutMoreThanLastWrite);
 
 /// <summary>Decides about a replica's identity: a member that lost its tail is not the same member. Pure.</summary>

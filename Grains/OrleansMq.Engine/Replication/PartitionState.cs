@@ -9,7 +9,7 @@ namespace OrleansMq.Replication;
 /// </summary>
 /// <param name="Broker">The broker's id.</param>
 /// <param name="Incarnation">Random, never empty; renewed as <see cref="IncarnationDecision"/> says.</param>
-public readonly record struct ReplicaIdentity(int Broker, Guid Incarnation)
+internal readonly record struct ReplicaIdentity(int Broker, Guid Incarnation)
 {
     /// <inheritdoc/>
     public override string ToString() => $"{Broker}:{Incarnation.ToString("N")[..4]}";
@@ -19,7 +19,7 @@ public readonly record struct ReplicaIdentity(int Broker, Guid Incarnation)
 /// A partition's leader and its possible successors. It is written when the topic is created; afterwards only by a claimant or the leader,
 /// one write in flight, each a compare-and-swap.
 /// </summary>
-public sealed record PartitionState
+internal sealed record PartitionState
 {
     /// <summary>No leader.</summary>
     public const int NoLeader = -1;
@@ -71,4 +71,4 @@ public sealed record PartitionState
 /// <summary>The JSON of a partition's state document.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(PartitionState))]
-public sealed partial class ReplicationJson : JsonSerializerContext;
+internal sealed partial class ReplicationJson : JsonSerializerContext;

@@ -1,7 +1,7 @@
 namespace OrleansMq.Replication;
 
 /// <summary>What a follower does with a pushed batch.</summary>
-public enum PushOutcome
+internal enum PushOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,

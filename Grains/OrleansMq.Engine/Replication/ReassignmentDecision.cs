@@ -3,7 +3,7 @@ using System.Collections.Immutable;
 namespace OrleansMq.Replication;
 
 /// <summary>The next step of a reassignment.</summary>
-public enum ReassignmentOutcome
+internal enum ReassignmentOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
@@ -25,7 +25,7 @@ public enum ReassignmentOutcome
 /// <param name="Next">With <see cref="ReassignmentOutcome.Complete"/> the state to write; else null.</param>
 /// <param name="Successor">With <see cref="ReassignmentOutcome.HandOver"/> the next leader; else
 /// <see cref="PartitionState.NoLeader"/>.</param>
-public readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, PartitionState? Next = null,
+internal readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, PartitionState? Next = null,
     int Successor = PartitionState.NoLeader)
 {
     /// <summary>Returns the state that begins, replaces or (by going back) cancels a reassignment; null if it is already stored.</summary>

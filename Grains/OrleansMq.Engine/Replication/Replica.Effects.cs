@@ -8,7 +8,7 @@ using OrleansMq.State;
 namespace OrleansMq.Replication;
 
 // Executes the roles' effects: in order, on one thread at a time, outside any lock.
-public sealed partial class Replica
+internal sealed partial class Replica
 {
     /// <summary>Tells the host that the replica's leadership, ISR, ELR or replica set changed.</summary>
     private sealed record TellHost : ReplicationEffect

@@ -7,7 +7,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Replication;
 
 // Leadership: how callers claim and end it, and what the partition asks of it.
-public sealed partial class Replica : IPartitionReplication
+internal sealed partial class Replica : IPartitionReplication
 {
     private static readonly Task Ended = Task.CompletedTask;
 

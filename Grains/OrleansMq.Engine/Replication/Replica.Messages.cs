@@ -5,7 +5,7 @@ using OrleansMq.Replication.Links;
 namespace OrleansMq.Replication;
 
 // Messages of other brokers, and reads for them.
-public sealed partial class Replica
+internal sealed partial class Replica
 {
     private readonly FlushWork _flush;
 

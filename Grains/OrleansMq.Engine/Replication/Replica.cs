@@ -5,7 +5,7 @@ using OrleansMq.Replication.Links;
 namespace OrleansMq.Replication;
 
 /// <summary>A replica's current role.</summary>
-public enum ReplicaRole
+internal enum ReplicaRole
 {
     /// <summary>Never.</summary>
     Unknown = 0,
@@ -25,13 +25,13 @@ public enum ReplicaRole
 /// <param name="Unclean">Whether to lead although acknowledged records may be lost. The loss is logged.</param>
 /// <param name="Stored">The state that the last leader has just stored with its resignation, to save a read; null to read it. If another
 /// state is stored by now, the claim is refused.</param>
-public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false,
+internal sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false,
     StoredPartitionState? Stored = null);
 
 /// <summary>The result of <see cref="Replica.LeadAsync"/>.</summary>
 /// <param name="Outcome"><see cref="ClaimOutcome.Claim"/> if it leads.</param>
 /// <param name="Message">The reason if it does not.</param>
-public sealed record ClaimResult(ClaimOutcome Outcome, string? Message = null);
+internal sealed record ClaimResult(ClaimOutcome Outcome, string? Message = null);
 
 /// <summary>A replica's description of itself to other brokers.</summary>
 /// <param name="Key">The partition.</param>
@@ -44,7 +44,7 @@ public sealed record ClaimResult(ClaimOutcome Outcome, string? Message = null);
 /// <param name="LogEndOffset">The offset after its last record.</param>
 /// <param name="HighWatermark">The highest high watermark it knows.</param>
 /// <param name="OfflineReason">Why it is offline; null while it works.</param>
-public sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, ReplicaRole Role, int Leader, int LeaderEpoch, int LastEpoch,
+internal sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, ReplicaRole Role, int Leader, int LeaderEpoch, int LastEpoch,
     long LogStartOffset, long LogEndOffset, long HighWatermark, string? OfflineReason);
 
 /// <summary>One partition's replica on this broker: its log, its role and its epoch, for all callers. Thread safe.</summary>
@@ -52,7 +52,7 @@ public sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, Rep
 /// Both roles run under the log's append lock (<see cref="Step"/>). Their effects are collected there and executed in that order by
 /// <see cref="Pump"/> after the lock is released. A storage fault or a bug takes the partition offline and ends the leadership.
 /// </remarks>
-public sealed partial class Replica
+internal sealed partial class Replica
 {
     private readonly ReplicaPorts _ports;
     private readonly SegmentedLog? _log;
@@ -120,6 +120,11 @@ public sealed partial class Replica
     internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded)
         && !_dropped;
 
+    /// <summary>Whether a lack of handles, memory or space kept its log from being opened, or interrupted a cut of it: opened again, it
+    /// works once that has passed.</summary>
+    internal bool IsToBeReopened => !_dropped && (_log is null || (_log.IsCutInterrupted && _hasEnded))
+        && Partition.OfflineFault is { } fault && (fault is InterruptedCutException || StorageFaults.Passes(fault));
+
     /// <summary>The clock of leases, in milliseconds.</summary>
     internal long Now => _ports.Now;
 
@@ -173,7 +178,8 @@ public sealed partial class Replica
     {
         lock (_log!.AppendLock)
         {
-            if (_dropped)
+            // A step that waited for the lock: what a half-done cut left is nobody's log.
+            if (_dropped || _log.IsHalfCut)
                 return;
             try
             {

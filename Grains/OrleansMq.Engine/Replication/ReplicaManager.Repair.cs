@@ -5,8 +5,8 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Replication;
 
 // Replaces useless copies: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside, never
-// deleted.
-public sealed partial class ReplicaManager
+// deleted. One that only lacked handles or space is opened again.
+internal sealed partial class ReplicaManager
 {
     /// <summary>The interval of repair attempts while the store or other brokers are unavailable.</summary>
     private static readonly TimeSpan RepairInterval = TimeSpan.FromSeconds(5);
@@ -33,7 +33,7 @@ public sealed partial class ReplicaManager
         }
         catch (Exception fault)
         {
-            _ports.Warn(key, $"Could not set a replica aside; retrying later: {fault.Message}");
+            _ports.Warn(key, $"Could not replace a replica; retrying later: {fault.Message}");
         }
         // Not awaited: a drop or the broker's stop waits for the repair itself, not for the interval.
         _ = ForgetLaterAsync(key);
@@ -50,6 +50,24 @@ public sealed partial class ReplicaManager
         if (_replicas.TryRemove(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), out var replica))
             replica.Drop("its topic was deleted");
         await _store.SetAsideAsync(partition, "belongs to a topic that was deleted and created again").ConfigureAwait(false);
+    }
+
+    /// <summary>Opens a copy's log again, as a restart of the broker would: a lack of handles, memory or space kept it from being opened,
+    /// or interrupted a cut of it.</summary>
+    private async Task ReopenAsync(Replica replica)
+    {
+        var (partition, known) = (replica.Partition, replica.Partition.KnownConfig);
+        replica.Drop("its log is opened again");
+        if (await _store.ReopenAsync(partition, known ?? partition.Config).ConfigureAwait(false) is not { } opened)
+            return;
+        lock (_createLocks.Of(replica.Key))
+        {
+            if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)
+                return;
+            Take(replica.Key, opened, isConfigKnown: known is not null);
+        }
+        if (opened.OfflineReason is null)
+            _options.Log.Write(EngineLogLevel.Information, $"Opened the replica of {replica.TopicPartition} again.");
     }
 
     /// <summary>

@@ -30,7 +30,7 @@ public sealed record ReplicationOptions
 
 /// <summary>All replicas of one broker: opens them over the broker's partitions, delivers their messages, and runs their timer. Thread
 /// safe.</summary>
-public sealed partial class ReplicaManager : IAsyncDisposable
+internal sealed partial class ReplicaManager : IAsyncDisposable
 {
     private readonly PartitionStore _store;
     private readonly PartitionStoreOptions _options;
@@ -254,6 +254,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
                     replica.Tick();
                 if (replica.IsDamaged)
                     Replace(replica.Key, () => RepairAsync(replica));
+                else if (replica.IsToBeReopened)
+                    Replace(replica.Key, () => ReopenAsync(replica));
             }
         }
         finally

@@ -1,7 +1,7 @@
 namespace OrleansMq.Replication;
 
 /// <summary>What a writer does with the stored state after a write that failed, or whose outcome is unclear.</summary>
-public enum StoreOutcome
+internal enum StoreOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,

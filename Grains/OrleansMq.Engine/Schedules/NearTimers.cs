@@ -76,6 +76,15 @@ internal sealed class NearTimers
         return PartOf(hash).Find(this, handle, hash) >= 0;
     }
 
+    /// <summary>Returns a timer by its id alone.</summary>
+    public bool TryFind(Guid id, out ScheduledTimer timer)
+    {
+        var hash = HashOf(id);
+        var entry = PartOf(hash).Find(this, id, hash);
+        timer = entry < 0 ? default : EntryAt(entry).Timer;
+        return entry >= 0;
+    }
+
     /// <summary>Returns the timer that is due first.</summary>
     public bool TryPeek(out ScheduledTimer timer)
     {
@@ -94,8 +103,10 @@ internal sealed class NearTimers
 
     private ref HandleIndex PartOf(uint hash) => ref _index[hash & (Parts - 1)];
 
-    // Clients choose ids: the hash is seeded by the process.
-    private static uint HashOf(ScheduleHandle handle) => (uint)HashCode.Combine(handle.Due, handle.Id);
+    private static uint HashOf(ScheduleHandle handle) => HashOf(handle.Id);
+
+    // Of the id alone, by which clients cancel. They choose ids: the hash is seeded by the process.
+    private static uint HashOf(Guid id) => (uint)HashCode.Combine(id);
 
     private int TakeEntry()
     {
@@ -167,6 +178,18 @@ internal sealed class NearTimers
             for (var slot = Home(hash); _slots[slot] != 0; slot = Next(slot))
             {
                 if (timers.EntryAt(_slots[slot] - 1).Timer.Handle == handle)
+                    return _slots[slot] - 1;
+            }
+            return -1;
+        }
+
+        public readonly int Find(NearTimers timers, Guid id, uint hash)
+        {
+            if (_slots is null)
+                return -1;
+            for (var slot = Home(hash); _slots[slot] != 0; slot = Next(slot))
+            {
+                if (timers.EntryAt(_slots[slot] - 1).Timer.Handle.Id == id)
                     return _slots[slot] - 1;
             }
             return -1;

@@ -27,7 +27,11 @@ internal sealed record ScheduleAppendFailed(long Number) : ScheduleCommand;
 /// <summary>The answer to <see cref="ReadScheduleTargets"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
 /// <param name="Targets">The target of each timer; null: it has none any more, and the record is dropped.</param>
-internal sealed record ScheduleTargetsRead(long Number, IReadOnlyList<ScheduleTarget?> Targets) : ScheduleCommand;
+internal sealed record ScheduleTargetsRead(long Number, IReadOnlyList<ScheduleTarget?> Targets) : ScheduleCommand
+{
+    /// <summary>The bytes of each record; empty: they do not matter.</summary>
+    public IReadOnlyList<int> Bytes { get; init; } = [];
+}
 
 /// <summary>The answer to <see cref="PublishIntent"/>.</summary>
 internal sealed record IntentAnswered(ScheduleTarget Target, long FirstSequence, PublishOutcome Outcome) : ScheduleCommand;

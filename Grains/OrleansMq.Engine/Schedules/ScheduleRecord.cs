@@ -14,6 +14,7 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
 ///             value: version i8 = 0 | decided at i64 | count i32 | count * (due i64 | id 16 | reference i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
+/// producer    key: 4 i8                        value: version i8 = 0 | producer id i64
 /// </code>
 /// An intent and the sequence behind it are in one batch, and so are the removals of an intent and of its scheduled records. Hence every
 /// prefix of the log that ends between batches is a state, and compaction changes none.
@@ -23,6 +24,7 @@ internal static class ScheduleRecords
     public const byte Scheduled = 1;
     public const byte Intent = 2;
     public const byte Sequence = 3;
+    public const byte Producer = 4;
 
     private const byte Version = 0;
     private const int HandleBytes = 24;
@@ -58,6 +60,14 @@ internal static class ScheduleRecords
         value[0] = Version;
         BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), next);
         return new ScheduleRecord(Key(Sequence, target), value);
+    }
+
+    public static ScheduleRecord OfProducer(long producerId)
+    {
+        var value = new byte[1 + sizeof(long)];
+        value[0] = Version;
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), producerId);
+        return new ScheduleRecord([Producer], value);
     }
 
     public static ScheduleRecord Removal(ScheduleTarget target) => new(Key(Sequence, target), null);

@@ -21,7 +21,7 @@ internal sealed partial class ScheduleService
     // A target's records between due and published.
     private sealed class Lane
     {
-        public Queue<ScheduleHandle> Ready { get; } = new();
+        public Queue<(ScheduleHandle Handle, int Bytes)> Ready { get; } = new();
         public long NextSequence { get; set; }
         public int Outstanding { get; set; }
     }
@@ -40,7 +40,7 @@ internal sealed partial class ScheduleService
         _effects.Add(new ReadScheduleTargets(_reading, _due));
     }
 
-    private void Sort(IReadOnlyList<ScheduleTarget?> targets)
+    private void Sort(IReadOnlyList<ScheduleTarget?> targets, IReadOnlyList<int> bytes)
     {
         for (var i = 0; i < _due.Count; i++)
         {
@@ -52,7 +52,7 @@ internal sealed partial class ScheduleService
             {
                 if (!_lanes.TryGetValue(target, out var lane))
                     _lanes.Add(target, lane = new Lane { NextSequence = _state.NextSequence(target) });
-                lane.Ready.Enqueue(handle);
+                lane.Ready.Enqueue((handle, bytes.Count > 0 ? bytes[i] : 0));
                 _toDecide.Add(target);
             }
             else if (TryBegin(handle, out _))
@@ -72,10 +72,13 @@ internal sealed partial class ScheduleService
             while (lane.Ready.Count > 0 && lane.Outstanding < _options.IntentsPerTarget)
             {
                 var timers = new List<ScheduledTimer>();
-                while (timers.Count < _options.RecordsPerIntent && lane.Ready.TryDequeue(out var handle))
+                for (var bytes = 0; timers.Count < _options.RecordsPerIntent && lane.Ready.TryPeek(out var next)
+                    && (timers.Count == 0 || bytes + next.Bytes <= _options.BytesPerIntent); lane.Ready.Dequeue())
                 {
-                    if (TryBegin(handle, out var timer))
-                        timers.Add(timer);
+                    if (!TryBegin(next.Handle, out var timer))
+                        continue;
+                    timers.Add(timer);
+                    bytes += next.Bytes;
                 }
                 if (timers.Count > 0)
                     Intend(target, lane, timers);

@@ -35,7 +35,8 @@ internal sealed partial class ScheduleService
         if (_writing != 0 || _queued.Count == 0)
             return;
         var records = new List<ScheduleRecord>();
-        while (records.Count < _options.RecordsPerBatch && _queued.TryDequeue(out var write))
+        for (var bytes = 0L; records.Count < _options.RecordsPerBatch && bytes < _options.BytesPerBatch
+            && _queued.TryDequeue(out var write); bytes += write.Records.Sum(record => (long)(record.Value?.Length ?? 0)))
         {
             _written.Add(write);
             records.AddRange(write.Records);

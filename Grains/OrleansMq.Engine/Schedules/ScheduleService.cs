@@ -76,7 +76,7 @@ internal sealed partial class ScheduleService
                 End();
                 break;
             case ScheduleTargetsRead read when read.Number == _reading:
-                Sort(read.Targets);
+                Sort(read.Targets, read.Bytes);
                 break;
             case IntentAnswered answered:
                 Answered(answered);
@@ -162,6 +162,10 @@ internal sealed record ScheduleOptions
     public int IntentsPerTarget { get; init; } = 4;
     /// <summary>About how many records of the schedules' log a batch has.</summary>
     public int RecordsPerBatch { get; init; } = 10_000;
+    /// <summary>The most bytes of an intent's records, unless a single one has more: a target takes an intent as one batch.</summary>
+    public int BytesPerIntent { get; init; } = 768 << 10;
+    /// <summary>The bytes of values at which a batch of the schedules' log is closed. A due record is read with its batch.</summary>
+    public int BytesPerBatch { get; init; } = 64 << 10;
     /// <summary>How long until an intent is published again whose target did not answer, in milliseconds.</summary>
     public int RetryMs { get; init; } = 200;
 }

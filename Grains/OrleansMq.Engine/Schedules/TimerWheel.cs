@@ -16,6 +16,7 @@ internal sealed class TimerWheel
     private readonly long _bucketMs;
     private readonly NearTimers _near = new();
     private readonly Dictionary<ScheduleHandle, long> _taken = [];
+    private readonly Dictionary<Guid, long> _takenIds = [];
     // The buckets beyond the horizon, and those that were loaded since the last checkpoint: it still needs them.
     private readonly SortedDictionary<long, long> _notes = [];
     private readonly List<long> _loaded = [];
@@ -63,7 +64,7 @@ internal sealed class TimerWheel
     public bool Cancel(ScheduleHandle handle)
     {
         if (BucketOf(handle.Due) < _horizonBucket)
-            return _near.Remove(handle) | _taken.Remove(handle);
+            return _near.Remove(handle) | Forget(handle, out _);
         Note(new TimerNote(new ScheduledTimer(handle, 0), IsCancelled: true));
         return true;
     }
@@ -73,6 +74,17 @@ internal sealed class TimerWheel
 
     /// <summary>Whether a timer is in memory. Those beyond the horizon are not known.</summary>
     public bool IsInMemory(ScheduleHandle handle) => _near.Contains(handle) || _taken.ContainsKey(handle);
+
+    /// <summary>Returns a timer in memory by its id alone.</summary>
+    public bool TryFind(Guid id, out ScheduledTimer timer)
+    {
+        if (_near.TryFind(id, out timer))
+            return true;
+        return _takenIds.TryGetValue(id, out var due) && TryGetTaken(new ScheduleHandle(due, id), out timer);
+    }
+
+    /// <summary>Returns the timers in memory, in no order.</summary>
+    public IEnumerable<ScheduledTimer> AllInMemory() => Near();
 
     /// <summary>Returns a lent timer as it is now.</summary>
     /// <returns>False if it is not lent, or was cancelled meanwhile.</returns>
@@ -86,7 +98,7 @@ internal sealed class TimerWheel
     /// <summary>Takes a lent timer back, which is lent again later. A timer that is not lent is left alone.</summary>
     public void Return(ScheduleHandle handle)
     {
-        if (_taken.Remove(handle, out var reference))
+        if (Forget(handle, out var reference))
             _near.Set(new ScheduledTimer(handle, reference));
     }
 
@@ -102,6 +114,7 @@ internal sealed class TimerWheel
         {
             _near.Remove(timer.Handle);
             _taken.Add(timer.Handle, timer.Reference);
+            _takenIds[timer.Handle.Id] = timer.Handle.Due;
             due.Add(timer);
         }
         return due;
@@ -138,6 +151,13 @@ internal sealed class TimerWheel
             wheel._notes.Add(bucket, notes);
         }
         return wheel;
+    }
+
+    private bool Forget(ScheduleHandle handle, out long reference)
+    {
+        if (_takenIds.TryGetValue(handle.Id, out var due) && due == handle.Due)
+            _takenIds.Remove(handle.Id);
+        return _taken.Remove(handle, out reference);
     }
 
     private IEnumerable<ScheduledTimer> Near() =>

@@ -11,24 +11,43 @@ namespace OrleansMq.Shares;
 /// A member of a share group at a partition's leader: it acquires records, and says what became of them. One acquisition at a time, and one
 /// acknowledgement at a time. It ends with the leadership; open another then.
 /// </summary>
-public sealed class ShareReader
+internal sealed class ShareReader
 {
     // A member's turn: as many records as clients ask for by default, so that their ranges are few.
     private const int RecordsPerTurn = 500;
+
+    /// <summary>How long an answer that needs replicas is waited for. A client waits 30 seconds for a request, which may acknowledge, open
+    /// readers and fetch.</summary>
+    internal static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
     private readonly Partition _partition;
     private readonly CursorAttachment _attachment;
     private readonly ShareLocks _locks = new();
     private readonly Lock _gate = new();
 
-    private ShareReader(Partition partition, CursorAttachment attachment, TimeSpan lockDuration) =>
-        (_partition, _attachment, LockDuration) = (partition, attachment, lockDuration);
+    private readonly string _groupId;
+    private readonly bool _mayRenew;
+    private long _heldAt;
+
+    private ShareReader(Partition partition, string groupId, CursorAttachment attachment, ShareGroupConfig config) =>
+        (_partition, _groupId, _attachment, LockDuration, _mayRenew) =
+            (partition, groupId, attachment, config.LockDuration, config.MayRenew);
 
     /// <summary>How long a record is held.</summary>
     public TimeSpan LockDuration { get; }
 
+    /// <summary>Whether the member may hold records.</summary>
+    public bool MayHold
+    {
+        get
+        {
+            lock (_gate)
+                return _locks.Count > 0 && _partition.Cursors.Time.GetElapsedTime(_heldAt) <= LockDuration;
+        }
+    }
+
     /// <summary>The name of a share group's cursor.</summary>
-    internal static string CursorOf(string groupId) => $"share/{groupId}";
+    internal static string CursorOf(string groupId) => QueueConfigurations.CursorOfShare(groupId);
 
     /// <summary>Opens a reader. The cursor begins, or begins anew, if it is not of the incarnation that the group's document
     /// names.</summary>
@@ -36,8 +55,9 @@ public sealed class ShareReader
     /// <param name="groupId">The group.</param>
     /// <param name="cursors">What the group's coordinator says of the topic.</param>
     /// <param name="config">The group's configuration.</param>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.
-    /// </exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: the
+    /// cursor does not serve, or its replicas did not answer within <see cref="AnswerTimeout"/>: retry.
+    /// <see cref="ErrorCode.PolicyViolation"/>: the partition has as many queues and share groups as the broker allows.</exception>
     internal static async Task<ShareReader> OpenAsync(Partition partition, string groupId, ShareTopicCursors cursors,
         ShareGroupConfig config)
     {
@@ -57,13 +77,15 @@ public sealed class ShareReader
         // What the coordinator said was overtaken by a reset or a deletion of the group.
         if (facts is not null && facts.Incarnation.CompareTo(incarnation) > 0)
             throw Refusal(partition, CursorOutcome.NotReady);
+        if (facts is null)
+            await DemandRoomAsync(partition).ConfigureAwait(false);
         if (facts is null || facts.Incarnation != incarnation)
-            Check(partition, await partition.Cursors.BeginAsync(incarnation, configuration, StartOf(partition, cursors, reset, config),
-                facts?.Incarnation ?? Guid.Empty).ConfigureAwait(false));
+            await DoAsync(partition, partition.Cursors.BeginAsync(incarnation, configuration, StartOf(partition, cursors, reset, config),
+                facts?.Incarnation ?? Guid.Empty)).ConfigureAwait(false);
         else if (facts.Configuration != configuration)
-            Check(partition, await partition.Cursors.ConfigureAsync(configuration).ConfigureAwait(false));
-        return new ShareReader(partition, await partition.Cursors.AttachAsync(configuration.Name,
-            new AttachOptions { LockDuration = config.LockDuration }).ConfigureAwait(false), config.LockDuration);
+            await DoAsync(partition, partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
+        return new ShareReader(partition, groupId, await partition.Cursors.AttachAsync(configuration.Name,
+            new AttachOptions { LockDuration = config.LockDuration }).ConfigureAwait(false), config);
     }
 
     /// <summary>Asks for records. They are held from when they are there, until the lock ends or they are acknowledged.</summary>
@@ -114,42 +136,72 @@ public sealed class ShareReader
         var acquired = Join([.. found.Where(record => taken.Contains(record.Offset))]);
         lock (_gate)
         {
+            _heldAt = _partition.Cursors.Time.GetTimestamp();
             foreach (var run in acquired)
                 _locks.Add(new OffsetRange(run.First, run.Last), delivery.Lock);
         }
         return new ShareRecords(batches, acquired);
     }
 
-    /// <summary>Says what became of records. Each range is taken as a whole, or refused.</summary>
+    /// <summary>Says what became of records. All of it is taken, or refused. Records below the floor are settled already.</summary>
+    /// <param name="acknowledgements">Ranges, ascending. They are enumerated up to the first that is refused.</param>
     /// <returns><see cref="ErrorCode.None"/> when all of it is in force; <see cref="ErrorCode.InvalidRecordState"/>: the member does not
-    /// hold all records of a range; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown.</returns>
-    public async Task<ErrorCode> AcknowledgeAsync(IReadOnlyList<ShareAcknowledgement> acknowledgements)
+    /// hold all of the records; <see cref="ErrorCode.InvalidRequest"/>: a range begins before the end of the one before, or the group may
+    /// not renew locks; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown.</returns>
+    public async Task<ErrorCode> AcknowledgeAsync(IEnumerable<ShareAcknowledgement> acknowledgements)
     {
         ArgumentNullException.ThrowIfNull(acknowledgements);
         var answers = new List<Task<Answer>>();
-        var error = ErrorCode.None;
+        var error = Take(acknowledgements, floor: 0, answers);
+        // Rarely: records are settled without the member when the log's start passes them, or when an operator moves the cursor.
+        if (error == ErrorCode.InvalidRecordState && await _partition.Cursors.DescribeAsync(CursorOf(_groupId)).ConfigureAwait(false)
+            is (_, { } facts))
+            error = Take(acknowledgements, facts.Floor, answers);
+        try
+        {
+            foreach (var answer in await Task.WhenAll(answers).WaitAsync(AnswerTimeout, _partition.Cursors.Time).ConfigureAwait(false))
+            {
+                if (error == ErrorCode.None)
+                    error = ErrorOf(answer.Outcome);
+            }
+            return error;
+        }
+        catch (TimeoutException)
+        {
+            // The replicas may answer later: then it is in force.
+            return error == ErrorCode.None ? ErrorCode.RequestTimedOut : error;
+        }
+    }
+
+    private ErrorCode Take(IEnumerable<ShareAcknowledgement> acknowledgements, long floor, List<Task<Answer>> answers)
+    {
+        // Bounded by the locks, since ranges are ascending.
+        var parts = new List<(OffsetRange Records, LockToken Lock, ShareAcknowledgeType Type)>();
         lock (_gate)
         {
+            var next = 0L;
             foreach (var (first, last, type) in acknowledgements)
             {
-                var records = new OffsetRange(first, last);
-                if (first < 0 || last < first || _locks.Find(records) is not { } parts)
-                {
-                    error = ErrorCode.InvalidRecordState;
+                if (first < next || last < first || (type == ShareAcknowledgeType.Renew && !_mayRenew))
+                    return ErrorCode.InvalidRequest;
+                next = last + 1;
+                if (last < floor)
                     continue;
-                }
-                foreach (var (part, token) in parts)
-                    answers.Add(Send(part, token, type));
-                if (type != ShareAcknowledgeType.Renew)
+                var records = new OffsetRange(Math.Max(first, floor), last);
+                if (_locks.Find(records) is not { } held)
+                    return ErrorCode.InvalidRecordState;
+                parts.AddRange(held.Select(part => (part.Records, part.Lock, type)));
+            }
+            foreach (var (records, token, type) in parts)
+            {
+                answers.Add(Send(records, token, type));
+                if (type == ShareAcknowledgeType.Renew)
+                    _heldAt = _partition.Cursors.Time.GetTimestamp();
+                else
                     _locks.Remove(records);
             }
         }
-        foreach (var answer in await Task.WhenAll(answers).ConfigureAwait(false))
-        {
-            if (error == ErrorCode.None)
-                error = ErrorOf(answer.Outcome);
-        }
-        return error;
+        return ErrorCode.None;
     }
 
     /// <summary>Ends the reader. What it holds is delivered to others.</summary>
@@ -185,7 +237,8 @@ public sealed class ShareReader
     private static long StartOf(Partition partition, ShareTopicCursors cursors, ShareCursorReset? reset, ShareGroupConfig config)
     {
         if (reset is not null)
-            return reset.StartOffset;
+            // Where records were lost, those that come in their place are new.
+            return Math.Min(reset.StartOffset, partition.LogEndOffset);
         // A partition that was added is read from its first record on: its records came while the group read the topic.
         if (partition.TopicPartition.Partition >= cursors.Partitions || config.Start == ShareStart.Earliest)
             return partition.LogStartOffset;
@@ -196,10 +249,30 @@ public sealed class ShareReader
         return found is { Error: ErrorCode.None, Offset: >= 0 } ? found.Offset : CursorState.Latest;
     }
 
-    private static void Check(Partition partition, Answer answer)
+    private static async Task DemandRoomAsync(Partition partition)
     {
-        if (answer.Outcome != CursorOutcome.Done)
-            throw Refusal(partition, answer.Outcome);
+        var most = partition.Ports.MaxQueuesPerPartition;
+        var known = await partition.Cursors.AskAsync(static term => term.Cursors.Count(QueueConfigurations.IsBounded))
+            .ConfigureAwait(false);
+        if (known >= most)
+            throw new BrokerException(ErrorCode.PolicyViolation, $"{partition.TopicPartition} has {most} queues and share groups, as many "
+                + "as its broker allows. Delete one, or raise maxQueuesPerPartition.");
+    }
+
+    private static async Task DoAsync(Partition partition, Task<Answer> sent)
+    {
+        CursorOutcome outcome;
+        try
+        {
+            outcome = (await sent.WaitAsync(AnswerTimeout, partition.Cursors.Time).ConfigureAwait(false)).Outcome;
+        }
+        catch (TimeoutException)
+        {
+            // A retry joins what is still under way.
+            outcome = CursorOutcome.NotReady;
+        }
+        if (outcome != CursorOutcome.Done)
+            throw Refusal(partition, outcome);
     }
 
     private static BrokerException Refusal(Partition partition, CursorOutcome outcome) => outcome == CursorOutcome.NotLeader

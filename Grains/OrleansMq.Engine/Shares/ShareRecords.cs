@@ -7,12 +7,12 @@ namespace OrleansMq.Shares;
 /// <param name="First">The first record.</param>
 /// <param name="Last">The last one.</param>
 /// <param name="Deliveries">How often each was delivered, with this time.</param>
-public readonly record struct AcquiredRecords(long First, long Last, int Deliveries);
+internal readonly record struct AcquiredRecords(long First, long Last, int Deliveries);
 
 /// <summary>What a member was given: whole batches, and which of their records it holds.</summary>
 /// <param name="Batches">The batches; the holder disposes them.</param>
 /// <param name="Acquired">The records, by offset.</param>
-public sealed record ShareRecords(IReadOnlyList<FetchResult> Batches, IReadOnlyList<AcquiredRecords> Acquired) : IDisposable
+internal sealed record ShareRecords(IReadOnlyList<FetchResult> Batches, IReadOnlyList<AcquiredRecords> Acquired) : IDisposable
 {
     /// <summary>None.</summary>
     public static ShareRecords None { get; } = new([], []);
@@ -26,7 +26,7 @@ public sealed record ShareRecords(IReadOnlyList<FetchResult> Batches, IReadOnlyL
 }
 
 /// <summary>What a member says of a record. The numbers are the protocol's.</summary>
-public enum ShareAcknowledgeType
+internal enum ShareAcknowledgeType
 {
     /// <summary>There is no record, or none for the application: it is settled.</summary>
     Gap = 0,
@@ -44,10 +44,10 @@ public enum ShareAcknowledgeType
 /// <param name="First">The first record.</param>
 /// <param name="Last">The last one.</param>
 /// <param name="Type">What became of each.</param>
-public readonly record struct ShareAcknowledgement(long First, long Last, ShareAcknowledgeType Type);
+internal readonly record struct ShareAcknowledgement(long First, long Last, ShareAcknowledgeType Type);
 
 /// <summary>A request for records that is under way.</summary>
-public sealed class ShareAcquisition
+internal sealed class ShareAcquisition
 {
     internal ShareAcquisition(CursorAcquisition cursor) => Cursor = cursor;
 

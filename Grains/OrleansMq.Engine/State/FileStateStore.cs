@@ -11,7 +11,7 @@ namespace OrleansMq.State;
 /// lock ensures.
 /// Thread-safe; of concurrent writers with the same etag exactly one succeeds.
 /// </summary>
-public sealed class FileStateStore : IStateStore
+internal sealed class FileStateStore : IStateStore
 {
     // Writers of one key take turns. The number of locks makes collisions of different keys rare.
     private const int LockStripes = 64;
@@ -243,7 +243,7 @@ public sealed class FileStateStore : IStateStore
 }
 
 /// <summary>A state document's file is damaged.</summary>
-public sealed class CorruptStateException(string path, Exception inner, string? previous = null)
+internal sealed class CorruptStateException(string path, Exception inner, string? previous = null)
     : IOException($"The state file '{path}' is damaged: {inner.Message.TrimEnd('.')}. Restore it from a backup, or move it away to go on "
         + "without what it held." + (previous is null ? "" : $" The version before it is '{previous}': moved in its place, it takes back "
         + "the last change."), inner)

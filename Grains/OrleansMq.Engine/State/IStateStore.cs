@@ -5,7 +5,7 @@ namespace OrleansMq.State;
 /// so files and PostgreSQL are interchangeable for the engine. Keys are <c>type/name</c>, one document per key. Records are never stored
 /// here.
 /// </summary>
-public interface IStateStore
+internal interface IStateStore
 {
     /// <summary>Reads a document; returns null if it does not exist.</summary>
     ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default);
@@ -28,10 +28,10 @@ public interface IStateStore
 /// <summary>A stored document.</summary>
 /// <param name="Value">UTF-8 JSON.</param>
 /// <param name="ETag">Changes with every write.</param>
-public sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
+internal sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
 
 /// <summary>A compare-and-swap failed: the stored document had changed.</summary>
-public sealed class StateConflictException(string key, string? expected, string? stored)
+internal sealed class StateConflictException(string key, string? expected, string? stored)
     : Exception($"State '{key}' was changed concurrently: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")
 {
     /// <summary>The etag that the writer had read; null if it had found no document.</summary>

@@ -5,7 +5,7 @@ namespace OrleansMq.Storage;
 /// flushes it, renames it, and flushes the directory. Temporary files end in <see cref="TemporarySuffix"/>; leftovers of a crash may be
 /// deleted.
 /// </summary>
-public static class AtomicFile
+internal static class AtomicFile
 {
     /// <summary>The suffix of files that are still being written.</summary>
     public const string TemporarySuffix = ".tmp";

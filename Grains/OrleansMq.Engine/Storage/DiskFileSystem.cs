@@ -7,7 +7,7 @@ namespace OrleansMq.Storage;
 /// The machine's disk. A file may be opened several times for reading and writing, and renamed or deleted while open. Directory entries are
 /// flushed if the system supports it (everywhere but Windows, whose file systems journal them).
 /// </summary>
-public sealed class DiskFileSystem : IFileSystem
+internal sealed class DiskFileSystem : IFileSystem
 {
     // Includes hidden files: the default would skip all names that begin with a dot.
     private static readonly EnumerationOptions AllEntries = new() { AttributesToSkip = 0, IgnoreInaccessible = false };

@@ -1,7 +1,7 @@
 namespace OrleansMq.Storage;
 
 /// <summary>Creates directories that survive a power cut.</summary>
-public static class DurableDirectory
+internal static class DurableDirectory
 {
     /// <summary>Creates a directory and its parents, and flushes their entries. Existing ones are left as they are.</summary>
     public static void Create(IFileSystem files, string path)

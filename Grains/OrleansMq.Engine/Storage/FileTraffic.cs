@@ -4,4 +4,4 @@ namespace OrleansMq.Storage;
 /// <param name="BytesRead">Bytes read.</param>
 /// <param name="BytesWritten">Bytes written.</param>
 /// <param name="Flushes">Number of calls to <see cref="IFile.Flush"/>.</param>
-public readonly record struct FileTraffic(long BytesRead, long BytesWritten, int Flushes);
+internal readonly record struct FileTraffic(long BytesRead, long BytesWritten, int Flushes);

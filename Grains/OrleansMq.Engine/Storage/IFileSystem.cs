@@ -8,7 +8,7 @@ namespace OrleansMq.Storage;
 /// are <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>; a full disk is <see cref="DiskFullException"/>.
 /// <para>Calls block: the engine makes them on its own threads.</para>
 /// </summary>
-public interface IFileSystem
+internal interface IFileSystem
 {
     /// <summary>Opens a file.</summary>
     /// <exception cref="FileNotFoundException">It does not exist, and <paramref name="mode"/> does not create it.</exception>
@@ -59,7 +59,7 @@ public interface IFileSystem
 }
 
 /// <summary>How to open a file.</summary>
-public enum FileOpening
+internal enum FileOpening
 {
     /// <summary>Opens an existing file for reading.</summary>
     Read = 0,
@@ -72,7 +72,7 @@ public enum FileOpening
 }
 
 /// <summary>An open file with positioned reads and writes, safe for use by several threads.</summary>
-public interface IFile : IDisposable
+internal interface IFile : IDisposable
 {
     /// <summary>The path by which it was opened.</summary>
     string Path { get; }
@@ -115,7 +115,7 @@ public interface IFile : IDisposable
 }
 
 /// <summary>The volume has no room for a write.</summary>
-public sealed class DiskFullException(string path, Exception? inner = null)
+internal sealed class DiskFullException(string path, Exception? inner = null)
     : IOException($"No space left on the volume of '{path}'. Free some space, or move the data directory to a larger volume; then "
         + "restart the broker.", inner)
 {

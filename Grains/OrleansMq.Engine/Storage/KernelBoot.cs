@@ -1,7 +1,7 @@
 namespace OrleansMq.Storage;
 
 /// <summary>Identifies the current boot of the machine's kernel.</summary>
-public static class KernelBoot
+internal static class KernelBoot
 {
     private const string Path = "/proc/sys/kernel/random/boot_id";
 

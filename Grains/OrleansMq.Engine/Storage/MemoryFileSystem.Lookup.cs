@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Storage;
 
 // Resolution of paths to nodes. Called under the lock.
-public sealed partial class MemoryFileSystem
+internal sealed partial class MemoryFileSystem
 {
     private static string[] Split(string path) =>
         Path.GetFullPath(path).Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries);

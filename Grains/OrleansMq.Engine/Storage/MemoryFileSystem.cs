@@ -5,7 +5,7 @@ namespace OrleansMq.Storage;
 /// keeps what was flushed and randomly keeps or loses the rest. Both return the file system for the next process. This one then refuses
 /// every call, so that threads of the killed process cannot write any more. The same seed and calls produce the same bytes.
 /// </summary>
-public sealed partial class MemoryFileSystem : IFileSystem
+internal sealed partial class MemoryFileSystem : IFileSystem
 {
     private readonly Lock _lock;
     private readonly MemoryDirectory _root;

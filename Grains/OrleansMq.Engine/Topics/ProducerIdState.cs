@@ -5,7 +5,7 @@ namespace OrleansMq.Topics;
 /// document, and then uses the block. After a crash the rest of the block is lost, and no id is allocated twice.
 /// </summary>
 /// <param name="NextProducerId">The first id of the next block.</param>
-public sealed record ProducerIdState(long NextProducerId)
+internal sealed record ProducerIdState(long NextProducerId)
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "producer-ids/cluster";

@@ -9,7 +9,7 @@ namespace OrleansMq.Topics;
 /// <summary>A topic in the catalogue.</summary>
 /// <param name="TopicId">Never reused, never empty.</param>
 /// <param name="Status">The stage of its life cycle.</param>
-public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
+internal sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 
 /// <summary>Defaults for new topics, and limits.</summary>
 /// <param name="Defaults">The configuration for keys that a topic does not set.</param>
@@ -18,7 +18,7 @@ public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
 /// <param name="Codecs">The broker's codecs: a topic that needs another one could not be written to. Null accepts any.</param>
 /// <param name="WhyMissing">Describes which other brokers lack a codec; returns null if none does. Null accepts any.</param>
-public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
+internal sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
     CompressionCodecs? Codecs = null, Func<CompressionType, string?>? WhyMissing = null);
 
 /// <summary>
@@ -32,7 +32,7 @@ public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1
 /// </code>
 /// <see cref="TopicRecovery"/> decides what to do after a crash.
 /// </summary>
-public sealed record TopicCatalogue
+internal sealed record TopicCatalogue
 {
     /// <summary>The type of the documents: the first half of their keys.</summary>
     public const string StoreType = "catalogue";
@@ -199,4 +199,4 @@ public sealed record TopicCatalogue
 /// <param name="Catalogue">The next page, written first.</param>
 /// <param name="Topic">The topic's document, written second.</param>
 /// <param name="Config">The configuration of its partitions.</param>
-public sealed record TopicCreation(TopicCatalogue Catalogue, TopicState Topic, TopicConfig Config);
+internal sealed record TopicCreation(TopicCatalogue Catalogue, TopicState Topic, TopicConfig Config);

@@ -6,7 +6,7 @@ namespace OrleansMq.Topics;
 /// One key of a topic's configuration: its name, allowed values and meaning, and its conversion to and from a <see cref="TopicConfig"/>.
 /// Created in <see cref="TopicConfigKeys"/>.
 /// </summary>
-public sealed class TopicConfigKey
+internal sealed class TopicConfigKey
 {
     private readonly Func<TopicConfig, string> _format;
     private readonly Func<TopicConfig, string, TopicConfig?> _parse;

@@ -3,10 +3,11 @@ using System.Collections.Frozen;
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// The table of topic configuration: every topic key of Kafka 4, with its range, its meaning, and its place in a <see cref="TopicConfig"/>.
+/// The table of topic configuration: every topic key of Kafka 4, and one of this broker's queues, with its range, its meaning, and its
+/// place in a <see cref="TopicConfig"/>.
 /// Validation, description and the reference in the documentation are all derived from it.
 /// </summary>
-public static class TopicConfigKeys
+internal static class TopicConfigKeys
 {
     private static readonly (string, CompressionType?)[] CompressionTypes =
     [
@@ -43,6 +44,10 @@ public static class TopicConfigKeys
             "The age of a segment's latest record at which the segment is deleted; -1 for no limit."),
         TopicConfigKey.Int64("retention.bytes", "bytes", -1, c => c.RetentionBytes, (c, v) => c with { RetentionBytes = v },
             "The size of a partition above which its oldest segments are deleted; -1 for no limit."),
+        TopicConfigKey.Boolean("retention.until.settled", c => c.RetentionUntilSettled, (c, v) => c with { RetentionUntilSettled = v },
+            "Whether a partition that has queues keeps each record until all of them have settled it, and deletes segments that they have "
+            + "settled; share groups count as queues, consumer groups do not. `retention.ms` and `retention.bytes` apply where there is no "
+            + "queue. A queue that is forgotten keeps everything."),
         TopicConfigKey.Int64("file.delete.delay.ms", "ms", 0, c => c.FileDeleteDelayMs, (c, v) => c with { FileDeleteDelayMs = v },
             "How long the files of a removed segment are kept, so that readers can finish."),
     ];

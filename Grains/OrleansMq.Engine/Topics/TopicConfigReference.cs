@@ -3,7 +3,7 @@ using System.Text;
 namespace OrleansMq.Topics;
 
 /// <summary>Generates the reference of topic configuration in the documentation, from the table that the broker validates with.</summary>
-public static class TopicConfigReference
+internal static class TopicConfigReference
 {
     /// <summary>Returns two Markdown tables: the keys that can be set, and Kafka's other keys.</summary>
     public static string ToMarkdown()

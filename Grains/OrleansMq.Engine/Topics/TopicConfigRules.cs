@@ -5,7 +5,7 @@ namespace OrleansMq.Topics;
 
 /// <summary>Converts Kafka's keys and values to a <see cref="TopicConfig"/> and back, with the table
 /// <see cref="TopicConfigKeys"/>.</summary>
-public static class TopicConfigRules
+internal static class TopicConfigRules
 {
     /// <summary>Parses the configuration of a topic that sets these keys and uses the broker's defaults for the others.</summary>
     /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every invalid key, its value, and the allowed
@@ -57,5 +57,7 @@ public static class TopicConfigRules
     private static string? Contradiction(TopicConfig config) => config.MinCompactionLagMs > config.MaxCompactionLagMs
         ? $"Topic configuration 'min.compaction.lag.ms' ({config.MinCompactionLagMs}) must not exceed 'max.compaction.lag.ms' "
             + $"({config.MaxCompactionLagMs})."
+        : config is { RetentionUntilSettled: true, CleanupCompact: true }
+        ? "Topic configuration 'retention.until.settled' needs 'cleanup.policy' 'delete': compaction removes records that are not settled."
         : null;
 }

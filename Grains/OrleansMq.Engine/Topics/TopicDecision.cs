@@ -2,7 +2,7 @@ namespace OrleansMq.Topics;
 
 /// <summary>The decision on a request: the result, or the reason for the refusal.</summary>
 /// <typeparam name="T">What there is to do or to write.</typeparam>
-public readonly record struct TopicDecision<T>
+internal readonly record struct TopicDecision<T>
 {
     private readonly T? _next;
 

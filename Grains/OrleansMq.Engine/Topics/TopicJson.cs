@@ -9,7 +9,7 @@ namespace OrleansMq.Topics;
 [JsonSerializable(typeof(TopicCatalogue))]
 [JsonSerializable(typeof(WholeCatalogue))]
 [JsonSerializable(typeof(ProducerIdState))]
-public sealed partial class TopicJson : JsonSerializerContext;
+internal sealed partial class TopicJson : JsonSerializerContext;
 
 /// <summary>Converts a <see cref="TopicStatus"/> to JSON, for example <c>"active"</c>.</summary>
-public sealed class TopicStatusConverter() : JsonStringEnumConverter<TopicStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+internal sealed class TopicStatusConverter() : JsonStringEnumConverter<TopicStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);

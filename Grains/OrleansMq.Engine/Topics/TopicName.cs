@@ -1,7 +1,7 @@
 namespace OrleansMq.Topics;
 
 /// <summary>Kafka's rules for the names of topics.</summary>
-public static class TopicName
+internal static class TopicName
 {
     /// <summary>
     /// The maximum length: 249 characters. With a partition number appended, the name fits a directory name of 255 characters.

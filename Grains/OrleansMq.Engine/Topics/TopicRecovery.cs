@@ -1,7 +1,7 @@
 namespace OrleansMq.Topics;
 
 /// <summary>What a host does with a topic at startup.</summary>
-public enum TopicRecoveryAction
+internal enum TopicRecoveryAction
 {
     /// <summary>Undecided.</summary>
     Unknown = 0,
@@ -23,7 +23,7 @@ public enum TopicRecoveryAction
 
 /// <summary>Decides how to recover a topic from a crash between two writes. The order of writes is documented at
 /// <see cref="TopicCatalogue"/>.</summary>
-public static class TopicRecovery
+internal static class TopicRecovery
 {
     /// <summary>Decides for one topic.</summary>
     /// <param name="entry">Its entry in the catalogue, if any.</param>

@@ -7,7 +7,7 @@ namespace OrleansMq.Topics;
 
 /// <summary>The stage of a topic's life cycle. Stored in documents by name.</summary>
 [JsonConverter(typeof(TopicStatusConverter))]
-public enum TopicStatus
+internal enum TopicStatus
 {
     /// <summary>Unknown.</summary>
     Unknown = 0,
@@ -24,7 +24,7 @@ public enum TopicStatus
 /// A topic's document, stored under <c>topic/&lt;name&gt;</c>, the same in both flavours. The methods compute the next document. The caller
 /// writes it, and acts only afterwards.
 /// </summary>
-public sealed record TopicState
+internal sealed record TopicState
 {
     /// <summary>The maximum number of partitions.</summary>
     public const int MaxPartitions = 10_000;
@@ -76,7 +76,7 @@ public sealed record TopicState
     /// <summary>Changes the configuration; null resets a key to its default. Either all changes apply or none.</summary>
     /// <param name="changes">The keys and their values.</param>
     /// <param name="defaults">The configuration for keys that the topic does not set.</param>
-    /// <param name="codecs">The broker's codecs; null accepts any.</param>
+    /// <param name="codecs">The codecs of which a changed <c>compression.type</c> must be one; null accepts any.</param>
     /// <returns>The next document, or <see cref="ErrorCode.InvalidConfig"/>.</returns>
     public TopicDecision<TopicState> Alter(IReadOnlyDictionary<string, string?> changes, TopicConfig defaults,
         CompressionCodecs? codecs = null)
@@ -92,10 +92,16 @@ public sealed record TopicState
         var parsed = TopicConfigRules.Parse(configs, defaults);
         if (!parsed.IsAccepted)
             return TopicDecision<TopicState>.Refuse(parsed.Error, parsed.Message!);
-        return TopicConfigRules.MissingCodec(parsed.Next, codecs) is { } missing
+        // A topic that came to a broker without its codec can be altered otherwise.
+        return parsed.Next.CompressionType != CodecOf(defaults) && TopicConfigRules.MissingCodec(parsed.Next, codecs) is { } missing
             ? TopicDecision<TopicState>.Refuse(ErrorCode.InvalidConfig, missing)
             : TopicDecision<TopicState>.Accept(this with { Configs = configs.ToImmutable() });
     }
+
+    /// <summary>The codec of its <c>compression.type</c>; null for <c>producer</c>, and for a configuration that is invalid.</summary>
+    /// <param name="defaults">The configuration for keys that the topic does not set.</param>
+    public CompressionType? CodecOf(TopicConfig defaults) =>
+        TopicConfigRules.Parse(Configs, defaults) is { IsAccepted: true, Next: var config } ? config.CompressionType : null;
 
     /// <summary>Begins to add partitions: write this document, create them, then call <see cref="FinishAddPartitions"/>.</summary>
     /// <returns>The next document, or <see cref="ErrorCode.InvalidPartitions"/>.</returns>

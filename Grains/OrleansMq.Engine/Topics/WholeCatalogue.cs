@@ -9,7 +9,7 @@ namespace OrleansMq.Topics;
 /// </summary>
 /// <param name="Topics">All topics; null for the mark.</param>
 [JsonConverter(typeof(WholeCatalogueConverter))]
-public sealed record WholeCatalogue(TopicCatalogue? Topics)
+internal sealed record WholeCatalogue(TopicCatalogue? Topics)
 {
     /// <summary>The second half of the document's key.</summary>
     public const string Name = "cluster";
@@ -22,7 +22,7 @@ public sealed record WholeCatalogue(TopicCatalogue? Topics)
 }
 
 /// <summary>Converts a <see cref="WholeCatalogue"/> to the JSON of earlier versions; the mark has a text instead of the topics.</summary>
-public sealed class WholeCatalogueConverter : JsonConverter<WholeCatalogue>
+internal sealed class WholeCatalogueConverter : JsonConverter<WholeCatalogue>
 {
     private const string TopicsField = "topics";
 

@@ -18,7 +18,7 @@ public sealed record BrokerClusterOptions
     public string? Rack { get; init; }
 
     /// <summary>Where other brokers reach this silo. Null: as the silo's own <c>EndpointOptions</c> say.</summary>
-    public SiloEndpoints? Endpoints { get; init; }
+    internal SiloEndpoints? Endpoints { get; init; }
 
     /// <summary>Where clients reach this broker's HTTP API, such as <c>http://10.0.0.1:8080</c>; null if it has none.</summary>
     public string? Http { get; init; }
@@ -75,7 +75,7 @@ public sealed record BrokerClusterOptions
 /// <param name="Address">The address at which others reach this machine.</param>
 /// <param name="SiloPort">The port for other silos.</param>
 /// <param name="GatewayPort">The port for Orleans clients.</param>
-public sealed record SiloEndpoints(IPAddress Address, int SiloPort, int GatewayPort)
+internal sealed record SiloEndpoints(IPAddress Address, int SiloPort, int GatewayPort)
 {
     /// <summary>Where the silo listens for other silos; null for the address above.</summary>
     public IPEndPoint? SiloListener { get; init; }

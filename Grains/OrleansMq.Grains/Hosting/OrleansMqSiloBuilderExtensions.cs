@@ -76,7 +76,10 @@ public static class OrleansMqSiloBuilderExtensions
 
     private static void AddBroker(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure, BrokerClusterOptions? cluster)
     {
-        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
+        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster)
+        {
+            Outgoing = services.GetRequiredService<GrainBroker>,
+        });
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
         silo.Services.TryAddSingleton(static services => services.GetRequiredService<SiloBroker>().Options.Log);
         silo.Services.AddSingleton(static services => Host(services));
@@ -91,7 +94,7 @@ public static class OrleansMqSiloBuilderExtensions
                 metadata: services.GetService<ClusterImageCache>()));
         silo.Services.AddSingleton(services => new BrokerAccess(services.GetRequiredService<GrainBroker>(),
             services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloBroker>().Options.Authorizer,
-            services.GetRequiredService<SiloBroker>().Options.Meter));
+            services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log));
         silo.Services.AddSingleton<GrainDoor>();
         silo.Services.TryAddSingleton<IBroker>(services =>
             services.GetRequiredService<BrokerAccess>().Open(BrokerSession.InProcess).Broker);

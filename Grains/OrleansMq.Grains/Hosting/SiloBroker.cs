@@ -53,6 +53,9 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     /// <summary>Membership in a replicated cluster; null for none.</summary>
     public BrokerClusterOptions? Cluster { get; }
 
+    /// <summary>The cluster as this silo calls it, made later.</summary>
+    public Func<IBroker>? Outgoing { get; init; }
+
     /// <summary>The topics and the only broker of a cluster without replication; null in a replicated cluster.</summary>
     public SoleBrokerMetadata? SoleMetadata { get; }
 
@@ -168,6 +171,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             {
                 // The topics are in the cluster's database, which may not be reachable yet. Delete nothing until they are known.
                 _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken: cancellationToken);
+                // No cursor begins before its partition is a replica: until then it would lead by itself.
+                SetDeadLetters();
                 _isOpen = true;
                 return;
             }
@@ -177,6 +182,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
             // Completes or undoes what a crash interrupted. From then on the grains own the topics.
             TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);
+            SetDeadLetters();
+            _partitions.BeginCursors();
             _isOpen = true;
         }
         catch
@@ -184,6 +191,12 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             await CloseAsync();
             throw;
         }
+    }
+
+    private void SetDeadLetters()
+    {
+        if (Outgoing is { } broker)
+            Partitions.Ports.DeadLetters = new DeadLetterPublisher(broker, Options.Log, Options.TimeProvider);
     }
 
     private void TakeOver(LocalTopics topics, StoredTopics stored)

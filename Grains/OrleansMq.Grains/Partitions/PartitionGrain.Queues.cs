@@ -37,6 +37,10 @@ internal sealed partial class PartitionGrain
         QueuesOfClients.ResetAsync(Name, name, start, cancellationToken).AsTask();
 
     /// <inheritdoc/>
+    Task<QueueDescription> IQueueGrain.AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
+        QueuesOfClients.AlterAsync(Name, name, options, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
     Task IQueueGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>
         QueuesOfClients.PurgeAsync(Name, name, cancellationToken).AsTask();
 
@@ -77,8 +81,16 @@ internal sealed partial class PartitionGrain
         [.. await QueuesOfBrokers.ListAsync(Name, cancellationToken)];
 
     /// <inheritdoc/>
+    Task<QueueDescription?> IQueueForwardGrain.DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.DescribeShareAsync(Name, groupId, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
     Task<QueueDescription> IQueueForwardGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
         QueuesOfBrokers.ResetAsync(Name, name, start, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    Task<QueueDescription> IQueueForwardGrain.AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.AlterAsync(Name, name, options, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     Task IQueueForwardGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>

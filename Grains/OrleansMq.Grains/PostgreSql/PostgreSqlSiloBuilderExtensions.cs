@@ -38,7 +38,7 @@ public static class PostgreSqlSiloBuilderExtensions
     /// <param name="connectionString">An Npgsql connection string.</param>
     /// <param name="json">The JSON options of the state's types.</param>
     /// <remarks>The cluster's service id is part of every state's key.</remarks>
-    public static IServiceCollection AddPostgreSqlGrainStorage(this IServiceCollection services, string name, string connectionString,
+    internal static IServiceCollection AddPostgreSqlGrainStorage(this IServiceCollection services, string name, string connectionString,
         JsonSerializerOptions json) =>
         services.AddGrainStorage(name, (provided, _) => new ExactKeyGrainStorage(new AdoNetGrainStorage(
             provided.GetRequiredService<IActivatorProvider>(),

@@ -78,6 +78,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         image = topics.Aggregate(image, (made, topic) => made.WithTopic(topic));
         membership.Changed += OnMembershipChanged;
         Update(_ => image);
+        foreach (var known in taken.Brokers.Values)
+            WarnOfCodecs(known);
         OnMembershipChanged();
     }
 
@@ -134,6 +136,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
             if (!ReferenceEquals(before, next))
                 await registry.WriteAsync(next);
             Update(image => Show(image, next));
+            foreach (var (_, known) in next.Brokers.Except(before.Brokers))
+                WarnOfCodecs(known);
         }
         finally
         {
@@ -208,6 +212,18 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         membership.Changed -= OnMembershipChanged;
         await publisher.DisposeAsync();
     }
+
+    // A broker that joins, returns or is drained no more is not refused for what it lacks: it may hold replicas.
+    private void WarnOfCodecs(RegisteredBroker known)
+    {
+        if (!known.Draining && MissingCodecs.Describe(known.Registration,
+            Image.Topics.Values.Select(topic => (topic.Name, CodecOf(topic)))) is { } warning)
+            broker.Log(EngineLogLevel.Warning, warning);
+    }
+
+    private CompressionType? CodecOf(ImageTopic topic) =>
+        TopicConfigRules.Parse(topic.Configs, broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor))
+            is { IsAccepted: true, Next: var config } ? config.CompressionType : null;
 
     private void OnMembershipChanged()
     {

@@ -33,6 +33,20 @@ internal sealed partial class TopicGrain
     private TopicConfig ConfigOf(TopicState topic) =>
         TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor)).Next;
 
+    private async Task RequireCodecAsync(CompressionType codec)
+    {
+        try
+        {
+            await Cluster.RequireCodecAsync(codec);
+        }
+        catch (TypeLoadException)
+        {
+            // A silo of an earlier version cannot read the call, and answers so.
+            _broker.Log(EngineLogLevel.Warning, $"Topic '{Name}' is to be stored in {codec}. The cluster's grain is of an earlier version, "
+                + "which does not know whether every broker has that codec: update all brokers.");
+        }
+    }
+
     // First the states, from which leaders are chosen. Then the metadata, from which brokers create replicas. Then the leaders, which open
     // the replicas. Every step is idempotent, so that it can be repeated after a crash.
     /// <returns>The partitions, with their leaders.</returns>

@@ -68,10 +68,10 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     {
         var existing = await ExistingAsync();
         cancellationToken.ThrowIfCancellationRequested();
-        var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor),
-            _broker.Options.Codecs).Next;
-        if (IsReplicated && configs.ContainsKey("compression.type") && ConfigOf(next).CompressionType is { } codec)
-            await Cluster.RequireCodecAsync(codec);
+        var defaults = _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor);
+        var next = existing.Alter(configs, defaults, _broker.Options.Codecs).Next;
+        if (IsReplicated && next.CodecOf(defaults) is { } codec && codec != existing.CodecOf(defaults))
+            await RequireCodecAsync(codec);
         await _topic.WriteAsync(next);
         if (IsReplicated)
         {

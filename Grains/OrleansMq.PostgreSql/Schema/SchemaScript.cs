@@ -7,7 +7,7 @@ namespace OrleansMq.PostgreSql.Schema;
 /// <param name="Version">The schema's version after the script: the number at the start of the file's name, 1 or more.</param>
 /// <param name="Name">The file's name without its extension.</param>
 /// <param name="Text">Idempotent statements that also record the version in the database.</param>
-public sealed record SchemaScript(int Version, string Name, string Text)
+internal sealed record SchemaScript(int Version, string Name, string Text)
 {
     /// <summary>All scripts in ascending order: versions 1, 2, 3 and so on.</summary>
     public static IReadOnlyList<SchemaScript> All { get; } = ReadAll();

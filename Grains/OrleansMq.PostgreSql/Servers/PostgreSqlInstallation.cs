@@ -2,7 +2,7 @@ namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>PostgreSQL's server programs on this machine.</summary>
 /// <param name="Binaries">The directory of <c>initdb</c>, <c>pg_ctl</c> and <c>postgres</c>.</param>
-public sealed record PostgreSqlInstallation(string Binaries)
+internal sealed record PostgreSqlInstallation(string Binaries)
 {
     // Where distributions install programs that are not in the path, in one directory for each major version.
     private static readonly string[] Versioned = ["/usr/lib/postgresql", "/usr/local/pgsql", "/usr/pgsql", "/opt/homebrew/opt"];

@@ -11,7 +11,7 @@ namespace OrleansMq.PostgreSql.Servers;
 /// ends.
 /// <para>The directory contains PostgreSQL's <c>data/</c>, the superuser's <c>password</c>, and the socket in <c>run/</c>.</para>
 /// </summary>
-public sealed class PrivatePostgreSql : IAsyncDisposable
+internal sealed class PrivatePostgreSql : IAsyncDisposable
 {
     private const string Superuser = "omq";
 

@@ -34,8 +34,8 @@ internal sealed class RecordLineWriter(IBufferWriter<byte> output, int partition
         _json.WriteNumber("partition"u8, partition);
         _json.WriteNumber("offset"u8, record.Offset);
         _json.WriteNumber("timestamp"u8, record.Timestamp);
-        WriteBytes("key"u8, record.Key);
-        WriteBytes("value"u8, record.Value);
+        _json.WriteBytes("key"u8, record.Key, isBase64);
+        _json.WriteBytes("value"u8, record.Value, isBase64);
         WriteHeaders(headers);
         _json.WriteEndObject();
         EndLine();
@@ -64,18 +64,8 @@ internal sealed class RecordLineWriter(IBufferWriter<byte> output, int partition
             return;
         _json.WriteStartObject("headers"u8);
         foreach (var header in headers)
-            WriteBytes(header.Key.Span, header.Value);
+            _json.WriteBytes(header.Key.Span, header.Value, isBase64);
         _json.WriteEndObject();
-    }
-
-    private void WriteBytes(ReadOnlySpan<byte> name, ReadOnlyMemory<byte>? bytes)
-    {
-        if (bytes is not { } present)
-            _json.WriteNull(name);
-        else if (isBase64)
-            _json.WriteBase64String(name, present.Span);
-        else
-            _json.WriteString(name, present.Span);
     }
 
     private void EndLine()

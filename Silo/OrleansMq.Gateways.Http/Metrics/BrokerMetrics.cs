@@ -22,6 +22,8 @@ internal sealed class BrokerMetrics : IDisposable
     {
         _reader = new MeterReader(Meter);
         Groups.AddTo(Meter);
+        Queues = new QueueMetrics(TimeProvider.System, source);
+        Queues.AddTo(Meter);
         _requests = Meter.CreateHistogram("orleansmq.http.request.duration", "s",
             "Duration of HTTP requests by route, long polls included.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
@@ -42,6 +44,9 @@ internal sealed class BrokerMetrics : IDisposable
 
     /// <summary>Groups that this broker coordinates.</summary>
     public GroupMetrics Groups { get; } = new(TimeProvider.System);
+
+    /// <summary>Queues of the partitions that this broker leads.</summary>
+    public QueueMetrics Queues { get; }
 
     /// <summary>A request was answered.</summary>
     /// <param name="route">The route's pattern, so that names in paths do not become series.</param>

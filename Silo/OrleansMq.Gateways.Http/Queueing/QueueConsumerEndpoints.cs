@@ -14,8 +14,8 @@ internal static class QueueConsumerEndpoints
     private const int DefaultReceive = 100;
     private const int MostReceive = 10_000;
 
-    /// <summary>The most settlements of a request. A consumer holds no more records.</summary>
-    public const int MostSettlements = 10_000;
+    /// <summary>The most settlements of a request, as <see cref="IQueues.SettleAsync"/> takes.</summary>
+    public const int MostSettlements = 1_000;
 
     /// <summary>The most bytes of a settlement: 4 MiB.</summary>
     public const int MaxBodyBytes = 4 << 20;
@@ -99,7 +99,8 @@ internal static class QueueConsumerEndpoints
     {
         try
         {
-            await queues.SettleAsync(partition, consumer, ReturnedRecords.Of(delivery), CancellationToken.None);
+            foreach (var some in ReturnedRecords.Of(delivery).Chunk(MostSettlements))
+                await queues.SettleAsync(partition, consumer, some, CancellationToken.None);
         }
         catch (BrokerException)
         {

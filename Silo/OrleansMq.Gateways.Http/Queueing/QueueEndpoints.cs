@@ -10,6 +10,7 @@ internal static class QueueEndpoints
     public const string Path = "/api/queues/{topic}/{partition}/{queue}";
 
     private const string CreateExample = """{"start": "earliest", "options": {"maxFailures": 5, "retryDelayMs": 1000}}""";
+    private const string OptionsExample = """{"maxFailures": 5, "retryDelayMs": 1000, "hasRecordTimes": true}""";
     private const string ResetExample = """{"start": "earliest"}""";
 
     // The number of records that a peek returns by default, and at most.
@@ -25,8 +26,9 @@ internal static class QueueEndpoints
         routes.MapGet("/api/queues/{topic}", http => ListTopicAsync(http, api.BrokerOf(http)));
         routes.MapGet("/api/queues/{topic}/{partition}", http => ListAsync(http, api.BrokerOf(http).Queues));
         routes.MapPut(Path, http => CreateAsync(http, api.BrokerOf(http).Queues));
-        routes.MapGet(Path, http => DescribeAsync(http, api));
+        routes.MapGet(Path, http => DescribeAsync(http, api.BrokerOf(http).Queues));
         routes.MapDelete(Path, http => DeleteAsync(http, api.BrokerOf(http).Queues));
+        routes.MapPut(Path + "/options", http => AlterAsync(http, api.BrokerOf(http).Queues));
         routes.MapPost(Path + "/reset", http => ResetAsync(http, api.BrokerOf(http).Queues));
         routes.MapPost(Path + "/purge", http => PurgeAsync(http, api.BrokerOf(http).Queues));
         routes.MapGet(Path + "/records", http => PeekAsync(http, api));
@@ -68,14 +70,21 @@ internal static class QueueEndpoints
         await WriteAsync(http, partition, created);
     }
 
-    private static async Task DescribeAsync(HttpContext http, ApiServices api)
+    private static async Task DescribeAsync(HttpContext http, IQueues queues)
     {
         _ = new QueryValues(http);
-        var (partition, name) = (RouteValues.Partition(http), RouteValues.Queue(http));
-        var queue = await api.BrokerOf(http).Queues.DescribeAsync(partition, name, http.RequestAborted);
-        // Its age is part of the description, so no right to read is needed.
-        var first = queue.Unsettled == 0 ? [] : await api.Gate.Own.Queues.PeekAsync(partition, name, 1, http.RequestAborted);
-        await WriteAsync(http, partition, queue, first.Count == 0 ? null : first[0].Timestamp);
+        var partition = RouteValues.Partition(http);
+        await WriteAsync(http, partition, await queues.DescribeAsync(partition, RouteValues.Queue(http), http.RequestAborted));
+    }
+
+    private static async Task AlterAsync(HttpContext http, IQueues queues)
+    {
+        _ = new QueryValues(http);
+        var partition = RouteValues.Partition(http);
+        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.QueueOptionsBody, OptionsExample)
+            ?? throw new RequestException($"The body is empty; expected JSON such as {OptionsExample}.");
+        await WriteAsync(http, partition,
+            await queues.AlterAsync(partition, RouteValues.Queue(http), body.ToOptions(), http.RequestAborted));
     }
 
     private static async Task DeleteAsync(HttpContext http, IQueues queues)
@@ -126,8 +135,8 @@ internal static class QueueEndpoints
         await writer.WriteListAsync(records);
     }
 
-    private static Task WriteAsync(HttpContext http, TopicPartition partition, QueueDescription queue, long? oldestTimestamp = null) =>
-        JsonBodies.WriteAsync(http, QueueDocument.Of(partition, queue, oldestTimestamp), JsonBodies.QueueAnswers.QueueDocument);
+    private static Task WriteAsync(HttpContext http, TopicPartition partition, QueueDescription queue) =>
+        JsonBodies.WriteAsync(http, QueueDocument.Of(partition, queue), JsonBodies.QueueAnswers.QueueDocument);
 
     private static OffsetSpec StartOf(string text) =>
         HttpContract.TryParseOffsetSpec(text, out var start) && start != OffsetSpec.MaxTimestamp

@@ -115,8 +115,8 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
         _json.WriteStartObject();
         _json.WriteNumber("offset"u8, record.Offset);
         _json.WriteNumber("timestamp"u8, record.Timestamp);
-        Write("key"u8, record.Key);
-        Write("value"u8, record.Value);
+        _json.WriteBytes("key"u8, record.Key, isBase64);
+        _json.WriteBytes("value"u8, record.Value, isBase64);
         _json.WriteNumber("deliveries"u8, record.Deliveries);
         _json.WriteNumber("failures"u8, record.Failures);
         _json.WriteBoolean("isRedelivered"u8, record.IsRedelivered);
@@ -126,23 +126,13 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
             foreach (var header in record.Headers)
             {
                 _json.WriteStartObject();
-                Write("name"u8, header.Key);
-                Write("value"u8, header.Value);
+                _json.WriteBytes("name"u8, header.Key, isBase64);
+                _json.WriteBytes("value"u8, header.Value, isBase64);
                 _json.WriteEndObject();
             }
             _json.WriteEndArray();
         }
         _json.WriteEndObject();
-    }
-
-    private void Write(ReadOnlySpan<byte> name, ReadOnlyMemory<byte>? bytes)
-    {
-        if (bytes is not { } present)
-            _json.WriteNull(name);
-        else if (isBase64)
-            _json.WriteBase64String(name, present.Span);
-        else
-            _json.WriteString(name, present.Span);
     }
 
     private async Task FlushAsync()

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 33: replaces the whole configuration of topics. Keys that are not named return to their defaults.</summary>
+/// <summary>Key 33: replaces the whole configuration of topics or share groups. Keys that are not named return to their defaults.</summary>
 internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.AlterConfigs, 0, 2, flexibleFrom: 2)
 {
     protected override AlterConfigsRequest Read(ref RequestReader reader, short version)

@@ -8,7 +8,7 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 91: moves the cursors of a share group that has no members.</summary>
 internal sealed class AlterShareGroupOffsetsApi()
-    : ShareGroupApi<AlterShareGroupOffsetsRequest>(ApiKey.AlterShareGroupOffsets, 0, 0)
+    : KafkaApi<AlterShareGroupOffsetsRequest>(ApiKey.AlterShareGroupOffsets, 0, 0, flexibleFrom: 0)
 {
     protected override AlterShareGroupOffsetsRequest Read(ref RequestReader reader, short version)
     {

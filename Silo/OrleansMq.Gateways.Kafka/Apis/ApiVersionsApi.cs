@@ -6,6 +6,9 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 18: returns the supported requests and versions, and receives the client's software name (KIP-511).</summary>
 internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.ApiVersions, 0, 4, flexibleFrom: 3)
 {
+    // Share groups are served.
+    private const short ShareVersion = 1;
+
     /// <summary>Never: the header has its first form, since a client reads this answer before it knows what the broker supports.</summary>
     public override bool HasTagsInResponseHeader(short version) => false;
 
@@ -27,14 +30,36 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
         if (!isRefused && context.Version >= 3)
             context.Connection.Introduce(request.SoftwareName, request.SoftwareVersion);
         response.WriteError(isRefused ? ErrorCode.InvalidRequest : ErrorCode.None);
-        var served = isRefused ? [] : ApiTable.Announced;
+        var served = isRefused ? [] : ApiTable.All;
         response.WriteLength(served.Count);
         foreach (var api in served)
             WriteRange(response, api);
         if (context.Version >= 1)
             response.WriteInt32(0);
-        response.WriteNoTags();
+        if (isRefused || context.Version < 3)
+            response.WriteNoTags();
+        else
+            WriteFeatures(response);
         return Answered;
+    }
+
+    // What the cluster has switched on (KIP-584). Up to version 3, a client does not expect a supported feature that may be off.
+    private static void WriteFeatures(ResponseWriter response)
+    {
+        response.WriteTagCount(response.Version >= 4 ? 3 : 2);
+        if (response.Version >= 4)
+            response.WriteTag(0, ShareVersion, static (content, level) => WriteFeature(content, 0, level));
+        response.WriteTag(1, 0L, static (content, epoch) => content.WriteInt64(epoch));
+        response.WriteTag(2, ShareVersion, static (content, level) => WriteFeature(content, level, level));
+    }
+
+    private static void WriteFeature(ResponseWriter content, short first, short second)
+    {
+        content.WriteLength(1);
+        content.WriteString("share.version");
+        content.WriteInt16(first);
+        content.WriteInt16(second);
+        content.WriteNoTags();
     }
 
     private static void WriteRange(ResponseWriter response, KafkaApi api)

@@ -38,4 +38,5 @@ internal enum ConfigSource : sbyte
     Topic = 1,
     StaticBroker = 4,
     Default = 5,
+    Group = 8,
 }

@@ -7,7 +7,7 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 92: deletes the cursors of a share group that has no members, by topic.</summary>
 internal sealed class DeleteShareGroupOffsetsApi()
-    : ShareGroupApi<DeleteShareGroupOffsetsRequest>(ApiKey.DeleteShareGroupOffsets, 0, 0)
+    : KafkaApi<DeleteShareGroupOffsetsRequest>(ApiKey.DeleteShareGroupOffsets, 0, 0, flexibleFrom: 0)
 {
     protected override DeleteShareGroupOffsetsRequest Read(ref RequestReader reader, short version)
     {

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 32: describes the configuration of topics, and the broker settings that clients ask for.</summary>
+/// <summary>Key 32: describes the configuration of topics and share groups, and the broker settings that clients ask for.</summary>
 internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(ApiKey.DescribeConfigs, 1, 4, flexibleFrom: 4)
 {
     protected override DescribeConfigsRequest Read(ref RequestReader reader, short version)

@@ -7,10 +7,13 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 90: tells where the cursors of share groups are.</summary>
 internal sealed class DescribeShareGroupOffsetsApi()
-    : ShareGroupApi<DescribeShareGroupOffsetsRequest>(ApiKey.DescribeShareGroupOffsets, 0, 1)
+    : KafkaApi<DescribeShareGroupOffsetsRequest>(ApiKey.DescribeShareGroupOffsets, 0, 1, flexibleFrom: 0)
 {
     // Not known: no leader has begun with the partition.
     private const long Unknown = -1;
+
+    // Calls to leaders at the same time.
+    private const int MostCalls = 32;
 
     protected override DescribeShareGroupOffsetsRequest Read(ref RequestReader reader, short version)
     {
@@ -49,7 +52,7 @@ internal sealed class DescribeShareGroupOffsetsApi()
             response.WriteString(group.GroupId);
             response.WriteLength(topics.Length);
             foreach (var topic in topics)
-                Write(context, response, topic, found);
+                await WriteAsync(context, response, group.GroupId, topic, found).ConfigureAwait(false);
             response.WriteError(found.Error);
             response.WriteString(found.Message);
             response.WriteNoTags();
@@ -64,28 +67,70 @@ internal sealed class DescribeShareGroupOffsetsApi()
             where name is not null && context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, name)
             select new DescribedShareTopic(name, [.. Enumerable.Range(0, context.Services.Metadata.Image.FindServed(name)?.Serving ?? 0)])];
 
-    private static void Write(RequestContext context, ResponseWriter response, DescribedShareTopic topic, ShareCursorsResult found)
+    private static async ValueTask WriteAsync(RequestContext context, ResponseWriter response, string groupId, DescribedShareTopic topic,
+        ShareCursorsResult found)
     {
         var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name);
         var served = isAllowed ? context.Services.Metadata.Image.FindServed(topic.Name) : null;
         var cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == served?.TopicId);
+        var partitions = topic.Partitions.Distinct().ToArray();
+        var offsets = new ShareOffset[partitions.Length];
+        await Parallel.ForAsync(0, partitions.Length, new ParallelOptions
+        {
+            MaxDegreeOfParallelism = MostCalls,
+            CancellationToken = context.Aborted,
+        }, async (index, _) => offsets[index] = !isAllowed ? new ShareOffset(ErrorCode.TopicAuthorizationFailed)
+            : served is null || (uint)partitions[index] >= (uint)served.Serving ? new ShareOffset(ErrorCode.UnknownTopicOrPartition)
+            : cursors is null ? new ShareOffset(ErrorCode.None)
+            : await FindAsync(context, groupId, new TopicPartition(topic.Name, partitions[index]), cursors).ConfigureAwait(false))
+            .ConfigureAwait(false);
         response.WriteString(topic.Name);
         response.WriteUuid(served?.TopicId ?? Guid.Empty);
-        response.WriteLength(topic.Partitions.Length);
-        foreach (var partition in topic.Partitions)
+        response.WriteLength(partitions.Length);
+        foreach (var (partition, offset) in partitions.Zip(offsets))
         {
-            var exists = served is not null && (uint)partition < (uint)served.Serving;
             response.WriteInt32(partition);
-            response.WriteInt64(cursors?.FindReset(partition)?.StartOffset ?? Unknown);
-            response.WriteInt32(exists ? served!.Partitions[partition].LeaderEpoch : -1);
+            response.WriteInt64(offset.Start);
+            response.WriteInt32(served is not null && (uint)partition < (uint)served.Serving
+                ? served.Partitions[partition].LeaderEpoch : -1);
             if (response.Version >= 1)
-                response.WriteInt64(Unknown);
-            response.WriteError(!isAllowed ? ErrorCode.TopicAuthorizationFailed : exists ? ErrorCode.None
-                : ErrorCode.UnknownTopicOrPartition);
-            response.WriteString(null);
+                response.WriteInt64(offset.Lag);
+            response.WriteError(offset.Error);
+            response.WriteString(offset.Message);
             response.WriteNoTags();
         }
         response.WriteNoTags();
+    }
+
+    private static async Task<ShareOffset> FindAsync(RequestContext context, string groupId, TopicPartition partition,
+        ShareTopicCursors cursors)
+    {
+        var begins = cursors.FindReset(partition.Partition);
+        try
+        {
+            if (await context.Broker.Queues.DescribeShareAsync(partition, groupId, context.Aborted).ConfigureAwait(false) is { } cursor
+                && cursor.Id == (begins?.Incarnation ?? cursors.Incarnation))
+                return new ShareOffset(ErrorCode.None) { Start = cursor.Floor, Lag = cursor.Unsettled };
+            if (begins is null)
+                return new ShareOffset(ErrorCode.None);
+            var end = await context.Broker.FindOffsetAsync(partition, OffsetSpec.Latest, context.Aborted).ConfigureAwait(false);
+            return new ShareOffset(end.Error, end.Message)
+            {
+                Start = begins.StartOffset,
+                Lag = end.Error == ErrorCode.None ? Math.Max(end.Offset - begins.StartOffset, 0) : Unknown,
+            };
+        }
+        catch (BrokerException refused)
+        {
+            return new ShareOffset(refused.Code, refused.Message);
+        }
+    }
+
+    // Where a cursor is, as far as that is known.
+    private sealed record ShareOffset(ErrorCode Error, string? Message = null)
+    {
+        public long Start { get; init; } = Unknown;
+        public long Lag { get; init; } = Unknown;
     }
 }
 

@@ -3,6 +3,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -88,7 +89,7 @@ internal sealed class DescribeTopicPartitionsApi()
         response.WriteError(page.Error);
         response.WriteString(page.Name);
         response.WriteUuid(page.Topic?.TopicId ?? Guid.Empty);
-        response.WriteBool(false);
+        response.WriteBool(InternalTopics.IsInternal(page.Name));
         response.WriteLength(page.Count);
         for (var number = page.From; number < page.From + page.Count; number++)
             Write(context, response, page.Topic!, number);

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
@@ -11,6 +12,9 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <param name="WriteMember">Writes a member.</param>
 internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<RequestContext, ResponseWriter, GroupMember> WriteMember)
 {
+    /// <summary>Whether a group is told only to a client that may describe all of its topics.</summary>
+    public bool DemandsTopics { get; init; }
+
     /// <summary>Describes the groups, each once, and writes the answer.</summary>
     public async ValueTask WriteAsync(RequestContext context, ResponseWriter response, IEnumerable<string> ids, bool includeOperations)
     {
@@ -36,14 +40,20 @@ internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<Requ
         response.WriteNoTags();
     }
 
+    private static IEnumerable<string> TopicsOf(GroupDescription group) => group.Members.SelectMany(static member =>
+        member.SubscribedTopicNames.Concat(member.Assignment.Select(static partition => partition.Topic))).Distinct();
+
     private async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context,
         string groupId)
     {
         try
         {
             var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
-            return group.Type == Type ? (ErrorCode.None, null, group)
-                : (ErrorCode.GroupIdNotFound, $"Group '{groupId}' {IsNot}", null);
+            if (group.Type != Type)
+                return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' {IsNot}", null);
+            return DemandsTopics && !TopicsOf(group).All(topic => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic,
+                topic)) ? (ErrorCode.TopicAuthorizationFailed, $"Group '{groupId}' reads topics that the client may not describe.", null)
+                : (ErrorCode.None, null, group);
         }
         catch (BrokerException refused)
         {

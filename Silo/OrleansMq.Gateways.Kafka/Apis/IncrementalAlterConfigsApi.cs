@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 44: changes single keys of topic configurations (KIP-339).</summary>
+/// <summary>Key 44: changes single keys of the configuration of topics or share groups (KIP-339).</summary>
 internal sealed class IncrementalAlterConfigsApi()
     : KafkaApi<IncrementalAlterConfigsRequest>(ApiKey.IncrementalAlterConfigs, 0, 1, flexibleFrom: 1)
 {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Access;
+using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -15,10 +16,11 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
         var types = new ConfigResource[reader.ReadArrayLength()];
         for (var index = 0; index < types.Length; index++)
             types[index] = (ConfigResource)reader.ReadInt8();
-        return new ListConfigResourcesRequest(types is [] ? [ConfigResource.Topic, ConfigResource.Broker] : types);
+        return new ListConfigResourcesRequest(types is [] ? [ConfigResource.Topic, ConfigResource.Broker, ConfigResource.Group] : types);
     }
 
-    protected override ValueTask<bool> AnswerAsync(RequestContext context, ListConfigResourcesRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListConfigResourcesRequest request,
+        ResponseWriter response)
     {
         var image = context.Services.Metadata.Image;
         var resources = new List<(ConfigResource Type, string Name)>();
@@ -29,6 +31,9 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
         if (isAllowed && request.Types.Contains(ConfigResource.Broker))
             resources.AddRange(image.Brokers.Keys.Select(static broker =>
                 (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
+        if (isAllowed && request.Types.Contains(ConfigResource.Group))
+            resources.AddRange((await GroupConfigs.ListAsync(context).ConfigureAwait(false))
+                .Select(static groupId => (ConfigResource.Group, groupId)));
         response.WriteInt32(0);
         response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);
         response.WriteLength(resources.Count);
@@ -40,7 +45,7 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
             response.WriteNoTags();
         }
         response.WriteNoTags();
-        return Answered;
+        return true;
     }
 }
 

@@ -1,4 +1,3 @@
-using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -41,21 +40,27 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         if (context.Version >= 2)
             response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
-        var known = new KnownOffsets();
+        var repeated = RepeatedIn(request);
+        var asked = 0;
         foreach (var topic in request.Topics)
         {
             response.WriteString(topic.Name);
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
+                // A lookup by time may decompress a batch, and a topic may have thousands of partitions.
+                if (asked++ > 0)
+                    context.Aborted.ThrowIfCancellationRequested();
+                if (repeated.Contains((topic.Name, partition.Index)))
+                {
+                    Write(response, partition.Index, new OffsetResult(ErrorCode.InvalidRequest, -1));
+                    continue;
+                }
                 if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Describe, topic.Name, Guid.Empty,
                     partition.Index, out var found))
                     found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Describe, topic.Name,
                         Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
-                Write(response, partition.Index, Find(context.Version, request.Isolation, found, topic.Name, partition, known));
-                // A lookup by time may decompress a batch, and a request may hold tens of thousands of entries.
-                if (known.Asked > 1)
-                    context.Aborted.ThrowIfCancellationRequested();
+                Write(response, partition.Index, Find(context.Version, request.Isolation, found, partition));
             }
             response.WriteNoTags();
         }
@@ -63,8 +68,25 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         return true;
     }
 
-    private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found, string topic,
-        in ListOffsetsPartition wanted, KnownOffsets known)
+    /// <summary>Returns the partitions that are named more than once. As with Kafka, each lookup of such a partition is refused: a request
+    /// could otherwise ask for tens of thousands of times in one partition, each of which may decompress a batch.</summary>
+    private static HashSet<(string Topic, int Index)> RepeatedIn(ListOffsetsRequest request)
+    {
+        var repeated = new HashSet<(string, int)>();
+        var seen = new HashSet<(string, int)>();
+        foreach (var topic in request.Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                if (!seen.Add((topic.Name, partition.Index)))
+                    repeated.Add((topic.Name, partition.Index));
+            }
+        }
+        return repeated;
+    }
+
+    private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found,
+        in ListOffsetsPartition wanted)
     {
         if (!found.Partition.IsOpen)
             return new OffsetResult(found.Error, -1);
@@ -81,7 +103,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             case -3 when version < 7:
                 return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
         }
-        var result = known.Find(partition, topic, wanted);
+        var result = partition.FindOffset(new OffsetSpec(wanted.Timestamp));
         return wanted.Timestamp == OffsetSpec.Latest.Value && isolation == IsolationLevel.ReadCommitted && result.Error == ErrorCode.None
             ? result with { Offset = Math.Min(result.Offset, partition.LastStableOffset) }
             : result;
@@ -96,24 +118,6 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         if (response.Version >= 4)
             response.WriteInt32(result.LeaderEpoch);
         response.WriteNoTags();
-    }
-}
-
-/// <summary>What a request has found: equal entries are looked up once.</summary>
-internal sealed class KnownOffsets
-{
-    private readonly Dictionary<(string Topic, int Index, long Timestamp), OffsetResult> _results = [];
-
-    /// <summary>The number of entries so far.</summary>
-    public int Asked { get; private set; }
-
-    public OffsetResult Find(in OpenedPartition partition, string topic, in ListOffsetsPartition wanted)
-    {
-        Asked++;
-        var entry = (topic, wanted.Index, wanted.Timestamp);
-        if (!_results.TryGetValue(entry, out var result))
-            _results.Add(entry, result = partition.FindOffset(new OffsetSpec(wanted.Timestamp)));
-        return result;
     }
 }
 

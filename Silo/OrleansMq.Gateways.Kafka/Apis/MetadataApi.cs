@@ -3,6 +3,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -79,7 +80,7 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         if (version >= 10)
             response.WriteUuid(named.TopicId);
         if (version >= 1)
-            response.WriteBool(false);
+            response.WriteBool(InternalTopics.IsInternal(named.Name));
         var count = named.Topic?.Serving ?? 0;
         response.WriteLength(count);
         for (var number = 0; number < count; number++)

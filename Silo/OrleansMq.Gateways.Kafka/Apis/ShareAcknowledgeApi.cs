@@ -7,7 +7,7 @@ using OrleansMq.Shares;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 79: acknowledges records of a share session.</summary>
-internal sealed class ShareAcknowledgeApi() : ShareGroupApi<ShareAcknowledgeRequest>(ApiKey.ShareAcknowledge, 1, 2)
+internal sealed class ShareAcknowledgeApi() : KafkaApi<ShareAcknowledgeRequest>(ApiKey.ShareAcknowledge, 1, 2, flexibleFrom: 0)
 {
     protected override ShareAcknowledgeRequest Read(ref RequestReader reader, short version) => new()
     {

@@ -7,7 +7,7 @@ using OrleansMq.Shares;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 78: acquires records of the partitions of a share session, and acknowledges earlier ones.</summary>
-internal sealed class ShareFetchApi() : ShareGroupApi<ShareFetchRequest>(ApiKey.ShareFetch, 1, 2)
+internal sealed class ShareFetchApi() : KafkaApi<ShareFetchRequest>(ApiKey.ShareFetch, 1, 2, flexibleFrom: 0)
 {
     protected override ShareFetchRequest Read(ref RequestReader reader, short version) => new()
     {
@@ -47,6 +47,13 @@ internal sealed class ShareFetchApi() : ShareGroupApi<ShareFetchRequest>(ApiKey.
             Write(context, response, error, default, []);
             return true;
         }
+        if (request.SessionEpoch != ShareSessions<ShareReader>.ClosingEpoch && !context.Services.Shares.TryAdd(session!,
+            request.Topics.SelectMany(static topic => topic.Partitions,
+                static (topic, partition) => new SharePartitionId(topic.TopicId, partition.Index))))
+        {
+            Write(context, response, ErrorCode.InvalidRequest, default, []);
+            return true;
+        }
         var run = new ShareRun(context, request.GroupId, session!);
         await run.AcknowledgeAsync(request.Topics).ConfigureAwait(false);
         if (request.SessionEpoch == ShareSessions<ShareReader>.ClosingEpoch)
@@ -55,15 +62,10 @@ internal sealed class ShareFetchApi() : ShareGroupApi<ShareFetchRequest>(ApiKey.
         }
         else
         {
-            foreach (var topic in request.Topics)
-            {
-                foreach (var partition in topic.Partitions)
-                    session!.Add(new SharePartitionId(topic.TopicId, partition.Index));
-            }
             foreach (var topic in request.Forgotten)
             {
                 foreach (var partition in topic.Partitions)
-                    session!.Forget(new SharePartitionId(topic.TopicId, partition))?.Close();
+                    session!.Forget(new SharePartitionId(topic.TopicId, partition));
             }
             if (!request.IsRenewal)
                 await run.FetchAsync(request).ConfigureAwait(false);

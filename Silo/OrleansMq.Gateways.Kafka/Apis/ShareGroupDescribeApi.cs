@@ -5,10 +5,10 @@ using OrleansMq.Gateways.Kafka.Wire;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 77: describes share groups and their members.</summary>
-internal sealed class ShareGroupDescribeApi() : ShareGroupApi<ShareGroupDescribeRequest>(ApiKey.ShareGroupDescribe, 1, 1)
+internal sealed class ShareGroupDescribeApi() : KafkaApi<ShareGroupDescribeRequest>(ApiKey.ShareGroupDescribe, 1, 1, flexibleFrom: 0)
 {
     private static readonly DescribedGroups Groups = new(GroupType.Share,
-        "is not a share group.", Write);
+        "is not a share group.", Write) { DemandsTopics = true };
 
     protected override ShareGroupDescribeRequest Read(ref RequestReader reader, short version) =>
         new(reader.ReadStringArray(), reader.ReadBool());

@@ -1,11 +1,13 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 76: the only request between the coordinator and members of a share group (KIP-932).</summary>
-internal sealed class ShareGroupHeartbeatApi() : ShareGroupApi<ShareGroupHeartbeat>(ApiKey.ShareGroupHeartbeat, 1, 1)
+internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(ApiKey.ShareGroupHeartbeat, 1, 1, flexibleFrom: 0)
 {
     protected override ShareGroupHeartbeat Read(ref RequestReader reader, short version) => new()
     {
@@ -18,8 +20,7 @@ internal sealed class ShareGroupHeartbeatApi() : ShareGroupApi<ShareGroupHeartbe
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ShareGroupHeartbeat request, ResponseWriter response)
     {
-        var result = await context.Broker.Groups.ShareGroupHeartbeatAsync(request with { ClientId = context.ClientId,
-            ClientHost = context.ClientHost }, context.Aborted).ConfigureAwait(false);
+        var result = await BeatAsync(context, request).ConfigureAwait(false);
         response.WriteInt32(0);
         response.WriteError(result.Error);
         response.WriteString(result.Message);
@@ -41,5 +42,18 @@ internal sealed class ShareGroupHeartbeatApi() : ShareGroupApi<ShareGroupHeartbe
         }
         response.WriteNoTags();
         return true;
+    }
+
+    private static async ValueTask<ShareGroupHeartbeatResult> BeatAsync(RequestContext context, ShareGroupHeartbeat request)
+    {
+        // As Kafka: one topic that the client may not know refuses the heartbeat.
+        if (context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId)
+            && request.SubscribedTopicNames?.FirstOrDefault(name => !context.Access.Allows(AccessOperation.Describe, ResourceType.Topic,
+                name)) is { } refused)
+            return ShareGroupHeartbeatResult.Failed(ErrorCode.TopicAuthorizationFailed,
+                context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Topic, refused));
+        var found = await ShareStarts.FindAsync(context, request).ConfigureAwait(false);
+        return found.Refusal ?? await context.Broker.Groups.ShareGroupHeartbeatAsync(request with { ClientId = context.ClientId,
+            ClientHost = context.ClientHost, Starts = found.Starts }, context.Aborted).ConfigureAwait(false);
     }
 }

@@ -1,13 +1,14 @@
-using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>What a member says of records that it was given: one type for all of them, or one each.</summary>
 /// <param name="First">The first record.</param>
 /// <param name="Last">The last one.</param>
-/// <param name="Types">Numbers of <see cref="OrleansMq.Shares.ShareAcknowledgeType"/>.</param>
+/// <param name="Types">Numbers of <see cref="ShareAcknowledgeType"/>.</param>
 internal sealed record AcknowledgementBatch(long First, long Last, sbyte[] Types);
 
 /// <summary>A partition of a share session, and what the member says of its records.</summary>
@@ -36,6 +37,41 @@ internal static class ShareRequests
             topics[index] = new ShareTopic(id, partitions);
         }
         return topics;
+    }
+
+    /// <summary>Whether acknowledgements have the protocol's form: ascending ranges, with one type for all of a range, or one for each
+    /// offset.</summary>
+    public static bool AreValid(AcknowledgementBatch[] batches, short version)
+    {
+        var last = version >= 2 ? ShareAcknowledgeType.Renew : ShareAcknowledgeType.Reject;
+        var next = 0L;
+        foreach (var batch in batches)
+        {
+            if (batch.First < next || batch.Last < batch.First || batch.Last == long.MaxValue || batch.Types.Length == 0
+                || (batch.Types.Length > 1 && batch.Types.Length != batch.Last - batch.First + 1)
+                || Array.Exists(batch.Types, type => type < (sbyte)ShareAcknowledgeType.Gap || type > (sbyte)last))
+                return false;
+            next = batch.Last + 1;
+        }
+        return true;
+    }
+
+    /// <summary>Returns the ranges of one type each.</summary>
+    public static IEnumerable<ShareAcknowledgement> RangesOf(AcknowledgementBatch[] batches)
+    {
+        foreach (var (first, last, types) in batches)
+        {
+            if (types.Length == 1)
+                yield return new ShareAcknowledgement(first, last, (ShareAcknowledgeType)types[0]);
+            for (var at = 0; types.Length > 1 && at < types.Length;)
+            {
+                var end = at + 1;
+                while (end < types.Length && types[end] == types[at])
+                    end++;
+                yield return new ShareAcknowledgement(first + at, first + end - 1, (ShareAcknowledgeType)types[at]);
+                at = end;
+            }
+        }
     }
 
     /// <summary>Writes a partition's <c>CurrentLeader</c>; -1 for none.</summary>

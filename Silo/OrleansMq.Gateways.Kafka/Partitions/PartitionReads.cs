@@ -176,8 +176,10 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
 
     private FetchResult ReadNow(in OpenedPartition partition, long offset, int maxBytes)
     {
-        var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation,
-            AllowsSlice: context.Version >= FirstWithZstd));
+        var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation)
+        {
+            AllowsSlice = context.Version >= FirstWithZstd,
+        });
         // Without a wait it is done when it returns.
         return reading.IsCompletedSuccessfully ? reading.Result : reading.AsTask().GetAwaiter().GetResult();
     }

@@ -32,8 +32,9 @@ internal static class ResourceConfigs
             {
                 ConfigResource.Topic => (ErrorCode.None, null, await DescribeTopicAsync(context, name).ConfigureAwait(false)),
                 ConfigResource.Broker => (ErrorCode.None, null, DescribeBroker(context.Services, name)),
+                ConfigResource.Group => (ErrorCode.None, null, await GroupConfigs.DescribeAsync(context, name).ConfigureAwait(false)),
                 // There are none of these, so nothing is set.
-                ConfigResource.BrokerLogger or ConfigResource.ClientMetrics or ConfigResource.Group => (ErrorCode.None, null, []),
+                ConfigResource.BrokerLogger or ConfigResource.ClientMetrics => (ErrorCode.None, null, []),
                 _ => (ErrorCode.InvalidRequest, $"There is no resource of type {(int)type}.", []),
             };
         }
@@ -43,17 +44,23 @@ internal static class ResourceConfigs
         }
     }
 
-    /// <summary>Changes keys of a topic; a value of null returns a key to its default. All or nothing.</summary>
+    /// <summary>Changes keys of a topic or a share group; a value of null returns a key to its default. All or nothing.</summary>
     public static async ValueTask<(ErrorCode Error, string? Message)> AlterAsync(RequestContext context, ConfigResource type, string name,
         Func<IReadOnlyDictionary<string, string>, Dictionary<string, string?>> changesOf, bool validateOnly)
     {
         try
         {
             Demand(context, AccessOperation.AlterConfigs, type, name);
+            if (type == ConfigResource.Group)
+            {
+                await GroupConfigs.AlterAsync(context, name, changesOf, validateOnly).ConfigureAwait(false);
+                return (ErrorCode.None, null);
+            }
             if (type != ConfigResource.Topic)
                 return (ErrorCode.InvalidRequest, type == ConfigResource.Broker
-                    ? "A broker's settings are flags of its program, and changed where that is started; only topics' can be changed here."
-                    : $"The configuration of resources of type {(int)type} cannot be changed; only topics' can.");
+                    ? "A broker's settings are flags of its program, and changed where that is started; only those of topics and share "
+                        + "groups can be changed here."
+                    : $"The configuration of resources of type {(int)type} cannot be changed; only those of topics and share groups can.");
             var topic = context.Services.Metadata.Image.FindServed(name)
                 ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(name));
             var changes = changesOf(topic.Configs);

@@ -54,9 +54,6 @@ internal static class ApiTable
     /// <summary>All supported kinds, by key.</summary>
     public static IReadOnlyList<KafkaApi> All { get; } = [.. ByKey.OfType<KafkaApi>()];
 
-    /// <summary>Those that clients learn of, by key.</summary>
-    public static IReadOnlyList<KafkaApi> Announced { get; } = [.. All.Where(static api => api.IsAnnounced)];
-
     /// <summary>Finds the kind with that key; null if it is not supported.</summary>
     public static KafkaApi? Find(short key) => (uint)key < (uint)ByKey.Length ? ByKey[key] : null;
 

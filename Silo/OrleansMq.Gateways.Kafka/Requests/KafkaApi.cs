@@ -17,9 +17,6 @@ internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion,
     /// <summary>The highest supported version.</summary>
     public short MaxVersion { get; } = maxVersion;
 
-    /// <summary>Whether clients learn of it. A request that is not whole yet is decoded, and hidden.</summary>
-    public virtual bool IsAnnounced => true;
-
     /// <summary>The lowest version that can be decoded; above <see cref="MinVersion"/> if clients only check the range.</summary>
     public virtual short MinDecodedVersion => MinVersion;
 

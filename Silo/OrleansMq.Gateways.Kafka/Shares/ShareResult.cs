@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Shares;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
@@ -28,7 +29,30 @@ internal sealed class ShareResult(SharePartitionId id)
     /// <summary>Whether the client learns something by it.</summary>
     public bool IsNews { get; set; }
 
-    public void Fail(ErrorCode error, string? message) => (Error, Message, IsNews) = (error, message, true);
+    /// <summary>Nothing was fetched.</summary>
+    public void Fail(ErrorCode error, string? message) => (Error, Message, IsNews) = (OnTheWire(error), message, true);
+
+    /// <summary>Nothing was fetched, since the partition is not led here.</summary>
+    public void Fail(in LocatedPartition found)
+    {
+        Fail(found.Error, found.Message);
+        (Leader, LeaderEpoch) = (found.Leader, found.LeaderEpoch);
+    }
+
+    /// <summary>Nothing was acknowledged, since the partition is not led here.</summary>
+    public void Refuse(in LocatedPartition found) =>
+        (AcknowledgeError, Leader, LeaderEpoch) = (found.Error, found.Leader, found.LeaderEpoch);
+
+    /// <summary>The error of a fetch as clients know it: of any other, the Java client's poll ends with an IllegalStateException. With this
+    /// one they look for the leader, and retry.</summary>
+    public static ErrorCode OnTheWire(ErrorCode error) => error switch
+    {
+        ErrorCode.None or ErrorCode.UnknownServerError or ErrorCode.CorruptMessage or ErrorCode.UnknownTopicOrPartition
+            or ErrorCode.NotLeaderOrFollower or ErrorCode.TopicAuthorizationFailed or ErrorCode.KafkaStorageError
+            or ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownLeaderEpoch or ErrorCode.UnknownTopicId or ErrorCode.InconsistentTopicId
+            => error,
+        _ => ErrorCode.NotLeaderOrFollower,
+    };
 
     public void Add(ShareRecords records)
     {

@@ -1,6 +1,7 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Groups.Share;
 using OrleansMq.Shares;
@@ -14,10 +15,15 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     // delivered.
     private const int BytesOfRecord = 100_000;
 
+    // Partitions that take longer to open are left to later requests; others are fetched meanwhile.
+    private static readonly TimeSpan OpeningPatience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan PatienceWithReaders = TimeSpan.FromMilliseconds(200);
+
     private readonly GatewayServices _services = context.Services;
     private readonly Dictionary<SharePartitionId, ShareResult> _results = [];
     private readonly Dictionary<SharePartitionId, OpenedPartition> _opened = [];
-    private ShareCursorsResult? _cursors;
+    private readonly Lock _lock = new();
+    private Task<ShareCursorsResult>? _cursors;
 
     /// <summary>The answers, in the order in which partitions came up.</summary>
     public IEnumerable<ShareResult> Results => _results.Values;
@@ -28,6 +34,8 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     /// <summary>Carries acknowledgements out; complete when they are in force.</summary>
     public async ValueTask AcknowledgeAsync(ShareTopic[] topics)
     {
+        if (session.FindAny() is { } any)
+            LockDuration = any.LockDuration;
         var running = new List<(ShareResult Result, Task<ErrorCode> Answer)>();
         foreach (var topic in topics)
         {
@@ -37,24 +45,36 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
                     continue;
                 var result = ResultOf(new SharePartitionId(topic.TopicId, partition.Index));
                 result.IsNews = true;
-                if (!TryRead(partition.Acknowledgements, out var acknowledgements))
+                if (!ShareRequests.AreValid(partition.Acknowledgements, context.Version))
                     result.AcknowledgeError = ErrorCode.InvalidRequest;
+                else if (IsElsewhere(result.Id, out var located))
+                    result.Refuse(located);
                 else if (session.Find(result.Id) is { } reader)
-                    running.Add((result, reader.AcknowledgeAsync(acknowledgements)));
+                    running.Add((result, reader.AcknowledgeAsync(ShareRequests.RangesOf(partition.Acknowledgements))));
                 else
                     result.AcknowledgeError = ErrorCode.InvalidRecordState;
             }
         }
         foreach (var (result, answer) in running)
             result.AcknowledgeError = await answer.ConfigureAwait(false);
+        foreach (var reader in session.TakeLeft(static reader => !reader.MayHold))
+            reader.Close();
     }
 
     /// <summary>Fetches from all partitions of the session, and waits if there is nothing.</summary>
     public async ValueTask FetchAsync(ShareFetchRequest request)
     {
+        // A client that only acknowledges.
+        if (request.MaxRecords <= 0)
+            return;
+        if (request.MaxBytes <= 0)
+        {
+            await PauseAsync(request.MaxWait, Task.Delay(Timeout.Infinite, context.Aborted)).ConfigureAwait(false);
+            return;
+        }
         var readers = await OpenAllAsync().ConfigureAwait(false);
         session.Rotate();
-        var (records, bytes) = (Math.Max(request.MaxRecords, 1), Math.Max(Math.Min(request.MaxBytes, _services.Options.MaxFetchBytes), 1));
+        var (records, bytes) = (request.MaxRecords, Math.Min(request.MaxBytes, _services.Options.MaxFetchBytes));
         foreach (var (id, reader) in readers)
         {
             if (records <= 0 || bytes <= 0)
@@ -75,7 +95,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     private async ValueTask WaitAsync(ShareFetchRequest request, List<(SharePartitionId Id, ShareReader Reader)> readers)
     {
         var most = Math.Clamp(Math.Min(request.MaxRecords, request.MaxBytes / BytesOfRecord) / readers.Count, 1, int.MaxValue);
-        var waiting = readers.Take(Math.Max(request.MaxRecords, 1))
+        var waiting = readers.Take(request.MaxRecords)
             .Select(one => (one.Id, one.Reader, Acquisition: one.Reader.Acquire(most))).ToList();
         await PauseAsync(request.MaxWait, Task.WhenAny(waiting.Select(static one => one.Acquisition.Arrived))).ConfigureAwait(false);
         foreach (var (id, reader, acquisition) in waiting)
@@ -102,61 +122,123 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         catch (BrokerException refused)
         {
             // It has ended, or the partition cannot be read: the next request opens another.
-            session.Set(id, null);
-            reader.Close();
+            session.Take(id)?.Close();
             ResultOf(id).Fail(refused.Code, refused.Message);
         }
     }
 
+    private bool IsElsewhere(SharePartitionId id, out LocatedPartition found) => _services.Partitions.TryFind(context.Access,
+        AccessOperation.Read, null, id.TopicId, id.Partition, out found) && !found.Partition.IsOpen;
+
     private async ValueTask<List<(SharePartitionId Id, ShareReader Reader)>> OpenAllAsync()
     {
         var readers = new List<(SharePartitionId, ShareReader)>();
+        var openings = new List<(SharePartitionId Id, Task<Opening> Task)>();
         foreach (var id in session.Partitions)
         {
-            if (!_services.Partitions.TryFind(context.Access, AccessOperation.Read, null, id.TopicId, id.Partition, out var found))
-                found = await _services.Partitions.ActivateAsync(context.Access, AccessOperation.Read, null, id.TopicId, id.Partition,
-                    context.Aborted).ConfigureAwait(false);
-            if (!found.Partition.IsOpen)
-            {
-                var result = ResultOf(id);
-                result.Fail(found.Error, found.Message);
-                (result.Leader, result.LeaderEpoch) = (found.Leader, found.LeaderEpoch);
-                session.Find(id)?.Close();
-                session.Set(id, null);
-                continue;
-            }
-            _opened[id] = found.Partition;
-            if (session.Find(id) is not { } reader)
-            {
-                if (await OpenAsync(id, found.Partition).ConfigureAwait(false) is not { } opened)
-                    continue;
-                session.Set(id, reader = opened);
-            }
-            LockDuration = reader.LockDuration;
-            readers.Add((id, reader));
+            var isFound = _services.Partitions.TryFind(context.Access, AccessOperation.Read, null, id.TopicId, id.Partition, out var found);
+            if (isFound && !found.Partition.IsOpen)
+                Refuse(id, found);
+            else if (isFound && session.Find(id) is { } reader)
+                Add(readers, id, found.Partition, reader);
+            else if (session.TryBeginOpening(id))
+                openings.Add((id, OpenAsync(id, isFound ? found : null)));
         }
+        if (openings.Count > 0)
+            await FinishAsync(openings, readers).ConfigureAwait(false);
+        ForgetRefused();
         return readers;
     }
 
-    private async ValueTask<ShareReader?> OpenAsync(SharePartitionId id, OpenedPartition partition)
+    private async ValueTask FinishAsync(List<(SharePartitionId Id, Task<Opening> Task)> openings,
+        List<(SharePartitionId, ShareReader)> readers)
     {
-        _cursors ??= await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
-        if (_cursors.Error != ErrorCode.None || _cursors.Topics.FirstOrDefault(topic => topic.TopicId == id.TopicId) is not { } cursors)
+        await PauseAsync(readers.Count == 0 ? OpeningPatience : PatienceWithReaders,
+            Task.WhenAll(openings.Select(static opening => opening.Task))).ConfigureAwait(false);
+        context.Aborted.ThrowIfCancellationRequested();
+        foreach (var (id, task) in openings)
         {
-            ResultOf(id).Fail(ErrorCode.UnknownTopicOrPartition, _cursors.Message ?? "The group has not subscribed to the topic.");
-            return null;
+            session.Defer(id);
+            if (!task.IsCompleted)
+                continue;
+            var opening = await task.ConfigureAwait(false);
+            if (!opening.Found.Partition.IsOpen)
+                Refuse(id, opening.Found);
+            else if (opening.Error != ErrorCode.None)
+                ResultOf(id).Fail(opening.Error, opening.Message);
+            else if (opening.Reader is { } reader)
+                Add(readers, id, opening.Found.Partition, reader);
         }
+    }
+
+    private void Add(List<(SharePartitionId, ShareReader)> readers, SharePartitionId id, OpenedPartition partition, ShareReader reader)
+    {
+        _opened[id] = partition;
+        LockDuration = reader.LockDuration;
+        readers.Add((id, reader));
+    }
+
+    private void Refuse(SharePartitionId id, in LocatedPartition found)
+    {
+        ResultOf(id).Fail(found);
+        session.Take(id)?.Close();
+    }
+
+    // It may end after the request: then a later one finds the reader in the session.
+    private async Task<Opening> OpenAsync(SharePartitionId id, LocatedPartition? known)
+    {
         try
         {
-            return await partition.OpenShareAsync(groupId, cursors, ShareGroupConfig.Of(_cursors.Configs)).ConfigureAwait(false);
+            var found = known ?? await _services.Partitions.ActivateAsync(context.Access, AccessOperation.Read, null, id.TopicId,
+                id.Partition, context.Aborted).ConfigureAwait(false);
+            return found.Partition.IsOpen ? await OpenReaderAsync(id, found).ConfigureAwait(false) : new Opening(found);
+        }
+        finally
+        {
+            session.EndOpening(id);
+        }
+    }
+
+    private async Task<Opening> OpenReaderAsync(SharePartitionId id, LocatedPartition found)
+    {
+        if (session.Find(id) is { } known)
+            return new Opening(found) { Reader = known };
+        var all = await CursorsAsync().ConfigureAwait(false);
+        if (all.Error != ErrorCode.None || all.Topics.FirstOrDefault(topic => topic.TopicId == id.TopicId) is not { } cursors)
+            return new Opening(found)
+            {
+                Error = ErrorCode.UnknownTopicOrPartition,
+                Message = all.Message ?? "The group has not subscribed to the topic.",
+            };
+        try
+        {
+            var reader = await found.Partition.OpenShareAsync(groupId, cursors, ShareGroupConfig.Of(all.Configs)).ConfigureAwait(false);
+            if (session.TrySet(id, reader))
+                return new Opening(found) { Reader = reader };
+            reader.Close();
+            return new Opening(found);
         }
         catch (BrokerException refused)
         {
             // A leader that does not serve yet has no records yet.
-            if (refused.Code != ErrorCode.LeaderNotAvailable)
-                ResultOf(id).Fail(refused.Code, refused.Message);
-            return null;
+            return refused.Code == ErrorCode.LeaderNotAvailable ? new Opening(found)
+                : new Opening(found) { Error = refused.Code, Message = refused.Message };
         }
+    }
+
+    // Asked once a request, whatever the number of partitions.
+    private Task<ShareCursorsResult> CursorsAsync()
+    {
+        lock (_lock)
+            return _cursors ??= context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).AsTask();
+    }
+
+    private void ForgetRefused()
+    {
+        var refused = session.Partitions.Where(id => _results.TryGetValue(id, out var result) && result.Error
+            is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition or ErrorCode.TopicAuthorizationFailed);
+        foreach (var id in refused.Skip(ShareSession<ShareReader>.MostRefused).ToArray())
+            session.Forget(id);
     }
 
     private ShareResult ResultOf(SharePartitionId id)
@@ -166,29 +248,11 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         return result;
     }
 
-    /// <summary>Reads acknowledgements: one type for a whole range, or one for each offset.</summary>
-    private static bool TryRead(AcknowledgementBatch[] batches, out List<ShareAcknowledgement> acknowledgements)
+    // What became of a partition that had no reader.
+    private sealed record Opening(LocatedPartition Found)
     {
-        acknowledgements = [];
-        foreach (var (first, last, types) in batches)
-        {
-            if (first < 0 || last < first || types.Length == 0 || (types.Length > 1 && types.Length != last - first + 1)
-                || Array.Exists(types, static type => type is < (sbyte)ShareAcknowledgeType.Gap or > (sbyte)ShareAcknowledgeType.Renew))
-                return false;
-            if (types.Length == 1)
-            {
-                acknowledgements.Add(new ShareAcknowledgement(first, last, (ShareAcknowledgeType)types[0]));
-                continue;
-            }
-            for (var at = 0; at < types.Length;)
-            {
-                var end = at + 1;
-                while (end < types.Length && types[end] == types[at])
-                    end++;
-                acknowledgements.Add(new ShareAcknowledgement(first + at, first + end - 1, (ShareAcknowledgeType)types[at]));
-                at = end;
-            }
-        }
-        return true;
+        public ShareReader? Reader { get; init; }
+        public ErrorCode Error { get; init; }
+        public string? Message { get; init; }
     }
 }

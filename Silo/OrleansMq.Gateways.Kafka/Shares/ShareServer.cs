@@ -9,13 +9,15 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 internal sealed class ShareServer(TimeProvider time)
 {
     private const int MostSessions = 2_000;
+    // A client has one; a proxy's connection serves several.
+    private const int MostOfConnection = 100;
 
     private static readonly TimeSpan Idle = TimeSpan.FromMinutes(2);
 
     private readonly Lock _lock = new();
     // The connections whose end is followed.
     private readonly ConditionalWeakTable<object, object> _followed = [];
-    private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, (long)Idle.TotalMilliseconds);
+    private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, MostOfConnection, (long)Idle.TotalMilliseconds);
 
     /// <summary>Finds, opens or closes the session of a request.</summary>
     /// <param name="context">The request.</param>
@@ -51,10 +53,30 @@ internal sealed class ShareServer(TimeProvider time)
         return error;
     }
 
+    /// <summary>Adds a request's partitions to its session.</summary>
+    /// <returns>False: there are too many.</returns>
+    public bool TryAdd(ShareSession<ShareReader> session, IEnumerable<SharePartitionId> partitions)
+    {
+        var room = -1;
+        foreach (var partition in partitions)
+        {
+            if (session.Contains(partition))
+                continue;
+            if (room < 0)
+            {
+                lock (_lock)
+                    room = _sessions.RoomOf(session.Connection);
+            }
+            if (room-- == 0 || !session.TryAdd(partition))
+                return false;
+        }
+        return true;
+    }
+
     /// <summary>Ends a session's readers: what they hold is delivered to others.</summary>
     public static void End(ShareSession<ShareReader> session)
     {
-        foreach (var reader in session.Readers)
+        foreach (var reader in session.End())
             reader.Close();
     }
 

@@ -7,13 +7,21 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 /// 1..  the next request of the session, of its connection
 /// -1   closes it
 /// </code>
-/// Their number is bounded: above it the one that was not used for longest ends, if that is long enough, else no other is opened.
+/// Their number is bounded: above it the one that was not used for longest ends, if that is long enough, else no other is opened. A
+/// connection has a part of them at most.
 /// </summary>
 /// <param name="most">The most sessions.</param>
+/// <param name="mostOfConnection">The most sessions of a connection.</param>
 /// <param name="idle">How long a session must be unused before another takes its place, in the unit of the times.</param>
-internal sealed class ShareSessions<TReader>(int most, long idle)
+internal sealed class ShareSessions<TReader>(int most, int mostOfConnection, long idle)
     where TReader : class
 {
+    /// <summary>The most partitions of all sessions. An entry takes some 100 bytes.</summary>
+    public const int MostPartitions = 1_000_000;
+
+    /// <summary>The most partitions of a connection's sessions.</summary>
+    public const int MostPartitionsOfConnection = 50_000;
+
     /// <summary>The epoch that opens a session.</summary>
     public const int OpeningEpoch = 0;
 
@@ -33,7 +41,10 @@ internal sealed class ShareSessions<TReader>(int most, long idle)
     /// <returns>Null: there are too many.</returns>
     public ShareSession<TReader>? Open(ShareSessionKey key, object connection, long now, out ShareSession<TReader>? ended)
     {
-        if (!_sessions.Remove(key, out ended) && _sessions.Count >= most)
+        var isKnown = _sessions.Remove(key, out ended);
+        if (!isKnown && _sessions.Values.Count(session => ReferenceEquals(session.Connection, connection)) >= mostOfConnection)
+            return null;
+        if (!isKnown && _sessions.Count >= most)
         {
             var oldest = _sessions.Values.MinBy(static session => session.UsedAt);
             if (oldest is null || now - oldest.UsedAt < idle)
@@ -44,6 +55,18 @@ internal sealed class ShareSessions<TReader>(int most, long idle)
         var session = new ShareSession<TReader>(key, connection) { UsedAt = now };
         _sessions.Add(key, session);
         return session;
+    }
+
+    /// <summary>Returns how many partitions may be added to a connection's sessions.</summary>
+    public int RoomOf(object connection)
+    {
+        var (all, own) = (0, 0);
+        foreach (var session in _sessions.Values)
+        {
+            all += session.Count;
+            own += ReferenceEquals(session.Connection, connection) ? session.Count : 0;
+        }
+        return Math.Max(Math.Min(MostPartitions - all, MostPartitionsOfConnection - own), 0);
     }
 
     /// <summary>Finds the session of a request with an epoch above 0.</summary>

@@ -89,6 +89,8 @@ internal sealed record BrokerSettings
     public int MaxOpenFiles { get; init; } = 4096;
     /// <summary>The number of threads that write and flush.</summary>
     public int AppendThreads { get; init; } = 16;
+    /// <summary>The most queues of a partition.</summary>
+    public int MaxQueuesPerPartition { get; init; } = 1_000;
     /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
     public bool VerifyCompressed { get; init; }
     /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
@@ -130,6 +132,7 @@ internal sealed record BrokerSettings
         MinFreeBytes = MinFreeBytes,
         MaxOpenFiles = MaxOpenFiles,
         AppendThreads = AppendThreads,
+        MaxQueuesPerPartition = MaxQueuesPerPartition,
         VerifyCompressed = VerifyCompressed,
         VerifyOnRead = VerifyOnRead,
         RetentionCheckInterval = RetentionCheckInterval,

@@ -60,6 +60,9 @@ internal static class Settings
             (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),
         new("appendThreads", "N", "a whole number from 1 to 256", "The number of threads that write and flush. Default: 16.",
             (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
+        new("maxQueuesPerPartition", "N", "a whole number from 1 to 100000",
+            "The most queues of a partition; no more are created. Default: 1000.",
+            (s, text) => TryNumber(text, 1, 100_000, out var n) ? s with { MaxQueuesPerPartition = (int)n } : null),
         new("verifyCompressed", "true|false", "true or false",
             "Decompress compressed batches when they are appended, and refuse those that no reader could read. It takes several times as "
             + "long as the append. Uncompressed ones, and those of compacted topics, are always checked. Default: false.",

@@ -157,6 +157,77 @@ public sealed class TraceAndMetricTests : IAsyncLifetime
         Assert.Equal(1, (await producer.SendAsync(new(_topic, "a", "2")).SoonAsync()).Offset);
     }
 
+    [Theory]
+    [InlineData("messaging.client.consumed.messages")]
+    [InlineData("messaging.process.duration")]
+    public async Task Metric_listener_that_throws_disturbs_no_handler(string name)
+    {
+        using var faulty = new MeterListener
+        {
+            InstrumentPublished = (instrument, meters) =>
+            {
+                if (instrument.Name == name)
+                    meters.EnableMeasurementEvents(instrument);
+            },
+        };
+        faulty.SetMeasurementEventCallback<long>((_, _, tags, _) => ThrowFor(tags));
+        faulty.SetMeasurementEventCallback<double>((_, _, tags, _) => ThrowFor(tags));
+        faulty.Start();
+        await HandleThreeAsync();
+
+        void ThrowFor(ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            foreach (var tag in tags)
+            {
+                if (tag.Value as string == _topic)
+                    throw new NotSupportedException("a faulty listener");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Span_listener_that_throws_disturbs_no_handler(bool atStart)
+    {
+        using var faulty = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == OrleansMqDiagnostics.Name,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStarted = span => Throw(span, atStart),
+            ActivityStopped = span => Throw(span, !atStart),
+        };
+        ActivitySource.AddActivityListener(faulty);
+        await HandleThreeAsync();
+
+        void Throw(Activity span, bool isTime)
+        {
+            if (isTime && span.DisplayName == $"process {_topic}")
+                throw new NotSupportedException("a faulty listener");
+        }
+    }
+
+    // Each once, although a listener throws.
+    private async Task HandleThreeAsync()
+    {
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 3; i++)
+                await producer.SendAsync(new(_topic, "a", $"{i}"));
+        }
+        var handled = new ConcurrentQueue<string>();
+        await using var processor = _broker.Client.CreateProcessor<string, string>(Options,
+            new() { Topics = [_topic], Retry = new() { MaxAttempts = 1 } }, (record, _) =>
+            {
+                handled.Enqueue(record.Value);
+                return default;
+            });
+        processor.Start();
+        await Wait.UntilAsync(() => processor.Statistics.Handled == 3, "the records");
+        Assert.Equal(["0", "1", "2"], handled);
+        Assert.Equal(0, processor.Statistics.DeadLettered);
+    }
+
     [Fact]
     public async Task Span_listener_that_throws_keeps_no_report_from_the_application()
     {

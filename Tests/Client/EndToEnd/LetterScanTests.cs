@@ -119,6 +119,29 @@ public sealed class LetterScanTests
     }
 
     [Fact]
+    public async Task Batch_of_many_records_is_decompressed_once()
+    {
+        const int Records = 1_000, Size = 1_000;
+        using var builder = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All);
+        for (var at = 0; at < Records; at++)
+            builder.Add(1000, "k"u8, true, new byte[Size], true);
+        Append(First, Batch());
+        Append(First, builder.Build().ToArray());
+        _broker.Groups = new RefusingGroups(ErrorCode.GroupIdNotFound);
+        var letters = new DeadLetterAdmin(_broker);
+        var query = new DeadLetterQuery { MaxLetters = 1000, MaxReadBytes = 2 * Records * Size };
+
+        var page = await letters.ReadAsync(Topic, query, default).SoonAsync();
+
+        Assert.Equal((true, 1 + Records), (page.IsComplete, page.Read));
+        Assert.Equal(Records, page.Letters.Select(static letter => letter.Offset).Distinct().Count());
+        // Of a batch that is read in part the newest records are.
+        page = await letters.ReadAsync(Topic, query with { MaxRead = 100 }, default).SoonAsync();
+        Assert.Equal(Enumerable.Range(1 + Records - 100, 100).Select(static at => (long)at),
+            page.Letters.Select(static letter => letter.Offset).Order());
+    }
+
+    [Fact]
     public async Task Bytes_that_were_decompressed_count()
     {
         using var builder = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All);

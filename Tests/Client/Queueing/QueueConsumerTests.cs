@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 using OrleansMq.Api;
 using OrleansMq.Client;
@@ -62,6 +63,31 @@ public sealed class QueueConsumerTests : IAsyncLifetime
         await UntilAsync(async () => (message = await consumer.ReceiveAsync(TimeSpan.Zero)) is not null);
         Assert.Equal("a", message!.Value);
         Assert.Null(await consumer.ReceiveAsync(TimeSpan.Zero));
+    }
+
+    [Fact]
+    public async Task Message_for_next_year_comes_after_a_year_of_the_brokers_clock()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("years", 1, new Dictionary<string, string> { ["retention.ms"] = "-1" });
+        await using var consumer = Consumer(Options with { Topic = "years", Create = new QueueOptions { HasRecordTimes = true } });
+        var due = (_clock.GetUtcNow() + TimeSpan.FromDays(365)).ToUnixTimeMilliseconds();
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            await producer.SendAsync(new ProducerRecord<string, string>("years", "a", "a")
+            {
+                Headers = new[] { RecordHeaders.Text(QueueHeaders.DeliverAt, due.ToString(CultureInfo.InvariantCulture)) },
+            }).AsTask().WaitAsync(Patience);
+        }
+        var next = consumer.ReceiveAsync().AsTask();
+        await UntilAsync(async () => (await DescribeAsync("years", 0)).Deferred == 1);
+        _clock.Jump(TimeSpan.FromDays(365) - TimeSpan.FromSeconds(1));
+        Assert.False(next.IsCompleted);
+        await UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            return next.IsCompleted;
+        });
+        Assert.Equal(("a", 1), ((await next).Value, (await next).Deliveries));
     }
 
     [Fact]
@@ -196,6 +222,64 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Renewals_do_not_wait_for_settlements_that_are_being_stored()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        await SendToAsync("one", "a", "b");
+        var queues = SlowSettlement.Of(_broker.Client.Broker.Queues);
+        await using var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(Options with
+            {
+                Topic = "one",
+                LockDuration = TimeSpan.FromHours(1),
+                TimeProvider = _clock,
+            });
+        var first = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        var second = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        var completing = first.CompleteAsync();
+        await second.RenewAsync().WaitAsync(Patience);
+        Assert.False(completing.IsCompleted);
+        queues.Stored.SetResult();
+        await completing.WaitAsync(Patience);
+        await second.CompleteAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task What_was_handled_is_stored_before_the_consumer_gives_the_rest_back()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        await SendToAsync("one", "a", "b", "c", "d", "e");
+        var queues = SlowSettlement.Of(_broker.Client.Broker.Queues);
+        var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(Options with { Topic = "one" });
+        using var stop = new CancellationTokenSource();
+        var handled = 0;
+        // Nothing waits for a completion that is being stored.
+        var running = consumer.RunAsync((_, cancellationToken) =>
+            Interlocked.Increment(ref handled) < 5 ? ValueTask.CompletedTask : new ValueTask(Task.Delay(-1, cancellationToken)),
+            cancellationToken: stop.Token);
+        await UntilAsync(() => Volatile.Read(ref handled) == 5);
+        await stop.CancelAsync();
+        var disposing = consumer.DisposeAsync().AsTask();
+        Assert.False(running.IsCompleted);
+        queues.Stored.SetResult();
+        await running.WaitAsync(Patience);
+        await disposing.WaitAsync(Patience);
+        await UntilAsync(async () => (await DescribeAsync("one", 0)).Held == 0);
+        Assert.Equal(4, (await DescribeAsync("one", 0)).Accepted);
+    }
+
+    [Fact]
+    public async Task Message_is_settled_once()
+    {
+        await SendAsync("a");
+        await using var consumer = Consumer();
+        var message = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+        await message.AbandonAsync().WaitAsync(Patience);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => message.CompleteAsync());
+    }
+
+    [Fact]
     public async Task Refusal_that_no_retry_mends_reaches_the_caller()
     {
         await using var consumer = Consumer(Options with { Create = new QueueOptions { MaxFailures = -1 } });
@@ -261,6 +345,31 @@ public sealed class QueueConsumerTests : IAsyncLifetime
             method!.Name == nameof(IQueues.SettleAsync) && Interlocked.Increment(ref _requests) == 1
                 ? ValueTask.FromException<IReadOnlyList<ErrorCode>>(new BrokerException(ErrorCode.RequestTimedOut, "It was lost."))
                 : method.Invoke(_inner, arguments);
+    }
+
+    /// <summary>Stores what is settled late.</summary>
+    public class SlowSettlement : DispatchProxy
+    {
+        private IQueues _inner = null!;
+
+        public TaskCompletionSource Stored { get; } = new();
+
+        public static SlowSettlement Of(IQueues inner)
+        {
+            var made = (SlowSettlement)(object)Create<IQueues, SlowSettlement>();
+            made._inner = inner;
+            return made;
+        }
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments) => method!.Name == nameof(IQueues.SettleAsync)
+            && ((IReadOnlyList<QueueSettlement>)arguments![2]!).Any(settlement => settlement.Action != QueueAction.Renew)
+                ? LaterAsync(method, arguments) : method.Invoke(_inner, arguments);
+
+        private async ValueTask<IReadOnlyList<ErrorCode>> LaterAsync(MethodInfo method, object?[]? arguments)
+        {
+            await Stored.Task;
+            return await (ValueTask<IReadOnlyList<ErrorCode>>)method.Invoke(_inner, arguments)!;
+        }
     }
 
     /// <summary>Counts the renewals that were answered.</summary>

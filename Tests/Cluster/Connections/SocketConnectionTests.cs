@@ -146,8 +146,9 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     {
         await _listener.UnbindAsync();
         Assert.Null(await _listener.AcceptAsync());
-        await Assert.ThrowsAsync<SocketConnectionException>(async () =>
+        var refused = await Assert.ThrowsAsync<UnreachableEndpointException>(async () =>
             await new SocketConnections(Options).ConnectAsync(_listener.EndPoint));
+        Assert.Equal($"Unable to connect to {_listener.EndPoint}: ConnectionRefused", $"{refused}");
     }
 
     [Fact]

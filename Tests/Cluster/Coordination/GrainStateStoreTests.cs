@@ -18,7 +18,7 @@ public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStor
 {
     private static readonly GrainType Group = GrainType.Create(GroupGrain.TypeName);
 
-    protected override async ValueTask<IStateStore> StoreAsync()
+    private protected override async ValueTask<IStateStore> StoreAsync()
     {
         var database = await postgres.DatabaseAsync();
         var storage = await PostgreSqlStorage.OpenAsync(database, StateDocuments.Json);

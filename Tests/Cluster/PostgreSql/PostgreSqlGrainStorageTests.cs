@@ -14,7 +14,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
 {
     private static readonly GrainId Grain = GrainId.Create("omq.topic", "orders");
 
-    protected override async ValueTask<IStateStore> StoreAsync()
+    private protected override async ValueTask<IStateStore> StoreAsync()
     {
         var database = await MigratedAsync();
         return new GrainStorageStateStore(await OpenAsync(database), async type => await PostgreSqlFixture.ReadAsync<string>(database,

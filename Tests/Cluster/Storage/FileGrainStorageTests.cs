@@ -15,7 +15,7 @@ public sealed class FileGrainStorageTests : StateStoreConformance
 
     public FileGrainStorageTests() => _store = GrainStorageStateStore.Over(_files);
 
-    protected override ValueTask<IStateStore> StoreAsync() => new(_store);
+    private protected override ValueTask<IStateStore> StoreAsync() => new(_store);
 
     [Fact]
     public async Task Document_is_the_plain_state()

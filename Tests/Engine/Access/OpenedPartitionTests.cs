@@ -81,7 +81,7 @@ public sealed class OpenedPartitionTests : IAsyncLifetime
         AssertCounts(recordsIn: 3, recordsOut: 3, refused: 1);
         Assert.Equal(fetched.Length, _meter.Topics.Of("orders").BytesOut);
         Assert.True(_session.TryOpen(Orders, Guid.Empty, AccessOperation.Read, out var reading, out _));
-        using var slice = await reading.ReadAsync(new FetchRequest(Orders, 0, AllowsSlice: true));
+        using var slice = await reading.ReadAsync(new FetchRequest(Orders, 0) { AllowsSlice = true });
         AssertCounts(recordsIn: 3, recordsOut: 3, refused: 1);
         reading.Delivered(slice);
         AssertCounts(recordsIn: 3, recordsOut: 6, refused: 1);

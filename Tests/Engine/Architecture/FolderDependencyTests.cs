@@ -27,13 +27,15 @@ public sealed partial class FolderDependencyTests
         ("Queues", ["Diagnostics", "Records"]),
         ("Log", ["Diagnostics", "Producers", "Queues", "Records", "Storage", "Topics"]),
         ("Compaction", ["Diagnostics", "Log", "Records", "Topics"]),
-        ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Producers", "Queues", "Records", "Storage", "Topics"]),
+        ("Partitions", ["Api", "Compaction", "Diagnostics", "Log", "Partitioning", "Producers", "Queues", "Records", "Schedules", "Storage",
+            "Topics"]),
         ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Records", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
-        ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Records", "Shares"]),
-        ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "State", "Storage", "Topics"]),
+        ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Records", "Shares", "Topics"]),
+        ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Records", "Schedules",
+            "State", "Storage", "Topics"]),
         ("Hosting", ["Access", "Api", "Clusters", "Partitions"]),
     ];
 

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Storage;
@@ -52,6 +53,23 @@ public sealed class LocalBrokerTests
     {
         using var file = _files.Open(path, FileOpening.CreateOrTruncate);
         file.Write(Encoding.UTF8.GetBytes(content), 0);
+    }
+
+    [Fact]
+    public async Task Topics_whose_codec_the_broker_lost_are_named_at_its_start()
+    {
+        await using (var whole = await OpenAsync(static options => options with { Codecs = StandardCodecs.All }))
+        {
+            await whole.CreateTopicAsync(new NewTopic("zipped", 1, 1, new Dictionary<string, string> { ["compression.type"] = "gzip" }));
+            await whole.CreateTopicAsync(new NewTopic("plain"));
+        }
+        Assert.Empty(_log.At(EngineLogLevel.Warning));
+
+        await using var broker = await OpenAsync();
+
+        var warning = Assert.Single(_log.At(EngineLogLevel.Warning));
+        Assert.Contains("has no codec for Gzip", warning, StringComparison.Ordinal);
+        Assert.Contains("in topic 'zipped':", warning, StringComparison.Ordinal);
     }
 
     [Fact]

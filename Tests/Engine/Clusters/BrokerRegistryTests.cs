@@ -21,6 +21,23 @@ public class BrokerRegistryTests
     }
 
     [Fact]
+    public void Topics_whose_codec_a_broker_lacks_are_named()
+    {
+        var without = new BrokerRegistration { BrokerId = 3, Codecs = BrokerRegistration.NamesOf(CompressionCodecs.Empty) };
+        (string, CompressionType?)[] topics = [("b", CompressionType.Zstd), ("a", CompressionType.Gzip), ("c", null),
+            ("d", CompressionType.None)];
+
+        Assert.Contains("Broker 3 has no codec for Gzip, Zstd, but 'compression.type' asks for it in topics 'a', 'b':",
+            MissingCodecs.Describe(without, topics), StringComparison.Ordinal);
+        Assert.Contains("'t19' and 30 more:", MissingCodecs.Describe(without,
+            Enumerable.Range(0, 50).Select(static number => ($"t{number:00}", (CompressionType?)CompressionType.Lz4))),
+            StringComparison.Ordinal);
+        Assert.Null(MissingCodecs.Describe(without, topics[2..]));
+        Assert.Null(MissingCodecs.Describe(new BrokerRegistration { BrokerId = 1 }, topics));
+        Assert.Null(MissingCodecs.Describe(without with { Codecs = BrokerRegistration.NamesOf(StandardCodecs.All) }, topics));
+    }
+
+    [Fact]
     public void Unchanged_broker_that_returns_changes_nothing()
     {
         var registry = Three();

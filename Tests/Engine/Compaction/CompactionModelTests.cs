@@ -40,7 +40,7 @@ public class CompactionModelTests
                     break;
                 case 1:
                     var highWatermark = random.Next(3) == 0 ? model.RandomBoundary(random, test.Log.LogEndOffset) : test.Log.LogEndOffset;
-                    var decision = test.Compact(random.Next(2) == 0 ? 24 * 30 : 1 << 20, highWatermark).Decision;
+                    var decision = test.Compact(random.Next(2) == 0 ? 24 * 16 : 1 << 20, highWatermark).Decision;
                     if (decision.ShouldClean)
                         model.Clean(decision.FirstUncleanableOffset, test.Time.NowMs);
                     Assert.Equal(model.Entries(), test.ReadAll());
@@ -51,8 +51,10 @@ public class CompactionModelTests
                     break;
                 default:
                     var producer = random.Next(4);
-                    var records = Enumerable.Range(0, random.Next(1, 6))
-                        .Select(i => ((string?)$"k{random.Next(20)}", random.Next(5) == 0
+                    // Also more keys than the smallest map has room for.
+                    var (most, keys) = random.Next(8) == 0 ? (60, 80) : (6, 20);
+                    var records = Enumerable.Range(0, random.Next(1, most))
+                        .Select(i => ((string?)$"k{random.Next(keys)}", random.Next(5) == 0
                             ? null : $"{step}.{i}{new string('x', random.Next(60))}")).ToArray();
                     var codec = random.Next(4) == 0 ? CompressionType.Gzip : CompressionType.None;
                     var offset = test.Append(codec, producer == 3 ? -1 : producer, producer == 3 ? -1 : sequences[producer], records);

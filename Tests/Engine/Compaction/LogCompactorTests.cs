@@ -216,22 +216,57 @@ public class LogCompactorTests
         test.Append(records);
         test.Append(records);
         test.Roll();
-        test.Compact(maxMapBytes: 24 * 20);
+        // The map has room for 15 keys, and does not grow.
+        Assert.Equal(600 / 15, test.Compact(maxMapBytes: 24 * 20).Passes);
         Assert.Equal(Enumerable.Range(300, 300).Select(i => (long)i), test.ReadAll().Select(e => e.Offset));
     }
 
-    /// <summary>A compressed batch may claim any number of records. Only those that are decoded take room.</summary>
+    [Theory]
+    [InlineData(30_000, 3)] // Room for 22,500 keys: those before the batch, most of it, and the rest.
+    [InlineData(100_000, 1)]
+    public void Batch_with_more_keys_than_are_kept_is_decoded_twice(int slots, int passes)
+    {
+        var test = new TestLog(_disk);
+        test.Append(("k7", "old"), ("other", "1"));
+        var records = Enumerable.Range(0, 30_000).Select(i => ((string?)$"k{i}", (string?)"v")).ToArray();
+        test.Append(CompressionType.Gzip, -1, -1, records);
+        test.Append(("k29999", "new"));
+        test.Roll();
+        Assert.Equal(passes, test.Compact(maxMapBytes: 24 * slots).Passes);
+        Assert.Equal([1L, .. Enumerable.Range(2, 29_999).Select(i => (long)i), 30_002], test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Fact]
+    public void Tombstone_beyond_the_keys_of_a_pass_stays_until_the_records_before_it_are_gone()
+    {
+        var test = new TestLog(_disk);
+        // Values and tombstones of the same batch, more keys than a pass has room for.
+        (string?, string?)[] values = [.. Enumerable.Range(0, 40).Select(i => ((string?)$"k{i}", (string?)"v"))];
+        (string?, string?)[] tombstones = [.. values.Select(value => (value.Item1, (string?)null))];
+        test.Append([.. values, .. tombstones]);
+        test.Roll();
+        test.Compact(maxMapBytes: 24 * 20);
+        Assert.All(test.ReadAll(), entry => Assert.Null(entry.Value));
+        Assert.Equal(40, test.ReadAll().Count);
+        test.Time.Advance(1001);
+        Dirty(test, "x");
+        test.Compact(maxMapBytes: 24 * 20);
+        Assert.Equal(["x"], test.ReadAll().Select(entry => entry.Key));
+    }
+
+    /// <summary>A compressed batch may claim as many records as fit 256 MiB. Only those that are decoded take room.</summary>
     [Fact]
     public void Batch_that_claims_more_records_than_it_has_does_not_stop_the_cleaning()
     {
+        const int claimed = 30_000_000;
         var test = new TestLog(_disk);
         test.Append(("a", "1"));
         using (var builder = new RecordBatchBuilder(CompressionType.Gzip, TestLog.Codecs))
         {
             builder.Add(test.Time.NowMs, "a"u8, true, "2"u8, true);
             var batch = builder.Build();
-            BinaryPrimitives.WriteInt32BigEndian(batch.Span[23..], int.MaxValue - 1);
-            BinaryPrimitives.WriteInt32BigEndian(batch.Span[57..], int.MaxValue);
+            BinaryPrimitives.WriteInt32BigEndian(batch.Span[23..], claimed - 1);
+            BinaryPrimitives.WriteInt32BigEndian(batch.Span[57..], claimed);
             RecordBatches.Seal(batch.Span);
             test.Append(batch);
         }
@@ -240,7 +275,7 @@ public class LogCompactorTests
         test.Roll();
         test.Compact();
         using var first = test.Log.Read(0, test.Log.LogEndOffset, 1)!;
-        Assert.Equal((1L, int.MaxValue), (RecordBatchHeader.Read(first.Memory.Span).BaseOffset,
+        Assert.Equal((1L, claimed), (RecordBatchHeader.Read(first.Memory.Span).BaseOffset,
             RecordBatchHeader.Read(first.Memory.Span).RecordCount));
     }
 
@@ -305,7 +340,7 @@ public class LogCompactorTests
         Assert.Equal([1L, 2, 3], test.ReadAll().Select(e => e.Offset));
         test.Time.Advance(20_000);
         test.Append(("d", "4"));
-        Assert.NotEqual(0, test.Log.Retain(test.Log.LogEndOffset, test.Time.NowMs, out _));
+        Assert.NotEqual(0, test.Log.Retain(test.Log.LogEndOffset, test.Time.NowMs, null, out _));
         Assert.Equal(4, test.Log.LogStartOffset);
         test.Compact();
         Assert.Equal([4L], test.ReadAll().Select(e => e.Offset));

@@ -29,7 +29,7 @@ public abstract class LogConformance : IAsyncLifetime
         _store.TryGet(Name, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
     private string PartitionDirectory => Path.Combine(DataDirectory, "logs", Name.ToString());
 
-    protected abstract IFileSystem Disk { get; }
+    private protected abstract IFileSystem Disk { get; }
     protected abstract string DataDirectory { get; }
 
     public Task InitializeAsync() => Task.CompletedTask;
@@ -315,7 +315,7 @@ public abstract class LogConformance : IAsyncLifetime
 /// <summary>The conformance suite on an in-memory disk.</summary>
 public sealed class MemoryLogConformance : LogConformance
 {
-    protected override IFileSystem Disk { get; } = new MemoryFileSystem();
+    private protected override IFileSystem Disk { get; } = new MemoryFileSystem();
     protected override string DataDirectory => "/data";
 
     protected override void CleanUp()
@@ -326,7 +326,7 @@ public sealed class MemoryLogConformance : LogConformance
 /// <summary>The conformance suite on the machine's disk.</summary>
 public sealed class DiskLogConformance : LogConformance
 {
-    protected override IFileSystem Disk { get; } = new DiskFileSystem();
+    private protected override IFileSystem Disk { get; } = new DiskFileSystem();
     protected override string DataDirectory { get; } = Path.Combine(Path.GetTempPath(), "omq-log-" + Guid.NewGuid().ToString("N"));
 
     protected override void CleanUp() => Directory.Delete(DataDirectory, recursive: true);

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Engine.Crash;
 /// <summary>An in-memory file system that fails on cue: one armed fault at a time hits the n-th eligible operation. All randomness comes
 /// from the seed. After a crash every operation throws <see cref="CrashedException"/>; <see cref="Restart"/> returns the disk for the next
 /// process.</summary>
-public sealed class FaultyFileSystem : IFileSystem
+internal sealed class FaultyFileSystem : IFileSystem
 {
     private readonly Lock _lock = new();
     private readonly Random _random;

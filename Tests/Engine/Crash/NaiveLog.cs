@@ -5,16 +5,15 @@ using OrleansMq.Tests.Engine.Compaction;
 namespace OrleansMq.Tests.Engine.Crash;
 
 /// <summary>A record as stored in a file.</summary>
-public sealed record NaiveRecord(long Offset, long Timestamp, string? Key, string? Value, string Id);
+internal sealed record NaiveRecord(long Offset, long Timestamp, string? Key, string? Value, string Id);
 
 /// <summary>A batch as stored in a file.</summary>
-public sealed record NaiveBatch(string File, long Position, int Size, long BaseOffset, long LastOffset, long MaxTimestamp, long ProducerId,
-    int BaseSequence,
-    IReadOnlyList<NaiveRecord> Records);
+internal sealed record NaiveBatch(string File, long Position, int Size, long BaseOffset, long LastOffset, long MaxTimestamp,
+    long ProducerId, int BaseSequence, IReadOnlyList<NaiveRecord> Records);
 
 /// <summary>Reads a partition's directory byte by byte, with none of the engine's code but its codecs. The checker relies on it: slow,
 /// simple, and written from the description of the format.</summary>
-public static class NaiveLog
+internal static class NaiveLog
 {
     private static readonly uint[] CrcTable = [.. Enumerable.Range(0, 256).Select(i =>
         {
@@ -224,7 +223,7 @@ public static class NaiveLog
 }
 
 /// <summary>A failed check.</summary>
-public sealed class CheckFailedException(string message) : Exception(message)
+internal sealed class CheckFailedException(string message) : Exception(message)
 {
     public static void Unless(bool condition, string message)
     {

@@ -25,7 +25,7 @@ public sealed class LargeBatchLookupTests
 
         void Check(OffsetSpec spec)
         {
-            LargeBatches.Reads.Enter();
+            LargeBatches.Reads.Enter(1);
             try
             {
                 var refused = rig.Partition.FindOffset(spec);

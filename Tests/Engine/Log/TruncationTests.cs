@@ -162,6 +162,29 @@ public sealed class TruncationTests
                 log.TruncateTo(cut);
     }
 
+    /// <summary>A flush that was scheduled before must not say that the log is whole.</summary>
+    [Fact]
+    public void Interrupted_emptying_is_completed_by_the_next_opening_whatever_is_flushed_in_between()
+    {
+        var files = new FaultyFiles(NewFiles());
+        var log = Open(files, clean: false);
+        for (var i = 0; i < 40; i++)
+            Append(log, new Random(i));
+        files.OnChange = () => files.OnOpen = log.IsHalfCut ? FaultyFiles.NoHandle : null;
+        Assert.Throws<IOException>(() => Reset(log, 1000));
+        (files.OnChange, files.OnOpen) = (null, null);
+        Assert.True(log.IsCutInterrupted);
+        Assert.Throws<InterruptedCutException>(log.Flush);
+        Assert.Throws<InterruptedCutException>(() => log.MoveRecoveryPoint());
+        Assert.Throws<InterruptedCutException>(() => log.RaiseFence(7));
+        log.ForgetIncarnation();
+        log.CloseFiles();
+        log = Open(files, clean: false);
+        Assert.Equal((1000, 1000), (log.LogStartOffset, log.LogEndOffset));
+        var first = Append(log, new Random(1));
+        Check(log, [first], "");
+    }
+
     private static void Reset(SegmentedLog log, long start)
     {
         lock (log.RemovalLock)

@@ -110,6 +110,7 @@ public sealed class CursorConsumersTests
         Assert.True(delays.Distinct().Count() > 20);
         Assert.Equal(delays, Enumerable.Range(0, 100).Select(offset => jittered.DelayOf(offset, 1)));
         Assert.Equal(0, BackoffSchedule.None.DelayOf(5, 9));
+        Assert.Equal(0, new BackoffSchedule(0, Multiplier: 2).DelayOf(5, int.MaxValue));
     }
 
     private static List<long> TakeAll(KeyOrder order)

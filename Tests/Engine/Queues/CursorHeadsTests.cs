@@ -100,6 +100,37 @@ public sealed class CursorHeadsTests
     }
 
     [Fact]
+    public void Raised_record_far_ahead_that_is_gone_stops_nothing()
+    {
+        var rig = Levels(2, offset => offset is 100_000 or 100_001 ? 1 : 0);
+        rig.Produce(100_010);
+        rig.Attach(1, credit: 1);
+        Assert.Equal([100_000L], rig.Delivered().Select(d => d.Offset));
+        // Compaction removes the other.
+        rig.Handle(new Advance(rig.End, rig.End, [OffsetRange.Of(100_001)]));
+        rig.Handle(new GrantCredit(1, 2));
+        Assert.Equal([1L, 2], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Record_does_not_expire_before_a_clock_that_was_set_back_says_so()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasTimeToLive = true })
+        {
+            HeadOf = offset => new RecordHead(offset, ExpiresAt: 500_000),
+        };
+        rig.Cursor.ClockTime = 400_000;
+        rig.Now = 4_000_000;
+        rig.Produce(2);
+        Assert.Equal(4_100_000, rig.WakeAt);
+        rig.Attach(1, credit: 1);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+        rig.Cursor.ClockTime = 500_000;
+        rig.PassTime(100_000);
+        Assert.Equal(1, rig.Log.Cursors[0].Total(SettlementCause.Expired));
+    }
+
+    [Fact]
     public void Log_of_one_level_costs_the_order_no_sets()
     {
         var order = new PriorityOrder(0, 32, (from, _) => from, returnedFirst: true);

@@ -31,7 +31,11 @@ public sealed class DeletedDeadLettersTests
     public async Task Dead_letter_whose_record_is_deleted_does_not_count_as_published()
     {
         await using var rig = await PartitionRig.StartAsync();
+        var away = new IsAway();
+        rig.Partition.Ports.DeadLetters = away;
         var offset = await RejectAsync(rig);
+        // The next attempt reads the record again.
+        await away.Asked.WaitAsync(PartitionCursorsActions.Patience);
         rig.Partition.Log!.MoveLogStart(offset + 1, rig.Clock.Now);
         rig.Partition.Ports.DeadLetters = new TakesAll();
         await rig.PassUntilAsync(() => rig.StateOf().Intents.Count == 0);
@@ -49,9 +53,29 @@ public sealed class DeletedDeadLettersTests
         return offset;
     }
 
+    private sealed class IsAway : IDeadLetterPort
+    {
+        private readonly TaskCompletionSource _asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Asked => _asked.Task;
+
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
+
+        public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
+            CancellationToken cancellationToken)
+        {
+            _asked.TrySetResult();
+            return Task.FromResult<DeadLetterResult>(DeadLetterOutcome.Unknown);
+        }
+    }
+
     private sealed class TakesAll : IDeadLetterPort
     {
-        public Task<DeadLetterOutcome> PublishAsync(TopicPartition source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
-            CancellationToken cancellationToken) => Task.FromResult(DeadLetterOutcome.Published);
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
+
+        public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
+            CancellationToken cancellationToken) => Task.FromResult<DeadLetterResult>(DeadLetterOutcome.Published);
     }
 }

@@ -69,6 +69,36 @@ public sealed class PartitionCursorsTests
     }
 
     [Fact]
+    public async Task Receive_that_begins_and_ends_in_one_turn_takes_what_is_there()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small);
+        await BeginAsync(rig);
+        await rig.AppendAsync("zero");
+        var consumer = await AttachAsync(rig);
+        // From then on records are reserved.
+        using (await ReceiveAsync(consumer, 1))
+        {
+        }
+        await rig.AppendAsync("one");
+        await rig.AppendAsync("two");
+        using var gate = new ManualResetEventSlim();
+        rig.Partition.Cursors.Post(() => gate.Wait(Patience));
+        var receiving = consumer.ReceiveAsync(10, TimeSpan.Zero);
+        gate.Set();
+        using (var received = await receiving.WaitAsync(Patience))
+            Assert.Equal(["one", "two"], received?.Records.Select(Text));
+
+        var other = await AttachAsync(rig);
+        await rig.AppendAsync("three");
+        using var second = new ManualResetEventSlim();
+        rig.Partition.Cursors.Post(() => second.Wait(Patience));
+        var acquisition = other.Acquire(10);
+        acquisition.GiveUp();
+        second.Set();
+        Assert.Single((await acquisition.Completion.WaitAsync(Patience))!.Records);
+    }
+
+    [Fact]
     public async Task Control_batches_wake_no_reader_and_are_returned_to_it()
     {
         await using var rig = await PartitionRig.StartAsync(Small);
@@ -360,10 +390,13 @@ public sealed class PartitionCursorsTests
 
         public int Failures { get; set; }
 
-        public async Task<DeadLetterOutcome> PublishAsync(TopicPartition source, DeadLetterTarget target,
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
+
+        public async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target,
             IReadOnlyList<DeadLetter> letters, CancellationToken cancellationToken)
         {
-            Assert.Equal((PartitionRig.Name, Target), (source, target));
+            Assert.Equal((PartitionRig.Name, Target), (source.Partition, target));
             if (Failures == 2 && Failures-- > 0)
                 throw new IOException("The target is away.");
             foreach (var letter in letters.Where(letter => letter.Intent.Sequence > _last))

@@ -23,4 +23,17 @@ public sealed class QueueNamesTests
         Assert.Equal(ErrorCode.GroupIdNotFound, gone.Code);
         Assert.Equal(0, rig.StateOf("share/g").Floor);
     }
+
+    [Fact]
+    public async Task Name_that_is_no_text_is_refused()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        foreach (var name in (string[])["\ud83d", "a\udc00b"])
+        {
+            var refused = await Assert.ThrowsAsync<BrokerException>(() => queues.CreateAsync(new NewQueue(name), default));
+            Assert.Equal(ErrorCode.InvalidRequest, refused.Code);
+        }
+        Assert.Equal("\ud83d\ude00", (await queues.CreateAsync(new NewQueue("\ud83d\ude00"), default)).Name);
+    }
 }

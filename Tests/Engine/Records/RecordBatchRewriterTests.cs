@@ -107,7 +107,7 @@ public class RecordBatchRewriterTests
     public void Batches_with_a_large_zstd_window_have_the_turn_of_large_batches()
     {
         var batch = ZstdFrames.Unbounded(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
-        LargeBatches.Appends.Enter();
+        LargeBatches.Appends.Enter(1);
         try
         {
             Assert.Equal(RecordBatchError.Busy, RecordBatches.ValidateRecords(batch, StandardCodecs.All)?.Error);
@@ -134,7 +134,7 @@ public class RecordBatchRewriterTests
     {
         var large = SampleRecord.Build([new SampleRecord(1000, null, new byte[(16 << 20) + 1000], [])], CompressionType.Gzip);
         var window = ZstdFrames.Unbounded(SampleRecord.Build(Three), ZstdFrames.Window128MiB);
-        LargeBatches.Reads.Enter();
+        LargeBatches.Reads.Enter(1);
         try
         {
             foreach (var batch in (byte[][])[large, window])
@@ -188,7 +188,7 @@ public class RecordBatchRewriterTests
     {
         var batch = SampleRecord.Build([new SampleRecord(1000, null, new byte[(16 << 20) + 1000], [])], CompressionType.Gzip);
         var allowance = new DecompressionAllowance(20 << 20);
-        LargeBatches.Appends.Enter();
+        LargeBatches.Appends.Enter(1);
         try
         {
             Assert.Equal(RecordBatchError.Busy, Recompress(batch, StandardCodecs.All, allowance));

@@ -16,7 +16,7 @@ public sealed class BundleTests
     {
         {
             "push",
-            "02" + "00000079" + "01" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "03" + "00000079" + "01" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000001" + "000000000000000B" + "000000000000000C" + "00000004" + "000000000000000D" + "000000000000000E"
             + "000000000000000F"
             + "0000000000000010" + "0000000000000011" + "00000002" + "00000004" + "0000000000000002" + "00000005"
@@ -24,19 +24,19 @@ public sealed class BundleTests
         },
         {
             "push answer",
-            "02" + "0000005E" + "02" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "03" + "0000005E" + "02" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "000000000000000B" + "02" + "00000006" + "000000000000000C"
             + "000000000000000D"
             + "000000000000000E" + "000000000000000F"
         },
         {
             "align request",
-            "02" + "00000035" + "03" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "03" + "00000035" + "03" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "00000004"
         },
         {
             "align answer",
-            "02" + "0000003D" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
+            "03" + "0000003D" + "04" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
             + "00000001" + "00000004" + "00000003" + "000000000000002A" + "FFFFFFFF" + "000000000000002B"
         },
     };
@@ -54,11 +54,19 @@ public sealed class BundleTests
     public void Bytes_match_the_diagram(string what, string bytes) => Assert.Equal(bytes, Convert.ToHexString(Write((Key, Sample(what)))));
 
     [Fact]
+    public void Bundle_of_another_version_is_refused_by_its_version()
+    {
+        var bundle = Write((Key, Sample("align answer")));
+        bundle[0]--;
+        Assert.Equal("A bundle has version 2; this broker reads 3.", Assert.Throws<BundleFormatException>(() => Read(bundle)).Message);
+    }
+
+    [Fact]
     public void Marks_are_read_before_the_bundle_and_leave_it_unchanged()
     {
         var bundle = Write((Key, Sample("push")));
         BundleFormat.Mark(bundle, BundleMarks.CatchUp);
-        Assert.Equal(0x82, bundle[0]);
+        Assert.Equal(0x83, bundle[0]);
         Assert.Equal(BundleMarks.CatchUp, BundleFormat.MarksOf(bundle));
         Same(Sample("push"), Assert.Single(Read(bundle)).Message);
         Assert.Equal(BundleMarks.None, BundleFormat.MarksOf([]));

@@ -145,6 +145,87 @@ public sealed class ReplicaFaultTests
         await partition.AllTheSameAsync();
     }
 
+    [Theory]
+    [InlineData(true)] // Begins again, empty.
+    [InlineData(false)]
+    public async Task Follower_that_runs_out_of_handles_while_it_cuts_its_log_opens_it_again(bool empties)
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small,
+            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
+        await partition[3].StopAsync();
+        var files = new FaultyFiles(partition[3].Files);
+        partition[3].Files = files;
+        await partition[3].StartAsync();
+        await partition.LeadAsync(3);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("both");
+        await partition.AllTheSameAsync();
+        partition.Cluster.Isolate(3);
+        for (var i = 0; i < 10; i++)
+            await partition.ReplicaOf(3).Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.Leader);
+        var leader = await partition.LeadAsync(1);
+        for (var i = 0; i < 20; i++)
+            await partition.AppendAsync($"{i}");
+        if (empties)
+            await leader.Partition.DeleteRecordsAsync(15);
+        var follower = partition.ReplicaOf(3);
+        var isShort = false;
+        files.OnOpen = path =>
+        {
+            if (Volatile.Read(ref isShort))
+                FaultyFiles.NoHandle(path);
+        };
+        files.OnFlushDirectory = path =>
+        {
+            if (Volatile.Read(ref isShort))
+                FaultyFiles.NoHandle(path);
+        };
+        partition.LogOf(3).CloseFiles();
+        // In the middle: segments are renamed, or the last one is cut.
+        if (empties)
+            files.OnChange = () => Volatile.Write(ref isShort, follower.Partition.Log!.IsHalfCut || Volatile.Read(ref isShort));
+        else
+            files.OnSetLength = path => Volatile.Write(ref isShort, path.EndsWith(".log", StringComparison.Ordinal) || isShort);
+        partition.Cluster.Mend();
+        await ReplicatedPartition.Until(() => follower.Partition.OfflineReason is not null, () => "an interrupted cut");
+        Assert.True(follower.Partition.Log!.IsCutInterrupted);
+        // What was under way changes nothing.
+        Assert.Throws<InterruptedCutException>(follower.Partition.Log.Flush);
+        (files.OnChange, files.OnSetLength) = (null, null);
+        Volatile.Write(ref isShort, false);
+        await ReplicatedPartition.Until(() => partition[3].Manager.TryGet(ReplicatedPartition.Key, out var opened)
+            && opened != follower && opened.Role == ReplicaRole.Follower, () => "opened again");
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("after");
+        await partition.AllTheSameAsync();
+        Assert.DoesNotContain(files.ListDirectories(Path.Combine(partition[3].Data, "logs")),
+            name => name.EndsWith("-replaced", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Replica_that_lacked_handles_at_the_start_is_opened_later()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("before");
+        await partition[3].StopAsync();
+        var files = new FaultyFiles(partition[3].Files);
+        var isShort = true;
+        files.OnOpen = path =>
+        {
+            if (Volatile.Read(ref isShort) && path.EndsWith(".log", StringComparison.Ordinal))
+                FaultyFiles.NoHandle(path);
+        };
+        partition[3].Files = files;
+        await partition[3].StartAsync();
+        Assert.Equal(ReplicaRole.Offline, partition.ReplicaOf(3).Role);
+        Volatile.Write(ref isShort, false);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("after");
+        await partition.AllTheSameAsync();
+    }
+
     // And cannot be opened.
     private static bool IsClosed(CachedFile file)
     {

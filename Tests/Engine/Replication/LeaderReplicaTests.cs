@@ -23,9 +23,9 @@ public sealed class LeaderReplicaTests
     }
 
     [Theory]
-    [InlineData("1", ClaimOutcome.StoreInThePast)] // The store was restored from a backup.
-    [InlineData("2", ClaimOutcome.NotEligible)] // The choice was made from a stale state.
-    public void Replica_chosen_by_an_epoch_before_its_disks_reads_the_store_and_never_leads(string stored, ClaimOutcome expected)
+    [InlineData("1", nameof(ClaimOutcome.StoreInThePast))] // The store was restored from a backup.
+    [InlineData("2", nameof(ClaimOutcome.NotEligible))] // The choice was made from a stale state.
+    public void Replica_chosen_by_an_epoch_before_its_disks_reads_the_store_and_never_leads(string stored, string expected)
     {
         _log.RaiseFence(6);
         var leader = New();
@@ -33,7 +33,7 @@ public sealed class LeaderReplicaTests
         Assert.Equal(LeaderStatus.Reading, leader.Status);
         leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation,
             Stored([A, B, C]) with { LeaderEpoch = stored == "1" ? 4 : 6, Leader = 1 }, stored, 1);
-        Assert.Equal((LeaderStatus.Stopped, expected), (leader.Status, leader.Claim));
+        Assert.Equal((LeaderStatus.Stopped, expected), (leader.Status, leader.Claim.ToString()));
         Assert.Empty(Taken<WriteState>());
     }
 

@@ -52,11 +52,14 @@ public sealed class ShareReaderTests
         using var second = await AcquireAsync(rig, two, 2);
         Assert.Equal((new AcquiredRecords(0, 1, 1), new AcquiredRecords(2, 3, 1)), (first.Acquired.Single(), second.Acquired.Single()));
         Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (1, 2, ShareAcknowledgeType.Accept)));
-        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (1, 0, ShareAcknowledgeType.Accept)));
-        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (-1, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRequest, await AcknowledgeAsync(one, (1, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRequest, await AcknowledgeAsync(one, (-1, 0, ShareAcknowledgeType.Accept)));
+        Assert.Equal(ErrorCode.InvalidRequest,
+            await AcknowledgeAsync(one, (1, 1, ShareAcknowledgeType.Accept), (0, 0, ShareAcknowledgeType.Accept)));
         Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 1, ShareAcknowledgeType.Renew)));
         Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Accept)));
-        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Accept)));
+        // Below the floor: settled, whoever says so.
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Accept)));
         one.Close();
         using var returned = await AcquireAsync(rig, two, 2);
         Assert.Equal(new AcquiredRecords(1, 1, 2), returned.Acquired.Single());
@@ -101,15 +104,16 @@ public sealed class ShareReaderTests
     }
 
     [Theory]
-    [InlineData(1, ShareStart.Latest, "new")]
-    [InlineData(0, ShareStart.Latest, "old")]
-    [InlineData(1, ShareStart.Earliest, "old")]
-    public async Task Group_begins_as_it_is_configured_and_an_added_partition_at_its_first_record(int partitions, ShareStart start,
+    [InlineData(1, nameof(ShareStart.Latest), "new")]
+    [InlineData(0, nameof(ShareStart.Latest), "old")]
+    [InlineData(1, nameof(ShareStart.Earliest), "old")]
+    public async Task Group_begins_as_it_is_configured_and_an_added_partition_at_its_first_record(int partitions, string start,
         string first)
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("old");
-        var reader = await OpenAsync(rig, New(1) with { Partitions = partitions }, new ShareGroupConfig { Start = start });
+        var reader = await OpenAsync(rig, New(1) with { Partitions = partitions },
+            new ShareGroupConfig { Start = Enum.Parse<ShareStart>(start) });
         await rig.AppendAsync("new");
         using var records = await AcquireAsync(rig, reader, 1);
         Assert.Equal(first, Values(records)[0]);
@@ -134,6 +138,50 @@ public sealed class ShareReaderTests
             }
         }
         Assert.Equal(20, seen.Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Without_enough_replicas_a_reader_is_to_be_opened_later_and_an_acknowledgement_has_an_unknown_outcome()
+    {
+        var strict = TopicConfig.Default with { MinInsyncReplicas = 2 };
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a");
+        rig.Partition.UpdateConfig(strict);
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => PassAsync(rig, ShareReader.OpenAsync(rig.Partition, "g", New(1),
+            Earliest)));
+        Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Code);
+        rig.Partition.UpdateConfig(TopicConfig.Default);
+        var reader = await PassAsync(rig, ShareReader.OpenAsync(rig.Partition, "g", New(1), Earliest));
+        using var records = await AcquireAsync(rig, reader, 1);
+        rig.Partition.UpdateConfig(strict);
+        Assert.Equal(ErrorCode.RequestTimedOut, await PassAsync(rig,
+            reader.AcknowledgeAsync([new ShareAcknowledgement(0, 0, ShareAcknowledgeType.Accept)])));
+    }
+
+    [Fact]
+    public async Task Share_groups_count_towards_the_most_queues_of_a_partition()
+    {
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { MaxQueuesPerPartition = 1 });
+        await OpenAsync(rig, New(1));
+        await OpenAsync(rig, New(1));
+        await OpenAsync(rig, New(2));
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => ShareReader.OpenAsync(rig.Partition, "h", New(1), Earliest)
+            .WaitAsync(Patience));
+        Assert.Equal(ErrorCode.PolicyViolation, refused.Code);
+        var queue = await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.Cursors.Queues.CreateAsync(new NewQueue("q"), default));
+        Assert.Equal(ErrorCode.PolicyViolation, queue.Code);
+    }
+
+    // The clock goes on until the task is complete.
+    private static async Task<T> PassAsync<T>(PartitionRig rig, Task<T> task)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (!task.IsCompleted)
+        {
+            rig.Clock.Advance(TimeSpan.FromMilliseconds(100));
+            await Task.Delay(1, patience.Token);
+        }
+        return await task;
     }
 
     private static ShareTopicCursors New(byte time) => new(PartitionRig.TopicId, Incarnation(time), 1, []);

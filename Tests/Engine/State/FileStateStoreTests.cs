@@ -9,7 +9,7 @@ public sealed class FileStateStoreOnDiskTests : StateStoreConformance, IDisposab
 {
     private readonly string _root = Directory.CreateTempSubdirectory("omq-state-").FullName;
 
-    protected override ValueTask<IStateStore> StoreAsync() =>
+    private protected override ValueTask<IStateStore> StoreAsync() =>
         new(FileStateStore.Open(DiskFileSystem.Instance, Path.Combine(_root, "state")));
 
     public void Dispose() => Directory.Delete(_root, recursive: true);
@@ -32,7 +32,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
 
     private static FileStateStore Open(IFileSystem files) => FileStateStore.Open(files, "/data/state");
 
-    protected override ValueTask<IStateStore> StoreAsync() => new(Open(_files));
+    private protected override ValueTask<IStateStore> StoreAsync() => new(Open(_files));
 
     private static byte[] Json(int number) => Encoding.UTF8.GetBytes($$"""{"n":{{number}}}""");
 

@@ -6,7 +6,7 @@ public sealed class DiskFileSystemTests : FileSystemConformance, IDisposable
 {
     private readonly string _root = Directory.CreateTempSubdirectory("omq-disk-").FullName;
 
-    protected override IFileSystem Files => DiskFileSystem.Instance;
+    private protected override IFileSystem Files => DiskFileSystem.Instance;
 
     protected override string Root => _root;
 

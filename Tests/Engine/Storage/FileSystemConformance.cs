@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Engine.Storage;
 /// <summary>The contract of <see cref="IFileSystem"/>; one subclass for each implementation.</summary>
 public abstract class FileSystemConformance
 {
-    protected abstract IFileSystem Files { get; }
+    private protected abstract IFileSystem Files { get; }
 
     /// <summary>An existing empty directory.</summary>
     protected abstract string Root { get; }

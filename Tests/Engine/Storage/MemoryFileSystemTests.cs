@@ -12,7 +12,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
         _files.FlushDirectory("/");
     }
 
-    protected override IFileSystem Files => _files;
+    private protected override IFileSystem Files => _files;
 
     protected override string Root => "/data";
 

@@ -99,6 +99,21 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
+    public void Topic_whose_codec_the_broker_lost_is_altered_while_its_codec_stays()
+    {
+        var gzip = new Dictionary<string, string> { ["compression.type"] = "gzip" };
+        var topic = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", Configs: gzip), Id, Limits).Next.Topic;
+
+        ErrorCode Alter(string name, string? value) => topic.Alter(new Dictionary<string, string?> { [name] = value }, TopicConfig.Default,
+            CompressionCodecs.Empty).Error;
+
+        Assert.Equal(ErrorCode.None, Alter("retention.ms", "1000"));
+        Assert.Equal(ErrorCode.None, Alter("compression.type", "gzip"));
+        Assert.Equal(ErrorCode.None, Alter("compression.type", null));
+        Assert.Equal(ErrorCode.InvalidConfig, Alter("compression.type", "lz4"));
+    }
+
+    [Fact]
     public void Codec_without_its_library_is_refused_with_what_to_install()
     {
         var codecs = new CompressionCodecs([new CodecWithoutLibrary()]);
@@ -163,30 +178,33 @@ public sealed class TopicCatalogueTests
             JsonSerializer.Serialize(ProducerIdState.Initial.TakeBlock().Next, TopicJson.Default.ProducerIdState));
     }
 
-    public static readonly TheoryData<TopicStatus?, TopicStatus?, int?, TopicRecoveryAction> Recoveries = new()
+    public static readonly TheoryData<string?, string?, int?, string> Recoveries = new()
     {
-        { TopicStatus.Active, TopicStatus.Active, null, TopicRecoveryAction.Serve },
-        { TopicStatus.Active, TopicStatus.Active, 9, TopicRecoveryAction.FinishAddPartitions },
-        { TopicStatus.Creating, null, null, TopicRecoveryAction.UndoCreate },
-        { TopicStatus.Creating, TopicStatus.Creating, null, TopicRecoveryAction.FinishCreate },
-        { TopicStatus.Creating, TopicStatus.Active, null, TopicRecoveryAction.FinishCreate },
-        { TopicStatus.Active, TopicStatus.Creating, null, TopicRecoveryAction.FinishCreate },
-        { TopicStatus.Deleting, TopicStatus.Active, null, TopicRecoveryAction.FinishDelete },
-        { TopicStatus.Deleting, null, null, TopicRecoveryAction.FinishDelete },
-        { TopicStatus.Active, null, null, TopicRecoveryAction.Damaged },
-        { null, TopicStatus.Active, null, TopicRecoveryAction.Adopt },
-        { null, TopicStatus.Creating, null, TopicRecoveryAction.Adopt },
-        { null, null, null, TopicRecoveryAction.Unknown },
+        { nameof(TopicStatus.Active), nameof(TopicStatus.Active), null, nameof(TopicRecoveryAction.Serve) },
+        { nameof(TopicStatus.Active), nameof(TopicStatus.Active), 9, nameof(TopicRecoveryAction.FinishAddPartitions) },
+        { nameof(TopicStatus.Creating), null, null, nameof(TopicRecoveryAction.UndoCreate) },
+        { nameof(TopicStatus.Creating), nameof(TopicStatus.Creating), null, nameof(TopicRecoveryAction.FinishCreate) },
+        { nameof(TopicStatus.Creating), nameof(TopicStatus.Active), null, nameof(TopicRecoveryAction.FinishCreate) },
+        { nameof(TopicStatus.Active), nameof(TopicStatus.Creating), null, nameof(TopicRecoveryAction.FinishCreate) },
+        { nameof(TopicStatus.Deleting), nameof(TopicStatus.Active), null, nameof(TopicRecoveryAction.FinishDelete) },
+        { nameof(TopicStatus.Deleting), null, null, nameof(TopicRecoveryAction.FinishDelete) },
+        { nameof(TopicStatus.Active), null, null, nameof(TopicRecoveryAction.Damaged) },
+        { null, nameof(TopicStatus.Active), null, nameof(TopicRecoveryAction.Adopt) },
+        { null, nameof(TopicStatus.Creating), null, nameof(TopicRecoveryAction.Adopt) },
+        { null, null, null, nameof(TopicRecoveryAction.Unknown) },
     };
 
     [Theory]
     [MemberData(nameof(Recoveries))]
-    public void Each_state_left_by_a_crash_has_one_continuation(TopicStatus? entry, TopicStatus? topic, int? growingTo,
-        TopicRecoveryAction expected)
+    public void Each_state_left_by_a_crash_has_one_continuation(string? entry, string? topic, int? growingTo,
+        string expected)
     {
-        var document = topic is { } status
-            ? new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = status, GrowingTo = growingTo } : null;
-        Assert.Equal(expected, TopicRecovery.Decide(entry is { } known ? new TopicCatalogueEntry(Id, known) : null, document));
+        var document = topic is not null
+            ? new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = Parse(topic), GrowingTo = growingTo } : null;
+        var known = entry is not null ? new TopicCatalogueEntry(Id, Parse(entry)) : null;
+        Assert.Equal(expected, TopicRecovery.Decide(known, document).ToString());
+
+        static TopicStatus Parse(string status) => Enum.Parse<TopicStatus>(status);
     }
 
     [Fact]

@@ -46,8 +46,8 @@ public sealed class TopicConfigTests
         TopicConfigRules.Parse(configs.ToDictionary(pair => pair.Key, pair => pair.Value), TopicConfig.Default);
 
     [Fact]
-    public void Key_table_equals_Kafkas_keys() =>
-        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Order(StringComparer.Ordinal),
+    public void Key_table_has_Kafkas_keys_and_one_of_its_own() =>
+        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Append("retention.until.settled").Order(StringComparer.Ordinal),
             TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
 
     [Theory]
@@ -87,6 +87,7 @@ public sealed class TopicConfigTests
     [InlineData("segment.jitter.ms", "9")]
     [InlineData("segment.ms", "1")]
     [InlineData("unclean.leader.election.enable", "true")]
+    [InlineData("retention.until.settled", "true")]
     public void Key_sets_what_it_reads_back(string key, string value)
     {
         var config = Parse((key, value)).Next;
@@ -115,6 +116,7 @@ public sealed class TopicConfigTests
     [InlineData("compression.type", "none")]
     [InlineData("message.timestamp.type", "createtime")]
     [InlineData("unclean.leader.election.enable", "yes")]
+    [InlineData("retention.until.settled", "1")]
     public void Invalid_value_is_refused_with_key_value_and_allowed_range(string key, string value)
     {
         var refused = Parse((key, value));

@@ -131,6 +131,35 @@ public sealed class AdministrationTests : IAsyncLifetime
             StringComparison.Ordinal);
 
     [Fact]
+    public async Task Share_groups_are_configured()
+    {
+        await using var server = await KafkaServer.StartAsync();
+        using var client = await server.ConnectAsync();
+        Assert.Contains("ErrorCode: 0\n", await SetAsync("share.delivery.count.limit", "7"), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await SetAsync("share.delivery.count.limit", "1"), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await SetAsync("share.unknown", "1"), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await SetAsync("share.isolation.level", "x", validateOnly: true), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 0\n", await SetAsync("share.delivery.count.limit", "9", validateOnly: true), StringComparison.Ordinal);
+        var described = await SendAsync(DescribeConfigs, 4, ("ResourceType", 32), ("ResourceName", "workers"), ("ConfigurationKeys", -1));
+        Assert.Matches("share.delivery.count.limit\"\\s+Value: \"7\"\\s+ReadOnly: false\\s+ConfigSource: 8\\s", described);
+        Assert.Matches("share.session.timeout.ms\"\\s+Value: \"45000\"\\s+ReadOnly: false\\s+ConfigSource: 5\\s", described);
+        Assert.Contains("ResourceName: \"workers\"\n", await SendAsync(74, 1, ("ResourceTypes", 32L)), StringComparison.Ordinal);
+        // Replaced as a whole, by nothing.
+        await SendAsync(AlterConfigs, 1, ("ResourceType", 32), ("ResourceName", "workers"), ("Configs", 0));
+        Assert.DoesNotContain("ConfigSource: 8\n", await SendAsync(DescribeConfigs, 4, ("ResourceType", 32), ("ResourceName", "workers"),
+            ("ConfigurationKeys", -1)), StringComparison.Ordinal);
+
+        Task<string> SetAsync(string name, string value, bool validateOnly = false) => SendAsync(IncrementalAlterConfigs, 1,
+            ("ResourceType", 32), ("ResourceName", "workers"), ("Name", name), ("Value", value), ("ValidateOnly", validateOnly));
+
+        async Task<string> SendAsync(short key, short version, params (string Field, object? Value)[] values)
+        {
+            await client.SendAsync(Frames.Of(key, version, 1, values));
+            return MessageText.OfResponse(Schema.Response(key), version, (await client.ReceiveAsync())!, 1);
+        }
+    }
+
+    [Fact]
     public async Task Many_partitions_are_described_in_pages()
     {
         await _harness.Broker.CreateTopicAsync(new NewTopic("wide", 5));

@@ -21,12 +21,13 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     private const short Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3;
 
     private readonly Guid _orders = Guid.NewGuid();
+    private readonly ClusterImage _image;
 
     public LeaderTests()
     {
         // Broker 1 receives the requests; 2 leads; 3 is dead.
         ImmutableArray<int> replicas = [2, 1, 3], inSync = [2, 1];
-        Image = (ClusterImage.Empty with
+        _image = (ClusterImage.Empty with
         {
             Version = 5,
             Controller = 2,
@@ -35,13 +36,13 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
             [new ImagePartition(2, 7, replicas, inSync, [], [])], 1));
     }
 
-    public event Action<ClusterImage>? Changed
+    event Action<ClusterImage>? IClusterMetadata.Changed
     {
         add { }
         remove { }
     }
 
-    public ClusterImage Image { get; }
+    ClusterImage IClusterMetadata.Image => _image;
 
     public IPEndPoint LocalEndPoint { get; } = new(IPAddress.Loopback, 9092);
 
@@ -49,15 +50,16 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     public CancellationToken Aborted => CancellationToken.None;
 
-    public IReadOnlyCollection<Partition> Held => [];
+    IReadOnlyCollection<Partition> ILocalPartitions.Held => [];
 
     public ClusterDescription Describe() => throw new NotSupportedException();
 
-    public Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken) => throw new NotSupportedException();
+    Task<ClusterImage> IClusterMetadata.WaitForNewerAsync(long version, CancellationToken cancellationToken) =>
+        throw new NotSupportedException();
 
     void IConnection.Introduce(string name, string version) { }
 
-    public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found)
+    bool ILocalPartitions.TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found)
     {
         found = null;
         return false;

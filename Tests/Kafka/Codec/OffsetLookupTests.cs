@@ -15,12 +15,15 @@ public sealed class OffsetLookupTests
     private const long Time = TestBatches.FirstTimestamp + 100_000;
 
     [Fact]
-    public async Task Equal_entries_are_looked_up_once()
+    public async Task Partition_that_is_named_more_than_once_is_not_looked_up()
     {
         var codec = new CountedCodec();
         await using var harness = await StartAsync(codec);
-        var text = MessageText.OfResponse(Schema.Response(ListOffsets), 6, (await harness.AnswerAsync(Request()))!, 1);
-        Assert.Equal(Entries, text.Split($"Timestamp: {Time}\n      Offset: 2\n").Length - 1);
+        var text = MessageText.OfResponse(Schema.Response(ListOffsets), 6, (await harness.AnswerAsync(Request(Entries)))!, 1);
+        Assert.Equal(Entries, text.Split($"ErrorCode: {(int)ErrorCode.InvalidRequest}\n").Length - 1);
+        Assert.Equal(0, codec.Decompressed);
+        text = MessageText.OfResponse(Schema.Response(ListOffsets), 6, (await harness.AnswerAsync(Request(1)))!, 1);
+        Assert.Contains($"Timestamp: {Time}\n      Offset: 2\n", text, StringComparison.Ordinal);
         Assert.Equal(1, codec.Decompressed);
     }
 
@@ -30,11 +33,12 @@ public sealed class OffsetLookupTests
         var codec = new CountedCodec();
         await using var harness = await StartAsync(codec);
         harness.Abort();
-        await Assert.ThrowsAsync<OperationCanceledException>(() => harness.AnswerAsync(Request()));
-        Assert.Equal(1, codec.Decompressed);
+        await Assert.ThrowsAsync<OperationCanceledException>(() => harness.AnswerAsync(Request(Entries)));
+        Assert.Equal(0, codec.Decompressed);
     }
 
-    private static byte[] Request() => Frames.Of(ListOffsets, 6, 1, ("Partitions", Entries), ("PartitionIndex", 0), ("Timestamp", Time));
+    private static byte[] Request(int entries) =>
+        Frames.Of(ListOffsets, 6, 1, ("Partitions", entries), ("PartitionIndex", 0), ("Timestamp", Time));
 
     private static async Task<GatewayHarness> StartAsync(CountedCodec codec)
     {

@@ -10,7 +10,7 @@ public sealed class PostgreSqlFixture : IAsyncLifetime
     private PrivatePostgreSql? _server;
 
     /// <summary>The server. The test is skipped if this machine has none.</summary>
-    public PrivatePostgreSql Server
+    internal PrivatePostgreSql Server
     {
         get
         {

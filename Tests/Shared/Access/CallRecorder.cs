@@ -9,7 +9,8 @@ public class CallRecorder : DispatchProxy
     private object _target = null!;
     private List<string> _calls = null!;
 
-    /// <summary>A broker that records its calls, and those of its groups, queues and administration, in <paramref name="calls"/>.</summary>
+    /// <summary>A broker that records its calls, and those of its groups, queues, schedules and administration, in
+    /// <paramref name="calls"/>.</summary>
     public static IBroker Of(IBroker target, List<string> calls) => Of<IBroker>(target, calls);
 
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)

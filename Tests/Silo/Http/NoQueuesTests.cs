@@ -17,7 +17,7 @@ public sealed class NoQueuesTests : IAsyncLifetime
     {
         var topic = await _broker.CreateTopicAsync();
         using var created = await _broker.Http.PutAsync($"/api/queues/{topic}/0/mails", null);
-        await RunningBroker.AssertProblemAsync(created, 400, ErrorCode.UnsupportedVersion, "no queues", "--standalone");
+        await RunningBroker.AssertProblemAsync(created, 400, ErrorCode.UnsupportedVersion, "no queues", "earlier version");
         using var received = await _broker.Http.PostAsync($"/api/queue-consumers/{topic}/0/{Guid.NewGuid()}/receive", null);
         await RunningBroker.AssertProblemAsync(received, 400, ErrorCode.UnsupportedVersion, "no queues");
     }

@@ -70,6 +70,37 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     }
 
     [Fact]
+    public async Task Listener_that_throws_is_logged_and_fails_no_request()
+    {
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, listener) =>
+            {
+                if (instrument.Name == "orleansmq.http.request.duration")
+                    listener.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<double>(static (_, _, tags, _) =>
+        {
+            // No other test sends such a request.
+            foreach (var tag in tags)
+            {
+                if (tag is { Key: "method", Value: "OPTIONS" })
+                    throw new NotSupportedException("a faulty listener");
+            }
+        });
+        listener.Start();
+        for (var i = 0; i < 2; i++)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Options, "/api/topics");
+            using var response = await broker.Http.SendAsync(request);
+            Assert.Contains("\"status\"", await response.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+        Assert.Contains("A listener to the metrics of requests", broker.Log, StringComparison.Ordinal);
+        Assert.DoesNotContain("unhandled", broker.Log, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
     public void Buckets_are_cumulative_and_their_bounds_inclusive()
     {
         using var meter = new Meter("test");

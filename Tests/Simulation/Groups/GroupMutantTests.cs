@@ -33,6 +33,7 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(SilenceMeansReleased))]
     [InlineData(nameof(AnyMemberEpoch))]
     [InlineData(nameof(TheTakenOverStays))]
+    [InlineData(nameof(TheReplacedTakeOverAgain))]
     [InlineData(nameof(LostAnswersStayLost))]
     [InlineData(nameof(OldEpochCommits))]
     [InlineData(nameof(TheFencedCommit))]

@@ -233,6 +233,16 @@ internal sealed class TheTakenOverStays : GroupRules
     }
 }
 
+internal sealed class TheReplacedTakeOverAgain : GroupRules
+{
+    // A first join that comes again, or late, evicts the process that has replaced its sender.
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(request is { TakesOverInstance: true, InstanceId: { } instance } && group.State.FindStatic(instance) is { } former
+            ? group.With(group.State.With(former with { Replaced = [] })) : group, request, newMemberId, topics, now, options);
+}
+
 internal sealed class LostAnswersStayLost : GroupRules
 {
     // Assigns once: a member's reported partitions are no reason to repeat the assignment.

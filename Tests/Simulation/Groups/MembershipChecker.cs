@@ -5,8 +5,8 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>Checks why members are removed, and why a group rebalances. While its coordinator serves, no member is removed that was heard
-/// of within its session, so stable members survive a change of coordinators. A rebalance starts by a request or a removal, never because a
-/// coordinator opens, reads or stores.</summary>
+/// of within its session, so stable members survive a change of coordinators. No static member takes the place of its successor. A
+/// rebalance starts by a request or a removal, never because a coordinator opens, reads or stores.</summary>
 internal sealed class MembershipChecker(GroupSimulation simulation)
 {
     private sealed class Memory
@@ -19,6 +19,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         public CoreView Before { get; set; } = CoreView.None;
         /// <summary>Whether the current request was overtaken by a later one, so that it says nothing about the present.</summary>
         public bool IsOvertaken { get; set; }
+        /// <summary>By instance id, the members that others have replaced since its first one.</summary>
+        public Dictionary<string, HashSet<string>> Replaced { get; } = [];
         /// <summary>The start of the current round of joins or syncs.</summary>
         public long RoundSince { get; set; }
         /// <summary>The deadline of each member that the coordinator has asked to act, and when it was set.</summary>
@@ -83,6 +85,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         {
             memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value));
             memory.RoundSince = now;
+            memory.Replaced.Clear();
             foreach (var member in after.Members)
                 memory.Heard[member] = now;
             return;
@@ -97,6 +100,9 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     private void OnChanged(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, CoordinatorCommand command,
         long now)
     {
+        // A group of the classic protocol forgets them: its members have other ids with each join.
+        if (!after.IsConsumer)
+            memory.Replaced.Clear();
         foreach (var member in before.Members.Where(m => !after.Members.Contains(m)))
             CheckOut(coordinator, memory, before, after, member, command, now);
         memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known)
@@ -120,7 +126,12 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // Its instance id continues under another member id.
         var instance = before.Instances.GetValueOrDefault(member);
         if (instance is not null && after.Instances.ContainsValue(instance))
+        {
+            CheckReplacement(coordinator, memory, before, after, instance, member, command);
             return;
+        }
+        if (instance is not null)
+            memory.Replaced.Remove(instance);
         if (memory.Leaving.Contains(member) || (instance is not null && memory.Leaving.Contains(instance)))
             return;
         var session = simulation.Scenario.SessionMs;
@@ -137,6 +148,20 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         Verdict.Require(isLate || (before.IsFirstRound && command is Wake),
             $"sessions: {coordinator} removes {member} by {command}, which was heard of {now - silentSince} ms ago and may be silent for "
             + $"{session}");
+    }
+
+    // A process that was replaced is fenced, also if its first join comes again: the other one is the later.
+    private static void CheckReplacement(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string instance,
+        string member, CoordinatorCommand command)
+    {
+        if (!memory.Replaced.TryGetValue(instance, out var replaced))
+            memory.Replaced.Add(instance, replaced = []);
+        var next = after.Instances.First(pair => pair.Value == instance).Key;
+        var isAway = before.Epochs.GetValueOrDefault(member) == ConsumerGroupHeartbeat.LeaveForNowEpoch;
+        var isFirstJoin = command is CoordinatorRequest { Body: ConsumerGroupHeartbeat { TakesOverInstance: true } };
+        Verdict.Require(isAway || !isFirstJoin || !replaced.Contains(next),
+            $"static members: {coordinator} replaces {member} by {next}, which was replaced itself under the instance id {instance}");
+        replaced.Add(member);
     }
 
     private static string? MemberOf(ICoordinatorRequest body) => body switch

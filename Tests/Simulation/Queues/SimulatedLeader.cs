@@ -113,7 +113,11 @@ internal sealed class SimulatedLeader
         MoveActiveTime();
         _simulation.Checker.OnCommand(this, command);
         var effects = new List<CursorEffect>();
-        _cursor.Handle(command, _simulation.Now, effects);
+        // As a broker does that finds more in its inbox.
+        var isMore = command is LockRequest or GrantCredit && _simulation.Chance(50);
+        _cursor.Handle(command, _simulation.Now, effects, isMore);
+        if (isMore)
+            _simulation.After(0, () => Handle(new Tick()));
         _wasActive = _cursor.IsHandingOut;
         foreach (var effect in effects)
             CarryOut(effect);

@@ -82,25 +82,27 @@ internal sealed class LetterScan(IBroker broker)
         while (end > extent.Start)
         {
             var (block, before) = (extent with { Start = Math.Max(extent.Start, end - size), End = end }, budget.Left);
-            if (!await ReadAsync(block, budget, onRecord, cancellationToken).ConfigureAwait(false))
+            if (await ReadAsync(block, extent.Start, budget, onRecord, cancellationToken).ConfigureAwait(false) is not { } start)
                 return false;
-            var bytesPerOffset = Math.Max(1, (before - budget.Left) / (block.End - block.Start));
+            var bytesPerOffset = Math.Max(1, (before - budget.Left) / (end - start));
             size = Math.Max(1, Math.Min(Math.Max(size, BlockBytes / bytesPerOffset), budget.Left / bytesPerOffset));
-            end = block.Start;
+            end = start;
         }
         return true;
     }
 
-    private async Task<bool> ReadAsync(Extent extent, ByteBudget budget, Action<TopicPartition, Record> onRecord,
+    /// <summary>Reads a block. One that begins inside a batch begins with that batch instead, which is decompressed as a whole.</summary>
+    /// <returns>The offset that it began at, <paramref name="first"/> or above; null if not all was returned.</returns>
+    private async Task<long?> ReadAsync(Extent extent, long first, ByteBudget budget, Action<TopicPartition, Record> onRecord,
         CancellationToken cancellationToken)
     {
-        var (position, highWatermark) = (extent.Start, -1L);
+        var (start, position, highWatermark) = (extent.Start, extent.Start, -1L);
         var (attempt, since) = (0, TimeProvider.System.GetTimestamp());
         while (position < extent.End)
         {
             cancellationToken.ThrowIfCancellationRequested();
             if (budget.Left == 0)
-                return false;
+                return null;
             var (before, known) = (position, highWatermark);
             BrokerException? failure = null;
             try
@@ -114,7 +116,11 @@ internal sealed class LetterScan(IBroker broker)
                 else if (result.Error != ErrorCode.None)
                     failure = new BrokerException(result.Error, result.Message ?? $"{extent.Partition}: {result.Error}");
                 else if (!result.Records.IsEmpty)
+                {
+                    if (position == start)
+                        before = position = start = Math.Clamp(RecordBatchHeader.Read(result.Records.Span).BaseOffset, first, start);
                     Read(result.Records, extent, budget, ref position, onRecord);
+                }
                 // Readable up to the end before this fetch began: the last offsets have no records any more.
                 else if (known >= extent.End)
                     position = extent.End;
@@ -133,11 +139,11 @@ internal sealed class LetterScan(IBroker broker)
                 throw failure;
             // A new leader that does not know yet what was readable, or one that has lost it.
             if (isOver)
-                return false;
+                return null;
             await Task.Delay(RetryBackoff.For(++attempt, RetryWait, RetryWaitMax, Random.Shared.NextDouble()), cancellationToken)
                 .ConfigureAwait(false);
         }
-        return true;
+        return start;
     }
 
     /// <summary>Passes on the records from the position up to the end, and moves the position past them.</summary>

@@ -5,7 +5,7 @@ using Orleans.Hosting;
 using OrleansMq.Client;
 
 var builder = Host.CreateApplicationBuilder(args);
-builder.Logging.AddFilter("Orleans", LogLevel.Warning);
+builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Orleans.Runtime.Messaging", LogLevel.Error);
 
 // The silo of this machine; `dotnet new omq-silo` makes one.
 builder.UseOrleansClient(client => client

@@ -7,7 +7,7 @@ namespace OrleansMq.Groups.Assignment;
 /// The assignors that the leader of a classic group runs, and the steps around them: <see cref="Read"/> the members' subscriptions, look up
 /// the topics, <see cref="Assign"/>.
 /// </summary>
-public static class ClientAssignors
+internal static class ClientAssignors
 {
     /// <summary>All client assignors.</summary>
     public static IReadOnlyList<IClientAssignor> All { get; } = [new RangeAssignor(), new RoundRobinAssignor(), new StickyAssignor(),
@@ -49,7 +49,8 @@ public static class ClientAssignors
 /// <summary>The decoded subscriptions of a classic group's members.</summary>
 /// <param name="Members">Members with a decodable subscription.</param>
 /// <param name="Unreadable">The other members, with the fault. They get no partitions, and the leader logs it.</param>
-public sealed record JoinedSubscriptions(IReadOnlyList<AssignmentMember> Members, IReadOnlyList<(string MemberId, string Error)> Unreadable)
+internal sealed record JoinedSubscriptions(IReadOnlyList<AssignmentMember> Members,
+    IReadOnlyList<(string MemberId, string Error)> Unreadable)
 {
     /// <summary>The topics whose partitions the leader must look up.</summary>
     public IReadOnlySet<string> Topics => Members.SelectMany(member => member.Topics).ToHashSet(StringComparer.Ordinal);

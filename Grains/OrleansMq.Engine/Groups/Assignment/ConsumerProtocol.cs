@@ -15,7 +15,7 @@ namespace OrleansMq.Groups.Assignment;
 /// </code>
 /// The bytes come from arbitrary clients: faults are returned, never thrown.
 /// </summary>
-public static class ConsumerProtocol
+internal static class ConsumerProtocol
 {
     /// <summary>The protocol type of consumer groups.</summary>
     public const string ProtocolType = "consumer";

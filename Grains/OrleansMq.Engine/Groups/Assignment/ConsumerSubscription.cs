@@ -2,7 +2,7 @@ namespace OrleansMq.Groups.Assignment;
 
 /// <summary>The subscription with which a classic consumer joins: Kafka's ConsumerProtocolSubscription. Encoded by
 /// <see cref="ConsumerProtocol"/>.</summary>
-public sealed record ConsumerSubscription
+internal sealed record ConsumerSubscription
 {
     /// <summary>An unknown generation.</summary>
     public const int NoGeneration = -1;
@@ -28,4 +28,4 @@ public sealed record ConsumerSubscription
 /// <summary>The assignment of a classic consumer: Kafka's ConsumerProtocolAssignment. Encoded by <see cref="ConsumerProtocol"/>.</summary>
 /// <param name="Partitions">The assigned partitions.</param>
 /// <param name="UserData">Data of the assignor; null for none.</param>
-public sealed record ConsumerAssignment(IReadOnlyList<TopicPartition> Partitions, ReadOnlyMemory<byte>? UserData = null);
+internal sealed record ConsumerAssignment(IReadOnlyList<TopicPartition> Partitions, ReadOnlyMemory<byte>? UserData = null);

@@ -5,7 +5,7 @@ namespace OrleansMq.Groups.Assignment;
 /// rebalance. A partition that moves between two members is first assigned to neither. Its owner revokes it and rejoins, and in the
 /// following rebalance the other member gets it. So members never stop reading what they keep, and no partition has two readers.
 /// </summary>
-public sealed class CooperativeStickyAssignor : IClientAssignor
+internal sealed class CooperativeStickyAssignor : IClientAssignor
 {
     /// <summary>The name of the protocol.</summary>
     public const string ProtocolName = "cooperative-sticky";

@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>A member of a group, as input for an assignor.</summary>
-public sealed record AssignmentMember
+internal sealed record AssignmentMember
 {
     /// <summary>The member's id, unique in the group.</summary>
     public required string MemberId { get; init; }
@@ -28,14 +28,14 @@ public sealed record AssignmentMember
 /// <param name="Name">Its name.</param>
 /// <param name="PartitionCount">The number of partitions.</param>
 /// <param name="Racks">The racks of each partition's replicas; null if unknown.</param>
-public sealed record AssignmentTopic(string Name, int PartitionCount, IReadOnlyList<IReadOnlyCollection<string>>? Racks = null);
+internal sealed record AssignmentTopic(string Name, int PartitionCount, IReadOnlyList<IReadOnlyCollection<string>>? Racks = null);
 
 /// <summary>
 /// Assigns partitions to members. Pure and deterministic: the same members and topics, in any order, give the same assignment. Every
 /// partition of a topic with subscribers is assigned to exactly one of them (see <see cref="CooperativeStickyAssignor"/> for the one
 /// exception).
 /// </summary>
-public interface IAssignor
+internal interface IAssignor
 {
     /// <summary>The name under which groups select it, such as <c>range</c>.</summary>
     string Name { get; }
@@ -47,7 +47,7 @@ public interface IAssignor
 }
 
 /// <summary>An assignor that the leader of a classic group runs. See <see cref="ClientAssignors"/>.</summary>
-public interface IClientAssignor : IAssignor
+internal interface IClientAssignor : IAssignor
 {
     /// <summary>Whether members continue reading during a rebalance, and revoke only the partitions that move. Otherwise they revoke all
     /// partitions before they join.</summary>

@@ -5,7 +5,7 @@ namespace OrleansMq.Groups.Assignment;
 /// Topics with the same number of partitions and the same subscribers are divided identically, so that equal keys meet in one member.
 /// Ignores earlier assignments.
 /// </summary>
-public sealed class RangeAssignor : IClientAssignor
+internal sealed class RangeAssignor : IClientAssignor
 {
     /// <inheritdoc/>
     public string Name => "range";

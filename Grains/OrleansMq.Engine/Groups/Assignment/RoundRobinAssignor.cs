@@ -2,7 +2,7 @@ namespace OrleansMq.Groups.Assignment;
 
 /// <summary><c>roundrobin</c>: the partitions of all topics are assigned to the members in turn, skipping members that do not subscribe to
 /// the topic. Ignores earlier assignments.</summary>
-public sealed class RoundRobinAssignor : IClientAssignor
+internal sealed class RoundRobinAssignor : IClientAssignor
 {
     /// <inheritdoc/>
     public string Name => "roundrobin";

@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>The assignors that the coordinator runs for the consumer protocol (KIP-848).</summary>
-public static class ServerAssignors
+internal static class ServerAssignors
 {
     /// <summary>The assignor of a group whose members request none.</summary>
     public static IAssignor Default { get; } = new UniformAssignor();

@@ -2,7 +2,7 @@ namespace OrleansMq.Groups.Assignment;
 
 /// <summary><c>sticky</c>: as even as the subscriptions allow, and members keep their partitions as far as possible. Eager: members stop
 /// reading during a rebalance, and send their former partitions as user data (<see cref="StickyUserData"/>).</summary>
-public sealed class StickyAssignor : IClientAssignor
+internal sealed class StickyAssignor : IClientAssignor
 {
     /// <inheritdoc/>
     public string Name => "sticky";

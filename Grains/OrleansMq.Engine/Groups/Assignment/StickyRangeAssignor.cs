@@ -7,7 +7,7 @@ namespace OrleansMq.Groups.Assignment;
 /// identically, so that equal keys meet in one member. A first assignment gives every member one contiguous range. Later, members keep
 /// their partition numbers up to an even share, and prefer others from their own rack.
 /// </summary>
-public sealed class StickyRangeAssignor : IAssignor
+internal sealed class StickyRangeAssignor : IAssignor
 {
     private const int None = AssignmentProblem.None;
 

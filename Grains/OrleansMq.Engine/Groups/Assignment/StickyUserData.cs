@@ -8,7 +8,7 @@ namespace OrleansMq.Groups.Assignment;
 /// </code>
 /// An eager member revokes all partitions before it joins, so this is the only place where <c>sticky</c> learns what it owned.
 /// </summary>
-public static class StickyUserData
+internal static class StickyUserData
 {
     /// <summary>Encodes for <c>sticky</c>: the member's former partitions and their generation.</summary>
     public static byte[] Encode(IEnumerable<TopicPartition> partitions, int generation)

@@ -2,7 +2,7 @@ namespace OrleansMq.Groups.Assignment;
 
 /// <summary><c>uniform</c> as the coordinator runs it (KIP-848): as even as the subscriptions allow, with few moves, and from the own rack
 /// where possible. The coordinator moves partitions one by one, so no phases are needed here.</summary>
-public sealed class UniformAssignor : IAssignor
+internal sealed class UniformAssignor : IAssignor
 {
     /// <inheritdoc/>
     public string Name => "uniform";

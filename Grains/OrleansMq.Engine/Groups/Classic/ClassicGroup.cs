@@ -6,7 +6,7 @@ namespace OrleansMq.Groups.Classic;
 /// <summary>A group of the classic protocol in its coordinator's memory.</summary>
 /// <param name="State">The stored part.</param>
 /// <param name="Round">The part that is not stored.</param>
-public sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
+internal sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
 {
     /// <summary>Creates a group without members.</summary>
     public static ClassicGroup Create(DateTimeOffset now) => new(ClassicGroupState.Create(now), ClassicRound.None);
@@ -32,7 +32,7 @@ public sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
 }
 
 /// <summary>The part of a join or sync round that is kept only in memory.</summary>
-public sealed record ClassicRound
+internal sealed record ClassicRound
 {
     /// <summary>No round in progress.</summary>
     public static ClassicRound None { get; } = new();

@@ -3,7 +3,7 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Classic;
 
-public static partial class ClassicGroupDecision
+internal static partial class ClassicGroupDecision
 {
     private static readonly TimeSpan MaxRebalanceTimeout = TimeSpan.FromMilliseconds(int.MaxValue);
 

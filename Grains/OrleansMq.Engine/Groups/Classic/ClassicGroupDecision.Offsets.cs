@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 
-public static partial class ClassicGroupDecision
+internal static partial class ClassicGroupDecision
 {
     /// <summary>Checks whether offsets may be committed.</summary>
     /// <param name="state">The group; null if there is none, or it has offsets only.</param>

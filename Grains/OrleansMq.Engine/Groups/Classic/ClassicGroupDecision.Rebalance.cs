@@ -3,7 +3,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 
-public static partial class ClassicGroupDecision
+internal static partial class ClassicGroupDecision
 {
     /// <summary>Starts a rebalance: all members have to rejoin.</summary>
     internal static ClassicGroup PrepareRebalance(ClassicGroup group, DateTimeOffset now)

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 
-public static partial class ClassicGroupDecision
+internal static partial class ClassicGroupDecision
 {
     /// <summary>Handles a member's request for its assignment; the leader's request carries all assignments.</summary>
     public static ClassicDecision<SyncGroupResult> Sync(ClassicGroup group, SyncGroup request, DateTimeOffset now)

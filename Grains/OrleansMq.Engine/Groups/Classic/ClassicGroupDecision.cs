@@ -6,13 +6,13 @@ namespace OrleansMq.Groups.Classic;
 /// <param name="Next">The next state; the same instance if nothing changed.</param>
 /// <param name="Reply">The response; null if the caller waits for an <c>Answer</c> method to return it.</param>
 /// <param name="MemberId">The member concerned, with its new id; empty for none.</param>
-public readonly record struct ClassicDecision<TReply>(ClassicGroup Next, TReply? Reply, string MemberId) where TReply : class;
+internal readonly record struct ClassicDecision<TReply>(ClassicGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
 /// <summary>
 /// The decisions of the classic protocol: how a request, a deadline or an expired session changes a group. Pure: time and new ids are
 /// arguments. The caller applies the next state, stores it, and responds only afterwards.
 /// </summary>
-public static partial class ClassicGroupDecision
+internal static partial class ClassicGroupDecision
 {
     /// <summary>Handles a heartbeat. Changes nothing: the coordinator keeps track of when members were last active.</summary>
     public static GroupReply Heartbeat(ClassicGroup group, Heartbeat request)

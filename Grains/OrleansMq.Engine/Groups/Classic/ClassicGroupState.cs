@@ -9,7 +9,7 @@ namespace OrleansMq.Groups.Classic;
 /// The stored state of a group of the classic protocol. What a coordinator keeps only in memory (joined members, deadlines) is in
 /// <see cref="ClassicRound"/>. When members were last active is known only to the coordinator.
 /// </summary>
-public sealed record ClassicGroupState
+internal sealed record ClassicGroupState
 {
     // The legal transitions. Dead is never stored: a deleted group has no document.
     private static readonly ImmutableArray<(GroupState From, GroupState To)> LegalTransitions =
@@ -93,7 +93,7 @@ public sealed record ClassicGroupState
 }
 
 /// <summary>A member of a classic group.</summary>
-public sealed record ClassicMember
+internal sealed record ClassicMember
 {
     /// <summary>The member's id, assigned by the coordinator.</summary>
     public required string MemberId { get; init; }

@@ -6,7 +6,7 @@ namespace OrleansMq.Groups.Consumer;
 /// <param name="State">The stored part.</param>
 /// <param name="Deadlines">The part that is not stored: by member, when it is removed unless it has complied. A member of the consumer
 /// protocol has to revoke partitions. One of the classic protocol has to rejoin, or to request its assignment.</param>
-public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDictionary<string, DateTimeOffset> Deadlines)
+internal sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDictionary<string, DateTimeOffset> Deadlines)
 {
     private static readonly ImmutableSortedDictionary<string, DateTimeOffset> NoDeadlines =
         ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);

@@ -9,7 +9,7 @@ namespace OrleansMq.Groups.Consumer;
 /// it joined (none with an eager assignor) are in its subscription. The coordinator computes its assignment; it is never the leader, so it
 /// assigns nothing.
 /// </summary>
-public static partial class ConsumerGroupDecision
+internal static partial class ConsumerGroupDecision
 {
     /// <summary>Handles a classic member's join. The response is immediate, since no member waits for others here.</summary>
     /// <param name="group">The group.</param>
@@ -166,6 +166,7 @@ public static partial class ConsumerGroupDecision
                 Epoch = ConsumerGroupHeartbeat.JoinEpoch,
                 PreviousEpoch = ConsumerGroupHeartbeat.JoinEpoch,
                 Revoking = PartitionSet.Empty,
+                Replaced = member.MemberId == memberId || member.InstanceId is null ? member.Replaced : WithReplaced(member),
             };
         return member with
         {
@@ -249,4 +250,4 @@ public static partial class ConsumerGroupDecision
 
 /// <summary>The response to a classic heartbeat.</summary>
 /// <param name="Reply">The response.</param>
-public sealed record HeartbeatAnswer(GroupReply Reply);
+internal sealed record HeartbeatAnswer(GroupReply Reply);

@@ -4,7 +4,7 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Consumer;
 
-public static partial class ConsumerGroupDecision
+internal static partial class ConsumerGroupDecision
 {
     // For a member that does not specify its rebalance timeout: the default of Kafka's consumers.
     private static readonly TimeSpan DefaultRebalanceTimeout = TimeSpan.FromMinutes(5);
@@ -111,6 +111,13 @@ public static partial class ConsumerGroupDecision
         refusal = default;
         if (request.InstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
         {
+            // That process had joined, and missed the answer: its join is older than the one that replaced it.
+            if (request.TakesOverInstance && former.Status != ConsumerMemberStatus.Away && former.HasReplaced(memberId))
+            {
+                refusal = new GroupReply(ErrorCode.FencedInstanceId,
+                    $"Another process has joined with the instance id '{instance}' since: give every running instance an id of its own.");
+                return null;
+            }
             // A classic member never leaves temporarily: there a new instance fences the old one.
             if (former.Status == ConsumerMemberStatus.Away || former.IsClassic || request.TakesOverInstance)
                 return former;
@@ -184,8 +191,12 @@ public static partial class ConsumerGroupDecision
             Assigned = takesOver ? member.Assigned : PartitionSet.Empty,
             Revoking = PartitionSet.Empty,
             Sequence = member.MemberId == memberId ? member.Sequence : 0, // Another process numbers anew.
+            Replaced = member.MemberId == memberId || member.InstanceId is null ? member.Replaced : WithReplaced(member),
         };
     }
+
+    private static ImmutableArray<string> WithReplaced(ConsumerMember member) => member.Replaced.IsDefault ? [member.MemberId]
+        : [.. member.Replaced.TakeLast(ConsumerMember.MostReplaced - 1), member.MemberId];
 
     /// <summary>Whether the group needs a new target. Also the case if a member that has not left joins anew: it may have done so because
     /// another process with its id was fenced, whose epoch must not become valid again.</summary>

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 
-public static partial class ConsumerGroupDecision
+internal static partial class ConsumerGroupDecision
 {
     /// <summary>Checks whether offsets may be committed: by a member at its current epoch. A member that revokes partitions moves to
     /// another epoch, so a commit with an older one may be for partitions that it no longer owns.</summary>

@@ -1,6 +1,6 @@
 namespace OrleansMq.Groups.Consumer;
 
-public static partial class ConsumerGroupDecision
+internal static partial class ConsumerGroupDecision
 {
     /// <summary>Moves a member towards its target as far as possible now.</summary>
     /// <param name="group">The group.</param>

@@ -7,12 +7,12 @@ namespace OrleansMq.Groups.Consumer;
 /// <param name="Reply">The response; null if there is nothing new and the caller waits (see
 /// <see cref="ConsumerGroupDecision.AnswerHeartbeat"/>).</param>
 /// <param name="MemberId">The member concerned, with its new id; empty for none, or if the request was refused.</param>
-public readonly record struct ConsumerDecision<TReply>(ConsumerGroup Next, TReply? Reply, string MemberId) where TReply : class;
+internal readonly record struct ConsumerDecision<TReply>(ConsumerGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
 /// <summary>What was last sent to a member. While it is unchanged, a long poll is not answered.</summary>
 /// <param name="Epoch">The member's epoch.</param>
 /// <param name="Assigned">The member's assignment.</param>
-public sealed record ToldAssignment(int Epoch, PartitionSet Assigned);
+internal sealed record ToldAssignment(int Epoch, PartitionSet Assigned);
 
 /// <summary>
 /// The decisions of the consumer protocol (KIP-848): how a heartbeat, a deadline, an expired session or a change of topics changes a group.
@@ -21,7 +21,7 @@ public sealed record ToldAssignment(int Epoch, PartitionSet Assigned);
 /// moves there with its own heartbeats. It is first told to revoke partitions. When it confirms that, it gets the new epoch and the free
 /// partitions of its target; the others follow when their holders have revoked them. Members never stop reading what they keep.</para>
 /// </summary>
-public static partial class ConsumerGroupDecision
+internal static partial class ConsumerGroupDecision
 {
     /// <summary>Removes a member that left, timed out, or did not revoke partitions in time. Its partitions are free.</summary>
     public static ConsumerGroup Remove(ConsumerGroup group, string memberId, GroupTopics topics, DateTimeOffset now) =>

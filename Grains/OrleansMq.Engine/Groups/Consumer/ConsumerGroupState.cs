@@ -9,7 +9,7 @@ namespace OrleansMq.Groups.Consumer;
 /// partition is <em>held</em> by the member that has it in <see cref="ConsumerMember.Assigned"/> or <see cref="ConsumerMember.Revoking"/>.
 /// No two members ever hold the same partition.
 /// </summary>
-public sealed record ConsumerGroupState
+internal sealed record ConsumerGroupState
 {
     /// <summary>Creates the state of a group without members. Epochs continue from those of the former group.</summary>
     /// <param name="now">The current time.</param>
@@ -63,4 +63,4 @@ public sealed record ConsumerGroupState
 /// <summary>A subscribed topic.</summary>
 /// <param name="TopicId">Its id.</param>
 /// <param name="Partitions">The number of its partitions.</param>
-public sealed record ConsumerTopic(Guid TopicId, int Partitions);
+internal sealed record ConsumerTopic(Guid TopicId, int Partitions);

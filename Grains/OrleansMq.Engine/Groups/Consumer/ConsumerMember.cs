@@ -8,7 +8,7 @@ namespace OrleansMq.Groups.Consumer;
 
 /// <summary>The progress of a member towards its target assignment. The names are Kafka's.</summary>
 [JsonConverter(typeof(ConsumerMemberStatusConverter))]
-public enum ConsumerMemberStatus
+internal enum ConsumerMemberStatus
 {
     /// <summary>Unknown.</summary>
     Unknown = 0,
@@ -23,11 +23,11 @@ public enum ConsumerMemberStatus
 }
 
 /// <summary>Converts a <see cref="ConsumerMemberStatus"/> to JSON, for example <c>"stable"</c>.</summary>
-public sealed class ConsumerMemberStatusConverter()
+internal sealed class ConsumerMemberStatusConverter()
     : JsonStringEnumConverter<ConsumerMemberStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>A member of a consumer group.</summary>
-public sealed record ConsumerMember
+internal sealed record ConsumerMember
 {
     // The legal transitions. A joining member is Stable and holds nothing. A returning static member takes over its former partitions, and
     // is first Stable.
@@ -49,6 +49,9 @@ public sealed record ConsumerMember
         (ConsumerMemberStatus.Away, ConsumerMemberStatus.Away),
         (ConsumerMemberStatus.Away, ConsumerMemberStatus.Stable),
     ];
+
+    /// <summary>The most members of <see cref="Replaced"/>.</summary>
+    public const int MostReplaced = 8;
 
     /// <summary>The member's id.</summary>
     public required string MemberId { get; init; }
@@ -110,9 +113,17 @@ public sealed record ConsumerMember
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long Sequence { get; init; }
 
+    /// <summary>The ids of the members that it replaced under its instance id, and of those that they had replaced: the latest, at most
+    /// <see cref="MostReplaced"/>. Their processes are fenced, also one that does not know yet that it had joined.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public ImmutableArray<string> Replaced { get; init; }
+
     /// <summary>The additional state of a classic member; null for one of the consumer protocol.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ClassicFacet? Classic { get; init; }
+
+    /// <summary>Whether it replaced a member of that id.</summary>
+    public bool HasReplaced(string memberId) => !Replaced.IsDefault && Replaced.Contains(memberId);
 
     /// <summary>Whether it is a member of the classic protocol.</summary>
     [JsonIgnore]
@@ -134,7 +145,7 @@ public sealed record ConsumerMember
 }
 
 /// <summary>The state that only members of the classic protocol have.</summary>
-public sealed record ClassicFacet
+internal sealed record ClassicFacet
 {
     /// <summary>How long it may go without a heartbeat before it is removed.</summary>
     public TimeSpan SessionTimeout { get; init; }

@@ -10,7 +10,7 @@ namespace OrleansMq.Groups.Consumer;
 /// the first member of the consumer protocol joins, the downgrade when the last one leaves. Generations and epochs share one sequence of
 /// numbers, so that fenced members stay fenced.
 /// </summary>
-public static class GroupMigration
+internal static class GroupMigration
 {
     /// <summary>Converts a classic group to the consumer protocol. All members keep their partitions.</summary>
     /// <param name="group">The classic group.</param>

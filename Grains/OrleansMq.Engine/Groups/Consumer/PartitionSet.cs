@@ -9,7 +9,7 @@ namespace OrleansMq.Groups.Consumer;
 /// <summary>A partition, identified by its topic's id.</summary>
 /// <param name="TopicId">The topic.</param>
 /// <param name="Partition">The partition's number, from 0.</param>
-public readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IComparable<TopicIdPartition>
+internal readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IComparable<TopicIdPartition>
 {
     /// <inheritdoc/>
     public int CompareTo(TopicIdPartition other) =>
@@ -18,7 +18,7 @@ public readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IC
 
 /// <summary>An immutable set of partitions with value equality. In JSON <c>[{"topicId": "…", "partitions": [0, 1]}]</c>.</summary>
 [JsonConverter(typeof(PartitionSetConverter))]
-public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquatable<PartitionSet>
+internal sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquatable<PartitionSet>
 {
     private readonly ImmutableArray<TopicIdPartition> _sorted;
 
@@ -92,7 +92,7 @@ public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquat
 }
 
 /// <summary>The JSON of a <see cref="PartitionSet"/>.</summary>
-public sealed class PartitionSetConverter : JsonConverter<PartitionSet>
+internal sealed class PartitionSetConverter : JsonConverter<PartitionSet>
 {
     /// <inheritdoc/>
     public override PartitionSet Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)

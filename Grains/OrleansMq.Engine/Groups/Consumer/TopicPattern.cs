@@ -6,7 +6,7 @@ namespace OrleansMq.Groups.Consumer;
 
 /// <summary>A regular expression that must match the whole name of a topic. Limited to patterns that match in time linear in the name's
 /// length (.NET's NonBacktracking). A pattern comes from an arbitrary client, and backtracking could block a coordinator forever.</summary>
-public sealed class TopicPattern
+internal sealed class TopicPattern
 {
     // Four times the maximum length of a topic name. A longer pattern is a list of names, for which there is a separate field.
     private const int MaxLength = 1000;

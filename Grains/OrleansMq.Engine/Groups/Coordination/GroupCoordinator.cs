@@ -7,7 +7,7 @@ using OrleansMq.State;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>One group's coordinator: a <see cref="GroupCore"/> in its shell, which follows the topics. Thread safe.</summary>
-public sealed class GroupCoordinator : ICoordinator
+internal sealed class GroupCoordinator : ICoordinator
 {
     private readonly Lock _gate = new();
     private readonly IClusterMetadata _metadata;

@@ -9,7 +9,7 @@ namespace OrleansMq.Groups.Coordination;
 
 /// <summary>All groups of a standalone broker. A group is opened by its first request and stays open. A group that turns out not to exist
 /// is closed again. Thread safe.</summary>
-public sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
+internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
 {
     private readonly OpenCoordinators _open;
     private readonly int _brokerId;

@@ -3,7 +3,7 @@ using OrleansMq.Coordination;
 
 namespace OrleansMq.Groups.Coordination;
 
-public sealed partial class GroupCore
+internal sealed partial class GroupCore
 {
     // Whether the id belongs to a group of consumers, or to committed offsets.
     private bool IsOfConsumers => _membership.Classic is not null || _membership.Consumer is not null || !_offsets.IsEmpty;
@@ -14,9 +14,11 @@ public sealed partial class GroupCore
     {
         switch (request.Body)
         {
-            case ShareGroupHeartbeat or AlterShareGroup or FindShareCursors when IsOfConsumers:
-                HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound,
-                    $"Group '{_groupId}' is not a share group: use another group id, or delete the group."));
+            case FindShareCursors when IsOfConsumers:
+                HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, IsNoShareGroup));
+                return true;
+            case ShareGroupHeartbeat or AlterShareGroup when IsOfConsumers:
+                HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound, IsNoShareGroup));
                 return true;
             case ShareGroupHeartbeat heartbeat:
                 Answer(request, _share.Heartbeat(heartbeat, request.FreshId, _topics, Now));
@@ -41,6 +43,8 @@ public sealed partial class GroupCore
                 return false;
         }
     }
+
+    private string IsNoShareGroup => $"Group '{_groupId}' is not a share group: use another group id, or delete the group.";
 
     private string IsShareGroup => $"Group '{_groupId}' is a share group: consumers use another group id.";
 

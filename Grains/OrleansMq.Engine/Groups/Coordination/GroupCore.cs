@@ -17,7 +17,7 @@ namespace OrleansMq.Groups.Coordination;
 /// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
 /// </list>
 /// </summary>
-public sealed partial class GroupCore : CoordinatorCore
+internal sealed partial class GroupCore : CoordinatorCore
 {
     // A group without members and offsets has nothing to keep. It stays for a while, so that an operator finds it after the last member
     // has left.

@@ -11,7 +11,7 @@ using OrleansMq.Groups.Share;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>The document <c>group/&lt;group id&gt;</c>.</summary>
-public sealed record GroupDocument : IOwnedDocument
+internal sealed record GroupDocument : IOwnedDocument
 {
     /// <summary>The version of the format that is written.</summary>
     public const int CurrentVersion = 1;
@@ -71,7 +71,7 @@ public sealed record GroupDocument : IOwnedDocument
 }
 
 /// <summary>The document <c>group-offsets/&lt;group id&gt;</c>.</summary>
-public sealed record GroupOffsetsDocument : IOwnedDocument
+internal sealed record GroupOffsetsDocument : IOwnedDocument
 {
     /// <summary>The version of the format that is written.</summary>
     public const int CurrentVersion = 1;
@@ -126,7 +126,7 @@ public sealed record GroupOffsetsDocument : IOwnedDocument
 /// <param name="Topic">The topic's name.</param>
 /// <param name="TopicId">Its id.</param>
 /// <param name="Partitions">By partition, ascending.</param>
-public sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArray<StoredOffset> Partitions)
+internal sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArray<StoredOffset> Partitions)
 {
     internal static ImmutableArray<StoredTopicOffsets> Of(ImmutableSortedDictionary<string, TopicOffsets> topics) =>
         [.. topics.Select(topic => new StoredTopicOffsets(topic.Key, topic.Value.TopicId,
@@ -141,7 +141,7 @@ public sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArr
 }
 
 /// <summary>One offset in a document.</summary>
-public sealed record StoredOffset
+internal sealed record StoredOffset
 {
     /// <summary>The partition's number.</summary>
     public int Partition { get; init; }
@@ -175,13 +175,13 @@ public sealed record StoredOffset
 /// <summary>Offsets of an open transaction in a document.</summary>
 /// <param name="ProducerId">The transaction's producer.</param>
 /// <param name="Topics">By topic.</param>
-public sealed record StoredPendingOffsets(long ProducerId, ImmutableArray<StoredTopicOffsets> Topics);
+internal sealed record StoredPendingOffsets(long ProducerId, ImmutableArray<StoredTopicOffsets> Topics);
 
 /// <summary>The JSON of groups' documents, the same in both flavours.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(GroupDocument))]
 [JsonSerializable(typeof(GroupOffsetsDocument))]
-public sealed partial class GroupJson : JsonSerializerContext
+internal sealed partial class GroupJson : JsonSerializerContext
 {
     internal static void CheckVersion(int version, int newest)
     {
@@ -191,7 +191,7 @@ public sealed partial class GroupJson : JsonSerializerContext
 }
 
 /// <summary>Writes a <see cref="GroupState"/> as <c>"stable"</c>.</summary>
-public sealed class GroupStateConverter() : JsonStringEnumConverter<GroupState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+internal sealed class GroupStateConverter() : JsonStringEnumConverter<GroupState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>Writes a <see cref="GroupType"/> as <c>"classic"</c>.</summary>
-public sealed class GroupTypeConverter() : JsonStringEnumConverter<GroupType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+internal sealed class GroupTypeConverter() : JsonStringEnumConverter<GroupType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);

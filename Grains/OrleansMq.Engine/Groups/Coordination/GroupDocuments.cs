@@ -6,7 +6,7 @@ using OrleansMq.State;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>The two documents of a group. The first exists as long as the group.</summary>
-public static class GroupDocuments
+internal static class GroupDocuments
 {
     /// <summary>The position of <see cref="GroupDocument"/>: members and generation.</summary>
     public const int Group = 0;
@@ -45,7 +45,7 @@ public static class GroupDocuments
 /// <summary>A group's stored documents; null for none.</summary>
 /// <param name="Group">Members and generation.</param>
 /// <param name="Offsets">Committed offsets.</param>
-public sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Offsets) : StoredDocuments
+internal sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Offsets) : StoredDocuments
 {
     /// <summary>No document at all.</summary>
     public static StoredGroup None { get; } = new(null, null);
@@ -57,7 +57,7 @@ public sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Off
 /// <summary>The content of a <see cref="GroupOffsetsDocument"/> to be written.</summary>
 /// <param name="Coordinator">The coordinator that writes them.</param>
 /// <param name="Offsets">All offsets of the group.</param>
-public sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.GroupOffsets Offsets) : IOwnedDocument
+internal sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.GroupOffsets Offsets) : IOwnedDocument
 {
     /// <summary>Creates the document.</summary>
     public GroupOffsetsDocument ToDocument() => GroupOffsetsDocument.Of(Coordinator, Offsets);
@@ -68,4 +68,4 @@ public sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.G
 
 /// <summary>A newer image of the topics.</summary>
 /// <param name="Topics">All topics.</param>
-public sealed record TopicsChanged(GroupTopics Topics) : CoordinatorCommand;
+internal sealed record TopicsChanged(GroupTopics Topics) : CoordinatorCommand;

@@ -4,7 +4,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Groups.Offsets;
 
 /// <summary>The committed offsets of a group. Immutable; a method that changes nothing returns the same instance.</summary>
-public sealed record GroupOffsets
+internal sealed record GroupOffsets
 {
     /// <summary>No offsets.</summary>
     public static GroupOffsets Empty { get; } = new();
@@ -101,4 +101,4 @@ public sealed record GroupOffsets
 /// <summary>The committed offsets of one topic.</summary>
 /// <param name="TopicId">The id of the topic for which they were committed.</param>
 /// <param name="Partitions">The offsets by partition.</param>
-public sealed record TopicOffsets(Guid TopicId, ImmutableSortedDictionary<int, CommittedOffset> Partitions);
+internal sealed record TopicOffsets(Guid TopicId, ImmutableSortedDictionary<int, CommittedOffset> Partitions);

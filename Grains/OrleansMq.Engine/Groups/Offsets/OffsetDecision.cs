@@ -6,11 +6,11 @@ namespace OrleansMq.Groups.Offsets;
 /// <summary>The next offsets of a group, and the response.</summary>
 /// <param name="Next">The next offsets; the same instance if nothing changed.</param>
 /// <param name="Reply">The response.</param>
-public readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
+internal readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
 
 /// <summary>The decisions on commits, fetches and deletes. Whether the caller is authorized by its group's protocol is checked before.
 /// Pure.</summary>
-public static class OffsetDecision
+internal static class OffsetDecision
 {
     /// <summary>Stores the offsets that can be stored; each partition has its own result.</summary>
     /// <param name="offsets">The offsets.</param>

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace OrleansMq.Groups.Share;
 
 /// <summary>Where a share group begins in a partition that it did not read before.</summary>
-public enum ShareStart
+internal enum ShareStart
 {
     /// <summary>Unknown.</summary>
     Unknown = 0,
@@ -16,7 +16,7 @@ public enum ShareStart
 }
 
 /// <summary>The configuration of a share group.</summary>
-public sealed record ShareGroupConfig
+internal sealed record ShareGroupConfig
 {
     /// <summary>The defaults.</summary>
     public static ShareGroupConfig Default { get; } = new();
@@ -57,6 +57,27 @@ public sealed record ShareGroupConfig
         }
         return config.HeartbeatInterval < config.SessionTimeout ? config
             : throw Invalid("share.heartbeat.interval.ms", Text(config.HeartbeatInterval), "less than share.session.timeout.ms");
+    }
+
+    /// <summary>Checks changes of a configuration.</summary>
+    /// <param name="before">The values that are set.</param>
+    /// <param name="changes">The values to set, or to remove.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: a name is not known, or a value out of range.</exception>
+    public static void Check(IEnumerable<KeyValuePair<string, string>> before, IEnumerable<Api.ShareGroupSetting> changes)
+    {
+        ArgumentNullException.ThrowIfNull(changes);
+        var after = new Dictionary<string, string>(before);
+        foreach (var (name, value) in changes)
+        {
+            if (ShareGroupConfigKeys.Find(name) is null)
+                throw new BrokerException(ErrorCode.InvalidConfig, $"A share group has no configuration '{name}'; it has "
+                    + $"{string.Join(", ", ShareGroupConfigKeys.All.Select(static key => key.Name))}.");
+            if (value is null)
+                after.Remove(name);
+            else
+                after[name] = value;
+        }
+        Parse(after);
     }
 
     internal static string Text(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);

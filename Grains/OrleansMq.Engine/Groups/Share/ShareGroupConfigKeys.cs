@@ -9,11 +9,11 @@ namespace OrleansMq.Groups.Share;
 /// <param name="Documentation">What it does.</param>
 /// <param name="Get">Returns its value as text.</param>
 /// <param name="Set">Reads its value from text.</param>
-public sealed record ShareGroupConfigKey(string Name, string Documentation, Func<ShareGroupConfig, string> Get,
+internal sealed record ShareGroupConfigKey(string Name, string Documentation, Func<ShareGroupConfig, string> Get,
     Func<ShareGroupConfig, string, ShareGroupConfig> Set);
 
 /// <summary>The configuration keys of share groups.</summary>
-public static class ShareGroupConfigKeys
+internal static class ShareGroupConfigKeys
 {
     private const string DurationPrefix = "by_duration:";
 

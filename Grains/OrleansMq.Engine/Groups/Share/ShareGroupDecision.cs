@@ -9,13 +9,13 @@ namespace OrleansMq.Groups.Share;
 /// <param name="Next">The next state; the same instance if nothing changed.</param>
 /// <param name="Reply">The response.</param>
 /// <param name="MemberId">The member whose session restarts; empty for none.</param>
-public readonly record struct ShareDecision(ShareGroupState Next, ShareGroupHeartbeatResult Reply, string MemberId);
+internal readonly record struct ShareDecision(ShareGroupState Next, ShareGroupHeartbeatResult Reply, string MemberId);
 
 /// <summary>
 /// The decisions about a share group (KIP-932). Pure: time, topics and new ids are arguments. A partition may have several members, so no
 /// member waits for another: each takes over its new assignment with its own next heartbeat.
 /// </summary>
-public static class ShareGroupDecision
+internal static class ShareGroupDecision
 {
     /// <summary>Handles a heartbeat: a member joins, keeps its session alive, or leaves.</summary>
     /// <param name="state">The group.</param>
@@ -50,7 +50,10 @@ public static class ShareGroupDecision
                     + "another group, or raise group.share.max.size.");
             member = new ShareMember { MemberId = request.MemberId };
         }
-        var next = Renew(TakeIn(state, member!, request), freshId, topics, now);
+        // They would begin at the first record when the coordinator learns of the topic.
+        if (request.Starts.Any(start => topics.Find(start.TopicId) is null && !topics.IsDeleted(start.TopicId)))
+            return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know all of the topics yet: retry.");
+        var next = Renew(TakeIn(state, member!, request), request.Starts, freshId, topics, now);
         var after = next.Members[request.MemberId];
         if (after.Epoch != next.TargetEpoch)
         {
@@ -89,22 +92,17 @@ public static class ShareGroupDecision
         if (request.DeletedTopics.Count > 0 && state is null)
             return new GroupReply(ErrorCode.GroupIdNotFound, $"There is no share group '{request.GroupId}'.");
         var after = state ?? new ShareGroupState { EmptySince = now };
-        foreach (var (name, value) in request.Configs)
-        {
-            if (ShareGroupConfigKeys.Find(name) is null)
-                return new GroupReply(ErrorCode.InvalidConfig, $"A share group has no configuration '{name}'; it has "
-                    + $"{string.Join(", ", ShareGroupConfigKeys.All.Select(static key => key.Name))}.");
-            after = after with { Configs = value is null ? after.Configs.Remove(name) : after.Configs.SetItem(name, value) };
-        }
         try
         {
-            ShareGroupConfig.Parse(after.Configs);
+            ShareGroupConfig.Check(after.Configs, request.Configs);
         }
         catch (BrokerException invalid)
         {
             return new GroupReply(invalid.Code, invalid.Message);
         }
-        var incarnation = IncarnationOf(now, freshId);
+        foreach (var (name, value) in request.Configs)
+            after = after with { Configs = value is null ? after.Configs.Remove(name) : after.Configs.SetItem(name, value) };
+        var incarnation = IncarnationOf(after, now, freshId);
         foreach (var move in request.Moves)
         {
             if (move.StartOffset < 0 || topics.Find(move.TopicId) is not { } topic || move.Partition < 0
@@ -147,8 +145,9 @@ public static class ShareGroupDecision
     }
 
     /// <summary>Computes the assignment, if members, subscriptions or topics have changed. A topic that the group reads for the first time
-    /// gets its cursors' incarnation.</summary>
-    private static ShareGroupState Renew(ShareGroupState state, Guid freshId, GroupTopics topics, DateTimeOffset now)
+    /// gets its cursors' incarnation. Without starts it came into a running subscription, and is read from its first record on.</summary>
+    private static ShareGroupState Renew(ShareGroupState state, IReadOnlyList<ShareCursorMove> starts, Guid freshId, GroupTopics topics,
+        DateTimeOffset now)
     {
         var subscribed = SubscribedTopics(state, topics);
         if (state.TargetEpoch == state.GroupEpoch && subscribed.SequenceEqual(state.Topics))
@@ -162,13 +161,29 @@ public static class ShareGroupDecision
             Members = ShareAssignment.Assign(state.Members, subscribed),
             Cursors = state.Cursors.RemoveAll(cursors => topics.IsDeleted(cursors.TopicId)),
         };
+        var incarnation = IncarnationOf(state, now, freshId);
         foreach (var topic in subscribed.Values)
         {
-            if (!state.Cursors.Any(cursors => cursors.TopicId == topic.TopicId))
-                state = state.With(new ShareTopicCursors(topic.TopicId, IncarnationOf(now, freshId), topic.Partitions, []));
+            var known = state.Cursors.FirstOrDefault(cursors => cursors.TopicId == topic.TopicId);
+            var found = StartsOf(topic, starts, known?.Incarnation ?? incarnation);
+            if (known is null)
+                state = state.With(new ShareTopicCursors(topic.TopicId, incarnation, found.Length == 0 ? 0 : found[^1].Partition + 1,
+                    found));
+            else if (Missing(known, found) is { Count: > 0 } missing)
+                state = state.With(known with { Resets = [.. known.Resets.Concat(missing).OrderBy(static reset => reset.Partition)] });
         }
         return state;
     }
+
+    // A cursor that has begun has the same incarnation, and stays where it is.
+    private static IReadOnlyList<ShareCursorReset> Missing(ShareTopicCursors known, IEnumerable<ShareCursorReset> found) =>
+        [.. found.Where(start => start.Partition < known.Partitions && known.FindReset(start.Partition) is null)];
+
+    private static ShareCursorReset[] StartsOf(ConsumerTopic topic, IReadOnlyList<ShareCursorMove> starts, Guid incarnation) =>
+        [.. starts.Where(start => start.TopicId == topic.TopicId && start.StartOffset >= 0 && start.Partition >= 0
+                && start.Partition < topic.Partitions)
+            .DistinctBy(static start => start.Partition).OrderBy(static start => start.Partition)
+            .Select(start => new ShareCursorReset(start.Partition, incarnation, start.StartOffset))];
 
     private static ImmutableSortedDictionary<string, ConsumerTopic> SubscribedTopics(ShareGroupState state, GroupTopics topics)
     {
@@ -184,17 +199,29 @@ public static class ShareGroupDecision
         return all.ToImmutable();
     }
 
-    /// <summary>Makes an incarnation that sorts by its time: of two, a leader knows the newer one.</summary>
-    private static Guid IncarnationOf(DateTimeOffset now, Guid freshId)
+    /// <summary>Makes an incarnation that sorts by its time: of two, a leader knows the newer one. It is later than those that the group
+    /// has, also by a clock that is behind.</summary>
+    private static Guid IncarnationOf(ShareGroupState state, DateTimeOffset now, Guid freshId)
     {
+        var newest = state.Cursors.SelectMany(static cursors => cursors.Resets.Select(static reset => reset.Incarnation)
+            .Append(cursors.Incarnation)).Select(TimeOf).DefaultIfEmpty().Max();
+        var milliseconds = Math.Max(now.ToUnixTimeMilliseconds(), newest + 1);
         Span<byte> bytes = stackalloc byte[16];
         freshId.TryWriteBytes(bytes, bigEndian: true, out _);
         Span<byte> time = stackalloc byte[8];
-        BinaryPrimitives.WriteInt64BigEndian(time, now.ToUnixTimeMilliseconds());
+        BinaryPrimitives.WriteInt64BigEndian(time, milliseconds);
         time[2..].CopyTo(bytes);
         bytes[6] = (byte)(0x70 | (bytes[6] & 0x0F));
         bytes[8] = (byte)(0x80 | (bytes[8] & 0x3F));
         return new Guid(bytes, bigEndian: true);
+    }
+
+    // Its first 48 bits, in milliseconds since 1970.
+    private static long TimeOf(Guid incarnation)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
+        return BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16;
     }
 
     private static string? FindProblem(ShareGroupHeartbeat request) => request switch

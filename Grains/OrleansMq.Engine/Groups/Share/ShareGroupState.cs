@@ -7,7 +7,7 @@ namespace OrleansMq.Groups.Share;
 
 /// <summary>The stored state of a share group (KIP-932): its members, and the cursors that its partitions' leaders keep. Several
 /// members may have the same partition.</summary>
-public sealed record ShareGroupState
+internal sealed record ShareGroupState
 {
     /// <summary>The group epoch, which increases whenever members, subscriptions or their topics change.</summary>
     public int GroupEpoch { get; init; }
@@ -60,7 +60,7 @@ public sealed record ShareGroupState
 }
 
 /// <summary>A member of a share group.</summary>
-public sealed record ShareMember
+internal sealed record ShareMember
 {
     /// <summary>The member's id.</summary>
     public required string MemberId { get; init; }

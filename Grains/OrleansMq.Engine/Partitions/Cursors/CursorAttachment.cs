@@ -21,6 +21,8 @@ internal sealed partial class CursorAttachment
 {
     // One receive's memory. The records beyond it stay with their lock until the next.
     private const int MostBytes = 16 << 20;
+    // A broker may get the codec, and a damaged batch need not be read all the time.
+    private const long UnreadableDelayMs = 10_000;
 
     private readonly PartitionCursors _owner;
     private readonly HostedCursor _cursor;
@@ -51,8 +53,9 @@ internal sealed partial class CursorAttachment
     /// <param name="cancellationToken">Ends the wait; a record that arrives then is released.</param>
     /// <returns>Null when the time is over.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>: it has ended; attach again.
-    /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>,
-    /// <see cref="ErrorCode.KafkaStorageError"/>: the records cannot be read; they count as failed.</exception>
+    /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>: the next records cannot be read. They
+    /// come back after 10 seconds, a damaged batch's as failed. Those around them are received.
+    /// <see cref="ErrorCode.KafkaStorageError"/>: the disk failed; all come back, and none failed.</exception>
     public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken = default)
     {
         var started = _owner.Time.GetTimestamp();
@@ -65,10 +68,12 @@ internal sealed partial class CursorAttachment
             var received = ReadOrRelease(delivery, naturals);
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
+            if (received.Rest is { } rest)
+                _owner.Post(() => PutBack(rest));
+            if (received.Unreadable is { } unreadable)
+                _owner.Post(() => ReturnUnreadable(unreadable, isFailure: received.Fault is RecordBatchException));
             if (received.Records.Count > 0)
             {
-                if (received.Rest is { } rest)
-                    _owner.Post(() => PutBack(rest));
                 var offsets = received.Records.Select(static one => one.Record.Offset);
                 received.Keep(await TakeAsync(delivery.Lock, offsets).ConfigureAwait(false));
                 if (received.Records.Count > 0 && HoldsLease)
@@ -77,6 +82,14 @@ internal sealed partial class CursorAttachment
                 _cursor.ReleaseAll(_owner, delivery, isFailure: false);
             }
             received.Dispose();
+            if (received is { Fault: { } fault, Records.Count: 0, Rest: null })
+                throw Unreadable(fault);
+            if (received is not { Fault: null, Records.Count: 0, Rest: not null })
+                continue;
+            // Another batch is decompressed at the moment.
+            if (_owner.Time.GetElapsedTime(started) >= maxWait)
+                return null;
+            await Task.Delay(PartitionCursors.RetryInterval, _owner.Time, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -85,15 +98,19 @@ internal sealed partial class CursorAttachment
         _owner.SendAsync(_cursor, id => new Settle(id, token, records) { Attachment = Number });
 
     /// <summary>Gives records back; answered when that is in force.</summary>
-    public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null) =>
+    public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null, string? reason = null) =>
         _owner.SendAsync(_cursor, id => new Release(id, token, records, isFailure, (long?)delay?.TotalMilliseconds)
         {
             Attachment = Number,
+            Reason = DeadLetterReason.Cut(reason),
         });
 
     /// <summary>Rejects records for ever: they are dead-lettered, or dropped; answered when that is decided in force.</summary>
-    public Task<Answer> RejectAsync(LockToken token, OffsetRange records) =>
-        _owner.SendAsync(_cursor, id => new Reject(id, token, records) { Attachment = Number });
+    /// <param name="token">The lock.</param>
+    /// <param name="records">The records.</param>
+    /// <param name="reason">Why, for their dead letters; null: not said.</param>
+    public Task<Answer> RejectAsync(LockToken token, OffsetRange records, string? reason = null) =>
+        _owner.SendAsync(_cursor, id => new Reject(id, token, records) { Attachment = Number, Reason = DeadLetterReason.Cut(reason) });
 
     /// <summary>Begins a lock anew.</summary>
     public Task<Answer> RenewAsync(LockToken token, OffsetRange records) =>
@@ -201,8 +218,24 @@ internal sealed partial class CursorAttachment
             _rest = _rest is { } later ? rest with { Records = [.. rest.Records, .. later.Records] } : rest;
     }
 
+    // Without its codec a broker reads no record, which is no failure of any.
+    private void ReturnUnreadable(Deliver delivery, bool isFailure)
+    {
+        foreach (var offset in delivery.Records.Select(static record => record.Offset))
+        {
+            if (!_cursor.Cursor.Holds(delivery.Lock, offset))
+                continue;
+            // A record that waits comes back at once: it is taken first.
+            _cursor.Handle(new Renew(CursorRequest.NoAnswer, delivery.Lock, OffsetRange.Of(offset)));
+            _cursor.Handle(new Release(CursorRequest.NoAnswer, delivery.Lock, OffsetRange.Of(offset), isFailure, UnreadableDelayMs));
+        }
+    }
+
     private void GiveUp(Waiting waiting)
     {
+        // What it asked for in the same turn is handed out before it gives up: a receive that does not wait takes what is there.
+        if (_waiting == waiting)
+            _cursor.FinishTurn();
         if (_waiting != waiting)
             return;
         _waiting = null;
@@ -222,7 +255,7 @@ internal sealed partial class CursorAttachment
     {
         try
         {
-            return Read(_owner.Partition, delivery, naturals, MostBytes);
+            return ReadSome(_owner.Partition, delivery, naturals, new ReadBounds(MostBytes));
         }
         catch (BrokerException fault)
         {
@@ -231,24 +264,28 @@ internal sealed partial class CursorAttachment
         }
     }
 
-    /// <summary>Reads what was delivered.</summary>
-    /// <exception cref="BrokerException">See <see cref="ReceiveAsync"/>.</exception>
-    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals, int mostBytes = int.MaxValue)
+    /// <inheritdoc cref="ReceivedRecords.ReadSome"/>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>, <see cref="ErrorCode.CorruptMessage"/>.</exception>
+    public static ReceivedRecords ReadSome(Partition partition, Deliver delivery, List<OffsetRange> naturals, ReadBounds bounds)
     {
         try
         {
-            return ReceivedRecords.Read(partition, delivery, naturals, mostBytes);
+            return ReceivedRecords.ReadSome(partition, delivery, naturals, bounds);
         }
-        catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException || StorageFaults.IsStorageFault(fault))
+        catch (RecordBatchException fault)
         {
-            var isStorage = StorageFaults.IsStorageFault(fault);
-            if (isStorage)
-                partition.NoteUnreadable(fault);
-            throw new BrokerException(isStorage ? ErrorCode.KafkaStorageError
-                : fault is CodecUnavailableException ? ErrorCode.UnsupportedCompressionType : ErrorCode.CorruptMessage, fault.Message,
-                fault);
+            throw Unreadable(fault);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            partition.NoteUnreadable(fault);
+            throw new BrokerException(ErrorCode.KafkaStorageError, fault.Message, fault);
         }
     }
+
+    /// <summary>Returns the error of a batch that cannot be read.</summary>
+    public static BrokerException Unreadable(Exception fault) => new(fault is CodecUnavailableException
+        ? ErrorCode.UnsupportedCompressionType : ErrorCode.CorruptMessage, fault.Message, fault);
 
     private BrokerException Ended() => new(ErrorCode.NotLeaderOrFollower,
         $"The consumer of {_owner.Partition.TopicPartition} is not attached any more. Find the leader, and attach again.");

@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
@@ -33,6 +34,9 @@ internal sealed class CursorTerm
     public LeaderTerm Term { get; }
     /// <summary>The turn's time, in milliseconds since 1970.</summary>
     public long Now => _owner.TurnTime;
+
+    /// <summary>What the broker's clock said at the turn's begin, in milliseconds since 1970.</summary>
+    public long ClockTime => _owner.ClockTime;
     /// <summary>The high watermark that the cursors know.</summary>
     public long HighWatermark { get; private set; } = -1;
     /// <summary>Records below it may be delivered.</summary>
@@ -46,6 +50,17 @@ internal sealed class CursorTerm
 
     /// <summary>The cursors, by id.</summary>
     public IReadOnlyCollection<HostedCursor> Cursors => _cursors.Values;
+
+    /// <summary>No cursor needs a record below this offset, as far as is in force; null without cursors. What a removal in the log's tail
+    /// says is in force once the epoch's start is.</summary>
+    public long? SettledBelow => HighWatermark < Term.EpochStart ? 0
+        : _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.Cursor.Needed);
+
+    /// <summary>Why nothing is published to the partition; null: no cursor is full.</summary>
+    public string? RefusesPublishes => _cursors.Values.FirstOrDefault(cursor => cursor.IsFull && !cursor.Cursor.IsAbsent) is { } full
+        ? $"Queue '{QueueConfigurations.QueueOf(full.Name)}' of {_owner.Partition.TopicPartition} is full. Nothing was appended; send "
+            + "again when its consumers have settled records."
+        : null;
 
     /// <summary>Whether a consumer is attached.</summary>
     public bool HasConsumers => _cursors.Values.Any(cursor => cursor.Attachments.Count > 0);
@@ -148,13 +163,14 @@ internal sealed class CursorTerm
     /// <summary>Asks the cursors to repeat statements below an offset.</summary>
     public void Restate(long offset) => HandleAll(new Restate(offset));
 
-    /// <summary>Lets the cursors that asked for it see the time.</summary>
+    /// <summary>Ends what the turn began, and lets the cursors that asked for it see the time.</summary>
     public void Tick()
     {
         foreach (var cursor in _cursors.Values)
         {
             if (cursor.WakeAt <= Now)
                 cursor.Handle(new Tick());
+            cursor.FinishTurn();
         }
     }
 
@@ -188,10 +204,35 @@ internal sealed class CursorTerm
     }
 
     /// <summary>Publishes dead letters, outside the turn.</summary>
-    public void Publish(HostedCursor cursor, PublishDeadLetters publish) => _ = Task.Run(() => PublishAsync(cursor, publish));
+    public void Publish(HostedCursor cursor, PublishDeadLetters publish)
+    {
+        var configuration = cursor.Cursor.State?.Configuration;
+        var source = new DeadLetterSource(_owner.Partition.TopicPartition, _owner.Partition.TopicId, cursor.Name,
+            configuration?.DeadLetterTarget?.TopicId == publish.Target.TopicId ? configuration.DeadLetterTopic : null);
+        _ = Task.Run(() => PublishAsync(cursor, source, publish));
+    }
 
     /// <summary>Reads the keys of records, outside the turn.</summary>
-    public void ReadKeys(HostedCursor cursor, ReadKeys read) => _ = Task.Run(() => ReadKeysAsync(cursor, read));
+    public void ReadKeys(HostedCursor cursor, ReadKeys read) => Read(cursor, read.Number, () =>
+    {
+        var keys = RecordKeys.Read(_owner.Partition, read.From, read.Most, out var end);
+        return new KeysRead(read.Number, end, keys);
+    });
+
+    /// <summary>Reads the times and levels of records, outside the turn.</summary>
+    public void ReadHeads(HostedCursor cursor, ReadHeads read)
+    {
+        var timeToLive = cursor.Cursor.State?.Configuration.TimeToLiveMs ?? 0;
+        Read(cursor, read.Number, () =>
+        {
+            var heads = RecordHeads.Read(_owner.Partition, read.From, read.Most, timeToLive, out var end);
+            return new HeadsRead(read.Number, end, heads);
+        });
+    }
+
+    /// <summary>Finds offsets without a record, outside the turn.</summary>
+    public void FindNaturals(HostedCursor cursor, FindNaturals find) => Read(cursor, find.Number, () =>
+        new NaturalsFound(find.Number, NaturalOffsets.Find(_owner.Partition, find.Range, _end.Token)));
 
     private void HandleAll(CursorCommand command)
     {
@@ -214,51 +255,62 @@ internal sealed class CursorTerm
         append.Handle(number => new TransitionsAppended(number, offset));
     }
 
-    private async Task PublishAsync(HostedCursor cursor, PublishDeadLetters publish)
+    private async Task PublishAsync(HostedCursor cursor, DeadLetterSource source, PublishDeadLetters publish)
     {
         CursorCommand answer = new DeadLettersFailed(publish.Number);
         try
         {
-            var delivery = new Deliver(0, default, [.. publish.Intents.Select(intent => new DeliveredRecord(intent.Offset, intent.Counts,
-                false))]);
-            using var records = ReceivedRecords.Read(_owner.Partition, delivery, []);
-            var intents = publish.Intents.GroupBy(intent => intent.Offset).ToDictionary(same => same.Key, same => same.ToList());
-            var letters = records.Records.SelectMany(one => intents[one.Record.Offset].Select(intent => new DeadLetter(intent, one.Record)))
-                .DistinctBy(letter => letter.Intent.Sequence).OrderBy(letter => letter.Intent.Sequence).ToList();
-            var outcome = letters.Count == 0 ? DeadLetterOutcome.Published : await _owner.DeadLetters
-                .PublishAsync(_owner.Partition.TopicPartition, publish.Target, letters, _end.Token).ConfigureAwait(false);
-            // A record that is missing has nothing to publish: it settled by nature, or was deleted.
-            var deleted = publish.Intents.Where(intent => intent.Offset < _owner.Partition.LogStartOffset)
-                .Select(intent => intent.Sequence).Except(letters.Select(letter => letter.Intent.Sequence)).ToList();
-            if (outcome != DeadLetterOutcome.Unknown)
-                answer = outcome == DeadLetterOutcome.Published ? new DeadLettersPublished(publish.Number) { Deleted = deleted }
-                    : new DeadLetterTargetGone(publish.Number);
+            using var read = LetterRead.Read(_owner.Partition, publish.Intents);
+            // What a log lacks that is not the leader's any more says nothing.
+            if (!ReferenceEquals(_owner.Partition.Replication.Leadership, Leadership))
+                return;
+            if (read.Lost.Count > 0)
+                Warn(source, $"{read.Lost.Count} are dropped: their records were deleted, compacted away, or cannot be read.", null);
+            var result = read.Letters.Count == 0 ? DeadLetterOutcome.Published : await _owner.DeadLetters
+                .PublishAsync(source, publish.Target, read.Letters, _end.Token).ConfigureAwait(false);
+            if (result.Outcome == DeadLetterOutcome.Published)
+                answer = new DeadLettersPublished(publish.Number)
+                {
+                    Through = read.Through,
+                    Deleted = [.. read.Lost, .. result.Dropped],
+                };
+            else if (result.Outcome == DeadLetterOutcome.TargetGone)
+                answer = new DeadLetterTargetGone(publish.Number);
         }
         catch (Exception fault)
         {
             if (!_end.IsCancellationRequested)
-                _owner.Warn($"Dead letters of cursor '{cursor.Name}' could not be published; they are retried: {fault.Message}", fault);
+                Warn(source, $"they could not be published, and are retried: {fault.Message}", fault);
         }
         _owner.Post(() => cursor.Handle(answer));
     }
 
-    private async Task ReadKeysAsync(HostedCursor cursor, ReadKeys read)
+    private void Warn(DeadLetterSource source, string what, Exception? fault) => _owner.Partition.Ports.FailedLetters.Write(
+        EngineLogLevel.Warning, $"Dead letters of cursor '{source.Name}' of {source.Partition}: {what}", fault);
+
+    // A read that fails is asked for again by its cursor.
+    private void Read(HostedCursor cursor, long number, Func<CursorCommand> read) => _ = Task.Run(() =>
     {
-        while (!_end.IsCancellationRequested)
+        CursorCommand answer = new ReadFailed(number);
+        try
         {
-            try
-            {
-                var keys = KeyReader.Read(_owner.Partition, read.From, read.Most, out var end);
-                _owner.Post(() => cursor.Handle(new KeysRead(read.Number, end, keys)));
-                return;
-            }
-            catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
-            {
-                _owner.Partition.NoteUnreadable(fault);
-            }
-            await Task.Delay(PartitionCursors.RetryInterval, _owner.Time).ConfigureAwait(false);
+            answer = read();
         }
-    }
+        catch (Exception over) when (over is OperationCanceledException or RecordBatchException { Error: RecordBatchError.Busy })
+        {
+            // The leadership has ended, or another batch is decompressed at the moment.
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            _owner.Partition.NoteUnreadable(fault);
+        }
+        catch (Exception fault)
+        {
+            // Without an answer the cursor would wait for ever.
+            _owner.Warn($"Cursor '{cursor.Name}' cannot read ahead, and tries again: {fault.Message}", fault);
+        }
+        _owner.Post(() => cursor.Handle(answer));
+    });
 
     private sealed class ControlAppend(CursorTerm term, IReadOnlyList<(HostedCursor Cursor, AppendTransitions Append)> appends)
         : IControlAppend

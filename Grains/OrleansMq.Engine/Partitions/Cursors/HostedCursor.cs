@@ -8,6 +8,8 @@ internal sealed class HostedCursor
 {
     private List<CursorEffect>? _effects;
     private Guid _incarnation;
+    // Whether the last command left hand-out and transitions to a later one of the turn.
+    private bool _isUnfinished;
 
     /// <summary>Hosts a cursor.</summary>
     /// <param name="term">The leadership.</param>
@@ -33,21 +35,34 @@ internal sealed class HostedCursor
     public Dictionary<long, CursorAttachment> Attachments { get; } = [];
     /// <summary>When it asked for a tick; <see cref="long.MaxValue"/>: not.</summary>
     public long WakeAt { get; private set; } = long.MaxValue;
+    /// <summary>Whether its length limit refuses further records.</summary>
+    public bool IsFull { get; private set; }
 
     /// <summary>Passes a command, and carries out the effects. After the term nothing happens.</summary>
+    /// <remarks>What a turn settles and grants is handed out once, at its end: one delivery a consumer, not one a record.</remarks>
     public void Handle(CursorCommand command)
     {
         if (Term.HasEnded)
             return;
+        _isUnfinished = command is LockRequest or GrantCredit;
         // An effect may lead to the next command.
         var effects = _effects ?? [];
         _effects = null;
-        Cursor.Handle(command, Term.Now, effects);
+        Cursor.ClockTime = Term.ClockTime;
+        Cursor.Handle(command, Term.Now, effects, isMore: _isUnfinished);
         foreach (var effect in effects)
             CarryOut(effect);
         effects.Clear();
         _effects = effects;
         Follow(Cursor.State?.Incarnation ?? Guid.Empty);
+    }
+
+    /// <summary>Hands out what the turn's commands allow up to now, and appends what they changed.</summary>
+    public void FinishTurn()
+    {
+        // A delivery may take back the credit of the receive that it ends.
+        while (_isUnfinished && !Term.HasEnded)
+            Handle(new Tick());
     }
 
     /// <summary>Names offsets without a record that consumers found.</summary>
@@ -96,10 +111,19 @@ internal sealed class HostedCursor
             case ReadKeys read:
                 Term.ReadKeys(this, read);
                 break;
+            case ReadHeads read:
+                Term.ReadHeads(this, read);
+                break;
+            case FindNaturals find:
+                Term.FindNaturals(this, find);
+                break;
+            case AcceptPublishes accept:
+                IsFull = !accept.IsAccepted;
+                break;
             case WakeAt wake:
                 WakeAt = wake.Time;
                 break;
-            // A topic's own retention decides where its log starts.
+            // The topic's retention decides where its log starts, and asks what is needed.
             case StartMayMove:
                 break;
             default:

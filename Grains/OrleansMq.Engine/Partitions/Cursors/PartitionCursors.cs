@@ -30,7 +30,9 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
 
     // A cursor that does not serve yet drops the request.
     private const long RestateIntervalMs = 1_000;
-    private const long LongestTimerMs = 24 * 3_600_000;
+    // A clock that is set forward is noticed within a minute.
+    private const long LongestTimerMs = 60_000;
+    private const long NoCursors = -1;
 
     private readonly ITimer _timer;
     private readonly long _startedAt;
@@ -40,8 +42,10 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private List<Action> _inbox = [];
     private List<Action> _turn = [];
     private CursorTerm? _term;
+    private string? _refusesPublishes;
     private long _restatedAt;
     private long _timerAt = long.MaxValue;
+    private long _settledBelow;
     private int _hasFired;
     private bool _isSignalled;
     private bool _isScheduled;
@@ -67,6 +71,15 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     public IDeadLetterPort DeadLetters => Partition.Ports.DeadLetters;
     /// <summary>The turn's time, in milliseconds since 1970. It never goes back.</summary>
     public long TurnTime { get; private set; }
+    /// <summary>What the broker's clock said at the turn's begin, in milliseconds since 1970.</summary>
+    public long ClockTime { get; private set; }
+
+    /// <summary>No cursor needs a record below this offset, as far as is in force; null without cursors. 0 while that is not known. On any
+    /// thread.</summary>
+    public long? SettledBelow => Volatile.Read(ref _settledBelow) is var known && known == NoCursors ? null : known;
+
+    /// <summary>Why nothing is published to the partition: a cursor that is full refuses it. Null: no cursor does. On any thread.</summary>
+    public string? RefusesPublishes => Volatile.Read(ref _refusesPublishes);
 
     /// <summary>Creates a cursor, or resets one.</summary>
     /// <param name="incarnation">A new id; that of an earlier call repeats it.</param>
@@ -74,25 +87,16 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     /// <param name="floor">The first record, or <see cref="CursorState.Latest"/>.</param>
     /// <param name="replaces">The incarnation that a reset ends; empty for a creation.</param>
     /// <returns>The outcome, and the floor that it has.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it has times to live, schedules, priorities or a length
-    /// limit, which are not carried out.</exception>
-    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default)
-    {
-        RefuseUndriven(configuration);
-        return SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
-    }
+    public Task<Answer> BeginAsync(Guid incarnation, CursorConfiguration configuration, long floor, Guid replaces = default) =>
+        SendAsync(term => term.FindOrHost(configuration.Name), id => new Begin(id, incarnation, configuration, floor, replaces));
 
     /// <summary>Deletes a cursor, with its consumers.</summary>
     public Task<Answer> RemoveAsync(string name, Guid incarnation) =>
         SendAsync(term => term.Find(name), id => new Remove(id, incarnation));
 
     /// <summary>Changes a cursor's configuration.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: see <see cref="BeginAsync"/>.</exception>
-    public Task<Answer> ConfigureAsync(CursorConfiguration configuration)
-    {
-        RefuseUndriven(configuration);
-        return SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
-    }
+    public Task<Answer> ConfigureAsync(CursorConfiguration configuration) =>
+        SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
 
     /// <summary>Settles a cursor's records below an offset that are not held.</summary>
     public Task<Answer> PurgeAsync(string name, long below) => SendAsync(term => term.Find(name), id => new Purge(id, below));
@@ -211,22 +215,6 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private BrokerException NotLedHere() => new(ErrorCode.NotLeaderOrFollower,
         $"{Partition.TopicPartition} is not led here. Find its leader, and retry.");
 
-    // The effects have no driver: records would neither expire nor be handed out.
-    private static void RefuseUndriven(CursorConfiguration configuration)
-    {
-        var undriven = configuration switch
-        {
-            { HasTimeToLive: true } => "a time to live",
-            { HasSchedules: true } => "schedules",
-            { PriorityLevels: > 1 } => "priorities",
-            { MaxLength: > 0 } => "a length limit",
-            _ => null,
-        };
-        if (undriven is not null)
-            throw new BrokerException(ErrorCode.InvalidConfig,
-                $"Cursor '{configuration.Name}' has {undriven}, which this broker does not carry out. Leave it out.");
-    }
-
     private void OnTimer()
     {
         Volatile.Write(ref _hasFired, 1);
@@ -266,12 +254,18 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         _term?.Tick();
         ContinueRestates();
         _term?.ForgetAbsent();
+        Volatile.Write(ref _refusesPublishes, _term?.RefusesPublishes);
         _term?.AppendAll();
+        NoteSettled();
         SetTimer(leaseLeft);
     }
 
-    private void ReadTime() =>
-        TurnTime = Math.Max(TurnTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds);
+    // A clock that is set forward, or a machine that slept, takes the turns along: what is due has not to wait again.
+    private void ReadTime()
+    {
+        ClockTime = Partition.Ports.Log.Now;
+        TurnTime = Math.Max(TurnTime, Math.Max(ClockTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds));
+    }
 
     private void Advance(long highWatermark) =>
         _term?.Advance(highWatermark, Math.Min(Partition.LastStableOffset, highWatermark), Partition.LogStartOffset);
@@ -298,7 +292,10 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             var wait = Partition.Replication.HandOutWaitMs;
             // The wait for the lock is over: an earlier time would end it early.
             ReadTime();
-            term = new LeaderTerm(leadership.Epoch, log.LogEndOffset, wait > 0 ? TurnTime + wait : 0);
+            term = new LeaderTerm(leadership.Epoch, log.LogEndOffset, wait > 0 ? TurnTime + wait : 0)
+            {
+                Origin = Random.Shared.NextInt64(1, long.MaxValue),
+            };
         }
         _term = new CursorTerm(this, leadership, term, states);
     }
@@ -333,6 +330,16 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             return;
         _restatedAt = TurnTime;
         _term?.Restate(_restates.Max(restate => restate.Offset));
+    }
+
+    // The records may be deleted where the topic keeps them until they are settled.
+    private void NoteSettled()
+    {
+        var below = _term is null || !Partition.Config.RetentionUntilSettled ? 0 : _term.SettledBelow ?? NoCursors;
+        Volatile.Write(ref _settledBelow, below);
+        if (below > 0 && Partition.Log!.Segments is { Count: > 1 } segments
+            && segments[0].NextOffset <= below)
+            Partition.Ports.Settled[Partition] = true;
     }
 
     private void SetTimer(long leaseLeft)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Queues;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions.Cursors;
 
@@ -16,6 +17,12 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // A call is one turn of the partition's cursors.
     private const int MostSettlements = 1_000;
 
+    // One look at what is not settled, which may be control batches of other queues for the most part.
+    private const int OffsetsPerPeek = 1_000;
+
+    // An answer fits a message between brokers.
+    private const int MostPeekBytes = 16 << 20;
+
     // The answer to a settlement that is refused by itself; the others of its request are carried out.
     private static readonly Task<Answer> Refused = Task.FromResult(new Answer(CursorRequest.NoAnswer, CursorOutcome.Unknown));
 
@@ -23,13 +30,22 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     private static readonly TimeSpan MaxWait = TimeSpan.FromMinutes(5);
 
     private readonly ConcurrentDictionary<Guid, QueueSession> _sessions = new();
+    private readonly QueueFigures _figures = new(cursors);
 
     /// <inheritdoc cref="IQueues.CreateAsync"/>
     public async Task<QueueDescription> CreateAsync(NewQueue queue, CancellationToken cancellationToken)
     {
-        var configuration = QueueConfigurations.ToConfiguration(queue);
+        // Checked before the topics are looked at.
+        _ = QueueConfigurations.ToConfiguration(queue, target: null);
         if (await FindAsync(queue.Name, cancellationToken).ConfigureAwait(false) is { } existing)
             return existing;
+        var configuration = QueueConfigurations.ToConfiguration(queue, await TargetAsync(queue.Options, cancellationToken)
+            .ConfigureAwait(false));
+        DemandLogTime(configuration);
+        var most = cursors.Partition.Ports.MaxQueuesPerPartition;
+        if (await AskAsync(term => term.Cursors.Count(QueueConfigurations.IsBounded), cancellationToken).ConfigureAwait(false) >= most)
+            throw new BrokerException(ErrorCode.PolicyViolation, $"{cursors.Partition.TopicPartition} has {most} queues and share groups, "
+                + "as many as its broker allows. Delete one, or raise maxQueuesPerPartition.");
         var begun = await AnswerAsync(() => cursors.BeginAsync(Guid.NewGuid(), configuration, FloorOf(queue.Start)),
             cancellationToken).ConfigureAwait(false);
         // Another caller may have created it meanwhile.
@@ -54,10 +70,16 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     /// <inheritdoc cref="IQueues.ListAsync"/>
     public async Task<IReadOnlyList<QueueDescription>> ListAsync(CancellationToken cancellationToken)
     {
-        var queues = await AskAsync(term => term.Cursors.Where(QueueConfigurations.IsQueue).Select(QueueConfigurations.Describe).ToList(),
+        await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
+        var queues = await AskAsync(term => term.Cursors.Where(QueueConfigurations.IsQueue).Select(_figures.Describe).ToList(),
             cancellationToken).ConfigureAwait(false);
-        return [.. queues.OrderBy(queue => queue.Name, StringComparer.Ordinal)];
+        return [.. queues.OrderBy(queue => queue.Description.Name, StringComparer.Ordinal).Select(_figures.WithOldest)];
     }
+
+    /// <inheritdoc cref="IQueues.DescribeShareAsync"/>
+    public Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) => AskAsync(
+        term => term.Find(QueueConfigurations.CursorOfShare(groupId)) is { Cursor.State: not null } cursor
+            ? QueueConfigurations.DescribeShare(cursor, groupId) : null, cancellationToken);
 
     /// <inheritdoc cref="IQueues.ResetAsync"/>
     public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken)
@@ -69,6 +91,20 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var begun = await AnswerAsync(() => cursors.BeginAsync(Guid.NewGuid(), configuration, FloorOf(start), replaced),
             cancellationToken).ConfigureAwait(false);
         Demand(begun.Outcome, name);
+        return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="IQueues.AlterAsync"/>
+    public async Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken)
+    {
+        var configuration = await AskAsync(term => FindIn(term, name)?.Cursor.State?.Configuration, cancellationToken)
+            .ConfigureAwait(false) ?? throw NoQueue(name);
+        var target = options.DeadLetterTopic == configuration.DeadLetterTopic ? configuration.DeadLetterTarget
+            : await TargetAsync(options, cancellationToken).ConfigureAwait(false);
+        configuration = QueueConfigurations.Alter(configuration, options, target);
+        DemandLogTime(configuration);
+        var altered = await AnswerAsync(() => cursors.ConfigureAsync(configuration), cancellationToken).ConfigureAwait(false);
+        Demand(altered.Outcome, name);
         return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
     }
 
@@ -85,22 +121,34 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task<IReadOnlyList<QueueRecord>> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken)
     {
         QueueConfigurations.Check(maxRecords is >= 1 and <= 1_000, $"A peek returns 1 to 1,000 records, not {maxRecords}.");
-        var records = new List<QueueRecord>();
-        for (var from = 0L; records.Count < maxRecords;)
+        var (records, bytes) = (new List<QueueRecord>(), 0L);
+        var started = cursors.Time.GetTimestamp();
+        for (var from = 0L; ;)
         {
-            var most = maxRecords - records.Count;
             var (exists, unsettled) = await AskAsync(term => FindIn(term, name)?.Cursor.State is { } state
-                ? (true, QueueConfigurations.UnsettledFrom(state, Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd, most))
-                : (false, []), cancellationToken).ConfigureAwait(false);
+                ? (true, QueueConfigurations.UnsettledFrom(state, Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd,
+                    OffsetsPerPeek)) : (false, []), cancellationToken).ConfigureAwait(false);
             if (!exists)
                 throw NoQueue(name);
             if (unsettled.Count == 0)
-                break;
+                return records;
             from = unsettled[^1].Offset + 1;
-            using var read = CursorAttachment.Read(cursors.Partition, new Deliver(0, default, unsettled), []);
+            using var read = CursorAttachment.ReadSome(cursors.Partition, new Deliver(0, default, unsettled), [],
+                new ReadBounds(MostPeekBytes - bytes, maxRecords - records.Count, HasRecords: records.Count > 0));
             records.AddRange(read.Records.Select(QueueConfigurations.Copy));
+            bytes += read.RecordBytes;
+            if (read.Fault is { } fault && records.Count == 0)
+                throw CursorAttachment.Unreadable(fault);
+            if (records.Count > 0 && (read.Fault is not null || read.Rest is not null || records.Count == maxRecords))
+                return records;
+            if (read.Rest is not { } rest)
+                continue;
+            // Another batch is decompressed at the moment.
+            from = rest.Records[0].Offset;
+            if (cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
+                throw new BrokerException(ErrorCode.RequestTimedOut, "Other reads decompress large batches, one at a time. Retry.");
+            await Task.Delay(PartitionCursors.RetryInterval, cursors.Time, cancellationToken).ConfigureAwait(false);
         }
-        return records;
     }
 
     /// <inheritdoc cref="IQueues.AttachAsync"/>
@@ -175,6 +223,20 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         : throw new BrokerException(ErrorCode.UnknownMemberId, $"No consumer {consumer} is attached to {cursors.Partition.TopicPartition}: "
             + "it was silent for its session timeout, or the partition's leader changed. Attach again.");
 
+    private async Task<DeadLetterTarget?> TargetAsync(QueueOptions options, CancellationToken cancellationToken) =>
+        options.DeadLetterTopic is { } topic
+            ? await cursors.DeadLetters.FindTargetAsync(cursors.Partition.TopicPartition, topic, cancellationToken).ConfigureAwait(false)
+            : null;
+
+    // By a producer's clock records would expire too early.
+    private void DemandLogTime(CursorConfiguration configuration)
+    {
+        if (configuration.TimeToLiveMs > 0 && cursors.Partition.Config.TimestampType != TimestampType.LogAppendTime)
+            throw new BrokerException(ErrorCode.InvalidConfig, $"A time to live needs the broker's times: topic "
+                + $"'{cursors.Partition.TopicPartition.Topic}' has message.timestamp.type=CreateTime. Set LogAppendTime; records that "
+                + "are there already live for ever.");
+    }
+
     private long FloorOf(OffsetSpec start)
     {
         if (start == OffsetSpec.Latest)
@@ -185,8 +247,13 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         return found.Offset < 0 ? CursorState.Latest : found.Offset;
     }
 
-    private Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken) => AskAsync(
-        term => FindIn(term, name) is { Cursor.State: not null } cursor ? QueueConfigurations.Describe(cursor) : null, cancellationToken);
+    private async Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken)
+    {
+        await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
+        var queue = await AskAsync(term => FindIn(term, name) is { Cursor.State: not null } cursor ? _figures.Describe(cursor) : null,
+            cancellationToken).ConfigureAwait(false);
+        return queue is null ? null : _figures.WithOldest(queue);
+    }
 
     private static HostedCursor? FindIn(CursorTerm term, string name) => term.Find(QueueConfigurations.CursorOf(name));
 

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Queues;
 
@@ -8,35 +10,105 @@ internal static class QueueConfigurations
 {
     private const int MaxNameLength = 249;
     private const int BackoffFactor = 2;
+    private const long MostLength = 1_000_000_000_000_000;
+    private static readonly TimeSpan MaxTimeToLive = TimeSpan.FromDays(366_000);
     // Other cursors have other prefixes: no queue of any name is one of theirs.
     private const string Prefix = "queue/";
+    private const string SharePrefix = "share/";
 
     /// <summary>Returns the name of a queue's cursor.</summary>
     public static string CursorOf(string queue) => Prefix + queue;
+
+    /// <summary>Returns the name of a share group's cursor.</summary>
+    public static string CursorOfShare(string groupId) => SharePrefix + groupId;
+
+    /// <summary>Returns the group whose cursor has the name; null if it is not a share group's.</summary>
+    public static string? ShareOf(string cursor) =>
+        cursor.StartsWith(SharePrefix, StringComparison.Ordinal) ? cursor[SharePrefix.Length..] : null;
+
+    /// <summary>Returns the name of a cursor's queue.</summary>
+    public static string QueueOf(string cursor) =>
+        cursor.StartsWith(Prefix, StringComparison.Ordinal) ? cursor[Prefix.Length..] : cursor;
+
+    /// <summary>Whether a cursor counts towards the most queues of a partition: it is a queue's, or a share group's.</summary>
+    public static bool IsBounded(HostedCursor cursor) => IsQueue(cursor)
+        || (cursor.Cursor.State is not null && ShareOf(cursor.Name) is not null);
 
     /// <summary>Whether a cursor is a queue's.</summary>
     public static bool IsQueue(HostedCursor cursor) =>
         cursor.Cursor.State is not null && cursor.Name.StartsWith(Prefix, StringComparison.Ordinal);
 
-    /// <summary>Returns a queue's configuration.</summary>
+    /// <summary>Returns a new queue's configuration.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>.</exception>
-    public static CursorConfiguration ToConfiguration(NewQueue queue)
+    /// <param name="queue">The queue.</param>
+    /// <param name="target">Where its dead letters go; null: nowhere.</param>
+    public static CursorConfiguration ToConfiguration(NewQueue queue, DeadLetterTarget? target)
     {
-        var options = queue.Options;
         Check(queue.Name is { Length: >= 1 and <= MaxNameLength }, $"A queue's name has 1 to {MaxNameLength} characters.");
+        Check(IsText(queue.Name), "A queue's name is text: no half of a surrogate pair stands alone in it.");
         Check(queue.Start.Value >= OffsetSpec.Earliest.Value, "A queue starts at the earliest record, the latest, or a time.");
-        Check(options.MaxFailures is >= 0 and <= 1_000_000, $"MaxFailures is 0 to 1,000,000, not {options.MaxFailures}.");
-        return new CursorConfiguration
+        return With(new CursorConfiguration { Name = CursorOf(queue.Name), LimitedCount = LimitedCount.Failures }, queue.Options,
+            target) with
         {
-            Name = CursorOf(queue.Name),
-            MaxDeliveries = options.MaxFailures,
-            LimitedCount = LimitedCount.Failures,
-            Backoff = new BackoffSchedule(Milliseconds(options.RetryDelay, nameof(options.RetryDelay)), BackoffFactor,
-                Milliseconds(options.MaxRetryDelay, nameof(options.MaxRetryDelay))),
-            IsOrderedByKey = options.IsOrderedByKey,
-            IsSingleActiveConsumer = options.IsSingleActiveConsumer,
+            IsOrderedByKey = queue.Options.IsOrderedByKey,
+            IsSingleActiveConsumer = queue.Options.IsSingleActiveConsumer,
+            PriorityLevels = LevelsOf(queue.Options),
         };
     }
+
+    /// <summary>Returns a configuration with other options.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: one is out of range, or fixed.</exception>
+    /// <param name="configuration">The configuration.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="target">Where dead letters go; null: nowhere.</param>
+    public static CursorConfiguration Alter(CursorConfiguration configuration, QueueOptions options, DeadLetterTarget? target)
+    {
+        Check(options.IsOrderedByKey == configuration.IsOrderedByKey
+            && options.IsSingleActiveConsumer == configuration.IsSingleActiveConsumer && LevelsOf(options) == configuration.PriorityLevels,
+            "IsOrderedByKey, IsSingleActiveConsumer and PriorityLevels are fixed at creation.");
+        return With(configuration, options, target);
+    }
+
+    private static CursorConfiguration With(CursorConfiguration configuration, QueueOptions options, DeadLetterTarget? target)
+    {
+        Check(options.MaxFailures is >= 0 and <= 1_000_000, $"MaxFailures is 0 to 1,000,000, not {options.MaxFailures}.");
+        Check(options.TimeToLive == TimeSpan.Zero
+            || (options.TimeToLive >= TimeSpan.FromMilliseconds(1) && options.TimeToLive <= MaxTimeToLive),
+            $"TimeToLive is zero, or 1 millisecond to {MaxTimeToLive.TotalDays} days, not {options.TimeToLive}.");
+        Check(options.MaxLength is >= 0 and <= MostLength, $"MaxLength is 0 to {MostLength}, not {options.MaxLength}.");
+        Check(options.Overflow is QueueOverflow.DropHead or QueueOverflow.RefusePublish, $"{options.Overflow} is no overflow of a queue.");
+        Check(options.PriorityLevels is >= 0 and <= 32, $"PriorityLevels is 0 to 32, not {options.PriorityLevels}.");
+        Check(options.PriorityLevels <= 1 || !options.IsOrderedByKey, "A queue that is ordered by key has no priorities.");
+        return configuration with
+        {
+            MaxDeliveries = options.MaxFailures,
+            Backoff = new BackoffSchedule(Milliseconds(options.RetryDelay, nameof(options.RetryDelay)), BackoffFactor,
+                Milliseconds(options.MaxRetryDelay, nameof(options.MaxRetryDelay))),
+            HasTimeToLive = options.TimeToLive > TimeSpan.Zero || options.HasRecordTimes,
+            TimeToLiveMs = (long)options.TimeToLive.TotalMilliseconds,
+            HasSchedules = options.HasRecordTimes,
+            MaxLength = options.MaxLength,
+            Overflow = (OverflowAction)options.Overflow,
+            DeadLetterTarget = target,
+            DeadLetterTopic = target is null ? null : options.DeadLetterTopic,
+        };
+    }
+
+    /// <summary>Returns the options of a configuration.</summary>
+    public static QueueOptions OptionsOf(CursorConfiguration configuration) => new()
+    {
+        MaxFailures = configuration.MaxDeliveries,
+        RetryDelay = TimeSpan.FromMilliseconds(configuration.Backoff.FirstMs),
+        MaxRetryDelay = TimeSpan.FromMilliseconds(configuration.Backoff.MostMs),
+        IsOrderedByKey = configuration.IsOrderedByKey,
+        IsSingleActiveConsumer = configuration.IsSingleActiveConsumer,
+        TimeToLive = TimeSpan.FromMilliseconds(configuration.TimeToLiveMs),
+        HasRecordTimes = configuration.HasSchedules,
+        MaxLength = configuration.MaxLength,
+        Overflow = (QueueOverflow)configuration.Overflow,
+        PriorityLevels = configuration.PriorityLevels,
+        DeadLetterTopic = configuration.DeadLetterTopic,
+    };
 
     /// <summary>Returns how a consumer attaches.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>.</exception>
@@ -52,22 +124,35 @@ internal static class QueueConfigurations
         return new AttachOptions { Priority = options.Priority, Prefetch = options.Prefetch, LockDuration = options.LockDuration };
     }
 
-    /// <summary>Describes a cursor. In a turn.</summary>
+    /// <summary>Describes a cursor, but for its records. In a turn.</summary>
     public static QueueDescription Describe(HostedCursor cursor)
     {
-        var (state, term) = (cursor.Cursor.State!, cursor.Term);
+        var state = cursor.Cursor.State!;
         var configuration = state.Configuration;
-        return new QueueDescription(configuration.Name[Prefix.Length..], state.Incarnation, new QueueOptions
-        {
-            MaxFailures = configuration.MaxDeliveries,
-            RetryDelay = TimeSpan.FromMilliseconds(configuration.Backoff.FirstMs),
-            MaxRetryDelay = TimeSpan.FromMilliseconds(configuration.Backoff.MostMs),
-            IsOrderedByKey = configuration.IsOrderedByKey,
-            IsSingleActiveConsumer = configuration.IsSingleActiveConsumer,
-        })
+        return new QueueDescription(QueueOf(configuration.Name), state.Incarnation, OptionsOf(configuration))
         {
             Floor = state.Floor,
-            Unsettled = Math.Max(0, term.HighWatermark - state.Floor - state.Settled.Count),
+            Held = cursor.Cursor.Held,
+            Deferred = cursor.Cursor.CountDeferred(cursor.Term.Now),
+            Redelivered = cursor.Cursor.Redelivered,
+            Consumers = cursor.Attachments.Count,
+            Accepted = state.Total(SettlementCause.Accepted),
+            Rejected = state.Total(SettlementCause.Rejected) + state.Total(SettlementCause.DeliveryLimit),
+            Purged = state.Total(SettlementCause.Purged),
+            DeadLettered = state.Total(SettlementCause.DeadLettered),
+            Expired = state.Total(SettlementCause.Expired),
+            Dropped = state.Total(SettlementCause.LengthLimit),
+        };
+    }
+
+    /// <summary>Describes a share group's cursor: without the offsets that are known to have no record. In a turn.</summary>
+    public static QueueDescription DescribeShare(HostedCursor cursor, string groupId)
+    {
+        var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
+        return new QueueDescription(groupId, state.Incarnation, new QueueOptions { MaxFailures = state.Configuration.MaxDeliveries })
+        {
+            Floor = state.Floor,
+            Unsettled = Math.Max(0, end - state.Floor - state.Settled.Count - cursor.Cursor.KnownNaturals),
             Held = cursor.Cursor.Held,
             Consumers = cursor.Attachments.Count,
             Accepted = state.Total(SettlementCause.Accepted),
@@ -121,8 +206,19 @@ internal static class QueueConfigurations
             throw new BrokerException(ErrorCode.InvalidRequest, message);
     }
 
+    // It is stored as UTF-8, and is found again under the same name.
+    private static bool IsText(ReadOnlySpan<char> name)
+    {
+        for (; !name.IsEmpty && Rune.DecodeFromUtf16(name, out _, out var length) == OperationStatus.Done; name = name[length..])
+        {
+        }
+        return name.IsEmpty;
+    }
+
     private static ReadOnlyMemory<byte>? Copy(ReadOnlyMemory<byte>? bytes) =>
         bytes is { } given ? (ReadOnlyMemory<byte>?)given.ToArray() : null;
+
+    private static int LevelsOf(QueueOptions options) => options.PriorityLevels <= 1 ? 0 : options.PriorityLevels;
 
     private static int Milliseconds(TimeSpan time, string name)
     {

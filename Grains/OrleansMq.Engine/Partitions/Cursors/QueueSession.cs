@@ -7,25 +7,34 @@ namespace OrleansMq.Partitions.Cursors;
 /// <summary>A consumer that calls over a network: it is attached while its calls come. Thread safe.</summary>
 internal sealed class QueueSession
 {
+    private static readonly TimeSpan ShortestTimer = TimeSpan.FromMilliseconds(1);
+
     private readonly CursorAttachment _attachment;
     private readonly TimeSpan _timeout;
+    private readonly TimeProvider _time;
     private readonly Action _ended;
     private readonly ITimer _timer;
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _receiving = new(1);
     private CancellationTokenSource? _receive;
     private int _calls;
+    // When the last call left.
+    private long _silentSince;
     private bool _hasEnded;
 
     public QueueSession(CursorAttachment attachment, TimeSpan timeout, TimeProvider time, Action ended)
     {
-        (_attachment, _timeout, _ended) = (attachment, timeout, ended);
+        (_attachment, _timeout, _time, _ended) = (attachment, timeout, time, ended);
         _timer = time.CreateTimer(static session => ((QueueSession)session!).OnTimer(), this, Timeout.InfiniteTimeSpan,
             Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Starts to wait for calls.</summary>
-    public void Begin() => _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+    public void Begin()
+    {
+        lock (_lock)
+            Wait();
+    }
 
     /// <summary>Begins a call; the session does not time out before it is disposed of.</summary>
     public bool TryEnter([NotNullWhen(true)] out Call? call)
@@ -88,8 +97,8 @@ internal sealed class QueueSession
         {
             QueueAction.Accept => _attachment.SettleAsync(token, records),
             QueueAction.Release => _attachment.ReleaseAsync(token, records, isFailure: false, settlement.Delay),
-            QueueAction.Fail => _attachment.ReleaseAsync(token, records, isFailure: true, settlement.Delay),
-            QueueAction.Reject => _attachment.RejectAsync(token, records),
+            QueueAction.Fail => _attachment.ReleaseAsync(token, records, isFailure: true, settlement.Delay, settlement.Reason),
+            QueueAction.Reject => _attachment.RejectAsync(token, records, settlement.Reason),
             _ => _attachment.RenewAsync(token, records),
         };
     }
@@ -113,10 +122,23 @@ internal sealed class QueueSession
     {
         lock (_lock)
         {
-            if (_calls > 0)
+            if (_calls > 0 || _hasEnded)
                 return;
+            // A call may have come and gone since the timer was due.
+            var left = _timeout - _time.GetElapsedTime(_silentSince);
+            if (left > TimeSpan.Zero)
+            {
+                _timer.Change(left < ShortestTimer ? ShortestTimer : left, Timeout.InfiniteTimeSpan);
+                return;
+            }
         }
         End(isFailure: true);
+    }
+
+    private void Wait()
+    {
+        _silentSince = _time.GetTimestamp();
+        _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
     }
 
     private void Leave()
@@ -124,7 +146,7 @@ internal sealed class QueueSession
         lock (_lock)
         {
             if (--_calls == 0 && !_hasEnded)
-                _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+                Wait();
         }
     }
 

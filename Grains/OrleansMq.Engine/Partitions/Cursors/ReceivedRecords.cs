@@ -10,14 +10,25 @@ namespace OrleansMq.Partitions.Cursors;
 /// <param name="IsRedelivered">Whether it may have been delivered before.</param>
 internal readonly record struct ReceivedRecord(Record Record, DeliveryCounts Counts, bool IsRedelivered);
 
+/// <summary>Bounds of one read.</summary>
+/// <param name="Bytes">The bytes of records at which no further one is taken, and the bytes of batches at which no further one is read. The
+/// first record has room always, unless the caller has others.</param>
+/// <param name="Records">The most records.</param>
+/// <param name="HasRecords">Whether the caller has records of an earlier read.</param>
+internal readonly record struct ReadBounds(long Bytes, int Records = int.MaxValue, bool HasRecords = false);
+
 /// <summary>Records that a consumer received under one lock, in pooled memory.</summary>
 internal sealed class ReceivedRecords : IDisposable
 {
     private readonly List<IDisposable> _memory = [];
     private readonly List<ReceivedRecord> _records = [];
-    private long _bytes;
+    private readonly ReadBounds _bounds;
+    // What the batches take that were read, decompressed.
+    private long _batchBytes;
+    private bool _isFull;
+    private List<DeliveredRecord>? _unreadable;
 
-    private ReceivedRecords(LockToken token) => Lock = token;
+    private ReceivedRecords(LockToken token, ReadBounds bounds) => (Lock, _bounds) = (token, bounds);
 
     /// <summary>The right to settle them.</summary>
     public LockToken Lock { get; }
@@ -25,8 +36,18 @@ internal sealed class ReceivedRecords : IDisposable
     /// <summary>The records, in order of delivery.</summary>
     public IReadOnlyList<ReceivedRecord> Records => _records;
 
-    /// <summary>The records that had no room; null: none.</summary>
+    /// <summary>The bytes of the records.</summary>
+    public long RecordBytes { get; private set; }
+
+    /// <summary>The records that had no room, that follow those that cannot be read, or whose batch is decompressed later because another
+    /// one is at the moment; null: none.</summary>
     public Deliver? Rest { get; private set; }
+
+    /// <summary>The records of a batch that cannot be read; null: none. Nothing behind it was read.</summary>
+    public Deliver? Unreadable { get; private set; }
+
+    /// <summary>Why it cannot be read: a <see cref="RecordBatchException"/> or a <see cref="CodecUnavailableException"/>.</summary>
+    public Exception? Fault { get; private set; }
 
     /// <summary>Forgets all others.</summary>
     public void Keep(OffsetSet offsets) => _records.RemoveAll(one => !offsets.Contains(one.Record.Offset));
@@ -39,20 +60,22 @@ internal sealed class ReceivedRecords : IDisposable
         _memory.Clear();
     }
 
-    /// <summary>Reads what was delivered.</summary>
+    /// <summary>Reads what was delivered, up to a batch that cannot be read.</summary>
     /// <param name="partition">The partition.</param>
     /// <param name="delivery">The delivery; all its offsets are below the high watermark.</param>
     /// <param name="naturals">Receives the offsets without a record: control batches, and what compaction or retention removed.</param>
-    /// <param name="mostBytes">The bytes at which no further batch is read.</param>
+    /// <param name="bounds">Bounds of memory.</param>
     /// <exception cref="IOException">The disk failed.</exception>
-    /// <exception cref="RecordBatchException">A batch cannot be read.</exception>
-    /// <exception cref="CodecUnavailableException">A batch's codec is not available.</exception>
-    public static ReceivedRecords Read(Partition partition, Deliver delivery, List<OffsetRange> naturals, int mostBytes = int.MaxValue)
+    /// <exception cref="RecordBatchException">A batch has no header.</exception>
+    public static ReceivedRecords ReadSome(Partition partition, Deliver delivery, List<OffsetRange> naturals, ReadBounds bounds)
     {
-        var received = new ReceivedRecords(delivery.Lock);
+        var received = new ReceivedRecords(delivery.Lock, bounds);
         try
         {
-            if (received.Fill(partition, delivery.Records, naturals, mostBytes) is < int.MaxValue and var next)
+            var next = received.Fill(partition, delivery.Records, naturals);
+            if (received._unreadable is { Count: > 0 } unreadable)
+                received.Unreadable = delivery with { Records = unreadable };
+            if (next < delivery.Records.Count)
                 received.Rest = delivery with { Records = delivery.Records[next..] };
             return received;
         }
@@ -63,8 +86,8 @@ internal sealed class ReceivedRecords : IDisposable
         }
     }
 
-    // Returns the index of the first record without room; int.MaxValue: there was room for all.
-    private int Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals, int mostBytes)
+    // Returns the index of the first record that was not read.
+    private int Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals)
     {
         const int mostBytesAtOnce = 1 << 20;
         var log = partition.Log!;
@@ -75,7 +98,7 @@ internal sealed class ReceivedRecords : IDisposable
                 end++;
             while (next < end)
             {
-                if (_bytes >= mostBytes && _records.Count > 0)
+                if (IsFull)
                     return next;
                 var from = wanted[next].Offset;
                 var isRun = next + 1 < end && wanted[next + 1].Offset == from + 1;
@@ -86,49 +109,83 @@ internal sealed class ReceivedRecords : IDisposable
                     continue;
                 }
                 _memory.Add(read);
-                _bytes += read.Memory.Length;
-                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals,
-                    mostBytes);
+                _batchBytes += read.Memory.Length;
+                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals);
+                if (_isFull || Fault is not null)
+                    return next;
             }
         }
-        return int.MaxValue;
+        return wanted.Count;
     }
+
+    private bool HasSome => _records.Count > 0 || _bounds.HasRecords;
+
+    private bool IsFull => _isFull || (_batchBytes >= _bounds.Bytes && HasSome);
 
     // The wanted offsets rise from the next one on.
     private void TakeBatches(ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
-        List<OffsetRange> naturals, int mostBytes)
+        List<OffsetRange> naturals)
     {
-        while (!batches.IsEmpty && next < wanted.Length && (_bytes < mostBytes || _records.Count == 0))
+        while (!batches.IsEmpty && next < wanted.Length && !IsFull)
         {
             var header = RecordBatchHeader.Read(batches.Span);
             var batch = batches[..header.SizeInBytes];
             batches = batches[header.SizeInBytes..];
-            if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0)
-                TakeRecords(batch, wanted, ref next, codecs, naturals);
+            if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0
+                && !TryTakeRecords(batch, header, wanted, ref next, codecs, naturals))
+                return;
             // What is left up to the batch's end has no record.
             for (; next < wanted.Length && wanted[next].Offset <= header.LastOffset; next++)
                 naturals.Add(OffsetRange.Of(wanted[next].Offset));
         }
     }
 
-    private void TakeRecords(ReadOnlyMemory<byte> batch, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
+    // Returns false if the batch was not read to its end.
+    private bool TryTakeRecords(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, ReadOnlySpan<DeliveredRecord> wanted,
+        ref int next, CompressionCodecs codecs, List<OffsetRange> naturals)
+    {
+        try
+        {
+            return TryTakeRecords(batch, wanted, ref next, codecs, naturals);
+        }
+        catch (RecordBatchException busy) when (busy.Error == RecordBatchError.Busy)
+        {
+            _isFull = true;
+        }
+        catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
+        {
+            (Fault, _unreadable) = (fault, []);
+            for (; next < wanted.Length && wanted[next].Offset <= header.LastOffset; next++)
+                _unreadable.Add(wanted[next]);
+        }
+        return false;
+    }
+
+    private bool TryTakeRecords(ReadOnlyMemory<byte> batch, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
         List<OffsetRange> naturals)
     {
         // A reader of its own: it owns the decompressed records.
-        var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
         _memory.Add(reader);
         while (next < wanted.Length && reader.MoveNext())
         {
             var offset = reader.Current.Offset;
             for (; next < wanted.Length && wanted[next].Offset < offset; next++)
                 naturals.Add(OffsetRange.Of(wanted[next].Offset));
-            if (next < wanted.Length && wanted[next].Offset == offset)
+            if (next == wanted.Length || wanted[next].Offset != offset)
+                continue;
+            var size = reader.CurrentBytes.Length;
+            if (HasSome && (_records.Count >= _bounds.Records || RecordBytes + size > _bounds.Bytes))
             {
-                _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
-                // Decompressed, they may be many times what was read.
-                _bytes += reader.Current.Value?.Length ?? 0;
-                next++;
+                _isFull = true;
+                return false;
             }
+            _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
+            RecordBytes += size;
+            next++;
         }
+        // Decompressed, it may be many times what was read.
+        _batchBytes += reader.DecompressedBytes;
+        return true;
     }
 }

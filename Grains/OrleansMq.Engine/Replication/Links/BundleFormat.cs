@@ -4,7 +4,7 @@ namespace OrleansMq.Replication.Links;
 /// The wire format between brokers: messages of many partitions in one bundle. All numbers are big-endian; a topic id is a UUID's 16 bytes,
 /// most significant first.
 /// <code>
-/// bundle         first u8: version 2 in the lower 6 bits, marks above | message *  (up to the end)
+/// bundle         first u8: version 3 in the lower 6 bits, marks above | message *  (up to the end)
 /// marks          0x80 the batches are of catching-up replicas | 0x40 the sender has live traffic (in answers to such)
 /// message        length i32, of what follows | kind u8 | topic id 16 | partition i32 | epoch i32 | session i32 | body
 /// 1 push         leader i32 | sequence i64 | previous end i64 | previous epoch i32 | end offset i64 | log start i64 | high watermark i64
@@ -17,8 +17,9 @@ namespace OrleansMq.Replication.Links;
 /// </summary>
 internal static class BundleFormat
 {
-    /// <summary>The version that this program writes, and the only one it reads.</summary>
-    public const byte Version = 2;
+    /// <summary>The version that this program writes, and the only one it reads. Any change of the format raises it: a broker of another
+    /// version is then refused by that name, not by the first message that does not fit.</summary>
+    public const byte Version = 3;
     /// <summary>The bits of the first byte that hold the version.</summary>
     public const byte VersionBits = 0x3F;
     /// <summary>The size of a bundle without messages.</summary>

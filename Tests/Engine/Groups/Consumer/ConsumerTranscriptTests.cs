@@ -187,6 +187,28 @@ public class ConsumerTranscriptTests
           --   b Stable 3 [t-2 t-3]
         """);
 
+    /// <summary>Two processes run with one instance id, and neither heard the answer to its first join.</summary>
+    [Fact]
+    public void Static_member_that_repeats_its_first_join_takes_nothing_from_the_one_that_came_after() => Transcript.Check("""
+        > topic t 2
+        > join a1 topics=t instance=one takeover=yes answer=lost
+          a1: epoch 1 hold [t-0 t-1]
+        > join a2 topics=t instance=one takeover=yes answer=lost
+          a2: epoch 2 hold [t-0 t-1]
+        > join a1 topics=t instance=one takeover=yes
+          a1: FencedInstanceId
+        > join a2 topics=t instance=one takeover=yes
+          a2: epoch 2 hold [t-0 t-1]
+        > join a3 topics=t instance=one takeover=yes
+          a3: epoch 3 hold [t-0 t-1]
+        > join a1 topics=t instance=one takeover=yes
+          a1: FencedInstanceId
+        > away a3 instance=one
+          a3: epoch -2
+        > join a2 topics=t instance=one takeover=yes
+          a2: epoch 3 hold [t-0 t-1]
+        """);
+
     [Fact]
     public void New_matching_topics_more_partitions_and_deleted_topics_rebalance() => Transcript.Check("""
         > topic logs.a 1

@@ -112,6 +112,17 @@ public sealed class ShareGroupDecisionTests
     }
 
     [Fact]
+    public void Cursor_that_is_moved_under_a_clock_that_is_behind_has_a_later_incarnation()
+    {
+        Beat("a", 0, "t");
+        Beat("a", -1);
+        var before = _state.Cursors[0];
+        _now -= TimeSpan.FromMinutes(1);
+        Assert.Equal(ErrorCode.None, Alter(new AlterShareGroup("g") { Moves = [new ShareCursorMove(before.TopicId, 2, 17)] }).Error);
+        Assert.True(_state.Cursors[0].FindReset(2)!.Incarnation.CompareTo(before.Incarnation) > 0, "the move sorts behind the join");
+    }
+
+    [Fact]
     public void Configuration_is_checked_before_it_is_kept()
     {
         Assert.Equal(ErrorCode.InvalidConfig, Set("share.record.lock.duration.ms", "999").Error);
@@ -140,5 +151,58 @@ public sealed class ShareGroupDecisionTests
         var reply = ShareGroupDecision.Alter(_state, request, Guid.NewGuid(), _topics.Topics, _now, out var next);
         _state = next!;
         return reply;
+    }
+
+    [Fact]
+    public void Topic_that_is_new_to_the_group_begins_where_the_join_says()
+    {
+        var topicId = _topics.Topics.Find("t") is { } topic ? topic.TopicId : default;
+        ShareGroupHeartbeat Join(string memberId, params (int Partition, long Offset)[] starts) => new()
+        {
+            GroupId = "g",
+            MemberId = memberId,
+            SubscribedTopicNames = ["t"],
+            Starts = [.. starts.Select(start => new ShareCursorMove(topicId, start.Partition, start.Offset))],
+        };
+        var joined = ShareGroupDecision.Heartbeat(_state, Join("a", (2, 7), (0, 5), (0, 6), (4, 1), (1, -1)), Guid.NewGuid(),
+            _topics.Topics, _now, Options).Next;
+        var cursors = Assert.Single(joined.Cursors);
+        Assert.Equal([(0, 5L), (2, 7L)], cursors.Resets.Select(static reset => (reset.Partition, reset.StartOffset)));
+        Assert.All(cursors.Resets, reset => Assert.Equal(cursors.Incarnation, reset.Incarnation));
+        Assert.Null(cursors.FindReset(1));
+        // Later partitions came after the join: they are read from their first record on.
+        Assert.Equal(3, cursors.Partitions);
+        // A second member does not move it.
+        var second = ShareGroupDecision.Heartbeat(joined, Join("b", (0, 50)), Guid.NewGuid(), _topics.Topics, _now, Options).Next;
+        Assert.Equal(joined.Cursors, second.Cursors);
+        // It tells where a partition begins that no member has said of before.
+        var third = ShareGroupDecision.Heartbeat(joined, Join("b", (1, 50), (2, 60)), Guid.NewGuid(), _topics.Topics, _now, Options).Next;
+        Assert.Equal([(0, 5L), (1, 50L), (2, 7L)], third.Cursors[0].Resets.Select(static reset => (reset.Partition, reset.StartOffset)));
+        Assert.Equal(cursors.Incarnation, third.Cursors[0].FindReset(1)!.Incarnation);
+    }
+
+    [Fact]
+    public void Topic_that_comes_into_a_running_subscription_is_read_from_its_first_record_on()
+    {
+        var epoch = Beat("a", 0, "u").MemberEpoch;
+        _topics.Set("u", 3);
+        Beat("a", epoch);
+        var cursors = Assert.Single(_state.Cursors);
+        Assert.Equal(0, cursors.Partitions);
+        Assert.Empty(cursors.Resets);
+    }
+
+    [Fact]
+    public void Start_in_a_topic_that_the_coordinator_does_not_know_yet_is_to_be_sent_again()
+    {
+        var decision = ShareGroupDecision.Heartbeat(_state, new ShareGroupHeartbeat
+        {
+            GroupId = "g",
+            MemberId = "a",
+            SubscribedTopicNames = ["t"],
+            Starts = [new ShareCursorMove(Guid.NewGuid(), 0, 7)],
+        }, Guid.NewGuid(), _topics.Topics, _now, Options);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, decision.Reply.Error);
+        Assert.Same(_state, decision.Next);
     }
 }

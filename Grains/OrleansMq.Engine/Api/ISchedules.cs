@@ -1,0 +1,63 @@
+namespace OrleansMq.Api;
+
+/// <summary>
+/// Schedules: records that are appended to a topic at a time. Readers of the topic do not see a record before. Each is appended once, also
+/// when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its topic are served again.
+/// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with the cluster's default replication
+/// factor. An answered call is as durable as a record of that topic.</para>
+/// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,
+/// <see cref="ErrorCode.LeaderNotAvailable"/>: retry; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, repeat the call with
+/// its id. Thread safe.</para>
+/// </summary>
+internal interface ISchedules
+{
+    /// <summary>Schedules a record. Completes when that is stored.</summary>
+    /// <returns>The schedule, with its id.</returns>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.InvalidRequest"/>: a
+    /// value is out of range, or another schedule has the id; <see cref="ErrorCode.MessageTooLarge"/>;
+    /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait.</exception>
+    ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
+
+    /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended.</summary>
+    /// <returns>False: no schedule of that id waits. Its record was appended, or is being appended; or it was cancelled, or never
+    /// there.</returns>
+    ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default);
+
+    /// <summary>Describes a schedule; null if none of that id waits.</summary>
+    ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default);
+
+    /// <summary>Lists the schedules that wait, in the order of their times.</summary>
+    ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default);
+}
+
+/// <summary>The schedules of a broker that has none: every call is refused with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
+internal sealed class NoSchedules : ISchedules
+{
+    private NoSchedules() { }
+
+    /// <summary>The only instance.</summary>
+    public static NoSchedules Instance { get; } = new();
+
+    /// <inheritdoc/>
+    public ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default) =>
+        throw Refusal();
+
+    /// <inheritdoc/>
+    public ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default) => throw Refusal();
+
+    /// <inheritdoc/>
+    public ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default) => throw Refusal();
+
+    /// <inheritdoc/>
+    public ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default) => throw Refusal();
+
+    private static BrokerException Refusal() =>
+        new(ErrorCode.UnsupportedVersion, "This broker has no schedules. Connect to a broker of a later version.");
+}
+
+/// <summary>A broker that has schedules.</summary>
+internal interface ISchedulingBroker
+{
+    /// <summary>The schedules.</summary>
+    ISchedules Schedules { get; }
+}

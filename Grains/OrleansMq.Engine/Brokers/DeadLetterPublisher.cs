@@ -1,0 +1,108 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions.Cursors;
+using OrleansMq.Producers;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>
+/// Publishes the dead letters of this broker's cursors over the broker API: to a partition here, or wherever it is led. Thread safe.
+/// </summary>
+/// <remarks>
+/// A letter is an ordinary record of an idempotent producer (<see cref="LetterProducers"/>), acknowledged by all in-sync replicas. Its
+/// intent is in force at the source before, so every leader of the source publishes the same letters under the same sequences; the target's
+/// producer state, which is decided under its append lock and derived from its log, admits each once. That also holds for a leader that
+/// was replaced and does not know it: what it publishes late is a duplicate, and what it publishes early is one for its successor.
+/// </remarks>
+/// <param name="broker">Finds the broker, which the host makes later than its partitions.</param>
+/// <param name="log">Receives warnings.</param>
+/// <param name="time">The clock.</param>
+internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, TimeProvider time) : IDeadLetterPort
+{
+    // A batch of a few letters shares an append; a large record has its own.
+    private const int MostBatchBytes = 256 << 10;
+
+    private readonly DeadLetterTopics _topics = new(broker, log, time);
+    private readonly RareLine _refused = new(log, time);
+
+    /// <inheritdoc/>
+    public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
+        _topics.FindForAsync(source, topic, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
+        CancellationToken cancellationToken)
+    {
+        var (topic, isGone) = await _topics.FindAsync(target.TopicId, source.TargetTopic, cancellationToken).ConfigureAwait(false);
+        if (topic is null)
+            return isGone ? DeadLetterOutcome.TargetGone : throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
+                $"The dead-letter topic {source.TargetTopic ?? target.TopicId.ToString()} was not found; it is looked up again.");
+        var dropped = letters.Where(letter => Letters.IsCycle(letter, topic)).Select(letter => letter.Intent.Sequence).ToHashSet();
+        var to = new TopicPartition(topic, target.Partition);
+        var sent = letters.Where(letter => !dropped.Contains(letter.Intent.Sequence)).ToList();
+        for (var next = 0; next < sent.Count;)
+        {
+            var run = RunFrom(source, sent, next);
+            if (!await TrySendAsync(source, to, run, dropped, cancellationToken).ConfigureAwait(false))
+            {
+                // The target has some of them: another leader sent them in other batches. Or it does not take one of them.
+                foreach (var letter in run)
+                    await TrySendAsync(source, to, [letter], dropped, cancellationToken).ConfigureAwait(false);
+            }
+            next += run.Count;
+        }
+        await _topics.WarnIfWeakerAsync(source.Partition.Topic, topic, cancellationToken).ConfigureAwait(false);
+        return new DeadLetterResult(DeadLetterOutcome.Published, dropped);
+    }
+
+    // The letters that fit into a batch: its sequences follow each other.
+    private static List<DeadLetter> RunFrom(DeadLetterSource source, List<DeadLetter> letters, int first)
+    {
+        var run = new List<DeadLetter>();
+        var bytes = 0L;
+        for (var i = first; i < letters.Count; i++)
+        {
+            var record = letters[i].Record;
+            bytes += RecordBatchBuilder.MaxRecordSize(record.Key?.Length ?? 0, record.Value?.Length ?? 0,
+                Letters.HeadersOf(source, letters[i]));
+            if (run.Count > 0 && (bytes > MostBatchBytes || letters[i].Intent.Incarnation != run[0].Intent.Incarnation
+                || letters[i].Intent.Origin != run[0].Intent.Origin
+                || letters[i].Intent.Sequence != run[^1].Intent.Sequence + 1))
+                break;
+            run.Add(letters[i]);
+        }
+        return run;
+    }
+
+    // Returns false if the letters are to be sent one by one.
+    private async Task<bool> TrySendAsync(DeadLetterSource source, TopicPartition to, List<DeadLetter> run, HashSet<long> dropped,
+        CancellationToken cancellationToken)
+    {
+        using var batch = new RecordBatchBuilder();
+        foreach (var letter in run)
+        {
+            var (key, value) = (letter.Record.Key, letter.Record.Value);
+            batch.Add(time.GetUtcNow().ToUnixTimeMilliseconds(), key.GetValueOrDefault().Span, key.HasValue,
+                value.GetValueOrDefault().Span, value.HasValue, Letters.HeadersOf(source, letter));
+        }
+        var first = run[0].Intent;
+        batch.SetProducer(LetterProducers.IdOf(source.TopicId, source.Partition.Partition, first.Incarnation, first.Origin),
+            LetterProducers.Epoch, LetterProducers.SequenceOf(first.Sequence));
+        var result = await broker().ProduceAsync(to, batch.Build(), Acks.All, cancellationToken).ConfigureAwait(false);
+        if (result.Error == ErrorCode.None)
+            return true;
+        if (run.Count > 1 && (result.Error == ErrorCode.OutOfOrderSequenceNumber || IsForGood(result.Error)))
+            return false;
+        if (!IsForGood(result.Error))
+            throw new BrokerException(result.Error, $"{to}: {result.Message ?? result.Error.ToString()}");
+        dropped.Add(first.Sequence);
+        _refused.Write(EngineLogLevel.Warning, $"The dead letter of {source.Partition} at offset {first.Offset} is dropped: {to} refuses "
+            + $"it for good. {result.Message ?? result.Error.ToString()}");
+        return true;
+    }
+
+    private static bool IsForGood(ErrorCode error) => error is ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord
+        or ErrorCode.InvalidTimestamp or ErrorCode.CorruptMessage;
+}

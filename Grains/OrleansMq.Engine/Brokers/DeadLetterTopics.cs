@@ -1,0 +1,136 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Queues;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>The topics that dead letters go to: whether they exist, and whether they keep records as safely as the topics that the letters
+/// come from. Thread safe.</summary>
+internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, TimeProvider time)
+{
+    private static readonly string[] Compared =
+        ["cleanup.policy", "flush.messages", "flush.ms", "max.message.bytes", "min.insync.replicas"];
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromMinutes(5);
+
+    // How long a topic whose name is not known is absent from every list before it is taken for deleted: lists may be behind.
+    private static readonly TimeSpan Confirmation = TimeSpan.FromMinutes(1);
+
+    private readonly ConcurrentDictionary<Guid, string> _names = new();
+    private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
+    private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
+
+    /// <summary>Returns where the dead letters of a partition go.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: the topic does not serve for that.</exception>
+    public async Task<DeadLetterTarget> FindForAsync(TopicPartition source, string topic, CancellationToken cancellationToken)
+    {
+        if (topic == source.Topic)
+            throw Refused(topic, "is the queue's own topic: a rejected record would come back to the queue for ever");
+        TopicDescription target;
+        try
+        {
+            target = await broker().DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException missing) when (missing.Code is ErrorCode.UnknownTopicOrPartition or ErrorCode.InvalidTopic)
+        {
+            throw Refused(topic, "does not exist: create it first");
+        }
+        var from = await broker().DescribeTopicAsync(source.Topic, cancellationToken).ConfigureAwait(false);
+        if (WhyWeaker(ConfigOf(from), ConfigOf(target)) is { } weaker)
+            throw Refused(topic, weaker);
+        var needed = ConfigOf(target).MinInsyncReplicas;
+        if (target.Partitions.Any(partition => partition.Replicas.Count > 0 && partition.Replicas.Count < needed))
+            throw Refused(topic, $"has fewer replicas than its min.insync.replicas, {needed}: it takes no letter");
+        return new DeadLetterTarget(target.TopicId, source.Partition % target.Partitions.Count);
+    }
+
+    /// <summary>Finds a topic by its id.</summary>
+    /// <param name="topicId">The id.</param>
+    /// <param name="name">The name that it had; null if that is not known.</param>
+    /// <param name="cancellationToken">Ends the search.</param>
+    /// <returns>Its name; without one, whether it was deleted, or just is not found.</returns>
+    public async Task<(string? Name, bool IsGone)> FindAsync(Guid topicId, string? name, CancellationToken cancellationToken)
+    {
+        if ((_names.GetValueOrDefault(topicId) ?? name) is { } known && await HasIdAsync(known, topicId, cancellationToken)
+            .ConfigureAwait(false))
+            return Found(topicId, known);
+        var listed = await broker().ListTopicsAsync(cancellationToken).ConfigureAwait(false);
+        if (listed.FirstOrDefault(topic => topic.TopicId == topicId) is { } found)
+            return Found(topicId, found.Name);
+        if (name is not null)
+        {
+            // The topic's own document tells.
+            try
+            {
+                var described = await broker().DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+                return described.TopicId == topicId ? Found(topicId, name) : (null, true);
+            }
+            catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                return (null, true);
+            }
+        }
+        var since = _absentSince.GetOrAdd(topicId, time.GetTimestamp());
+        return (null, time.GetElapsedTime(since) >= Confirmation);
+    }
+
+    /// <summary>Warns where a target keeps records less safely than a source: its configuration was changed later.</summary>
+    public async Task WarnIfWeakerAsync(string source, string target, CancellationToken cancellationToken)
+    {
+        var now = time.GetTimestamp();
+        if (_checkedAt.TryGetValue((source, target), out var last) && time.GetElapsedTime(last, now) < CheckInterval)
+            return;
+        _checkedAt[(source, target)] = now;
+        try
+        {
+            var from = await broker().DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
+            var to = await broker().DescribeTopicAsync(target, cancellationToken).ConfigureAwait(false);
+            if (WhyWeaker(ConfigOf(from), ConfigOf(to)) is { } weaker)
+                log.Write(EngineLogLevel.Warning, $"Dead letters of topic '{source}' may be lost: their topic '{target}' {weaker}.");
+        }
+        catch (BrokerException)
+        {
+            // The next check tells.
+        }
+    }
+
+    /// <summary>Returns why dead letters would be less safe than their records; null if they are not. Pure.</summary>
+    internal static string? WhyWeaker(TopicConfig source, TopicConfig target)
+    {
+        if (target.CleanupCompact)
+            return "is compacted: letters without key are refused, and of those with a key the last one stays. Set cleanup.policy=delete";
+        if (target.FlushPolicy < source.FlushPolicy)
+            return $"is flushed with policy {target.FlushPolicy}, and the queue's topic with {source.FlushPolicy}. Set flush.messages and "
+                + "flush.ms as there";
+        if (target.MinInsyncReplicas < source.MinInsyncReplicas)
+            return $"has min.insync.replicas {target.MinInsyncReplicas}, and the queue's topic {source.MinInsyncReplicas}. Raise it";
+        return target.MaxMessageBytes < source.MaxMessageBytes
+            ? $"has max.message.bytes {target.MaxMessageBytes}, and the queue's topic {source.MaxMessageBytes}. Raise it" : null;
+    }
+
+    private async Task<bool> HasIdAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await broker().GetTopicAsync(name, cancellationToken).ConfigureAwait(false)).TopicId == topicId;
+        }
+        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return false;
+        }
+    }
+
+    private (string, bool) Found(Guid topicId, string name)
+    {
+        _names[topicId] = name;
+        _absentSince.TryRemove(topicId, out _);
+        return (name, false);
+    }
+
+    private static TopicConfig ConfigOf(TopicDescription topic) => TopicConfigRules.Parse(topic.Configs.Where(config =>
+        Compared.Contains(config.Name)).ToDictionary(config => config.Name, config => config.Value), TopicConfig.Default).Next;
+
+    private static BrokerException Refused(string topic, string why) =>
+        new(ErrorCode.InvalidRequest, $"Dead-letter topic '{topic}' {why}.");
+}

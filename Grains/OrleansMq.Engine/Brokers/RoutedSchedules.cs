@@ -1,0 +1,161 @@
+using OrleansMq.Api;
+using OrleansMq.Partitions.Schedules;
+using OrleansMq.Schedules;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>
+/// The schedules of a broker: checks a request, and passes it to the partition of <see cref="InternalTopics.Schedules"/> that its id
+/// belongs to. The topic is made on first use. Its number of partitions never changes.
+/// </summary>
+/// <param name="broker">Finds and makes topics.</param>
+/// <param name="of">The schedules of a partition.</param>
+/// <param name="time">The clock.</param>
+internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPartitionSchedules> of, TimeProvider time) : ISchedules
+{
+    private const int Partitions = 8;
+    private const int MaxHeaders = 1_000;
+    private const int MaxPage = 1_000;
+
+    // Small segments, since only closed ones are compacted, and a new leader reads the whole log.
+    private static readonly Dictionary<string, string> Configs = new()
+    {
+        ["cleanup.policy"] = "compact",
+        ["segment.bytes"] = "67108864",
+        ["delete.retention.ms"] = "3600000",
+    };
+
+    /// <inheritdoc/>
+    public async ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(schedule);
+        var id = schedule.Id ?? Guid.NewGuid().ToString("N");
+        Check(schedule, id);
+        var topic = await broker.GetTopicAsync(schedule.Topic, cancellationToken).ConfigureAwait(false);
+        if (schedule.Partition >= topic.Partitions)
+            throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
+                $"'{topic.Name}' has {topic.Partitions} partitions, none with the number {schedule.Partition}.");
+        var partition = await FindPartitionAsync(id, mayCreate: true, cancellationToken).ConfigureAwait(false);
+        return await partition!.CreateAsync(schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default)
+    {
+        CheckId(id);
+        return await FindPartitionAsync(id, mayCreate: false, cancellationToken).ConfigureAwait(false) is { } partition
+            && await partition.CancelAsync(id, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default)
+    {
+        CheckId(id);
+        return await FindPartitionAsync(id, mayCreate: false, cancellationToken).ConfigureAwait(false) is { } partition
+            ? await partition.FindAsync(id, cancellationToken).ConfigureAwait(false) : null;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        if (query.MaxCount is < 1 or > MaxPage)
+            throw Invalid($"A page has 1 to {MaxPage} schedules, not {query.MaxCount}.");
+        if (query.After is not null)
+            SchedulePlaces.Parse(query.After);
+        var count = await CountPartitionsAsync(mayCreate: false, cancellationToken).ConfigureAwait(false);
+        var pages = await Task.WhenAll(Enumerable.Range(0, count).Select(partition =>
+            Of(partition).ListAsync(query.After, query.MaxCount, cancellationToken))).ConfigureAwait(false);
+        return Merge(pages, query);
+    }
+
+    // A partition's page ends at its place, also where its last schedules ended meanwhile. Behind the lowest of these places not all
+    // schedules are known.
+    private static SchedulePage Merge(SchedulePage[] pages, ScheduleQuery query)
+    {
+        var all = pages.SelectMany(page => page.Schedules).Select(schedule => (Schedule: schedule, Handle: HandleOf(schedule)))
+            .OrderBy(one => one.Handle).ToList();
+        var ends = pages.Where(page => page.Next is not null).Select(page => SchedulePlaces.Parse(page.Next!)).Order().ToList();
+        ScheduleHandle? end = ends.Count > 0 ? ends[0] : null;
+        if (end is { } lowest)
+            all.RemoveAll(one => one.Handle.CompareTo(lowest) > 0);
+        if (all.Count > query.MaxCount)
+        {
+            all.RemoveRange(query.MaxCount, all.Count - query.MaxCount);
+            end = all[^1].Handle;
+        }
+        return new SchedulePage([.. all.Select(one => one.Schedule).Where(one => query.Topic is null || one.Topic == query.Topic)],
+            end is { } place ? SchedulePlaces.Format(place) : null);
+    }
+
+    private static ScheduleHandle HandleOf(ScheduleDescription schedule) =>
+        new(schedule.At.ToUnixTimeMilliseconds(), ScheduledPayload.HashOf(schedule.Id));
+
+    private void Check(NewSchedule schedule, string id)
+    {
+        CheckId(id);
+        if (InternalTopics.IsInternal(schedule.Topic))
+            throw new BrokerException(ErrorCode.InvalidTopic, $"'{schedule.Topic}' is internal: records cannot be scheduled for it.");
+        if (schedule.Partition < -1)
+            throw Invalid($"The partition is {schedule.Partition}; allowed are -1 (by the key) and above.");
+        if (schedule.At - time.GetUtcNow() > NewSchedule.MaxAhead)
+            throw Invalid($"{schedule.At:O} is more than {NewSchedule.MaxAhead.TotalDays:0} days ahead.");
+        if (schedule.Headers.Count > MaxHeaders)
+            throw Invalid($"A scheduled record has at most {MaxHeaders} headers, not {schedule.Headers.Count}.");
+        var bytes = (schedule.Key?.Length ?? 0L) + (schedule.Value?.Length ?? 0)
+            + schedule.Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
+        if (bytes > NewSchedule.MaxBytes)
+            throw new BrokerException(ErrorCode.MessageTooLarge,
+                $"Key, value and headers have {bytes} bytes; a scheduled record has at most {NewSchedule.MaxBytes}.");
+    }
+
+    private static void CheckId(string id)
+    {
+        ArgumentNullException.ThrowIfNull(id);
+        if (id.Length is 0 or > NewSchedule.MaxIdLength)
+            throw Invalid($"The id of a schedule has 1 to {NewSchedule.MaxIdLength} characters, not {id.Length}.");
+        for (var i = 0; i < id.Length; i++)
+        {
+            if (char.IsControl(id[i]) || (char.IsSurrogate(id[i]) && !char.IsSurrogatePair(id, char.IsLowSurrogate(id[i]) ? i - 1 : i)))
+                throw Invalid("The id of a schedule contains a control character, or half of a surrogate pair.");
+        }
+    }
+
+    private async ValueTask<IPartitionSchedules?> FindPartitionAsync(string id, bool mayCreate, CancellationToken cancellationToken)
+    {
+        var count = await CountPartitionsAsync(mayCreate, cancellationToken).ConfigureAwait(false);
+        return count == 0 ? null : Of((int)((uint)ScheduledPayload.HashOf(id).GetHashCode() % count));
+    }
+
+    private IPartitionSchedules Of(int partition) => of(new TopicPartition(InternalTopics.Schedules, partition));
+
+    private async ValueTask<int> CountPartitionsAsync(bool mayCreate, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return (await broker.GetTopicAsync(InternalTopics.Schedules, cancellationToken).ConfigureAwait(false)).Partitions;
+            }
+            catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                if (!mayCreate)
+                    return 0;
+            }
+            try
+            {
+                var made = await broker.CreateTopicAsync(new NewTopic(InternalTopics.Schedules, Partitions, Configs: Configs),
+                    cancellationToken).ConfigureAwait(false);
+                return made.Partitions.Count;
+            }
+            catch (BrokerException refusal) when (refusal.Code == ErrorCode.TopicAlreadyExists)
+            {
+                // Another caller was first; what is known here may be a moment behind.
+                await Task.Delay(TimeSpan.FromMilliseconds(20), cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static BrokerException Invalid(string message) => new(ErrorCode.InvalidRequest, message);
+}

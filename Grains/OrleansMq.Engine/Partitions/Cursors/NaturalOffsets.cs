@@ -1,0 +1,96 @@
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>Finds the offsets that have no record: control batches, and what compaction or retention removed.</summary>
+internal static class NaturalOffsets
+{
+    private const int MostBytes = 256 << 10;
+
+    /// <summary>Returns the offsets of a range without a record, joined where they are neighbours. A batch that cannot be read has all its
+    /// records.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="range">The range; it ends below the high watermark.</param>
+    /// <param name="cancellationToken">Ends the search.</param>
+    /// <exception cref="IOException">The disk failed.</exception>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: another batch is decompressed at the moment.</exception>
+    /// <exception cref="OperationCanceledException">It was ended.</exception>
+    public static List<OffsetRange> Find(Partition partition, OffsetRange range, CancellationToken cancellationToken) =>
+        Find(partition, range, long.MaxValue, cancellationToken, out _);
+
+    /// <inheritdoc cref="Find(Partition, OffsetRange, CancellationToken)"/>
+    /// <param name="partition">The partition.</param>
+    /// <param name="range">The range; it ends below the high watermark.</param>
+    /// <param name="mostBytes">The bytes of batches at which the search ends.</param>
+    /// <param name="cancellationToken">Ends the search.</param>
+    /// <param name="searchedEnd">Where it ended.</param>
+    public static List<OffsetRange> Find(Partition partition, OffsetRange range, long mostBytes, CancellationToken cancellationToken,
+        out long searchedEnd)
+    {
+        var found = new List<OffsetRange>();
+        var (next, end) = (range.First, range.Last + 1);
+        for (var bytes = 0L; next < end && bytes < mostBytes;)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var from = Math.Max(next, partition.LogStartOffset);
+            using var buffer = from < end ? partition.Log!.Read(from, end, MostBytes) : null;
+            if (buffer is null)
+            {
+                Add(found, next, end);
+                next = end;
+                break;
+            }
+            bytes += buffer.Memory.Length;
+            for (ReadOnlyMemory<byte> batches = buffer.Memory; !batches.IsEmpty && next < end;)
+            {
+                var header = RecordBatchHeader.Read(batches.Span);
+                Take(batches[..header.SizeInBytes], header, partition.Ports.Log.Codecs, ref next, end, found);
+                batches = batches[header.SizeInBytes..];
+            }
+        }
+        searchedEnd = next;
+        return found;
+    }
+
+    private static void Take(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, ref long next, long end,
+        List<OffsetRange> found)
+    {
+        Add(found, next, Math.Min(header.BaseOffset, end));
+        next = Math.Max(next, header.BaseOffset);
+        if (header.IsControl || header.RecordCount == 0)
+            Add(found, next, Math.Min(header.NextOffset, end));
+        else if (header.RecordCount <= header.LastOffsetDelta)
+            TakeHoles(batch, header, codecs, next, end, found);
+        next = Math.Max(next, header.NextOffset);
+    }
+
+    private static void TakeHoles(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, long next, long end,
+        List<OffsetRange> found)
+    {
+        using var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
+        try
+        {
+            while (reader.MoveNext() && next < end)
+            {
+                Add(found, next, Math.Min(reader.Current.Offset, end));
+                next = Math.Max(next, reader.Current.Offset + 1);
+            }
+            Add(found, next, Math.Min(header.NextOffset, end));
+        }
+        catch (Exception fault) when (fault is RecordBatchException { Error: not RecordBatchError.Busy } or CodecUnavailableException)
+        {
+            // Its delivery fails, and tells.
+        }
+    }
+
+    private static void Add(List<OffsetRange> found, long first, long end)
+    {
+        if (first >= end)
+            return;
+        if (found.Count > 0 && found[^1].Last == first - 1)
+            found[^1] = found[^1] with { Last = end - 1 };
+        else
+            found.Add(new OffsetRange(first, end - 1));
+    }
+}

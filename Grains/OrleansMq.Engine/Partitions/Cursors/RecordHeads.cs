@@ -1,0 +1,56 @@
+using System.Buffers.Text;
+using System.Text;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>Reads what the headers of records say to queues; see <see cref="QueueHeaders"/>.</summary>
+internal static class RecordHeads
+{
+    // More digits than any time in milliseconds has.
+    private const int MostDigits = 18;
+
+    private static readonly byte[] DeliverAt = Encoding.UTF8.GetBytes(QueueHeaders.DeliverAt);
+    private static readonly byte[] ExpiresAt = Encoding.UTF8.GetBytes(QueueHeaders.ExpiresAt);
+    private static readonly byte[] Priority = Encoding.UTF8.GetBytes(QueueHeaders.Priority);
+
+    /// <inheritdoc cref="RecordScan.Read{T}"/>
+    /// <param name="partition">The partition.</param>
+    /// <param name="from">The first offset.</param>
+    /// <param name="most">The most records.</param>
+    /// <param name="timeToLiveMs">That of every record, in milliseconds; 0: only its own counts.</param>
+    /// <param name="end">The records below it are read.</param>
+    public static List<RecordHead> Read(Partition partition, long from, int most, long timeToLiveMs, out long end) => RecordScan.Read(
+        partition, from, most, (in batch, in record) => Of(batch, record, timeToLiveMs), static offset => new RecordHead(offset), out end);
+
+    /// <summary>Returns the head of a record.</summary>
+    public static RecordHead Of(in RecordBatchHeader batch, in Record record, long timeToLiveMs)
+    {
+        var head = new RecordHead(record.Offset);
+        // A producer's clock does not shorten a life: only a time that a broker logged counts.
+        if (timeToLiveMs > 0 && batch.IsLogAppendTime)
+            head = head with { ExpiresAt = batch.MaxTimestamp + timeToLiveMs };
+        if (record.HeaderCount == 0)
+            return head;
+        foreach (var header in record.ReadHeaders())
+        {
+            if (header.Value is not { } value || !TryRead(value.Span, out var number))
+                continue;
+            var name = header.Key.Span;
+            if (name.SequenceEqual(DeliverAt))
+                head = head with { DeliverAt = number };
+            else if (name.SequenceEqual(ExpiresAt))
+                head = head with { ExpiresAt = Math.Min(head.ExpiresAt, number) };
+            else if (name.SequenceEqual(Priority))
+                head = head with { Priority = (int)Math.Min(number, int.MaxValue) };
+        }
+        return head;
+    }
+
+    private static bool TryRead(ReadOnlySpan<byte> text, out long number)
+    {
+        number = 0;
+        return text.Length <= MostDigits && Utf8Parser.TryParse(text, out number, out var read) && read == text.Length && number >= 0;
+    }
+}

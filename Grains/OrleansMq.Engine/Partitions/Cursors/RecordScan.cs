@@ -1,0 +1,77 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions.Cursors;
+
+/// <summary>What a <see cref="RecordScan"/> takes of a record.</summary>
+internal delegate T RecordReading<out T>(in RecordBatchHeader batch, in Record record);
+
+/// <summary>Reads something of each record from an offset on, for cursors that look ahead.</summary>
+internal static class RecordScan
+{
+    private const int MostBytes = 256 << 10;
+
+    /// <summary>Reads records below the high watermark.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="from">The first offset.</param>
+    /// <param name="most">The most records.</param>
+    /// <param name="read">Takes what is wanted of a record.</param>
+    /// <param name="readNothing">Stands for a record, given by its offset, whose batch cannot be read. Its delivery fails.</param>
+    /// <param name="end">The records below it are read.</param>
+    /// <exception cref="IOException">The disk failed.</exception>
+    /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: another batch is decompressed at the moment.</exception>
+    public static List<T> Read<T>(Partition partition, long from, int most, RecordReading<T> read, Func<long, T> readNothing, out long end)
+    {
+        var records = new List<T>();
+        var limit = partition.HighWatermark;
+        for (end = Math.Max(from, partition.LogStartOffset); end < limit;)
+        {
+            using var buffer = partition.Log!.Read(end, limit, MostBytes);
+            if (buffer is null)
+            {
+                end = limit;
+                break;
+            }
+            for (ReadOnlyMemory<byte> batches = buffer.Memory; !batches.IsEmpty;)
+            {
+                var header = RecordBatchHeader.Read(batches.Span);
+                if (!header.IsControl && header.RecordCount > 0
+                    && !TryAdd(batches[..header.SizeInBytes], header, partition, ref end, most, read, readNothing, records))
+                    return records;
+                end = header.NextOffset;
+                batches = batches[header.SizeInBytes..];
+            }
+        }
+        return records;
+    }
+
+    // Returns false if there are enough; the next one is then at the end.
+    private static bool TryAdd<T>(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, Partition partition, ref long end, int most,
+        RecordReading<T> read, Func<long, T> readNothing, List<T> records)
+    {
+        using var reader = new RecordReader(batch, partition.Ports.Log.Codecs, verifyCrc: false, takesTurns: true);
+        end = Math.Max(end, header.BaseOffset);
+        try
+        {
+            while (reader.MoveNext())
+            {
+                if (reader.Current.Offset < end)
+                    continue;
+                if (records.Count >= most)
+                    return false;
+                records.Add(read(header, reader.Current));
+                end = reader.Current.Offset + 1;
+            }
+        }
+        catch (Exception fault) when (fault is RecordBatchException { Error: not RecordBatchError.Busy } or CodecUnavailableException)
+        {
+            // As many as it says, which may be more than any batch has.
+            for (; end <= header.LastOffset; end++)
+            {
+                if (records.Count >= most)
+                    return false;
+                records.Add(readNothing(end));
+            }
+        }
+        return true;
+    }
+}

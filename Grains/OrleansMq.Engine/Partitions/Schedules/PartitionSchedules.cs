@@ -1,0 +1,314 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Schedules;
+
+namespace OrleansMq.Partitions.Schedules;
+
+/// <summary>
+/// The schedules of a partition of <see cref="Topics.InternalTopics.Schedules"/>, while it is led here: an actor, as the cursors are.
+/// Callers post; turns run one after the other on the thread pool, and wait for nothing. Thread safe.
+/// </summary>
+/// <remarks>
+/// State: the term, from a leadership's begin to its end, changed in turns only; the lock guards the inbox alone. The log is the only state
+/// that outlives a term. A new term waits until the high watermark passes what earlier leaders appended, reads the whole log, and serves.
+/// Calls that come before wait for it.
+/// <para>Failures: a batch of the log belongs to its epoch, and is refused in any other. A batch that was not written is appended again;
+/// one that was written is in force when the high watermark passes it. A record of the log that cannot be understood takes the partition
+/// offline: another broker may lead it.</para>
+/// </remarks>
+internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkItem
+{
+    /// <summary>The interval of retries.</summary>
+    public static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(50);
+
+    // The clock may be set meanwhile: a timer does not notice that.
+    private const long LongestTimerMs = 600_000;
+    private const int MaxRequests = 50_000;
+    private const long MaxRequestBytes = 64 << 20;
+    // Some 600 MB.
+    private const int MaxTimers = 10_000_000;
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly ITimer _timer;
+    private readonly Lock _lock = new();
+    private readonly List<Action> _held = [];
+    private List<Action> _inbox = [];
+    private List<Action> _turn = [];
+    private ScheduleTerm? _term;
+    private long _timerAt = long.MaxValue;
+    private long _requestBytes;
+    private int _hasFired;
+    private bool _isSignalled;
+    private bool _isScheduled;
+
+    /// <summary>Prepares the schedules; the first turn begins a term if the partition is led here.</summary>
+    public PartitionSchedules(Partition partition)
+    {
+        Partition = partition;
+        Time = partition.Ports.Log.Time;
+        _timer = Time.CreateTimer(static schedules => ((PartitionSchedules)schedules!).OnTimer(), this, Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>The partition.</summary>
+    public Partition Partition { get; }
+    /// <summary>The broker's clock.</summary>
+    public TimeProvider Time { get; }
+    /// <summary>The time, in milliseconds since 1970.</summary>
+    public long Now => Partition.Ports.Log.Now;
+
+    /// <inheritdoc/>
+    public async Task<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken)
+    {
+        var id = schedule.Id!;
+        // Rounded up: never earlier.
+        var due = schedule.At.AddTicks(TimeSpan.TicksPerMillisecond - 1).ToUnixTimeMilliseconds();
+        var handle = new ScheduleHandle(due, ScheduledPayload.HashOf(id));
+        var payload = new ScheduledPayload
+        {
+            Id = id,
+            Topic = schedule.Topic,
+            Partition = schedule.Partition,
+            CreatedAt = Now,
+            Key = schedule.Key,
+            Value = schedule.Value,
+            Headers = schedule.Headers,
+        };
+        var bytes = payload.Encode();
+        if (Interlocked.Add(ref _requestBytes, bytes.Length) > MaxRequestBytes)
+        {
+            Interlocked.Add(ref _requestBytes, -bytes.Length);
+            throw Busy();
+        }
+        try
+        {
+            var outcome = await StoreAsync(id, handle, bytes, cancellationToken).ConfigureAwait(false);
+            return outcome == ScheduleOutcome.Scheduled ? Describe(handle, payload) : throw Unclear();
+        }
+        finally
+        {
+            Interlocked.Add(ref _requestBytes, -bytes.Length);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<bool> CancelAsync(string id, CancellationToken cancellationToken) =>
+        await AskAsync(term => term.TryFind(ScheduledPayload.HashOf(id), out var handle) ? term.CancelAsync(handle)
+            : Task.FromResult(ScheduleOutcome.NotFound), cancellationToken).ConfigureAwait(false) switch
+        {
+            ScheduleOutcome.Cancelled => true,
+            ScheduleOutcome.NotFound or ScheduleOutcome.TooLate => false,
+            _ => throw Unclear(),
+        };
+
+    /// <inheritdoc/>
+    public async Task<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken)
+    {
+        var timer = await AskAsync(term => Task.FromResult(term.State!.Timers.TryFind(ScheduledPayload.HashOf(id), out var timer)
+            ? timer : (ScheduledTimer?)null), cancellationToken).ConfigureAwait(false);
+        return timer is { } found ? Describe([found]).FirstOrDefault() : null;
+    }
+
+    /// <inheritdoc/>
+    public async Task<SchedulePage> ListAsync(string? after, int maxCount, CancellationToken cancellationToken)
+    {
+        var place = after is null ? (ScheduleHandle?)null : SchedulePlaces.Parse(after);
+        var timers = await AskAsync(term => Task.FromResult(SchedulePlaces.First(term.State!.Timers.AllInMemory(), place, maxCount)),
+            cancellationToken).ConfigureAwait(false);
+        return new SchedulePage(Describe(timers), timers.Count == maxCount ? SchedulePlaces.Format(timers[^1].Handle) : null);
+    }
+
+    /// <summary>Something changed: leadership or time. Under any lock.</summary>
+    public void Signal()
+    {
+        lock (_lock)
+            _isSignalled = true;
+        Schedule();
+    }
+
+    /// <summary>Adds an action to a turn. Under any lock.</summary>
+    public void Post(Action action)
+    {
+        lock (_lock)
+            _inbox.Add(action);
+        Schedule();
+    }
+
+    /// <summary>Ends the term, if the partition serves no more; completes when that is done.</summary>
+    public Task EndAsync()
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() => ended.TrySetResult());
+        return ended.Task;
+    }
+
+    /// <summary>The term serves: the calls that wait for it go on.</summary>
+    internal void Loaded()
+    {
+        List<Action> held = [.. _held];
+        _held.Clear();
+        foreach (var action in held)
+            action();
+    }
+
+    internal void Warn(string message, Exception? fault) =>
+        Partition.Ports.FailedWrites.Write(EngineLogLevel.Warning, $"Partition {Partition.TopicPartition}: {message}", fault);
+
+    /// <inheritdoc/>
+    void IThreadPoolWorkItem.Execute()
+    {
+        try
+        {
+            RunTurn();
+        }
+        catch (Exception fault)
+        {
+            Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
+                fault);
+        }
+        lock (_lock)
+        {
+            _isScheduled = false;
+            if (_inbox.Count == 0 && !_isSignalled)
+                return;
+        }
+        Schedule();
+    }
+
+    private Task<ScheduleOutcome> StoreAsync(string id, ScheduleHandle handle, byte[] bytes, CancellationToken cancellationToken) =>
+        AskAsync(term =>
+        {
+            if (term.TryFind(handle.Id, out var known) && known.Due != handle.Due)
+                throw new BrokerException(ErrorCode.InvalidRequest, $"A schedule '{id}' waits for another time. Cancel it first.");
+            if (term.State!.Timers.InMemory >= MaxTimers)
+                throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}.");
+            return term.ScheduleAsync(handle, bytes);
+        }, cancellationToken);
+
+    private async Task<T> AskAsync<T>(Func<ScheduleTerm, Task<T>> ask, CancellationToken cancellationToken)
+    {
+        var answer = new TaskCompletionSource<Task<T>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(Ask);
+        try
+        {
+            return await (await answer.Task.WaitAsync(AnswerTimeout, Time, cancellationToken).ConfigureAwait(false))
+                .WaitAsync(AnswerTimeout, Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw Unclear();
+        }
+
+        void Ask()
+        {
+            if (_term is null || Partition.Replication.LeaseLeftMs <= 0)
+                answer.TrySetException(new BrokerException(ErrorCode.NotLeaderOrFollower,
+                    $"{Partition.TopicPartition} is not led here. Find its leader, and retry."));
+            else if (_term.Requests + _held.Count >= MaxRequests)
+                answer.TrySetException(Busy());
+            else if (_term.State is null)
+                _held.Add(Ask);
+            else
+            {
+                try
+                {
+                    answer.TrySetResult(ask(_term));
+                }
+                catch (BrokerException refusal)
+                {
+                    answer.TrySetException(refusal);
+                }
+            }
+        }
+    }
+
+    private BrokerException Busy() => new(ErrorCode.LeaderNotAvailable,
+        $"{MaxRequests} requests, or {MaxRequestBytes >> 20} MiB of them, wait in {Partition.TopicPartition}. Retry later.");
+
+    private BrokerException Unclear() => new(ErrorCode.RequestTimedOut,
+        $"{Partition.TopicPartition} did not store the request in time, or lost its leader. It may take effect. Repeat it with its id.");
+
+    // A record that is appended or cancelled meanwhile may be compacted away.
+    private List<ScheduleDescription> Describe(IReadOnlyList<ScheduledTimer> timers)
+    {
+        var described = new ScheduleDescription?[timers.Count];
+        for (var i = 0; i < timers.Count; i++)
+        {
+            var (index, timer) = (i, timers[i]);
+            try
+            {
+                ScheduleLog.ReadPayloads(Partition, [timer], (_, payload) =>
+                    described[index] = payload is null ? null : Describe(timer.Handle, payload));
+            }
+            catch (IOException fault)
+            {
+                Partition.NoteUnreadable(fault);
+                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeUnread(fault), fault);
+            }
+        }
+        return [.. described.OfType<ScheduleDescription>()];
+    }
+
+    private static ScheduleDescription Describe(ScheduleHandle handle, ScheduledPayload payload) =>
+        new(payload.Id, payload.Topic, DateTimeOffset.FromUnixTimeMilliseconds(handle.Due))
+        {
+            Partition = payload.Partition,
+            CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(payload.CreatedAt),
+            Bytes = payload.ContentBytes,
+        };
+
+    private void OnTimer()
+    {
+        Volatile.Write(ref _hasFired, 1);
+        Signal();
+    }
+
+    private void Schedule()
+    {
+        lock (_lock)
+        {
+            if (_isScheduled)
+                return;
+            _isScheduled = true;
+        }
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    private void RunTurn()
+    {
+        lock (_lock)
+        {
+            (_inbox, _turn) = (_turn, _inbox);
+            _isSignalled = false;
+        }
+        FollowLeadership();
+        foreach (var action in _turn)
+            action();
+        _turn.Clear();
+        _term?.Tick();
+        SetTimer();
+    }
+
+    private void FollowLeadership()
+    {
+        var leadership = Partition.Availability.IsServing ? Partition.Replication.Leadership : null;
+        if (ReferenceEquals(leadership, _term?.Leadership))
+            return;
+        _term?.End();
+        _term = leadership is null ? null : new ScheduleTerm(this, leadership);
+        _term?.Begin();
+        if (_term is null)
+            Loaded();
+    }
+
+    private void SetTimer()
+    {
+        var at = _term?.WakeAt ?? long.MaxValue;
+        var hasFired = Interlocked.Exchange(ref _hasFired, 0) != 0;
+        if (at == _timerAt && !hasFired)
+            return;
+        _timerAt = at;
+        _timer.Change(at == long.MaxValue ? Timeout.InfiniteTimeSpan
+            : TimeSpan.FromMilliseconds(Math.Clamp(at - Now, 1, LongestTimerMs)), Timeout.InfiniteTimeSpan);
+    }
+}

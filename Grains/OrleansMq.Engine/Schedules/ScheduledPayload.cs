@@ -1,0 +1,139 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace OrleansMq.Schedules;
+
+/// <summary>
+/// What is scheduled: the value of a scheduled record in the schedules' log. Numbers are big-endian.
+/// <code>
+/// version i8 = 0 | created at i64 | partition i32 (-1: by the key) | id | topic | cron | time zone | key | value
+///     | headers i32, each: name | value
+/// </code>
+/// Id, topic, cron and time zone are UTF-8 behind their length as u16, empty for none; key, value and headers are bytes behind their
+/// length as i32, which is -1 for null.
+/// </summary>
+internal sealed record ScheduledPayload
+{
+    private const byte Version = 0;
+
+    /// <summary>The id that the caller gave it, or was given.</summary>
+    public required string Id { get; init; }
+    /// <summary>The topic.</summary>
+    public required string Topic { get; init; }
+    /// <summary>The partition; -1: by the key, as a producer chooses it.</summary>
+    public int Partition { get; init; } = -1;
+    /// <summary>When it was scheduled, in milliseconds since 1970.</summary>
+    public long CreatedAt { get; init; }
+    /// <summary>When it recurs; empty: it does not.</summary>
+    public string Cron { get; init; } = "";
+    /// <summary>The zone of <see cref="Cron"/>.</summary>
+    public string TimeZone { get; init; } = "";
+    /// <summary>The record's key.</summary>
+    public ReadOnlyMemory<byte>? Key { get; init; }
+    /// <summary>The record's value.</summary>
+    public ReadOnlyMemory<byte>? Value { get; init; }
+    /// <summary>The record's headers.</summary>
+    public IReadOnlyList<RecordHeader> Headers { get; init; } = [];
+
+    /// <summary>The bytes of key, value and headers.</summary>
+    public long ContentBytes => (Key?.Length ?? 0) + (Value?.Length ?? 0)
+        + Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
+
+    /// <summary>The id in a handle: a hash of the caller's.</summary>
+    public static Guid HashOf(string id)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes(id), hash);
+        return new Guid(hash[..16], bigEndian: true);
+    }
+
+    /// <summary>Encodes it.</summary>
+    public byte[] Encode()
+    {
+        string[] texts = [Id, Topic, Cron, TimeZone];
+        var bytes = new byte[1 + sizeof(long) + sizeof(int) + texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text))
+            + SizeOf(Key) + SizeOf(Value) + sizeof(int) + Headers.Sum(header => SizeOf(header.Key) + SizeOf(header.Value))];
+        bytes[0] = Version;
+        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(1), CreatedAt);
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(9), Partition);
+        var at = 13;
+        foreach (var text in texts)
+        {
+            var length = Encoding.UTF8.GetBytes(text, bytes.AsSpan(at + sizeof(ushort)));
+            BinaryPrimitives.WriteUInt16BigEndian(bytes.AsSpan(at), checked((ushort)length));
+            at += sizeof(ushort) + length;
+        }
+        Write(bytes, ref at, Key);
+        Write(bytes, ref at, Value);
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(at), Headers.Count);
+        at += sizeof(int);
+        foreach (var header in Headers)
+        {
+            Write(bytes, ref at, header.Key);
+            Write(bytes, ref at, header.Value);
+        }
+        return bytes;
+    }
+
+    /// <summary>Decodes it; key, value and headers are slices of the bytes.</summary>
+    /// <exception cref="InvalidDataException">The bytes are none, or of a later version.</exception>
+    public static ScheduledPayload Decode(ReadOnlyMemory<byte> bytes)
+    {
+        try
+        {
+            if (bytes.Span[0] != Version)
+                throw new InvalidDataException($"A scheduled record has version {bytes.Span[0]}, which this broker does not know.");
+            var at = 13;
+            var payload = new ScheduledPayload
+            {
+                CreatedAt = BinaryPrimitives.ReadInt64BigEndian(bytes.Span[1..]),
+                Partition = BinaryPrimitives.ReadInt32BigEndian(bytes.Span[9..]),
+                Id = ReadText(bytes.Span, ref at),
+                Topic = ReadText(bytes.Span, ref at),
+                Cron = ReadText(bytes.Span, ref at),
+                TimeZone = ReadText(bytes.Span, ref at),
+                Key = ReadBytes(bytes, ref at),
+                Value = ReadBytes(bytes, ref at),
+            };
+            var headers = new RecordHeader[BinaryPrimitives.ReadInt32BigEndian(bytes.Span[at..])];
+            at += sizeof(int);
+            for (var i = 0; i < headers.Length; i++)
+                headers[i] = new RecordHeader(ReadBytes(bytes, ref at).GetValueOrDefault(), ReadBytes(bytes, ref at));
+            return payload with { Headers = headers };
+        }
+        catch (Exception fault) when (fault is ArgumentException or IndexOutOfRangeException or OverflowException)
+        {
+            throw new InvalidDataException("The bytes are no scheduled record.", fault);
+        }
+    }
+
+    private static int SizeOf(ReadOnlyMemory<byte>? bytes) => sizeof(int) + (bytes?.Length ?? 0);
+
+    private static void Write(byte[] bytes, ref int at, ReadOnlyMemory<byte>? value)
+    {
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(at), value?.Length ?? -1);
+        at += sizeof(int);
+        value.GetValueOrDefault().CopyTo(bytes.AsMemory(at));
+        at += value?.Length ?? 0;
+    }
+
+    private static string ReadText(ReadOnlySpan<byte> bytes, ref int at)
+    {
+        var length = BinaryPrimitives.ReadUInt16BigEndian(bytes[at..]);
+        var text = Encoding.UTF8.GetString(bytes.Slice(at + sizeof(ushort), length));
+        at += sizeof(ushort) + length;
+        return text;
+    }
+
+    private static ReadOnlyMemory<byte>? ReadBytes(ReadOnlyMemory<byte> bytes, ref int at)
+    {
+        var length = BinaryPrimitives.ReadInt32BigEndian(bytes.Span[at..]);
+        at += sizeof(int);
+        if (length < 0)
+            return null;
+        var value = bytes.Slice(at, length);
+        at += length;
+        return value;
+    }
+}

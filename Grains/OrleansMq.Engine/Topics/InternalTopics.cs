@@ -1,0 +1,15 @@
+namespace OrleansMq.Topics;
+
+/// <summary>Topics that the broker itself writes. Clients may read them; every change by a client is refused.</summary>
+internal static class InternalTopics
+{
+    /// <summary>What waits to be appended at a time; see <see cref="Api.ISchedules"/>.</summary>
+    public const string Schedules = "__schedules";
+
+    /// <summary>Whether a topic is internal.</summary>
+    public static bool IsInternal(string? topic) => topic == Schedules;
+
+    /// <summary>Whether a client may perform an operation on an internal topic.</summary>
+    public static bool Allows(AccessOperation operation) =>
+        operation is AccessOperation.Read or AccessOperation.Describe or AccessOperation.DescribeConfigs;
+}

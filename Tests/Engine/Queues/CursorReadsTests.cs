@@ -1,0 +1,193 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
+using OrleansMq.Api;
+using OrleansMq.Compression;
+using OrleansMq.Partitions.Cursors;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Queues;
+
+/// <summary>What cursors read ahead of the log: times, priorities, and offsets without a record.</summary>
+public sealed class CursorReadsTests
+{
+    [Fact]
+    public void Head_is_what_the_headers_say_and_anything_but_a_number_is_as_none()
+    {
+        Assert.Equal(new RecordHead(0), HeadOf(0));
+        Assert.Equal(new RecordHead(0, DeliverAt: 5, ExpiresAt: 9, Priority: 3), HeadOf(0, (QueueHeaders.DeliverAt, "5"),
+            (QueueHeaders.ExpiresAt, "9"), (QueueHeaders.Priority, "3"), ("other", "7")));
+        Assert.Equal(new RecordHead(0), HeadOf(0, (QueueHeaders.DeliverAt, "-1"), (QueueHeaders.ExpiresAt, ""),
+            (QueueHeaders.Priority, "high"), (QueueHeaders.DeliverAt, "5 "), (QueueHeaders.ExpiresAt, null),
+            (QueueHeaders.Priority, "1234567890123456789")));
+        Assert.Equal(int.MaxValue, HeadOf(0, (QueueHeaders.Priority, "99999999999")).Priority);
+        // The batch has its producer's time.
+        Assert.Equal(new RecordHead(0), HeadOf(1_000));
+    }
+
+    [Fact]
+    public async Task Time_to_live_counts_from_the_time_that_the_broker_logged()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { TimestampType = TimestampType.LogAppendTime });
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { HasTimeToLive = true, TimeToLiveMs = 60_000 });
+        await rig.AppendAsync("one");
+        rig.Clock.Advance(TimeSpan.FromSeconds(59));
+        await rig.AppendAsync("two");
+        var consumer = await rig.AttachAsync();
+        using (var first = await consumer.ReceiveSomeAsync(1))
+        {
+            Assert.Equal("one", first.Records[0].Text());
+            // What a consumer holds does not expire.
+            rig.Clock.Advance(TimeSpan.FromSeconds(30));
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(first));
+        }
+        await rig.PassUntilAsync(() => rig.StateOf().Total(SettlementCause.Expired) == 1);
+        using var none = await consumer.ReceiveAsync(1, TimeSpan.Zero);
+        Assert.Null(none);
+    }
+
+    [Fact]
+    public async Task Scheduled_record_comes_at_its_time_after_a_restart()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { HasSchedules = true });
+        var due = rig.Clock.Now + (long)TimeSpan.FromHours(1).TotalMilliseconds;
+        await AppendAsync(rig, ("later", QueueHeaders.DeliverAt, due));
+        await AppendAsync(rig, ("now", QueueHeaders.DeliverAt, 1));
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        using (var first = await consumer.ReceiveSomeAsync(0))
+        {
+            Assert.Equal("now", Assert.Single(first.Records).Text());
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(first));
+        }
+        await rig.RestartAsync();
+        consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        using (var early = await consumer.ReceiveAsync(0, TimeSpan.Zero))
+            Assert.Null(early);
+        rig.Clock.Advance(TimeSpan.FromMinutes(59));
+        var receiving = consumer.ReceiveAsync(0, TimeSpan.FromDays(1));
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        using var later = await receiving;
+        Assert.Equal(("later", 1), (Assert.Single(later!.Records).Text(), later.Records[0].Counts.Deliveries));
+        Assert.True(rig.Clock.Now >= due);
+    }
+
+    [Fact]
+    public async Task Partition_refuses_publishes_while_a_queue_is_full_and_control_batches_go_on()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { MaxLength = 3, Overflow = OverflowAction.RefusePublish });
+        await rig.AppendAsync("one", "two");
+        var (error, original) = await AppendNumberedAsync(rig);
+        Assert.Equal(ErrorCode.None, error);
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is not null));
+        var refused = await rig.AppendAsync("four");
+        Assert.Equal(ErrorCode.PolicyViolation, refused.Error);
+        Assert.Contains("'c' of t-0 is full", refused.Message, StringComparison.Ordinal);
+        // What is in the log is answered, when its producer asks again.
+        Assert.Equal((ErrorCode.None, original), await AppendNumberedAsync(rig));
+        // Also by the next leader, which counts anew.
+        await rig.KillAsync();
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is not null));
+        var consumer = await rig.AttachAsync();
+        using (var received = await consumer.ReceiveSomeAsync(1))
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(received));
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is null));
+        Assert.Equal(ErrorCode.None, (await rig.AppendAsync("four")).Error);
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is not null));
+        var removed = await rig.Partition.Cursors.RemoveAsync("c", rig.StateOf().Incarnation);
+        Assert.Equal(CursorOutcome.Done, removed.Outcome);
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is null));
+    }
+
+    [Fact]
+    public async Task Offsets_without_a_record_are_control_batches_and_what_the_log_lost()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendAsync("one", "two");
+        await rig.Partition.Cursors.PurgeAsync("c", 2);
+        await rig.AppendAsync("three");
+        var end = rig.Partition.LogEndOffset;
+        var all = NaturalOffsets.Find(rig.Partition, new OffsetRange(0, end - 1), default);
+        Assert.Equal([OffsetRange.Of(0), OffsetRange.Of(3)], all.Where(range => range.Last < 4));
+        Assert.Equal(3, end - all.Sum(range => range.Count));
+        Assert.Equal([OffsetRange.Of(3)], NaturalOffsets.Find(rig.Partition, new OffsetRange(2, 3), default));
+        var some = NaturalOffsets.Find(rig.Partition, new OffsetRange(0, end - 1), 1, default, out var searched);
+        Assert.True(searched > 0);
+        Assert.Equal(all.TakeWhile(range => range.First < searched), some);
+    }
+
+    [Fact]
+    public async Task Queues_of_a_partition_are_as_many_as_the_broker_allows()
+    {
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { MaxQueuesPerPartition = 2 });
+        await rig.BeginCursorAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        await queues.CreateAsync(new NewQueue("a"), default);
+        await queues.CreateAsync(new NewQueue("b"), default);
+        await queues.CreateAsync(new NewQueue("b"), default);
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => queues.CreateAsync(new NewQueue("d"), default));
+        Assert.Equal(ErrorCode.PolicyViolation, refused.Code);
+        await queues.DeleteAsync("a", default);
+        await queues.CreateAsync(new NewQueue("d"), default);
+    }
+
+    [Fact]
+    public async Task Batch_that_says_more_records_than_it_has_is_read_ahead_within_the_bound()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(Garbage(int.MaxValue), Acks.All)).Error);
+        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(Garbage(1_000_000), Acks.All)).Error);
+        var keys = RecordKeys.Read(rig.Partition, 0, 100, out var end);
+        Assert.Equal((100, 100L), (keys.Count, end));
+        Assert.Equal((long?)null, keys[^1].Key);
+        Assert.Equal(100, RecordHeads.Read(rig.Partition, 999_950, 100, 0, out end).Count + 50);
+        Assert.Equal(1_000_000, end);
+    }
+
+    // A compressed batch, whose records the broker does not read when it is appended.
+    private static byte[] Garbage(int records)
+    {
+        using var builder = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All);
+        builder.Add(1_000, default, false, "x"u8, true);
+        var batch = builder.Build().ToArray();
+        var header = RecordBatchHeader.Read(batch) with { RecordCount = records, LastOffsetDelta = records - 1 };
+        header.WriteTo(batch);
+        batch.AsSpan(RecordBatchHeader.Size).Fill(7);
+        BinaryPrimitives.WriteUInt32BigEndian(batch.AsSpan(17), Crc32C.Compute(batch.AsSpan(RecordBatchHeader.CrcStart)));
+        return batch;
+    }
+
+    private static RecordHead HeadOf(long timeToLiveMs, params (string Name, string? Value)[] headers)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(1_000, default, false, default, false,
+            [.. headers.Select(header => new RecordHeader(Encoding.UTF8.GetBytes(header.Name),
+                header.Value is { } value ? (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(value) : null))]);
+        using var reader = new RecordReader(builder.Build(), StandardCodecs.All);
+        Assert.True(reader.MoveNext());
+        return RecordHeads.Of(reader.Batch, reader.Current, timeToLiveMs);
+    }
+
+    private static async Task AppendAsync(PartitionRig rig, (string Value, string Header, long Number) record)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(rig.Clock.Now, default, false, Encoding.UTF8.GetBytes(record.Value), true,
+            [new RecordHeader(Encoding.UTF8.GetBytes(record.Header),
+                Encoding.UTF8.GetBytes(record.Number.ToString(CultureInfo.InvariantCulture)))]);
+        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All)).Error);
+    }
+
+    private static async Task<(ErrorCode Error, long BaseOffset)> AppendNumberedAsync(PartitionRig rig)
+    {
+        using var batch = new RecordBatchBuilder();
+        batch.Add(rig.Clock.Now, "three"u8, true, "three"u8, true);
+        batch.SetProducer(7, 0, 0);
+        var result = await rig.Partition.AppendAsync(batch.Build().ToArray(), Acks.All);
+        return (result.Error, result.BaseOffset);
+    }
+}

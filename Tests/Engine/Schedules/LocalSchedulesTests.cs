@@ -1,0 +1,368 @@
+using System.Text;
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Brokers;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Schedules;
+
+/// <summary>Schedules in a broker of one process, by a clock that stands still.</summary>
+public sealed class LocalSchedulesTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+
+    private readonly ManualClock _clock = new();
+    private readonly RecordedLog _log = new();
+    private readonly MemoryFileSystem _files = new();
+    private LocalBroker _broker = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await OpenAsync(_files);
+        await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    [Fact]
+    public async Task Record_is_appended_at_its_time_and_not_before()
+    {
+        var made = await ScheduleAsync("a", TimeSpan.FromHours(3));
+        Assert.Equal(_clock.GetUtcNow().AddHours(3), made.At);
+        _clock.Advance(TimeSpan.FromHours(3) - TimeSpan.FromMilliseconds(1));
+        Assert.Single((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
+        Assert.Empty(await ValuesAsync());
+        _clock.Advance(TimeSpan.FromMilliseconds(1));
+        await WaitAsync("a");
+        Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
+        Assert.Null(await _broker.Schedules.FindAsync(made.Id));
+        Assert.False(await _broker.Schedules.CancelAsync(made.Id));
+    }
+
+    [Fact]
+    public async Task Record_arrives_as_it_was_scheduled_in_the_partition_of_its_key_or_the_one_given()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("many", 7));
+        var schedule = new NewSchedule("many")
+        {
+            At = _clock.GetUtcNow(),
+            Key = Encoding.UTF8.GetBytes("k"),
+            Value = Encoding.UTF8.GetBytes("v"),
+            Headers = [new RecordHeader(Encoding.UTF8.GetBytes("h"), Encoding.UTF8.GetBytes("x")), new RecordHeader(default, null)],
+        };
+        await _broker.Schedules.CreateAsync(schedule);
+        await _broker.Schedules.CreateAsync(schedule with { Partition = 6, Key = null, Value = null, Headers = [] });
+        var byKey = Partitioning.Murmur2Partitioner.ForKey("k"u8, 7);
+        Assert.NotEqual(6, byKey);
+        await WaitAsync(["v"], new TopicPartition("many", byKey));
+        using var fetched = await _broker.FetchAsync(new FetchRequest(new TopicPartition("many", byKey), 0));
+        using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+        Assert.True(reader.MoveNext());
+        Assert.Equal("k", Encoding.UTF8.GetString(reader.Current.Key!.Value.Span));
+        Assert.Equal(_clock.Now, reader.Current.Timestamp);
+        var headers = reader.Current.ReadHeaders();
+        Assert.Equal(("h", "x"), (Encoding.UTF8.GetString(headers[0].Key.Span), Encoding.UTF8.GetString(headers[0].Value!.Value.Span)));
+        Assert.Null(headers[1].Value);
+        await UntilAsync(async () =>
+            (await _broker.FindOffsetAsync(new TopicPartition("many", 6), OffsetSpec.Latest)).Offset == 1, "the tombstone");
+    }
+
+    [Fact]
+    public async Task Cancelled_schedule_is_not_appended()
+    {
+        await ScheduleAsync("a", TimeSpan.FromHours(1), "first");
+        await ScheduleAsync("b", TimeSpan.FromHours(1), "second");
+        Assert.True(await _broker.Schedules.CancelAsync("first"));
+        Assert.False(await _broker.Schedules.CancelAsync("first"));
+        Assert.False(await _broker.Schedules.CancelAsync("never"));
+        _clock.Advance(TimeSpan.FromHours(2));
+        await WaitAsync("b");
+    }
+
+    [Fact]
+    public async Task Id_names_one_schedule_and_repeats_of_a_call_are_one()
+    {
+        var at = _clock.GetUtcNow().AddHours(1);
+        var schedule = new NewSchedule("orders") { Id = "x", At = at, Value = Encoding.UTF8.GetBytes("a") };
+        var calls = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => _broker.Schedules.CreateAsync(schedule).AsTask()));
+        Assert.All(calls, made => Assert.Equal(("x", at), (made.Id, made.At)));
+        var other = await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _broker.Schedules.CreateAsync(schedule with { At = at.AddSeconds(1) }));
+        Assert.Equal(ErrorCode.InvalidRequest, other.Code);
+        _clock.Advance(TimeSpan.FromHours(2));
+        await WaitAsync("a");
+    }
+
+    [Fact]
+    public async Task Schedules_survive_a_restart_and_those_that_became_due_meanwhile_are_appended_once()
+    {
+        await ScheduleAsync("missed", TimeSpan.FromHours(1));
+        await ScheduleAsync("later", TimeSpan.FromHours(3), "later");
+        await ScheduleAsync("cancelled", TimeSpan.FromHours(1), "cancelled");
+        Assert.True(await _broker.Schedules.CancelAsync("cancelled"));
+        await RestartAsync();
+        Assert.Equal(2, (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count);
+        await _broker.DisposeAsync();
+        _clock.Advance(TimeSpan.FromHours(2));
+        _broker = await OpenAsync(_files);
+        await WaitAsync("missed");
+        await RestartAsync();
+        Assert.Equal("orders", (await _broker.Schedules.FindAsync("later"))?.Topic);
+        _clock.Advance(TimeSpan.FromHours(1));
+        await WaitAsync("missed", "later");
+        await RestartAsync();
+        Assert.Equal(["missed", "later"], await ValuesAsync());
+    }
+
+    [Fact]
+    public async Task Process_killed_at_any_change_of_the_disk_appends_each_answered_schedule_once()
+    {
+        const int Count = 10;
+        for (var changes = 0; ; changes++)
+        {
+            var clock = new ManualClock();
+            var files = new KillSwitch(new MemoryFileSystem(tracksPowerCuts: false));
+            var broker = await OpenAsync(files, clock);
+            await broker.CreateTopicAsync(new NewTopic("orders", 1));
+            for (var i = 0; i < Count; i++)
+                await broker.Schedules.CreateAsync(Schedule($"{i:00}", clock.GetUtcNow().AddSeconds(1 + i % 2)));
+            files.Arm(changes);
+            for (var i = 0; i < 2 && files.Left is null; i++)
+            {
+                clock.Advance(TimeSpan.FromSeconds(1));
+                await UntilAsync(async () => files.Left is not null
+                    || (await broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count <= (1 - i) * Count / 2, "delivery");
+            }
+            var isDone = files.Left is null;
+            files.Arm(0);
+            try
+            {
+                await broker.DisposeAsync();
+            }
+            catch (IOException)
+            {
+            }
+            await using var next = await OpenAsync(files.Left!, clock);
+            clock.Advance(TimeSpan.FromSeconds(2));
+            var expected = Enumerable.Range(0, Count).Select(i => $"{i:00}").ToList();
+            await UntilAsync(async () => (await ValuesAsync(next)).Count >= Count, $"delivery after change {changes}");
+            await UntilAsync(async () => (await next.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+            Assert.Equal(expected, (await ValuesAsync(next)).Order());
+            if (isDone)
+            {
+                Assert.True(changes > 10, $"Only {changes} changes: nothing was interrupted.");
+                return;
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Record_whose_topic_was_deleted_is_dropped_and_the_others_go_on()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("gone", 1));
+        await _broker.Schedules.CreateAsync(Schedule("x", _clock.GetUtcNow().AddHours(1)) with { Topic = "gone" });
+        await ScheduleAsync("a", TimeSpan.FromHours(1));
+        await _broker.DeleteTopicAsync("gone");
+        _clock.Advance(TimeSpan.FromHours(1));
+        await WaitAsync("a");
+        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+    }
+
+    [Fact]
+    public async Task Record_that_its_topic_refuses_is_dropped_and_the_others_arrive_also_later_ones()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("compacted", 1,
+            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        // Several in each partition of the schedules, each of which is one producer.
+        var values = Enumerable.Range(0, 80).Select(i => $"{i:00}").ToArray();
+        foreach (var value in values)
+            await _broker.Schedules.CreateAsync(Schedule(value, _clock.GetUtcNow().AddSeconds(1)) with
+            {
+                Id = value,
+                Topic = "compacted",
+                Key = value[1] == '3' ? (ReadOnlyMemory<byte>?)null : Encoding.UTF8.GetBytes(value),
+            });
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        var accepted = values.Where(value => value[1] != '3').ToArray();
+        await WaitAsync(accepted, new TopicPartition("compacted", 0), isOrdered: false);
+        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+        foreach (var value in values)
+            await _broker.Schedules.CreateAsync(Schedule("later-" + value, _clock.GetUtcNow().AddSeconds(1)) with
+            {
+                Id = value,
+                Topic = "compacted",
+                Key = Encoding.UTF8.GetBytes(value),
+            });
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await WaitAsync([.. accepted, .. values.Select(value => "later-" + value)], new TopicPartition("compacted", 0),
+            isOrdered: false);
+    }
+
+    [Fact]
+    public async Task Pages_have_all_schedules_in_the_order_of_their_times()
+    {
+        for (var i = 0; i < 50; i++)
+            await ScheduleAsync($"{i}", TimeSpan.FromMinutes(1 + i * 7 % 50));
+        var listed = new List<ScheduleDescription>();
+        var page = new SchedulePage([], null);
+        do
+        {
+            page = await _broker.Schedules.ListAsync(new ScheduleQuery { MaxCount = 7, After = page.Next });
+            listed.AddRange(page.Schedules);
+        }
+        while (page.Next is not null);
+        Assert.Equal(50, listed.Select(schedule => schedule.Id).Distinct().Count());
+        Assert.Equal(listed.OrderBy(schedule => schedule.At), listed);
+        Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery { Topic = "other" })).Schedules);
+        foreach (var after in (string[])["", "x", "1-", "1-x", "-" + Guid.NewGuid().ToString("N")])
+            Assert.Equal(ErrorCode.InvalidRequest, (await Assert.ThrowsAsync<BrokerException>(async () =>
+                await _broker.Schedules.ListAsync(new ScheduleQuery { After = after }))).Code);
+    }
+
+    [Fact]
+    public async Task Values_out_of_range_are_refused()
+    {
+        var good = Schedule("a", _clock.GetUtcNow());
+        (NewSchedule Schedule, ErrorCode Error)[] bad =
+        [
+            (good with { Topic = "missing" }, ErrorCode.UnknownTopicOrPartition),
+            (good with { Partition = 1 }, ErrorCode.UnknownTopicOrPartition),
+            (good with { Partition = -2 }, ErrorCode.InvalidRequest),
+            (good with { Id = "" }, ErrorCode.InvalidRequest),
+            (good with { Id = new string('x', 201) }, ErrorCode.InvalidRequest),
+            (good with { Id = "\ud800" }, ErrorCode.InvalidRequest),
+            (good with { Id = "a\n" }, ErrorCode.InvalidRequest),
+            (good with { At = DateTimeOffset.MaxValue }, ErrorCode.InvalidRequest),
+            (good with { Value = new byte[NewSchedule.MaxBytes + 1] }, ErrorCode.MessageTooLarge),
+            (good with { Topic = InternalTopics.Schedules }, ErrorCode.InvalidTopic),
+        ];
+        foreach (var (schedule, error) in bad)
+            Assert.Equal(error, (await Assert.ThrowsAsync<BrokerException>(async () =>
+                await _broker.Schedules.CreateAsync(schedule))).Code);
+        await _broker.Schedules.CreateAsync(good with { Id = new string('\u00e4', 200), At = DateTimeOffset.MinValue });
+        await WaitAsync("a");
+    }
+
+    [Fact]
+    public async Task Client_reads_the_internal_topic_and_changes_nothing_of_it()
+    {
+        await ScheduleAsync("a", TimeSpan.FromHours(1));
+        var client = _broker.Access.Open(BrokerSession.InProcess).Broker;
+        var partition = new TopicPartition(InternalTopics.Schedules, 0);
+        Assert.Contains(await client.ListTopicsAsync(), topic => topic.Name == InternalTopics.Schedules);
+        Assert.Equal(ErrorCode.None, (await client.FetchAsync(new FetchRequest(partition, 0))).Error);
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await client.ProduceAsync(partition, TestBatches.Of("x"), Acks.All)).Error);
+        Func<Task>[] changes =
+        [
+            async () => await client.DeleteTopicAsync(InternalTopics.Schedules),
+            async () => await client.CreateTopicAsync(new NewTopic(InternalTopics.Schedules)),
+            async () => await client.AddPartitionsAsync(InternalTopics.Schedules, 20),
+            async () => await client.AlterTopicAsync(InternalTopics.Schedules, new Dictionary<string, string?> { ["retention.ms"] = "1" }),
+            async () => await client.DeleteRecordsAsync(partition, -1),
+            async () => await client.Queues.CreateAsync(partition, new NewQueue("q")),
+        ];
+        foreach (var change in changes)
+            Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(change)).Code);
+        var session = _broker.Access.Open(BrokerSession.InProcess);
+        Assert.False(session.TryOpen(partition, default, AccessOperation.Write, out _, out var refused));
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed, refused);
+    }
+
+    [Fact]
+    public async Task Session_schedules_and_cancels_by_its_right_to_write_the_topic()
+    {
+        await ScheduleAsync("a", TimeSpan.FromHours(1), "a");
+        var authorizer = new SwitchedAuthorizer { Denies = true };
+        var denied = SchedulesOf(new BrokerAccess(_broker, _broker, authorizer));
+        var refusal = await Assert.ThrowsAsync<BrokerException>(async () =>
+            await denied.CreateAsync(Schedule("b", _clock.GetUtcNow().AddHours(1))));
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed, refusal.Code);
+        Assert.Null(await denied.FindAsync("a"));
+        Assert.False(await denied.CancelAsync("a"));
+        Assert.Empty((await denied.ListAsync(new ScheduleQuery())).Schedules);
+        Assert.NotNull(await _broker.Schedules.FindAsync("a"));
+        var allowed = SchedulesOf(_broker.Access);
+        Assert.Equal("a", (await allowed.FindAsync("a"))?.Id);
+        Assert.True(await allowed.CancelAsync("a"));
+    }
+
+    [Fact]
+    public async Task Broker_without_use_of_schedules_has_no_topic_of_them()
+    {
+        Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
+        Assert.False(await _broker.Schedules.CancelAsync("x"));
+        Assert.Null(await _broker.Schedules.FindAsync("x"));
+        Assert.Equal(["orders"], (await _broker.ListTopicsAsync()).Select(topic => topic.Name));
+    }
+
+    private Task<LocalBroker> OpenAsync(IFileSystem files, ManualClock? clock = null) => LocalBroker.OpenAsync(new BrokerOptions
+    {
+        DataDirectory = "/data",
+        FileSystem = files,
+        TimeProvider = clock ?? _clock,
+        Log = _log,
+        MinFreeBytes = 0,
+    });
+
+    private async Task RestartAsync()
+    {
+        await _broker.DisposeAsync();
+        _broker = await OpenAsync(_files);
+    }
+
+    private static NewSchedule Schedule(string value, DateTimeOffset at) =>
+        new("orders") { At = at, Value = Encoding.UTF8.GetBytes(value) };
+
+    private ValueTask<ScheduleDescription> ScheduleAsync(string value, TimeSpan delay, string? id = null) =>
+        _broker.Schedules.CreateAsync(Schedule(value, _clock.GetUtcNow() + delay) with { Id = id });
+
+    private async Task<IReadOnlyList<string>> ValuesAsync(LocalBroker? broker = null, TopicPartition? partition = null)
+    {
+        using var fetched = await (broker ?? _broker).FetchAsync(new FetchRequest(partition ?? new TopicPartition("orders", 0), 0));
+        Assert.True(fetched.Error == ErrorCode.None, fetched.Message);
+        return [.. TestBatches.Read(fetched.Records).Select(record => record.Value)];
+    }
+
+    private Task WaitAsync(params string[] values) => WaitAsync(values, new TopicPartition("orders", 0));
+
+    private async Task WaitAsync(string[] values, TopicPartition partition, bool isOrdered = true)
+    {
+        await UntilAsync(async () => (await ValuesAsync(partition: partition)).Count >= values.Length, "the records");
+        var found = await ValuesAsync(partition: partition);
+        if (isOrdered)
+            Assert.Equal(values, found);
+        else
+            Assert.Equal(values.Order(), found.Order());
+    }
+
+    private static ISchedules SchedulesOf(BrokerAccess access) =>
+        ((ISchedulingBroker)access.Open(BrokerSession.InProcess).Broker).Schedules;
+
+    private static async Task UntilAsync(Func<Task<bool>> condition, string what)
+    {
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        while (!await IsTrueAsync())
+        {
+            Assert.True(watch.Elapsed < Deadline, $"Not within {Deadline}: {what}.");
+            await Task.Delay(5);
+        }
+
+        async Task<bool> IsTrueAsync()
+        {
+            try
+            {
+                return await condition();
+            }
+            catch (BrokerException)
+            {
+                // Its partition is killed, or is not led yet.
+                return false;
+            }
+        }
+    }
+}
