@@ -2,6 +2,7 @@ using System.Data.Common;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -81,7 +82,7 @@ internal sealed class DatabaseWatch(IServiceProvider services, string connection
 
     private async Task RegainAsync(string target)
     {
-        await services.GetRequiredService<IMembershipTable>().UpdateIAmAlive(
+        await services.GetRequiredService<IMembershipTable>().WriteSignOfLifeAsync(
             new MembershipEntry { SiloAddress = self.SiloAddress, IAmAliveTime = time.GetUtcNow().UtcDateTime });
         await services.GetRequiredService<IClusterMembershipService>().Refresh(cancellationToken: _stopped.Token);
         log.Write(EngineLogLevel.Information, $"{target} answers again, after {(time.GetUtcNow() - _lostSince!.Value).TotalSeconds:0} s.");

@@ -34,7 +34,7 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         if (!options.WatchProcesses)
             return;
         var table = services.GetRequiredService<IMembershipTable>();
-        await table.InitializeMembershipTable(tryInitTableVersion: true);
+        await table.InitializeAsync();
         await BuryAsync(table, cancellationToken);
         await BeTheOnlyOneAsync(table, cancellationToken);
     }
@@ -46,7 +46,7 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         var answers = new Dictionary<SiloAddress, PortAnswer>();
         while (true)
         {
-            var members = await table.ReadAll();
+            var members = await table.ReadRowsAsync();
             var suspects = members.Members.Select(row => row.Item1).Where(entry => entry.Status != SiloStatus.Dead && MayBeBuried(entry))
                 .ToList();
             await Task.WhenAll(suspects.Where(entry => !answers.ContainsKey(entry.SiloAddress)).ToList().Select(async entry =>
@@ -72,7 +72,7 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         var since = DateTime.UtcNow;
         while (true)
         {
-            var members = await table.ReadAll();
+            var members = await table.ReadRowsAsync();
             if (members.Members.Select(row => row.Item1).FirstOrDefault(entry => entry.Status != SiloStatus.Dead
                 && IsThisBroker(entry)) is not { } other)
                 return;

@@ -13,7 +13,7 @@ internal sealed class Obituaries(IServiceProvider services)
         try
         {
             var table = services.GetRequiredService<IMembershipTable>();
-            var members = await table.ReadAll();
+            var members = await table.ReadRowsAsync();
             var row = members.Members.FirstOrDefault(row => row.Item1.SiloAddress.Equals(silo));
             if (row is { Item1.Status: not SiloStatus.Dead } && !await TryDeclareDeadAsync(table, members, silo))
                 return false;
@@ -32,6 +32,6 @@ internal sealed class Obituaries(IServiceProvider services)
     {
         var (entry, etag) = members.Members.First(row => row.Item1.SiloAddress.Equals(silo));
         entry.Status = SiloStatus.Dead;
-        return await table.UpdateRow(entry, etag, members.Version.Next());
+        return await table.WriteRowAsync(entry, etag, members.Version.Next());
     }
 }

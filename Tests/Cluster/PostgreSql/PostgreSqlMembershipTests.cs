@@ -1,3 +1,6 @@
+// The obsolete members are the ones that every supported build of Orleans has.
+#pragma warning disable CS0618
+
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
