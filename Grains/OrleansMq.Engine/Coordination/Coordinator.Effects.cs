@@ -38,16 +38,13 @@ internal sealed partial class Coordinator
     {
         if (time is not { } due)
         {
-            _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _timer.Stop();
             return;
         }
-        // Rounded up to the resolution of timers: a wake that comes too early would be armed again and again.
-        var wait = Math.Ceiling((due - _time.GetUtcNow()).TotalMilliseconds);
-        _timer.Change(TimeSpan.FromMilliseconds(Math.Clamp(wait, 0, MaxTimerMilliseconds)), Timeout.InfiniteTimeSpan);
+        // The moment before the clock: where the clock advances in between, the wake is early, which is no harm.
+        var since = _time.GetTimestamp();
+        _timer.Set(due - _time.GetUtcNow(), since);
     }
-
-    // What timers can wait at most; a wake that comes too early is no harm.
-    private const double MaxTimerMilliseconds = int.MaxValue;
 
     /// <summary>Starts an operation that ends with a command, on another thread, since it may run for a while before it first waits.
     /// Coordinators take turns: operations start in the order in which all coordinators begin them, not each thread's own first.</summary>

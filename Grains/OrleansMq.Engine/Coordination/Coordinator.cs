@@ -1,6 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Coordination;
 
@@ -24,7 +25,7 @@ internal sealed partial class Coordinator : ICoordinator
     private readonly DocumentStore _store;
     private readonly TimeProvider _time;
     private readonly EngineLog _log;
-    private readonly ITimer _timer;
+    private readonly WakeTimer _timer;
     private TaskCompletionSource? _idle;
     private long _lastRequest;
     private int _operations;
@@ -34,7 +35,7 @@ internal sealed partial class Coordinator : ICoordinator
     private Coordinator(CoordinatorKind kind, string id, CoordinatorCore core, DocumentStore store, TimeProvider time, EngineLog log)
     {
         (_kind, _id, _core, _store, _time, _log) = (kind, id, core, store, time, log);
-        _timer = time.CreateTimer(_ => Post(new Wake()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = new WakeTimer(time, () => Post(new Wake()));
     }
 
     /// <summary>Occurs when it answers no more. May occur twice.</summary>

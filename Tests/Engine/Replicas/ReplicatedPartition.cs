@@ -51,7 +51,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
     }
 
     /// <summary>Waits until that many replicas are in sync.</summary>
-    public Task InSyncAsync(int replicas) => Until(() => State.Isr.Length == replicas, () => $"in sync: {State}");
+    public Task InSyncAsync(int replicas) => Until(() => State.Isr.Length == replicas, () => $"in sync: {State}; {Reports()}");
 
     /// <summary>Appends with acks=all and retries, like an idempotent producer.</summary>
     public async Task<long> AppendAsync(string value, int producer = -1, int sequence = -1)
@@ -129,8 +129,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         var brokers = Cluster.Brokers.Values.Where(b => b.IsUp).Select(b => b.Id).Order().ToArray();
         var leader = brokers.Single(b => ReplicaOf(b).Role == ReplicaRole.Leader);
         var end = LogOf(leader).LogEndOffset;
-        await Until(() => brokers.All(b => ReplicaOf(b).Partition.HighWatermark == end), () =>
-            string.Join("; ", brokers.Select(b => ReplicaOf(b).Report().ToString())));
+        await Until(() => brokers.All(b => ReplicaOf(b).Partition.HighWatermark == end), Reports);
         var first = BytesOf(leader);
         foreach (var broker in brokers)
         {
@@ -139,6 +138,9 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
                 Assert.Equal(first, BytesOf(broker));
         }
     }
+
+    private string Reports() => string.Join("; ", Cluster.Brokers.Values.OrderBy(b => b.Id).Select(b => !b.IsUp ? $"{b.Id} is down"
+        : $"{b.Id}: {ReplicaOf(b.Id).Role} {ReplicaOf(b.Id).Partition.Availability.OfflineReason} {ReplicaOf(b.Id).Report()}"));
 
     public async ValueTask DisposeAsync()
     {

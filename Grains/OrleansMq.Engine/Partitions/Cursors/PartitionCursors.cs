@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Queues;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Partitions.Cursors;
 
@@ -34,7 +35,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private const long LongestTimerMs = 60_000;
     private const long NoCursors = -1;
 
-    private readonly ITimer _timer;
+    private readonly WakeTimer _timer;
     private readonly long _startedAt;
     private readonly long _started;
     private readonly Lock _lock = new();
@@ -44,6 +45,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     private CursorTerm? _term;
     private string? _refusesPublishes;
     private long _restatedAt;
+    private long _turnAt;
     private long _timerAt = long.MaxValue;
     private long _settledBelow;
     private int _hasFired;
@@ -56,8 +58,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         Partition = partition;
         Time = partition.Ports.Log.Time;
         (_startedAt, _started) = (partition.Ports.Log.Now, Time.GetTimestamp());
-        _timer = Time.CreateTimer(static cursors => ((PartitionCursors)cursors!).OnTimer(), this, Timeout.InfiniteTimeSpan,
-            Timeout.InfiniteTimeSpan);
+        _timer = new WakeTimer(Time, OnTimer);
         Queues = new PartitionQueues(this);
     }
 
@@ -263,6 +264,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
     // A clock that is set forward, or a machine that slept, takes the turns along: what is due has not to wait again.
     private void ReadTime()
     {
+        _turnAt = Time.GetTimestamp();
         ClockTime = Partition.Ports.Log.Now;
         TurnTime = Math.Max(TurnTime, Math.Max(ClockTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds));
     }
@@ -355,7 +357,9 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         if (at == _timerAt && !hasFired)
             return;
         _timerAt = at;
-        _timer.Change(at == long.MaxValue ? Timeout.InfiniteTimeSpan
-            : TimeSpan.FromMilliseconds(Math.Clamp(at - TurnTime, 1, LongestTimerMs)), Timeout.InfiniteTimeSpan);
+        if (at == long.MaxValue)
+            _timer.Stop();
+        else
+            _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - TurnTime, 1, LongestTimerMs)), _turnAt);
     }
 }

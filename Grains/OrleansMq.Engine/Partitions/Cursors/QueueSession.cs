@@ -1,19 +1,18 @@
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Api;
 using OrleansMq.Queues;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Partitions.Cursors;
 
 /// <summary>A consumer that calls over a network: it is attached while its calls come. Thread safe.</summary>
 internal sealed class QueueSession
 {
-    private static readonly TimeSpan ShortestTimer = TimeSpan.FromMilliseconds(1);
-
     private readonly CursorAttachment _attachment;
     private readonly TimeSpan _timeout;
     private readonly TimeProvider _time;
     private readonly Action _ended;
-    private readonly ITimer _timer;
+    private readonly WakeTimer _timer;
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _receiving = new(1);
     private CancellationTokenSource? _receive;
@@ -25,8 +24,7 @@ internal sealed class QueueSession
     public QueueSession(CursorAttachment attachment, TimeSpan timeout, TimeProvider time, Action ended)
     {
         (_attachment, _timeout, _time, _ended) = (attachment, timeout, time, ended);
-        _timer = time.CreateTimer(static session => ((QueueSession)session!).OnTimer(), this, Timeout.InfiniteTimeSpan,
-            Timeout.InfiniteTimeSpan);
+        _timer = new WakeTimer(time, OnTimer);
     }
 
     /// <summary>Starts to wait for calls.</summary>
@@ -43,7 +41,7 @@ internal sealed class QueueSession
         {
             call = _hasEnded ? null : new Call(this);
             if (call is not null && ++_calls == 1)
-                _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                _timer.Stop();
             return call is not null;
         }
     }
@@ -128,7 +126,7 @@ internal sealed class QueueSession
             var left = _timeout - _time.GetElapsedTime(_silentSince);
             if (left > TimeSpan.Zero)
             {
-                _timer.Change(left < ShortestTimer ? ShortestTimer : left, Timeout.InfiniteTimeSpan);
+                _timer.Set(_timeout, _silentSince);
                 return;
             }
         }
@@ -138,7 +136,7 @@ internal sealed class QueueSession
     private void Wait()
     {
         _silentSince = _time.GetTimestamp();
-        _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+        _timer.Set(_timeout, _silentSince);
     }
 
     private void Leave()

@@ -1,6 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Schedules;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Partitions.Schedules;
 
@@ -29,7 +30,7 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
     private const int MaxTimers = 10_000_000;
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly ITimer _timer;
+    private readonly WakeTimer _timer;
     private readonly Lock _lock = new();
     private readonly List<Action> _held = [];
     private List<Action> _inbox = [];
@@ -46,8 +47,7 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
     {
         Partition = partition;
         Time = partition.Ports.Log.Time;
-        _timer = Time.CreateTimer(static schedules => ((PartitionSchedules)schedules!).OnTimer(), this, Timeout.InfiniteTimeSpan,
-            Timeout.InfiniteTimeSpan);
+        _timer = new WakeTimer(Time, OnTimer);
     }
 
     /// <summary>The partition.</summary>
@@ -308,7 +308,11 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
         if (at == _timerAt && !hasFired)
             return;
         _timerAt = at;
-        _timer.Change(at == long.MaxValue ? Timeout.InfiniteTimeSpan
-            : TimeSpan.FromMilliseconds(Math.Clamp(at - Now, 1, LongestTimerMs)), Timeout.InfiniteTimeSpan);
+        // The moment before the clock: where the clock advances in between, the timer is early, and set again.
+        var since = Time.GetTimestamp();
+        if (at == long.MaxValue)
+            _timer.Stop();
+        else
+            _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - Now, 1, LongestTimerMs)), since);
     }
 }
