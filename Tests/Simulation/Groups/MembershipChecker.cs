@@ -100,11 +100,11 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     private void OnChanged(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, CoordinatorCommand command,
         long now)
     {
-        // A group of the classic protocol forgets them: its members have other ids with each join.
-        if (!after.IsConsumer)
-            memory.Replaced.Clear();
         foreach (var member in before.Members.Where(m => !after.Members.Contains(m)))
             CheckOut(coordinator, memory, before, after, member, command, now);
+        // A group of the classic protocol forgets them, also one that the replacement has made: its members have other ids with each join.
+        if (!after.IsConsumer)
+            memory.Replaced.Clear();
         memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known)
             && known.Until == d.Value ? known : (now, d.Value));
         if (before.IsAtRest && !after.IsAtRest || before.Generation != after.Generation)
@@ -154,6 +154,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     private static void CheckReplacement(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string instance,
         string member, CoordinatorCommand command)
     {
+        if (!before.IsConsumer)
+            return;
         if (!memory.Replaced.TryGetValue(instance, out var replaced))
             memory.Replaced.Add(instance, replaced = []);
         var next = after.Instances.First(pair => pair.Value == instance).Key;

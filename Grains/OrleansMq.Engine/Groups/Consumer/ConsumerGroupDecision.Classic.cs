@@ -166,7 +166,7 @@ internal static partial class ConsumerGroupDecision
                 Epoch = ConsumerGroupHeartbeat.JoinEpoch,
                 PreviousEpoch = ConsumerGroupHeartbeat.JoinEpoch,
                 Revoking = PartitionSet.Empty,
-                Replaced = member.MemberId == memberId || member.InstanceId is null ? member.Replaced : WithReplaced(member),
+                Replaced = ReplacedBy(member, memberId),
             };
         return member with
         {

@@ -168,7 +168,7 @@ internal static partial class ConsumerGroupDecision
             Classic = null,
         };
         if (isJoin && !IsRepeatedJoin(member, memberId))
-            next = JoinsAnew(next, request.InstanceId, memberId);
+            next = JoinsAnew(next, request.InstanceId, memberId) with { Replaced = ReplacedBy(member, memberId) };
         return next == member ? member : next;
     }
 
@@ -191,12 +191,14 @@ internal static partial class ConsumerGroupDecision
             Assigned = takesOver ? member.Assigned : PartitionSet.Empty,
             Revoking = PartitionSet.Empty,
             Sequence = member.MemberId == memberId ? member.Sequence : 0, // Another process numbers anew.
-            Replaced = member.MemberId == memberId || member.InstanceId is null ? member.Replaced : WithReplaced(member),
         };
     }
 
-    private static ImmutableArray<string> WithReplaced(ConsumerMember member) => member.Replaced.IsDefault ? [member.MemberId]
-        : [.. member.Replaced.TakeLast(ConsumerMember.MostReplaced - 1), member.MemberId];
+    // The coordinator makes the ids of classic members, one for each join that has none: they never come again as ids of this protocol.
+    private static ImmutableArray<string> ReplacedBy(ConsumerMember former, string memberId) =>
+        former.MemberId == memberId || former.InstanceId is null || former.IsClassic ? former.Replaced
+            : former.Replaced.IsDefault ? [former.MemberId]
+            : [.. former.Replaced.TakeLast(ConsumerMember.MostReplaced - 1), former.MemberId];
 
     /// <summary>Whether the group needs a new target. Also the case if a member that has not left joins anew: it may have done so because
     /// another process with its id was fenced, whose epoch must not become valid again.</summary>

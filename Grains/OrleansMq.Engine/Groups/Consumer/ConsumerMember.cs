@@ -113,8 +113,9 @@ internal sealed record ConsumerMember
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long Sequence { get; init; }
 
-    /// <summary>The ids of the members that it replaced under its instance id, and of those that they had replaced: the latest, at most
-    /// <see cref="MostReplaced"/>. Their processes are fenced, also one that does not know yet that it had joined.</summary>
+    /// <summary>The ids of the members of the consumer protocol that it replaced under its instance id, and of those that they had
+    /// replaced: the latest, at most <see cref="MostReplaced"/>. Their processes are fenced, also one that does not know yet that it had
+    /// joined.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public ImmutableArray<string> Replaced { get; init; }
 

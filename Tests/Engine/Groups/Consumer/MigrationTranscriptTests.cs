@@ -163,4 +163,36 @@ public class MigrationTranscriptTests
           -- Stable, epoch 2, uniform
           --   b Stable 2 [t-0 t-1]
         """);
+
+    /// <summary>A classic member that misses the answers to its first join gets a new id with each repetition.</summary>
+    [Fact]
+    public void First_join_that_comes_late_is_fenced_however_often_the_classic_member_after_it_has_joined() => Transcript.Check("""
+        > topic t 2
+        > join b topics=other
+          b: epoch 1 hold []
+        > join a topics=t instance=one takeover=yes answer=lost
+          a: epoch 2 hold [t-0 t-1]
+        > classic-join c1 topics=t assignor=range instance=one new=yes
+          c1: generation 3 range
+        > classic-join c2 topics=t assignor=range instance=one new=yes
+          c2: generation 4 range
+        > classic-join c3 topics=t assignor=range instance=one new=yes
+          c3: generation 5 range
+        > classic-join c4 topics=t assignor=range instance=one new=yes
+          c4: generation 6 range
+        > classic-join c5 topics=t assignor=range instance=one new=yes
+          c5: generation 7 range
+        > classic-join c6 topics=t assignor=range instance=one new=yes
+          c6: generation 8 range
+        > classic-join c7 topics=t assignor=range instance=one new=yes
+          c7: generation 9 range
+        > classic-join c8 topics=t assignor=range instance=one new=yes
+          c8: generation 10 range
+        > classic-join c9 topics=t assignor=range instance=one new=yes
+          c9: generation 11 range
+        > classic-join c10 topics=t assignor=range instance=one new=yes
+          c10: generation 12 range
+        > join a topics=t instance=one takeover=yes
+          a: FencedInstanceId
+        """);
 }

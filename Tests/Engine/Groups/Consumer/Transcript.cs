@@ -135,7 +135,7 @@ internal sealed class Transcript
                 var request = new JoinGroup
                 {
                     GroupId = "g",
-                    MemberId = who,
+                    MemberId = arguments.ContainsKey("new") ? "" : who,
                     GroupInstanceId = arguments.GetValueOrDefault("instance"),
                     RebalanceTimeout = TimeSpan.FromSeconds(30),
                     RequireKnownMemberId = false,
