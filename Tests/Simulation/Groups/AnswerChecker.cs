@@ -94,8 +94,10 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             RequireEpoch(coordinator, joined.MemberId, generation);
             return;
         }
-        var known = coordinator.AllKnown.FindLast(k => k.Classic is { } classic && classic.Generation == generation
+        // A static leader that restarts leads on under another id: an answer may be of the time before.
+        var stored = coordinator.AllKnown.FindAll(k => k.Classic is { } classic && classic.Generation == generation
             && classic.Members.ContainsKey(joined.MemberId));
+        var known = stored.FindLast(k => k.Classic!.Leader == joined.Leader) ?? stored.LastOrDefault();
         if (IsOver(coordinator, generation))
             return;
         // Another member has joined under its instance id since.
