@@ -106,7 +106,10 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         Verdict.Require(known is not null,
             $"stored before revealed: {coordinator} answers {joined.MemberId} with generation {generation}, which is not stored with it");
         var state = known!.Classic!;
-        Verdict.Require(joined.Leader == state.Leader && joined.ProtocolName == state.ProtocolName,
+        // Restarts of two static members may go into one write: the first one's answer names the leader by the id that it had in between.
+        var isLeaderBefore = joined.Leader != joined.MemberId && GroupView.LineageOf(known, state.Leader!) is var lineage
+            && lineage != state.Leader && joined.Leader?.StartsWith(lineage + "-", StringComparison.Ordinal) == true;
+        Verdict.Require((joined.Leader == state.Leader || isLeaderBefore) && joined.ProtocolName == state.ProtocolName,
             $"stored before revealed: {joined.Leader} leads {generation} by {joined.ProtocolName}; stored is {state.Leader} by "
             + $"{state.ProtocolName}");
         Revealed = Math.Max(Revealed, generation);
