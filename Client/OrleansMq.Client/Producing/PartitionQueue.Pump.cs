@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Records;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Client;
 
@@ -128,12 +129,8 @@ internal sealed partial class PartitionQueue
         _wakeAt = wakeAt;
         if (wakeAt == long.MaxValue)
             return; // An armed timer finds nothing to do.
-        var due = _producer.Clock.Until(wakeAt, now);
-        if (_timer is null)
-            _timer = _producer.Options.TimeProvider.CreateTimer(static state => ((PartitionQueue)state!).OnTimer(), this, due,
-                Timeout.InfiniteTimeSpan);
-        else
-            _timer.Change(due, Timeout.InfiniteTimeSpan);
+        _timer ??= new WakeTimer(_producer.Options.TimeProvider, OnTimer);
+        _timer.Set(_producer.Clock.Until(wakeAt, now), now);
     }
 
     private void OnTimer()

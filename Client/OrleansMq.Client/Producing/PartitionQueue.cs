@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Client;
 
@@ -26,7 +27,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
     private ProduceBatch? _open;
     private bool _pumping;
     private bool _identityAsked;
-    private ITimer? _timer;
+    private WakeTimer? _timer;
     private long _wakeAt = long.MaxValue;
 
     public PartitionQueue(ProducerCore producer, TopicQueue topic, int partition)

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Client;
 
@@ -10,7 +11,7 @@ internal sealed partial class ProducerCore
 {
     private readonly ConcurrentQueue<PartitionQueue> _partitions = new();
     private readonly Lock _deadlineGate = new();
-    private ITimer? _deadlineTimer;
+    private WakeTimer? _deadlineTimer;
     private long _deadlineAt = long.MaxValue;
 
     /// <summary>Registers partitions for flushes and deadlines.</summary>
@@ -31,12 +32,9 @@ internal sealed partial class ProducerCore
             if (_deadlineAt <= at)
                 return;
             _deadlineAt = at;
-            var due = Clock.Until(at, Clock.Now);
-            if (_deadlineTimer is null)
-                _deadlineTimer = Options.TimeProvider.CreateTimer(static state => ((ProducerCore)state!).OnDeadline(), this, due,
-                    Timeout.InfiniteTimeSpan);
-            else
-                _deadlineTimer.Change(due, Timeout.InfiniteTimeSpan);
+            var now = Clock.Now;
+            _deadlineTimer ??= new WakeTimer(Options.TimeProvider, OnDeadline);
+            _deadlineTimer.Set(Clock.Until(at, now), now);
         }
     }
 

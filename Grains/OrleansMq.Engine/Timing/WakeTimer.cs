@@ -12,28 +12,34 @@ internal sealed class WakeTimer : IDisposable, IAsyncDisposable
     private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(int.MaxValue);
 
     private readonly TimeProvider _clock;
+    private readonly Action _wake;
     private readonly ITimer _timer;
 
     /// <summary>Creates a timer that is not set.</summary>
     public WakeTimer(TimeProvider clock, Action wake)
     {
-        _clock = clock;
-        _timer = clock.CreateTimer(static wake => ((Action)wake!)(), wake, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        (_clock, _wake) = (clock, wake);
+        _timer = clock.CreateTimer(static timer => ((WakeTimer)timer!)._wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Wakes once when a time has passed since a moment; at once, if it has.</summary>
+    /// <summary>Wakes once when a time has passed since a moment; at once, on the thread pool, if it has: a clock that stands still would
+    /// not.</summary>
     /// <param name="time">The time. Rounded up to milliseconds.</param>
     /// <param name="since">The moment, a timestamp of the clock.</param>
     public void Set(TimeSpan time, long since)
     {
-        for (var isSet = false; !isSet;)
+        var now = _clock.GetTimestamp();
+        while (time - _clock.GetElapsedTime(since, now) is var left && left > TimeSpan.Zero)
         {
-            var now = _clock.GetTimestamp();
-            var left = time - _clock.GetElapsedTime(since, now);
-            _timer.Change(left <= TimeSpan.Zero ? TimeSpan.Zero : left >= Longest ? Longest
-                : TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds)), Timeout.InfiniteTimeSpan);
-            isSet = left <= TimeSpan.Zero || _clock.GetElapsedTime(now) <= Resolution;
+            _timer.Change(left >= Longest ? Longest : TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds)),
+                Timeout.InfiniteTimeSpan);
+            var set = _clock.GetTimestamp();
+            if (_clock.GetElapsedTime(now, set) <= Resolution)
+                return;
+            now = set;
         }
+        Stop();
+        ThreadPool.UnsafeQueueUserWorkItem(static timer => timer._wake(), this, preferLocal: false);
     }
 
     /// <summary>Wakes no more, unless a wake has begun.</summary>

@@ -23,14 +23,25 @@ public sealed class WakeTimerTests
     }
 
     [Fact]
-    public void Wakes_at_once_if_the_time_has_passed_already()
+    public async Task Wakes_at_once_if_the_time_has_passed_already()
     {
-        using var timer = new WakeTimer(_clock, () => _wakes++);
+        var woken = new TaskCompletionSource();
+        using var timer = new WakeTimer(_clock, () => woken.SetResult());
         var since = _clock.GetTimestamp();
         _clock.Advance(TimeSpan.FromSeconds(11));
         timer.Set(TimeSpan.FromSeconds(10), since);
-        _clock.Advance(TimeSpan.Zero);
-        Assert.Equal(1, _wakes);
+        await woken.Task.WaitAsync(TimeSpan.FromMinutes(1));
+    }
+
+    [Fact]
+    public async Task Wakes_also_when_the_time_passes_while_it_is_being_set()
+    {
+        var woken = new TaskCompletionSource();
+        var clock = new AdvancingClock(_clock, TimeSpan.FromDays(1));
+        using var timer = new WakeTimer(clock, () => woken.SetResult());
+        timer.Set(TimeSpan.FromSeconds(10), clock.GetTimestamp());
+        await woken.Task.WaitAsync(TimeSpan.FromMinutes(1));
+        _clock.Advance(TimeSpan.FromDays(1));
     }
 
     [Fact]
