@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.AspNetCore.Connections;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -52,6 +53,7 @@ internal static class RequestPipeline
             case BadHttpRequestException bad:
                 var code = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ErrorCode.MessageTooLarge : ErrorCode.InvalidRequest;
                 return Problems.WriteAsync(http, bad.StatusCode, code, bad.Message);
+            case ConnectionAbortedException:
             case OperationCanceledException or IOException when http.RequestAborted.IsCancellationRequested:
                 // The client is gone.
                 return Task.CompletedTask;

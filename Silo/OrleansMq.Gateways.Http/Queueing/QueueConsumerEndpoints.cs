@@ -54,7 +54,7 @@ internal static class QueueConsumerEndpoints
         api.QueueConsumers.Heard(consumer, wait);
         // At the wait's end, or that of a broker that drains, nothing was received.
         var delivery = await LongPoll.AskAsync(http, api, ended => queues.ReceiveAsync(partition, consumer, max, wait, ended));
-        using var writer = new QueueRecordWriter(http, api, isBase64);
+        using var writer = new QueueRecordWriter(http, api.DecompressedReads, api.TimeProvider, isBase64);
         try
         {
             QueueRecordWriter.Demand(delivery?.Records ?? [], isBase64);

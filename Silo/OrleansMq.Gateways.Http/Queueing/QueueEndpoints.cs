@@ -130,7 +130,7 @@ internal static class QueueEndpoints
             api.PeekTurn.Release();
         }
         QueueRecordWriter.Demand(records, isBase64);
-        using var writer = new QueueRecordWriter(http, api, isBase64);
+        using var writer = new QueueRecordWriter(http, api.DecompressedReads, api.TimeProvider, isBase64);
         writer.Take(records);
         await writer.WriteListAsync(records);
     }

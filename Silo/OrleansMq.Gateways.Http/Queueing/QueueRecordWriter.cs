@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Unicode;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Http.Lines;
@@ -12,7 +13,11 @@ namespace OrleansMq.Gateways.Http.Queueing;
 /// Writes a queue's records as JSON. It passes them to the connection in pieces, and a client that receives slower than the least rate
 /// while it holds much of the broker's memory is cut off.
 /// </summary>
-internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool isBase64) : IDisposable
+/// <param name="http">The request.</param>
+/// <param name="reads">The room of records that answers hold.</param>
+/// <param name="clock">The clock.</param>
+/// <param name="isBase64">Whether keys, values and headers are written as base64.</param>
+internal sealed class QueueRecordWriter(HttpContext http, DecompressedReads reads, TimeProvider clock, bool isBase64) : IDisposable
 {
     /// <summary>The most bytes of an answer's records: 16 MiB. The first is always in it.</summary>
     public const int MostBytes = 16 << 20;
@@ -27,7 +32,7 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
         SkipValidation = true,
     });
 
-    private readonly HeldBatch _held = new(api.DecompressedReads, api.TimeProvider, http.Features.Get<IHttpMinResponseDataRateFeature>());
+    private readonly HeldBatch _held = new(reads, clock, http.Features.Get<IHttpMinResponseDataRateFeature>());
     private long _flushed;
 
     /// <summary>Returns the first records whose bytes are within <see cref="MostBytes"/>.</summary>
@@ -61,6 +66,7 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
     }
 
     /// <summary>Answers with a list of records.</summary>
+    /// <exception cref="ConnectionAbortedException">The client does not have all of it.</exception>
     public async Task WriteListAsync(IReadOnlyList<QueueRecord> records)
     {
         http.Response.ContentType = "application/json";
@@ -69,6 +75,7 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
     }
 
     /// <summary>Answers with a delivery, or with none.</summary>
+    /// <exception cref="ConnectionAbortedException">The client does not have all of it.</exception>
     public async Task WriteAsync(QueueDelivery? delivery)
     {
         http.Response.ContentType = "application/json";
@@ -140,10 +147,14 @@ internal sealed class QueueRecordWriter(HttpContext http, ApiServices api, bool 
         _json.Flush();
         var bytes = _json.BytesCommitted - _flushed;
         _flushed = _json.BytesCommitted;
-        await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
-        if (!_held.IsInTime(bytes))
-            http.Abort();
-        http.RequestAborted.ThrowIfCancellationRequested();
+        var flushed = await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+        // RequestAborted is cancelled some time after the connection's end, and until then writes go nowhere.
+        if (flushed.IsCompleted || http.RequestAborted.IsCancellationRequested)
+            throw new ConnectionAbortedException("The client is gone: its answer is not whole.");
+        if (_held.IsInTime(bytes))
+            return;
+        http.Abort();
+        throw new ConnectionAbortedException("The client receives too slowly: its answer is not whole.");
     }
 
     private static long SizeOf(QueueRecord record) => (record.Key?.Length ?? 0) + (long)(record.Value?.Length ?? 0)

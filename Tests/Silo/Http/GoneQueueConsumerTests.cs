@@ -52,19 +52,21 @@ public sealed class GoneQueueConsumerTests : IAsyncLifetime
     public async Task Records_of_an_answer_that_is_not_taken_whole_go_to_another_consumer_not_as_failed()
     {
         var partition = await CreateAsync();
+        // Together more than the sockets of both sides hold.
+        const int count = 20;
         var large = new string('x', 400_000);
-        for (var number = 0; number < 10; number++)
+        for (var number = 0; number < count; number++)
             await ProduceAsync(partition, large);
         var gone = await _client.Queues.AttachAsync(partition, "mails", Options);
-        await using (var exchange = await ReceiveAsync(partition, gone, "max=10&waitMs=60000"))
+        await using (var exchange = await ReceiveAsync(partition, gone, $"max={count}&waitMs=60000"))
             Assert.StartsWith("HTTP/1.1 200", await exchange.ReadAsync(100), StringComparison.Ordinal);
 
         var living = await _client.Queues.AttachAsync(partition, "mails", Options);
         var received = new List<QueueRecord>();
-        while (received.Count < 10)
-            received.AddRange((await _client.Queues.ReceiveAsync(partition, living, 10, RunningBroker.Patience))!.Records);
+        while (received.Count < count)
+            received.AddRange((await _client.Queues.ReceiveAsync(partition, living, count, RunningBroker.Patience))!.Records);
         // The queue's creation is the first offset.
-        Assert.Equal(Enumerable.Range(1, 10).Select(static number => ((long)number, 2, 0)),
+        Assert.Equal(Enumerable.Range(1, count).Select(static number => ((long)number, 2, 0)),
             received.Select(static record => (record.Offset, record.Deliveries, record.Failures)));
     }
 
