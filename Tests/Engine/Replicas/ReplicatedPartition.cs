@@ -25,14 +25,18 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
     public TopicConfig Config { get; }
     public TestBroker this[int broker] => Cluster.Brokers[broker];
 
-    public static async Task<ReplicatedPartition> StartAsync(TopicConfig? config = null, int seed = 0, ReplicationOptions? options = null,
-        Func<int, string>? directories = null)
+    public static Task<ReplicatedPartition> StartAsync(TopicConfig? config = null, int seed = 0, ReplicationOptions? options = null,
+        Func<int, string>? directories = null) => StartAsync(_ => options ?? Patient, config, seed, directories);
+
+    /// <summary>Starts brokers with options of their own.</summary>
+    public static async Task<ReplicatedPartition> StartAsync(Func<int, ReplicationOptions> optionsOf, TopicConfig? config = null,
+        int seed = 0, Func<int, string>? directories = null)
     {
         var partition = new ReplicatedPartition(new MemoryCluster(seed), config ?? TopicConfig.Default with { MinInsyncReplicas = 2 });
         partition.Cluster.Specs[Key] = new ReplicaSpec("t", partition.Config);
         partition.Cluster.Create(Key, PartitionState.Create(Key.TopicId, [1, 2, 3]));
         foreach (var id in (int[])[1, 2, 3])
-            await new TestBroker(partition.Cluster, id, options ?? Patient, directories?.Invoke(id)).StartAsync();
+            await new TestBroker(partition.Cluster, id, optionsOf(id), directories?.Invoke(id)).StartAsync();
         return partition;
     }
 
