@@ -1,24 +1,20 @@
-using System.Text.Json;
 using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
 /// <summary>A running <see cref="ConsumerProgram"/>.</summary>
-internal sealed class ChaosConsumer : IAsyncDisposable
+/// <param name="name">The consumer's name.</param>
+/// <param name="arguments">The program's arguments.</param>
+/// <param name="hear">Receives each line of its output.</param>
+internal sealed class ChaosConsumer(string name, IReadOnlyList<string> arguments, Action<string> hear) : IAsyncDisposable
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
 
-    private readonly StartedProgram _program;
+    private readonly StartedProgram _program =
+        new(Programs.DotNet, [typeof(ConsumerProgram).Assembly.Location, .. arguments], hear);
     private bool _wasKilled;
 
-    public ChaosConsumer(ConsumerOrder order, RunLog log)
-    {
-        Name = order.Name;
-        _program = new StartedProgram(Programs.DotNet, [typeof(ConsumerProgram).Assembly.Location, JsonSerializer.Serialize(order)],
-            line => log.Tell($"{Name}: {line}"));
-    }
-
-    public string Name { get; }
+    public string Name { get; } = name;
 
     /// <summary>Why the process ended, unless a SIGKILL or a stop ended it.</summary>
     public string? Failure => !_wasKilled && _program.HasExited && _program.ExitAsync().Result != 0 ? $"{Name}: {_program.Said()}" : null;
@@ -29,6 +25,20 @@ internal sealed class ChaosConsumer : IAsyncDisposable
         _wasKilled = true;
         Signals.TrySend(_program.Id, Signals.Kill);
         await _program.ExitAsync();
+    }
+
+    /// <summary>SIGSTOP, and SIGCONT after a while: the consumer goes on with what it had received.</summary>
+    public async Task PauseAsync(TimeSpan time, CancellationToken cancellationToken)
+    {
+        Signals.TrySend(_program.Id, Signals.Stop);
+        try
+        {
+            await Task.Delay(time, cancellationToken);
+        }
+        finally
+        {
+            Signals.TrySend(_program.Id, Signals.Continue);
+        }
     }
 
     /// <summary>SIGTERM: the consumer stops cleanly and commits processed records.</summary>

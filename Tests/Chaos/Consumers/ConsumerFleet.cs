@@ -1,3 +1,4 @@
+using System.Text.Json;
 using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
@@ -39,7 +40,8 @@ internal sealed class ConsumerFleet(IReadOnlyList<Uri> addresses, string databas
 
     private ChaosConsumer Add()
     {
-        var consumer = new ChaosConsumer(new ConsumerOrder($"consumer-{_all.Count + 1}", addresses, database, load), log);
+        var order = new ConsumerOrder($"consumer-{_all.Count + 1}", addresses, database, load);
+        var consumer = new ChaosConsumer(order.Name, [JsonSerializer.Serialize(order)], line => log.Tell($"{order.Name}: {line}"));
         _all.Add(consumer);
         _living.Add(consumer);
         return consumer;

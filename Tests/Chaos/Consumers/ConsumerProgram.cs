@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Queues;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
@@ -12,17 +13,28 @@ namespace OrleansMq.Tests.Chaos.Consumers;
 /// <param name="Load">The group to join, and the load.</param>
 internal sealed record ConsumerOrder(string Name, IReadOnlyList<Uri> Addresses, string Database, ConsumerGroupLoad Load);
 
-/// <summary>A service with a consumer of the client library that processes records until it is killed. SIGTERM stops it cleanly, and so
-/// does the end of its standard input, which means that its parent is gone. Exits 0 after a stop and 1 after any other failure.</summary>
+/// <summary>A service with a consumer of the client library, of a group or a queue, that processes records until it is killed. SIGTERM
+/// stops it cleanly, and so does the end of its standard input, which means that its parent is gone. Exits 0 after a stop and 1 after any
+/// other failure.</summary>
 internal static class ConsumerProgram
 {
     public static async Task<int> Main(string[] arguments)
     {
-        if (arguments is not [var json] || JsonSerializer.Deserialize<ConsumerOrder>(json) is not { } order)
+        switch (arguments)
         {
-            await Console.Error.WriteLineAsync("A consumer for the tests: its only argument is a ConsumerOrder as JSON.");
-            return 2;
+            case [var json] when JsonSerializer.Deserialize<ConsumerOrder>(json) is { } order:
+                return await RunAsync(order.Name, stop => ConsumeAsync(order, stop));
+            case [QueueConsumerProgram.Argument, var json] when JsonSerializer.Deserialize<QueueConsumerOrder>(json) is { } order:
+                return await RunAsync(order.Name, stop => QueueConsumerProgram.ConsumeAsync(order, stop));
+            default:
+                await Console.Error.WriteLineAsync("A consumer for the tests: its argument is a ConsumerOrder as JSON, or "
+                    + $"'{QueueConsumerProgram.Argument}' and a QueueConsumerOrder.");
+                return 2;
         }
+    }
+
+    private static async Task<int> RunAsync(string name, Func<CancellationToken, Task> consume)
+    {
         using var stop = new CancellationTokenSource();
         using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
         {
@@ -36,12 +48,12 @@ internal static class ConsumerProgram
         });
         try
         {
-            await ConsumeAsync(order, stop.Token);
+            await consume(stop.Token);
             return 0;
         }
         catch (Exception failure)
         {
-            await Console.Error.WriteLineAsync($"{order.Name} failed: {failure}");
+            await Console.Error.WriteLineAsync($"{name} failed: {failure}");
             return 1;
         }
     }

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
@@ -12,11 +13,16 @@ internal sealed record LoadOptions
     /// <summary>The rate of each producer over all partitions.</summary>
     public int RecordsPerSecond { get; init; } = 500;
     public int ValueBytes { get; init; } = 200;
+    /// <summary>The number of keys of each producer's records in a partition; 0: records have no key.</summary>
+    public int Keys { get; init; }
     /// <summary>The delivery timeout of a record. Longer than any fault of a schedule, so that only a broken cluster fails a
     /// record.</summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
     /// <summary>How often the availability probe appends to each partition.</summary>
     public TimeSpan ProbeInterval { get; init; } = TimeSpan.FromMilliseconds(25);
+
+    /// <summary>The key of a record; null for none.</summary>
+    public string? KeyOf(RecordId id) => Keys == 0 ? null : $"{id.Producer}-{id.Number % Keys}";
 
     /// <summary>Small segments, so that a run rolls many.</summary>
     public NewTopic ToNewTopic() =>

@@ -34,7 +34,7 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
     {
         var how = new ProducerOptions { DeliveryTimeout = options.DeliveryTimeout, RetryBackoff = TimeSpan.FromMilliseconds(20),
             RetryBackoffMax = TimeSpan.FromMilliseconds(250) };
-        await using var producer = new OrleansMqClient(broker).CreateProducer<Ignore, byte[]>(how);
+        await using var producer = new OrleansMqClient(broker).CreateProducer<string?, byte[]>(how);
         using var ticks = new PeriodicTimer(Tick);
         var (sent, ticked) = (0L, 0L);
         try
@@ -52,12 +52,12 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
         }
     }
 
-    private async Task SendAsync(IProducer<Ignore, byte[]> producer, int number, int partition, CancellationToken stop)
+    private async Task SendAsync(IProducer<string?, byte[]> producer, int number, int partition, CancellationToken stop)
     {
         var id = ledger.Send(partition, number);
         try
         {
-            var record = new ProducerRecord<Ignore, byte[]>(options.Topic, default,
+            var record = new ProducerRecord<string?, byte[]>(options.Topic, options.KeyOf(id),
                 RecordValue.Of(id, options.ValueBytes)) { Partition = partition };
             await producer.EnqueueAsync(record, report => Hear(partition, id, report), stop);
         }

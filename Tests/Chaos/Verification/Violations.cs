@@ -27,6 +27,16 @@ internal enum ViolationKind
     ReplicasDiffer,
     /// <summary>Bytes that are not a valid batch.</summary>
     Damaged,
+    /// <summary>A queue delivered a record whose settlement it had answered.</summary>
+    SettledAgain,
+    /// <summary>A queue that is ordered by key delivered a record before an earlier one of its key was settled.</summary>
+    KeyReordered,
+    /// <summary>A refused record has no dead letter.</summary>
+    LetterMissing,
+    /// <summary>A record has two dead letters.</summary>
+    LetterDoubled,
+    /// <summary>A dead letter of a record that was not refused, or that differs from its record.</summary>
+    LetterWrong,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>

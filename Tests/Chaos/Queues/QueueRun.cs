@@ -1,0 +1,241 @@
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Records;
+using OrleansMq.Tests.Chaos.Faults;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Chaos.Runs;
+using OrleansMq.Tests.Chaos.Verification;
+
+namespace OrleansMq.Tests.Chaos.Queues;
+
+/// <summary>Queues under load while silos and consumers are killed, paused and restarted. At the end both queues must be empty, and what
+/// the consumers saw must agree with what was sent.</summary>
+internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed) : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(4);
+
+    private readonly ClusterClient _client = new(cluster.Addresses, RequestTimeout);
+    private readonly FaultInjector _injector = new(cluster);
+    private readonly Ledger _ledger = new();
+    private int _consumerFaults;
+
+    public Violations Violations { get; } = new();
+
+    /// <summary>Injects faults for a while, waits for recovery, and judges.</summary>
+    /// <param name="weights">The relative frequency of each fault of silos.</param>
+    /// <param name="length">How long faults are injected.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
+    /// <returns>The figures, in one line.</returns>
+    public async Task<string> RunAsync(IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length, CancellationToken cancellationToken)
+    {
+        Violations.Found += violation => cluster.Log.Tell($"VIOLATION {violation}");
+        var jobs = new ClusterView(_client.Broker, QueueLoad.Topic, 3);
+        var letters = new ClusterView(_client.Broker, QueueLoad.Letters, 3);
+        await BeginAsync(cancellationToken);
+        await jobs.WellAsync(Patience, cancellationToken);
+        await letters.WellAsync(Patience, cancellationToken);
+
+        var history = new QueueHistory(load, _ledger, Violations);
+        PartitionHistory[] offsets =
+            [.. Enumerable.Range(0, load.Partitions).Select(partition => new PartitionHistory(partition, Violations))];
+        var producers = Enumerable.Range(0, load.Records.Producers)
+            .Select(_ => new LoadProducer(_client.Broker, load.Records, _ledger, offsets)).ToArray();
+        await using var fleet = new QueueFleet(cluster.Addresses, load, history, cluster.Log);
+        using var stop = new CancellationTokenSource();
+        cluster.Log.Tell($"seed {seed}: load begins");
+        var producing = Task.WhenAll(producers.Select(producer => Task.Run(() => producer.RunAsync(stop.Token), CancellationToken.None)));
+        fleet.Start();
+        using (var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
+        {
+            time.CancelAfter(length);
+            await Task.WhenAll(BreakSilosAsync(jobs, letters, weights, history, time.Token, cancellationToken),
+                BreakConsumersAsync(fleet, time.Token));
+        }
+        cluster.Log.Tell("calm");
+        await stop.CancelAsync();
+        await producing.WaitAsync(load.Records.DeliveryTimeout + TimeSpan.FromSeconds(30), cancellationToken);
+        await jobs.WellAsync(Patience, cancellationToken);
+        await letters.WellAsync(Patience, cancellationToken);
+        await AllSettledAsync(history, cancellationToken);
+        await fleet.StopAsync();
+        Assert.True(!fleet.Failures.Any(), string.Join('\n', fleet.Failures));
+        Assert.True(producers.Sum(static producer => producer.Failed) == 0,
+            string.Join('\n', producers.Select(static producer => producer.FirstFailure)));
+
+        var read = await LettersAsync(cancellationToken);
+        history.Judge(read);
+        await SegmentsGoAsync(cancellationToken);
+        return Figures(history, read.Count);
+    }
+
+    public void Dispose() => _client.Dispose();
+
+    private async Task BeginAsync(CancellationToken cancellationToken)
+    {
+        await _client.Patient.CreateTopicAsync(load.ToNewTopic(), cancellationToken);
+        await _client.Patient.CreateTopicAsync(load.ToLettersTopic(), cancellationToken);
+        foreach (var queue in QueueLoad.Queues)
+        {
+            for (var partition = 0; partition < load.Partitions; partition++)
+                await _client.Patient.Queues.CreateAsync(new TopicPartition(QueueLoad.Topic, partition),
+                    new NewQueue(queue) { Options = load.OptionsOf(queue) }, cancellationToken);
+        }
+    }
+
+    // Leaders of the queues and of their dead letters, in turns.
+    private async Task BreakSilosAsync(ClusterView jobs, ClusterView letters, IReadOnlyDictionary<FaultKind, int> weights,
+        QueueHistory history, CancellationToken time, CancellationToken cancellationToken)
+    {
+        foreach (var fault in FaultPlan.From(seed, weights))
+        {
+            if (!await TryDelayAsync(fault.Before, time))
+                return;
+            var view = fault.Choice / load.Partitions % 3 == 0 ? letters : jobs;
+            if (await view.TryDescribeAsync(cancellationToken) is not { } partitions)
+                continue;
+            cluster.Log.Tell($"{fault}; leaders {string.Join(',', partitions.Select(static partition => partition.Leader))}, acknowledged "
+                + $"{_ledger.Acknowledged}, delivered {history.Delivered}, settled {history.Settled}");
+            await _injector.InjectAsync(fault, partitions, view.IsWell(partitions), cancellationToken);
+            if (fault.WaitsForRecovery)
+                await jobs.WellAsync(Patience, cancellationToken);
+        }
+    }
+
+    private async Task BreakConsumersAsync(QueueFleet fleet, CancellationToken time)
+    {
+        var random = new Random(seed);
+        while (await TryDelayAsync(TimeSpan.FromSeconds(0.5 + (3 * random.NextDouble())), time))
+        {
+            var (choice, pause) = (random.Next(1 << 20), random.NextDouble() * 3 * load.SessionTimeout);
+            _consumerFaults++;
+            switch (random.Next(5))
+            {
+                case 0 or 1:
+                    await fleet.ReplaceOneAsync(choice, isKill: true);
+                    break;
+                case 2:
+                    await fleet.ReplaceOneAsync(choice, isKill: false);
+                    break;
+                default:
+                    await fleet.PauseOneAsync(choice, pause, CancellationToken.None);
+                    break;
+            }
+        }
+    }
+
+    private static async Task<bool> TryDelayAsync(TimeSpan time, CancellationToken cancellationToken)
+    {
+        await Task.Delay(time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return !cancellationToken.IsCancellationRequested;
+    }
+
+    /// <summary>Waits until both queues are empty: nothing waits for ever.</summary>
+    private async Task AllSettledAsync(QueueHistory history, CancellationToken cancellationToken)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            var left = await UnsettledAsync(cancellationToken);
+            if (left.Count == 0)
+                return;
+            Assert.False(patience.IsCancellationRequested, $"After {Patience.TotalSeconds} s records are not settled, with "
+                + $"{history.Delivered} delivered: {string.Join("; ", left)}");
+            await Task.Delay(200, cancellationToken);
+        }
+    }
+
+    private async Task<List<string>> UnsettledAsync(CancellationToken cancellationToken)
+    {
+        var left = new List<string>();
+        foreach (var queue in QueueLoad.Queues)
+        {
+            for (var number = 0; number < load.Partitions; number++)
+            {
+                var partition = new TopicPartition(QueueLoad.Topic, number);
+                try
+                {
+                    var described = await _client.Patient.Queues.DescribeAsync(partition, queue, cancellationToken);
+                    if (described.Unsettled > 0)
+                        left.Add($"{queue} of {partition}: {described}");
+                }
+                catch (BrokerException retried) when (retried.Action == ErrorAction.Retry)
+                {
+                    left.Add($"{queue} of {partition}: {retried.Message}");
+                }
+            }
+        }
+        return left;
+    }
+
+    private async Task<List<Letter>> LettersAsync(CancellationToken cancellationToken)
+    {
+        var letters = new List<Letter>();
+        for (var number = 0; number < load.Partitions; number++)
+        {
+            var partition = new TopicPartition(QueueLoad.Letters, number);
+            var end = await EndAsync(partition, OffsetSpec.Latest, cancellationToken);
+            for (var next = 0L; next < end;)
+            {
+                using var fetched = await _client.Patient.FetchAsync(
+                    new FetchRequest(partition, next) { MaxWait = TimeSpan.FromSeconds(1) }, cancellationToken);
+                Assert.True(fetched.Error == ErrorCode.None || fetched.Error.Action() == ErrorAction.Retry, fetched.Message);
+                if (fetched.Error != ErrorCode.None)
+                {
+                    await Task.Delay(100, cancellationToken);
+                    continue;
+                }
+                using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+                while (reader.MoveNext())
+                {
+                    next = reader.Current.Offset + 1;
+                    var headers = reader.Current.ReadHeaders().ToDictionary(static header => header.Name(),
+                        static header => header.TextValue());
+                    RecordId? id = reader.Current.Value is { } value && RecordValue.TryRead(value.Span, out var sent) ? sent : null;
+                    letters.Add(new Letter(int.Parse(headers[DeadLetterHeaders.Partition]!, CultureInfo.InvariantCulture),
+                        long.Parse(headers[DeadLetterHeaders.Offset]!, CultureInfo.InvariantCulture), id));
+                }
+            }
+        }
+        return letters;
+    }
+
+    /// <summary>Waits until every partition's log begins above its first segment: settled segments are deleted.</summary>
+    private async Task SegmentsGoAsync(CancellationToken cancellationToken)
+    {
+        for (var number = 0; number < load.Partitions; number++)
+        {
+            var partition = new TopicPartition(QueueLoad.Topic, number);
+            using var patience = new CancellationTokenSource(Patience);
+            while (await EndAsync(partition, OffsetSpec.Earliest, cancellationToken) == 0)
+            {
+                Assert.False(patience.IsCancellationRequested, $"Everything is settled in {partition}, and its log begins at 0.");
+                await Task.Delay(200, cancellationToken);
+            }
+        }
+    }
+
+    private async Task<long> EndAsync(TopicPartition partition, OffsetSpec end, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var found = await _client.Patient.FindOffsetAsync(partition, end, cancellationToken);
+            if (found.Error == ErrorCode.None)
+                return found.Offset;
+            Assert.True(found.Error.Action() == ErrorAction.Retry, $"{partition}, {end}: {found.Message}");
+            await Task.Delay(100, cancellationToken);
+        }
+    }
+
+    private string Figures(QueueHistory history, int letters)
+    {
+        var faults = string.Join(", ", _injector.Done.OrderBy(static kind => kind.Key).Select(static kind => $"{kind.Value} {kind.Key}"));
+        var figures = string.Create(CultureInfo.InvariantCulture, $"figures: seed {seed}; {faults}, {_consumerFaults} of consumers; "
+            + $"{_ledger.Acknowledged} records acknowledged, {history.Delivered} deliveries of two queues, {letters} dead letters; settled "
+            + $"and delivered again {Violations.Count(ViolationKind.SettledAgain)}, lost {Violations.Count(ViolationKind.Lost)}");
+        cluster.Log.Tell(figures);
+        return figures;
+    }
+}

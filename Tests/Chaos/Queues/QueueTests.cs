@@ -1,0 +1,62 @@
+using OrleansMq.Tests.Chaos.Faults;
+using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Chaos.Runs;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Chaos.Queues;
+
+/// <summary>Six consumer processes read two queues over HTTP from three silo processes, one queue with dead letters and one ordered by key,
+/// while silos and consumers are killed, paused and restarted under load. The seed decides the faults; <c>OMQ_SEED</c> repeats
+/// it.</summary>
+public sealed class QueueTests(ITestOutputHelper output)
+{
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
+    private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
+
+    private static readonly Dictionary<FaultKind, int> Weights = new()
+    {
+        [FaultKind.KillLeader] = 6,
+        [FaultKind.PauseLeader] = 4,
+        [FaultKind.StopLeader] = 1,
+        [FaultKind.KillTwo] = 1,
+        [FaultKind.KillAll] = 1,
+        [FaultKind.KillTwice] = 1,
+    };
+
+    private static readonly Dictionary<FaultKind, int> AllWeights = new(Weights)
+    {
+        [FaultKind.CrashDatabase] = 1,
+        [FaultKind.KillWithoutDatabase] = 1,
+    };
+
+    [SkippableFact]
+    public Task Settled_records_never_come_again_and_none_is_missing_while_silos_and_consumers_die() => RunAsync(Weights, Short);
+
+    [SkippableFact]
+    [Trait("Category", "Long")]
+    public Task Settled_records_never_come_again_and_none_is_missing_in_a_long_run() => RunAsync(AllWeights, Long);
+
+    private async Task RunAsync(IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length)
+    {
+        using var directory = new TemporaryDirectory();
+        var (seed, load) = (Seeds.Next(), new QueueLoad());
+        using var log = new RunLog(directory["run.log"], output.WriteLine);
+        log.Tell($"queues, {length.TotalSeconds} s of faults, log and data in {directory.FullName}");
+        await using var cluster = await LocalCluster.StartAsync(directory["c"], silos: 3, log);
+        Skip.If(cluster is null, "needs PostgreSQL's server programs");
+        using var patience = new CancellationTokenSource(length + Slack);
+        using var run = new QueueRun(cluster, load, seed);
+        try
+        {
+            await run.RunAsync(weights, length, patience.Token);
+            Assert.True(run.Violations.IsEmpty, $"{run.Violations}");
+        }
+        catch (Exception e)
+        {
+            directory.IsKept = true;
+            log.Tell($"given up: {e}");
+            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
+        }
+    }
+}
