@@ -33,6 +33,7 @@ internal sealed class TestBroker : IReplicationHost
     public Guid BootId { get; set; } = Boot;
     public bool IsUp { get; private set; }
     public LogLines Lines { get; } = new();
+    public WallClock Clock { get; } = new();
     public ReplicaManager Manager => _manager ?? throw new InvalidOperationException("The broker is not up.");
     public PartitionStore Store => _store ?? throw new InvalidOperationException("The broker is not up.");
 
@@ -48,6 +49,7 @@ internal sealed class TestBroker : IReplicationHost
             MinFreeBytes = 0,
             AppendThreads = 3,
             BootId = BootId,
+            TimeProvider = Clock,
             CompactionCheckInterval = TimeSpan.FromHours(1), // A test compacts explicitly.
         };
         _store = await PartitionStore.OpenAsync(options, _ => TopicConfig.Default);
@@ -115,5 +117,20 @@ internal sealed class TestBroker : IReplicationHost
 
     public void OnLeadershipChanged(Replica replica)
     {
+    }
+
+    /// <summary>The machine's clock, which may be set forward. Elapsed time and timers are not.</summary>
+    public sealed class WallClock : TimeProvider
+    {
+        private long _ahead;
+
+        /// <summary>How far it was set forward.</summary>
+        public TimeSpan Ahead
+        {
+            get => new(Volatile.Read(ref _ahead));
+            set => Volatile.Write(ref _ahead, value.Ticks);
+        }
+
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
     }
 }

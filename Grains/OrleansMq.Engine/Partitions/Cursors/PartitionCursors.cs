@@ -243,7 +243,9 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         }
         ReadTime();
         FollowLeadership();
-        var leaseLeft = _term is null ? 0 : Partition.Replication.LeaseLeftMs;
+        // A clock that is set forward ends no other leader's lease: the wait for that is by elapsed time.
+        var handOutWait = _term is null ? 0 : Partition.Replication.HandOutWaitMs;
+        var leaseLeft = _term is null || handOutWait > 0 ? 0 : Partition.Replication.LeaseLeftMs;
         _term?.Extend(leaseLeft == long.MaxValue ? long.MaxValue : TurnTime + leaseLeft);
         // No control batch of this leadership is in the log yet, so the first requests find a cursor that serves.
         if (_term is { HighWatermark: < 0 })
@@ -258,7 +260,7 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         Volatile.Write(ref _refusesPublishes, _term?.RefusesPublishes);
         _term?.AppendAll();
         NoteSettled();
-        SetTimer(leaseLeft);
+        SetTimer(leaseLeft, handOutWait);
     }
 
     // A clock that is set forward, or a machine that slept, takes the turns along: what is due has not to wait again.
@@ -344,11 +346,13 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             Partition.Ports.Settled[Partition] = true;
     }
 
-    private void SetTimer(long leaseLeft)
+    private void SetTimer(long leaseLeft, long handOutWait)
     {
         var at = _term?.WakeAt ?? long.MaxValue;
+        if (handOutWait > 0)
+            at = Math.Min(at, TurnTime + handOutWait);
         // The lease is told to the cursors before it ends, so that the clock of locks runs on.
-        if (_term is { HasConsumers: true } && leaseLeft != long.MaxValue)
+        else if (_term is { HasConsumers: true } && leaseLeft != long.MaxValue)
             at = Math.Min(at, TurnTime + Math.Max(leaseLeft / 2, (long)RetryInterval.TotalMilliseconds));
         if (_restates.Count > 0)
             at = Math.Min(at, _restatedAt + RestateIntervalMs);
