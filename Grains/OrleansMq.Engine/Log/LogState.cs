@@ -28,6 +28,9 @@ namespace OrleansMq.Log;
 internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots)
 {
     private readonly SnapshotFiles[] _snapshots = [producerSnapshots.Files, cursorSnapshots.Files];
+    // Guards the snapshots' files. A durable save takes long, so it holds the lock only to note its offset.
+    private readonly Lock _filesLock = new();
+    private long _saving = -1;
     private readonly List<(long Offset, IReadOnlyList<CursorTransition> Transitions)> _staged = [];
     private bool _isStaged;
     // What transitions before it replaced is not known.
@@ -142,14 +145,41 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
 
     /// <summary>Writes the snapshots of a roll, without a flush. If they are lost, the next start takes longer: it uses older
     /// ones.</summary>
-    public void SaveAtRoll() => Save(PrepareSnapshot(), durable: false);
+    public void SaveAtRoll()
+    {
+        var snapshot = PrepareSnapshot();
+        lock (_filesLock)
+        {
+            // Those of the same offset that are being made durable are the same files.
+            if (snapshot.Offset != _saving)
+                Save(snapshot, durable: false);
+        }
+    }
 
     /// <summary>Encodes the snapshots for a recovery point.</summary>
     public StateSnapshot PrepareSnapshot() => new(Producers.EndOffset, Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
         Cursors.IsUsed ? Cursors.EncodeSnapshot() : null);
 
-    /// <summary>Writes prepared snapshots; durable when it returns. Without the append lock.</summary>
-    public void Save(StateSnapshot snapshot) => Save(snapshot, durable: true);
+    /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
+    /// meanwhile.</summary>
+    public void Save(StateSnapshot snapshot)
+    {
+        NoteSaving(snapshot.Offset);
+        try
+        {
+            Save(snapshot, durable: true);
+        }
+        finally
+        {
+            NoteSaving(-1);
+        }
+    }
+
+    private void NoteSaving(long offset)
+    {
+        lock (_filesLock)
+            _saving = offset;
+    }
 
     private void Save(StateSnapshot snapshot, bool durable)
     {
@@ -160,7 +190,12 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     }
 
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
-    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets) => Array.ForEach(_snapshots, kind => kind.DeleteExcept(offsets));
+    public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets)
+    {
+        // A roll writes a snapshot's companion first, which without it would look like a leftover.
+        lock (_filesLock)
+            Array.ForEach(_snapshots, kind => kind.DeleteExcept(offsets));
+    }
 
     /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>
     public void DeleteSnapshotsBefore(long offset) => Array.ForEach(_snapshots, kind => kind.DeleteBefore(offset));
