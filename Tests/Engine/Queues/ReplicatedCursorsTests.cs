@@ -82,9 +82,10 @@ public sealed class ReplicatedCursorsTests
         partition.Cluster.Isolate(1);
         var isolated = Stopwatch.GetTimestamp();
         await partition.LeadAsync(2);
+        var consumer = await CursorsOf(partition, 2).AttachAsync("c", new AttachOptions());
+        // The term has begun.
         if (isClockSetForward)
             partition[2].Clock.Ahead = TimeSpan.FromHours(1);
-        var consumer = await CursorsOf(partition, 2).AttachAsync("c", new AttachOptions());
         using var received = (await consumer.ReceiveAsync(1, Patience))!;
         Assert.Single(received.Records);
         Assert.InRange(Stopwatch.GetElapsedTime(isolated), lease, TimeSpan.MaxValue);
