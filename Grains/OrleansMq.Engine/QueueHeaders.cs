@@ -1,7 +1,7 @@
 namespace OrleansMq;
 
 /// <summary>The headers by which a producer tells queues how to deliver a record. Values are decimal numbers as text; any other value is as
-/// none. Every queue of the partition whose options ask for them reads them.</summary>
+/// none, and a time beyond the year 9999 as its end. Every queue of the partition whose options ask for them reads them.</summary>
 public static class QueueHeaders
 {
     /// <summary>The time before which the record is not delivered, in milliseconds since 1970; see

@@ -22,10 +22,59 @@ public sealed class CursorReadsTests
             (QueueHeaders.ExpiresAt, "9"), (QueueHeaders.Priority, "3"), ("other", "7")));
         Assert.Equal(new RecordHead(0), HeadOf(0, (QueueHeaders.DeliverAt, "-1"), (QueueHeaders.ExpiresAt, ""),
             (QueueHeaders.Priority, "high"), (QueueHeaders.DeliverAt, "5 "), (QueueHeaders.ExpiresAt, null),
-            (QueueHeaders.Priority, "1234567890123456789")));
+            (QueueHeaders.DeliverAt, "99999999999999999999x"), (QueueHeaders.DeliverAt, "-99999999999999999999")));
         Assert.Equal(int.MaxValue, HeadOf(0, (QueueHeaders.Priority, "99999999999")).Priority);
         // The batch has its producer's time.
         Assert.Equal(new RecordHead(0), HeadOf(1_000));
+    }
+
+    [Theory]
+    [InlineData("253402300799999")]
+    [InlineData("253402300800000")]
+    [InlineData("999999999999999999")]
+    [InlineData("9223372036854775807")]
+    [InlineData("9223372036854775808")]
+    [InlineData("99999999999999999999999999999999999999999")]
+    public void Time_beyond_the_year_9999_is_its_end_to_deliver_and_never_to_expire(string time)
+    {
+        var head = HeadOf(0, (QueueHeaders.DeliverAt, time), (QueueHeaders.ExpiresAt, time));
+        Assert.Equal(DateTimeOffset.MaxValue.ToUnixTimeMilliseconds(), head.DeliverAt);
+        Assert.InRange(head.ExpiresAt, DateTimeOffset.MaxValue.ToUnixTimeMilliseconds(), long.MaxValue);
+        Assert.Equal(int.MaxValue, HeadOf(0, (QueueHeaders.Priority, time)).Priority);
+    }
+
+    [Fact]
+    public async Task Record_that_is_scheduled_too_far_ahead_waits_and_stops_neither_others_nor_their_timers()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { HasSchedules = true, HasTimeToLive = true });
+        var due = rig.Clock.Now + (long)TimeSpan.FromHours(1).TotalMilliseconds;
+        await AppendAsync(rig, ("never", QueueHeaders.DeliverAt, "99999999999999999999"));
+        await AppendAsync(rig, ("never", QueueHeaders.DeliverAt, $"{long.MaxValue}"));
+        await AppendAsync(rig, ("now", QueueHeaders.ExpiresAt, $"{long.MaxValue}"));
+        await AppendAsync(rig, ("soon", QueueHeaders.DeliverAt, due));
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        using (var first = await consumer.ReceiveSomeAsync(0))
+        {
+            Assert.Equal("now", Assert.Single(first.Records).Text());
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(first));
+        }
+        await rig.WaitUntilIdleAsync();
+        Assert.Equal(due, await rig.Partition.Cursors.AskAsync(term => term.WakeAt));
+        await rig.KillAsync();
+        consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        var receiving = consumer.ReceiveAsync(0, TimeSpan.FromDays(1));
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        using (var later = await receiving)
+        {
+            Assert.Equal("soon", Assert.Single(later!.Records).Text());
+            Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(later));
+        }
+        await rig.WaitUntilIdleAsync();
+        Assert.Equal(DateTimeOffset.MaxValue.ToUnixTimeMilliseconds(), await rig.Partition.Cursors.AskAsync(term => term.WakeAt));
+        rig.Clock.Advance(TimeSpan.FromDays(1));
+        Assert.Null(await consumer.ReceiveAsync(0, TimeSpan.Zero));
+        Assert.Equal(2, rig.StateOf().Returns.Count);
     }
 
     [Fact]
@@ -173,12 +222,12 @@ public sealed class CursorReadsTests
         return RecordHeads.Of(reader.Batch, reader.Current, timeToLiveMs);
     }
 
-    private static async Task AppendAsync(PartitionRig rig, (string Value, string Header, long Number) record)
+    private static async Task AppendAsync(PartitionRig rig, (string Value, string Header, object Number) record)
     {
         using var builder = new RecordBatchBuilder();
         builder.Add(rig.Clock.Now, default, false, Encoding.UTF8.GetBytes(record.Value), true,
             [new RecordHeader(Encoding.UTF8.GetBytes(record.Header),
-                Encoding.UTF8.GetBytes(record.Number.ToString(CultureInfo.InvariantCulture)))]);
+                Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{record.Number}")))]);
         Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All)).Error);
     }
 

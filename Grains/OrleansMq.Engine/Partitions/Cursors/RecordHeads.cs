@@ -8,8 +8,8 @@ namespace OrleansMq.Partitions.Cursors;
 /// <summary>Reads what the headers of records say to queues; see <see cref="QueueHeaders"/>.</summary>
 internal static class RecordHeads
 {
-    // More digits than any time in milliseconds has.
-    private const int MostDigits = 18;
+    // The end of the year 9999, in milliseconds since 1970: the last time that clocks, consumers and operators can name.
+    private static readonly long LastTime = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
 
     private static readonly byte[] DeliverAt = Encoding.UTF8.GetBytes(QueueHeaders.DeliverAt);
     private static readonly byte[] ExpiresAt = Encoding.UTF8.GetBytes(QueueHeaders.ExpiresAt);
@@ -39,7 +39,7 @@ internal static class RecordHeads
                 continue;
             var name = header.Key.Span;
             if (name.SequenceEqual(DeliverAt))
-                head = head with { DeliverAt = number };
+                head = head with { DeliverAt = Math.Min(number, LastTime) };
             else if (name.SequenceEqual(ExpiresAt))
                 head = head with { ExpiresAt = Math.Min(head.ExpiresAt, number) };
             else if (name.SequenceEqual(Priority))
@@ -48,9 +48,12 @@ internal static class RecordHeads
         return head;
     }
 
+    // A number with more digits than a long has is as the largest: a time too far ahead does not become none.
     private static bool TryRead(ReadOnlySpan<byte> text, out long number)
     {
-        number = 0;
-        return text.Length <= MostDigits && Utf8Parser.TryParse(text, out number, out var read) && read == text.Length && number >= 0;
+        if (Utf8Parser.TryParse(text, out number, out var read) && read == text.Length)
+            return number >= 0;
+        number = long.MaxValue;
+        return !text.IsEmpty && !text.ContainsAnyExceptInRange((byte)'0', (byte)'9');
     }
 }
