@@ -28,8 +28,8 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, T
     private readonly RareLine _refused = new(log, time);
 
     /// <inheritdoc/>
-    public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
-        _topics.FindForAsync(source, topic, cancellationToken);
+    public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+        CancellationToken cancellationToken) => _topics.FindForAsync(source, topic, current, cancellationToken);
 
     /// <inheritdoc/>
     public async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
+using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Topics;
 
@@ -21,9 +22,9 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
     private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
 
-    /// <summary>Returns where the dead letters of a partition go.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: the topic does not serve for that.</exception>
-    public async Task<DeadLetterTarget> FindForAsync(TopicPartition source, string topic, CancellationToken cancellationToken)
+    /// <inheritdoc cref="IDeadLetterPort.FindTargetAsync"/>
+    public async Task<DeadLetterTarget> FindForAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+        CancellationToken cancellationToken)
     {
         if (topic == source.Topic)
             throw Refused(topic, "is the queue's own topic: a rejected record would come back to the queue for ever");
@@ -34,8 +35,10 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         }
         catch (BrokerException missing) when (missing.Code is ErrorCode.UnknownTopicOrPartition or ErrorCode.InvalidTopic)
         {
-            throw Refused(topic, "does not exist: create it first");
+            throw Refused(topic, "does not exist: create it first, or name another one or none");
         }
+        if (current is { } kept && kept.TopicId == target.TopicId)
+            return kept;
         var from = await broker().DescribeTopicAsync(source.Topic, cancellationToken).ConfigureAwait(false);
         if (WhyWeaker(ConfigOf(from), ConfigOf(target)) is { } weaker)
             throw Refused(topic, weaker);

@@ -57,6 +57,55 @@ public sealed class DeadLetterPortTests
     }
 
     [Fact]
+    public async Task Altered_queue_has_a_target_that_exists_or_is_refused()
+    {
+        await using var broker = await OpenAsync(new MemoryFileSystem());
+        await StartAsync(broker, 1);
+        var options = (await broker.Queues.DescribeAsync(Orders, "work")).Options;
+        Assert.Contains("'missing' does not exist", await RefusalAsync(options with { DeadLetterTopic = "missing" }));
+        Assert.Contains("'' does not exist", await RefusalAsync(options with { DeadLetterTopic = "" }));
+        // A target that exists stays, also where a new one would be refused.
+        var first = await TargetAsync();
+        await broker.AlterTopicAsync("letters", new Dictionary<string, string?> { ["max.message.bytes"] = "50" });
+        await broker.Queues.AlterAsync(Orders, "work", options with { MaxFailures = 3 });
+        Assert.Equal(first, await TargetAsync());
+
+        await broker.DeleteTopicAsync("letters");
+        Assert.Contains("'letters' does not exist", await RefusalAsync(options with { MaxFailures = 4 }));
+        Assert.Equal(3, (await broker.Queues.DescribeAsync(Orders, "work")).Options.MaxFailures);
+        var others = await broker.CreateTopicAsync(new NewTopic("others", 1));
+        await broker.Queues.AlterAsync(Orders, "work", options with { DeadLetterTopic = "others" });
+        Assert.Equal(new DeadLetterTarget(others.TopicId, 0), await TargetAsync());
+        await broker.DeleteTopicAsync("others");
+        await broker.Queues.AlterAsync(Orders, "work", options with { DeadLetterTopic = null });
+        Assert.Null(await TargetAsync());
+
+        // Another topic of the name, which is looked at like any new one.
+        await broker.CreateTopicAsync(new NewTopic("letters", 1));
+        await broker.Queues.AlterAsync(Orders, "work", options);
+        await broker.DeleteTopicAsync("letters");
+        await broker.CreateTopicAsync(new NewTopic("letters", 1, Configs: new Dictionary<string, string>
+        {
+            ["cleanup.policy"] = "compact",
+        }));
+        Assert.Contains("is compacted", await RefusalAsync(options with { MaxFailures = 5 }));
+        await broker.AlterTopicAsync("letters", new Dictionary<string, string?> { ["cleanup.policy"] = "delete" });
+        await broker.Queues.AlterAsync(Orders, "work", options with { MaxFailures = 5 });
+        await RejectAllAsync(broker, 1);
+        Assert.Equal(["0"], await ReadAsync(broker, 1));
+
+        async Task<string> RefusalAsync(QueueOptions refused)
+        {
+            var refusal = await Assert.ThrowsAsync<BrokerException>(() => broker.Queues.AlterAsync(Orders, "work", refused).AsTask());
+            Assert.Equal(ErrorCode.InvalidRequest, refusal.Code);
+            return refusal.Message;
+        }
+
+        Task<DeadLetterTarget?> TargetAsync() => broker.Partitions.Single(one => one.TopicPartition == Orders).Cursors.AskAsync(term =>
+            term.Find(QueueConfigurations.CursorOf("work"))!.Cursor.State!.Configuration.DeadLetterTarget);
+    }
+
+    [Fact]
     public async Task Letter_keeps_headers_and_a_reason_of_whole_characters()
     {
         await using var broker = await OpenAsync(new MemoryFileSystem());

@@ -59,8 +59,8 @@ public sealed class DeletedDeadLettersTests
 
         public Task Asked => _asked.Task;
 
-        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
-            throw new NotSupportedException();
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+            CancellationToken cancellationToken) => throw new NotSupportedException();
 
         public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
             CancellationToken cancellationToken)
@@ -72,8 +72,8 @@ public sealed class DeletedDeadLettersTests
 
     private sealed class TakesAll : IDeadLetterPort
     {
-        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
-            throw new NotSupportedException();
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+            CancellationToken cancellationToken) => throw new NotSupportedException();
 
         public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
             CancellationToken cancellationToken) => Task.FromResult<DeadLetterResult>(DeadLetterOutcome.Published);

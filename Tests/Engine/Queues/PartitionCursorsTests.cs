@@ -390,8 +390,8 @@ public sealed class PartitionCursorsTests
 
         public int Failures { get; set; }
 
-        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
-            throw new NotSupportedException();
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+            CancellationToken cancellationToken) => throw new NotSupportedException();
 
         public async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target,
             IReadOnlyList<DeadLetter> letters, CancellationToken cancellationToken)

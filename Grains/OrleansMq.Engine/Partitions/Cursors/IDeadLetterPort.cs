@@ -38,13 +38,16 @@ internal readonly record struct DeadLetter(DeadLetterIntent Intent, Record Recor
 /// <summary>Publishes dead letters to other partitions. Thread safe.</summary>
 internal interface IDeadLetterPort
 {
-    /// <summary>Finds the partition for the dead letters of a new cursor.</summary>
+    /// <summary>Finds the partition for the dead letters of a cursor that is created or altered.</summary>
     /// <param name="source">The cursor's partition.</param>
     /// <param name="topic">The topic for the letters.</param>
+    /// <param name="current">The target that the cursor has; null: none. It stays while its topic exists under that name, whatever the
+    /// topic's configuration has become.</param>
     /// <param name="cancellationToken">Ends the search.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: the topic does not exist, is the source's own, or keeps
     /// records less safely than the source.</exception>
-    Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken);
+    Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+        CancellationToken cancellationToken);
 
     /// <summary>Publishes letters in order. One that the target has already is not published again.</summary>
     /// <param name="source">The cursor that they come from.</param>
@@ -63,8 +66,8 @@ internal sealed class NoDeadLetters : IDeadLetterPort
     public static readonly NoDeadLetters Instance = new();
 
     /// <inheritdoc/>
-    public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, CancellationToken cancellationToken) =>
-        throw new BrokerException(ErrorCode.InvalidRequest,
+    public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+        CancellationToken cancellationToken) => throw new BrokerException(ErrorCode.InvalidRequest,
             "This broker publishes no dead letters. Create the queue without such a topic.");
 
     /// <inheritdoc/>

@@ -39,8 +39,8 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         _ = QueueConfigurations.ToConfiguration(queue, target: null);
         if (await FindAsync(queue.Name, cancellationToken).ConfigureAwait(false) is { } existing)
             return existing;
-        var configuration = QueueConfigurations.ToConfiguration(queue, await TargetAsync(queue.Options, cancellationToken)
-            .ConfigureAwait(false));
+        var configuration = QueueConfigurations.ToConfiguration(queue, await TargetAsync(queue.Options, existing: null,
+            cancellationToken).ConfigureAwait(false));
         DemandLogTime(configuration);
         var most = cursors.Partition.Ports.MaxQueuesPerPartition;
         if (await AskAsync(term => term.Cursors.Count(QueueConfigurations.IsBounded), cancellationToken).ConfigureAwait(false) >= most)
@@ -99,8 +99,7 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     {
         var configuration = await AskAsync(term => FindIn(term, name)?.Cursor.State?.Configuration, cancellationToken)
             .ConfigureAwait(false) ?? throw NoQueue(name);
-        var target = options.DeadLetterTopic == configuration.DeadLetterTopic ? configuration.DeadLetterTarget
-            : await TargetAsync(options, cancellationToken).ConfigureAwait(false);
+        var target = await TargetAsync(options, configuration, cancellationToken).ConfigureAwait(false);
         configuration = QueueConfigurations.Alter(configuration, options, target);
         DemandLogTime(configuration);
         var altered = await AnswerAsync(() => cursors.ConfigureAsync(configuration), cancellationToken).ConfigureAwait(false);
@@ -223,10 +222,16 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         : throw new BrokerException(ErrorCode.UnknownMemberId, $"No consumer {consumer} is attached to {cursors.Partition.TopicPartition}: "
             + "it was silent for its session timeout, or the partition's leader changed. Attach again.");
 
-    private async Task<DeadLetterTarget?> TargetAsync(QueueOptions options, CancellationToken cancellationToken) =>
-        options.DeadLetterTopic is { } topic
-            ? await cursors.DeadLetters.FindTargetAsync(cursors.Partition.TopicPartition, topic, cancellationToken).ConfigureAwait(false)
-            : null;
+    // Also where the topic's name stays: it may have been deleted, or be another topic by now.
+    private async Task<DeadLetterTarget?> TargetAsync(QueueOptions options, CursorConfiguration? existing,
+        CancellationToken cancellationToken)
+    {
+        if (options.DeadLetterTopic is not { } topic)
+            return null;
+        var current = existing?.DeadLetterTopic == topic ? existing.DeadLetterTarget : null;
+        return await cursors.DeadLetters.FindTargetAsync(cursors.Partition.TopicPartition, topic, current, cancellationToken)
+            .ConfigureAwait(false);
+    }
 
     // By a producer's clock records would expire too early.
     private void DemandLogTime(CursorConfiguration configuration)
