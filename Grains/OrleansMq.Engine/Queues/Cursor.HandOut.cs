@@ -35,7 +35,8 @@ internal sealed partial class Cursor
         _naturals.RemoveBelow(long.MaxValue);
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
-        (_keysRead, _headsRead, _levelsRead, _search, _countedEnd) = (NoRead, NoRead, NoRead, NoRead, 0);
+        (_keysRead, _headsRead, _levelsRead, _search) = (NoRead, NoRead, NoRead, NoRead);
+        (_countedEnd, _dropFrom) = (0, 0);
         (_frontier, _unreserved) = (-1, -1);
         // A reset goes on with the sequence of its dead letters; a creation begins at 0.
         if (_state is null)

@@ -175,6 +175,7 @@ internal sealed partial class Cursor
             _order.Remove(OffsetRange.Of(intent.Offset));
         foreach (var returned in written.Returns)
         {
+            _dropFrom = Math.Min(_dropFrom, returned.Offset);
             if (_rules.IsDeferred(returned.AvailableAt, _now))
                 _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
             else if (IsUnsettled(returned.Offset))

@@ -47,8 +47,9 @@ internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offse
 
 /// <summary>The answer to <see cref="FindNaturals"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
-/// <param name="Naturals">All offsets from where the search began to its end that settle by nature.</param>
-internal sealed record NaturalsFound(long Number, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
+/// <param name="End">The offsets of the range below it are searched; at least one further than where the search began.</param>
+/// <param name="Naturals">All of them that settle by nature.</param>
+internal sealed record NaturalsFound(long Number, long End, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
 
 /// <summary>The answer to <see cref="ReadHeads"/>.</summary>
 /// <param name="Number">As given with the effect.</param>

@@ -45,8 +45,8 @@ internal sealed record ReadKeys(long Number, long From, int Most) : CursorEffect
 /// <param name="Most">The most records to read.</param>
 internal sealed record ReadHeads(long Number, long From, int Most) : CursorEffect;
 
-/// <summary>Finds the control, aborted and missing offsets of a range, so that records can be counted; answer with
-/// <see cref="NaturalsFound"/>. Only a cursor with a length limit asks. At most one is in flight.</summary>
+/// <summary>Finds the control, aborted and missing offsets of a range, or of its beginning, so that records can be counted; answer with
+/// <see cref="NaturalsFound"/>. Only a cursor that is near its length limit asks. At most one is in flight.</summary>
 /// <param name="Number">Comes back with the answer.</param>
 /// <param name="Range">The range, below the readable end.</param>
 internal sealed record FindNaturals(long Number, OffsetRange Range) : CursorEffect;

@@ -42,6 +42,48 @@ public sealed class CursorLimitsTests
     }
 
     [Fact]
+    public void Ten_million_waiting_records_are_not_read_far_from_the_limit_and_in_steps_near_it()
+    {
+        const int waiting = 10_000_000, step = 50_000;
+        var far = new CursorRig(Limited(2 * waiting));
+        far.Produce(waiting);
+        far.Attach(1, credit: 10);
+        Assert.Empty(far.Searched);
+
+        var near = new CursorRig(Limited(waiting)) { OffsetsPerSearch = step };
+        near.Produce(waiting + 5_000);
+        // Each offset once, some at a time, although records were dropped meanwhile.
+        Assert.All(near.Searched, range => Assert.InRange(range.Count, 1, step));
+        Assert.Equal(near.End, near.Searched.Sum(range => range.Count));
+        Assert.Equal((5_000, waiting), (near.Cursor.State!.Total(SettlementCause.LengthLimit), near.Cursor.Length));
+        var searched = near.Searched.Count;
+        near.Produce(10);
+        Assert.InRange(near.Searched.Skip(searched).Sum(range => range.Count), 10, 20);
+    }
+
+    [Fact]
+    public void Dropping_looks_at_what_it_drops_however_many_dead_letters_and_held_records_stand_before_it()
+    {
+        var configuration = Limited(10) with { DeadLetterTarget = new DeadLetterTarget(Guid.NewGuid(), 0) };
+        var rig = new CursorRig(configuration);
+        rig.Produce(1_000);
+        rig.Attach(1, credit: 5, isWindow: false);
+        rig.Produce(50_000);
+        Assert.InRange(rig.Cursor.State!.Intents.Count, 50_000, 51_000);
+        var (before, dropped) = (rig.Cursor.DropSteps, rig.Cursor.State.Intents.Count);
+        for (var i = 0; i < 100; i++)
+            rig.Produce(1);
+        Assert.Equal(100, rig.Cursor.State.Intents.Count - dropped);
+        Assert.InRange(rig.Cursor.DropSteps - before, 100, 500);
+        // What comes back stands before all of them, and is the next to go.
+        var token = rig.Deliveries[^1].Lock;
+        var back = rig.Deliveries[^1].Records[2].Offset;
+        rig.Request(new Release(100, token, OffsetRange.Of(back), IsFailure: true));
+        Assert.True(rig.Cursor.State.IsIntended(back));
+        Assert.Equal(10, rig.Cursor.Length);
+    }
+
+    [Fact]
     public void Next_leader_counts_anew()
     {
         var rig = new CursorRig(Limited(3));

@@ -42,6 +42,10 @@ internal sealed class CursorRig
     /// <summary>Returns the times and the priority of a record.</summary>
     public Func<long, RecordHead>? HeadOf { get; set; }
     public bool FindsNaturals { get; init; } = true;
+    /// <summary>The offsets that one search for offsets without a record goes through.</summary>
+    public long OffsetsPerSearch { get; init; } = int.MaxValue;
+    /// <summary>Where offsets without a record were searched.</summary>
+    public List<OffsetRange> Searched { get; } = [];
     /// <summary>Sees each effect.</summary>
     public Action<CursorEffect>? Observe { get; set; }
 
@@ -124,7 +128,11 @@ internal sealed class CursorRig
         foreach (var read in effects.OfType<ReadHeads>().Where(_ => HeadOf is not null))
             Handle(new HeadsRead(read.Number, End, [.. RecordsFrom(read.From).Select(o => HeadOf!(o) with { Offset = o })]));
         foreach (var find in effects.OfType<FindNaturals>().Where(_ => FindsNaturals))
-            Handle(new NaturalsFound(find.Number, [.. _controls.Where(c => c.First >= find.Range.First && c.Last <= find.Range.Last)]));
+        {
+            var end = Math.Min(find.Range.Last + 1, find.Range.First + OffsetsPerSearch);
+            Searched.Add(find.Range with { Last = end - 1 });
+            Handle(new NaturalsFound(find.Number, end, [.. _controls.Where(c => c.First >= find.Range.First && c.Last < end)]));
+        }
     }
 
     private IEnumerable<long> RecordsFrom(long from) => Enumerable.Range(0, (int)(End - from)).Select(i => from + i)

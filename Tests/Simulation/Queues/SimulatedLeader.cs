@@ -282,13 +282,14 @@ internal sealed class SimulatedLeader
     private void Find(FindNaturals find)
     {
         var naturals = new List<OffsetRange>();
-        for (var offset = find.Range.First; offset <= find.Range.Last; offset++)
+        var end = Math.Min(find.Range.Last + 1, find.Range.First + _simulation.Next(1, 40));
+        for (var offset = find.Range.First; offset < end; offset++)
         {
             if (!HasRecord(offset))
                 naturals.Add(OffsetRange.Of(offset));
         }
         if (MayAnswer(find.Number))
-            Handle(new NaturalsFound(find.Number, naturals));
+            Handle(new NaturalsFound(find.Number, end, naturals));
     }
 
     private bool MayAnswer(long number)

@@ -7,6 +7,9 @@ namespace OrleansMq.Partitions.Cursors;
 /// <summary>The cursors of a partition for one leadership. Used in turns of <see cref="PartitionCursors"/> only.</summary>
 internal sealed class CursorTerm
 {
+    // One search's part of the log. A turn takes what it finds, which is some thousand offsets at most.
+    private const long MostSearchedBytes = 1 << 20;
+
     private readonly PartitionCursors _owner;
     private readonly SortedDictionary<int, HostedCursor> _cursors = [];
     private readonly Dictionary<long, TaskCompletionSource<Answer>> _requests = [];
@@ -232,7 +235,10 @@ internal sealed class CursorTerm
 
     /// <summary>Finds offsets without a record, outside the turn.</summary>
     public void FindNaturals(HostedCursor cursor, FindNaturals find) => Read(cursor, find.Number, () =>
-        new NaturalsFound(find.Number, NaturalOffsets.Find(_owner.Partition, find.Range, _end.Token)));
+    {
+        var found = NaturalOffsets.Find(_owner.Partition, find.Range, MostSearchedBytes, _end.Token, out var end);
+        return new NaturalsFound(find.Number, end, found);
+    });
 
     private void HandleAll(CursorCommand command)
     {
