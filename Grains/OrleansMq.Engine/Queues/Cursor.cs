@@ -51,6 +51,7 @@ internal sealed partial class Cursor
     private readonly OffsetSet _naturals = new();
     // Those that no transition has settled.
     private readonly OffsetSet _unlogged = new();
+    private readonly PacedCount _deferredNow = new();
 
     private CursorState? _state;
     private List<CursorEffect> _effects = [];
@@ -107,9 +108,11 @@ internal sealed partial class Cursor
     /// <summary>The entries of deferred records, with those that are over.</summary>
     public int Deferred => _deferred.Count;
 
-    /// <summary>Returns the records that came back, or are scheduled, and whose time has not come.</summary>
-    public long CountDeferred(long now) => _deferred.Count == 0 || _state is null ? 0
-        : _state.Returns.Values.LongCount(returned => _rules.IsDeferred(returned.AvailableAt, now) && !_held.ContainsKey(returned.Offset));
+    /// <summary>Returns the records that came back, or are scheduled, and whose time has not come. Of more than a thousand that came back,
+    /// the number is as it was a moment ago; see <see cref="PacedCount"/>.</summary>
+    public long CountDeferred(long now) => _deferred.Count == 0 || _state is null ? 0 : _deferredNow.Of(now, _state.Returns.Count,
+        () => _state.Returns.Values.LongCount(returned => _rules.IsDeferred(returned.AvailableAt, now)
+            && !_held.ContainsKey(returned.Offset)));
 
     /// <summary>The deliveries by this leader of records that may have been delivered before.</summary>
     public long Redelivered { get; private set; }

@@ -109,6 +109,26 @@ internal sealed class OffsetChunk
         return index < _runs!.Count && _runs[index].First <= from ? _runs[index].Last + 1 : from;
     }
 
+    /// <summary>Returns how many members of a range are no members of another chunk. A whole chunk beside none takes one step.</summary>
+    public int CountOutside(OffsetChunk? other, int first, int last)
+    {
+        if (other is null && first == 0 && last == Size - 1)
+            return Count;
+        var count = 0;
+        for (var start = NextIn(first); start <= last;)
+        {
+            var end = Math.Min(NextNotIn(start), last + 1);
+            for (var outside = other?.NextNotIn(start) ?? start; outside < end;)
+            {
+                var covered = Math.Min(other?.NextIn(outside) ?? end, end);
+                count += covered - outside;
+                outside = other?.NextNotIn(covered) ?? end;
+            }
+            start = NextIn(end);
+        }
+        return count;
+    }
+
     // The first run that ends at or after the value.
     private int RunAtOrAfter(int value)
     {

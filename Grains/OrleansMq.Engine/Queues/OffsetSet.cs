@@ -99,6 +99,24 @@ internal sealed class OffsetSet : IEnumerable<OffsetRange>
         return long.MaxValue;
     }
 
+    /// <summary>Returns how many offsets of a range are in this set and not in another. A chunk where the other has nothing takes one
+    /// step.</summary>
+    public long CountOutside(OffsetSet other, OffsetRange range)
+    {
+        var count = 0L;
+        var position = Find(range.First / OffsetChunk.Size);
+        for (position = position < 0 ? ~position : position; position < _chunks.Count; position++)
+        {
+            var (index, chunk) = _chunks[position];
+            if (index > range.Last / OffsetChunk.Size)
+                break;
+            var match = other.Find(index);
+            count += chunk.CountOutside(match < 0 ? null : other._chunks[match].Chunk, (int)Math.Max(range.First - Offset(index, 0), 0),
+                (int)Math.Min(range.Last - Offset(index, 0), OffsetChunk.Size - 1));
+        }
+        return count;
+    }
+
     public IEnumerator<OffsetRange> GetEnumerator()
     {
         for (var first = NextIn(0); first != long.MaxValue;)

@@ -84,6 +84,32 @@ public sealed class CursorLimitsTests
     }
 
     [Fact]
+    public void Deferred_records_are_counted_each_time_where_they_are_few_and_after_a_time_in_proportion_where_many()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 100_000, isWindow: false);
+        rig.Produce(50_000);
+        var delivered = rig.Deliveries.SelectMany(d => d.Records.Select(r => (d.Lock, r.Offset))).ToList();
+        Assert.InRange(delivered.Count, 50_000, 50_000);
+        Defer(0, 1_000);
+        Assert.Equal(1_000, rig.Cursor.CountDeferred(rig.Now));
+        Defer(1_000, 40_000);
+        Assert.Equal(40_000, rig.Cursor.CountDeferred(rig.Now + 1_000));
+        Defer(40_000, 50_000);
+        // 50,000 steps in 250 ms at most.
+        Assert.Equal(40_000, rig.Cursor.CountDeferred(rig.Now + 1_249));
+        Assert.Equal(50_000, rig.Cursor.CountDeferred(rig.Now + 1_250));
+
+        void Defer(int from, int to)
+        {
+            for (var i = from; i < to; i++)
+                rig.Cursor.Handle(new Release(CursorRequest.NoAnswer, delivered[i].Lock, OffsetRange.Of(delivered[i].Offset),
+                    IsFailure: false, DelayMs: 3_600_000), rig.Now, [], isMore: true);
+            rig.Handle(new Tick());
+        }
+    }
+
+    [Fact]
     public void Next_leader_counts_anew()
     {
         var rig = new CursorRig(Limited(3));

@@ -171,6 +171,21 @@ public sealed class CursorReadsTests
     }
 
     [Fact]
+    public async Task Descriptions_that_come_together_search_each_offset_once()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        for (var i = 0; i < 5; i++)
+            await queues.CreateAsync(new NewQueue($"q{i}"), default);
+        await rig.AppendManyAsync(500);
+        var before = queues.Figures.SearchedOffsets;
+        var described = await Task.WhenAll(Enumerable.Range(0, 50).Select(i => Task.Run(() => queues.DescribeAsync($"q{i % 5}", default))))
+            .WaitAsync(PartitionCursorsActions.Patience);
+        Assert.All(described, queue => Assert.Equal(500, queue.Unsettled));
+        Assert.InRange(queues.Figures.SearchedOffsets - before, 500, rig.Partition.LogEndOffset);
+    }
+
+    [Fact]
     public async Task Queues_of_a_partition_are_as_many_as_the_broker_allows()
     {
         await using var rig = await PartitionRig.StartAsync(options: options => options with { MaxQueuesPerPartition = 2 });

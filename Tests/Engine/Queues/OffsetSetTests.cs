@@ -33,6 +33,39 @@ public sealed class OffsetSetTests
         AssertSame(plain, set, seed);
     }
 
+    [Fact]
+    public void Offsets_outside_another_set_are_as_many_as_one_by_one()
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        for (var round = 0; round < 200; round++)
+        {
+            // Over three chunks, with runs, bitmaps, whole and missing chunks.
+            var (set, other) = (Some(), Some());
+            var first = random.Next(3 * OffsetChunk.Size);
+            var range = new OffsetRange(first, random.Next(first, 3 * OffsetChunk.Size));
+            var expected = 0L;
+            for (var offset = set.NextIn(range.First); offset <= range.Last; offset = set.NextIn(offset + 1))
+                expected += other.Contains(offset) ? 0 : 1;
+            Assert.True(expected == set.CountOutside(other, range), Seeds.Replay(seed));
+        }
+
+        OffsetSet Some()
+        {
+            var some = new OffsetSet();
+            for (var left = random.Next(4); left > 0; left--)
+            {
+                var start = random.Next(3 * OffsetChunk.Size);
+                some.Add(new OffsetRange(start, start + random.Next(2 * OffsetChunk.Size)));
+            }
+            var step = random.Next(2, 90);
+            var from = random.Next(2 * OffsetChunk.Size);
+            for (var i = 0; i < 2_000; i++)
+                some.Remove(from + (i * step));
+            return some;
+        }
+    }
+
     private static void AssertSame(bool[] plain, OffsetSet set, int seed)
     {
         var runs = new List<OffsetRange>();

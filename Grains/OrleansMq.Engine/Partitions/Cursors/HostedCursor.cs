@@ -35,6 +35,8 @@ internal sealed class HostedCursor
     public Dictionary<long, CursorAttachment> Attachments { get; } = [];
     /// <summary>When it asked for a tick; <see cref="long.MaxValue"/>: not.</summary>
     public long WakeAt { get; private set; } = long.MaxValue;
+    /// <summary>The offsets without a record that are not settled, for descriptions.</summary>
+    public PacedCount UnsettledNaturals { get; } = new();
     /// <summary>Whether its length limit refuses further records.</summary>
     public bool IsFull { get; private set; }
 

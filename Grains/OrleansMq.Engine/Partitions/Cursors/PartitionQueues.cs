@@ -32,6 +32,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     private readonly ConcurrentDictionary<Guid, QueueSession> _sessions = new();
     private readonly QueueFigures _figures = new(cursors);
 
+    /// <summary>What describes them.</summary>
+    public QueueFigures Figures => _figures;
+
     /// <inheritdoc cref="IQueues.CreateAsync"/>
     public async Task<QueueDescription> CreateAsync(NewQueue queue, CancellationToken cancellationToken)
     {

@@ -17,18 +17,52 @@ internal sealed class QueueFigures(PartitionCursors cursors)
 {
     // One description's part of the search. What is not searched yet counts as records.
     private const long MostSearchedBytes = 64 << 20;
+    // Ranges of what was found that one turn takes.
+    private const int MostTakenPerTurn = 2_000;
     // Offsets among which the oldest record is looked for.
     private const int FirstOffsets = 100;
 
     // Changed in turns only: of one leadership, from the lowest floor on.
     private readonly OffsetSet _naturals = new();
+    private readonly SemaphoreSlim _searching = new(1);
     private CursorTerm? _term;
     private long _searchedFrom;
     private long _searchedEnd;
 
-    /// <summary>Searches on.</summary>
+    /// <summary>The offsets that were searched.</summary>
+    public long SearchedOffsets { get; private set; }
+
+    /// <summary>Searches on. One search at a time: descriptions that come together do not search the same.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>.</exception>
     public async Task ContinueAsync(CancellationToken cancellationToken)
+    {
+        await _searching.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await SearchAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _searching.Release();
+        }
+    }
+
+    /// <summary>Describes a queue. In a turn.</summary>
+    public QueueFigure Describe(HostedCursor cursor)
+    {
+        var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
+        var unsettled = Math.Max(0, end - state.Floor - state.Settled.Count);
+        if (cursor.Term == _term)
+            unsettled = Math.Max(0, unsettled - UnsettledNaturals(cursor, state, end));
+        return new QueueFigure(QueueConfigurations.Describe(cursor) with { Unsettled = unsettled },
+            QueueConfigurations.UnsettledFrom(state, cursors.Partition.LogStartOffset, end, FirstOffsets));
+    }
+
+    /// <summary>Adds the time of the oldest record. Outside a turn: it reads the log.</summary>
+    public QueueDescription WithOldest(QueueFigure figure) =>
+        figure.Description.Unsettled == 0 ? figure.Description : figure.Description with { OldestTimestamp = OldestOf(figure.First) };
+
+    private async Task SearchAsync(CancellationToken cancellationToken)
     {
         var (term, range) = await cursors.AskAsync(Next).ConfigureAwait(false);
         if (range.Count == 0)
@@ -44,33 +78,22 @@ internal sealed class QueueFigures(PartitionCursors cursors)
             // The next description searches again.
             return;
         }
-        await cursors.AskAsync(current =>
+        SearchedOffsets += end - range.First;
+        // Between them deliveries have their turns.
+        foreach (var some in found.Chunk(MostTakenPerTurn))
+            await TakeAsync(some, range.First).ConfigureAwait(false);
+        await TakeAsync([], end).ConfigureAwait(false);
+
+        Task<bool> TakeAsync(OffsetRange[] naturals, long searchedEnd) => cursors.AskAsync(current =>
         {
-            // Another description may have searched further.
-            if (current == term && _term == term && range.First <= _searchedEnd)
-            {
-                foreach (var natural in found)
-                    _naturals.Add(natural);
-                _searchedEnd = Math.Max(_searchedEnd, end);
-            }
+            if (current != term || _term != term)
+                return false;
+            foreach (var natural in naturals)
+                _naturals.Add(natural);
+            _searchedEnd = Math.Max(_searchedEnd, searchedEnd);
             return true;
-        }).ConfigureAwait(false);
+        });
     }
-
-    /// <summary>Describes a queue. In a turn.</summary>
-    public QueueFigure Describe(HostedCursor cursor)
-    {
-        var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
-        var unsettled = Math.Max(0, end - state.Floor - state.Settled.Count);
-        if (cursor.Term == _term)
-            unsettled = Math.Max(0, unsettled - UnsettledNaturals(state, end));
-        return new QueueFigure(QueueConfigurations.Describe(cursor) with { Unsettled = unsettled },
-            QueueConfigurations.UnsettledFrom(state, cursors.Partition.LogStartOffset, end, FirstOffsets));
-    }
-
-    /// <summary>Adds the time of the oldest record. Outside a turn: it reads the log.</summary>
-    public QueueDescription WithOldest(QueueFigure figure) =>
-        figure.Description.Unsettled == 0 ? figure.Description : figure.Description with { OldestTimestamp = OldestOf(figure.First) };
 
     private (CursorTerm Term, OffsetRange Range) Next(CursorTerm term)
     {
@@ -87,22 +110,9 @@ internal sealed class QueueFigures(PartitionCursors cursors)
         return (term, new OffsetRange(_searchedEnd, term.ReadableEnd - 1));
     }
 
-    private long UnsettledNaturals(CursorState state, long end)
-    {
-        var count = 0L;
-        for (var first = _naturals.NextIn(state.Floor); first < end;)
-        {
-            var next = Math.Min(_naturals.NextNotIn(first), end);
-            for (var offset = first; offset < next;)
-            {
-                var unsettled = state.Settled.NextNotIn(offset);
-                offset = Math.Min(state.Settled.NextIn(unsettled), next);
-                count += Math.Max(0, offset - unsettled);
-            }
-            first = _naturals.NextIn(next);
-        }
-        return count;
-    }
+    private long UnsettledNaturals(HostedCursor cursor, CursorState state, long end) => end <= state.Floor ? 0
+        : cursor.UnsettledNaturals.Of(cursor.Term.Now, state.Settled.Cost + ((end - state.Floor) / OffsetChunk.Size),
+            () => _naturals.CountOutside(state.Settled, new OffsetRange(state.Floor, end - 1)));
 
     private long? OldestOf(List<DeliveredRecord> unsettled)
     {
