@@ -38,6 +38,7 @@ internal sealed partial class Cursor
         (_keysRead, _headsRead, _levelsRead, _search) = (NoRead, NoRead, NoRead, NoRead);
         (_countedEnd, _dropFrom) = (0, 0);
         (_frontier, _unreserved) = (-1, -1);
+        _bounded.Clear();
         // A reset goes on with the sequence of its dead letters; a creation begins at 0.
         if (_state is null)
             _finishedBelow = 0;

@@ -176,6 +176,7 @@ internal sealed partial class Cursor
         foreach (var returned in written.Returns)
         {
             _dropFrom = Math.Min(_dropFrom, returned.Offset);
+            _bounded.Remove(returned.Offset);
             if (_rules.IsDeferred(returned.AvailableAt, _now))
                 _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
             else if (IsUnsettled(returned.Offset))

@@ -6,6 +6,8 @@ internal sealed partial class Cursor
     private readonly Dictionary<long, HeldRecord> _held = [];
     private readonly PriorityQueue<(long Offset, long LockNumber), long> _deadlines = new();
     private readonly PriorityQueue<(long Offset, long AvailableAt), long> _deferred = new();
+    // The times of those whose stored time is too far ahead by this leader's clock.
+    private readonly Dictionary<long, long> _bounded = [];
     // What a purge that is not in force settles.
     private readonly OffsetSet _purging = new();
 
@@ -127,7 +129,8 @@ internal sealed partial class Cursor
         }
         var delay = isFailure ? delayMs ?? state.Configuration.Backoff.DelayOf(offset, counts.Failures)
             : held.IsWaiting ? 0 : delayMs ?? 0;
-        _draft.Return(new ReturnedRecord(offset, counts, delay > 0 ? _now + delay : 0));
+        _draft.Return(delay > 0 ? new ReturnedRecord(offset, counts, _now + delay) { DelayMs = delay }
+            : new ReturnedRecord(offset, counts, 0));
         HoldUntilInForce(offset);
     }
 
@@ -221,17 +224,30 @@ internal sealed partial class Cursor
         foreach (var returned in _state?.Returns.Values ?? [])
         {
             _frontier = Math.Max(_frontier, returned.Offset);
-            if (_rules.IsDeferred(returned.AvailableAt, _now))
-                _deferred.Enqueue((returned.Offset, returned.AvailableAt), returned.AvailableAt);
+            if (DueOf(returned) is var due && _rules.IsDeferred(due, _now))
+                _deferred.Enqueue((returned.Offset, due), due);
         }
     }
+
+    // A predecessor's clock may have been ahead of this one's. Those that this leader defers have its own times.
+    private void BoundDelays()
+    {
+        foreach (var returned in _state?.Returns.Values ?? [])
+        {
+            if (returned.DelayMs > 0 && _rules.DueAtLatest(returned, _now) is var due && due < returned.AvailableAt)
+                _bounded[returned.Offset] = due;
+        }
+    }
+
+    private long DueOf(in ReturnedRecord returned) =>
+        _bounded.Count > 0 && _bounded.TryGetValue(returned.Offset, out var due) ? due : returned.AvailableAt;
 
     private void ReturnDeferred()
     {
         while (_deferred.TryPeek(out var due, out _) && due.AvailableAt <= _now)
         {
             _deferred.Dequeue();
-            if (_state is not null && _state.Returns.TryGetValue(due.Offset, out var returned) && returned.AvailableAt == due.AvailableAt
+            if (_state is not null && _state.Returns.TryGetValue(due.Offset, out var returned) && DueOf(returned) == due.AvailableAt
                 && !_held.ContainsKey(due.Offset) && !_purging.Contains(due.Offset) && IsUnsettled(due.Offset))
                 _order.Return(due.Offset);
         }
@@ -242,7 +258,7 @@ internal sealed partial class Cursor
         _state is not null && !_state.IsSettled(offset) && !_state.IsIntended(offset) && !_naturals.Contains(offset);
 
     private bool IsDeferred(long offset) =>
-        _state!.Returns.TryGetValue(offset, out var returned) && _rules.IsDeferred(returned.AvailableAt, _now);
+        _state!.Returns.TryGetValue(offset, out var returned) && _rules.IsDeferred(DueOf(returned), _now);
 
     private IEnumerable<long> HeldIn(OffsetRange range)
     {

@@ -111,7 +111,7 @@ internal sealed partial class Cursor
     /// <summary>Returns the records that came back, or are scheduled, and whose time has not come. Of more than a thousand that came back,
     /// the number is as it was a moment ago; see <see cref="PacedCount"/>.</summary>
     public long CountDeferred(long now) => _deferred.Count == 0 || _state is null ? 0 : _deferredNow.Of(now, _state.Returns.Count,
-        () => _state.Returns.Values.LongCount(returned => _rules.IsDeferred(returned.AvailableAt, now)
+        () => _state.Returns.Values.LongCount(returned => _rules.IsDeferred(DueOf(returned), now)
             && !_held.ContainsKey(returned.Offset)));
 
     /// <summary>The deliveries by this leader of records that may have been delivered before.</summary>
@@ -255,6 +255,7 @@ internal sealed partial class Cursor
         if (_serves || !_rules.MayServe(_term, _highWatermark, _now))
             return;
         _serves = true;
+        BoundDelays();
         LearnReturns();
     }
 

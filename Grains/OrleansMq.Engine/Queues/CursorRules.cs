@@ -122,6 +122,11 @@ internal class CursorRules
     /// <summary>Whether a deferred record's time has not come.</summary>
     public virtual bool IsDeferred(long availableAt, long now) => availableAt > now;
 
+    /// <summary>Returns the time up to which a new leader defers a record that came back before.</summary>
+    /// <param name="returned">The record, with a delay.</param>
+    /// <param name="now">When the leader begins to serve, by its clock.</param>
+    public virtual long DueAtLatest(in ReturnedRecord returned, long now) => Math.Min(returned.AvailableAt, now + returned.DelayMs);
+
     /// <summary>Whether a new incarnation may follow the current one, which may have followed the one that it was meant to
     /// follow.</summary>
     public virtual bool MayBegin(Guid current, Guid replaces) => current == replaces;

@@ -10,7 +10,7 @@ namespace OrleansMq.Queues;
 ///   live of all) | look-ahead | records per turn | max exceptions | max length | overflow i8 | priority levels | time to live of all, if
 ///   there is one
 /// settled ranges: distance, length - 1
-/// returns, by offset: distance | deliveries | failures | available at
+/// returns, by offset: distance | deliveries | failures | available at, negative where it follows from a delay | that delay
 /// intents, by sequence: see WriteIntent
 /// </code>
 /// </summary>
@@ -84,7 +84,9 @@ internal static class CursorStateFormat
         {
             writer.Number(returned.Offset - previous);
             writer.Counts(returned.Counts);
-            writer.Number(returned.AvailableAt);
+            writer.Number(returned.DelayMs > 0 ? -returned.AvailableAt : returned.AvailableAt);
+            if (returned.DelayMs > 0)
+                writer.Number(returned.DelayMs);
             previous = returned.Offset;
         }
     }
@@ -96,7 +98,11 @@ internal static class CursorStateFormat
         for (var left = returns.Capacity; left > 0; left--)
         {
             previous += reader.Number();
-            returns.Add(new ReturnedRecord(previous, reader.Counts(), reader.Number()));
+            var (counts, availableAt) = (reader.Counts(), reader.Number());
+            returns.Add(new ReturnedRecord(previous, counts, Math.Abs(availableAt))
+            {
+                DelayMs = availableAt < 0 ? reader.Number() : 0,
+            });
         }
         return returns;
     }

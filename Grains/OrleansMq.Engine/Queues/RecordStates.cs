@@ -34,7 +34,12 @@ internal readonly record struct DeliveryCounts(int Deliveries, int Failures)
 /// <param name="Offset">The record.</param>
 /// <param name="Counts">Its counts.</param>
 /// <param name="AvailableAt">The time before which it is deferred, in milliseconds since 1970; 0: none.</param>
-internal readonly record struct ReturnedRecord(long Offset, DeliveryCounts Counts, long AvailableAt);
+internal readonly record struct ReturnedRecord(long Offset, DeliveryCounts Counts, long AvailableAt)
+{
+    /// <summary>How long it was to be deferred when it came back, in milliseconds; 0: its time was named by its header, or there is none. A
+    /// later leader, whose clock may be behind that of the one that stored the time, defers it no longer than this.</summary>
+    public long DelayMs { get; init; }
+}
 
 /// <summary>
 /// The irrevocable decision to dead-letter a record. It is in force before the dead letter is published. From then on the record is never

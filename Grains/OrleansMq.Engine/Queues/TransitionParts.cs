@@ -6,7 +6,7 @@ internal static class TransitionParts
 {
     // The most bytes of one entry, with all numbers at their longest.
     private const int RangeBytes = 20;
-    private const int ReturnBytes = 30;
+    private const int ReturnBytes = 40;
     private const int IntentBytes = 100;
     private const int FinishedBytes = 11;
 

@@ -115,7 +115,10 @@ public sealed class CursorControlRecordTests
         {
             Settlements = random.Next(2) == 0 ? [] : [new Settlement((SettlementCause)random.Next(1, 7), 3, ranges)],
             Returns = [.. Enumerable.Range(0, random.Next(3)).Select(i => new ReturnedRecord(offset + i,
-                new DeliveryCounts(random.Next(9), random.Next(9)), random.NextInt64(1L << 41)))],
+                new DeliveryCounts(random.Next(9), random.Next(9)), random.NextInt64(1, 1L << 41))
+            {
+                DelayMs = random.Next(2) * random.NextInt64(1L << 35),
+            })],
             Intents = [.. Enumerable.Range(0, random.Next(3)).Select(i => new DeadLetterIntent(i, Incarnation, offset + 10 + i,
                 new DeadLetterTarget(Incarnation, i), SettlementCause.Rejected, new DeliveryCounts(i, 0), 4_711))],
             Finished = [.. Enumerable.Range(0, random.Next(3)).Select(i => new FinishedIntent(i, i == 0))],

@@ -35,6 +35,62 @@ public sealed class CursorHeadsTests
     }
 
     [Fact]
+    public void Next_leader_whose_clock_is_behind_defers_no_longer_than_the_delay_and_schedules_to_their_time()
+    {
+        const long hour = 3_600_000;
+        var rig = Scheduled(offset => offset == 1 ? 30 * hour : 0);
+        rig.Now = 20 * hour;
+        rig.Produce(4);
+        rig.Attach(1, credit: 3, isWindow: false);
+        var token = rig.Deliveries[^1].Lock;
+        Assert.Equal([2L, 3L, 4L], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Release(100, token, OffsetRange.Of(2), IsFailure: true, DelayMs: 5_000));
+        rig.Request(new Release(101, token, OffsetRange.Of(3), IsFailure: false, DelayMs: 2 * hour));
+        rig.Request(new Release(102, token, OffsetRange.Of(4), IsFailure: true));
+        rig.Now = 10 * hour;
+        rig.FailOver();
+        rig.Commit();
+        rig.Attach(2, credit: 9, isWindow: false);
+        var second = rig.Deliveries[^1].Lock;
+        Assert.Equal([4L], rig.Delivered().Select(d => d.Offset));
+        Assert.Equal((3, rig.Now + 5_000), (rig.Cursor.CountDeferred(rig.Now), rig.WakeAt));
+        rig.PassTime(4_999);
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(1);
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+        // By this leader's own time from now on.
+        rig.Request(new Release(103, second, OffsetRange.Of(4), IsFailure: true, DelayMs: hour));
+        rig.PassTime(hour - 1);
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(1);
+        Assert.Equal([4L], rig.Delivered().Select(d => d.Offset));
+        rig.PassTime(hour - 5_000);
+        Assert.Equal([3L], rig.Delivered().Select(d => d.Offset));
+        rig.PassTime((18 * hour) - 1);
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(1);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Next_leader_whose_clock_is_right_keeps_the_times()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1, isWindow: false);
+        rig.Request(new Release(100, rig.Deliveries[^1].Lock, OffsetRange.Of(1), IsFailure: true, DelayMs: 5_000));
+        rig.Delivered();
+        rig.PassTime(4_000);
+        rig.FailOver();
+        rig.Commit();
+        rig.Attach(2, credit: 1);
+        rig.PassTime(999);
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(1);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
     public void Schedule_does_not_hold_back_its_key_and_the_record_waits_for_those_of_its_key_that_are_out()
     {
         var rig = Scheduled(offset => offset == 1 ? 5_000 : 0, keys: true);
