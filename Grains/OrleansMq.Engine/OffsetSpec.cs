@@ -3,7 +3,8 @@ using OrleansMq.Api;
 namespace OrleansMq;
 
 /// <summary>Which offset to look up.</summary>
-/// <param name="Value">A timestamp in milliseconds since 1970, or one of the negative values that Kafka's ListOffsets defines.</param>
+/// <param name="Value">A timestamp in milliseconds since 1970, one of the negative values that Kafka's ListOffsets defines, or as
+/// <see cref="AtOffset"/> encodes it.</param>
 public readonly record struct OffsetSpec(long Value)
 {
     /// <summary>The log start offset.</summary>
@@ -14,4 +15,19 @@ public readonly record struct OffsetSpec(long Value)
     public static readonly OffsetSpec MaxTimestamp = new(-3);
     /// <summary>Finds the first record with a timestamp at or after <paramref name="timestamp"/>, in milliseconds since 1970.</summary>
     public static OffsetSpec AtOrAfter(long timestamp) => new(timestamp);
+
+    /// <summary>Names an offset itself, at which a queue is to begin. Lookups of offsets refuse it.</summary>
+    /// <param name="offset">The offset, 0 to 2^62.</param>
+    public static OffsetSpec AtOffset(long offset)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, MostOffset);
+        return new(long.MinValue + offset);
+    }
+
+    /// <summary>The offset that <see cref="AtOffset"/> names; null for any other.</summary>
+    public long? Offset => Value <= long.MinValue + MostOffset ? Value - long.MinValue : null;
+
+    // Far from the values of Kafka.
+    private const long MostOffset = 1L << 62;
 }

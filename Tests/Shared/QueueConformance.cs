@@ -174,6 +174,16 @@ public abstract class QueueConformance
         Assert.Equal("two", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 10)).Records)));
         await queues.ResetAsync(partition, Name, OffsetSpec.Latest);
         Assert.Empty(await queues.PeekAsync(partition, Name, 10));
+        var end = (await (await BrokerAsync()).FindOffsetAsync(partition, OffsetSpec.Latest)).Offset;
+        var second = (await queues.ResetAsync(partition, Name, OffsetSpec.AtOrAfter(TestBatches.FirstTimestamp + 1))).Floor;
+        reset = await queues.ResetAsync(partition, Name, OffsetSpec.AtOffset(second));
+        Assert.Equal(second, reset.Floor);
+        Assert.Equal(["two"], (await queues.PeekAsync(partition, Name, 10)).Select(Text));
+        Assert.Equal(ErrorCode.OffsetOutOfRange, await ErrorOf(() => queues.ResetAsync(partition, Name,
+            OffsetSpec.AtOffset(end + 1_000_000))));
+        Assert.Equal(reset.Id, (await queues.DescribeAsync(partition, Name)).Id);
+        var created = await queues.CreateAsync(partition, new NewQueue("from") { Start = OffsetSpec.AtOffset(second) });
+        Assert.Equal((second, 1L), (created.Floor, created.Unsettled));
     }
 
     [SkippableFact]

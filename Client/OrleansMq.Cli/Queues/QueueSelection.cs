@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
@@ -22,6 +23,9 @@ internal sealed class QueueSelection
         command.Add(_queue);
         command.Add(_partition);
     }
+
+    /// <summary>Whether the command line names a partition.</summary>
+    public bool HasPartition(CommandResult result) => result.GetResult(_partition) is not null;
 
     /// <summary>The topic's name.</summary>
     public string Topic(ParseResult parsed) => parsed.GetRequiredValue(_topic);

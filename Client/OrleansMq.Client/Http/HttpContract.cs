@@ -68,6 +68,24 @@ internal static class HttpContract
         : spec == OffsetSpec.MaxTimestamp ? "max-timestamp"
         : spec.Value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
+    /// <summary>Formats where a queue begins: <c>earliest</c>, <c>latest</c>, milliseconds since 1970, or <c>offset:</c> and an
+    /// offset.</summary>
+    public static string FormatQueueStart(OffsetSpec start) =>
+        start.Offset is { } offset ? OffsetPrefix + offset.ToString(System.Globalization.CultureInfo.InvariantCulture) : Format(start);
+
+    /// <summary>Parses where a queue begins.</summary>
+    public static bool TryParseQueueStart(string? text, out OffsetSpec start)
+    {
+        if (text?.StartsWith(OffsetPrefix, StringComparison.Ordinal) != true)
+            return TryParseOffsetSpec(text, out start) && start != OffsetSpec.MaxTimestamp;
+        var isOffset = long.TryParse(text.AsSpan(OffsetPrefix.Length), System.Globalization.NumberStyles.None,
+            System.Globalization.CultureInfo.InvariantCulture, out var offset) && offset <= 1L << 62;
+        start = isOffset ? OffsetSpec.AtOffset(offset) : default;
+        return isOffset;
+    }
+
+    private const string OffsetPrefix = "offset:";
+
     /// <summary>Parses the query value of <c>at</c>; a number below 0 is rejected.</summary>
     public static bool TryParseOffsetSpec(string? text, out OffsetSpec spec)
     {

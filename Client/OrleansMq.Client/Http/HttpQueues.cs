@@ -24,7 +24,7 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(queue);
-        var body = new CreateQueueBody(HttpContract.Format(queue.Start), QueueOptionsBody.Of(queue.Options));
+        var body = new CreateQueueBody(HttpContract.FormatQueueStart(queue.Start), QueueOptionsBody.Of(queue.Options));
         return (await broker.AskAsync(HttpMethod.Put, PathOf(partition, queue.Name),
             () => JsonContent.Create(body, Json.CreateQueueBody), Json.QueueDocument, cancellationToken).ConfigureAwait(false))
             .ToDescription();
@@ -49,7 +49,7 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default)
     {
-        var body = new ResetQueueBody(HttpContract.Format(start));
+        var body = new ResetQueueBody(HttpContract.FormatQueueStart(start));
         return (await broker.AskAsync(HttpMethod.Post, PathOf(partition, name) + "/reset",
             () => JsonContent.Create(body, Json.ResetQueueBody), Json.QueueDocument, cancellationToken).ConfigureAwait(false))
             .ToDescription();

@@ -45,14 +45,14 @@ internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs =
 }
 
 /// <summary>The body of <c>PUT /api/queues/{topic}/{partition}/{queue}</c>; without a body all values are defaults.</summary>
-/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
-/// 1970.</param>
+/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, the first at or after a time in milliseconds since
+/// 1970, or <c>offset:</c> and an offset.</param>
 /// <param name="Options">How the queue delivers; null for the defaults.</param>
 internal sealed record CreateQueueBody(string Start = "earliest", QueueOptionsBody? Options = null);
 
 /// <summary>The body of <c>POST .../reset</c> of a queue.</summary>
-/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, or the first at or after a time in milliseconds since
-/// 1970.</param>
+/// <param name="Start">The first record: <c>earliest</c>, <c>latest</c>, the first at or after a time in milliseconds since
+/// 1970, or <c>offset:</c> and an offset.</param>
 internal sealed record ResetQueueBody(string Start);
 
 /// <summary>A queue of a partition; see <see cref="QueueDescription"/>.</summary>

@@ -37,7 +37,8 @@ public interface IQueues
     /// <summary>Begins a queue anew at another offset: everything at or above it is delivered, whatever was settled.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
-    /// <param name="start">The first record: earliest, latest, or the first at or after a time.</param>
+    /// <param name="start">The first record: earliest, latest, the first at or after a time, or <see cref="OffsetSpec.AtOffset"/>: then the
+    /// partition has it, or will have it next.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be reset nevertheless.</param>
     ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default);

@@ -4,7 +4,7 @@ namespace OrleansMq.Api;
 /// <param name="Name">The name, 1 to 249 characters; unique in its partition.</param>
 public sealed record NewQueue(string Name)
 {
-    /// <summary>The first record: the earliest by default.</summary>
+    /// <summary>The first record: the earliest by default; also the latest, the first at or after a time, or an offset.</summary>
     public OffsetSpec Start { get; init; } = OffsetSpec.Earliest;
 
     /// <summary>How the queue delivers.</summary>

@@ -139,7 +139,8 @@ internal static class QueueEndpoints
         JsonBodies.WriteAsync(http, QueueDocument.Of(partition, queue), JsonBodies.QueueAnswers.QueueDocument);
 
     private static OffsetSpec StartOf(string text) =>
-        HttpContract.TryParseOffsetSpec(text, out var start) && start != OffsetSpec.MaxTimestamp
+        HttpContract.TryParseQueueStart(text, out var start)
             ? start
-            : throw new RequestException($"'start' is '{text}'; expected earliest, latest or milliseconds since 1970.");
+            : throw new RequestException($"'start' is '{text}'; expected earliest, latest, milliseconds since 1970, or an offset such as "
+                + "offset:1234.");
 }

@@ -89,6 +89,7 @@ public sealed class HelpTests
     [InlineData("queue reset orders mails")]
     [InlineData("queue reset orders mails --to-earliest --to-latest")]
     [InlineData("queue reset orders mails --by-duration few")]
+    [InlineData("queue reset orders mails --to-offset 5")]
     [InlineData("queue consume orders")]
     [InlineData("queue consume orders mails --max 0")]
     [InlineData("dump")]

@@ -249,10 +249,22 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     {
         if (start == OffsetSpec.Latest)
             return CursorState.Latest;
-        var found = cursors.Partition.FindOffset(start);
-        if (found.Error != ErrorCode.None)
-            throw new BrokerException(found.Error, found.Message ?? $"The start {start.Value} could not be found.");
+        if (start.Offset is { } named)
+        {
+            var (first, end) = (Find(OffsetSpec.Earliest).Offset, Find(OffsetSpec.Latest).Offset);
+            return named >= first && named <= end ? named : throw new BrokerException(ErrorCode.OffsetOutOfRange,
+                $"{cursors.Partition.TopicPartition} has the offsets {first} to {end}, and a queue cannot start at {named}. Name one of "
+                + "them, or earliest or latest.");
+        }
+        var found = Find(start);
         return found.Offset < 0 ? CursorState.Latest : found.Offset;
+    }
+
+    private OffsetResult Find(OffsetSpec spec)
+    {
+        var found = cursors.Partition.FindOffset(spec);
+        return found.Error == ErrorCode.None ? found
+            : throw new BrokerException(found.Error, found.Message ?? $"The start {spec.Value} could not be found.");
     }
 
     private async Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken)

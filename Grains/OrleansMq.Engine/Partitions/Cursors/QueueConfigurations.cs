@@ -46,7 +46,8 @@ internal static class QueueConfigurations
     {
         Check(queue.Name is { Length: >= 1 and <= MaxNameLength }, $"A queue's name has 1 to {MaxNameLength} characters.");
         Check(IsText(queue.Name), "A queue's name is text: no half of a surrogate pair stands alone in it.");
-        Check(queue.Start.Value >= OffsetSpec.Earliest.Value, "A queue starts at the earliest record, the latest, or a time.");
+        Check(queue.Start.Value >= OffsetSpec.Earliest.Value || queue.Start.Offset is not null,
+            "A queue starts at the earliest record, the latest, a time, or an offset.");
         return With(new CursorConfiguration { Name = CursorOf(queue.Name), LimitedCount = LimitedCount.Failures }, queue.Options,
             target) with
         {
