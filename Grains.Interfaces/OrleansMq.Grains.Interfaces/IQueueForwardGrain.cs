@@ -34,6 +34,11 @@ internal interface IQueueForwardGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken = default);
 
+    /// <summary>See <see cref="IQueues.ListHandlersAsync"/>.</summary>
+    [Alias("ListHandlers")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken = default);
+
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
     [Alias("Reset")]
     [ResponseTimeout(GrainTimes.Data)]

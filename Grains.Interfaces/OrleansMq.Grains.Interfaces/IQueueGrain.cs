@@ -39,9 +39,14 @@ public interface IQueueGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueDescription[]> ListAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>Lists the 1 to 1,000 records that consumers have held for longest.</summary>
+    [Alias("ListHandlers")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken = default);
+
     /// <summary>Begins a queue anew at another offset. Not idempotent.</summary>
     /// <param name="name">The queue.</param>
-    /// <param name="start">The first record: earliest, latest, or the first at or after a time.</param>
+    /// <param name="start">The first record: earliest, latest, the first at or after a time, or an offset.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be reset nevertheless.</param>
     [Alias("Reset")]
     [ResponseTimeout(GrainTimes.Data)]

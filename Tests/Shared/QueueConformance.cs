@@ -159,6 +159,29 @@ public abstract class QueueConformance
     }
 
     [SkippableFact]
+    public async Task Handlers_are_what_consumers_hold_the_longest_first()
+    {
+        var (queues, partition) = await StartAsync("one", "two", "three");
+        Assert.Empty(await queues.ListHandlersAsync(partition, Name, 10));
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions { LockDuration = TimeSpan.FromMinutes(5) });
+        var other = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        var first = await ReceiveAsync(queues, partition, consumer, 1);
+        await Task.Delay(5);
+        var second = await ReceiveAsync(queues, partition, other, 1);
+        var handlers = await queues.ListHandlersAsync(partition, Name, 10);
+        Assert.Equal([(consumer, first.Records[0].Offset, 1, 0, false), (other, second.Records[0].Offset, 1, 0, false)],
+            handlers.Select(one => (one.Consumer, one.Offset, one.Deliveries, one.Failures, one.IsWaiting)));
+        Assert.InRange(handlers[0].Held, handlers[1].Held, TimeSpan.FromMinutes(5));
+        Assert.InRange(handlers[0].LockLeft ?? default, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(5));
+        Assert.Null(handlers[1].LockLeft);
+        Assert.Equal([consumer], (await queues.ListHandlersAsync(partition, Name, 1)).Select(one => one.Consumer));
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, first, 0, QueueAction.Accept));
+        Assert.Equal([other], (await queues.ListHandlersAsync(partition, Name, 10)).Select(one => one.Consumer));
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.ListHandlersAsync(partition, "none", 10)));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ListHandlersAsync(partition, Name, 1_001)));
+    }
+
+    [SkippableFact]
     public async Task Purged_queue_is_empty_and_a_reset_one_begins_anew()
     {
         var (queues, partition) = await StartAsync("one", "two");

@@ -6,7 +6,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Queues;
 
-/// <summary><c>omq queue ...</c>: create, list, describe, alter, peek, consume, reset, purge, delete.</summary>
+/// <summary><c>omq queue ...</c>: create, list, describe, alter, peek, handlers, consume, reset, purge, delete.</summary>
 internal static class QueueCommands
 {
     /// <summary>Creates the command.</summary>
@@ -15,7 +15,7 @@ internal static class QueueCommands
             "omq queue create orders mails", "omq queue describe orders mails", "omq queue consume orders mails --max 10")
         {
             QueueCreateCommand.Create(), List(), Describe(), QueueAlterCommand.Create(), QueuePeekCommand.Create(),
-            QueueConsumeCommand.Create(), QueueResetCommand.Create(), Purge(), Delete(),
+            QueueHandlersCommand.Create(), QueueConsumeCommand.Create(), QueueResetCommand.Create(), Purge(), Delete(),
         };
 
     /// <summary>Sets up a command that changes the selected queues and shows them.</summary>

@@ -38,6 +38,19 @@ internal static class QueueTables
             .. queues.Select(static queue => Options(queue.Options)).Distinct().Select(static options => new Text("\n" + options))]);
     }
 
+    /// <summary>Lists what consumers work at.</summary>
+    public static IRenderable Handlers(IReadOnlyList<QueueHandlerDocument> handlers)
+    {
+        if (handlers.Count == 0)
+            return new Text("No consumer holds a record.\n");
+        var table = Output.NewTable("PARTITION", "OFFSET", "CONSUMER", "HELD", "LOCK LEFT", "DELIVERIES", "FAILURES");
+        foreach (var handler in handlers)
+            table.AddRow(Number(handler.Partition), Number(handler.Offset), new Text($"{handler.Consumer:D}"),
+                new Text(handler.IsWaiting ? "not received" : Seconds(handler.HeldMs)),
+                new Text(handler.LockLeftMs is { } left ? Seconds(left) : None), Number(handler.Deliveries), Number(handler.Failures));
+        return table;
+    }
+
     private static string Options(QueueOptionsBody options) =>
         (options.MaxFailures == 0 ? "No limit of failures" : $"Rejected after {options.MaxFailures} failures")
         + (options.RetryDelayMs == 0 ? "; delivered again at once"

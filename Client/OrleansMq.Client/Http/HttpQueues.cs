@@ -46,6 +46,13 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
             .ConfigureAwait(false)).Select(static queue => queue.ToDescription())];
 
     /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueHandler>> ListHandlersAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default) =>
+        [.. (await broker.AskAsync(HttpMethod.Get, string.Create(CultureInfo.InvariantCulture,
+            $"{PathOf(partition, name)}/handlers?max={maxRecords}"), null, Json.IReadOnlyListQueueHandlerDocument, cancellationToken)
+            .ConfigureAwait(false)).Select(static handler => handler.ToHandler())];
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default)
     {

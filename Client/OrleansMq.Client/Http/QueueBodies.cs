@@ -105,6 +105,34 @@ internal sealed record QueueDocument(string Topic, int Partition, string Name, G
     };
 }
 
+/// <summary>A record that a consumer of a queue works at; see <see cref="QueueHandler"/>. Times are milliseconds.</summary>
+/// <param name="Topic">The topic.</param>
+/// <param name="Partition">The partition.</param>
+/// <param name="Consumer">The consumer's id.</param>
+/// <param name="Offset">The record.</param>
+/// <param name="HeldMs">How long the consumer has held it.</param>
+/// <param name="LockLeftMs">When the lock ends; null: with the consumer.</param>
+/// <param name="Deliveries">How often the record was delivered, with this delivery.</param>
+/// <param name="Failures">How often it failed.</param>
+/// <param name="IsWaiting">Whether the consumer has not received it yet.</param>
+internal sealed record QueueHandlerDocument(string Topic, int Partition, Guid Consumer, long Offset, long HeldMs, long? LockLeftMs,
+    int Deliveries, int Failures, bool IsWaiting)
+{
+    /// <summary>Converts what a consumer works at.</summary>
+    public static QueueHandlerDocument Of(TopicPartition partition, QueueHandler handler) => new(partition.Topic, partition.Partition,
+        handler.Consumer, handler.Offset, Milliseconds.Of(handler.Held), handler.LockLeft is { } left ? Milliseconds.Of(left) : null,
+        handler.Deliveries, handler.Failures, handler.IsWaiting);
+
+    /// <summary>Converts the document back.</summary>
+    public QueueHandler ToHandler() => new(Consumer, Offset, Milliseconds.ToTime(HeldMs))
+    {
+        LockLeft = LockLeftMs is { } left ? Milliseconds.ToTime(left) : null,
+        Deliveries = Deliveries,
+        Failures = Failures,
+        IsWaiting = IsWaiting,
+    };
+}
+
 /// <summary>The body of <c>POST .../consumers</c> of a queue; see <see cref="QueueAttachOptions"/>. Times are milliseconds.</summary>
 /// <param name="Priority">Consumers with a higher one receive first.</param>
 /// <param name="Prefetch">The most records that it holds, delivered ahead of its calls, up to 10,000; 0: it holds what it asks for.</param>
@@ -202,6 +230,7 @@ internal sealed record SettledQueueBody(IReadOnlyList<ErrorCode> Errors);
 [JsonSerializable(typeof(ResetQueueBody))]
 [JsonSerializable(typeof(QueueDocument))]
 [JsonSerializable(typeof(IReadOnlyList<QueueDocument>))]
+[JsonSerializable(typeof(IReadOnlyList<QueueHandlerDocument>))]
 [JsonSerializable(typeof(AttachQueueBody))]
 [JsonSerializable(typeof(AttachedQueueConsumer))]
 [JsonSerializable(typeof(QueueDeliveryBody))]

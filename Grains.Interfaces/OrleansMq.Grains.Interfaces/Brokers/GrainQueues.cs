@@ -52,6 +52,12 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             calls => calls.DescribeShareAsync(groupId, cancellationToken), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueHandler>> ListHandlersAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default) =>
+        await RepeatAsync(partition, () => _here.ListHandlersAsync(partition, name, maxRecords, cancellationToken).AsTask(),
+            calls => Listed(calls.ListHandlersAsync(name, maxRecords, cancellationToken)), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default) =>
         await RepeatAsync(partition, () => _here.ResetAsync(partition, name, start, cancellationToken).AsTask(),

@@ -20,6 +20,9 @@ internal abstract class QueueCalls
     /// <summary>See <see cref="IQueues.DescribeShareAsync"/>.</summary>
     public abstract Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken);
 
+    /// <summary>See <see cref="IQueueGrain.ListHandlersAsync"/>.</summary>
+    public abstract Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken);
+
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
     public abstract Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken);
 
@@ -66,6 +69,10 @@ internal sealed class ClientQueueCalls(IQueueGrain grain) : QueueCalls
     /// <inheritdoc/>
     public override Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
         throw new BrokerException(ErrorCode.UnsupportedVersion, "Share groups are described by the brokers of the Kafka protocol.");
+
+    /// <inheritdoc/>
+    public override Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        grain.ListHandlersAsync(name, maxRecords, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
@@ -120,6 +127,10 @@ internal sealed class ForwardedQueueCalls(IQueueForwardGrain grain) : QueueCalls
     /// <inheritdoc/>
     public override Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
         grain.DescribeShareAsync(groupId, cancellationToken);
+
+    /// <inheritdoc/>
+    public override Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        grain.ListHandlersAsync(name, maxRecords, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>

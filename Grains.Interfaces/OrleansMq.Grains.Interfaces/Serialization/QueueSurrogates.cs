@@ -175,6 +175,44 @@ internal sealed class QueueAttachOptionsConverter : IConverter<QueueAttachOption
     };
 }
 
+/// <summary>The wire form of <see cref="QueueHandler"/> between silos.</summary>
+[GenerateSerializer, Immutable]
+[Alias("omq.QueueHandler.1")]
+internal struct QueueHandlerSurrogate
+{
+    [Id(0)] public Guid Consumer;
+    [Id(1)] public long Offset;
+    [Id(2)] public TimeSpan Held;
+    [Id(3)] public TimeSpan? LockLeft;
+    [Id(4)] public int Deliveries;
+    [Id(5)] public int Failures;
+    [Id(6)] public bool IsWaiting;
+}
+
+[RegisterConverter]
+internal sealed class QueueHandlerConverter : IConverter<QueueHandler, QueueHandlerSurrogate>
+{
+    public QueueHandler ConvertFromSurrogate(in QueueHandlerSurrogate surrogate) =>
+        new(surrogate.Consumer, surrogate.Offset, surrogate.Held)
+        {
+            LockLeft = surrogate.LockLeft,
+            Deliveries = surrogate.Deliveries,
+            Failures = surrogate.Failures,
+            IsWaiting = surrogate.IsWaiting,
+        };
+
+    public QueueHandlerSurrogate ConvertToSurrogate(in QueueHandler value) => new()
+    {
+        Consumer = value.Consumer,
+        Offset = value.Offset,
+        Held = value.Held,
+        LockLeft = value.LockLeft,
+        Deliveries = value.Deliveries,
+        Failures = value.Failures,
+        IsWaiting = value.IsWaiting,
+    };
+}
+
 /// <summary>The wire form of <see cref="QueueDelivery"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.QueueDelivery.1")]

@@ -50,6 +50,15 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
     }
 
     /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueHandler>> ListHandlersAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default)
+    {
+        // Their ids are the right to settle.
+        Demand(AccessOperation.Read, partition);
+        return await queues.ListHandlersAsync(partition, name, maxRecords, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default)
     {

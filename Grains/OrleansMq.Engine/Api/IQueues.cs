@@ -34,6 +34,16 @@ public interface IQueues
         CancellationToken cancellationToken = default) =>
         throw new BrokerException(ErrorCode.UnsupportedVersion, "Share groups are described by the brokers of the Kafka protocol.");
 
+    /// <summary>Lists what consumers of a queue work at: the records that they have held for longest, first. A renewed lock does not begin
+    /// anew here.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="maxRecords">The most records, 1 to 1,000.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    ValueTask<IReadOnlyList<QueueHandler>> ListHandlersAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default) =>
+        throw new BrokerException(ErrorCode.UnsupportedVersion, "This broker does not tell what consumers work at.");
+
     /// <summary>Begins a queue anew at another offset: everything at or above it is delivered, whatever was settled.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>

@@ -66,6 +66,22 @@ public sealed record QueueAttachOptions
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
 
+/// <summary>A record that a consumer of a queue works at.</summary>
+/// <param name="Consumer">The consumer's id; empty where its session is not known any more.</param>
+/// <param name="Offset">The record.</param>
+/// <param name="Held">How long it has held the record, since it received it.</param>
+public sealed record QueueHandler(Guid Consumer, long Offset, TimeSpan Held)
+{
+    /// <summary>When the lock ends unless it is renewed; null: with the consumer.</summary>
+    public TimeSpan? LockLeft { get; init; }
+    /// <summary>How often the record was delivered, with this delivery.</summary>
+    public int Deliveries { get; init; }
+    /// <summary>How often it failed.</summary>
+    public int Failures { get; init; }
+    /// <summary>Whether it was delivered ahead and waits at the broker: the consumer has not received it yet.</summary>
+    public bool IsWaiting { get; init; }
+}
+
 /// <summary>Records that were delivered together, under one lock.</summary>
 /// <param name="Lock">The right to settle them.</param>
 /// <param name="Records">The records, in order of delivery.</param>

@@ -33,6 +33,11 @@ internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueue
         await Of(partition).DescribeShareAsync(groupId, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueueHandler>> ListHandlersAsync(TopicPartition partition, string name, int maxRecords,
+        CancellationToken cancellationToken = default) =>
+        await Of(partition).ListHandlersAsync(name, maxRecords, cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
     public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
         CancellationToken cancellationToken = default) =>
         await Of(partition).ResetAsync(name, start, cancellationToken).ConfigureAwait(false);

@@ -103,7 +103,10 @@ internal sealed partial class Cursor
         _frontier = Math.Max(_frontier, offset);
         var before = state.CountsOf(offset);
         var counts = before with { Deliveries = before.Deliveries + 1 };
-        Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts, consumer.IsBuffered));
+        Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts, consumer.IsBuffered)
+        {
+            Since = _now,
+        });
         consumer.Held.Add(offset);
         _consumers.Took(consumer, state.Configuration.RecordsPerTurn);
         var isRedelivered = offset < _redeliveredBelow || before.Deliveries > 0;

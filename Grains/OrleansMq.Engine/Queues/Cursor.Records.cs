@@ -26,7 +26,10 @@ internal sealed partial class Cursor
         if (request is Renew || records.Count == 0)
         {
             foreach (var offset in records)
-                Lock(offset, _held[offset] with { IsWaiting = false });
+            {
+                var held = _held[offset];
+                Lock(offset, held with { IsWaiting = false, Since = held.IsWaiting ? _now : held.Since });
+            }
             Reply(request, CursorOutcome.Done);
             return;
         }
@@ -40,6 +43,33 @@ internal sealed partial class Cursor
                 Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts, request.Reason);
         }
         _draft.Waiters.Add(request);
+    }
+
+    /// <summary>Returns the records that consumers have held for longest, in that order: those that they took before those that
+    /// wait.</summary>
+    public List<HeldFacts> HeldLongest(int most)
+    {
+        var longest = new PriorityQueue<long, (bool IsTaken, long Since, long Offset)>(Comparer<(bool IsTaken, long Since, long Offset)>
+            .Create(static (one, other) => one.IsTaken != other.IsTaken ? one.IsTaken.CompareTo(other.IsTaken)
+                : one.Since != other.Since ? other.Since.CompareTo(one.Since) : other.Offset.CompareTo(one.Offset)));
+        foreach (var (offset, held) in _held)
+        {
+            if (held.State != HeldState.Acquired)
+                continue;
+            if (longest.Count < most)
+                longest.Enqueue(offset, (!held.IsWaiting, held.Since, offset));
+            else
+                longest.EnqueueDequeue(offset, (!held.IsWaiting, held.Since, offset));
+        }
+        var facts = new List<HeldFacts>(longest.Count);
+        while (longest.TryDequeue(out var offset, out _))
+        {
+            var held = _held[offset];
+            facts.Add(new HeldFacts(offset, held.Attachment, held.Since, held.Counts, held.IsWaiting,
+                held.Deadline == long.MaxValue ? null : Math.Max(0, held.Deadline - _locks.Time)));
+        }
+        facts.Reverse();
+        return facts;
     }
 
     // The records of a request that its lock holds; null if it does not hold them all.

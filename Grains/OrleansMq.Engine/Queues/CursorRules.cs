@@ -173,4 +173,8 @@ internal enum HeldState
 /// <param name="Counts">Its counts, with this delivery.</param>
 /// <param name="IsWaiting">Whether its consumer has not taken it yet.</param>
 internal readonly record struct HeldRecord(HeldState State, long Attachment, long LockNumber, long Deadline, DeliveryCounts Counts,
-    bool IsWaiting);
+    bool IsWaiting)
+{
+    /// <summary>When its consumer took it, or while it waits, when it was handed out; milliseconds since 1970.</summary>
+    public long Since { get; init; }
+}

@@ -33,6 +33,10 @@ internal sealed partial class PartitionGrain
         [.. await QueuesOfClients.ListAsync(Name, cancellationToken)];
 
     /// <inheritdoc/>
+    async Task<QueueHandler[]> IQueueGrain.ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        [.. await QueuesOfClients.ListHandlersAsync(Name, name, maxRecords, cancellationToken)];
+
+    /// <inheritdoc/>
     Task<QueueDescription> IQueueGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
         QueuesOfClients.ResetAsync(Name, name, start, cancellationToken).AsTask();
 
@@ -83,6 +87,10 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     Task<QueueDescription?> IQueueForwardGrain.DescribeShareAsync(string groupId, CancellationToken cancellationToken) =>
         QueuesOfBrokers.DescribeShareAsync(Name, groupId, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    async Task<QueueHandler[]> IQueueForwardGrain.ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
+        [.. await QueuesOfBrokers.ListHandlersAsync(Name, name, maxRecords, cancellationToken)];
 
     /// <inheritdoc/>
     Task<QueueDescription> IQueueForwardGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>

@@ -20,6 +20,8 @@ internal sealed class QueueMetrics(TimeProvider time, MetricSource source)
 
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<TopicPartition, IReadOnlyList<QueueDescription>> _queues = new();
+    // Of queues whose consumers hold records.
+    private readonly ConcurrentDictionary<(TopicPartition Partition, string Queue), double> _longestHeld = new();
     private Task _look = Task.CompletedTask;
     private long? _lookedAt;
 
@@ -54,6 +56,9 @@ internal sealed class QueueMetrics(TimeProvider time, MetricSource source)
         Add(meter, "orleansmq.queue.deferred", "{record}", "Records of a queue whose time has not come.", static queue => queue.Deferred);
         meter.CreateObservableGauge("orleansmq.queue.oldest", () => Observe(Age), "s",
             "Age of the first record of a queue that is not settled; 0 where there is none.");
+        meter.CreateObservableGauge("orleansmq.queue.longest.held",
+            () => Observe((partition, queue) => _longestHeld.GetValueOrDefault((partition, queue.Name))), "s",
+            "For how long a consumer of a queue has held a record at most; 0 where none does.");
         AddTotal(meter, "orleansmq.queue.redelivered", "Deliveries of a queue's records that may have been delivered before.",
             static queue => queue.Redelivered);
         AddTotal(meter, "orleansmq.queue.dead.lettered", "Records of a queue in their dead-letter topic.",
@@ -79,14 +84,37 @@ internal sealed class QueueMetrics(TimeProvider time, MetricSource source)
                     continue;
                 _queues[partition.TopicPartition] = listed;
                 seen.Add(partition.TopicPartition);
+                foreach (var queue in listed)
+                    _longestHeld[(partition.TopicPartition, queue.Name)] =
+                        await LongestHeldAsync(queues, partition.TopicPartition, queue, ended);
             }
             foreach (var gone in _queues.Keys.Where(partition => !seen.Contains(partition)))
                 _queues.TryRemove(gone, out _);
+            foreach (var gone in _longestHeld.Keys.Where(one => !_queues.TryGetValue(one.Partition, out var listed)
+                || listed.All(queue => queue.Name != one.Queue)))
+                _longestHeld.TryRemove(gone, out _);
         }
         finally
         {
             lock (_gate)
                 _lookedAt = time.GetTimestamp();
+        }
+    }
+
+    private static async ValueTask<double> LongestHeldAsync(IQueues queues, TopicPartition partition, QueueDescription queue,
+        CancellationToken ended)
+    {
+        if (queue.Held == 0)
+            return 0;
+        try
+        {
+            var longest = await queues.ListHandlersAsync(partition, queue.Name, 1, ended);
+            return longest is [{ IsWaiting: false } first] ? first.Held.TotalSeconds : 0;
+        }
+        catch (BrokerException)
+        {
+            // Led elsewhere by now, or deleted.
+            return 0;
         }
     }
 
@@ -110,13 +138,16 @@ internal sealed class QueueMetrics(TimeProvider time, MetricSource source)
     private void AddTotal(Meter meter, string name, string description, Func<QueueDescription, long> value) =>
         meter.CreateObservableCounter(name, () => Observe(value), "{record}", description);
 
-    private IEnumerable<Measurement<T>> Observe<T>(Func<QueueDescription, T> value) where T : struct
+    private IEnumerable<Measurement<T>> Observe<T>(Func<QueueDescription, T> value) where T : struct =>
+        Observe((_, queue) => value(queue));
+
+    private IEnumerable<Measurement<T>> Observe<T>(Func<TopicPartition, QueueDescription, T> value) where T : struct
     {
         foreach (var (partition, queues) in _queues)
         {
             foreach (var queue in queues)
-                yield return new Measurement<T>(value(queue), new("topic", partition.Topic), new("partition", partition.Partition),
-                    new("queue", queue.Name));
+                yield return new Measurement<T>(value(partition, queue), new("topic", partition.Topic),
+                    new("partition", partition.Partition), new("queue", queue.Name));
         }
     }
 }

@@ -31,6 +31,7 @@ internal static class QueueEndpoints
         routes.MapPut(Path + "/options", http => AlterAsync(http, api.BrokerOf(http).Queues));
         routes.MapPost(Path + "/reset", http => ResetAsync(http, api.BrokerOf(http).Queues));
         routes.MapPost(Path + "/purge", http => PurgeAsync(http, api.BrokerOf(http).Queues));
+        routes.MapGet(Path + "/handlers", http => HandlersAsync(http, api.BrokerOf(http).Queues));
         routes.MapGet(Path + "/records", http => PeekAsync(http, api));
     }
 
@@ -109,6 +110,16 @@ internal static class QueueEndpoints
         _ = new QueryValues(http);
         await queues.PurgeAsync(RouteValues.Partition(http), RouteValues.Queue(http), http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task HandlersAsync(HttpContext http, IQueues queues)
+    {
+        var query = new QueryValues(http, "max");
+        var max = (int)query.Number("max", DefaultPeek, 1, MostPeek);
+        var partition = RouteValues.Partition(http);
+        var handlers = await queues.ListHandlersAsync(partition, RouteValues.Queue(http), max, http.RequestAborted);
+        await JsonBodies.WriteAsync(http, [.. handlers.Select(handler => QueueHandlerDocument.Of(partition, handler))],
+            JsonBodies.QueueAnswers.IReadOnlyListQueueHandlerDocument);
     }
 
     private static async Task PeekAsync(HttpContext http, ApiServices api)

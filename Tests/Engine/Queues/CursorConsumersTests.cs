@@ -5,6 +5,29 @@ namespace OrleansMq.Tests.Engine.Queues;
 public sealed class CursorConsumersTests
 {
     [Fact]
+    public void Longest_held_come_first_a_renewal_does_not_begin_anew_and_what_waits_comes_last()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 2, lockMs: 60_000);
+        rig.Attach(2, credit: 2, isBuffered: true, priority: -1);
+        rig.Produce(2);
+        rig.PassTime(1_000);
+        rig.Produce(2);
+        var buffered = rig.Deliveries.First(d => d.Attachment == 2).Lock;
+        rig.PassTime(10_000);
+        var first = rig.Deliveries.First(d => d.Attachment == 1);
+        rig.Request(new Renew(100, first.Lock, OffsetRange.Of(first.Records[0].Offset)));
+        rig.Request(new Renew(101, buffered, OffsetRange.Of(4)));
+        rig.PassTime(500);
+        Assert.Equal([(1L, 1L, 11_500L, false), (2L, 1L, 11_500L, false), (4L, 2L, 500L, false), (5L, 2L, 10_500L, true)],
+            rig.Cursor.HeldLongest(10).Select(one => (one.Offset, one.Attachment, rig.Now - one.Since, one.IsWaiting)));
+        Assert.Equal([59_500L, 48_500L, null, null], rig.Cursor.HeldLongest(10).Select(one => one.LockLeftMs));
+        Assert.Equal([1L, 2L], rig.Cursor.HeldLongest(2).Select(one => one.Offset));
+        rig.Request(new Settle(102, first.Lock, OffsetRange.Of(1)));
+        Assert.Equal([2L], rig.Cursor.HeldLongest(1).Select(one => one.Offset));
+    }
+
+    [Fact]
     public void Consumers_take_turns()
     {
         var rig = new CursorRig();

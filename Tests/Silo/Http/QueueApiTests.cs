@@ -49,6 +49,7 @@ public sealed class QueueApiTests(RunningBroker broker) : IClassFixture<RunningB
         foreach (var name in (string[])["held", "deferred", "redelivered_total", "dead_lettered_total", "dropped_total"])
             Assert.Contains($"orleansmq_queue_{name}{{{queue}}} 0\n", metrics, StringComparison.Ordinal);
         Assert.Contains($"orleansmq_queue_oldest_seconds{{{queue}}} ", metrics, StringComparison.Ordinal);
+        Assert.Contains($"orleansmq_queue_longest_held_seconds{{{queue}}} ", metrics, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -79,6 +79,28 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         return [.. queues.OrderBy(queue => queue.Description.Name, StringComparer.Ordinal).Select(_figures.WithOldest)];
     }
 
+    /// <inheritdoc cref="IQueues.ListHandlersAsync"/>
+    public async Task<IReadOnlyList<QueueHandler>> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken)
+    {
+        QueueConfigurations.Check(maxRecords is >= 1 and <= 1_000, $"A call lists 1 to 1,000 held records, not {maxRecords}.");
+        var (held, now) = await AskAsync(term => (FindIn(term, name)?.Cursor is { State: not null } cursor
+            ? cursor.HeldLongest(maxRecords) : null, term.Now), cancellationToken).ConfigureAwait(false);
+        if (held is null)
+            throw NoQueue(name);
+        var consumers = new Dictionary<long, Guid>();
+        // An attachment of an earlier leadership may have the same number until its session ends.
+        foreach (var (id, session) in _sessions.Where(static session => session.Value.HoldsLease))
+            consumers[session.Number] = id;
+        return [.. held.Select(one => new QueueHandler(consumers.GetValueOrDefault(one.Attachment), one.Offset,
+            TimeSpan.FromMilliseconds(Math.Max(0, now - one.Since)))
+        {
+            LockLeft = one.LockLeftMs is { } left ? TimeSpan.FromMilliseconds(left) : null,
+            Deliveries = one.Counts.Deliveries,
+            Failures = one.Counts.Failures,
+            IsWaiting = one.IsWaiting,
+        })];
+    }
+
     /// <inheritdoc cref="IQueues.DescribeShareAsync"/>
     public Task<QueueDescription?> DescribeShareAsync(string groupId, CancellationToken cancellationToken) => AskAsync(
         term => term.Find(QueueConfigurations.CursorOfShare(groupId)) is { Cursor.State: not null } cursor

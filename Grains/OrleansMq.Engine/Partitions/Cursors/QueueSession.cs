@@ -27,6 +27,12 @@ internal sealed class QueueSession
         _timer = new WakeTimer(time, OnTimer);
     }
 
+    /// <summary>Whether its consumer is of the leadership that holds the lease.</summary>
+    public bool HoldsLease => _attachment.HoldsLease;
+
+    /// <summary>Its consumer's number in the leadership.</summary>
+    public long Number => _attachment.Number;
+
     /// <summary>Starts to wait for calls.</summary>
     public void Begin()
     {
