@@ -53,11 +53,12 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
             flusher.MoveRecoveryPoint();
     }
 
-    /// <summary>Removes the segments that <c>retention.ms</c> and <c>retention.bytes</c> select, except those that tell about
-    /// cursors.</summary>
+    /// <summary>Removes the segments that <c>retention.ms</c>, <c>retention.bytes</c> and <c>retention.records</c> select, except those
+    /// that tell about cursors.</summary>
     /// <param name="highWatermark">The high watermark.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    /// <param name="settledBelow">Queues have settled all records below it, and others are kept; null: age and size decide.</param>
+    /// <param name="settledBelow">Queues have settled all records below it, and others are kept; null: age, size and number
+    /// decide.</param>
     /// <param name="wantedStart">Where the log would start without cursors.</param>
     /// <returns>The number of removed segments.</returns>
     public int Retain(long highWatermark, long now, long? settledBelow, out long wantedStart)
@@ -65,8 +66,8 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
         if (settledBelow is null)
             RollIfExpired(highWatermark, now);
         var segments = _segments.All;
-        var (expired, oversize, settled) = Count(segments, highWatermark, now, settledBelow);
-        var count = expired + oversize + settled;
+        var (expired, oversize, surplus, settled) = Count(segments, highWatermark, now, settledBelow);
+        var count = expired + oversize + surplus + settled;
         wantedStart = segments[count].BaseOffset;
         var bound = StartBound(highWatermark);
         while (count > 0 && segments[count].BaseOffset > bound)
@@ -76,17 +77,20 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
         var start = segments[count].BaseOffset;
         log.Ports.EngineLog.Write(EngineLogLevel.Information,
             $"Retention removes {count} segments of '{log.Directory.Path}': {expired} are older than retention.ms, {oversize} more exceed "
-                + $"retention.bytes, {settled} are settled. The log now starts at offset {start}.");
+                + $"retention.bytes, {surplus} more exceed retention.records, {settled} are settled. The log now starts at offset "
+                + $"{start}.");
         return TryMoveLogStart(start, highWatermark, now) ? count : 0;
     }
 
-    private (int Expired, int Oversize, int Settled) Count(Segment[] segments, long highWatermark, long now, long? settledBelow)
+    private (int Expired, int Oversize, int Surplus, int Settled) Count(Segment[] segments, long highWatermark, long now,
+        long? settledBelow)
     {
         if (settledBelow is { } below)
-            return (0, 0, RetentionPolicy.CountSettled(FactsOf(segments), below, highWatermark));
+            return (0, 0, 0, RetentionPolicy.CountSettled(FactsOf(segments), below, highWatermark));
         var facts = FactsWithTime(segments, now);
         var expired = RetentionPolicy.CountExpired(facts, log.Config, highWatermark, now);
-        return (expired, RetentionPolicy.CountOversize(facts[expired..], log.Config, highWatermark), 0);
+        var oversize = RetentionPolicy.CountOversize(facts[expired..], log.Config, highWatermark);
+        return (expired, oversize, RetentionPolicy.CountSurplus(facts[(expired + oversize)..], log.Config, highWatermark), 0);
     }
 
     /// <summary>Returns the highest offset at which the log may start: see <see cref="LogState.StartBound"/>.</summary>

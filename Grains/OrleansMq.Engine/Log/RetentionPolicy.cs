@@ -37,6 +37,11 @@ internal static class RetentionPolicy
         return count;
     }
 
+    /// <summary>Counts the segments to delete so that as few offsets as possible are left below the high watermark, and never fewer than
+    /// <c>retention.records</c>.</summary>
+    public static int CountSurplus(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark) =>
+        !config.CleanupDelete || config.RetentionRecords < 0 ? 0 : CountBelow(segments, highWatermark - config.RetentionRecords);
+
     /// <summary>Counts the segments without any offset at or above a bound, below the high watermark.</summary>
     public static int CountSettled(IReadOnlyList<SegmentFacts> segments, long settledBelow, long highWatermark) =>
         CountBelow(segments, Math.Min(settledBelow, highWatermark));

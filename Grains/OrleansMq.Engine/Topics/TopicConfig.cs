@@ -37,6 +37,8 @@ public sealed record TopicConfig
     public long RetentionMs { get; init; } = 604_800_000;
     /// <summary><c>retention.bytes</c>: -1 for no limit.</summary>
     public long RetentionBytes { get; init; } = -1;
+    /// <summary><c>retention.records</c>: -1 for no limit.</summary>
+    public long RetentionRecords { get; init; } = -1;
     /// <summary><c>retention.until.settled</c>: see <see cref="TopicConfigKeys"/>.</summary>
     public bool RetentionUntilSettled { get; init; }
     /// <summary><c>segment.bytes</c>: 1 GiB; at least 14 (Kafka's minimum; 1 MiB from 4.x on, which is not enforced here).</summary>

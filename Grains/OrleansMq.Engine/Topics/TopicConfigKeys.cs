@@ -44,10 +44,13 @@ internal static class TopicConfigKeys
             "The age of a segment's latest record at which the segment is deleted; -1 for no limit."),
         TopicConfigKey.Int64("retention.bytes", "bytes", -1, c => c.RetentionBytes, (c, v) => c with { RetentionBytes = v },
             "The size of a partition above which its oldest segments are deleted; -1 for no limit."),
+        TopicConfigKey.Int64("retention.records", "records", -1, c => c.RetentionRecords, (c, v) => c with { RetentionRecords = v },
+            "The number of records of a partition above which its oldest segments are deleted; -1 for no limit. Offsets are counted: a "
+            + "queue's control batches and compacted records are among them."),
         TopicConfigKey.Boolean("retention.until.settled", c => c.RetentionUntilSettled, (c, v) => c with { RetentionUntilSettled = v },
             "Whether a partition that has queues keeps each record until all of them have settled it, and deletes segments that they have "
-            + "settled; share groups count as queues, consumer groups do not. `retention.ms` and `retention.bytes` apply where there is no "
-            + "queue. A queue that is forgotten keeps everything."),
+            + "settled; share groups count as queues, consumer groups do not. `retention.ms`, `retention.bytes` and `retention.records` "
+            + "apply where there is no queue. A queue that is forgotten keeps everything."),
         TopicConfigKey.Int64("file.delete.delay.ms", "ms", 0, c => c.FileDeleteDelayMs, (c, v) => c with { FileDeleteDelayMs = v },
             "How long the files of a removed segment are kept, so that readers can finish."),
     ];

@@ -34,10 +34,26 @@ public sealed class RetentionPolicyTests
     public void Segments_are_deleted_while_the_rest_exceeds_the_size_limit(long retentionBytes, long highWatermark, int expected) =>
         Assert.Equal(expected, RetentionPolicy.CountOversize(Segments, new TopicConfig { RetentionBytes = retentionBytes }, highWatermark));
 
+    [Theory]
+    [InlineData(40, 40, 0)]
+    [InlineData(31, 40, 0)]
+    [InlineData(30, 40, 1)]
+    [InlineData(29, 40, 1)]
+    [InlineData(0, 40, 3)]
+    [InlineData(0, 12, 1)]
+    [InlineData(5, 26, 2)]
+    [InlineData(long.MaxValue, 40, 0)]
+    [InlineData(-1, 40, 0)]
+    public void Segments_are_deleted_while_the_rest_has_as_many_records_below_the_high_watermark(long records, long highWatermark,
+        int expected) =>
+        Assert.Equal(expected, RetentionPolicy.CountSurplus(Segments, new TopicConfig { RetentionRecords = records }, highWatermark));
+
     [Fact]
     public void Topic_with_compaction_only_keeps_all_segments()
     {
-        var config = new TopicConfig { CleanupDelete = false, CleanupCompact = true, RetentionMs = 0, RetentionBytes = 0 };
+        var config = new TopicConfig { CleanupDelete = false, CleanupCompact = true, RetentionMs = 0, RetentionBytes = 0,
+            RetentionRecords = 0 };
+        Assert.Equal(0, RetentionPolicy.CountSurplus(Segments, config, 40));
         Assert.Equal(0, RetentionPolicy.CountExpired(Segments, config, 40, 99_000));
         Assert.Equal(0, RetentionPolicy.CountOversize(Segments, config, 40));
         Assert.False(RetentionPolicy.MustRollActive(Segments, config, 40, 99_000));

@@ -52,6 +52,21 @@ public sealed class RetentionTests
     }
 
     [Fact]
+    public async Task Oldest_segments_are_deleted_while_the_log_has_more_records_than_its_limit()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionRecords = 12 });
+        await rig.AppendManyAsync(12);
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal(0, rig.Partition.LogStartOffset);
+        await rig.AppendManyAsync(60);
+        rig.Partition.Maintain(rig.Clock.Now);
+        var segments = rig.Partition.Log!.Segments;
+        Assert.Equal(segments[0].BaseOffset, rig.Partition.LogStartOffset);
+        Assert.InRange(segments[0].BaseOffset, 1, 60);
+        Assert.InRange(segments[0].NextOffset, 61, 72);
+    }
+
+    [Fact]
     public async Task Deleted_files_stay_for_their_delay_so_that_a_reader_can_finish()
     {
         await using var rig = await PartitionRig.StartAsync(Small with { RetentionBytes = 1000, FileDeleteDelayMs = 5000 });

@@ -46,9 +46,9 @@ public sealed class TopicConfigTests
         TopicConfigRules.Parse(configs.ToDictionary(pair => pair.Key, pair => pair.Value), TopicConfig.Default);
 
     [Fact]
-    public void Key_table_has_Kafkas_keys_and_one_of_its_own() =>
-        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Append("retention.until.settled").Order(StringComparer.Ordinal),
-            TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
+    public void Key_table_has_Kafkas_keys_and_two_of_its_own() =>
+        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Append("retention.records").Append("retention.until.settled")
+            .Order(StringComparer.Ordinal), TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
 
     [Theory]
     [MemberData(nameof(KafkaDefaults))]
