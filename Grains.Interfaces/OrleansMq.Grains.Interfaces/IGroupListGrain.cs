@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Grains.Access;
 
@@ -15,4 +16,12 @@ public interface IGroupListGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Administration)]
     [FilteredList]
     Task<GroupListing[]> ListAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Lists the ids that have a configuration, in ordinal order: of groups, and such that no group has at the moment.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: the index of groups, or one of them, cannot be
+    /// read; retry.</exception>
+    [Alias("ListConfigured")]
+    [ResponseTimeout(GrainTimes.Administration)]
+    [GrainRule(AccessOperation.DescribeConfigs, ResourceType.Cluster)]
+    Task<string[]> ListConfiguredAsync(CancellationToken cancellationToken = default);
 }

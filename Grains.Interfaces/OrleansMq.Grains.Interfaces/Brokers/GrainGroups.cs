@@ -24,12 +24,18 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     }
 
     /// <inheritdoc/>
-    public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default)
+    public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) =>
+        await ListAsync(grain => grain.ListAsync(cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken = default) =>
+        await ListAsync(grain => grain.ListConfiguredAsync(cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    private async Task<TFound[]> ListAsync<TFound>(Func<IGroupListGrain, Task<TFound[]>> list, CancellationToken cancellationToken)
     {
         try
         {
-            return await grains.GetGrain<IGroupListGrain>(GrainKeys.Cluster).ListAsync(cancellationToken).WaitAsync(cancellationToken)
-                .ConfigureAwait(false);
+            return await list(grains.GetGrain<IGroupListGrain>(GrainKeys.Cluster)).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {

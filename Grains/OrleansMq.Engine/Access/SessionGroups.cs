@@ -33,4 +33,11 @@ internal sealed class SessionGroups(BrokerAccess access, SessionAccess session) 
 
         bool MayDescribe(GroupListing group) => session.Allows(AccessOperation.Describe, ResourceType.Group, group.GroupId);
     }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.DescribeConfigs, ResourceType.Cluster);
+        return await access.Broker.Groups.ListConfiguredAsync(cancellationToken).ConfigureAwait(false);
+    }
 }

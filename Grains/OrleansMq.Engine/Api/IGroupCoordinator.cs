@@ -27,4 +27,11 @@ public interface IGroupCoordinator
     /// <summary>Lists all groups of the cluster, ordered by id (ordinal).</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Lists the ids that have a configuration, in ordinal order: of groups, and such that no group has at the moment.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.
+    /// <see cref="ErrorCode.UnsupportedVersion"/>: the HTTP API does not list them.</exception>
+    ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken = default) =>
+        ValueTask.FromException<IReadOnlyList<string>>(new BrokerException(ErrorCode.UnsupportedVersion,
+            "The configurations of groups are not listed here: use the Kafka protocol."));
 }

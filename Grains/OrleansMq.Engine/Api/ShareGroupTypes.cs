@@ -56,7 +56,7 @@ public sealed record ShareGroupHeartbeatResult : IGroupAnswer
 }
 
 /// <summary>Asks for a share group's configuration and its cursors, as stored: for the leader of a partition before it serves members, and
-/// for operators. A group that does not exist has the default configuration and no cursors.</summary>
+/// for operators. A group that does not exist has no cursors; it may have a configuration.</summary>
 /// <param name="GroupId">The group.</param>
 public sealed record FindShareCursors(string GroupId) : IGroupRequest<ShareCursorsResult>
 {
@@ -66,7 +66,8 @@ public sealed record FindShareCursors(string GroupId) : IGroupRequest<ShareCurso
 }
 
 /// <summary>The response to <see cref="FindShareCursors"/>.</summary>
-/// <param name="Error"><see cref="ErrorCode.None"/>; <see cref="ErrorCode.GroupIdNotFound"/>: it is a group of another protocol.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>; <see cref="ErrorCode.GroupIdNotFound"/>: it is a group of another protocol; the
+/// configuration is that of its id.</param>
 /// <param name="Message">On error, the cause and how to fix it.</param>
 /// <param name="HasMembers">Whether the group has members.</param>
 /// <param name="Configs">The configuration that was set.</param>
@@ -106,8 +107,8 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
 /// <param name="StartOffset">The first record.</param>
 public sealed record ShareCursorReset(int Partition, Guid Incarnation, long StartOffset);
 
-/// <summary>Changes a share group: its configuration, or, while it has no members, where it reads. All or nothing. Creates the group, if it
-/// does not exist and a configuration is set.</summary>
+/// <summary>Changes a share group: its configuration, or, while it has no members, where it reads. All or nothing. The configuration is
+/// that of the id: it can be set before there is a group, and stays when the group is deleted.</summary>
 /// <param name="GroupId">The group.</param>
 public sealed record AlterShareGroup(string GroupId) : IGroupRequest<GroupReply>
 {
@@ -118,9 +119,11 @@ public sealed record AlterShareGroup(string GroupId) : IGroupRequest<GroupReply>
     /// <summary>The topics whose cursors are deleted.</summary>
     public IReadOnlyList<Guid> DeletedTopics { get; init; } = [];
 
+    internal bool MovesAny => Moves.Count > 0 || DeletedTopics.Count > 0;
+
     bool ICoordinatorRequest.NeedsFreshId => true;
 
-    AccessOperation IGroupRequest.Operation => Moves.Count == 0 && DeletedTopics.Count == 0 ? AccessOperation.AlterConfigs
+    AccessOperation IGroupRequest.Operation => !MovesAny ? AccessOperation.AlterConfigs
         : DeletedTopics.Count > 0 ? AccessOperation.Delete : AccessOperation.Read;
 
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);

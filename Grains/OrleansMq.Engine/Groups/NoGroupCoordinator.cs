@@ -33,5 +33,9 @@ internal sealed class NoGroupCoordinator : IGroupCoordinator
     public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) =>
         ValueTask.FromException<IReadOnlyList<GroupListing>>(Refusal());
 
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken) =>
+        ValueTask.FromException<IReadOnlyList<string>>(Refusal());
+
     private static BrokerException Refusal() => new(ErrorCode.CoordinatorNotAvailable, Message);
 }

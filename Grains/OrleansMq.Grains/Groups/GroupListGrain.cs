@@ -30,15 +30,21 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker 
     public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
 
     /// <inheritdoc/>
-    public async Task<GroupListing[]> ListAsync(CancellationToken cancellationToken)
+    public Task<GroupListing[]> ListAsync(CancellationToken cancellationToken) => FindAllAsync(FindAsync, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<string[]> ListConfiguredAsync(CancellationToken cancellationToken) => FindAllAsync(FindConfiguredAsync, cancellationToken);
+
+    private async Task<TFound[]> FindAllAsync<TFound>(Func<string, Task<TFound?>> find, CancellationToken cancellationToken)
+        where TFound : class
     {
-        var listings = new List<GroupListing>();
+        var all = new List<TFound>();
         try
         {
             foreach (var some in (await _stores.ListAsync()).Chunk(AtATime))
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                listings.AddRange((await Task.WhenAll(some.Select(FindAsync))).OfType<GroupListing>());
+                all.AddRange((await Task.WhenAll(some.Select(find))).OfType<TFound>());
             }
         }
         catch (IOException failure)
@@ -46,7 +52,21 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker 
             throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The list of groups cannot be read. Retry. ({failure.Message})",
                 failure);
         }
-        return [.. listings];
+        return [.. all];
+    }
+
+    // A damaged document has no configuration: the list of groups names it.
+    private async Task<string?> FindConfiguredAsync(string groupId)
+    {
+        try
+        {
+            return await _stores.ReadAsync(groupId) is { } document && GroupDocument.Parse(document.Value.Span).Configs is not null
+                ? groupId : null;
+        }
+        catch (Exception damaged) when (damaged is JsonException or CorruptStateException)
+        {
+            return null;
+        }
     }
 
     private async Task<GroupListing?> FindAsync(string groupId)
@@ -60,6 +80,8 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker 
                 return null;
             }
             var group = GroupDocument.Parse(document.Value.Span);
+            if (await GroupDocuments.HasConfigurationAloneAsync(_stores.For(groupId), groupId, group))
+                return null;
             stored = group.ToListing(groupId);
             if (stored.State == GroupState.Empty
                 && !await GroupDocuments.IsToGoAsync(_stores.For(groupId), groupId, group, broker.Options.TimeProvider.GetUtcNow()))

@@ -1,6 +1,5 @@
 using System.Globalization;
 using OrleansMq.Access;
-using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -32,7 +31,7 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
             resources.AddRange(image.Brokers.Keys.Select(static broker =>
                 (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
         if (isAllowed && request.Types.Contains(ConfigResource.Group))
-            resources.AddRange((await GroupConfigs.ListAsync(context).ConfigureAwait(false))
+            resources.AddRange((await context.Broker.Groups.ListConfiguredAsync(context.Aborted).ConfigureAwait(false))
                 .Select(static groupId => (ConfigResource.Group, groupId)));
         response.WriteInt32(0);
         response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);

@@ -6,33 +6,31 @@ using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
 
-/// <summary>The configuration of share groups. It is stored in the group's document, and deleted with the group.</summary>
+/// <summary>The configuration of share groups. It belongs to an id: it can be set before there is a group, and stays when that is
+/// deleted.</summary>
 internal static class GroupConfigs
 {
     private const sbyte Boolean = 1, Text = 2, Int32 = 3;
 
-    /// <summary>Returns all keys with their values; none for a group of consumers.</summary>
+    /// <summary>Returns all keys with their values.</summary>
     /// <exception cref="BrokerException">The coordinator refused.</exception>
     public static async ValueTask<IReadOnlyList<DescribedConfig>> DescribeAsync(RequestContext context, string groupId)
     {
-        if (await FindAsync(context, groupId).ConfigureAwait(false) is not { } set)
-            return [];
+        var set = await FindAsync(context, groupId).ConfigureAwait(false);
         var config = ShareGroupConfig.Parse(set);
         return [.. ShareGroupConfigKeys.All.Select(key => new DescribedConfig(key.Name, key.Get(config),
             set.ContainsKey(key.Name) ? ConfigSource.Group : ConfigSource.Default, IsReadOnly: false, TypeOf(key.Get(config)),
             key.Documentation))];
     }
 
-    /// <summary>Changes keys; a value of null returns a key to its default. All or nothing. Creates the group, if there is none.</summary>
+    /// <summary>Changes keys; a value of null returns a key to its default. All or nothing.</summary>
     /// <exception cref="BrokerException">The change is refused.</exception>
     public static async ValueTask AlterAsync(RequestContext context, string groupId,
         Func<IReadOnlyDictionary<string, string>, Dictionary<string, string?>> changesOf, bool validateOnly)
     {
-        var before = await FindAsync(context, groupId).ConfigureAwait(false)
-            ?? throw new BrokerException(ErrorCode.GroupIdNotFound,
-                $"Group '{groupId}' is not a share group: only those have a configuration.");
+        var before = await FindAsync(context, groupId).ConfigureAwait(false);
         var changes = changesOf(before).Select(static change => new ShareGroupSetting(change.Key, change.Value)).ToArray();
-        ShareGroupConfig.Check(before, changes);
+        ShareGroupConfig.Change(before, changes);
         if (validateOnly)
             return;
         var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(groupId) { Configs = changes }, context.Aborted)
@@ -41,30 +39,14 @@ internal static class GroupConfigs
             throw new BrokerException(reply.Error, reply.Message ?? $"The configuration of group '{groupId}' was not changed.");
     }
 
-    /// <summary>Returns the groups that have a configuration of their own.</summary>
-    public static async ValueTask<IReadOnlyList<string>> ListAsync(RequestContext context)
-    {
-        var configured = new List<string>();
-        foreach (var group in await context.Broker.Groups.ListGroupsAsync(context.Aborted).ConfigureAwait(false))
-        {
-            if (group.Type == GroupType.Share
-                && await FindAsync(context, group.GroupId).ConfigureAwait(false) is { Count: > 0 })
-                configured.Add(group.GroupId);
-        }
-        return configured;
-    }
-
-    // Null: the id belongs to a group of consumers.
-    private static async ValueTask<IReadOnlyDictionary<string, string>?> FindAsync(RequestContext context, string groupId)
+    private static async ValueTask<IReadOnlyDictionary<string, string>> FindAsync(RequestContext context, string groupId)
     {
         var found = await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
-        return found.Error switch
-        {
-            ErrorCode.None => found.Configs.Where(static config => config.Value is not null)
-                .ToDictionary(static config => config.Name, static config => config.Value!),
-            ErrorCode.GroupIdNotFound => null,
-            _ => throw new BrokerException(found.Error, found.Message ?? $"The configuration of group '{groupId}' could not be read."),
-        };
+        // An id of consumers has a configuration, too.
+        return found.Error is ErrorCode.None or ErrorCode.GroupIdNotFound
+            ? found.Configs.Where(static config => config.Value is not null)
+                .ToDictionary(static config => config.Name, static config => config.Value!)
+            : throw new BrokerException(found.Error, found.Message ?? $"The configuration of group '{groupId}' could not be read.");
     }
 
     private static sbyte TypeOf(string value) => value is "true" or "false" ? Boolean

@@ -32,6 +32,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
         // A list answers with what the client may see: nothing.
         ["IClusterGrain.ListTopicsAsync"] = ErrorCode.None,
         ["IGroupListGrain.ListAsync"] = ErrorCode.None,
+        ["IGroupListGrain.ListConfiguredAsync"] = Cluster,
     };
 
     private static readonly IReadOnlyDictionary<string, MethodInfo> Methods = typeof(IClusterGrain).Assembly.GetTypes()

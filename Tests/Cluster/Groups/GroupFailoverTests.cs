@@ -170,6 +170,22 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
+    public async Task Configuration_survives_its_coordinators_silo_before_there_is_a_group()
+    {
+        Assert.Equal(default, await Groups(1).SendAsync(new AlterShareGroup("work")
+        {
+            Configs = [new ShareGroupSetting("share.auto.offset.reset", "earliest")],
+        }));
+        var coordinator = await Groups(1).FindCoordinatorAsync("work");
+        await Cluster.KillAsync(coordinator);
+        var other = coordinator % 3 + 1;
+        await Wait.UntilAsync(async () => (await Groups(other).SendAsync(new FindShareCursors("work"))) is { Error: ErrorCode.None } found
+            && found.Configs.SequenceEqual([new ShareGroupSetting("share.auto.offset.reset", "earliest")]), "the configuration is there");
+        Assert.Equal(["work"], await Groups(other).ListConfiguredAsync());
+        Assert.Empty(await Groups(other).ListGroupsAsync());
+    }
+
+    [SkippableFact]
     public async Task Groups_are_listed_by_every_broker_until_deleted()
     {
         foreach (var group in new[] { "a", "b", "CAFE", "cafe" })

@@ -51,6 +51,7 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
 
         ["FindCoordinatorAsync"] = (Group, async broker => Done(await broker.Groups.FindCoordinatorAsync("g"))),
         ["ListGroupsAsync"] = (ErrorCode.None, async broker => Nothing(await broker.Groups.ListGroupsAsync())),
+        ["ListConfiguredAsync"] = (Cluster, async broker => Done(await broker.Groups.ListConfiguredAsync())),
     };
 
     // Each is one SendAsync.

@@ -26,8 +26,9 @@ internal sealed partial class GroupScript
     {
         Reply reply => $"{_requests[(coreName, reply.RequestId)]} -> {Result(_requests[(coreName, reply.RequestId)], reply.Result)}",
         Store { Content: GroupDocument { Share: { } share } document } =>
-            $"store group: epoch {document.Coordinator.Epoch}, {State(share)}",
-        Store { Content: GroupDocument group } => $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}",
+            $"store group: epoch {document.Coordinator.Epoch}, {State(share)}{ConfigsOf(document)}",
+        Store { Content: GroupDocument group } =>
+            $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}{ConfigsOf(group)}",
         Store { Content: GroupOffsetsContent offsets } =>
             $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
             .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}")))),
@@ -114,6 +115,9 @@ internal sealed partial class GroupScript
         ? "no members ever"
         : $"{state.State}, generation {state.Generation}, members " + Or("none", string.Join(' ', state.Members.Values.Select(member =>
             Name(member.MemberId) + (member.Assignment.IsEmpty ? "" : $":{Encoding.UTF8.GetString(member.Assignment.Span)}"))));
+
+    private static string ConfigsOf(GroupDocument group) =>
+        group.Configs is null ? "" : $", {string.Join(", ", group.Configs.Select(static config => $"{config.Key}={config.Value}"))}";
 
     private string State(ShareGroupState share) => $"{share.State}, share group, epoch {share.TargetEpoch}/{share.GroupEpoch}, cursors "
         + Or("none", string.Join(' ', share.Cursors.Select(cursors => _image.Topics.GetValueOrDefault(cursors.TopicId)?.Name)))

@@ -14,6 +14,8 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 
         public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => new(0);
 
+        public ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken = default) => new([]);
+
         public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => new(
         [
             new GroupListing("readers", "consumer", GroupState.Stable, GroupType.Classic),

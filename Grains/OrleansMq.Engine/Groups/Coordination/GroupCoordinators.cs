@@ -52,13 +52,35 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     /// listed as <see cref="GroupState.Unknown"/>.</remarks>
     public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default)
     {
-        var listings = new List<GroupListing>();
+        var listings = await FindAllAsync(ListOneAsync, cancellationToken).ConfigureAwait(false);
+        listings.Sort((one, other) => string.CompareOrdinal(one.GroupId, other.GroupId));
+        return listings;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<string>> ListConfiguredAsync(CancellationToken cancellationToken = default)
+    {
+        var configured = await FindAllAsync(async (groupId, _) =>
+            await ReadAsync(groupId, cancellationToken).ConfigureAwait(false) is { Configs: not null } ? groupId : null, cancellationToken)
+            .ConfigureAwait(false);
+        configured.Sort(StringComparer.Ordinal);
+        return configured;
+    }
+
+    /// <summary>Closes all groups: waiting requests are refused, and writes in flight complete.</summary>
+    public ValueTask DisposeAsync() => _open.DisposeAsync();
+
+    private async ValueTask<List<TFound>> FindAllAsync<TFound>(Func<string, CancellationToken, ValueTask<TFound?>> find,
+        CancellationToken cancellationToken)
+        where TFound : class
+    {
+        var all = new List<TFound>();
         try
         {
             foreach (var key in await _store.ListAsync(GroupDocument.StoreType, cancellationToken).ConfigureAwait(false))
             {
-                if (await ListOneAsync(key[(GroupDocument.StoreType.Length + 1)..], cancellationToken).ConfigureAwait(false) is { } listing)
-                    listings.Add(listing);
+                if (await find(key[(GroupDocument.StoreType.Length + 1)..], cancellationToken).ConfigureAwait(false) is { } found)
+                    all.Add(found);
             }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -66,12 +88,22 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
             throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The groups cannot be read; retry: {exception.Message}",
                 exception);
         }
-        listings.Sort((one, other) => string.CompareOrdinal(one.GroupId, other.GroupId));
-        return listings;
+        return all;
     }
 
-    /// <summary>Closes all groups: waiting requests are refused, and writes in flight complete.</summary>
-    public ValueTask DisposeAsync() => _open.DisposeAsync();
+    // A damaged document has no configuration: the list of groups names it.
+    private async ValueTask<GroupDocument?> ReadAsync(string groupId, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false) is { } stored
+                ? GroupDocument.Parse(stored.Value.Span) : null;
+        }
+        catch (Exception exception) when (exception is CorruptStateException or JsonException)
+        {
+            return null;
+        }
+    }
 
     private async ValueTask<GroupListing?> ListOneAsync(string groupId, CancellationToken cancellationToken)
     {
@@ -82,6 +114,8 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
             if (await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false) is not { } stored)
                 return null;
             var group = GroupDocument.Parse(stored.Value.Span);
+            if (await GroupDocuments.HasConfigurationAloneAsync(_store, groupId, group).ConfigureAwait(false))
+                return null;
             return await GroupDocuments.IsToGoAsync(_store, groupId, group, _time.GetUtcNow()).ConfigureAwait(false)
                 ? await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false)
                 : group.ToListing(groupId);

@@ -15,16 +15,16 @@ internal sealed partial class GroupCore
         switch (request.Body)
         {
             case FindShareCursors when IsOfConsumers:
-                HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, IsNoShareGroup));
+                HoldConfirmed(request, _share.FindCursors() with { Error = ErrorCode.GroupIdNotFound, Message = IsNoShareGroup });
                 return true;
-            case ShareGroupHeartbeat or AlterShareGroup when IsOfConsumers:
+            case ShareGroupHeartbeat or AlterShareGroup { MovesAny: true } when IsOfConsumers:
                 HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound, IsNoShareGroup));
                 return true;
             case ShareGroupHeartbeat heartbeat:
                 Answer(request, _share.Heartbeat(heartbeat, request.FreshId, _topics, Now));
                 return true;
             case AlterShareGroup alter:
-                Hold(request, _share.Alter(alter, request.FreshId, _topics, Now));
+                Hold(request, Alter(request, alter));
                 return true;
             case FindShareCursors:
                 // A leader creates and deletes cursors by it: not from memory alone.
@@ -42,6 +42,15 @@ internal sealed partial class GroupCore
             default:
                 return false;
         }
+    }
+
+    private GroupReply Alter(CoordinatorRequest request, AlterShareGroup alter)
+    {
+        var reply = _share.Alter(alter, request.FreshId, _topics, Now);
+        // The last value of an id without a group was removed.
+        if (HasConfigurationAlone && _share.Configs.IsEmpty)
+            Forget();
+        return reply;
     }
 
     private string IsNoShareGroup => $"Group '{_groupId}' is not a share group: use another group id, or delete the group.";

@@ -11,7 +11,7 @@ namespace OrleansMq.Groups.Coordination;
 /// that they reveal are stored. Each part has its own state:
 /// <list type="bullet">
 /// <item><see cref="WorkingMembership"/>: the group, formed by one of the protocols; stored as a document</item>
-/// <item><see cref="WorkingShareGroup"/>: the group, if it is a share group; in the same document</item>
+/// <item><see cref="WorkingShareGroup"/>: the group, if it is a share group, and its configuration; in the same document</item>
 /// <item><see cref="WorkingOffsets"/>: the committed offsets; stored as a document</item>
 /// <item><see cref="MemberSessions"/>: when each member times out; in memory only</item>
 /// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
@@ -79,6 +79,11 @@ internal sealed partial class GroupCore : CoordinatorCore
 
     private GroupDocument DocumentOfGroup => _share.AddTo(_membership.ToDocument(Claim));
 
+    // The id has a configuration, and no group.
+    private bool HasConfigurationAlone => Exists && _share.State is null && !IsOfConsumers;
+
+    private bool IsGroup => Exists && (!HasConfigurationAlone || _share.Configs.IsEmpty);
+
     private string NotFound => $"There is no group '{_groupId}'.";
 
     /// <inheritdoc/>
@@ -110,10 +115,10 @@ internal sealed partial class GroupCore : CoordinatorCore
             case OffsetFetch fetch:
                 Fetch(request, fetch);
                 break;
-            case DescribeGroup or ListGroup when !Exists:
+            case DescribeGroup or ListGroup when !IsGroup:
                 HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
                 break;
-            case OffsetDelete or DeleteGroup when !Exists:
+            case OffsetDelete or DeleteGroup when !IsGroup:
                 HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, NotFound));
                 break;
             case OffsetDelete delete:
@@ -232,7 +237,7 @@ internal sealed partial class GroupCore : CoordinatorCore
             HoldConfirmed(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
             return;
         }
-        Forget();
+        ForgetGroup();
         Hold(request, default(GroupReply));
     }
 
@@ -240,17 +245,30 @@ internal sealed partial class GroupCore : CoordinatorCore
     /// request, so that idle groups with offsets need no timer, and when a group without any is to go.</summary>
     private void Expire()
     {
-        if (!Exists || HasMembers)
+        if (!IsGroup || HasMembers)
             return;
         _offsets.Expire(_membership.EmptySince, Now);
         if (EndOfEmptiness > Now || EndOfEmptiness is null)
             return;
         _nextExpiry = Now + ExpiryPause;
-        Forget();
+        ForgetGroup();
+    }
+
+    // The configuration of its id stays.
+    private void ForgetGroup()
+    {
+        if (_share.Configs.IsEmpty)
+        {
+            Forget();
+            return;
+        }
+        ForgetState();
+        Changed(GroupDocuments.Group);
+        Changed(GroupDocuments.Offsets);
     }
 
     /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
-    private DateTimeOffset? EndOfEmptiness => Exists && !HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
+    private DateTimeOffset? EndOfEmptiness => IsGroup && !HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
         && _share.State is not { IsToKeep: true }
         && (_share.State?.EmptySince ?? _membership.EmptySince) + KeptWithoutOffsets is var end
         ? end > _nextExpiry ? end : _nextExpiry

@@ -43,6 +43,11 @@ internal sealed record GroupDocument : IOwnedDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ShareGroupState? Share { get; init; }
 
+    /// <summary>The configuration that was set, by name; null for none. It belongs to the id, and stays when the group is deleted: then the
+    /// document has it alone, with <see cref="GroupType.Unknown"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableSortedDictionary<string, string>? Configs { get; init; }
+
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
 
@@ -66,7 +71,9 @@ internal sealed record GroupDocument : IOwnedDocument
             || document.Type == GroupType.Consumer != document.Consumer is not null
             || document.Type == GroupType.Share != document.Share is not null)
             throw new JsonException($"Its type is {document.Type}, and its state is of another.");
-        return document;
+        return document.Share is { Configs: { } former } share
+            ? document with { Share = share with { Configs = null }, Configs = document.Configs ?? (former.IsEmpty ? null : former) }
+            : document;
     }
 }
 

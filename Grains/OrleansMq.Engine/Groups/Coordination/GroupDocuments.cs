@@ -31,15 +31,28 @@ internal static class GroupDocuments
     /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
     public static async ValueTask<bool> IsToGoAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
     {
-        if (group.Share is { IsToKeep: true })
+        if (group.Share is { IsToKeep: true } || MayHaveConfigurationAlone(group))
             return false;
         var emptySince = group.Share is { } share ? share.EmptySince : group.Consumer is { } consumer ? consumer.EmptySince
             : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
         if (group.ToListing(groupId).State != GroupState.Empty || emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
             return false;
-        return await store.ReadAsync(GroupOffsetsDocument.KeyOf(groupId)).ConfigureAwait(false) is not { } offsets
-            || GroupOffsetsDocument.Parse(offsets.Value.Span).ToOffsets().IsEmpty;
+        return await HasNoOffsetsAsync(store, groupId).ConfigureAwait(false);
     }
+
+    /// <summary>Whether an id has a configuration, and no group.</summary>
+    /// <param name="store">Holds the documents.</param>
+    /// <param name="groupId">The id.</param>
+    /// <param name="group">The first of them.</param>
+    /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
+    public static async ValueTask<bool> HasConfigurationAloneAsync(IStateStore store, string groupId, GroupDocument group) =>
+        MayHaveConfigurationAlone(group) && await HasNoOffsetsAsync(store, groupId).ConfigureAwait(false);
+
+    private static bool MayHaveConfigurationAlone(GroupDocument group) => group is { Type: GroupType.Unknown, Configs: not null };
+
+    private static async ValueTask<bool> HasNoOffsetsAsync(IStateStore store, string groupId) =>
+        await store.ReadAsync(GroupOffsetsDocument.KeyOf(groupId)).ConfigureAwait(false) is not { } offsets
+            || GroupOffsetsDocument.Parse(offsets.Value.Span).ToOffsets().IsEmpty;
 }
 
 /// <summary>A group's stored documents; null for none.</summary>

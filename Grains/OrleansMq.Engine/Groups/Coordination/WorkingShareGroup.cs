@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using OrleansMq.Api;
 using OrleansMq.Groups.Share;
 
@@ -12,6 +13,16 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
     /// <summary>The group; null: the id does not belong to a share group.</summary>
     public ShareGroupState? State { get; private set; }
 
+    /// <summary>The configuration that was set, by name. It belongs to the id, whatever group it is of, and stays when that is
+    /// deleted.</summary>
+    public ImmutableSortedDictionary<string, string> Configs
+    {
+        get;
+        private set => field = value.WithComparers(StringComparer.Ordinal);
+    } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+
+    private ShareGroupConfig Config => ShareGroupConfig.Parse(Configs);
+
     /// <summary>Whether the group has members.</summary>
     public bool HasMembers => State is { Members.IsEmpty: false };
 
@@ -20,24 +31,28 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
 
     /// <summary>Returns the session timeout of a member; null if there is no such member.</summary>
     public TimeSpan? SessionTimeoutOf(string memberId) => State is { } state && state.Members.ContainsKey(memberId)
-        ? ShareGroupConfig.Parse(state.Configs).SessionTimeout : null;
+        ? Config.SessionTimeout : null;
 
     /// <summary>Takes up what is stored.</summary>
-    public void Adopt(GroupDocument? stored) => State = stored?.Share;
+    public void Adopt(GroupDocument? stored) => (State, Configs) = (stored?.Share, stored?.Configs ?? Configs.Clear());
 
-    /// <summary>Empties the state, since the group is deleted.</summary>
+    /// <summary>Empties the state, since the group is deleted. Its configuration stays.</summary>
     public void Forget() => State = null;
 
     /// <summary>Returns the group's document.</summary>
     /// <param name="document">That of a group without share group.</param>
-    public GroupDocument AddTo(GroupDocument document) =>
-        State is null ? document : document with { Type = GroupType.Share, Share = State };
+    public GroupDocument AddTo(GroupDocument document)
+    {
+        if (!Configs.IsEmpty)
+            document = document with { Configs = Configs };
+        return State is null ? document : document with { Type = GroupType.Share, Share = State };
+    }
 
     /// <summary>Handles a heartbeat. The first join makes the group a share group.</summary>
     public MemberOutcome Heartbeat(ShareGroupHeartbeat request, Guid freshId, GroupTopics topics, DateTimeOffset now)
     {
-        var decision = ShareGroupDecision.Heartbeat(State ?? new ShareGroupState { EmptySince = now }, request, freshId, topics, now,
-            options);
+        var decision = ShareGroupDecision.Heartbeat(State ?? new ShareGroupState { EmptySince = now }, Config, request, freshId,
+            topics, now, options);
         if (decision.Reply.Error == ErrorCode.None)
             Become(decision.Next);
         return new MemberOutcome(decision.Reply, decision.MemberId);
@@ -46,9 +61,25 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
     /// <summary>Changes the configuration, or where the group reads.</summary>
     public GroupReply Alter(AlterShareGroup request, Guid freshId, GroupTopics topics, DateTimeOffset now)
     {
-        var reply = ShareGroupDecision.Alter(State, request, freshId, topics, now, out var next);
-        if (reply.Error == ErrorCode.None && next is not null)
+        ImmutableSortedDictionary<string, string> configs;
+        try
+        {
+            configs = ShareGroupConfig.Change(Configs, request.Configs);
+        }
+        catch (BrokerException invalid)
+        {
+            return new GroupReply(invalid.Code, invalid.Message);
+        }
+        var reply = ShareGroupDecision.Move(State, request, freshId, topics, now, out var next);
+        if (reply.Error != ErrorCode.None)
+            return reply;
+        if (next is not null)
             Become(next);
+        if (!configs.SequenceEqual(Configs))
+        {
+            Configs = configs;
+            changed();
+        }
         return reply;
     }
 
@@ -60,10 +91,8 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
     }
 
     /// <summary>Returns the configuration and the cursors.</summary>
-    public ShareCursorsResult FindCursors() => State is { } state
-        ? new ShareCursorsResult(ErrorCode.None, null, HasMembers,
-            [.. state.Configs.Select(static config => new ShareGroupSetting(config.Key, config.Value))], state.Cursors)
-        : new ShareCursorsResult(ErrorCode.None, null, false, [], []);
+    public ShareCursorsResult FindCursors() => new(ErrorCode.None, null, HasMembers,
+        [.. Configs.Select(static config => new ShareGroupSetting(config.Key, config.Value))], State?.Cursors ?? []);
 
     /// <summary>Describes the group for operators.</summary>
     public GroupDescription Describe(string groupId, int brokerId, GroupTopics topics)

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 
 namespace OrleansMq.Groups.Share;
@@ -18,6 +19,9 @@ internal enum ShareStart
 /// <summary>The configuration of a share group.</summary>
 internal sealed record ShareGroupConfig
 {
+    // Longer than any name of a topic: it bounds what a document holds.
+    private const int MostCharacters = 300;
+
     /// <summary>The defaults.</summary>
     public static ShareGroupConfig Default { get; } = new();
 
@@ -59,25 +63,27 @@ internal sealed record ShareGroupConfig
             : throw Invalid("share.heartbeat.interval.ms", Text(config.HeartbeatInterval), "less than share.session.timeout.ms");
     }
 
-    /// <summary>Checks changes of a configuration.</summary>
+    /// <summary>Changes a configuration.</summary>
     /// <param name="before">The values that are set.</param>
     /// <param name="changes">The values to set, or to remove.</param>
+    /// <returns>The values that are set then.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: a name is not known, or a value out of range.</exception>
-    public static void Check(IEnumerable<KeyValuePair<string, string>> before, IEnumerable<Api.ShareGroupSetting> changes)
+    public static ImmutableSortedDictionary<string, string> Change(IEnumerable<KeyValuePair<string, string>> before,
+        IEnumerable<Api.ShareGroupSetting> changes)
     {
         ArgumentNullException.ThrowIfNull(changes);
-        var after = new Dictionary<string, string>(before);
+        var after = before.ToImmutableSortedDictionary(StringComparer.Ordinal);
         foreach (var (name, value) in changes)
         {
             if (ShareGroupConfigKeys.Find(name) is null)
                 throw new BrokerException(ErrorCode.InvalidConfig, $"A share group has no configuration '{name}'; it has "
                     + $"{string.Join(", ", ShareGroupConfigKeys.All.Select(static key => key.Name))}.");
-            if (value is null)
-                after.Remove(name);
-            else
-                after[name] = value;
+            if (value?.Length > MostCharacters)
+                throw Invalid(name, $"{value[..20]}...", $"at most {MostCharacters} characters");
+            after = value is null ? after.Remove(name) : after.SetItem(name, value);
         }
         Parse(after);
+        return after;
     }
 
     internal static string Text(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);

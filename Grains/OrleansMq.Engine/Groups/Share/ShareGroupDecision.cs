@@ -19,19 +19,20 @@ internal static class ShareGroupDecision
 {
     /// <summary>Handles a heartbeat: a member joins, keeps its session alive, or leaves.</summary>
     /// <param name="state">The group.</param>
+    /// <param name="config">Its configuration.</param>
     /// <param name="request">The request.</param>
     /// <param name="freshId">An id never used before, for the cursors of topics that are read for the first time.</param>
     /// <param name="topics">The topics.</param>
     /// <param name="now">The current time.</param>
     /// <param name="options">Limits.</param>
-    public static ShareDecision Heartbeat(ShareGroupState state, ShareGroupHeartbeat request, Guid freshId, GroupTopics topics,
-        DateTimeOffset now, GroupOptions options)
+    public static ShareDecision Heartbeat(ShareGroupState state, ShareGroupConfig config, ShareGroupHeartbeat request, Guid freshId,
+        GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
         if (FindProblem(request) is { } problem)
             return Refuse(state, ErrorCode.InvalidRequest, problem);
         var isKnown = state.Members.TryGetValue(request.MemberId, out var member);
         if (request.MemberEpoch == ShareGroupHeartbeat.LeaveEpoch)
-            return isKnown ? new(Remove(state, request.MemberId, now), Answer(state, request.MemberId, request.MemberEpoch, null), "")
+            return isKnown ? new(Remove(state, request.MemberId, now), Answer(config, request.MemberId, request.MemberEpoch, null), "")
                 : Unknown(state, request);
         if (!topics.IsKnown)
             return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
@@ -62,7 +63,7 @@ internal static class ShareGroupDecision
         }
         // A member with another epoch missed the last response, or does not know this assignment.
         var isToBeTold = request.SubscribedTopicNames is not null || request.MemberEpoch != after.Epoch;
-        return new(next, Answer(next, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null), after.MemberId);
+        return new(next, Answer(config, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null), after.MemberId);
     }
 
     /// <summary>Removes a member that timed out. Its partitions are assigned with the next heartbeat of another.</summary>
@@ -75,33 +76,23 @@ internal static class ShareGroupDecision
             : state;
     }
 
-    /// <summary>Changes the configuration, or where the group reads.</summary>
+    /// <summary>Changes where the group reads.</summary>
     /// <param name="state">The group; null if there is none.</param>
     /// <param name="request">The request.</param>
     /// <param name="freshId">An id never used before.</param>
     /// <param name="topics">The topics.</param>
     /// <param name="now">The current time.</param>
     /// <param name="next">The group; null if there still is none.</param>
-    public static GroupReply Alter(ShareGroupState? state, AlterShareGroup request, Guid freshId, GroupTopics topics, DateTimeOffset now,
+    public static GroupReply Move(ShareGroupState? state, AlterShareGroup request, Guid freshId, GroupTopics topics, DateTimeOffset now,
         out ShareGroupState? next)
     {
         next = state;
-        var movesAny = request.Moves.Count > 0 || request.DeletedTopics.Count > 0;
+        var movesAny = request.MovesAny;
         if (movesAny && state is { Members.IsEmpty: false })
             return new GroupReply(ErrorCode.NonEmptyGroup, "The group has members: stop them first.");
         if (request.DeletedTopics.Count > 0 && state is null)
             return new GroupReply(ErrorCode.GroupIdNotFound, $"There is no share group '{request.GroupId}'.");
         var after = state ?? new ShareGroupState { EmptySince = now };
-        try
-        {
-            ShareGroupConfig.Check(after.Configs, request.Configs);
-        }
-        catch (BrokerException invalid)
-        {
-            return new GroupReply(invalid.Code, invalid.Message);
-        }
-        foreach (var (name, value) in request.Configs)
-            after = after with { Configs = value is null ? after.Configs.Remove(name) : after.Configs.SetItem(name, value) };
         var incarnation = IncarnationOf(after, now, freshId);
         foreach (var move in request.Moves)
         {
@@ -235,12 +226,12 @@ internal static class ShareGroupDecision
         _ => null,
     };
 
-    private static ShareGroupHeartbeatResult Answer(ShareGroupState state, string memberId, int epoch, PartitionSet? assigned) => new()
+    private static ShareGroupHeartbeatResult Answer(ShareGroupConfig config, string memberId, int epoch, PartitionSet? assigned) => new()
     {
         Error = ErrorCode.None,
         MemberId = memberId,
         MemberEpoch = epoch,
-        HeartbeatInterval = ShareGroupConfig.Parse(state.Configs).HeartbeatInterval,
+        HeartbeatInterval = config.HeartbeatInterval,
         Assignment = assigned?.ToTopicPartitions(),
     };
 

@@ -33,12 +33,10 @@ internal sealed record ShareGroupState
     /// <summary>The cursors by topic, ordered by its id. They stay when the last member leaves.</summary>
     public ImmutableArray<ShareTopicCursors> Cursors { get; init; } = [];
 
-    /// <summary>The configuration that was set, by name.</summary>
-    public ImmutableSortedDictionary<string, string> Configs
-    {
-        get;
-        init => field = value.WithComparers(StringComparer.Ordinal);
-    } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+    /// <summary>The configuration, in documents of the time when it was deleted with the group; else null. It moves to
+    /// the group's document when it is read.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableSortedDictionary<string, string>? Configs { get; init; }
 
     /// <summary>Since when it has no members; null if it has any.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -50,7 +48,7 @@ internal sealed record ShareGroupState
 
     /// <summary>Whether it is to be kept without members.</summary>
     [JsonIgnore]
-    public bool IsToKeep => !Cursors.IsEmpty || !Configs.IsEmpty;
+    public bool IsToKeep => !Cursors.IsEmpty;
 
     /// <summary>Returns the group with a topic's cursors added or replaced.</summary>
     public ShareGroupState With(ShareTopicCursors cursors) => this with

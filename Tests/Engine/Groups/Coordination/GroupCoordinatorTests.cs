@@ -223,6 +223,61 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Configuration_is_there_before_its_group_and_after_it()
+    {
+        await using (var groups = OpenAll())
+        {
+            await AlterAsync(groups, "share.delivery.count.limit", "7");
+            Assert.Empty(await groups.ListGroupsAsync());
+            await Assert.ThrowsAsync<BrokerException>(async () => await groups.DescribeGroupAsync("g"));
+        }
+        await using var again = OpenAll();
+        Assert.Empty(await again.ListGroupsAsync());
+        await AssertConfiguredAsync(ErrorCode.None);
+        await BeatAsync(ShareGroupHeartbeat.JoinEpoch);
+        await BeatAsync(ShareGroupHeartbeat.LeaveEpoch);
+        await again.DeleteGroupAsync("g");
+        Assert.Empty(await again.ListGroupsAsync());
+        await AssertConfiguredAsync(ErrorCode.None);
+        // The id may be that of consumers meanwhile.
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(again.CommitOffsetsAsync(Commit(1))));
+        Assert.Equal(GroupType.Classic, Assert.Single(await again.ListGroupsAsync()).Type);
+        await AlterAsync(again, "share.record.lock.duration.ms", "2000");
+        await AlterAsync(again, "share.record.lock.duration.ms", null);
+        await AssertConfiguredAsync(ErrorCode.GroupIdNotFound);
+        await again.DeleteGroupAsync("g");
+        await AssertConfiguredAsync(ErrorCode.None);
+        var joined = await again.JoinGroupAsync(Join);
+        await again.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(joined.MemberId)]));
+        _clock.Advance(GroupCore.KeptWithoutOffsets);
+        await Assert.ThrowsAsync<BrokerException>(async () => await again.DescribeGroupAsync("g"));
+        await AssertConfiguredAsync(ErrorCode.None);
+        await AlterAsync(again, "share.delivery.count.limit", null);
+        Assert.Empty(await again.ListConfiguredAsync());
+        Assert.Empty(await _store.ListAsync(GroupDocument.StoreType));
+        Assert.Empty(await _store.ListAsync(GroupOffsetsDocument.StoreType));
+        Assert.Equal(0, again.OpenCount);
+
+        static async Task AlterAsync(GroupCoordinators groups, string name, string? value) => Assert.Equal(default,
+            await groups.SendAsync(new AlterShareGroup("g") { Configs = [new ShareGroupSetting(name, value)] }));
+
+        async Task BeatAsync(int epoch) => Assert.Equal(ErrorCode.None, (await again.SendAsync(new ShareGroupHeartbeat
+        {
+            GroupId = "g",
+            MemberId = "m",
+            MemberEpoch = epoch,
+            SubscribedTopicNames = epoch == 0 ? ["t"] : null,
+        })).Error);
+
+        async Task AssertConfiguredAsync(ErrorCode error)
+        {
+            var found = await again.SendAsync(new FindShareCursors("g"));
+            Assert.Equal((error, new ShareGroupSetting("share.delivery.count.limit", "7")), (found.Error, Assert.Single(found.Configs)));
+            Assert.Equal(["g"], await again.ListConfiguredAsync());
+        }
+    }
+
+    [Fact]
     public async Task Offsets_of_a_topic_deleted_while_the_group_was_closed_are_removed()
     {
         await using (var groups = OpenAll())

@@ -34,6 +34,21 @@ public sealed class GroupDocumentTests
     private static readonly Guid TopicId = new(9, 0, 0, new byte[8]);
 
     [Fact]
+    public void Configuration_of_a_share_group_that_an_earlier_version_wrote_is_that_of_its_id()
+    {
+        const string configs = """
+            "configs":{"share.delivery.count.limit":"7"}
+            """;
+        var read = GroupDocument.Parse(Encoding.UTF8.GetBytes("""
+            {"version":1,"coordinator":{"epoch":3,"token":"00000001-0002-0003-0000-000000000000"},"type":"share",
+            "share":{"groupEpoch":4,"targetEpoch":4,"topics":{},"members":{},"cursors":[],
+            """ + configs + "}}"));
+        Assert.Equal(KeyValuePair.Create("share.delivery.count.limit", "7"), Assert.Single(read.Configs!));
+        Assert.EndsWith($",{configs}}}", Encoding.UTF8.GetString(read.ToBytes()), StringComparison.Ordinal);
+        Assert.Equal((4, null), (read.Share!.GroupEpoch, read.Share.Configs));
+    }
+
+    [Fact]
     public void Classic_group_round_trips()
     {
         var member = new ClassicMember

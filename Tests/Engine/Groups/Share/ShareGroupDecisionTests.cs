@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Share;
@@ -13,12 +14,13 @@ public sealed class ShareGroupDecisionTests
     private readonly TestTopics _topics = new();
     private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private ShareGroupState _state = new();
+    private ImmutableSortedDictionary<string, string> _configs = ImmutableSortedDictionary<string, string>.Empty;
 
     public ShareGroupDecisionTests() => _topics.Set("t", 4);
 
     private ShareGroupHeartbeatResult Beat(string memberId, int epoch, params string[]? topics)
     {
-        var decision = ShareGroupDecision.Heartbeat(_state, new ShareGroupHeartbeat
+        var decision = ShareGroupDecision.Heartbeat(_state, ShareGroupConfig.Parse(_configs), new ShareGroupHeartbeat
         {
             GroupId = "g",
             MemberId = memberId,
@@ -125,30 +127,30 @@ public sealed class ShareGroupDecisionTests
     [Fact]
     public void Configuration_is_checked_before_it_is_kept()
     {
-        Assert.Equal(ErrorCode.InvalidConfig, Set("share.record.lock.duration.ms", "999").Error);
-        Assert.Equal(ErrorCode.InvalidConfig, Set("share.auto.offset.reset", "by_duration:x").Error);
-        Assert.Equal(ErrorCode.InvalidConfig, Set("share.isolation.level", "dirty").Error);
-        Assert.Equal(ErrorCode.InvalidConfig, Set("retention.ms", "1").Error);
-        Assert.Equal(ErrorCode.InvalidConfig, Set("share.session.timeout.ms", "5000").Error);
-        Assert.Equal(ErrorCode.None, Set("share.auto.offset.reset", "by_duration:PT1H").Error);
-        Assert.Equal(ErrorCode.None, Set("share.heartbeat.interval.ms", "2000").Error);
-        var config = ShareGroupConfig.Parse(_state.Configs);
+        foreach (var (name, value) in new[] { ("share.record.lock.duration.ms", "999"), ("share.auto.offset.reset", "by_duration:x"),
+            ("share.isolation.level", "dirty"), ("retention.ms", "1"), ("share.session.timeout.ms", "5000"),
+            ("share.auto.offset.reset", $"by_duration:P{new string('0', 300)}1D") })
+        {
+            Assert.Equal(ErrorCode.InvalidConfig, Assert.Throws<BrokerException>(() => Set(name, value)).Code);
+        }
+        Set("share.auto.offset.reset", "by_duration:PT1H");
+        Set("share.heartbeat.interval.ms", "2000");
+        var config = ShareGroupConfig.Parse(_configs);
         Assert.Equal((ShareStart.ByDuration, TimeSpan.FromHours(1)), (config.Start, config.StartAge));
         Assert.Equal(TimeSpan.FromSeconds(2), Beat("a", 0, "t").HeartbeatInterval);
-        Assert.Equal(ErrorCode.None, Set("share.auto.offset.reset", null).Error);
-        Assert.Equal(ShareStart.Latest, ShareGroupConfig.Parse(_state.Configs).Start);
+        Set("share.auto.offset.reset", null);
+        Assert.Equal(ShareStart.Latest, ShareGroupConfig.Parse(_configs).Start);
         foreach (var key in ShareGroupConfigKeys.All)
         {
             Assert.Equal(key.Get(config), key.Get(key.Set(ShareGroupConfig.Default, key.Get(config))));
         }
     }
 
-    private GroupReply Set(string name, string? value) =>
-        Alter(new AlterShareGroup("g") { Configs = [new ShareGroupSetting(name, value)] });
+    private void Set(string name, string? value) => _configs = ShareGroupConfig.Change(_configs, [new ShareGroupSetting(name, value)]);
 
     private GroupReply Alter(AlterShareGroup request)
     {
-        var reply = ShareGroupDecision.Alter(_state, request, Guid.NewGuid(), _topics.Topics, _now, out var next);
+        var reply = ShareGroupDecision.Move(_state, request, Guid.NewGuid(), _topics.Topics, _now, out var next);
         _state = next!;
         return reply;
     }
@@ -164,8 +166,8 @@ public sealed class ShareGroupDecisionTests
             SubscribedTopicNames = ["t"],
             Starts = [.. starts.Select(start => new ShareCursorMove(topicId, start.Partition, start.Offset))],
         };
-        var joined = ShareGroupDecision.Heartbeat(_state, Join("a", (2, 7), (0, 5), (0, 6), (4, 1), (1, -1)), Guid.NewGuid(),
-            _topics.Topics, _now, Options).Next;
+        var joined = ShareGroupDecision.Heartbeat(_state, ShareGroupConfig.Default,
+            Join("a", (2, 7), (0, 5), (0, 6), (4, 1), (1, -1)), Guid.NewGuid(), _topics.Topics, _now, Options).Next;
         var cursors = Assert.Single(joined.Cursors);
         Assert.Equal([(0, 5L), (2, 7L)], cursors.Resets.Select(static reset => (reset.Partition, reset.StartOffset)));
         Assert.All(cursors.Resets, reset => Assert.Equal(cursors.Incarnation, reset.Incarnation));
@@ -173,10 +175,12 @@ public sealed class ShareGroupDecisionTests
         // Later partitions came after the join: they are read from their first record on.
         Assert.Equal(3, cursors.Partitions);
         // A second member does not move it.
-        var second = ShareGroupDecision.Heartbeat(joined, Join("b", (0, 50)), Guid.NewGuid(), _topics.Topics, _now, Options).Next;
+        var second = ShareGroupDecision.Heartbeat(joined, ShareGroupConfig.Default, Join("b", (0, 50)), Guid.NewGuid(),
+            _topics.Topics, _now, Options).Next;
         Assert.Equal(joined.Cursors, second.Cursors);
         // It tells where a partition begins that no member has said of before.
-        var third = ShareGroupDecision.Heartbeat(joined, Join("b", (1, 50), (2, 60)), Guid.NewGuid(), _topics.Topics, _now, Options).Next;
+        var third = ShareGroupDecision.Heartbeat(joined, ShareGroupConfig.Default, Join("b", (1, 50), (2, 60)), Guid.NewGuid(),
+            _topics.Topics, _now, Options).Next;
         Assert.Equal([(0, 5L), (1, 50L), (2, 7L)], third.Cursors[0].Resets.Select(static reset => (reset.Partition, reset.StartOffset)));
         Assert.Equal(cursors.Incarnation, third.Cursors[0].FindReset(1)!.Incarnation);
     }
@@ -195,7 +199,7 @@ public sealed class ShareGroupDecisionTests
     [Fact]
     public void Start_in_a_topic_that_the_coordinator_does_not_know_yet_is_to_be_sent_again()
     {
-        var decision = ShareGroupDecision.Heartbeat(_state, new ShareGroupHeartbeat
+        var decision = ShareGroupDecision.Heartbeat(_state, ShareGroupConfig.Default, new ShareGroupHeartbeat
         {
             GroupId = "g",
             MemberId = "a",
