@@ -22,7 +22,7 @@ internal sealed class GatewayServices : IDisposable
         Partitions = new PartitionLocator(hosted.Access, hosted.Metadata, hosted.BrokerId);
         Endpoints = new BrokerEndpoints(options, hosted.BrokerId, hosted.Metadata);
         Deadlines = new FetchDeadlines(options.TimeProvider);
-        Shares = new ShareServer(options.TimeProvider);
+        Shares = new ShareServer(options.TimeProvider, options.Log);
         _cleaning = new ShareCleaning(options, hosted);
         TooLarge = new RareLine(options.Log, options.TimeProvider);
         FaultyListeners = new RareLine(options.Log, options.TimeProvider);

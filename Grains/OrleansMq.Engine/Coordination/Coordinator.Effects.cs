@@ -78,7 +78,10 @@ internal sealed partial class Coordinator
         }
         catch (Exception exception) // Whatever a store throws means the same: what is stored is unknown.
         {
-            Post(new StoreFailed(store.Document, exception.Message, exception is StateConflictException));
+            Post(new StoreFailed(store.Document, exception.Message, exception is StateConflictException)
+            {
+                IsLimit = exception is StateLimitException,
+            });
             return;
         }
         Post(new StoreCompleted(store.Document, store.Version));

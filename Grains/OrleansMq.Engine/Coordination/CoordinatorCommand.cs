@@ -24,7 +24,11 @@ internal sealed record StoreCompleted(int Document, long Version) : CoordinatorC
 /// <param name="Document">The document's position among those of the coordinator.</param>
 /// <param name="Reason">For the log and the callers.</param>
 /// <param name="IsConflict">It lost its compare-and-swap: most likely to another coordinator.</param>
-internal sealed record StoreFailed(int Document, string Reason, bool IsConflict = false) : CoordinatorCommand;
+internal sealed record StoreFailed(int Document, string Reason, bool IsConflict = false) : CoordinatorCommand
+{
+    /// <summary>There are as many coordinators of the kind as may be: nothing was written, and a retry does not help.</summary>
+    public bool IsLimit { get; init; }
+}
 
 /// <summary>The answer to <see cref="ReadStored"/>.</summary>
 /// <param name="Stored">What is stored now.</param>

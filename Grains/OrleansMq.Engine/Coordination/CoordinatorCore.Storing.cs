@@ -166,11 +166,15 @@ internal abstract partial class CoordinatorCore
         _versions[failed.Document].Fail();
         if (IsDeposed)
             return;
-        Log(EngineLogLevel.Warning, $"its document '{_kind.Documents[failed.Document].Name}' may not be stored; it is read again, and what "
-            + $"was not acknowledged is forgotten: {failed.Reason}");
+        if (!failed.IsLimit)
+            Log(EngineLogLevel.Warning, $"its document '{_kind.Documents[failed.Document].Name}' may not be stored; it is read again, and "
+                + $"what was not acknowledged is forgotten: {failed.Reason}");
         _mustRead = _rules.MustReadAfter(failed);
         _isContested |= failed.IsConflict;
-        FailAll(ErrorCode.CoordinatorNotAvailable, $"The {_kind.Noun}'s state could not be stored; retry: {failed.Reason}");
+        if (failed.IsLimit)
+            FailAll(ErrorCode.PolicyViolation, failed.Reason);
+        else
+            FailAll(ErrorCode.CoordinatorNotAvailable, $"The {_kind.Noun}'s state could not be stored; retry: {failed.Reason}");
     }
 
     private void OnRead(StoredDocuments stored)

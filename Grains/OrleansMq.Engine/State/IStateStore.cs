@@ -30,6 +30,9 @@ internal interface IStateStore
 /// <param name="ETag">Changes with every write.</param>
 internal sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
 
+/// <summary>The store has as many documents as it may. Nothing was written.</summary>
+internal sealed class StateLimitException(string message) : Exception(message);
+
 /// <summary>A compare-and-swap failed: the stored document had changed.</summary>
 internal sealed class StateConflictException(string key, string? expected, string? stored)
     : Exception($"State '{key}' was changed concurrently: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")

@@ -31,6 +31,16 @@ internal sealed class CoordinatorIndex(CoordinatorKind kind, IStateStore store)
     /// <exception cref="IOException">It is perhaps entered, perhaps not.</exception>
     public Task AddAsync(string id) => ChangeAsync(id, shard => shard with { Ids = shard.Ids.Add(id) });
 
+    /// <summary>Enters an id, unless there are too many; one that is there is fine.</summary>
+    /// <param name="id">The id.</param>
+    /// <param name="most">The most ids. Each document has its part, so the last percents may stay free.</param>
+    /// <param name="refusal">Why no other is entered, and what to do.</param>
+    /// <exception cref="StateLimitException">There are too many.</exception>
+    /// <exception cref="IOException">It is perhaps entered, perhaps not.</exception>
+    public Task AddAsync(string id, int most, string refusal) => ChangeAsync(id, shard =>
+        shard.Ids.Count < Math.Max(most / Shards, 1) || shard.Ids.Contains(id) ? shard with { Ids = shard.Ids.Add(id) }
+            : throw new StateLimitException(refusal));
+
     /// <summary>Removes an id; one that is not there is fine.</summary>
     /// <exception cref="IOException">It is perhaps removed, perhaps not.</exception>
     public Task RemoveAsync(string id) => ChangeAsync(id, shard => shard with { Ids = shard.Ids.Remove(id) });

@@ -5,6 +5,7 @@ using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
 
 namespace OrleansMq.Grains.Coordination;
@@ -40,21 +41,21 @@ internal sealed class CoordinatorDocuments(SiloBroker broker, IServiceProvider s
         _stores.GetOrAdd(grainType, type => Make(kind, type));
 
     private ICoordinatorStores Make(CoordinatorKind kind, GrainType grainType) => broker.Cluster is null
-        ? new FileCoordinatorStores(kind, broker)
+        ? new FileCoordinatorStores(kind, broker, GroupDocuments.Bound(broker.State, broker.Options.Groups))
         : new IndexedCoordinatorStores(kind,
             new GrainStateStore(services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), grainType,
                 broker.Options.TimeProvider),
-            broker.Options.Log);
+            broker.Options.Groups.MaxGroups, broker.Options.Log);
 }
 
 /// <summary>The files in the data directory of a silo alone, as the standalone host has them. A directory of files is its own
 /// index.</summary>
-internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker broker) : ICoordinatorStores
+internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker broker, IStateStore bounded) : ICoordinatorStores
 {
     private readonly string _type = kind.Documents[0].StoreType;
 
     /// <inheritdoc/>
-    public IStateStore For(string id) => broker.State;
+    public IStateStore For(string id) => bounded;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<string>> ListAsync()
@@ -71,12 +72,16 @@ internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker bro
 }
 
 /// <summary>The grain storage of a replicated cluster, and an index.</summary>
-internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore store, EngineLog log) : ICoordinatorStores
+/// <param name="kind">The kind of coordinator.</param>
+/// <param name="store">The grain storage.</param>
+/// <param name="most">The most coordinators that have documents.</param>
+/// <param name="log">Receives warnings.</param>
+internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore store, int most, EngineLog log) : ICoordinatorStores
 {
     private readonly CoordinatorIndex _index = new(kind, store);
 
     /// <inheritdoc/>
-    public IStateStore For(string id) => new IndexedCoordinatorStore(this, store, _index, kind, id, log);
+    public IStateStore For(string id) => new IndexedCoordinatorStore(this, store, _index, kind, id, most, log);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<string>> ListAsync() => _index.ListAsync();
@@ -101,7 +106,7 @@ internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore
 /// <summary>The documents of one coordinator. Its id stands in the index while it has any: the first document is the first to be written,
 /// and the last to be deleted.</summary>
 internal sealed class IndexedCoordinatorStore(ICoordinatorStores stores, IStateStore store, CoordinatorIndex index, CoordinatorKind kind,
-    string id, EngineLog log) : IStateStore
+    string id, int most, EngineLog log) : IStateStore
 {
     private readonly string _firstKey = $"{kind.Documents[0].StoreType}/{id}";
     private int _wasChecked;
@@ -122,7 +127,7 @@ internal sealed class IndexedCoordinatorStore(ICoordinatorStores stores, IStateS
     {
         if (etag is not null || key != _firstKey)
             return await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
-        await index.AddAsync(id).ConfigureAwait(false);
+        await index.AddAsync(id, most, GroupDocuments.TooMany(most)).ConfigureAwait(false);
         var written = await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
         await TryAsync("be entered into", () => index.AddAsync(id)).ConfigureAwait(false);
         return written;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Shares;
 
@@ -6,7 +7,7 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 
 /// <summary>The share sessions of the gateway. A session ends with its connection. Thread safe; a session is used by one request at a time,
 /// since those of a connection follow each other.</summary>
-internal sealed class ShareServer(TimeProvider time)
+internal sealed class ShareServer(TimeProvider time, EngineLog log)
 {
     private const int MostSessions = 2_000;
     // A client has one; a proxy's connection serves several.
@@ -18,6 +19,9 @@ internal sealed class ShareServer(TimeProvider time)
     // The connections whose end is followed.
     private readonly ConditionalWeakTable<object, object> _followed = [];
     private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, MostOfConnection, (long)Idle.TotalMilliseconds);
+
+    /// <summary>The line of a partition that has as many queues and share groups as it may.</summary>
+    public RareLine NoRoom { get; } = new(log, time);
 
     /// <summary>Finds, opens or closes the session of a request.</summary>
     /// <param name="context">The request.</param>

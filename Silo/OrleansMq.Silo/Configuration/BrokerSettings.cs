@@ -91,6 +91,8 @@ internal sealed record BrokerSettings
     public int AppendThreads { get; init; } = 16;
     /// <summary>The most queues of a partition.</summary>
     public int MaxQueuesPerPartition { get; init; } = 1_000;
+    /// <summary>About the most groups of the cluster.</summary>
+    public int MaxGroups { get; init; } = 100_000;
     /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
     public bool VerifyCompressed { get; init; }
     /// <summary>Whether the CRC of batches is checked when they are read from disk.</summary>
@@ -144,6 +146,7 @@ internal sealed record BrokerSettings
             ConsumerSessionTimeout = GroupConsumerSessionTimeout,
             ConsumerHeartbeatInterval = GroupConsumerHeartbeatInterval,
             InitialRebalanceDelay = GroupInitialRebalanceDelay,
+            MaxGroups = MaxGroups,
         },
     };
 }

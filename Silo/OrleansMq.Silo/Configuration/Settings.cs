@@ -63,6 +63,10 @@ internal static class Settings
         new("maxQueuesPerPartition", "N", "a whole number from 1 to 100000",
             "The most queues of a partition; no more are created. Default: 1000.",
             (s, text) => TryNumber(text, 1, 100_000, out var n) ? s with { MaxQueuesPerPartition = (int)n } : null),
+        new("maxGroups", "N", "a whole number from 1 to 10000000",
+            "About the most consumer and share groups of the cluster, with those that have no members but offsets, cursors or a "
+            + "configuration; no more are created. Default: 100000.",
+            (s, text) => TryNumber(text, 1, 10_000_000, out var n) ? s with { MaxGroups = (int)n } : null),
         new("verifyCompressed", "true|false", "true or false",
             "Decompress compressed batches when they are appended, and refuse those that no reader could read. It takes several times as "
             + "long as the append. Uncompressed ones, and those of compacted topics, are always checked. Default: false.",

@@ -11,7 +11,7 @@ public sealed class CoordinatorIndexTests
 {
     private readonly ScriptedStore _store = new(FileStateStore.Open(new MemoryFileSystem(), "/state"));
 
-    private IndexedCoordinatorStores Stores => new(GroupDocuments.Kind, _store, EngineLog.Silent);
+    private IndexedCoordinatorStores Stores => new(GroupDocuments.Kind, _store, 1000, EngineLog.Silent);
 
     [Fact]
     public async Task Group_is_listed_from_its_first_write_until_its_deletion()
@@ -82,6 +82,23 @@ public sealed class CoordinatorIndexTests
         await new CoordinatorIndex(GroupDocuments.Kind, _store).AddAsync("orders");
         await Stores.ForgetAsync("orders");
         Assert.Equal(["billing", "orders"], await Stores.ListAsync());
+    }
+
+    [Fact]
+    public async Task Id_above_the_part_of_its_document_is_refused_and_those_that_are_there_are_not()
+    {
+        var index = new CoordinatorIndex(GroupDocuments.Kind, _store);
+        string[] ids = [.. Enumerable.Range(0, 1000).Select(static number => $"g{number}")
+            .Where(static id => CoordinatorIndex.ShardOf(id) == 5).Take(3)];
+        const int most = 2 * CoordinatorIndex.Shards;
+        await index.AddAsync(ids[0], most, "Too many.");
+        await index.AddAsync(ids[1], most, "Too many.");
+        var refused = await Assert.ThrowsAsync<StateLimitException>(() => index.AddAsync(ids[2], most, "Too many."));
+        Assert.Equal("Too many.", refused.Message);
+        await index.AddAsync(ids[1], most, "Too many.");
+        Assert.Equal(ids[..2].Order(StringComparer.Ordinal), await index.ListAsync());
+        await index.RemoveAsync(ids[0]);
+        await index.AddAsync(ids[2], most, "Too many.");
     }
 
     [Fact]

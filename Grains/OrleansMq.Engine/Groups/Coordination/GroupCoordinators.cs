@@ -27,6 +27,7 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
         EngineLog log)
     {
+        store = GroupDocuments.Bound(store, options);
         (_brokerId, _store, _log, _time) = (brokerId, store, log, time);
         _open = new OpenCoordinators(GroupDocuments.Kind, async groupId =>
             await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log).ConfigureAwait(false), log);

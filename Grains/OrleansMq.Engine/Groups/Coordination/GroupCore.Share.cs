@@ -60,7 +60,7 @@ internal sealed partial class GroupCore
     private void RemoveMember(string memberId)
     {
         if (_share.State is not null)
-            _share.Remove(memberId, Now);
+            _share.Remove(memberId);
         else
             _membership.Remove(memberId, _topics, Now);
     }

@@ -269,8 +269,7 @@ internal sealed partial class GroupCore : CoordinatorCore
 
     /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
     private DateTimeOffset? EndOfEmptiness => IsGroup && !HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
-        && _share.State is not { IsToKeep: true }
-        && (_share.State?.EmptySince ?? _membership.EmptySince) + KeptWithoutOffsets is var end
+        && _share.State is null && _membership.EmptySince + KeptWithoutOffsets is var end
         ? end > _nextExpiry ? end : _nextExpiry
         : null;
 

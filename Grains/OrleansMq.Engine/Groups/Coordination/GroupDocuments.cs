@@ -22,6 +22,15 @@ internal static class GroupDocuments
         ],
         static documents => new StoredGroup((GroupDocument?)documents[Group], (GroupOffsetsDocument?)documents[Offsets]));
 
+    /// <summary>Bounds the groups of a store of files.</summary>
+    public static IStateStore Bound(IStateStore store, GroupOptions options) =>
+        new BoundedStateStore(store, GroupDocument.StoreType, options.MaxGroups, TooMany(options.MaxGroups));
+
+    /// <summary>Tells that there are too many groups.</summary>
+    /// <param name="most">The most.</param>
+    public static string TooMany(int most) => $"There are {most} groups already, as many as the broker allows: delete groups that are not "
+        + "used any more (omq group delete; kafka-share-groups.sh and kafka-consumer-groups.sh --delete), or raise maxGroups.";
+
     /// <summary>Whether a stored group has nothing to keep any more. Its coordinator deletes it; where none has run for so long, a request
     /// to the group makes one that does.</summary>
     /// <param name="store">Holds the group's documents.</param>
@@ -31,9 +40,9 @@ internal static class GroupDocuments
     /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
     public static async ValueTask<bool> IsToGoAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
     {
-        if (group.Share is { IsToKeep: true } || MayHaveConfigurationAlone(group))
+        if (group.Share is not null || MayHaveConfigurationAlone(group))
             return false;
-        var emptySince = group.Share is { } share ? share.EmptySince : group.Consumer is { } consumer ? consumer.EmptySince
+        var emptySince = group.Consumer is { } consumer ? consumer.EmptySince
             : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
         if (group.ToListing(groupId).State != GroupState.Empty || emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
             return false;

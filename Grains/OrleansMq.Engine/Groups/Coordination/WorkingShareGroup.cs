@@ -51,7 +51,7 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
     /// <summary>Handles a heartbeat. The first join makes the group a share group.</summary>
     public MemberOutcome Heartbeat(ShareGroupHeartbeat request, Guid freshId, GroupTopics topics, DateTimeOffset now)
     {
-        var decision = ShareGroupDecision.Heartbeat(State ?? new ShareGroupState { EmptySince = now }, Config, request, freshId,
+        var decision = ShareGroupDecision.Heartbeat(State ?? new ShareGroupState(), Config, request, freshId,
             topics, now, options);
         if (decision.Reply.Error == ErrorCode.None)
             Become(decision.Next);
@@ -84,10 +84,10 @@ internal sealed class WorkingShareGroup(GroupOptions options, Action changed)
     }
 
     /// <summary>Removes a member whose session timed out.</summary>
-    public void Remove(string memberId, DateTimeOffset now)
+    public void Remove(string memberId)
     {
         if (State is { } state)
-            Become(ShareGroupDecision.Remove(state, memberId, now));
+            Become(ShareGroupDecision.Remove(state, memberId));
     }
 
     /// <summary>Returns the configuration and the cursors.</summary>

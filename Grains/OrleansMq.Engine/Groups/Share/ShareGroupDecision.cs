@@ -32,7 +32,7 @@ internal static class ShareGroupDecision
             return Refuse(state, ErrorCode.InvalidRequest, problem);
         var isKnown = state.Members.TryGetValue(request.MemberId, out var member);
         if (request.MemberEpoch == ShareGroupHeartbeat.LeaveEpoch)
-            return isKnown ? new(Remove(state, request.MemberId, now), Answer(config, request.MemberId, request.MemberEpoch, null), "")
+            return isKnown ? new(Remove(state, request.MemberId), Answer(config, request.MemberId, request.MemberEpoch, null), "")
                 : Unknown(state, request);
         if (!topics.IsKnown)
             return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
@@ -67,13 +67,12 @@ internal static class ShareGroupDecision
     }
 
     /// <summary>Removes a member that timed out. Its partitions are assigned with the next heartbeat of another.</summary>
-    public static ShareGroupState Remove(ShareGroupState state, string memberId, DateTimeOffset now)
+    public static ShareGroupState Remove(ShareGroupState state, string memberId)
     {
         if (!state.Members.ContainsKey(memberId))
             return state;
         state = state with { GroupEpoch = state.GroupEpoch + 1, Members = state.Members.Remove(memberId) };
-        return state.Members.IsEmpty ? state with { EmptySince = now, TargetEpoch = state.GroupEpoch, Topics = state.Topics.Clear() }
-            : state;
+        return state.Members.IsEmpty ? state with { TargetEpoch = state.GroupEpoch, Topics = state.Topics.Clear() } : state;
     }
 
     /// <summary>Changes where the group reads.</summary>
@@ -92,7 +91,7 @@ internal static class ShareGroupDecision
             return new GroupReply(ErrorCode.NonEmptyGroup, "The group has members: stop them first.");
         if (request.DeletedTopics.Count > 0 && state is null)
             return new GroupReply(ErrorCode.GroupIdNotFound, $"There is no share group '{request.GroupId}'.");
-        var after = state ?? new ShareGroupState { EmptySince = now };
+        var after = state ?? new ShareGroupState();
         var incarnation = IncarnationOf(after, now, freshId);
         foreach (var move in request.Moves)
         {
@@ -112,7 +111,7 @@ internal static class ShareGroupDecision
         after = after with { Cursors = after.Cursors.RemoveAll(known => request.DeletedTopics.Contains(known.TopicId)) };
         if (movesAny)
             after = after with { GroupEpoch = after.GroupEpoch + 1, TargetEpoch = after.GroupEpoch + 1 };
-        next = state is null && !after.IsToKeep ? null : after;
+        next = state is null && request.Moves.Count == 0 ? null : after;
         return default;
     }
 
@@ -129,7 +128,6 @@ internal static class ShareGroupDecision
         var isBumped = !state.Members.ContainsKey(member.MemberId) || !after.TopicNames.Equals(member.TopicNames);
         return after == member && !isBumped ? state : state with
         {
-            EmptySince = null,
             GroupEpoch = state.GroupEpoch + (isBumped ? 1 : 0),
             Members = state.Members.SetItem(member.MemberId, after),
         };

@@ -6,7 +6,7 @@ using OrleansMq.Groups.Consumer;
 namespace OrleansMq.Groups.Share;
 
 /// <summary>The stored state of a share group (KIP-932): its members, and the cursors that its partitions' leaders keep. Several
-/// members may have the same partition.</summary>
+/// members may have the same partition. A share group without members stays until it is deleted, as in Kafka.</summary>
 internal sealed record ShareGroupState
 {
     /// <summary>The group epoch, which increases whenever members, subscriptions or their topics change.</summary>
@@ -38,17 +38,9 @@ internal sealed record ShareGroupState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableSortedDictionary<string, string>? Configs { get; init; }
 
-    /// <summary>Since when it has no members; null if it has any.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public DateTimeOffset? EmptySince { get; init; }
-
     /// <summary>The state of the group.</summary>
     [JsonIgnore]
     public GroupState State => Members.IsEmpty ? GroupState.Empty : GroupState.Stable;
-
-    /// <summary>Whether it is to be kept without members.</summary>
-    [JsonIgnore]
-    public bool IsToKeep => !Cursors.IsEmpty;
 
     /// <summary>Returns the group with a topic's cursors added or replaced.</summary>
     public ShareGroupState With(ShareTopicCursors cursors) => this with

@@ -223,6 +223,57 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Share_group_without_members_stays_until_it_is_deleted()
+    {
+        await using (var groups = OpenAll())
+        {
+            // It reads a topic that does not exist: it has no cursor to keep.
+            var joined = new ShareGroupHeartbeat { GroupId = "g", MemberId = "m", SubscribedTopicNames = ["none"] };
+            Assert.Equal(ErrorCode.None, (await groups.SendAsync(joined)).Error);
+            Assert.Equal(ErrorCode.None, (await groups.SendAsync(joined with { MemberEpoch = ShareGroupHeartbeat.LeaveEpoch })).Error);
+            _clock.Advance(TimeSpan.FromDays(400));
+            Assert.Equal(GroupState.Empty, (await groups.DescribeGroupAsync("g")).State);
+        }
+        await using var again = OpenAll();
+        Assert.Equal([new GroupListing("g", "share", GroupState.Empty, GroupType.Share)], await again.ListGroupsAsync());
+        await again.DeleteGroupAsync("g");
+        Assert.Empty(await again.ListGroupsAsync());
+    }
+
+    [Fact]
+    public async Task Group_above_the_most_is_refused_until_another_is_deleted()
+    {
+        await using var groups = new GroupCoordinators(1, _store, _broker.Metadata, new GroupOptions { MaxGroups = 2 }, _clock,
+            EngineLog.Silent);
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(1, group: "offsets"))));
+        var share = new ShareGroupHeartbeat { GroupId = "share", MemberId = "m", SubscribedTopicNames = ["t"] };
+        Assert.Equal(ErrorCode.None, (await groups.SendAsync(share)).Error);
+        var refused = await groups.SendAsync(share with { GroupId = "more" });
+        Assert.Equal(ErrorCode.PolicyViolation, refused.Error);
+        Assert.Contains("There are 2 groups already", refused.Message, StringComparison.Ordinal);
+        await AssertRefusedAsync(() => ErrorOfAsync(groups.CommitOffsetsAsync(Commit(1, group: "more"))));
+        await AssertRefusedAsync(async () => (await groups.SendAsync(new AlterShareGroup("more")
+        {
+            Configs = [new ShareGroupSetting("share.delivery.count.limit", "7")],
+        })).Error);
+        await AssertRefusedAsync(async () => (await groups.JoinGroupAsync(Join)).Error);
+        Assert.Equal(["offsets", "share"], (await groups.ListGroupsAsync()).Select(static group => group.GroupId));
+        // Those that are there go on.
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(2, group: "offsets"))));
+        await groups.DeleteGroupAsync("offsets");
+        Assert.Equal(ErrorCode.None, (await groups.SendAsync(share with { GroupId = "other" })).Error);
+
+        // The coordinator reads again what it could not store, and asks for a retry meanwhile.
+        static async Task AssertRefusedAsync(Func<Task<ErrorCode>> ask)
+        {
+            ErrorCode error;
+            while ((error = await ask()) == ErrorCode.CoordinatorLoadInProgress)
+                await Task.Yield();
+            Assert.Equal(ErrorCode.PolicyViolation, error);
+        }
+    }
+
+    [Fact]
     public async Task Configuration_is_there_before_its_group_and_after_it()
     {
         await using (var groups = OpenAll())

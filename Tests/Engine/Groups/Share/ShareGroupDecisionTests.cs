@@ -86,7 +86,7 @@ public sealed class ShareGroupDecisionTests
         Assert.Equal(first, _state.Cursors.Single(cursors => cursors.TopicId == first.TopicId));
         Assert.Equal(2, _state.Cursors.Length);
         Beat("a", -1);
-        Assert.Equal((GroupState.Empty, 2, true), (_state.State, _state.Cursors.Length, _state.IsToKeep));
+        Assert.Equal((GroupState.Empty, 2), (_state.State, _state.Cursors.Length));
         _topics.Delete("t");
         Beat("a", 0, "t", "u");
         Assert.DoesNotContain(_state.Cursors, cursors => cursors.TopicId == first.TopicId);
@@ -110,7 +110,6 @@ public sealed class ShareGroupDecisionTests
             Alter(new AlterShareGroup("g") { Moves = [new ShareCursorMove(before.TopicId, 4, 0)] }).Error);
         Assert.Equal(ErrorCode.None, Alter(new AlterShareGroup("g") { DeletedTopics = [before.TopicId] }).Error);
         Assert.Empty(_state.Cursors);
-        Assert.False(_state.IsToKeep);
     }
 
     [Fact]
