@@ -10,6 +10,7 @@ using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Hosting;
 using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Records;
 using OrleansMq.Replication;
@@ -30,9 +31,11 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     private readonly ConcurrentDictionary<int, Task> _ending = new();
 
     private readonly Func<int, BrokerClusterOptions, BrokerClusterOptions> _configure;
+    private readonly Action<IBrokerBuilder> _extend;
 
-    private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure) =>
-        (Database, _configure) = (database, configure);
+    private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure,
+        Action<IBrokerBuilder> extend) =>
+        (Database, _configure, _extend) = (database, configure, extend);
 
     /// <summary>The codecs of a broker that starts, by its number.</summary>
     public Func<int, CompressionCodecs> CodecsOf { get; set; } = static _ => StandardCodecs.All;
@@ -52,12 +55,13 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <summary>Starts three brokers that know each other, over a database of their own.</summary>
     /// <param name="postgres">The server.</param>
     /// <param name="configure">Changes the options of a broker, by its number; null for no change.</param>
+    /// <param name="extend">Adds gateways to each broker; null for none.</param>
     public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
-        Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null)
+        Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null, Action<IBrokerBuilder>? extend = null)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
-        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options));
+        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options), extend ?? (static _ => { }));
         try
         {
             await cluster.StartAsync(1);
@@ -99,7 +103,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         builder.Services.AddSingleton<IReplicaSpecs>(services =>
             new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
-        builder.UseOrleans(host => host
+        builder.UseOrleans(host => _extend(host
             .AddIncomingGrainCallFilter(call => FailCall?.Invoke(call.MethodName) is { } failure ? throw failure : call.Invoke())
             .AddOrleansMq(options => options with
         {
@@ -119,7 +123,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             AnswerTimeout =
                 TimeSpan.FromSeconds(8), // A busy broker must not be skipped for an idle one.
             Exit = (_, _) => { },
-        })));
+        }))));
         var started = builder.Build();
         try
         {

@@ -1,4 +1,5 @@
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster;
@@ -12,7 +13,7 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     private protected ReplicatedCluster Cluster => _cluster ?? throw new InvalidOperationException("the cluster has not started");
 
-    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure);
+    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure, Extend);
 
     public async Task DisposeAsync()
     {
@@ -24,6 +25,11 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     /// <summary>Changes the options of a broker, by its number.</summary>
     private protected virtual BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options;
+
+    /// <summary>Adds gateways to each broker.</summary>
+    private protected virtual void Extend(IBrokerBuilder builder)
+    {
+    }
 
     /// <summary>Repairs what a test that failed halfway left behind, so that the brokers can stop cleanly.</summary>
     private protected virtual Task BeforeStopAsync() => Task.CompletedTask;

@@ -22,9 +22,6 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
     /// <summary>The version of fetches and acknowledgements.</summary>
     public short Version { get; set; } = 2;
 
-    public static async Task<ShareWire> OpenAsync(KafkaServer server, string member = "m") => new(await server.ConnectAsync(),
-        server.Broker.Metadata.Image.FindServed("orders")!.TopicId, member);
-
     /// <summary>Joins the group, which reads the topic orders.</summary>
     public async Task JoinAsync(string group = "g") => Assert.Contains("ErrorCode: 0\n", await AskAsync(Heartbeat, 1,
         new Fields(new() { ["GroupId"] = group, ["MemberId"] = member, ["MemberEpoch"] = 0, ["RackId"] = null,
@@ -78,8 +75,7 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
     private async Task<string> AskAsync(short key, short version, Fields fields)
     {
         await client.SendAsync(new MessageEncoder(fields).Request(Schema.Request(key), version, ++_correlation, "test"));
-        var response = await client.ReceiveAsync();
-        Assert.NotNull(response);
+        var response = await client.ReceiveAsync() ?? throw new IOException("The broker closed the connection.");
         return MessageText.OfResponse(Schema.Response(key), version, response, _correlation);
     }
 
