@@ -111,8 +111,11 @@ public sealed class SessionAccess
     /// <returns>The request's own refusal; null where it may be sent.</returns>
     internal object? Refuses(IGroupRequest request, string groupId)
     {
-        return Allows(request.Operation, ResourceType.Group, groupId) ? null
-            : request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
+        if (!Allows(request.Operation, ResourceType.Group, groupId))
+            return request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
+        // The broker writes there from then on.
+        return request is AlterShareGroup { DeadLetterTopic: { } letters } && !Allows(AccessOperation.Write, ResourceType.Topic, letters)
+            ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;
     }
 
     /// <summary>The message of a refusal.</summary>

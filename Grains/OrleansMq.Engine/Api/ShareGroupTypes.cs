@@ -119,6 +119,12 @@ public sealed record AlterShareGroup(string GroupId) : IGroupRequest<GroupReply>
     /// <summary>The topics whose cursors are deleted.</summary>
     public IReadOnlyList<Guid> DeletedTopics { get; init; } = [];
 
+    internal const string DeadLetterKey = "share.dead.letter.topic";
+
+    /// <summary>The topic that dead letters go to from now on; null: that is not changed, or there is none any more.</summary>
+    internal string? DeadLetterTopic =>
+        Configs.LastOrDefault(static config => config.Name == DeadLetterKey)?.Value is { Length: > 0 } topic ? topic : null;
+
     internal bool MovesAny => Moves.Count > 0 || DeletedTopics.Count > 0;
 
     bool ICoordinatorRequest.NeedsFreshId => true;

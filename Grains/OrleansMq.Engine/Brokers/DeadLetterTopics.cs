@@ -27,7 +27,7 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         CancellationToken cancellationToken)
     {
         if (topic == source.Topic)
-            throw Refused(topic, "is the queue's own topic: a rejected record would come back to the queue for ever");
+            throw Refused(topic, "is the topic that the records come from: a rejected one would come back for ever");
         TopicDescription target;
         try
         {

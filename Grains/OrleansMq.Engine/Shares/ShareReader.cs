@@ -57,7 +57,9 @@ internal sealed class ShareReader
     /// <param name="config">The group's configuration.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: the
     /// cursor does not serve, or its replicas did not answer within <see cref="AnswerTimeout"/>: retry.
-    /// <see cref="ErrorCode.PolicyViolation"/>: the partition has as many queues and share groups as the broker allows.</exception>
+    /// <see cref="ErrorCode.PolicyViolation"/>: the partition has as many queues and share groups as the broker allows.
+    /// <see cref="ErrorCode.InvalidRequest"/>: the dead-letter topic does not serve. No record is delivered that could not go
+    /// there.</exception>
     internal static async Task<ShareReader> OpenAsync(Partition partition, string groupId, ShareTopicCursors cursors,
         ShareGroupConfig config)
     {
@@ -77,6 +79,11 @@ internal sealed class ShareReader
         // What the coordinator said was overtaken by a reset or a deletion of the group.
         if (facts is not null && facts.Incarnation.CompareTo(incarnation) > 0)
             throw Refusal(partition, CursorOutcome.NotReady);
+        configuration = configuration with
+        {
+            DeadLetterTarget = await TargetAsync(partition, facts?.Configuration, config.DeadLetterTopic).ConfigureAwait(false),
+            DeadLetterTopic = config.DeadLetterTopic,
+        };
         if (facts is null)
             await DemandRoomAsync(partition).ConfigureAwait(false);
         if (facts is null || facts.Incarnation != incarnation)
@@ -247,6 +254,22 @@ internal sealed class ShareReader
         var time = partition.Ports.Log.Now - (long)config.StartAge.TotalMilliseconds;
         var found = partition.FindOffset(new OffsetSpec(Math.Max(time, 0)));
         return found is { Error: ErrorCode.None, Offset: >= 0 } ? found.Offset : CursorState.Latest;
+    }
+
+    private static async Task<DeadLetterTarget?> TargetAsync(Partition partition, CursorConfiguration? before, string? topic)
+    {
+        if (topic is null || topic == before?.DeadLetterTopic)
+            return topic is null ? null : before!.DeadLetterTarget;
+        using var patience = new CancellationTokenSource(AnswerTimeout, partition.Cursors.Time);
+        try
+        {
+            return await partition.Cursors.DeadLetters.FindTargetAsync(partition.TopicPartition, topic, patience.Token)
+                .ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            throw Refusal(partition, CursorOutcome.NotReady);
+        }
     }
 
     private static async Task DemandRoomAsync(Partition partition)

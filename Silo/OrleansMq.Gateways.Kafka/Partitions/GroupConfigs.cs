@@ -30,7 +30,11 @@ internal static class GroupConfigs
     {
         var before = await FindAsync(context, groupId).ConfigureAwait(false);
         var changes = changesOf(before).Select(static change => new ShareGroupSetting(change.Key, change.Value)).ToArray();
-        ShareGroupConfig.Change(before, changes);
+        var after = ShareGroupConfig.Parse(ShareGroupConfig.Change(before, changes));
+        if (after.DeadLetterTopic is { } letters && !before.Contains(KeyValuePair.Create(AlterShareGroup.DeadLetterKey, letters))
+            && context.Services.Metadata.Image.FindServed(letters) is null)
+            throw new BrokerException(ErrorCode.InvalidConfig,
+                $"{AlterShareGroup.DeadLetterKey} is '{letters}', and there is no such topic: create it first.");
         if (validateOnly)
             return;
         var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(groupId) { Configs = changes }, context.Aborted)

@@ -222,8 +222,8 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         catch (BrokerException refused)
         {
             // Clients take it for a passing error, and ask again.
-            if (refused.Code == ErrorCode.PolicyViolation)
-                _services.Shares.NoRoom.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {refused.Message}");
+            if (refused.Code is ErrorCode.PolicyViolation or ErrorCode.InvalidRequest)
+                _services.Shares.NotServed.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {refused.Message}");
             // A leader that does not serve yet has no records yet.
             return refused.Code == ErrorCode.LeaderNotAvailable ? new Opening(found)
                 : new Opening(found) { Error = refused.Code, Message = refused.Message };

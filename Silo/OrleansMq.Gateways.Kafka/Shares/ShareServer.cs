@@ -20,8 +20,8 @@ internal sealed class ShareServer(TimeProvider time, EngineLog log)
     private readonly ConditionalWeakTable<object, object> _followed = [];
     private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, MostOfConnection, (long)Idle.TotalMilliseconds);
 
-    /// <summary>The line of a partition that has as many queues and share groups as it may.</summary>
-    public RareLine NoRoom { get; } = new(log, time);
+    /// <summary>The line of a group that is not served in a partition: there are too many, or its dead-letter topic is missing.</summary>
+    public RareLine NotServed { get; } = new(log, time);
 
     /// <summary>Finds, opens or closes the session of a request.</summary>
     /// <param name="context">The request.</param>

@@ -126,6 +126,28 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
         Assert.Equal([name], _calls);
     }
 
+    [Fact]
+    public async Task Dead_letter_topic_of_a_share_group_takes_the_right_to_write_it()
+    {
+        var access = new BrokerAccess(CallRecorder.Of(_broker, _calls), _broker, new WriteDenied());
+        var groups = access.Open(BrokerSession.InProcess).Broker.Groups;
+        var alter = new AlterShareGroup("workers") { Configs = [new ShareGroupSetting("share.dead.letter.topic", "orders")] };
+        Assert.Equal(Topic, (await groups.SendAsync(alter)).Error);
+        Assert.Empty(_calls);
+        Assert.Equal(ErrorCode.None,
+            (await groups.SendAsync(alter with { Configs = [new ShareGroupSetting("share.dead.letter.topic", "")] })).Error);
+        Assert.Equal(ErrorCode.None,
+            (await groups.SendAsync(alter with { Configs = [new ShareGroupSetting("share.delivery.count.limit", "7")] })).Error);
+    }
+
+    private sealed class WriteDenied : IAuthorizer
+    {
+        public int Version => 0;
+
+        public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
+            operation != AccessOperation.Write;
+    }
+
     private static ValueTask<ErrorCode> SendAsync(IGroupCoordinator groups, string name)
     {
         var request = Sample.LeastOf(Requests.Single(type => type.Name == name));

@@ -1,4 +1,6 @@
 using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Records;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 using static OrleansMq.Tests.Kafka.Shares.ShareWire;
@@ -62,6 +64,56 @@ public sealed class ShareFetchTests : IAsyncLifetime
         Assert.Equal(0, Error(await _member.AcknowledgeAsync(1, Ack(0, 0, Accept))));
         Assert.Equal(0, Error(await _member.FetchAsync(-1)));
         Assert.Equal(NoSession, Error(await _member.FetchAsync(2)));
+    }
+
+    [Fact]
+    public async Task Rejected_and_often_released_records_go_to_the_dead_letter_topic_once()
+    {
+        await _server.Broker.CreateTopicAsync(new NewTopic("letters"));
+        Assert.Equal([(0, 9, 1)], Acquired(await BeginAsync(10, ("share.dead.letter.topic", "letters"),
+            ("share.delivery.count.limit", "2"))));
+        var answer = await _member.FetchAsync(1,
+            [new WireAck(0, (0, 3, [Accept]), (4, 9, [Reject, Release, Gap, Accept, Reject, Accept]))]);
+        Assert.Equal([0], Of("AcknowledgeErrorCode", answer));
+        Assert.Equal([(5, 5, 2)], Acquired(answer));
+        Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(2, Ack(5, 5, Release))));
+        var letters = new TopicPartition("letters", 0);
+        var (seen, next) = (new List<string>(), 0L);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (seen.Count < 3)
+        {
+            using var fetched = await _server.Broker.FetchAsync(new FetchRequest(letters, next) { MaxWait = TimeSpan.FromSeconds(1) },
+                patience.Token);
+            using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+            while (reader.MoveNext())
+            {
+                next = reader.Current.Offset + 1;
+                seen.Add(TextOf(reader.Current));
+            }
+        }
+        Assert.Equal(["4 of g: rejected, 1", "5 of g: failed, 2", "8 of g: rejected, 1"], seen.Order(StringComparer.Ordinal));
+        QueueDescription? cursor;
+        // The cursor learns of a letter's end after the letter is there.
+        while ((cursor = await _server.Broker.Queues.DescribeShareAsync(new TopicPartition("orders", 0), "g", patience.Token))
+            is not { DeadLettered: 3 })
+            await Task.Delay(1, patience.Token);
+        Assert.Equal((0L, 7L, "letters"), (cursor.Unsettled, cursor.Accepted, cursor.Options.DeadLetterTopic));
+        Assert.Equal(3, (await _server.Broker.FindOffsetAsync(letters, OffsetSpec.Latest)).Offset);
+
+        static string TextOf(OrleansMq.Records.Record record)
+        {
+            var headers = record.ReadHeaders().ToDictionary(static header => header.Name(), static header => header.TextValue());
+            return $"{headers["omq.dead-letter.offset"]} of {headers["omq.dead-letter.group"]}: {headers["omq.dead-letter.cause"]}, "
+                + headers["omq.dead-letter.attempts"];
+        }
+    }
+
+    [Fact]
+    public async Task Group_whose_dead_letter_topic_is_missing_is_delivered_nothing()
+    {
+        Assert.Empty(Acquired(await BeginAsync(2, ("share.dead.letter.topic", "letters"))));
+        await _server.Broker.CreateTopicAsync(new NewTopic("letters"));
+        Assert.Equal([(0, 1, 1)], Acquired(await _member.FetchAsync(1)));
     }
 
     [Fact]

@@ -44,6 +44,10 @@ internal sealed record ShareGroupConfig
     /// <summary>Whether members may renew locks: yes, <c>share.renew.acknowledge.enable</c>.</summary>
     public bool MayRenew { get; init; } = true;
 
+    /// <summary>The topic that records go to which are rejected, or not delivered again: null for none, <c>share.dead.letter.topic</c>.
+    /// Kafka 4.3 has no such setting.</summary>
+    public string? DeadLetterTopic { get; init; }
+
     /// <summary>Reads the configuration that <see cref="OrleansMq.Api.FindShareCursors"/> found.</summary>
     public static ShareGroupConfig Of(IReadOnlyList<Api.ShareGroupSetting> settings) => Parse(settings
         .Where(static setting => setting.Value is not null).Select(static setting => KeyValuePair.Create(setting.Name, setting.Value!)));

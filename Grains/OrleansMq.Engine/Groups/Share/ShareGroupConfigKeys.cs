@@ -15,6 +15,8 @@ internal sealed record ShareGroupConfigKey(string Name, string Documentation, Fu
 /// <summary>The configuration keys of share groups.</summary>
 internal static class ShareGroupConfigKeys
 {
+    private const string DeadLetter = Api.AlterShareGroup.DeadLetterKey;
+    private const int MostTopicCharacters = 249;
     private const string DurationPrefix = "by_duration:";
 
     /// <summary>All keys, by name.</summary>
@@ -27,6 +29,10 @@ internal static class ShareGroupConfigKeys
                 ShareStart.ByDuration => DurationPrefix + XmlConvert.ToString(config.StartAge),
                 _ => "latest",
             }, SetStart),
+        new(DeadLetter, "The topic that a record is written to, once, when it is rejected or has reached share.delivery.count.limit; "
+            + "empty: it is dropped. Its headers omq.dead-letter.* say where it came from, and why. The topic must exist, and keep records "
+            + "as safely as the group's topics. OrleansMq's own: Kafka 4.3 has none.", static config => config.DeadLetterTopic ?? "",
+            SetDeadLetterTopic),
         Number("share.delivery.count.limit", "Deliveries after which a record is not delivered again.", 2, 100,
             static config => config.DeliveryLimit, static (config, value) => config with { DeliveryLimit = (int)value }),
         Number("share.heartbeat.interval.ms", "The interval of heartbeats.", 100, 60_000,
@@ -57,6 +63,10 @@ internal static class ShareGroupConfigKeys
             (config, value) => long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
                 && number >= least && number <= most ? set(config, number)
                 : throw ShareGroupConfig.Invalid(name, value, $"{least} to {most}"));
+
+    private static ShareGroupConfig SetDeadLetterTopic(ShareGroupConfig config, string value) =>
+        value.Length <= MostTopicCharacters ? config with { DeadLetterTopic = value.Length == 0 ? null : value }
+            : throw ShareGroupConfig.Invalid(DeadLetter, value, "the name of a topic, or nothing");
 
     private static ShareGroupConfig SetStart(ShareGroupConfig config, string value)
     {

@@ -150,7 +150,11 @@ internal static class QueueConfigurations
     public static QueueDescription DescribeShare(HostedCursor cursor, string groupId)
     {
         var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
-        return new QueueDescription(groupId, state.Incarnation, new QueueOptions { MaxFailures = state.Configuration.MaxDeliveries })
+        return new QueueDescription(groupId, state.Incarnation, new QueueOptions
+        {
+            MaxFailures = state.Configuration.MaxDeliveries,
+            DeadLetterTopic = state.Configuration.DeadLetterTopic,
+        })
         {
             Floor = state.Floor,
             Unsettled = Math.Max(0, end - state.Floor - state.Settled.Count - cursor.Cursor.KnownNaturals),
@@ -159,6 +163,7 @@ internal static class QueueConfigurations
             Accepted = state.Total(SettlementCause.Accepted),
             Rejected = state.Total(SettlementCause.Rejected) + state.Total(SettlementCause.DeliveryLimit),
             Purged = state.Total(SettlementCause.Purged),
+            DeadLettered = state.Total(SettlementCause.DeadLettered),
         };
     }
 
