@@ -5,7 +5,7 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary><c>/api/groups</c> for operators: list, describe, delete, offsets, lag, reset.</summary>
+/// <summary><c>/api/groups</c> for operators: list, describe, delete, offsets, lag, the partitions of a share group, reset.</summary>
 internal static class GroupEndpoints
 {
     private const string Path = "/api/groups/{group}";
@@ -20,6 +20,7 @@ internal static class GroupEndpoints
         routes.MapGet(Path + "/coordinator", http => FindCoordinatorAsync(http, api.BrokerOf(http).Groups));
         routes.MapGet(Path + "/offsets", http => OffsetsAsync(http, api));
         routes.MapGet(Path + "/lag", http => LagAsync(http, api));
+        routes.MapGet(Path + "/share", http => ShareAsync(http, api.BrokerOf(http)));
         routes.MapPost(Path + "/reset", http => ResetAsync(http, api));
     }
 
@@ -72,6 +73,13 @@ internal static class GroupEndpoints
         api.AccessOf(http).Demand(AccessOperation.Describe, ResourceType.Group, group);
         var lag = await api.GroupLag.OfAsync(group, http.RequestAborted);
         await JsonBodies.WriteAsync(http, lag, JsonBodies.GroupAnswers.IReadOnlyListPartitionLag);
+    }
+
+    private static async Task ShareAsync(HttpContext http, IBroker broker)
+    {
+        _ = new QueryValues(http);
+        var partitions = await new ShareProgress(broker).OfAsync(RouteValues.Group(http), http.RequestAborted);
+        await JsonBodies.WriteAsync(http, partitions, JsonBodies.GroupAnswers.IReadOnlyListSharePartition);
     }
 
     private static async Task ResetAsync(HttpContext http, ApiServices api)

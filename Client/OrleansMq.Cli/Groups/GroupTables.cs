@@ -60,6 +60,26 @@ internal static class GroupTables
         return new Rows(rows);
     }
 
+    /// <summary>Shows where a share group is, a line per partition, and the total.</summary>
+    public static IRenderable Share(IReadOnlyList<SharePartition> partitions)
+    {
+        if (partitions.Count == 0)
+            return new Text("The group reads no topic that exists.\n");
+        var table = Output.NewTable("TOPIC", "PARTITION", "START", "IN FLIGHT", "LAG", "ACCEPTED", "REJECTED", "DEAD LETTERS", "MEMBERS");
+        foreach (var one in partitions)
+        {
+            table.AddRow(new Text(one.Partition.Topic), new Text(Number(one.Partition.Partition)), new Text(Number(one.StartOffset)),
+                new Text(Number(one.InFlight)), new Text(Number(one.Lag)), new Text(Number(one.Accepted)), new Text(Number(one.Rejected)),
+                new Text(Number(one.DeadLettered)), new Text(one.MemberIds.Count == 0 ? Unknown : string.Join(' ', one.MemberIds)));
+        }
+        var rows = new List<IRenderable> { table };
+        rows.AddRange(partitions.Where(static one => one.Error != ErrorCode.None)
+            .Select(static one => new Text($"\n{one.Partition}: {one.Message ?? one.Error.ToString()}", new Style(Color.Red))));
+        rows.Add(new Text($"\n{Number(partitions.Sum(static one => one.Lag ?? 0))} records left, "
+            + $"{Number(partitions.Sum(static one => one.InFlight ?? 0))} of them in flight."));
+        return new Rows(rows);
+    }
+
     /// <summary>Shows the effect of a reset on each partition, and the next step.</summary>
     public static IRenderable Reset(OffsetResetPlan plan)
     {

@@ -20,6 +20,10 @@ internal sealed class GroupAdmin(IBroker broker) : IGroupAdmin
     public Task<IReadOnlyList<PartitionLag>> GetLagAsync(string groupId, CancellationToken cancellationToken) =>
         (broker is HttpBroker http ? http.GetGroupLagAsync(groupId, cancellationToken) : _lag.OfAsync(groupId, cancellationToken)).AsTask();
 
+    public Task<IReadOnlyList<SharePartition>> GetSharePartitionsAsync(string groupId, CancellationToken cancellationToken) =>
+        (broker is HttpBroker http ? http.GetSharePartitionsAsync(groupId, cancellationToken)
+            : new ShareProgress(broker).OfAsync(groupId, cancellationToken)).AsTask();
+
     public Task<OffsetResetPlan> PlanResetAsync(OffsetReset reset, CancellationToken cancellationToken) =>
         (broker is HttpBroker http ? http.ResetGroupOffsetsAsync(reset, execute: false, cancellationToken)
             : _resets.PlanAsync(reset, cancellationToken)).AsTask();

@@ -19,6 +19,11 @@ public interface IGroupAdmin
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>.</exception>
     Task<IReadOnlyList<PartitionLag>> GetLagAsync(string groupId, CancellationToken cancellationToken = default);
 
+    /// <summary>Returns where a share group is in each partition of its topics: its first offset that is not settled, and how many records
+    /// are in flight, and behind.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>: there is no such share group.</exception>
+    Task<IReadOnlyList<SharePartition>> GetSharePartitionsAsync(string groupId, CancellationToken cancellationToken = default);
+
     /// <summary>Shows what a reset would do, such as <c>new OffsetReset("billing", OffsetTarget.Earliest, ["orders"])</c>. Nothing
     /// changes.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>, <see cref="ErrorCode.UnknownTopicOrPartition"/>,

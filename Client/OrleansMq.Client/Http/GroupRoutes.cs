@@ -80,6 +80,7 @@ internal static class GroupRoutes
 [JsonSerializable(typeof(GroupDescription))]
 [JsonSerializable(typeof(IReadOnlyList<FetchedOffset>))]
 [JsonSerializable(typeof(IReadOnlyList<PartitionLag>))]
+[JsonSerializable(typeof(IReadOnlyList<SharePartition>))]
 [JsonSerializable(typeof(ResetOffsetsBody))]
 [JsonSerializable(typeof(OffsetResetPlan))]
 internal sealed partial class GroupJson : JsonSerializerContext;

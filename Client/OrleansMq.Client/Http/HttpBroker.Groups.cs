@@ -13,6 +13,14 @@ public sealed partial class HttpBroker
         AskAsync(HttpMethod.Get, GroupRoutes.PathOf(groupId) + "/lag", null, GroupJson.Default.IReadOnlyListPartitionLag,
             cancellationToken);
 
+    /// <summary>Returns where a share group is in its partitions; see <see cref="ShareProgress"/>.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>: there is no such share group;
+    /// <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
+    internal ValueTask<IReadOnlyList<SharePartition>> GetSharePartitionsAsync(string groupId,
+        CancellationToken cancellationToken = default) =>
+        AskAsync(HttpMethod.Get, GroupRoutes.PathOf(groupId) + "/share", null, GroupJson.Default.IReadOnlyListSharePartition,
+            cancellationToken);
+
     /// <summary>Plans a reset of a group's offsets, and executes it if requested; see <see cref="GroupOffsetResets"/>.</summary>
     /// <param name="reset">What to reset, and where to.</param>
     /// <param name="execute">Whether to execute the reset, or only plan it.</param>

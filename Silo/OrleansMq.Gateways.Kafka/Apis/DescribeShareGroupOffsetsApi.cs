@@ -2,6 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -105,25 +106,8 @@ internal sealed class DescribeShareGroupOffsetsApi()
     private static async Task<ShareOffset> FindAsync(RequestContext context, string groupId, TopicPartition partition,
         ShareTopicCursors cursors)
     {
-        var begins = cursors.FindReset(partition.Partition);
-        try
-        {
-            if (await context.Broker.Queues.DescribeShareAsync(partition, groupId, context.Aborted).ConfigureAwait(false) is { } cursor
-                && cursor.Id == (begins?.Incarnation ?? cursors.Incarnation))
-                return new ShareOffset(ErrorCode.None) { Start = cursor.Floor, Lag = cursor.Unsettled };
-            if (begins is null)
-                return new ShareOffset(ErrorCode.None);
-            var end = await context.Broker.FindOffsetAsync(partition, OffsetSpec.Latest, context.Aborted).ConfigureAwait(false);
-            return new ShareOffset(end.Error, end.Message)
-            {
-                Start = begins.StartOffset,
-                Lag = end.Error == ErrorCode.None ? Math.Max(end.Offset - begins.StartOffset, 0) : Unknown,
-            };
-        }
-        catch (BrokerException refused)
-        {
-            return new ShareOffset(refused.Code, refused.Message);
-        }
+        var found = await ShareProgress.FindAsync(context.Broker, groupId, partition, cursors, context.Aborted).ConfigureAwait(false);
+        return new ShareOffset(found.Error, found.Message) { Start = found.StartOffset ?? Unknown, Lag = found.Lag ?? Unknown };
     }
 
     // Where a cursor is, as far as that is known.

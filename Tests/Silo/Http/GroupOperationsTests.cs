@@ -32,11 +32,36 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
         Assert.InRange(lag.Seconds!.Value, 1000, 1e10);
     }
 
+    [Fact]
+    public async Task Share_group_is_shown_with_its_members_and_where_it_is()
+    {
+        var topic = await PrepareAsync(committed: 1);
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _client.GetSharePartitionsAsync(_group));
+        Assert.Equal(ErrorCode.GroupIdNotFound, refused.Code);
+        Assert.Contains("is not a share group", refused.Message, StringComparison.Ordinal);
+
+        var (group, topicId) = ($"share of {topic}", (await _broker.Script.GetTopicAsync(topic)).TopicId);
+        var joined = await _broker.Script.Groups.SendAsync(new ShareGroupHeartbeat
+        {
+            GroupId = group,
+            MemberId = "m",
+            SubscribedTopicNames = [topic],
+            Starts = [new ShareCursorMove(topicId, 0, 1)],
+        });
+        Assert.Equal(ErrorCode.None, joined.Error);
+        Assert.Contains(await _client.Groups.ListGroupsAsync(), listing => listing.GroupId == group && listing.Type == GroupType.Share);
+        Assert.Equal([new TopicPartition(topic, 0)], Assert.Single((await _client.Groups.DescribeGroupAsync(group)).Members).Assignment);
+        var partition = Assert.Single(await _client.GetSharePartitionsAsync(group));
+        Assert.Equal((new TopicPartition(topic, 0), 1L, 0L, 2L, "m", ErrorCode.None), (partition.Partition, partition.StartOffset!.Value,
+            partition.InFlight!.Value, partition.Lag!.Value, Assert.Single(partition.MemberIds), partition.Error));
+    }
+
     [Theory]
     [InlineData("GET", "")]
     [InlineData("DELETE", "")]
     [InlineData("GET", "/offsets")]
     [InlineData("GET", "/lag")]
+    [InlineData("GET", "/share")]
     public async Task Unknown_group_is_not_found(string method, string path)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), "/api/groups/nobody" + path);
