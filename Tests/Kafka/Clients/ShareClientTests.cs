@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text.Json;
 using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
@@ -46,6 +47,37 @@ public sealed class ShareClientTests : IAsyncLifetime
         await RunAsync(groups, ["--delete", "--group", "g"]);
         Assert.Empty(await _server.Broker.Groups.ListGroupsAsync());
     }
+
+    [SkippableFact]
+    public async Task Librdkafka_accepts_releases_and_rejects_records_of_a_group()
+    {
+        var environment = PythonPackages.RequireWheels();
+        await _server.Broker.CreateTopicAsync(new NewTopic("work", 3));
+        var said = await ClientProgram.RunAsync(PythonPackages.Python,
+            [PythonPackages.Script("share_confluent.py"), _server.Address, "work", "g"], environment: environment);
+        Assert.Equal("as expected\n", said);
+        Assert.Empty(_server.Log.Lines);
+    }
+
+    [SkippableFact]
+    public async Task Verifiable_share_consumer_acknowledges_every_record()
+    {
+        await _server.Broker.CreateTopicAsync(new NewTopic("work", 2));
+        await RunAsync("org.apache.kafka.tools.ConsoleProducer", ["--topic", "work"],
+            string.Join('\n', Enumerable.Range(0, 50)) + "\n");
+        var said = await RunAsync("org.apache.kafka.tools.VerifiableShareConsumer", ["--topic", "work", "--group-id", "g",
+            "--max-messages", "50", "--acknowledgement-mode", "sync", "--offset-reset-strategy", "earliest"]);
+        Assert.Equal(50, CountsOf("offsets_acknowledged", said).Sum());
+        Assert.Equal(50, CountsOf("records_consumed", said).Sum());
+    }
+
+    // The tool says each event as a line of JSON.
+    private static IEnumerable<long> CountsOf(string name, string said) =>
+        from line in said.Split('\n')
+        where line.StartsWith('{')
+        let read = JsonSerializer.Deserialize<JsonElement>(line)
+        where read.GetProperty("name").GetString() == name
+        select read.GetProperty("count").GetInt64();
 
     private Task<string> RunAsync(string main, string[] arguments, string input = "") =>
         ClientProgram.JavaAsync(main, ["--bootstrap-server", _server.Address, .. arguments], input);
