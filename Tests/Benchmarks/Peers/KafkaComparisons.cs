@@ -86,6 +86,15 @@ internal static class KafkaComparisons
                     new KcatWork(settings, bytes, records, partitions: 4));
             }
         }
+        foreach (var (name, consumers, suffix, settings) in new[]
+            { ("1", 1, "", OneNode), ("4", 4, "", OneNode), ("1", 1, "-rf3", ThreeNodes), ("4", 4, "-rf3", ThreeNodes) })
+        {
+            yield return ($"kafka-share-{name}{suffix}",
+                $"Kafka's ShareConsumerPerformance with {consumers} consumer{(consumers == 1 ? "" : "s")} of a share group, after a run by "
+                + "another group that is not counted: 1,000,000 records of 100 bytes that were produced before are acquired and accepted, "
+                + $"4 partitions, {Where(settings)}. The time until the consumers have joined is counted.",
+                new ShareWork(settings, 100, 1_000_000, partitions: 4, consumers));
+        }
         foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
         {
             yield return ($"kafka-tools-latency{suffix}", "Kafka's ProducerPerformance at 20,000 records of 1,000 bytes a second, for 10 s "

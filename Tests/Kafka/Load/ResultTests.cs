@@ -88,6 +88,19 @@ public sealed class ResultTests
         Assert.Null(KafkaToolOutput.Consumer(output.Split('\n')[0]));
     }
 
+    [Fact]
+    public void ShareConsumerPerformance_result_is_read_by_its_headings()
+    {
+        const string Output = """
+            start.time, end.time, data.consumed.in.MB, MB.sec, nMsg.sec, data.consumed.in.nMsg, fetch.time.ms
+            2026-11-20 18:00:00:000, 2026-11-20 18:00:02:000, 100.0000, 50.0000, 500.0000, 1000, 2000
+            """;
+        var figures = KafkaToolOutput.ShareConsumer(Output)!;
+        Assert.Equal(500, figures[Figure.RecordsPerSecond]);
+        Assert.Equal(52.4288, figures[Figure.MegabytesPerSecond], 4);
+        Assert.Null(KafkaToolOutput.ShareConsumer(Output.Split('\n')[0]));
+    }
+
     private static readonly Comparison Comparison = new("a", "What is done.", "theirs", new Contender(new Named("ours"), null!),
         new Contender(new Named("theirs"), null!));
 

@@ -27,19 +27,27 @@ internal static partial class KafkaToolOutput
 
     /// <summary>Parses the consumer's line below its headings: its figures since it joined the group. Returns null if there is
     /// none.</summary>
-    public static Dictionary<Figure, double>? Consumer(string output)
+    public static Dictionary<Figure, double>? Consumer(string output) => FindBelowHeadings(output) is not { } values ? null : new()
+    {
+        [Figure.RecordsPerSecond] = double.Parse(values["fetch.nMsg.sec"], CultureInfo.InvariantCulture),
+        [Figure.MegabytesPerSecond] = double.Parse(values["fetch.MB.sec"], CultureInfo.InvariantCulture) * 1.048576,
+        [Figure.JoinMs] = double.Parse(values["rebalance.time.ms"], CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Parses the line of the share consumers together, below its headings: the time until they have joined is in it. Returns null
+    /// if there is none.</summary>
+    public static Dictionary<Figure, double>? ShareConsumer(string output) => FindBelowHeadings(output) is not { } values ? null : new()
+    {
+        [Figure.RecordsPerSecond] = double.Parse(values["nMsg.sec"], CultureInfo.InvariantCulture),
+        [Figure.MegabytesPerSecond] = double.Parse(values["MB.sec"], CultureInfo.InvariantCulture) * 1.048576,
+    };
+
+    private static Dictionary<string, string>? FindBelowHeadings(string output)
     {
         var lines = output.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         var at = Array.FindIndex(lines, line => line.StartsWith("start.time", StringComparison.Ordinal));
-        if (at < 0 || at + 1 >= lines.Length)
-            return null;
-        var values = lines[at].Split(", ").Zip(lines[at + 1].Split(", ")).ToDictionary(pair => pair.First, pair => pair.Second);
-        return new Dictionary<Figure, double>
-        {
-            [Figure.RecordsPerSecond] = double.Parse(values["fetch.nMsg.sec"], CultureInfo.InvariantCulture),
-            [Figure.MegabytesPerSecond] = double.Parse(values["fetch.MB.sec"], CultureInfo.InvariantCulture) * 1.048576,
-            [Figure.JoinMs] = double.Parse(values["rebalance.time.ms"], CultureInfo.InvariantCulture),
-        };
+        return at < 0 || at + 1 >= lines.Length ? null
+            : lines[at].Split(", ").Zip(lines[at + 1].Split(", ")).ToDictionary(pair => pair.First, pair => pair.Second);
     }
 
     /// <summary>Parses the last lines of EndToEndLatency: whole milliseconds, except for the mean. Returns null if there are

@@ -40,6 +40,33 @@ internal static class KafkaTools
             ?? throw new PeerFailedException($"ConsumerPerformance wrote no result: {output.Text} {output.Errors}");
     }
 
+    /// <summary>Runs share consumers, whose group begins at the first record.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="topic">A topic with records.</param>
+    /// <param name="group">A group of its own.</param>
+    /// <param name="count">The number of records.</param>
+    /// <param name="consumers">The number of consumers, each with a thread.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
+    public static async Task<Dictionary<Figure, double>> ConsumeSharedAsync(RunningBroker broker, string topic, string group, int count,
+        int consumers, CancellationToken cancellationToken)
+    {
+        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "org.apache.kafka.tools.ShareConsumerPerformance",
+            "--topic", topic, "--bootstrap-server", broker.Endpoint, "--group", group, "--num-records", $"{count}",
+            "--threads", $"{consumers}", "--timeout", "60000"), cancellationToken);
+        return KafkaToolOutput.ShareConsumer(output.Text)
+            ?? throw new PeerFailedException($"ShareConsumerPerformance wrote no result: {output.Text} {output.Errors}");
+    }
+
+    /// <summary>Has a share group begin at the first record.</summary>
+    public static async Task BeginAtFirstAsync(RunningBroker broker, string group, CancellationToken cancellationToken)
+    {
+        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "kafka.admin.ConfigCommand", "--bootstrap-server",
+            broker.Endpoint, "--entity-type", "groups", "--entity-name", group, "--alter", "--add-config",
+            "share.auto.offset.reset=earliest"), cancellationToken);
+        if (!output.Text.Contains("Completed", StringComparison.Ordinal))
+            throw new PeerFailedException($"ConfigCommand did not configure group {group}: {output.Text} {output.Errors}");
+    }
+
     /// <summary>Measures round trips from a producer to a consumer, one record at a time.</summary>
     public static async Task<Dictionary<Figure, double>> RoundTripAsync(RunningBroker broker, string topic, int recordBytes, int count,
         string acks, CancellationToken cancellationToken)
