@@ -152,6 +152,7 @@ internal abstract partial class CoordinatorCore
         var versions = _versions[stored.Document];
         var wasDelete = versions.IsDelete;
         versions.Complete(stored.Version, _rules);
+        _readDelay = FirstReadDelay;
         _held.LookAgain();
         _confirmation.Confirm(versions.Operation);
         if (stored.Document == 0)
@@ -169,8 +170,13 @@ internal abstract partial class CoordinatorCore
         if (!failed.IsLimit)
             Log(EngineLogLevel.Warning, $"its document '{_kind.Documents[failed.Document].Name}' may not be stored; it is read again, and "
                 + $"what was not acknowledged is forgotten: {failed.Reason}");
-        _mustRead = _rules.MustReadAfter(failed);
         _isContested |= failed.IsConflict;
+        var versions = _versions[failed.Document];
+        if (CoordinatorRules.MayStillBeStored(failed) && versions.MayChange)
+            ReadLater(); // The write that was to rule out an earlier one failed as well: a store that can be read, and not written.
+        else
+            _mustRead = _rules.MustReadAfter(failed);
+        versions.MayChange |= CoordinatorRules.MayStillBeStored(failed);
         if (failed.IsLimit)
             FailAll(ErrorCode.PolicyViolation, failed.Reason);
         else
@@ -179,7 +185,9 @@ internal abstract partial class CoordinatorCore
 
     private void OnRead(StoredDocuments stored)
     {
-        (_isReading, _readDelay) = (false, FirstReadDelay);
+        _isReading = false;
+        if (!_versions.Any(static versions => versions.MayChange))
+            _readDelay = FirstReadDelay;
         if (!Claims(stored).Any(writer => writer is { } other && _rules.IsOthers(other, _claim, _wasEverClaimed)))
         {
             Adopt(stored);
@@ -194,9 +202,14 @@ internal abstract partial class CoordinatorCore
     private void OnReadFailed(string reason)
     {
         _isReading = false;
+        ReadLater();
+        Log(EngineLogLevel.Warning, $"its state cannot be read; tried again: {reason}");
+    }
+
+    private void ReadLater()
+    {
         _readAgainAt = Now + _readDelay;
         _readDelay = _readDelay * 2 < LongestReadDelay ? _readDelay * 2 : LongestReadDelay;
-        Log(EngineLogLevel.Warning, $"its state cannot be read; tried again: {reason}");
     }
 
     private void ReadAgainIfDue()
@@ -206,7 +219,8 @@ internal abstract partial class CoordinatorCore
         (_readAgainAt, _mustRead) = (null, true);
     }
 
-    /// <summary>Takes up what is stored as the working state.</summary>
+    /// <summary>Takes up what is stored as the working state. A document that a write may still reach is written before any answer that
+    /// reveals it, so that the late write loses.</summary>
     private void Adopt(StoredDocuments stored)
     {
         _isContested = false;
@@ -218,6 +232,8 @@ internal abstract partial class CoordinatorCore
         _versions[0].Adopt(isStored: isOurs || !Exists);
         for (var document = 1; document < _versions.Length; document++)
             _versions[document].Adopt(isStored: !Exists || _rules.IsClaimed(document, stored[document]?.Coordinator, _claim));
+        foreach (var versions in _versions.Where(versions => Exists && versions.MayChange))
+            versions.Change();
         _held.LookAgain();
         AdoptState(stored);
     }

@@ -22,6 +22,9 @@ internal class CoordinatorRules
     /// <summary>Whether to read what is stored again, since a write may not have taken place.</summary>
     public virtual bool MustReadAfter(StoreFailed failed) => true;
 
+    /// <summary>Whether a write that failed may still be carried out, after the next read: the store gave no answer.</summary>
+    public static bool MayStillBeStored(StoreFailed failed) => failed is { IsConflict: false, IsLimit: false };
+
     /// <summary>The first read or write of the store that confirms a request which came when <paramref name="begun"/> of them had been
     /// begun. It is the next one: one that is under way may have taken place before the request.</summary>
     public virtual long ConfirmedFrom(long begun) => begun + 1;

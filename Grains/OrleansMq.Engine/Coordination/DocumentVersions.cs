@@ -28,6 +28,10 @@ internal sealed class DocumentVersions
     /// <summary>Whether the last write deletes.</summary>
     public bool IsDelete { get; private set; }
 
+    /// <summary>Whether a write that was given up may still reach the store. A later one that is stored rules that out: the other then
+    /// loses its compare-and-swap.</summary>
+    public bool MayChange { get; set; }
+
     public void Change() => Working++;
 
     public void ChangeAndServeFromThere() => FirstServed = ++Working;
@@ -54,7 +58,7 @@ internal sealed class DocumentVersions
     public void Complete(long version, CoordinatorRules rules)
     {
         Invariant.Check(version == _inFlight, "a write completed that was not in flight");
-        (_inFlight, Stored) = (0, rules.StoredBy(version, Working));
+        (_inFlight, Stored, MayChange) = (0, rules.StoredBy(version, Working), false);
     }
 
     public void Fail() => _inFlight = 0;

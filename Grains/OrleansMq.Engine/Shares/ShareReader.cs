@@ -263,7 +263,7 @@ internal sealed class ShareReader
         using var patience = new CancellationTokenSource(AnswerTimeout, partition.Cursors.Time);
         try
         {
-            return await partition.Cursors.DeadLetters.FindTargetAsync(partition.TopicPartition, topic, patience.Token)
+            return await partition.Cursors.DeadLetters.FindTargetAsync(partition.TopicPartition, topic, null, patience.Token)
                 .ConfigureAwait(false);
         }
         catch (OperationCanceledException)

@@ -91,10 +91,34 @@ public sealed class CoordinatorTests
         core.Execute(new StoreFailed(0, "no answer"), DateTimeOffset.UnixEpoch);
         core.Execute(new ReadCompleted(new StoredCounter((CounterDocument)write.Content!)), DateTimeOffset.UnixEpoch);
         Assert.False(core.IsDeposed);
+        core.Execute(new StoreCompleted(0, Effects<Store>(core)[^1].Version), DateTimeOffset.UnixEpoch);
         core.Execute(new CoordinatorRequest(2, new AddToCounter(1)), DateTimeOffset.UnixEpoch);
-        var next = Effects<Store>(core)[^1];
-        core.Execute(new StoreCompleted(0, next.Version), DateTimeOffset.UnixEpoch);
+        core.Execute(new StoreCompleted(0, Assert.Single(Effects<Store>(core)).Version), DateTimeOffset.UnixEpoch);
         Assert.Equal(new CounterAnswer(ErrorCode.None, 8), Assert.Single(Effects<Reply>(core)).Result);
+    }
+
+    [Fact]
+    public void Write_that_was_given_up_is_ruled_out_before_the_next_answer()
+    {
+        var core = new CounterCore("c", Guid.NewGuid(), new StoredCounter(null), DateTimeOffset.UnixEpoch);
+        core.Execute(new CoordinatorRequest(1, new AddToCounter(7)), DateTimeOffset.UnixEpoch);
+        var first = Assert.Single(Effects<Store>(core));
+        core.Execute(new StoreCompleted(0, first.Version), DateTimeOffset.UnixEpoch);
+        core.Execute(new CoordinatorRequest(2, new AddToCounter(1)), DateTimeOffset.UnixEpoch);
+        Effects<Store>(core);
+        core.Execute(new StoreFailed(0, "no answer"), DateTimeOffset.UnixEpoch);
+        // The write is not stored yet; it still may be.
+        core.Execute(new ReadCompleted(new StoredCounter((CounterDocument)first.Content!)), DateTimeOffset.UnixEpoch);
+        var effects = new List<CoordinatorEffect>();
+        core.TakeEffects(effects);
+        var again = Assert.Single(effects.OfType<Store>());
+        core.Execute(new CoordinatorRequest(3, new ReadCounter()), DateTimeOffset.UnixEpoch);
+        core.TakeEffects(effects);
+        var confirm = Assert.Single(effects.OfType<ConfirmClaim>());
+        core.Execute(new ClaimRead(confirm.Number, first.Content!.Coordinator), DateTimeOffset.UnixEpoch);
+        Assert.Empty(Effects<Reply>(core));
+        core.Execute(new StoreCompleted(0, again.Version), DateTimeOffset.UnixEpoch);
+        Assert.Equal(new CounterAnswer(ErrorCode.None, 7), Assert.Single(Effects<Reply>(core)).Result);
     }
 
     [Fact]

@@ -218,8 +218,8 @@ public class ConsumerCoreTests
         var poll = core.Send(Poll("a", 1));
         core.HoldWrites = true;
         var join = core.Send(Joining("b"));
-        core.Finish(WriteOutcome.Refused);
         core.HoldWrites = false;
+        core.Finish(WriteOutcome.Refused);
         Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[join]));
         Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[poll]));
         Assert.Equal("1", Say(core, Beat("a", 1)));

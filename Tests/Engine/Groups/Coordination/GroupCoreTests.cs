@@ -253,11 +253,11 @@ public sealed class GroupCoreTests
         core.Ask<LeaveGroupResult>(new LeaveGroup("g", [new LeavingMember(member.MemberId)]));
         core.HoldWrites = true;
         core.Advance(GroupCore.KeptWithoutOffsets);
+        core.HoldWrites = false;
         core.Finish(WriteOutcome.Refused);
         Assert.Equal(core.Now + GroupCore.ExpiryPause, core.WakeTime);
-        Assert.Empty(core.HeldWrites);
+        Assert.NotEqual(StoredGroup.None, _store.Read());
 
-        core.HoldWrites = false;
         core.Advance(GroupCore.ExpiryPause);
         Assert.Equal(StoredGroup.None, _store.Read());
     }
@@ -281,6 +281,29 @@ public sealed class GroupCoreTests
         core.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal(ErrorCode.None, beat());
         Assert.Single(core.Ask<GroupDescription>(new DescribeGroup("g")).Members);
+    }
+
+    [Theory]
+    [InlineData(GroupType.Classic)]
+    [InlineData(GroupType.Consumer)]
+    public void Members_continue_where_the_store_can_be_read_and_not_written(GroupType type)
+    {
+        var (core, beat) = Away(type, WriteOutcome.Refused);
+        core.HoldWrites = true;
+        core.IsUnreadable = false;
+        for (var i = 0; i < 20; i++)
+        {
+            core.Advance(TimeSpan.FromSeconds(6));
+            Assert.Single(core.HeldWrites);
+            Assert.Equal(ErrorCode.None, beat());
+            core.Finish(WriteOutcome.Refused);
+            Assert.Empty(core.HeldWrites);
+            Assert.Equal(ErrorCode.None, beat());
+        }
+        core.Advance(TimeSpan.FromSeconds(6));
+        core.Finish();
+        Assert.Equal(ErrorCode.None, beat());
+        Assert.Empty(core.HeldWrites);
     }
 
     [Fact]
@@ -323,6 +346,7 @@ public sealed class GroupCoreTests
         core.Send(commit);
         if (isContested)
             Open();
+        core.HoldWrites = false;
         core.Finish(outcome);
         return (core, beat);
     }
