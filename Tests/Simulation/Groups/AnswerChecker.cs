@@ -77,9 +77,10 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             $"stored before revealed: {coordinator} describes {description}");
     }
 
-    // A generation may end before it is stored, if its successor went into the same write. It is then not binding: a member that learned of
-    // it gets the next one at its first request, and no other member ever learns of it.
+    // A generation may end before it is stored, if its successor, or the group's end, went into the same write. It is then not binding: a
+    // member that learned of it gets the next one at its first request, and no other member ever learns of it.
     private static bool IsOver(SimulatedCoordinator coordinator, int generation) => coordinator.Known?.Consumer is not null ||
+        (coordinator.Known is null && coordinator.AllKnown.Count > 0) ||
         GroupView.GenerationOf(coordinator.Known) > generation
         || (GroupView.GenerationOf(coordinator.Known) == generation
             && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);
