@@ -42,7 +42,10 @@ internal static class GroupMigration
             subscription = isEager ? subscription with { OwnedPartitions = [] } : subscription;
             subscriptions.Add(member.MemberId, subscription);
             var partitions = Held(group, member, subscription);
-            if (partitions.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
+            // A generation that ended before it was assigned says nothing of what its members read.
+            var isUnassigned = classic.State == GroupState.PreparingRebalance && member.Assignment.IsEmpty;
+            var read = isUnassigned ? subscription.OwnedPartitions : partitions;
+            if (read.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
                 return new GroupReply(ErrorCode.CoordinatorLoadInProgress,
                     $"Member '{member.MemberId}' reads '{unknown.Topic}', which the coordinator does not know (yet, or any more): retry.");
             // If two members claim a partition, only one can own it; the other is told to revoke it.

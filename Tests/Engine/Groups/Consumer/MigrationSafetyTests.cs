@@ -78,6 +78,20 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
+    public void Classic_member_that_owned_unknown_partitions_in_a_generation_that_was_never_assigned_keeps_the_group_classic()
+    {
+        var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
+            new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0)], Generation = 1 });
+        var joining = Join() with { MemberId = "", RequireKnownMemberId = false, Protocols = [owning] };
+        var unassigned = ClassicGroupDecision.Join(ClassicGroup.Create(Now), joining, "m", Now, new GroupOptions()).Next;
+        var next = ClassicGroupDecision.Join(unassigned, joining, "n", Now, new GroupOptions()).Next;
+        Assert.Equal(GroupState.PreparingRebalance, next.State.State);
+
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress,
+            GroupMigration.TryUpgrade(next, GroupTopics.Of(ClusterImage.Empty with { Version = 1 }), Now, out _).Error);
+    }
+
+    [Fact]
     public void Partitions_owned_at_join_stay_owned_until_the_assignment_is_known() =>
         // A cooperative leader took partition 1 from it and gives it to no member in this generation.
         Assert.Equal(Partitions(0, 1), KeptOf(new CooperativeStickyAssignor()));
