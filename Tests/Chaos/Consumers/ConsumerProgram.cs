@@ -51,6 +51,11 @@ internal static class ConsumerProgram
             await consume(stop.Token);
             return 0;
         }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // Stopped before it was connected.
+            return 0;
+        }
         catch (Exception failure)
         {
             await Console.Error.WriteLineAsync($"{name} failed: {failure}");

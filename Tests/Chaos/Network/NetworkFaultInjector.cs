@@ -1,5 +1,4 @@
 using OrleansMq.Tests.Chaos.Faults;
-using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Network;
 

@@ -12,11 +12,12 @@ namespace OrleansMq.Tests.Chaos.Queues;
 /// <param name="LockDuration">How long it holds a record; zero: as long as it lives.</param>
 /// <param name="SessionTimeout">How long after its death its records go back.</param>
 /// <param name="Seed">Decides how long it takes for a record.</param>
+/// <param name="Orleans">The cluster, for a consumer that is an Orleans client; null: it uses HTTP.</param>
 internal sealed record QueueConsumerOrder(string Name, IReadOnlyList<Uri> Addresses, string Queue, TimeSpan LockDuration,
-    TimeSpan SessionTimeout, int Seed);
+    TimeSpan SessionTimeout, int Seed, OrleansAddress? Orleans);
 
-/// <summary>A service that consumes a queue by the client library over HTTP, as the records' fates say. Its output has a line for each
-/// <see cref="QueueEvent"/>.</summary>
+/// <summary>A service that consumes a queue by the client library, over HTTP or as an Orleans client, as the records' fates say. Its output
+/// has a line for each <see cref="QueueEvent"/>.</summary>
 internal static class QueueConsumerProgram
 {
     /// <summary>The program's first argument.</summary>
@@ -32,9 +33,20 @@ internal static class QueueConsumerProgram
 
     public static async Task ConsumeAsync(QueueConsumerOrder order, CancellationToken stop)
     {
+        if (order.Orleans is { } address)
+        {
+            await using var connection = await OrleansConnection.OpenAsync(address, stop);
+            await ConsumeAsync(order, connection.Broker, stop);
+            return;
+        }
         using var client = new ClusterClient(order.Addresses, TimeSpan.FromSeconds(4));
+        await ConsumeAsync(order, client.Broker, stop);
+    }
+
+    private static async Task ConsumeAsync(QueueConsumerOrder order, IBroker broker, CancellationToken stop)
+    {
         var output = new Lock();
-        var observed = new ObservedBroker(client.Broker, seen =>
+        var observed = new ObservedBroker(broker, seen =>
         {
             // Flushed with each line: what was handed out or tried is known although the process is killed.
             lock (output)

@@ -5,7 +5,7 @@ using OrleansMq.Tests.Chaos.Running;
 namespace OrleansMq.Tests.Chaos.Queues;
 
 /// <summary>The consumers of the queues, each in its own process. One that is killed or stopped is replaced.</summary>
-internal sealed class QueueFleet(IReadOnlyList<Uri> addresses, QueueLoad load, QueueHistory history, RunLog log) : IAsyncDisposable
+internal sealed class QueueFleet(RunningCluster cluster, QueueLoad load, QueueHistory history) : IAsyncDisposable
 {
     private readonly List<ChaosConsumer> _all = [];
     private readonly List<(ChaosConsumer Consumer, string Queue)> _living = [];
@@ -27,7 +27,7 @@ internal sealed class QueueFleet(IReadOnlyList<Uri> addresses, QueueLoad load, Q
     {
         var (victim, queue) = _living[choice % _living.Count];
         _living.RemoveAt(choice % _living.Count);
-        log.Tell($"{victim.Name} is {(isKill ? "killed" : "stopped")}");
+        cluster.Log.Tell($"{victim.Name} is {(isKill ? "killed" : "stopped")}");
         await (isKill ? victim.KillAsync() : victim.StopAsync());
         Add(queue);
     }
@@ -36,7 +36,7 @@ internal sealed class QueueFleet(IReadOnlyList<Uri> addresses, QueueLoad load, Q
     public async Task PauseOneAsync(int choice, TimeSpan time, CancellationToken cancellationToken)
     {
         var (victim, _) = _living[choice % _living.Count];
-        log.Tell($"{victim.Name} is paused for {time.TotalSeconds:0.0} s");
+        cluster.Log.Tell($"{victim.Name} is paused for {time.TotalSeconds:0.0} s");
         await victim.PauseAsync(time, cancellationToken);
     }
 
@@ -51,15 +51,18 @@ internal sealed class QueueFleet(IReadOnlyList<Uri> addresses, QueueLoad load, Q
     private void Add(string queue)
     {
         var number = _all.Count + 1;
-        // Some hold a record until it is settled, others for a time that some handlers exceed unless it is renewed.
-        var order = new QueueConsumerOrder($"{queue}-{number}", addresses, queue,
-            number % 4 < 2 ? TimeSpan.Zero : TimeSpan.FromSeconds(2), load.SessionTimeout, number);
+        // Some hold a record until it is settled, others for a time that some handlers exceed unless it is renewed. One in three is an
+        // Orleans client.
+        var order = new QueueConsumerOrder($"{queue}-{number}", cluster.Addresses, queue,
+            number % 4 < 2 ? TimeSpan.Zero : TimeSpan.FromSeconds(2), load.SessionTimeout, number,
+            number % 6 < 2 && cluster is LocalCluster local
+                ? new OrleansAddress(cluster.Database.ConnectionString(), local.ClusterId) : null);
         var consumer = new ChaosConsumer(order.Name, [QueueConsumerProgram.Argument, JsonSerializer.Serialize(order)], line =>
         {
             if (QueueEvent.Parse(line) is { } seen)
                 history.Take(seen);
             else
-                log.Note($"{order.Name}: {line}");
+                cluster.Log.Note($"{order.Name}: {line}");
         });
         _all.Add(consumer);
         _living.Add((consumer, queue));

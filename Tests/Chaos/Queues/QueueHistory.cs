@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Queues;

@@ -39,6 +39,9 @@ internal sealed record QueueLoad
     public int ConsumersPerQueue { get; init; } = 3;
     public int RecordsPerSecond { get; init; } = 200;
 
+    /// <summary>The members of a share group that reads the same topic over the Kafka port; 0: there is none.</summary>
+    public int ShareConsumers { get; init; }
+
     /// <summary>Higher than an innocent record is likely to reach by the deaths of its consumers.</summary>
     public int MaxFailures { get; init; } = 8;
 

@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Records;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Queues.Shares;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
 using OrleansMq.Tests.Chaos.Verification;
@@ -43,16 +45,19 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
             [.. Enumerable.Range(0, load.Partitions).Select(partition => new PartitionHistory(partition, Violations))];
         var producers = Enumerable.Range(0, load.Records.Producers)
             .Select(_ => new LoadProducer(_client.Broker, load.Records, _ledger, offsets)).ToArray();
-        await using var fleet = new QueueFleet(cluster.Addresses, load, history, cluster.Log);
+        await using var fleet = new QueueFleet(cluster, load, history);
+        var shared = new ShareHistory(_ledger, Violations);
+        await using var members = new ShareFleet(cluster, load.ShareConsumers, shared);
         using var stop = new CancellationTokenSource();
         cluster.Log.Tell($"seed {seed}: load begins");
         var producing = Task.WhenAll(producers.Select(producer => Task.Run(() => producer.RunAsync(stop.Token), CancellationToken.None)));
         fleet.Start();
+        members.Start();
         using (var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
         {
             time.CancelAfter(length);
-            await Task.WhenAll(BreakSilosAsync(jobs, letters, weights, history, time.Token, cancellationToken),
-                BreakConsumersAsync(fleet, time.Token));
+            await Task.WhenAll(OrEndAsync(BreakSilosAsync(jobs, letters, weights, history, time.Token, cancellationToken), time),
+                OrEndAsync(BreakConsumersAsync(fleet, time.Token), time), OrEndAsync(BreakMembersAsync(members, time.Token), time));
         }
         cluster.Log.Tell("calm");
         await stop.CancelAsync();
@@ -60,15 +65,17 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         await jobs.WellAsync(Patience, cancellationToken);
         await letters.WellAsync(Patience, cancellationToken);
         await AllSettledAsync(history, cancellationToken);
+        await AllSharedAsync(shared, cancellationToken);
         await fleet.StopAsync();
-        Assert.True(!fleet.Failures.Any(), string.Join('\n', fleet.Failures));
+        Assert.Empty(fleet.Failures.Concat(members.Failures));
         Assert.True(producers.Sum(static producer => producer.Failed) == 0,
             string.Join('\n', producers.Select(static producer => producer.FirstFailure)));
 
         var read = await LettersAsync(cancellationToken);
         history.Judge(read);
+        shared.Judge();
         await SegmentsGoAsync(cancellationToken);
-        return Figures(history, read.Count);
+        return Figures(history, shared, read.Count);
     }
 
     public void Dispose() => _client.Dispose();
@@ -82,6 +89,20 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
             for (var partition = 0; partition < load.Partitions; partition++)
                 await _client.Patient.Queues.CreateAsync(new TopicPartition(QueueLoad.Topic, partition),
                     new NewQueue(queue) { Options = load.OptionsOf(queue) }, cancellationToken);
+        }
+    }
+
+    // A cluster that does not recover ends all faults.
+    private static async Task OrEndAsync(Task faults, CancellationTokenSource time)
+    {
+        try
+        {
+            await faults;
+        }
+        catch (Exception)
+        {
+            await time.CancelAsync();
+            throw;
         }
     }
 
@@ -126,6 +147,13 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         }
     }
 
+    private async Task BreakMembersAsync(ShareFleet members, CancellationToken time)
+    {
+        var random = new Random(seed + 1);
+        while (load.ShareConsumers > 0 && await TryDelayAsync(TimeSpan.FromSeconds(6 + (6 * random.NextDouble())), time))
+            await members.ReplaceOneAsync(random.Next(1 << 20));
+    }
+
     private static async Task<bool> TryDelayAsync(TimeSpan time, CancellationToken cancellationToken)
     {
         await Task.Delay(time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -135,21 +163,38 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
     /// <summary>Waits until both queues are empty: nothing waits for ever.</summary>
     private async Task AllSettledAsync(QueueHistory history, CancellationToken cancellationToken)
     {
-        using var patience = new CancellationTokenSource(Patience);
+        var (least, progress) = (long.MaxValue, Stopwatch.StartNew());
         while (true)
         {
-            var left = await UnsettledAsync(cancellationToken);
+            var (count, left) = await UnsettledAsync(cancellationToken);
             if (left.Count == 0)
                 return;
-            Assert.False(patience.IsCancellationRequested, $"After {Patience.TotalSeconds} s records are not settled, with "
+            // A busy machine is slow, but goes on.
+            if (count < least)
+                (least, progress) = (count, Stopwatch.StartNew());
+            Assert.False(progress.Elapsed > Patience, $"For {Patience.TotalSeconds} s no further record was settled, with "
                 + $"{history.Delivered} delivered: {string.Join("; ", left)}");
             await Task.Delay(200, cancellationToken);
         }
     }
 
-    private async Task<List<string>> UnsettledAsync(CancellationToken cancellationToken)
+    /// <summary>Waits until the share group has accepted or rejected every acknowledged record.</summary>
+    private async Task AllSharedAsync(ShareHistory shared, CancellationToken cancellationToken)
     {
-        var left = new List<string>();
+        var (least, progress) = (int.MaxValue, Stopwatch.StartNew());
+        while (load.ShareConsumers > 0 && shared.Missing(load.Partitions) is { Count: > 0 } missing)
+        {
+            if (missing.Count < least)
+                (least, progress) = (missing.Count, Stopwatch.StartNew());
+            Assert.False(progress.Elapsed > Patience, $"For {Patience.TotalSeconds} s the share group, with {shared.Delivered} "
+                + $"deliveries, has settled no further one of {missing.Count} records: {string.Join("; ", missing.Take(10))}");
+            await Task.Delay(500, cancellationToken);
+        }
+    }
+
+    private async Task<(long Count, IReadOnlyList<string> Queues)> UnsettledAsync(CancellationToken cancellationToken)
+    {
+        var (count, left) = (0L, new List<string>());
         foreach (var queue in QueueLoad.Queues)
         {
             for (var number = 0; number < load.Partitions; number++)
@@ -158,16 +203,18 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
                 try
                 {
                     var described = await _client.Patient.Queues.DescribeAsync(partition, queue, cancellationToken);
+                    count += described.Unsettled;
                     if (described.Unsettled > 0)
                         left.Add($"{queue} of {partition}: {described}");
                 }
                 catch (BrokerException retried) when (retried.Action == ErrorAction.Retry)
                 {
                     left.Add($"{queue} of {partition}: {retried.Message}");
+                    count = long.MaxValue / 2;
                 }
             }
         }
-        return left;
+        return (count, left);
     }
 
     private async Task<List<Letter>> LettersAsync(CancellationToken cancellationToken)
@@ -229,12 +276,13 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         }
     }
 
-    private string Figures(QueueHistory history, int letters)
+    private string Figures(QueueHistory history, ShareHistory shared, int letters)
     {
         var faults = string.Join(", ", _injector.Done.OrderBy(static kind => kind.Key).Select(static kind => $"{kind.Value} {kind.Key}"));
         var figures = string.Create(CultureInfo.InvariantCulture, $"figures: seed {seed}; {faults}, {_consumerFaults} of consumers; "
-            + $"{_ledger.Acknowledged} records acknowledged, {history.Delivered} deliveries of two queues, {letters} dead letters; settled "
-            + $"and delivered again {Violations.Count(ViolationKind.SettledAgain)}, lost {Violations.Count(ViolationKind.Lost)}");
+            + $"{_ledger.Acknowledged} records acknowledged, {history.Delivered} deliveries of two queues, ")
+            + string.Create(CultureInfo.InvariantCulture, $"{shared.Delivered} of a share group, {letters} dead letters; settled and "
+            + $"delivered again {Violations.Count(ViolationKind.SettledAgain)}, lost {Violations.Count(ViolationKind.Lost)}");
         cluster.Log.Tell(figures);
         return figures;
     }

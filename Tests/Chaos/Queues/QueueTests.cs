@@ -1,16 +1,18 @@
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
+using OrleansMq.Tests.Shared;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Queues;
 
-/// <summary>Six consumer processes read two queues over HTTP from three silo processes, one queue with dead letters and one ordered by key,
-/// while silos and consumers are killed, paused and restarted under load. The seed decides the faults; <c>OMQ_SEED</c> repeats
-/// it.</summary>
+/// <summary>Six consumer processes read two queues from three silo processes, over HTTP or as Orleans clients: one queue with dead letters,
+/// one ordered by key. Silos and consumers are killed, paused and restarted under load. The seed decides the faults; <c>OMQ_SEED</c>
+/// repeats it.</summary>
 public sealed class QueueTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Shared = TimeSpan.FromSeconds(40);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 
@@ -31,16 +33,24 @@ public sealed class QueueTests(ITestOutputHelper output)
     };
 
     [SkippableFact]
-    public Task Settled_records_never_come_again_and_none_is_missing_while_silos_and_consumers_die() => RunAsync(Weights, Short);
+    public Task Settled_records_never_come_again_and_none_is_missing_while_silos_and_consumers_die() =>
+        RunAsync(Weights, Short, new QueueLoad());
+
+    [SkippableFact]
+    public Task Share_group_of_Kafka_clients_keeps_the_same_promises_beside_queues()
+    {
+        ClientProgram.RequireKafka();
+        return RunAsync(Weights, Shared, new QueueLoad { ShareConsumers = 2, ConsumersPerQueue = 1, RecordsPerSecond = 100 });
+    }
 
     [SkippableFact]
     [Trait("Category", "Long")]
-    public Task Settled_records_never_come_again_and_none_is_missing_in_a_long_run() => RunAsync(AllWeights, Long);
+    public Task Settled_records_never_come_again_and_none_is_missing_in_a_long_run() => RunAsync(AllWeights, Long, new QueueLoad());
 
-    private async Task RunAsync(IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length)
+    private async Task RunAsync(IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length, QueueLoad load)
     {
         using var directory = new TemporaryDirectory();
-        var (seed, load) = (Seeds.Next(), new QueueLoad());
+        var seed = Seeds.Next();
         using var log = new RunLog(directory["run.log"], output.WriteLine);
         log.Tell($"queues, {length.TotalSeconds} s of faults, log and data in {directory.FullName}");
         await using var cluster = await LocalCluster.StartAsync(directory["c"], silos: 3, log);
