@@ -158,12 +158,22 @@ internal sealed class PartitionRig : IAsyncDisposable
 /// <summary>The engine's log messages.</summary>
 internal sealed class LogLines : EngineLog
 {
-    private readonly List<(EngineLogLevel Level, string Message)> _lines = [];
+    private readonly List<(DateTime At, EngineLogLevel Level, string Message)> _lines = [];
 
     public override void Write(EngineLogLevel level, string message, Exception? exception = null)
     {
         lock (_lines)
-            _lines.Add((level, message));
+            _lines.Add((DateTime.UtcNow, level, message));
+    }
+
+    /// <summary>Returns the last messages and the last warnings and errors, each with its time.</summary>
+    /// <param name="count">The most of either.</param>
+    public IReadOnlyList<string> Latest(int count)
+    {
+        lock (_lines)
+            return [.. _lines.Where(static line => line.Level != EngineLogLevel.Information).TakeLast(count)
+                .Union(_lines.TakeLast(count)).OrderBy(static line => line.At)
+                .Select(static line => $"{line.At:HH:mm:ss.fff} {line.Level}: {line.Message}")];
     }
 
     public IReadOnlyList<string> Of(EngineLogLevel level)

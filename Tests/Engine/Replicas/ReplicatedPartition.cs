@@ -19,7 +19,10 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         AppendTimeout = TimeSpan.FromSeconds(60),
     };
 
-    private ReplicatedPartition(MemoryCluster cluster, TopicConfig config) => (Cluster, Config) = (cluster, config);
+    private const int ReportedLines = 15;
+    private readonly int _seed;
+
+    private ReplicatedPartition(MemoryCluster cluster, TopicConfig config, int seed) => (Cluster, Config, _seed) = (cluster, config, seed);
 
     public MemoryCluster Cluster { get; }
     public TopicConfig Config { get; }
@@ -32,7 +35,8 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
     public static async Task<ReplicatedPartition> StartAsync(Func<int, ReplicationOptions> optionsOf, TopicConfig? config = null,
         int seed = 0, Func<int, string>? directories = null)
     {
-        var partition = new ReplicatedPartition(new MemoryCluster(seed), config ?? TopicConfig.Default with { MinInsyncReplicas = 2 });
+        var partition = new ReplicatedPartition(new MemoryCluster(seed), config ?? TopicConfig.Default with { MinInsyncReplicas = 2 },
+            seed);
         partition.Cluster.Specs[Key] = new ReplicaSpec("t", partition.Config);
         partition.Cluster.Create(Key, PartitionState.Create(Key.TopicId, [1, 2, 3]));
         foreach (var id in (int[])[1, 2, 3])
@@ -74,7 +78,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
                 Assert.True(result.Error.Action() == ErrorAction.Retry || result.Error == ErrorCode.KafkaStorageError,
                     $"{result.Error}: {result.Message}");
             }
-            Assert.True(DateTime.UtcNow - started < Deadline, $"nothing was acknowledged in time: {State}");
+            Assert.True(DateTime.UtcNow - started < Deadline, $"nothing was acknowledged in time: {State}; {Reports()}");
             await Task.Yield();
         }
     }
@@ -143,8 +147,14 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         }
     }
 
-    private string Reports() => string.Join("; ", Cluster.Brokers.Values.OrderBy(b => b.Id).Select(b => !b.IsUp ? $"{b.Id} is down"
-        : $"{b.Id}: {ReplicaOf(b.Id).Role} {ReplicaOf(b.Id).Partition.Availability.OfflineReason} {ReplicaOf(b.Id).Report()}"));
+    // What every replica says of itself, and what its broker logged last.
+    private string Reports() => (_seed == 0 ? "" : Seeds.Replay(_seed))
+        + string.Concat(Cluster.Brokers.Values.OrderBy(b => b.Id).Select(b => $"\n{Report(b)}"));
+
+    private string Report(TestBroker broker) => string.Join("\n  ", broker.Lines.Latest(ReportedLines).Prepend(!broker.IsUp
+        ? $"{broker.Id} is down"
+        : $"{broker.Id}: {ReplicaOf(broker.Id).Role} {ReplicaOf(broker.Id).Partition.Availability.OfflineReason} "
+            + $"{ReplicaOf(broker.Id).Report()}"));
 
     public async ValueTask DisposeAsync()
     {
