@@ -82,7 +82,8 @@ internal sealed class MemoryCluster(int seed)
         var copy = bundle.ToArray();
         if (Chance(DoublePercent))
             _ = Task.Run(() => target.ReceiveAsync(from.Id, copy), CancellationToken.None);
-        var answers = (await target.ReceiveAsync(from.Id, copy)).ToArray();
+        // A broker that ends leaves bundles unanswered; as over a real transport, the sender gives up.
+        var answers = (await target.ReceiveAsync(from.Id, copy).AsTask().WaitAsync(cancellationToken)).ToArray();
         await DelayAsync(cancellationToken);
         return IsLost(to, from.Id) ? throw new IOException($"The answer of broker {to} is lost.") : answers;
     }
