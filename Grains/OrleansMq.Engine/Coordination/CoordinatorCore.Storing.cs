@@ -172,10 +172,10 @@ internal abstract partial class CoordinatorCore
                 + $"what was not acknowledged is forgotten: {failed.Reason}");
         _isContested |= failed.IsConflict;
         var versions = _versions[failed.Document];
-        if (CoordinatorRules.MayStillBeStored(failed) && versions.MayChange)
+        if (CoordinatorRules.MayStillBeStored(failed) && versions.MayChange && !_mustRead)
             ReadLater(); // The write that was to rule out an earlier one failed as well: a store that can be read, and not written.
         else
-            _mustRead = _rules.MustReadAfter(failed);
+            (_mustRead, _readAgainAt) = (_rules.MustReadAfter(failed), null); // One read at a time.
         versions.MayChange |= CoordinatorRules.MayStillBeStored(failed);
         if (failed.IsLimit)
             FailAll(ErrorCode.PolicyViolation, failed.Reason);

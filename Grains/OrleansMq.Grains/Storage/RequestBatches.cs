@@ -18,7 +18,7 @@ namespace OrleansMq.Grains.Storage;
 internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequest>, Task<IReadOnlyList<TAnswer>>> run, int lanes,
     int most, TimeSpan maxWait, TimeProvider time, Func<Exception, bool>? mayBeOfOne = null)
 {
-    // Requests of their own take no longer than this: others wait behind them.
+    // Requests of their own take no longer than this: then those that wait behind them have their turn, before the rest.
     private static readonly TimeSpan Apart = TimeSpan.FromSeconds(3);
 
     private readonly Lock _lock = new();
@@ -54,7 +54,7 @@ internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequ
             }
             catch (Exception failure) when (batch.Length > 1 && mayBeOfOne is not null && mayBeOfOne(failure))
             {
-                await RunApartAsync(batch, failure).ConfigureAwait(false);
+                await RunApartAsync(batch).ConfigureAwait(false);
             }
             catch (Exception failure)
             {
@@ -65,23 +65,27 @@ internal sealed class RequestBatches<TRequest, TAnswer>(Func<IReadOnlyList<TRequ
         }
     }
 
-    private async Task RunApartAsync(Waiting[] batch, Exception failure)
+    private async Task RunApartAsync(Waiting[] batch)
     {
         var began = time.GetTimestamp();
-        foreach (var one in batch)
+        for (var i = 0; i < batch.Length; i++)
         {
             if (time.GetElapsedTime(began) >= Apart)
             {
-                one.Answer.SetException(failure);
-                continue;
+                lock (_lock)
+                {
+                    foreach (var rest in batch.AsSpan(i))
+                        _waiting.Enqueue(rest);
+                }
+                return;
             }
             try
             {
-                one.Answer.SetResult((await run([one.Request]).ConfigureAwait(false))[0]);
+                batch[i].Answer.SetResult((await run([batch[i].Request]).ConfigureAwait(false))[0]);
             }
             catch (Exception own)
             {
-                one.Answer.SetException(own);
+                batch[i].Answer.SetException(own);
             }
         }
     }

@@ -61,8 +61,9 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
 
         one.Status = SiloStatus.Active;
         one.AddSuspector(two.SiloAddress, DateTime.UtcNow);
-        Assert.True(await table.UpdateRow(one, "", first.Version.Next()));
-        Assert.False(await table.UpdateRow(one, "", first.Version.Next()), "an old version");
+        var etag = Assert.Single(first.Members).Item2;
+        Assert.True(await table.UpdateRow(one, etag, first.Version.Next()));
+        Assert.False(await table.UpdateRow(one, etag, first.Version.Next()), "an old version");
         var (stored, _) = Assert.Single((await table.ReadRow(one.SiloAddress)).Members);
         Assert.Equal((SiloStatus.Active, one.SiloName, one.HostName, one.ProxyPort, one.SiloAddress),
             (stored.Status, stored.SiloName, stored.HostName, stored.ProxyPort, stored.SiloAddress));
