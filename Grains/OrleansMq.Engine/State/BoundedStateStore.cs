@@ -8,9 +8,10 @@ namespace OrleansMq.State;
 /// <param name="refusal">Why no other is created, and what to do.</param>
 internal sealed class BoundedStateStore(IStateStore store, string type, int most, string refusal) : IStateStore
 {
-    private readonly SemaphoreSlim _gate = new(1, 1);
-    // Null: not counted yet.
-    private int? _count;
+    private readonly SemaphoreSlim _counting = new(1, 1);
+    // Documents, with those that are being created. A creation whose outcome is unknown is not counted.
+    private int _count;
+    private volatile bool _isCounted;
 
     /// <inheritdoc/>
     public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>
@@ -21,60 +22,57 @@ internal sealed class BoundedStateStore(IStateStore store, string type, int most
     public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
         CancellationToken cancellationToken = default)
     {
-        if (etag is not null || !IsCounted(key))
+        if (etag is not null || !IsOfType(key))
             return await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
-        await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await CountAsync(cancellationToken).ConfigureAwait(false);
+        var isCreated = false;
         try
         {
-            _count ??= (await store.ListAsync(type, cancellationToken).ConfigureAwait(false)).Count;
-            if (_count >= most)
+            if (Interlocked.Increment(ref _count) > most)
                 throw new StateLimitException(refusal);
             var written = await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
-            _count++;
+            isCreated = true;
             return written;
-        }
-        catch (Exception fault) when (fault is not StateLimitException)
-        {
-            // It may have been written.
-            _count = null;
-            throw;
         }
         finally
         {
-            _gate.Release();
+            if (!isCreated)
+                Interlocked.Decrement(ref _count);
         }
     }
 
     /// <inheritdoc/>
     public async ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default)
     {
-        if (!IsCounted(key))
-        {
-            await store.DeleteAsync(key, etag, cancellationToken).ConfigureAwait(false);
-            return;
-        }
-        await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            await store.DeleteAsync(key, etag, cancellationToken).ConfigureAwait(false);
-            // A document that was missing is no error, and not counted.
-            _count = etag is null ? null : _count - 1;
-        }
-        catch (Exception)
-        {
-            _count = null;
-            throw;
-        }
-        finally
-        {
-            _gate.Release();
-        }
+        if (etag is not null && IsOfType(key))
+            await CountAsync(cancellationToken).ConfigureAwait(false);
+        await store.DeleteAsync(key, etag, cancellationToken).ConfigureAwait(false);
+        // Without an etag there was none.
+        if (etag is not null && IsOfType(key))
+            Interlocked.Decrement(ref _count);
     }
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
         store.ListAsync(type, cancellationToken);
 
-    private bool IsCounted(string key) =>
+    private async ValueTask CountAsync(CancellationToken cancellationToken)
+    {
+        if (_isCounted)
+            return;
+        await _counting.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            if (!_isCounted)
+                Interlocked.Add(ref _count, (await store.ListAsync(type, cancellationToken).ConfigureAwait(false)).Count);
+            _isCounted = true;
+        }
+        finally
+        {
+            _counting.Release();
+        }
+    }
+
+    private bool IsOfType(string key) =>
         key.Length > type.Length && key[type.Length] == '/' && key.StartsWith(type, StringComparison.Ordinal);
 }
