@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -31,10 +32,14 @@ internal static class GroupConfigs
         var before = await FindAsync(context, groupId).ConfigureAwait(false);
         var changes = changesOf(before).Select(static change => new ShareGroupSetting(change.Key, change.Value)).ToArray();
         var after = ShareGroupConfig.Parse(ShareGroupConfig.Change(before, changes));
-        if (after.DeadLetterTopic is { } letters && !before.Contains(KeyValuePair.Create(AlterShareGroup.DeadLetterKey, letters))
-            && context.Services.Metadata.Image.FindServed(letters) is null)
-            throw new BrokerException(ErrorCode.InvalidConfig,
-                $"{AlterShareGroup.DeadLetterKey} is '{letters}', and there is no such topic: create it first.");
+        if (after.DeadLetterTopic is { } letters && !before.Contains(KeyValuePair.Create(AlterShareGroup.DeadLetterKey, letters)))
+        {
+            // Before the answer tells whether there is such a topic.
+            context.Access.Demand(AccessOperation.Write, ResourceType.Topic, letters);
+            if (context.Services.Metadata.Image.FindServed(letters) is null)
+                throw new BrokerException(ErrorCode.InvalidConfig,
+                    $"{AlterShareGroup.DeadLetterKey} is '{letters}', and there is no such topic: create it first.");
+        }
         if (validateOnly)
             return;
         var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(groupId) { Configs = changes }, context.Aborted)
