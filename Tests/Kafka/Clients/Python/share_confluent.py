@@ -1,21 +1,49 @@
-# confluent-kafka from 2.16 on, whose librdkafka has share groups: a group accepts, releases and rejects records, and is given back what it
-# released. Arguments: the brokers, the topic, which exists, and the group. Says "as expected" at the end.
+# confluent-kafka from 2.16 on, whose librdkafka has share groups: a group accepts, releases and rejects records, is given back what it
+# released, and finds what it rejected in its dead-letter topic. Arguments: the brokers, the topic, which exists, and the group. Says "as
+# expected" at the end.
 import sys
 import time
 
-from confluent_kafka import AcknowledgeType, Producer, ShareConsumer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import AcknowledgeType, Consumer, KafkaError, KafkaException, Producer, ShareConsumer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 RECORDS = 60
 brokers, topic, group = sys.argv[1], sys.argv[2], sys.argv[3]
+letters = f"{topic}.letters"
+admin = AdminClient({"bootstrap.servers": brokers})
 
 
 def configure(name, value):
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": brokers})
     for changed in admin.incremental_alter_configs([resource]).values():
         changed.result()
+
+
+def name_letters():
+    try:
+        configure("share.dead.letter.topic", letters)
+        raise AssertionError("a topic that does not exist was taken")
+    except KafkaException as refused:
+        assert refused.args[0].code() == KafkaError.INVALID_CONFIG, refused
+    for created in admin.create_topics([NewTopic(letters, num_partitions=1)]).values():
+        created.result()
+    configure("share.dead.letter.topic", letters)
+
+
+def read_letters(count):
+    read = []
+    deadline = time.monotonic() + 60
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "letters", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(letters, 0, 0)])
+    while len(read) < count:
+        assert time.monotonic() < deadline, f"{count - len(read)} dead letters did not come"
+        message = consumer.poll(1.0)
+        if message is not None and message.error() is None:
+            read.append(int(message.value()))
+    assert consumer.poll(1.0) is None, "a dead letter came twice"
+    consumer.close()
+    return sorted(read)
 
 
 def produce():
@@ -56,8 +84,12 @@ def consume():
 
 
 configure("share.auto.offset.reset", "earliest")
+name_letters()
 produce()
 expected = {number: 2 if number % 3 == 0 and number % 10 != 9 else 1 for number in range(RECORDS)}
 deliveries = consume()
 assert deliveries == expected, deliveries
+rejected = [number for number in range(RECORDS) if number % 10 == 9]
+read = read_letters(len(rejected))
+assert read == rejected, read
 print("as expected")
