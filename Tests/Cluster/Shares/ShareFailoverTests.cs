@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Api;
-using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.Kafka.Connections;

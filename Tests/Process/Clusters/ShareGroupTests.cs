@@ -1,5 +1,4 @@
 using System.Text.Json;
-using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Clusters;
