@@ -1,27 +1,24 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Queues;
-using OrleansMq.Timing;
 
 namespace OrleansMq.Partitions.Cursors;
 
 /// <summary>
-/// The cursors of a partition, while it is led here: an actor. Callers post; turns run one after the other on the thread pool, and wait for
-/// nothing. Thread safe.
+/// The cursors of a partition, while it is led here: an actor. Thread safe.
 /// </summary>
 /// <remarks>
-/// State: the term, from a leadership's begin to its end, with all cursors and consumers. It is changed in turns only; the lock guards the
-/// inbox alone. A turn follows the leadership, then the lease, then carries out what was posted, then follows the high watermark, and
-/// appends the transitions of all cursors as one control batch. It reads the high watermark first: each own control batch below it is then
-/// among what was posted.
+/// State: the term, from a leadership's begin to its end, with all cursors and consumers. It is changed in turns only. A turn follows the
+/// leadership, then the lease, then carries out what was posted, then follows the high watermark, and appends the transitions of all
+/// cursors as one control batch. It reads the high watermark first: each own control batch below it is then among what was posted.
 /// <code>
 /// no term -- the partition is led            --> term    the states are copied under the append lock
 /// term    -- the leadership ends, or changes --> no term every request is answered, every attachment ends
 /// </code>
 /// <para>Failures: a control batch that is refused before it is written is appended again by its cursor; one that is written and not
-/// acknowledged stays in suspense until the high watermark passes it. A control batch belongs to its epoch: in any other it is refused. An
-/// exception in a turn is a bug and takes the partition offline.</para>
+/// acknowledged stays in suspense until the high watermark passes it. A control batch belongs to its epoch: in any other it is
+/// refused.</para>
 /// </remarks>
-internal sealed partial class PartitionCursors : IThreadPoolWorkItem
+internal sealed partial class PartitionCursors : PartitionTurns
 {
     /// <summary>The answer while the partition is not led here.</summary>
     public static readonly Answer NotLeader = new(CursorRequest.NoAnswer, CursorOutcome.NotLeader);
@@ -31,41 +28,25 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
 
     // A cursor that does not serve yet drops the request.
     private const long RestateIntervalMs = 1_000;
-    // A clock that is set forward is noticed within a minute.
-    private const long LongestTimerMs = 60_000;
     private const long NoCursors = -1;
 
-    private readonly WakeTimer _timer;
     private readonly long _startedAt;
     private readonly long _started;
-    private readonly Lock _lock = new();
     private readonly List<(long Offset, TaskCompletionSource Done)> _restates = [];
-    private List<Action> _inbox = [];
-    private List<Action> _turn = [];
     private CursorTerm? _term;
     private string? _refusesPublishes;
     private long _restatedAt;
     private long _turnAt;
-    private long _timerAt = long.MaxValue;
     private long _settledBelow;
-    private int _hasFired;
-    private bool _isSignalled;
-    private bool _isScheduled;
 
     /// <summary>Prepares the cursors; the first turn begins a term if the partition is led here.</summary>
     public PartitionCursors(Partition partition)
+        : base(partition)
     {
-        Partition = partition;
-        Time = partition.Ports.Log.Time;
         (_startedAt, _started) = (partition.Ports.Log.Now, Time.GetTimestamp());
-        _timer = new WakeTimer(Time, OnTimer);
         Queues = new PartitionQueues(this);
     }
 
-    /// <summary>The partition.</summary>
-    public Partition Partition { get; }
-    /// <summary>The broker's clock.</summary>
-    public TimeProvider Time { get; }
     /// <summary>The cursors as queues of the broker API.</summary>
     public PartitionQueues Queues { get; }
     /// <summary>Publishes dead letters.</summary>
@@ -162,85 +143,20 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         }
     }
 
-    /// <summary>Something changed: leadership, lease, high watermark or time. Under any lock.</summary>
-    public void Signal()
-    {
-        lock (_lock)
-            _isSignalled = true;
-        Schedule();
-    }
-
-    /// <summary>Adds an action to a turn. Under any lock.</summary>
-    public void Post(Action action)
-    {
-        lock (_lock)
-            _inbox.Add(action);
-        Schedule();
-    }
-
-    /// <summary>Ends the term, if the partition serves no more; completes when that is done.</summary>
-    public Task EndAsync()
-    {
-        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(() => ended.TrySetResult());
-        return ended.Task;
-    }
-
     /// <summary>Passes a request to a cursor.</summary>
     internal Task<Answer> SendAsync(HostedCursor cursor, Func<long, CursorRequest> request) => SendAsync(_ => cursor, request);
 
     internal void Warn(string message, Exception fault) =>
         Partition.Ports.EngineLog.Write(EngineLogLevel.Warning, $"Partition {Partition.TopicPartition}: {message}", fault);
 
-    /// <inheritdoc/>
-    void IThreadPoolWorkItem.Execute()
-    {
-        try
-        {
-            RunTurn();
-        }
-        catch (Exception fault)
-        {
-            Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
-                fault);
-        }
-        lock (_lock)
-        {
-            _isScheduled = false;
-            if (_inbox.Count == 0 && !_isSignalled)
-                return;
-        }
-        Schedule();
-    }
-
     private BrokerException NotLedHere() => new(ErrorCode.NotLeaderOrFollower,
         $"{Partition.TopicPartition} is not led here. Find its leader, and retry.");
 
-    private void OnTimer()
-    {
-        Volatile.Write(ref _hasFired, 1);
-        Signal();
-    }
-
-    private void Schedule()
-    {
-        lock (_lock)
-        {
-            if (_isScheduled)
-                return;
-            _isScheduled = true;
-        }
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-    }
-
-    private void RunTurn()
+    /// <inheritdoc/>
+    protected override void RunTurn()
     {
         var highWatermark = Partition.HighWatermark;
-        lock (_lock)
-        {
-            (_inbox, _turn) = (_turn, _inbox);
-            _isSignalled = false;
-        }
+        var posted = TakePosted();
         ReadTime();
         FollowLeadership();
         // A clock that is set forward ends no other leader's lease: the wait for that is by elapsed time.
@@ -250,9 +166,8 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
         // No control batch of this leadership is in the log yet, so the first requests find a cursor that serves.
         if (_term is { HighWatermark: < 0 })
             Advance(highWatermark);
-        foreach (var action in _turn)
+        foreach (var action in posted)
             action();
-        _turn.Clear();
         Advance(highWatermark);
         _term?.Tick();
         ContinueRestates();
@@ -356,14 +271,6 @@ internal sealed partial class PartitionCursors : IThreadPoolWorkItem
             at = Math.Min(at, TurnTime + Math.Max(leaseLeft / 2, (long)RetryInterval.TotalMilliseconds));
         if (_restates.Count > 0)
             at = Math.Min(at, _restatedAt + RestateIntervalMs);
-        // The timer's clock may be a little ahead: it is then set again.
-        var hasFired = Interlocked.Exchange(ref _hasFired, 0) != 0;
-        if (at == _timerAt && !hasFired)
-            return;
-        _timerAt = at;
-        if (at == long.MaxValue)
-            _timer.Stop();
-        else
-            _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - TurnTime, 1, LongestTimerMs)), _turnAt);
+        SetTimer(at, TurnTime, _turnAt);
     }
 }
