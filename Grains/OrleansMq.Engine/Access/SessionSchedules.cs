@@ -17,19 +17,18 @@ internal sealed class SessionSchedules(ISchedules schedules, SessionAccess sessi
     }
 
     /// <inheritdoc/>
-    /// <remarks>A schedule of a topic that the session may not describe is not revealed.</remarks>
-    public async ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default)
+    public async ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default)
     {
-        if (await FindAsync(id, cancellationToken).ConfigureAwait(false) is not { } found)
-            return false;
-        session.Demand(AccessOperation.Write, ResourceType.Topic, found.Topic);
-        return await schedules.CancelAsync(id, cancellationToken).ConfigureAwait(false);
+        session.Demand(AccessOperation.Write, ResourceType.Topic, topic);
+        return await schedules.CancelAsync(topic, id, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    /// <remarks>A schedule of a topic that the session may not describe is not revealed.</remarks>
-    public async ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default) =>
-        await schedules.FindAsync(id, cancellationToken).ConfigureAwait(false) is { } found && MayDescribe(found) ? found : null;
+    public async ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.Describe, ResourceType.Topic, topic);
+        return await schedules.FindAsync(topic, id, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     /// <remarks>Schedules of topics that the session may not describe are left out.</remarks>

@@ -3,8 +3,8 @@ namespace OrleansMq.Api;
 /// <summary>
 /// Schedules: records that are appended to a topic at a time. Readers of the topic do not see a record before. Each is appended once, also
 /// when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its topic are served again.
-/// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with the cluster's default replication
-/// factor. An answered call is as durable as a record of that topic.</para>
+/// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with three replicas where there are three
+/// brokers. An answered call is flushed to disk by its in-sync replicas.</para>
 /// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,
 /// <see cref="ErrorCode.LeaderNotAvailable"/>: retry; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, repeat the call with
 /// its id. Thread safe.</para>
@@ -14,17 +14,17 @@ internal interface ISchedules
     /// <summary>Schedules a record. Completes when that is stored.</summary>
     /// <returns>The schedule, with its id.</returns>
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.InvalidRequest"/>: a
-    /// value is out of range, or another schedule has the id; <see cref="ErrorCode.MessageTooLarge"/>;
+    /// value is out of range, or another schedule of the topic has the id; <see cref="ErrorCode.MessageTooLarge"/>;
     /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 
     /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended.</summary>
-    /// <returns>False: no schedule of that id waits. Its record was appended, or is being appended; or it was cancelled, or never
-    /// there.</returns>
-    ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default);
+    /// <returns>False: no schedule of the topic with that id waits. Its record was appended, or is being appended; or it was cancelled, or
+    /// never there.</returns>
+    ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default);
 
-    /// <summary>Describes a schedule; null if none of that id waits.</summary>
-    ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default);
+    /// <summary>Describes a schedule of a topic; null if none with that id waits.</summary>
+    ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default);
 
     /// <summary>Lists the schedules that wait, in the order of their times.</summary>
     ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default);
@@ -43,10 +43,11 @@ internal sealed class NoSchedules : ISchedules
         throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default) => throw Refusal();
+    public ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default) => throw Refusal();
+    public ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default) =>
+        throw Refusal();
 
     /// <inheritdoc/>
     public ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default) => throw Refusal();

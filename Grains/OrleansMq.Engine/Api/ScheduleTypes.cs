@@ -13,9 +13,9 @@ internal sealed record NewSchedule(string Topic)
     /// <summary>How far ahead a record may be scheduled: 36,500 days.</summary>
     public static TimeSpan MaxAhead => TimeSpan.FromDays(36_500);
 
-    /// <summary>The name by which the schedule is cancelled, 1 to <see cref="MaxIdLength"/> characters; null, the default: a new one. A
-    /// schedule of that id that waits for the same time is left as it is, so that a call without an answer can be repeated until
-    /// then.</summary>
+    /// <summary>The name by which the schedule is cancelled, among those of its topic: 1 to <see cref="MaxIdLength"/> characters; null, the
+    /// default: a new one. A schedule of that id that waits for the same time is left as it is, so that a call without an answer can be
+    /// repeated until then.</summary>
     public string? Id { get; init; }
 
     /// <summary>When the record is appended, to the millisecond; a time that has passed means at once. It is never appended
@@ -41,6 +41,8 @@ internal sealed record NewSchedule(string Topic)
 /// <param name="At">When its record is appended.</param>
 internal sealed record ScheduleDescription(string Id, string Topic, DateTimeOffset At)
 {
+    /// <summary>The topic's id. One that is created again under the same name is another, to which the record is not appended.</summary>
+    public Guid TopicId { get; init; }
     /// <summary>The partition; -1: by the key.</summary>
     public int Partition { get; init; } = -1;
     /// <summary>When it was scheduled.</summary>

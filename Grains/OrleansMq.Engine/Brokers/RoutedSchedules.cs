@@ -15,13 +15,19 @@ namespace OrleansMq.Brokers;
 internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPartitionSchedules> of, TimeProvider time) : ISchedules
 {
     private const int Partitions = 8;
+    private const int MostReplicas = 3;
     private const int MaxHeaders = 1_000;
     private const int MaxPage = 1_000;
 
-    // Small segments, since only closed ones are compacted, and a new leader reads the whole log.
+    // As durable as the records of any topic may be. Small segments, since only closed ones are compacted, and a new leader reads the whole
+    // log. What could be set as a broker's default, and would refuse or reorder records here, is fixed.
     private static readonly Dictionary<string, string> Configs = new()
     {
         ["cleanup.policy"] = "compact",
+        ["flush.messages"] = "1",
+        ["unclean.leader.election.enable"] = "false",
+        ["compression.type"] = "producer",
+        ["message.timestamp.type"] = "CreateTime",
         ["segment.bytes"] = "67108864",
         ["delete.retention.ms"] = "3600000",
     };
@@ -36,25 +42,19 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         if (schedule.Partition >= topic.Partitions)
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"'{topic.Name}' has {topic.Partitions} partitions, none with the number {schedule.Partition}.");
-        var partition = await FindPartitionAsync(id, mayCreate: true, cancellationToken).ConfigureAwait(false);
-        return await partition!.CreateAsync(schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
+        var partition = await FindPartitionAsync(topic.TopicId, id, mayCreate: true, cancellationToken).ConfigureAwait(false);
+        return await partition!.CreateAsync(topic.TopicId, schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool> CancelAsync(string id, CancellationToken cancellationToken = default)
-    {
-        CheckId(id);
-        return await FindPartitionAsync(id, mayCreate: false, cancellationToken).ConfigureAwait(false) is { } partition
-            && await partition.CancelAsync(id, cancellationToken).ConfigureAwait(false);
-    }
+    public async ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default) =>
+        await LocateAsync(topic, id, cancellationToken).ConfigureAwait(false) is ({ } partition, var topicId)
+            && await partition.CancelAsync(topicId, id, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken = default)
-    {
-        CheckId(id);
-        return await FindPartitionAsync(id, mayCreate: false, cancellationToken).ConfigureAwait(false) is { } partition
-            ? await partition.FindAsync(id, cancellationToken).ConfigureAwait(false) : null;
-    }
+    public async ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default) =>
+        await LocateAsync(topic, id, cancellationToken).ConfigureAwait(false) is ({ } partition, var topicId)
+            ? await partition.FindAsync(topicId, id, cancellationToken).ConfigureAwait(false) : null;
 
     /// <inheritdoc/>
     public async ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default)
@@ -90,7 +90,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
     }
 
     private static ScheduleHandle HandleOf(ScheduleDescription schedule) =>
-        new(schedule.At.ToUnixTimeMilliseconds(), ScheduledPayload.HashOf(schedule.Id));
+        new(schedule.At.ToUnixTimeMilliseconds(), ScheduledPayload.HashOf(schedule.TopicId, schedule.Id));
 
     private void Check(NewSchedule schedule, string id)
     {
@@ -122,10 +122,19 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         }
     }
 
-    private async ValueTask<IPartitionSchedules?> FindPartitionAsync(string id, bool mayCreate, CancellationToken cancellationToken)
+    private async ValueTask<(IPartitionSchedules? Partition, Guid TopicId)> LocateAsync(string topic, string id,
+        CancellationToken cancellationToken)
+    {
+        CheckId(id);
+        var listing = await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        return (await FindPartitionAsync(listing.TopicId, id, mayCreate: false, cancellationToken).ConfigureAwait(false), listing.TopicId);
+    }
+
+    private async ValueTask<IPartitionSchedules?> FindPartitionAsync(Guid topicId, string id, bool mayCreate,
+        CancellationToken cancellationToken)
     {
         var count = await CountPartitionsAsync(mayCreate, cancellationToken).ConfigureAwait(false);
-        return count == 0 ? null : Of((int)((uint)ScheduledPayload.HashOf(id).GetHashCode() % count));
+        return count == 0 ? null : Of(ScheduledPayload.PartitionOf(ScheduledPayload.HashOf(topicId, id), count));
     }
 
     private IPartitionSchedules Of(int partition) => of(new TopicPartition(InternalTopics.Schedules, partition));
@@ -145,8 +154,9 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
             }
             try
             {
-                var made = await broker.CreateTopicAsync(new NewTopic(InternalTopics.Schedules, Partitions, Configs: Configs),
-                    cancellationToken).ConfigureAwait(false);
+                var brokers = (await broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false)).Brokers.Count;
+                var made = await broker.CreateTopicAsync(new NewTopic(InternalTopics.Schedules, Partitions,
+                    (short)Math.Clamp(brokers, 1, MostReplicas), Configs), cancellationToken).ConfigureAwait(false);
                 return made.Partitions.Count;
             }
             catch (BrokerException refusal) when (refusal.Code == ErrorCode.TopicAlreadyExists)

@@ -24,7 +24,9 @@ internal static class AppendChecks
         long now, DecompressionAllowance? allowance, out RecordBatchHeader header)
     {
         var isLetter = LetterProducers.IsLetter(batch.Span);
-        if (batch.Length > (isLetter ? Math.Max(config.MaxMessageBytes, LetterProducers.MostBatchBytes) : config.MaxMessageBytes))
+        var most = isLetter && LetterProducers.IsDeadLetter(batch.Span)
+            ? Math.Max(config.MaxMessageBytes, LetterProducers.MostBatchBytes) : config.MaxMessageBytes;
+        if (batch.Length > most)
         {
             header = default;
             return ProduceResult.Failed(ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "

@@ -23,6 +23,7 @@ internal sealed class PartitionPorts
         FailedWrites = new RareLine(options.Log, options.TimeProvider);
         MissingCodecs = new RareLine(options.Log, options.TimeProvider);
         FailedLetters = new RareLine(options.Log, options.TimeProvider);
+        FailedSchedules = new RareLine(options.Log, options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
         VerifyCompressed = options.VerifyCompressed;
         MaxQueuesPerPartition = options.MaxQueuesPerPartition;
@@ -56,6 +57,8 @@ internal sealed class PartitionPorts
     public IDeadLetterPort DeadLetters { get; set; } = NoDeadLetters.Instance;
     /// <summary>Lines about dead letters that could not be published: they are retried each second.</summary>
     public RareLine FailedLetters { get; }
+    /// <summary>Lines about scheduled records that could not be appended, or are dropped.</summary>
+    public RareLine FailedSchedules { get; }
     /// <summary>The broker, through which schedules reach their topics; null until it serves.</summary>
     public IBroker? Broker { get; set; }
     /// <summary>Lines about appends that were refused since a codec is missing: each producer goes on to send.</summary>

@@ -5,9 +5,9 @@ using OrleansMq.Records;
 namespace OrleansMq.Producers;
 
 /// <summary>
-/// The producers of dead letters: each incarnation of a cursor is one at its target, for each leadership that decides some. A letter's
-/// sequence is that of its intent, so the target tells repetitions: by the same cursor, and by leaders that follow each other, which
-/// publish the same letters.
+/// The producers of dead letters and of scheduled records: each incarnation of a cursor, and each partition of schedules, is one at its
+/// target, for each leadership that decides some. A letter's sequence is that of its intent, so the target tells repetitions: by the same
+/// leader, and by leaders that follow each other, which publish the same letters.
 /// </summary>
 /// <remarks>
 /// Such a producer may skip sequences: letters in between went elsewhere, or their records were deleted. A sequence that is not above the
@@ -19,19 +19,33 @@ internal static class LetterProducers
     /// <summary>Their ids begin here, far beyond those that brokers count.</summary>
     public const long FirstId = 1L << 62;
 
-    /// <summary>Their epoch, which no other producer reaches: a broker that counts epochs begins another id before.</summary>
+    /// <summary>The epoch of dead letters, which no other producer reaches: a broker that counts epochs begins another id
+    /// before.</summary>
     public const short Epoch = short.MaxValue;
+
+    /// <summary>The epoch of scheduled records.</summary>
+    public const short ScheduleEpoch = Epoch - 1;
 
     /// <summary>The most bytes of a batch of letters, whatever the topic's <c>max.message.bytes</c>: a letter has headers that its record
     /// had not, and is not compressed.</summary>
     public const int MostBatchBytes = (16 << 20) + (64 << 10);
 
-    /// <summary>Whether a producer publishes dead letters.</summary>
-    public static bool IsLetter(long producerId, short epoch) => epoch == Epoch && producerId >= FirstId;
+    /// <summary>Whether a producer publishes dead letters or scheduled records.</summary>
+    public static bool IsLetter(long producerId, short epoch) => epoch >= ScheduleEpoch && producerId >= FirstId;
 
     /// <summary>Whether a batch is of such a producer. Only brokers send them: sessions refuse them.</summary>
     public static bool IsLetter(ReadOnlySpan<byte> batch) => batch.Length >= RecordBatchHeader.Size
         && RecordBatchHeader.Read(batch) is { Magic: RecordBatches.Magic } header && IsLetter(header.ProducerId, header.ProducerEpoch);
+
+    /// <summary>Whether a batch that <see cref="IsLetter(ReadOnlySpan{byte})"/> has dead letters: its size does not depend on the topic's
+    /// limit.</summary>
+    public static bool IsDeadLetter(ReadOnlySpan<byte> letters) => RecordBatchHeader.Read(letters).ProducerEpoch == Epoch;
+
+    /// <summary>Returns the id of a partition of schedules.</summary>
+    /// <param name="topicId">The topic of schedules.</param>
+    /// <param name="partition">Its partition.</param>
+    /// <param name="origin">The leadership that decided the records.</param>
+    public static long IdOfSchedules(Guid topicId, int partition, long origin) => IdOf(topicId, partition, Guid.Empty, origin);
 
     /// <summary>Returns the id of an incarnation of a cursor: 62 bits of a hash, so two of them do not meet.</summary>
     /// <param name="topicId">The cursor's topic.</param>

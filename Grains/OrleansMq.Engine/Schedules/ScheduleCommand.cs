@@ -3,7 +3,7 @@ namespace OrleansMq.Schedules;
 /// <summary>Input of a <see cref="ScheduleService"/>.</summary>
 internal abstract record ScheduleCommand;
 
-/// <summary>Time passed: the answer to <see cref="WakeScheduleAt"/>.</summary>
+/// <summary>Time passed: the answer to <see cref="WakeSchedule"/>.</summary>
 internal sealed record ScheduleTick : ScheduleCommand;
 
 /// <summary>Schedules a record. Answered when that is in force. A handle that is scheduled already, with the same time and id, stays as it
@@ -26,11 +26,17 @@ internal sealed record ScheduleAppendFailed(long Number) : ScheduleCommand;
 
 /// <summary>The answer to <see cref="ReadScheduleTargets"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
-/// <param name="Targets">The target of each timer; null: it has none any more, and the record is dropped.</param>
-internal sealed record ScheduleTargetsRead(long Number, IReadOnlyList<ScheduleTarget?> Targets) : ScheduleCommand
+/// <param name="Found">What was found of each timer.</param>
+internal sealed record ScheduleTargetsRead(long Number, IReadOnlyList<FoundTarget> Found) : ScheduleCommand;
+
+/// <summary>What was found of a due record.</summary>
+/// <param name="TopicId">The topic that it is for; empty: its schedule ended meanwhile.</param>
+/// <param name="Target">The partition that it is for; null: none.</param>
+/// <param name="Bytes">The record's bytes.</param>
+internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target, int Bytes = 0)
 {
-    /// <summary>The bytes of each record; empty: they do not matter.</summary>
-    public IReadOnlyList<int> Bytes { get; init; } = [];
+    /// <summary>Whether the topic could not be looked up: the record waits. Otherwise a record without target is dropped.</summary>
+    public bool IsUnknown { get; init; }
 }
 
 /// <summary>The answer to <see cref="PublishIntent"/>.</summary>
@@ -59,17 +65,19 @@ internal sealed record AppendScheduleRecords(long Number, IReadOnlyList<Schedule
 internal sealed record ReadScheduleTargets(long Number, IReadOnlyList<ScheduledTimer> Timers) : ScheduleEffect;
 
 /// <summary>
-/// Append the intent's records to their target. The target keeps the last sequence of this partition of the schedules: the next one is
-/// accepted, lower ones are duplicates and answered as published, higher ones are refused. A record that it refuses for good uses up its
-/// sequence. Answer with <see cref="IntentAnswered"/>.
+/// Append those of the intent's records to their target that it lacks. The target keeps the last sequence of each origin: higher ones are
+/// accepted, lower ones are duplicates and answered as published. A record that it refuses for good is skipped. Answer with
+/// <see cref="IntentAnswered"/>.
 /// </summary>
 internal sealed record PublishIntent(ScheduleIntent Intent) : ScheduleEffect;
 
 /// <summary>Answer a request.</summary>
 internal sealed record ScheduleAnswer(long RequestId, ScheduleOutcome Outcome) : ScheduleEffect;
 
-/// <summary>Send a <see cref="ScheduleTick"/> at this time; it replaces an earlier one.</summary>
-internal sealed record WakeScheduleAt(long Time) : ScheduleEffect;
+/// <summary>Send a <see cref="ScheduleTick"/> at the earlier of two times; they replace earlier ones.</summary>
+/// <param name="DueAt">A <see cref="ScheduleTime.Now"/>; <see cref="long.MaxValue"/>: never.</param>
+/// <param name="RetryAt">A <see cref="ScheduleTime.Elapsed"/>; <see cref="long.MaxValue"/>: never.</param>
+internal sealed record WakeSchedule(long DueAt, long RetryAt) : ScheduleEffect;
 
 /// <summary>The service has ended. Begin a new one when the log is known again.</summary>
 internal sealed record EndSchedules : ScheduleEffect;

@@ -11,9 +11,10 @@ internal readonly record struct ScheduleTarget(Guid TopicId, int Partition);
 /// </summary>
 /// <param name="Target">The target.</param>
 /// <param name="FirstSequence">The sequence of the first record; the others follow.</param>
-/// <param name="DecidedAt">The time of the decision, in milliseconds since 1970: the records' timestamp.</param>
+/// <param name="Origin">The leadership that decided it. Its sequences are its own: where a lost tail of the log takes intents along, later
+/// ones are not mistaken for them.</param>
 /// <param name="Timers">The records, in order.</param>
-internal sealed record ScheduleIntent(ScheduleTarget Target, long FirstSequence, long DecidedAt, IReadOnlyList<ScheduledTimer> Timers)
+internal sealed record ScheduleIntent(ScheduleTarget Target, long FirstSequence, long Origin, IReadOnlyList<ScheduledTimer> Timers)
 {
     /// <summary>The sequence behind the last record.</summary>
     public long NextSequence => FirstSequence + Timers.Count;

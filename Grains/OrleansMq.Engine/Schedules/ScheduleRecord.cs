@@ -12,9 +12,8 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 /// <code>
 /// scheduled   key: 1 i8 | due i64 | id 16         value: as the caller gave it; null: cancelled, published or dropped
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
-///             value: version i8 = 0 | decided at i64 | count i32 | count * (due i64 | id 16 | reference i64); null: published
+///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
-/// producer    key: 4 i8                        value: version i8 = 0 | producer id i64
 /// </code>
 /// An intent and the sequence behind it are in one batch, and so are the removals of an intent and of its scheduled records. Hence every
 /// prefix of the log that ends between batches is a state, and compaction changes none.
@@ -24,7 +23,6 @@ internal static class ScheduleRecords
     public const byte Scheduled = 1;
     public const byte Intent = 2;
     public const byte Sequence = 3;
-    public const byte Producer = 4;
 
     private const byte Version = 0;
     private const int HandleBytes = 24;
@@ -40,7 +38,7 @@ internal static class ScheduleRecords
     {
         var value = new byte[IntentHeaderBytes + intent.Timers.Count * TimerBytes];
         value[0] = Version;
-        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), intent.DecidedAt);
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), intent.Origin);
         BinaryPrimitives.WriteInt32BigEndian(value.AsSpan(1 + sizeof(long)), intent.Timers.Count);
         var at = IntentHeaderBytes;
         foreach (var timer in intent.Timers)
@@ -60,14 +58,6 @@ internal static class ScheduleRecords
         value[0] = Version;
         BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), next);
         return new ScheduleRecord(Key(Sequence, target), value);
-    }
-
-    public static ScheduleRecord OfProducer(long producerId)
-    {
-        var value = new byte[1 + sizeof(long)];
-        value[0] = Version;
-        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), producerId);
-        return new ScheduleRecord([Producer], value);
     }
 
     public static ScheduleRecord Removal(ScheduleTarget target) => new(Key(Sequence, target), null);
@@ -91,7 +81,7 @@ internal static class ScheduleRecords
     {
         if (value.Length < IntentHeaderBytes)
             throw Malformed();
-        var decidedAt = BinaryPrimitives.ReadInt64BigEndian(Versioned(value)[1..]);
+        var origin = BinaryPrimitives.ReadInt64BigEndian(Versioned(value)[1..]);
         var count = BinaryPrimitives.ReadInt32BigEndian(value[(1 + sizeof(long))..]);
         if (count < 0 || count != (value.Length - IntentHeaderBytes) / TimerBytes || (value.Length - IntentHeaderBytes) % TimerBytes != 0)
             throw Malformed();
@@ -101,7 +91,7 @@ internal static class ScheduleRecords
             var timer = value.Slice(IntentHeaderBytes + i * TimerBytes, TimerBytes);
             timers[i] = new ScheduledTimer(ReadHandleAt(timer), BinaryPrimitives.ReadInt64BigEndian(timer[HandleBytes..]));
         }
-        return new ScheduleIntent(ReadTarget(key), ReadFirstSequence(key), decidedAt, timers);
+        return new ScheduleIntent(ReadTarget(key), ReadFirstSequence(key), origin, timers);
     }
 
     private static byte[] Key(ScheduleHandle handle)

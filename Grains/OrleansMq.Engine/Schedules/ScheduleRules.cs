@@ -8,7 +8,9 @@ internal class ScheduleRules
     public static readonly ScheduleRules Shipped = new();
 
     /// <summary>Returns the last due time that is delivered now.</summary>
-    public virtual long DueBy(long now) => now;
+    /// <param name="now">The time of day; it may go back.</param>
+    /// <param name="latest">The latest time of day that the service was told.</param>
+    public virtual long DueBy(long now, long latest) => now;
 
     /// <summary>Whether an intent may be published.</summary>
     /// <param name="isInForce">Whether it is below the high watermark of the schedules' log.</param>
@@ -43,6 +45,6 @@ internal class ScheduleRules
     /// <summary>Whether a new leader publishes the intents that it finds in the log.</summary>
     public virtual bool ResumesIntents => true;
 
-    /// <summary>Returns when the service has something to do, in milliseconds since 1970.</summary>
-    public virtual long WakeAt(long nextDue, long retry) => Math.Min(nextDue, retry);
+    /// <summary>Whether due times wake the service.</summary>
+    public virtual bool WakesWhenDue => true;
 }

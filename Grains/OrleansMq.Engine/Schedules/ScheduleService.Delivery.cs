@@ -13,6 +13,8 @@ internal sealed partial class ScheduleService
     private readonly Dictionary<ScheduleTarget, Publish> _publishing = [];
     // Intents that are over, but whose removal is not in force yet.
     private readonly HashSet<(ScheduleTarget Target, long FirstSequence)> _over = [];
+    // The due records of topics that cannot be looked up.
+    private readonly Dictionary<Guid, Parked> _parked = [];
     private long _nextRetry = long.MaxValue;
     private List<ScheduledTimer> _due = [];
     private long _reading; // the number of the read in progress; 0: none
@@ -21,9 +23,18 @@ internal sealed partial class ScheduleService
     // A target's records between due and published.
     private sealed class Lane
     {
-        public Queue<(ScheduleHandle Handle, int Bytes)> Ready { get; } = new();
+        /// <summary>Records as they were read: one that was replaced since may be for another target.</summary>
+        public Queue<(ScheduledTimer Timer, int Bytes)> Ready { get; } = new();
         public long NextSequence { get; set; }
         public int Outstanding { get; set; }
+        public int RetryMs { get; set; }
+    }
+
+    private sealed class Parked
+    {
+        public Queue<ScheduleHandle> Handles { get; } = new();
+        public long RetryAt { get; set; }
+        public int RetryMs { get; set; }
     }
 
     // An intent that is published. RetryAt is MaxValue until its target has not answered in time.
@@ -33,35 +44,64 @@ internal sealed partial class ScheduleService
     {
         if (_reading != 0)
             return;
-        _due = _state.Timers.Take(_rules.DueBy(_now), _options.RecordsPerIntent);
+        _due = _state.Timers.Take(_rules.DueBy(_time.Now, _latest), _options.RecordsPerIntent);
         if (_due.Count == 0)
             return;
         _reading = ++_reads;
         _effects.Add(new ReadScheduleTargets(_reading, _due));
     }
 
-    private void Sort(IReadOnlyList<ScheduleTarget?> targets, IReadOnlyList<int> bytes)
+    private void Sort(IReadOnlyList<FoundTarget> found)
     {
+        // Topics that are known again: all of their records are read again, in order.
+        var known = found.Where(one => !one.IsUnknown && _parked.ContainsKey(one.TopicId)).Select(one => one.TopicId).ToHashSet();
         for (var i = 0; i < _due.Count; i++)
         {
-            var handle = _due[i].Handle;
+            var (timer, one) = (_due[i], found[i]);
             // A request replaced the payload during the read: the one that was read may be compacted already.
-            if (_state.Timers.TryGetTaken(handle, out var current) && current.Reference != _due[i].Reference)
-                _state.Timers.Return(handle);
-            else if (targets[i] is { } target)
+            if (known.Contains(one.TopicId)
+                || (_state.Timers.TryGetTaken(timer.Handle, out var current) && current.Reference != timer.Reference))
+                _state.Timers.Return(timer.Handle);
+            else if (one.IsUnknown)
+                Park(one.TopicId, timer.Handle);
+            else if (one.Target is { } target)
             {
                 if (!_lanes.TryGetValue(target, out var lane))
                     _lanes.Add(target, lane = new Lane { NextSequence = _state.NextSequence(target) });
-                lane.Ready.Enqueue((handle, bytes.Count > 0 ? bytes[i] : 0));
+                lane.Ready.Enqueue((timer, one.Bytes));
                 _toDecide.Add(target);
             }
-            else if (TryBegin(handle, out _))
-            {
-                Dropped++;
-                _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(handle)]) { Decided = [handle] });
-            }
+            else
+                Drop(timer);
         }
+        foreach (var topicId in known)
+            Unpark(topicId);
         _reading = 0;
+    }
+
+    private void Drop(ScheduledTimer timer)
+    {
+        if (!TryBegin(timer))
+            return;
+        Dropped++;
+        _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(timer.Handle)]) { Decided = [timer.Handle] });
+    }
+
+    private void Park(Guid topicId, ScheduleHandle handle)
+    {
+        if (!_parked.TryGetValue(topicId, out var parked))
+        {
+            _parked.Add(topicId, parked = new Parked { RetryMs = _options.RetryMs, RetryAt = _time.Elapsed + _options.RetryMs });
+            _nextRetry = Math.Min(_nextRetry, parked.RetryAt);
+        }
+        parked.Handles.Enqueue(handle);
+    }
+
+    private void Unpark(Guid topicId)
+    {
+        _parked.Remove(topicId, out var parked);
+        foreach (var handle in parked!.Handles)
+            _state.Timers.Return(handle);
     }
 
     private void Decide()
@@ -75,9 +115,9 @@ internal sealed partial class ScheduleService
                 for (var bytes = 0; timers.Count < _options.RecordsPerIntent && lane.Ready.TryPeek(out var next)
                     && (timers.Count == 0 || bytes + next.Bytes <= _options.BytesPerIntent); lane.Ready.Dequeue())
                 {
-                    if (!TryBegin(next.Handle, out var timer))
+                    if (!TryBegin(next.Timer))
                         continue;
-                    timers.Add(timer);
+                    timers.Add(next.Timer);
                     bytes += next.Bytes;
                 }
                 if (timers.Count > 0)
@@ -89,7 +129,7 @@ internal sealed partial class ScheduleService
 
     private void Intend(ScheduleTarget target, Lane lane, List<ScheduledTimer> timers)
     {
-        var intent = new ScheduleIntent(target, _rules.FirstSequence(lane.NextSequence, _state.NextSequence(target)), _now, timers);
+        var intent = new ScheduleIntent(target, _rules.FirstSequence(lane.NextSequence, _state.NextSequence(target)), _origin, timers);
         lane.NextSequence = intent.NextSequence;
         lane.Outstanding++;
         _queued.Enqueue(new PendingWrite([ScheduleRecords.OfIntent(intent), ScheduleRecords.OfSequence(target, intent.NextSequence)])
@@ -101,11 +141,18 @@ internal sealed partial class ScheduleService
             _effects.Add(new PublishIntent(intent));
     }
 
-    // Whether a due record goes its way: not if it was cancelled, nor while a request about it is not in force.
-    private bool TryBegin(ScheduleHandle handle, out ScheduledTimer timer)
+    // Whether a due record goes its way: not if it was cancelled or replaced since it was read, or the clock was set back, nor while a
+    // request about it is not in force.
+    private bool TryBegin(ScheduledTimer read)
     {
-        if (!_state.Timers.TryGetTaken(handle, out timer))
+        var handle = read.Handle;
+        if (_deciding.Contains(handle) || !_state.Timers.TryGetTaken(handle, out var current))
             return false;
+        if (current.Reference != read.Reference || handle.Due > _rules.DueBy(_time.Now, _latest))
+        {
+            _state.Timers.Return(handle);
+            return false;
+        }
         if (_rules.Waits(_changing.ContainsKey(handle)))
         {
             _waiting.Add(handle);
@@ -131,8 +178,10 @@ internal sealed partial class ScheduleService
             return;
         if (!_rules.IsOver(answered.Outcome))
         {
-            _publishing[target] = publish with { RetryAt = _now + _options.RetryMs };
-            _nextRetry = Math.Min(_nextRetry, _now + _options.RetryMs);
+            var retried = _lanes[target];
+            retried.RetryMs = Longer(retried.RetryMs);
+            _publishing[target] = publish with { RetryAt = _time.Elapsed + retried.RetryMs };
+            _nextRetry = Math.Min(_nextRetry, _time.Elapsed + retried.RetryMs);
             return;
         }
         _publishing.Remove(target);
@@ -140,6 +189,7 @@ internal sealed partial class ScheduleService
         _over.Add((target, intent.FirstSequence));
         var lane = _lanes[target];
         lane.Outstanding--;
+        lane.RetryMs = 0;
         _toDecide.Add(target);
         List<ScheduleRecord> removals =
             [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => ScheduleRecords.Removal(timer.Handle))];
@@ -159,11 +209,24 @@ internal sealed partial class ScheduleService
 
     private void Retry()
     {
-        foreach (var (target, publish) in _publishing.Where(publish => publish.Value.RetryAt <= _now).ToList())
+        foreach (var (target, publish) in _publishing.Where(publish => publish.Value.RetryAt <= _time.Elapsed).ToList())
         {
             _publishing.Remove(target);
             PublishNext(target);
         }
-        _nextRetry = _publishing.Count == 0 ? long.MaxValue : _publishing.Values.Min(publish => publish.RetryAt);
+        foreach (var (topicId, parked) in _parked.Where(parked => parked.Value.RetryAt <= _time.Elapsed).ToList())
+        {
+            if (parked.Handles.Count == 0)
+                _parked.Remove(topicId);
+            // Some tell whether the topic is known now.
+            for (var i = 0; i < _options.RecordsPerIntent && parked.Handles.TryDequeue(out var handle); i++)
+                _state.Timers.Return(handle);
+            parked.RetryMs = Longer(parked.RetryMs);
+            parked.RetryAt = _time.Elapsed + parked.RetryMs;
+        }
+        _nextRetry = Math.Min(_publishing.Count == 0 ? long.MaxValue : _publishing.Values.Min(publish => publish.RetryAt),
+            _parked.Count == 0 ? long.MaxValue : _parked.Values.Min(parked => parked.RetryAt));
     }
+
+    private int Longer(int retryMs) => Math.Clamp(retryMs * 2, _options.RetryMs, _options.MostRetryMs);
 }

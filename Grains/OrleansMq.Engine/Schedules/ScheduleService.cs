@@ -10,27 +10,36 @@ namespace OrleansMq.Schedules;
 /// target drops what it has. Two leaders at once do the same: an intent in force is never decided anew.
 /// </para>
 /// <para>
+/// Topics do not wait for each other. A target that does not answer is retried, while others go on. The due records of a topic that cannot
+/// be looked up are set aside; some of them try again.
+/// </para>
+/// <para>
 /// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. The service ends
 /// when an append fails, since the record may be in the log; its successor begins with the log.
 /// </para>
 /// </summary>
 internal sealed partial class ScheduleService
 {
+    private static readonly WakeSchedule Never = new(long.MaxValue, long.MaxValue);
+
     private readonly ScheduleState _state;
     private readonly ScheduleOptions _options;
     private readonly ScheduleRules _rules;
     private readonly List<ScheduleEffect> _effects = [];
-    private long _now;
-    private long _wakeAt = long.MaxValue;
+    private readonly long _origin;
+    private ScheduleTime _time;
+    private long _latest;
+    private WakeSchedule _wake = Never;
     private bool _hasEnded;
 
     /// <summary>Creates the service of a new leader.</summary>
     /// <param name="state">What the log says, all of it in force.</param>
     /// <param name="options">Its bounds.</param>
     /// <param name="rules">Its decisions.</param>
-    public ScheduleService(ScheduleState state, ScheduleOptions options, ScheduleRules rules)
+    /// <param name="origin">Names its leadership among all.</param>
+    public ScheduleService(ScheduleState state, ScheduleOptions options, ScheduleRules rules, long origin)
     {
-        (_state, _options, _rules) = (state, options, rules);
+        (_state, _options, _rules, _origin) = (state, options, rules, origin);
         foreach (var target in state.Targets)
             _lanes.Add(target, new Lane { NextSequence = state.NextSequence(target), Outstanding = state.IntentsOf(target).Count });
     }
@@ -42,23 +51,23 @@ internal sealed partial class ScheduleService
     public long Dropped { get; private set; }
 
     /// <summary>Begins to serve.</summary>
-    public IReadOnlyList<ScheduleEffect> Begin(long now)
+    public IReadOnlyList<ScheduleEffect> Begin(ScheduleTime time)
     {
         if (_rules.ResumesIntents)
         {
             foreach (var target in _state.Targets)
                 PublishNext(target);
         }
-        return Advance(now);
+        return Advance(time);
     }
 
     /// <summary>Processes a command.</summary>
     /// <param name="command">The command.</param>
-    /// <param name="now">The time, in milliseconds since 1970. It may stand still or go back.</param>
+    /// <param name="time">The time.</param>
     /// <returns>What is to be done, in order.</returns>
-    public IReadOnlyList<ScheduleEffect> Process(ScheduleCommand command, long now)
+    public IReadOnlyList<ScheduleEffect> Process(ScheduleCommand command, ScheduleTime time)
     {
-        _now = Math.Max(_now, now);
+        _time = time;
         switch (command)
         {
             case ScheduleRequest request:
@@ -76,22 +85,23 @@ internal sealed partial class ScheduleService
                 End();
                 break;
             case ScheduleTargetsRead read when read.Number == _reading:
-                Sort(read.Targets, read.Bytes);
+                Sort(read.Found);
                 break;
             case IntentAnswered answered:
                 Answered(answered);
                 break;
             case ScheduleTick:
-                _wakeAt = long.MaxValue;
+                _wake = Never;
                 Retry();
                 break;
         }
-        return Advance(now);
+        return Advance(time);
     }
 
-    private List<ScheduleEffect> Advance(long now)
+    private List<ScheduleEffect> Advance(ScheduleTime time)
     {
-        _now = Math.Max(_now, now);
+        _time = time;
+        _latest = Math.Max(_latest, time.Now);
         if (!_hasEnded)
         {
             ReadDue();
@@ -144,12 +154,12 @@ internal sealed partial class ScheduleService
 
     private void Wake()
     {
-        var nextDue = _reading == 0 ? _state.Timers.NextDue : long.MaxValue;
-        var wakeAt = _rules.WakeAt(nextDue, _nextRetry);
-        if (wakeAt == long.MaxValue || wakeAt == _wakeAt)
+        var dueAt = _reading == 0 && _rules.WakesWhenDue ? _state.Timers.NextDue : long.MaxValue;
+        var wake = new WakeSchedule(dueAt, _nextRetry);
+        if (wake == _wake)
             return;
-        _wakeAt = wakeAt;
-        _effects.Add(new WakeScheduleAt(wakeAt));
+        _wake = wake;
+        _effects.Add(wake);
     }
 }
 
@@ -166,6 +176,8 @@ internal sealed record ScheduleOptions
     public int BytesPerIntent { get; init; } = 768 << 10;
     /// <summary>The bytes of values at which a batch of the schedules' log is closed. A due record is read with its batch.</summary>
     public int BytesPerBatch { get; init; } = 64 << 10;
-    /// <summary>How long until an intent is published again whose target did not answer, in milliseconds.</summary>
+    /// <summary>How long until an intent is published again whose target did not answer, in milliseconds. Doubled with each try.</summary>
     public int RetryMs { get; init; } = 200;
+    /// <summary>The longest time between two tries, in milliseconds.</summary>
+    public int MostRetryMs { get; init; } = 3_000;
 }

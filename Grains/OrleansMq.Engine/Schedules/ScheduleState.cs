@@ -18,9 +18,6 @@ internal sealed class ScheduleState(TimerWheel timers)
     /// <summary>The scheduled records that no intent names.</summary>
     public TimerWheel Timers { get; } = timers;
 
-    /// <summary>The producer id by which targets recognise what they have; -1: not chosen yet.</summary>
-    public long ProducerId { get; private set; } = -1;
-
     /// <summary>The offset behind the last record that was applied.</summary>
     public long AppliedEnd { get; private set; }
 
@@ -61,9 +58,6 @@ internal sealed class ScheduleState(TimerWheel timers)
             case ScheduleRecords.Sequence:
                 _next.Remove(ScheduleRecords.ReadTarget(key));
                 break;
-            case ScheduleRecords.Producer when record.Value is { } value:
-                ProducerId = ScheduleRecords.ReadSequence(value.Span);
-                break;
             default:
                 throw new InvalidDataException($"The record at offset {offset} is none of the schedules.");
         }
@@ -72,7 +66,7 @@ internal sealed class ScheduleState(TimerWheel timers)
 
     /// <summary>Returns what a later state needs beside the log behind <see cref="AppliedEnd"/>.</summary>
     public ScheduleCheckpoint Checkpoint() => new(AppliedEnd, Timers.Checkpoint(),
-        [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))], ProducerId);
+        [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))]);
 
     /// <summary>Restores the state of a checkpoint.</summary>
     public static ScheduleState Restore(ScheduleCheckpoint checkpoint, ITimerBuckets buckets, long bucketMs)
@@ -80,7 +74,6 @@ internal sealed class ScheduleState(TimerWheel timers)
         var state = new ScheduleState(TimerWheel.Restore(checkpoint.Timers, buckets, bucketMs))
         {
             AppliedEnd = checkpoint.AppliedEnd,
-            ProducerId = checkpoint.ProducerId,
         };
         foreach (var intent in checkpoint.Intents)
             state.Add(intent);
@@ -125,6 +118,5 @@ internal sealed class ScheduleState(TimerWheel timers)
 /// <param name="Timers">The timers.</param>
 /// <param name="Intents">The intents that are not published.</param>
 /// <param name="Sequences">The next sequence of each target.</param>
-/// <param name="ProducerId">The producer id; -1: not chosen yet.</param>
 internal sealed record ScheduleCheckpoint(long AppliedEnd, TimerCheckpoint Timers, IReadOnlyList<ScheduleIntent> Intents,
-    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences, long ProducerId = -1);
+    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences);

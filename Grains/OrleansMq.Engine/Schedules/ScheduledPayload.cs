@@ -7,7 +7,7 @@ namespace OrleansMq.Schedules;
 /// <summary>
 /// What is scheduled: the value of a scheduled record in the schedules' log. Numbers are big-endian.
 /// <code>
-/// version i8 = 0 | created at i64 | partition i32 (-1: by the key) | id | topic | cron | time zone | key | value
+/// version i8 = 0 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron | time zone | key | value
 ///     | headers i32, each: name | value
 /// </code>
 /// Id, topic, cron and time zone are UTF-8 behind their length as u16, empty for none; key, value and headers are bytes behind their
@@ -16,11 +16,14 @@ namespace OrleansMq.Schedules;
 internal sealed record ScheduledPayload
 {
     private const byte Version = 0;
+    private const int HeaderBytes = 1 + sizeof(long) + sizeof(int) + 16;
 
     /// <summary>The id that the caller gave it, or was given.</summary>
     public required string Id { get; init; }
     /// <summary>The topic.</summary>
     public required string Topic { get; init; }
+    /// <summary>Its id. One that is created again under the same name is another.</summary>
+    public required Guid TopicId { get; init; }
     /// <summary>The partition; -1: by the key, as a producer chooses it.</summary>
     public int Partition { get; init; } = -1;
     /// <summary>When it was scheduled, in milliseconds since 1970.</summary>
@@ -40,24 +43,29 @@ internal sealed record ScheduledPayload
     public long ContentBytes => (Key?.Length ?? 0) + (Value?.Length ?? 0)
         + Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
 
-    /// <summary>The id in a handle: a hash of the caller's.</summary>
-    public static Guid HashOf(string id)
+    /// <summary>The id in a handle: a hash of the topic and the id that the caller gave.</summary>
+    public static Guid HashOf(Guid topicId, string id)
     {
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-        SHA256.HashData(Encoding.UTF8.GetBytes(id), hash);
+        SHA256.HashData([.. topicId.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes(id)], hash);
         return new Guid(hash[..16], bigEndian: true);
     }
+
+    /// <summary>Returns the partition of the schedules that a hash belongs to. Every broker comes to the same.</summary>
+    public static int PartitionOf(Guid hash, int partitions) =>
+        (int)(BinaryPrimitives.ReadUInt32BigEndian(hash.ToByteArray(bigEndian: true)) % (uint)partitions);
 
     /// <summary>Encodes it.</summary>
     public byte[] Encode()
     {
         string[] texts = [Id, Topic, Cron, TimeZone];
-        var bytes = new byte[1 + sizeof(long) + sizeof(int) + texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text))
+        var bytes = new byte[HeaderBytes + texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text))
             + SizeOf(Key) + SizeOf(Value) + sizeof(int) + Headers.Sum(header => SizeOf(header.Key) + SizeOf(header.Value))];
         bytes[0] = Version;
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(1), CreatedAt);
         BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(9), Partition);
-        var at = 13;
+        TopicId.TryWriteBytes(bytes.AsSpan(13), bigEndian: true, out _);
+        var at = HeaderBytes;
         foreach (var text in texts)
         {
             var length = Encoding.UTF8.GetBytes(text, bytes.AsSpan(at + sizeof(ushort)));
@@ -84,11 +92,12 @@ internal sealed record ScheduledPayload
         {
             if (bytes.Span[0] != Version)
                 throw new InvalidDataException($"A scheduled record has version {bytes.Span[0]}, which this broker does not know.");
-            var at = 13;
+            var at = HeaderBytes;
             var payload = new ScheduledPayload
             {
                 CreatedAt = BinaryPrimitives.ReadInt64BigEndian(bytes.Span[1..]),
                 Partition = BinaryPrimitives.ReadInt32BigEndian(bytes.Span[9..]),
+                TopicId = new Guid(bytes.Span[13..HeaderBytes], bigEndian: true),
                 Id = ReadText(bytes.Span, ref at),
                 Topic = ReadText(bytes.Span, ref at),
                 Cron = ReadText(bytes.Span, ref at),

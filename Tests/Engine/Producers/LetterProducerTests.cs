@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Producers;
 
-/// <summary>Producers of dead letters: they may skip sequences, and are kept as long as their letters.</summary>
+/// <summary>Producers of dead letters and of scheduled records: they may skip sequences, and are kept as long as their letters.</summary>
 public sealed class LetterProducerTests
 {
     private static readonly long s_id = LetterProducers.IdOf(Guid.NewGuid(), 3, Guid.NewGuid(), 7);
@@ -45,6 +45,16 @@ public sealed class LetterProducerTests
     }
 
     [Fact]
+    public void Scheduled_records_may_skip_sequences_as_dead_letters_do()
+    {
+        var id = LetterProducers.IdOfSchedules(Guid.NewGuid(), 3, 7);
+        Append(Batch(7, 2, id, LetterProducers.ScheduleEpoch));
+        Append(Batch(20, 3, id, LetterProducers.ScheduleEpoch));
+        Assert.Equal(ProducerOutcome.Duplicate, Check(Batch(8, 3, id, LetterProducers.ScheduleEpoch)).Outcome);
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(22, 2, id, LetterProducers.ScheduleEpoch)).Outcome);
+    }
+
+    [Fact]
     public void Other_producers_must_not_skip()
     {
         Append(Batch(0, 1, id: 4711));
@@ -75,7 +85,9 @@ public sealed class LetterProducerTests
             LetterProducers.IdOf(topic, 0, incarnation, 1)];
         Assert.Equal(ids[0], LetterProducers.IdOf(topic, 0, incarnation, 0));
         Assert.Equal(5, ids.Distinct().Count());
-        Assert.All(ids, id => Assert.True(LetterProducers.IsLetter(id, LetterProducers.Epoch)));
+        foreach (var epoch in (short[])[LetterProducers.Epoch, LetterProducers.ScheduleEpoch])
+            Assert.All(ids, id => Assert.True(LetterProducers.IsLetter(id, epoch)));
+        Assert.False(LetterProducers.IsLetter(ids[0], LetterProducers.ScheduleEpoch - 1));
         // Ids that brokers count never come there.
         Assert.Equal(ProducerIdState.MadeUpFrom, LetterProducers.FirstId);
     }

@@ -40,8 +40,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromMilliseconds(1));
         await WaitAsync("a");
         Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
-        Assert.Null(await _broker.Schedules.FindAsync(made.Id));
-        Assert.False(await _broker.Schedules.CancelAsync(made.Id));
+        Assert.Null(await _broker.Schedules.FindAsync("orders", made.Id));
+        Assert.False(await _broker.Schedules.CancelAsync("orders", made.Id));
     }
 
     [Fact]
@@ -77,9 +77,9 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     {
         await ScheduleAsync("a", TimeSpan.FromHours(1), "first");
         await ScheduleAsync("b", TimeSpan.FromHours(1), "second");
-        Assert.True(await _broker.Schedules.CancelAsync("first"));
-        Assert.False(await _broker.Schedules.CancelAsync("first"));
-        Assert.False(await _broker.Schedules.CancelAsync("never"));
+        Assert.True(await _broker.Schedules.CancelAsync("orders", "first"));
+        Assert.False(await _broker.Schedules.CancelAsync("orders", "first"));
+        Assert.False(await _broker.Schedules.CancelAsync("orders", "never"));
         _clock.Advance(TimeSpan.FromHours(2));
         await WaitAsync("b");
     }
@@ -99,12 +99,35 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Same_id_names_another_schedule_in_each_topic_also_in_one_that_is_created_again()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("other", 1));
+        await ScheduleAsync("a", TimeSpan.FromHours(1), "x");
+        await _broker.Schedules.CreateAsync(Schedule("b", _clock.GetUtcNow().AddHours(2)) with { Topic = "other", Id = "x" });
+        Assert.Equal(1, (await _broker.Schedules.FindAsync("other", "x"))!.At.Subtract(
+            (await _broker.Schedules.FindAsync("orders", "x"))!.At).TotalHours);
+        Assert.True(await _broker.Schedules.CancelAsync("other", "x"));
+        Assert.NotNull(await _broker.Schedules.FindAsync("orders", "x"));
+        await _broker.DeleteTopicAsync("other");
+        await _broker.CreateTopicAsync(new NewTopic("other", 1));
+        Assert.Null(await _broker.Schedules.FindAsync("other", "x"));
+        await ScheduleAsync("c", TimeSpan.FromHours(1), "y");
+        await _broker.DeleteTopicAsync("orders");
+        await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        await ScheduleAsync("d", TimeSpan.FromHours(1), "y");
+        _clock.Advance(TimeSpan.FromHours(3));
+        await WaitAsync("d");
+        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+        Assert.Equal(["d"], await ValuesAsync());
+    }
+
+    [Fact]
     public async Task Schedules_survive_a_restart_and_those_that_became_due_meanwhile_are_appended_once()
     {
         await ScheduleAsync("missed", TimeSpan.FromHours(1));
         await ScheduleAsync("later", TimeSpan.FromHours(3), "later");
         await ScheduleAsync("cancelled", TimeSpan.FromHours(1), "cancelled");
-        Assert.True(await _broker.Schedules.CancelAsync("cancelled"));
+        Assert.True(await _broker.Schedules.CancelAsync("orders", "cancelled"));
         await RestartAsync();
         Assert.Equal(2, (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count);
         await _broker.DisposeAsync();
@@ -112,7 +135,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         _broker = await OpenAsync(_files);
         await WaitAsync("missed");
         await RestartAsync();
-        Assert.Equal("orders", (await _broker.Schedules.FindAsync("later"))?.Topic);
+        Assert.Equal("orders", (await _broker.Schedules.FindAsync("orders", "later"))?.Topic);
         _clock.Advance(TimeSpan.FromHours(1));
         await WaitAsync("missed", "later");
         await RestartAsync();
@@ -282,21 +305,22 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         var refusal = await Assert.ThrowsAsync<BrokerException>(async () =>
             await denied.CreateAsync(Schedule("b", _clock.GetUtcNow().AddHours(1))));
         Assert.Equal(ErrorCode.TopicAuthorizationFailed, refusal.Code);
-        Assert.Null(await denied.FindAsync("a"));
-        Assert.False(await denied.CancelAsync("a"));
+        Func<Task>[] calls = [async () => await denied.FindAsync("orders", "a"), async () => await denied.CancelAsync("orders", "a")];
+        foreach (var call in calls)
+            Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(call)).Code);
         Assert.Empty((await denied.ListAsync(new ScheduleQuery())).Schedules);
-        Assert.NotNull(await _broker.Schedules.FindAsync("a"));
+        Assert.NotNull(await _broker.Schedules.FindAsync("orders", "a"));
         var allowed = SchedulesOf(_broker.Access);
-        Assert.Equal("a", (await allowed.FindAsync("a"))?.Id);
-        Assert.True(await allowed.CancelAsync("a"));
+        Assert.Equal("a", (await allowed.FindAsync("orders", "a"))?.Id);
+        Assert.True(await allowed.CancelAsync("orders", "a"));
     }
 
     [Fact]
     public async Task Broker_without_use_of_schedules_has_no_topic_of_them()
     {
         Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
-        Assert.False(await _broker.Schedules.CancelAsync("x"));
-        Assert.Null(await _broker.Schedules.FindAsync("x"));
+        Assert.False(await _broker.Schedules.CancelAsync("orders", "x"));
+        Assert.Null(await _broker.Schedules.FindAsync("orders", "x"));
         Assert.Equal(["orders"], (await _broker.ListTopicsAsync()).Select(topic => topic.Name));
     }
 

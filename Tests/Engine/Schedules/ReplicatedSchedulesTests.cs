@@ -26,7 +26,7 @@ public sealed class ReplicatedSchedulesTests
             FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
             MinFreeBytes = 0,
         });
-        await target.CreateTopicAsync(new NewTopic("orders", 1));
+        var topicId = (await target.CreateTopicAsync(new NewTopic("orders", 1))).TopicId;
         var broker = new ForgetfulBroker(target);
         await using var schedules = await ReplicatedPartition.StartAsync(
             options: ReplicatedPartition.Patient with { LeaderLease = TimeSpan.FromMilliseconds(800) });
@@ -43,9 +43,10 @@ public sealed class ReplicatedSchedulesTests
             await schedules.InSyncAsync(3);
             var led = schedules.ReplicaOf(leader).Partition.Schedules;
             var now = DateTimeOffset.UtcNow;
-            await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i => CreateAsync(led, $"{round}-{i}", now.AddMilliseconds(i * 10))));
-            await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i => CreateAsync(led, $"{round}-far-{i}", now.AddHours(1))));
-            var cancelled = await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i => led.CancelAsync(
+            await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i =>
+                CreateAsync(led, topicId, $"{round}-{i}", now.AddMilliseconds(i * 10))));
+            await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i => CreateAsync(led, topicId, $"{round}-far-{i}", now.AddHours(1))));
+            var cancelled = await Task.WhenAll(Enumerable.Range(0, PerLeader).Select(i => led.CancelAsync(topicId,
                 i % 2 == 0 ? $"{round}-{i}" : $"{round}-far-{i}", default)));
             expected.UnionWith(Enumerable.Range(0, PerLeader).Where(i => i % 2 == 1 || !cancelled[i]).Select(i => $"{round}-{i}"));
             Assert.All(Enumerable.Range(0, PerLeader).Where(i => i % 2 == 1), i => Assert.True(cancelled[i]));
@@ -66,8 +67,8 @@ public sealed class ReplicatedSchedulesTests
         Assert.True(broker.Forgotten > 5, $"{broker.Forgotten} answers were lost.");
     }
 
-    private static Task CreateAsync(IPartitionSchedules schedules, string id, DateTimeOffset at) =>
-        RetryAsync(() => schedules.CreateAsync(new NewSchedule("orders") { Id = id, At = at, Value = Encoding.UTF8.GetBytes(id) },
+    private static Task CreateAsync(IPartitionSchedules schedules, Guid topicId, string id, DateTimeOffset at) =>
+        RetryAsync(() => schedules.CreateAsync(topicId, new NewSchedule("orders") { Id = id, At = at, Value = Encoding.UTF8.GetBytes(id) },
             default));
 
     private static async Task<T> RetryAsync<T>(Func<Task<T>> call)

@@ -5,6 +5,7 @@ namespace OrleansMq.Tests.Engine.Schedules;
 public sealed class ScheduleServiceTests
 {
     private static readonly ScheduleTarget Target = new(Guid.NewGuid(), 0);
+    private static readonly FoundTarget Found = new(Target.TopicId, Target);
 
     [Fact]
     public void Fifty_thousand_records_of_one_second_are_delivered_within_it()
@@ -12,10 +13,10 @@ public sealed class ScheduleServiceTests
         const int Count = 50_000;
         var log = new List<ScheduleRecord>();
         var state = new ScheduleState(new TimerWheel(new MemoryTimerBuckets(), 60_000, 0));
-        var service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped);
+        var service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped, origin: 1);
         var commands = new Queue<ScheduleCommand>();
         var delivered = new List<ScheduledTimer>();
-        Do(service.Begin(0));
+        Do(service.Begin(default));
         for (var i = 0; i < Count; i++)
             Process(new ScheduleRequest(i + 1, new ScheduleHandle(1_000 + i % 1_000, Guid.NewGuid()), new byte[] { 1 }), 0);
         Assert.Empty(delivered);
@@ -33,7 +34,7 @@ public sealed class ScheduleServiceTests
         {
             commands.Enqueue(command);
             while (commands.TryDequeue(out var next))
-                Do(service.Process(next, now));
+                Do(service.Process(next, new ScheduleTime(now, now)));
         }
 
         void Do(IReadOnlyList<ScheduleEffect> effects)
@@ -47,7 +48,7 @@ public sealed class ScheduleServiceTests
                         commands.Enqueue(new ScheduleRecordsInForce(append.Number, log.Count - append.Records.Count));
                         break;
                     case ReadScheduleTargets read:
-                        commands.Enqueue(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(_ => (ScheduleTarget?)Target)]));
+                        commands.Enqueue(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(_ => Found)]));
                         break;
                     case PublishIntent publish:
                         delivered.AddRange(publish.Intent.Timers);
@@ -59,13 +60,152 @@ public sealed class ScheduleServiceTests
     }
 
     [Fact]
+    public void Record_that_is_replaced_while_its_target_is_busy_goes_where_its_new_payload_says()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { IntentsPerTarget = 1, RecordsPerIntent = 1, RecordsPerBatch = 1 });
+        var (first, second) = (new ScheduleHandle(0, Guid.NewGuid()), new ScheduleHandle(1, Guid.NewGuid()));
+        var other = new ScheduleTarget(Guid.NewGuid(), 3);
+        rig.TargetOf = timer => timer.Reference == 2 ? new(other.TopicId, other) : Found;
+        rig.Now = 10;
+        rig.Create(first);
+        rig.Create(second);
+        rig.Create(second);
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<AppendScheduleRecords>();
+        // The first is intended, and the second waits for that: its first payload was read.
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<ReadScheduleTargets>();
+        rig.DoAll();
+        Assert.Equal([(Target, first), (other, second)], rig.Published.Select(one => (one.Target, one.Timer.Handle)));
+        Assert.Equal([0, 2], rig.Published.Select(one => one.Timer.Reference));
+        Assert.Equal(0, rig.State.Timers.InMemory);
+    }
+
+    [Fact]
+    public void Record_that_is_cancelled_and_scheduled_again_while_its_target_is_busy_is_delivered_once()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { IntentsPerTarget = 1, RecordsPerIntent = 2, RecordsPerBatch = 1 });
+        rig.TargetOf = _ => Found;
+        var handles = Enumerable.Range(0, 3).Select(i => new ScheduleHandle(i, Guid.NewGuid())).ToArray();
+        rig.Now = 10;
+        rig.Create(handles[0]);
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<ReadScheduleTargets>();
+        rig.Create(handles[1]);
+        // The intent of the first, then the second itself.
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<ReadScheduleTargets>();
+        rig.Cancel(handles[1]);
+        rig.Do<AppendScheduleRecords>();
+        rig.Create(handles[1]);
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<ReadScheduleTargets>();
+        rig.DoAll();
+        Assert.Equal([handles[0], handles[1]], rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal(0, rig.State.Timers.InMemory);
+    }
+
+    [Fact]
+    public void Clock_that_was_far_ahead_delivers_nothing_early_afterwards_and_retries_in_time()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found with { IsUnknown = true, Target = null } };
+        var handles = Enumerable.Range(0, 3).Select(i => new ScheduleHandle(i * 1_000, Guid.NewGuid())).ToArray();
+        rig.Create(handles[0]);
+        rig.Now = 1_000_000_000;
+        rig.Create(handles[1]);
+        rig.DoAll();
+        // Both are tried again in time, though the clock goes back.
+        (rig.Now, rig.Elapsed, rig.TargetOf) = (1_000, 200, _ => Found);
+        Assert.Equal(200, rig.Wake?.RetryAt);
+        rig.Tick();
+        rig.Create(handles[2]);
+        rig.DoAll();
+        Assert.Equal([handles[0], handles[1]], rig.Published.Select(one => one.Timer.Handle));
+        rig.Now = 1_999;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(2, rig.Published.Count);
+        Assert.Equal(2_000, rig.Wake?.DueAt);
+        rig.Now = 2_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(3, rig.Published.Count);
+    }
+
+    [Fact]
+    public void Record_that_became_due_by_a_clock_that_was_set_back_since_waits_again()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { IntentsPerTarget = 1, RecordsPerIntent = 1 }) { TargetOf = _ => Found };
+        var handles = Enumerable.Range(1, 3).Select(i => new ScheduleHandle(i * 1_000, Guid.NewGuid())).ToArray();
+        foreach (var handle in handles)
+            rig.Create(handle);
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<AppendScheduleRecords>();
+        rig.Now = 1_000_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<ReadScheduleTargets>();
+        // The first is decided; the others wait for their target.
+        rig.Now = 1_000;
+        rig.DoAll();
+        Assert.Equal([handles[0]], rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal(2_000, rig.Wake?.DueAt);
+        rig.Now = 3_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(handles, rig.Published.Select(one => one.Timer.Handle));
+    }
+
+    [Fact]
+    public void Clock_that_is_set_far_ahead_counts_when_it_has_lasted_and_one_that_is_set_back_at_once()
+    {
+        var clock = new ScheduleClock();
+        Assert.Equal(1_000_000, clock.Read(1_000_000, 0).Now);
+        Assert.Equal(1_060_000, clock.Read(1_060_000, 0).Now);
+        Assert.Equal(1_060_010, clock.Read(9_000_000, 10).Now);
+        Assert.True(clock.IsHolding);
+        Assert.Equal(1_061_000, clock.Read(1_061_000, 1_000).Now);
+        Assert.False(clock.IsHolding);
+        Assert.Equal(1_062_000, clock.Read(9_000_000, 2_000).Now);
+        Assert.Equal(1_071_999, clock.Read(9_009_999, 11_999).Now);
+        Assert.Equal(9_010_000, clock.Read(9_010_000, 12_000).Now);
+        Assert.Equal(5, clock.Read(5, 12_001).Now);
+        Assert.False(clock.IsHolding);
+        // A day without a reading is a day.
+        Assert.Equal(86_400_005, clock.Read(86_400_005, 86_412_001).Now);
+    }
+
+    [Fact]
+    public void Records_of_a_topic_that_is_known_again_are_published_in_order()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { RecordsPerIntent = 2 })
+        {
+            TargetOf = _ => Found with { IsUnknown = true, Target = null },
+        };
+        var handles = Enumerable.Range(0, 9).Select(i => new ScheduleHandle(i, Guid.NewGuid())).ToArray();
+        rig.Now = 10;
+        foreach (var handle in handles)
+            rig.Create(handle);
+        rig.DoAll();
+        Assert.Empty(rig.Published);
+        rig.TargetOf = _ => Found;
+        rig.Elapsed = rig.Wake!.RetryAt;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(handles, rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal(long.MaxValue, rig.Wake!.DueAt);
+    }
+
+    [Fact]
     public void Records_are_read_as_they_were_written()
     {
         var intent = new ScheduleIntent(new ScheduleTarget(Guid.NewGuid(), 7), 40, 123,
             [new ScheduledTimer(new ScheduleHandle(5, Guid.NewGuid()), 9), new ScheduledTimer(new ScheduleHandle(-6, Guid.NewGuid()), 10)]);
         var record = ScheduleRecords.OfIntent(intent);
         var read = ScheduleRecords.ReadIntent(record.Key, record.Value!.Value.Span);
-        Assert.Equal((intent.Target, intent.FirstSequence, intent.DecidedAt), (read.Target, read.FirstSequence, read.DecidedAt));
+        Assert.Equal((intent.Target, intent.FirstSequence, intent.Origin), (read.Target, read.FirstSequence, read.Origin));
         Assert.Equal(intent.Timers, read.Timers);
         var handle = intent.Timers[0].Handle;
         Assert.Equal(handle, ScheduleRecords.ReadHandle(ScheduleRecords.Removal(handle).Key));

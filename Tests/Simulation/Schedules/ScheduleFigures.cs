@@ -16,6 +16,9 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
     public long Delivered { get; set; }
     /// <summary>Intents that a target had already.</summary>
     public long Duplicates { get; set; }
+    /// <summary>Intents of which a target had a part.</summary>
+    public long Parts { get; set; }
+    public long ClocksSet { get; set; }
     /// <summary>Leaders that began with a checkpoint.</summary>
     public long Restored { get; set; }
     public long Compactions { get; set; }
@@ -32,6 +35,8 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
         TooLate += other.TooLate;
         Delivered += other.Delivered;
         Duplicates += other.Duplicates;
+        Parts += other.Parts;
+        ClocksSet += other.ClocksSet;
         Restored += other.Restored;
         Compactions += other.Compactions;
     }
@@ -41,6 +46,7 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} batches cut, {Scheduled} scheduled, "
-        + $"{Delivered} delivered, {Duplicates} intents again, {Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
+        + $"{Delivered} delivered, {Duplicates} intents again, {Parts} in part, {ClocksSet} clocks set, "
+        + $"{Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
         + $"{Compactions} compactions";
 }

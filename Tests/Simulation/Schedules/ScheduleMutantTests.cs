@@ -14,6 +14,7 @@ public sealed class ScheduleMutantTests(ITestOutputHelper output)
     [InlineData(nameof(NewestIntentFirst))]
     [InlineData(nameof(PublishesBeforeForce))]
     [InlineData(nameof(DueASecondEarly))]
+    [InlineData(nameof(RemembersLatestTime))]
     [InlineData(nameof(CancelsIntended))]
     [InlineData(nameof(DeliversWhileCancelling))]
     [InlineData(nameof(SequencesOfLogOnly))]

@@ -32,7 +32,12 @@ internal sealed class PublishesBeforeForce : ScheduleRules
 
 internal sealed class DueASecondEarly : ScheduleRules
 {
-    public override long DueBy(long now) => now + 1_000;
+    public override long DueBy(long now, long latest) => now + 1_000;
+}
+
+internal sealed class RemembersLatestTime : ScheduleRules
+{
+    public override long DueBy(long now, long latest) => latest;
 }
 
 // --- 4: cancelled is final ---
@@ -68,5 +73,5 @@ internal sealed class WaitsForEver : ScheduleRules
 
 internal sealed class SleepsOverDueTimes : ScheduleRules
 {
-    public override long WakeAt(long nextDue, long retry) => retry;
+    public override bool WakesWhenDue => false;
 }

@@ -7,8 +7,10 @@ namespace OrleansMq.Tests.Simulation.Schedules;
 /// steps.</summary>
 internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
 {
-    /// <summary>How far a leader's clock may be ahead or behind.</summary>
+    /// <summary>How far a leader's clock may be ahead or behind, unless it is set.</summary>
     public const long SkewMs = 200;
+
+    private const long FarAheadMs = 86_400_000;
 
     private const long FaultsEndAt = 15_000;
     private const long LastDue = 60_000;
@@ -49,6 +51,12 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     public long Now { get; private set; } = 1_000;
     public int Epoch { get; private set; }
 
+    /// <summary>How far the clocks are set forward.</summary>
+    public long AheadMs { get; private set; }
+
+    /// <summary>When a leader last believed a clock that was set forward.</summary>
+    public long BelievedAheadAt { get; set; } = long.MinValue / 2;
+
     private bool IsCalm => Now > FaultsEndAt;
 
     public void Run()
@@ -57,7 +65,11 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         After(10, Schedule);
         After(50, Cancel);
         After(_faultEveryMs, Fault);
-        After(FaultsEndAt, () => Array.ForEach(_targets, target => target.IsAway = false));
+        After(FaultsEndAt, () =>
+        {
+            AheadMs = 0;
+            Array.ForEach(_targets, target => target.IsAway = target.IsDamaged = false);
+        });
         while (_events.TryTake(out var step, out var time) && time <= EndAt)
         {
             Now = time;
@@ -73,9 +85,21 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
 
     public bool MayFail(int percent) => !IsCalm && _random.Next(100) < percent;
 
-    /// <summary>Returns the target that a payload names; null: it is gone, or the payload is.</summary>
-    public ScheduleTarget? TargetOf(ScheduledTimer timer) =>
-        Log.ValueAt(timer) is { } value && _targets[value.Span[0]] is { IsGone: false } target ? target.Id : null;
+    /// <summary>Returns the target that a payload names.</summary>
+    public FoundTarget TargetOf(ScheduledTimer timer)
+    {
+        if (Log.ValueAt(timer) is not { } value)
+            return default;
+        var target = _targets[value.Span[0]];
+        return new FoundTarget(target.Id.TopicId, target.IsGone || target.IsDamaged ? null : target.Id) { IsUnknown = target.IsDamaged };
+    }
+
+    /// <summary>Records are taken as due: none is early, unless a clock that is ahead is believed.</summary>
+    public void CheckDue(IReadOnlyList<ScheduledTimer> timers)
+    {
+        foreach (var timer in timers)
+            Verdict.Require(AheadMs > 0 || timer.Handle.Due <= Now + SkewMs, $"3: {timer.Handle} is taken as due at {Now}.");
+    }
 
     public PublishOutcome Publish(ScheduleIntent intent, int epoch)
     {
@@ -90,9 +114,12 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             Verdict.Require(epoch != Epoch, $"6: a payload of the intent at {intent.FirstSequence} is gone.");
             return PublishOutcome.Unknown;
         }
-        var appended = target.Append(intent, timer => _checker.Delivered(timer.Handle, target));
-        Figures.Duplicates += appended == false ? 1 : 0;
-        return appended is null ? PublishOutcome.Unknown : PublishOutcome.Published;
+        // An attempt may end in the middle.
+        var most = MayFail(10) ? _random.Next(intent.Timers.Count) : intent.Timers.Count;
+        var duplicates = target.Append(intent, most, timer => _checker.Delivered(timer.Handle, target));
+        Figures.Duplicates += duplicates == intent.Timers.Count ? 1 : 0;
+        Figures.Parts += duplicates > 0 && duplicates < most ? 1 : 0;
+        return most < intent.Timers.Count ? PublishOutcome.Unknown : PublishOutcome.Published;
     }
 
     public void LeaderEnded(SimulatedScheduleLeader leader)
@@ -114,19 +141,19 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         };
         var handle = new ScheduleHandle(due, NewGuid());
         _checker.Try(handle, target);
-        Send(handle, target, 0);
+        Send(handle, target, 0, Now);
         After(_random.Next(5, 80), Schedule);
     }
 
-    private void Send(ScheduleHandle handle, SimulatedScheduleTarget target, int tries)
+    private void Send(ScheduleHandle handle, SimulatedScheduleTarget target, int tries, long since)
     {
         _leader?.Request(id => new ScheduleRequest(id, handle, new byte[] { (byte)target.Id.Partition }),
             outcome => _checker.Answered(handle, outcome, isKnown: false));
-        // A repetition must not arrive when the record may have been delivered: it would be another one.
+        // A repetition must not arrive when the record may have been delivered, also by a clock that was ahead: it would be another one.
         After(1_000, () =>
         {
-            if (!_checker.IsAnswered(handle) && tries < 5 && handle.Due > Now + SkewMs + 100)
-                Send(handle, target, tries + 1);
+            if (!_checker.IsAnswered(handle) && tries < 5 && handle.Due > Now + SkewMs + 100 && BelievedAheadAt < since)
+                Send(handle, target, tries + 1, since);
         });
     }
 
@@ -151,7 +178,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         if (IsCalm)
             return;
         After(_random.Next((int)_faultEveryMs * 2), Fault);
-        switch (_random.Next(8))
+        switch (_random.Next(10))
         {
             case 0 or 1:
                 FailOver(isZombie: false);
@@ -170,7 +197,17 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             case 6:
                 Compact();
                 break;
-            case 7 when _random.Next(10) == 0:
+            case 7:
+                var damaged = _targets[_random.Next(_targets.Length)];
+                damaged.IsDamaged = true;
+                After(_random.Next(3_000), () => damaged.IsDamaged = false);
+                break;
+            case 8:
+                AheadMs = FarAheadMs;
+                Figures.ClocksSet++;
+                After(_random.Next(4) == 0 ? ScheduleClock.HoldMs + 500 : _random.Next(3_000), () => AheadMs = 0);
+                break;
+            case 9 when _random.Next(10) == 0:
                 _targets[2].IsGone = true;
                 break;
         }
@@ -227,7 +264,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         Replay(state);
         ScheduleChecker.CheckSame(state, FromLog());
         Trace?.Invoke($"{Now} leader {Epoch} on broker {_broker} at {Log.HighWatermark}");
-        _leader = new SimulatedScheduleLeader(this, Epoch, skew, new ScheduleService(state, _options, _rules));
+        _leader = new SimulatedScheduleLeader(this, Epoch, skew, new ScheduleService(state, _options, _rules, Epoch));
         _last[_broker] = _leader;
         _leader.Begin();
     }

@@ -17,7 +17,8 @@ public sealed class ScheduleSimulationTests(ITestOutputHelper output)
         Assert.True(total.Failovers >= 2 * Seeds && total.Zombies >= Seeds / 2 && total.Cut >= Seeds / 4 && total.Restored >= Seeds
             && total.Compactions >= Seeds, $"The schedule exercises too few faults: {total}");
         Assert.True(total.Delivered >= 50 * Seeds && total.Duplicates >= Seeds / 4 && total.Cancelled >= 5 * Seeds
-            && total.TooLate >= Seeds / 10, $"The schedule exercises too little: {total}");
+            && total.TooLate >= Seeds / 10
+            && total.Parts >= Seeds / 4 && total.ClocksSet >= Seeds / 4, $"The schedule exercises too little: {total}");
     }
 
     [Fact]

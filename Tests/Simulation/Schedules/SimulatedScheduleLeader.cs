@@ -7,6 +7,7 @@ namespace OrleansMq.Tests.Simulation.Schedules;
 internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int epoch, long skew, ScheduleService service)
 {
     private readonly Dictionary<long, Action<ScheduleOutcome>> _callers = [];
+    private readonly ScheduleClock _clock = new();
     private long _requests;
     private long _wakes;
 
@@ -15,7 +16,7 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
     public bool HasEnded { get; private set; }
     public ScheduleService Service => service;
 
-    public void Begin() => Do(service.Begin(simulation.Now + skew));
+    public void Begin() => Do(service.Begin(ReadTime()));
 
     /// <summary>Sends a request; a dead leader never answers.</summary>
     public void Request(Func<long, ScheduleCommand> request, Action<ScheduleOutcome> answered)
@@ -30,7 +31,15 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
         if (IsDead)
             return;
         simulation.Trace?.Invoke($"{simulation.Now} leader {epoch}: {command}");
-        Do(service.Process(command, simulation.Now + skew));
+        Do(service.Process(command, ReadTime()));
+    }
+
+    private ScheduleTime ReadTime()
+    {
+        var time = _clock.Read(simulation.Now + skew + simulation.AheadMs, simulation.Now);
+        if (time.Now > simulation.Now + ScheduleSimulation.SkewMs)
+            simulation.BelievedAheadAt = simulation.Now;
+        return time;
     }
 
     private void SendLater(ScheduleCommand command) => simulation.After(simulation.Delay(), () => Send(command));
@@ -45,6 +54,7 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
                     simulation.After(simulation.Delay(), () => Append(append));
                     break;
                 case ReadScheduleTargets read:
+                    simulation.CheckDue(read.Timers);
                     SendLater(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(simulation.TargetOf)]));
                     break;
                 case PublishIntent publish:
@@ -55,13 +65,8 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
                     Verdict.Require(caller is not null, $"5: request {answer.RequestId} is answered twice.");
                     caller!(answer.Outcome);
                     break;
-                case WakeScheduleAt wake:
-                    var number = ++_wakes;
-                    simulation.After(Math.Max(wake.Time - skew - simulation.Now, 0), () =>
-                    {
-                        if (number == _wakes)
-                            Send(new ScheduleTick());
-                    });
+                case WakeSchedule wake:
+                    Wake(wake, ++_wakes);
                     break;
                 case EndSchedules:
                     HasEnded = true;
@@ -69,6 +74,25 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
                     break;
             }
         }
+    }
+
+    private void Wake(WakeSchedule wake, long number)
+    {
+        var time = ReadTime();
+        var left = Math.Min(wake.DueAt == long.MaxValue ? long.MaxValue : wake.DueAt - time.Now,
+            wake.RetryAt == long.MaxValue ? long.MaxValue : wake.RetryAt - time.Elapsed);
+        if (left == long.MaxValue)
+            return;
+        // The clock may be set meanwhile.
+        simulation.After(Math.Clamp(left, 0, 1_000), () =>
+        {
+            if (number != _wakes || IsDead)
+                return;
+            if (left <= 1_000)
+                Send(new ScheduleTick());
+            else
+                Wake(wake, number);
+        });
     }
 
     private void Append(AppendScheduleRecords append)

@@ -2,29 +2,33 @@ using OrleansMq.Schedules;
 
 namespace OrleansMq.Tests.Simulation.Schedules;
 
-/// <summary>A partition that scheduled records are appended to. It keeps the next sequence of the schedules.</summary>
+/// <summary>A partition that scheduled records are appended to. It keeps the last sequence of each origin, as the log's producers
+/// do.</summary>
 internal sealed class SimulatedScheduleTarget(ScheduleTarget id)
 {
-    private long _next;
+    private readonly Dictionary<long, long> _last = [];
 
     public ScheduleTarget Id { get; } = id;
     public bool IsAway { get; set; }
     public bool IsGone { get; set; }
+    /// <summary>Its topic cannot be looked up.</summary>
+    public bool IsDamaged { get; set; }
 
-    /// <summary>Appends an intent's records, unless the target has them.</summary>
-    /// <returns>Null: refused, since a sequence before it is missing.</returns>
-    public bool? Append(ScheduleIntent intent, Action<ScheduledTimer> deliver)
+    /// <summary>Appends the first records of an intent that the target lacks.</summary>
+    /// <returns>The number of records that it had.</returns>
+    public int Append(ScheduleIntent intent, int most, Action<ScheduledTimer> deliver)
     {
-        if (intent.FirstSequence > _next)
-            return null;
-        if (intent.FirstSequence < _next)
+        var duplicates = 0;
+        for (var i = 0; i < most; i++)
         {
-            Verdict.Require(intent.NextSequence <= _next, $"6: an intent at {intent.FirstSequence} overlaps the sequence {_next}.");
-            return false;
+            if (intent.FirstSequence + i <= _last.GetValueOrDefault(intent.Origin, -1))
+            {
+                duplicates++;
+                continue;
+            }
+            _last[intent.Origin] = intent.FirstSequence + i;
+            deliver(intent.Timers[i]);
         }
-        _next = intent.NextSequence;
-        foreach (var timer in intent.Timers)
-            deliver(timer);
-        return true;
+        return duplicates;
     }
 }

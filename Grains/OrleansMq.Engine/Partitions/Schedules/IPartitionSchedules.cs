@@ -5,14 +5,14 @@ namespace OrleansMq.Partitions.Schedules;
 /// <summary>The schedules of one partition, wherever it is led. The methods throw as those of <see cref="ISchedules"/>.</summary>
 internal interface IPartitionSchedules
 {
-    /// <summary>Schedules a record. It has an id, its values are in range, and its topic exists.</summary>
-    Task<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken);
+    /// <summary>Schedules a record. It has an id, its values are in range, and its topic exists and has this id.</summary>
+    Task<ScheduleDescription> CreateAsync(Guid topicId, NewSchedule schedule, CancellationToken cancellationToken);
 
     /// <summary>Cancels a schedule; false if none of that id waits.</summary>
-    Task<bool> CancelAsync(string id, CancellationToken cancellationToken);
+    Task<bool> CancelAsync(Guid topicId, string id, CancellationToken cancellationToken);
 
     /// <summary>Describes a schedule; null if none of that id waits.</summary>
-    Task<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken);
+    Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken);
 
     /// <summary>Lists schedules in the order of their times.</summary>
     /// <param name="after">The place behind which to begin, as a page gives it; null: at the first.</param>

@@ -1,73 +1,58 @@
 using OrleansMq.Api;
-using OrleansMq.Diagnostics;
 using OrleansMq.Schedules;
-using OrleansMq.Timing;
 
 namespace OrleansMq.Partitions.Schedules;
 
 /// <summary>
 /// The schedules of a partition of <see cref="Topics.InternalTopics.Schedules"/>, while it is led here: an actor, as the cursors are.
-/// Callers post; turns run one after the other on the thread pool, and wait for nothing. Thread safe.
+/// Thread safe.
 /// </summary>
 /// <remarks>
-/// State: the term, from a leadership's begin to its end, changed in turns only; the lock guards the inbox alone. The log is the only state
+/// State: the term, from a leadership's begin to its end, changed in turns only. The log is the only state
 /// that outlives a term. A new term waits until the high watermark passes what earlier leaders appended, reads the whole log, and serves.
 /// Calls that come before wait for it.
 /// <para>Failures: a batch of the log belongs to its epoch, and is refused in any other. A batch that was not written is appended again;
 /// one that was written is in force when the high watermark passes it. A record of the log that cannot be understood takes the partition
 /// offline: another broker may lead it.</para>
 /// </remarks>
-internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkItem
+internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
 {
     /// <summary>The interval of retries.</summary>
     public static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(50);
 
-    // The clock may be set meanwhile: a timer does not notice that.
-    private const long LongestTimerMs = 600_000;
+    // How often the clock is read while it is not believed.
+    private const long ClockCheckMs = 1_000;
     private const int MaxRequests = 50_000;
     private const long MaxRequestBytes = 64 << 20;
     // Some 600 MB.
     private const int MaxTimers = 10_000_000;
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly WakeTimer _timer;
-    private readonly Lock _lock = new();
+    private readonly long _started;
+    private readonly ScheduleClock _clock = new();
     private readonly List<Action> _held = [];
-    private List<Action> _inbox = [];
-    private List<Action> _turn = [];
     private ScheduleTerm? _term;
-    private long _timerAt = long.MaxValue;
     private long _requestBytes;
-    private int _hasFired;
-    private bool _isSignalled;
-    private bool _isScheduled;
 
     /// <summary>Prepares the schedules; the first turn begins a term if the partition is led here.</summary>
     public PartitionSchedules(Partition partition)
-    {
-        Partition = partition;
-        Time = partition.Ports.Log.Time;
-        _timer = new WakeTimer(Time, OnTimer);
-    }
+        : base(partition) => _started = Time.GetTimestamp();
 
-    /// <summary>The partition.</summary>
-    public Partition Partition { get; }
-    /// <summary>The broker's clock.</summary>
-    public TimeProvider Time { get; }
-    /// <summary>The time, in milliseconds since 1970.</summary>
+    /// <summary>The broker's time of day, in milliseconds since 1970.</summary>
     public long Now => Partition.Ports.Log.Now;
 
     /// <inheritdoc/>
-    public async Task<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken)
+    public async Task<ScheduleDescription> CreateAsync(Guid topicId, NewSchedule schedule, CancellationToken cancellationToken)
     {
         var id = schedule.Id!;
         // Rounded up: never earlier.
         var due = schedule.At.AddTicks(TimeSpan.TicksPerMillisecond - 1).ToUnixTimeMilliseconds();
-        var handle = new ScheduleHandle(due, ScheduledPayload.HashOf(id));
+        var handle = new ScheduleHandle(due, ScheduledPayload.HashOf(topicId, id));
         var payload = new ScheduledPayload
         {
             Id = id,
             Topic = schedule.Topic,
+            TopicId = topicId,
             Partition = schedule.Partition,
             CreatedAt = Now,
             Key = schedule.Key,
@@ -92,8 +77,8 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
     }
 
     /// <inheritdoc/>
-    public async Task<bool> CancelAsync(string id, CancellationToken cancellationToken) =>
-        await AskAsync(term => term.TryFind(ScheduledPayload.HashOf(id), out var handle) ? term.CancelAsync(handle)
+    public async Task<bool> CancelAsync(Guid topicId, string id, CancellationToken cancellationToken) =>
+        await AskAsync(term => term.TryFind(ScheduledPayload.HashOf(topicId, id), out var handle) ? term.CancelAsync(handle)
             : Task.FromResult(ScheduleOutcome.NotFound), cancellationToken).ConfigureAwait(false) switch
         {
             ScheduleOutcome.Cancelled => true,
@@ -102,9 +87,10 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
         };
 
     /// <inheritdoc/>
-    public async Task<ScheduleDescription?> FindAsync(string id, CancellationToken cancellationToken)
+    public async Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken)
     {
-        var timer = await AskAsync(term => Task.FromResult(term.State!.Timers.TryFind(ScheduledPayload.HashOf(id), out var timer)
+        var hash = ScheduledPayload.HashOf(topicId, id);
+        var timer = await AskAsync(term => Task.FromResult(term.State!.Timers.TryFind(hash, out var timer)
             ? timer : (ScheduledTimer?)null), cancellationToken).ConfigureAwait(false);
         return timer is { } found ? Describe([found]).FirstOrDefault() : null;
     }
@@ -118,30 +104,6 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
         return new SchedulePage(Describe(timers), timers.Count == maxCount ? SchedulePlaces.Format(timers[^1].Handle) : null);
     }
 
-    /// <summary>Something changed: leadership or time. Under any lock.</summary>
-    public void Signal()
-    {
-        lock (_lock)
-            _isSignalled = true;
-        Schedule();
-    }
-
-    /// <summary>Adds an action to a turn. Under any lock.</summary>
-    public void Post(Action action)
-    {
-        lock (_lock)
-            _inbox.Add(action);
-        Schedule();
-    }
-
-    /// <summary>Ends the term, if the partition serves no more; completes when that is done.</summary>
-    public Task EndAsync()
-    {
-        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(() => ended.TrySetResult());
-        return ended.Task;
-    }
-
     /// <summary>The term serves: the calls that wait for it go on.</summary>
     internal void Loaded()
     {
@@ -151,35 +113,15 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
             action();
     }
 
-    internal void Warn(string message, Exception? fault) =>
-        Partition.Ports.FailedWrites.Write(EngineLogLevel.Warning, $"Partition {Partition.TopicPartition}: {message}", fault);
-
-    /// <inheritdoc/>
-    void IThreadPoolWorkItem.Execute()
-    {
-        try
-        {
-            RunTurn();
-        }
-        catch (Exception fault)
-        {
-            Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
-                fault);
-        }
-        lock (_lock)
-        {
-            _isScheduled = false;
-            if (_inbox.Count == 0 && !_isSignalled)
-                return;
-        }
-        Schedule();
-    }
+    /// <summary>Reads the clock, in a turn.</summary>
+    internal ScheduleTime ReadTime() => _clock.Read(Now, (long)Time.GetElapsedTime(_started).TotalMilliseconds);
 
     private Task<ScheduleOutcome> StoreAsync(string id, ScheduleHandle handle, byte[] bytes, CancellationToken cancellationToken) =>
         AskAsync(term =>
         {
             if (term.TryFind(handle.Id, out var known) && known.Due != handle.Due)
-                throw new BrokerException(ErrorCode.InvalidRequest, $"A schedule '{id}' waits for another time. Cancel it first.");
+                throw new BrokerException(ErrorCode.InvalidRequest,
+                    $"A schedule '{id}' of that topic waits for another time. Cancel it first.");
             if (term.State!.Timers.InMemory >= MaxTimers)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}.");
             return term.ScheduleAsync(handle, bytes);
@@ -252,39 +194,19 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
     private static ScheduleDescription Describe(ScheduleHandle handle, ScheduledPayload payload) =>
         new(payload.Id, payload.Topic, DateTimeOffset.FromUnixTimeMilliseconds(handle.Due))
         {
+            TopicId = payload.TopicId,
             Partition = payload.Partition,
             CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(payload.CreatedAt),
             Bytes = payload.ContentBytes,
         };
 
-    private void OnTimer()
+    /// <inheritdoc/>
+    protected override void RunTurn()
     {
-        Volatile.Write(ref _hasFired, 1);
-        Signal();
-    }
-
-    private void Schedule()
-    {
-        lock (_lock)
-        {
-            if (_isScheduled)
-                return;
-            _isScheduled = true;
-        }
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-    }
-
-    private void RunTurn()
-    {
-        lock (_lock)
-        {
-            (_inbox, _turn) = (_turn, _inbox);
-            _isSignalled = false;
-        }
+        var posted = TakePosted();
         FollowLeadership();
-        foreach (var action in _turn)
+        foreach (var action in posted)
             action();
-        _turn.Clear();
         _term?.Tick();
         SetTimer();
     }
@@ -303,16 +225,12 @@ internal sealed class PartitionSchedules : IPartitionSchedules, IThreadPoolWorkI
 
     private void SetTimer()
     {
-        var at = _term?.WakeAt ?? long.MaxValue;
-        var hasFired = Interlocked.Exchange(ref _hasFired, 0) != 0;
-        if (at == _timerAt && !hasFired)
-            return;
-        _timerAt = at;
         // The moment before the clock: where the clock advances in between, the timer is early, and set again.
         var since = Time.GetTimestamp();
-        if (at == long.MaxValue)
-            _timer.Stop();
-        else
-            _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - Now, 1, LongestTimerMs)), since);
+        var time = ReadTime();
+        var left = _term?.WakeIn(time) ?? long.MaxValue;
+        if (left != long.MaxValue && _clock.IsHolding)
+            left = Math.Min(left, ClockCheckMs);
+        SetTimer(left == long.MaxValue ? long.MaxValue : time.Elapsed + Math.Max(left, 0), time.Elapsed, since);
     }
 }

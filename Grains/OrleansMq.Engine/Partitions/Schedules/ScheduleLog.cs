@@ -64,10 +64,13 @@ internal static class ScheduleLog
                 while (hasRecord && reader.Current.Offset < timer.Reference)
                     hasRecord = reader.MoveNext();
                 take(order[next], hasRecord && reader.Current.Offset == timer.Reference && reader.Current.Value is { } value
-                    ? ScheduledPayload.Decode(value) : null);
+                    && IsOf(timer.Handle, reader.Current.Key.GetValueOrDefault().Span) ? ScheduledPayload.Decode(value) : null);
             }
         }
     }
+
+    private static bool IsOf(ScheduleHandle handle, ReadOnlySpan<byte> key) => !key.IsEmpty && key[0] == ScheduleRecords.Scheduled
+        && ScheduleRecords.ReadHandle(key) == handle;
 
     private static void Apply(Partition partition, ReadOnlyMemory<byte> batch, long from, ScheduleState state)
     {

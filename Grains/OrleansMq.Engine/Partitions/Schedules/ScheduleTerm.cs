@@ -16,6 +16,8 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     private readonly Dictionary<Guid, (ScheduleHandle Handle, int Count)> _creating = [];
     private ScheduleService? _service;
     private SchedulePublisher? _publisher;
+    private ScheduleTopics? _topics;
+    private WakeSchedule? _wake;
     private long _request;
 
     private Partition Partition => owner.Partition;
@@ -26,8 +28,9 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     /// <summary>The schedules; null while they are loaded.</summary>
     public ScheduleState? State => _service?.State;
 
-    /// <summary>When the service asked for a tick.</summary>
-    public long WakeAt { get; private set; } = long.MaxValue;
+    /// <summary>How long until the service asked for a tick, in milliseconds; <see cref="long.MaxValue"/>: it did not.</summary>
+    public long WakeIn(ScheduleTime time) => _wake is not { } wake ? long.MaxValue
+        : Math.Min(Left(wake.DueAt, time.Now), Left(wake.RetryAt, time.Elapsed));
 
     /// <summary>The requests that are not answered.</summary>
     public int Requests => _requests.Count;
@@ -68,11 +71,13 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     /// <summary>Sends a tick, if it is time.</summary>
     public void Tick()
     {
-        if (_service is null || WakeAt > owner.Now)
+        if (WakeIn(owner.ReadTime()) > 0)
             return;
-        WakeAt = long.MaxValue;
+        _wake = null;
         Send(new ScheduleTick());
     }
+
+    private static long Left(long at, long now) => at == long.MaxValue ? long.MaxValue : at - now;
 
     /// <summary>Ends the leadership: the outcome of every request is unclear.</summary>
     public void End()
@@ -94,7 +99,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     private void Send(ScheduleCommand command)
     {
         if (!_end.IsCancellationRequested)
-            Do(_service!.Process(command, owner.Now));
+            Do(_service!.Process(command, owner.ReadTime()));
     }
 
     private void Do(IReadOnlyList<ScheduleEffect> effects)
@@ -116,8 +121,8 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
                     if (_requests.Remove(answer.RequestId, out var request))
                         request.TrySetResult(answer.Outcome);
                     break;
-                case WakeScheduleAt wake:
-                    WakeAt = wake.Time;
+                case WakeSchedule wake:
+                    _wake = wake;
                     break;
             }
         }
@@ -151,12 +156,6 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             await PauseAsync().ConfigureAwait(false);
         var broker = Partition.Ports.Broker;
         var state = await RepeatAsync(() => Task.FromResult(ScheduleLog.ReadState(Partition, _end.Token))).ConfigureAwait(false);
-        if (state.ProducerId < 0)
-        {
-            var producer = await RepeatAsync(() => broker.InitProducerIdAsync(_end.Token).AsTask()).ConfigureAwait(false);
-            var record = ScheduleRecords.OfProducer(producer.ProducerId);
-            state.Apply(await AppendAsync([record]).ConfigureAwait(false), record);
-        }
         owner.Post(() => Serve(state, broker));
     }
 
@@ -164,9 +163,10 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     {
         if (_end.IsCancellationRequested)
             return;
-        _publisher = new SchedulePublisher(Partition, broker, state.ProducerId);
-        _service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped);
-        Do(_service.Begin(owner.Now));
+        _topics = new ScheduleTopics(broker, owner.Time);
+        _publisher = new SchedulePublisher(Partition, broker, _topics);
+        _service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped, Random.Shared.NextInt64(1, long.MaxValue));
+        Do(_service.Begin(owner.ReadTime()));
         owner.Loaded();
     }
 
@@ -201,30 +201,35 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private async Task ReadTargetsAsync(ReadScheduleTargets read)
     {
-        var payloads = new (string? Topic, int Partition, int Hash, int Bytes)[read.Timers.Count];
+        var payloads = new (string? Topic, Guid TopicId, int Partition, int Hash, int Bytes)[read.Timers.Count];
         await RepeatAsync(() =>
         {
             ScheduleLog.ReadPayloads(Partition, read.Timers, (index, payload) => payloads[index] = payload is null ? default
-                : (payload.Topic, payload.Partition, payload.Key is { } key ? Murmur2Partitioner.Hash(key.Span)
+                : (payload.Topic, payload.TopicId, payload.Partition, payload.Key is { } key ? Murmur2Partitioner.Hash(key.Span)
                     : read.Timers[index].Handle.Id.GetHashCode(), (int)payload.ContentBytes + BytesPerRecord));
             return Task.FromResult(true);
         }).ConfigureAwait(false);
-        var topics = new Dictionary<string, TopicListing?>();
-        foreach (var name in payloads.Select(payload => payload.Topic).OfType<string>().Distinct())
-            topics[name] = await RepeatAsync(() => SchedulePublisher.FindTopicAsync(Partition.Ports.Broker!, name, Guid.Empty,
-                _end.Token)).ConfigureAwait(false);
-        var targets = new ScheduleTarget?[payloads.Length];
-        for (var i = 0; i < targets.Length; i++)
+        var topics = new Dictionary<Guid, (bool IsKnown, TopicListing? Topic)>();
+        await Task.WhenAll(payloads.Where(payload => payload.Topic is not null).Select(payload => (payload.Topic, payload.TopicId))
+            .Distinct().ToList().ConvertAll(async topic =>
+            {
+                var found = await LookUpAsync(topic.Topic!, topic.TopicId).ConfigureAwait(false);
+                lock (topics)
+                    topics[topic.TopicId] = found;
+            })).ConfigureAwait(false);
+        var targets = Array.ConvertAll(payloads, payload =>
         {
-            var payload = payloads[i];
             if (payload.Topic is null)
-                continue;
-            if (topics[payload.Topic] is not { } topic || payload.Partition >= topic.Partitions)
-                owner.Warn($"The record that was scheduled for '{payload.Topic}' is dropped: the topic was deleted.", null);
-            else
-                targets[i] = new ScheduleTarget(topic.TopicId, payload.Partition >= 0 ? payload.Partition
-                    : (payload.Hash & int.MaxValue) % topic.Partitions);
-        }
+                return default;
+            var (isKnown, topic) = topics[payload.TopicId];
+            if (!isKnown)
+                return new FoundTarget(payload.TopicId, null) { IsUnknown = true };
+            if (topic is not null && payload.Partition < topic.Partitions)
+                return new FoundTarget(payload.TopicId, new ScheduleTarget(payload.TopicId, payload.Partition >= 0 ? payload.Partition
+                    : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes);
+            Warn($"The record that was scheduled for '{payload.Topic}' is dropped: the topic was deleted.", null);
+            return new FoundTarget(payload.TopicId, null);
+        });
         owner.Post(() =>
         {
             for (var i = 0; i < targets.Length; i++)
@@ -233,8 +238,22 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
                 Invariant.Check(payloads[i].Topic is not null || !State!.Timers.TryGetTaken(read.Timers[i].Handle, out var now)
                     || now.Reference != read.Timers[i].Reference, "The log lost a scheduled record.");
             }
-            Send(new ScheduleTargetsRead(read.Number, targets) { Bytes = [.. payloads.Select(payload => payload.Bytes)] });
+            Send(new ScheduleTargetsRead(read.Number, targets));
         });
+    }
+
+    // Whatever keeps a topic from being looked up concerns its own records only: they wait.
+    private async Task<(bool IsKnown, TopicListing? Topic)> LookUpAsync(string name, Guid topicId)
+    {
+        try
+        {
+            return (true, await _topics!.FindAsync(name, topicId, _end.Token).ConfigureAwait(false));
+        }
+        catch (Exception fault) when (!_end.IsCancellationRequested)
+        {
+            Warn($"Records that were scheduled for '{name}' wait: {fault.Message}", fault);
+            return default;
+        }
     }
 
     // What a record takes in a batch beside its content, generously.
@@ -242,17 +261,23 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private async Task PublishAsync(ScheduleIntent intent)
     {
+        var payloads = await RepeatAsync(() => Task.FromResult(_publisher!.Read(intent))).ConfigureAwait(false);
         var outcome = PublishOutcome.Unknown;
         try
         {
-            outcome = await _publisher!.PublishAsync(intent, _end.Token).ConfigureAwait(false);
+            outcome = await _publisher!.PublishAsync(intent, payloads, _end.Token).ConfigureAwait(false);
         }
-        catch (Exception fault) when (IsPassing(fault) && !_end.IsCancellationRequested)
+        catch (Exception fault) when (!_end.IsCancellationRequested)
         {
-            owner.Warn($"Scheduled records for {intent.Target} could not be appended; they are tried again: {fault.Message}", fault);
+            // Whatever keeps a target from answering concerns its own records only: they are tried again.
+            Warn($"Records that were scheduled for '{payloads[0].Topic}' could not be appended; they are tried again: {fault.Message}",
+                fault);
         }
         Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome));
     }
+
+    private void Warn(string message, Exception? fault) => Partition.Ports.FailedSchedules.Write(EngineLogLevel.Warning,
+        $"Schedules of {Partition.TopicPartition}: {message}", fault);
 
     private async Task<T> RepeatAsync<T>(Func<Task<T>> work)
     {
@@ -265,7 +290,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             }
             catch (Exception fault) when (IsPassing(fault) && !_end.IsCancellationRequested)
             {
-                owner.Warn($"Schedules wait: {fault.Message}", fault);
+                Warn($"they wait: {fault.Message}", fault);
             }
             await PauseAsync().ConfigureAwait(false);
         }

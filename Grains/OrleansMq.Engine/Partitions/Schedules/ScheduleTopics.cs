@@ -1,0 +1,65 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+
+namespace OrleansMq.Partitions.Schedules;
+
+/// <summary>The topics that schedules are for. Thread safe.</summary>
+/// <remarks>A look-up that takes long is left running, and asked for again later: the topics of other schedules do not wait for
+/// it.</remarks>
+internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
+{
+    /// <summary>How long a look-up is waited for, once.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<(string Name, Guid TopicId), Task<TopicListing?>> _late = [];
+
+    /// <summary>Returns a topic; null if there surely is none of this name and id.</summary>
+    /// <exception cref="BrokerException">It cannot be looked up now.</exception>
+    /// <exception cref="TimeoutException">The look-up takes long.</exception>
+    public async Task<TopicListing?> FindAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    {
+        if (_late.TryGetValue((name, topicId), out var late))
+        {
+            if (!late.IsCompleted)
+                throw new TimeoutException($"Topic '{name}' could not be looked up yet.");
+            _late.TryRemove((name, topicId), out _);
+            return await late.ConfigureAwait(false);
+        }
+        var finding = LookUpAsync(name, topicId, cancellationToken);
+        try
+        {
+            return await finding.WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // A fault is seen when it is asked for again.
+            _ = finding.ContinueWith(static task => task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted,
+                TaskScheduler.Default);
+            _late[(name, topicId)] = finding;
+            throw;
+        }
+    }
+
+    // What this broker remembers of topics may be a moment behind: its answer that there is none is confirmed.
+    private async Task<TopicListing?> LookUpAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var known = await broker.GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            if (known.TopicId == topicId)
+                return known;
+        }
+        catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+        }
+        try
+        {
+            var topic = await broker.DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            return topic.TopicId == topicId ? new TopicListing(topic.Name, topic.TopicId, topic.Partitions.Count) : null;
+        }
+        catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return null;
+        }
+    }
+}

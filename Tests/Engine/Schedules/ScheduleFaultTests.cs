@@ -1,0 +1,206 @@
+using System.Text;
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Brokers;
+using OrleansMq.Producers;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Brokers;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Schedules;
+
+/// <summary>Schedules whose topics refuse, fail, or do not answer: each record is appended once, and other topics do not wait.</summary>
+public sealed class ScheduleFaultTests : IAsyncLifetime
+{
+    private readonly ManualClock _clock = new();
+    private readonly MemoryFileSystem _files = new();
+    private LocalBroker _broker = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await OpenAsync(_files);
+        await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    [Fact]
+    public async Task Answered_schedule_survives_a_power_cut_whatever_the_flush_policy_of_topics_is()
+    {
+        await ScheduleAsync("orders", "a");
+        var config = (await _broker.DescribeTopicAsync(InternalTopics.Schedules)).Configs
+            .ToDictionary(config => config.Name, config => config.Value);
+        Assert.Equal(("1", "false"), (config["flush.messages"], config["unclean.leader.election.enable"]));
+        var left = _files.PowerCut(new Random(1));
+        await using var next = await OpenAsync(left);
+        var found = await SchedulingTest.UntilAsync(async () => (await next.Schedules.ListAsync(new ScheduleQuery())).Schedules,
+            schedules => schedules.Count == 1);
+        Assert.Equal("orders", found[0].Topic);
+    }
+
+    [Theory]
+    [InlineData(2, false)]
+    [InlineData(3, false)]
+    [InlineData(3, true)]
+    [InlineData(5, true)]
+    public async Task Missing_part_of_an_intent_is_appended_where_its_topic_has_the_other_part(int each, bool isCarriedOut)
+    {
+        await _broker.CreateTopicAsync(new NewTopic("compacted", 1,
+            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        var calls = 0;
+        Use(new FaultyBroker(_broker)
+        {
+            // Most of an intent's batches are appended; each so many is lost, or its answer is.
+            Produce = async (partition, send) =>
+            {
+                var isLost = Interlocked.Increment(ref calls) % each == 0;
+                var result = !isLost || isCarriedOut ? await send() : default;
+                return isLost ? ProduceResult.Failed(ErrorCode.RequestTimedOut, "The answer was lost.") : result;
+            },
+        });
+        // A record without key is refused: its intent is appended in parts.
+        var values = Enumerable.Range(0, 120).Select(i => $"{i:000}").ToArray();
+        foreach (var value in values)
+            await ScheduleAsync("compacted", value, hasKey: value[2] != '3');
+        await DeliverAsync("compacted", [.. values.Where(value => value[2] != '3')]);
+    }
+
+    [Fact]
+    public async Task Record_that_is_larger_than_its_topic_allows_is_dropped_and_the_others_arrive()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("small", 1,
+            Configs: new Dictionary<string, string> { ["max.message.bytes"] = "1000" }));
+        var values = Enumerable.Range(0, 40).Select(i => i % 4 == 0 ? new string('x', 2_000 + i) : $"{i:000}").ToArray();
+        foreach (var value in values)
+            await ScheduleAsync("small", value, hasKey: false, id: value.Length > 3 ? $"{value.Length}" : value);
+        await DeliverAsync("small", [.. values.Where(value => value.Length == 3)]);
+        await SchedulingTest.UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules,
+            schedules => schedules.Count == 0);
+        // The target's log has letters of a producer that clients cannot take for their own.
+        var client = _broker.Access.Open(BrokerSession.InProcess).Broker;
+        var forged = TestBatches.From(new ProducerIdentity(LetterProducers.IdOfSchedules(Guid.NewGuid(), 0, 1),
+            LetterProducers.ScheduleEpoch), 0, "x");
+        Assert.Equal(ErrorCode.InvalidRecord, (await client.ProduceAsync(new TopicPartition("small", 0), forged, Acks.All)).Error);
+    }
+
+    [Fact]
+    public async Task Topic_that_cannot_be_looked_up_or_appended_to_stops_no_other_topic()
+    {
+        foreach (var topic in (string[])["damaged", "refusing", "throwing"])
+            await _broker.CreateTopicAsync(new NewTopic(topic, 1));
+        var isFaulty = true;
+        var faulty = new FaultyBroker(_broker)
+        {
+            Find = topic => topic == "damaged" && isFaulty
+                ? throw new BrokerException(ErrorCode.KafkaStorageError, "The topic's document is damaged.") : default,
+            Produce = async (partition, send) => partition.Topic switch
+            {
+                "refusing" when isFaulty => ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "Too few replicas."),
+                "throwing" when isFaulty => throw new InvalidOperationException("The target's broker is gone."),
+                _ => await send(),
+            },
+        };
+        Use(faulty);
+        var values = Enumerable.Range(0, 40).Select(i => $"{i:000}").ToArray();
+        foreach (var value in values)
+        {
+            foreach (var topic in (string[])["damaged", "refusing", "throwing", "orders"])
+                await ScheduleAsync(topic, value, id: topic + value);
+        }
+        await DeliverAsync("orders", values);
+        isFaulty = false;
+        foreach (var topic in (string[])["damaged", "refusing", "throwing"])
+            await DeliverAsync(topic, values);
+    }
+
+    [Fact]
+    public async Task Clock_that_was_far_ahead_for_a_while_delivers_nothing_early_afterwards()
+    {
+        await ScheduleAsync("orders", "first");
+        await DeliverAsync("orders", ["first"]);
+        _clock.Set(TimeSpan.FromDays(10_000));
+        await ScheduleAsync("orders", "past", TimeSpan.FromDays(-10_000));
+        await SchedulingTest.UntilAsync(() => ValuesAsync("orders"), values => values.Count == 2);
+        _clock.Set(-TimeSpan.FromDays(10_000));
+        await ScheduleAsync("orders", "later", TimeSpan.FromHours(1));
+        await ScheduleAsync("orders", "soon", TimeSpan.FromSeconds(1));
+        await DeliverAsync("orders", ["first", "past", "soon"]);
+        _clock.Advance(TimeSpan.FromMinutes(50));
+        Assert.Single((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
+        _clock.Advance(TimeSpan.FromMinutes(10));
+        await DeliverAsync("orders", ["first", "past", "soon", "later"]);
+    }
+
+    private void Use(IBroker broker)
+    {
+        Assert.True(_broker.TryGet(new TopicPartition("orders", 0), out var partition));
+        partition.Ports.Broker = broker;
+    }
+
+    private Task<LocalBroker> OpenAsync(IFileSystem files) => LocalBroker.OpenAsync(new BrokerOptions
+    {
+        DataDirectory = "/data",
+        FileSystem = files,
+        TimeProvider = _clock,
+        MinFreeBytes = 0,
+        TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.None),
+    });
+
+    private async Task ScheduleAsync(string topic, string value, TimeSpan? delay = null, bool hasKey = true, string? id = null) =>
+        await _broker.Schedules.CreateAsync(new NewSchedule(topic)
+        {
+            Id = id ?? value,
+            At = _clock.GetUtcNow() + (delay ?? TimeSpan.FromSeconds(1)),
+            Key = hasKey ? Encoding.UTF8.GetBytes(value) : (ReadOnlyMemory<byte>?)null,
+            Value = Encoding.UTF8.GetBytes(value),
+        });
+
+    // Advances the clock until the topic has so many records: these, each once.
+    private async Task DeliverAsync(string topic, string[] values)
+    {
+        await SchedulingTest.UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            return ValuesAsync(topic);
+        }, found => found.Count >= values.Length);
+        Assert.Equal(values.Order(), (await ValuesAsync(topic)).Order());
+    }
+
+    private async Task<IReadOnlyList<string>> ValuesAsync(string topic)
+    {
+        var values = new List<string>();
+        while (true)
+        {
+            // A fetch ends with a segment, as after a step of the clock.
+            using var fetched = await _broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), values.Count));
+            var records = TestBatches.Read(fetched.Records);
+            if (records.Count == 0)
+                return values;
+            values.AddRange(records.Where(record => record.Offset >= values.Count).Select(record => record.Value).ToList());
+        }
+    }
+
+    private sealed class FaultyBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        public Func<string, ValueTask> Find { get; init; } = _ => default;
+        public Func<TopicPartition, Func<Task<ProduceResult>>, Task<ProduceResult>> Produce { get; init; } = (_, send) => send();
+
+        public override async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            await Find(topic);
+            return await base.GetTopicAsync(topic, cancellationToken);
+        }
+
+        public override async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            await Find(topic);
+            return await base.DescribeTopicAsync(topic, cancellationToken);
+        }
+
+        public override async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+            CancellationToken cancellationToken = default) =>
+            await Produce(partition, async () => await base.ProduceAsync(partition, batch, acks, cancellationToken));
+    }
+}

@@ -1,0 +1,84 @@
+using OrleansMq.Schedules;
+
+namespace OrleansMq.Tests.Engine.Schedules;
+
+/// <summary>A service whose effects wait until the test carries them out.</summary>
+internal sealed class ScheduleRig
+{
+    private readonly ScheduleService _service;
+    private readonly Queue<ScheduleEffect> _effects = new();
+    private long _offset;
+    private long _requests;
+
+    public ScheduleRig(ScheduleOptions options)
+    {
+        _service = new ScheduleService(new ScheduleState(new TimerWheel(new MemoryTimerBuckets(), long.MaxValue / 4, 0)), options,
+            ScheduleRules.Shipped, origin: 1);
+        Add(_service.Begin(Time));
+    }
+
+    public long Now { get; set; }
+    public long Elapsed { get; set; }
+    private ScheduleTime Time => new(Now, Elapsed);
+    public ScheduleState State => _service.State;
+    public List<(ScheduleTarget Target, ScheduledTimer Timer)> Published { get; } = [];
+    /// <summary>The targets by the offset of a payload.</summary>
+    public Func<ScheduledTimer, FoundTarget> TargetOf { get; set; } = _ => default;
+    public WakeSchedule? Wake { get; private set; }
+
+    public void Create(ScheduleHandle handle) => Process(new ScheduleRequest(++_requests, handle, new byte[] { 1 }));
+
+    public void Cancel(ScheduleHandle handle) => Process(new CancelRequest(++_requests, handle));
+
+    public void Tick() => Process(new ScheduleTick());
+
+    /// <summary>Carries out the first effect of a kind.</summary>
+    public void Do<T>()
+        where T : ScheduleEffect
+    {
+        var waiting = _effects.ToList();
+        var effect = Assert.IsType<T>(waiting.First(effect => effect is T));
+        waiting.Remove(effect);
+        _effects.Clear();
+        waiting.ForEach(_effects.Enqueue);
+        Do(effect);
+    }
+
+    /// <summary>Carries out all effects, and those that follow.</summary>
+    public void DoAll()
+    {
+        while (_effects.TryDequeue(out var effect))
+            Do(effect);
+    }
+
+    private void Do(ScheduleEffect effect)
+    {
+        switch (effect)
+        {
+            case AppendScheduleRecords append:
+                _offset += append.Records.Count;
+                Process(new ScheduleRecordsInForce(append.Number, _offset - append.Records.Count));
+                break;
+            case ReadScheduleTargets read:
+                Process(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(TargetOf)]));
+                break;
+            case PublishIntent publish:
+                Published.AddRange(publish.Intent.Timers.Select(timer => (publish.Intent.Target, timer)));
+                Process(new IntentAnswered(publish.Intent.Target, publish.Intent.FirstSequence, PublishOutcome.Published));
+                break;
+        }
+    }
+
+    private void Process(ScheduleCommand command) => Add(_service.Process(command, Time));
+
+    private void Add(IReadOnlyList<ScheduleEffect> effects)
+    {
+        foreach (var effect in effects)
+        {
+            if (effect is WakeSchedule wake)
+                Wake = wake;
+            else
+                _effects.Enqueue(effect);
+        }
+    }
+}
