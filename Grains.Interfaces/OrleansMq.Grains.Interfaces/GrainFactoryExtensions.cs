@@ -32,6 +32,13 @@ public static class GrainFactoryExtensions
         return grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(topicId, partition));
     }
 
+    /// <summary>Gets the grain of the cluster's schedules.</summary>
+    public static IScheduleGrain GetSchedules(this IGrainFactory grains)
+    {
+        ArgumentNullException.ThrowIfNull(grains);
+        return grains.GetGrain<IScheduleGrain>(GrainKeys.Cluster);
+    }
+
     /// <summary>Gets the grain of a partition's queues.</summary>
     /// <inheritdoc cref="GetPartition"/>
     public static IQueueGrain GetQueues(this IGrainFactory grains, Guid topicId, int partition)

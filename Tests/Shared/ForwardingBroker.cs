@@ -11,6 +11,8 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker
 
     public virtual IQueues Queues => inner.Queues;
 
+    public virtual ISchedules Schedules => inner.Schedules;
+
     public virtual ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         inner.CreateTopicAsync(topic, cancellationToken);
 

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
@@ -42,6 +43,8 @@ internal sealed class GrainBroker : IBroker
         Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
         Queues = new GrainQueues(this, local, _options);
+        Schedules = local is null ? new GrainSchedules(grains, this) : new RoutedSchedules(this,
+            partition => new GrainPartitionSchedules(this, local, _options, partition), _options.TimeProvider);
     }
 
     /// <inheritdoc/>
@@ -52,6 +55,9 @@ internal sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public IQueues Queues { get; }
+
+    /// <inheritdoc/>
+    public ISchedules Schedules { get; }
 
     private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
 

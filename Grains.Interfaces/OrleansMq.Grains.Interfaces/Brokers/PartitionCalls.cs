@@ -23,6 +23,9 @@ internal abstract class PartitionCalls
     /// <summary>The calls to its queues. Looked for at the first use: brokers of an earlier version have none.</summary>
     public abstract QueueCalls Queues { get; }
 
+    /// <summary>Its schedules, if it has some, for brokers alone. Looked for at the first use, as its queues are.</summary>
+    public abstract IScheduleForwardGrain Schedules { get; }
+
     /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
     public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
         new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key),
@@ -30,13 +33,18 @@ internal abstract class PartitionCalls
 
     /// <summary>The calls of a broker, which has authorized the requests and counts them.</summary>
     public static PartitionCalls OfBroker(IGrainFactory grains, string key) =>
-        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key), () => grains.GetGrain<IQueueForwardGrain>(key));
+        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key),
+            () => grains.GetGrain<IQueueForwardGrain>(key),
+            () => grains.GetGrain<IScheduleForwardGrain>(key));
 }
 
 /// <summary>The calls of a client.</summary>
 internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain appends, Func<IQueueGrain> queues) : PartitionCalls
 {
     public override QueueCalls Queues => field ??= new ClientQueueCalls(queues());
+
+    public override IScheduleForwardGrain Schedules =>
+        throw new BrokerException(ErrorCode.UnsupportedVersion, "A client reaches schedules through any silo.");
 
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => appends.AppendAsync(batch, acks);
 
@@ -53,8 +61,11 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
 }
 
 /// <summary>The calls of a broker.</summary>
-internal sealed class ForwardedCalls(IPartitionForwardGrain grain, Func<IQueueForwardGrain> queues) : PartitionCalls
+internal sealed class ForwardedCalls(IPartitionForwardGrain grain, Func<IQueueForwardGrain> queues, Func<IScheduleForwardGrain> schedules)
+    : PartitionCalls
 {
+    public override IScheduleForwardGrain Schedules => field ??= schedules();
+
     public override QueueCalls Queues => field ??= new ForwardedQueueCalls(queues());
 
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => grain.AppendAsync(batch, acks);

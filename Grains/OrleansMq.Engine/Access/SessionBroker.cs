@@ -5,7 +5,7 @@ using OrleansMq.Producers;
 namespace OrleansMq.Access;
 
 /// <summary>The broker API as one session may use it: authorizes each operation, and counts what it did. Thread safe.</summary>
-internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker, ISchedulingBroker
+internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker
 {
     private readonly IBroker _broker = access.Broker;
 
@@ -19,8 +19,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public IQueues Queues { get; } = new SessionQueues(access.Broker.Queues, session);
 
     /// <inheritdoc/>
-    public ISchedules Schedules { get; } = new SessionSchedules(
-        (access.Broker as ISchedulingBroker)?.Schedules ?? NoSchedules.Instance, session);
+    public ISchedules Schedules { get; } = new SessionSchedules(access.Broker.Schedules, session);
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>

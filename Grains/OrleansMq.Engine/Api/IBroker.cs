@@ -82,4 +82,7 @@ public interface IBroker
 
     /// <summary>Queues. A broker without them refuses every call with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
     IQueues Queues => NoQueues.Instance;
+
+    /// <summary>Schedules. A broker without them refuses every call with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
+    ISchedules Schedules => NoSchedules.Instance;
 }

@@ -9,13 +9,14 @@ namespace OrleansMq.Api;
 /// <see cref="ErrorCode.LeaderNotAvailable"/>: retry; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, repeat the call with
 /// its id. Thread safe.</para>
 /// </summary>
-internal interface ISchedules
+public interface ISchedules
 {
     /// <summary>Schedules a record. Completes when that is stored.</summary>
     /// <returns>The schedule, with its id.</returns>
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.InvalidRequest"/>: a
     /// value is out of range, or another schedule of the topic has the id; <see cref="ErrorCode.MessageTooLarge"/>;
-    /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait.</exception>
+    /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait; <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of
+    /// schedules is to be made, and not enough brokers are alive.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 
     /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended.</summary>
@@ -54,11 +55,4 @@ internal sealed class NoSchedules : ISchedules
 
     private static BrokerException Refusal() =>
         new(ErrorCode.UnsupportedVersion, "This broker has no schedules. Connect to a broker of a later version.");
-}
-
-/// <summary>A broker that has schedules.</summary>
-internal interface ISchedulingBroker
-{
-    /// <summary>The schedules.</summary>
-    ISchedules Schedules { get; }
 }

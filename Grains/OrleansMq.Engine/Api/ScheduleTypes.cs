@@ -2,7 +2,7 @@ namespace OrleansMq.Api;
 
 /// <summary>A record that is to be appended to a topic at a time.</summary>
 /// <param name="Topic">The topic. It must exist. A record whose topic is deleted before its time is dropped.</param>
-internal sealed record NewSchedule(string Topic)
+public sealed record NewSchedule(string Topic)
 {
     /// <summary>The most bytes of key, value and headers together: 1,000,000.</summary>
     public const int MaxBytes = 1_000_000;
@@ -39,7 +39,7 @@ internal sealed record NewSchedule(string Topic)
 /// <param name="Id">Its id.</param>
 /// <param name="Topic">The topic that it is for.</param>
 /// <param name="At">When its record is appended.</param>
-internal sealed record ScheduleDescription(string Id, string Topic, DateTimeOffset At)
+public sealed record ScheduleDescription(string Id, string Topic, DateTimeOffset At)
 {
     /// <summary>The topic's id. One that is created again under the same name is another, to which the record is not appended.</summary>
     public Guid TopicId { get; init; }
@@ -52,7 +52,7 @@ internal sealed record ScheduleDescription(string Id, string Topic, DateTimeOffs
 }
 
 /// <summary>Which schedules to list.</summary>
-internal sealed record ScheduleQuery
+public sealed record ScheduleQuery
 {
     /// <summary>The topic; null: all.</summary>
     public string? Topic { get; init; }
@@ -67,4 +67,4 @@ internal sealed record ScheduleQuery
 /// <summary>Some schedules, in the order of their times.</summary>
 /// <param name="Schedules">The schedules. There may be fewer than asked for, also none, although more pages follow.</param>
 /// <param name="Next">Asks for the next page; null: this is the last one.</param>
-internal sealed record SchedulePage(IReadOnlyList<ScheduleDescription> Schedules, string? Next);
+public sealed record SchedulePage(IReadOnlyList<ScheduleDescription> Schedules, string? Next);

@@ -14,7 +14,7 @@ namespace OrleansMq.Brokers;
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
 /// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
 /// <see cref="Access"/>.</para></summary>
-internal sealed class LocalBroker : IBroker, ISchedulingBroker, ILocalPartitions, IAsyncDisposable
+internal sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -36,12 +36,13 @@ internal sealed class LocalBroker : IBroker, ISchedulingBroker, ILocalPartitions
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
         Queues = new LocalQueues(partition => Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!));
-        // Those that were decided before are published from now on.
-        partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Log, options.TimeProvider);
-        partitions.BeginCursors();
         Schedules = new RoutedSchedules(this, partition => (Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
         Access = new BrokerAccess(this, this, options.Authorizer, options.Meter, options.Log);
+        // Dead letters that were decided before are published from now on, and records that are due are appended.
+        partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Log, options.TimeProvider);
+        partitions.Ports.Broker = () => this;
+        partitions.BeginCursors();
     }
 
     /// <summary>The door to this broker.</summary>
@@ -96,7 +97,6 @@ internal sealed class LocalBroker : IBroker, ISchedulingBroker, ILocalPartitions
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
             broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
-            broker.BeginSchedules();
             return broker;
         }
         catch
@@ -204,17 +204,6 @@ internal sealed class LocalBroker : IBroker, ISchedulingBroker, ILocalPartitions
         finally
         {
             _directory.Dispose();
-        }
-    }
-
-    // Those that are due wait for no caller.
-    private void BeginSchedules()
-    {
-        _partitions.Ports.Broker = this;
-        if (_topics.TryGet(InternalTopics.Schedules, out var schedules))
-        {
-            foreach (var partition in schedules.Partitions)
-                _ = partition?.Schedules;
         }
     }
 

@@ -270,7 +270,7 @@ internal sealed class Partition
             BeginCursors();
     }
 
-    /// <summary>Begins the cursors that the log has, if it has any.</summary>
+    /// <summary>Begins the cursors that the log has, if it has any, and the schedules.</summary>
     internal void BeginKnownCursors()
     {
         if (Log is not { } log)

@@ -60,7 +60,7 @@ internal sealed class PartitionPorts
     /// <summary>Lines about scheduled records that could not be appended, or are dropped.</summary>
     public RareLine FailedSchedules { get; }
     /// <summary>The broker, through which schedules reach their topics; null until it serves.</summary>
-    public IBroker? Broker { get; set; }
+    public Func<IBroker>? Broker { get; set; }
     /// <summary>Lines about appends that were refused since a codec is missing: each producer goes on to send.</summary>
     public RareLine MissingCodecs { get; }
     /// <summary>The partitions with segments that their queues have settled.</summary>

@@ -172,7 +172,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
                 // The topics are in the cluster's database, which may not be reachable yet. Delete nothing until they are known.
                 _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken: cancellationToken);
                 // No cursor begins before its partition is a replica: until then it would lead by itself.
-                SetDeadLetters();
+                SetPorts();
                 _isOpen = true;
                 return;
             }
@@ -182,7 +182,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
             // Completes or undoes what a crash interrupted. From then on the grains own the topics.
             TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);
-            SetDeadLetters();
+            SetPorts();
             _partitions.BeginCursors();
             _isOpen = true;
         }
@@ -193,10 +193,12 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         }
     }
 
-    private void SetDeadLetters()
+    private void SetPorts()
     {
-        if (Outgoing is { } broker)
-            Partitions.Ports.DeadLetters = new DeadLetterPublisher(broker, Options.Log, Options.TimeProvider);
+        if (Outgoing is not { } broker)
+            return;
+        Partitions.Ports.DeadLetters = new DeadLetterPublisher(broker, Options.Log, Options.TimeProvider);
+        Partitions.Ports.Broker = broker;
     }
 
     private void TakeOver(LocalTopics topics, StoredTopics stored)

@@ -22,8 +22,8 @@ namespace OrleansMq.Grains.Partitions;
 [KeepAlive, Immovable, Reentrant]
 [LeaderPlacement, GrainDirectory(PartitionDirectory.Name)]
 internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, GrainDoor door, IServiceProvider services)
-    : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionForwardGrain, IQueueGrain, IQueueForwardGrain, IPartitionOwnerGrain,
-        IPartitionLeaderGrain
+    : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionForwardGrain, IQueueGrain, IQueueForwardGrain, IScheduleForwardGrain,
+        IPartitionOwnerGrain, IPartitionLeaderGrain
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.partition";

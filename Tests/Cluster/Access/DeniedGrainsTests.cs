@@ -22,7 +22,8 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     // Between brokers, on a partition's grain, which has no call filter so that a produce request passes none. Nothing keeps a client with
     // code of its own from them yet.
     private static readonly Type[] Unguarded =
-        [typeof(IPartitionForwardGrain), typeof(IQueueForwardGrain), typeof(IPartitionOwnerGrain), typeof(IPartitionLeaderGrain)];
+        [typeof(IPartitionForwardGrain), typeof(IQueueForwardGrain), typeof(IScheduleForwardGrain), typeof(IPartitionOwnerGrain),
+            typeof(IPartitionLeaderGrain)];
 
     // What a method is about where its grain is about something else.
     private static readonly Dictionary<string, ErrorCode> Others = new()
@@ -107,7 +108,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     }
 
     private static ErrorCode ErrorOf(Type grain) =>
-        grain == typeof(ITopicGrain) || IsOfPartition(grain) ? Topic
+        grain == typeof(ITopicGrain) || grain == typeof(IScheduleGrain) || IsOfPartition(grain) ? Topic
         : grain == typeof(IGroupGrain) ? Group : Cluster;
 
     private async Task<ErrorCode> ErrorOfAsync(MethodInfo method)
@@ -136,6 +137,8 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
         var type when type == typeof(string) => "orders",
         var type when type == typeof(NewTopic) => new NewTopic("fresh"),
         var type when type == typeof(Dictionary<string, string?>) => new Dictionary<string, string?> { ["retention.ms"] = "1" },
+        var type when type == typeof(NewSchedule) => new NewSchedule("orders"),
+        var type when type == typeof(ScheduleQuery) => new ScheduleQuery { Topic = "orders" },
         var type when type == typeof(int[]) => new[] { 0 },
         var type when type == typeof(Acks) => Acks.All,
         var type when type == typeof(ReadOnlyMemory<byte>) => (ReadOnlyMemory<byte>)TestBatches.Of("b"),

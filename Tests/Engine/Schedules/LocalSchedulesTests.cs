@@ -365,7 +365,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     }
 
     private static ISchedules SchedulesOf(BrokerAccess access) =>
-        ((ISchedulingBroker)access.Open(BrokerSession.InProcess).Broker).Schedules;
+        access.Open(BrokerSession.InProcess).Broker.Schedules;
 
     private static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {

@@ -38,7 +38,7 @@ public sealed class ReplicatedSchedulesTests
         {
             var leader = 1 + round % 3;
             foreach (var id in (int[])[1, 2, 3])
-                schedules.ReplicaOf(id).Partition.Ports.Broker = broker;
+                schedules.ReplicaOf(id).Partition.Ports.Broker = () => broker;
             await schedules.LeadAsync(leader);
             await schedules.InSyncAsync(3);
             var led = schedules.ReplicaOf(leader).Partition.Schedules;
@@ -56,7 +56,7 @@ public sealed class ReplicatedSchedulesTests
             await schedules[leader].StartAsync();
         }
         foreach (var id in (int[])[1, 2, 3])
-            schedules.ReplicaOf(id).Partition.Ports.Broker = broker;
+            schedules.ReplicaOf(id).Partition.Ports.Broker = () => broker;
         await schedules.LeadAsync(2);
         await ReplicatedPartition.Until(() => ValuesAsync(target).Result.Count >= expected.Count, () => "all delivered");
         var last = schedules.ReplicaOf(2).Partition.Schedules;

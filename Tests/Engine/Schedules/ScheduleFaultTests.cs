@@ -136,7 +136,7 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     private void Use(IBroker broker)
     {
         Assert.True(_broker.TryGet(new TopicPartition("orders", 0), out var partition));
-        partition.Ports.Broker = broker;
+        partition.Ports.Broker = () => broker;
     }
 
     private Task<LocalBroker> OpenAsync(IFileSystem files) => LocalBroker.OpenAsync(new BrokerOptions

@@ -154,7 +154,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         var end = Partition.LogEndOffset;
         while (Partition.HighWatermark < end || !Partition.Replication.KnowsLatest || Partition.Ports.Broker is null)
             await PauseAsync().ConfigureAwait(false);
-        var broker = Partition.Ports.Broker;
+        var broker = Partition.Ports.Broker();
         var state = await RepeatAsync(() => Task.FromResult(ScheduleLog.ReadState(Partition, _end.Token))).ConfigureAwait(false);
         owner.Post(() => Serve(state, broker));
     }
