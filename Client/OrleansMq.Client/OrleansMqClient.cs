@@ -31,7 +31,7 @@ public sealed class OrleansMqClient
         _loggers = loggers ?? NullLoggerFactory.Instance;
     }
 
-    /// <summary>The broker itself, for raw batches in both directions.</summary>
+    /// <summary>The broker itself, for raw batches in both directions, and for its schedules.</summary>
     public IBroker Broker { get; }
 
     /// <summary>Administration of topics, offsets and the cluster.</summary>

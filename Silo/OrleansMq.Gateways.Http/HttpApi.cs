@@ -1,4 +1,5 @@
 using OrleansMq.Gateways.Http.Queueing;
+using OrleansMq.Gateways.Http.Scheduling;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -25,5 +26,6 @@ internal static class HttpApi
         GroupMemberEndpoints.Map(app, api);
         QueueEndpoints.Map(app, api);
         QueueConsumerEndpoints.Map(app, api);
+        ScheduleEndpoints.Map(app, api);
     }
 }

@@ -22,6 +22,9 @@ internal static class JsonBodies
     /// <summary>The same for queues.</summary>
     public static QueueJson QueueAnswers { get; } = new(ReadableOptions());
 
+    /// <summary>The same for schedules.</summary>
+    public static ScheduleJson ScheduleAnswers { get; } = new(ReadableOptions());
+
     /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
@@ -42,6 +45,9 @@ internal static class JsonBodies
 
     /// <summary>The contracts of <c>/api/queues</c> and <c>/api/queue-consumers</c>.</summary>
     public static QueueJson Queues { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
+
+    /// <summary>The contracts of <c>/api/schedules</c>.</summary>
+    public static ScheduleJson Schedules { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
     /// <summary>Reads the body; null if it is empty.</summary>
     /// <param name="http">The request.</param>

@@ -27,6 +27,10 @@ internal static class RouteValues
     /// <summary>Returns the queue's name, which may contain any characters.</summary>
     public static string Queue(HttpContext http) => RawSegment(http, "/api/queues/", 2) ?? (string)http.Request.RouteValues["queue"]!;
 
+    /// <summary>Returns the schedule's id, which may contain any characters.</summary>
+    public static string Schedule(HttpContext http) =>
+        RawSegment(http, "/api/schedules/", 1) ?? (string)http.Request.RouteValues["schedule"]!;
+
     /// <summary>Returns the id of a queue's consumer.</summary>
     /// <exception cref="RequestException">It is not a UUID.</exception>
     public static Guid Consumer(HttpContext http)

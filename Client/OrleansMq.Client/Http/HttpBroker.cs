@@ -48,6 +48,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         Administration = new HttpClusterAdministration(this);
         Groups = new HttpGroupCoordinator(this);
         Queues = new HttpQueues(this);
+        Schedules = new HttpSchedules(this);
     }
 
     private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
@@ -72,6 +73,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public IQueues Queues { get; }
+
+    /// <inheritdoc/>
+    public ISchedules Schedules { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)

@@ -26,6 +26,7 @@ public class CallRecorder : DispatchProxy
             {
                 IGroupCoordinator groups => Of(groups, _calls),
                 IQueues queues => Of(queues, _calls),
+                ISchedules schedules => Of(schedules, _calls),
                 IClusterAdministration administration => Of(administration, _calls),
                 var result => result,
             };

@@ -36,3 +36,13 @@ public sealed class HttpQueueConformanceTests(RunningBroker running) : QueueConf
 
     public void Dispose() => _broker.Dispose();
 }
+
+/// <summary>Schedules over HTTP meet the contract of every broker's schedules.</summary>
+public sealed class HttpScheduleConformanceTests(RunningBroker running) : ScheduleConformance, IClassFixture<RunningBroker>, IDisposable
+{
+    private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
+
+    public void Dispose() => _broker.Dispose();
+}

@@ -1,0 +1,32 @@
+using System.Text;
+using OrleansMq.Api;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.EndToEnd;
+
+/// <summary>Schedules by the clock of a test: a year takes a moment.</summary>
+public sealed class TestBrokerScheduleTests
+{
+    [Fact]
+    public async Task Record_that_is_due_in_a_year_is_appended_when_the_clock_has_jumped_there()
+    {
+        var clock = new ManualTimeProvider();
+        await using var broker = await TestBroker.StartAsync(new TestBrokerOptions { TimeProvider = clock });
+        await broker.Client.Admin.CreateTopicAsync("orders", partitions: 1);
+        var orders = new TopicPartition("orders", 0);
+        var due = clock.GetUtcNow().AddDays(365);
+        var schedules = broker.Client.Broker.Schedules;
+        await schedules.CreateAsync(new NewSchedule("orders") { Id = "x", At = due, Value = Encoding.UTF8.GetBytes("a") });
+        clock.Jump(TimeSpan.FromDays(365) - TimeSpan.FromMilliseconds(1));
+        Assert.Equal(due, (await schedules.FindAsync("orders", "x"))?.At);
+        Assert.Equal(0, (await broker.Broker.FindOffsetAsync(orders, OffsetSpec.Latest)).Offset);
+        clock.Jump(TimeSpan.FromMilliseconds(1));
+        // The broker's threads append it, by a clock that stands still.
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while ((await broker.Broker.FindOffsetAsync(orders, OffsetSpec.Latest, patience.Token)).Offset == 0)
+            await Task.Delay(5, patience.Token);
+        using var fetched = await broker.Broker.FetchAsync(new FetchRequest(orders, 0));
+        Assert.Equal((1L, due.ToUnixTimeMilliseconds()), (fetched.HighWatermark,
+            Records.RecordBatchHeader.Read(fetched.Records.Span).MaxTimestamp));
+    }
+}
