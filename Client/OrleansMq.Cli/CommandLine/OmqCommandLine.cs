@@ -8,6 +8,7 @@ using OrleansMq.Cli.Groups;
 using OrleansMq.Cli.Queues;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
+using OrleansMq.Cli.Schedules;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
 
@@ -34,6 +35,7 @@ internal static class OmqCommandLine
             TopicCommands.Create(),
             GroupCommands.Create(),
             QueueCommands.Create(),
+            ScheduleCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),
