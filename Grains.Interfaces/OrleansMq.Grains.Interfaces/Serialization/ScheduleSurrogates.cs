@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Records;
 
 namespace OrleansMq.Grains.Serialization;
 

@@ -1,7 +1,6 @@
 using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Http.Scheduling;
 

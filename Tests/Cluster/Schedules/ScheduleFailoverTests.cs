@@ -1,6 +1,5 @@
 using System.Text;
 using OrleansMq.Api;
-using OrleansMq.Records;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;

@@ -4,7 +4,6 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Producers;
 using OrleansMq.Storage;
-using OrleansMq.Tests.Engine.Brokers;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
