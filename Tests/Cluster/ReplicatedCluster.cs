@@ -32,10 +32,11 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
 
     private readonly Func<int, BrokerClusterOptions, BrokerClusterOptions> _configure;
     private readonly Action<IBrokerBuilder> _extend;
+    private readonly Action<ISiloBuilder>? _silo;
 
     private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure,
-        Action<IBrokerBuilder> extend) =>
-        (Database, _configure, _extend) = (database, configure, extend);
+        Action<IBrokerBuilder> extend, Action<ISiloBuilder>? silo) =>
+        (Database, _configure, _extend, _silo) = (database, configure, extend, silo);
 
     /// <summary>The codecs of a broker that starts, by its number.</summary>
     public Func<int, CompressionCodecs> CodecsOf { get; set; } = static _ => StandardCodecs.All;
@@ -56,12 +57,14 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <param name="postgres">The server.</param>
     /// <param name="configure">Changes the options of a broker, by its number; null for no change.</param>
     /// <param name="extend">Adds gateways to each broker; null for none.</param>
+    /// <param name="silo">Adds to each silo; null for nothing.</param>
     public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
-        Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null, Action<IBrokerBuilder>? extend = null)
+        Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null, Action<IBrokerBuilder>? extend = null,
+        Action<ISiloBuilder>? silo = null)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
-        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options), extend ?? (static _ => { }));
+        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options), extend ?? (static _ => { }), silo);
         try
         {
             await cluster.StartAsync(1);
@@ -103,27 +106,30 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         builder.Services.AddSingleton<IReplicaSpecs>(services =>
             new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
-        builder.UseOrleans(host => _extend(host
-            .AddIncomingGrainCallFilter(call => FailCall?.Invoke(call.MethodName) is { } failure ? throw failure : call.Invoke())
-            .AddOrleansMq(options => options with
+        builder.UseOrleans(host =>
         {
-            BrokerId = new BrokerId(broker),
-            DataDirectory = Path.Combine(_data.Path, $"{broker}"),
-            Codecs = CodecsOf(broker),
-            Log = Log,
-            MinFreeBytes = 0,
-        }, _configure(broker, new BrokerClusterOptions
-        {
-            PostgreSql = Database,
-            Endpoints = new SiloEndpoints(IPAddress.Loopback, silo, gateway),
-            Http = $"http://127.0.0.1:{8000 + broker}",
-            WatchProcesses = false,
-            RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
-            AutoLeaderRebalance = false,
-            AnswerTimeout =
-                TimeSpan.FromSeconds(8), // A busy broker must not be skipped for an idle one.
-            Exit = (_, _) => { },
-        }))));
+            _silo?.Invoke(host);
+            host.AddIncomingGrainCallFilter(call => FailCall?.Invoke(call.MethodName) is { } failure ? throw failure : call.Invoke());
+            _extend(host.AddOrleansMq(options => options with
+            {
+                BrokerId = new BrokerId(broker),
+                DataDirectory = Path.Combine(_data.Path, $"{broker}"),
+                Codecs = CodecsOf(broker),
+                Log = Log,
+                MinFreeBytes = 0,
+            }, _configure(broker, new BrokerClusterOptions
+            {
+                PostgreSql = Database,
+                Endpoints = new SiloEndpoints(IPAddress.Loopback, silo, gateway),
+                Http = $"http://127.0.0.1:{8000 + broker}",
+                WatchProcesses = false,
+                RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
+                AutoLeaderRebalance = false,
+                AnswerTimeout =
+                    TimeSpan.FromSeconds(8), // A busy broker must not be skipped for an idle one.
+                Exit = (_, _) => { },
+            })));
+        });
         var started = builder.Build();
         try
         {

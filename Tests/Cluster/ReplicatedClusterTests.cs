@@ -13,7 +13,7 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     private protected ReplicatedCluster Cluster => _cluster ?? throw new InvalidOperationException("the cluster has not started");
 
-    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure, Extend);
+    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure, Extend, ConfigureSilo);
 
     public async Task DisposeAsync()
     {
@@ -30,6 +30,9 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
     private protected virtual void Extend(IBrokerBuilder builder)
     {
     }
+
+    /// <summary>Adds to each silo.</summary>
+    private protected virtual void ConfigureSilo(ISiloBuilder silo) { }
 
     /// <summary>Repairs what a test that failed halfway left behind, so that the brokers can stop cleanly.</summary>
     private protected virtual Task BeforeStopAsync() => Task.CompletedTask;

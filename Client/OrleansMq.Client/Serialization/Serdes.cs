@@ -46,6 +46,18 @@ public static class Serdes
     /// <exception cref="InvalidOperationException">There is neither.</exception>
     internal static ISerde<T> Find<T>(IEnumerable<JsonSerializerContext> json)
     {
+        var found = FindBuiltIn<T>();
+        found ??= json.Select(static context => context.GetTypeInfo(typeof(T))).OfType<JsonTypeInfo<T>>().FirstOrDefault() is { } type
+            ? Json(type) : null;
+        return found ?? throw new InvalidOperationException(
+            $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as "
+            + $"Serdes.Json(MyJsonContext.Default.{typeof(T).Name}), or register a JsonSerializerContext that has the type with "
+            + "UseJson(MyJsonContext.Default) before it is needed.");
+    }
+
+    /// <summary>Returns the built-in format of a type; null if there is none.</summary>
+    internal static ISerde<T>? FindBuiltIn<T>()
+    {
         object? found =
             typeof(T) == typeof(string) ? String
             : typeof(T) == typeof(byte[]) ? Bytes
@@ -56,11 +68,6 @@ public static class Serdes
             : typeof(T) == typeof(Guid) ? Guid
             : typeof(T) == typeof(Ignore) ? Ignore
             : null;
-        found ??= json.Select(static context => context.GetTypeInfo(typeof(T))).OfType<JsonTypeInfo<T>>().FirstOrDefault() is { } type
-            ? Json(type) : null;
-        return (ISerde<T>?)found ?? throw new InvalidOperationException(
-            $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as "
-            + $"Serdes.Json(MyJsonContext.Default.{typeof(T).Name}), or register a JsonSerializerContext that has the type with "
-            + "UseJson(MyJsonContext.Default) before it is needed.");
+        return (ISerde<T>?)found;
     }
 }

@@ -1,0 +1,52 @@
+namespace OrleansMq.Streams;
+
+/// <summary>What is done with an event.</summary>
+internal enum DeliveryAction
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>It is settled.</summary>
+    Complete = 1,
+    /// <summary>It comes again, and counts as failed.</summary>
+    Retry = 2,
+    /// <summary>It comes again, and does not count as failed.</summary>
+    Release = 3,
+    /// <summary>It goes to the dead-letter topic.</summary>
+    DeadLetter = 4,
+}
+
+/// <summary>Decides what is done with an event, from the answers of its subscribers.</summary>
+/// <param name="Action">What is done.</param>
+/// <param name="Delay">How long the event waits before it comes again.</param>
+/// <param name="Cause">Why it is not settled.</param>
+internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
+{
+    /// <summary>Decides.</summary>
+    /// <param name="answers">The answers of all subscribers; none: there is no subscriber.</param>
+    /// <param name="failures">How often the event failed before.</param>
+    /// <param name="deliveries">How often it was delivered, with this delivery.</param>
+    /// <param name="options">The policy.</param>
+    public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> answers, int failures, int deliveries,
+        OrleansMqStreamOptions options)
+    {
+        var unserved = answers.Where(static answer => answer.Outcome != DeliveryOutcome.Served).ToList();
+        if (unserved.Count == 0)
+            return new(DeliveryAction.Complete, TimeSpan.Zero, null);
+        var cause = string.Join("\n", unserved.Select(static answer => answer.Cause));
+        var canRetry = failures + 1 < options.MaxAttempts;
+        if (canRetry && unserved.Exists(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))
+            return new(DeliveryAction.Retry, DelayOf(failures, options), cause);
+        // A subscriber that was not reached is not skipped because another one fails for good.
+        if (unserved.Exists(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
+            return new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause);
+        return new(DeliveryAction.DeadLetter, TimeSpan.Zero, cause);
+    }
+
+    /// <summary>Returns the wait after a number of earlier ones: it doubles up to the longest.</summary>
+    internal static TimeSpan DelayOf(int earlier, OrleansMqStreamOptions options)
+    {
+        const int MaxDoublings = 30;
+        var ticks = options.RetryDelay.Ticks * Math.Pow(2, Math.Clamp(earlier, 0, MaxDoublings));
+        return ticks >= options.MaxRetryDelay.Ticks ? options.MaxRetryDelay : TimeSpan.FromTicks((long)ticks);
+    }
+}

@@ -1,0 +1,107 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Orleans.Streams;
+using OrleansMq.Api;
+using OrleansMq.Client;
+
+namespace OrleansMq.Streams;
+
+/// <summary>Delivers the events of a provider on a silo, while the silo is active: consumes the cursors of every grain class that
+/// subscribes by its attribute, and of every topic with explicit subscriptions.</summary>
+internal sealed partial class StreamDispatcher(string name, IServiceProvider services, ILogger<StreamDispatcher> logger)
+    : ILifecycleParticipant<ISiloLifecycle>
+{
+    // Starts after the broker of the silo serves; stops before its partitions are handed over.
+    private const int Stage = ServiceLifecycleStage.Active + 1;
+
+    private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _refreshing = Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle) =>
+        lifecycle.Subscribe($"{nameof(StreamDispatcher)} {name}", Stage, StartAsync, StopAsync);
+
+    private Task StartAsync(CancellationToken cancellationToken)
+    {
+        _refreshing = Task.Run(RefreshAsync, CancellationToken.None);
+        return Task.CompletedTask;
+    }
+
+    private async Task StopAsync(CancellationToken deadline)
+    {
+        await _stopping.CancelAsync();
+        await _refreshing;
+        // What does not end by the deadline goes back with the silo's sessions.
+        await Task.WhenAll(_dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask())).WaitAsync(deadline)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async Task RefreshAsync()
+    {
+        var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(name);
+        var client = services.GetRequiredService<OrleansMqClient>();
+        var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>());
+        var hasFailed = false;
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await RefreshOnceAsync(provider, client, caller);
+                hasFailed = false;
+            }
+            catch (Exception) when (_stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception failure)
+            {
+                // Whatever it is, the next round may find it mended; without one nothing new would be delivered.
+                if (!hasFailed)
+                    LogRetry(name, failure);
+                hasFailed = true;
+            }
+            await Task.Delay(provider.Options.RefreshInterval, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller)
+    {
+        var implicits = services.GetRequiredService<ImplicitSubscriptions>();
+        var topics = (await client.Broker.ListTopicsAsync(_stopping.Token)).Select(static topic => topic.Name)
+            .ToHashSet(StringComparer.Ordinal);
+        var wanted = new HashSet<(string Topic, GrainType? GrainType)>();
+        foreach (var topic in topics.Where(provider.Topics.IsForImplicit))
+        {
+            foreach (var subscriber in implicits.All.Where(subscriber => subscriber.Predicate.IsMatch(topic)))
+            {
+                if (wanted.Add((topic, subscriber.GrainType)))
+                {
+                    Start((topic, subscriber.GrainType), provider.Topics.QueueOf(subscriber.GrainType),
+                        () => new ImplicitDeliveries(name, subscriber, caller));
+                }
+            }
+        }
+        foreach (var topic in topics.Where(topic => _dispatchers.ContainsKey((topic, null))))
+            wanted.Add((topic, null));
+        // A class or topic that is gone.
+        foreach (var gone in _dispatchers.Keys.Except(wanted).ToList())
+        {
+            _dispatchers.Remove(gone, out var dispatcher);
+            await dispatcher!.DisposeAsync();
+        }
+        // Where subscriptions cannot be read, implicit ones go on.
+        await provider.Subscriptions.CatchUpAsync(_stopping.Token);
+        foreach (var topic in provider.Subscriptions.Table.Topics.Where(topics.Contains))
+            Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(name, provider.Subscriptions, caller));
+
+        void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
+        {
+            if (!_dispatchers.ContainsKey(key))
+                _dispatchers[key] = new CursorDispatcher(client, provider, key.Topic, queue, deliveries(), logger);
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "Stream provider {Name} cannot look for topics and subscriptions now; retrying.")]
+    private partial void LogRetry(string name, Exception reason);
+}

@@ -1,0 +1,74 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Orleans.Streams;
+using OrleansMq.Streams;
+
+namespace Orleans.Hosting;
+
+/// <summary>Registers stream providers over OrleansMq topics.</summary>
+public static class OrleansMqStreamsExtensions
+{
+    /// <summary>
+    /// Registers a stream provider on a silo: <c>silo.AddOrleansMqStreams("orders")</c>. A stream's namespace is its topic, and its key the
+    /// key of its records, so that Kafka clients, HTTP and .NET services read and write the same events. Grains receive them by
+    /// <see cref="ImplicitStreamSubscriptionAttribute"/> or by subscriptions of their own: in order for each stream, at least once, and
+    /// none is skipped. An event whose observer fails is tried again, and dead-lettered in the end. The silo is a broker
+    /// (<c>AddOrleansMq()</c>), or one of a cluster with brokers.
+    /// </summary>
+    /// <param name="silo">The silo.</param>
+    /// <param name="name">The provider's name, the same on every silo and client: up to 100 of a-z A-Z 0-9 . _ -.</param>
+    /// <param name="configure">Changes the defaults.</param>
+    /// <exception cref="ArgumentException">The name or an option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is a stream provider of that name already.</exception>
+    public static ISiloBuilder AddOrleansMqStreams(this ISiloBuilder silo, string name,
+        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(silo);
+        AddProvider(silo.Services, name, configure);
+        silo.AddOrleansMqClient();
+        silo.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStreamNamespacePredicateProvider,
+            DefaultStreamNamespacePredicateProvider>());
+        silo.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStreamNamespacePredicateProvider,
+            ConstructorStreamNamespacePredicateProvider>());
+        silo.Services.TryAddKeyedSingleton<IStreamIdMapper, DefaultStreamIdMapper>(DefaultStreamIdMapper.Name);
+        silo.Services.TryAddSingleton<ImplicitSubscriptions>();
+        if (!silo.Services.Any(static service => service.IsKeyedService && service.ServiceKey is Type key
+            && key == typeof(IStreamConsumer)))
+            silo.AddGrainExtension<IStreamConsumer, StreamConsumer>();
+        silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services =>
+            ActivatorUtilities.CreateInstance<StreamDispatcher>(services, name));
+        return silo;
+    }
+
+    /// <summary>Registers a stream provider on an Orleans client, which sends events to streams. It does not subscribe: grains do, and
+    /// consumers of <c>OrleansMq.Client</c> read a whole topic.</summary>
+    /// <param name="client">The client.</param>
+    /// <param name="name">The provider's name, the same as on the silos.</param>
+    /// <param name="configure">Changes the defaults, as on the silos.</param>
+    /// <exception cref="ArgumentException">The name or an option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is a stream provider of that name already.</exception>
+    public static IClientBuilder AddOrleansMqStreams(this IClientBuilder client, string name,
+        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(client);
+        AddProvider(client.Services, name, configure);
+        client.AddOrleansMqClient();
+        return client;
+    }
+
+    private static void AddProvider(IServiceCollection services, string name,
+        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        var options = new OrleansMqStreamOptions();
+        options = configure?.Invoke(options) ?? options;
+        options.Validate(name);
+        if (services.Any(service => service.ServiceType == typeof(IStreamProvider) && service.IsKeyedService
+            && name.Equals(service.ServiceKey)))
+        {
+            throw new InvalidOperationException($"There is a stream provider '{name}' already: give each provider a name of its own, and "
+                + "call AddOrleansMqStreams once for it.");
+        }
+        services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) => new OrleansMqStreamProvider(name, options, provider));
+    }
+}

@@ -1,0 +1,74 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Streams;
+
+/// <summary>Options of a stream provider. Every silo and client of a cluster gives a provider the same options.</summary>
+public sealed record OrleansMqStreamOptions
+{
+    private const int MaxNameLength = 100;
+
+    /// <summary>The format of events: the formats of the .NET client for text, bytes, numbers and UUIDs, and JSON for every other type, by
+    /// default. See <see cref="StreamFormat"/>.</summary>
+    public StreamFormat Format { get; init; } = StreamFormat.Json();
+
+    /// <summary>How often an event is tried before it is dead-lettered: 10 by default, 1 to 1,000. The death of a silo that delivers it
+    /// counts as well, and leads to no dead letter by itself.</summary>
+    public int MaxAttempts { get; init; } = 10;
+
+    /// <summary>The wait after the first failure: 100 ms by default. Each further failure doubles it, up to
+    /// <see cref="MaxRetryDelay"/>. Later events of the stream wait; other streams continue.</summary>
+    public TimeSpan RetryDelay { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>The longest wait after a failure: 1 minute by default, up to a day.</summary>
+    public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>The most events that a silo delivers at once for one grain class, or for the explicit subscriptions of one topic: 256 by
+    /// default, 1 to 10,000. Of one stream it is one event.</summary>
+    public int MaxInFlight { get; init; } = 256;
+
+    /// <summary>The most events of a partition that a silo holds for one grain class, or for the explicit subscriptions of one topic: 100
+    /// by default, 1 to 10,000.</summary>
+    public int Credit { get; init; } = 100;
+
+    /// <summary>How long after the death of a silo the events that it held are delivered by another: 10 seconds by default, 1 second to 5
+    /// minutes.</summary>
+    public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often the silo looks for new topics, grain classes and subscriptions: every second by default, up to an hour.</summary>
+    public TimeSpan RefreshInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Whether a topic is created, with the broker's defaults, when a stream of it is first used: true by default.</summary>
+    public bool CreateTopics { get; init; } = true;
+
+    /// <summary>What the name of a dead-letter topic has after that of its topic: <c>.dead-letter</c> by default. The topic is created with
+    /// as many partitions, and keeps records as safely.</summary>
+    public string DeadLetterSuffix { get; init; } = ".dead-letter";
+
+    /// <summary>Validates the options and the provider's name.</summary>
+    /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
+    internal void Validate(string name)
+    {
+        if (name.Length is 0 or > MaxNameLength || !name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
+        {
+            throw new ArgumentException($"The name of a stream provider is 1 to {MaxNameLength} of a-z A-Z 0-9 . _ -, since it is part of "
+                + $"a topic's name: '{name}'.", nameof(name));
+        }
+        Require(Format is not null, nameof(Format), "is not null");
+        Require(MaxAttempts is >= 1 and <= 1_000, nameof(MaxAttempts), "is 1 to 1,000");
+        Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, nameof(RetryDelay), "is above zero and at most MaxRetryDelay");
+        Require(MaxRetryDelay <= TimeSpan.FromDays(1), nameof(MaxRetryDelay), "is at most a day");
+        Require(MaxInFlight is >= 1 and <= 10_000, nameof(MaxInFlight), "is 1 to 10,000");
+        Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
+        Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
+            "is 1 second to 5 minutes");
+        Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
+            "is above zero and at most an hour");
+        Require(!string.IsNullOrEmpty(DeadLetterSuffix), nameof(DeadLetterSuffix), "is not empty");
+    }
+
+    private static void Require(bool condition, string option, string rule)
+    {
+        if (!condition)
+            throw new ArgumentException($"{nameof(OrleansMqStreamOptions)}.{option} {rule}.", option);
+    }
+}

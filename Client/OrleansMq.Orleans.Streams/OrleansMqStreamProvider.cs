@@ -1,0 +1,159 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Orleans.Streams;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Partitioning;
+
+namespace OrleansMq.Streams;
+
+/// <summary>A stream provider over topics: a stream's namespace is its topic, and its key the key of its records.</summary>
+internal sealed class OrleansMqStreamProvider : IStreamProvider
+{
+    private readonly OrleansMqClient _client;
+    private readonly IServiceProvider _services;
+    private readonly Lazy<IProducer<byte[]?, byte[]?>> _producer;
+    private readonly Lazy<SubscriptionLog> _subscriptions;
+
+    public OrleansMqStreamProvider(string name, OrleansMqStreamOptions options, IServiceProvider services)
+    {
+        (Name, Options, _services) = (name, options, services);
+        _client = services.GetRequiredService<OrleansMqClient>();
+        // With acks=all and idempotence, whatever the client's own options are.
+        _producer = new(() => services.GetRequiredService<ProducersAtStop>().Add(
+            _client.CreateProducer<byte[]?, byte[]?>(new ProducerOptions())));
+        _subscriptions = new(() => new SubscriptionLog(_client, _producer.Value, name,
+            services.GetRequiredService<ILogger<OrleansMqStreamProvider>>()));
+        Topics = new StreamTopics(_client, name, options);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    /// <remarks>Not yet. Tokens name offsets, which stay valid.</remarks>
+    public bool IsRewindable => false;
+
+    /// <summary>Its options.</summary>
+    public OrleansMqStreamOptions Options { get; }
+
+    /// <summary>Its topics.</summary>
+    public StreamTopics Topics { get; }
+
+    /// <summary>Its explicit subscriptions.</summary>
+    public SubscriptionLog Subscriptions => _subscriptions.Value;
+
+    /// <inheritdoc/>
+    public IAsyncStream<T> GetStream<T>(StreamId streamId)
+    {
+        if (streamId.Namespace.IsEmpty)
+        {
+            throw new ArgumentException($"Stream {streamId} of provider '{Name}' has no namespace, which is its topic: use "
+                + "GetStream<T>(\"orders\", key).", nameof(streamId));
+        }
+        if (streamId.Key.IsEmpty)
+            throw new ArgumentException($"Stream {streamId} of provider '{Name}' has no key.", nameof(streamId));
+        return new OrleansMqStream<T>(Name, streamId, this);
+    }
+
+    /// <summary>Appends events. They are sent in order, each at most once in the log; a failure may leave a part of them.</summary>
+    /// <exception cref="ProduceException">An event was not appended.</exception>
+    public async Task ProduceAsync<T>(StreamId stream, IEnumerable<T> items)
+    {
+        var topic = TopicOf(stream);
+        var key = stream.Key.ToArray();
+        await Retries.RunAsync(() => Topics.EnsureAsync(topic, CancellationToken.None)).ConfigureAwait(false);
+        await Task.WhenAll(items.Select(item => _producer.Value.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, key,
+            Options.Format.Serialize(item, _services))).AsTask()).ToList()).ConfigureAwait(false);
+    }
+
+    /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached.</summary>
+    public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer)
+    {
+        var grain = CallingGrain();
+        var topic = TopicOf(stream);
+        if (FindImplicit(grain, stream) is { } subscription)
+        {
+            ConsumerOf(grain).Attach(subscription, observer);
+            return subscription;
+        }
+        await Retries.RunAsync(() => Topics.EnsureAsync(topic, CancellationToken.None));
+        var queues = await Retries.RunAsync(() => Topics.CreateExplicitQueuesAsync(topic, CancellationToken.None));
+        var partition = Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count);
+        var end = await Retries.RunAsync(() => _client.Admin.FindOffsetAsync(new TopicPartition(topic, partition), ReadFrom.Latest));
+        var id = Guid.NewGuid();
+        // Attached first: the first event may come before the write's answer.
+        var consumer = ConsumerOf(grain);
+        consumer.Attach(id, observer);
+        try
+        {
+            await Subscriptions.WriteAsync(KeyOf(stream, id),
+                new SubscriptionValue(grain.GrainId.ToString(), partition, queues[partition].Id, end), CancellationToken.None);
+        }
+        catch (OrleansMqException)
+        {
+            // The caller has no handle. One that was written nevertheless is among its handles.
+            consumer.Remove(id);
+            throw;
+        }
+        return id;
+    }
+
+    /// <summary>Attaches an observer to a subscription of the grain that calls.</summary>
+    public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer)
+    {
+        var grain = CallingGrain();
+        if (FindImplicit(grain, stream) != subscription)
+        {
+            await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+            if (!Subscriptions.Table.Find(stream).Any(other => other.Id == subscription && other.Grain == grain.GrainId))
+            {
+                throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription {subscription} to stream {stream} of "
+                    + $"provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
+            }
+        }
+        ConsumerOf(grain).Attach(subscription, observer);
+    }
+
+    /// <summary>Removes a subscription. After it no event is delivered.</summary>
+    public async Task UnsubscribeAsync(StreamId stream, Guid subscription)
+    {
+        var grain = CallingGrain();
+        if (FindImplicit(grain, stream) == subscription)
+        {
+            throw new NotSupportedException($"Grain {grain.GrainId} subscribes to stream {stream} by the attribute of its class, and "
+                + "cannot unsubscribe alone: remove the attribute, or ignore the events.");
+        }
+        await Subscriptions.WriteAsync(KeyOf(stream, subscription), null, CancellationToken.None);
+        ConsumerOf(grain).Remove(subscription);
+    }
+
+    /// <summary>Returns the subscriptions of the grain that calls.</summary>
+    public async Task<IReadOnlyList<Guid>> FindSubscriptionsAsync(StreamId stream)
+    {
+        var grain = CallingGrain();
+        if (FindImplicit(grain, stream) is { } subscription)
+            return [subscription];
+        await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+        return [.. Subscriptions.Table.Find(stream).Where(other => other.Grain == grain.GrainId).Select(static other => other.Id)];
+    }
+
+    /// <summary>Returns the topic of a stream.</summary>
+    public static string TopicOf(StreamId stream) => stream.GetNamespace()!;
+
+    private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
+
+    private Guid? FindImplicit(IGrainContext grain, StreamId stream) => Topics.IsForImplicit(TopicOf(stream))
+        ? _services.GetRequiredService<ImplicitSubscriptions>().Find(grain.GrainId.Type, TopicOf(stream))?.SubscriptionOf(Name, stream)
+        : null;
+
+    private IGrainContext CallingGrain() =>
+        _services.GetService<IGrainContextAccessor>()?.GrainContext is { GrainInstance: not null } grain
+        && _services.GetService<ImplicitSubscriptions>() is not null && !grain.GrainId.IsClient() && !grain.GrainId.IsSystemTarget()
+            ? grain
+            : throw new NotSupportedException($"Only a grain subscribes to streams of provider '{Name}', in one of its own calls. In a "
+                + "client or a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
+
+    private static StreamConsumer ConsumerOf(IGrainContext grain) => (StreamConsumer)grain.GetGrainExtension<IStreamConsumer>();
+}

@@ -1,0 +1,114 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Streams;
+
+/// <summary>
+/// The topic with the explicit subscriptions of a provider, and the table that follows it. A reader of the table first catches up with the
+/// topic's end, so that it sees every subscription that was answered before. Thread-safe.
+/// </summary>
+internal sealed partial class SubscriptionLog
+{
+    /// <summary>What the name of the topic begins with.</summary>
+    public const string Prefix = "__streams.";
+
+    private static readonly TimeSpan MaxWait = TimeSpan.FromMilliseconds(500);
+
+    private readonly IBroker _broker;
+    private readonly TopicPartition _partition;
+    private readonly IProducer<byte[]?, byte[]?> _producer;
+    private readonly ILogger _logger;
+    private readonly SharedRound _catchingUp;
+    private readonly Once _created;
+    private long _position;
+
+    public SubscriptionLog(OrleansMqClient client, IProducer<byte[]?, byte[]?> producer, string provider, ILogger logger)
+    {
+        _broker = client.Broker;
+        _partition = new TopicPartition(Prefix + provider, 0);
+        _producer = producer;
+        _logger = logger;
+        _catchingUp = new SharedRound(CatchUpOnceAsync);
+        _created = new Once(() => StreamTopics.EnsureTopicAsync(client, _partition.Topic, 1,
+            new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+    }
+
+    /// <summary>The table as of the last catch up.</summary>
+    public SubscriptionTable Table { get; } = new();
+
+    /// <summary>Completes when the table has everything that was answered before the call.</summary>
+    /// <exception cref="BrokerException">The topic cannot be read now.</exception>
+    public Task CatchUpAsync(CancellationToken cancellationToken) => _catchingUp.RunAsync().WaitAsync(cancellationToken);
+
+    /// <summary>Writes a subscription; null removes it. Completes when it is in force.</summary>
+    /// <exception cref="OrleansMqException">It was not written, or the outcome is unknown.</exception>
+    public async Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken)
+    {
+        await _created.EnsureAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+        await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key.ToBytes(), value?.ToBytes())
+        {
+            Partition = _partition.Partition,
+        }, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task CatchUpOnceAsync()
+    {
+        await _created.EnsureAsync().ConfigureAwait(false);
+        var end = await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest).ConfigureAwait(false);
+        Throw(end.Error, end.Message);
+        if (end.Offset < _position)
+        {
+            throw new BrokerException(ErrorCode.OffsetOutOfRange, $"{_partition} ends at {end.Offset} and was read up to {_position}: it "
+                + "was deleted and created again, and explicit subscriptions wait. "
+                + "Restart the silo to go on without those that were deleted.");
+        }
+        while (_position < end.Offset)
+        {
+            using var fetched = await _broker.FetchAsync(new FetchRequest(_partition, _position) { MaxWait = MaxWait })
+                .ConfigureAwait(false);
+            Throw(fetched.Error, fetched.Message);
+            var before = _position;
+            Apply(fetched.Records);
+            // Compaction may have removed the last records below the end.
+            if (_position == before && fetched.HighWatermark >= end.Offset)
+                _position = end.Offset;
+        }
+    }
+
+    private void Apply(ReadOnlyMemory<byte> batches)
+    {
+        using var reader = new RecordReader(batches, StandardCodecs.All);
+        while (reader.MoveNext())
+        {
+            if (reader.Current.Offset < _position)
+                continue;
+            if (!reader.Batch.IsControl && reader.Current.Key is { } key)
+                Apply(reader.Current.Offset, key, reader.Current.Value);
+            _position = reader.Current.Offset + 1;
+        }
+    }
+
+    private void Apply(long offset, ReadOnlyMemory<byte> key, ReadOnlyMemory<byte>? value)
+    {
+        try
+        {
+            Table.Apply(key.Span, value);
+        }
+        catch (Exception foreign) when (foreign is System.Text.Json.JsonException or FormatException or ArgumentException)
+        {
+            LogForeign(_logger, _partition, offset, foreign);
+        }
+    }
+
+    private void Throw(ErrorCode error, string? message)
+    {
+        if (error != ErrorCode.None)
+            throw new BrokerException(error, message ?? $"{_partition} cannot be read: {error}. Explicit subscriptions wait.");
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "Ignored the record at {Partition}, offset {Offset}: it is no subscription.")]
+    private static partial void LogForeign(ILogger logger, TopicPartition partition, long offset, Exception reason);
+}

@@ -1,0 +1,413 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Streams;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Hosting;
+using OrleansMq.Records;
+using OrleansMq.Streams;
+
+namespace OrleansMq.Tests.Cluster.Streams;
+
+/// <summary>Streams over topics, on one silo: who receives what, in which order, and what becomes of events that fail.</summary>
+public sealed class StreamTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Short = TimeSpan.FromMilliseconds(20);
+
+    private readonly TempDirectory _data = new();
+    private TestSilo _silo = null!;
+    private OrleansMqClient _client = null!;
+
+    public async Task InitializeAsync()
+    {
+        _silo = await StartAsync();
+        _client = new OrleansMqClient(_silo.Inside);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Fact]
+    public async Task Implicit_subscriber_receives_what_streams_the_client_and_Kafka_send()
+    {
+        await _client.Admin.CreateTopicAsync("implicit-mixed", 2);
+        await Stream("implicit-mixed", "a").OnNextAsync(new Happened(1));
+        await using (var producer = _client.CreateProducer<string, string>())
+            await producer.SendAsync(new("implicit-mixed", "a", """{"number":2}"""));
+        await ProduceOverKafkaAsync(await PartitionOfAsync("implicit-mixed", "a"), "a", """{"number":3}""");
+        await Stream("implicit-mixed", "a").OnNextBatchAsync([new Happened(4), new Happened(5)]);
+        await ReceivedAsync("implicit-mixed", "a", [1, 2, 3, 4, 5]);
+        // The other direction.
+        await using var reader = _client.CreatePartitionReader<string, string>();
+        reader.Assign(await PartitionOfAsync("implicit-mixed", "a"), ReadFrom.Earliest);
+        var read = await reader.ReadAsync();
+        Assert.Equal(("a", """{"number":1}"""), (read.Key, read.Value));
+    }
+
+    [Fact]
+    public async Task Implicit_subscriber_that_subscribes_when_it_is_activated_receives_the_stream_of_its_key()
+    {
+        var key = Guid.NewGuid();
+        await Provider.GetStream<Happened>(ExactGrain.Topic, key).OnNextBatchAsync([.. Enumerable.Range(0, 50).Select(Event)]);
+        await ReceivedAsync(ExactGrain.Topic, $"{key:N}", [.. Enumerable.Range(0, 50)]);
+    }
+
+    [Fact]
+    public async Task Implicit_subscriber_that_is_deployed_late_receives_what_was_sent_before()
+    {
+        await _silo.DisposeAsync();
+        await using (var without = await TestSilo.StartAsync(_data.Path))
+        {
+            var client = new OrleansMqClient(without.Inside);
+            await client.Admin.CreateTopicAsync("implicit-late", 3);
+            await using var producer = client.CreateProducer<string, string>();
+            for (var number = 0; number < 100; number++)
+                await producer.SendAsync(new("implicit-late", $"{number % 7}", $$"""{"number":{{number}}}"""));
+        }
+        _silo = await StartAsync();
+        for (var key = 0; key < 7; key++)
+            await ReceivedAsync("implicit-late", $"{key}", [.. Enumerable.Range(0, 100).Where(number => number % 7 == key)]);
+    }
+
+    [Fact]
+    public async Task Every_explicit_subscription_receives_every_event_sent_after_it()
+    {
+        await Stream("explicit-several", "k").OnNextAsync(new Happened(0));
+        var first = Reader("explicit-several/k/1");
+        var second = Reader("explicit-several/k/2");
+        await first.SubscribeAsync();
+        await Stream("explicit-several", "k").OnNextAsync(new Happened(1));
+        await second.SubscribeAsync(inBatches: true);
+        await Stream("explicit-several", "other").OnNextAsync(new Happened(100));
+        for (var number = 2; number < 40; number++)
+            await Stream("explicit-several", "k").OnNextAsync(new Happened(number));
+        await ReceivedAsync("explicit-several", "k", [.. Enumerable.Range(1, 39)], first);
+        await ReceivedAsync("explicit-several", "k", [.. Enumerable.Range(2, 38)], second);
+    }
+
+    [Fact]
+    public async Task Grain_with_two_subscriptions_receives_each_event_twice()
+    {
+        var reader = Reader("explicit-twice/k/1");
+        var first = await reader.SubscribeAsync();
+        Assert.NotEqual(first, await reader.SubscribeAsync());
+        Assert.Equal(2, await reader.CountAsync());
+        await Stream("explicit-twice", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("explicit-twice", "k", [1, 1], reader);
+    }
+
+    [Fact]
+    public async Task Subscription_that_is_removed_receives_nothing_more()
+    {
+        var (leaver, stayer) = (Reader("explicit-leave/k/1"), Reader("explicit-leave/k/2"));
+        var handle = await leaver.SubscribeAsync();
+        await stayer.SubscribeAsync();
+        await Stream("explicit-leave", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("explicit-leave", "k", [1], leaver);
+        await leaver.UnsubscribeAsync(handle);
+        Assert.Equal(0, await leaver.CountAsync());
+        await Stream("explicit-leave", "k").OnNextAsync(new Happened(2));
+        await ReceivedAsync("explicit-leave", "k", [1, 2], stayer);
+        Assert.Equal([1], Received("explicit-leave", "k", leaver));
+        Assert.Empty(await LettersAsync("explicit-leave"));
+    }
+
+    [Fact]
+    public async Task Subscription_survives_its_grain_and_the_silo()
+    {
+        var reader = Reader("explicit-durable/k/1");
+        await reader.SubscribeAsync();
+        await Stream("explicit-durable", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("explicit-durable", "k", [1], reader);
+        await _silo.DeactivateAsync(reader);
+        await Stream("explicit-durable", "k").OnNextAsync(new Happened(2));
+        await ReceivedAsync("explicit-durable", "k", [1, 2], reader);
+        await _silo.DisposeAsync();
+        _silo = await StartAsync();
+        await Stream("explicit-durable", "k").OnNextAsync(new Happened(3));
+        await ReceivedAsync("explicit-durable", "k", [1, 2, 3], Reader("explicit-durable/k/1"));
+    }
+
+    [Theory]
+    [InlineData("implicit-deactivated")]
+    [InlineData("explicit-deactivated")]
+    public async Task Grain_that_deactivates_in_the_middle_misses_nothing(string topic)
+    {
+        StreamScript.On(topic, (happened, grain) =>
+        {
+            if (happened.Number % 5 == 3)
+                ((IGrainBase)grain).DeactivateOnIdle();
+            return Task.CompletedTask;
+        });
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+            await Reader($"{topic}/k/1").SubscribeAsync();
+        for (var number = 0; number < 60; number++)
+            await Stream(topic, "k").OnNextAsync(new Happened(number));
+        await Wait.UntilAsync(() => StreamScript.Received(topic, "k").Distinct().Count() == 60, "every event is received");
+        StreamAssert.IsInOrder(StreamScript.Received(topic, "k"));
+        Assert.Empty(await LettersAsync(topic));
+    }
+
+    [Theory]
+    [InlineData("implicit-fails-twice")]
+    [InlineData("explicit-fails-twice")]
+    public async Task Event_whose_observer_throws_comes_again_before_later_ones(string topic)
+    {
+        var thrown = 0;
+        StreamScript.On(topic, (happened, _) => happened.Number == 2 && Interlocked.Increment(ref thrown) <= 2
+            ? throw new InvalidOperationException("not now") : Task.CompletedTask);
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+            await Reader($"{topic}/k/1").SubscribeAsync();
+        await Stream(topic, "k").OnNextBatchAsync([.. Enumerable.Range(0, 5).Select(Event)]);
+        await ReceivedAsync(topic, "k", [0, 1, 2, 3, 4]);
+        Assert.Equal(3, thrown);
+        Assert.Empty(await LettersAsync(topic));
+    }
+
+    [Theory]
+    [InlineData("implicit-fails")]
+    [InlineData("explicit-fails")]
+    public async Task Event_whose_observer_always_throws_is_dead_lettered_with_its_cause(string topic)
+    {
+        var thrown = 0;
+        StreamScript.On(topic, (happened, _) =>
+        {
+            if (happened.Number != 2)
+                return Task.CompletedTask;
+            Interlocked.Increment(ref thrown);
+            throw new InvalidOperationException("out of apples");
+        });
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+            await Reader($"{topic}/k/1").SubscribeAsync();
+        await Stream(topic, "k").OnNextBatchAsync([.. Enumerable.Range(0, 5).Select(Event)]);
+        await ReceivedAsync(topic, "k", [0, 1, 3, 4]);
+        var (value, reason) = (await LettersAsync(topic, 1))[0];
+        Assert.Equal("""{"number":2}""", value);
+        Assert.Contains("System.InvalidOperationException: out of apples", reason, StringComparison.Ordinal);
+        Assert.Equal(Attempts, thrown);
+    }
+
+    [Fact]
+    public async Task Subscriber_that_fails_lets_the_others_receive_once()
+    {
+        StreamScript.On("explicit-one-fails", (_, grain) => grain.GetPrimaryKeyString().EndsWith('1')
+            ? throw new InvalidOperationException("never") : Task.CompletedTask);
+        await Reader("explicit-one-fails/k/1").SubscribeAsync();
+        await Reader("explicit-one-fails/k/2").SubscribeAsync();
+        await Stream("explicit-one-fails", "k").OnNextBatchAsync([new Happened(1), new Happened(2)]);
+        var letters = await LettersAsync("explicit-one-fails", 2);
+        Assert.Equal([1, 2], Received("explicit-one-fails", "k", Reader("explicit-one-fails/k/2")));
+        Assert.All(letters, letter => Assert.Contains("k/1", letter.Reason, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Slow_stream_holds_no_other_back()
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On("implicit-slow", (happened, _) => happened.Number == 0 ? gate.Task : Task.CompletedTask);
+        await Stream("implicit-slow", "slow").OnNextBatchAsync([new Happened(0), new Happened(1)]);
+        for (var key = 0; key < 20; key++)
+            await Stream("implicit-slow", $"{key}").OnNextAsync(new Happened(5));
+        for (var key = 0; key < 20; key++)
+            await ReceivedAsync("implicit-slow", $"{key}", [5]);
+        Assert.Empty(StreamScript.Received("implicit-slow", "slow"));
+        gate.SetResult();
+        await ReceivedAsync("implicit-slow", "slow", [0, 1]);
+    }
+
+    [Fact]
+    public async Task Event_without_an_observer_is_dead_lettered_and_not_dropped()
+    {
+        await Stream(BlindGrain.Topic, "k").OnNextAsync(new Happened(1));
+        Assert.Contains("attached no observer", (await LettersAsync(BlindGrain.Topic, 1))[0].Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Event_that_cannot_be_read_is_dead_lettered_at_once()
+    {
+        await _client.Admin.CreateTopicAsync("implicit-unreadable", 1);
+        await using var producer = _client.CreateProducer<string, string>();
+        await producer.SendAsync(new("implicit-unreadable", "k", "no JSON"));
+        await producer.SendAsync(new("implicit-unreadable", "k", """{"number":1}"""));
+        await ReceivedAsync("implicit-unreadable", "k", [1]);
+        Assert.Contains("JsonException", (await LettersAsync("implicit-unreadable", 1))[0].Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Key_that_is_none_of_the_grain_class_is_dead_lettered_at_once()
+    {
+        await _client.Admin.EnsureTopicAsync(ExactGrain.Topic);
+        await Stream(ExactGrain.Topic, "customer-7").OnNextAsync(new Happened(1));
+        Assert.Contains("'customer-7' is no key", (await LettersAsync(ExactGrain.Topic, 1))[0].Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Topic_that_is_deleted_and_created_again_delivers_its_new_events()
+    {
+        var reader = Reader("explicit-again/k/1");
+        await reader.SubscribeAsync();
+        await Stream("explicit-again", "k").OnNextBatchAsync([new Happened(1), new Happened(2), new Happened(3)]);
+        await ReceivedAsync("explicit-again", "k", [1, 2, 3], reader);
+        await _client.Admin.DeleteTopicAsync("explicit-again");
+        await _client.Admin.CreateTopicAsync("explicit-again");
+        await Stream("explicit-again", "k").OnNextAsync(new Happened(4));
+        await ReceivedAsync("explicit-again", "k", [1, 2, 3, 4], reader);
+    }
+
+    [Fact]
+    public async Task Orleans_client_sends_and_does_not_subscribe()
+    {
+        var stream = _silo.Client.GetStreamProvider("test").GetStream<Happened>("implicit-client", "k");
+        await stream.OnNextAsync(new Happened(1));
+        await ReceivedAsync("implicit-client", "k", [1]);
+        var refused = await Assert.ThrowsAsync<NotSupportedException>(() => stream.SubscribeAsync(
+            (_, _) => Task.CompletedTask));
+        Assert.Contains("Only a grain subscribes", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_is_not_supported_is_refused_with_what_to_do()
+    {
+        Assert.Contains("not rewound yet", (await Assert.ThrowsAsync<NotSupportedException>(() =>
+            Reader("explicit-token/k/1").SubscribeFromAsync(new StreamOffset(0, 0)))).Message, StringComparison.Ordinal);
+        Assert.Contains("has no namespace", Assert.Throws<ArgumentException>(() => Provider.GetStream<Happened>("k")).Message,
+            StringComparison.Ordinal);
+        var services = new ServiceCollection();
+        var builder = new Builder(services);
+        builder.AddOrleansMqStreams("orders");
+        Assert.Contains("already", Assert.Throws<InvalidOperationException>(() => builder.AddOrleansMqStreams("orders")).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("MaxAttempts", Assert.Throws<ArgumentException>(() =>
+            builder.AddOrleansMqStreams("others", options => options with { MaxAttempts = 0 })).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => builder.AddOrleansMqStreams("with space"));
+    }
+
+    private const int Attempts = 3;
+
+    private IStreamProvider Provider => _silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
+
+    private Task<TestSilo> StartAsync() => TestSilo.StartAsync(_data.Path, silo => silo
+        .AddKafka(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) })
+        .AddOrleansMqStreams("test", static options => options with
+        {
+            MaxAttempts = Attempts,
+            RetryDelay = Short,
+            RefreshInterval = TimeSpan.FromMilliseconds(100),
+        }), static client => client.AddOrleansMqStreams("test"));
+
+    private static Happened Event(int number) => new(number);
+
+    private IAsyncStream<Happened> Stream(string topic, string key) => Provider.GetStream<Happened>(topic, key);
+
+    private IReaderGrain Reader(string key) => _silo.Client.GetGrain<IReaderGrain>(key);
+
+    private static int[] Received(string topic, string key, IReaderGrain reader) =>
+        StreamScript.Received(topic, key, reader.GetGrainId().ToString());
+
+    private static async Task ReceivedAsync(string topic, string key, int[] expected, IReaderGrain? reader = null)
+    {
+        int[] Now() => reader is null ? StreamScript.Received(topic, key) : Received(topic, key, reader);
+        await Wait.UntilAsync(() => Task.FromResult(Now().Length >= expected.Length), $"{expected.Length} events of {topic}/{key}",
+            () => Task.FromResult($"received: {string.Join(' ', Now())}"));
+        Assert.Equal(expected, Now());
+    }
+
+    private async Task<TopicPartition> PartitionOfAsync(string topic, string key)
+    {
+        var partitions = (await _silo.Inside.GetTopicAsync(topic)).Partitions;
+        return new(topic, Partitioning.Murmur2Partitioner.ForKey(Encoding.UTF8.GetBytes(key), partitions));
+    }
+
+    private async Task<List<(string Value, string Reason)>> LettersAsync(string topic, int count)
+    {
+        await Wait.UntilAsync(async () => (await LettersAsync(topic)).Count >= count, $"{count} dead letters of {topic}");
+        var letters = await LettersAsync(topic);
+        Assert.Equal(count, letters.Count);
+        return letters;
+    }
+
+    private async Task<List<(string Value, string Reason)>> LettersAsync(string topic)
+    {
+        var letters = new List<(string, string)>();
+        var found = (await _silo.Inside.ListTopicsAsync()).FirstOrDefault(other => other.Name == $"{topic}.dead-letter");
+        for (var partition = 0; partition < (found?.Partitions ?? 0); partition++)
+        {
+            using var fetched = await _silo.Inside.FetchAsync(new FetchRequest(new TopicPartition(found!.Name, partition), 0));
+            using var records = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+            while (records.MoveNext())
+            {
+                letters.Add((Encoding.UTF8.GetString(records.Current.Value!.Value.Span), records.Current.ReadHeaders()
+                    .Where(header => header.Name() == DeadLetterHeaders.Reason).Select(header => header.TextValue()!).Single()));
+            }
+        }
+        return letters;
+    }
+
+    // Produce, version 3.
+    private async Task ProduceOverKafkaAsync(TopicPartition partition, string key, string value)
+    {
+        using var batch = new RecordBatchBuilder();
+        batch.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), Encoding.UTF8.GetBytes(key), true, Encoding.UTF8.GetBytes(value), true);
+        var records = batch.Build().ToArray();
+        var request = new MemoryStream();
+        void Write16(short number) => request.Write([(byte)(number >> 8), (byte)number]);
+        void Write32(int number) { Write16((short)(number >> 16)); Write16((short)number); }
+        void WriteText(string text) { Write16((short)text.Length); request.Write(Encoding.UTF8.GetBytes(text)); }
+        Write16(0); // Key.
+        Write16(3); // Version.
+        Write32(7); // Correlation id.
+        Write16(-1); // No client id.
+        Write16(-1); // No transaction.
+        Write16(-1); // All replicas.
+        Write32(10_000);
+        Write32(1);
+        WriteText(partition.Topic);
+        Write32(1);
+        Write32(partition.Partition);
+        Write32(records.Length);
+        request.Write(records);
+
+        using var client = new TcpClient();
+        await client.ConnectAsync(_silo.Services.GetServices<IGateway>().Single(static gateway => gateway.Name == "kafka").EndPoint);
+        var stream = client.GetStream();
+        var head = new byte[sizeof(int)];
+        BinaryPrimitives.WriteInt32BigEndian(head, (int)request.Length);
+        await stream.WriteAsync(head);
+        await stream.WriteAsync(request.ToArray());
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        await stream.ReadExactlyAsync(head, deadline.Token);
+        var response = new byte[BinaryPrimitives.ReadInt32BigEndian(head)];
+        await stream.ReadExactlyAsync(response, deadline.Token);
+        // Correlation id, one topic with its name, one partition with its number; then the error.
+        var error = sizeof(int) + sizeof(int) + sizeof(short) + partition.Topic.Length + sizeof(int) + sizeof(int);
+        Assert.Equal(0, BinaryPrimitives.ReadInt16BigEndian(response.AsSpan(error)));
+    }
+
+    private sealed class Builder(IServiceCollection services) : ISiloBuilder
+    {
+        public IServiceCollection Services => services;
+        public Microsoft.Extensions.Configuration.IConfiguration Configuration { get; } =
+            new Microsoft.Extensions.Configuration.ConfigurationManager();
+    }
+}
+
+/// <summary>Checks of what was received.</summary>
+internal static class StreamAssert
+{
+    /// <summary>Numbers from 0 on: each may come again, and none is skipped.</summary>
+    public static void IsInOrder(IReadOnlyList<int> numbers)
+    {
+        var next = 0;
+        foreach (var number in numbers)
+        {
+            Assert.True(number <= next, $"{number} came before {next}: {string.Join(' ', numbers)}");
+            next = Math.Max(next, number + 1);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+using OrleansMq.Streams;
+
+namespace OrleansMq.Tests.Cluster.Streams;
+
+/// <summary>The table of explicit subscriptions, and how its readers share rounds.</summary>
+public sealed class SubscriptionTests
+{
+    private static readonly StreamId Orders = StreamId.Create("orders", "k");
+    private readonly SubscriptionTable _table = new();
+
+    [Fact]
+    public void Table_has_what_the_records_say()
+    {
+        var (first, second) = (Guid.NewGuid(), Guid.NewGuid());
+        Write("orders", first, "reader/1");
+        Write("orders", second, "reader/2");
+        Write("bills", Guid.NewGuid(), "reader/3");
+        Assert.Equal(new[] { first, second }.Order(), _table.Find(Orders).Select(found => found.Id));
+        Assert.Equal(["bills", "orders"], _table.Topics.Order(StringComparer.Ordinal));
+        Remove("orders", first);
+        Assert.Equal(GrainId.Parse("reader/2"), Assert.Single(_table.Find(Orders)).Grain);
+        Remove("orders", second);
+        Assert.Empty(_table.Find(Orders));
+        Assert.Equal("bills", Assert.Single(_table.Topics));
+    }
+
+    [Fact]
+    public void Record_that_comes_twice_changes_nothing()
+    {
+        var id = Guid.NewGuid();
+        Write("orders", id, "reader/1");
+        Write("orders", id, "reader/1");
+        Remove("orders", id);
+        Remove("orders", id);
+        Assert.Empty(_table.Topics);
+    }
+
+    [Fact]
+    public void Subscription_receives_what_was_appended_after_it()
+    {
+        var queue = Guid.NewGuid();
+        var subscription = new ExplicitSubscription(Guid.NewGuid(), GrainId.Parse("reader/1"), 2, queue, 10);
+        Assert.False(subscription.Receives(2, queue, 9));
+        Assert.True(subscription.Receives(2, queue, 10));
+        // Another partition, and another incarnation of the topic, which is newer.
+        Assert.True(subscription.Receives(1, queue, 0));
+        Assert.True(subscription.Receives(2, Guid.NewGuid(), 0));
+    }
+
+    [Fact]
+    public async Task Caller_shares_only_a_round_that_began_after_its_call()
+    {
+        var gates = new List<TaskCompletionSource>();
+        var round = new SharedRound(() =>
+        {
+            var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            lock (gates)
+                gates.Add(gate);
+            return gate.Task;
+        });
+        var first = round.RunAsync();
+        await Wait.UntilAsync(() => gates.Count == 1, "the first round runs");
+        var (second, third) = (round.RunAsync(), round.RunAsync());
+        gates[0].SetResult();
+        await first;
+        await Wait.UntilAsync(() => gates.Count == 2, "the second round runs");
+        Assert.False(second.IsCompleted);
+        var fourth = round.RunAsync();
+        gates[1].SetException(new TimeoutException());
+        await Assert.ThrowsAsync<TimeoutException>(() => second);
+        await Assert.ThrowsAsync<TimeoutException>(() => third);
+        await Wait.UntilAsync(() => gates.Count == 3, "the third round runs");
+        Assert.False(fourth.IsCompleted);
+        gates[2].SetResult();
+        await fourth;
+        Assert.Equal(3, gates.Count);
+    }
+
+    private void Write(string topic, Guid id, string grain) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(),
+        new SubscriptionValue(grain, 0, Guid.Empty, 0).ToBytes());
+
+    private void Remove(string topic, Guid id) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), null);
+}
