@@ -1,5 +1,3 @@
-using OrleansMq.Client;
-
 namespace OrleansMq.Streams;
 
 /// <summary>Options of a stream provider. Every silo and client of a cluster gives a provider the same options.</summary>

@@ -1,8 +1,6 @@
-using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Streams;
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Partitioning;
 

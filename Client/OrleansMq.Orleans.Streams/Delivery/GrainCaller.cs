@@ -1,5 +1,3 @@
-using Orleans.Runtime;
-
 namespace OrleansMq.Streams;
 
 /// <summary>Calls subscribers. A call that fails on its way is told from an observer that fails.</summary>

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Streams;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Streams;

@@ -1,5 +1,3 @@
-using OrleansMq.Client;
-
 namespace OrleansMq.Streams;
 
 /// <summary>Retries what a failover interrupts, for a grain that waits.</summary>
