@@ -191,7 +191,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             {
                 if (RefuseAll(round))
                     return 0;
-                return _writer.Run(round, replication, partition.Ports.Log.Now);
+                return _writer.Run(round, replication, partition.Ports.Log.Now, RoomFor(round));
             }
         }
         catch (Exception fault)
@@ -212,16 +212,25 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
     {
         var error = partition.Availability.RefuseQueued(out var message);
         if (error == ErrorCode.None)
-        {
-            var bytes = 0L;
-            foreach (var operation in round.Operations)
-                bytes += operation.Batch.Length;
-            if (partition.Ports.Space.Check(bytes) is not { } full)
-                return false;
-            (error, message) = (ErrorCode.KafkaStorageError, full);
-        }
+            return false;
         foreach (var operation in round.Operations)
             operation.Decide(ProduceResult.Failed(error, message));
         return true;
+    }
+
+    // What settles records frees the volume that producers have filled.
+    private RoundRoom RoomFor(AppendRound round)
+    {
+        var (produced, control) = (0L, 0L);
+        foreach (var operation in round.Operations)
+        {
+            if (operation.Header.IsControl)
+                control += operation.Batch.Length;
+            else
+                produced += operation.Batch.Length;
+        }
+        var space = partition.Ports.Space;
+        return new RoundRoom(produced > 0 ? space.Check(produced, SpaceUse.Produced) : null,
+            control > 0 ? space.Check(control, SpaceUse.Control) : null);
     }
 }

@@ -7,6 +7,15 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
+/// <summary>Whether the volume has room for a round.</summary>
+/// <param name="RefusesProduced">Why the batches of producers are refused; null: there is room.</param>
+/// <param name="RefusesControl">Why control batches are refused; null: there is room.</param>
+internal readonly record struct RoundRoom(string? RefusesProduced, string? RefusesControl)
+{
+    /// <summary>Why a batch is refused; null: there is room.</summary>
+    public string? Refuses(in RecordBatchHeader header) => header.IsControl ? RefusesControl : RefusesProduced;
+}
+
 /// <summary>
 /// Writes a partition's rounds: the <see cref="AppendCore"/> over its log and its replication. Used under the append lock only.
 /// </summary>
@@ -18,6 +27,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
 {
     private AppendRound _round = null!;
     private IPartitionReplication _replication = null!;
+    private RoundRoom _room;
     private long _now;
     private long _bytes;
     private long _endBefore;
@@ -29,10 +39,11 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     /// <param name="round">The round.</param>
     /// <param name="replication">The partition's replication.</param>
     /// <param name="now">Milliseconds since 1970.</param>
+    /// <param name="room">Whether the volume has room.</param>
     /// <returns>The bytes that became visible to readers.</returns>
-    public long Run(AppendRound round, IPartitionReplication replication, long now)
+    public long Run(AppendRound round, IPartitionReplication replication, long now, in RoundRoom room)
     {
-        (_round, _replication, _now) = (round, replication, now);
+        (_round, _replication, _now, _room) = (round, replication, now, room);
         (_bytes, _endBefore, _visible) = (0, Log.LogEndOffset, 0);
         try
         {
@@ -52,6 +63,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         var refused = _replication.RefuseAppend(operation.Acks, out var message);
         if (refused == ErrorCode.None && operation.Control is { } control && control.Epoch != partition.LeaderEpoch)
             (refused, message) = (ErrorCode.NotLeaderOrFollower, $"Epoch {control.Epoch} of the control batch has ended.");
+        if (refused == ErrorCode.None && _room.Refuses(operation.Header) is { } full)
+            (refused, message) = (ErrorCode.KafkaStorageError, full);
         if (refused == ErrorCode.None)
             return false;
         operation.Decide(ProduceResult.Failed(refused, message));

@@ -88,7 +88,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     private void Add(ReadOnlyMemory<byte> batch, long now)
     {
         var header = RecordBatchHeader.Read(batch.Span);
-        if (partition.Ports.Space.Check(batch.Length) is { } full)
+        if (partition.Ports.Space.Check(batch.Length, header.IsControl ? SpaceUse.Control : SpaceUse.Replicated) is { } full)
             throw new PushNotTakenException(full);
         if (_group.Count == 0 && header.BaseOffset > _log.LogEndOffset)
             _log.NoteGap();

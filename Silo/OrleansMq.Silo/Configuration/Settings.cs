@@ -54,7 +54,8 @@ internal static class Settings
             "The number of partitions of a topic that is created without one. Default: 1.",
             (s, text) => TryNumber(text, 1, 10_000, out var n) ? s with { Partitions = (int)n } : null),
         new("minFreeBytes", "N", "a whole number of bytes from 0",
-            "The broker refuses appends when the volume has fewer free bytes. Default: 268435456.",
+            "The broker refuses appends when the volume has fewer free bytes, and settlements of queues below a quarter of them. "
+                + "Default: 268435456.",
             (s, text) => TryNumber(text, 0, long.MaxValue, out var n) ? s with { MinFreeBytes = n } : null),
         new("maxOpenFiles", "N", "a whole number from 16 to 1000000", "The most segment and index files kept open. Default: 4096.",
             (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),

@@ -1,4 +1,5 @@
 using OrleansMq.Partitions;
+using OrleansMq.Queues;
 using OrleansMq.Records;
 using OrleansMq.Replication;
 using OrleansMq.Storage;
@@ -61,6 +62,30 @@ public sealed class ReplicaLogTests
         (files.OnWrite, files.OnSetLength) = (null, null);
     }
 
+    /// <summary>With a reserve of 100 MiB.</summary>
+    [Theory]
+    [InlineData(49, false, false)]
+    [InlineData(50, false, true)]
+    [InlineData(24, true, false)]
+    [InlineData(25, true, true)]
+    public async Task Follower_takes_records_down_to_half_of_the_reserve_and_control_batches_down_to_a_quarter(int freeMiB, bool isControl,
+        bool isTaken)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem()) { FreeSpace = (long)freeMiB << 20 };
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files, options =>
+            options with { MinFreeBytes = 100 << 20 });
+        var log = new ReplicaLog(rig.Partition);
+        var batches = isControl ? [Control()] : Batches(1);
+        lock (rig.Partition.Log!.AppendLock)
+        {
+            if (isTaken)
+                log.AppendReplicated(batches, 0, 1);
+            else
+                Assert.Throws<PushNotTakenException>(() => log.AppendReplicated(batches, 0, 1));
+            Assert.Equal(isTaken ? 1 : 0, log.LogEndOffset);
+        }
+    }
+
     /// <summary>An index entry holds 31 bits above its segment's base; compaction may leave a larger hole.</summary>
     [Theory]
     [InlineData(0)]
@@ -101,6 +126,16 @@ public sealed class ReplicaLogTests
         await rig.OpenAsync();
         Assert.Null(rig.Partition.OfflineReason);
         Assert.Equal(4, rig.Partition.LogEndOffset);
+    }
+
+    private static ReplicatedBatch Control()
+    {
+        using var builder = new RecordBatchBuilder();
+        CursorControlRecord.AddTo(builder, 1, [new CursorRemoval(0, Guid.NewGuid())]);
+        var bytes = builder.Build().ToArray();
+        RecordBatchHeader.StampBaseOffset(bytes, 0);
+        RecordBatchHeader.StampLeaderEpoch(bytes, 0);
+        return new ReplicatedBatch(0, 1, 0, bytes);
     }
 
     private static List<ReplicatedBatch> Batches(int count, long first = 0) => [.. Enumerable.Range(0, count).Select(number =>
