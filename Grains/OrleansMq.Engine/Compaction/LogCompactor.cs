@@ -22,7 +22,7 @@ internal readonly record struct CompactionResult(CompactionDecision Decision, in
 /// <summary>
 /// Cleans one log: collects the latest offset of each key in the dirty part, then rewrites the segments from the log's start to there
 /// without superseded records. Appends and reads continue meanwhile; readers inside an old segment finish there. Only one cleaning per log
-/// at a time.
+/// at a time. A record that is being dead-lettered, and what follows it, waits until the letter is confirmed.
 /// </summary>
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
@@ -62,8 +62,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     {
         var config = log.Config;
         var checkpoint = log.FirstDirtyOffset;
-        var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset, highWatermark, config,
-            ports.Now);
+        var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset,
+            Math.Min(highWatermark, log.DeadLettersFrom), config, ports.Now);
         result = new CompactionResult(decision);
         if (!decision.ShouldClean)
             return;
@@ -126,8 +126,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return end;
     }
 
-    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them, or if a tombstone
-    /// that was to go must stay.</summary>
+    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them, or if a record that
+    /// was to go must stay.</summary>
     private bool TryCleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
         CompactionThrottle throttle, IErasure erasure, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
     {
@@ -146,7 +146,9 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             return false;
         var bytesBefore = old.Sum(segment => segment.Size);
         var segmentAfter = cleaned.Finish();
-        if (!log.Replace(old, segmentAfter, cuts, ports.Now))
+        // A dead-lettering may have begun during the scan.
+        if (log.HasDeadLettersIn(old[0].BaseOffset, Math.Min(old[^1].NextOffset, mapEnd))
+            || !log.Replace(old, segmentAfter, cuts, ports.Now))
         {
             segmentAfter.DeleteFiles();
             return false;

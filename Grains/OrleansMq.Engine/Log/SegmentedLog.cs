@@ -1,3 +1,4 @@
+using OrleansMq.Queues;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -346,6 +347,23 @@ internal sealed class SegmentedLog
     {
         _flusher.MoveRecoveryPoint();
         _points.WriteBothSlots();
+    }
+
+    /// <summary>The lowest record that a cursor is dead-lettering; <see cref="long.MaxValue"/> for none.</summary>
+    public long DeadLettersFrom
+    {
+        get
+        {
+            lock (AppendLock)
+                return State.Cursors.DeadLettersFrom;
+        }
+    }
+
+    /// <summary>Whether a cursor is dead-lettering a record from an offset on and below another one.</summary>
+    public bool HasDeadLettersIn(long from, long end)
+    {
+        lock (AppendLock)
+            return State.Cursors.HasDeadLettersIn(new OffsetRange(from, end - 1));
     }
 
     /// <summary>Returns the last offset that each known producer wrote.</summary>

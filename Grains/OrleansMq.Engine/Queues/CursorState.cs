@@ -78,11 +78,26 @@ internal sealed class CursorState
 
     /// <summary>The lowest offset that the log must keep for the cursor's state: its newest statement, or a record that is being
     /// dead-lettered.</summary>
-    public long KeptFrom =>
-        Math.Min(StatementOffset, Math.Min(EarlierDeadLettersFrom, _intended.Count == 0 ? long.MaxValue : _intended.Min));
+    public long KeptFrom => Math.Min(StatementOffset, DeadLettersFrom);
+
+    /// <summary>The lowest record that is being dead-lettered; <see cref="long.MaxValue"/> for none.</summary>
+    public long DeadLettersFrom => Math.Min(EarlierDeadLettersFrom, _intended.Count == 0 ? long.MaxValue : _intended.Min);
 
     /// <summary>The lowest record that an earlier incarnation is dead-lettering; <see cref="long.MaxValue"/> for none.</summary>
     public long EarlierDeadLettersFrom => _earlierOffsets.Count == 0 ? long.MaxValue : _earlierOffsets.Min.Offset;
+
+    /// <summary>Whether a record of a range is being dead-lettered.</summary>
+    public bool HasDeadLettersIn(OffsetRange range)
+    {
+        if (range.Last < range.First)
+            return false;
+        // Not their number, which takes a walk.
+        foreach (var _ in _intended.GetViewBetween(range.First, range.Last))
+            return true;
+        foreach (var _ in _earlierOffsets.GetViewBetween((range.First, long.MinValue), (range.Last, long.MaxValue)))
+            return true;
+        return false;
+    }
 
     /// <summary>Applies a change. One of another incarnation changes nothing.</summary>
     public void Apply(CursorDelta delta)

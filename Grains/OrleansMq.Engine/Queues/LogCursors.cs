@@ -43,6 +43,13 @@ internal sealed class LogCursors
     /// <summary>Records below it are needed by no cursor; null without cursors: then the topic's own retention decides.</summary>
     public long? NeededFrom => _cursors.Count == 0 ? null : _cursors.Values.Min(cursor => cursor.NeededFrom);
 
+    /// <summary>The lowest record that is being dead-lettered; <see cref="long.MaxValue"/> for none. One whose letter is confirmed is not
+    /// among them, also before that is in force: its target has it.</summary>
+    public long DeadLettersFrom => _cursors.Values.Select(cursor => cursor.DeadLettersFrom).DefaultIfEmpty(long.MaxValue).Min();
+
+    /// <inheritdoc cref="CursorState.HasDeadLettersIn"/>
+    public bool HasDeadLettersIn(OffsetRange range) => _cursors.Values.Any(cursor => cursor.HasDeadLettersIn(range));
+
     /// <summary>Returns the highest offset at which the log may start: it keeps each cursor's newest statement in force, and the records
     /// that are being dead-lettered.</summary>
     /// <param name="highWatermark">Transitions below it are in force.</param>

@@ -1,6 +1,8 @@
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
+using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Queues;
 
@@ -9,6 +11,9 @@ public sealed class DeletedDeadLettersTests
 {
     private static readonly CursorConfiguration Configuration =
         new() { Name = "c", DeadLetterTarget = new DeadLetterTarget(PartitionRig.TopicId, 1) };
+
+    private static readonly TopicConfig Compacted = TopicConfig.Default with { CleanupCompact = true, CleanupDelete = false,
+        SegmentBytes = 2000, FileDeleteDelayMs = 0 };
 
     [Fact]
     public async Task Log_start_does_not_move_past_a_dead_letter_that_was_decided_after_the_statements()
@@ -42,6 +47,58 @@ public sealed class DeletedDeadLettersTests
         Assert.Equal((0, 1), (rig.StateOf().Total(SettlementCause.DeadLettered), rig.StateOf().Total(SettlementCause.Rejected)));
     }
 
+    [Fact]
+    public async Task Compaction_keeps_a_record_that_is_being_dead_lettered()
+    {
+        await using var rig = await PartitionRig.StartAsync(Compacted);
+        var away = new IsAway();
+        rig.Partition.Ports.DeadLetters = away;
+        var offset = await RejectAsync(rig);
+        // Its successor, and what rolls both out of the active segment.
+        await rig.AppendAsync("bad");
+        await rig.AppendManyAsync(100);
+        rig.Store.RunCompaction();
+        Assert.Contains((offset, "bad"), await rig.ReadAllAsync());
+        var target = new TakesAll();
+        rig.Partition.Ports.DeadLetters = target;
+        await rig.PassUntilAsync(() => rig.StateOf().Intents.Count == 0);
+        Assert.Equal((1, 0), (rig.StateOf().Total(SettlementCause.DeadLettered), rig.StateOf().Total(SettlementCause.Rejected)));
+        Assert.Equal(1, target.Taken);
+        rig.Store.RunCompaction();
+        Assert.DoesNotContain((offset, "bad"), await rig.ReadAllAsync());
+    }
+
+    [Fact]
+    public async Task Compaction_keeps_a_record_whose_dead_lettering_begins_during_the_pass()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Compacted, files);
+        rig.Partition.Ports.DeadLetters = new IsAway();
+        await rig.BeginCursorAsync(Configuration);
+        await rig.AppendAsync("bad");
+        var consumer = await rig.AttachAsync();
+        using var received = await consumer.ReceiveSomeAsync(1);
+        var offset = received.Records[0].Record.Offset;
+        await rig.AppendAsync("bad");
+        await rig.AppendManyAsync(100);
+        CursorOutcome? rejected = null;
+        files.OnWrite = (path, _, _) =>
+        {
+            if (path.EndsWith(".cleaned", StringComparison.Ordinal))
+                rejected ??= RejectNow(consumer, received.Lock, offset);
+        };
+        rig.Store.RunCompaction();
+        Assert.Equal(CursorOutcome.Done, rejected);
+        Assert.Contains((offset, "bad"), await rig.ReadAllAsync());
+        rig.Partition.Ports.DeadLetters = new TakesAll();
+        await rig.PassUntilAsync(() => rig.StateOf().Intents.Count == 0);
+        Assert.Equal((1, 0), (rig.StateOf().Total(SettlementCause.DeadLettered), rig.StateOf().Total(SettlementCause.Rejected)));
+    }
+
+    // On the compaction's thread, which waits.
+    private static CursorOutcome RejectNow(CursorAttachment consumer, LockToken token, long offset) =>
+        consumer.RejectAsync(token, OffsetRange.Of(offset)).WaitAsync(PartitionCursorsActions.Patience).GetAwaiter().GetResult().Outcome;
+
     private static async Task<long> RejectAsync(PartitionRig rig)
     {
         await rig.BeginCursorAsync(Configuration);
@@ -72,10 +129,18 @@ public sealed class DeletedDeadLettersTests
 
     private sealed class TakesAll : IDeadLetterPort
     {
+        private int _taken;
+
+        public int Taken => Volatile.Read(ref _taken);
+
         public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
             CancellationToken cancellationToken) => throw new NotSupportedException();
 
         public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
-            CancellationToken cancellationToken) => Task.FromResult<DeadLetterResult>(DeadLetterOutcome.Published);
+            CancellationToken cancellationToken)
+        {
+            Interlocked.Add(ref _taken, letters.Count);
+            return Task.FromResult<DeadLetterResult>(DeadLetterOutcome.Published);
+        }
     }
 }
