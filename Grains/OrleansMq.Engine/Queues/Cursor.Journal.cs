@@ -184,7 +184,11 @@ internal sealed partial class Cursor
         }
         // Those of records that were settled before their time came.
         if (_state is not null && _deferred.Count > MostIdleDeadlines + (2 * _state.Returns.Count))
+        {
+            // What is due now is deferred no more, and would be forgotten with them.
+            ReturnDeferred();
             LearnReturns();
+        }
     }
 
     private void ReplyAll(TransitionDraft draft, CursorOutcome outcome)

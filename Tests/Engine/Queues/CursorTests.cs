@@ -466,6 +466,24 @@ public sealed class CursorTests
     }
 
     [Fact]
+    public void Deferred_record_that_falls_due_as_purged_ones_are_forgotten_is_delivered()
+    {
+        var rig = new CursorRig();
+        rig.Produce(2_001);
+        rig.Attach(1, credit: 2_001, isWindow: false);
+        var token = Token(rig);
+        rig.Delivered();
+        rig.Request(new Release(100, token, new OffsetRange(1, 2_000), IsFailure: false, DelayMs: 60_000));
+        rig.Request(new Release(101, token, OffsetRange.Of(2_001), IsFailure: false, DelayMs: 10));
+        rig.Handle(new GrantCredit(1, 1));
+        rig.HoldsCommits = true;
+        rig.Request(new Purge(102, 2_001));
+        rig.Now += 20;
+        rig.Commit();
+        Assert.Equal([2_001L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
     public void Large_change_is_divided_and_answered_with_its_last_part()
     {
         var rig = new CursorRig(mostPartBytes: 100);
