@@ -6,11 +6,26 @@ internal sealed class ManualClock : TimeProvider
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private DateTimeOffset _now = DateTimeOffset.FromUnixTimeMilliseconds(1_700_000_000_000);
-    private TimeSpan _set;
+    private TimeSpan _ahead;
 
     public long Now => GetUtcNow().ToUnixTimeMilliseconds();
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    /// <summary>How far the machine's clock was set forward. Elapsed time and timers are not.</summary>
+    public TimeSpan Ahead
+    {
+        get
+        {
+            lock (_lock)
+                return _ahead;
+        }
+        set
+        {
+            lock (_lock)
+                _ahead = value;
+        }
+    }
 
     /// <summary>The number of armed timers. A test waits for one before it advances the clock.</summary>
     public int TimerCount
@@ -25,20 +40,13 @@ internal sealed class ManualClock : TimeProvider
     public override DateTimeOffset GetUtcNow()
     {
         lock (_lock)
-            return _now + _set;
+            return _now + _ahead;
     }
 
     public override long GetTimestamp()
     {
         lock (_lock)
             return _now.UtcTicks;
-    }
-
-    /// <summary>Sets the time of day forward or back, as an administrator does. Timers and timestamps run on.</summary>
-    public void Set(TimeSpan by)
-    {
-        lock (_lock)
-            _set += by;
     }
 
     public void Advance(TimeSpan time)

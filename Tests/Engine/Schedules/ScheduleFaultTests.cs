@@ -119,10 +119,10 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     {
         await ScheduleAsync("orders", "first");
         await DeliverAsync("orders", ["first"]);
-        _clock.Set(TimeSpan.FromDays(10_000));
+        _clock.Ahead += TimeSpan.FromDays(10_000);
         await ScheduleAsync("orders", "past", TimeSpan.FromDays(-10_000));
         await SchedulingTest.UntilAsync(() => ValuesAsync("orders"), values => values.Count == 2);
-        _clock.Set(-TimeSpan.FromDays(10_000));
+        _clock.Ahead += -TimeSpan.FromDays(10_000);
         await ScheduleAsync("orders", "later", TimeSpan.FromHours(1));
         await ScheduleAsync("orders", "soon", TimeSpan.FromSeconds(1));
         await DeliverAsync("orders", ["first", "past", "soon"]);

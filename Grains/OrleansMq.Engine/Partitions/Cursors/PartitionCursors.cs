@@ -30,11 +30,12 @@ internal sealed partial class PartitionCursors : PartitionTurns
     private const long RestateIntervalMs = 1_000;
     private const long NoCursors = -1;
 
-    private readonly long _startedAt;
-    private readonly long _started;
     private readonly List<(long Offset, TaskCompletionSource Done)> _restates = [];
     private CursorTerm? _term;
     private string? _refusesPublishes;
+    // A moment of the turns' time, and its timestamp.
+    private long _startedAt;
+    private long _started;
     private long _restatedAt;
     private long _turnAt;
     private long _settledBelow;
@@ -178,12 +179,15 @@ internal sealed partial class PartitionCursors : PartitionTurns
         SetTimer(leaseLeft, handOutWait);
     }
 
-    // A clock that is set forward, or a machine that slept, takes the turns along: what is due has not to wait again.
+    // A clock that is set forward, or a machine that slept, takes the turns along: what is due has not to wait again. From there on elapsed
+    // time counts, also when the clock is set back.
     private void ReadTime()
     {
         _turnAt = Time.GetTimestamp();
         ClockTime = Partition.Ports.Log.Now;
-        TurnTime = Math.Max(TurnTime, Math.Max(ClockTime, _startedAt + (long)Time.GetElapsedTime(_started).TotalMilliseconds));
+        TurnTime = _startedAt + (long)Time.GetElapsedTime(_started, _turnAt).TotalMilliseconds;
+        if (ClockTime > TurnTime)
+            (TurnTime, _startedAt, _started) = (ClockTime, ClockTime, _turnAt);
     }
 
     private void Advance(long highWatermark) =>
