@@ -19,6 +19,7 @@ internal enum QueueOutcome
 /// The appends that wait for a round, in order of arrival: a linked list of operations under a lock held for an instant. Bounded in bytes:
 /// 64 MiB is a second's work of a fast disk. Beyond that a sender must be refused before memory runs out. What waits decides that, not the
 /// size of the next batch: otherwise small batches would take all the room that becomes free, and a large one would never have enough.
+/// Control batches are added beyond the bound: a cursor has one append at a time, and its consumers would wait for producers.
 /// </summary>
 internal sealed class AppendQueue
 {
@@ -40,7 +41,7 @@ internal sealed class AppendQueue
         {
             if (_closed)
                 return QueueOutcome.Closed;
-            if (_bytes >= MaxBytes)
+            if (_bytes >= MaxBytes && !operation.Header.IsControl)
                 return QueueOutcome.Full;
             _bytes += operation.Batch.Length;
             operation.Next = null;

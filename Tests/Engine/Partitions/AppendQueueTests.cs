@@ -1,4 +1,6 @@
 using OrleansMq.Partitions;
+using OrleansMq.Queues;
+using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
@@ -23,10 +25,24 @@ public sealed class AppendQueueTests
         Assert.Equal(QueueOutcome.Full, Add(small));
     }
 
-    private QueueOutcome Add(Memory<byte> batch)
+    [Fact]
+    public void Control_batch_is_added_while_producers_fill_the_queue()
+    {
+        while (Add(new byte[1 << 20]) != QueueOutcome.Full)
+        {
+        }
+        using var builder = new RecordBatchBuilder();
+        CursorControlRecord.AddTo(builder, 1, [new CursorRemoval(0, Guid.NewGuid())]);
+        var control = builder.Build();
+        Assert.Equal(QueueOutcome.Added, Add(control, RecordBatchHeader.Read(control.Span)));
+        Assert.Equal(QueueOutcome.Full, Add(new byte[1]));
+    }
+
+    private QueueOutcome Add(Memory<byte> batch, RecordBatchHeader header = default)
     {
         var operation = _pool.Rent();
         operation.Batch = batch;
+        operation.Header = header;
         return _queue.TryAdd(operation);
     }
 }
