@@ -17,12 +17,18 @@ namespace OrleansMq.Brokers;
 /// was replaced and does not know it: what it publishes late is a duplicate, and what it publishes early is one for its successor.
 /// </remarks>
 /// <param name="broker">Finds the broker, which the host makes later than its partitions.</param>
+/// <param name="codecs">The codecs for a letter that is too large for its target otherwise.</param>
 /// <param name="log">Receives warnings.</param>
 /// <param name="time">The clock.</param>
-internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, TimeProvider time) : IDeadLetterPort
+internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodecs codecs, EngineLog log, TimeProvider time)
+    : IDeadLetterPort
 {
     // A batch of a few letters shares an append; a large record has its own.
     private const int MostBatchBytes = 256 << 10;
+
+    // gzip is built in; the others may be missing on some brokers.
+    private static readonly CompressionType[] CodecsOfLargeLetters =
+        [CompressionType.Gzip, CompressionType.Zstd, CompressionType.Lz4, CompressionType.Snappy];
 
     private readonly DeadLetterTopics _topics = new(broker, log, time);
     private readonly RareLine _refused = new(log, time);
@@ -64,9 +70,7 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, T
         var bytes = 0L;
         for (var i = first; i < letters.Count; i++)
         {
-            var record = letters[i].Record;
-            bytes += RecordBatchBuilder.MaxRecordSize(record.Key?.Length ?? 0, record.Value?.Length ?? 0,
-                Letters.HeadersOf(source, letters[i]));
+            bytes += SizeOf(source, letters[i]);
             if (run.Count > 0 && (bytes > MostBatchBytes || letters[i].Intent.Incarnation != run[0].Intent.Incarnation
                 || letters[i].Intent.Origin != run[0].Intent.Origin
                 || letters[i].Intent.Sequence != run[^1].Intent.Sequence + 1))
@@ -80,14 +84,14 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, T
     private async Task<bool> TrySendAsync(DeadLetterSource source, TopicPartition to, List<DeadLetter> run, HashSet<long> dropped,
         CancellationToken cancellationToken)
     {
-        using var batch = new RecordBatchBuilder();
+        var first = run[0].Intent;
+        using var batch = new RecordBatchBuilder(CompressionOf(source, run), codecs);
         foreach (var letter in run)
         {
             var (key, value) = (letter.Record.Key, letter.Record.Value);
             batch.Add(time.GetUtcNow().ToUnixTimeMilliseconds(), key.GetValueOrDefault().Span, key.HasValue,
                 value.GetValueOrDefault().Span, value.HasValue, Letters.HeadersOf(source, letter));
         }
-        var first = run[0].Intent;
         batch.SetProducer(LetterProducers.IdOf(source.TopicId, source.Partition.Partition, first.Incarnation, first.Origin),
             LetterProducers.Epoch, LetterProducers.SequenceOf(first.Sequence));
         var result = await broker().ProduceAsync(to, batch.Build(), Acks.All, cancellationToken).ConfigureAwait(false);
@@ -102,6 +106,14 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, EngineLog log, T
             + $"it for good. {result.Message ?? result.Error.ToString()}");
         return true;
     }
+
+    // A record may be larger than any batch that a topic accepts: its producer sent it compressed.
+    private CompressionType CompressionOf(DeadLetterSource source, List<DeadLetter> run) =>
+        run.Count > 1 || SizeOf(source, run[0]) <= LetterProducers.MostBatchBytes ? CompressionType.None
+            : CodecsOfLargeLetters.FirstOrDefault(codec => codecs.WhyMissing(codec) is null, CompressionType.None);
+
+    private static long SizeOf(DeadLetterSource source, in DeadLetter letter) => RecordBatchBuilder.MaxRecordSize(
+        letter.Record.Key?.Length ?? 0, letter.Record.Value?.Length ?? 0, Letters.HeadersOf(source, letter));
 
     private static bool IsForGood(ErrorCode error) => error is ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord
         or ErrorCode.InvalidTimestamp or ErrorCode.CorruptMessage;

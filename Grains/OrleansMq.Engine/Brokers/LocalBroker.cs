@@ -40,7 +40,7 @@ internal sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
             ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
         Access = new BrokerAccess(this, this, options.Authorizer, options.Meter, options.Log);
         // Dead letters that were decided before are published from now on, and records that are due are appended.
-        partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Log, options.TimeProvider);
+        partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Codecs, options.Log, options.TimeProvider);
         partitions.Ports.Broker = () => this;
         partitions.BeginCursors();
     }

@@ -27,7 +27,7 @@ internal static class LetterProducers
     public const short ScheduleEpoch = Epoch - 1;
 
     /// <summary>The most bytes of a batch of letters, whatever the topic's <c>max.message.bytes</c>: a letter has headers that its record
-    /// had not, and is not compressed.</summary>
+    /// had not. It is compressed only if it is larger otherwise.</summary>
     public const int MostBatchBytes = (16 << 20) + (64 << 10);
 
     /// <summary>Whether a producer publishes dead letters or scheduled records.</summary>

@@ -197,7 +197,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     {
         if (Outgoing is not { } broker)
             return;
-        Partitions.Ports.DeadLetters = new DeadLetterPublisher(broker, Options.Log, Options.TimeProvider);
+        Partitions.Ports.DeadLetters = new DeadLetterPublisher(broker, Options.Codecs, Options.Log, Options.TimeProvider);
         Partitions.Ports.Broker = broker;
     }
 

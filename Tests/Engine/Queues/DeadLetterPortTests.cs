@@ -207,12 +207,31 @@ public sealed class DeadLetterPortTests
     }
 
     [Fact]
+    public async Task Letter_of_a_record_that_fits_its_topic_only_compressed_is_compressed()
+    {
+        await using var broker = await OpenAsync(new MemoryFileSystem());
+        await StartAsync(broker, 0);
+        using (var batch = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All))
+        {
+            batch.Add(1_000, [], hasKey: false, new byte[LetterProducers.MostBatchBytes], hasValue: true);
+            Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(Orders, batch.Build().ToArray(), Acks.All)).Error);
+        }
+        await RejectAllAsync(broker, 1);
+        await UntilAsync(async () => (await DescribeAsync(broker)).Settled == 1);
+        Assert.Equal(0, (await broker.Queues.DescribeAsync(Orders, "work")).Rejected);
+        using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition("letters", 0), 0));
+        using var reader = new RecordReader(fetched.Records, StandardCodecs.All);
+        Assert.True(reader.MoveNext());
+        Assert.Equal(LetterProducers.MostBatchBytes, reader.Current.Value!.Value.Length);
+    }
+
+    [Fact]
     public async Task Sequence_that_came_again_after_a_lost_tail_is_another_letter()
     {
         await using var broker = await OpenAsync(new MemoryFileSystem());
         var topic = await broker.CreateTopicAsync(new NewTopic("letters", 1));
         var (target, incarnation) = (new DeadLetterTarget(topic.TopicId, 0), Guid.NewGuid());
-        var port = new DeadLetterPublisher(() => broker, EngineLog.Silent, TimeProvider.System);
+        var port = new DeadLetterPublisher(() => broker, CompressionCodecs.Empty, EngineLog.Silent, TimeProvider.System);
         foreach (var (origin, value) in new[] { (1L, "a"), (2L, "b"), (1L, "a"), (2L, "b") })
         {
             var intent = new DeadLetterIntent(8, incarnation, 0, target, SettlementCause.Rejected, default, 0) { Origin = origin };

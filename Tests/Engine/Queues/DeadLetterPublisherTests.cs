@@ -4,6 +4,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
+using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Shared;
 
@@ -47,7 +48,10 @@ public sealed class DeadLetterPublisherTests
                         random.Next(6) == 0 ? target with { Partition = 1 } : target, SettlementCause.Rejected, new(1, 0), 0));
             }
             if (leaders.Count == 0 || random.Next(15) == 0)
-                leaders.Add(new Leader(new DeadLetterPublisher(() => network, EngineLog.Silent, TimeProvider.System)) { Next = finished });
+            {
+                var port = new DeadLetterPublisher(() => network, CompressionCodecs.Empty, EngineLog.Silent, TimeProvider.System);
+                leaders.Add(new Leader(port) { Next = finished });
+            }
             // The newest mostly; an earlier one knows no later intents.
             leaders[^1].Known = intents.Count;
             var leader = random.Next(3) > 0 ? leaders[^1] : leaders[random.Next(leaders.Count)];

@@ -183,8 +183,9 @@ internal sealed partial class PartitionCursors : PartitionTurns
     // time counts, also when the clock is set back.
     private void ReadTime()
     {
-        _turnAt = Time.GetTimestamp();
+        // The clock first: what passes in between is then counted once.
         ClockTime = Partition.Ports.Log.Now;
+        _turnAt = Time.GetTimestamp();
         TurnTime = _startedAt + (long)Time.GetElapsedTime(_started, _turnAt).TotalMilliseconds;
         if (ClockTime > TurnTime)
             (TurnTime, _startedAt, _started) = (ClockTime, ClockTime, _turnAt);
