@@ -14,6 +14,11 @@ internal sealed partial class Cursor
     private long _retryAppendAt = long.MaxValue;
     // Transitions cannot be appended, or their replication is in suspense.
     private bool _isStalled;
+    // They wait for the dead letters on their way. Meanwhile nothing is handed out, so that no others begin.
+    private readonly List<Remove> _removals = [];
+    private long _removesUntil = long.MaxValue;
+
+    private bool IsRemoving => _removals.Count > 0;
 
     private void Write()
     {
@@ -103,7 +108,7 @@ internal sealed partial class Cursor
             _draft.Waiters.Add(begin);
         else if (_writing?.Begin?.Incarnation == begin.Incarnation)
             _writing.Waiters.Add(begin);
-        else if (IsBeginning)
+        else if (IsBeginning || IsRemoving)
             Reply(begin, CursorOutcome.NotReady);
         else if (!_rules.MayBegin(_state?.Incarnation ?? Guid.Empty, begin.Replaces))
             Reply(begin, CursorOutcome.NoCursor);
@@ -125,7 +130,6 @@ internal sealed partial class Cursor
         _draft.Waiters.Add(configure);
     }
 
-    // A dead letter on its way would be lost with its cursor.
     private void On(Remove remove, CursorState state)
     {
         if (remove.Incarnation != state.Incarnation)
@@ -133,13 +137,34 @@ internal sealed partial class Cursor
             Reply(remove, CursorOutcome.NoCursor);
             return;
         }
-        if (state.Intents.Count > 0 || PendingIntents > 0)
-        {
-            Reply(remove, CursorOutcome.NotReady);
+        if (!IsRemoving)
+            _removesUntil = _now + RemovalWaitMs;
+        _removals.Add(remove);
+    }
+
+    // A dead letter on its way would be lost with its cursor.
+    private void ContinueRemoval()
+    {
+        if (!IsRemoving)
             return;
+        var hasLetters = _state?.Intents.Count > 0 || PendingIntents > 0;
+        if (hasLetters && _now < _removesUntil)
+            return;
+        if (hasLetters)
+            ReplyAllRemovals(CursorOutcome.NotReady);
+        else
+        {
+            _draft.IsRemoval = true;
+            _draft.Waiters.AddRange(_removals);
         }
-        _draft.IsRemoval = true;
-        _draft.Waiters.Add(remove);
+        _removals.Clear();
+        _removesUntil = long.MaxValue;
+    }
+
+    private void ReplyAllRemovals(CursorOutcome outcome)
+    {
+        foreach (var remove in _removals)
+            Reply(remove, outcome);
     }
 
     private void PutInForce(TransitionDraft written)

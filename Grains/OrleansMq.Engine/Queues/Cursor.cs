@@ -32,6 +32,8 @@ internal sealed partial class Cursor
     private const int NaturalsBehind = 4_096;
     private const long AppendRetryMs = 100;
     private const long PublishRetryMs = 1_000;
+    // How long a removal waits for dead letters: less than its caller.
+    private const long RemovalWaitMs = 20_000;
     // One publication's size: it fits a batch, and an unclear one is repeated cheaply.
     private const int MostDeadLettersAtOnce = 32;
     // Intents wait in memory while their target is away: those beyond say the cause alone.
@@ -141,6 +143,7 @@ internal sealed partial class Cursor
         if (_isResigned || isMore)
             return;
         ServeIfAllowed();
+        ContinueRemoval();
         EndLocks();
         ReturnDeferred();
         if (_state is not null)
@@ -162,7 +165,8 @@ internal sealed partial class Cursor
 
     /// <summary>Whether records are handed out and locks end. Otherwise the clock of locks stands still.</summary>
     [MemberNotNullWhen(true, nameof(_state))]
-    private bool IsActive => _serves && _state is not null && !_isStalled && _rules.HasLease(_leaseUntil, _now) && !IsBeginning;
+    private bool IsActive => _serves && _state is not null && !_isStalled && _rules.HasLease(_leaseUntil, _now) && !IsBeginning
+        && !IsRemoving;
 
     private static bool IsExclusive(TransitionDraft draft) => draft.Begin is not null || draft.IsRemoval;
 
@@ -200,7 +204,7 @@ internal sealed partial class Cursor
 
     private void On(CursorRequest request)
     {
-        if (!_serves || (IsBeginning && request is not Begin))
+        if (!_serves || (IsBeginning && request is not Begin) || (IsRemoving && request is not (Begin or Remove)))
             Reply(request, CursorOutcome.NotReady);
         else if (request is Begin begin)
             On(begin);
@@ -265,6 +269,7 @@ internal sealed partial class Cursor
         if (_writing is not null)
             ReplyAll(_writing, CursorOutcome.Unknown);
         ReplyAll(_draft, CursorOutcome.NotLeader);
+        ReplyAllRemovals(CursorOutcome.NotLeader);
     }
 
     private void MoveStart()
@@ -318,7 +323,7 @@ internal sealed partial class Cursor
             other = Math.Min(other, _retryPublishAt);
         if (_retryReadsAt > _now)
             other = Math.Min(other, _retryReadsAt);
-        other = Math.Min(other, _headExpiresAt);
+        other = Math.Min(other, Math.Min(_headExpiresAt, _removesUntil));
         var lockEnds = _deadlines.TryPeek(out _, out var deadline) ? _locks.WhenAt(deadline) : long.MaxValue;
         var deferredUntil = _deferred.TryPeek(out _, out var availableAt) ? availableAt : long.MaxValue;
         var time = _rules.WakeAt(lockEnds, deferredUntil, other);

@@ -160,7 +160,8 @@ internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records
 internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfiguration Configuration, long Floor, Guid Replaces = default)
     : CursorRequest(RequestId);
 
-/// <summary>Deletes the cursor, if it has this incarnation.</summary>
+/// <summary>Deletes the cursor, if it has this incarnation, when its dead letters on their way are confirmed. It hands nothing out
+/// meanwhile. If that takes too long, nothing is deleted and the outcome is <see cref="CursorOutcome.NotReady"/>.</summary>
 internal sealed record Remove(long RequestId, Guid Incarnation) : CursorRequest(RequestId);
 
 /// <summary>Changes the configuration. Order by key, the single active consumer and the number of

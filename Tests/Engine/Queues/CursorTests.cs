@@ -571,11 +571,70 @@ public sealed class CursorTests
         rig.Attach(1, credit: 1);
         rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
         var incarnation = rig.Cursor.State!.Incarnation;
-        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Remove(101, incarnation)));
-        rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        Assert.Null(rig.Request(new Remove(101, incarnation)));
         Assert.Equal(CursorOutcome.NoCursor, rig.Request(new Remove(102, Guid.NewGuid())));
-        Assert.Equal(CursorOutcome.Done, rig.Request(new Remove(103, incarnation)));
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Begin(103, Guid.NewGuid(), rig.Cursor.State.Configuration, 0, incarnation)));
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Purge(104, 1)));
+        rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
+        Assert.Equal(CursorOutcome.Done, rig.Answers.Single(answer => answer.RequestId == 101).Outcome);
         Assert.Empty(rig.Log.Cursors);
+    }
+
+    [Fact]
+    public void Cursor_that_always_has_a_dead_letter_on_its_way_is_removed()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(10);
+        rig.Attach(1, credit: 3);
+        var token = Token(rig);
+        rig.Request(new Reject(100, token, OffsetRange.Of(1)));
+        rig.Request(new Reject(101, Token(rig), OffsetRange.Of(4)));
+        rig.Delivered();
+        Assert.Null(rig.Request(new Remove(102, rig.Cursor.State!.Incarnation)));
+        // Consumers refuse the next ones while those are published.
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Reject(103, token, OffsetRange.Of(2))));
+        for (var published = 0; rig.Publications.Count > published; published++)
+            rig.Handle(new DeadLettersPublished(rig.Publications[published].Number));
+        Assert.Equal(2, rig.Publications.Sum(publication => publication.Intents.Count));
+        Assert.Empty(rig.Delivered());
+        Assert.Equal(CursorOutcome.Done, rig.Answers.Single(answer => answer.RequestId == 102).Outcome);
+        Assert.Empty(rig.Log.Cursors);
+    }
+
+    [Fact]
+    public void Removal_is_given_up_while_the_target_of_dead_letters_is_away_and_deliveries_go_on()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(2);
+        rig.Attach(1, credit: 1, isWindow: false);
+        rig.HoldsAppends = true;
+        rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
+        Assert.Null(rig.Request(new Remove(101, rig.Cursor.State!.Incarnation)));
+        rig.Handle(new GrantCredit(1, 1));
+        rig.HoldsAppends = false;
+        rig.Append(rig.Appends[^1]);
+        for (var left = 20; left > 0; left--)
+        {
+            Assert.Empty(rig.Delivered());
+            Assert.DoesNotContain(rig.Answers, answer => answer.RequestId == 101);
+            rig.Handle(new DeadLettersFailed(rig.Publications[^1].Number));
+            Assert.InRange(rig.WakeAt, rig.Now + 1, rig.Now + 1_000);
+            rig.PassTime(1_000);
+        }
+        Assert.Equal(CursorOutcome.NotReady, rig.Answers.Single(answer => answer.RequestId == 101).Outcome);
+        Assert.Equal([2L], rig.Delivered().Select(d => d.Offset));
+    }
+
+    [Fact]
+    public void Removal_that_waits_is_answered_when_the_leadership_ends()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", DeadLetterTarget = Target });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Reject(100, Token(rig), OffsetRange.Of(1)));
+        Assert.Null(rig.Request(new Remove(101, rig.Cursor.State!.Incarnation)));
+        rig.Handle(new Resign());
+        Assert.Equal(CursorOutcome.NotLeader, rig.Answers.Single(answer => answer.RequestId == 101).Outcome);
     }
 
     [Fact]

@@ -63,6 +63,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var queue = await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
         var removed = await AnswerAsync(() => cursors.RemoveAsync(QueueConfigurations.CursorOf(name), queue.Id), cancellationToken)
             .ConfigureAwait(false);
+        if (removed.Outcome == CursorOutcome.NotReady
+            && await AskAsync(term => LettersOf(term, name), cancellationToken).ConfigureAwait(false) is { } letters)
+            throw new BrokerException(QueueConfigurations.ErrorOf(removed.Outcome), $"Queue '{name}' of "
+                + $"{cursors.Partition.TopicPartition} was not deleted: {letters}. Check that the partition has a leader and accepts "
+                + "records; then retry.");
         Demand(removed.Outcome, name);
     }
 
@@ -336,6 +341,16 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         if (QueueConfigurations.ErrorOf(outcome) is not ErrorCode.None and var error)
             throw new BrokerException(error,
                 $"Queue '{name}' of {cursors.Partition.TopicPartition} did not carry the request out: {error}. Retry.");
+    }
+
+    // The dead letters that a queue waits for; null: none.
+    private static string? LettersOf(CursorTerm term, string name)
+    {
+        if (FindIn(term, name)?.Cursor.State is not { Intents.Count: > 0 and var count } state)
+            return null;
+        var target = state.Intents.Values.First().Target;
+        var topic = state.Configuration.DeadLetterTarget?.TopicId == target.TopicId ? state.Configuration.DeadLetterTopic : null;
+        return $"{count} dead letters wait for partition {target.Partition} of topic '{topic ?? target.TopicId.ToString()}'";
     }
 
     private BrokerException NoQueue(string name) => new(ErrorCode.GroupIdNotFound,
