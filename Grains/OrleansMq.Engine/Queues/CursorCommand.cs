@@ -152,12 +152,12 @@ internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records
 /// too.</summary>
 /// <param name="RequestId">The request.</param>
 /// <param name="Incarnation">An id never used before, which the group's document holds.</param>
-/// <param name="Configuration">The configuration.</param>
+/// <param name="Configuration">The configuration; null: a reset keeps the one that the cursor has by then.</param>
 /// <param name="Floor">The first record, or <see cref="CursorState.Latest"/>.</param>
 /// <param name="Replaces">The incarnation that a reset ends; empty for a creation. If the cursor has another one, or does not exist and is
 /// to be reset, nothing changes and the outcome is <see cref="CursorOutcome.NoCursor"/>: a repetition that comes late does not undo what
 /// came after it.</param>
-internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfiguration Configuration, long Floor, Guid Replaces = default)
+internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfiguration? Configuration, long Floor, Guid Replaces = default)
     : CursorRequest(RequestId);
 
 /// <summary>Deletes the cursor, if it has this incarnation, when its dead letters on their way are confirmed. It hands nothing out

@@ -75,8 +75,10 @@ internal sealed class TransitionDraft
         }
         if (Begin is { } begin)
         {
-            var begun = after?.Renew(begin.Incarnation, begin.Configuration, begin.Floor)
-                ?? new CursorState(cursorId, begin.Incarnation, begin.Configuration, begin.Floor);
+            // An alteration before a reset is answered with it.
+            var configuration = begin.Configuration ?? Configuration ?? state!.Configuration;
+            var begun = after?.Renew(begin.Incarnation, configuration, begin.Floor)
+                ?? new CursorState(cursorId, begin.Incarnation, configuration, begin.Floor);
             transitions.Add(new CursorStatement(cursorId, begin.Incarnation, CursorStateFormat.Encode(begun)));
         }
         else if (after is not null)

@@ -573,7 +573,7 @@ public sealed class CursorTests
         var incarnation = rig.Cursor.State!.Incarnation;
         Assert.Null(rig.Request(new Remove(101, incarnation)));
         Assert.Equal(CursorOutcome.NoCursor, rig.Request(new Remove(102, Guid.NewGuid())));
-        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Begin(103, Guid.NewGuid(), rig.Cursor.State.Configuration, 0, incarnation)));
+        Assert.Equal(CursorOutcome.NotReady, rig.Request(new Begin(103, Guid.NewGuid(), null, 0, incarnation)));
         Assert.Equal(CursorOutcome.NotReady, rig.Request(new Purge(104, 1)));
         rig.Handle(new DeadLettersPublished(rig.Publications[^1].Number));
         Assert.Equal(CursorOutcome.Done, rig.Answers.Single(answer => answer.RequestId == 101).Outcome);
@@ -635,6 +635,25 @@ public sealed class CursorTests
         Assert.Null(rig.Request(new Remove(101, rig.Cursor.State!.Incarnation)));
         rig.Handle(new Resign());
         Assert.Equal(CursorOutcome.NotLeader, rig.Answers.Single(answer => answer.RequestId == 101).Outcome);
+    }
+
+    [Fact]
+    public void Reset_keeps_an_alteration_that_was_answered_before_it_or_is_answered_with_it()
+    {
+        var rig = new CursorRig();
+        var (first, altered) = (rig.Cursor.State!, new CursorConfiguration { Name = "c", MaxDeliveries = 7 });
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Configure(100, altered)));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Begin(101, Guid.NewGuid(), null, 0, first.Incarnation)));
+        Assert.Equal(7, rig.Log.Cursors[0].Configuration.MaxDeliveries);
+        // Both wait for the same append.
+        rig.HoldsAppends = true;
+        rig.Handle(new Restate(long.MaxValue));
+        rig.Handle(new Configure(102, altered with { MaxDeliveries = 8 }));
+        rig.Handle(new Begin(103, Guid.NewGuid(), null, 0, rig.Cursor.State!.Incarnation));
+        rig.HoldsAppends = false;
+        rig.Append(rig.Appends[^1]);
+        Assert.Equal(2, rig.Answers.Count(answer => answer is { RequestId: 102 or 103, Outcome: CursorOutcome.Done }));
+        Assert.Equal(8, rig.Log.Cursors[0].Configuration.MaxDeliveries);
     }
 
     [Fact]

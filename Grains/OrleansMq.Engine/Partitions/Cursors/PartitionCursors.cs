@@ -64,6 +64,11 @@ internal sealed partial class PartitionCursors : PartitionTurns
     /// <summary>Why nothing is published to the partition: a cursor that is full refuses it. Null: no cursor does. On any thread.</summary>
     public string? RefusesPublishes => Volatile.Read(ref _refusesPublishes);
 
+    /// <summary>Resets a cursor. Its configuration stays.</summary>
+    /// <inheritdoc cref="BeginAsync"/>
+    public Task<Answer> ResetAsync(string name, Guid incarnation, long floor, Guid replaces) =>
+        SendAsync(term => term.Find(name), id => new Begin(id, incarnation, Configuration: null, floor, replaces));
+
     /// <summary>Creates a cursor, or resets one.</summary>
     /// <param name="incarnation">A new id; that of an earlier call repeats it.</param>
     /// <param name="configuration">The configuration, with the cursor's name.</param>

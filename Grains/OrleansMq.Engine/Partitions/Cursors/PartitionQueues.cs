@@ -114,12 +114,10 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     /// <inheritdoc cref="IQueues.ResetAsync"/>
     public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken)
     {
-        var (configuration, replaced) = await AskAsync(term => FindIn(term, name)?.Cursor.State is { } state
-            ? (state.Configuration, state.Incarnation) : (null, Guid.Empty), cancellationToken).ConfigureAwait(false);
-        if (configuration is null)
-            throw NoQueue(name);
-        var begun = await AnswerAsync(() => cursors.BeginAsync(Guid.NewGuid(), configuration, FloorOf(start), replaced),
-            cancellationToken).ConfigureAwait(false);
+        var replaced = await AskAsync(term => FindIn(term, name)?.Cursor.State?.Incarnation, cancellationToken).ConfigureAwait(false)
+            ?? throw NoQueue(name);
+        var begun = await AnswerAsync(() => cursors.ResetAsync(QueueConfigurations.CursorOf(name), Guid.NewGuid(), FloorOf(start),
+            replaced), cancellationToken).ConfigureAwait(false);
         Demand(begun.Outcome, name);
         return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
     }
