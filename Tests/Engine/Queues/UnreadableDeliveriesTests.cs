@@ -59,6 +59,28 @@ public sealed class UnreadableDeliveriesTests
     }
 
     [Fact]
+    public async Task Dead_letter_without_its_codec_waits_and_the_log_names_offset_codec_and_fix()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with
+        {
+            DeadLetterTarget = new DeadLetterTarget(PartitionRig.TopicId, 1),
+        });
+        await AppendPackedAsync(rig, "packed");
+        var consumer = await rig.AttachAsync();
+        using var received = await consumer.ReceiveSomeAsync(1);
+        var offset = received.Records[0].Record.Offset;
+        Assert.Equal(CursorOutcome.Done, (await consumer.RejectAsync(received.Lock, OffsetRange.Of(offset))).Outcome);
+        rig.Options = options => options with { Codecs = CompressionCodecs.Empty };
+        await rig.KillAsync();
+        rig.Partition.Cursors.Signal();
+        await rig.PassUntilAsync(() => rig.Lines.Of(Diagnostics.EngineLogLevel.Warning).Any(line =>
+            line.Contains($"offset {offset} is compressed with Gzip", StringComparison.Ordinal)
+            && line.Contains("Install the codec on this broker", StringComparison.Ordinal)));
+        Assert.Single(rig.StateOf().Intents);
+    }
+
+    [Fact]
     public async Task Records_of_one_batch_beyond_the_bound_are_received_next()
     {
         await using var rig = await PartitionRig.StartAsync();

@@ -54,7 +54,15 @@ internal sealed class LetterRead : IDisposable
         if (_records.Fault is CodecUnavailableException)
             count = readable;
         if (count == 0)
-            throw _records.Fault ?? new RecordBatchException(RecordBatchError.Busy, "Another batch is decompressed at the moment.");
+            throw _records.Fault switch
+            {
+                // They are published in order.
+                CodecUnavailableException missing => new CodecUnavailableException(missing.Type, $"{missing.Message} The record at offset "
+                    + $"{intents[0].Offset} is compressed with {missing.Type}, and the dead letters after it wait, too. Install the codec "
+                    + "on this broker, or let a broker that has it lead the partition.", missing),
+                { } fault => fault,
+                null => new RecordBatchException(RecordBatchError.Busy, "Another batch is decompressed at the moment."),
+            };
         var byOffset = new Dictionary<long, Record>();
         foreach (var one in _records.Records)
             byOffset[one.Record.Offset] = one.Record;

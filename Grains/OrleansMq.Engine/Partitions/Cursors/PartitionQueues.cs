@@ -66,8 +66,8 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         if (removed.Outcome == CursorOutcome.NotReady
             && await AskAsync(term => LettersOf(term, name), cancellationToken).ConfigureAwait(false) is { } letters)
             throw new BrokerException(QueueConfigurations.ErrorOf(removed.Outcome), $"Queue '{name}' of "
-                + $"{cursors.Partition.TopicPartition} was not deleted: {letters}. Check that the partition has a leader and accepts "
-                + "records; then retry.");
+                + $"{cursors.Partition.TopicPartition} was not deleted: {letters}. The broker's log says why. Retry when they "
+                + "are there.");
         Demand(removed.Outcome, name);
     }
 
