@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
