@@ -88,12 +88,12 @@ internal sealed partial class Cursor
         WantLevels(_state);
     }
 
-    // With a single active consumer, what it or the one before gives back comes first.
+    // With a single active consumer, what it or the one before gives back comes first. What is deferred lets others go on.
     private Consumer? NextConsumer(CursorState state)
     {
         if (!_rules.IsSingleActive(state.Configuration))
             return _consumers.Peek();
-        var isReturning = _draft.Returns.Count > 0 || _writing?.Returns.Count > 0;
+        var isReturning = _draft.HasUndeferredReturns || _writing?.HasUndeferredReturns == true;
         return _consumers.Active is { Credit: > 0 } active && !isReturning ? active : null;
     }
 

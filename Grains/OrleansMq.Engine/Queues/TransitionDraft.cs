@@ -11,6 +11,8 @@ internal sealed class TransitionDraft
     /// <summary>The records that it holds until it is in force.</summary>
     public List<long> Held { get; } = [];
     public IReadOnlyCollection<ReturnedRecord> Returns => _returns.Values;
+    /// <summary>Whether a record comes back that is available at once.</summary>
+    public bool HasUndeferredReturns { get; private set; }
     public IReadOnlyList<DeadLetterIntent> Intents => _intents;
     public List<FinishedIntent> Finished { get; } = [];
     /// <summary>The reservation that it makes; 0: none.</summary>
@@ -49,7 +51,11 @@ internal sealed class TransitionDraft
         _settlements[cause] = (known, before + count);
     }
 
-    public void Return(ReturnedRecord returned) => _returns[returned.Offset] = returned;
+    public void Return(ReturnedRecord returned)
+    {
+        _returns[returned.Offset] = returned;
+        HasUndeferredReturns |= returned.AvailableAt == 0;
+    }
 
     public void Intend(DeadLetterIntent intent) => _intents.Add(intent);
 

@@ -202,6 +202,19 @@ public sealed class CursorHeadsTests
         Assert.True(order.TryPeek(long.MaxValue, out offset) && offset == 800_000);
     }
 
+    [Fact]
+    public void Many_scheduled_records_take_few_appends_with_a_single_active_consumer()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", HasSchedules = true, IsSingleActiveConsumer = true })
+        {
+            HeadOf = offset => new RecordHead(offset, DeliverAt: offset < 100 ? 3_600_000 : 0),
+        };
+        rig.Produce(100);
+        rig.Attach(1, credit: 1);
+        Assert.Equal([100L], rig.Delivered().Select(d => d.Offset));
+        Assert.InRange(rig.Appends.Count, 1, 5);
+    }
+
     private static CursorRig Scheduled(Func<long, long> deliverAt, bool keys = false, int bound = 1_000) =>
         new(new CursorConfiguration { Name = "c", HasSchedules = true, IsOrderedByKey = keys, MaxExceptions = bound })
         {
