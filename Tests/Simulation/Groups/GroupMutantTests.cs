@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <summary>The checkers are trusted because they detect each of these bugs.</summary>
 public sealed class GroupMutantTests(ITestOutputHelper output)
 {
-    private readonly MutantSearch _search = new(mostSeeds: 3_000, seedsAtOnce: 20, output);
+    private readonly MutantSearch _search = new(mostSeeds: 20_000, seedsAtOnce: 20, output);
 
     [Theory]
     [InlineData(nameof(AnswerBeforeStore))]
