@@ -49,7 +49,7 @@ public sealed class BrokerAccess
 
     internal IBroker Broker { get; }
 
-    /// <summary>Whether a session may perform an operation. No grant covers changes of internal topics.</summary>
+    /// <summary>Whether a session may perform an operation. No grant covers more than the description of internal topics.</summary>
     internal bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
         (type != ResourceType.Topic || !InternalTopics.IsInternal(name) || InternalTopics.Allows(operation))
             && Authorizer.Allows(session, operation, type, name);

@@ -1,6 +1,7 @@
 namespace OrleansMq.Topics;
 
-/// <summary>Topics that the broker itself writes. Clients may read them; every change by a client is refused.</summary>
+/// <summary>Topics that the broker itself writes and reads. Clients may describe them: their records are those of many topics, which not
+/// everyone may read.</summary>
 internal static class InternalTopics
 {
     /// <summary>What waits to be appended at a time; see <see cref="Api.ISchedules"/>.</summary>
@@ -11,5 +12,5 @@ internal static class InternalTopics
 
     /// <summary>Whether a client may perform an operation on an internal topic.</summary>
     public static bool Allows(AccessOperation operation) =>
-        operation is AccessOperation.Read or AccessOperation.Describe or AccessOperation.DescribeConfigs;
+        operation is AccessOperation.Describe or AccessOperation.DescribeConfigs;
 }
