@@ -67,6 +67,41 @@ public sealed class ReplicatedSchedulesTests
         Assert.True(broker.Forgotten > 5, $"{broker.Forgotten} answers were lost.");
     }
 
+    [Fact]
+    public async Task Bytes_of_requests_count_until_they_are_answered_also_where_their_callers_left()
+    {
+        await using var schedules = await ReplicatedPartition.StartAsync(options: ReplicatedPartition.Patient);
+        schedules.Cluster.Specs[ReplicatedPartition.Key] = new ReplicaSpec(InternalTopics.Schedules,
+            TopicConfig.Default with { MinInsyncReplicas = 2, CleanupCompact = true });
+        await schedules.LeadAsync(1);
+        await schedules.InSyncAsync(3);
+        // Without a broker the log is not read: requests wait.
+        var partition = schedules.ReplicaOf(1).Partition;
+        var large = new NewSchedule("orders") { At = DateTimeOffset.UtcNow.AddHours(1), Value = new byte[1_000_000] };
+        for (var i = 0; i < 67; i++)
+        {
+            using var caller = new CancellationTokenSource();
+            var call = partition.Schedules.CreateAsync(Guid.NewGuid(), large with { Id = $"{i}" }, caller.Token);
+            await caller.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call);
+        }
+        var refusal = await Assert.ThrowsAsync<BrokerException>(() =>
+            partition.Schedules.CreateAsync(Guid.NewGuid(), large with { Id = "more" }, default));
+        Assert.Equal(ErrorCode.LeaderNotAvailable, refusal.Code);
+
+        await using var target = await LocalBroker.OpenAsync(new BrokerOptions
+        {
+            DataDirectory = "/data",
+            FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
+            MinFreeBytes = 0,
+        });
+        partition.Ports.Broker = () => target;
+        var listed = new SchedulePage([], null);
+        await ReplicatedPartition.Until(() => (listed = partition.Schedules.ListAsync(null, 1_000, default).Result).Schedules.Count == 67,
+            () => $"{listed.Schedules.Count} stored");
+        await partition.Schedules.CreateAsync(Guid.NewGuid(), large with { Id = "more" }, default);
+    }
+
     private static Task CreateAsync(IPartitionSchedules schedules, Guid topicId, string id, DateTimeOffset at) =>
         RetryAsync(() => schedules.CreateAsync(topicId, new NewSchedule("orders") { Id = id, At = at, Value = Encoding.UTF8.GetBytes(id) },
             default));

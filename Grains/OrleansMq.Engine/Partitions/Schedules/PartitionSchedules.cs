@@ -65,15 +65,15 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             Interlocked.Add(ref _requestBytes, -bytes.Length);
             throw Busy();
         }
-        try
+        var answer = Store(id, handle, bytes);
+        // The request waits on where its caller leaves.
+        _ = answer.ContinueWith((task, _) =>
         {
-            var outcome = await StoreAsync(id, handle, bytes, cancellationToken).ConfigureAwait(false);
-            return outcome == ScheduleOutcome.Scheduled ? Describe(handle, payload) : throw Unclear();
-        }
-        finally
-        {
+            _ = task.Exception;
             Interlocked.Add(ref _requestBytes, -bytes.Length);
-        }
+        }, null, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        return await WaitAsync(answer, cancellationToken).ConfigureAwait(false) == ScheduleOutcome.Scheduled
+            ? Describe(handle, payload) : throw Unclear();
     }
 
     /// <inheritdoc/>
@@ -116,8 +116,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <summary>Reads the clock, in a turn.</summary>
     internal ScheduleTime ReadTime() => _clock.Read(Now, (long)Time.GetElapsedTime(_started).TotalMilliseconds);
 
-    private Task<ScheduleOutcome> StoreAsync(string id, ScheduleHandle handle, byte[] bytes, CancellationToken cancellationToken) =>
-        AskAsync(term =>
+    private Task<ScheduleOutcome> Store(string id, ScheduleHandle handle, byte[] bytes) =>
+        Ask(term =>
         {
             if (term.TryFind(handle.Id, out var known) && known.Due != handle.Due)
                 throw new BrokerException(ErrorCode.InvalidRequest,
@@ -125,23 +125,31 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             if (term.State!.Timers.InMemory >= MaxTimers)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}.");
             return term.ScheduleAsync(handle, bytes);
-        }, cancellationToken);
+        });
 
-    private async Task<T> AskAsync<T>(Func<ScheduleTerm, Task<T>> ask, CancellationToken cancellationToken)
+    private Task<T> AskAsync<T>(Func<ScheduleTerm, Task<T>> ask, CancellationToken cancellationToken) =>
+        WaitAsync(Ask(ask), cancellationToken);
+
+    private async Task<T> WaitAsync<T>(Task<T> answer, CancellationToken cancellationToken)
     {
-        var answer = new TaskCompletionSource<Task<T>>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(Ask);
         try
         {
-            return await (await answer.Task.WaitAsync(AnswerTimeout, Time, cancellationToken).ConfigureAwait(false))
-                .WaitAsync(AnswerTimeout, Time, cancellationToken).ConfigureAwait(false);
+            return await answer.WaitAsync(AnswerTimeout, Time, cancellationToken).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
             throw Unclear();
         }
+    }
 
-        void Ask()
+    // Completes when the term answers, or refuses the request.
+    private Task<T> Ask<T>(Func<ScheduleTerm, Task<T>> ask)
+    {
+        var answer = new TaskCompletionSource<Task<T>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(Enter);
+        return answer.Task.Unwrap();
+
+        void Enter()
         {
             if (_term is null || Partition.Replication.LeaseLeftMs <= 0)
                 answer.TrySetException(new BrokerException(ErrorCode.NotLeaderOrFollower,
@@ -149,7 +157,7 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             else if (_term.Requests + _held.Count >= MaxRequests)
                 answer.TrySetException(Busy());
             else if (_term.State is null)
-                _held.Add(Ask);
+                _held.Add(Enter);
             else
             {
                 try
