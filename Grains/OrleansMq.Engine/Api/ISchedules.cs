@@ -6,15 +6,15 @@ namespace OrleansMq.Api;
 /// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with three replicas where there are three
 /// brokers. An answered call is flushed to disk by its in-sync replicas.</para>
 /// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,
-/// <see cref="ErrorCode.LeaderNotAvailable"/>: retry; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, repeat the call with
-/// its id. Thread safe.</para>
+/// <see cref="ErrorCode.LeaderNotAvailable"/>: retry; <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, repeat the same
+/// call with its id. Thread safe.</para>
 /// </summary>
 public interface ISchedules
 {
     /// <summary>Schedules a record. Completes when that is stored.</summary>
     /// <returns>The schedule, with its id.</returns>
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.InvalidRequest"/>: a
-    /// value is out of range, or another schedule of the topic has the id; <see cref="ErrorCode.MessageTooLarge"/>;
+    /// value is out of range, or another schedule of the topic has the id, or had it at that time; <see cref="ErrorCode.MessageTooLarge"/>;
     /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait; <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of
     /// schedules is to be made, and not enough brokers are alive.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);

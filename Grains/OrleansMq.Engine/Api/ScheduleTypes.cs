@@ -14,8 +14,8 @@ public sealed record NewSchedule(string Topic)
     public static TimeSpan MaxAhead => TimeSpan.FromDays(36_500);
 
     /// <summary>The name by which the schedule is cancelled, among those of its topic: 1 to <see cref="MaxIdLength"/> characters; null, the
-    /// default: a new one. A schedule of that id that waits for the same time is left as it is, so that a call without an answer can be
-    /// repeated until then.</summary>
+    /// default: a new one. A call that is repeated unchanged is one schedule, until an hour after its record was appended, or
+    /// 250,000 later ones were: so a call without an answer can be repeated. Another record for the same id and time is refused.</summary>
     public string? Id { get; init; }
 
     /// <summary>When the record is appended, to the millisecond; a time that has passed means at once. It is never appended

@@ -69,11 +69,13 @@ internal sealed class NearTimers
         return true;
     }
 
-    /// <summary>Whether there is a timer with this handle.</summary>
-    public bool Contains(ScheduleHandle handle)
+    /// <summary>Returns the timer with this handle.</summary>
+    public bool TryGet(ScheduleHandle handle, out ScheduledTimer timer)
     {
         var hash = HashOf(handle);
-        return PartOf(hash).Find(this, handle, hash) >= 0;
+        var entry = PartOf(hash).Find(this, handle, hash);
+        timer = entry < 0 ? default : EntryAt(entry).Timer;
+        return entry >= 0;
     }
 
     /// <summary>Returns a timer by its id alone.</summary>

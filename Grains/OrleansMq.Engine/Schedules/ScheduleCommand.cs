@@ -6,11 +6,11 @@ internal abstract record ScheduleCommand;
 /// <summary>Time passed: the answer to <see cref="WakeSchedule"/>.</summary>
 internal sealed record ScheduleTick : ScheduleCommand;
 
-/// <summary>Schedules a record. Answered when that is in force. A handle that is scheduled already, with the same time and id, stays as it
-/// is or is replaced; it is delivered once.</summary>
+/// <summary>Schedules a record. Answered when that is in force. A handle that is scheduled already, or was delivered a while ago, is
+/// delivered once.</summary>
 /// <param name="RequestId">The request.</param>
 /// <param name="Handle">Its name and time. A time that has passed is due at once.</param>
-/// <param name="Value">Target, key, headers and payload, as the shell encodes them.</param>
+/// <param name="Value">Content hash, target, key, headers and payload, as the shell encodes them.</param>
 internal sealed record ScheduleRequest(long RequestId, ScheduleHandle Handle, ReadOnlyMemory<byte> Value) : ScheduleCommand;
 
 /// <summary>Cancels a scheduled record. Answered when that is in force.</summary>
@@ -94,6 +94,8 @@ internal enum ScheduleOutcome
     NotFound,
     /// <summary>The record is being delivered.</summary>
     TooLate,
-    /// <summary>The leader lost the log. Whether the request took effect is not known; repeat it before the due time.</summary>
+    /// <summary>The leader lost the log. Whether the request took effect is not known; repeat it.</summary>
     Unclear,
+    /// <summary>The handle names a record with other content.</summary>
+    OtherContent,
 }

@@ -19,4 +19,11 @@ internal readonly record struct ScheduleHandle(long Due, Guid Id) : IComparable<
 /// <summary>A scheduled record.</summary>
 /// <param name="Handle">Its name, with its due time.</param>
 /// <param name="Reference">The offset of its payload in the schedules' log.</param>
-internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Reference);
+/// <param name="Content">A hash of what is scheduled, which tells a repeated request from another one.</param>
+internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Reference, long Content = 0);
+
+/// <summary>A record that was appended to its target: a request for it that is repeated changes nothing.</summary>
+/// <param name="Handle">Its name.</param>
+/// <param name="Content">The hash of what was scheduled.</param>
+/// <param name="At">When it was appended, in milliseconds since 1970, by the clock of the leader.</param>
+internal readonly record struct AppendedSchedule(ScheduleHandle Handle, long Content, long At);

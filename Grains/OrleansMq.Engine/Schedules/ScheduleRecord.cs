@@ -10,13 +10,15 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 /// <summary>
 /// The records of the schedules' log, a compacted topic. Numbers are big-endian.
 /// <code>
-/// scheduled   key: 1 i8 | due i64 | id 16         value: as the caller gave it; null: cancelled, published or dropped
+/// scheduled   key: 1 i8 | due i64 | id 16
+///             value: 0 i8 | content i64 | as the caller gave it: it waits, or is intended
+///             value: 1 i8 | content i64 | at i64: it was appended; null: cancelled, dropped, or appended and forgotten
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
-///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64); null: published
+///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
 /// </code>
-/// An intent and the sequence behind it are in one batch, and so are the removals of an intent and of its scheduled records. Hence every
-/// prefix of the log that ends between batches is a state, and compaction changes none.
+/// An intent and the sequence behind it are in one batch, and so are the removal of an intent and what follows for its scheduled records.
+/// Hence every prefix of the log that ends between batches is a state, and compaction changes none.
 /// </summary>
 internal static class ScheduleRecords
 {
@@ -27,12 +29,35 @@ internal static class ScheduleRecords
     private const byte Version = 0;
     private const int HandleBytes = 24;
     private const int TargetBytes = 20;
-    private const int TimerBytes = HandleBytes + sizeof(long);
+    private const int TimerBytes = HandleBytes + 2 * sizeof(long);
+    private const byte Waits = 0;
+    private const byte Appended = 1;
     private const int IntentHeaderBytes = 1 + sizeof(long) + sizeof(int);
 
     public static ScheduleRecord OfScheduled(ScheduleHandle handle, ReadOnlyMemory<byte> value) => new(Key(handle), value);
 
+    public static ScheduleRecord OfAppended(AppendedSchedule appended)
+    {
+        var value = new byte[1 + 2 * sizeof(long)];
+        value[0] = Appended;
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), appended.Content);
+        BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1 + sizeof(long)), appended.At);
+        return new ScheduleRecord(Key(appended.Handle), value);
+    }
+
     public static ScheduleRecord Removal(ScheduleHandle handle) => new(Key(handle), null);
+
+    /// <summary>Returns the content hash of a scheduled record.</summary>
+    public static long ReadContent(ReadOnlySpan<byte> value) => value.Length > sizeof(long)
+        ? BinaryPrimitives.ReadInt64BigEndian(value[1..]) : throw Malformed();
+
+    /// <summary>Returns when a scheduled record was appended; null: it was not.</summary>
+    public static long? ReadAppendedAt(ReadOnlySpan<byte> value) => (value.IsEmpty ? byte.MaxValue : value[0]) switch
+    {
+        Waits => null,
+        Appended => BinaryPrimitives.ReadInt64BigEndian(Sized(value, 1 + 2 * sizeof(long))[(1 + sizeof(long))..]),
+        var version => throw new InvalidDataException($"A scheduled record has version {version}, which this broker does not know."),
+    };
 
     public static ScheduleRecord OfIntent(ScheduleIntent intent)
     {
@@ -45,6 +70,7 @@ internal static class ScheduleRecords
         {
             Write(timer.Handle, value.AsSpan(at));
             BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(at + HandleBytes), timer.Reference);
+            BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(at + HandleBytes + sizeof(long)), timer.Content);
             at += TimerBytes;
         }
         return new ScheduleRecord(IntentKey(intent), value);
@@ -89,7 +115,8 @@ internal static class ScheduleRecords
         for (var i = 0; i < count; i++)
         {
             var timer = value.Slice(IntentHeaderBytes + i * TimerBytes, TimerBytes);
-            timers[i] = new ScheduledTimer(ReadHandleAt(timer), BinaryPrimitives.ReadInt64BigEndian(timer[HandleBytes..]));
+            timers[i] = new ScheduledTimer(ReadHandleAt(timer), BinaryPrimitives.ReadInt64BigEndian(timer[HandleBytes..]),
+                BinaryPrimitives.ReadInt64BigEndian(timer[(HandleBytes + sizeof(long))..]));
         }
         return new ScheduleIntent(ReadTarget(key), ReadFirstSequence(key), origin, timers);
     }

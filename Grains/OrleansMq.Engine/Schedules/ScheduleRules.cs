@@ -28,6 +28,9 @@ internal class ScheduleRules
     /// <summary>Whether an intent is over after an answer of its target.</summary>
     public virtual bool IsOver(PublishOutcome outcome) => outcome != PublishOutcome.Unknown;
 
+    /// <summary>Whether a record that was appended is remembered.</summary>
+    public virtual bool RemembersAppended => true;
+
     /// <summary>Whether a record can no longer be cancelled.</summary>
     /// <param name="isIntended">Whether an intent names it, in force or not.</param>
     public virtual bool IsTooLate(bool isIntended) => isIntended;

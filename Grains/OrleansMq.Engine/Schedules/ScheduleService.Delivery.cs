@@ -191,8 +191,10 @@ internal sealed partial class ScheduleService
         lane.Outstanding--;
         lane.RetryMs = 0;
         _toDecide.Add(target);
-        List<ScheduleRecord> removals =
-            [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => ScheduleRecords.Removal(timer.Handle))];
+        var isRemembered = answered.Outcome == PublishOutcome.Published && _rules.RemembersAppended;
+        List<ScheduleRecord> removals = [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => isRemembered
+            ? ScheduleRecords.OfAppended(new AppendedSchedule(timer.Handle, timer.Content, _time.Now))
+            : ScheduleRecords.Removal(timer.Handle))];
         if (answered.Outcome == PublishOutcome.TargetGone)
         {
             Dropped += intent.Timers.Count;

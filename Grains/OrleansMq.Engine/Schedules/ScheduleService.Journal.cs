@@ -5,8 +5,9 @@ internal sealed partial class ScheduleService
 {
     private readonly Queue<PendingWrite> _queued = new();
     private readonly List<PendingWrite> _written = [];
-    // Records with requests that are not in force, and their number.
-    private readonly Dictionary<ScheduleHandle, int> _changing = [];
+    // Records with requests that are not in force: their number, and the content that the last one schedules; null: it cancels.
+    private readonly Dictionary<ScheduleHandle, (int Count, long? Content)> _changing = [];
+    private bool _isForgetting;
     private long _writing; // the number of the append in progress; 0: none
     private long _writes;
 
@@ -20,15 +21,31 @@ internal sealed partial class ScheduleService
         public IReadOnlyList<ScheduleHandle> Decided { get; init; } = [];
         public ScheduleTarget? Intended { get; init; }
         public (ScheduleTarget, long)? Over { get; init; }
+        public bool Forgets { get; init; }
     }
 
-    private void Change(ScheduleRecord record, ScheduleHandle handle, long requestId, ScheduleOutcome outcome)
+    private void Change(ScheduleRecord record, ScheduleHandle handle, long requestId, ScheduleOutcome outcome, long? content)
     {
-        _changing[handle] = _changing.GetValueOrDefault(handle) + 1;
+        _changing[handle] = (_changing.GetValueOrDefault(handle).Count + 1, content);
         _queued.Enqueue(new PendingWrite([record]) { Handle = handle, RequestId = requestId, Outcome = outcome });
         if (_rules.MayAnswer(isInForce: false))
             _effects.Add(new ScheduleAnswer(requestId, outcome));
     }
+
+    // Removes what was appended long ago, or too many: some at a time. Where the clock was set far back, too.
+    private void Forget()
+    {
+        if (_isForgetting || !_state.TryPeekAppended(out var oldest))
+            return;
+        var excess = _state.Appended.Count - _options.MostRemembered;
+        if (excess <= 0 && !IsOld(oldest))
+            return;
+        _isForgetting = true;
+        var forgotten = _state.Appended.Take(_options.RecordsPerIntent).TakeWhile((appended, index) => index < excess || IsOld(appended));
+        _queued.Enqueue(new PendingWrite([.. forgotten.Select(appended => ScheduleRecords.Removal(appended.Handle))]) { Forgets = true });
+    }
+
+    private bool IsOld(AppendedSchedule appended) => Math.Abs(_time.Now - appended.At) > _options.RememberedMs;
 
     private void Write()
     {
@@ -57,6 +74,8 @@ internal sealed partial class ScheduleService
             _deciding.ExceptWith(write.Decided);
             if (write.Over is { } over)
                 _over.Remove(over);
+            if (write.Forgets)
+                _isForgetting = false;
         }
         var intended = _written.Select(write => write.Intended).OfType<ScheduleTarget>().Distinct().ToList();
         _written.Clear();
@@ -69,8 +88,12 @@ internal sealed partial class ScheduleService
     {
         if (!_rules.MayAnswer(isInForce: false))
             _effects.Add(new ScheduleAnswer(write.RequestId, write.Outcome));
-        if (--_changing[handle] > 0)
+        var (count, content) = _changing[handle];
+        if (count > 1)
+        {
+            _changing[handle] = (count - 1, content);
             return;
+        }
         _changing.Remove(handle);
         if (_waiting.Remove(handle) && _rules.WaitEnds)
             _state.Timers.Return(handle);

@@ -14,8 +14,9 @@ namespace OrleansMq.Schedules;
 /// be looked up are set aside; some of them try again.
 /// </para>
 /// <para>
-/// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. The service ends
-/// when an append fails, since the record may be in the log; its successor begins with the log.
+/// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. A record that was
+/// appended is remembered for a while, so that a request that is repeated does not append it again. The service ends when an append fails,
+/// since the record may be in the log; its successor begins with the log.
 /// </para>
 /// </summary>
 internal sealed partial class ScheduleService
@@ -106,6 +107,7 @@ internal sealed partial class ScheduleService
         {
             ReadDue();
             Decide();
+            Forget();
             Write();
             Wake();
         }
@@ -117,12 +119,17 @@ internal sealed partial class ScheduleService
     private void Schedule(ScheduleRequest request)
     {
         var handle = request.Handle;
+        var content = ScheduleRecords.ReadContent(request.Value.Span);
+        var isChanging = _changing.TryGetValue(handle, out var change);
         if (_hasEnded)
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
-        else if (!_changing.ContainsKey(handle) && (IsIntended(handle) || _state.Timers.IsInMemory(handle)))
-            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Scheduled));
+        else if (isChanging && change.Content is { } coming && coming != content)
+            _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.OtherContent));
+        else if (!isChanging && _state.TryGetContent(handle, out var known))
+            _effects.Add(new ScheduleAnswer(request.RequestId,
+                known == content ? ScheduleOutcome.Scheduled : ScheduleOutcome.OtherContent));
         else
-            Change(ScheduleRecords.OfScheduled(handle, request.Value), handle, request.RequestId, ScheduleOutcome.Scheduled);
+            Change(ScheduleRecords.OfScheduled(handle, request.Value), handle, request.RequestId, ScheduleOutcome.Scheduled, content);
     }
 
     private void Cancel(CancelRequest request)
@@ -132,11 +139,11 @@ internal sealed partial class ScheduleService
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
         else if (_rules.IsTooLate(IsIntended(handle)))
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.TooLate));
-        else if (!_changing.ContainsKey(handle) && !_state.Timers.IsBeyondHorizon(handle) && !_state.Timers.IsInMemory(handle)
-            && !IsIntended(handle))
+        else if (!_changing.ContainsKey(handle) && (_state.IsAppended(handle) || (!_state.Timers.IsBeyondHorizon(handle)
+            && !_state.Timers.IsInMemory(handle) && !IsIntended(handle))))
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.NotFound));
         else
-            Change(ScheduleRecords.Removal(handle), handle, request.RequestId, ScheduleOutcome.Cancelled);
+            Change(ScheduleRecords.Removal(handle), handle, request.RequestId, ScheduleOutcome.Cancelled, null);
     }
 
     private bool IsIntended(ScheduleHandle handle) => _deciding.Contains(handle) || _state.IsIntended(handle);
@@ -180,4 +187,8 @@ internal sealed record ScheduleOptions
     public int RetryMs { get; init; } = 200;
     /// <summary>The longest time between two tries, in milliseconds.</summary>
     public int MostRetryMs { get; init; } = 3_000;
+    /// <summary>How long a record that was appended is remembered, in milliseconds.</summary>
+    public long RememberedMs { get; init; } = 3_600_000;
+    /// <summary>The most records that are remembered; the oldest are forgotten first. Some 150 bytes each.</summary>
+    public int MostRemembered { get; init; } = 250_000;
 }

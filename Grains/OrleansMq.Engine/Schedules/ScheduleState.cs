@@ -1,11 +1,12 @@
 namespace OrleansMq.Schedules;
 
 /// <summary>
-/// What the schedules' log says: which records are scheduled, which intents are not published, and the next sequence of each target. Every
-/// replica derives the same state with <see cref="Apply"/>, which reads no clock. A scheduled record goes one way:
+/// What the schedules' log says: which records are scheduled, which intents are not published, which records were appended lately, and the
+/// next sequence of each target. Every replica derives the same state with <see cref="Apply"/>, which reads no clock. A scheduled record
+/// goes one way:
 /// <code>
-/// scheduled -> cancelled                        removal of its key
-/// scheduled -> intended -> published or dropped  intent; removal of the intent and of its records
+/// scheduled -> cancelled                                   removal of its key
+/// scheduled -> intended -> appended -> forgotten, or dropped  intent; removal of the intent with new values of its records; removal
 /// </code>
 /// </summary>
 internal sealed class ScheduleState(TimerWheel timers)
@@ -13,7 +14,9 @@ internal sealed class ScheduleState(TimerWheel timers)
     private readonly SortedDictionary<long, ScheduleIntent> _none = [];
     private readonly Dictionary<ScheduleTarget, SortedDictionary<long, ScheduleIntent>> _intents = [];
     private readonly Dictionary<ScheduleTarget, long> _next = [];
-    private readonly HashSet<ScheduleHandle> _intended = [];
+    private readonly Dictionary<ScheduleHandle, long> _intended = [];
+    private readonly Dictionary<ScheduleHandle, AppendedSchedule> _appended = [];
+    private readonly Queue<AppendedSchedule> _appendedInOrder = [];
 
     /// <summary>The scheduled records that no intent names.</summary>
     public TimerWheel Timers { get; } = timers;
@@ -34,7 +37,29 @@ internal sealed class ScheduleState(TimerWheel timers)
     public long NextSequence(ScheduleTarget target) => _next.GetValueOrDefault(target);
 
     /// <summary>Whether an intent names a scheduled record: it cannot be cancelled any more.</summary>
-    public bool IsIntended(ScheduleHandle handle) => _intended.Contains(handle);
+    public bool IsIntended(ScheduleHandle handle) => _intended.ContainsKey(handle);
+
+    /// <summary>The records that were appended and are not forgotten, in that order.</summary>
+    public IReadOnlyCollection<AppendedSchedule> Appended => _appendedInOrder;
+
+    /// <summary>Returns the record of <see cref="Appended"/> that was appended first.</summary>
+    public bool TryPeekAppended(out AppendedSchedule first) => _appendedInOrder.TryPeek(out first);
+
+    /// <summary>Whether a record was appended, and is not forgotten.</summary>
+    public bool IsAppended(ScheduleHandle handle) => _appended.ContainsKey(handle);
+
+    /// <summary>Returns the content hash of a record that is scheduled, intended or appended. Those beyond the horizon are not
+    /// known.</summary>
+    public bool TryGetContent(ScheduleHandle handle, out long content)
+    {
+        if (Timers.TryGet(handle, out var timer))
+            content = timer.Content;
+        else if (_appended.TryGetValue(handle, out var appended))
+            content = appended.Content;
+        else
+            return _intended.TryGetValue(handle, out content);
+        return true;
+    }
 
     /// <summary>Applies a record of the log.</summary>
     /// <exception cref="InvalidDataException">It is none of the schedules, or of a later version.</exception>
@@ -44,7 +69,7 @@ internal sealed class ScheduleState(TimerWheel timers)
         switch (key.Length == 0 ? 0 : key[0])
         {
             case ScheduleRecords.Scheduled:
-                Set(ScheduleRecords.ReadHandle(key), record.Value is not null, offset);
+                Set(ScheduleRecords.ReadHandle(key), record.Value, offset);
                 break;
             case ScheduleRecords.Intent when record.Value is { } value:
                 Add(ScheduleRecords.ReadIntent(key, value.Span));
@@ -66,7 +91,8 @@ internal sealed class ScheduleState(TimerWheel timers)
 
     /// <summary>Returns what a later state needs beside the log behind <see cref="AppliedEnd"/>.</summary>
     public ScheduleCheckpoint Checkpoint() => new(AppliedEnd, Timers.Checkpoint(),
-        [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))]);
+        [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))],
+        [.. _appendedInOrder]);
 
     /// <summary>Restores the state of a checkpoint.</summary>
     public static ScheduleState Restore(ScheduleCheckpoint checkpoint, ITimerBuckets buckets, long bucketMs)
@@ -79,15 +105,36 @@ internal sealed class ScheduleState(TimerWheel timers)
             state.Add(intent);
         foreach (var (target, next) in checkpoint.Sequences)
             state._next[target] = next;
+        foreach (var appended in checkpoint.Appended)
+            state.Add(appended);
         return state;
     }
 
-    private void Set(ScheduleHandle handle, bool isScheduled, long offset)
+    private void Set(ScheduleHandle handle, ReadOnlyMemory<byte>? value, long offset)
     {
-        if (isScheduled)
-            Timers.Schedule(new ScheduledTimer(handle, offset));
-        else
+        if (value is not { } some)
+        {
             Timers.Cancel(handle);
+            _appended.Remove(handle);
+        }
+        else if (ScheduleRecords.ReadAppendedAt(some.Span) is { } at)
+        {
+            Timers.Cancel(handle);
+            Add(new AppendedSchedule(handle, ScheduleRecords.ReadContent(some.Span), at));
+        }
+        else
+        {
+            Timers.Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span)));
+            _appended.Remove(handle);
+        }
+        while (_appendedInOrder.TryPeek(out var first) && !(_appended.TryGetValue(first.Handle, out var known) && known == first))
+            _appendedInOrder.Dequeue();
+    }
+
+    private void Add(AppendedSchedule appended)
+    {
+        _appended[appended.Handle] = appended;
+        _appendedInOrder.Enqueue(appended);
     }
 
     private void Add(ScheduleIntent intent)
@@ -95,7 +142,7 @@ internal sealed class ScheduleState(TimerWheel timers)
         foreach (var timer in intent.Timers)
         {
             Timers.Cancel(timer.Handle);
-            _intended.Add(timer.Handle);
+            _intended[timer.Handle] = timer.Content;
         }
         if (!_intents.TryGetValue(intent.Target, out var intents))
             _intents.Add(intent.Target, intents = []);
@@ -118,5 +165,6 @@ internal sealed class ScheduleState(TimerWheel timers)
 /// <param name="Timers">The timers.</param>
 /// <param name="Intents">The intents that are not published.</param>
 /// <param name="Sequences">The next sequence of each target.</param>
+/// <param name="Appended">What was appended lately.</param>
 internal sealed record ScheduleCheckpoint(long AppliedEnd, TimerCheckpoint Timers, IReadOnlyList<ScheduleIntent> Intents,
-    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences);
+    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences, IReadOnlyList<AppendedSchedule> Appended);

@@ -7,16 +7,19 @@ namespace OrleansMq.Schedules;
 /// <summary>
 /// What is scheduled: the value of a scheduled record in the schedules' log. Numbers are big-endian.
 /// <code>
-/// version i8 = 0 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron | time zone | key | value
-///     | headers i32, each: name | value
+/// version i8 = 0 | content i64 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron | time zone
+///     | key | value | headers i32, each: name | value
 /// </code>
 /// Id, topic, cron and time zone are UTF-8 behind their length as u16, empty for none; key, value and headers are bytes behind their
-/// length as i32, which is -1 for null.
+/// length as i32, which is -1 for null. The content is a hash of all that follows the creation time.
 /// </summary>
 internal sealed record ScheduledPayload
 {
     private const byte Version = 0;
-    private const int HeaderBytes = 1 + sizeof(long) + sizeof(int) + 16;
+    private const int CreatedAtByte = 1 + sizeof(long);
+    private const int PartitionByte = CreatedAtByte + sizeof(long);
+    private const int TopicIdByte = PartitionByte + sizeof(int);
+    private const int HeaderBytes = TopicIdByte + 16;
 
     /// <summary>The id that the caller gave it, or was given.</summary>
     public required string Id { get; init; }
@@ -62,9 +65,9 @@ internal sealed record ScheduledPayload
         var bytes = new byte[HeaderBytes + texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text))
             + SizeOf(Key) + SizeOf(Value) + sizeof(int) + Headers.Sum(header => SizeOf(header.Key) + SizeOf(header.Value))];
         bytes[0] = Version;
-        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(1), CreatedAt);
-        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(9), Partition);
-        TopicId.TryWriteBytes(bytes.AsSpan(13), bigEndian: true, out _);
+        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(CreatedAtByte), CreatedAt);
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(PartitionByte), Partition);
+        TopicId.TryWriteBytes(bytes.AsSpan(TopicIdByte), bigEndian: true, out _);
         var at = HeaderBytes;
         foreach (var text in texts)
         {
@@ -81,8 +84,17 @@ internal sealed record ScheduledPayload
             Write(bytes, ref at, header.Key);
             Write(bytes, ref at, header.Value);
         }
+        SHA256.HashData(bytes.AsSpan(PartitionByte)).AsSpan(0, sizeof(long)).CopyTo(bytes.AsSpan(1));
         return bytes;
     }
+
+    /// <summary>Copies it, with memory of its own.</summary>
+    public ScheduledPayload Copy() => this with
+    {
+        Key = Copy(Key),
+        Value = Copy(Value),
+        Headers = [.. Headers.Select(static header => new RecordHeader(header.Key.ToArray(), Copy(header.Value)))],
+    };
 
     /// <summary>Decodes it; key, value and headers are slices of the bytes.</summary>
     /// <exception cref="InvalidDataException">The bytes are none, or of a later version.</exception>
@@ -95,9 +107,9 @@ internal sealed record ScheduledPayload
             var at = HeaderBytes;
             var payload = new ScheduledPayload
             {
-                CreatedAt = BinaryPrimitives.ReadInt64BigEndian(bytes.Span[1..]),
-                Partition = BinaryPrimitives.ReadInt32BigEndian(bytes.Span[9..]),
-                TopicId = new Guid(bytes.Span[13..HeaderBytes], bigEndian: true),
+                CreatedAt = BinaryPrimitives.ReadInt64BigEndian(bytes.Span[CreatedAtByte..]),
+                Partition = BinaryPrimitives.ReadInt32BigEndian(bytes.Span[PartitionByte..]),
+                TopicId = new Guid(bytes.Span[TopicIdByte..HeaderBytes], bigEndian: true),
                 Id = ReadText(bytes.Span, ref at),
                 Topic = ReadText(bytes.Span, ref at),
                 Cron = ReadText(bytes.Span, ref at),
@@ -116,6 +128,9 @@ internal sealed record ScheduledPayload
             throw new InvalidDataException("The bytes are no scheduled record.", fault);
         }
     }
+
+    private static ReadOnlyMemory<byte>? Copy(ReadOnlyMemory<byte>? bytes) =>
+        bytes is { } some ? some.ToArray() : (ReadOnlyMemory<byte>?)null;
 
     private static int SizeOf(ReadOnlyMemory<byte>? bytes) => sizeof(int) + (bytes?.Length ?? 0);
 

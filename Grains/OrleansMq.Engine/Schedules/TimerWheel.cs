@@ -15,7 +15,7 @@ internal sealed class TimerWheel
     private readonly ITimerBuckets _buckets;
     private readonly long _bucketMs;
     private readonly NearTimers _near = new();
-    private readonly Dictionary<ScheduleHandle, long> _taken = [];
+    private readonly Dictionary<ScheduleHandle, ScheduledTimer> _taken = [];
     private readonly Dictionary<Guid, long> _takenIds = [];
     // The buckets beyond the horizon, and those that were loaded since the last checkpoint: it still needs them.
     private readonly SortedDictionary<long, long> _notes = [];
@@ -52,7 +52,7 @@ internal sealed class TimerWheel
     public void Schedule(in ScheduledTimer timer)
     {
         if (_taken.ContainsKey(timer.Handle))
-            _taken[timer.Handle] = timer.Reference;
+            _taken[timer.Handle] = timer;
         else if (BucketOf(timer.Handle.Due) < _horizonBucket)
             _near.Set(timer);
         else
@@ -73,7 +73,11 @@ internal sealed class TimerWheel
     public bool IsBeyondHorizon(ScheduleHandle handle) => BucketOf(handle.Due) >= _horizonBucket;
 
     /// <summary>Whether a timer is in memory. Those beyond the horizon are not known.</summary>
-    public bool IsInMemory(ScheduleHandle handle) => _near.Contains(handle) || _taken.ContainsKey(handle);
+    public bool IsInMemory(ScheduleHandle handle) => TryGet(handle, out _);
+
+    /// <summary>Returns a timer in memory, lent or not.</summary>
+    public bool TryGet(ScheduleHandle handle, out ScheduledTimer timer) =>
+        _near.TryGet(handle, out timer) || _taken.TryGetValue(handle, out timer);
 
     /// <summary>Returns a timer in memory by its id alone.</summary>
     public bool TryFind(Guid id, out ScheduledTimer timer)
@@ -88,18 +92,13 @@ internal sealed class TimerWheel
 
     /// <summary>Returns a lent timer as it is now.</summary>
     /// <returns>False if it is not lent, or was cancelled meanwhile.</returns>
-    public bool TryGetTaken(ScheduleHandle handle, out ScheduledTimer timer)
-    {
-        var isTaken = _taken.TryGetValue(handle, out var reference);
-        timer = new ScheduledTimer(handle, reference);
-        return isTaken;
-    }
+    public bool TryGetTaken(ScheduleHandle handle, out ScheduledTimer timer) => _taken.TryGetValue(handle, out timer);
 
     /// <summary>Takes a lent timer back, which is lent again later. A timer that is not lent is left alone.</summary>
     public void Return(ScheduleHandle handle)
     {
-        if (Forget(handle, out var reference))
-            _near.Set(new ScheduledTimer(handle, reference));
+        if (Forget(handle, out var timer))
+            _near.Set(timer);
     }
 
     /// <summary>Lends the timers that are due, in their order.</summary>
@@ -113,7 +112,7 @@ internal sealed class TimerWheel
         while (due.Count < most && _near.TryPeek(out var timer) && timer.Handle.Due <= now)
         {
             _near.Remove(timer.Handle);
-            _taken.Add(timer.Handle, timer.Reference);
+            _taken.Add(timer.Handle, timer);
             _takenIds[timer.Handle.Id] = timer.Handle.Due;
             due.Add(timer);
         }
@@ -153,15 +152,14 @@ internal sealed class TimerWheel
         return wheel;
     }
 
-    private bool Forget(ScheduleHandle handle, out long reference)
+    private bool Forget(ScheduleHandle handle, out ScheduledTimer timer)
     {
         if (_takenIds.TryGetValue(handle.Id, out var due) && due == handle.Due)
             _takenIds.Remove(handle.Id);
-        return _taken.Remove(handle, out reference);
+        return _taken.Remove(handle, out timer);
     }
 
-    private IEnumerable<ScheduledTimer> Near() =>
-        _near.All().Concat(_taken.Select(taken => new ScheduledTimer(taken.Key, taken.Value)));
+    private IEnumerable<ScheduledTimer> Near() => _near.All().Concat(_taken.Values);
 
     private long BucketOf(long time) => Math.Max(time, 0) / _bucketMs;
 
@@ -193,15 +191,15 @@ internal sealed class TimerWheel
 
     private IEnumerable<ScheduledTimer> Load(long bucket)
     {
-        var timers = new Dictionary<ScheduleHandle, long>();
+        var timers = new Dictionary<ScheduleHandle, ScheduledTimer>();
         foreach (var note in _buckets.Read(bucket))
         {
             if (note.IsCancelled)
                 timers.Remove(note.Timer.Handle);
             else
-                timers[note.Timer.Handle] = note.Timer.Reference;
+                timers[note.Timer.Handle] = note.Timer;
         }
-        return timers.Select(timer => new ScheduledTimer(timer.Key, timer.Value));
+        return timers.Values;
     }
 }
 

@@ -99,6 +99,27 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Call_that_is_repeated_after_its_record_was_appended_appends_it_once_also_after_a_restart()
+    {
+        var schedule = new NewSchedule("orders") { Id = "x", At = _clock.GetUtcNow(), Value = Encoding.UTF8.GetBytes("a") };
+        await _broker.Schedules.CreateAsync(schedule);
+        await WaitAsync("a");
+        for (var i = 0; i < 2; i++)
+        {
+            Assert.Equal("x", (await _broker.Schedules.CreateAsync(schedule)).Id);
+            foreach (var other in (NewSchedule[])[schedule with { Value = null }, schedule with { Key = Array.Empty<byte>() },
+                schedule with { Partition = 0 }])
+                Assert.Equal(ErrorCode.InvalidRequest, (await Assert.ThrowsAsync<BrokerException>(async () =>
+                    await _broker.Schedules.CreateAsync(other))).Code);
+            Assert.Null(await _broker.Schedules.FindAsync("orders", "x"));
+            await RestartAsync();
+        }
+        await ScheduleAsync("b", TimeSpan.FromSeconds(1), "x");
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await WaitAsync("a", "b");
+    }
+
+    [Fact]
     public async Task Same_id_names_another_schedule_in_each_topic_also_in_one_that_is_created_again()
     {
         await _broker.CreateTopicAsync(new NewTopic("other", 1));

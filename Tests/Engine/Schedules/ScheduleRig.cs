@@ -26,7 +26,11 @@ internal sealed class ScheduleRig
     public Func<ScheduledTimer, FoundTarget> TargetOf { get; set; } = _ => default;
     public WakeSchedule? Wake { get; private set; }
 
-    public void Create(ScheduleHandle handle) => Process(new ScheduleRequest(++_requests, handle, new byte[] { 1 }));
+    /// <summary>The last answer.</summary>
+    public ScheduleOutcome Answer { get; private set; }
+
+    public void Create(ScheduleHandle handle, byte content = 0) =>
+        Process(new ScheduleRequest(++_requests, handle, new byte[] { 0, 0, 0, 0, 0, 0, 0, 0, content }));
 
     public void Cancel(ScheduleHandle handle) => Process(new CancelRequest(++_requests, handle));
 
@@ -77,6 +81,8 @@ internal sealed class ScheduleRig
         {
             if (effect is WakeSchedule wake)
                 Wake = wake;
+            else if (effect is ScheduleAnswer answer)
+                Answer = answer.Outcome;
             else
                 _effects.Enqueue(effect);
         }

@@ -18,7 +18,7 @@ public sealed class ScheduleServiceTests
         var delivered = new List<ScheduledTimer>();
         Do(service.Begin(default));
         for (var i = 0; i < Count; i++)
-            Process(new ScheduleRequest(i + 1, new ScheduleHandle(1_000 + i % 1_000, Guid.NewGuid()), new byte[] { 1 }), 0);
+            Process(new ScheduleRequest(i + 1, new ScheduleHandle(1_000 + i % 1_000, Guid.NewGuid()), new byte[9]), 0);
         Assert.Empty(delivered);
 
         var watch = System.Diagnostics.Stopwatch.StartNew();
@@ -104,6 +104,76 @@ public sealed class ScheduleServiceTests
         rig.DoAll();
         Assert.Equal([handles[0], handles[1]], rig.Published.Select(one => one.Timer.Handle));
         Assert.Equal(0, rig.State.Timers.InMemory);
+    }
+
+    [Fact]
+    public void Repeated_request_is_one_record_also_after_its_time_and_other_content_is_refused()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found };
+        var handle = new ScheduleHandle(5, Guid.NewGuid());
+        rig.Create(handle);
+        // While it is stored, waits, is intended, and was appended.
+        foreach (var step in (Action[])[() => { }, rig.DoAll, Due, rig.DoAll])
+        {
+            step();
+            rig.Create(handle, content: 1);
+            Assert.Equal(ScheduleOutcome.OtherContent, rig.Answer);
+            rig.Create(handle);
+        }
+        Assert.Equal(ScheduleOutcome.Scheduled, rig.Answer);
+        rig.DoAll();
+        Assert.Single(rig.Published);
+        rig.Cancel(handle);
+        Assert.Equal(ScheduleOutcome.NotFound, rig.Answer);
+        Assert.True(rig.State.IsAppended(handle));
+
+        void Due()
+        {
+            rig.Now = 10;
+            rig.Tick();
+            rig.Do<ReadScheduleTargets>();
+        }
+    }
+
+    [Fact]
+    public void Cancelled_id_may_name_other_content()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found };
+        var handle = new ScheduleHandle(5, Guid.NewGuid());
+        rig.Create(handle);
+        rig.Cancel(handle);
+        rig.Create(handle, content: 1);
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Scheduled, rig.Answer);
+        rig.Now = 5;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(1, Assert.Single(rig.Published).Timer.Content);
+    }
+
+    [Fact]
+    public void Appended_records_are_forgotten_after_a_while_and_where_they_are_too_many()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { RememberedMs = 100, MostRemembered = 3, RecordsPerIntent = 2 })
+        {
+            TargetOf = _ => Found,
+        };
+        var handles = Enumerable.Range(0, 8).Select(i => new ScheduleHandle(i, Guid.NewGuid())).ToArray();
+        foreach (var handle in handles)
+            rig.Create(handle);
+        rig.Now = 10;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(handles[^3..], rig.State.Appended.Select(appended => appended.Handle));
+        rig.Now = 110;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(3, rig.State.Appended.Count);
+        rig.Now = 111;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Empty(rig.State.Appended);
+        Assert.False(rig.State.IsAppended(handles[^1]));
     }
 
     [Fact]
@@ -202,11 +272,15 @@ public sealed class ScheduleServiceTests
     public void Records_are_read_as_they_were_written()
     {
         var intent = new ScheduleIntent(new ScheduleTarget(Guid.NewGuid(), 7), 40, 123,
-            [new ScheduledTimer(new ScheduleHandle(5, Guid.NewGuid()), 9), new ScheduledTimer(new ScheduleHandle(-6, Guid.NewGuid()), 10)]);
+            [new ScheduledTimer(new ScheduleHandle(5, Guid.NewGuid()), 9, -1),
+            new ScheduledTimer(new ScheduleHandle(-6, Guid.NewGuid()), 10)]);
         var record = ScheduleRecords.OfIntent(intent);
         var read = ScheduleRecords.ReadIntent(record.Key, record.Value!.Value.Span);
         Assert.Equal((intent.Target, intent.FirstSequence, intent.Origin), (read.Target, read.FirstSequence, read.Origin));
         Assert.Equal(intent.Timers, read.Timers);
+        var appended = new AppendedSchedule(intent.Timers[1].Handle, -3, 12);
+        var value = ScheduleRecords.OfAppended(appended).Value!.Value.Span;
+        Assert.Equal((-3L, (long?)12), (ScheduleRecords.ReadContent(value), ScheduleRecords.ReadAppendedAt(value)));
         var handle = intent.Timers[0].Handle;
         Assert.Equal(handle, ScheduleRecords.ReadHandle(ScheduleRecords.Removal(handle).Key));
         var sequence = ScheduleRecords.OfSequence(Target, 77);
@@ -221,7 +295,10 @@ public sealed class ScheduleServiceTests
         var later = sequence.Value!.Value.ToArray();
         later[0]++;
         foreach (var record in (ScheduleRecord[])[new([], null), new([9], null), new([1, 2], null), sequence with { Value = later },
-            sequence with { Value = new byte[3] }, ScheduleRecords.OfIntent(new(Target, 0, 0, [default])) with { Value = new byte[20] }])
+            sequence with { Value = new byte[3] }, ScheduleRecords.OfScheduled(default, new byte[] { 2, 0, 0, 0, 0, 0, 0, 0, 0 }),
+            ScheduleRecords.OfScheduled(default, new byte[8]),
+            ScheduleRecords.OfScheduled(default, new byte[] { 1, 0, 0, 0, 0, 0, 0, 0, 0 }),
+             ScheduleRecords.OfIntent(new(Target, 0, 0, [default])) with { Value = new byte[20] }])
             Assert.Throws<InvalidDataException>(() => state.Apply(0, record));
     }
 }

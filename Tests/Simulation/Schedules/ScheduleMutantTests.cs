@@ -13,6 +13,7 @@ public sealed class ScheduleMutantTests(ITestOutputHelper output)
     [InlineData(nameof(AnswersBeforeForce))]
     [InlineData(nameof(NewestIntentFirst))]
     [InlineData(nameof(PublishesBeforeForce))]
+    [InlineData(nameof(ForgetsAppended))]
     [InlineData(nameof(DueASecondEarly))]
     [InlineData(nameof(RemembersLatestTime))]
     [InlineData(nameof(CancelsIntended))]

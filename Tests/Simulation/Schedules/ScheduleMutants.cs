@@ -28,6 +28,11 @@ internal sealed class PublishesBeforeForce : ScheduleRules
     public override bool MayPublish(bool isInForce) => true;
 }
 
+internal sealed class ForgetsAppended : ScheduleRules
+{
+    public override bool RemembersAppended => false;
+}
+
 // --- 3: not early ---
 
 internal sealed class DueASecondEarly : ScheduleRules

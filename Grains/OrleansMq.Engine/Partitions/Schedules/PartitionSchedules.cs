@@ -72,8 +72,13 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             _ = task.Exception;
             Interlocked.Add(ref _requestBytes, -bytes.Length);
         }, null, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-        return await WaitAsync(answer, cancellationToken).ConfigureAwait(false) == ScheduleOutcome.Scheduled
-            ? Describe(handle, payload) : throw Unclear();
+        return await WaitAsync(answer, cancellationToken).ConfigureAwait(false) switch
+        {
+            ScheduleOutcome.Scheduled => Describe(handle, payload),
+            ScheduleOutcome.OtherContent => throw new BrokerException(ErrorCode.InvalidRequest,
+                $"Id '{id}' of that topic names another record of the same time. Choose another id, or cancel that schedule first."),
+            _ => throw Unclear(),
+        };
     }
 
     /// <inheritdoc/>
@@ -176,7 +181,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         $"{MaxRequests} requests, or {MaxRequestBytes >> 20} MiB of them, wait in {Partition.TopicPartition}. Retry later.");
 
     private BrokerException Unclear() => new(ErrorCode.RequestTimedOut,
-        $"{Partition.TopicPartition} did not store the request in time, or lost its leader. It may take effect. Repeat it with its id.");
+        $"{Partition.TopicPartition} did not store the request in time, or lost its leader. It may take effect. "
+            + "Repeat it unchanged, with its id.");
 
     // A record that is appended or cancelled meanwhile may be compacted away.
     private List<ScheduleDescription> Describe(IReadOnlyList<ScheduledTimer> timers)

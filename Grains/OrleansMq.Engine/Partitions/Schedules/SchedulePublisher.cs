@@ -29,8 +29,8 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
     {
         var payloads = new ScheduledPayload[intent.Timers.Count];
         // Copied: the log's memory is lent for the call only.
-        ScheduleLog.ReadPayloads(partition, intent.Timers, (index, payload) => payloads[index] = ScheduledPayload.Decode(
-            payload?.Encode() ?? throw new InvalidDataException($"The log has no record of {intent.Timers[index]}, which is decided.")));
+        ScheduleLog.ReadPayloads(partition, intent.Timers, (index, payload) => payloads[index] = payload?.Copy()
+            ?? throw new InvalidDataException($"The log has no record of {intent.Timers[index]}, which is decided."));
         return payloads;
     }
 
