@@ -114,6 +114,27 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
             await DeliverAsync(topic, values);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Record_for_a_partition_that_its_broker_does_not_know_yet_waits_for_it(bool isConfirmedLate)
+    {
+        await _broker.CreateTopicAsync(new NewTopic("grown", 4));
+        var lookups = 0;
+        Use(new FaultyBroker(_broker)
+        {
+            Listed = listing => listing.Name == "grown" ? listing with { Partitions = 3 } : listing,
+            Described = topic => topic.Name == "grown" && isConfirmedLate && Interlocked.Increment(ref lookups) < 3
+                ? topic with { Partitions = [.. topic.Partitions.Take(3)] } : topic,
+        });
+        await _broker.Schedules.CreateAsync(new NewSchedule("grown") { Id = "x", At = _clock.GetUtcNow(), Partition = 3 });
+        await SchedulingTest.UntilAsync(async () =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            return (await _broker.FindOffsetAsync(new TopicPartition("grown", 3), OffsetSpec.Latest)).Offset;
+        }, end => end == 1);
+    }
+
     [Fact]
     public async Task Clock_that_was_far_ahead_for_a_while_delivers_nothing_early_afterwards()
     {
@@ -186,16 +207,19 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         public Func<string, ValueTask> Find { get; init; } = _ => default;
         public Func<TopicPartition, Func<Task<ProduceResult>>, Task<ProduceResult>> Produce { get; init; } = (_, send) => send();
 
+        public Func<TopicListing, TopicListing> Listed { get; init; } = listing => listing;
+        public Func<TopicDescription, TopicDescription> Described { get; init; } = topic => topic;
+
         public override async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
         {
             await Find(topic);
-            return await base.GetTopicAsync(topic, cancellationToken);
+            return Listed(await base.GetTopicAsync(topic, cancellationToken));
         }
 
         public override async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
         {
             await Find(topic);
-            return await base.DescribeTopicAsync(topic, cancellationToken);
+            return Described(await base.DescribeTopicAsync(topic, cancellationToken));
         }
 
         public override async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,

@@ -39,7 +39,9 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
     public async Task<PublishOutcome> PublishAsync(ScheduleIntent intent, ScheduledPayload[] payloads, CancellationToken cancellationToken)
     {
         var target = new TopicPartition(payloads[0].Topic, intent.Target.Partition);
-        if (await topics.FindAsync(target.Topic, intent.Target.TopicId, cancellationToken).ConfigureAwait(false) is null)
+        var topic = await topics.FindAsync(target.Topic, intent.Target.TopicId, target.Partition + 1, cancellationToken)
+            .ConfigureAwait(false);
+        if (topic is null)
             return PublishOutcome.TargetGone;
         var left = _left.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new([(0, count)]), payloads.Length);
         while (left.TryPeek(out var run))

@@ -210,12 +210,13 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             return Task.FromResult(true);
         }).ConfigureAwait(false);
         var topics = new Dictionary<Guid, (bool IsKnown, TopicListing? Topic)>();
-        await Task.WhenAll(payloads.Where(payload => payload.Topic is not null).Select(payload => (payload.Topic, payload.TopicId))
-            .Distinct().ToList().ConvertAll(async topic =>
+        await Task.WhenAll(payloads.Where(payload => payload.Topic is not null).GroupBy(payload => (payload.Topic, payload.TopicId))
+            .ToList().ConvertAll(async topic =>
             {
-                var found = await LookUpAsync(topic.Topic!, topic.TopicId).ConfigureAwait(false);
+                var found = await LookUpAsync(topic.Key.Topic!, topic.Key.TopicId, topic.Max(payload => payload.Partition) + 1)
+                    .ConfigureAwait(false);
                 lock (topics)
-                    topics[topic.TopicId] = found;
+                    topics[topic.Key.TopicId] = found;
             })).ConfigureAwait(false);
         var targets = Array.ConvertAll(payloads, payload =>
         {
@@ -227,6 +228,11 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             if (topic is not null && payload.Partition < topic.Partitions)
                 return new FoundTarget(payload.TopicId, new ScheduleTarget(payload.TopicId, payload.Partition >= 0 ? payload.Partition
                     : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes);
+            if (topic is not null)
+            {
+                Warn($"A record that was scheduled for '{payload.Topic}' waits: partition {payload.Partition} is not known yet.", null);
+                return new FoundTarget(payload.TopicId, null) { IsUnknown = true };
+            }
             Warn($"The record that was scheduled for '{payload.Topic}' is dropped: the topic was deleted.", null);
             return new FoundTarget(payload.TopicId, null);
         });
@@ -243,11 +249,11 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     }
 
     // Whatever keeps a topic from being looked up concerns its own records only: they wait.
-    private async Task<(bool IsKnown, TopicListing? Topic)> LookUpAsync(string name, Guid topicId)
+    private async Task<(bool IsKnown, TopicListing? Topic)> LookUpAsync(string name, Guid topicId, int partitions)
     {
         try
         {
-            return (true, await _topics!.FindAsync(name, topicId, _end.Token).ConfigureAwait(false));
+            return (true, await _topics!.FindAsync(name, topicId, partitions, _end.Token).ConfigureAwait(false));
         }
         catch (Exception fault) when (!_end.IsCancellationRequested)
         {

@@ -11,21 +11,26 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
     /// <summary>How long a look-up is waited for, once.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    private readonly ConcurrentDictionary<(string Name, Guid TopicId), Task<TopicListing?>> _late = [];
+    private readonly ConcurrentDictionary<(string Name, Guid TopicId, int Partitions), Task<TopicListing?>> _late = [];
 
     /// <summary>Returns a topic; null if there surely is none of this name and id.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="topicId">Its id.</param>
+    /// <param name="partitions">The number of partitions that it had at least when a record was scheduled for it. A topic never gets fewer;
+    /// one with fewer is one that the cluster does not know well yet.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException">It cannot be looked up now.</exception>
     /// <exception cref="TimeoutException">The look-up takes long.</exception>
-    public async Task<TopicListing?> FindAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    public async Task<TopicListing?> FindAsync(string name, Guid topicId, int partitions, CancellationToken cancellationToken)
     {
-        if (_late.TryGetValue((name, topicId), out var late))
+        if (_late.TryGetValue((name, topicId, partitions), out var late))
         {
             if (!late.IsCompleted)
                 throw new TimeoutException($"Topic '{name}' could not be looked up yet.");
-            _late.TryRemove((name, topicId), out _);
+            _late.TryRemove((name, topicId, partitions), out _);
             return await late.ConfigureAwait(false);
         }
-        var finding = LookUpAsync(name, topicId, cancellationToken);
+        var finding = LookUpAsync(name, topicId, partitions, cancellationToken);
         try
         {
             return await finding.WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
@@ -35,18 +40,18 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
             // A fault is seen when it is asked for again.
             _ = finding.ContinueWith(static task => task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted,
                 TaskScheduler.Default);
-            _late[(name, topicId)] = finding;
+            _late[(name, topicId, partitions)] = finding;
             throw;
         }
     }
 
-    // What this broker remembers of topics may be a moment behind: its answer that there is none is confirmed.
-    private async Task<TopicListing?> LookUpAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    // What this broker remembers of topics may be a moment behind: its answer that there is none, or that it is smaller, is confirmed.
+    private async Task<TopicListing?> LookUpAsync(string name, Guid topicId, int partitions, CancellationToken cancellationToken)
     {
         try
         {
             var known = await broker.GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
-            if (known.TopicId == topicId)
+            if (known.TopicId == topicId && known.Partitions >= partitions)
                 return known;
         }
         catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
