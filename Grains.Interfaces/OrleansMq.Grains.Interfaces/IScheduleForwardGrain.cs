@@ -24,8 +24,13 @@ internal interface IScheduleForwardGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken = default);
 
-    /// <summary>Lists the schedules of the partition behind a place.</summary>
+    /// <summary>Lists the places of the partition's schedules behind a place.</summary>
     [Alias("List")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<SchedulePage> ListAsync(string? after, int maxCount, CancellationToken cancellationToken = default);
+    Task<string[]> ListAsync(string? after, int maxCount, CancellationToken cancellationToken = default);
+
+    /// <summary>Describes the schedules at these places, as far as they wait.</summary>
+    [Alias("Describe")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken = default);
 }

@@ -31,9 +31,14 @@ internal sealed class GrainPartitionSchedules(GrainBroker broker, ILocalPartitio
             grain => grain.FindAsync(topicId, id, cancellationToken), cancellationToken);
 
     /// <inheritdoc/>
-    public Task<SchedulePage> ListAsync(string? after, int maxCount, CancellationToken cancellationToken) =>
+    public Task<string[]> ListAsync(string? after, int maxCount, CancellationToken cancellationToken) =>
         RepeatAsync(here => here.ListAsync(after, maxCount, cancellationToken),
             grain => grain.ListAsync(after, maxCount, cancellationToken), cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken) =>
+        RepeatAsync(here => here.DescribeAsync(places, cancellationToken),
+            grain => grain.DescribeAsync(places, cancellationToken), cancellationToken);
 
     private async Task<T> RepeatAsync<T>(Func<IPartitionSchedules, Task<T>> here, Func<IScheduleForwardGrain, Task<T>> call,
         CancellationToken cancellationToken)

@@ -4,7 +4,8 @@ namespace OrleansMq.Access;
 
 /// <summary>
 /// Schedules as one session may use them: to schedule and to cancel needs <see cref="AccessOperation.Write"/> of the topic, to look at
-/// them <see cref="AccessOperation.Describe"/>. Thread safe.
+/// them <see cref="AccessOperation.Describe"/>; to list those of all topics, <see cref="AccessOperation.Describe"/> of the cluster, too.
+/// Thread safe.
 /// </summary>
 internal sealed class SessionSchedules(ISchedules schedules, SessionAccess session) : ISchedules
 {
@@ -37,6 +38,8 @@ internal sealed class SessionSchedules(ISchedules schedules, SessionAccess sessi
         ArgumentNullException.ThrowIfNull(query);
         if (query.Topic is not null)
             session.Demand(AccessOperation.Describe, ResourceType.Topic, query.Topic);
+        else
+            session.Demand(AccessOperation.Describe, ResourceType.Cluster);
         var page = await schedules.ListAsync(query, cancellationToken).ConfigureAwait(false);
         return page.Schedules.All(MayDescribe) ? page : page with { Schedules = [.. page.Schedules.Where(MayDescribe)] };
     }

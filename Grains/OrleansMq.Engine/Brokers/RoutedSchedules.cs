@@ -65,28 +65,17 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         if (query.After is not null)
             SchedulePlaces.Parse(query.After);
         var count = await CountPartitionsAsync(mayCreate: false, cancellationToken).ConfigureAwait(false);
-        var pages = await Task.WhenAll(Enumerable.Range(0, count).Select(partition =>
+        var lists = await Task.WhenAll(Enumerable.Range(0, count).Select(partition =>
             Of(partition).ListAsync(query.After, query.MaxCount, cancellationToken))).ConfigureAwait(false);
-        return Merge(pages, query);
-    }
-
-    // A partition's page ends at its place, also where its last schedules ended meanwhile. Behind the lowest of these places not all
-    // schedules are known.
-    private static SchedulePage Merge(SchedulePage[] pages, ScheduleQuery query)
-    {
-        var all = pages.SelectMany(page => page.Schedules).Select(schedule => (Schedule: schedule, Handle: HandleOf(schedule)))
-            .OrderBy(one => one.Handle).ToList();
-        var ends = pages.Where(page => page.Next is not null).Select(page => SchedulePlaces.Parse(page.Next!)).Order().ToList();
-        ScheduleHandle? end = ends.Count > 0 ? ends[0] : null;
-        if (end is { } lowest)
-            all.RemoveAll(one => one.Handle.CompareTo(lowest) > 0);
-        if (all.Count > query.MaxCount)
-        {
-            all.RemoveRange(query.MaxCount, all.Count - query.MaxCount);
-            end = all[^1].Handle;
-        }
-        return new SchedulePage([.. all.Select(one => one.Schedule).Where(one => query.Topic is null || one.Topic == query.Topic)],
-            end is { } place ? SchedulePlaces.Format(place) : null);
+        // Only what is on the page is read.
+        var places = lists.SelectMany((list, partition) => list.Select(place => (Partition: partition, Place: place,
+            Handle: SchedulePlaces.Parse(place)))).OrderBy(one => one.Handle).ToList();
+        var page = places.Take(query.MaxCount).ToList();
+        var described = await Task.WhenAll(page.GroupBy(one => one.Partition, one => one.Place).Select(group =>
+            Of(group.Key).DescribeAsync([.. group], cancellationToken))).ConfigureAwait(false);
+        var hasMore = places.Count > page.Count || lists.Any(list => list.Length == query.MaxCount);
+        return new SchedulePage([.. described.SelectMany(schedules => schedules).OrderBy(HandleOf)
+            .Where(schedule => query.Topic is null || schedule.Topic == query.Topic)], hasMore ? page[^1].Place : null);
     }
 
     private static ScheduleHandle HandleOf(ScheduleDescription schedule) =>

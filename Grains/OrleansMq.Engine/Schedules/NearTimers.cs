@@ -1,28 +1,19 @@
 namespace OrleansMq.Schedules;
 
 /// <summary>
-/// The timers of the near future, in memory: a heap by due time, and a hash index of the handles. A timer takes 40 bytes, 4 to 8 in the
-/// heap and 5 to 11 in the index. Timers stand in pages, so growth copies only the two arrays of numbers. The index is cut into parts that
-/// grow one by one.
+/// Timers in memory: a list of them in order, and a hash index of the handles. A timer takes 40 bytes, 4 to 8 in the list and 5 to 11 in
+/// the index; few timers take more. Timers stand in pages, the list is cut into runs and the index into parts that grow one by one.
 /// </summary>
-internal sealed class NearTimers
+internal sealed partial class NearTimers
 {
     private const int PageBits = 12;
     private const int PageSize = 1 << PageBits;
     private const int Parts = 256;
-    private const int Arity = 4;
 
-    private readonly List<Entry[]> _pages = [];
+    private readonly List<ScheduledTimer[]> _pages = [];
     private readonly HandleIndex[] _index = new HandleIndex[Parts];
-    private int[] _heap = new int[16];
-    private int _free = -1; // the first free entry; its heap position is the next one
+    private int _free = -1; // the first free entry; its reference is the next one
     private int _used; // entries ever used
-
-    private struct Entry
-    {
-        public ScheduledTimer Timer;
-        public int HeapPosition;
-    }
 
     public int Count { get; private set; }
 
@@ -34,37 +25,34 @@ internal sealed class NearTimers
         var entry = part.Find(this, timer.Handle, hash);
         if (entry >= 0)
         {
-            EntryAt(entry).Timer = timer;
+            EntryAt(entry) = timer;
             return;
         }
         entry = TakeEntry();
-        EntryAt(entry).Timer = timer;
+        EntryAt(entry) = timer;
         part.Add(this, entry, hash);
-        if (Count == _heap.Length)
-            Array.Resize(ref _heap, checked(Count * 2));
-        Place(Count++, entry);
-        SiftUp(Count - 1);
+        Insert(entry);
+        Count++;
     }
 
     /// <summary>Removes a timer.</summary>
     /// <returns>False if it is not here.</returns>
-    public bool Remove(ScheduleHandle handle)
+    public bool Remove(ScheduleHandle handle) => Remove(handle, out _);
+
+    /// <summary>Removes a timer, and returns it.</summary>
+    /// <returns>False if it is not here.</returns>
+    public bool Remove(ScheduleHandle handle, out ScheduledTimer timer)
     {
         var hash = HashOf(handle);
         ref var part = ref PartOf(hash);
         var entry = part.Find(this, handle, hash);
+        timer = entry < 0 ? default : EntryAt(entry);
         if (entry < 0)
             return false;
+        RemoveFromOrder(handle);
         part.Remove(this, entry, hash);
-        var position = EntryAt(entry).HeapPosition;
-        var last = _heap[--Count];
-        if (position < Count)
-        {
-            Place(position, last);
-            SiftUp(position);
-            SiftDown(EntryAt(last).HeapPosition);
-        }
-        EntryAt(entry).HeapPosition = _free;
+        Count--;
+        EntryAt(entry) = new ScheduledTimer(default, _free);
         _free = entry;
         return true;
     }
@@ -74,7 +62,7 @@ internal sealed class NearTimers
     {
         var hash = HashOf(handle);
         var entry = PartOf(hash).Find(this, handle, hash);
-        timer = entry < 0 ? default : EntryAt(entry).Timer;
+        timer = entry < 0 ? default : EntryAt(entry);
         return entry >= 0;
     }
 
@@ -83,25 +71,11 @@ internal sealed class NearTimers
     {
         var hash = HashOf(id);
         var entry = PartOf(hash).Find(this, id, hash);
-        timer = entry < 0 ? default : EntryAt(entry).Timer;
+        timer = entry < 0 ? default : EntryAt(entry);
         return entry >= 0;
     }
 
-    /// <summary>Returns the timer that is due first.</summary>
-    public bool TryPeek(out ScheduledTimer timer)
-    {
-        timer = Count == 0 ? default : EntryAt(_heap[0]).Timer;
-        return Count > 0;
-    }
-
-    /// <summary>Returns all timers, in no order.</summary>
-    public IEnumerable<ScheduledTimer> All()
-    {
-        for (var i = 0; i < Count; i++)
-            yield return EntryAt(_heap[i]).Timer;
-    }
-
-    private ref Entry EntryAt(int entry) => ref _pages[entry >> PageBits][entry & (PageSize - 1)];
+    private ref ScheduledTimer EntryAt(int entry) => ref _pages[entry >> PageBits][entry & (PageSize - 1)];
 
     private ref HandleIndex PartOf(uint hash) => ref _index[hash & (Parts - 1)];
 
@@ -115,56 +89,12 @@ internal sealed class NearTimers
         if (_free >= 0)
         {
             var entry = _free;
-            _free = EntryAt(entry).HeapPosition;
+            _free = (int)EntryAt(entry).Reference;
             return entry;
         }
         if (_used == _pages.Count * PageSize)
-            _pages.Add(new Entry[PageSize]);
+            _pages.Add(new ScheduledTimer[PageSize]);
         return _used++;
-    }
-
-    private void Place(int position, int entry)
-    {
-        _heap[position] = entry;
-        EntryAt(entry).HeapPosition = position;
-    }
-
-    private void SiftUp(int position)
-    {
-        var entry = _heap[position];
-        var handle = EntryAt(entry).Timer.Handle;
-        while (position > 0)
-        {
-            var parent = (position - 1) / Arity;
-            if (EntryAt(_heap[parent]).Timer.Handle.CompareTo(handle) <= 0)
-                break;
-            Place(position, _heap[parent]);
-            position = parent;
-        }
-        Place(position, entry);
-    }
-
-    private void SiftDown(int position)
-    {
-        var entry = _heap[position];
-        var handle = EntryAt(entry).Timer.Handle;
-        while (true)
-        {
-            var first = position * Arity + 1;
-            var least = -1;
-            var leastHandle = handle;
-            for (var child = first; child < Math.Min(first + Arity, Count); child++)
-            {
-                var other = EntryAt(_heap[child]).Timer.Handle;
-                if (other.CompareTo(leastHandle) < 0)
-                    (least, leastHandle) = (child, other);
-            }
-            if (least < 0)
-                break;
-            Place(position, _heap[least]);
-            position = least;
-        }
-        Place(position, entry);
     }
 
     // One part of the index: open addressing with linear probing. A slot holds an entry + 1; 0 is free.
@@ -179,7 +109,7 @@ internal sealed class NearTimers
                 return -1;
             for (var slot = Home(hash); _slots[slot] != 0; slot = Next(slot))
             {
-                if (timers.EntryAt(_slots[slot] - 1).Timer.Handle == handle)
+                if (timers.EntryAt(_slots[slot] - 1).Handle == handle)
                     return _slots[slot] - 1;
             }
             return -1;
@@ -191,7 +121,7 @@ internal sealed class NearTimers
                 return -1;
             for (var slot = Home(hash); _slots[slot] != 0; slot = Next(slot))
             {
-                if (timers.EntryAt(_slots[slot] - 1).Timer.Handle.Id == id)
+                if (timers.EntryAt(_slots[slot] - 1).Handle.Id == id)
                     return _slots[slot] - 1;
             }
             return -1;
@@ -214,7 +144,7 @@ internal sealed class NearTimers
             // Entries behind the hole move into it, unless that is before their home.
             for (var slot = Next(hole); _slots[slot] != 0; slot = Next(slot))
             {
-                var home = Home(HashOf(timers.EntryAt(_slots[slot] - 1).Timer.Handle));
+                var home = Home(HashOf(timers.EntryAt(_slots[slot] - 1).Handle));
                 if (((slot - home) & (_slots.Length - 1)) < ((slot - hole) & (_slots.Length - 1)))
                     continue;
                 _slots[hole] = _slots[slot];
@@ -242,7 +172,7 @@ internal sealed class NearTimers
             foreach (var slot in old)
             {
                 if (slot != 0)
-                    Put(slot - 1, HashOf(timers.EntryAt(slot - 1).Timer.Handle));
+                    Put(slot - 1, HashOf(timers.EntryAt(slot - 1).Handle));
             }
         }
     }

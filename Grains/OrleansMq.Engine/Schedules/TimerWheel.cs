@@ -15,8 +15,7 @@ internal sealed class TimerWheel
     private readonly ITimerBuckets _buckets;
     private readonly long _bucketMs;
     private readonly NearTimers _near = new();
-    private readonly Dictionary<ScheduleHandle, ScheduledTimer> _taken = [];
-    private readonly Dictionary<Guid, long> _takenIds = [];
+    private readonly NearTimers _taken = new();
     // The buckets beyond the horizon, and those that were loaded since the last checkpoint: it still needs them.
     private readonly SortedDictionary<long, long> _notes = [];
     private readonly List<long> _loaded = [];
@@ -51,8 +50,8 @@ internal sealed class TimerWheel
     /// <summary>Adds a timer. One with the same handle is replaced.</summary>
     public void Schedule(in ScheduledTimer timer)
     {
-        if (_taken.ContainsKey(timer.Handle))
-            _taken[timer.Handle] = timer;
+        if (_taken.TryGet(timer.Handle, out _))
+            _taken.Set(timer);
         else if (BucketOf(timer.Handle.Due) < _horizonBucket)
             _near.Set(timer);
         else
@@ -64,7 +63,7 @@ internal sealed class TimerWheel
     public bool Cancel(ScheduleHandle handle)
     {
         if (BucketOf(handle.Due) < _horizonBucket)
-            return _near.Remove(handle) | Forget(handle, out _);
+            return _near.Remove(handle) | _taken.Remove(handle);
         Note(new TimerNote(new ScheduledTimer(handle, 0), IsCancelled: true));
         return true;
     }
@@ -77,27 +76,25 @@ internal sealed class TimerWheel
 
     /// <summary>Returns a timer in memory, lent or not.</summary>
     public bool TryGet(ScheduleHandle handle, out ScheduledTimer timer) =>
-        _near.TryGet(handle, out timer) || _taken.TryGetValue(handle, out timer);
+        _near.TryGet(handle, out timer) || _taken.TryGet(handle, out timer);
 
     /// <summary>Returns a timer in memory by its id alone.</summary>
-    public bool TryFind(Guid id, out ScheduledTimer timer)
-    {
-        if (_near.TryFind(id, out timer))
-            return true;
-        return _takenIds.TryGetValue(id, out var due) && TryGetTaken(new ScheduleHandle(due, id), out timer);
-    }
+    public bool TryFind(Guid id, out ScheduledTimer timer) => _near.TryFind(id, out timer) || _taken.TryFind(id, out timer);
 
-    /// <summary>Returns the timers in memory, in no order.</summary>
-    public IEnumerable<ScheduledTimer> AllInMemory() => Near();
+    /// <summary>Returns the first timers in memory behind a place, in order.</summary>
+    /// <param name="place">The place; null: the begin.</param>
+    /// <param name="most">The most timers.</param>
+    public IReadOnlyList<ScheduledTimer> After(ScheduleHandle? place, int most) =>
+        [.. After(_near, place).Take(most).Concat(After(_taken, place).Take(most)).OrderBy(timer => timer.Handle).Take(most)];
 
     /// <summary>Returns a lent timer as it is now.</summary>
     /// <returns>False if it is not lent, or was cancelled meanwhile.</returns>
-    public bool TryGetTaken(ScheduleHandle handle, out ScheduledTimer timer) => _taken.TryGetValue(handle, out timer);
+    public bool TryGetTaken(ScheduleHandle handle, out ScheduledTimer timer) => _taken.TryGet(handle, out timer);
 
     /// <summary>Takes a lent timer back, which is lent again later. A timer that is not lent is left alone.</summary>
     public void Return(ScheduleHandle handle)
     {
-        if (Forget(handle, out var timer))
+        if (_taken.Remove(handle, out var timer))
             _near.Set(timer);
     }
 
@@ -112,8 +109,7 @@ internal sealed class TimerWheel
         while (due.Count < most && _near.TryPeek(out var timer) && timer.Handle.Due <= now)
         {
             _near.Remove(timer.Handle);
-            _taken.Add(timer.Handle, timer);
-            _takenIds[timer.Handle.Id] = timer.Handle.Due;
+            _taken.Set(timer);
             due.Add(timer);
         }
         return due;
@@ -152,14 +148,10 @@ internal sealed class TimerWheel
         return wheel;
     }
 
-    private bool Forget(ScheduleHandle handle, out ScheduledTimer timer)
-    {
-        if (_takenIds.TryGetValue(handle.Id, out var due) && due == handle.Due)
-            _takenIds.Remove(handle.Id);
-        return _taken.Remove(handle, out timer);
-    }
+    private static IEnumerable<ScheduledTimer> After(NearTimers timers, ScheduleHandle? place) =>
+        place is { } some ? timers.After(some) : timers.All();
 
-    private IEnumerable<ScheduledTimer> Near() => _near.All().Concat(_taken.Values);
+    private IEnumerable<ScheduledTimer> Near() => _near.All().Concat(_taken.All());
 
     private long BucketOf(long time) => Math.Max(time, 0) / _bucketMs;
 

@@ -18,6 +18,10 @@ internal sealed partial class PartitionGrain
         Existing().Schedules.FindAsync(topicId, id, cancellationToken);
 
     /// <inheritdoc/>
-    Task<SchedulePage> IScheduleForwardGrain.ListAsync(string? after, int maxCount, CancellationToken cancellationToken) =>
+    Task<string[]> IScheduleForwardGrain.ListAsync(string? after, int maxCount, CancellationToken cancellationToken) =>
         Existing().Schedules.ListAsync(after, maxCount, cancellationToken);
+
+    /// <inheritdoc/>
+    Task<ScheduleDescription[]> IScheduleForwardGrain.DescribeAsync(string[] places, CancellationToken cancellationToken) =>
+        Existing().Schedules.DescribeAsync(places, cancellationToken);
 }

@@ -2,7 +2,9 @@ using System.Text;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Partitions.Schedules;
 using OrleansMq.Records;
+using OrleansMq.Schedules;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Brokers;
 using OrleansMq.Tests.Engine.Partitions;
@@ -269,6 +271,43 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Page_of_all_partitions_describes_only_what_is_on_it()
+    {
+        await ScheduleAsync("a", TimeSpan.FromHours(1));
+        var partitions = Enumerable.Range(0, 8).Select(i => new ListedPartition(i)).ToArray();
+        var schedules = new RoutedSchedules(_broker, partition => partitions[partition.Partition], _clock);
+        var page = await schedules.ListAsync(new ScheduleQuery { MaxCount = 10 });
+        Assert.Equal(10, page.Schedules.Count);
+        Assert.Equal(10, partitions.Sum(partition => partition.Described));
+        Assert.Equal(page.Schedules.OrderBy(schedule => schedule.At), page.Schedules);
+        Assert.NotNull(page.Next);
+    }
+
+    // Each has endless schedules, one a second.
+    private sealed class ListedPartition(int number) : IPartitionSchedules
+    {
+        public int Described { get; private set; }
+
+        public Task<string[]> ListAsync(string? after, int maxCount, CancellationToken cancellationToken) => Task.FromResult(
+            Enumerable.Range(0, maxCount).Select(i => SchedulePlaces.Format(new ScheduleHandle(i * 1_000 + number, default))).ToArray());
+
+        public Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken)
+        {
+            Described += places.Length;
+            return Task.FromResult(Array.ConvertAll(places, place =>
+                new ScheduleDescription(place, "orders", DateTimeOffset.FromUnixTimeMilliseconds(SchedulePlaces.Parse(place).Due))));
+        }
+
+        public Task<ScheduleDescription> CreateAsync(Guid topicId, NewSchedule schedule, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
+
+        public Task<bool> CancelAsync(Guid topicId, string id, CancellationToken cancellationToken) => throw new NotSupportedException();
+
+        public Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
+    }
+
+    [Fact]
     public async Task Values_out_of_range_are_refused()
     {
         var good = Schedule("a", _clock.GetUtcNow());
@@ -329,7 +368,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         Func<Task>[] calls = [async () => await denied.FindAsync("orders", "a"), async () => await denied.CancelAsync("orders", "a")];
         foreach (var call in calls)
             Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(call)).Code);
-        Assert.Empty((await denied.ListAsync(new ScheduleQuery())).Schedules);
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(async () =>
+            await denied.ListAsync(new ScheduleQuery()))).Code);
         Assert.NotNull(await _broker.Schedules.FindAsync("orders", "a"));
         var allowed = SchedulesOf(_broker.Access);
         Assert.Equal("a", (await allowed.FindAsync("orders", "a"))?.Id);

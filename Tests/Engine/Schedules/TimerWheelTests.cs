@@ -121,6 +121,36 @@ public sealed class TimerWheelTests
     }
 
     [Fact]
+    public void Pages_are_in_order_whatever_came_and_went()
+    {
+        const int Count = 200_000;
+        var random = new Random(1);
+        var wheel = new TimerWheel(new MemoryTimerBuckets(), long.MaxValue / 4, 0);
+        var reference = new SortedSet<ScheduleHandle>();
+        for (var i = 0; i < Count; i++)
+        {
+            var handle = new ScheduleHandle(i % 3 == 0 ? i : random.Next(1_000_000), NewId(random));
+            wheel.Schedule(new ScheduledTimer(handle, i));
+            reference.Add(handle);
+        }
+        foreach (var handle in reference.Where((_, index) => index % 1_000 > 100 && index < Count / 2).ToList())
+        {
+            Assert.True(wheel.Cancel(handle));
+            reference.Remove(handle);
+        }
+        // Lent ones wait, too.
+        Assert.Equal(reference.Take(500), wheel.Take(long.MaxValue / 8, 500).Select(timer => timer.Handle));
+        ScheduleHandle? place = null;
+        var listed = new List<ScheduleHandle>();
+        while (wheel.After(place, 10) is { Count: > 0 } page)
+        {
+            listed.AddRange(page.Select(timer => timer.Handle));
+            place = listed[^1];
+        }
+        Assert.Equal(reference, listed);
+    }
+
+    [Fact]
     public void Timer_takes_less_than_a_hundred_bytes_of_memory()
     {
         const int Count = 1_000_000;

@@ -14,9 +14,12 @@ internal interface IPartitionSchedules
     /// <summary>Describes a schedule; null if none of that id waits.</summary>
     Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken);
 
-    /// <summary>Lists schedules in the order of their times.</summary>
-    /// <param name="after">The place behind which to begin, as a page gives it; null: at the first.</param>
-    /// <param name="maxCount">The most schedules.</param>
+    /// <summary>Lists the places of schedules, in the order of their times.</summary>
+    /// <param name="after">The place behind which to begin; null: at the first.</param>
+    /// <param name="maxCount">The most places. Fewer: there are no more.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    Task<SchedulePage> ListAsync(string? after, int maxCount, CancellationToken cancellationToken);
+    Task<string[]> ListAsync(string? after, int maxCount, CancellationToken cancellationToken);
+
+    /// <summary>Describes the schedules at these places, as far as they wait, in the order of their times.</summary>
+    Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken);
 }

@@ -24,6 +24,7 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private const long ClockCheckMs = 1_000;
     private const int MaxRequests = 50_000;
     private const long MaxRequestBytes = 64 << 20;
+    private const int MaxDescribing = 100;
     // Some 600 MB.
     private const int MaxTimers = 10_000_000;
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
@@ -31,8 +32,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private readonly long _started;
     private readonly ScheduleClock _clock = new();
     private readonly List<Action> _held = [];
+    private readonly SemaphoreSlim _reading = new(1, 1);
     private ScheduleTerm? _term;
     private long _requestBytes;
+    private int _describing;
 
     /// <summary>Prepares the schedules; the first turn begins a term if the partition is led here.</summary>
     public PartitionSchedules(Partition partition)
@@ -97,16 +100,25 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         var hash = ScheduledPayload.HashOf(topicId, id);
         var timer = await AskAsync(term => Task.FromResult(term.State!.Timers.TryFind(hash, out var timer)
             ? timer : (ScheduledTimer?)null), cancellationToken).ConfigureAwait(false);
-        return timer is { } found ? Describe([found]).FirstOrDefault() : null;
+        return timer is { } found ? (await DescribeAsync([found], cancellationToken).ConfigureAwait(false)).FirstOrDefault() : null;
     }
 
     /// <inheritdoc/>
-    public async Task<SchedulePage> ListAsync(string? after, int maxCount, CancellationToken cancellationToken)
+    public Task<string[]> ListAsync(string? after, int maxCount, CancellationToken cancellationToken)
     {
         var place = after is null ? (ScheduleHandle?)null : SchedulePlaces.Parse(after);
-        var timers = await AskAsync(term => Task.FromResult(SchedulePlaces.First(term.State!.Timers.AllInMemory(), place, maxCount)),
+        return AskAsync(term => Task.FromResult(term.State!.Timers.After(place, maxCount)
+            .Select(timer => SchedulePlaces.Format(timer.Handle)).ToArray()), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken)
+    {
+        var handles = Array.ConvertAll(places, SchedulePlaces.Parse);
+        var timers = await AskAsync(term => Task.FromResult(handles.Order().Select(handle =>
+            term.State!.Timers.TryGet(handle, out var timer) ? timer : (ScheduledTimer?)null).OfType<ScheduledTimer>().ToList()),
             cancellationToken).ConfigureAwait(false);
-        return new SchedulePage(Describe(timers), timers.Count == maxCount ? SchedulePlaces.Format(timers[^1].Handle) : null);
+        return await DescribeAsync(timers, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The term serves: the calls that wait for it go on.</summary>
@@ -184,23 +196,45 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         $"{Partition.TopicPartition} did not store the request in time, or lost its leader. It may take effect. "
             + "Repeat it unchanged, with its id.");
 
-    // A record that is appended or cancelled meanwhile may be compacted away.
-    private List<ScheduleDescription> Describe(IReadOnlyList<ScheduledTimer> timers)
+    // One call reads at a time, one batch after the other. A record that is appended or cancelled meanwhile may be compacted away.
+    private async Task<ScheduleDescription[]> DescribeAsync(IReadOnlyList<ScheduledTimer> timers, CancellationToken cancellationToken)
     {
-        var described = new ScheduleDescription?[timers.Count];
-        for (var i = 0; i < timers.Count; i++)
+        if (Interlocked.Increment(ref _describing) > MaxDescribing)
         {
-            var (index, timer) = (i, timers[i]);
+            Interlocked.Decrement(ref _describing);
+            throw new BrokerException(ErrorCode.LeaderNotAvailable,
+                $"{MaxDescribing} requests to describe schedules wait in {Partition.TopicPartition}. Retry later.");
+        }
+        try
+        {
+            await _reading.WaitAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                ScheduleLog.ReadPayloads(Partition, [timer], (_, payload) =>
-                    described[index] = payload is null ? null : Describe(timer.Handle, payload));
+                return await Task.Run(() => Describe(timers, cancellationToken), cancellationToken).ConfigureAwait(false);
             }
-            catch (IOException fault)
+            finally
             {
-                Partition.NoteUnreadable(fault);
-                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeUnread(fault), fault);
+                _reading.Release();
             }
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _describing);
+        }
+    }
+
+    private ScheduleDescription[] Describe(IReadOnlyList<ScheduledTimer> timers, CancellationToken cancellationToken)
+    {
+        var described = new ScheduleDescription?[timers.Count];
+        try
+        {
+            ScheduleLog.ReadPayloads(Partition, timers, (index, payload) =>
+                described[index] = payload is null ? null : Describe(timers[index].Handle, payload), cancellationToken);
+        }
+        catch (IOException fault)
+        {
+            Partition.NoteUnreadable(fault);
+            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeUnread(fault), fault);
         }
         return [.. described.OfType<ScheduleDescription>()];
     }

@@ -41,13 +41,16 @@ internal static class ScheduleLog
     /// <param name="timers">The timers. The log is compacted, but has the last record of each key.</param>
     /// <param name="take">Takes the content of a timer, in the order of the log; its memory is valid during the call. Null: the log has it
     /// no more, since its schedule ended meanwhile.</param>
+    /// <param name="cancellationToken">Ends the reading between two batches.</param>
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="InvalidDataException">A record is none of the schedules.</exception>
-    public static void ReadPayloads(Partition partition, IReadOnlyList<ScheduledTimer> timers, Action<int, ScheduledPayload?> take)
+    public static void ReadPayloads(Partition partition, IReadOnlyList<ScheduledTimer> timers, Action<int, ScheduledPayload?> take,
+        CancellationToken cancellationToken = default)
     {
         var order = Enumerable.Range(0, timers.Count).OrderBy(index => timers[index].Reference).ToArray();
         for (var next = 0; next < order.Length;)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             var from = timers[order[next]].Reference;
             using var read = partition.Log!.Read(from, partition.HighWatermark, maxBytes: 1);
             var header = read is null ? default : RecordBatchHeader.Read(read.Memory.Span);

@@ -6,27 +6,6 @@ namespace OrleansMq.Partitions.Schedules;
 /// <summary>Places in the list of schedules, which is ordered by time and id. Pure.</summary>
 internal static class SchedulePlaces
 {
-    /// <summary>Returns the first timers behind a place, in order; one pass, and no more memory than those take.</summary>
-    public static List<ScheduledTimer> First(IEnumerable<ScheduledTimer> timers, ScheduleHandle? after, int maxCount)
-    {
-        // The last of those that are kept comes out first.
-        var kept = new PriorityQueue<ScheduledTimer, ScheduleHandle>(Comparer<ScheduleHandle>.Create((one, other) => other.CompareTo(one)));
-        foreach (var timer in timers)
-        {
-            if (after is { } place && timer.Handle.CompareTo(place) <= 0)
-                continue;
-            if (kept.Count < maxCount)
-                kept.Enqueue(timer, timer.Handle);
-            else
-                kept.EnqueueDequeue(timer, timer.Handle);
-        }
-        var first = new List<ScheduledTimer>(kept.Count);
-        while (kept.TryDequeue(out var timer, out _))
-            first.Add(timer);
-        first.Reverse();
-        return first;
-    }
-
     /// <summary>Formats a place.</summary>
     public static string Format(ScheduleHandle handle) => string.Create(CultureInfo.InvariantCulture, $"{handle.Due}-{handle.Id:N}");
 
