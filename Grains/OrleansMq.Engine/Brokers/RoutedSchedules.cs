@@ -32,6 +32,8 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         ["delete.retention.ms"] = "3600000",
     };
 
+    private readonly ScheduleLimits _limits = new(broker, time);
+
     /// <inheritdoc/>
     public async ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default)
     {
@@ -42,6 +44,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         if (schedule.Partition >= topic.Partitions)
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"'{topic.Name}' has {topic.Partitions} partitions, none with the number {schedule.Partition}.");
+        await _limits.CheckAsync(topic, schedule, cancellationToken).ConfigureAwait(false);
         var partition = await FindPartitionAsync(topic.TopicId, id, mayCreate: true, cancellationToken).ConfigureAwait(false);
         return await partition!.CreateAsync(topic.TopicId, schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
     }

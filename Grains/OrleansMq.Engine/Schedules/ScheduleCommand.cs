@@ -40,7 +40,12 @@ internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target
 }
 
 /// <summary>The answer to <see cref="PublishIntent"/>.</summary>
-internal sealed record IntentAnswered(ScheduleTarget Target, long FirstSequence, PublishOutcome Outcome) : ScheduleCommand;
+/// <param name="Target">The target.</param>
+/// <param name="FirstSequence">The first sequence of the intent.</param>
+/// <param name="Outcome">What the target did.</param>
+/// <param name="Refused">The number of records that the target refused for good: they are dropped.</param>
+internal sealed record IntentAnswered(ScheduleTarget Target, long FirstSequence, PublishOutcome Outcome, int Refused = 0)
+    : ScheduleCommand;
 
 /// <summary>What a target did with an intent.</summary>
 internal enum PublishOutcome

@@ -185,6 +185,7 @@ internal sealed partial class ScheduleService
             return;
         }
         _publishing.Remove(target);
+        Dropped += answered.Refused;
         var intent = _state.IntentsOf(target).First(intent => intent.FirstSequence == answered.FirstSequence);
         _over.Add((target, intent.FirstSequence));
         var lane = _lanes[target];

@@ -48,7 +48,7 @@ internal sealed partial class ScheduleService
     /// <summary>The state in force.</summary>
     public ScheduleState State => _state;
 
-    /// <summary>The number of records that were dropped since they had no target any more.</summary>
+    /// <summary>The number of records that were dropped since they had no target any more, or it refused them.</summary>
     public long Dropped { get; private set; }
 
     /// <summary>Begins to serve.</summary>

@@ -222,8 +222,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     [Fact]
     public async Task Record_that_its_topic_refuses_is_dropped_and_the_others_arrive_also_later_ones()
     {
-        await _broker.CreateTopicAsync(new NewTopic("compacted", 1,
-            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        await _broker.CreateTopicAsync(new NewTopic("compacted", 1));
         // Several in each partition of the schedules, each of which is one producer.
         var values = Enumerable.Range(0, 80).Select(i => $"{i:00}").ToArray();
         foreach (var value in values)
@@ -233,6 +232,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
                 Topic = "compacted",
                 Key = value[1] == '3' ? (ReadOnlyMemory<byte>?)null : Encoding.UTF8.GetBytes(value),
             });
+        await _broker.AlterTopicAsync("compacted", new Dictionary<string, string?> { ["cleanup.policy"] = "compact" });
         _clock.Advance(TimeSpan.FromSeconds(1));
         var accepted = values.Where(value => value[1] != '3').ToArray();
         await WaitAsync(accepted, new TopicPartition("compacted", 0), isOrdered: false);
@@ -329,6 +329,42 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
                 await _broker.Schedules.CreateAsync(schedule))).Code);
         await _broker.Schedules.CreateAsync(good with { Id = new string('\u00e4', 200), At = DateTimeOffset.MinValue });
         await WaitAsync("a");
+    }
+
+    [Fact]
+    public async Task Record_that_its_topic_would_refuse_is_refused()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("compacted", 1,
+            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "delete,compact" }));
+        await _broker.CreateTopicAsync(new NewTopic("small", 1,
+            Configs: new Dictionary<string, string> { ["max.message.bytes"] = "1000" }));
+        var keyless = Schedule("a", _clock.GetUtcNow()) with { Topic = "compacted" };
+        Assert.Equal(ErrorCode.InvalidRecord, (await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _broker.Schedules.CreateAsync(keyless))).Code);
+        await _broker.Schedules.CreateAsync(keyless with { Key = Array.Empty<byte>() });
+        // A batch of exactly the limit is the largest that is accepted, as the topic itself has it.
+        var (accepted, small) = (0, Schedule("", _clock.GetUtcNow()) with { Topic = "small" });
+        for (var size = 420; size < 500; size++)
+        {
+            var schedule = small with { Key = new byte[size], Value = new byte[size] };
+            var result = await _broker.ProduceAsync(new TopicPartition("small", 0), TestBatches.At(_clock.Now, new string('x', size)),
+                Acks.All);
+            var isAccepted = result.Error != ErrorCode.MessageTooLarge;
+            Assert.True(!isAccepted || result.Error == ErrorCode.None, result.Message);
+            accepted += isAccepted ? 1 : 0;
+            if (isAccepted)
+                await _broker.Schedules.CreateAsync(schedule);
+            else
+                Assert.Equal(ErrorCode.MessageTooLarge, (await Assert.ThrowsAsync<BrokerException>(async () =>
+                    await _broker.Schedules.CreateAsync(schedule))).Code);
+        }
+        Assert.InRange(accepted, 10, 70);
+        await UntilAsync(async () =>
+            (await _broker.FindOffsetAsync(new TopicPartition("small", 0), OffsetSpec.Latest)).Offset == 2 * accepted, "all records");
+        // What was remembered of a topic ends.
+        await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "2000" });
+        _clock.Advance(TimeSpan.FromSeconds(11));
+        await _broker.Schedules.CreateAsync(small with { Value = new byte[1_000] });
     }
 
     [Fact]

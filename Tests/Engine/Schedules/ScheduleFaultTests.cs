@@ -46,8 +46,7 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     [InlineData(5, true)]
     public async Task Missing_part_of_an_intent_is_appended_where_its_topic_has_the_other_part(int each, bool isCarriedOut)
     {
-        await _broker.CreateTopicAsync(new NewTopic("compacted", 1,
-            Configs: new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        await _broker.CreateTopicAsync(new NewTopic("compacted", 1));
         var calls = 0;
         Use(new FaultyBroker(_broker)
         {
@@ -63,17 +62,18 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         var values = Enumerable.Range(0, 120).Select(i => $"{i:000}").ToArray();
         foreach (var value in values)
             await ScheduleAsync("compacted", value, hasKey: value[2] != '3');
+        await _broker.AlterTopicAsync("compacted", new Dictionary<string, string?> { ["cleanup.policy"] = "compact" });
         await DeliverAsync("compacted", [.. values.Where(value => value[2] != '3')]);
     }
 
     [Fact]
     public async Task Record_that_is_larger_than_its_topic_allows_is_dropped_and_the_others_arrive()
     {
-        await _broker.CreateTopicAsync(new NewTopic("small", 1,
-            Configs: new Dictionary<string, string> { ["max.message.bytes"] = "1000" }));
+        await _broker.CreateTopicAsync(new NewTopic("small", 1));
         var values = Enumerable.Range(0, 40).Select(i => i % 4 == 0 ? new string('x', 2_000 + i) : $"{i:000}").ToArray();
         foreach (var value in values)
             await ScheduleAsync("small", value, hasKey: false, id: value.Length > 3 ? $"{value.Length}" : value);
+        await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "1000" });
         await DeliverAsync("small", [.. values.Where(value => value.Length == 3)]);
         await SchedulingTest.UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules,
             schedules => schedules.Count == 0);

@@ -25,6 +25,9 @@ internal sealed class ScheduleRig
     /// <summary>The targets by the offset of a payload.</summary>
     public Func<ScheduledTimer, FoundTarget> TargetOf { get; set; } = _ => default;
     public WakeSchedule? Wake { get; private set; }
+    public long Dropped => _service.Dropped;
+    /// <summary>How many records a target refuses of each intent.</summary>
+    public int Refused { get; set; }
 
     /// <summary>The last answer.</summary>
     public ScheduleOutcome Answer { get; private set; }
@@ -68,7 +71,7 @@ internal sealed class ScheduleRig
                 break;
             case PublishIntent publish:
                 Published.AddRange(publish.Intent.Timers.Select(timer => (publish.Intent.Target, timer)));
-                Process(new IntentAnswered(publish.Intent.Target, publish.Intent.FirstSequence, PublishOutcome.Published));
+                Process(new IntentAnswered(publish.Intent.Target, publish.Intent.FirstSequence, PublishOutcome.Published, Refused));
                 break;
         }
     }

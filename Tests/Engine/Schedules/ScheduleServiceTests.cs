@@ -136,6 +136,19 @@ public sealed class ScheduleServiceTests
     }
 
     [Fact]
+    public void Records_that_a_target_refuses_are_counted_as_dropped()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found, Refused = 2 };
+        for (var i = 0; i < 3; i++)
+            rig.Create(new ScheduleHandle(5, Guid.NewGuid()));
+        rig.DoAll();
+        rig.Now = 5;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal((3, 2L), (rig.Published.Count, rig.Dropped));
+    }
+
+    [Fact]
     public void Cancelled_id_may_name_other_content()
     {
         var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found };

@@ -19,8 +19,15 @@ namespace OrleansMq.Partitions.Schedules;
 /// </remarks>
 internal sealed class SchedulePublisher(Partition partition, IBroker broker, ScheduleTopics topics)
 {
-    // The runs of an intent that are not published, the first on top. An intent is published by one call at a time.
-    private readonly ConcurrentDictionary<(ScheduleTarget, long), Stack<(int First, int Count)>> _left = [];
+    private readonly ConcurrentDictionary<(ScheduleTarget, long), Progress> _progress = [];
+
+    // The runs of an intent that are not published, the first on top, and the number of records that were refused. An intent is published
+    // by one call at a time.
+    private sealed class Progress(int count)
+    {
+        public Stack<(int First, int Count)> Left { get; } = new([(0, count)]);
+        public int Refused { get; set; }
+    }
 
     /// <summary>Reads the records of an intent.</summary>
     /// <exception cref="IOException">The schedules' log cannot be read.</exception>
@@ -35,24 +42,27 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
     }
 
     /// <summary>Publishes an intent.</summary>
+    /// <returns>What the target did, and how many of its records it refused for good.</returns>
     /// <exception cref="BrokerException">The target does not take it now.</exception>
-    public async Task<PublishOutcome> PublishAsync(ScheduleIntent intent, ScheduledPayload[] payloads, CancellationToken cancellationToken)
+    public async Task<(PublishOutcome Outcome, int Refused)> PublishAsync(ScheduleIntent intent, ScheduledPayload[] payloads,
+        CancellationToken cancellationToken)
     {
         var target = new TopicPartition(payloads[0].Topic, intent.Target.Partition);
         var topic = await topics.FindAsync(target.Topic, intent.Target.TopicId, target.Partition + 1, cancellationToken)
             .ConfigureAwait(false);
         if (topic is null)
-            return PublishOutcome.TargetGone;
-        var left = _left.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new([(0, count)]), payloads.Length);
-        while (left.TryPeek(out var run))
-            await AppendAsync(target, intent, payloads, run, left, cancellationToken).ConfigureAwait(false);
-        _left.TryRemove((intent.Target, intent.FirstSequence), out _);
-        return PublishOutcome.Published;
+            return (PublishOutcome.TargetGone, 0);
+        var progress = _progress.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new(count), payloads.Length);
+        while (progress.Left.TryPeek(out var run))
+            await AppendAsync(target, intent, payloads, run, progress, cancellationToken).ConfigureAwait(false);
+        _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
+        return (PublishOutcome.Published, progress.Refused);
     }
 
     private async Task AppendAsync(TopicPartition target, ScheduleIntent intent, ScheduledPayload[] payloads, (int First, int Count) run,
-        Stack<(int First, int Count)> left, CancellationToken cancellationToken)
+        Progress progress, CancellationToken cancellationToken)
     {
+        var left = progress.Left;
         var (first, count) = run;
         var result = await ProduceAsync(target, intent, payloads, first, count, cancellationToken).ConfigureAwait(false);
         switch (result.Error)
@@ -67,6 +77,7 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
             case ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord:
                 partition.Ports.FailedSchedules.Write(EngineLogLevel.Warning, $"Schedules of {partition.TopicPartition}: {target} refuses "
                     + $"the record of schedule '{payloads[first].Id}', which is dropped: {result.Message}");
+                progress.Refused++;
                 break;
             default:
                 throw new BrokerException(result.Error, $"{target}: {result.Message ?? result.Error.ToString()}");

@@ -268,10 +268,10 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     private async Task PublishAsync(ScheduleIntent intent)
     {
         var payloads = await RepeatAsync(() => Task.FromResult(_publisher!.Read(intent))).ConfigureAwait(false);
-        var outcome = PublishOutcome.Unknown;
+        var (outcome, refused) = (PublishOutcome.Unknown, 0);
         try
         {
-            outcome = await _publisher!.PublishAsync(intent, payloads, _end.Token).ConfigureAwait(false);
+            (outcome, refused) = await _publisher!.PublishAsync(intent, payloads, _end.Token).ConfigureAwait(false);
         }
         catch (Exception fault) when (!_end.IsCancellationRequested)
         {
@@ -279,7 +279,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             Warn($"Records that were scheduled for '{payloads[0].Topic}' could not be appended; they are tried again: {fault.Message}",
                 fault);
         }
-        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome));
+        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome, refused));
     }
 
     private void Warn(string message, Exception? fault) => Partition.Ports.FailedSchedules.Write(EngineLogLevel.Warning,

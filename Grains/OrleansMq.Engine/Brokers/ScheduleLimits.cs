@@ -1,0 +1,84 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Records;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>
+/// Refuses to schedule what its topic would refuse: by the topic's configuration, which is remembered for a while. A topic that cannot be
+/// described now refuses nothing: a record that it refuses at its time is dropped, and counted. Thread safe.
+/// </summary>
+internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
+{
+    private const int MaxTopics = 1_000;
+    private static readonly TimeSpan Remembered = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<Guid, (Task<Limits?> Limits, long Since)> _known = [];
+
+    private sealed record Limits(bool IsCompacted, int MaxMessageBytes);
+
+    /// <summary>Checks a record.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRecord"/>, <see cref="ErrorCode.MessageTooLarge"/>.</exception>
+    public async ValueTask CheckAsync(TopicListing topic, NewSchedule schedule, CancellationToken cancellationToken)
+    {
+        if (await FindAsync(topic, cancellationToken).ConfigureAwait(false) is not { } limits)
+            return;
+        if (limits.IsCompacted && schedule.Key is null)
+            throw new BrokerException(ErrorCode.InvalidRecord,
+                $"'{topic.Name}' is compacted (cleanup.policy): its records need a key. Give the scheduled record one.");
+        if (SizeOf(schedule, limits.MaxMessageBytes) is var size && size > limits.MaxMessageBytes)
+            throw new BrokerException(ErrorCode.MessageTooLarge, $"The record takes a batch of {size} bytes; max.message.bytes of "
+                + $"'{topic.Name}' is {limits.MaxMessageBytes}. Make the record smaller, or raise the limit.");
+    }
+
+    private async ValueTask<Limits?> FindAsync(TopicListing topic, CancellationToken cancellationToken)
+    {
+        var now = time.GetTimestamp();
+        if (!_known.TryGetValue(topic.TopicId, out var known) || time.GetElapsedTime(known.Since, now) > Remembered)
+        {
+            if (_known.Count >= MaxTopics)
+                _known.Clear();
+            _known[topic.TopicId] = known = (DescribeAsync(topic), now);
+        }
+        try
+        {
+            return await known.Limits.WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            return null;
+        }
+    }
+
+    private async Task<Limits?> DescribeAsync(TopicListing topic)
+    {
+        try
+        {
+            var described = await broker.DescribeTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
+            var configs = described.Configs.ToDictionary(config => config.Name, config => config.Value);
+            return described.TopicId != topic.TopicId ? null
+                : new Limits(configs["cleanup.policy"].Split(',').Contains("compact"),
+                    int.Parse(configs["max.message.bytes"], CultureInfo.InvariantCulture));
+        }
+        catch (BrokerException)
+        {
+            return null;
+        }
+    }
+
+    // Of the batch that has this record alone. Exact only near the limit.
+    private static int SizeOf(NewSchedule schedule, int limit)
+    {
+        RecordHeader[] headers = [.. schedule.Headers];
+        var most = RecordBatchHeader.Size
+            + RecordBatchBuilder.MaxRecordSize(schedule.Key?.Length ?? 0, schedule.Value?.Length ?? 0, headers);
+        if (most <= limit)
+            return most;
+        using var builder = new RecordBatchBuilder();
+        builder.Add(timestamp: 0, schedule.Key.GetValueOrDefault().Span, schedule.Key.HasValue,
+            schedule.Value.GetValueOrDefault().Span, schedule.Value.HasValue, headers);
+        return builder.Build().Length;
+    }
+}
