@@ -1,7 +1,10 @@
 using OrleansMq.Schedules;
+using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Schedules;
 
+/// <summary>One test measures the memory of the whole process.</summary>
+[Collection(nameof(WholeProcess))]
 public sealed class TimerWheelTests
 {
     private const long BucketMs = 1_000;
