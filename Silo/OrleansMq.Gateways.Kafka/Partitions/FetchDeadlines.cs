@@ -1,4 +1,5 @@
 using OrleansMq.Partitions;
+using OrleansMq.Timing;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
 
@@ -11,14 +12,13 @@ internal sealed class FetchDeadlines : IDisposable
     private readonly Lock _lock = new();
     private readonly PriorityQueue<FetchWait, long> _due = new();
     private readonly TimeProvider _clock;
-    private readonly ITimer _timer;
+    private readonly WakeTimer _timer;
     private long _armedFor = long.MaxValue;
 
     public FetchDeadlines(TimeProvider clock)
     {
         _clock = clock;
-        _timer = clock.CreateTimer(static deadlines => ((FetchDeadlines)deadlines!).Expire(), this, Timeout.InfiniteTimeSpan,
-            Timeout.InfiniteTimeSpan);
+        _timer = new WakeTimer(clock, Expire);
     }
 
     /// <summary>Wakes a fetch when <paramref name="time"/> is over.</summary>
@@ -67,8 +67,7 @@ internal sealed class FetchDeadlines : IDisposable
         if (due >= _armedFor)
             return;
         _armedFor = due;
-        // Rounded up: a timer that fires early would have to be set again.
-        var left = Math.Max(_clock.GetElapsedTime(_clock.GetTimestamp(), due).TotalMilliseconds, 0);
-        _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(left)), Timeout.InfiniteTimeSpan);
+        var now = _clock.GetTimestamp();
+        _timer.Set(_clock.GetElapsedTime(now, due), now);
     }
 }
