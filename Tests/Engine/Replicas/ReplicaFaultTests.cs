@@ -107,23 +107,7 @@ public sealed class ReplicaFaultTests
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small,
             options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
-        await partition[3].StopAsync();
-        var files = new FaultyFiles(partition[3].Files);
-        partition[3].Files = files;
-        await partition[3].StartAsync();
-        await partition.LeadAsync(3);
-        await partition.InSyncAsync(3);
-        await partition.AppendAsync("both");
-        await partition.AllTheSameAsync();
-        partition.Cluster.Isolate(3);
-        for (var i = 0; i < 10; i++)
-            await partition.ReplicaOf(3).Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.Leader);
-        Assert.True(partition.LogOf(3).LogEndOffset > 1);
-        var leader = await partition.LeadAsync(1);
-        for (var i = 0; i < 20; i++)
-            await partition.AppendAsync($"{i}");
-        if (empties)
-            await leader.Partition.DeleteRecordsAsync(15);
+        var files = await DivergeAsync(partition, empties);
         var follower = partition.ReplicaOf(3);
         partition.LogOf(3).CloseFiles();
         var shortages = 0;
@@ -152,22 +136,7 @@ public sealed class ReplicaFaultTests
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small,
             options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
-        await partition[3].StopAsync();
-        var files = new FaultyFiles(partition[3].Files);
-        partition[3].Files = files;
-        await partition[3].StartAsync();
-        await partition.LeadAsync(3);
-        await partition.InSyncAsync(3);
-        await partition.AppendAsync("both");
-        await partition.AllTheSameAsync();
-        partition.Cluster.Isolate(3);
-        for (var i = 0; i < 10; i++)
-            await partition.ReplicaOf(3).Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.Leader);
-        var leader = await partition.LeadAsync(1);
-        for (var i = 0; i < 20; i++)
-            await partition.AppendAsync($"{i}");
-        if (empties)
-            await leader.Partition.DeleteRecordsAsync(15);
+        var files = await DivergeAsync(partition, empties);
         var follower = partition.ReplicaOf(3);
         var isShort = false;
         files.OnOpen = path =>
@@ -393,6 +362,31 @@ public sealed class ReplicaFaultTests
         await partition.AllTheSameAsync();
         var last = partition.Cluster.Brokers.Values.First(b => partition.ReplicaOf(b.Id).Role == ReplicaRole.Leader).Id;
         Check(acknowledged, await partition.ReadAsync(last), Seeds.Replay(seed));
+    }
+
+    /// <summary>Gives broker 3 records that no other has, and a later leader: it has to cut its log, or to begin again where the leader has
+    /// deleted what it holds.</summary>
+    /// <returns>Its files.</returns>
+    private static async Task<FaultyFiles> DivergeAsync(ReplicatedPartition partition, bool empties)
+    {
+        await partition[3].StopAsync();
+        var files = new FaultyFiles(partition[3].Files);
+        partition[3].Files = files;
+        await partition[3].StartAsync();
+        await partition.LeadAsync(3);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("both");
+        await partition.AllTheSameAsync();
+        partition.Cluster.Isolate(3);
+        for (var i = 0; i < 10; i++)
+            await partition.ReplicaOf(3).Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.Leader);
+        Assert.True(partition.LogOf(3).LogEndOffset > 1);
+        var leader = await partition.LeadAsync(1);
+        for (var i = 0; i < 20; i++)
+            await partition.AppendAsync($"{i}");
+        if (empties)
+            await leader.Partition.DeleteRecordsAsync(15);
+        return files;
     }
 
     private static async Task<ConcurrentBag<(long Offset, string Value)>> ProduceAsync(ReplicatedPartition partition, int producers,
