@@ -68,7 +68,12 @@ public sealed class ShareFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         await Wait.UntilAsync(() => log.Accepted >= Records / 4, "a quarter is accepted");
         await Cluster.KillAsync(leader);
         // An acceptance without an answer may be in force: its record need not come again.
-        await Wait.UntilAsync(async () => await IsDoneAsync(survivor), "every record is settled", deadline: TimeSpan.FromMinutes(3));
+        await Wait.UntilAsync(async () =>
+        {
+            foreach (var ended in members.Where(static member => member.IsCompleted))
+                await ended; // A member that ends before it is told to has failed.
+            return await IsDoneAsync(survivor);
+        }, "every record is settled", () => StateAsync(survivor), TimeSpan.FromMinutes(3));
         await stop.CancelAsync();
         await Task.WhenAll(members);
         Assert.Empty(log.Problems);
@@ -107,6 +112,12 @@ public sealed class ShareFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         }
     }
 
+    private async Task<string> StateAsync(int asked)
+    {
+        var partition = (await Cluster.Broker(asked).DescribeTopicAsync("orders")).Partitions[0];
+        return $"{partition}; {await Cluster.Broker(asked).Queues.DescribeShareAsync(Orders, "g")}";
+    }
+
     private async Task<ShareWire> ConnectAsync(int broker, string member)
     {
         var client = new TcpClient { NoDelay = true };
@@ -133,7 +144,10 @@ public sealed class ShareFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         {
             try
             {
-                using var wire = await ConnectAsync(await LeaderAsync(asked), member);
+                var leader = await LeaderAsync(asked);
+                if (leader < 0)
+                    continue; // Its leader was declared dead, and none is elected yet.
+                using var wire = await ConnectAsync(leader, member);
                 for (var epoch = 0; !stop.IsCancellationRequested; epoch += 2)
                 {
                     var fetched = await wire.FetchAsync(epoch, maxRecords: 7, maxWait: 100);
@@ -158,7 +172,10 @@ public sealed class ShareFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             {
                 // Its leader is lost: the next round finds another.
             }
-            await Task.Delay(20, CancellationToken.None);
+            finally
+            {
+                await Task.Delay(20, CancellationToken.None);
+            }
         }
     }
 
