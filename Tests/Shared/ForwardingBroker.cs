@@ -40,6 +40,22 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker
         CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
 
+    async ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken)
+    {
+        // By what the inner broker knows; the batch goes the way that the test overrides.
+        try
+        {
+            var listing = await inner.GetTopicAsync(partition.Topic, cancellationToken);
+            return listing.TopicId == topicId ? await ProduceAsync(partition, batch, acks, cancellationToken)
+                : ProduceResult.Failed(ErrorCode.UnknownTopicId, $"'{partition.Topic}' is another topic.");
+        }
+        catch (BrokerException refusal)
+        {
+            return ProduceResult.Failed(refusal.Code, refusal.Message);
+        }
+    }
+
     public virtual ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         inner.FetchAsync(request, cancellationToken);
 

@@ -140,6 +140,17 @@ internal sealed class GrainBroker : IBroker
     }
 
     /// <inheritdoc/>
+    ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken)
+    {
+        if (_local is not null && _local.TryGet(partition, out var local) && local.TopicId == topicId)
+            return local.AppendAsync(batch, acks, cancellationToken);
+        cancellationToken.ThrowIfCancellationRequested();
+        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch), static result => result.Error, ProduceResult.Failed,
+            topicId);
+    }
+
+    /// <inheritdoc/>
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
     {
         if (_local is null || !_local.TryGet(request.Partition, out var local))
@@ -236,15 +247,20 @@ internal sealed class GrainBroker : IBroker
     /// Calls a partition's grain. If the cached topic proves outdated (deleted and created again, or with more partitions), this asks the
     /// topic's grain and repeats the call once. That is safe: a grain does nothing for an unknown topic id.
     /// </summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="call">Calls its grain.</param>
+    /// <param name="errorOf">The error of an answer.</param>
+    /// <param name="failed">Makes the answer of a call that failed.</param>
+    /// <param name="topicId">The only topic that is called; null: the one that has the name.</param>
     internal async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<PartitionGrains, Task<T>> call, Func<T, ErrorCode> errorOf,
-        Func<ErrorCode, string, T> failed)
+        Func<ErrorCode, string, T> failed, Guid? topicId = null)
     {
         if (!CouldExist(partition.Topic))
             return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
         try
         {
             var topic = await _topics.FindAsync(partition.Topic).ConfigureAwait(false);
-            if (topic?.Partition(partition.Partition) is { } grain)
+            if ((topicId is null || topicId == topic?.Listing.TopicId) && topic?.Partition(partition.Partition) is { } grain)
             {
                 var result = await call(grain).ConfigureAwait(false);
                 if (errorOf(result) == ErrorCode.UnknownTopicOrPartition)
@@ -255,6 +271,8 @@ internal sealed class GrainBroker : IBroker
             topic = await _topics.RefreshAsync(partition.Topic).ConfigureAwait(false);
             if (topic is null)
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
+            if (topicId is { } id && id != topic.Listing.TopicId)
+                return failed(ErrorCode.UnknownTopicId, TopicCatalogue.OtherTopic(partition.Topic, id));
             if (topic.Partition(partition.Partition) is not { } other)
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Listing.Partitions));
             return await call(other).ConfigureAwait(false);

@@ -46,18 +46,28 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
             return isGone ? DeadLetterOutcome.TargetGone : throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"The dead-letter topic {source.TargetTopic ?? target.TopicId.ToString()} was not found; it is looked up again.");
         var dropped = letters.Where(letter => Letters.IsCycle(letter, topic)).Select(letter => letter.Intent.Sequence).ToHashSet();
-        var to = new TopicPartition(topic, target.Partition);
+        var to = (target.TopicId, new TopicPartition(topic, target.Partition));
         var sent = letters.Where(letter => !dropped.Contains(letter.Intent.Sequence)).ToList();
-        for (var next = 0; next < sent.Count;)
+        try
         {
-            var run = RunFrom(source, sent, next);
-            if (!await TrySendAsync(source, to, run, dropped, cancellationToken).ConfigureAwait(false))
+            for (var next = 0; next < sent.Count;)
             {
-                // The target has some of them: another leader sent them in other batches. Or it does not take one of them.
-                foreach (var letter in run)
-                    await TrySendAsync(source, to, [letter], dropped, cancellationToken).ConfigureAwait(false);
+                var run = RunFrom(source, sent, next);
+                if (!await TrySendAsync(source, to, run, dropped, cancellationToken).ConfigureAwait(false))
+                {
+                    // The target has some of them: another leader sent them in other batches. Or it does not take one of them.
+                    foreach (var letter in run)
+                        await TrySendAsync(source, to, [letter], dropped, cancellationToken).ConfigureAwait(false);
+                }
+                next += run.Count;
             }
-            next += run.Count;
+        }
+        catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
+        {
+            // What was known of the topic was a moment behind.
+            if (await _topics.IsGoneAsync(target.TopicId, topic, cancellationToken).ConfigureAwait(false))
+                return DeadLetterOutcome.TargetGone;
+            throw;
         }
         await _topics.WarnIfWeakerAsync(source.Partition.Topic, topic, cancellationToken).ConfigureAwait(false);
         return new DeadLetterResult(DeadLetterOutcome.Published, dropped);
@@ -81,9 +91,10 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
     }
 
     // Returns false if the letters are to be sent one by one.
-    private async Task<bool> TrySendAsync(DeadLetterSource source, TopicPartition to, List<DeadLetter> run, HashSet<long> dropped,
-        CancellationToken cancellationToken)
+    private async Task<bool> TrySendAsync(DeadLetterSource source, (Guid TopicId, TopicPartition Partition) target, List<DeadLetter> run,
+        HashSet<long> dropped, CancellationToken cancellationToken)
     {
+        var (topicId, to) = target;
         var first = run[0].Intent;
         using var batch = new RecordBatchBuilder(CompressionOf(source, run), codecs);
         foreach (var letter in run)
@@ -94,7 +105,7 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
         }
         batch.SetProducer(LetterProducers.IdOf(source.TopicId, source.Partition.Partition, first.Incarnation, first.Origin),
             LetterProducers.Epoch, LetterProducers.SequenceOf(first.Sequence));
-        var result = await broker().ProduceAsync(to, batch.Build(), Acks.All, cancellationToken).ConfigureAwait(false);
+        var result = await broker().ProduceToAsync(topicId, to, batch.Build(), Acks.All, cancellationToken).ConfigureAwait(false);
         if (result.Error == ErrorCode.None)
             return true;
         if (run.Count > 1 && (result.Error == ErrorCode.OutOfOrderSequenceNumber || IsForGood(result.Error)))

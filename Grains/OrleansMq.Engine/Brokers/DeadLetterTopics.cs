@@ -62,20 +62,22 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         if (listed.FirstOrDefault(topic => topic.TopicId == topicId) is { } found)
             return Found(topicId, found.Name);
         if (name is not null)
-        {
-            // The topic's own document tells.
-            try
-            {
-                var described = await broker().DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
-                return described.TopicId == topicId ? Found(topicId, name) : (null, true);
-            }
-            catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
-            {
-                return (null, true);
-            }
-        }
+            return await IsGoneAsync(topicId, name, cancellationToken).ConfigureAwait(false) ? (null, true) : Found(topicId, name);
         var since = _absentSince.GetOrAdd(topicId, time.GetTimestamp());
         return (null, time.GetElapsedTime(since) >= Confirmation);
+    }
+
+    /// <summary>Whether the topic that had this name was deleted. The topic's own document tells.</summary>
+    public async Task<bool> IsGoneAsync(Guid topicId, string name, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await broker().DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false)).TopicId != topicId;
+        }
+        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return true;
+        }
     }
 
     /// <summary>Warns where a target keeps records less safely than a source: its configuration was changed later.</summary>

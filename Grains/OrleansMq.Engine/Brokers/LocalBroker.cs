@@ -140,10 +140,19 @@ internal sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <inheritdoc/>
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default) => AppendAsync(null, partition, batch, acks, cancellationToken);
+
+    /// <inheritdoc/>
+    ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken) => AppendAsync(topicId, partition, batch, acks, cancellationToken);
+
+    private ValueTask<ProduceResult> AppendAsync(Guid? topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken)
     {
         if (Find(partition, out var error, out var message) is not { } found)
             return new(ProduceResult.Failed(error, message!));
+        if (topicId is { } id && id != found.TopicId)
+            return new(ProduceResult.Failed(ErrorCode.UnknownTopicId, TopicCatalogue.OtherTopic(partition.Topic, id)));
         if (acks is < Acks.All or > Acks.Leader)
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is 0, 1 or -1 (all), not {(int)acks}."));
         return found.AppendAsync(batch, acks, cancellationToken);

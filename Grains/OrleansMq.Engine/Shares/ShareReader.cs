@@ -256,18 +256,26 @@ internal sealed class ShareReader
         return found is { Error: ErrorCode.None, Offset: >= 0 } ? found.Offset : CursorState.Latest;
     }
 
+    // Also where the topic's name stays: it may have been deleted, or be another topic by now. While that cannot be told, the target stays.
     private static async Task<DeadLetterTarget?> TargetAsync(Partition partition, CursorConfiguration? before, string? topic)
     {
-        if (topic is null || topic == before?.DeadLetterTopic)
-            return topic is null ? null : before!.DeadLetterTarget;
+        if (topic is null)
+            return null;
+        var current = before?.DeadLetterTopic == topic ? before.DeadLetterTarget : null;
         using var patience = new CancellationTokenSource(AnswerTimeout, partition.Cursors.Time);
         try
         {
-            return await partition.Cursors.DeadLetters.FindTargetAsync(partition.TopicPartition, topic, null, patience.Token)
+            return await partition.Cursors.DeadLetters.FindTargetAsync(partition.TopicPartition, topic, current, patience.Token)
                 .ConfigureAwait(false);
+        }
+        catch (BrokerException refusal) when (current is not null && refusal.Code != ErrorCode.InvalidRequest)
+        {
+            return current;
         }
         catch (OperationCanceledException)
         {
+            if (current is not null)
+                return current;
             throw Refusal(partition, CursorOutcome.NotReady);
         }
     }

@@ -174,6 +174,10 @@ internal sealed record TopicCatalogue
     public static string UnknownTopic(string name) =>
         $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
 
+    /// <summary>Returns the message for a name that has passed to another topic.</summary>
+    public static string OtherTopic(string name, Guid topicId) =>
+        $"Topic '{name}' does not have the id {topicId}: that topic was deleted. Look the topic up again.";
+
     /// <summary>Returns the message for a partition that does not exist.</summary>
     public static string UnknownPartition(TopicPartition partition, int count) =>
         $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has {count}, numbered from 0.";

@@ -76,6 +76,23 @@ public sealed class GrainBrokerTests
         Assert.Equal(7, (await _broker.ProduceAsync(Orders, new byte[61], Acks.All)).BaseOffset);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Append_by_id_is_not_passed_to_a_topic_that_was_created_again(bool isKnown)
+    {
+        _script.Append = key => Task.FromResult(key == GrainKeys.Partition(NewId, 0)
+            ? new ProduceResult(ErrorCode.None, 7)
+            : ProduceResult.Failed(ErrorCode.UnknownTopicId, "gone"));
+        await _broker.GetTopicAsync("orders");
+        _script.Topics["orders"] = new TopicListing("orders", NewId, 1);
+        if (isKnown)
+            Assert.Equal(7, (await _broker.ProduceAsync(Orders, new byte[61], Acks.All)).BaseOffset);
+        IBroker broker = _broker;
+        Assert.Equal(ErrorCode.UnknownTopicId, (await broker.ProduceToAsync(OldId, Orders, new byte[61], Acks.All)).Error);
+        Assert.Equal(7, (await broker.ProduceToAsync(NewId, Orders, new byte[61], Acks.All)).BaseOffset);
+    }
+
     [Fact]
     public async Task Deleted_topic_is_unknown()
     {

@@ -27,6 +27,31 @@ public sealed class DeadLetterPublisherTests
             await RunAsync(broker, seed);
     }
 
+    [Fact]
+    public async Task Topic_that_was_created_again_under_the_name_gets_no_letter_of_its_predecessor()
+    {
+        await using var broker = await LocalBroker.OpenAsync(
+            new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
+        var before = await broker.CreateTopicAsync(new NewTopic("letters", 1));
+        var port = new DeadLetterPublisher(() => new RemembersTopic(broker, before.TopicId), CompressionCodecs.Empty, EngineLog.Silent,
+            TimeProvider.System);
+        var intent = new DeadLetterIntent(0, Guid.NewGuid(), 5, new DeadLetterTarget(before.TopicId, 0), SettlementCause.Rejected,
+            new(1, 0), 0);
+        var letter = new DeadLetter(intent, new OrleansMq.Records.Record { Value = "x"u8.ToArray() });
+        await broker.DeleteTopicAsync("letters");
+        await broker.CreateTopicAsync(new NewTopic("letters", 1));
+        var result = await port.PublishAsync(new DeadLetterSource(new TopicPartition("source", 0), Guid.NewGuid(), "queue/work", "letters"),
+            intent.Target, [letter], CancellationToken.None);
+        Assert.Equal(DeadLetterOutcome.TargetGone, result.Outcome);
+        Assert.Equal(0, (await broker.FindOffsetAsync(new TopicPartition("letters", 0), OffsetSpec.Latest)).Offset);
+    }
+
+    private sealed class RemembersTopic(IBroker broker, Guid topicId) : ForwardingBroker(broker)
+    {
+        public override async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+            await base.GetTopicAsync(topic, cancellationToken) with { TopicId = topicId };
+    }
+
     private static async Task RunAsync(LocalBroker broker, int seed)
     {
         var random = new Random(seed);

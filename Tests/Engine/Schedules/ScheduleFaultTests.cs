@@ -135,6 +135,31 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         }, end => end == 1);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Topic_that_was_created_again_under_the_name_gets_nothing(bool isMadeAgain)
+    {
+        var before = (await _broker.DescribeTopicAsync("orders")).TopicId;
+        // What the schedules' broker knows of topics is behind.
+        var isBehind = true;
+        Use(new FaultyBroker(_broker) { Listed = listing => isBehind ? listing with { TopicId = before } : listing });
+        await ScheduleAsync("orders", "for the first topic");
+        await _broker.DeleteTopicAsync("orders");
+        if (isMadeAgain)
+            await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        await SchedulingTest.UntilAsync(async () =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            return (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules;
+        }, schedules => schedules.Count == 0);
+        if (!isMadeAgain)
+            await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        isBehind = false;
+        await ScheduleAsync("orders", "for the second topic");
+        await DeliverAsync("orders", ["for the second topic"]);
+    }
+
     [Fact]
     public async Task Clock_that_was_far_ahead_for_a_while_delivers_nothing_early_afterwards()
     {

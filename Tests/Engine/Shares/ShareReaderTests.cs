@@ -1,5 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Groups.Share;
+using OrleansMq.Partitions.Cursors;
+using OrleansMq.Queues;
 using OrleansMq.Shares;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
@@ -182,6 +184,43 @@ public sealed class ShareReaderTests
             await Task.Delay(1, patience.Token);
         }
         return await task;
+    }
+
+    [Fact]
+    public async Task Dead_letter_topic_that_was_created_again_is_the_new_target()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var letters = new Letters();
+        rig.Partition.Ports.DeadLetters = letters;
+        var config = Earliest with { DeadLetterTopic = "letters" };
+        await OpenAsync(rig, New(1), config);
+        Assert.Equal(new DeadLetterTarget(letters.TopicId, 0), await TargetAsync());
+        letters.TopicId = Guid.NewGuid();
+        await OpenAsync(rig, New(1), config);
+        Assert.Equal(new DeadLetterTarget(letters.TopicId, 0), await TargetAsync());
+        // It cannot be told whether there is another.
+        letters.Failure = ErrorCode.LeaderNotAvailable;
+        await OpenAsync(rig, New(1), config);
+        Assert.Equal(new DeadLetterTarget(letters.TopicId, 0), await TargetAsync());
+        letters.Failure = ErrorCode.InvalidRequest;
+        Assert.Equal(ErrorCode.InvalidRequest,
+            (await Assert.ThrowsAsync<BrokerException>(() => OpenAsync(rig, New(1), config))).Code);
+
+        async Task<DeadLetterTarget?> TargetAsync() =>
+            (await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"))).Facts!.Configuration.DeadLetterTarget;
+    }
+
+    private sealed class Letters : IDeadLetterPort
+    {
+        public Guid TopicId { get; set; } = Guid.NewGuid();
+        public ErrorCode? Failure { get; set; }
+
+        public Task<DeadLetterTarget> FindTargetAsync(TopicPartition source, string topic, DeadLetterTarget? current,
+            CancellationToken cancellationToken) => Failure is { } failure ? throw new BrokerException(failure, "No answer.")
+            : Task.FromResult(current is { } kept && kept.TopicId == TopicId ? kept : new DeadLetterTarget(TopicId, 0));
+
+        public Task<DeadLetterResult> PublishAsync(DeadLetterSource source, DeadLetterTarget target, IReadOnlyList<DeadLetter> letters,
+            CancellationToken cancellationToken) => throw new NotSupportedException();
     }
 
     private static ShareTopicCursors New(byte time) => new(PartitionRig.TopicId, Incarnation(time), 1, []);

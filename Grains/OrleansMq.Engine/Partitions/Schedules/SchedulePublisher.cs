@@ -53,8 +53,21 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
         if (topic is null)
             return (PublishOutcome.TargetGone, 0);
         var progress = _progress.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new(count), payloads.Length);
-        while (progress.Left.TryPeek(out var run))
-            await AppendAsync(target, intent, payloads, run, progress, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            while (progress.Left.TryPeek(out var run))
+                await AppendAsync(target, intent, payloads, run, progress, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
+        {
+            // What was known of the topic was a moment behind.
+            if (await topics.IsGoneAsync(target.Topic, intent.Target.TopicId, cancellationToken).ConfigureAwait(false))
+            {
+                _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
+                return (PublishOutcome.TargetGone, 0);
+            }
+            throw;
+        }
         _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
         return (PublishOutcome.Published, progress.Refused);
     }
@@ -95,6 +108,7 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
                 payload.Value.HasValue, [.. payload.Headers]);
         var origin = LetterProducers.IdOfSchedules(partition.TopicId, partition.TopicPartition.Partition, intent.Origin);
         builder.SetProducer(origin, LetterProducers.ScheduleEpoch, LetterProducers.SequenceOf(intent.FirstSequence + first));
-        return await broker.ProduceAsync(target, builder.Build(), Acks.All, cancellationToken).ConfigureAwait(false);
+        return await broker.ProduceToAsync(intent.Target.TopicId, target, builder.Build(), Acks.All, cancellationToken)
+            .ConfigureAwait(false);
     }
 }

@@ -45,6 +45,12 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
         }
     }
 
+    /// <summary>Whether there surely is no topic of this name and id, whatever this broker remembers.</summary>
+    /// <exception cref="BrokerException">It cannot be looked up now.</exception>
+    /// <exception cref="TimeoutException">The look-up takes long.</exception>
+    public async Task<bool> IsGoneAsync(string name, Guid topicId, CancellationToken cancellationToken) =>
+        await ConfirmAsync(name, topicId, cancellationToken).WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false) is null;
+
     // What this broker remembers of topics may be a moment behind: its answer that there is none, or that it is smaller, is confirmed.
     private async Task<TopicListing?> LookUpAsync(string name, Guid topicId, int partitions, CancellationToken cancellationToken)
     {
@@ -57,6 +63,11 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
         catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
         {
         }
+        return await ConfirmAsync(name, topicId, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<TopicListing?> ConfirmAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    {
         try
         {
             var topic = await broker.DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
