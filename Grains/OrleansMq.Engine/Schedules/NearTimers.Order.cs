@@ -16,7 +16,7 @@ internal sealed partial class NearTimers
     /// <summary>Returns the first timer.</summary>
     public bool TryPeek(out ScheduledTimer timer)
     {
-        timer = Count == 0 ? default : EntryAt(_runs[0].Entries[0]);
+        timer = Count == 0 ? default : TimerAt(_runs[0].Entries[0]);
         return Count > 0;
     }
 
@@ -35,7 +35,7 @@ internal sealed partial class NearTimers
         for (; run < _runs.Count; run++, at = 0)
         {
             for (; at < _runs[run].Count; at++)
-                yield return EntryAt(_runs[run].Entries[at]);
+                yield return TimerAt(_runs[run].Entries[at]);
         }
     }
 

@@ -1,19 +1,28 @@
 namespace OrleansMq.Schedules;
 
 /// <summary>
-/// Timers in memory: a list of them in order, and a hash index of the handles. A timer takes 40 bytes, 4 to 8 in the list and 5 to 11 in
+/// Timers in memory: a list of them in order, and a hash index of the handles. A timer takes 44 bytes, 4 to 8 in the list and 5 to 11 in
 /// the index; few timers take more. Timers stand in pages, the list is cut into runs and the index into parts that grow one by one.
 /// </summary>
-internal sealed partial class NearTimers
+/// <param name="topics">Counts the timers of each topic.</param>
+internal sealed partial class NearTimers(TimerTopics topics)
 {
     private const int PageBits = 12;
     private const int PageSize = 1 << PageBits;
     private const int Parts = 256;
 
-    private readonly List<ScheduledTimer[]> _pages = [];
+    private readonly List<Page> _pages = [];
     private readonly HandleIndex[] _index = new HandleIndex[Parts];
     private int _free = -1; // the first free entry; its reference is the next one
     private int _used; // entries ever used
+
+    private readonly record struct Entry(ScheduleHandle Handle, long Reference, long Content);
+
+    private sealed class Page
+    {
+        public Entry[] Entries { get; } = new Entry[PageSize];
+        public int[] Topics { get; } = new int[PageSize];
+    }
 
     public int Count { get; private set; }
 
@@ -25,11 +34,12 @@ internal sealed partial class NearTimers
         var entry = part.Find(this, timer.Handle, hash);
         if (entry >= 0)
         {
-            EntryAt(entry) = timer;
+            topics.Remove(TopicAt(entry));
+            Write(entry, timer);
             return;
         }
         entry = TakeEntry();
-        EntryAt(entry) = timer;
+        Write(entry, timer);
         part.Add(this, entry, hash);
         Insert(entry);
         Count++;
@@ -46,13 +56,14 @@ internal sealed partial class NearTimers
         var hash = HashOf(handle);
         ref var part = ref PartOf(hash);
         var entry = part.Find(this, handle, hash);
-        timer = entry < 0 ? default : EntryAt(entry);
+        timer = entry < 0 ? default : TimerAt(entry);
         if (entry < 0)
             return false;
+        topics.Remove(TopicAt(entry));
         RemoveFromOrder(handle);
         part.Remove(this, entry, hash);
         Count--;
-        EntryAt(entry) = new ScheduledTimer(default, _free);
+        EntryAt(entry) = new Entry(default, _free, 0);
         _free = entry;
         return true;
     }
@@ -62,7 +73,7 @@ internal sealed partial class NearTimers
     {
         var hash = HashOf(handle);
         var entry = PartOf(hash).Find(this, handle, hash);
-        timer = entry < 0 ? default : EntryAt(entry);
+        timer = entry < 0 ? default : TimerAt(entry);
         return entry >= 0;
     }
 
@@ -71,11 +82,25 @@ internal sealed partial class NearTimers
     {
         var hash = HashOf(id);
         var entry = PartOf(hash).Find(this, id, hash);
-        timer = entry < 0 ? default : EntryAt(entry);
+        timer = entry < 0 ? default : TimerAt(entry);
         return entry >= 0;
     }
 
-    private ref ScheduledTimer EntryAt(int entry) => ref _pages[entry >> PageBits][entry & (PageSize - 1)];
+    private ref Entry EntryAt(int entry) => ref _pages[entry >> PageBits].Entries[entry & (PageSize - 1)];
+
+    private ref int TopicAt(int entry) => ref _pages[entry >> PageBits].Topics[entry & (PageSize - 1)];
+
+    private ScheduledTimer TimerAt(int entry)
+    {
+        var (handle, reference, content) = EntryAt(entry);
+        return new ScheduledTimer(handle, reference, content, topics.IdOf(TopicAt(entry)));
+    }
+
+    private void Write(int entry, in ScheduledTimer timer)
+    {
+        EntryAt(entry) = new Entry(timer.Handle, timer.Reference, timer.Content);
+        TopicAt(entry) = topics.Add(timer.TopicId);
+    }
 
     private ref HandleIndex PartOf(uint hash) => ref _index[hash & (Parts - 1)];
 
@@ -93,7 +118,7 @@ internal sealed partial class NearTimers
             return entry;
         }
         if (_used == _pages.Count * PageSize)
-            _pages.Add(new ScheduledTimer[PageSize]);
+            _pages.Add(new Page());
         return _used++;
     }
 

@@ -29,6 +29,14 @@ internal sealed record ScheduleAppendFailed(long Number) : ScheduleCommand;
 /// <param name="Found">What was found of each timer.</param>
 internal sealed record ScheduleTargetsRead(long Number, IReadOnlyList<FoundTarget> Found) : ScheduleCommand;
 
+/// <summary>The answer to <see cref="FindMissingTopics"/>.</summary>
+/// <param name="TopicIds">Those that are in no list. Perhaps the list is behind.</param>
+internal sealed record MissingTopicsFound(IReadOnlySet<Guid> TopicIds) : ScheduleCommand;
+
+/// <summary>The answer to <see cref="ConfirmMissingTopics"/>.</summary>
+/// <param name="TopicIds">Those that were surely deleted.</param>
+internal sealed record MissingTopicsConfirmed(IReadOnlySet<Guid> TopicIds) : ScheduleCommand;
+
 /// <summary>What was found of a due record.</summary>
 /// <param name="TopicId">The topic that it is for; empty: its schedule ended meanwhile.</param>
 /// <param name="Target">The partition that it is for; null: none.</param>
@@ -68,6 +76,13 @@ internal sealed record AppendScheduleRecords(long Number, IReadOnlyList<Schedule
 /// <summary>Read the payloads of these timers, and say which partition each is for. Answer with
 /// <see cref="ScheduleTargetsRead"/>.</summary>
 internal sealed record ReadScheduleTargets(long Number, IReadOnlyList<ScheduledTimer> Timers) : ScheduleEffect;
+
+/// <summary>List the topics, and say which of these are missing. Answer with <see cref="MissingTopicsFound"/>.</summary>
+internal sealed record FindMissingTopics(IReadOnlySet<Guid> TopicIds) : ScheduleEffect;
+
+/// <summary>Read a payload of each topic that seems to be missing, for its name, and say which topics were surely deleted. Answer with
+/// <see cref="MissingTopicsConfirmed"/>.</summary>
+internal sealed record ConfirmMissingTopics(IReadOnlyList<ScheduledTimer> Timers) : ScheduleEffect;
 
 /// <summary>
 /// Append those of the intent's records to their target that it lacks. The target keeps the last sequence of each origin: higher ones are

@@ -20,7 +20,8 @@ internal readonly record struct ScheduleHandle(long Due, Guid Id) : IComparable<
 /// <param name="Handle">Its name, with its due time.</param>
 /// <param name="Reference">The offset of its payload in the schedules' log.</param>
 /// <param name="Content">A hash of what is scheduled, which tells a repeated request from another one.</param>
-internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Reference, long Content = 0);
+/// <param name="TopicId">The topic that it is for; empty in an intent, which names its target.</param>
+internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Reference, long Content = 0, Guid TopicId = default);
 
 /// <summary>A record that was appended to its target: a request for it that is repeated changes nothing.</summary>
 /// <param name="Handle">Its name.</param>

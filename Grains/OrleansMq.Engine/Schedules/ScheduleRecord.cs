@@ -11,7 +11,7 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 /// The records of the schedules' log, a compacted topic. Numbers are big-endian.
 /// <code>
 /// scheduled   key: 1 i8 | due i64 | id 16
-///             value: 0 i8 | content i64 | as the caller gave it: it waits, or is intended
+///             value: 0 i8 | content i64 | 12 bytes | topic id 16 | as the caller gave it: it waits, or is intended
 ///             value: 1 i8 | content i64 | at i64: it was appended; null: cancelled, dropped, or appended and forgotten
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
 ///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
@@ -25,6 +25,9 @@ internal static class ScheduleRecords
     public const byte Scheduled = 1;
     public const byte Intent = 2;
     public const byte Sequence = 3;
+
+    /// <summary>Where the topic id of a scheduled record stands in its value.</summary>
+    public const int TopicIdByte = 1 + 2 * sizeof(long) + sizeof(int);
 
     private const byte Version = 0;
     private const int HandleBytes = 24;
@@ -50,6 +53,10 @@ internal static class ScheduleRecords
     /// <summary>Returns the content hash of a scheduled record.</summary>
     public static long ReadContent(ReadOnlySpan<byte> value) => value.Length > sizeof(long)
         ? BinaryPrimitives.ReadInt64BigEndian(value[1..]) : throw Malformed();
+
+    /// <summary>Returns the topic of a scheduled record that waits.</summary>
+    public static Guid ReadTopicId(ReadOnlySpan<byte> value) => value.Length >= TopicIdByte + 16
+        ? new Guid(value.Slice(TopicIdByte, 16), bigEndian: true) : throw Malformed();
 
     /// <summary>Returns when a scheduled record was appended; null: it was not.</summary>
     public static long? ReadAppendedAt(ReadOnlySpan<byte> value) => (value.IsEmpty ? byte.MaxValue : value[0]) switch

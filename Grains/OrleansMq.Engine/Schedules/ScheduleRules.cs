@@ -48,6 +48,10 @@ internal class ScheduleRules
     /// <summary>Whether a new leader publishes the intents that it finds in the log.</summary>
     public virtual bool ResumesIntents => true;
 
+    /// <summary>Whether a sweep removes a record.</summary>
+    /// <param name="isGone">Whether its topic was confirmed to be deleted.</param>
+    public virtual bool Sweeps(bool isGone) => isGone;
+
     /// <summary>Whether due times wake the service.</summary>
     public virtual bool WakesWhenDue => true;
 }

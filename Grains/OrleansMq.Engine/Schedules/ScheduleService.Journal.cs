@@ -22,6 +22,7 @@ internal sealed partial class ScheduleService
         public ScheduleTarget? Intended { get; init; }
         public (ScheduleTarget, long)? Over { get; init; }
         public bool Forgets { get; init; }
+        public bool Sweeps { get; init; }
     }
 
     private void Change(ScheduleRecord record, ScheduleHandle handle, long requestId, ScheduleOutcome outcome, long? content)
@@ -76,6 +77,8 @@ internal sealed partial class ScheduleService
                 _over.Remove(over);
             if (write.Forgets)
                 _isForgetting = false;
+            if (write.Sweeps)
+                _isRemoving = false;
         }
         var intended = _written.Select(write => write.Intended).OfType<ScheduleTarget>().Distinct().ToList();
         _written.Clear();

@@ -91,6 +91,12 @@ internal sealed partial class ScheduleService
             case IntentAnswered answered:
                 Answered(answered);
                 break;
+            case MissingTopicsFound found:
+                MissingFound(found);
+                break;
+            case MissingTopicsConfirmed confirmed:
+                Confirmed(confirmed);
+                break;
             case ScheduleTick:
                 _wake = Never;
                 Retry();
@@ -108,6 +114,7 @@ internal sealed partial class ScheduleService
             ReadDue();
             Decide();
             Forget();
+            GoOnSweeping();
             Write();
             Wake();
         }
@@ -162,7 +169,7 @@ internal sealed partial class ScheduleService
     private void Wake()
     {
         var dueAt = _reading == 0 && _rules.WakesWhenDue ? _state.Timers.NextDue : long.MaxValue;
-        var wake = new WakeSchedule(dueAt, _nextRetry);
+        var wake = new WakeSchedule(dueAt, Math.Min(_nextRetry, NextSweep));
         if (wake == _wake)
             return;
         _wake = wake;
@@ -187,6 +194,10 @@ internal sealed record ScheduleOptions
     public int RetryMs { get; init; } = 200;
     /// <summary>The longest time between two tries, in milliseconds.</summary>
     public int MostRetryMs { get; init; } = 3_000;
+    /// <summary>How often deleted topics are looked for, in milliseconds.</summary>
+    public long SweepMs { get; init; } = 600_000;
+    /// <summary>How many records a turn looks at then.</summary>
+    public int RecordsPerSweep { get; init; } = 2_000;
     /// <summary>How long a record that was appended is remembered, in milliseconds.</summary>
     public long RememberedMs { get; init; } = 3_600_000;
     /// <summary>The most records that are remembered; the oldest are forgotten first. Some 150 bytes each.</summary>

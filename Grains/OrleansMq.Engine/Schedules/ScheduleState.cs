@@ -124,7 +124,8 @@ internal sealed class ScheduleState(TimerWheel timers)
         }
         else
         {
-            Timers.Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span)));
+            Timers.Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span),
+                ScheduleRecords.ReadTopicId(some.Span)));
             _appended.Remove(handle);
         }
         while (_appendedInOrder.TryPeek(out var first) && !(_appended.TryGetValue(first.Handle, out var known) && known == first))

@@ -18,7 +18,7 @@ internal sealed record ScheduledPayload
     private const byte Version = 0;
     private const int CreatedAtByte = 1 + sizeof(long);
     private const int PartitionByte = CreatedAtByte + sizeof(long);
-    private const int TopicIdByte = PartitionByte + sizeof(int);
+    private const int TopicIdByte = ScheduleRecords.TopicIdByte;
     private const int HeaderBytes = TopicIdByte + 16;
 
     /// <summary>The id that the caller gave it, or was given.</summary>

@@ -14,8 +14,8 @@ internal sealed class TimerWheel
 {
     private readonly ITimerBuckets _buckets;
     private readonly long _bucketMs;
-    private readonly NearTimers _near = new();
-    private readonly NearTimers _taken = new();
+    private readonly NearTimers _near;
+    private readonly NearTimers _taken;
     // The buckets beyond the horizon, and those that were loaded since the last checkpoint: it still needs them.
     private readonly SortedDictionary<long, long> _notes = [];
     private readonly List<long> _loaded = [];
@@ -28,11 +28,15 @@ internal sealed class TimerWheel
     public TimerWheel(ITimerBuckets buckets, long bucketMs, long now)
     {
         (_buckets, _bucketMs) = (buckets, bucketMs);
+        (_near, _taken) = (new NearTimers(Topics), new NearTimers(Topics));
         _horizonBucket = BucketOf(now) + 2;
     }
 
     /// <summary>The number of timers in memory, with those that are lent.</summary>
     public int InMemory => _near.Count + _taken.Count;
+
+    /// <summary>The topics of the timers in memory.</summary>
+    public TimerTopics Topics { get; } = new();
 
     /// <summary>When <see cref="Take"/> has something to do next, in milliseconds since 1970; <see cref="long.MaxValue"/>: never.</summary>
     public long NextDue
@@ -86,6 +90,11 @@ internal sealed class TimerWheel
     /// <param name="most">The most timers.</param>
     public IReadOnlyList<ScheduledTimer> After(ScheduleHandle? place, int most) =>
         [.. After(_near, place).Take(most).Concat(After(_taken, place).Take(most)).OrderBy(timer => timer.Handle).Take(most)];
+
+    /// <summary>Returns the first timers behind a place that are in memory and not lent, in order.</summary>
+    /// <param name="place">The place; null: the begin.</param>
+    /// <param name="most">The most timers.</param>
+    public IReadOnlyList<ScheduledTimer> NearAfter(ScheduleHandle? place, int most) => [.. After(_near, place).Take(most)];
 
     /// <summary>Returns a lent timer as it is now.</summary>
     /// <returns>False if it is not lent, or was cancelled meanwhile.</returns>

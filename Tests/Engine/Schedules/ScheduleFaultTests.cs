@@ -161,6 +161,43 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Schedules_of_a_deleted_topic_leave_their_places_to_others()
+    {
+        for (var i = 0; i < 20; i++)
+            await ScheduleAsync("orders", $"{i}", TimeSpan.FromDays(10_000));
+        await _broker.CreateTopicAsync(new NewTopic("kept", 1));
+        await ScheduleAsync("kept", "x", TimeSpan.FromDays(10_000));
+        await _broker.DeleteTopicAsync("orders");
+        var left = await SchedulingTest.UntilAsync(async () =>
+        {
+            _clock.Advance(TimeSpan.FromMinutes(1));
+            return (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules;
+        }, schedules => schedules.Count == 1);
+        Assert.Equal("kept", left[0].Topic);
+    }
+
+    [Fact]
+    public async Task Topic_with_many_schedules_takes_no_place_of_another()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("other", 1));
+        await ScheduleAsync("orders", "first", TimeSpan.FromHours(1));
+        for (var i = 0; i < 8; i++)
+        {
+            Assert.True(_broker.TryGet(new TopicPartition(InternalTopics.Schedules, i), out var partition));
+            partition.Schedules.MostOfTopic = 2;
+        }
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () =>
+        {
+            for (var i = 0; i < 17; i++)
+                await ScheduleAsync("orders", $"{i}", TimeSpan.FromHours(1));
+        });
+        Assert.Equal(ErrorCode.PolicyViolation, refused.Code);
+        Assert.Contains("2 schedules of topic 'orders' wait", refused.Message, StringComparison.Ordinal);
+        for (var i = 0; i < 2; i++)
+            await ScheduleAsync("other", $"{i}", TimeSpan.FromHours(1));
+    }
+
+    [Fact]
     public async Task Clock_that_was_far_ahead_for_a_while_delivers_nothing_early_afterwards()
     {
         await ScheduleAsync("orders", "first");

@@ -29,11 +29,27 @@ internal sealed class ScheduleRig
     /// <summary>How many records a target refuses of each intent.</summary>
     public int Refused { get; set; }
 
+    /// <summary>Topics that no list has.</summary>
+    public HashSet<Guid> Missing { get; } = [];
+    /// <summary>Topics that were surely deleted.</summary>
+    public HashSet<Guid> Gone { get; } = [];
+    /// <summary>The numbers of topics that were confirmed.</summary>
+    public List<int> Sampled { get; } = [];
+
     /// <summary>The last answer.</summary>
     public ScheduleOutcome Answer { get; private set; }
 
-    public void Create(ScheduleHandle handle, byte content = 0) =>
-        Process(new ScheduleRequest(++_requests, handle, new byte[] { 0, 0, 0, 0, 0, 0, 0, 0, content }));
+    public void Create(ScheduleHandle handle, byte content = 0, Guid topicId = default) =>
+        Process(new ScheduleRequest(++_requests, handle, Value(content, topicId)));
+
+    /// <summary>The value of a scheduled record.</summary>
+    public static byte[] Value(byte content, Guid topicId = default)
+    {
+        var value = new byte[ScheduleRecords.TopicIdByte + 16];
+        value[8] = content;
+        topicId.TryWriteBytes(value.AsSpan(ScheduleRecords.TopicIdByte), bigEndian: true, out _);
+        return value;
+    }
 
     public void Cancel(ScheduleHandle handle) => Process(new CancelRequest(++_requests, handle));
 
@@ -68,6 +84,13 @@ internal sealed class ScheduleRig
                 break;
             case ReadScheduleTargets read:
                 Process(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(TargetOf)]));
+                break;
+            case FindMissingTopics find:
+                Process(new MissingTopicsFound(find.TopicIds.Where(Missing.Contains).ToHashSet()));
+                break;
+            case ConfirmMissingTopics confirm:
+                Sampled.Add(confirm.Timers.Count);
+                Process(new MissingTopicsConfirmed(confirm.Timers.Select(timer => timer.TopicId).Where(Gone.Contains).ToHashSet()));
                 break;
             case PublishIntent publish:
                 Published.AddRange(publish.Intent.Timers.Select(timer => (publish.Intent.Target, timer)));

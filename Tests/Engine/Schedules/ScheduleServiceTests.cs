@@ -18,7 +18,8 @@ public sealed class ScheduleServiceTests
         var delivered = new List<ScheduledTimer>();
         Do(service.Begin(default));
         for (var i = 0; i < Count; i++)
-            Process(new ScheduleRequest(i + 1, new ScheduleHandle(1_000 + i % 1_000, Guid.NewGuid()), new byte[9]), 0);
+            Process(new ScheduleRequest(i + 1, new ScheduleHandle(1_000 + i % 1_000, Guid.NewGuid()),
+                ScheduleRig.Value(0)), 0);
         Assert.Empty(delivered);
 
         var watch = System.Diagnostics.Stopwatch.StartNew();
@@ -57,6 +58,56 @@ public sealed class ScheduleServiceTests
                 }
             }
         }
+    }
+
+    [Fact]
+    public void Records_of_a_topic_that_is_surely_gone_are_removed_some_in_each_turn()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { SweepMs = 1_000, RecordsPerSweep = 10 });
+        Guid[] topics = [Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid()];
+        for (var i = 0; i < 120; i++)
+            rig.Create(new ScheduleHandle(1_000_000 + i, Guid.NewGuid()), topicId: topics[i % 3]);
+        rig.DoAll();
+        // A list is behind: the second topic exists.
+        rig.Missing.UnionWith(topics[..2]);
+        rig.Gone.Add(topics[0]);
+        Assert.Equal(1_000, rig.Wake!.RetryAt);
+        rig.Elapsed = 999;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(120, rig.State.Timers.InMemory);
+        rig.Elapsed = 1_000;
+        var left = new List<int>();
+        while (rig.Wake!.RetryAt <= rig.Elapsed)
+        {
+            rig.Tick();
+            rig.DoAll();
+            left.Add(rig.State.Timers.InMemory);
+        }
+        Assert.Equal([2], rig.Sampled);
+        Assert.All(left.Zip(left.Skip(1)), pair => Assert.InRange(pair.First - pair.Second, 0, 10));
+        Assert.Equal((80, 40, 0, 40), (rig.State.Timers.InMemory, rig.State.Timers.Topics.CountOf(topics[1]),
+            rig.State.Timers.Topics.CountOf(topics[0]), rig.Dropped));
+        Assert.Equal(2_000, rig.Wake!.RetryAt);
+        Assert.Equal(1_000_001, rig.Wake.DueAt);
+    }
+
+    [Fact]
+    public void Sequence_of_a_target_that_is_gone_is_removed_and_the_leader_goes_on_where_it_is_not()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { SweepMs = 1_000 }) { TargetOf = _ => Found };
+        rig.Now = 10;
+        rig.Create(new ScheduleHandle(1, Guid.NewGuid()));
+        rig.DoAll();
+        Assert.Equal(1, rig.State.Sequences[Target]);
+        rig.Missing.Add(Target.TopicId);
+        rig.Elapsed = 1_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Empty(rig.State.Sequences);
+        rig.Create(new ScheduleHandle(2, Guid.NewGuid()));
+        rig.DoAll();
+        Assert.Equal((2L, 2), (rig.State.Sequences[Target], rig.Published.Count));
     }
 
     [Fact]

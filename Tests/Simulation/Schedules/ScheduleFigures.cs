@@ -22,6 +22,8 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
     /// <summary>Leaders that began with a checkpoint.</summary>
     public long Restored { get; set; }
     public long Compactions { get; set; }
+    /// <summary>Topics that sweeps found to be gone.</summary>
+    public long Swept { get; set; }
 
     public void Add(ScheduleFigures other)
     {
@@ -39,6 +41,7 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
         ClocksSet += other.ClocksSet;
         Restored += other.Restored;
         Compactions += other.Compactions;
+        Swept += other.Swept;
     }
 
     public string Last => $"seeds {Seeds}, events {Steps}, failovers {Failovers}, scheduled {Scheduled}, delivered {Delivered}, "
@@ -48,5 +51,5 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} batches cut, {Scheduled} scheduled, "
         + $"{Delivered} delivered, {Duplicates} intents again, {Parts} in part, {ClocksSet} clocks set, "
         + $"{Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
-        + $"{Compactions} compactions";
+        + $"{Compactions} compactions, {Swept} topics swept";
 }

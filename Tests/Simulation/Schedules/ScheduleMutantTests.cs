@@ -11,6 +11,7 @@ public sealed class ScheduleMutantTests(ITestOutputHelper output)
     [Theory]
     [InlineData(nameof(UnknownIsPublished))]
     [InlineData(nameof(AnswersBeforeForce))]
+    [InlineData(nameof(SweepsLiveTopics))]
     [InlineData(nameof(NewestIntentFirst))]
     [InlineData(nameof(PublishesBeforeForce))]
     [InlineData(nameof(ForgetsAppended))]

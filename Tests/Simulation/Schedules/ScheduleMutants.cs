@@ -16,6 +16,11 @@ internal sealed class AnswersBeforeForce : ScheduleRules
     public override bool MayAnswer(bool isInForce) => true;
 }
 
+internal sealed class SweepsLiveTopics : ScheduleRules
+{
+    public override bool Sweeps(bool isGone) => true;
+}
+
 internal sealed class NewestIntentFirst : ScheduleRules
 {
     public override ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.LastOrDefault();

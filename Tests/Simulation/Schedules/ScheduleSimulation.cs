@@ -41,6 +41,9 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             IntentsPerTarget = _random.Next(1, 4),
             RecordsPerBatch = _random.Next(1, 20),
             RememberedMs = 8_000,
+            // A sweep wakes the service, as a due time must.
+            SweepMs = _random.Next(2) == 0 ? long.MaxValue / 2 : _random.Next(500, 10_000),
+            RecordsPerSweep = _random.Next(1, 20),
         };
         _faultEveryMs = _random.Next(100, 3_000);
     }
@@ -93,6 +96,16 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             return default;
         var target = _targets[value.Span[^1]];
         return new FoundTarget(target.Id.TopicId, target.IsGone || target.IsDamaged ? null : target.Id) { IsUnknown = target.IsDamaged };
+    }
+
+    /// <summary>Returns those topics that a list does not have: it may be behind.</summary>
+    public HashSet<Guid> MissingOf(IEnumerable<Guid> topics) => [.. topics.Where(topic => IsGone(topic) || MayFail(20))];
+
+    public bool IsGone(Guid topic)
+    {
+        var target = _targets.First(target => target.Id.TopicId == topic);
+        Figures.Swept += target.IsGone ? 1 : 0;
+        return target.IsGone;
     }
 
     /// <summary>Records are taken as due: none is early, unless a clock that is ahead is believed.</summary>
@@ -148,7 +161,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
 
     private void Send(ScheduleHandle handle, SimulatedScheduleTarget target, int tries, long since)
     {
-        _leader?.Request(id => new ScheduleRequest(id, handle, new byte[] { 0, 0, 0, 0, 0, 0, 0, 0, 0, (byte)target.Id.Partition }),
+        _leader?.Request(id => new ScheduleRequest(id, handle, ValueOf(target.Id)),
             outcome => _checker.Answered(handle, outcome, isKnown: false));
         // A record that was delivered is remembered for a while, by the clock of the leader: a repetition must come in that time.
         After(1_000, () =>
@@ -156,6 +169,14 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             if (!_checker.IsAnswered(handle) && tries < 5 && BelievedAheadAt < since)
                 Send(handle, target, tries + 1, since);
         });
+    }
+
+    private static byte[] ValueOf(ScheduleTarget target)
+    {
+        var value = new byte[ScheduleRecords.TopicIdByte + 16 + 1];
+        target.TopicId.TryWriteBytes(value.AsSpan(ScheduleRecords.TopicIdByte), bigEndian: true, out _);
+        value[^1] = (byte)target.Partition;
+        return value;
     }
 
     private void Cancel()

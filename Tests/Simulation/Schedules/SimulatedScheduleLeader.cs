@@ -57,6 +57,13 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
                     simulation.CheckDue(read.Timers);
                     SendLater(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(simulation.TargetOf)]));
                     break;
+                case FindMissingTopics find:
+                    SendLater(new MissingTopicsFound(simulation.MissingOf(find.TopicIds)));
+                    break;
+                case ConfirmMissingTopics confirm:
+                    SendLater(new MissingTopicsConfirmed(confirm.Timers.Select(timer => timer.TopicId).Where(simulation.IsGone)
+                        .ToHashSet()));
+                    break;
                 case PublishIntent publish:
                     simulation.After(simulation.Delay(), () => Publish(publish.Intent));
                     break;

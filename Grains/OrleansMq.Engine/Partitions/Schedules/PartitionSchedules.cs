@@ -25,8 +25,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private const int MaxRequests = 50_000;
     private const long MaxRequestBytes = 64 << 20;
     private const int MaxDescribing = 100;
-    // Some 600 MB.
+    // Some 650 MB.
     private const int MaxTimers = 10_000_000;
+    // No topic takes the places of all others.
+    internal const int MaxTimersOfTopic = 2_000_000;
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
     private readonly long _started;
@@ -40,6 +42,9 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <summary>Prepares the schedules; the first turn begins a term if the partition is led here.</summary>
     public PartitionSchedules(Partition partition)
         : base(partition) => _started = Time.GetTimestamp();
+
+    /// <summary>The most schedules of a topic that wait here; a test sets fewer.</summary>
+    internal int MostOfTopic { get; set; } = MaxTimersOfTopic;
 
     /// <summary>The broker's time of day, in milliseconds since 1970.</summary>
     public long Now => Partition.Ports.Log.Now;
@@ -68,7 +73,7 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             Interlocked.Add(ref _requestBytes, -bytes.Length);
             throw Busy();
         }
-        var answer = Store(id, handle, bytes);
+        var answer = Store(payload, handle, bytes);
         // The request waits on where its caller leaves.
         _ = answer.ContinueWith((task, _) =>
         {
@@ -133,14 +138,19 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <summary>Reads the clock, in a turn.</summary>
     internal ScheduleTime ReadTime() => _clock.Read(Now, (long)Time.GetElapsedTime(_started).TotalMilliseconds);
 
-    private Task<ScheduleOutcome> Store(string id, ScheduleHandle handle, byte[] bytes) =>
+    private Task<ScheduleOutcome> Store(ScheduledPayload payload, ScheduleHandle handle, byte[] bytes) =>
         Ask(term =>
         {
+            var (id, timers) = (payload.Id, term.State!.Timers);
             if (term.TryFind(handle.Id, out var known) && known.Due != handle.Due)
                 throw new BrokerException(ErrorCode.InvalidRequest,
                     $"A schedule '{id}' of that topic waits for another time. Cancel it first.");
-            if (term.State!.Timers.InMemory >= MaxTimers)
-                throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}.");
+            if (timers.Topics.CountOf(payload.TopicId) >= MostOfTopic)
+                throw new BrokerException(ErrorCode.PolicyViolation, $"{MostOfTopic} schedules of topic '{payload.Topic}' wait in "
+                    + $"{Partition.TopicPartition}, as many as a topic may have there. Cancel some, or schedule later.");
+            if (timers.InMemory >= MaxTimers)
+                throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}, as many "
+                    + "as it takes. Schedule later.");
             return term.ScheduleAsync(handle, bytes);
         });
 

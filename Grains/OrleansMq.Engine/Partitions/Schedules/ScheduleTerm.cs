@@ -114,6 +114,12 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
                 case ReadScheduleTargets read:
                     Start(() => ReadTargetsAsync(read));
                     break;
+                case FindMissingTopics find:
+                    Start(() => FindMissingAsync(find));
+                    break;
+                case ConfirmMissingTopics confirm:
+                    Start(() => ConfirmMissingAsync(confirm));
+                    break;
                 case PublishIntent publish:
                     Start(() => PublishAsync(publish.Intent));
                     break;
@@ -246,6 +252,51 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             }
             Send(new ScheduleTargetsRead(read.Number, targets));
         });
+    }
+
+    private async Task FindMissingAsync(FindMissingTopics find)
+    {
+        var listed = new HashSet<Guid>();
+        try
+        {
+            listed.UnionWith(await _topics!.ListAsync(_end.Token).ConfigureAwait(false));
+        }
+        catch (Exception fault) when (!_end.IsCancellationRequested)
+        {
+            Warn($"Deleted topics cannot be told now: {fault.Message}", fault);
+            listed.UnionWith(find.TopicIds);
+        }
+        Post(new MissingTopicsFound(find.TopicIds.Where(topic => !listed.Contains(topic)).ToHashSet()));
+    }
+
+    private async Task ConfirmMissingAsync(ConfirmMissingTopics confirm)
+    {
+        var names = await RepeatAsync(() =>
+        {
+            var names = new Dictionary<Guid, string>();
+            ScheduleLog.ReadPayloads(Partition, confirm.Timers, (_, payload) =>
+            {
+                if (payload is not null)
+                    names[payload.TopicId] = payload.Topic;
+            }, _end.Token);
+            return Task.FromResult(names);
+        }).ConfigureAwait(false);
+        var gone = new HashSet<Guid>();
+        foreach (var (topicId, name) in names)
+        {
+            try
+            {
+                if (!await _topics!.IsGoneAsync(name, topicId, _end.Token).ConfigureAwait(false))
+                    continue;
+                gone.Add(topicId);
+                Warn($"The records that were scheduled for '{name}' are dropped: the topic was deleted.", null);
+            }
+            catch (Exception fault) when (!_end.IsCancellationRequested)
+            {
+                Warn($"Whether topic '{name}' was deleted cannot be told now: {fault.Message}", fault);
+            }
+        }
+        Post(new MissingTopicsConfirmed(gone));
     }
 
     // Whatever keeps a topic from being looked up concerns its own records only: they wait.

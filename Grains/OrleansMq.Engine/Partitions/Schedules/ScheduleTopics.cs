@@ -45,6 +45,11 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
         }
     }
 
+    /// <summary>Returns the ids of all topics, as far as this broker knows them.</summary>
+    public async Task<IEnumerable<Guid>> ListAsync(CancellationToken cancellationToken) =>
+        (await broker.ListTopicsAsync(cancellationToken).AsTask().WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false))
+        .Select(topic => topic.TopicId);
+
     /// <summary>Whether there surely is no topic of this name and id, whatever this broker remembers.</summary>
     /// <exception cref="BrokerException">It cannot be looked up now.</exception>
     /// <exception cref="TimeoutException">The look-up takes long.</exception>
