@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions.Cursors;
+using OrleansMq.Partitions.Schedules;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Partitions;
@@ -24,6 +25,7 @@ internal sealed class PartitionPorts
         MissingCodecs = new RareLine(options.Log, options.TimeProvider);
         FailedLetters = new RareLine(options.Log, options.TimeProvider);
         FailedSchedules = new RareLine(options.Log, options.TimeProvider);
+        SchedulePublishes = new SchedulePublishes(options.TimeProvider);
         ProducerIdExpiration = options.ProducerIdExpiration;
         VerifyCompressed = options.VerifyCompressed;
         MaxQueuesPerPartition = options.MaxQueuesPerPartition;
@@ -59,6 +61,8 @@ internal sealed class PartitionPorts
     public RareLine FailedLetters { get; }
     /// <summary>Lines about scheduled records that could not be appended, or are dropped.</summary>
     public RareLine FailedSchedules { get; }
+    /// <summary>Bounds what schedules publish at once.</summary>
+    public SchedulePublishes SchedulePublishes { get; }
     /// <summary>The broker, through which schedules reach their topics; null until it serves.</summary>
     public Func<IBroker>? Broker { get; set; }
     /// <summary>Lines about appends that were refused since a codec is missing: each producer goes on to send.</summary>

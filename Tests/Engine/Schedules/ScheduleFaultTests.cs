@@ -1,7 +1,9 @@
+using System.Collections.Concurrent;
 using System.Text;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Partitions.Schedules;
 using OrleansMq.Producers;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
@@ -195,6 +197,79 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         Assert.Contains("2 schedules of topic 'orders' wait", refused.Message, StringComparison.Ordinal);
         for (var i = 0; i < 2; i++)
             await ScheduleAsync("other", $"{i}", TimeSpan.FromHours(1));
+    }
+
+    [Fact]
+    public async Task Many_targets_are_published_to_some_at_a_time()
+    {
+        const int Targets = 100;
+        await _broker.CreateTopicAsync(new NewTopic("many", Targets));
+        var (now, most) = (0, 0);
+        var mayGo = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Use(new FaultyBroker(_broker)
+        {
+            Produce = async (_, send) =>
+            {
+                var running = Interlocked.Increment(ref now);
+                lock (mayGo)
+                    most = Math.Max(most, running);
+                await mayGo.Task;
+                var result = await send();
+                Interlocked.Decrement(ref now);
+                return result;
+            },
+        });
+        for (var i = 0; i < Targets; i++)
+            await _broker.Schedules.CreateAsync(new NewSchedule("many") { Id = $"{i}", At = _clock.GetUtcNow(), Partition = i });
+        await SchedulingTest.UntilAsync(() => Task.FromResult(Volatile.Read(ref now)), running => running >= SchedulePublishes.Most);
+        mayGo.SetResult();
+        await EndsAsync("many", Targets);
+        Assert.Equal(SchedulePublishes.Most, most);
+    }
+
+    [Fact]
+    public async Task Targets_that_do_not_answer_keep_no_place_and_get_no_second_batch()
+    {
+        const int Targets = 40;
+        await _broker.CreateTopicAsync(new NewTopic("hung", Targets));
+        var asked = new ConcurrentDictionary<int, int>();
+        var answer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Use(new FaultyBroker(_broker)
+        {
+            Produce = async (partition, send) =>
+            {
+                if (partition.Topic != "hung")
+                    return await send();
+                asked.AddOrUpdate(partition.Partition, 1, (_, count) => count + 1);
+                await answer.Task;
+                return await send();
+            },
+        });
+        for (var i = 0; i < Targets; i++)
+            await _broker.Schedules.CreateAsync(new NewSchedule("hung") { Id = $"{i}", At = _clock.GetUtcNow(), Partition = i });
+        await SchedulingTest.UntilAsync(() => Task.FromResult(asked.Count), count => count >= SchedulePublishes.Most);
+        await ScheduleAsync("orders", "x");
+        await DeliverAsync("orders", ["x"]);
+        await SchedulingTest.UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            return Task.FromResult(asked.Count);
+        }, count => count == Targets);
+        Assert.All(asked.Values, count => Assert.Equal(1, count));
+        answer.SetResult();
+        await EndsAsync("hung", Targets);
+    }
+
+    // Each partition has one record.
+    private async Task EndsAsync(string topic, int partitions)
+    {
+        var ends = await SchedulingTest.UntilAsync(async () =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            return await Task.WhenAll(Enumerable.Range(0, partitions).Select(async i => (await _broker.FindOffsetAsync(
+                new TopicPartition(topic, i), OffsetSpec.Latest)).Offset));
+        }, ends => ends.Sum() >= partitions);
+        Assert.All(ends, end => Assert.Equal(1, end));
     }
 
     [Fact]

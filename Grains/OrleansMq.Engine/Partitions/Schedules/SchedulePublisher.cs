@@ -19,7 +19,10 @@ namespace OrleansMq.Partitions.Schedules;
 /// </remarks>
 internal sealed class SchedulePublisher(Partition partition, IBroker broker, ScheduleTopics topics)
 {
+    private const int MostNames = 10_000;
+
     private readonly ConcurrentDictionary<(ScheduleTarget, long), Progress> _progress = [];
+    private readonly ConcurrentDictionary<Guid, string> _names = [];
 
     // The runs of an intent that are not published, the first on top, and the number of records that were refused. An intent is published
     // by one call at a time.
@@ -27,6 +30,20 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
     {
         public Stack<(int First, int Count)> Left { get; } = new([(0, count)]);
         public int Refused { get; set; }
+    }
+
+    /// <summary>Returns the name of the topic that an intent is for.</summary>
+    /// <exception cref="IOException">The schedules' log cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The log lacks a record that is decided.</exception>
+    public string TopicOf(ScheduleIntent intent)
+    {
+        if (_names.TryGetValue(intent.Target.TopicId, out var known))
+            return known;
+        if (_names.Count >= MostNames)
+            _names.Clear();
+        ScheduleLog.ReadPayloads(partition, [intent.Timers[0]], (_, payload) => _names[intent.Target.TopicId] = (payload
+            ?? throw Lost(intent.Timers[0])).Topic);
+        return _names[intent.Target.TopicId];
     }
 
     /// <summary>Reads the records of an intent.</summary>
@@ -37,21 +54,20 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
         var payloads = new ScheduledPayload[intent.Timers.Count];
         // Copied: the log's memory is lent for the call only.
         ScheduleLog.ReadPayloads(partition, intent.Timers, (index, payload) => payloads[index] = payload?.Copy()
-            ?? throw new InvalidDataException($"The log has no record of {intent.Timers[index]}, which is decided."));
+            ?? throw Lost(intent.Timers[index]));
         return payloads;
     }
 
-    /// <summary>Publishes an intent.</summary>
+    private static InvalidDataException Lost(in ScheduledTimer timer) =>
+        new($"The log has no record of {timer}, which is decided.");
+
+    /// <summary>Publishes an intent whose topic exists, as far as is known.</summary>
     /// <returns>What the target did, and how many of its records it refused for good.</returns>
     /// <exception cref="BrokerException">The target does not take it now.</exception>
     public async Task<(PublishOutcome Outcome, int Refused)> PublishAsync(ScheduleIntent intent, ScheduledPayload[] payloads,
         CancellationToken cancellationToken)
     {
         var target = new TopicPartition(payloads[0].Topic, intent.Target.Partition);
-        var topic = await topics.FindAsync(target.Topic, intent.Target.TopicId, target.Partition + 1, cancellationToken)
-            .ConfigureAwait(false);
-        if (topic is null)
-            return (PublishOutcome.TargetGone, 0);
         var progress = _progress.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new(count), payloads.Length);
         try
         {
@@ -101,14 +117,15 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
     private async Task<ProduceResult> ProduceAsync(TopicPartition target, ScheduleIntent intent, ScheduledPayload[] payloads, int first,
         int count, CancellationToken cancellationToken)
     {
-        using var builder = new RecordBatchBuilder();
+        var builder = new RecordBatchBuilder();
         var now = partition.Ports.Log.Now;
         foreach (var payload in payloads.AsSpan(first, count))
             builder.Add(now, payload.Key.GetValueOrDefault().Span, payload.Key.HasValue, payload.Value.GetValueOrDefault().Span,
                 payload.Value.HasValue, [.. payload.Headers]);
         var origin = LetterProducers.IdOfSchedules(partition.TopicId, partition.TopicPartition.Partition, intent.Origin);
         builder.SetProducer(origin, LetterProducers.ScheduleEpoch, LetterProducers.SequenceOf(intent.FirstSequence + first));
-        return await broker.ProduceToAsync(intent.Target.TopicId, target, builder.Build(), Acks.All, cancellationToken)
+        var append = broker.ProduceToAsync(intent.Target.TopicId, target, builder.Build(), Acks.All, cancellationToken).AsTask();
+        return await partition.Ports.SchedulePublishes.AnswerAsync(intent.Target, append, builder, cancellationToken)
             .ConfigureAwait(false);
     }
 }

@@ -318,19 +318,30 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private async Task PublishAsync(ScheduleIntent intent)
     {
+        var name = await RepeatAsync(() => Task.FromResult(_publisher!.TopicOf(intent))).ConfigureAwait(false);
+        // Looked up before the records are read: those of a target that is away take no memory.
+        var (isKnown, topic) = await LookUpAsync(name, intent.Target.TopicId, intent.Target.Partition + 1).ConfigureAwait(false);
+        var (outcome, refused) = (isKnown && topic is null ? PublishOutcome.TargetGone : PublishOutcome.Unknown, 0);
+        if (topic is not null && !Partition.Ports.SchedulePublishes.IsUnanswered(intent.Target))
+            (outcome, refused) = await AppendAsync(intent).ConfigureAwait(false);
+        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome, refused));
+    }
+
+    private async Task<(PublishOutcome Outcome, int Refused)> AppendAsync(ScheduleIntent intent)
+    {
+        using var place = await Partition.Ports.SchedulePublishes.EnterAsync(_end.Token).ConfigureAwait(false);
         var payloads = await RepeatAsync(() => Task.FromResult(_publisher!.Read(intent))).ConfigureAwait(false);
-        var (outcome, refused) = (PublishOutcome.Unknown, 0);
         try
         {
-            (outcome, refused) = await _publisher!.PublishAsync(intent, payloads, _end.Token).ConfigureAwait(false);
+            return await _publisher!.PublishAsync(intent, payloads, _end.Token).ConfigureAwait(false);
         }
         catch (Exception fault) when (!_end.IsCancellationRequested)
         {
             // Whatever keeps a target from answering concerns its own records only: they are tried again.
             Warn($"Records that were scheduled for '{payloads[0].Topic}' could not be appended; they are tried again: {fault.Message}",
                 fault);
+            return (PublishOutcome.Unknown, 0);
         }
-        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome, refused));
     }
 
     private void Warn(string message, Exception? fault) => Partition.Ports.FailedSchedules.Write(EngineLogLevel.Warning,
