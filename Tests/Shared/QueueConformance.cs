@@ -351,6 +351,32 @@ public abstract class QueueConformance
     }
 
     [SkippableFact]
+    public async Task Queue_with_a_filter_delivers_the_records_whose_headers_meet_it()
+    {
+        var (queues, partition) = await StartAsync();
+        var wrong = await Assert.ThrowsAsync<BrokerException>(() => queues.CreateAsync(partition,
+            new NewQueue("some") { Options = new QueueOptions { Filter = "size >" } }).AsTask());
+        Assert.Equal(ErrorCode.InvalidRequest, wrong.Code);
+        Assert.Contains("Column 7", wrong.Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition,
+            new NewQueue("some") { Options = new QueueOptions { Filter = "size > 1", MaxLength = 10 } })));
+        var created = await queues.CreateAsync(partition, new NewQueue("some") { Options = new QueueOptions { Filter = "size > 10" } });
+        Assert.Equal("size > 10", created.Options.Filter);
+        await ProduceAsync(partition, ("a", "size", 1), ("b", "size", 11), ("c", "weight", 99), ("d", "size", 100), ("e", "size", 5));
+        Assert.Equal(["b", "d"], (await queues.PeekAsync(partition, "some", 10)).Select(Text));
+        var consumer = await queues.AttachAsync(partition, "some", new QueueAttachOptions());
+        Assert.Equal("b", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 1)).Records)));
+        var next = await ReceiveAsync(queues, partition, consumer, 1);
+        Assert.Equal("d", Text(Assert.Single(next.Records)));
+        Assert.Equal(2, (await queues.DescribeAsync(partition, "some")).Filtered);
+        // What is not settled yet is judged by the new one.
+        Assert.Equal("size > 4", (await queues.AlterAsync(partition, "some", new QueueOptions { Filter = "size > 4" })).Options.Filter);
+        Assert.Equal("e", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 1)).Records)));
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, next, 0, QueueAction.Accept));
+        Assert.Equal(5, (await queues.PeekAsync(partition, Name, 10)).Count);
+    }
+
+    [SkippableFact]
     public async Task Queue_at_its_length_drops_its_first_records_or_refuses_further_ones()
     {
         var (queues, partition) = await StartAsync();

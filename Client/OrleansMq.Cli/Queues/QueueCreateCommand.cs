@@ -18,6 +18,7 @@ internal static class QueueCreateCommand
             "Creates a queue in the partitions of a topic. Where there is one of that name, it stays as it is.",
             "omq queue create orders mails", "omq queue create orders mails --from latest --max-failures 5 --retry-delay 2s",
             "omq queue create orders mails --max-failures 5 --dead-letter-topic orders.dead-letter",
+            "omq queue create orders european --filter \"region = 'eu' AND amount > 100\"",
             "omq queue create orders mails --from 2026-01-31T08:00:00Z --ordered-by-key");
         var selection = new QueueSelection(command);
         var from = new Option<string>("--from") { Description = "The first record; a time is ISO 8601, UTC unless it has an offset.",

@@ -30,10 +30,11 @@ internal static class QueueTables
         foreach (var queue in queues)
             table.AddRow(Number(queue.Partition), Number(queue.Floor), Number(queue.Unsettled), Number(queue.Held),
                 Number(queue.Deferred), Number(queue.Consumers), new Text(Time(queue.OldestTimestamp)));
-        var totals = Output.NewTable("PARTITION", "ACCEPTED", "REJECTED", "DEAD LETTERS", "EXPIRED", "DROPPED", "PURGED", "REDELIVERED");
+        var totals = Output.NewTable("PARTITION", "ACCEPTED", "REJECTED", "DEAD LETTERS", "EXPIRED", "DROPPED", "FILTERED",
+            "PURGED", "REDELIVERED");
         foreach (var queue in queues)
             totals.AddRow(Number(queue.Partition), Number(queue.Accepted), Number(queue.Rejected), Number(queue.DeadLettered),
-                Number(queue.Expired), Number(queue.Dropped), Number(queue.Purged), Number(queue.Redelivered));
+                Number(queue.Expired), Number(queue.Dropped), Number(queue.Filtered), Number(queue.Purged), Number(queue.Redelivered));
         return new Rows([new Text($"{queues[0].Name}  topic {queues[0].Topic}\n"), table, totals,
             .. queues.Select(static queue => Options(queue.Options)).Distinct().Select(static options => new Text("\n" + options))]);
     }
@@ -59,6 +60,7 @@ internal static class QueueTables
         + (options.IsSingleActiveConsumer ? "; one consumer at a time" : "")
         + (options.DeadLetterTopic is { } letters ? $"; dead letters in {letters}" : "")
         + (options.PriorityLevels > 1 ? $"; {options.PriorityLevels} priorities" : "")
+        + (options.Filter is { } filter ? $"; only records with {filter}" : "")
         + (options.TimeToLiveMs > 0 ? $"; records live {Seconds(options.TimeToLiveMs)}" : "")
         + (options.HasRecordTimes ? "; records name their times" : "")
         + (options.MaxLength > 0 ? $"; at most {options.MaxLength} records, then "

@@ -16,16 +16,18 @@ namespace OrleansMq.Client;
 /// <param name="Overflow">What is done at the limit: <c>DropHead</c> or <c>RefusePublish</c>.</param>
 /// <param name="PriorityLevels">The number of priorities, up to 32; 0: log order.</param>
 /// <param name="DeadLetterTopic">The topic for records that are rejected, expire, or fail too often; absent: they are dropped.</param>
+/// <param name="Filter">The condition over headers that delivered records meet; absent: all are delivered.</param>
 internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
     bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false, long TimeToLiveMs = 0, bool HasRecordTimes = false,
     long MaxLength = 0, QueueOverflow Overflow = QueueOverflow.DropHead, int PriorityLevels = 0,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? DeadLetterTopic = null)
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? DeadLetterTopic = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Filter = null)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
     public static QueueOptionsBody Of(QueueOptions options) => new(options.MaxFailures, Milliseconds.Of(options.RetryDelay),
         Milliseconds.Of(options.MaxRetryDelay), options.IsOrderedByKey, options.IsSingleActiveConsumer,
         Milliseconds.Of(options.TimeToLive), options.HasRecordTimes, options.MaxLength, options.Overflow, options.PriorityLevels,
-        options.DeadLetterTopic);
+        options.DeadLetterTopic, options.Filter);
 
     /// <summary>Converts the body to options.</summary>
     public QueueOptions ToOptions() => new()
@@ -41,6 +43,7 @@ internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs =
         MaxLength = MaxLength,
         Overflow = Overflow,
         PriorityLevels = PriorityLevels,
+        Filter = Filter,
     };
 }
 
@@ -75,16 +78,17 @@ internal sealed record ResetQueueBody(string Start);
 /// <param name="Redelivered">The deliveries of records that may have been delivered before, since the partition's leadership began.</param>
 /// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970; of the first in its
 /// batch, where producers send several at once. Absent where there is none.</param>
+/// <param name="Filtered">The records that the filter does not match, among those that consumers have reached.</param>
 internal sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
     long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged, long Deferred = 0, long Expired = 0,
     long Dropped = 0, long DeadLettered = 0, long Redelivered = 0,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null)
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null, long Filtered = 0)
 {
     /// <summary>Converts a description to a document.</summary>
     public static QueueDocument Of(TopicPartition partition, QueueDescription queue) =>
         new(partition.Topic, partition.Partition, queue.Name, queue.Id, QueueOptionsBody.Of(queue.Options), queue.Floor, queue.Unsettled,
             queue.Held, queue.Consumers, queue.Accepted, queue.Rejected, queue.Purged, queue.Deferred, queue.Expired, queue.Dropped,
-            queue.DeadLettered, queue.Redelivered, queue.OldestTimestamp);
+            queue.DeadLettered, queue.Redelivered, queue.OldestTimestamp, queue.Filtered);
 
     /// <summary>Converts the document to a description.</summary>
     public QueueDescription ToDescription() => new(Name, Id, Options.ToOptions())
@@ -102,6 +106,7 @@ internal sealed record QueueDocument(string Topic, int Partition, string Name, G
         DeadLettered = DeadLettered,
         Redelivered = Redelivered,
         OldestTimestamp = OldestTimestamp,
+        Filtered = Filtered,
     };
 }
 

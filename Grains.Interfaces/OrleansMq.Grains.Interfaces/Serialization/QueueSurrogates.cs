@@ -42,6 +42,7 @@ internal struct QueueOptionsSurrogate
     [Id(8)] public long MaxLength;
     [Id(9)] public QueueOverflow Overflow;
     [Id(10)] public int PriorityLevels;
+    [Id(11)] public string? Filter;
 }
 
 [RegisterConverter]
@@ -61,6 +62,7 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         // A broker that does not know it drops the head.
         Overflow = surrogate.Overflow == QueueOverflow.Unknown ? QueueOverflow.DropHead : surrogate.Overflow,
         PriorityLevels = surrogate.PriorityLevels,
+        Filter = surrogate.Filter,
     };
 
     public QueueOptionsSurrogate ConvertToSurrogate(in QueueOptions value) => new()
@@ -76,6 +78,7 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         MaxLength = value.MaxLength,
         Overflow = value.Overflow,
         PriorityLevels = value.PriorityLevels,
+        Filter = value.Filter,
     };
 }
 
@@ -100,6 +103,7 @@ internal struct QueueDescriptionSurrogate
     [Id(13)] public long Dropped;
     [Id(14)] public long DeadLettered;
     [Id(15)] public long Redelivered;
+    [Id(16)] public long Filtered;
 }
 
 [RegisterConverter]
@@ -121,6 +125,7 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         Dropped = surrogate.Dropped,
         DeadLettered = surrogate.DeadLettered,
         Redelivered = surrogate.Redelivered,
+        Filtered = surrogate.Filtered,
     };
 
     public QueueDescriptionSurrogate ConvertToSurrogate(in QueueDescription value) => new()
@@ -141,6 +146,7 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         Dropped = value.Dropped,
         DeadLettered = value.DeadLettered,
         Redelivered = value.Redelivered,
+        Filtered = value.Filtered,
     };
 }
 

@@ -1,9 +1,9 @@
 namespace OrleansMq.Queues;
 
 /// <summary>
-/// Times of records, judged at the head: the record that would be handed out next. None is handed out whose times are not known, and those
-/// of some records ahead are read at once. One whose time to live has passed is dropped. One whose time has not come is deferred, as a
-/// returned record is, and later ones go on.
+/// Times of records and what the filter says, judged at the head: the record that would be handed out next. None is handed out of which
+/// that is not known, and some records ahead are read at once. One that the filter does not match is settled. One whose time to live has
+/// passed is dropped. One whose time has not come is deferred, as a returned record is, and later ones go on.
 /// </summary>
 internal sealed partial class Cursor
 {
@@ -20,7 +20,7 @@ internal sealed partial class Cursor
     {
         Waits,
         GoesOut,
-        // It expired, or is deferred.
+        // It is filtered, expired, or is deferred.
         IsGone,
     }
 
@@ -47,6 +47,12 @@ internal sealed partial class Cursor
                 ReadHeads(offset);
                 return;
             }
+            if (_rules.IsFiltered(head))
+            {
+                _heads.Remove(offset);
+                Filter(offset);
+                continue;
+            }
             if (!_rules.IsExpired(head.ExpiresAt, TimeOfExpiry))
             {
                 _headExpiresAt = head.ExpiresAt == long.MaxValue ? long.MaxValue : _now + (head.ExpiresAt - TimeOfExpiry);
@@ -65,14 +71,27 @@ internal sealed partial class Cursor
         Discard(offset, state, SettlementCause.Expired, state.CountsOf(offset));
     }
 
+    private void Filter(long offset)
+    {
+        _order.Take(offset);
+        _draft.Settle(SettlementCause.Filtered, offset);
+        HoldUntilInForce(offset);
+    }
+
     private HeadVerdict Judge(long offset, CursorState state)
     {
-        if (!HasTimeToLive(state) && !state.Configuration.HasSchedules)
+        if (!HasTimeToLive(state) && state.Configuration is { HasSchedules: false, Filter: null })
             return HeadVerdict.GoesOut;
         if (!_heads.TryGetValue(offset, out var head))
         {
             ReadHeads(offset);
             return HeadVerdict.Waits;
+        }
+        if (_rules.IsFiltered(head))
+        {
+            _heads.Remove(offset);
+            Filter(offset);
+            return HeadVerdict.IsGone;
         }
         var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, TimeOfExpiry);
         if (isExpired && !MayDiscard(offset, NeededFrom(state), state))
@@ -92,7 +111,7 @@ internal sealed partial class Cursor
         return HeadVerdict.IsGone;
     }
 
-    // Another configuration may give records other times.
+    // Another configuration may give records other times, and match others.
     private void ForgetHeads()
     {
         _heads.Clear();

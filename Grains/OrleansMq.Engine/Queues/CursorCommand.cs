@@ -64,7 +64,9 @@ internal sealed record HeadsRead(long Number, long End, IReadOnlyList<RecordHead
 /// <param name="DeliverAt">When it is available, in milliseconds since 1970; 0: at once.</param>
 /// <param name="Priority">Its level; higher ones come first. Those beyond <see cref="CursorConfiguration.PriorityLevels"/> count as the
 /// highest.</param>
-internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.MaxValue, long DeliverAt = 0, int Priority = 0);
+/// <param name="IsFiltered">Whether <see cref="CursorConfiguration.Filter"/> does not match it.</param>
+internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.MaxValue, long DeliverAt = 0, int Priority = 0,
+    bool IsFiltered = false);
 
 /// <summary>A <see cref="ReadKeys"/>, <see cref="ReadHeads"/> or <see cref="FindNaturals"/> has no result. The cursor reads again
 /// after a moment.</summary>

@@ -72,6 +72,10 @@ internal sealed record CursorConfiguration
     /// knows no priorities.</summary>
     public int PriorityLevels { get; init; }
 
+    /// <summary>The text of the filter; see <see cref="Filters.SqlFilter"/>. Records that it does not match are settled when they would be
+    /// handed out next. Null: every record is handed out.</summary>
+    public string? Filter { get; init; }
+
     /// <summary>Whether one attached consumer at a time receives.</summary>
     public bool IsSingleActiveConsumer { get; init; }
 

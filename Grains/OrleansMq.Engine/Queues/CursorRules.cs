@@ -71,6 +71,9 @@ internal class CursorRules
     /// <summary>Whether a record's time to live has passed.</summary>
     public virtual bool IsExpired(long expiresAt, long now) => expiresAt <= now;
 
+    /// <summary>Whether the filter does not match a record.</summary>
+    public virtual bool IsFiltered(in RecordHead head) => head.IsFiltered;
+
     /// <summary>Whether a record's time has not come.</summary>
     public virtual bool IsScheduled(long deliverAt, long now) => deliverAt > now;
 

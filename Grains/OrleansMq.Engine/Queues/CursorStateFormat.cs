@@ -7,8 +7,8 @@ namespace OrleansMq.Queues;
 /// version i8 = 0 | floor | delivered up to | next sequence | totals: count, each
 /// configuration: name | max deliveries | limited count i8 | backoff: first, multiplier, most, jitter | flags i8 (bit 0: dead-letter
 ///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live; 4: schedules; 5: the target's name; 6: time to
-///   live of all) | look-ahead | records per turn | max exceptions | max length | overflow i8 | priority levels | time to live of all, if
-///   there is one
+///   live of all; 7: filter) | look-ahead | records per turn | max exceptions | max length | overflow i8 | priority levels | time to live
+///   of all, if there is one | filter, if there is one
 /// settled ranges: distance, length - 1
 /// returns, by offset: distance | deliveries | failures | available at, negative where it follows from a delay | that delay
 /// intents, by sequence: see WriteIntent
@@ -24,6 +24,7 @@ internal static class CursorStateFormat
     private const int SchedulesFlag = 16;
     private const int TargetNameFlag = 32;
     private const int TimeToLiveOfAllFlag = 64;
+    private const int FilterFlag = 128;
     // An intent's cause with these bits is followed by the reason, and the origin. Brokers that know neither meet an unknown cause.
     private const int ReasonFlag = 64;
     private const int OriginFlag = 128;
@@ -149,7 +150,8 @@ internal static class CursorStateFormat
         writer.Byte((configuration.DeadLetterTarget is null ? 0 : TargetFlag)
             | (configuration.IsSingleActiveConsumer ? SingleActiveConsumerFlag : 0) | (configuration.IsOrderedByKey ? ByKeyFlag : 0)
             | (configuration.HasTimeToLive ? TimeToLiveFlag : 0) | (configuration.HasSchedules ? SchedulesFlag : 0)
-            | (configuration.DeadLetterTopic is null ? 0 : TargetNameFlag) | (configuration.TimeToLiveMs > 0 ? TimeToLiveOfAllFlag : 0));
+            | (configuration.DeadLetterTopic is null ? 0 : TargetNameFlag) | (configuration.TimeToLiveMs > 0 ? TimeToLiveOfAllFlag : 0)
+            | (configuration.Filter is null ? 0 : FilterFlag));
         if (configuration.DeadLetterTarget is { } target)
         {
             writer.Id(target.TopicId);
@@ -165,6 +167,8 @@ internal static class CursorStateFormat
         writer.Number(configuration.PriorityLevels);
         if (configuration.TimeToLiveMs > 0)
             writer.Number(configuration.TimeToLiveMs);
+        if (configuration.Filter is not null)
+            writer.Text(configuration.Filter);
     }
 
     private static CursorConfiguration ReadConfiguration(ref TransitionReader reader)
@@ -194,6 +198,7 @@ internal static class CursorStateFormat
             Overflow = (OverflowAction)reader.Byte(),
             PriorityLevels = reader.SmallNumber(),
             TimeToLiveMs = (flags & TimeToLiveOfAllFlag) != 0 ? reader.Number() : 0,
+            Filter = (flags & FilterFlag) != 0 ? reader.Text() : null,
         };
     }
 }

@@ -63,6 +63,8 @@ internal sealed class QueueMetrics(TimeProvider time, MetricSource source)
             static queue => queue.Redelivered);
         AddTotal(meter, "orleansmq.queue.dead.lettered", "Records of a queue in their dead-letter topic.",
             static queue => queue.DeadLettered);
+        AddTotal(meter, "orleansmq.queue.filtered", "Records of a queue that its filter does not match.",
+            static queue => queue.Filtered);
         AddTotal(meter, "orleansmq.queue.dropped",
             "Records that left a queue without a dead letter: rejected, expired or beyond its length.",
             static queue => queue.Rejected + queue.Expired + queue.Dropped);

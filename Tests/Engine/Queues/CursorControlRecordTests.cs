@@ -139,6 +139,8 @@ public sealed class CursorControlRecordTests
             HasSchedules = random.Next(2) == 0,
             PriorityLevels = random.Next(33),
             MaxLength = random.Next(2) * 100,
+            TimeToLiveMs = random.Next(2) * 1_000,
+            Filter = random.Next(2) == 0 ? null : "region = 'β'",
         }, random.NextInt64(1L << 30));
         for (var i = 0; i < 5; i++)
             state.Apply(RandomDelta(random));

@@ -186,6 +186,48 @@ public sealed class CursorHeadsTests
         Assert.Equal(1, rig.Log.Cursors[0].Total(SettlementCause.Expired));
     }
 
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 0)]
+    [InlineData(false, 3)]
+    public void Record_that_the_filter_does_not_match_is_settled_without_a_dead_letter(bool isByKey, int levels)
+    {
+        var rig = new CursorRig(new CursorConfiguration
+        {
+            Name = "c",
+            Filter = "a = 1",
+            IsOrderedByKey = isByKey,
+            PriorityLevels = levels,
+            DeadLetterTarget = new DeadLetterTarget(Guid.NewGuid(), 0),
+        })
+        {
+            HeadOf = static offset => new RecordHead(offset, IsFiltered: offset % 3 != 0),
+            KeyOf = static offset => offset,
+        };
+        rig.Produce(2_000);
+        rig.Attach(1, credit: 2, isWindow: false);
+        var first = rig.Deliveries[^1].Lock;
+        Assert.Equal([3L, 6], rig.Delivered().Select(d => d.Offset));
+        rig.Request(new Settle(100, first, OffsetRange.Of(3)));
+        rig.Handle(new GrantCredit(1, 1));
+        Assert.Equal([9L], rig.Delivered().Select(d => d.Offset));
+        var state = rig.Log.Cursors[0];
+        Assert.True(state.Total(SettlementCause.Filtered) >= 5, $"{state.Total(SettlementCause.Filtered)} are filtered");
+        Assert.Empty(state.Intents);
+        Assert.Equal(6, state.Floor);
+    }
+
+    [Fact]
+    public void Records_that_the_filter_does_not_match_leave_those_behind_them_to_expire()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", Filter = "a = 1", HasTimeToLive = true })
+        {
+            HeadOf = static offset => new RecordHead(offset, ExpiresAt: offset == 5 ? 0 : long.MaxValue, IsFiltered: offset < 5),
+        };
+        rig.Produce(7);
+        Assert.Equal((4, 1), (rig.Log.Cursors[0].Total(SettlementCause.Filtered), rig.Log.Cursors[0].Total(SettlementCause.Expired)));
+    }
+
     [Fact]
     public void Log_of_one_level_costs_the_order_no_sets()
     {

@@ -209,7 +209,7 @@ public sealed class CursorReadsTests
         var keys = RecordKeys.Read(rig.Partition, 0, 100, out var end);
         Assert.Equal((100, 100L), (keys.Count, end));
         Assert.Equal((long?)null, keys[^1].Key);
-        Assert.Equal(100, RecordHeads.Read(rig.Partition, 999_950, 100, 0, out end).Count + 50);
+        Assert.Equal(100, RecordHeads.Read(rig.Partition, 999_950, 100, 0, null, out end).Count + 50);
         Assert.Equal(1_000_000, end);
     }
 

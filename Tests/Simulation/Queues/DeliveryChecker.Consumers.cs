@@ -95,7 +95,8 @@ internal sealed partial class DeliveryChecker
         for (var offset = Math.Max(InForce.Floor, simulation.LogStart); offset < leader.LevelsKnownBelow; offset++)
         {
             Verdict.Require(!leader.HasRecord(offset) || delivered.Contains(offset) || !IsBefore(offset, last)
-                || InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset) || leader.HeadOf(offset).DeliverAt > 0
+                || InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset)
+                || leader.HeadOf(offset) is { DeliverAt: > 0 } or { IsFiltered: true }
                 || _locks.ContainsKey((incarnation, leader.Epoch, offset)), $"5: {last} is handed out before {offset}.");
         }
 

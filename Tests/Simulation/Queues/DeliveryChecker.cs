@@ -44,7 +44,11 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             case LockRequest request:
                 var locks = LocksOf(leader, request).ToList();
                 if (locks.Count == 0 || locks.Any(held => held.HasEnded))
-                    _stale.Add(request.RequestId);
+                {
+                    // What has no record is settled by nature, whoever held it.
+                    if (HasAny(leader, request.Records))
+                        _stale.Add(request.RequestId);
+                }
                 else if (leader == simulation.Leader && locks.All(held => held.Deadline > leader.ActiveTime))
                     _live.Add(request.RequestId);
                 if (request is Settle)
@@ -142,6 +146,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         }
         Verdict.Require(!simulation.Scenario.Expires || leader.HeadOf(offset).ExpiresAt > simulation.Now,
             $"2: {offset} has expired and is handed out.");
+        Verdict.Require(!leader.HeadOf(offset).IsFiltered, $"2: the filter does not match {offset}, and it is handed out.");
         Verdict.Require(leader.HeadOf(offset).DeliverAt <= simulation.Now, $"5: {offset} is handed out before its schedule.");
         CheckLock(leader, deliver, record);
         CheckCounts(leader, record, incarnation);
@@ -236,6 +241,16 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
                     Verdict.Require(leader.HeadOf(offset).ExpiresAt <= simulation.Now, $"2: {offset} is dropped before it expires.");
                 }
             }
+            foreach (var range in delta.Settlements.Where(s => s.Cause == SettlementCause.Filtered).SelectMany(s => s.Ranges))
+            {
+                for (var offset = range.First; offset <= range.Last; offset++)
+                {
+                    if (!leader.HasRecord(offset))
+                        continue;
+                    simulation.Figures.Filtered++;
+                    Verdict.Require(leader.HeadOf(offset).IsFiltered, $"2: the filter matches {offset}, and it is settled by it.");
+                }
+            }
             var purged = delta.Settlements.Where(s => s.Cause == SettlementCause.Purged).SelectMany(s => s.Ranges);
             foreach (var range in purged)
             {
@@ -265,6 +280,16 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             || (simulation.Scenario.Configuration.DeadLetterTarget is not null
                 && cursor.Held + cursor.State.Exceptions >= simulation.Scenario.Configuration.MaxExceptions),
             "2: more records are kept than the limit allows.");
+    }
+
+    private static bool HasAny(SimulatedLeader leader, OffsetRange range)
+    {
+        for (var offset = range.First; offset <= range.Last; offset++)
+        {
+            if (leader.HasRecord(offset))
+                return true;
+        }
+        return false;
     }
 
     private long Unfinished(SimulatedLeader leader)

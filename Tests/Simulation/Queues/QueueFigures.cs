@@ -19,6 +19,7 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     /// <summary>Records that were dropped for the length limit.</summary>
     public long Overflows { get; set; }
     public long Expired { get; set; }
+    public long Filtered { get; set; }
     public long Resets { get; set; }
     public long Rebuilds { get; set; }
 
@@ -36,6 +37,7 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
         DeadLetters += other.DeadLetters;
         Overflows += other.Overflows;
         Expired += other.Expired;
+        Filtered += other.Filtered;
         Resets += other.Resets;
         Rebuilds += other.Rebuilds;
     }
@@ -46,5 +48,5 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} transitions cut, {Deliveries} deliveries "
         + $"({Redeliveries} again), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, "
-        + $"{Overflows} overflows, {Expired} expired, {Resets} resets, {Rebuilds} rebuilds";
+        + $"{Overflows} overflows, {Expired} expired, {Filtered} filtered, {Resets} resets, {Rebuilds} rebuilds";
 }

@@ -34,6 +34,8 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(DeadLettersForgotten))]
     [InlineData(nameof(StartPassesResets))]
     [InlineData(nameof(NothingIsDeferred))]
+    [InlineData(nameof(FiltersNothing))]
+    [InlineData(nameof(FiltersAll))]
     [InlineData(nameof(NeverExpires))]
     [InlineData(nameof(ExpiresEarly))]
     [InlineData(nameof(DropsOneTooMany))]

@@ -38,6 +38,16 @@ internal sealed class UnconfirmedIsPublished : CursorRules
     public override bool IsDeadLetterDone(bool isConfirmed) => true;
 }
 
+internal sealed class FiltersNothing : CursorRules
+{
+    public override bool IsFiltered(in RecordHead head) => false;
+}
+
+internal sealed class FiltersAll : CursorRules
+{
+    public override bool IsFiltered(in RecordHead head) => true;
+}
+
 internal sealed class NeverExpires : CursorRules
 {
     public override bool IsExpired(long expiresAt, long now) => false;

@@ -64,6 +64,10 @@ internal sealed class QueueScenario
             MaxExceptions = random.Next(3) switch { 0 => random.Next(2) == 0 ? 1 : random.Next(2, 20), _ => 1_000_000 },
         };
         IsBuffered = random.Next(3) == 0;
+        Filters = random.Next(5) == 0;
+        if (Filters)
+            Configuration = Configuration with { Filter = "a = 1", MaxLength = 0 };
+        MaxLength = Configuration.MaxLength > 0 ? MaxLength : 0;
     }
 
     public int Consumers { get; }
@@ -91,6 +95,8 @@ internal sealed class QueueScenario
     public bool Resets { get; }
     public bool Purges { get; }
     public bool Expires { get; }
+    /// <summary>Whether the filter matches some records only.</summary>
+    public bool Filters { get; }
     /// <summary>Whether some records come at a time of their own.</summary>
     public bool Schedules { get; }
     /// <summary>The priority levels; 0 for none.</summary>
@@ -130,7 +136,7 @@ internal sealed class QueueScenario
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "
         + $"{TargetFailsPercent}%{(LosesTarget ? ", target deleted" : "")}{(Resets ? ", resets" : "")}{(Purges ? ", purges" : "")}"
-        + $"{(Expires ? ", expiry" : "")}{(Schedules ? ", schedules" : "")}"
+        + $"{(Expires ? ", expiry" : "")}{(Schedules ? ", schedules" : "")}{(Filters ? ", a filter" : "")}"
         + $"{(Configures ? ", other configurations" : "")}{(Removes ? ", removals" : "")}{(HasTransactions ? ", transactions" : "")}, "
         + $"parts of {MostPartBytes} bytes, {Configuration}";
 }

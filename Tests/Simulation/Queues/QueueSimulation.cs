@@ -81,7 +81,8 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         var expiresAt = Scenario.Expires && Chance(70) ? Now + Next(50, 3_000) : long.MaxValue;
         long? key = hasRecord && !Chance(10) ? Next(Scenario.Keys) : null;
         var deliverAt = Scenario.Schedules && Chance(30) ? Now + Next(50, 2_000) : 0;
-        var head = new RecordHead(0, expiresAt, deliverAt, Scenario.Levels > 0 ? Next(Scenario.Levels) : 0);
+        var head = new RecordHead(0, expiresAt, deliverAt, Scenario.Levels > 0 ? Next(Scenario.Levels) : 0,
+            IsFiltered: Scenario.Filters && Chance(40));
         Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, head));
         After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);
     }
@@ -209,7 +210,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
                 continue;
             var cause = InForce.Settled[offset];
             Verdict.Require(Target.IsGone || Scenario.Configuration.DeadLetterTarget is null
-                || cause is SettlementCause.Accepted or SettlementCause.DeadLettered or SettlementCause.Purged,
+                || cause is SettlementCause.Accepted or SettlementCause.DeadLettered or SettlementCause.Purged or SettlementCause.Filtered,
                 $"6: {offset} is dropped as {cause}, and its target is there.");
             Verdict.Require(cause != SettlementCause.Accepted || (Checker.WasDelivered(InForce.Incarnation, offset)
                 && Checker.WasAsked(InForce.Incarnation, offset)), $"2: {offset} is accepted, and no consumer said so.");
@@ -229,7 +230,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
     {
         var state = Leader.Replica.Cursors.Cursors[SimulatedLeader.CursorId];
         foreach (var cause in new[] { SettlementCause.Rejected, SettlementCause.DeliveryLimit, SettlementCause.Expired,
-            SettlementCause.LengthLimit })
+            SettlementCause.LengthLimit, SettlementCause.Filtered })
         {
             var dropped = InForce.Settled.Count(settled => settled.Value == cause && settled.Key >= _startAtBegin
                 && Leader.Replica.Log[(int)settled.Key].HasRecord);

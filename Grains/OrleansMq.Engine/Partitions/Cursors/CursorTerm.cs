@@ -222,13 +222,14 @@ internal sealed class CursorTerm
         return new KeysRead(read.Number, end, keys);
     });
 
-    /// <summary>Reads the times and levels of records, outside the turn.</summary>
+    /// <summary>Reads the times and levels of records, and whether the filter matches them, outside the turn.</summary>
     public void ReadHeads(HostedCursor cursor, ReadHeads read)
     {
-        var timeToLive = cursor.Cursor.State?.Configuration.TimeToLiveMs ?? 0;
+        var configuration = cursor.Cursor.State?.Configuration;
         Read(cursor, read.Number, () =>
         {
-            var heads = RecordHeads.Read(_owner.Partition, read.From, read.Most, timeToLive, out var end);
+            var heads = RecordHeads.Read(_owner.Partition, read.From, read.Most, configuration?.TimeToLiveMs ?? 0,
+                cursor.FilterOf(configuration?.Filter), out var end);
             return new HeadsRead(read.Number, end, heads);
         });
     }

@@ -1,4 +1,5 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.Filters;
 using OrleansMq.Queues;
 
 namespace OrleansMq.Partitions.Cursors;
@@ -8,6 +9,7 @@ internal sealed class HostedCursor
 {
     private List<CursorEffect>? _effects;
     private Guid _incarnation;
+    private CompiledFilter? _filter;
     // Whether the last command left hand-out and transitions to a later one of the turn.
     private bool _isUnfinished;
 
@@ -65,6 +67,26 @@ internal sealed class HostedCursor
         // A delivery may take back the credit of the receive that it ends.
         while (_isUnfinished && !Term.HasEnded)
             Handle(new Tick());
+    }
+
+    /// <summary>Returns the filter with a text; null without one. On any thread.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnsupportedVersion"/>: a later version wrote the text.</exception>
+    public RecordFilter? FilterOf(string? text)
+    {
+        if (text is null)
+            return null;
+        if (_filter is { } compiled && compiled.Text == text)
+            return compiled.Filter;
+        try
+        {
+            _filter = compiled = new CompiledFilter(text, SqlFilter.Parse(text));
+            return compiled.Filter;
+        }
+        catch (FilterSyntaxException unknown)
+        {
+            throw new BrokerException(ErrorCode.UnsupportedVersion, $"A later version wrote the filter of '{Name}', which this broker does "
+                + $"not understand: {unknown.Message}", unknown);
+        }
     }
 
     /// <summary>Names offsets without a record that consumers found.</summary>
@@ -133,4 +155,6 @@ internal sealed class HostedCursor
                 break;
         }
     }
+
+    private sealed record CompiledFilter(string Text, RecordFilter Filter);
 }

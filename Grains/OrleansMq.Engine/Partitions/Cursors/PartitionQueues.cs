@@ -152,28 +152,33 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var started = cursors.Time.GetTimestamp();
         for (var from = 0L; ;)
         {
-            var (exists, unsettled) = await AskAsync(term => FindIn(term, name)?.Cursor.State is { } state
-                ? (true, QueueConfigurations.UnsettledFrom(state, Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd,
-                    OffsetsPerPeek)) : (false, []), cancellationToken).ConfigureAwait(false);
-            if (!exists)
+            var (cursor, text, unsettled) = await AskAsync(term => FindIn(term, name) is { Cursor.State: { } state } found
+                ? (found, state.Configuration.Filter, QueueConfigurations.UnsettledFrom(state,
+                    Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd, OffsetsPerPeek))
+                : (null, null, []), cancellationToken).ConfigureAwait(false);
+            if (cursor is null)
                 throw NoQueue(name);
             if (unsettled.Count == 0)
                 return records;
             from = unsettled[^1].Offset + 1;
             using var read = CursorAttachment.ReadSome(cursors.Partition, new Deliver(0, default, unsettled), [],
                 new ReadBounds(MostPeekBytes - bytes, maxRecords - records.Count, HasRecords: records.Count > 0));
-            records.AddRange(read.Records.Select(QueueConfigurations.Copy));
-            bytes += read.RecordBytes;
+            var (filter, before) = (cursor.FilterOf(text), records.Count);
+            records.AddRange(read.Records.Where(received => filter is null || filter.Matches(received.Record))
+                .Select(QueueConfigurations.Copy));
+            bytes += records.Count > before ? read.RecordBytes : 0;
             if (read.Fault is { } fault && records.Count == 0)
                 throw CursorAttachment.Unreadable(fault);
             if (records.Count > 0 && (read.Fault is not null || read.Rest is not null || records.Count == maxRecords))
                 return records;
-            if (read.Rest is not { } rest)
+            from = read.Rest?.Records[0].Offset ?? from;
+            if ((read.Rest is not null || filter is not null) && cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
+                return records.Count > 0 ? records : throw new BrokerException(ErrorCode.RequestTimedOut, filter is null
+                    ? "Other reads decompress large batches, one at a time. Retry."
+                    : $"The filter of queue '{name}' matches none of its records below offset {from}. Consumers pass over them for good.");
+            if (read.Rest is null || read.Records.Count > 0)
                 continue;
             // Another batch is decompressed at the moment.
-            from = rest.Records[0].Offset;
-            if (cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
-                throw new BrokerException(ErrorCode.RequestTimedOut, "Other reads decompress large batches, one at a time. Retry.");
             await Task.Delay(PartitionCursors.RetryInterval, cursors.Time, cancellationToken).ConfigureAwait(false);
         }
     }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using OrleansMq.Api;
+using OrleansMq.Filters;
 using OrleansMq.Queues;
 
 namespace OrleansMq.Partitions.Cursors;
@@ -80,8 +81,11 @@ internal static class QueueConfigurations
         Check(options.Overflow is QueueOverflow.DropHead or QueueOverflow.RefusePublish, $"{options.Overflow} is no overflow of a queue.");
         Check(options.PriorityLevels is >= 0 and <= 32, $"PriorityLevels is 0 to 32, not {options.PriorityLevels}.");
         Check(options.PriorityLevels <= 1 || !options.IsOrderedByKey, "A queue that is ordered by key has no priorities.");
+        Check(options.Filter is null || options.MaxLength == 0,
+            "A queue with a Filter has no MaxLength: which of the waiting records match is known when they are delivered.");
         return configuration with
         {
+            Filter = FilterOf(options),
             MaxDeliveries = options.MaxFailures,
             Backoff = new BackoffSchedule(Milliseconds(options.RetryDelay, nameof(options.RetryDelay)), BackoffFactor,
                 Milliseconds(options.MaxRetryDelay, nameof(options.MaxRetryDelay))),
@@ -108,6 +112,7 @@ internal static class QueueConfigurations
         MaxLength = configuration.MaxLength,
         Overflow = (QueueOverflow)configuration.Overflow,
         PriorityLevels = configuration.PriorityLevels,
+        Filter = configuration.Filter,
         DeadLetterTopic = configuration.DeadLetterTopic,
     };
 
@@ -143,6 +148,7 @@ internal static class QueueConfigurations
             DeadLettered = state.Total(SettlementCause.DeadLettered),
             Expired = state.Total(SettlementCause.Expired),
             Dropped = state.Total(SettlementCause.LengthLimit),
+            Filtered = state.Total(SettlementCause.Filtered),
         };
     }
 
@@ -223,6 +229,21 @@ internal static class QueueConfigurations
 
     private static ReadOnlyMemory<byte>? Copy(ReadOnlyMemory<byte>? bytes) =>
         bytes is { } given ? (ReadOnlyMemory<byte>?)given.ToArray() : null;
+
+    private static string? FilterOf(QueueOptions options)
+    {
+        if (options.Filter is not { } text)
+            return null;
+        try
+        {
+            SqlFilter.Parse(text);
+            return text;
+        }
+        catch (FilterSyntaxException wrong)
+        {
+            throw new BrokerException(ErrorCode.InvalidRequest, $"Filter is no condition over headers. {wrong.Message}", wrong);
+        }
+    }
 
     private static int LevelsOf(QueueOptions options) => options.PriorityLevels <= 1 ? 0 : options.PriorityLevels;
 

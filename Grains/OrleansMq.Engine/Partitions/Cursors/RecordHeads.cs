@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using System.Text;
+using OrleansMq.Filters;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
@@ -20,9 +21,13 @@ internal static class RecordHeads
     /// <param name="from">The first offset.</param>
     /// <param name="most">The most records.</param>
     /// <param name="timeToLiveMs">That of every record, in milliseconds; 0: only its own counts.</param>
+    /// <param name="filter">Which records the queue delivers; null: all.</param>
     /// <param name="end">The records below it are read.</param>
-    public static List<RecordHead> Read(Partition partition, long from, int most, long timeToLiveMs, out long end) => RecordScan.Read(
-        partition, from, most, (in batch, in record) => Of(batch, record, timeToLiveMs), static offset => new RecordHead(offset), out end);
+    public static List<RecordHead> Read(Partition partition, long from, int most, long timeToLiveMs, RecordFilter? filter, out long end) =>
+        RecordScan.Read(partition, from, most, (in batch, in record) => Of(batch, record, timeToLiveMs) with
+        {
+            IsFiltered = filter is not null && !filter.Matches(record),
+        }, static offset => new RecordHead(offset), out end);
 
     /// <summary>Returns the head of a record.</summary>
     public static RecordHead Of(in RecordBatchHeader batch, in Record record, long timeToLiveMs)
