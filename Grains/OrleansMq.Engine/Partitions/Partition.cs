@@ -112,6 +112,8 @@ internal sealed class Partition
     /// <summary>Its schedules, if it is one of <see cref="InternalTopics.Schedules"/>. They begin with the first use, or with a
     /// leadership.</summary>
     internal PartitionSchedules Schedules => Volatile.Read(ref _schedules) ?? BeginSchedules();
+    /// <summary>Its schedules, if they have begun.</summary>
+    internal PartitionSchedules? BegunSchedules => Volatile.Read(ref _schedules);
     /// <summary>Whether it is led here, and has queues or other consumption record by record.</summary>
     public bool HasQueues => Availability.IsServing && _replication.Leadership is not null && Log!.State.Cursors.Cursors.Count > 0;
     /// <summary>Why it takes no more records of producers: a queue is full; null: it does.</summary>

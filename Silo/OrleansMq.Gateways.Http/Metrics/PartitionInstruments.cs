@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using OrleansMq.Partitions;
+using OrleansMq.Partitions.Schedules;
 
 namespace OrleansMq.Gateways.Http.Metrics;
 
@@ -21,6 +22,10 @@ internal static class PartitionInstruments
             static p => p.LogStartOffset);
         Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.",
             static p => p.LogEndOffset);
+        meter.CreateObservableGauge("orleansmq.schedule.waiting", () => Observe(source, static schedules => schedules.Waiting), "{record}",
+            "Scheduled records that wait for their time, by partition of the schedules, on the broker that leads it.");
+        meter.CreateObservableCounter("orleansmq.schedule.dropped", () => Observe(source, static schedules => schedules.Dropped),
+            "{record}", "Scheduled records that were dropped: their topic was deleted, or refused them.");
         meter.CreateObservableGauge("orleansmq.disk.free", () => FreeBytes(source), "By",
             "Free bytes of the volume that holds the data directory.");
     }
@@ -36,6 +41,16 @@ internal static class PartitionInstruments
             if (partition.OfflineReason is null)
                 yield return new Measurement<long>(value(partition), new("topic", partition.TopicPartition.Topic),
                     new("partition", partition.TopicPartition.Partition));
+        }
+    }
+
+    private static IEnumerable<Measurement<long>> Observe(MetricSource source, Func<PartitionSchedules, long> value)
+    {
+        foreach (var partition in source.Partitions())
+        {
+            if (partition.BegunSchedules is { } schedules)
+                yield return new Measurement<long>(value(schedules), new KeyValuePair<string, object?>("partition",
+                    partition.TopicPartition.Partition));
         }
     }
 

@@ -46,6 +46,26 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     }
 
     [Fact]
+    public async Task Scheduled_records_that_wait_and_that_were_dropped_are_counted()
+    {
+        var topic = await broker.CreateTopicAsync();
+        foreach (var at in (string[])[$"{DateTimeOffset.UtcNow.AddDays(9):O}", $"{DateTimeOffset.UtcNow.AddMilliseconds(500):O}"])
+        {
+            using var created = await broker.Http.PostAsync($"/api/schedules/{topic}",
+                new StringContent($$"""{"at":"{{at}}","value":"x"}""", Encoding.UTF8, "application/json"));
+            Assert.True(created.IsSuccessStatusCode, await created.Content.ReadAsStringAsync());
+        }
+        Assert.True(Sum(await ScrapeAsync(), "orleansmq_schedule_waiting") >= 1);
+        using var deleted = await broker.Http.DeleteAsync($"/api/topics/{topic}");
+        using var patience = new CancellationTokenSource(RunningBroker.Patience);
+        while (Sum(await ScrapeAsync(), "orleansmq_schedule_dropped_total") < 1)
+            await Task.Delay(20, patience.Token);
+
+        static double Sum(PrometheusSamples metrics, string name) =>
+            metrics.Samples.Where(sample => sample.Name == name).Sum(sample => sample.Value);
+    }
+
+    [Fact]
     public async Task Refused_batches_are_counted_and_unknown_topics_are_not()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"100"}""");

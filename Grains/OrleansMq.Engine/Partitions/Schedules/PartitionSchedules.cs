@@ -38,10 +38,18 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private ScheduleTerm? _term;
     private long _requestBytes;
     private int _describing;
+    private int _waiting;
+    private long _dropped;
 
     /// <summary>Prepares the schedules; the first turn begins a term if the partition is led here.</summary>
     public PartitionSchedules(Partition partition)
         : base(partition) => _started = Time.GetTimestamp();
+
+    /// <summary>The number of schedules that wait, where the partition is led here.</summary>
+    public int Waiting => Volatile.Read(ref _waiting);
+
+    /// <summary>The number of records that were dropped here since the broker started: their topic was deleted, or refused them.</summary>
+    public long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>The most schedules of a topic that wait here; a test sets fewer.</summary>
     internal int MostOfTopic { get; set; } = MaxTimersOfTopic;
@@ -133,6 +141,13 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         _held.Clear();
         foreach (var action in held)
             action();
+    }
+
+    /// <summary>Counts what a term did, for metrics.</summary>
+    internal void Count(int waiting, long dropped)
+    {
+        Volatile.Write(ref _waiting, waiting);
+        Interlocked.Add(ref _dropped, dropped);
     }
 
     /// <summary>Reads the clock, in a turn.</summary>

@@ -19,6 +19,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     private ScheduleTopics? _topics;
     private WakeSchedule? _wake;
     private long _request;
+    private long _dropped;
 
     private Partition Partition => owner.Partition;
 
@@ -86,6 +87,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         foreach (var request in _requests.Values)
             request.TrySetResult(ScheduleOutcome.Unclear);
         _requests.Clear();
+        owner.Count(0, 0);
     }
 
     private Task<ScheduleOutcome> SendAsync(Func<long, ScheduleCommand> command)
@@ -98,8 +100,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private void Send(ScheduleCommand command)
     {
-        if (!_end.IsCancellationRequested)
-            Do(_service!.Process(command, owner.ReadTime()));
+        if (_end.IsCancellationRequested)
+            return;
+        Do(_service!.Process(command, owner.ReadTime()));
+        Count();
+    }
+
+    private void Count()
+    {
+        owner.Count(State!.Timers.InMemory, _service!.Dropped - _dropped);
+        _dropped = _service.Dropped;
     }
 
     private void Do(IReadOnlyList<ScheduleEffect> effects)
@@ -173,6 +183,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         _publisher = new SchedulePublisher(Partition, broker, _topics);
         _service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped, Random.Shared.NextInt64(1, long.MaxValue));
         Do(_service.Begin(owner.ReadTime()));
+        Count();
         owner.Loaded();
     }
 
