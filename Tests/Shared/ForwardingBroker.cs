@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Tests.Shared;
 
 /// <summary>A broker that forwards every call to another; a test overrides what it changes.</summary>
-public abstract class ForwardingBroker(IBroker inner) : IBroker
+public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends
 {
     public virtual IClusterAdministration Administration => inner.Administration;
 
@@ -40,7 +40,7 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker
         CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
 
-    async ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+    async ValueTask<ProduceResult> ITopicAppends.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken)
     {
         // By what the inner broker knows; the batch goes the way that the test overrides.

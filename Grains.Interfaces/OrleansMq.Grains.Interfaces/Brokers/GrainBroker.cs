@@ -15,7 +15,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
 /// fails at once with a retriable error, since only its sender knows the order of its batches.</para>
 /// </summary>
-internal sealed class GrainBroker : IBroker
+internal sealed class GrainBroker : IBroker, ITopicAppends
 {
     private readonly IGrainFactory _grains;
     private readonly ILocalPartitions? _local;
@@ -140,7 +140,7 @@ internal sealed class GrainBroker : IBroker
     }
 
     /// <inheritdoc/>
-    ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+    ValueTask<ProduceResult> ITopicAppends.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken)
     {
         if (_local is not null && _local.TryGet(partition, out var local) && local.TopicId == topicId)

@@ -53,14 +53,6 @@ public interface IBroker
     ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default);
 
-    /// <summary>Appends as <see cref="ProduceAsync"/> does, but to the topic with this id alone: one that was created again under the name
-    /// gets nothing. For what the broker itself has decided to append, over the engine and over grains.</summary>
-    /// <returns>Also <see cref="ErrorCode.UnknownTopicId"/>: the name is another topic's. What this process knows of it may be a moment
-    /// behind; <see cref="DescribeTopicAsync"/> tells.</returns>
-    internal ValueTask<ProduceResult> ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
-        CancellationToken cancellationToken = default) =>
-        new(ProduceResult.Failed(ErrorCode.UnsupportedVersion, "This broker API appends by a topic's name only."));
-
     /// <summary>
     /// Reads whole batches up to the high watermark, starting with the one that contains <see cref="FetchRequest.Offset"/>. Without records
     /// it waits up to <see cref="FetchRequest.MaxWait"/>, then returns none. Dispose the result: its memory is pooled.

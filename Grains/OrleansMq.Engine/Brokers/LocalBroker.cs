@@ -14,7 +14,7 @@ namespace OrleansMq.Brokers;
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
 /// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
 /// <see cref="Access"/>.</para></summary>
-internal sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
+internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -143,7 +143,7 @@ internal sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         CancellationToken cancellationToken = default) => AppendAsync(null, partition, batch, acks, cancellationToken);
 
     /// <inheritdoc/>
-    ValueTask<ProduceResult> IBroker.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
+    ValueTask<ProduceResult> ITopicAppends.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken) => AppendAsync(topicId, partition, batch, acks, cancellationToken);
 
     private ValueTask<ProduceResult> AppendAsync(Guid? topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
