@@ -15,7 +15,6 @@ namespace OrleansMq.Brokers;
 internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPartitionSchedules> of, TimeProvider time) : ISchedules
 {
     private const int Partitions = 8;
-    private const int MostReplicas = 3;
     private const int MaxHeaders = 1_000;
     private const int MaxPage = 1_000;
 
@@ -148,7 +147,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
             {
                 var brokers = (await broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false)).Brokers.Count;
                 var made = await broker.CreateTopicAsync(new NewTopic(InternalTopics.Schedules, Partitions,
-                    (short)Math.Clamp(brokers, 1, MostReplicas), Configs), cancellationToken).ConfigureAwait(false);
+                    (short)Math.Clamp(brokers, 1, InternalTopics.MostScheduleReplicas), Configs), cancellationToken).ConfigureAwait(false);
                 return made.Partitions.Count;
             }
             catch (BrokerException refusal) when (refusal.Code == ErrorCode.TopicAlreadyExists)

@@ -16,6 +16,7 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
     private readonly Lock _lock = new();
     private List<Action> _inbox = [];
     private List<Action> _turn = [];
+    private int _next; // of the turn's actions
     private long _timerAt = long.MaxValue;
     private int _hasFired;
     private bool _isSignalled;
@@ -67,9 +68,23 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
         }
         catch (Exception fault)
         {
-            Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
-                fault);
+            Stop(fault);
         }
+        // What was posted behind an action that throws has callers, too: they learn that the partition is offline, or has ended.
+        while (_next < _turn.Count)
+        {
+            try
+            {
+                RunPosted();
+            }
+            catch (Exception fault)
+            {
+                Stop(fault);
+            }
+        }
+        // The actions hold payloads.
+        _turn.Clear();
+        _next = 0;
         lock (_lock)
         {
             _isScheduled = false;
@@ -83,15 +98,20 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
     protected abstract void RunTurn();
 
     /// <summary>Takes what was posted: once a turn.</summary>
-    protected IReadOnlyList<Action> TakePosted()
+    protected void TakePosted()
     {
-        _turn.Clear();
         lock (_lock)
         {
             (_inbox, _turn) = (_turn, _inbox);
             _isSignalled = false;
         }
-        return _turn;
+    }
+
+    /// <summary>Carries out what was taken.</summary>
+    protected void RunPosted()
+    {
+        while (_next < _turn.Count)
+            _turn[_next++]();
     }
 
     /// <summary>Asks for a turn at a time, or earlier.</summary>
@@ -110,6 +130,9 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
         else
             _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - now, 1, LongestTimerMs)), since);
     }
+
+    private void Stop(Exception fault) => Partition.GoOffline(
+        $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
 
     private void OnTimer()
     {

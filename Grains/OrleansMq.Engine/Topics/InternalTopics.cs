@@ -7,6 +7,9 @@ internal static class InternalTopics
     /// <summary>What waits to be appended at a time; see <see cref="Api.ISchedules"/>.</summary>
     public const string Schedules = "__schedules";
 
+    /// <summary>The most replicas of its partitions.</summary>
+    public const int MostScheduleReplicas = 3;
+
     /// <summary>Whether a topic is internal.</summary>
     public static bool IsInternal(string? topic) => topic == Schedules;
 

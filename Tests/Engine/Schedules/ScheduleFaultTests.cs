@@ -3,6 +3,7 @@ using System.Text;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
 using OrleansMq.Partitions.Schedules;
 using OrleansMq.Producers;
 using OrleansMq.Storage;
@@ -17,6 +18,7 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
 {
     private readonly ManualClock _clock = new();
     private readonly MemoryFileSystem _files = new();
+    private readonly LogLines _lines = new();
     private LocalBroker _broker = null!;
 
     public async Task InitializeAsync()
@@ -273,6 +275,27 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Schedules_with_fewer_replicas_than_the_cluster_allows_say_how_to_add_some()
+    {
+        Use(new FaultyBroker(_broker)
+        {
+            Described = topic => topic.Name != InternalTopics.Schedules ? topic
+                : topic with { Partitions = [.. topic.Partitions.Select(partition => partition with { Replicas = [1] })] },
+            Cluster = cluster => cluster with { Brokers = [.. Enumerable.Repeat(cluster.Brokers[0], 4)] },
+        });
+        await ScheduleAsync("orders", "x", TimeSpan.FromDays(9));
+        var warnings = await SchedulingTest.UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromMinutes(1));
+            return Task.FromResult(_lines.Of(EngineLogLevel.Warning).Where(line => line.Contains("replicas", StringComparison.Ordinal))
+                .ToList());
+        }, lines => lines.Count > 0);
+        Assert.Contains("have 1 replicas, though the cluster has 4 brokers", warnings[0], StringComparison.Ordinal);
+        Assert.Contains("omq partition reassign __schedules ", warnings[0], StringComparison.Ordinal);
+        Assert.Contains("with 3 brokers", warnings[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Clock_that_was_far_ahead_for_a_while_delivers_nothing_early_afterwards()
     {
         await ScheduleAsync("orders", "first");
@@ -302,6 +325,7 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         FileSystem = files,
         TimeProvider = _clock,
         MinFreeBytes = 0,
+        Log = _lines,
         TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.None),
     });
 
@@ -346,6 +370,11 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
 
         public Func<TopicListing, TopicListing> Listed { get; init; } = listing => listing;
         public Func<TopicDescription, TopicDescription> Described { get; init; } = topic => topic;
+
+        public Func<ClusterDescription, ClusterDescription> Cluster { get; init; } = cluster => cluster;
+
+        public override async ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+            Cluster(await base.DescribeClusterAsync(cancellationToken));
 
         public override async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
         {

@@ -162,7 +162,7 @@ internal sealed partial class PartitionCursors : PartitionTurns
     protected override void RunTurn()
     {
         var highWatermark = Partition.HighWatermark;
-        var posted = TakePosted();
+        TakePosted();
         ReadTime();
         FollowLeadership();
         // A clock that is set forward ends no other leader's lease: the wait for that is by elapsed time.
@@ -172,8 +172,7 @@ internal sealed partial class PartitionCursors : PartitionTurns
         // No control batch of this leadership is in the log yet, so the first requests find a cursor that serves.
         if (_term is { HighWatermark: < 0 })
             Advance(highWatermark);
-        foreach (var action in posted)
-            action();
+        RunPosted();
         Advance(highWatermark);
         _term?.Tick();
         ContinueRestates();

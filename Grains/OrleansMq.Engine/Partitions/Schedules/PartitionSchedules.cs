@@ -276,10 +276,9 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <inheritdoc/>
     protected override void RunTurn()
     {
-        var posted = TakePosted();
+        TakePosted();
         FollowLeadership();
-        foreach (var action in posted)
-            action();
+        RunPosted();
         _term?.Tick();
         SetTimer();
     }

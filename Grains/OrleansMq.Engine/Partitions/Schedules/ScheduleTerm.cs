@@ -51,10 +51,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     }
 
     /// <summary>Schedules a record.</summary>
-    public async Task<ScheduleOutcome> ScheduleAsync(ScheduleHandle handle, byte[] payload)
+    public Task<ScheduleOutcome> ScheduleAsync(ScheduleHandle handle, byte[] payload)
     {
         _creating[handle.Id] = (handle, _creating.GetValueOrDefault(handle.Id).Count + 1);
-        var outcome = await SendAsync(id => new ScheduleRequest(id, handle, payload)).ConfigureAwait(false);
+        // A bug that the service meets here stops the partition: it is not the caller's.
+        return CreatedAsync(handle, SendAsync(id => new ScheduleRequest(id, handle, payload)));
+    }
+
+    private async Task<ScheduleOutcome> CreatedAsync(ScheduleHandle handle, Task<ScheduleOutcome> answer)
+    {
+        var outcome = await answer.ConfigureAwait(false);
         owner.Post(() =>
         {
             var (creating, count) = _creating[handle.Id];
@@ -255,6 +261,9 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         });
         owner.Post(() =>
         {
+            // The log of a follower may be cleaned already.
+            if (_end.IsCancellationRequested)
+                return;
             for (var i = 0; i < targets.Length; i++)
             {
                 // One that was cancelled or replaced during the read may be compacted already.
@@ -267,6 +276,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private async Task FindMissingAsync(FindMissingTopics find)
     {
+        await WarnOfFewReplicasAsync().ConfigureAwait(false);
         var listed = new HashSet<Guid>();
         try
         {
@@ -278,6 +288,24 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             listed.UnionWith(find.TopicIds);
         }
         Post(new MissingTopicsFound(find.TopicIds.Where(topic => !listed.Contains(topic)).ToHashSet()));
+    }
+
+    // The replicas are those of the brokers that were there when the topic was made. Each sweep says once where there are more by now.
+    private async Task WarnOfFewReplicasAsync()
+    {
+        var (topic, number) = Partition.TopicPartition;
+        try
+        {
+            if (await _topics!.FindReplicasAsync(topic, number, _end.Token).ConfigureAwait(false) is not { } few)
+                return;
+            Partition.Ports.EngineLog.Write(EngineLogLevel.Warning, $"Schedules of {Partition.TopicPartition} have {few.Replicas} "
+                + $"replicas, though the cluster has {few.Brokers} brokers: it had fewer when the topic was made. Add some: omq partition "
+                + $"reassign {topic} {number} --replicas with {few.Wanted} brokers.");
+        }
+        catch (Exception fault) when (!_end.IsCancellationRequested)
+        {
+            Warn($"their replicas cannot be counted now: {fault.Message}", fault);
+        }
     }
 
     private async Task ConfirmMissingAsync(ConfirmMissingTopics confirm)

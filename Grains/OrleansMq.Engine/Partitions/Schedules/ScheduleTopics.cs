@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions.Schedules;
 
@@ -49,6 +50,19 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
     public async Task<IEnumerable<Guid>> ListAsync(CancellationToken cancellationToken) =>
         (await broker.ListTopicsAsync(cancellationToken).AsTask().WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false))
         .Select(topic => topic.TopicId);
+
+    /// <summary>Returns the replicas of a partition of schedules and the brokers, where there could be more replicas; otherwise
+    /// null.</summary>
+    public async Task<(int Replicas, int Brokers, int Wanted)?> FindReplicasAsync(string topic, int partition,
+        CancellationToken cancellationToken)
+    {
+        var described = await broker.DescribeTopicAsync(topic, cancellationToken).AsTask().WaitAsync(Patience, time, cancellationToken)
+            .ConfigureAwait(false);
+        var brokers = (await broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false)).Brokers.Count;
+        var replicas = described.Partitions[partition].Replicas.Count;
+        var wanted = Math.Min(brokers, InternalTopics.MostScheduleReplicas);
+        return replicas > 0 && replicas < wanted ? (replicas, brokers, wanted) : null;
+    }
 
     /// <summary>Whether there surely is no topic of this name and id, whatever this broker remembers.</summary>
     /// <exception cref="BrokerException">It cannot be looked up now.</exception>
