@@ -3,7 +3,9 @@ namespace OrleansMq.Api;
 /// <summary>
 /// Schedules: records that are appended to a topic at a time. Readers of the topic do not see a record before. Each is appended once, also
 /// when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its topic are served again. A record is dropped
-/// where its topic was deleted, or was configured meanwhile so that it refuses the record; the broker's log says so.
+/// where its topic was deleted, or was configured meanwhile so that it refuses the record; the broker's log says so, and a metric counts
+/// it. A topic that is created again under the name is another: it gets no record. What waits for a deleted topic is removed within some
+/// minutes.
 /// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with three replicas where there are three
 /// brokers. An answered call is flushed to disk by its in-sync replicas.</para>
 /// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,
@@ -17,7 +19,8 @@ public interface ISchedules
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.InvalidRequest"/>: a
     /// value is out of range, or another schedule of the topic has the id, or had it at that time; <see cref="ErrorCode.MessageTooLarge"/>,
     /// <see cref="ErrorCode.InvalidRecord"/>: the topic would refuse the record;
-    /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait; <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of
+    /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait, of the topic or of all: a partition
+    /// of <c>__schedules</c> takes 10,000,000, and 2,000,000 of one topic; <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of
     /// schedules is to be made, and not enough brokers are alive.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 

@@ -41,9 +41,9 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
             return known;
         if (_names.Count >= MostNames)
             _names.Clear();
-        ScheduleLog.ReadPayloads(partition, [intent.Timers[0]], (_, payload) => _names[intent.Target.TopicId] = (payload
-            ?? throw Lost(intent.Timers[0])).Topic);
-        return _names[intent.Target.TopicId];
+        var name = "";
+        ScheduleLog.ReadPayloads(partition, [intent.Timers[0]], (_, payload) => name = (payload ?? throw Lost(intent.Timers[0])).Topic);
+        return _names[intent.Target.TopicId] = name;
     }
 
     /// <summary>Reads the records of an intent.</summary>

@@ -46,12 +46,10 @@ internal sealed class SchedulePublishes(TimeProvider time)
         {
             return await append.WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
         }
-        catch (TimeoutException) when (!append.IsCompleted && !_late.Wait(0, CancellationToken.None))
-        {
-            return await append.WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
         catch (TimeoutException) when (!append.IsCompleted)
         {
+            if (!_late.Wait(0, CancellationToken.None))
+                return await append.WaitAsync(cancellationToken).ConfigureAwait(false);
             _unanswered[target] = true;
             _ = append.ContinueWith(_ =>
             {
