@@ -16,26 +16,27 @@ internal static class AcquiredBatches
     /// <param name="partition">The partition.</param>
     /// <param name="wanted">The records, by offset.</param>
     /// <param name="maxBytes">The bytes at which no further batch is read.</param>
+    /// <param name="weight">The size of records, which tells how much is read at once; it learns from what was read.</param>
     /// <param name="batches">Receives the batches, in parts; the caller disposes them.</param>
     /// <param name="naturals">Receives the offsets without a record, as far as batches tell.</param>
     /// <returns>How many of the records were found, or have none.</returns>
-    public static int Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes, List<FetchResult> batches,
-        List<OffsetRange> naturals)
+    public static int Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes, RecordWeight weight,
+        List<FetchResult> batches, List<OffsetRange> naturals)
     {
         var (next, bytes) = (0, 0L);
         var log = partition.Log!;
         while (next < wanted.Count && (bytes == 0 || bytes < maxBytes))
         {
             var from = wanted[next].Offset;
-            var isRun = next + 1 < wanted.Count && wanted[next + 1].Offset == from + 1;
-            var atOnce = isRun ? (int)Math.Clamp(maxBytes - bytes, 1, BytesAtOnce) : 1;
+            var run = RunAt(wanted, next);
+            var atOnce = run == 1 ? 1 : (int)Math.Min(weight.BytesOf(run), Math.Clamp(maxBytes - bytes, 1, BytesAtOnce));
             if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, atOnce) is not { } buffer)
             {
                 naturals.Add(OffsetRange.Of(from));
                 next++;
                 continue;
             }
-            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, naturals);
+            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, weight, naturals);
             // No batch is at the offset, nor before the next one.
             if (next < wanted.Count && wanted[next].Offset == from)
                 naturals.Add(OffsetRange.Of(wanted[next++].Offset));
@@ -55,10 +56,20 @@ internal static class AcquiredBatches
         return next;
     }
 
+    // The number of records that follow each other.
+    private static int RunAt(IReadOnlyList<DeliveredRecord> wanted, int first)
+    {
+        var end = first + 1;
+        while (end < wanted.Count && wanted[end].Offset == wanted[end - 1].Offset + 1)
+            end++;
+        return end - first;
+    }
+
     private static List<Range> PartsOf(ReadOnlySpan<byte> batches, IReadOnlyList<DeliveredRecord> wanted, ref int next,
-        List<OffsetRange> naturals)
+        RecordWeight weight, List<OffsetRange> naturals)
     {
         var parts = new List<Range>();
+        var (bytes, records) = (0L, 0L);
         for (var position = 0; position < batches.Length && next < wanted.Count;)
         {
             var header = RecordBatchHeader.Read(batches[position..]);
@@ -72,12 +83,15 @@ internal static class AcquiredBatches
                 else
                     naturals.Add(OffsetRange.Of(wanted[next].Offset));
             }
+            if (isWanted)
+                (bytes, records) = (bytes + header.SizeInBytes, records + header.RecordCount);
             if (isWanted && parts.Count > 0 && parts[^1].End.Value == position)
                 parts[^1] = parts[^1].Start..end;
             else if (isWanted)
                 parts.Add(position..end);
             position = end;
         }
+        weight.Learn(bytes, records);
         return parts;
     }
 

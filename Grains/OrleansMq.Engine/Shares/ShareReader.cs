@@ -23,6 +23,7 @@ internal sealed class ShareReader
     private readonly Partition _partition;
     private readonly CursorAttachment _attachment;
     private readonly ShareLocks _locks = new();
+    private readonly RecordWeight _weight = new();
     private readonly Lock _gate = new();
 
     private readonly string _groupId;
@@ -95,6 +96,9 @@ internal sealed class ShareReader
             new AttachOptions { LockDuration = config.LockDuration }).ConfigureAwait(false), config);
     }
 
+    /// <summary>Returns how many records probably fit into bytes, at least one.</summary>
+    public int Fitting(int bytes, int most) => _weight.Fitting(bytes, most);
+
     /// <summary>Asks for records. They are held from when they are there, until the lock ends or they are acknowledged.</summary>
     public ShareAcquisition Acquire(int maxRecords) => new(_attachment.Acquire(maxRecords));
 
@@ -113,7 +117,7 @@ internal sealed class ShareReader
         var (batches, naturals, read) = (new List<FetchResult>(), new List<OffsetRange>(), 0);
         try
         {
-            read = AcquiredBatches.Read(_partition, wanted, maxBytes, batches, naturals);
+            read = AcquiredBatches.Read(_partition, wanted, maxBytes, _weight, batches, naturals);
         }
         catch (Exception fault) when (fault is RecordBatchException || StorageFaults.IsStorageFault(fault))
         {

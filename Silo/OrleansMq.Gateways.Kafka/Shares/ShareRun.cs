@@ -12,10 +12,6 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 /// <summary>One request of a share session: acknowledgements first, then records.</summary>
 internal sealed class ShareRun(RequestContext context, string groupId, ShareSession<ShareReader> session)
 {
-    // So many bytes a record are allowed for before its size is known. Records above the limit of bytes would be released, and count as
-    // delivered.
-    private const int BytesOfRecord = 100_000;
-
     // Partitions that take longer to open are left to later requests; others are fetched meanwhile.
     private static readonly TimeSpan OpeningPatience = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan PatienceWithReaders = TimeSpan.FromMilliseconds(200);
@@ -80,8 +76,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         {
             if (records <= 0 || bytes <= 0)
                 break;
-            var most = Math.Clamp(bytes / BytesOfRecord, 1, records);
-            await FinishAsync(id, reader, reader.Acquire(most), bytes).ConfigureAwait(false);
+            await FinishAsync(id, reader, reader.Acquire(reader.Fitting(bytes, records)), bytes).ConfigureAwait(false);
             var result = ResultOf(id);
             records -= (int)result.Acquired.Sum(static run => run.Last - run.First + 1);
             bytes -= result.Batches.Sum(static batch => batch.Length);
@@ -95,12 +90,12 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
 
     private async ValueTask WaitAsync(ShareFetchRequest request, List<(SharePartitionId Id, ShareReader Reader)> readers)
     {
-        var most = Math.Clamp(Math.Min(request.MaxRecords, request.MaxBytes / BytesOfRecord) / readers.Count, 1, int.MaxValue);
+        var (records, bytes) = (Math.Max(request.MaxRecords / readers.Count, 1), Math.Max(request.MaxBytes / readers.Count, 1));
         var waiting = readers.Take(request.MaxRecords)
-            .Select(one => (one.Id, one.Reader, Acquisition: one.Reader.Acquire(most))).ToList();
+            .Select(one => (one.Id, one.Reader, Acquisition: one.Reader.Acquire(one.Reader.Fitting(bytes, records)))).ToList();
         await PauseAsync(request.MaxWait, Task.WhenAny(waiting.Select(static one => one.Acquisition.Arrived))).ConfigureAwait(false);
         foreach (var (id, reader, acquisition) in waiting)
-            await FinishAsync(id, reader, acquisition, Math.Max(request.MaxBytes / waiting.Count, 1)).ConfigureAwait(false);
+            await FinishAsync(id, reader, acquisition, bytes).ConfigureAwait(false);
     }
 
     private async ValueTask PauseAsync(TimeSpan wait, Task until)

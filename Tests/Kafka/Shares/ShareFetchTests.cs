@@ -67,6 +67,17 @@ public sealed class ShareFetchTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Fetch_of_a_megabyte_acquires_as_many_small_records_as_it_asks_for()
+    {
+        var begun = Acquired(await BeginAsync(10));
+        Assert.Equal([(0, 9, 1)], begun);
+        for (var batch = 0; batch < 6; batch++)
+            await ProduceAsync(100);
+        var answer = await _member.FetchAsync(1, [Ack(0, 9, Accept)], maxRecords: 500);
+        Assert.Equal(500, Acquired(answer).Sum(static run => run.Last - run.First + 1));
+    }
+
+    [Fact]
     public async Task Rejected_and_often_released_records_go_to_the_dead_letter_topic_once()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("letters"));
