@@ -10,6 +10,8 @@ internal sealed partial class Cursor
     // The highest record that was handed out, or is settled or dead-lettered: another one below it frees memory sooner than it takes some.
     private long _frontier = -1;
     private long _keysRead = NoRead;
+    // The last hand-out ended before its records did.
+    private bool _isHandOutCut;
 
     private DispatchOrder NewOrder()
     {
@@ -50,12 +52,12 @@ internal sealed partial class Cursor
 
     private void HandOut()
     {
-        _unreserved = -1;
+        (_unreserved, _isHandOutCut) = (-1, false);
         // The keys of what a purge skips are not known, so its later records wait until it is in force.
         if (!IsActive || (_state.Configuration.IsOrderedByKey && !_purging.IsEmpty))
             return;
         var needed = NeededFrom(_state);
-        Dictionary<Consumer, Deliver>? deliveries = null;
+        Dictionary<Consumer, (Deliver Delivery, int Most)>? deliveries = null;
         while (NextConsumer(_state) is { } consumer && TryChoose(needed, _state, out var offset))
         {
             if (!_rules.IsReserved(offset, _state.DeliveredUpTo))
@@ -75,15 +77,24 @@ internal sealed partial class Cursor
                 break;
             if (verdict == HeadVerdict.IsGone)
                 continue;
-            if (!(deliveries ??= []).TryGetValue(consumer, out var delivery))
+            var together = consumer.IsWindow ? int.MaxValue : _rules.MostTogether(_state.CountsOf(offset), _state.Configuration);
+            if (!(deliveries ??= []).TryGetValue(consumer, out var handed))
             {
                 var token = new LockToken(_state.Incarnation, _term.Epoch, ++_lastLock);
-                deliveries[consumer] = delivery = new Deliver(consumer.Attachment, token, []);
+                handed = (new Deliver(consumer.Attachment, token, []), int.MaxValue);
             }
-            delivery.Records.Add(Acquire(offset, consumer, delivery.Lock.Number, _state));
+            handed.Most = Math.Min(handed.Most, together);
+            if (handed.Delivery.Records.Count >= handed.Most)
+            {
+                // The rest is handed out after the consumer took this, or to another.
+                _isHandOutCut = true;
+                break;
+            }
+            deliveries[consumer] = handed;
+            handed.Delivery.Records.Add(Acquire(offset, consumer, handed.Delivery.Lock.Number, _state));
         }
         if (deliveries is not null)
-            _effects.AddRange(deliveries.Values);
+            _effects.AddRange(deliveries.Values.Select(static handed => handed.Delivery));
         WantKeys(_state);
         WantLevels(_state);
     }

@@ -317,6 +317,8 @@ internal sealed partial class Cursor
         var other = long.MaxValue;
         if (!_serves && _highWatermark >= _term.EpochStart)
             other = _term.HandOutFrom;
+        if (_isHandOutCut)
+            other = _now;
         if (_retryAppendAt != long.MaxValue)
             other = Math.Min(other, _retryAppendAt);
         if (_retryPublishAt > _now)

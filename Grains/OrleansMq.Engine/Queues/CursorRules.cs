@@ -46,6 +46,21 @@ internal class CursorRules
     public virtual bool IsAtLimit(DeliveryCounts counts, CursorConfiguration configuration) =>
         configuration.MaxDeliveries > 0 && counts.Limited(configuration.LimitedCount) >= configuration.MaxDeliveries;
 
+    /// <summary>Returns how many records a consumer without window is handed together with a record. A record that ends its consumers takes
+    /// its neighbours along: they are fewer from half of the limit on, and the last delivery is of the record alone.</summary>
+    /// <param name="before">The record's counts before this delivery.</param>
+    /// <param name="configuration">The limit.</param>
+    public virtual int MostTogether(DeliveryCounts before, CursorConfiguration configuration)
+    {
+        var limit = configuration.MaxDeliveries;
+        if (limit == 0 || configuration.LimitedCount != LimitedCount.Deliveries || before.Deliveries == 0)
+            return int.MaxValue;
+        if (before.Deliveries + 1 >= limit)
+            return 1;
+        var halvings = before.Deliveries + 1 - Math.Max(2, (limit + 1) / 2);
+        return halvings <= 0 ? int.MaxValue : Math.Max(configuration.RecordsPerTurn >> Math.Min(halvings, 30), 1);
+    }
+
     /// <summary>Whether a record below the reservation in force may be handed out: a later leader then knows that it may have
     /// been.</summary>
     public virtual bool IsReserved(long offset, long deliveredUpTo) => offset < deliveredUpTo;

@@ -87,6 +87,32 @@ public sealed class ShareReaderTests
     }
 
     [Fact]
+    public async Task Record_that_ends_its_consumers_takes_no_other_with_it()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("0", "1", "2", "poison", "4", "5", "6", "7");
+        var (accepted, deaths) = (new List<string>(), 0);
+        while (accepted.Count < 7)
+        {
+            var reader = await OpenAsync(rig, New(1));
+            using var records = await AcquireAsync(rig, reader, 10);
+            var held = records.Acquired
+                .SelectMany(static run => Enumerable.Range((int)run.First, (int)(run.Last - run.First + 1))).ToList();
+            if (held.Contains(3))
+                deaths++;
+            else
+            {
+                foreach (var run in records.Acquired)
+                    Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (run.First, run.Last, ShareAcknowledgeType.Accept)));
+                accepted.AddRange(held.Select(static offset => $"{offset}"));
+            }
+            reader.Close();
+        }
+        Assert.Equal(["0", "1", "2", "4", "5", "6", "7"], accepted.Order(StringComparer.Ordinal));
+        Assert.InRange(deaths, 4, 5);
+    }
+
+    [Fact]
     public async Task Later_incarnation_begins_where_it_was_moved_and_an_earlier_one_is_refused()
     {
         await using var rig = await PartitionRig.StartAsync();

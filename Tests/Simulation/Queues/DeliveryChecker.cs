@@ -149,7 +149,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         Verdict.Require(!leader.HeadOf(offset).IsFiltered, $"2: the filter does not match {offset}, and it is handed out.");
         Verdict.Require(leader.HeadOf(offset).DeliverAt <= simulation.Now, $"5: {offset} is handed out before its schedule.");
         CheckLock(leader, deliver, record);
-        CheckCounts(leader, record, incarnation);
+        CheckCounts(leader, deliver, record);
         CheckOrder(leader, incarnation, offset);
         if (_delivered.Contains((incarnation, offset)))
         {
@@ -184,8 +184,9 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             CheckCredit(leader, consumer, held);
     }
 
-    private void CheckCounts(SimulatedLeader leader, DeliveredRecord record, Guid incarnation)
+    private void CheckCounts(SimulatedLeader leader, Deliver deliver, DeliveredRecord record)
     {
+        var incarnation = deliver.Lock.Incarnation;
         var least = _returned.GetValueOrDefault((incarnation, record.Offset));
         Verdict.Require(record.Counts.Deliveries > least.Deliveries && record.Counts.Failures >= least.Failures,
             $"4: the counts of {record.Offset} are below those of its answered returns.");
@@ -196,6 +197,8 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         var isDeliveries = configuration.LimitedCount == LimitedCount.Deliveries;
         Verdict.Require(isDeliveries ? record.Counts.Deliveries <= limit : record.Counts.Failures < limit,
             $"4: {record.Offset} is handed out above its limit.");
+        Verdict.Require(!isDeliveries || simulation.Scenario.IsWindow || limit == 1 || record.Counts.Deliveries < limit
+            || deliver.Records.Count == 1, $"4: {record.Offset} is handed out for the last time, and not alone.");
     }
 
     private void CheckOrder(SimulatedLeader leader, Guid incarnation, long offset)

@@ -21,6 +21,7 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(ReturnsForgetDeliveries))]
     [InlineData(nameof(WaitingRecordsFail))]
     [InlineData(nameof(WaitingIsDelivery))]
+    [InlineData(nameof(LastDeliveryIsShared))]
     [InlineData(nameof(NoLimit))]
     [InlineData(nameof(HandsOutUnreserved))]
     [InlineData(nameof(ReturnedLast))]

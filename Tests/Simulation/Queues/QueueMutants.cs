@@ -122,6 +122,11 @@ internal sealed class WaitingRecordsFail : CursorRules
     public override bool IsFailed(in HeldRecord held, bool isFailure) => isFailure;
 }
 
+internal sealed class LastDeliveryIsShared : CursorRules
+{
+    public override int MostTogether(DeliveryCounts before, CursorConfiguration configuration) => int.MaxValue;
+}
+
 internal sealed class WaitingIsDelivery : CursorRules
 {
     public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) =>
