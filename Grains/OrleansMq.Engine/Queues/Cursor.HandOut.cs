@@ -99,6 +99,27 @@ internal sealed partial class Cursor
         WantLevels(_state);
     }
 
+    private void On(Widen widen)
+    {
+        if (!IsActive || _state.Configuration.IsOrderedByKey || _consumers.Find(widen.Attachment) is not { IsWindow: false } consumer
+            || !Holds(widen.Lock, widen.From - 1))
+            return;
+        var (needed, next, credit) = (NeededFrom(_state), widen.From, consumer.Credit);
+        var records = new List<DeliveredRecord>();
+        _consumers.AddCredit(consumer, 1);
+        while (next <= widen.Through && NextConsumer(_state) == consumer && TryChoose(needed, _state, out var offset) && offset == next
+            && _rules.IsReserved(offset, _state.DeliveredUpTo) && _state.CountsOf(offset).Deliveries == 0
+            && Judge(offset, _state) == HeadVerdict.GoesOut)
+        {
+            records.Add(Acquire(offset, consumer, widen.Lock.Number, _state));
+            _consumers.AddCredit(consumer, 1);
+            next++;
+        }
+        _consumers.AddCredit(consumer, credit - consumer.Credit);
+        if (records.Count > 0)
+            _effects.Add(new Deliver(widen.Attachment, widen.Lock, records));
+    }
+
     // With a single active consumer, what it or the one before gives back comes first. What is deferred lets others go on.
     private Consumer? NextConsumer(CursorState state)
     {

@@ -197,6 +197,7 @@ internal sealed partial class Cursor
                 _consumers.AddCredit(consumer, grant.Credit);
                 break;
             case GrantCredit: break;
+            case Widen widen: On(widen); break;
             case CursorRequest request: On(request); break;
             default: Invariant.Check(false, "A cursor's command has a handler."); break;
         }

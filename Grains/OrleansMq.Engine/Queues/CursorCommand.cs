@@ -73,6 +73,14 @@ internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.Ma
 /// <param name="Number">As given with the effect.</param>
 internal sealed record ReadFailed(long Number) : CursorCommand;
 
+/// <summary>A consumer without window takes further records with a delivery: those that follow it in the log, as far as they are available,
+/// were never handed out, and it is the consumer's turn.</summary>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="Lock">The lock of its delivery, which holds the record before <paramref name="From"/>.</param>
+/// <param name="From">The first further record.</param>
+/// <param name="Through">The last one that it takes.</param>
+internal sealed record Widen(long Attachment, LockToken Lock, long From, long Through) : CursorCommand;
+
 // --- From the dead-letter target ---
 
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>

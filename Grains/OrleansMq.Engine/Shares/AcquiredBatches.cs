@@ -19,11 +19,11 @@ internal static class AcquiredBatches
     /// <param name="weight">The size of records, which tells how much is read at once; it learns from what was read.</param>
     /// <param name="batches">Receives the batches, in parts; the caller disposes them.</param>
     /// <param name="naturals">Receives the offsets without a record, as far as batches tell.</param>
-    /// <returns>How many of the records were found, or have none.</returns>
-    public static int Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes, RecordWeight weight,
-        List<FetchResult> batches, List<OffsetRange> naturals)
+    /// <returns>How many of the records were found, or have none; and the last offset of the last batch, -1 without batches.</returns>
+    public static (int Found, long Through) Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes,
+        RecordWeight weight, List<FetchResult> batches, List<OffsetRange> naturals)
     {
-        var (next, bytes) = (0, 0L);
+        var (next, bytes, through) = (0, 0L, -1L);
         var log = partition.Log!;
         while (next < wanted.Count && (bytes == 0 || bytes < maxBytes))
         {
@@ -36,7 +36,7 @@ internal static class AcquiredBatches
                 next++;
                 continue;
             }
-            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, weight, naturals);
+            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, ref through, weight, naturals);
             // No batch is at the offset, nor before the next one.
             if (next < wanted.Count && wanted[next].Offset == from)
                 naturals.Add(OffsetRange.Of(wanted[next++].Offset));
@@ -53,7 +53,7 @@ internal static class AcquiredBatches
                     buffer.Memory[part], owner));
             }
         }
-        return next;
+        return (next, through);
     }
 
     // The number of records that follow each other.
@@ -66,7 +66,7 @@ internal static class AcquiredBatches
     }
 
     private static List<Range> PartsOf(ReadOnlySpan<byte> batches, IReadOnlyList<DeliveredRecord> wanted, ref int next,
-        RecordWeight weight, List<OffsetRange> naturals)
+        ref long through, RecordWeight weight, List<OffsetRange> naturals)
     {
         var parts = new List<Range>();
         var (bytes, records) = (0L, 0L);
@@ -84,7 +84,7 @@ internal static class AcquiredBatches
                     naturals.Add(OffsetRange.Of(wanted[next].Offset));
             }
             if (isWanted)
-                (bytes, records) = (bytes + header.SizeInBytes, records + header.RecordCount);
+                (bytes, records, through) = (bytes + header.SizeInBytes, records + header.RecordCount, header.LastOffset);
             if (isWanted && parts.Count > 0 && parts[^1].End.Value == position)
                 parts[^1] = parts[^1].Start..end;
             else if (isWanted)

@@ -106,18 +106,20 @@ internal sealed class ShareReader
     /// <param name="acquisition">The acquisition.</param>
     /// <param name="maxBytes">The bytes at which no further batch is read: the records behind it are released, and do not count as
     /// delivered.</param>
+    /// <param name="isStrict">Whether no more records are acquired than were asked for. Otherwise those that follow in the last batch are,
+    /// too, so that the next acquisition does not read it again.</param>
     /// <exception cref="BrokerException">The reader has ended, or the records cannot be read; then they are released.</exception>
-    public async Task<ShareRecords> FinishAsync(ShareAcquisition acquisition, int maxBytes)
+    public async Task<ShareRecords> FinishAsync(ShareAcquisition acquisition, int maxBytes, bool isStrict = false)
     {
         ArgumentNullException.ThrowIfNull(acquisition);
         acquisition.Cursor.GiveUp();
         if (await acquisition.Cursor.Completion.ConfigureAwait(false) is not { } delivery)
             return ShareRecords.None;
         var wanted = delivery.Records.OrderBy(static record => record.Offset).ToArray();
-        var (batches, naturals, read) = (new List<FetchResult>(), new List<OffsetRange>(), 0);
+        var (batches, naturals, read, through) = (new List<FetchResult>(), new List<OffsetRange>(), 0, -1L);
         try
         {
-            read = AcquiredBatches.Read(_partition, wanted, maxBytes, _weight, batches, naturals);
+            (read, through) = AcquiredBatches.Read(_partition, wanted, maxBytes, _weight, batches, naturals);
         }
         catch (Exception fault) when (fault is RecordBatchException || StorageFaults.IsStorageFault(fault))
         {
@@ -135,7 +137,13 @@ internal sealed class ShareReader
             _attachment.Name(naturals);
         var missing = naturals.Select(static one => one.First).ToHashSet();
         var found = wanted[..read].Where(record => !missing.Contains(record.Offset)).ToList();
-        var taken = await _attachment.TakeAsync(delivery.Lock, found.Select(static record => record.Offset)).ConfigureAwait(false);
+        // One that came back may be near its limit, and is handed out with few others then.
+        var isWidened = !isStrict && read == wanted.Length && found.TrueForAll(static record => record.Counts.Deliveries == 1);
+        var taken = await _attachment.TakeAsync(delivery.Lock, found.Select(static record => record.Offset), isWidened ? through : -1)
+            .ConfigureAwait(false);
+        // What was taken along is delivered for the first time.
+        for (var offset = found.Count > 0 ? found[^1].Offset + 1 : long.MaxValue; offset <= taken.Max; offset++)
+            found.Add(new DeliveredRecord(offset, new DeliveryCounts(1, 0), IsRedelivered: false));
         if (taken.IsEmpty || !_attachment.HoldsLease)
         {
             // A successor may have handed them out.

@@ -76,7 +76,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         {
             if (records <= 0 || bytes <= 0)
                 break;
-            await FinishAsync(id, reader, reader.Acquire(reader.Fitting(bytes, records)), bytes).ConfigureAwait(false);
+            await FinishAsync(id, reader, reader.Acquire(reader.Fitting(bytes, records)), bytes, request.IsStrict).ConfigureAwait(false);
             var result = ResultOf(id);
             records -= (int)result.Acquired.Sum(static run => run.Last - run.First + 1);
             bytes -= result.Batches.Sum(static batch => batch.Length);
@@ -95,7 +95,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
             .Select(one => (one.Id, one.Reader, Acquisition: one.Reader.Acquire(one.Reader.Fitting(bytes, records)))).ToList();
         await PauseAsync(request.MaxWait, Task.WhenAny(waiting.Select(static one => one.Acquisition.Arrived))).ConfigureAwait(false);
         foreach (var (id, reader, acquisition) in waiting)
-            await FinishAsync(id, reader, acquisition, bytes).ConfigureAwait(false);
+            await FinishAsync(id, reader, acquisition, bytes, request.IsStrict).ConfigureAwait(false);
     }
 
     private async ValueTask PauseAsync(TimeSpan wait, Task until)
@@ -106,11 +106,12 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         await over.CancelAsync().ConfigureAwait(false);
     }
 
-    private async ValueTask FinishAsync(SharePartitionId id, ShareReader reader, ShareAcquisition acquisition, int maxBytes)
+    private async ValueTask FinishAsync(SharePartitionId id, ShareReader reader, ShareAcquisition acquisition, int maxBytes,
+        bool isStrict)
     {
         try
         {
-            var records = await reader.FinishAsync(acquisition, maxBytes).ConfigureAwait(false);
+            var records = await reader.FinishAsync(acquisition, maxBytes, isStrict).ConfigureAwait(false);
             ResultOf(id).Add(records);
             foreach (var batch in records.Batches)
                 _opened[id].Delivered(batch);

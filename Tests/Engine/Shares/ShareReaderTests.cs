@@ -87,6 +87,42 @@ public sealed class ShareReaderTests
     }
 
     [Fact]
+    public async Task Rest_of_the_last_batch_is_acquired_with_it_unless_the_number_is_strict()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c");
+        await rig.AppendAsync("d", "e", "f", "g");
+        var (one, two) = (await OpenAsync(rig, New(1)), await OpenAsync(rig, New(1)));
+        using var strict = await AcquireAsync(rig, one, 1);
+        Assert.Equal(new AcquiredRecords(0, 0, 1), strict.Acquired.Single());
+        using (var whole = await AcquireAsync(rig, two, 1, isStrict: false))
+        {
+            Assert.Equal(new AcquiredRecords(1, 2, 1), whole.Acquired.Single());
+            Assert.Equal(["a", "b", "c"], Values(whole));
+        }
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(two, (1, 2, ShareAcknowledgeType.Release)));
+        // Those that came back are as many as were asked for.
+        using (var again = await AcquireAsync(rig, one, 1, isStrict: false))
+            Assert.Equal(new AcquiredRecords(1, 1, 2), again.Acquired.Single());
+        using (var later = await AcquireAsync(rig, two, 2, isStrict: false))
+            Assert.Equal([new AcquiredRecords(2, 2, 2), new AcquiredRecords(3, 3, 1)], later.Acquired);
+        // Another member holds a part: the rest of it comes.
+        using var rest = await AcquireAsync(rig, one, 1, isStrict: false);
+        Assert.Equal(new AcquiredRecords(4, 6, 1), rest.Acquired.Single());
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (4, 6, ShareAcknowledgeType.Accept)));
+    }
+
+    [Fact]
+    public async Task Rest_of_a_batch_is_acquired_within_the_bound_of_locks()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync([.. Enumerable.Range(0, 200).Select(static number => $"{number}")]);
+        var reader = await OpenAsync(rig, New(1), Earliest with { MaxLocks = 120 });
+        using var records = await AcquireAsync(rig, reader, 1, isStrict: false);
+        Assert.Equal(new AcquiredRecords(0, 119, 1), records.Acquired.Single());
+    }
+
+    [Fact]
     public async Task Record_that_ends_its_consumers_takes_no_other_with_it()
     {
         await using var rig = await PartitionRig.StartAsync();
@@ -256,11 +292,12 @@ public sealed class ShareReaderTests
     private static Task<ShareReader> OpenAsync(PartitionRig rig, ShareTopicCursors cursors, ShareGroupConfig? config = null) =>
         ShareReader.OpenAsync(rig.Partition, "g", cursors, config ?? Earliest).WaitAsync(Patience);
 
-    private static async Task<ShareRecords> AcquireAsync(PartitionRig rig, ShareReader reader, int maxRecords, int maxBytes = 1 << 20)
+    private static async Task<ShareRecords> AcquireAsync(PartitionRig rig, ShareReader reader, int maxRecords, int maxBytes = 1 << 20,
+        bool isStrict = true)
     {
         var acquisition = reader.Acquire(maxRecords);
         await acquisition.Arrived.WaitAsync(Patience);
-        return await reader.FinishAsync(acquisition, maxBytes).WaitAsync(Patience);
+        return await reader.FinishAsync(acquisition, maxBytes, isStrict).WaitAsync(Patience);
     }
 
     private static Task<ErrorCode> AcknowledgeAsync(ShareReader reader, params (long First, long Last, ShareAcknowledgeType Type)[] all) =>

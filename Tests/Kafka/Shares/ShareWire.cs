@@ -33,7 +33,7 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
 
     /// <summary>Fetches from partition 0, or from those that are acknowledged.</summary>
     public Task<string> FetchAsync(int epoch, WireAck[]? acks = null, int maxRecords = 100, int maxBytes = 1 << 20, int maxWait = 200,
-        bool isRenewal = false, int[]? forgotten = null) => AskAsync(Fetch, Version, new Fields(new()
+        bool isRenewal = false, int[]? forgotten = null, bool isStrict = false) => AskAsync(Fetch, Version, new Fields(new()
         {
             ["GroupId"] = "g",
             ["MemberId"] = member,
@@ -43,7 +43,7 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
             ["MaxBytes"] = maxBytes,
             ["MaxRecords"] = maxRecords,
             ["BatchSize"] = maxRecords,
-            ["ShareAcquireMode"] = 0,
+            ["ShareAcquireMode"] = isStrict ? 1 : 0,
             ["IsRenewAck"] = isRenewal,
         }, TopicId, acks ?? (forgotten is null ? [new WireAck(0)] : []), forgotten ?? []));
 

@@ -74,6 +74,9 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             case GrantCredit grant when _consumers.TryGetValue(grant.Attachment, out var consumer):
                 consumer.Granted += grant.Credit;
                 break;
+            case Widen widen when _consumers.TryGetValue(widen.Attachment, out var consumer):
+                consumer.Granted += (int)(widen.Through - widen.From + 1);
+                break;
         }
     }
 

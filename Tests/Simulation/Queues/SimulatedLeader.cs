@@ -114,7 +114,7 @@ internal sealed class SimulatedLeader
         _simulation.Checker.OnCommand(this, command);
         var effects = new List<CursorEffect>();
         // As a broker does that finds more in its inbox.
-        var isMore = command is LockRequest or GrantCredit && _simulation.Chance(50);
+        var isMore = command is LockRequest or GrantCredit or Widen && _simulation.Chance(50);
         _cursor.Handle(command, _simulation.Now, effects, isMore);
         if (isMore)
             _simulation.After(0, () => Handle(new Tick()));
@@ -217,6 +217,12 @@ internal sealed class SimulatedLeader
     // What has no record settles by nature; the consumer sees the others.
     private void Read(Deliver deliver)
     {
+        if (!_simulation.Scenario.IsWindow && _simulation.Chance(20))
+        {
+            var last = deliver.Records[^1].Offset;
+            var widen = new Widen(deliver.Attachment, deliver.Lock, last + 1, last + _simulation.Next(1, 8));
+            _simulation.After(_simulation.Next(0, 10), () => Handle(widen));
+        }
         var missing = deliver.Records.Where(record => !HasRecord(record.Offset)).Select(record => OffsetRange.Of(record.Offset)).ToList();
         if (missing.Count > 0)
         {

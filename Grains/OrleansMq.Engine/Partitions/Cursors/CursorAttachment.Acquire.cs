@@ -20,27 +20,41 @@ internal sealed partial class CursorAttachment
     /// <summary>Tells that the consumer has records: they count as delivered from now on, and their lock begins anew.</summary>
     /// <param name="token">The lock of their delivery.</param>
     /// <param name="records">Their offsets.</param>
-    /// <returns>Those that the lock still holds; none without the lease.</returns>
-    public Task<OffsetSet> TakeAsync(LockToken token, IEnumerable<long> records)
+    /// <param name="through">Records that follow the last one, up to this one, are taken along for the first time, as far as they are
+    /// available; -1: none.</param>
+    /// <returns>Those that the lock holds; none without the lease.</returns>
+    public Task<OffsetSet> TakeAsync(LockToken token, IEnumerable<long> records, long through = -1)
     {
         var answer = new TaskCompletionSource<OffsetSet>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _owner.Post(() => answer.TrySetResult(Take(token, records)));
+        _owner.Post(() => answer.TrySetResult(Take(token, records, through)));
         return answer.Task;
     }
 
-    private OffsetSet Take(LockToken token, IEnumerable<long> records)
+    private OffsetSet Take(LockToken token, IEnumerable<long> records, long through)
     {
         var taken = new OffsetSet();
         if (_ended != CursorOutcome.Unknown || !_cursor.Term.HasLease)
             return taken;
         foreach (var record in records.Where(record => _cursor.Cursor.Holds(token, record)))
             taken.Add(record);
+        Widen(token, taken, through);
         foreach (var run in taken)
             _cursor.Handle(new Renew(CursorRequest.NoAnswer, token, run));
         // With each command the locks end whose time is over.
         foreach (var record in records.Where(record => !_cursor.Cursor.Holds(token, record)))
             taken.Remove(record);
         return taken;
+    }
+
+    private void Widen(LockToken token, OffsetSet taken, long through)
+    {
+        if (taken.IsEmpty || through <= taken.Max)
+            return;
+        var widened = _widened = new OffsetSet();
+        _cursor.Handle(new Widen(Number, token, taken.Max + 1, through));
+        _widened = null;
+        foreach (var run in widened)
+            taken.Add(run);
     }
 
     /// <summary>Names delivered offsets that have no record.</summary>

@@ -31,6 +31,8 @@ internal sealed partial class CursorAttachment
     // What the receive before had no room for; it comes first.
     private Deliver? _rest;
     private Waiting? _waiting;
+    // What a widened delivery takes along, while it is widened.
+    private OffsetSet? _widened;
     private CursorOutcome _ended;
 
     /// <summary>Attaches. In a turn.</summary>
@@ -134,6 +136,12 @@ internal sealed partial class CursorAttachment
     /// <summary>Takes a delivery. In a turn.</summary>
     public void Enqueue(Deliver delivery)
     {
+        if (_widened is { } widened)
+        {
+            foreach (var record in delivery.Records)
+                widened.Add(record.Offset);
+            return;
+        }
         // Those whose locks have ended, so that a consumer that does not receive holds no more than its prefetch.
         while (_deliveries.TryPeek(out var first) && !first.Records.Exists(record => _cursor.Cursor.Holds(first.Lock, record.Offset)))
             _deliveries.Dequeue();
