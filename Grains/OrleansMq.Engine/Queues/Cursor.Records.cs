@@ -11,38 +11,55 @@ internal sealed partial class Cursor
     // What a purge that is not in force settles.
     private readonly OffsetSet _purging = new();
 
-    private void On(LockRequest request, CursorState state)
+    // All parts are handled, or none. Their records ascend: none is meant twice.
+    private void On(IReadOnlyList<LockRequest> parts, CursorRequest request, CursorState state)
     {
-        if (!_rules.IsCurrent(request.Lock, state.Incarnation, _term.Epoch) || Locked(request) is not { } records)
+        var held = new List<List<long>>(parts.Count);
+        var next = long.MinValue;
+        foreach (var part in parts)
         {
-            Reply(request, CursorOutcome.InvalidLock);
-            return;
+            if (part.Records.First < next || !_rules.IsCurrent(part.Lock, state.Incarnation, _term.Epoch)
+                || Locked(part) is not { } records)
+            {
+                Reply(request, CursorOutcome.InvalidLock);
+                return;
+            }
+            held.Add(records);
+            next = part.Records.Last + 1;
         }
-        if (request is Renew && !_rules.HasLease(_leaseUntil, _now))
+        if (parts.Any(static part => part is Renew) && !_rules.HasLease(_leaseUntil, _now))
         {
             Reply(request, CursorOutcome.NotReady);
             return;
         }
-        if (request is Renew || records.Count == 0)
+        var isSettling = false;
+        for (var index = 0; index < parts.Count; index++)
         {
-            foreach (var offset in records)
+            Handle(parts[index], held[index], state);
+            isSettling |= parts[index] is not Renew && held[index].Count > 0;
+        }
+        if (isSettling)
+            _draft.Waiters.Add(request);
+        else
+            Reply(request, CursorOutcome.Done);
+    }
+
+    private void Handle(LockRequest request, List<long> records, CursorState state)
+    {
+        foreach (var offset in records)
+        {
+            if (request is Renew)
             {
                 var held = _held[offset];
                 Lock(offset, held with { IsWaiting = false, Since = held.IsWaiting ? _now : held.Since });
             }
-            Reply(request, CursorOutcome.Done);
-            return;
-        }
-        foreach (var offset in records)
-        {
-            if (request is Settle)
+            else if (request is Settle)
                 Accept(offset);
             else if (request is Release release)
                 Return(offset, state, release.IsFailure, release.DelayMs, release.Reason);
             else
                 Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts, request.Reason);
         }
-        _draft.Waiters.Add(request);
     }
 
     /// <summary>Returns the records that consumers have held for longest, in that order: those that they took before those that

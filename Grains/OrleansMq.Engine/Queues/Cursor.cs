@@ -212,7 +212,9 @@ internal sealed partial class Cursor
         else if (_state is null)
             Reply(request, CursorOutcome.NoCursor);
         else if (request is LockRequest lockRequest)
-            On(lockRequest, _state);
+            On([lockRequest], lockRequest, _state);
+        else if (request is Acknowledge acknowledge)
+            On(acknowledge.Parts, acknowledge, _state);
         else if (request is Purge purge)
             On(purge, _state);
         else if (request is Configure configure)

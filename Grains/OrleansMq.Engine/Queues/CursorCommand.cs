@@ -156,6 +156,11 @@ internal sealed record Reject(long RequestId, LockToken Lock, OffsetRange Record
 /// <summary>The consumer has the records, and the lock begins anew. Answered at once.</summary>
 internal sealed record Renew(long RequestId, LockToken Lock, OffsetRange Records) : LockRequest(RequestId, Lock, Records);
 
+/// <summary>What a consumer says of records of several locks. It concerns all of them, or none.</summary>
+/// <param name="RequestId">The request. Those of its parts do not matter.</param>
+/// <param name="Parts">What becomes of the records of each lock, by ascending offsets.</param>
+internal sealed record Acknowledge(long RequestId, IReadOnlyList<LockRequest> Parts) : CursorRequest(RequestId);
+
 // --- From administration ---
 
 /// <summary>Creates the cursor, or resets it: a new incarnation. Answered with its floor when that is in force; a repetition,

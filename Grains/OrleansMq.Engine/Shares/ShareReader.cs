@@ -20,6 +20,9 @@ internal sealed class ShareReader
     /// readers and fetch.</summary>
     internal static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
+    // The answer about records that are settled already.
+    private static readonly Task<Answer> AllSettled = Task.FromResult(new Answer(CursorRequest.NoAnswer, CursorOutcome.Done));
+
     private readonly Partition _partition;
     private readonly CursorAttachment _attachment;
     private readonly ShareLocks _locks = new();
@@ -170,30 +173,27 @@ internal sealed class ShareReader
     public async Task<ErrorCode> AcknowledgeAsync(IEnumerable<ShareAcknowledgement> acknowledgements)
     {
         ArgumentNullException.ThrowIfNull(acknowledgements);
-        var answers = new List<Task<Answer>>();
-        var error = Take(acknowledgements, floor: 0, answers);
+        var error = Take(acknowledgements, floor: 0, out var answer);
         // Rarely: records are settled without the member when the log's start passes them, or when an operator moves the cursor.
         if (error == ErrorCode.InvalidRecordState && await _partition.Cursors.DescribeAsync(CursorOf(_groupId)).ConfigureAwait(false)
             is (_, { } facts))
-            error = Take(acknowledgements, facts.Floor, answers);
+            error = Take(acknowledgements, facts.Floor, out answer);
+        if (error != ErrorCode.None)
+            return error;
         try
         {
-            foreach (var answer in await Task.WhenAll(answers).WaitAsync(AnswerTimeout, _partition.Cursors.Time).ConfigureAwait(false))
-            {
-                if (error == ErrorCode.None)
-                    error = ErrorOf(answer.Outcome);
-            }
-            return error;
+            return ErrorOf((await answer.WaitAsync(AnswerTimeout, _partition.Cursors.Time).ConfigureAwait(false)).Outcome);
         }
         catch (TimeoutException)
         {
             // The replicas may answer later: then it is in force.
-            return error == ErrorCode.None ? ErrorCode.RequestTimedOut : error;
+            return ErrorCode.RequestTimedOut;
         }
     }
 
-    private ErrorCode Take(IEnumerable<ShareAcknowledgement> acknowledgements, long floor, List<Task<Answer>> answers)
+    private ErrorCode Take(IEnumerable<ShareAcknowledgement> acknowledgements, long floor, out Task<Answer> answer)
     {
+        answer = AllSettled;
         // Bounded by the locks, since ranges are ascending.
         var parts = new List<(OffsetRange Records, LockToken Lock, ShareAcknowledgeType Type)>();
         lock (_gate)
@@ -211,9 +211,10 @@ internal sealed class ShareReader
                     return ErrorCode.InvalidRecordState;
                 parts.AddRange(held.Select(part => (part.Records, part.Lock, type)));
             }
-            foreach (var (records, token, type) in parts)
+            if (parts.Count > 0)
+                answer = _attachment.AcknowledgeAsync([.. parts.Select(RequestOf)]);
+            foreach (var (records, _, type) in parts)
             {
-                answers.Add(Send(records, token, type));
                 if (type == ShareAcknowledgeType.Renew)
                     _heldAt = _partition.Cursors.Time.GetTimestamp();
                 else
@@ -226,13 +227,18 @@ internal sealed class ShareReader
     /// <summary>Ends the reader. What it holds is delivered to others.</summary>
     public void Close() => _attachment.Detach(isFailure: false);
 
-    private Task<Answer> Send(OffsetRange records, LockToken token, ShareAcknowledgeType type) => type switch
+    private LockRequest RequestOf((OffsetRange Records, LockToken Lock, ShareAcknowledgeType Type) part)
     {
-        ShareAcknowledgeType.Release => _attachment.ReleaseAsync(token, records, isFailure: false),
-        ShareAcknowledgeType.Reject => _attachment.RejectAsync(token, records),
-        ShareAcknowledgeType.Renew => _attachment.RenewAsync(token, records),
-        _ => _attachment.SettleAsync(token, records),
-    };
+        var (records, token, type) = part;
+        LockRequest request = type switch
+        {
+            ShareAcknowledgeType.Release => new Release(CursorRequest.NoAnswer, token, records, IsFailure: false),
+            ShareAcknowledgeType.Reject => new Reject(CursorRequest.NoAnswer, token, records),
+            ShareAcknowledgeType.Renew => new Renew(CursorRequest.NoAnswer, token, records),
+            _ => new Settle(CursorRequest.NoAnswer, token, records),
+        };
+        return request with { Attachment = _attachment.Number };
+    }
 
     private void Release(IReadOnlyList<DeliveredRecord> records, LockToken token, bool isFailure = false)
     {

@@ -223,6 +223,25 @@ public sealed class ShareReaderTests
     }
 
     [Fact]
+    public async Task Acknowledgement_in_part_of_a_lock_that_has_ended_changes_nothing()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c", "d");
+        var (one, two) = (await OpenAsync(rig, New(1)), await OpenAsync(rig, New(1)));
+        using var first = await AcquireAsync(rig, one, 2);
+        rig.Clock.Advance(TimeSpan.FromSeconds(20));
+        using var second = await AcquireAsync(rig, one, 2);
+        rig.Clock.Advance(TimeSpan.FromSeconds(11));
+        using var returned = await AcquireAsync(rig, two, 4);
+        Assert.Equal([new AcquiredRecords(0, 1, 2)], returned.Acquired);
+        Assert.Equal(ErrorCode.InvalidRecordState,
+            await AcknowledgeAsync(one, (0, 1, ShareAcknowledgeType.Accept), (2, 3, ShareAcknowledgeType.Reject)));
+        one.Close();
+        using var last = await AcquireAsync(rig, two, 4);
+        Assert.Equal([new AcquiredRecords(2, 3, 2)], last.Acquired);
+    }
+
+    [Fact]
     public async Task Share_groups_count_towards_the_most_queues_of_a_partition()
     {
         await using var rig = await PartitionRig.StartAsync(options: options => options with { MaxQueuesPerPartition = 1 });

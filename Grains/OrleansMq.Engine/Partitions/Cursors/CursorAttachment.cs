@@ -118,6 +118,10 @@ internal sealed partial class CursorAttachment
     public Task<Answer> RenewAsync(LockToken token, OffsetRange records) =>
         _owner.SendAsync(_cursor, id => new Renew(id, token, records) { Attachment = Number });
 
+    /// <summary>Says what becomes of records of several locks: of all, or of none. Answered when it is in force.</summary>
+    /// <param name="parts">The records of each lock, by ascending offsets.</param>
+    public Task<Answer> AcknowledgeAsync(IReadOnlyList<LockRequest> parts) => _owner.SendAsync(_cursor, id => new Acknowledge(id, parts));
+
     /// <summary>Ends the attachment; what it holds is returned.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>
     public void Detach(bool isFailure) => _owner.Post(() =>

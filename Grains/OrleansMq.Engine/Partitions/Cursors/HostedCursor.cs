@@ -48,7 +48,7 @@ internal sealed class HostedCursor
     {
         if (Term.HasEnded)
             return;
-        _isUnfinished = command is LockRequest or GrantCredit or Widen;
+        _isUnfinished = command is LockRequest or Acknowledge or GrantCredit or Widen;
         // An effect may lead to the next command.
         var effects = _effects ?? [];
         _effects = null;
