@@ -173,29 +173,45 @@ internal sealed class ShareReader
     public async Task<ErrorCode> AcknowledgeAsync(IEnumerable<ShareAcknowledgement> acknowledgements)
     {
         ArgumentNullException.ThrowIfNull(acknowledgements);
-        var error = Take(acknowledgements, floor: 0, out var answer);
+        var said = new List<(OffsetRange Records, SentAcknowledgement Sent)>();
+        var error = Take(acknowledgements, floor: 0, said);
         // Rarely: records are settled without the member when the log's start passes them, or when an operator moves the cursor.
         if (error == ErrorCode.InvalidRecordState && await _partition.Cursors.DescribeAsync(CursorOf(_groupId)).ConfigureAwait(false)
             is (_, { } facts))
-            error = Take(acknowledgements, facts.Floor, out answer);
+            error = Take(acknowledgements, facts.Floor, said);
         if (error != ErrorCode.None)
             return error;
+        Answer[] answers;
         try
         {
-            return ErrorOf((await answer.WaitAsync(AnswerTimeout, _partition.Cursors.Time).ConfigureAwait(false)).Outcome);
+            answers = await Task.WhenAll(said.Select(static one => one.Sent.Answer)).WaitAsync(AnswerTimeout, _partition.Cursors.Time)
+                .ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
-            // The replicas may answer later: then it is in force.
+            // The replicas may answer later: then it is in force, as a repetition will be told.
             return ErrorCode.RequestTimedOut;
         }
+        lock (_gate)
+        {
+            foreach (var ((records, sent), answer) in said.Zip(answers))
+            {
+                if (answer.Outcome == CursorOutcome.Done || IsRefused(answer))
+                    _locks.End(records, sent, isDone: answer.Outcome == CursorOutcome.Done);
+                error = error == ErrorCode.None ? ErrorOf(answer.Outcome) : error;
+            }
+        }
+        return error;
     }
 
-    private ErrorCode Take(IEnumerable<ShareAcknowledgement> acknowledgements, long floor, out Task<Answer> answer)
+    // Nothing was changed.
+    private static bool IsRefused(Answer answer) => answer.Outcome is CursorOutcome.InvalidLock or CursorOutcome.NotReady;
+
+    private ErrorCode Take(IEnumerable<ShareAcknowledgement> acknowledgements, long floor,
+        List<(OffsetRange Records, SentAcknowledgement Sent)> said)
     {
-        answer = AllSettled;
         // Bounded by the locks, since ranges are ascending.
-        var parts = new List<(OffsetRange Records, LockToken Lock, ShareAcknowledgeType Type)>();
+        var parts = new List<(LockedRecords Held, ShareAcknowledgeType Type)>();
         lock (_gate)
         {
             var next = 0L;
@@ -209,27 +225,38 @@ internal sealed class ShareReader
                 var records = new OffsetRange(Math.Max(first, floor), last);
                 if (_locks.Find(records) is not { } held)
                     return ErrorCode.InvalidRecordState;
-                parts.AddRange(held.Select(part => (part.Records, part.Lock, type)));
+                parts.AddRange(held.Select(part => (Unrefused(part), type)));
+                // A repetition joins what was sent.
+                if (parts.Exists(part => part.Held.Sent is { } sent && sent.Type != part.Type))
+                    return ErrorCode.InvalidRecordState;
             }
-            if (parts.Count > 0)
-                answer = _attachment.AcknowledgeAsync([.. parts.Select(RequestOf)]);
-            foreach (var (records, _, type) in parts)
+            var isNew = parts.Exists(static part => part.Held.Sent is null);
+            var answer = isNew ? _attachment.AcknowledgeAsync([.. parts.Where(static part => part.Held.Sent is null).Select(RequestOf)])
+                : AllSettled;
+            foreach (var (held, type) in parts)
             {
+                var sent = held.Sent ?? new SentAcknowledgement(type, answer);
+                said.Add((held.Records, sent));
                 if (type == ShareAcknowledgeType.Renew)
                     _heldAt = _partition.Cursors.Time.GetTimestamp();
-                else
-                    _locks.Remove(records);
+                else if (held.Sent is null)
+                    _locks.Send(held, sent);
             }
         }
         return ErrorCode.None;
     }
 
+    // Its member gave up the wait before the refusal.
+    private static LockedRecords Unrefused(LockedRecords records) =>
+        records.Sent is { Answer: { IsCompletedSuccessfully: true, Result: var answer } } && IsRefused(answer)
+            ? records with { Sent = null } : records;
+
     /// <summary>Ends the reader. What it holds is delivered to others.</summary>
     public void Close() => _attachment.Detach(isFailure: false);
 
-    private LockRequest RequestOf((OffsetRange Records, LockToken Lock, ShareAcknowledgeType Type) part)
+    private LockRequest RequestOf((LockedRecords Held, ShareAcknowledgeType Type) part)
     {
-        var (records, token, type) = part;
+        var ((records, token, _), type) = part;
         LockRequest request = type switch
         {
             ShareAcknowledgeType.Release => new Release(CursorRequest.NoAnswer, token, records, IsFailure: false),

@@ -56,7 +56,7 @@ public sealed class ShareLocksTests
         if (parts is null)
             return;
         var next = range.First;
-        foreach (var (records, token) in parts)
+        foreach (var (records, token, _) in parts)
         {
             Assert.Equal(next, records.First);
             for (; next <= records.Last; next++)

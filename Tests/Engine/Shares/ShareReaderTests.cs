@@ -236,9 +236,37 @@ public sealed class ShareReaderTests
         Assert.Equal([new AcquiredRecords(0, 1, 2)], returned.Acquired);
         Assert.Equal(ErrorCode.InvalidRecordState,
             await AcknowledgeAsync(one, (0, 1, ShareAcknowledgeType.Accept), (2, 3, ShareAcknowledgeType.Reject)));
+        // Its second lock holds.
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (2, 2, ShareAcknowledgeType.Accept)));
         one.Close();
         using var last = await AcquireAsync(rig, two, 4);
-        Assert.Equal([new AcquiredRecords(2, 3, 2)], last.Acquired);
+        Assert.Equal([new AcquiredRecords(3, 3, 2)], last.Acquired);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Repeated_acknowledgement_has_the_outcome_of_the_first(bool isInForceBefore)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b", "c");
+        var reader = await OpenAsync(rig, New(1));
+        using var records = await AcquireAsync(rig, reader, 3);
+        rig.Partition.UpdateConfig(TopicConfig.Default with { MinInsyncReplicas = 2 });
+        ShareAcknowledgement[] accepted = [new(1, 1, ShareAcknowledgeType.Accept)];
+        Assert.Equal(ErrorCode.RequestTimedOut, await PassAsync(rig, reader.AcknowledgeAsync(accepted)));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(reader, (1, 1, ShareAcknowledgeType.Release)));
+        var repeated = isInForceBefore ? null : reader.AcknowledgeAsync(accepted);
+        rig.Partition.UpdateConfig(TopicConfig.Default);
+        if (isInForceBefore)
+            Assert.Equal(ErrorCode.None, await PassAsync(rig,
+                reader.AcknowledgeAsync([new ShareAcknowledgement(2, 2, ShareAcknowledgeType.Accept)])));
+        Assert.Equal(ErrorCode.None, await PassAsync(rig, repeated ?? reader.AcknowledgeAsync(accepted)));
+        Assert.Equal(ErrorCode.InvalidRecordState, await AcknowledgeAsync(reader, (1, 1, ShareAcknowledgeType.Accept)));
+        reader.Close();
+        reader = await OpenAsync(rig, New(1));
+        using var last = await AcquireAsync(rig, reader, 3);
+        Assert.Equal([new AcquiredRecords(0, 0, 2)], last.Acquired);
     }
 
     [Fact]
