@@ -81,8 +81,8 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
             records -= (int)result.Acquired.Sum(static run => run.Last - run.First + 1);
             bytes -= result.Batches.Sum(static batch => batch.Length);
         }
-        if (readers.Count > 0 && request.MaxWait > TimeSpan.Zero && !_results.Values.Any(static result => result.IsNews
-            && result.AcknowledgeError == ErrorCode.None && (result.Error != ErrorCode.None || result.Acquired.Count > 0)))
+        if (readers.Count > 0 && request.MaxWait > TimeSpan.Zero && !_results.Values.Any(static result =>
+            result.Error != ErrorCode.None || result.Acquired.Count > 0))
             await WaitAsync(request, readers).ConfigureAwait(false);
         else if (readers.Count == 0 && !_results.Values.Any(static result => result.IsNews))
             await PauseAsync(request.MaxWait, Task.Delay(Timeout.Infinite, context.Aborted)).ConfigureAwait(false);

@@ -228,6 +228,18 @@ public sealed class ShareFetchTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Fetch_whose_acknowledgement_is_refused_takes_no_more_than_it_asks_for()
+    {
+        await ConfigureAsync(Earliest);
+        await ProduceAsync(2);
+        await _member.JoinAsync();
+        Assert.Empty(Acquired(await _member.FetchAsync(0, maxRecords: 0)));
+        var answer = await _member.FetchAsync(1, [Ack(0, 0, Accept)], maxRecords: 1, isStrict: true);
+        Assert.Equal([InvalidRecordState], Of("AcknowledgeErrorCode", answer));
+        Assert.Equal([(0, 0, 1)], Acquired(answer));
+    }
+
+    [Fact]
     public async Task Record_above_the_limit_of_deliveries_is_left_out()
     {
         Assert.Equal([(0, 0, 1)], Acquired(await BeginAsync(1, ("share.delivery.count.limit", "2"))));
