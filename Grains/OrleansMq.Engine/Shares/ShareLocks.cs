@@ -22,10 +22,12 @@ internal readonly record struct LockedRecords(OffsetRange Records, LockToken Loc
 /// any  -- given out again                     --> held    by its new lock
 /// </code>
 /// </remarks>
-internal sealed class ShareLocks
+/// <param name="most">The most ranges. Locks that ended by time stay until their offset is given out again: above this number the lowest
+/// are dropped.</param>
+internal sealed class ShareLocks(int most = ShareLocks.Least)
 {
-    // Locks that ended by time stay until their offset is given out again: above this number the lowest are dropped.
-    private const int Most = 10_000;
+    /// <summary>The least bound: clients acknowledge late, too.</summary>
+    public const int Least = 10_000;
 
     // By offset, disjoint.
     private readonly List<LockedRecords> _held = [];
@@ -47,7 +49,7 @@ internal sealed class ShareLocks
             _held[at - 1] = added with { Records = new OffsetRange(before.Records.First, records.Last) };
             _held.RemoveAt(at);
         }
-        if (_held.Count > Most)
+        if (_held.Count > most)
             _held.RemoveAt(0);
     }
 

@@ -25,7 +25,7 @@ internal sealed class ShareReader
 
     private readonly Partition _partition;
     private readonly CursorAttachment _attachment;
-    private readonly ShareLocks _locks = new();
+    private readonly ShareLocks _locks;
     private readonly RecordWeight _weight = new();
     private readonly Lock _gate = new();
 
@@ -34,8 +34,8 @@ internal sealed class ShareReader
     private long _heldAt;
 
     private ShareReader(Partition partition, string groupId, CursorAttachment attachment, ShareGroupConfig config) =>
-        (_partition, _groupId, _attachment, LockDuration, _mayRenew) =
-            (partition, groupId, attachment, config.LockDuration, config.MayRenew);
+        (_partition, _groupId, _attachment, LockDuration, _mayRenew, _locks) = (partition, groupId, attachment, config.LockDuration,
+            config.MayRenew, new ShareLocks(Math.Max(ShareLocks.Least, 2 * config.MaxLocks)));
 
     /// <summary>How long a record is held.</summary>
     public TimeSpan LockDuration { get; }

@@ -54,6 +54,10 @@ internal sealed class ShareResult(SharePartitionId id)
         _ => ErrorCode.NotLeaderOrFollower,
     };
 
+    /// <summary>Whether a coordinator's error says only that it does not answer now.</summary>
+    public static bool IsPassing(ErrorCode error) => error is ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable
+        or ErrorCode.NotCoordinator or ErrorCode.RequestTimedOut;
+
     public void Add(ShareRecords records)
     {
         Batches.AddRange(records.Batches);

@@ -200,15 +200,18 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     {
         if (session.Find(id) is { } known)
             return new Opening(found) { Reader = known };
-        var all = await CursorsAsync().ConfigureAwait(false);
-        if (all.Error != ErrorCode.None || all.Topics.FirstOrDefault(topic => topic.TopicId == id.TopicId) is not { } cursors)
-            return new Opening(found)
-            {
-                Error = ErrorCode.UnknownTopicOrPartition,
-                Message = all.Message ?? "The group has not subscribed to the topic.",
-            };
         try
         {
+            var all = await CursorsAsync().ConfigureAwait(false);
+            // A coordinator that does not answer now says nothing of the topic: with an error, clients would forget its id and leader.
+            if (ShareResult.IsPassing(all.Error))
+                return new Opening(found);
+            if (all.Error != ErrorCode.None || all.Topics.FirstOrDefault(topic => topic.TopicId == id.TopicId) is not { } cursors)
+                return new Opening(found)
+                {
+                    Error = ErrorCode.UnknownTopicOrPartition,
+                    Message = all.Message ?? "The group has not subscribed to the topic.",
+                };
             var reader = await found.Partition.OpenShareAsync(groupId, cursors, ShareGroupConfig.Of(all.Configs)).ConfigureAwait(false);
             if (session.TrySet(id, reader))
                 return new Opening(found) { Reader = reader };
@@ -221,7 +224,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
             if (refused.Code is ErrorCode.PolicyViolation or ErrorCode.InvalidRequest)
                 _services.Shares.NotServed.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {refused.Message}");
             // A leader that does not serve yet has no records yet.
-            return refused.Code == ErrorCode.LeaderNotAvailable ? new Opening(found)
+            return refused.Code == ErrorCode.LeaderNotAvailable || ShareResult.IsPassing(refused.Code) ? new Opening(found)
                 : new Opening(found) { Error = refused.Code, Message = refused.Message };
         }
     }

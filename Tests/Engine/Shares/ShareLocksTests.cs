@@ -48,6 +48,18 @@ public sealed class ShareLocksTests
         Assert.Equal(0, locks.Count);
     }
 
+    [Fact]
+    public void As_many_ranges_are_known_as_a_group_may_lock()
+    {
+        var locks = new ShareLocks(20_001);
+        for (var offset = 0; offset <= 40_000; offset += 2)
+            locks.Add(OffsetRange.Of(offset), default);
+        Assert.NotNull(locks.Find(OffsetRange.Of(0)));
+        locks.Add(OffsetRange.Of(40_002), default);
+        Assert.Null(locks.Find(OffsetRange.Of(0)));
+        Assert.Equal(20_001, locks.Count);
+    }
+
     private static void Check(ShareLocks locks, SortedDictionary<long, LockToken> table, OffsetRange range)
     {
         var isHeld = Enumerable.Range((int)range.First, (int)range.Count).All(offset => table.ContainsKey(offset));

@@ -18,4 +18,13 @@ public sealed class ShareResultTests
         result.Fail(error, null);
         Assert.Equal((told, true), (result.Error, result.IsNews));
     }
+
+    [Theory]
+    [InlineData(ErrorCode.CoordinatorLoadInProgress, true)]
+    [InlineData(ErrorCode.NotCoordinator, true)]
+    [InlineData(ErrorCode.GroupIdNotFound, false)]
+    [InlineData(ErrorCode.GroupAuthorizationFailed, false)]
+    [InlineData(ErrorCode.None, false)]
+    public void Coordinator_that_does_not_answer_now_says_nothing_of_a_topic(ErrorCode error, bool isPassing) =>
+        Assert.Equal(isPassing, ShareResult.IsPassing(error));
 }
