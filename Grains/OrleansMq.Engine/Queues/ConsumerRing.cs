@@ -6,7 +6,7 @@ internal sealed class Consumer(Attach attach, int priority)
     public long Attachment { get; } = attach.Attachment;
     public int Priority { get; } = priority;
     public bool IsWindow { get; } = attach.IsWindow;
-    public long LockDurationMs { get; } = attach.LockDurationMs;
+    public long LockDurationMs { get; set; } = attach.LockDurationMs;
     public bool IsBuffered { get; } = attach.IsBuffered;
     /// <summary>The number of records that it still takes.</summary>
     public int Credit { get; set; }

@@ -197,6 +197,10 @@ internal sealed partial class Cursor
                 _consumers.AddCredit(consumer, grant.Credit);
                 break;
             case GrantCredit: break;
+            case SetLockDuration set when _consumers.Find(set.Attachment) is { } consumer:
+                consumer.LockDurationMs = set.LockDurationMs;
+                break;
+            case SetLockDuration: break;
             case Widen widen: On(widen); break;
             case CursorRequest request: On(request); break;
             default: Invariant.Check(false, "A cursor's command has a handler."); break;

@@ -110,6 +110,11 @@ internal sealed record DeadLetterTargetGone(long Number) : CursorCommand;
 /// before is no delivery, and did not fail.</param>
 internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs, bool IsBuffered = false) : CursorCommand;
 
+/// <summary>A consumer holds what it takes or renews from now on for another time.</summary>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="LockDurationMs">How long; 0: as long as it is attached.</param>
+internal sealed record SetLockDuration(long Attachment, long LockDurationMs) : CursorCommand;
+
 /// <summary>A consumer is gone; what it holds is returned.</summary>
 /// <param name="Attachment">The consumer.</param>
 /// <param name="IsFailure">Whether that counts as a failure of each record.</param>

@@ -30,15 +30,18 @@ internal sealed class ShareReader
     private readonly Lock _gate = new();
 
     private readonly string _groupId;
-    private readonly bool _mayRenew;
+    private volatile ShareGroupConfig _config;
     private long _heldAt;
 
     private ShareReader(Partition partition, string groupId, CursorAttachment attachment, ShareGroupConfig config) =>
-        (_partition, _groupId, _attachment, LockDuration, _mayRenew, _locks) = (partition, groupId, attachment, config.LockDuration,
-            config.MayRenew, new ShareLocks(Math.Max(ShareLocks.Least, 2 * config.MaxLocks)));
+        (_partition, _groupId, _attachment, _config, _locks) = (partition, groupId, attachment, config,
+            new ShareLocks(Math.Max(ShareLocks.Least, 2 * config.MaxLocks)));
 
     /// <summary>How long a record is held.</summary>
-    public TimeSpan LockDuration { get; }
+    public TimeSpan LockDuration => _config.LockDuration;
+
+    /// <summary>Whether it reads by a configuration.</summary>
+    public bool IsConfigured(ShareGroupConfig config) => _config == config;
 
     /// <summary>Whether the member may hold records.</summary>
     public bool MayHold
@@ -69,25 +72,13 @@ internal sealed class ShareReader
     {
         var reset = cursors.FindReset(partition.TopicPartition.Partition);
         var incarnation = reset?.Incarnation ?? cursors.Incarnation;
-        var configuration = new CursorConfiguration
-        {
-            Name = CursorOf(groupId),
-            MaxDeliveries = config.DeliveryLimit,
-            LimitedCount = LimitedCount.Deliveries,
-            RecordsPerTurn = RecordsPerTurn,
-            MaxExceptions = config.MaxLocks,
-        };
-        var (isLed, facts) = await partition.Cursors.DescribeAsync(configuration.Name).ConfigureAwait(false);
+        var (isLed, facts) = await partition.Cursors.DescribeAsync(CursorOf(groupId)).ConfigureAwait(false);
         if (!isLed)
             throw Refusal(partition, CursorOutcome.NotLeader);
         // What the coordinator said was overtaken by a reset or a deletion of the group.
         if (facts is not null && facts.Incarnation.CompareTo(incarnation) > 0)
             throw Refusal(partition, CursorOutcome.NotReady);
-        configuration = configuration with
-        {
-            DeadLetterTarget = await TargetAsync(partition, facts?.Configuration, config.DeadLetterTopic).ConfigureAwait(false),
-            DeadLetterTopic = config.DeadLetterTopic,
-        };
+        var configuration = await ConfigurationOf(partition, groupId, config, facts?.Configuration).ConfigureAwait(false);
         if (facts is null)
             await DemandRoomAsync(partition).ConfigureAwait(false);
         if (facts is null || facts.Incarnation != incarnation)
@@ -98,6 +89,32 @@ internal sealed class ShareReader
         return new ShareReader(partition, groupId, await partition.Cursors.AttachAsync(configuration.Name,
             new AttachOptions { LockDuration = config.LockDuration }).ConfigureAwait(false), config);
     }
+
+    /// <summary>Takes over a configuration that was changed. Locks that have begun end when they would have.</summary>
+    /// <inheritdoc cref="OpenAsync" path="/exception"/>
+    public async Task ConfigureAsync(ShareGroupConfig config)
+    {
+        var (isLed, facts) = await _partition.Cursors.DescribeAsync(CursorOf(_groupId)).ConfigureAwait(false);
+        if (!isLed || facts is null)
+            throw Refusal(_partition, CursorOutcome.NotLeader);
+        var configuration = await ConfigurationOf(_partition, _groupId, config, facts.Configuration).ConfigureAwait(false);
+        if (facts.Configuration != configuration)
+            await DoAsync(_partition, _partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
+        _attachment.SetLockDuration(config.LockDuration);
+        _config = config;
+    }
+
+    private static async Task<CursorConfiguration> ConfigurationOf(Partition partition, string groupId, ShareGroupConfig config,
+        CursorConfiguration? before) => new()
+        {
+            Name = CursorOf(groupId),
+            MaxDeliveries = config.DeliveryLimit,
+            LimitedCount = LimitedCount.Deliveries,
+            RecordsPerTurn = RecordsPerTurn,
+            MaxExceptions = config.MaxLocks,
+            DeadLetterTarget = await TargetAsync(partition, before, config.DeadLetterTopic).ConfigureAwait(false),
+            DeadLetterTopic = config.DeadLetterTopic,
+        };
 
     /// <summary>Returns how many records probably fit into bytes, at least one.</summary>
     public int Fitting(int bytes, int most) => _weight.Fitting(bytes, most);
@@ -217,7 +234,7 @@ internal sealed class ShareReader
             var next = 0L;
             foreach (var (first, last, type) in acknowledgements)
             {
-                if (first < next || last < first || (type == ShareAcknowledgeType.Renew && !_mayRenew))
+                if (first < next || last < first || (type == ShareAcknowledgeType.Renew && !_config.MayRenew))
                     return ErrorCode.InvalidRequest;
                 next = last + 1;
                 if (last < floor)

@@ -21,18 +21,19 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     private readonly Dictionary<SharePartitionId, OpenedPartition> _opened = [];
     private readonly Lock _lock = new();
     private Task<ShareCursorsResult>? _cursors;
+    private TimeSpan? _lockDuration;
 
     /// <summary>The answers, in the order in which partitions came up.</summary>
     public IEnumerable<ShareResult> Results => _results.Values;
 
     /// <summary>How long a member holds a record.</summary>
-    public TimeSpan LockDuration { get; private set; } = ShareGroupConfig.Default.LockDuration;
+    public TimeSpan LockDuration => _lockDuration ?? ShareGroupConfig.Default.LockDuration;
 
     /// <summary>Carries acknowledgements out; complete when they are in force.</summary>
     public async ValueTask AcknowledgeAsync(ShareTopic[] topics)
     {
         if (session.FindAny() is { } any)
-            LockDuration = any.LockDuration;
+            NoteLockDuration(any);
         var running = new List<(ShareResult Result, Task<ErrorCode> Answer)>();
         foreach (var topic in topics)
         {
@@ -131,13 +132,19 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     {
         var readers = new List<(SharePartitionId, ShareReader)>();
         var openings = new List<(SharePartitionId Id, Task<Opening> Task)>();
+        var config = _services.Shares.Configs.Find(groupId, () => AskAsync(CancellationToken.None));
         foreach (var id in session.Partitions)
         {
             var isFound = _services.Partitions.TryFind(context.Access, AccessOperation.Read, null, id.TopicId, id.Partition, out var found);
             if (isFound && !found.Partition.IsOpen)
                 Refuse(id, found);
             else if (isFound && session.Find(id) is { } reader)
-                Add(readers, id, found.Partition, reader);
+            {
+                if (config is null || reader.IsConfigured(config) || !session.TryBeginOpening(id))
+                    Add(readers, id, found.Partition, reader);
+                else
+                    openings.Add((id, ConfigureAsync(id, found, reader, config)));
+            }
             else if (session.TryBeginOpening(id))
                 openings.Add((id, OpenAsync(id, isFound ? found : null)));
         }
@@ -171,9 +178,13 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     private void Add(List<(SharePartitionId, ShareReader)> readers, SharePartitionId id, OpenedPartition partition, ShareReader reader)
     {
         _opened[id] = partition;
-        LockDuration = reader.LockDuration;
+        NoteLockDuration(reader);
         readers.Add((id, reader));
     }
+
+    // An answer has one for all partitions: no lock ends before its member expects that.
+    private void NoteLockDuration(ShareReader reader) =>
+        _lockDuration = _lockDuration < reader.LockDuration ? _lockDuration : reader.LockDuration;
 
     private void Refuse(SharePartitionId id, in LocatedPartition found)
     {
@@ -194,6 +205,40 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         {
             session.EndOpening(id);
         }
+    }
+
+    // It may end after the request, as an opening may.
+    private async Task<Opening> ConfigureAsync(SharePartitionId id, LocatedPartition found, ShareReader reader, ShareGroupConfig config)
+    {
+        try
+        {
+            await reader.ConfigureAsync(config).ConfigureAwait(false);
+            return new Opening(found) { Reader = reader };
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.LeaderNotAvailable)
+        {
+            // Its replicas do not answer: a later request repeats it.
+            return new Opening(found) { Reader = reader };
+        }
+        catch (BrokerException refused)
+        {
+            session.Take(id)?.Close();
+            return RefusalOf(found, refused);
+        }
+        finally
+        {
+            session.EndOpening(id);
+        }
+    }
+
+    private Opening RefusalOf(LocatedPartition found, BrokerException refused)
+    {
+        // Clients take it for a passing error, and ask again.
+        if (refused.Code is ErrorCode.PolicyViolation or ErrorCode.InvalidRequest)
+            _services.Shares.NotServed.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {refused.Message}");
+        // A leader that does not serve yet has no records yet.
+        return refused.Code == ErrorCode.LeaderNotAvailable || ShareResult.IsPassing(refused.Code) ? new Opening(found)
+            : new Opening(found) { Error = refused.Code, Message = refused.Message };
     }
 
     private async Task<Opening> OpenReaderAsync(SharePartitionId id, LocatedPartition found)
@@ -220,12 +265,7 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
         }
         catch (BrokerException refused)
         {
-            // Clients take it for a passing error, and ask again.
-            if (refused.Code is ErrorCode.PolicyViolation or ErrorCode.InvalidRequest)
-                _services.Shares.NotServed.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {refused.Message}");
-            // A leader that does not serve yet has no records yet.
-            return refused.Code == ErrorCode.LeaderNotAvailable || ShareResult.IsPassing(refused.Code) ? new Opening(found)
-                : new Opening(found) { Error = refused.Code, Message = refused.Message };
+            return RefusalOf(found, refused);
         }
     }
 
@@ -233,8 +273,19 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     private Task<ShareCursorsResult> CursorsAsync()
     {
         lock (_lock)
-            return _cursors ??= context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).AsTask();
+            return _cursors ??= AskAndLearnAsync();
     }
+
+    private async Task<ShareCursorsResult> AskAndLearnAsync()
+    {
+        var askedAt = _services.Options.TimeProvider.GetTimestamp();
+        var found = await AskAsync(context.Aborted).ConfigureAwait(false);
+        _services.Shares.Configs.Learn(groupId, found, askedAt);
+        return found;
+    }
+
+    private Task<ShareCursorsResult> AskAsync(CancellationToken cancellationToken) =>
+        context.Broker.Groups.SendAsync(new FindShareCursors(groupId), cancellationToken).AsTask();
 
     private void ForgetRefused()
     {

@@ -20,6 +20,9 @@ internal sealed class ShareServer(TimeProvider time, EngineLog log)
     private readonly ConditionalWeakTable<object, object> _followed = [];
     private readonly ShareSessions<ShareReader> _sessions = new(MostSessions, MostOfConnection, (long)Idle.TotalMilliseconds);
 
+    /// <summary>The configurations of the groups.</summary>
+    public ShareConfigs Configs { get; } = new(time);
+
     /// <summary>The line of a group that is not served in a partition: there are too many, or its dead-letter topic is missing.</summary>
     public RareLine NotServed { get; } = new(log, time);
 

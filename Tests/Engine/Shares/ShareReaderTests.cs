@@ -283,6 +283,28 @@ public sealed class ShareReaderTests
         Assert.Equal(ErrorCode.PolicyViolation, queue.Code);
     }
 
+    [Fact]
+    public async Task Changed_configuration_is_taken_over_by_a_reader_that_is_open()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a", "b");
+        var (one, two) = (await OpenAsync(rig, New(1)), await OpenAsync(rig, New(1)));
+        using var first = await AcquireAsync(rig, one, 1);
+        var changed = Earliest with { LockDuration = TimeSpan.FromSeconds(60), MayRenew = false, DeliveryLimit = 3, MaxLocks = 100 };
+        Assert.False(one.IsConfigured(changed));
+        await one.ConfigureAsync(changed).WaitAsync(Patience);
+        Assert.True(one.IsConfigured(changed));
+        var (_, facts) = await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"));
+        Assert.Equal((3, 100), (facts!.Configuration.MaxDeliveries, facts.Configuration.MaxExceptions));
+        Assert.Equal(ErrorCode.InvalidRequest, await AcknowledgeAsync(one, (0, 0, ShareAcknowledgeType.Renew)));
+        using var second = await AcquireAsync(rig, one, 1);
+        rig.Clock.Advance(TimeSpan.FromSeconds(45));
+        // The lock of before has ended, the later one has not.
+        using var returned = await AcquireAsync(rig, two, 2);
+        Assert.Equal([new AcquiredRecords(0, 0, 2)], returned.Acquired);
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (1, 1, ShareAcknowledgeType.Accept)));
+    }
+
     // The clock goes on until the task is complete.
     private static async Task<T> PassAsync<T>(PartitionRig rig, Task<T> task)
     {

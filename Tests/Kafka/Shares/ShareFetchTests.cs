@@ -228,6 +228,22 @@ public sealed class ShareFetchTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Changed_configuration_reaches_members_that_fetch()
+    {
+        Assert.Equal([(0, 1, 1)], Acquired(await BeginAsync(2)));
+        await _server.Broker.CreateTopicAsync(new NewTopic("letters"));
+        await ConfigureAsync(("share.dead.letter.topic", "letters"), ("share.record.lock.duration.ms", "40000"));
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        var epoch = 1;
+        while (Of("AcquisitionLockTimeoutMs", await _member.FetchAsync(epoch++)) is not [40_000])
+            await Task.Delay(100, patience.Token);
+        Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(epoch, Ack(0, 0, Reject))));
+        var letters = new TopicPartition("letters", 0);
+        while ((await _server.Broker.FindOffsetAsync(letters, OffsetSpec.Latest)).Offset != 1)
+            await Task.Delay(10, patience.Token);
+    }
+
+    [Fact]
     public async Task Fetch_whose_acknowledgement_is_refused_takes_no_more_than_it_asks_for()
     {
         await ConfigureAsync(Earliest);

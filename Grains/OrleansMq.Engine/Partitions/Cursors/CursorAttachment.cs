@@ -122,6 +122,10 @@ internal sealed partial class CursorAttachment
     /// <param name="parts">The records of each lock, by ascending offsets.</param>
     public Task<Answer> AcknowledgeAsync(IReadOnlyList<LockRequest> parts) => _owner.SendAsync(_cursor, id => new Acknowledge(id, parts));
 
+    /// <summary>Holds what is taken or renewed from now on for another time.</summary>
+    public void SetLockDuration(TimeSpan duration) =>
+        _owner.Post(() => _cursor.Handle(new SetLockDuration(Number, (long)duration.TotalMilliseconds)));
+
     /// <summary>Ends the attachment; what it holds is returned.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>
     public void Detach(bool isFailure) => _owner.Post(() =>
