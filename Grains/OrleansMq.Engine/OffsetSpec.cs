@@ -13,6 +13,10 @@ public readonly record struct OffsetSpec(long Value)
     public static readonly OffsetSpec Latest = new(-1);
     /// <summary>The offset of the record with the largest timestamp (KIP-734).</summary>
     public static readonly OffsetSpec MaxTimestamp = new(-3);
+    /// <summary>The high watermark, after which no leader answers a lower one to the same lookup. The leader refuses it with
+    /// <see cref="ErrorCode.OffsetNotAvailable"/> while an earlier leader may still hold its lease, and while eligible replicas outside the
+    /// ISR may have replaced it unnoticed.</summary>
+    public static readonly OffsetSpec LatestProven = new(long.MinValue + MostOffset + 1);
     /// <summary>Finds the first record with a timestamp at or after <paramref name="timestamp"/>, in milliseconds since 1970.</summary>
     public static OffsetSpec AtOrAfter(long timestamp) => new(timestamp);
 

@@ -83,10 +83,12 @@ internal sealed class ReplicaChecker
             throw new Verdict($"one leader an epoch: {broker} and {_leaders[leader.Epoch].Broker} lead epoch {leader.Epoch}");
     }
 
-    /// <summary>A leader replaced by a member of its own ISR serves no reads for longer than its lease.</summary>
+    /// <summary>A leader replaced by a member of its own ISR serves no reads for longer than its lease. One without an ELR is replaced by
+    /// no other, unless an operator chose it.</summary>
     public void OnRead(LeaderReplica leader, long now, long leaseMs)
     {
-        if (_leaders.TryGetValue(leader.Epoch + 1, out var next) && leader.Committed!.Isr.Any(m => m.Broker == next.Broker))
+        if (_leaders.TryGetValue(leader.Epoch + 1, out var next) && (leader.Committed!.Isr.Any(m => m.Broker == next.Broker)
+            || (!leader.HasElr && next.Leader.Committed?.UncleanEpoch != next.Leader.Epoch)))
             Verdict.Require(now - next.Since <= leaseMs,
                 $"lease: epoch {leader.Epoch} serves reads {now - next.Since} ms after the next one began");
     }

@@ -43,29 +43,48 @@ internal sealed partial class SubscriptionLog
     /// <exception cref="BrokerException">The topic cannot be read now.</exception>
     public Task CatchUpAsync(CancellationToken cancellationToken) => _catchingUp.RunAsync().WaitAsync(cancellationToken);
 
-    /// <summary>Writes a subscription; null removes it. Completes when it is in force.</summary>
+    /// <summary>
+    /// Writes a subscription; null removes it. Completes when it is in force: no leader answers an end below it any more. An end above the
+    /// record comes from the epoch that committed it or a later one, and a proven one outlives the lease of every earlier leader, which
+    /// could tell the dispatcher of its own silo an older end. This takes a leader lease after a failover, and no time otherwise.
+    /// </summary>
     /// <exception cref="OrleansMqException">It was not written, or the outcome is unknown.</exception>
     public async Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken)
     {
         await _created.EnsureAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key.ToBytes(), value?.ToBytes())
+        var written = await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key.ToBytes(), value?.ToBytes())
         {
             Partition = _partition.Partition,
         }, cancellationToken).ConfigureAwait(false);
+        await Retries.RunAsync(async () =>
+        {
+            if (await FindEndAsync().WaitAsync(cancellationToken).ConfigureAwait(false) is var end && end <= written.Offset)
+            {
+                throw new BrokerException(ErrorCode.OffsetNotAvailable, $"The subscription at {_partition}, offset {written.Offset}, was "
+                    + $"written, and the leader shows an end of {end}: it was replaced, or the topic was created again.");
+            }
+        }).ConfigureAwait(false);
+    }
+
+    // One that no other leader contradicts with a lower one later.
+    private async Task<long> FindEndAsync()
+    {
+        var end = await _broker.FindOffsetAsync(_partition, OffsetSpec.LatestProven).ConfigureAwait(false);
+        Throw(end.Error, end.Message);
+        return end.Offset;
     }
 
     private async Task CatchUpOnceAsync()
     {
         await _created.EnsureAsync().ConfigureAwait(false);
-        var end = await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest).ConfigureAwait(false);
-        Throw(end.Error, end.Message);
-        if (end.Offset < _position)
+        var end = await FindEndAsync().ConfigureAwait(false);
+        if (end < _position)
         {
-            throw new BrokerException(ErrorCode.OffsetOutOfRange, $"{_partition} ends at {end.Offset} and was read up to {_position}: it "
+            throw new BrokerException(ErrorCode.OffsetOutOfRange, $"{_partition} ends at {end} and was read up to {_position}: it "
                 + "was deleted and created again, and explicit subscriptions wait. "
                 + "Restart the silo to go on without those that were deleted.");
         }
-        while (_position < end.Offset)
+        while (_position < end)
         {
             using var fetched = await _broker.FetchAsync(new FetchRequest(_partition, _position) { MaxWait = MaxWait })
                 .ConfigureAwait(false);
@@ -73,8 +92,8 @@ internal sealed partial class SubscriptionLog
             var before = _position;
             Apply(fetched.Records);
             // Compaction may have removed the last records below the end.
-            if (_position == before && fetched.HighWatermark >= end.Offset)
-                _position = end.Offset;
+            if (_position == before && fetched.HighWatermark >= end)
+                _position = end;
         }
     }
 

@@ -55,6 +55,10 @@ internal interface IPartitionReplication : IErasure
     /// <summary>The time until the leases of earlier leaders have surely ended, in milliseconds. On any thread.</summary>
     long HandOutWaitMs { get; }
 
+    /// <summary>Whether no earlier leader holds a lease any more, and a later one ends this lease before it answers: no replica outside the
+    /// ISR may lead. For a reader that may be served, on any thread.</summary>
+    bool IsSoleLeader { get; }
+
     /// <summary>Learns that the partition went offline. On any thread, and under any lock but the append lock.</summary>
     void OnOffline(string reason);
 }

@@ -47,6 +47,14 @@ internal sealed class PartitionReader(Partition partition)
         var limit = partition.HighWatermark;
         if (spec == OffsetSpec.Latest)
             return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch);
+        if (spec == OffsetSpec.LatestProven)
+        {
+            return partition.Replication.IsSoleLeader
+                ? new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch)
+                : new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
+                    Message: $"The leader of {partition.TopicPartition} cannot prove yet that no other one answers: the lease of an "
+                    + "earlier one may last, or fewer replicas than min.insync.replicas are in sync. Retry.");
+        }
         if (spec.Value < 0 && spec != OffsetSpec.MaxTimestamp)
             return new OffsetResult(ErrorCode.InvalidRequest, -1,
                 Message: $"{spec.Value} names no offset; use a time in milliseconds since 1970, -1 (latest), "

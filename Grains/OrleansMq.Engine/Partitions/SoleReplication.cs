@@ -109,6 +109,9 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     public long HandOutWaitMs => 0;
 
     /// <inheritdoc/>
+    public bool IsSoleLeader => true;
+
+    /// <inheritdoc/>
     public void OnOffline(string reason)
     {
         // There is no other replica to tell.

@@ -44,6 +44,7 @@ internal sealed partial class LeaderReplica
     private int _sessions;
     private long _now = long.MinValue;
     private long _leaseUntil = long.MinValue;
+    private bool _hasElr;
 
     /// <summary>Prepares a claim; <see cref="Start"/> begins it.</summary>
     /// <param name="rules">The protocol.</param>
@@ -75,6 +76,10 @@ internal sealed partial class LeaderReplica
     /// <see cref="long.MaxValue"/> if no other replica counts, <see cref="long.MinValue"/> if it does not lead. May be read without the
     /// lock: it is published after the epoch and its start.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
+
+    /// <summary>Whether an ELR is committed or proposed, whose members may lead without ending this lease. May be read without the lock:
+    /// before a lease that an ELR makes endless, it is true.</summary>
+    public bool HasElr => Volatile.Read(ref _hasElr);
 
     /// <summary>Processes the passing of time: resends, renews the lease, changes the ISR, and fails appends that waited too
     /// long.</summary>
@@ -172,8 +177,9 @@ internal sealed partial class LeaderReplica
                 _sentAt[others++] = AcknowledgedSentAt(union[i]);
             _ends[i] = CountedEnd(union[i]);
         }
-        Volatile.Write(ref _leaseUntil, _rules.LeaseUntil(_sentAt.AsSpan(0, others), _options.LeaseMs));
         var hasElr = _committed!.Elr.Length > 0 || _unsettled.Exists(p => p.Elr.Length > 0);
+        Volatile.Write(ref _hasElr, hasElr);
+        Volatile.Write(ref _leaseUntil, _rules.LeaseUntil(_sentAt.AsSpan(0, others), _options.LeaseMs));
         var next = _rules.NextHighWatermark(_log.HighWatermark, _ends.AsSpan(0, union.Length), HasEnoughReplicas(), hasElr);
         if (next > _log.HighWatermark)
             _log.SetHighWatermark(next, Epoch);

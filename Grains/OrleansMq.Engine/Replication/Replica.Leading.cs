@@ -43,6 +43,11 @@ internal sealed partial class Replica : IPartitionReplication
     /// <inheritdoc/>
     long IPartitionReplication.HandOutWaitMs => Volatile.Read(ref _handOutFrom) - Now;
 
+    /// <inheritdoc/>
+    // In this order: the lease is published after the ELR, and the leadership after the time.
+    bool IPartitionReplication.IsSoleLeader => _leader is { } leader && leader.MayServeReads(Now) && !leader.HasElr
+        && _leadership?.Epoch == leader.Epoch && Volatile.Read(ref _handOutFrom) <= Now;
+
     /// <summary>Whether it leads, and holds the lease.</summary>
     public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && leader.MayServeReads(Now);
 

@@ -3,12 +3,14 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Hosting;
 using OrleansMq.Records;
 using OrleansMq.Streams;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Streams;
 
@@ -89,6 +91,26 @@ public sealed class StreamTests : IAsyncLifetime
             await Stream("explicit-several", "k").OnNextAsync(new Happened(number));
         await ReceivedAsync("explicit-several", "k", [.. Enumerable.Range(1, 39)], first);
         await ReceivedAsync("explicit-several", "k", [.. Enumerable.Range(2, 38)], second);
+    }
+
+    [Fact]
+    public async Task Subscription_is_in_force_when_the_leader_proves_that_no_earlier_one_answers()
+    {
+        var broker = new UnprovenBroker(_silo.Inside);
+        var client = new OrleansMqClient(broker);
+        await using var producer = client.CreateProducer<byte[]?, byte[]?>();
+        var log = new SubscriptionLog(client, producer, "unproven", NullLogger.Instance);
+        var id = Guid.NewGuid();
+        var writing = log.WriteAsync(new SubscriptionKey("orders", "k"u8.ToArray(), id), new SubscriptionValue("reader/1", 0, id, 0),
+            CancellationToken.None);
+        await Wait.UntilAsync(() => broker.Refused > 1, "the end is asked for again");
+        // It is written, and an earlier leader may not show it.
+        Assert.Equal(1, await client.Admin.FindOffsetAsync(new TopicPartition("__streams.unproven", 0), ReadFrom.Latest));
+        Assert.False(writing.IsCompleted);
+        broker.IsProven = true;
+        await writing;
+        await log.CatchUpAsync(CancellationToken.None);
+        Assert.Equal(id, Assert.Single(log.Table.Find(StreamId.Create("orders", "k"))).Id);
     }
 
     [Fact]
@@ -387,6 +409,21 @@ public sealed class StreamTests : IAsyncLifetime
         // Correlation id, one topic with its name, one partition with its number; then the error.
         var error = sizeof(int) + sizeof(int) + sizeof(short) + partition.Topic.Length + sizeof(int) + sizeof(int);
         Assert.Equal(0, BinaryPrimitives.ReadInt16BigEndian(response.AsSpan(error)));
+    }
+
+    private sealed class UnprovenBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        public bool IsProven { get; set; }
+        public int Refused { get; private set; }
+
+        public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+            CancellationToken cancellationToken = default)
+        {
+            if (spec != OffsetSpec.LatestProven || IsProven)
+                return base.FindOffsetAsync(partition, spec, cancellationToken);
+            Refused++;
+            return new(new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: "Not yet."));
+        }
     }
 
     private sealed class Builder(IServiceCollection services) : ISiloBuilder

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Replication;
@@ -33,6 +34,51 @@ public sealed class ReplicaFaultTests
         await partition.InSyncAsync(3);
         await partition.AllTheSameAsync();
         Check(acknowledged, await partition.ReadAsync(1), Seeds.Replay(seed));
+    }
+
+    [Fact]
+    public async Task Proven_end_is_answered_only_when_the_earlier_leader_answers_no_more()
+    {
+        // The new leader commits without the earlier one while that one may still hold its lease.
+        await using var partition = await ReplicatedPartition.StartAsync(Small,
+            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromMilliseconds(500) });
+        var old = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        Assert.Equal(0, old.Partition.FindOffset(OffsetSpec.LatestProven).Offset);
+        partition.Cluster.Isolate(1);
+        var next = await partition.LeadAsync(2);
+        await ReplicatedPartition.Until(() => next.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.None, () => "serves");
+        var appended = await next.Partition.AppendAsync(PartitionRig.Batch(1, "subscription"), Acks.All);
+        Assert.Equal(ErrorCode.None, appended.Error);
+        var refused = 0;
+        await ReplicatedPartition.Until(() =>
+        {
+            var proven = next.Partition.FindOffset(OffsetSpec.LatestProven);
+            var stale = old.Partition.FindOffset(OffsetSpec.Latest);
+            refused += proven.Error == ErrorCode.OffsetNotAvailable ? 1 : 0;
+            Assert.True(proven.Error != ErrorCode.None || stale.Error == ErrorCode.NotLeaderOrFollower, $"{proven} and {stale}");
+            return proven == new OffsetResult(ErrorCode.None, 1, LeaderEpoch: next.LeaderEpoch);
+        }, () => "proven");
+        Assert.NotEqual(0, refused);
+    }
+
+    [Fact]
+    public async Task Leader_that_replicas_outside_its_ISR_may_replace_proves_no_end()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small,
+            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(1) });
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("both");
+        partition.Cluster.Isolate(1);
+        // Alone, its lease has no end.
+        await ReplicatedPartition.Until(() => leader.State is { Isr.Length: 1, Elr.Length: > 0 }, () => "alone");
+        Assert.Equal(ErrorCode.None, leader.Partition.FindOffset(OffsetSpec.Latest).Error);
+        Assert.Equal(ErrorCode.OffsetNotAvailable, leader.Partition.FindOffset(OffsetSpec.LatestProven).Error);
+        partition.Cluster.Mend();
+        await partition.InSyncAsync(3);
+        await ReplicatedPartition.Until(() => leader.Partition.FindOffset(OffsetSpec.LatestProven).Error == ErrorCode.None,
+            () => "proven");
     }
 
     /// <summary>An isolated leader accepts records that it cannot replicate. After its return it has been superseded and truncates
