@@ -20,13 +20,17 @@ public sealed record OrleansMqStreamOptions
     /// <summary>The longest wait after a failure: 1 minute by default, up to a day.</summary>
     public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>The most events that a silo delivers at once for one grain class, or for the explicit subscriptions of one topic: 256 by
-    /// default, 1 to 10,000. Of one stream it is one event.</summary>
+    /// <summary>The most streams whose events a silo delivers at once for one grain class, or for the explicit subscriptions of one topic:
+    /// 256 by default, 1 to 10,000.</summary>
     public int MaxInFlight { get; init; } = 256;
 
-    /// <summary>The most events of a partition that a silo holds for one grain class, or for the explicit subscriptions of one topic: 100
-    /// by default, 1 to 10,000.</summary>
-    public int Credit { get; init; } = 100;
+    /// <summary>The most events of one stream in one call of a grain, and on their way at once: 100 by default, 1 to 1,000. An observer of
+    /// batches receives up to that many. Those after an event that fails are delivered again behind it.</summary>
+    public int MaxBatch { get; init; } = 100;
+
+    /// <summary>The most events of a partition that a silo holds for one grain class, or for the explicit subscriptions of one topic: 400
+    /// by default, 1 to 10,000. Half of it is kept for the first events of further streams.</summary>
+    public int Credit { get; init; } = 400;
 
     /// <summary>How long after the death of a silo the events that it held are delivered by another: 10 seconds by default, 1 second to 5
     /// minutes.</summary>
@@ -56,6 +60,7 @@ public sealed record OrleansMqStreamOptions
         Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, nameof(RetryDelay), "is above zero and at most MaxRetryDelay");
         Require(MaxRetryDelay <= TimeSpan.FromDays(1), nameof(MaxRetryDelay), "is at most a day");
         Require(MaxInFlight is >= 1 and <= 10_000, nameof(MaxInFlight), "is 1 to 10,000");
+        Require(MaxBatch is >= 1 and <= 1_000, nameof(MaxBatch), "is 1 to 1,000");
         Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
         Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
             "is 1 second to 5 minutes");

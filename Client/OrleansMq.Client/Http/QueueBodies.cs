@@ -143,11 +143,13 @@ internal sealed record QueueHandlerDocument(string Topic, int Partition, Guid Co
 /// <param name="Prefetch">The most records that it holds, delivered ahead of its calls, up to 10,000; 0: it holds what it asks for.</param>
 /// <param name="LockDurationMs">How long it holds a record, up to a day; 0: as long as it is attached.</param>
 /// <param name="SessionTimeoutMs">How long it may be silent, 1,000 to 300,000.</param>
-internal sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long LockDurationMs = 0, long SessionTimeoutMs = 30_000)
+/// <param name="KeyRun">The most records of one key that come at once, 1 to 1,000.</param>
+internal sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long LockDurationMs = 0, long SessionTimeoutMs = 30_000,
+    int KeyRun = 1)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
     public static AttachQueueBody Of(QueueAttachOptions options) => new(options.Priority, options.Prefetch,
-        Milliseconds.Of(options.LockDuration), Milliseconds.Of(options.SessionTimeout));
+        Milliseconds.Of(options.LockDuration), Milliseconds.Of(options.SessionTimeout), options.KeyRun);
 
     /// <summary>Converts the body to options.</summary>
     public QueueAttachOptions ToOptions() => new()
@@ -156,6 +158,7 @@ internal sealed record AttachQueueBody(int Priority = 0, int Prefetch = 0, long 
         Prefetch = Prefetch,
         LockDuration = Milliseconds.ToTime(LockDurationMs),
         SessionTimeout = Milliseconds.ToTime(SessionTimeoutMs),
+        KeyRun = KeyRun,
     };
 }
 

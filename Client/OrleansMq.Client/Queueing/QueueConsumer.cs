@@ -42,16 +42,24 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         return message;
     }
 
-    /// <inheritdoc/>
-    public async ValueTask<QueueMessage<TKey, TValue>?> ReceiveAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
+    /// <summary>Receives the next message if there is one now.</summary>
+    public QueueMessage<TKey, TValue>? TryReceive()
     {
-        // A wait of zero is over before it begins.
         while (_messages.Reader.TryRead(out var ready))
         {
             _renewed.TryRemove(ready, out _);
             if (!ready.Attachment.HasEnded)
                 return ready;
         }
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<QueueMessage<TKey, TValue>?> ReceiveAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
+    {
+        // A wait of zero is over before it begins.
+        if (TryReceive() is { } ready)
+            return ready;
         using var deadline = new CancellationTokenSource(maxWait, _options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         try
@@ -298,6 +306,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             Prefetch = _options.Credit,
             LockDuration = _options.LockDuration,
             SessionTimeout = _options.SessionTimeout,
+            KeyRun = _options.KeyRun,
         }, cancellationToken).ConfigureAwait(false);
         return new QueueAttachment(_broker.Queues, partition, id);
     }

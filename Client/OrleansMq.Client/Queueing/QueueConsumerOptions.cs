@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Client;
 
 /// <summary>Options of a queue's consumer.</summary>
@@ -47,6 +49,9 @@ public sealed record QueueConsumerOptions
 
     /// <summary>The clock: the system clock by default.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
+    /// <inheritdoc cref="QueueAttachOptions.KeyRun"/>
+    internal int KeyRun { get; init; } = 1;
 
     /// <summary>Validates ranges and combinations.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>

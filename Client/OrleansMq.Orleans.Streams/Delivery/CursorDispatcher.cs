@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
+using Lanes = OrleansMq.Streams.StreamLanes<OrleansMq.Client.QueueMessage<byte[]?, byte[]?>>;
+using Message = OrleansMq.Client.QueueMessage<byte[]?, byte[]?>;
 
 namespace OrleansMq.Streams;
 
@@ -42,16 +44,17 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             try
             {
                 var options = _provider.Options;
-                await using var consumer = _client.CreateQueueConsumer<byte[]?, byte[]?>(new QueueConsumerOptions
+                await using var consumer = (QueueConsumer<byte[]?, byte[]?>)_client.CreateQueueConsumer<byte[]?, byte[]?>(new()
                 {
                     Topic = _topic,
                     Queue = _queue,
                     Create = await _provider.Topics.QueueOptionsAsync(_topic, stopping).ConfigureAwait(false),
                     Credit = options.Credit,
+                    KeyRun = options.MaxBatch,
                     SessionTimeout = options.SessionTimeout,
                     MaxWait = options.SessionTimeout / 2 < TimeSpan.FromSeconds(5) ? options.SessionTimeout / 2 : TimeSpan.FromSeconds(5),
                 });
-                await consumer.RunAsync(HandleAsync, options.MaxInFlight, stopping).ConfigureAwait(false);
+                await ConsumeAsync(consumer, stopping).ConfigureAwait(false);
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
@@ -65,42 +68,144 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
     }
 
-    private async ValueTask HandleAsync(QueueMessage<byte[]?, byte[]?> message, CancellationToken cancellationToken)
+    // The consumer's credit bounds what the lanes hold.
+    private async Task ConsumeAsync(QueueConsumer<byte[]?, byte[]?> consumer, CancellationToken stopping)
     {
-        // A record without a key belongs to no stream. A handler that returns completes it.
+        var lanes = new Lanes();
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var places = new SemaphoreSlim(_provider.Options.MaxInFlight);
+        var workers = new HashSet<Task>();
+        try
+        {
+            while (true)
+            {
+                var message = await consumer.ReceiveAsync(stopping).ConfigureAwait(false);
+                var fresh = new List<Lanes.Lane>();
+                // What arrived together is delivered together.
+                for (var next = message; next is not null; next = consumer.TryReceive())
+                {
+                    if (Add(lanes, next) is { } lane)
+                        fresh.Add(lane);
+                }
+                workers.RemoveWhere(static worker => worker.IsCompleted);
+                foreach (var lane in fresh)
+                    workers.Add(Task.Run(() => ServeAsync(lanes, lane, places, ending.Token), CancellationToken.None));
+            }
+        }
+        finally
+        {
+            await ending.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(workers).ConfigureAwait(false);
+        }
+    }
+
+    private Lanes.Lane? Add(Lanes lanes, Message message)
+    {
+        // A record without a key belongs to no stream.
         if (message.Key is not { Length: > 0 } key)
-            return;
-        var @event = new StreamEvent(StreamId.Create(_topicBytes, key), message.Lock.Queue, message.TopicPartition.Partition,
-            message.Offset, message.Value);
-        var decision = DeliveryDecision.Of(await AnswersAsync(@event, cancellationToken).ConfigureAwait(false), message.Failures,
-            message.Deliveries, _provider.Options);
+        {
+            _ = SettledAsync(message, message.CompleteAsync(CancellationToken.None));
+            return null;
+        }
+        var lane = lanes.Add(message.TopicPartition.Partition, StreamId.Create(_topicBytes, key),
+            (message.Attachment, message.Lock.Number), message, out var isBroken);
+        if (isBroken)
+            _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
+        return lane;
+    }
+
+    private async Task ServeAsync(Lanes lanes, Lanes.Lane lane, SemaphoreSlim places, CancellationToken stopping)
+    {
+        // Where it is cancelled, what the lane has goes back.
+        var place = places.WaitAsync(stopping);
+        await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        try
+        {
+            while (lanes.Take(lane) is { Count: > 0 } run)
+            {
+                if (await ServeAsync(lane.Stream, run, stopping).ConfigureAwait(false) is not { } rest)
+                    continue;
+                foreach (var message in rest.Concat(lanes.Break(lane)))
+                    _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
+            }
+        }
+        finally
+        {
+            if (place.IsCompletedSuccessfully)
+                places.Release();
+        }
+    }
+
+    // Returns the events that go back because of one before them; null: none failed.
+    private async Task<List<Message>?> ServeAsync(StreamId stream, List<Message> run, CancellationToken stopping)
+    {
+        // Those of a consumer that has ended are delivered again, elsewhere.
+        while (run.Count > 0 && !run[0].Attachment.HasEnded)
+        {
+            if (await AnswerAsync(stream, run, stopping).ConfigureAwait(false) is not { } answer)
+                return run;
+            foreach (var served in run.Take(answer.Count))
+                _ = SettledAsync(served, served.CompleteAsync(CancellationToken.None));
+            run = run[answer.Count..];
+            if (answer.Unserved.Count == 0)
+                continue;
+            _ = SettledAsync(run[0], NotServedAsync(run[0], answer.Unserved));
+            return run[1..];
+        }
+        return null;
+    }
+
+    // Null: the silo stops.
+    private async Task<RunAnswer?> AnswerAsync(StreamId stream, List<Message> run, CancellationToken stopping)
+    {
+        try
+        {
+            stopping.ThrowIfCancellationRequested();
+            return await _deliveries.DeliverAsync(new StreamRun(stream, run[0].Lock.Queue, run[0].TopicPartition.Partition,
+                [.. run.Select(static message => new StreamItem(message.Offset, message.Value))]), stopping).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            return null;
+        }
+        catch (BrokerException unavailable)
+        {
+            // Who has subscribed is not known now: the events are not settled.
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unavailable))]);
+        }
+        catch (Exception failure)
+        {
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(failure))]);
+        }
+    }
+
+    private Task NotServedAsync(Message message, IReadOnlyList<DeliveryAnswer> unserved)
+    {
+        var decision = DeliveryDecision.Of(unserved, message.Failures, message.Deliveries, _provider.Options);
         switch (decision.Action)
         {
             case DeliveryAction.Retry:
                 LogFailed(message.TopicPartition, message.Offset, message.Failures + 1, decision.Delay, decision.Cause);
-                await message.AbandonAsync(decision.Delay, CancellationToken.None).ConfigureAwait(false);
-                break;
+                return message.AbandonAsync(decision.Delay, CancellationToken.None);
             case DeliveryAction.Release:
                 LogReleased(message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
-                await message.ReleaseAsync(decision.Delay, CancellationToken.None).ConfigureAwait(false);
-                break;
-            case DeliveryAction.DeadLetter:
+                return message.ReleaseAsync(decision.Delay, CancellationToken.None);
+            default:
                 LogDeadLettered(message.TopicPartition, message.Offset, message.Failures + 1, decision.Cause);
-                await message.DeadLetterAsync(decision.Cause!, CancellationToken.None).ConfigureAwait(false);
-                break;
+                return message.DeadLetterAsync(decision.Cause!, CancellationToken.None);
         }
     }
 
-    private async Task<IReadOnlyList<DeliveryAnswer>> AnswersAsync(StreamEvent @event, CancellationToken cancellationToken)
+    // The next event does not wait for the answer. One that cannot be settled is delivered again.
+    private async Task SettledAsync(Message message, Task settled)
     {
         try
         {
-            return await _deliveries.DeliverAsync(@event, cancellationToken).ConfigureAwait(false);
+            await settled.ConfigureAwait(false);
         }
-        catch (BrokerException unavailable)
+        catch (Exception refused)
         {
-            // Who has subscribed is not known now: the event is not settled.
-            return [new DeliveryAnswer(DeliveryOutcome.Unreachable, Causes.Of(unavailable))];
+            LogNotSettled(message.TopicPartition, message.Offset, refused);
         }
     }
 
@@ -118,4 +223,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     [LoggerMessage(4, LogLevel.Error, "The event at {Partition}, offset {Offset}, failed for time {Failures}, and is dead-lettered. "
         + "{Cause}")]
     private partial void LogDeadLettered(TopicPartition partition, long offset, int failures, string? cause);
+
+    [LoggerMessage(5, LogLevel.Warning, "The event at {Partition}, offset {Offset}, was not settled; it may be delivered again.")]
+    private partial void LogNotSettled(TopicPartition partition, long offset, Exception failure);
 }

@@ -22,22 +22,21 @@ internal enum DeliveryAction
 internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
 {
     /// <summary>Decides.</summary>
-    /// <param name="answers">The answers of all subscribers; none: there is no subscriber.</param>
+    /// <param name="unserved">The answers of the subscribers that have not served it; none: all have.</param>
     /// <param name="failures">How often the event failed before.</param>
     /// <param name="deliveries">How often it was delivered, with this delivery.</param>
     /// <param name="options">The policy.</param>
-    public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> answers, int failures, int deliveries,
+    public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> unserved, int failures, int deliveries,
         OrleansMqStreamOptions options)
     {
-        var unserved = answers.Where(static answer => answer.Outcome != DeliveryOutcome.Served).ToList();
         if (unserved.Count == 0)
             return new(DeliveryAction.Complete, TimeSpan.Zero, null);
         var cause = string.Join("\n", unserved.Select(static answer => answer.Cause));
         var canRetry = failures + 1 < options.MaxAttempts;
-        if (canRetry && unserved.Exists(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))
+        if (canRetry && unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))
             return new(DeliveryAction.Retry, DelayOf(failures, options), cause);
         // A subscriber that was not reached is not skipped because another one fails for good.
-        if (unserved.Exists(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
+        if (unserved.Any(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
             return new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause);
         return new(DeliveryAction.DeadLetter, TimeSpan.Zero, cause);
     }

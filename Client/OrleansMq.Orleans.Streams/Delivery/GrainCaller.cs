@@ -3,7 +3,7 @@ namespace OrleansMq.Streams;
 /// <summary>Calls subscribers. A call that fails on its way is told from an observer that fails.</summary>
 internal sealed class GrainCaller(IGrainFactory grains)
 {
-    /// <summary>Delivers an event; never throws but when it is cancelled.</summary>
+    /// <summary>Delivers events; never throws but when it is cancelled.</summary>
     public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, StreamDelivery delivery, CancellationToken cancellationToken)
     {
         DeliveryAnswer answer;
@@ -18,7 +18,7 @@ internal sealed class GrainCaller(IGrainFactory grains)
         }
         catch (Exception failure)
         {
-            answer = new DeliveryAnswer(OutcomeOf(failure), Causes.Of(failure));
+            answer = new DeliveryAnswer(0, OutcomeOf(failure), Causes.Of(failure));
         }
         return answer.Outcome == DeliveryOutcome.Served ? answer
             : answer with { Cause = $"Grain {grain}, subscription {delivery.Subscription}: {answer.Cause}" };

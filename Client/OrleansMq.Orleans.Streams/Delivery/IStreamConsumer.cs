@@ -4,26 +4,31 @@ namespace OrleansMq.Streams;
 [Alias("omq.IStreamConsumer")]
 internal interface IStreamConsumer : IGrainExtension
 {
-    /// <summary>Delivers an event. Completes when the observer has.</summary>
-    /// <param name="delivery">The event, and its subscription.</param>
+    /// <summary>Delivers events of one stream, in order. Completes when the observer has handled all of them, or one failed.</summary>
+    /// <param name="delivery">The events, and their subscription.</param>
     [Alias("Deliver")]
     Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery);
 }
 
-/// <summary>An event for one subscription.</summary>
+/// <summary>An event.</summary>
+/// <param name="Offset">Its offset.</param>
+/// <param name="Value">Its value; null for a tombstone.</param>
+[GenerateSerializer, Immutable, Alias("omq.StreamItem")]
+internal readonly record struct StreamItem([property: Id(0)] long Offset, [property: Id(1)] byte[]? Value);
+
+/// <summary>Events for one subscription.</summary>
 /// <param name="Provider">The stream provider.</param>
 /// <param name="Stream">The stream.</param>
 /// <param name="Subscription">The subscription.</param>
-/// <param name="Queue">The id of the cursor that delivers it. Offsets ascend per stream, cursor and partition.</param>
-/// <param name="Partition">The event's partition.</param>
-/// <param name="Offset">Its offset.</param>
-/// <param name="Value">Its value; null for a tombstone.</param>
+/// <param name="Queue">The id of the cursor that delivers them. Offsets ascend per stream, cursor and partition.</param>
+/// <param name="Partition">Their partition.</param>
+/// <param name="Items">The events, in order; one or more.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamDelivery")]
 internal sealed record StreamDelivery([property: Id(0)] string Provider, [property: Id(1)] StreamId Stream,
-    [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition, [property: Id(5)] long Offset,
-    [property: Id(6)] byte[]? Value);
+    [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition,
+    [property: Id(5)] StreamItem[] Items);
 
-/// <summary>What became of a delivery.</summary>
+/// <summary>What became of an event.</summary>
 internal enum DeliveryOutcome
 {
     /// <summary>Never used.</summary>
@@ -41,10 +46,10 @@ internal enum DeliveryOutcome
 }
 
 /// <summary>The answer to a delivery.</summary>
-/// <param name="Outcome">What became of it.</param>
+/// <param name="Count">The number of its events that are served: the first ones.</param>
+/// <param name="Outcome">What became of the event after them. <see cref="DeliveryOutcome.Served"/>: all are served, or the call took long
+/// enough and the others are sent again.</param>
 /// <param name="Cause">Why it was not served, for the dead letter.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamDeliveryAnswer")]
-internal sealed record DeliveryAnswer([property: Id(0)] DeliveryOutcome Outcome, [property: Id(1)] string? Cause)
-{
-    public static DeliveryAnswer Served { get; } = new(DeliveryOutcome.Served, null);
-}
+internal sealed record DeliveryAnswer([property: Id(0)] int Count, [property: Id(1)] DeliveryOutcome Outcome,
+    [property: Id(2)] string? Cause = null);

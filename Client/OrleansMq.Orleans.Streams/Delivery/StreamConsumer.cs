@@ -7,6 +7,9 @@ namespace OrleansMq.Streams;
 /// <param name="services">The silo's services.</param>
 internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProvider services) : IStreamConsumer
 {
+    // The last event of a call then has nearly all of the time that a call may take.
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
+
     private readonly IGrainContext _grain = context.GrainContext;
     private readonly Dictionary<Guid, Attached> _attached = [];
     private readonly HashSet<Guid> _removed = [];
@@ -30,27 +33,61 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     /// <inheritdoc/>
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
+        var began = TimeProvider.System.GetTimestamp();
         if (!_attached.TryGetValue(delivery.Subscription, out var attached))
         {
             if (_grain.GrainInstance is IStreamSubscriptionObserver late && !_removed.Contains(delivery.Subscription)
                 && await OfferAsync(late, delivery) is { } refused)
                 return refused;
             if (!_attached.TryGetValue(delivery.Subscription, out attached))
-            {
-                return new DeliveryAnswer(DeliveryOutcome.NotObserved, $"Grain {_grain.GrainId} attached no observer to stream "
-                    + $"{delivery.Stream} of provider '{delivery.Provider}': subscribe, or resume the subscription's handle, in "
-                    + $"{nameof(Grain.OnActivateAsync)}, or implement {nameof(IStreamSubscriptionObserver)}.");
-            }
+                return NotObserved(delivery, 0);
         }
-        var position = (delivery.Queue, delivery.Partition);
-        // Delivered before, by a dispatcher that could not settle it.
-        if (attached.Served.TryGetValue(position, out var served) && delivery.Offset <= served)
-            return DeliveryAnswer.Served;
-        var answer = await attached.Observer.ObserveAsync(delivery, services);
-        if (answer.Outcome == DeliveryOutcome.Served)
-            attached.Served[position] = delivery.Offset;
-        return answer;
+        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+        await attached.Turn.WaitAsync();
+        try
+        {
+            return await ObserveAsync(delivery, attached, began);
+        }
+        finally
+        {
+            attached.Turn.Release();
+        }
     }
+
+    private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
+    {
+        var position = (delivery.Queue, delivery.Partition);
+        // Delivered before, by a dispatcher that could not settle them.
+        var count = attached.Served.TryGetValue(position, out var served)
+            ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
+        var isApart = false;
+        while (count < delivery.Items.Length)
+        {
+            // The one before may have removed the subscription.
+            if (_attached.GetValueOrDefault(delivery.Subscription) != attached)
+                return NotObserved(delivery, count);
+            var end = attached.Observer.TakesBatches && !isApart ? delivery.Items.Length : count + 1;
+            var answer = await attached.Observer.ObserveAsync(delivery, count, end, services);
+            // A batch that failed does not say which of its events is the cause.
+            if (answer.Outcome == DeliveryOutcome.Failed && end - count > 1)
+            {
+                isApart = true;
+                continue;
+            }
+            count += answer.Count;
+            if (answer.Count > 0)
+                attached.Served[position] = delivery.Items[count - 1].Offset;
+            if (answer.Outcome != DeliveryOutcome.Served)
+                return answer with { Count = count };
+            if (TimeProvider.System.GetElapsedTime(began) > Longest)
+                break;
+        }
+        return new DeliveryAnswer(count, DeliveryOutcome.Served);
+    }
+
+    private DeliveryAnswer NotObserved(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.NotObserved,
+        $"Grain {_grain.GrainId} attached no observer to stream {delivery.Stream} of provider '{delivery.Provider}': subscribe, or resume "
+        + $"the subscription's handle, in {nameof(Grain.OnActivateAsync)}, or implement {nameof(IStreamSubscriptionObserver)}.");
 
     private async Task<DeliveryAnswer?> OfferAsync(IStreamSubscriptionObserver observer, StreamDelivery delivery)
     {
@@ -61,13 +98,14 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
         catch (Exception thrown)
         {
-            return new DeliveryAnswer(DeliveryOutcome.Failed, Causes.Of(thrown));
+            return new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(thrown));
         }
     }
 
     private sealed class Attached(IStreamObserver observer)
     {
         public IStreamObserver Observer { get; set; } = observer;
+        public SemaphoreSlim Turn { get; } = new(1);
         // One entry, unless a producer chose partitions or the topic was created again.
         public Dictionary<(Guid Queue, int Partition), long> Served { get; } = [];
     }

@@ -5,8 +5,16 @@ namespace OrleansMq.Streams;
 /// <summary>An observer of any type of event.</summary>
 internal interface IStreamObserver
 {
-    /// <summary>Passes an event to the observer.</summary>
-    Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, IServiceProvider services);
+    /// <summary>Whether one call takes several events.</summary>
+    bool TakesBatches { get; }
+
+    /// <summary>Passes events to the observer: one, or more if it takes batches.</summary>
+    /// <param name="delivery">The delivery.</param>
+    /// <param name="first">The index of the first event.</param>
+    /// <param name="end">The index after the last event.</param>
+    /// <param name="services">The silo's services.</param>
+    /// <returns>The number of events that it handled, and what became of the one after them.</returns>
+    Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, int first, int end, IServiceProvider services);
 }
 
 /// <summary>Reads events, and passes them to an observer of one kind or the other.</summary>
@@ -16,31 +24,45 @@ internal interface IStreamObserver
 internal sealed class StreamObserver<T>(StreamFormat format, IAsyncObserver<T>? single, IAsyncBatchObserver<T>? batches) : IStreamObserver
 {
     /// <inheritdoc/>
-    public async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, IServiceProvider services)
+    public bool TakesBatches => batches is not null;
+
+    /// <inheritdoc/>
+    public async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, int first, int end, IServiceProvider services)
     {
-        T item;
-        try
-        {
-            item = format.Deserialize<T>(delivery.Value, services);
-        }
-        catch (Exception refused)
-        {
-            return new DeliveryAnswer(DeliveryOutcome.Unreadable,
-                $"The event at partition {delivery.Partition}, offset {delivery.Offset}, is no {typeof(T)}: {Causes.Of(refused)}");
-        }
-        var token = new StreamOffset(delivery.Partition, delivery.Offset);
+        var items = new List<SequentialItem<T>>();
+        var refused = Read(delivery, first..end, items, services);
+        if (items.Count == 0)
+            return refused!;
         try
         {
             if (single is not null)
-                await single.OnNextAsync(item, token);
+                await single.OnNextAsync(items[0].Item, items[0].Token);
             else
-                await batches!.OnNextAsync([new SequentialItem<T>(item, token)]);
-            return DeliveryAnswer.Served;
+                await batches!.OnNextAsync(items);
         }
         catch (Exception thrown)
         {
-            return new DeliveryAnswer(DeliveryOutcome.Failed, Causes.Of(thrown));
+            return new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(thrown));
         }
+        return refused is null ? new DeliveryAnswer(items.Count, DeliveryOutcome.Served) : refused with { Count = items.Count };
+    }
+
+    // Returns why the event after the last one that it read cannot be read; null: it was not tried.
+    private DeliveryAnswer? Read(StreamDelivery delivery, Range wanted, List<SequentialItem<T>> items, IServiceProvider services)
+    {
+        foreach (var (offset, value) in delivery.Items.AsSpan(wanted))
+        {
+            try
+            {
+                items.Add(new SequentialItem<T>(format.Deserialize<T>(value, services), new StreamOffset(delivery.Partition, offset)));
+            }
+            catch (Exception refused)
+            {
+                return new DeliveryAnswer(0, DeliveryOutcome.Unreadable,
+                    $"The event at partition {delivery.Partition}, offset {offset}, is no {typeof(T)}: {Causes.Of(refused)}");
+            }
+        }
+        return null;
     }
 }
 

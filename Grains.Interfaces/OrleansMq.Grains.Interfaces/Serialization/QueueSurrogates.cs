@@ -159,6 +159,8 @@ internal struct QueueAttachOptionsSurrogate
     [Id(1)] public int Prefetch;
     [Id(2)] public TimeSpan LockDuration;
     [Id(3)] public TimeSpan SessionTimeout;
+    // 0 from a caller that does not know it.
+    [Id(4)] public int KeyRun;
 }
 
 [RegisterConverter]
@@ -170,6 +172,7 @@ internal sealed class QueueAttachOptionsConverter : IConverter<QueueAttachOption
         Prefetch = surrogate.Prefetch,
         LockDuration = surrogate.LockDuration,
         SessionTimeout = surrogate.SessionTimeout,
+        KeyRun = surrogate.KeyRun == 0 ? 1 : surrogate.KeyRun,
     };
 
     public QueueAttachOptionsSurrogate ConvertToSurrogate(in QueueAttachOptions value) => new()
@@ -178,6 +181,7 @@ internal sealed class QueueAttachOptionsConverter : IConverter<QueueAttachOption
         Prefetch = value.Prefetch,
         LockDuration = value.LockDuration,
         SessionTimeout = value.SessionTimeout,
+        KeyRun = value.KeyRun,
     };
 }
 

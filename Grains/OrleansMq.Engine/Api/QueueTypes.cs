@@ -66,6 +66,12 @@ public sealed record QueueAttachOptions
     /// <summary>How long it may be silent before it is detached, and what it holds returned as failed: 1 second to 5 minutes, 30 seconds by
     /// default.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The most records of one key that it receives at once from a queue that is ordered by key, 1 to 1,000: 1, the default: the
+    /// next one comes when the one before is settled. Of more, those of one key come together, in order, and the next ones when all of them
+    /// are settled: a consumer that does not settle the first one accepts none of the others. A record that failed comes alone. Runs
+    /// take at most half of <see cref="Prefetch"/>.</summary>
+    public int KeyRun { get; init; } = 1;
 }
 
 /// <summary>A record that a consumer of a queue works at.</summary>

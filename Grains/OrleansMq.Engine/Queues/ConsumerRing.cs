@@ -8,6 +8,8 @@ internal sealed class Consumer(Attach attach, int priority)
     public bool IsWindow { get; } = attach.IsWindow;
     public long LockDurationMs { get; set; } = attach.LockDurationMs;
     public bool IsBuffered { get; } = attach.IsBuffered;
+    public int KeyRun { get; } = attach.KeyRun;
+    public int KeyRunReserve { get; } = attach.KeyRunReserve;
     /// <summary>The number of records that it still takes.</summary>
     public int Credit { get; set; }
     /// <summary>The records that it holds.</summary>

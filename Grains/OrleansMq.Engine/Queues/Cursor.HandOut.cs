@@ -93,6 +93,9 @@ internal sealed partial class Cursor
             deliveries[consumer] = handed;
             handed.Delivery.Records.Add(Acquire(offset, consumer, handed.Delivery.Lock.Number, _state));
         }
+        // After all keys that are free have a record on its way.
+        if (deliveries is not null && _order is KeyOrder order)
+            ExtendRuns(order, deliveries, needed, _state);
         if (deliveries is not null)
             _effects.AddRange(deliveries.Values.Select(static handed => handed.Delivery));
         WantKeys(_state);
@@ -119,6 +122,38 @@ internal sealed partial class Cursor
         if (records.Count > 0)
             _effects.Add(new Deliver(widen.Attachment, widen.Lock, records));
     }
+
+    // The later records of a key go with its first one. Their order is kept by the consumer: none of the key follows before all of them are
+    // settled in force, whatever becomes of each. A record that failed goes alone: it may be what ends its consumer.
+    private void ExtendRuns(KeyOrder order, Dictionary<Consumer, (Deliver Delivery, int Most)> deliveries, long needed, CursorState state)
+    {
+        if (HasHeads(state))
+            return;
+        foreach (var (consumer, (delivery, most)) in deliveries)
+        {
+            var firsts = consumer.KeyRun > 1 && most == int.MaxValue ? delivery.Records.Count : 0;
+            for (var first = 0; first < firsts; first++)
+            {
+                if (delivery.Records[first].Counts.Failures > 0)
+                    continue;
+                var last = delivery.Records[first].Offset;
+                for (var length = 1; length < consumer.KeyRun && consumer.Credit > consumer.KeyRunReserve; length++)
+                {
+                    if (!order.TryPeekNext(last, _readableEnd, out var next) || !MayFollow(next, needed, state))
+                        break;
+                    delivery.Records.Add(Acquire(next, consumer, delivery.Lock.Number, state));
+                    last = next;
+                }
+            }
+            if (delivery.Records.Count > firsts && firsts > 0)
+                delivery.Records.Sort(static (one, other) => one.Offset.CompareTo(other.Offset));
+        }
+    }
+
+    private bool MayFollow(long offset, long needed, CursorState state) => _rules.IsReserved(offset, state.DeliveredUpTo)
+        && (!TakesRoom(offset, needed, state) || HasRoom(needed, state))
+        && !(state.CountsOf(offset) is { Deliveries: > 0 } counts
+            && (counts.Failures > 0 || _rules.IsAtLimit(counts, state.Configuration)));
 
     // With a single active consumer, what it or the one before gives back comes first. What is deferred lets others go on.
     private Consumer? NextConsumer(CursorState state)

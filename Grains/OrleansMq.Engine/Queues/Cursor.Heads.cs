@@ -78,9 +78,13 @@ internal sealed partial class Cursor
         HoldUntilInForce(offset);
     }
 
+    // Whether a record's headers say whether it is handed out.
+    private static bool HasHeads(CursorState state) =>
+        HasTimeToLive(state) || state.Configuration.HasSchedules || state.Configuration.Filter is not null;
+
     private HeadVerdict Judge(long offset, CursorState state)
     {
-        if (!HasTimeToLive(state) && state.Configuration is { HasSchedules: false, Filter: null })
+        if (!HasHeads(state))
             return HeadVerdict.GoesOut;
         if (!_heads.TryGetValue(offset, out var head))
         {

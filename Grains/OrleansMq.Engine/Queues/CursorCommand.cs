@@ -108,7 +108,15 @@ internal sealed record DeadLetterTargetGone(long Number) : CursorCommand;
 /// <param name="LockDurationMs">How long it holds a record; 0: as long as it is attached.</param>
 /// <param name="IsBuffered">Whether a delivery waits until the consumer takes it, which <see cref="Renew"/> tells. A record that comes back
 /// before is no delivery, and did not fail.</param>
-internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs, bool IsBuffered = false) : CursorCommand;
+internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long LockDurationMs, bool IsBuffered = false) : CursorCommand
+{
+    /// <summary>The most records of one key that it holds at once, where the cursor is ordered by key: they come under one lock, and the
+    /// next ones when all of them are settled.</summary>
+    public int KeyRun { get; init; } = 1;
+
+    /// <summary>The credit that runs leave for records of other keys.</summary>
+    public int KeyRunReserve { get; init; }
+}
 
 /// <summary>A consumer holds what it takes or renews from now on for another time.</summary>
 /// <param name="Attachment">The consumer.</param>

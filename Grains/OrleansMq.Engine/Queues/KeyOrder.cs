@@ -1,8 +1,9 @@
 namespace OrleansMq.Queues;
 
 /// <summary>
-/// Order by key: a record is handed out only if it is the lowest unsettled one of its key, and no other one of it is out. Keys come from
-/// reads of the log, a window of bounded size ahead. A record without key waits for none, and one that is postponed holds none back.
+/// Order by key: a record is handed out only if it is the lowest unsettled one of its key, and no other one of it is out, or as a run with
+/// those that are: together, in order, under one lock. Keys come from reads of the log, a window of bounded size ahead. A record without
+/// key waits for none, and one that is postponed holds none back.
 /// </summary>
 /// <param name="from">Where reading begins: the floor.</param>
 /// <param name="lookAhead">The most records that are known and not handed out.</param>
@@ -58,6 +59,22 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     {
         offset = _ready.Count > 0 ? _ready.Min : NotReady;
         return offset >= 0 && offset < readableEnd;
+    }
+
+    /// <summary>Finds the record after one that is out, in the line of its key: the one that goes on with a run. All records of the key
+    /// before it are out then.</summary>
+    public bool TryPeekNext(long offset, long readableEnd, out long next)
+    {
+        next = NotReady;
+        if (!_keys.TryGetValue(offset, out var key) || key is not { } value || _lines[value].Records.Max <= offset
+            || offset + 1 >= readableEnd)
+            return false;
+        foreach (var other in _lines[value].Records.GetViewBetween(offset + 1, readableEnd - 1))
+        {
+            next = other;
+            return _available.Contains(other);
+        }
+        return false;
     }
 
     public override void Take(long offset)

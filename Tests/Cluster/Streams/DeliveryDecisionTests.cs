@@ -55,6 +55,18 @@ public sealed class DeliveryDecisionTests
         Assert.Equal(DeliveryAction.Release, Decide(2, DeliveryOutcome.Failed, DeliveryOutcome.Unreachable).Action);
 
     [Fact]
+    public void Events_before_the_first_one_that_a_subscriber_has_not_served_are_settled()
+    {
+        var failed = new DeliveryAnswer(3, DeliveryOutcome.Failed, "third");
+        var answer = RunAnswer.Of(5, [new(5, DeliveryOutcome.Served), failed, new(4, DeliveryOutcome.Unreadable, "fourth")]);
+        Assert.Equal(3, answer.Count);
+        Assert.Equal(failed, Assert.Single(answer.Unserved));
+        // A subscriber that took long is called again at once, whatever the others say of later events.
+        Assert.Empty(RunAnswer.Of(5, [new(2, DeliveryOutcome.Served), failed]).Unserved);
+        Assert.Equal(5, RunAnswer.Of(5, []).Count);
+    }
+
+    [Fact]
     public void Delay_doubles_up_to_the_longest()
     {
         Assert.Equal([1, 2, 4, 5, 5],
@@ -67,5 +79,6 @@ public sealed class DeliveryDecisionTests
         Decide(2, DeliveryOutcome.Failed, DeliveryOutcome.Served, DeliveryOutcome.Unreadable).Cause);
 
     private static DeliveryDecision Decide(int failures, params DeliveryOutcome[] outcomes) => DeliveryDecision.Of(
-        [.. outcomes.Select((outcome, index) => new DeliveryAnswer(outcome, $"cause {index}"))], failures, 1, Options);
+        RunAnswer.Of(1, [.. outcomes.Select((outcome, index) => new DeliveryAnswer(outcome == DeliveryOutcome.Served ? 1 : 0, outcome,
+            $"cause {index}"))]).Unserved, failures, 1, Options);
 }

@@ -64,6 +64,33 @@ public sealed class ImplicitGrain : Grain, IImplicitGrain, IStreamSubscriptionOb
         handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));
 }
 
+public interface IBatchGrain : IGrainWithStringKey;
+
+/// <summary>Subscribes to all topics of a pattern, and receives batches.</summary>
+[RegexImplicitStreamSubscription("^batch-")]
+public sealed class BatchGrain : Grain, IBatchGrain, IStreamSubscriptionObserver, IAsyncBatchObserver<Happened>
+{
+    /// <summary>The sizes of the batches that grains received, by topic.</summary>
+    internal static readonly ConcurrentDictionary<string, ConcurrentQueue<int>> Sizes = [];
+
+    private StreamId _stream;
+
+    public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory)
+    {
+        _stream = handleFactory.StreamId;
+        return handleFactory.Create<Happened>().ResumeAsync(this);
+    }
+
+    public async Task OnNextAsync(IList<SequentialItem<Happened>> items)
+    {
+        Sizes.GetOrAdd(_stream.GetNamespace()!, _ => new()).Enqueue(items.Count);
+        foreach (var item in items)
+            await StreamScript.ReceiveAsync(_stream, this, item.Item);
+    }
+
+    public Task OnErrorAsync(Exception ex) => Task.CompletedTask;
+}
+
 public interface IExactGrain : IGrainWithGuidKey;
 
 /// <summary>Subscribes to one topic, and attaches its observer when it is activated.</summary>

@@ -11,11 +11,12 @@ using OrleansMq.Hosting;
 using OrleansMq.Records;
 using OrleansMq.Streams;
 using OrleansMq.Tests.Shared;
+using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Streams;
 
 /// <summary>Streams over topics, on one silo: who receives what, in which order, and what becomes of events that fail.</summary>
-public sealed class StreamTests : IAsyncLifetime
+public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
 {
     private static readonly TimeSpan Short = TimeSpan.FromMilliseconds(20);
 
@@ -60,6 +61,34 @@ public sealed class StreamTests : IAsyncLifetime
         await ReceivedAsync(ExactGrain.Topic, $"{key:N}", [.. Enumerable.Range(0, 50)]);
     }
 
+    /// <summary>Prints rates; asserts that all events come, in order.</summary>
+    [Theory]
+    [InlineData(1, 1, 1_000)]
+    [InlineData(1, 100, 20_000)]
+    [InlineData(1_000, 1, 20_000)]
+    [InlineData(1_000, 100, 20_000)]
+    public async Task Backlog_of_streams_is_delivered_in_order(int streams, int batch, int events)
+    {
+        var topic = $"implicit-backlog-{streams}-{batch}";
+        await _silo.DisposeAsync();
+        await using (var without = await TestSilo.StartAsync(_data.Path))
+        {
+            await new OrleansMqClient(without.Inside).Admin.CreateTopicAsync(topic, 1);
+            await ProduceAsync(new OrleansMqClient(without.Inside), topic, streams, events);
+        }
+        var received = 0;
+        StreamScript.On(topic, (_, _) => Task.FromResult(Interlocked.Increment(ref received)));
+        _silo = await StartAsync(options => options with { MaxBatch = batch });
+        await Wait.UntilAsync(() => received > 0, "the first event");
+        var began = TimeProvider.System.GetTimestamp();
+        await Wait.UntilAsync(() => Task.FromResult(received >= events), "all events", deadline: TimeSpan.FromMinutes(2));
+        output.WriteLine($"{streams} streams, batches of {batch}: "
+            + $"{events / TimeProvider.System.GetElapsedTime(began).TotalSeconds:n0} events/s");
+        await Wait.UntilAsync(() => StreamScript.Received(topic, $"{(events - 1) % streams}").Length == events / streams, "the last event");
+        for (var key = 0; key < streams; key++)
+            Assert.Equal(Enumerable.Range(0, events / streams).Select(n => (n * streams) + key), StreamScript.Received(topic, $"{key}"));
+    }
+
     [Fact]
     public async Task Implicit_subscriber_that_is_deployed_late_receives_what_was_sent_before()
     {
@@ -75,6 +104,84 @@ public sealed class StreamTests : IAsyncLifetime
         _silo = await StartAsync();
         for (var key = 0; key < 7; key++)
             await ReceivedAsync("implicit-late", $"{key}", [.. Enumerable.Range(0, 100).Where(number => number % 7 == key)]);
+    }
+
+    [Fact]
+    public async Task Observer_of_batches_receives_waiting_events_of_its_stream_together_and_in_order()
+    {
+        await _silo.DisposeAsync();
+        await using (var without = await TestSilo.StartAsync(_data.Path))
+        {
+            await new OrleansMqClient(without.Inside).Admin.CreateTopicAsync("batch-waiting", 1);
+            await ProduceAsync(new OrleansMqClient(without.Inside), "batch-waiting", streams: 2, events: 400);
+        }
+        _silo = await StartAsync();
+        for (var key = 0; key < 2; key++)
+            await ReceivedAsync("batch-waiting", $"{key}", [.. Enumerable.Range(0, 400).Where(number => number % 2 == key)]);
+        var sizes = BatchGrain.Sizes["batch-waiting"];
+        Assert.True(sizes.Count < 100, $"{sizes.Count} calls: {string.Join(' ', sizes)}");
+        Assert.InRange(sizes.Max(), 2, 100);
+    }
+
+    [Fact]
+    public async Task Batch_whose_observer_fails_settles_what_came_before_and_dead_letters_the_cause_alone()
+    {
+        StreamScript.On("batch-fails", static (happened, _) => happened.Number == 37 ? throw new InvalidOperationException("37")
+            : Task.CompletedTask);
+        await Stream("batch-fails", "k").OnNextBatchAsync([.. Enumerable.Range(0, 60).Select(Event)]);
+        Assert.Equal("""{"number":37}""", (await LettersAsync("batch-fails", 1))[0].Value);
+        await Wait.UntilAsync(() => StreamScript.Received("batch-fails", "k").Distinct().Count() == 59, "all others are received");
+        // A batch that failed comes again from its first event, one by one.
+        var next = 0;
+        foreach (var number in StreamScript.Received("batch-fails", "k"))
+        {
+            Assert.True(number <= next, $"{number} came before {next}");
+            next = Math.Max(next, number == 36 ? 38 : number + 1);
+        }
+    }
+
+    [Theory]
+    [InlineData("implicit-fails-in-run")]
+    [InlineData("explicit-fails-in-run")]
+    public async Task Failure_in_the_middle_of_a_run_settles_those_before_and_delivers_from_it_on(string topic)
+    {
+        var thrown = 0;
+        StreamScript.On(topic, (happened, _) => happened.Number == 50 && Interlocked.Increment(ref thrown) <= 2
+            ? throw new InvalidOperationException("not now") : Task.CompletedTask);
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+        {
+            await Reader($"{topic}/k/1").SubscribeAsync();
+            await Reader($"{topic}/k/2").SubscribeAsync();
+        }
+        await Stream(topic, "k").OnNextBatchAsync([.. Enumerable.Range(0, 100).Select(Event)]);
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+        {
+            await ReceivedAsync(topic, "k", [.. Enumerable.Range(0, 100)], Reader($"{topic}/k/1"));
+            await ReceivedAsync(topic, "k", [.. Enumerable.Range(0, 100)], Reader($"{topic}/k/2"));
+        }
+        else
+            await ReceivedAsync(topic, "k", [.. Enumerable.Range(0, 100)]);
+        Assert.Empty(await LettersAsync(topic));
+    }
+
+    [Fact]
+    public async Task Grain_that_unsubscribes_in_the_middle_of_a_run_receives_no_more_of_it()
+    {
+        var reader = Reader("explicit-leave-in-run/k/1");
+        await reader.SubscribeAsync();
+        await Reader("explicit-leave-in-run/k/2").SubscribeAsync();
+        StreamScript.On("explicit-leave-in-run", static async (happened, grain) =>
+        {
+            if (happened.Number != 10 || !grain.GetPrimaryKeyString().EndsWith('1'))
+                return;
+            foreach (var handle in await grain.GetStreamProvider("test").GetStream<Happened>("explicit-leave-in-run", "k")
+                .GetAllSubscriptionHandles())
+                await handle.UnsubscribeAsync();
+        });
+        await Stream("explicit-leave-in-run", "k").OnNextBatchAsync([.. Enumerable.Range(0, 40).Select(Event)]);
+        await ReceivedAsync("explicit-leave-in-run", "k", [.. Enumerable.Range(0, 40)], Reader("explicit-leave-in-run/k/2"));
+        await ReceivedAsync("explicit-leave-in-run", "k", [.. Enumerable.Range(0, 11)], reader);
+        Assert.Empty(await LettersAsync("explicit-leave-in-run"));
     }
 
     [Fact]
@@ -312,16 +419,25 @@ public sealed class StreamTests : IAsyncLifetime
 
     private const int Attempts = 3;
 
+    private static async Task ProduceAsync(OrleansMqClient client, string topic, int streams, int events)
+    {
+        await using var producer = client.CreateProducer<string, string>();
+        for (var number = 0; number < events; number++)
+            await producer.EnqueueAsync(new(topic, $"{number % streams}", $$"""{"number":{{number}}}"""));
+        await producer.FlushAsync();
+    }
+
     private IStreamProvider Provider => _silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
 
-    private Task<TestSilo> StartAsync() => TestSilo.StartAsync(_data.Path, silo => silo
+    private Task<TestSilo> StartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null) =>
+        TestSilo.StartAsync(_data.Path, silo => silo
         .AddKafka(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) })
-        .AddOrleansMqStreams("test", static options => options with
+        .AddOrleansMqStreams("test", options => (configure ?? (static same => same))(options with
         {
             MaxAttempts = Attempts,
             RetryDelay = Short,
             RefreshInterval = TimeSpan.FromMilliseconds(100),
-        }), static client => client.AddOrleansMqStreams("test"));
+        })), static client => client.AddOrleansMqStreams("test"));
 
     private static Happened Event(int number) => new(number);
 

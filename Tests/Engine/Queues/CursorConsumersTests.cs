@@ -109,6 +109,55 @@ public sealed class CursorConsumersTests
     }
 
     [Fact]
+    public void Run_of_a_key_is_handed_out_under_one_lock_and_the_next_when_all_of_it_is_settled_in_force()
+    {
+        var rig = NewRunRig(keyRun: 3, reserve: 0);
+        var (first, token) = (rig.Deliveries[0].Records[0].Offset, rig.Deliveries[0].Lock);
+        Assert.Equal([first, first + 1, first + 2], Assert.Single(rig.Deliveries).Records.Select(record => record.Offset));
+        rig.Handle(new Settle(1, token, OffsetRange.Of(first)));
+        Assert.Single(rig.Deliveries);
+        rig.HoldsCommits = true;
+        rig.Handle(new Settle(2, token, new OffsetRange(first + 1, first + 2)));
+        Assert.Single(rig.Deliveries);
+        rig.Commit();
+        Assert.Equal([first + 3, first + 4, first + 5], rig.Deliveries[1].Records.Select(record => record.Offset));
+    }
+
+    [Fact]
+    public void Failure_in_a_run_holds_back_the_later_records_of_the_run()
+    {
+        var rig = NewRunRig(keyRun: 4, reserve: 0);
+        var (first, token) = (rig.Deliveries[0].Records[0].Offset, rig.Deliveries[0].Lock);
+        // The release of the later ones overtakes the failure.
+        rig.Handle(new Release(1, token, new OffsetRange(first + 2, first + 3), IsFailure: false));
+        rig.Handle(new Release(2, token, OffsetRange.Of(first + 1), IsFailure: true, DelayMs: 500));
+        rig.Handle(new Settle(3, token, OffsetRange.Of(first)));
+        Assert.Single(rig.Deliveries);
+        rig.PassTime(500);
+        // It comes alone, before those after it.
+        Assert.Equal([first + 1], rig.Deliveries[1].Records.Select(record => record.Offset));
+        rig.Handle(new Settle(4, rig.Deliveries[1].Lock, OffsetRange.Of(first + 1)));
+        Assert.Equal([first + 2, first + 3, first + 4, first + 5], rig.Deliveries[2].Records.Select(record => record.Offset));
+    }
+
+    [Fact]
+    public void Runs_leave_credit_for_other_keys()
+    {
+        var rig = NewRunRig(keyRun: 100, reserve: 6);
+        Assert.Equal(4, rig.Delivered().Count);
+        Assert.Equal(6, rig.Cursor.CreditOf(1));
+    }
+
+    private static CursorRig NewRunRig(int keyRun, int reserve)
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsOrderedByKey = true, LookAhead = 100 }) { KeyOf = _ => 7 };
+        rig.Produce(20);
+        rig.Handle(new Attach(1, 0, IsWindow: true, LockDurationMs: 0) { KeyRun = keyRun, KeyRunReserve = reserve });
+        rig.Handle(new GrantCredit(1, 10));
+        return rig;
+    }
+
+    [Fact]
     public void Look_ahead_is_bounded_by_what_waits()
     {
         var order = new KeyOrder(0, lookAhead: 3);

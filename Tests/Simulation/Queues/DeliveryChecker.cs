@@ -143,7 +143,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         Verdict.Require(!_settled.Contains((incarnation, offset)), $"1: {offset} is handed out after its settlement was answered.");
         if (leader == simulation.Leader && InForce.Incarnation == incarnation)
         {
-            CheckKey(leader, offset);
+            CheckKey(leader, deliver, offset);
             Verdict.Require(InForce.Returns.GetValueOrDefault(offset).AvailableAt <= simulation.Now,
                 $"5: {offset} is handed out before its time.");
         }
@@ -217,18 +217,21 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         _lastFresh[(leader.Epoch, incarnation)] = offset;
     }
 
-    private void CheckKey(SimulatedLeader leader, long offset)
+    private void CheckKey(SimulatedLeader leader, Deliver deliver, long offset)
     {
         if (!simulation.Scenario.Configuration.IsOrderedByKey || leader.KeyOf(offset) is not { } key)
             return;
         for (var before = Math.Max(InForce.Floor, simulation.LogStart); before < offset; before++)
         {
-            // A schedule holds no key back.
-            if (leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before)
+            // A schedule holds no key back. The records of a run come in order, under one lock.
+            if (!IsHeldBy(leader, deliver, before) && leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before)
                 && leader.HeadOf(before).DeliverAt == 0)
                 throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
         }
     }
+
+    private bool IsHeldBy(SimulatedLeader leader, Deliver deliver, long offset) =>
+        _locks.TryGetValue((deliver.Lock.Incarnation, leader.Epoch, offset), out var held) && held.Token == deliver.Lock && !held.HasEnded;
 
     /// <summary>A leader writes: what it drops has expired, or the length limit leaves as many as it allows.</summary>
     public void OnWrite(SimulatedLeader leader, IReadOnlyList<CursorTransition> transitions)

@@ -68,6 +68,7 @@ internal sealed class QueueScenario
         if (Filters)
             Configuration = Configuration with { Filter = "a = 1", MaxLength = 0 };
         MaxLength = Configuration.MaxLength > 0 ? MaxLength : 0;
+        KeyRun = random.Next(2) == 0 ? 1 : random.Next(2, 6);
     }
 
     public int Consumers { get; }
@@ -116,6 +117,8 @@ internal sealed class QueueScenario
     public CursorConfiguration Configuration { get; }
     /// <summary>Whether deliveries wait at the leader until their consumers take them.</summary>
     public bool IsBuffered { get; }
+    /// <summary>The most records of one key that a consumer holds at once.</summary>
+    public int KeyRun { get; }
 
     /// <summary>Returns another configuration. What the checks rely on stays.</summary>
     public CursorConfiguration OtherConfiguration(Random random) => Configuration with
@@ -132,7 +135,7 @@ internal sealed class QueueScenario
     public override string ToString() =>
         $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}{(IsBuffered ? ", buffered" : "")}, "
         + $"{Records} records every {ProduceEveryMs} ms, "
-        + $"{Keys} keys, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
+        + $"{Keys} keys, runs of {KeyRun}, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "
         + $"{TargetFailsPercent}%{(LosesTarget ? ", target deleted" : "")}{(Resets ? ", resets" : "")}{(Purges ? ", purges" : "")}"

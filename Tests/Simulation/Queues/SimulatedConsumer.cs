@@ -18,7 +18,11 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
         var (leader, attachment) = (former ?? simulation.Leader, simulation.NewNumber());
         (_leader, _attachment) = (leader, attachment);
         var scenario = simulation.Scenario;
-        var attach = new Attach(attachment, simulation.Next(0, 2), scenario.IsWindow, scenario.LockMs, scenario.IsBuffered);
+        var attach = new Attach(attachment, simulation.Next(0, 2), scenario.IsWindow, scenario.LockMs, scenario.IsBuffered)
+        {
+            KeyRun = scenario.KeyRun,
+            KeyRunReserve = scenario.Credit / 4,
+        };
         simulation.Send(() => leader.Handle(attach), isSure: true);
         // Credit overtakes nothing: both go over one connection.
         simulation.After(scenario.MaxDelayMs + 1, () => leader.Handle(new GrantCredit(attachment, scenario.Credit)));

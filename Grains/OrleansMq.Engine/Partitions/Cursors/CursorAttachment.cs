@@ -12,6 +12,8 @@ internal sealed record AttachOptions
     public int Prefetch { get; init; }
     /// <summary>How long it holds a record; zero: until it detaches.</summary>
     public TimeSpan LockDuration { get; init; }
+    /// <summary>The most records of one key that come at once.</summary>
+    public int KeyRun { get; init; } = 1;
 }
 
 /// <summary>A consumer of a cursor, attached at the partition's leader. It ends with the leadership or the cursor: attach again then.
@@ -28,6 +30,7 @@ internal sealed partial class CursorAttachment
     private readonly HostedCursor _cursor;
     private readonly Queue<Deliver> _deliveries = new();
     private readonly bool _isPull;
+    private readonly bool _hasRuns;
     // What the receive before had no room for; it comes first.
     private Deliver? _rest;
     private Waiting? _waiting;
@@ -38,10 +41,14 @@ internal sealed partial class CursorAttachment
     /// <summary>Attaches. In a turn.</summary>
     public CursorAttachment(PartitionCursors owner, HostedCursor cursor, long number, AttachOptions options)
     {
-        (_owner, _cursor, Number, _isPull) = (owner, cursor, number, options.Prefetch == 0);
+        (_owner, _cursor, Number, _isPull, _hasRuns) = (owner, cursor, number, options.Prefetch == 0, options.KeyRun > 1);
         cursor.Attachments.Add(number, this);
         cursor.Handle(new Attach(number, options.Priority, IsWindow: !_isPull, (long)options.LockDuration.TotalMilliseconds,
-            IsBuffered: true));
+            IsBuffered: true)
+        {
+            KeyRun = options.KeyRun,
+            KeyRunReserve = options.Prefetch / 2,
+        });
         if (!_isPull)
             cursor.Handle(new GrantCredit(number, options.Prefetch));
     }
@@ -70,7 +77,10 @@ internal sealed partial class CursorAttachment
             var received = ReadOrRelease(delivery, naturals);
             if (naturals.Count > 0)
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
-            if (received.Rest is { } rest)
+            // Later records of a key are not received without those before them.
+            if (received.Rest is { } later && _hasRuns && received.Unreadable is not null)
+                _cursor.ReleaseAll(_owner, later, isFailure: false);
+            else if (received.Rest is { } rest)
                 _owner.Post(() => PutBack(rest));
             if (received.Unreadable is { } unreadable)
                 _owner.Post(() => ReturnUnreadable(unreadable, isFailure: received.Fault is RecordBatchException));

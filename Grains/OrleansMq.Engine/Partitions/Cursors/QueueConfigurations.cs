@@ -127,7 +127,16 @@ internal static class QueueConfigurations
             $"LockDuration is zero, or 1 second to a day, not {options.LockDuration}.");
         Check(options.SessionTimeout >= TimeSpan.FromSeconds(1) && options.SessionTimeout <= TimeSpan.FromMinutes(5),
             $"SessionTimeout is 1 second to 5 minutes, not {options.SessionTimeout}.");
-        return new AttachOptions { Priority = options.Priority, Prefetch = options.Prefetch, LockDuration = options.LockDuration };
+        Check(options.KeyRun is >= 1 and <= 1_000, $"KeyRun is 1 to 1,000, not {options.KeyRun}.");
+        Check(options.KeyRun == 1 || options.LockDuration == TimeSpan.Zero,
+            "KeyRun above 1 needs a LockDuration of zero: a lock that ends alone would let its record come after later ones of its key.");
+        return new AttachOptions
+        {
+            Priority = options.Priority,
+            Prefetch = options.Prefetch,
+            LockDuration = options.LockDuration,
+            KeyRun = options.KeyRun,
+        };
     }
 
     /// <summary>Describes a cursor, but for its records. In a turn.</summary>

@@ -1,0 +1,99 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Streams;
+
+/// <summary>
+/// The events that a silo holds of one cursor, a lane for each stream and partition. A lane is served by one worker at a time, in order.
+/// The events of a lane that came under one lock are a run: when one of them is not served, those after it go back, also those that come
+/// later under the same lock. The cursor hands out the next run of a stream when the one before is settled. Thread-safe.
+/// </summary>
+/// <typeparam name="T">A message.</typeparam>
+internal sealed class StreamLanes<T>
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<(int Partition, StreamId Stream), Lane> _lanes = [];
+    private readonly Dictionary<int, Latest> _latest = [];
+
+    /// <summary>Adds an event.</summary>
+    /// <param name="partition">Its partition.</param>
+    /// <param name="stream">Its stream.</param>
+    /// <param name="run">Its run: the consumer and its lock. Those of one partition come one after the other.</param>
+    /// <param name="message">The event.</param>
+    /// <param name="isBroken">Whether an earlier event of its run was not served: it is not added, and goes back.</param>
+    /// <returns>The lane, if it needs a worker.</returns>
+    public Lane? Add(int partition, StreamId stream, (object Consumer, long Lock) run, T message, out bool isBroken)
+    {
+        lock (_lock)
+        {
+            if (!_latest.TryGetValue(partition, out var latest))
+                _latest[partition] = latest = new Latest();
+            if (latest.Run != run)
+            {
+                latest.Run = run;
+                latest.Broken.Clear();
+            }
+            isBroken = latest.Broken.Contains(stream);
+            if (isBroken)
+                return null;
+            if (_lanes.TryGetValue((partition, stream), out var lane))
+            {
+                lane.Waiting.Enqueue((run, message));
+                return null;
+            }
+            _lanes[(partition, stream)] = lane = new Lane(partition, stream);
+            lane.Waiting.Enqueue((run, message));
+            return lane;
+        }
+    }
+
+    /// <summary>Takes the next events of a lane, of one run.</summary>
+    /// <returns>None: the lane is over, and its worker ends.</returns>
+    public List<T> Take(Lane lane)
+    {
+        lock (_lock)
+        {
+            var taken = new List<T>();
+            while (lane.Waiting.TryPeek(out var next) && (taken.Count == 0 || next.Run == lane.Run))
+            {
+                lane.Run = next.Run;
+                taken.Add(next.Message);
+                lane.Waiting.Dequeue();
+            }
+            if (taken.Count == 0)
+                _lanes.Remove((lane.Partition, lane.Stream));
+            return taken;
+        }
+    }
+
+    /// <summary>An event that was taken was not served. Returns those after it in its run that wait.</summary>
+    public List<T> Break(Lane lane)
+    {
+        lock (_lock)
+        {
+            var latest = _latest[lane.Partition];
+            if (latest.Run == lane.Run)
+                latest.Broken.Add(lane.Stream);
+            var rest = new List<T>();
+            while (lane.Waiting.TryPeek(out var next) && next.Run == lane.Run)
+                rest.Add(lane.Waiting.Dequeue().Message);
+            return rest;
+        }
+    }
+
+    /// <summary>Events of one stream in one partition.</summary>
+    internal sealed class Lane(int partition, StreamId stream)
+    {
+        public int Partition { get; } = partition;
+        public StreamId Stream { get; } = stream;
+        public Queue<((object Consumer, long Lock) Run, T Message)> Waiting { get; } = [];
+        // That of the events that its worker has.
+        public (object Consumer, long Lock) Run { get; set; }
+    }
+
+    // A lock that was followed by another one brings no more events.
+    private sealed class Latest
+    {
+        public (object Consumer, long Lock) Run { get; set; }
+        public HashSet<StreamId> Broken { get; } = [];
+    }
+}
