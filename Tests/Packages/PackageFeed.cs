@@ -65,8 +65,9 @@ public sealed partial class PackageFeed : IAsyncLifetime
     /// <summary>Makes a project from a template, and builds it; returns the path of its program.</summary>
     /// <param name="template">The template's short name.</param>
     /// <param name="name">The project's name.</param>
-    /// <param name="change">Changes its files, which are given by name.</param>
-    internal async Task<string> CreateAsync(string template, string name, Func<string, string> change)
+    /// <param name="change">Changes its program.</param>
+    /// <param name="packages">Further packages that it references.</param>
+    internal async Task<string> CreateAsync(string template, string name, Func<string, string> change, params string[] packages)
     {
         var hive = _directory["templates"];
         if (!Directory.Exists(hive))
@@ -75,6 +76,9 @@ public sealed partial class PackageFeed : IAsyncLifetime
         (await RunAsync("dotnet", ["new", template, "-o", name, "--debug:custom-hive", hive])).Expect(0);
         var program = Path.Combine(_directory[name], "Program.cs");
         await File.WriteAllTextAsync(program, change(await File.ReadAllTextAsync(program)));
+        var project = Path.Combine(_directory[name], $"{name}.csproj");
+        await File.WriteAllTextAsync(project, (await File.ReadAllTextAsync(project)).Replace("</ItemGroup>", string.Concat(packages.Select(
+            package => $"""<PackageReference Include="{package}" Version="{Version}" />""")) + "</ItemGroup>", StringComparison.Ordinal));
         (await RunAsync("dotnet", ["build", name, "-o", Path.Combine(name, "out"), "-nologo", "-v:quiet", "-nodeReuse:false"])).Expect(0);
         return Path.Combine(_directory[name], "out", $"{name}.dll");
     }
