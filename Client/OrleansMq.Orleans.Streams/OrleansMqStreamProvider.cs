@@ -77,7 +77,8 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
             return subscription;
         }
         await Retries.RunAsync(() => Topics.EnsureAsync(topic, CancellationToken.None));
-        var queues = await Retries.RunAsync(() => Topics.CreateExplicitQueuesAsync(topic, CancellationToken.None));
+        var queues = await Retries.RunAsync(() => Topics.CreateExplicitQueuesAsync(topic, Subscriptions,
+            CancellationToken.None));
         var partition = Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count);
         var end = await Retries.RunAsync(() => _client.Admin.FindOffsetAsync(new TopicPartition(topic, partition), ReadFrom.Latest));
         var id = Guid.NewGuid();

@@ -26,6 +26,9 @@ internal sealed class SubscriptionTable
     /// <summary>The topics with subscriptions.</summary>
     public IEnumerable<string> Topics => _topics.Keys;
 
+    /// <summary>Whether a topic has subscriptions.</summary>
+    public bool HasSubscriptions(string topic) => _topics.ContainsKey(topic);
+
     /// <summary>Returns the subscriptions of a stream, in order of their ids.</summary>
     public ImmutableArray<ExplicitSubscription> Find(StreamId stream) => _streams.TryGetValue(stream, out var found) ? found : [];
 

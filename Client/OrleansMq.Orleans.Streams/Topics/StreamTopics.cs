@@ -61,19 +61,34 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         };
     }
 
-    /// <summary>Creates the cursors of explicit subscriptions that do not exist, at the end of their partitions.</summary>
+    /// <summary>
+    /// Creates the cursors of explicit subscriptions that do not exist. A topic without subscriptions is served from the ends that its
+    /// partitions had before it was found to have none: what another subscription is owed has come later. Partitions of one with
+    /// subscriptions are served from the earliest record: they were added since, or the topic was created again.
+    /// </summary>
     /// <returns>The cursor of each partition.</returns>
-    /// <exception cref="BrokerException">A partition is not available.</exception>
-    public async Task<IReadOnlyList<QueueDescription>> CreateExplicitQueuesAsync(string topic, CancellationToken cancellationToken)
+    /// <exception cref="BrokerException">A partition is not available, or subscriptions cannot be read.</exception>
+    public async Task<IReadOnlyList<QueueDescription>> CreateExplicitQueuesAsync(string topic, SubscriptionLog subscriptions,
+        CancellationToken cancellationToken)
     {
-        var queue = new NewQueue(ExplicitQueue)
+        var options = await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false);
+        var found = await client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        var starts = new OffsetSpec[found.Partitions];
+        Array.Fill(starts, OffsetSpec.Earliest);
+        if (!subscriptions.Table.HasSubscriptions(topic))
         {
-            Start = OffsetSpec.Latest,
-            Options = await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false),
-        };
-        var partitions = (await client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
-        return await Task.WhenAll(Enumerable.Range(0, partitions).Select(partition => client.Broker.Queues
-            .CreateAsync(new TopicPartition(topic, partition), queue, cancellationToken).AsTask())).ConfigureAwait(false);
+            var ends = await Task.WhenAll(Enumerable.Range(0, found.Partitions).Select(partition => EndOfAsync(
+                new TopicPartition(topic, partition), cancellationToken))).ConfigureAwait(false);
+            await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+            var later = await client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+            if (later.TopicId != found.TopicId)
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Topic '{topic}' is deleted and created again now.");
+            if (!subscriptions.Table.HasSubscriptions(topic))
+                starts = ends;
+        }
+        return await Task.WhenAll(starts.Select((start, partition) => client.Broker.Queues.CreateAsync(
+            new TopicPartition(topic, partition), new NewQueue(ExplicitQueue) { Start = start, Options = options },
+            cancellationToken).AsTask())).ConfigureAwait(false);
     }
 
     /// <summary>Creates a topic unless it exists.</summary>
@@ -90,6 +105,13 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         {
             throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Topic '{topic}' is being created: {unknown.Message}", unknown);
         }
+    }
+
+    private async Task<OffsetSpec> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken)
+    {
+        var end = await client.Broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+        return end.Error == ErrorCode.None ? OffsetSpec.AtOffset(end.Offset)
+            : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
     }
 
     // One that keeps records less safely than its source would be refused.

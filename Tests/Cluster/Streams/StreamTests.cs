@@ -221,6 +221,53 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Partition_that_is_new_to_a_topic_with_subscriptions_is_served_from_its_first_event()
+    {
+        // No dispatcher has these cursors.
+        var topics = new StreamTopics(_client, "alone", new OrleansMqStreamOptions());
+        await using var producer = _client.CreateProducer<byte[]?, byte[]?>();
+        var log = new SubscriptionLog(_client, producer, "alone", NullLogger.Instance);
+        var topic = "explicit-start";
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        await SendAsync(2);
+        var first = Assert.Single(await topics.CreateExplicitQueuesAsync(topic, log, CancellationToken.None));
+        Assert.Equal(2, first.Floor);
+        await log.WriteAsync(new SubscriptionKey(topic, "k"u8.ToArray(), Guid.NewGuid()), new SubscriptionValue("reader/1", 0, first.Id, 2),
+            CancellationToken.None);
+        await _client.Admin.DeleteTopicAsync(topic);
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        await SendAsync(3);
+        Assert.Equal(0, Assert.Single(await topics.CreateExplicitQueuesAsync(topic, log, CancellationToken.None)).Floor);
+
+        async Task SendAsync(int count)
+        {
+            await using var sender = _client.CreateProducer<string, string>();
+            for (var number = 0; number < count; number++)
+                await sender.SendAsync(new(topic, "k", $$"""{"number":{{number}}}"""));
+        }
+    }
+
+    [Fact]
+    public async Task Subscription_of_a_racing_first_subscriber_is_owed_what_came_after_the_ends_were_looked_up()
+    {
+        var topic = "explicit-race";
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        await using var producer = _client.CreateProducer<byte[]?, byte[]?>();
+        // The topic of subscriptions exists.
+        await new SubscriptionLog(_client, producer, "racing", NullLogger.Instance).CatchUpAsync(CancellationToken.None);
+        var broker = new HeldBroker(_silo.Inside, topic);
+        var slow = new OrleansMqClient(broker);
+        var log = new SubscriptionLog(slow, producer, "racing", NullLogger.Instance);
+        var creating = new StreamTopics(slow, "racing", new OrleansMqStreamOptions()).CreateExplicitQueuesAsync(topic, log,
+            CancellationToken.None);
+        await broker.Held.Task;
+        // Another one subscribes, and an event is acknowledged.
+        await producer.SendAsync(new(topic, "k"u8.ToArray(), "{}"u8.ToArray()));
+        broker.Go.SetResult();
+        Assert.Equal(0, Assert.Single(await creating).Floor);
+    }
+
+    [Fact]
     public async Task Grain_with_two_subscriptions_receives_each_event_twice()
     {
         var reader = Reader("explicit-twice/k/1");
@@ -525,6 +572,31 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         // Correlation id, one topic with its name, one partition with its number; then the error.
         var error = sizeof(int) + sizeof(int) + sizeof(short) + partition.Topic.Length + sizeof(int) + sizeof(int);
         Assert.Equal(0, BinaryPrimitives.ReadInt16BigEndian(response.AsSpan(error)));
+    }
+
+    // Holds the lookup of a topic after its ends were looked up.
+    private sealed class HeldBroker(IBroker inner, string topic) : ForwardingBroker(inner)
+    {
+        private bool _hasEnds;
+        public TaskCompletionSource Held { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource Go { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+            CancellationToken cancellationToken = default)
+        {
+            _hasEnds |= partition.Topic == topic && spec == OffsetSpec.Latest;
+            return base.FindOffsetAsync(partition, spec, cancellationToken);
+        }
+
+        public override async ValueTask<TopicListing> GetTopicAsync(string name, CancellationToken cancellationToken = default)
+        {
+            if (_hasEnds && name == topic)
+            {
+                Held.TrySetResult();
+                await Go.Task;
+            }
+            return await base.GetTopicAsync(name, cancellationToken);
+        }
     }
 
     private sealed class UnprovenBroker(IBroker inner) : ForwardingBroker(inner)
