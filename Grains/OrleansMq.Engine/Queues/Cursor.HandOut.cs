@@ -12,6 +12,8 @@ internal sealed partial class Cursor
     private long _keysRead = NoRead;
     // The last hand-out ended before its records did.
     private bool _isHandOutCut;
+    // Where the read of keys that were forgotten begins; null: it reads on.
+    private long? _keysReadAgain;
 
     private DispatchOrder NewOrder()
     {
@@ -207,11 +209,14 @@ internal sealed partial class Cursor
 
     private void WantKeys(CursorState state)
     {
-        if (_keysRead != NoRead || !MayRead || _order is not KeyOrder { Wanted: > 0 and var wanted } order || order.Next >= _readableEnd
-            || (NextConsumer(state) is null && !HasTimeToLive(state)))
+        if (_keysRead != NoRead || !MayRead || _order is not KeyOrder order || (NextConsumer(state) is null && !HasTimeToLive(state)))
             return;
-        _keysRead = ++_lastRead;
-        _effects.Add(new ReadKeys(_keysRead, order.Next, wanted));
+        order.MakeRoom();
+        _keysReadAgain = order.Forgotten;
+        if (_keysReadAgain is { } forgotten)
+            _effects.Add(new ReadKeys(_keysRead = ++_lastRead, Math.Max(forgotten, state.Floor), order.WantedAgain));
+        else if (order is { Wanted: > 0 and var wanted } && order.Next < _readableEnd)
+            _effects.Add(new ReadKeys(_keysRead = ++_lastRead, order.Next, wanted));
     }
 
     private void On(KeysRead read)
@@ -219,6 +224,19 @@ internal sealed partial class Cursor
         if (read.Number != _keysRead || _state is null || _order is not KeyOrder order)
             return;
         _keysRead = NoRead;
+        if (_keysReadAgain is { } forgotten)
+        {
+            order.BeginAgain(forgotten);
+            foreach (var (offset, key) in read.Keys)
+            {
+                if (!order.IsForgotten(offset, key) || !IsUnsettled(offset) || _purging.Contains(offset))
+                    continue;
+                order.AddAgain(offset, key!.Value, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
+                PostponeIfScheduled(offset);
+            }
+            order.EndAgain(read.End);
+            return;
+        }
         var next = order.Next;
         foreach (var (offset, key) in read.Keys)
         {
@@ -229,10 +247,15 @@ internal sealed partial class Cursor
             if (!IsUnsettled(offset) || _purging.Contains(offset))
                 continue;
             order.Add(offset, key, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
-            if (IsDeferred(offset) && _state.CountsOf(offset).Deliveries == 0)
-                order.Postpone(offset);
+            PostponeIfScheduled(offset);
         }
         SettleByNature(new OffsetRange(next, read.End - 1));
         order.ReadUpTo(read.End);
+
+        void PostponeIfScheduled(long offset)
+        {
+            if (IsDeferred(offset) && _state.CountsOf(offset).Deliveries == 0)
+                order.Postpone(offset);
+        }
     }
 }

@@ -3,21 +3,28 @@ namespace OrleansMq.Queues;
 /// <summary>
 /// Order by key: a record is handed out only if it is the lowest unsettled one of its key, and no other one of it is out, or as a run with
 /// those that are: together, in order, under one lock. Keys come from reads of the log, a window of bounded size ahead. A record without
-/// key waits for none, and one that is postponed holds none back.
+/// key waits for none, and one that is postponed holds none back. When the window is full of records that wait for their keys, the longest
+/// lines forget their ends, so that reading goes on for other keys. A line that knows no record any more is read again from where it
+/// forgot.
 /// </summary>
 /// <param name="from">Where reading begins: the floor.</param>
-/// <param name="lookAhead">The most records that are known and not handed out.</param>
+/// <param name="lookAhead">The number of records that are known and not handed out; up to twice as many after lines are read
+/// again.</param>
 internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
 {
     private const int MostPerRead = 500;
     private const long NotReady = -1;
+    private const long Nothing = long.MaxValue;
 
-    private sealed class Line
+    private sealed class Line(long key)
     {
+        public long Key { get; } = key;
         public SortedSet<long> Records { get; } = [];
         // Those that are handed out, or deferred after a return.
         public int Out { get; set; }
         public long Ready { get; set; } = NotReady;
+        // The records of the key from here on are not known, as far as reading has come.
+        public long ForgottenFrom { get; set; } = Nothing;
     }
 
     private readonly Dictionary<long, long?> _keys = [];
@@ -25,6 +32,9 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     private readonly Dictionary<long, Line> _lines = [];
     private readonly HashSet<long> _available = [];
     private readonly SortedSet<long> _ready = [];
+    // The lines that know no record, and forgot some; those of them that are read again now.
+    private readonly HashSet<Line> _wanting = [];
+    private readonly HashSet<Line> _reread = [];
     private long _readEnd = from;
 
     /// <summary>The keys of the records below it are known.</summary>
@@ -36,17 +46,79 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     /// <summary>The records that wait for their key.</summary>
     public int Waiting => _available.Count - _ready.Count;
 
-    /// <summary>The keys below an offset are known.</summary>
+    /// <summary>The first record that a line forgot and needs now; null: none does.</summary>
+    public long? Forgotten => _wanting.Count == 0 ? null : _wanting.Min(static line => line.ForgottenFrom);
+
+    /// <summary>The number of records that may be read again now.</summary>
+    public int WantedAgain => Math.Clamp(lookAhead / 2, 1, MostPerRead);
+
+    /// <summary>The keys below an offset are known, or forgotten.</summary>
     public void ReadUpTo(long end) => _readEnd = Math.Max(_readEnd, end);
+
+    /// <summary>Forgets the ends of the longest lines, where there is no room to read.</summary>
+    public void MakeRoom()
+    {
+        if (_available.Count < lookAhead || (_ready.Count > 0 && _available.Count < 2L * lookAhead))
+            return;
+        foreach (var line in _lines.Values.OrderByDescending(static line => line.Records.Count).ToList())
+        {
+            while (_available.Count > lookAhead / 2 && line.Records.Count > 0 && line.Records.Max is var last && last != line.Ready
+                && _available.Remove(last))
+            {
+                line.Records.Remove(last);
+                _keys.Remove(last);
+                line.ForgottenFrom = last;
+            }
+        }
+    }
+
+    /// <summary>Begins to read again, from what <see cref="Forgotten"/> was when the read began.</summary>
+    public void BeginAgain(long forgotten)
+    {
+        _reread.Clear();
+        // A line that came to want more during the read may begin before it.
+        _reread.UnionWith(_wanting.Where(line => line.ForgottenFrom >= forgotten));
+    }
+
+    /// <summary>Whether a record that was read again is one that its line forgot.</summary>
+    public bool IsForgotten(long offset, long? key) => offset < _readEnd && key is { } value && _lines.TryGetValue(value, out var line)
+        && line.ForgottenFrom <= offset && _reread.Contains(line);
+
+    /// <summary>Adds a record that its line forgot, and that is not settled. Those of its line are added in order.</summary>
+    public void AddAgain(long offset, long key, bool isAvailable)
+    {
+        var line = _lines[key];
+        line.ForgottenFrom = Nothing;
+        Add(offset, key, isAvailable);
+        line.ForgottenFrom = offset + 1;
+        _wanting.Remove(line);
+    }
+
+    /// <summary>What is between the place where reading again began and another one is known.</summary>
+    public void EndAgain(long end)
+    {
+        foreach (var line in _reread.Where(line => line.ForgottenFrom < end || end >= _readEnd))
+        {
+            line.ForgottenFrom = end < _readEnd ? end : Nothing;
+            KeepOrRemove(line);
+        }
+        _reread.Clear();
+    }
 
     /// <summary>Adds a record that is not settled.</summary>
     public void Add(long offset, long? key, bool isAvailable)
     {
-        _keys[offset] = key;
+        Line? line = null;
         if (key is { } value)
         {
-            if (!_lines.TryGetValue(value, out var line))
-                _lines[value] = line = new Line();
+            if (!_lines.TryGetValue(value, out line))
+                _lines[value] = line = new Line(value);
+            if (line.ForgottenFrom <= offset)
+                return;
+        }
+        _keys[offset] = key;
+        if (line is not null)
+        {
             line.Records.Add(offset);
             line.Out++;
             Refresh(line);
@@ -147,11 +219,23 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
             line.Out -= isAvailable ? 0 : 1;
             Refresh(line);
             if (line.Records.Count == 0)
-                _lines.Remove(_keys[offset]!.Value);
+                KeepOrRemove(line);
         }
         else
             _ready.Remove(offset);
         _keys.Remove(offset);
+    }
+
+    // A line that forgot records is kept until they are known again.
+    private void KeepOrRemove(Line line)
+    {
+        _wanting.Remove(line);
+        if (line.Records.Count > 0)
+            return;
+        if (line.ForgottenFrom == Nothing)
+            _lines.Remove(line.Key);
+        else
+            _wanting.Add(line);
     }
 
     private void Refresh(Line line)

@@ -124,7 +124,10 @@ internal sealed class CursorRig
         foreach (var append in effects.OfType<AppendTransitions>().Where(_ => !HoldsAppends))
             Append(append);
         foreach (var read in effects.OfType<ReadKeys>().Where(_ => KeyOf is not null))
-            Handle(new KeysRead(read.Number, End, [.. RecordsFrom(read.From).Select(offset => (offset, KeyOf!(offset)))]));
+        {
+            var keys = RecordsFrom(read.From).Take(read.Most).Select(offset => (offset, KeyOf!(offset))).ToList();
+            Handle(new KeysRead(read.Number, keys.Count < read.Most ? End : keys[^1].Item1 + 1, keys));
+        }
         foreach (var read in effects.OfType<ReadHeads>().Where(_ => HeadOf is not null))
             Handle(new HeadsRead(read.Number, End, [.. RecordsFrom(read.From).Select(o => HeadOf!(o) with { Offset = o })]));
         foreach (var find in effects.OfType<FindNaturals>().Where(_ => FindsNaturals))

@@ -522,6 +522,50 @@ public sealed class CursorTests
         Assert.Equal(2, reads.Count);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Keys_that_wait_with_more_records_than_are_looked_ahead_hold_no_other_back(int blocked)
+    {
+        // Offset 0 is the cursor's own. Each of the first keys has hundreds of records, and 500 further ones have one each.
+        const int Waiting = 600;
+        const int Others = 500;
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsOrderedByKey = true, LookAhead = 20 })
+        {
+            KeyOf = offset => offset <= Waiting ? offset % blocked : offset,
+        };
+        rig.Produce(Waiting + Others);
+        rig.Attach(1, credit: 2_000);
+        var deliveries = new Queue<Deliver>();
+        var delivered = new List<long>();
+        TakeAll();
+        // One of each key.
+        Assert.Equal(blocked + Others, delivered.Count);
+        // Settled in turn, everything comes, each key in order.
+        while (deliveries.TryDequeue(out var delivery))
+        {
+            foreach (var record in delivery.Records)
+            {
+                rig.Request(new Settle(rig.NextId, delivery.Lock, OffsetRange.Of(record.Offset)));
+                rig.Produce(0);
+                TakeAll();
+            }
+        }
+        Assert.Equal(Enumerable.Range(1, Waiting + Others).Select(static offset => (long)offset), delivered.Order());
+        foreach (var key in delivered.Where(static offset => offset <= Waiting).GroupBy(offset => offset % blocked))
+            Assert.Equal(key.Order(), key);
+
+        void TakeAll()
+        {
+            foreach (var delivery in rig.Deliveries)
+            {
+                deliveries.Enqueue(delivery);
+                delivered.AddRange(delivery.Records.Select(static record => record.Offset));
+            }
+            rig.Deliveries.Clear();
+        }
+    }
+
     [Fact]
     public void Purge_lists_what_is_settled_and_leaves_what_is_held()
     {
