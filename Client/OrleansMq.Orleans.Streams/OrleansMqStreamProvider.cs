@@ -103,7 +103,8 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
     public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer)
     {
         var grain = CallingGrain();
-        if (FindImplicit(grain, stream) != subscription)
+        var own = FindImplicit(grain, stream);
+        if (own != subscription)
         {
             await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
             if (!Subscriptions.Table.Find(stream).Any(other => other.Id == subscription && other.Grain == grain.GrainId))
@@ -112,7 +113,9 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
                     + $"provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
             }
         }
-        ConsumerOf(grain).Attach(subscription, observer);
+        // The class's own subscription has the events of one that another version of it has written.
+        if (own is null || own == subscription)
+            ConsumerOf(grain).Attach(subscription, observer);
     }
 
     /// <summary>Removes a subscription. After it no event is delivered.</summary>
@@ -132,10 +135,14 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
     public async Task<IReadOnlyList<Guid>> FindSubscriptionsAsync(StreamId stream)
     {
         var grain = CallingGrain();
+        // What it has beside comes from another version of its class, and is not waited for.
         if (FindImplicit(grain, stream) is { } subscription)
-            return [subscription];
+            return [subscription, .. FindExplicit()];
         await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
-        return [.. Subscriptions.Table.Find(stream).Where(other => other.Grain == grain.GrainId).Select(static other => other.Id)];
+        return [.. FindExplicit()];
+
+        IEnumerable<Guid> FindExplicit() =>
+            Subscriptions.Table.Find(stream).Where(other => other.Grain == grain.GrainId).Select(static other => other.Id);
     }
 
     /// <summary>Returns the topic of a stream.</summary>
@@ -143,9 +150,16 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
 
     private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
 
-    private Guid? FindImplicit(IGrainContext grain, StreamId stream) => Topics.IsForImplicit(TopicOf(stream))
-        ? _services.GetRequiredService<ImplicitSubscriptions>().Find(grain.GrainId.Type, TopicOf(stream))?.SubscriptionOf(Name, stream)
+    /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has
+    /// none.</summary>
+    public Guid? FindImplicit(IGrainContext grain, StreamId stream) => Topics.IsForImplicit(TopicOf(stream))
+        ? _services.GetRequiredService<ImplicitSubscriptions>().FindLocal(grain.GrainId.Type, TopicOf(stream))?.SubscriptionOf(Name, stream)
         : null;
+
+    /// <summary>Whether a subscription is one that a grain has by its class in any version of the cluster.</summary>
+    public bool IsImplicit(IGrainContext grain, StreamId stream, Guid subscription) => Topics.IsForImplicit(TopicOf(stream))
+        && _services.GetRequiredService<ImplicitSubscriptions>().All.Any(subscriber => subscriber.GrainType == grain.GrainId.Type
+            && subscriber.SubscriptionOf(Name, stream) == subscription && subscriber.Predicate.IsMatch(TopicOf(stream)));
 
     private IGrainContext CallingGrain() =>
         _services.GetService<IGrainContextAccessor>()?.GrainContext is { GrainInstance: not null } grain

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Streams;
 using Orleans.Streams.Core;
 
 namespace OrleansMq.Streams;
@@ -40,7 +42,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
                 && await OfferAsync(late, delivery) is { } refused)
                 return refused;
             if (!_attached.TryGetValue(delivery.Subscription, out attached))
-                return NotObserved(delivery, 0);
+                return OfOtherVersion(delivery) ?? NotObserved(delivery, 0);
         }
         // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
         await attached.Turn.WaitAsync();
@@ -88,6 +90,19 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private DeliveryAnswer NotObserved(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.NotObserved,
         $"Grain {_grain.GrainId} attached no observer to stream {delivery.Stream} of provider '{delivery.Provider}': subscribe, or resume "
         + $"the subscription's handle, in {nameof(Grain.OnActivateAsync)}, or implement {nameof(IStreamSubscriptionObserver)}.");
+
+    // In a rolling deployment, and after one. Null: the subscription is one of this version.
+    private DeliveryAnswer? OfOtherVersion(StreamDelivery delivery)
+    {
+        var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(delivery.Provider);
+        // A version that subscribed by itself has left it: the class's own subscription has the event.
+        if (provider.FindImplicit(_grain, delivery.Stream) is { } own)
+            return own == delivery.Subscription ? null : new DeliveryAnswer(delivery.Items.Length, DeliveryOutcome.Served);
+        return provider.IsImplicit(_grain, delivery.Stream, delivery.Subscription)
+            ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable, $"Grain {_grain.GrainId} is active on a silo whose version of its class does "
+                + $"not subscribe to topic '{delivery.Stream.GetNamespace()}'. The event waits for one that does.")
+            : null;
+    }
 
     private async Task<DeliveryAnswer?> OfferAsync(IStreamSubscriptionObserver observer, StreamDelivery delivery)
     {

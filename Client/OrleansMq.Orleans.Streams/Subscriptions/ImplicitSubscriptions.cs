@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
@@ -12,11 +13,13 @@ namespace OrleansMq.Streams;
 /// <param name="Bindings">What it says of itself.</param>
 /// <param name="Predicate">Which topics.</param>
 /// <param name="Mapper">Which grain a stream belongs to.</param>
+/// <param name="Pattern">The predicate, as the manifest says it.</param>
+/// <param name="MapperName">The mapper, as the manifest says it.</param>
 internal sealed record ImplicitSubscriber(GrainType GrainType, GrainBindings Bindings, IStreamNamespacePredicate Predicate,
-    IStreamIdMapper Mapper)
+    IStreamIdMapper Mapper, string Pattern, string MapperName)
 {
     /// <summary>Returns the grain of a stream.</summary>
-    /// <exception cref="ArgumentException">The stream's key is no key of the class.</exception>
+    /// <exception cref="ArgumentException">The stream's key is no key of the class, or the class's mapper failed.</exception>
     public GrainId GrainOf(StreamId stream)
     {
         try
@@ -28,6 +31,11 @@ internal sealed record ImplicitSubscriber(GrainType GrainType, GrainBindings Bin
             throw new ArgumentException($"The key '{stream.GetKeyAsString()}' is no key of a grain of type {GrainType}: a class with Guid "
                 + "keys takes 32 hexadecimal digits, one with integer keys a decimal number.", refused);
         }
+        catch (Exception thrown)
+        {
+            throw new ArgumentException($"The {nameof(IStreamIdMapper)} '{MapperName}' of grain type {GrainType} finds no grain for key "
+                + $"'{stream.GetKeyAsString()}': {Causes.Of(thrown)}", thrown);
+        }
     }
 
     /// <summary>Returns the id of its subscription to a stream.</summary>
@@ -35,16 +43,23 @@ internal sealed record ImplicitSubscriber(GrainType GrainType, GrainBindings Bin
         Hashes.Of([.. Encoding.UTF8.GetBytes($"{provider}\n{GrainType}\n"), .. stream.FullKey.Span]);
 }
 
-/// <summary>The grain classes of the cluster with <see cref="ImplicitStreamSubscriptionAttribute"/>, as its manifest says now.</summary>
-internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider manifests, GrainBindingsResolver bindings,
-    IServiceProvider services, ILogger<ImplicitSubscriptions> logger)
+/// <summary>
+/// The grain classes with <see cref="ImplicitStreamSubscriptionAttribute"/>. Dispatchers serve what any silo's version of a class says. A
+/// grain's own calls are answered from what its silo's version says. A class whose predicate or mapper is unknown here is served by the
+/// silos that know it. Thread-safe.
+/// </summary>
+internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider manifests, IServiceProvider services,
+    ILogger<ImplicitSubscriptions> logger)
 {
+    private const string BindingPrefix = $"{WellKnownGrainTypeProperties.BindingPrefix}.";
+
     private readonly IStreamNamespacePredicateProvider[] _predicates = [.. services.GetServices<IStreamNamespacePredicateProvider>()];
+    private readonly ConcurrentDictionary<GrainType, ImmutableArray<ImplicitSubscriber>> _local = new();
     private readonly Lock _lock = new();
     private MajorMinorVersion _version = MajorMinorVersion.MinValue;
     private ImmutableArray<ImplicitSubscriber> _all = [];
 
-    /// <summary>All classes.</summary>
+    /// <summary>All classes, in every version of the cluster.</summary>
     public ImmutableArray<ImplicitSubscriber> All
     {
         get
@@ -53,44 +68,76 @@ internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider man
             {
                 var manifest = manifests.Current;
                 if (manifest.Version != _version)
-                    (_version, _all) = (manifest.Version, Read(manifest));
+                    (_version, _all) = (manifest.Version, ReadAll(manifest));
                 return _all;
             }
         }
     }
 
-    /// <summary>Returns the subscriber of a grain's class to a topic; null if it has none.</summary>
-    public ImplicitSubscriber? Find(GrainType grainType, string topic) =>
-        All.FirstOrDefault(subscriber => subscriber.GrainType == grainType && subscriber.Predicate.IsMatch(topic));
+    /// <summary>Returns the subscriber of a grain's class to a topic, as this silo's version of the class says; null if it has
+    /// none.</summary>
+    public ImplicitSubscriber? FindLocal(GrainType grainType, string topic)
+    {
+        foreach (var subscriber in _local.GetOrAdd(grainType, type =>
+            manifests.LocalGrainManifest.Grains.TryGetValue(type, out var properties) ? [.. Read(type, properties)] : []))
+        {
+            if (subscriber.Predicate.IsMatch(topic))
+                return subscriber;
+        }
+        return null;
+    }
 
-    private ImmutableArray<ImplicitSubscriber> Read(ClusterManifest manifest) =>
+    // Silos of one version say the same.
+    private ImmutableArray<ImplicitSubscriber> ReadAll(ClusterManifest manifest) =>
     [
-        .. from grainType in manifest.AllGrainManifests.SelectMany(static silo => silo.Grains.Keys).Distinct()
-           let its = bindings.GetBindings(grainType)
-           from binding in its.Bindings
-           let subscriber = Read(grainType, its, binding)
-           where subscriber is not null
-           select subscriber,
+        .. from silo in manifest.AllGrainManifests.Append(manifests.LocalGrainManifest).Distinct()
+           from grain in silo.Grains
+           from subscriber in Read(grain.Key, grain.Value)
+           group subscriber by (subscriber.GrainType, subscriber.Pattern, subscriber.MapperName) into same
+           select same.First(),
     ];
 
-    private ImplicitSubscriber? Read(GrainType grainType, GrainBindings its, ImmutableDictionary<string, string> binding)
+    private List<ImplicitSubscriber> Read(GrainType grainType, GrainProperties properties)
+    {
+        var bindings = (from property in properties.Properties
+                        where property.Key.StartsWith(BindingPrefix, StringComparison.Ordinal)
+                        let name = property.Key[BindingPrefix.Length..].Split('.', 2)
+                        where name.Length == 2
+                        group (Key: name[1], property.Value) by name[0] into binding
+                        select binding.ToImmutableDictionary(static pair => pair.Key, static pair => pair.Value, StringComparer.Ordinal))
+            .ToImmutableArray();
+        var its = new GrainBindings(grainType, bindings);
+        return [.. bindings.Select(binding => Read(its, binding)).OfType<ImplicitSubscriber>()];
+    }
+
+    private ImplicitSubscriber? Read(GrainBindings its, ImmutableDictionary<string, string> binding)
     {
         if (!binding.TryGetValue(WellKnownGrainTypeProperties.BindingTypeKey, out var kind)
             || kind != WellKnownGrainTypeProperties.StreamBindingTypeValue
             || !binding.TryGetValue(WellKnownGrainTypeProperties.StreamBindingPatternKey, out var pattern))
             return null;
-        IStreamNamespacePredicate? predicate = null;
-        if (!Array.Exists(_predicates, provider => provider.TryGetPredicate(pattern, out predicate)) || predicate is null)
+        var mapperName = binding.GetValueOrDefault(WellKnownGrainTypeProperties.StreamIdMapperKey);
+        if (string.IsNullOrWhiteSpace(mapperName))
+            mapperName = DefaultStreamIdMapper.Name;
+        try
         {
-            LogUnknownPattern(grainType, pattern);
-            return null;
+            IStreamNamespacePredicate? predicate = null;
+            if (Array.Exists(_predicates, provider => provider.TryGetPredicate(pattern, out predicate)) && predicate is not null)
+            {
+                return new ImplicitSubscriber(its.GrainType, its, predicate,
+                    services.GetRequiredKeyedService<IStreamIdMapper>(mapperName), pattern, mapperName);
+            }
+            LogUnknown(its.GrainType, pattern, mapperName, null);
         }
-        binding.TryGetValue(WellKnownGrainTypeProperties.StreamIdMapperKey, out var mapper);
-        return new ImplicitSubscriber(grainType, its, predicate, services.GetRequiredKeyedService<IStreamIdMapper>(
-            string.IsNullOrWhiteSpace(mapper) ? DefaultStreamIdMapper.Name : mapper));
+        catch (Exception unknown)
+        {
+            // A predicate's type or a mapper of another version throws what its provider likes. Other classes go on.
+            LogUnknown(its.GrainType, pattern, mapperName, unknown);
+        }
+        return null;
     }
 
-    [LoggerMessage(1, LogLevel.Error, "Grain class {GrainType} receives no events: its predicate '{Pattern}' is unknown here. Register its "
-        + "IStreamNamespacePredicateProvider on every silo.")]
-    private partial void LogUnknownPattern(GrainType grainType, string pattern);
+    [LoggerMessage(1, LogLevel.Error, "This silo delivers no events to grain class {GrainType}: its predicate '{Pattern}' or its "
+        + "IStreamIdMapper '{Mapper}' is unknown here. Register both on every silo. Silos that know them deliver.")]
+    private partial void LogUnknown(GrainType grainType, string pattern, string mapper, Exception? reason);
 }

@@ -268,6 +268,20 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Subscription_that_another_version_of_an_implicit_class_has_left_neither_blocks_nor_doubles()
+    {
+        await _client.Admin.CreateTopicAsync("implicit-left", 1);
+        var grain = _silo.Client.GetGrain<IImplicitGrain>("k").GetGrainId().ToString();
+        await ((OrleansMqStreamProvider)Provider).Subscriptions.WriteAsync(new SubscriptionKey("implicit-left", "k"u8.ToArray(),
+            Guid.NewGuid()), new SubscriptionValue(grain, 0, Guid.Empty, 0), CancellationToken.None);
+        await Stream("implicit-left", "k").OnNextBatchAsync([new Happened(1), new Happened(2)]);
+        await ReceivedAsync("implicit-left", "k", [1, 2]);
+        await SettledAsync("implicit-left", "streams.test");
+        Assert.Equal([1, 2], StreamScript.Received("implicit-left", "k"));
+        Assert.Empty(await LettersAsync("implicit-left"));
+    }
+
+    [Fact]
     public async Task Grain_with_two_subscriptions_receives_each_event_twice()
     {
         var reader = Reader("explicit-twice/k/1");
@@ -502,6 +516,10 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
             () => Task.FromResult($"received: {string.Join(' ', Now())}"));
         Assert.Equal(expected, Now());
     }
+
+    private Task SettledAsync(string topic, string queue) => Wait.UntilAsync(async () =>
+        (await _silo.Inside.Queues.ListAsync(new TopicPartition(topic, 0))).Any(found => found.Name == queue && found.Unsettled == 0),
+        $"{queue} of {topic} has nothing unsettled");
 
     private async Task<TopicPartition> PartitionOfAsync(string topic, string key)
     {
