@@ -123,6 +123,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends
     public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
+        await OrderedQueues.DemandNoneAsync(this, topic, cancellationToken).ConfigureAwait(false);
         var call = Topic(topic).AddPartitionsAsync(totalCount, cancellationToken);
         var description = await AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);

@@ -135,8 +135,11 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount,
-        CancellationToken cancellationToken = default) =>
-        Describe(await _topics.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false));
+        CancellationToken cancellationToken = default)
+    {
+        await OrderedQueues.DemandNoneAsync(this, topic, cancellationToken).ConfigureAwait(false);
+        return Describe(await _topics.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false));
+    }
 
     /// <inheritdoc/>
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
