@@ -55,9 +55,8 @@ public sealed record QueueOptions
     /// default: all. The condition is SQL-92's: <c>=</c>, <c>&lt;&gt;</c>, <c>&lt;</c>, <c>BETWEEN</c>, <c>IN</c>, <c>LIKE</c>, <c>IS
     /// NULL</c>, <c>AND</c>, <c>OR</c>, <c>NOT</c>, and <c>CONTAINS</c>, <c>STARTSWITH</c>, <c>ENDSWITH</c>. A header's name with other
     /// characters than letters, digits, _ and $ stands in double quotes. Values are UTF-8 text; where one is compared with a number, it is
-    /// read as one. A record that does not match is settled when it would be delivered next, without a dead letter; until then it counts as
-    /// unsettled. It may be altered: records that are not settled yet are judged by the new one. Not together with
-    /// <see cref="MaxLength"/>. At most 8,192 characters.</summary>
+    /// read as one. A record that does not match is passed over as consumers come to it; until then it counts as unsettled. Not together
+    /// with <see cref="MaxLength"/>. At most 8,192 characters. Fixed at creation.</summary>
     public string? Filter { get; init; }
 
     /// <summary>The most records that wait or are deferred, up to 10^15; 0, the default, for no limit. Those that consumers hold do not

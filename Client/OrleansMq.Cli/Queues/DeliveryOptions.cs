@@ -26,9 +26,6 @@ internal sealed class DeliveryOptions
         + "expire, exceed --max-length, or fail --max-failures times. It must exist. Without one, or with \"\", they are dropped.",
         HelpName = "TOPIC" };
 
-    private readonly Option<string?> _filter = new("--filter") { Description = "Deliver only records whose headers meet a condition, such "
-        + "as \"region = 'eu' AND amount > 100\". With \"\", all.", HelpName = "CONDITION" };
-
     private const string DropHead = "drop-head";
     private const string RefusePublish = "refuse-publish";
 
@@ -37,7 +34,7 @@ internal sealed class DeliveryOptions
     {
         _overflow.AcceptOnlyFromAmong(DropHead, RefusePublish);
         foreach (var option in (Option[])[_maxFailures, _retryDelay, _maxRetryDelay, _timeToLive, _recordTimes, _maxLength, _overflow,
-            _deadLetters, _filter])
+            _deadLetters])
             command.Add(option);
     }
 
@@ -57,7 +54,6 @@ internal sealed class DeliveryOptions
             _ => options.Overflow,
         },
         DeadLetterTopic = parsed.GetValue(_deadLetters) switch { null => options.DeadLetterTopic, "" => null, var topic => topic },
-        Filter = parsed.GetValue(_filter) switch { null => options.Filter, "" => null, var filter => filter },
     };
 
     private static TimeSpan? DurationOf(ParseResult parsed, Option<string?> option) =>

@@ -29,7 +29,9 @@ internal static class QueueCreateCommand
         var singleActive = new Option<bool>("--single-active-consumer") { Description = "One consumer at a time receives." };
         var priorities = new Option<int>("--priorities") { Description = "The number of priorities, up to 32: records with a higher "
             + $"header {QueueHeaders.Priority} come first.", HelpName = "N" }.AtLeast(0);
-        foreach (var option in (Option[])[from, orderedByKey, singleActive, priorities])
+        var filter = new Option<string?>("--filter") { Description = "Deliver only records whose headers meet a condition, such as "
+            + "\"region = 'eu' AND amount > 100\".", HelpName = "CONDITION" };
+        foreach (var option in (Option[])[from, orderedByKey, singleActive, priorities, filter])
             command.Add(option);
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
@@ -42,6 +44,7 @@ internal static class QueueCreateCommand
                     IsOrderedByKey = parsed.GetValue(orderedByKey),
                     IsSingleActiveConsumer = parsed.GetValue(singleActive),
                     PriorityLevels = parsed.GetValue(priorities),
+                    Filter = parsed.GetValue(filter),
                 }),
             };
             using var broker = server.Connect(parsed);

@@ -78,7 +78,8 @@ internal sealed record ResetQueueBody(string Start);
 /// <param name="Redelivered">The deliveries of records that may have been delivered before, since the partition's leadership began.</param>
 /// <param name="OldestTimestamp">The timestamp of the first record that is not settled, in milliseconds since 1970; of the first in its
 /// batch, where producers send several at once. Absent where there is none.</param>
-/// <param name="Filtered">The records that the filter does not match, among those that consumers have reached.</param>
+/// <param name="Filtered">The records that were passed over since the partition's leadership began, as the filter does not match
+/// them.</param>
 internal sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
     long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged, long Deferred = 0, long Expired = 0,
     long Dropped = 0, long DeadLettered = 0, long Redelivered = 0,

@@ -99,7 +99,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         if (provider.FindImplicit(_grain, delivery.Stream) is { } own)
             return own == delivery.Subscription ? null : new DeliveryAnswer(delivery.Items.Length, DeliveryOutcome.Served);
         return provider.IsImplicit(_grain, delivery.Stream, delivery.Subscription)
-            ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable, $"Grain {_grain.GrainId} is active on a silo whose version of its class does "
+            ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable,
+                $"Grain {_grain.GrainId} is active on a silo whose version of its class does "
                 + $"not subscribe to topic '{delivery.Stream.GetNamespace()}'. The event waits for one that does.")
             : null;
     }

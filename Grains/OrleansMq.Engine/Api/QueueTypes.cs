@@ -41,7 +41,8 @@ public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options
     public long Expired { get; init; }
     /// <summary>The records that left the queue because it was longer than its limit, with a dead letter or without.</summary>
     public long Dropped { get; init; }
-    /// <summary>The records that <see cref="QueueOptions.Filter"/> does not match, among those that consumers have reached.</summary>
+    /// <summary>The records that were passed over since the partition's leadership began, as <see cref="QueueOptions.Filter"/> does not
+    /// match them.</summary>
     public long Filtered { get; init; }
     /// <summary>The records that were written to a dead-letter topic.</summary>
     public long DeadLettered { get; init; }

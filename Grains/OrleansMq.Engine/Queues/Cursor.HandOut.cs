@@ -141,7 +141,7 @@ internal sealed partial class Cursor
                 var last = delivery.Records[first].Offset;
                 for (var length = 1; length < consumer.KeyRun && consumer.Credit > consumer.KeyRunReserve; length++)
                 {
-                    if (!order.TryPeekNext(last, _readableEnd, out var next) || !MayFollow(next, needed, state))
+                    if (!order.TryPeekNext(last, _readableEnd, out var next) || !MayFollow(next, consumer, needed, state))
                         break;
                     delivery.Records.Add(Acquire(next, consumer, delivery.Lock.Number, state));
                     last = next;
@@ -152,7 +152,8 @@ internal sealed partial class Cursor
         }
     }
 
-    private bool MayFollow(long offset, long needed, CursorState state) => _rules.IsReserved(offset, state.DeliveredUpTo)
+    private bool MayFollow(long offset, Consumer consumer, long needed, CursorState state) => _rules.IsReserved(offset, state.DeliveredUpTo)
+        && (consumer.IsWindow || _rules.MostTogether(state.CountsOf(offset), state.Configuration) == int.MaxValue)
         && (!TakesRoom(offset, needed, state) || HasRoom(needed, state))
         && !(state.CountsOf(offset) is { Deliveries: > 0 } counts
             && (counts.Failures > 0 || _rules.IsAtLimit(counts, state.Configuration)));

@@ -2,12 +2,14 @@ namespace OrleansMq.Queues;
 
 /// <summary>
 /// Times of records and what the filter says, judged at the head: the record that would be handed out next. None is handed out of which
-/// that is not known, and some records ahead are read at once. One that the filter does not match is settled. One whose time to live has
-/// passed is dropped. One whose time has not come is deferred, as a returned record is, and later ones go on.
+/// that is not known, and some records ahead are read at once. One that the filter does not match is settled by nature. One whose time
+/// to live has passed is dropped. One whose time has not come is deferred, as a returned record is, and later ones go on.
 /// </summary>
 internal sealed partial class Cursor
 {
     private const int MostHeadsPerRead = 500;
+    // A filter may match few: what it does not match is done with.
+    private const int MostFilteredPerRead = 4_000;
     private const int MostHeadsKept = 4 * MostHeadsPerRead;
     private const int MostExpiredPerTurn = 1_000;
 
@@ -20,7 +22,7 @@ internal sealed partial class Cursor
     {
         Waits,
         GoesOut,
-        // It is filtered, expired, or is deferred.
+        // It expired, or is deferred.
         IsGone,
     }
 
@@ -47,12 +49,6 @@ internal sealed partial class Cursor
                 ReadHeads(offset);
                 return;
             }
-            if (_rules.IsFiltered(head))
-            {
-                _heads.Remove(offset);
-                Filter(offset);
-                continue;
-            }
             if (!_rules.IsExpired(head.ExpiresAt, TimeOfExpiry))
             {
                 _headExpiresAt = head.ExpiresAt == long.MaxValue ? long.MaxValue : _now + (head.ExpiresAt - TimeOfExpiry);
@@ -71,11 +67,18 @@ internal sealed partial class Cursor
         Discard(offset, state, SettlementCause.Expired, state.CountsOf(offset));
     }
 
-    private void Filter(long offset)
+    // One that the filter does not match is for this cursor as if it had no record: it costs no transition of its own, and holds no other
+    // one of its key back. One that a consumer holds was handed out by an earlier version of the filter's rules, and comes to its end.
+    private bool IsLeftOut(in RecordHead head)
     {
-        _order.Take(offset);
-        _draft.Settle(SettlementCause.Filtered, offset);
-        HoldUntilInForce(offset);
+        if (!_rules.IsFiltered(head))
+            return false;
+        if (IsUnsettled(head.Offset) && !_held.ContainsKey(head.Offset))
+        {
+            Filtered++;
+            SettleByNature(OffsetRange.Of(head.Offset));
+        }
+        return true;
     }
 
     // Whether a record's headers say whether it is handed out.
@@ -90,12 +93,6 @@ internal sealed partial class Cursor
         {
             ReadHeads(offset);
             return HeadVerdict.Waits;
-        }
-        if (_rules.IsFiltered(head))
-        {
-            _heads.Remove(offset);
-            Filter(offset);
-            return HeadVerdict.IsGone;
         }
         var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, TimeOfExpiry);
         if (isExpired && !MayDiscard(offset, NeededFrom(state), state))
@@ -115,7 +112,7 @@ internal sealed partial class Cursor
         return HeadVerdict.IsGone;
     }
 
-    // Another configuration may give records other times, and match others.
+    // Another configuration may give records other times.
     private void ForgetHeads()
     {
         _heads.Clear();
@@ -127,7 +124,7 @@ internal sealed partial class Cursor
         if (_headsRead != NoRead || !MayRead)
             return;
         (_headsRead, _headsFrom) = (++_lastRead, offset);
-        _effects.Add(new ReadHeads(_headsRead, offset, MostHeadsPerRead));
+        _effects.Add(new ReadHeads(_headsRead, offset, _state?.Configuration.Filter is null ? MostHeadsPerRead : MostFilteredPerRead));
     }
 
     private void On(HeadsRead read)
@@ -145,7 +142,8 @@ internal sealed partial class Cursor
         {
             SettleByNature(new OffsetRange(next, head.Offset - 1));
             next = head.Offset + 1;
-            _heads[head.Offset] = head;
+            if (!IsLeftOut(head))
+                _heads[head.Offset] = head;
         }
         SettleByNature(new OffsetRange(next, read.End - 1));
     }

@@ -94,6 +94,10 @@ internal sealed partial class Cursor
     /// <summary>The offsets that are known to have no record, and are not settled yet.</summary>
     public long KnownNaturals => _unlogged.Count + _naturalsInWriting;
 
+    /// <summary>The records that the filter did not match since it serves, also those that an earlier leader had left out and that were not
+    /// settled yet.</summary>
+    public long Filtered { get; private set; }
+
     /// <summary>Whether it hands records out, as far as there are any and credit.</summary>
     public bool IsHandingOut => IsActive;
 

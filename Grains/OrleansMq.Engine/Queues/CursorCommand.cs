@@ -192,8 +192,8 @@ internal sealed record Begin(long RequestId, Guid Incarnation, CursorConfigurati
 /// meanwhile. If that takes too long, nothing is deleted and the outcome is <see cref="CursorOutcome.NotReady"/>.</summary>
 internal sealed record Remove(long RequestId, Guid Incarnation) : CursorRequest(RequestId);
 
-/// <summary>Changes the configuration. Order by key, the single active consumer and the number of
-/// priority levels are fixed at creation.</summary>
+/// <summary>Changes the configuration. Order by key, the single active consumer, the number of priority levels and the filter are fixed at
+/// creation.</summary>
 internal sealed record Configure(long RequestId, CursorConfiguration Configuration) : CursorRequest(RequestId);
 
 /// <summary>Settles every record below an offset that is neither held nor being dead-lettered.</summary>

@@ -72,8 +72,8 @@ internal sealed record CursorConfiguration
     /// knows no priorities.</summary>
     public int PriorityLevels { get; init; }
 
-    /// <summary>The text of the filter; see <see cref="Filters.SqlFilter"/>. Records that it does not match are settled when they would be
-    /// handed out next. Null: every record is handed out.</summary>
+    /// <summary>The text of the filter; see <see cref="Filters.SqlFilter"/>. A record that it does not match is as if
+    /// it were none. Fixed at creation. Null: every record is handed out.</summary>
     public string? Filter { get; init; }
 
     /// <summary>Whether one attached consumer at a time receives.</summary>

@@ -19,8 +19,6 @@ internal enum SettlementCause
     Purged = 6,
     /// <summary>It was the first of more records than the cursor keeps.</summary>
     LengthLimit = 7,
-    /// <summary>The cursor's filter does not match it.</summary>
-    Filtered = 8,
 }
 
 /// <summary>Two counters, since neither follows from the other.</summary>

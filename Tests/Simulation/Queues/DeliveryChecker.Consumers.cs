@@ -94,9 +94,9 @@ internal sealed partial class DeliveryChecker
         var last = delivered.Aggregate((one, other) => IsBefore(one, other) ? other : one);
         for (var offset = Math.Max(InForce.Floor, simulation.LogStart); offset < leader.LevelsKnownBelow; offset++)
         {
-            Verdict.Require(!leader.HasRecord(offset) || delivered.Contains(offset) || !IsBefore(offset, last)
+            Verdict.Require(!leader.IsWanted(offset) || delivered.Contains(offset) || !IsBefore(offset, last)
                 || InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset)
-                || leader.HeadOf(offset) is { DeliverAt: > 0 } or { IsFiltered: true }
+                || leader.HeadOf(offset).DeliverAt > 0
                 || _locks.ContainsKey((incarnation, leader.Epoch, offset)), $"5: {last} is handed out before {offset}.");
         }
 

@@ -224,7 +224,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         for (var before = Math.Max(InForce.Floor, simulation.LogStart); before < offset; before++)
         {
             // A schedule holds no key back. The records of a run come in order, under one lock.
-            if (!IsHeldBy(leader, deliver, before) && leader.KeyOf(before) == key && leader.HasRecord(before) && !InForce.IsFinished(before)
+            if (!IsHeldBy(leader, deliver, before) && leader.KeyOf(before) == key && leader.IsWanted(before) && !InForce.IsFinished(before)
                 && leader.HeadOf(before).DeliverAt == 0)
                 throw new Verdict($"5: {offset} is handed out before {before} of the same key is settled.");
         }
@@ -244,27 +244,17 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             {
                 for (var offset = range.First; offset <= range.Last; offset++)
                 {
-                    if (!leader.HasRecord(offset))
+                    if (!leader.IsWanted(offset))
                         continue;
                     simulation.Figures.Expired++;
                     Verdict.Require(leader.HeadOf(offset).ExpiresAt <= simulation.Now, $"2: {offset} is dropped before it expires.");
-                }
-            }
-            foreach (var range in delta.Settlements.Where(s => s.Cause == SettlementCause.Filtered).SelectMany(s => s.Ranges))
-            {
-                for (var offset = range.First; offset <= range.Last; offset++)
-                {
-                    if (!leader.HasRecord(offset))
-                        continue;
-                    simulation.Figures.Filtered++;
-                    Verdict.Require(leader.HeadOf(offset).IsFiltered, $"2: the filter matches {offset}, and it is settled by it.");
                 }
             }
             var purged = delta.Settlements.Where(s => s.Cause == SettlementCause.Purged).SelectMany(s => s.Ranges);
             foreach (var range in purged)
             {
                 for (var offset = Math.Max(range.First, _purgedBelow.GetValueOrDefault(leader.Epoch)); offset <= range.Last; offset++)
-                    Verdict.Require(!leader.HasRecord(offset), $"2: {offset} is purged, and no command named it.");
+                    Verdict.Require(!leader.IsWanted(offset), $"2: {offset} is purged, and no command named it.");
             }
             var dropped = delta.Settlements.Where(s => s.Cause == SettlementCause.LengthLimit).Sum(s => s.Count)
                 + delta.Intents.Count(intent => intent.Cause == SettlementCause.LengthLimit);
@@ -295,7 +285,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
     {
         for (var offset = range.First; offset <= range.Last; offset++)
         {
-            if (leader.HasRecord(offset))
+            if (leader.IsWanted(offset))
                 return true;
         }
         return false;
@@ -305,7 +295,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
     {
         var unfinished = 0;
         for (var offset = Math.Max(InForce.Floor, simulation.LogStart); offset < leader.HighWatermark; offset++)
-            unfinished += leader.HasRecord(offset) && !InForce.IsFinished(offset) ? 1 : 0;
+            unfinished += leader.IsWanted(offset) && !InForce.IsFinished(offset) ? 1 : 0;
         return unfinished;
     }
 

@@ -83,6 +83,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         var deliverAt = Scenario.Schedules && Chance(30) ? Now + Next(50, 2_000) : 0;
         var head = new RecordHead(0, expiresAt, deliverAt, Scenario.Levels > 0 ? Next(Scenario.Levels) : 0,
             IsFiltered: Scenario.Filters && Chance(40));
+        Figures.Filtered += hasRecord && head.IsFiltered ? 1 : 0;
         Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, head));
         After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);
     }
@@ -174,9 +175,9 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
             return;
         for (var before = LogStart; before < offset; before++)
         {
-            Verdict.Require(InForce.IsSettled(before) || !leader.HasRecord(before),
+            Verdict.Require(InForce.IsSettled(before) || !leader.IsWanted(before),
                 $"7: the log's start passes {before}, which is not settled.");
-            Verdict.Require(!leader.HasRecord(before) || InForce.Intents.Values.All(i => i.Offset != before),
+            Verdict.Require(!leader.IsWanted(before) || InForce.Intents.Values.All(i => i.Offset != before),
                 $"7: the log's start passes {before}, a dead letter.");
         }
         Verdict.Require(InForce.StatementOffset >= offset, "7: the log's start passes the cursor's newest statement.");
@@ -193,7 +194,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
             _finished = (InForce.Incarnation, 0);
         for (var offset = Math.Max(_finished.Offset, LogStart); offset < _committed; offset++)
         {
-            if (Leader.HasRecord(offset) && !InForce.IsSettled(offset))
+            if (Leader.IsWanted(offset) && !InForce.IsSettled(offset))
                 return offset;
             _finished.Offset = offset + 1;
         }
@@ -206,11 +207,11 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         // Also what the log has deleted since; it was there when the incarnation began.
         for (var offset = Math.Max(InForce.Floor, _startAtBegin); offset < _committed; offset++)
         {
-            if (!Leader.Replica.Log[(int)offset].HasRecord)
+            if (!Leader.Replica.Log[(int)offset].IsWanted)
                 continue;
             var cause = InForce.Settled[offset];
             Verdict.Require(Target.IsGone || Scenario.Configuration.DeadLetterTarget is null
-                || cause is SettlementCause.Accepted or SettlementCause.DeadLettered or SettlementCause.Purged or SettlementCause.Filtered,
+                || cause is SettlementCause.Accepted or SettlementCause.DeadLettered or SettlementCause.Purged,
                 $"6: {offset} is dropped as {cause}, and its target is there.");
             Verdict.Require(cause != SettlementCause.Accepted || (Checker.WasDelivered(InForce.Incarnation, offset)
                 && Checker.WasAsked(InForce.Incarnation, offset)), $"2: {offset} is accepted, and no consumer said so.");
@@ -230,10 +231,10 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
     {
         var state = Leader.Replica.Cursors.Cursors[SimulatedLeader.CursorId];
         foreach (var cause in new[] { SettlementCause.Rejected, SettlementCause.DeliveryLimit, SettlementCause.Expired,
-            SettlementCause.LengthLimit, SettlementCause.Filtered })
+            SettlementCause.LengthLimit })
         {
             var dropped = InForce.Settled.Count(settled => settled.Value == cause && settled.Key >= _startAtBegin
-                && Leader.Replica.Log[(int)settled.Key].HasRecord);
+                && Leader.Replica.Log[(int)settled.Key].IsWanted);
             Verdict.Require(state.Total(cause) >= dropped,
                 $"2: {dropped} records were dropped as {cause}, {state.Total(cause)} are counted.");
         }

@@ -9,7 +9,11 @@ namespace OrleansMq.Tests.Simulation.Queues;
 /// <param name="Head">The record's times and priority; its offset is not set.</param>
 /// <param name="Transitions">What a control record says, as its bytes were read; null: none.</param>
 internal sealed record SimulatedEntry(int Epoch, bool HasRecord, long? Key = null, RecordHead Head = default,
-    IReadOnlyList<CursorTransition>? Transitions = null);
+    IReadOnlyList<CursorTransition>? Transitions = null)
+{
+    /// <summary>Whether it is a record, and the filter matches it.</summary>
+    public bool IsWanted => HasRecord && !Head.IsFiltered;
+}
 
 /// <summary>A replica: its log, and the cursors that it derives from it.</summary>
 internal sealed class SimulatedReplica(QueueSimulation simulation, int number)

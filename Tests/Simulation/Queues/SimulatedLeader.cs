@@ -40,6 +40,9 @@ internal sealed class SimulatedLeader
 
     public bool HasRecord(long offset) => offset >= _simulation.LogStart && Replica.Log[(int)offset].HasRecord;
 
+    /// <summary>Whether it is a record, and the filter matches it.</summary>
+    public bool IsWanted(long offset) => offset >= _simulation.LogStart && Replica.Log[(int)offset].IsWanted;
+
     public long? KeyOf(long offset) => Replica.Log[(int)offset].Key;
 
     public RecordHead HeadOf(long offset) => Replica.Log[(int)offset].Head with { Offset = offset };

@@ -162,10 +162,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
                 return records;
             from = unsettled[^1].Offset + 1;
             using var read = CursorAttachment.ReadSome(cursors.Partition, new Deliver(0, default, unsettled), [],
-                new ReadBounds(MostPeekBytes - bytes, maxRecords - records.Count, HasRecords: records.Count > 0));
+                new ReadBounds(MostPeekBytes - bytes, text is null ? maxRecords - records.Count : OffsetsPerPeek,
+                HasRecords: records.Count > 0));
             var (filter, before) = (cursor.FilterOf(text), records.Count);
             records.AddRange(read.Records.Where(received => filter is null || filter.Matches(received.Record))
-                .Select(QueueConfigurations.Copy));
+                .Take(maxRecords - records.Count).Select(QueueConfigurations.Copy));
             bytes += records.Count > before ? read.RecordBytes : 0;
             if (read.Fault is { } fault && records.Count == 0)
                 throw CursorAttachment.Unreadable(fault);

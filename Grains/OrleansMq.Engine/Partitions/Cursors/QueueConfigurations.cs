@@ -55,6 +55,7 @@ internal static class QueueConfigurations
             IsOrderedByKey = queue.Options.IsOrderedByKey,
             IsSingleActiveConsumer = queue.Options.IsSingleActiveConsumer,
             PriorityLevels = LevelsOf(queue.Options),
+            Filter = FilterOf(queue.Options),
         };
     }
 
@@ -66,8 +67,9 @@ internal static class QueueConfigurations
     public static CursorConfiguration Alter(CursorConfiguration configuration, QueueOptions options, DeadLetterTarget? target)
     {
         Check(options.IsOrderedByKey == configuration.IsOrderedByKey
-            && options.IsSingleActiveConsumer == configuration.IsSingleActiveConsumer && LevelsOf(options) == configuration.PriorityLevels,
-            "IsOrderedByKey, IsSingleActiveConsumer and PriorityLevels are fixed at creation.");
+            && options.IsSingleActiveConsumer == configuration.IsSingleActiveConsumer && LevelsOf(options) == configuration.PriorityLevels
+            && options.Filter == configuration.Filter,
+            "IsOrderedByKey, IsSingleActiveConsumer, PriorityLevels and Filter are fixed at creation.");
         return With(configuration, options, target);
     }
 
@@ -85,7 +87,6 @@ internal static class QueueConfigurations
             "A queue with a Filter has no MaxLength: which of the waiting records match is known when they are delivered.");
         return configuration with
         {
-            Filter = FilterOf(options),
             MaxDeliveries = options.MaxFailures,
             Backoff = new BackoffSchedule(Milliseconds(options.RetryDelay, nameof(options.RetryDelay)), BackoffFactor,
                 Milliseconds(options.MaxRetryDelay, nameof(options.MaxRetryDelay))),
@@ -157,7 +158,7 @@ internal static class QueueConfigurations
             DeadLettered = state.Total(SettlementCause.DeadLettered),
             Expired = state.Total(SettlementCause.Expired),
             Dropped = state.Total(SettlementCause.LengthLimit),
-            Filtered = state.Total(SettlementCause.Filtered),
+            Filtered = cursor.Cursor.Filtered,
         };
     }
 

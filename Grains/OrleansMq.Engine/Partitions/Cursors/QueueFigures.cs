@@ -52,7 +52,9 @@ internal sealed class QueueFigures(PartitionCursors cursors)
     {
         var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
         var unsettled = Math.Max(0, end - state.Floor - state.Settled.Count);
-        if (cursor.Term == _term)
+        if (state.Configuration.Filter is not null)
+            unsettled = Math.Max(0, unsettled - cursor.Cursor.KnownNaturals);
+        else if (cursor.Term == _term)
             unsettled = Math.Max(0, unsettled - UnsettledNaturals(cursor, state, end));
         return new QueueFigure(QueueConfigurations.Describe(cursor) with { Unsettled = unsettled },
             QueueConfigurations.UnsettledFrom(state, cursors.Partition.LogStartOffset, end, FirstOffsets));
