@@ -19,7 +19,7 @@ internal static partial class ConsumerGroupDecision
     public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
-        var refusal = Validate(request, options);
+        var refusal = Validate(request, topics, options);
         if (refusal.Error != ErrorCode.None)
             return Refuse(group, refusal);
         var latest = request.Sequence > 0 ? group.LatestOf(request.MemberId) : 0;
@@ -70,7 +70,7 @@ internal static partial class ConsumerGroupDecision
             : null;
     }
 
-    private static GroupReply Validate(ConsumerGroupHeartbeat request, GroupOptions options)
+    private static GroupReply Validate(ConsumerGroupHeartbeat request, GroupTopics topics, GroupOptions options)
     {
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
         var problem = request switch
@@ -88,7 +88,7 @@ internal static partial class ConsumerGroupDecision
             { Sequence: < 0 } => "Sequence is the number of the heartbeat among those of its member, from 1 on; or 0.",
             { RebalanceTimeout: { } timeout } when timeout <= TimeSpan.Zero || timeout.TotalMilliseconds > int.MaxValue =>
                 "RebalanceTimeout is 1 ms to 2,147,483,647 ms.",
-            _ => null,
+            _ => MemberBounds.FindProblem(request.MemberId, request.InstanceId, request.RackId, request.SubscribedTopicNames, topics),
         };
         if (problem is not null)
             return new GroupReply(ErrorCode.InvalidRequest, problem);

@@ -28,7 +28,8 @@ internal static class ShareGroupDecision
     public static ShareDecision Heartbeat(ShareGroupState state, ShareGroupConfig config, ShareGroupHeartbeat request, Guid freshId,
         GroupTopics topics, DateTimeOffset now, GroupOptions options)
     {
-        if (FindProblem(request) is { } problem)
+        if ((FindProblem(request) ?? MemberBounds.FindProblem(request.MemberId, null, request.RackId, request.SubscribedTopicNames, topics))
+            is { } problem)
             return Refuse(state, ErrorCode.InvalidRequest, problem);
         var isKnown = state.Members.TryGetValue(request.MemberId, out var member);
         if (request.MemberEpoch == ShareGroupHeartbeat.LeaveEpoch)

@@ -53,6 +53,22 @@ public sealed class ShareGroupDecisionTests
     }
 
     [Fact]
+    public void Member_adds_no_more_to_the_document_than_its_bounds_allow()
+    {
+        string[] unknown = [.. Enumerable.Range(0, 1_001).Select(static number => $"n{number}")];
+        Assert.Equal(ErrorCode.InvalidRequest, Beat("a", 0, unknown).Error);
+        Assert.Equal(ErrorCode.InvalidRequest, Beat("a", 0, "t", new string('n', 250)).Error);
+        Assert.Equal(ErrorCode.InvalidRequest,
+            Beat("a", 0, [.. Enumerable.Range(100, 300).Select(static number => $"{number}{new string('n', 240)}")]).Error);
+        Assert.Equal(ErrorCode.InvalidRequest, Beat(new string('a', 250), 0, "t").Error);
+        Assert.Equal(ErrorCode.None, Beat("a", 0, unknown[1..]).Error);
+        // Topics that exist do not count.
+        foreach (var name in unknown)
+            _topics.Set(name, 1);
+        Assert.Equal(ErrorCode.None, Beat("a", 0, unknown).Error);
+    }
+
+    [Fact]
     public void Lost_answer_is_repeated_and_older_epochs_are_fenced()
     {
         var first = Beat("a", 0, "t");
