@@ -47,14 +47,18 @@ internal sealed class ShareFetchApi() : KafkaApi<ShareFetchRequest>(ApiKey.Share
             Write(context, response, error, default, []);
             return true;
         }
+        var (image, unknown) = (context.Services.Metadata.Image, new List<SharePartitionId>());
         if (request.SessionEpoch != ShareSessions<ShareReader>.ClosingEpoch && !context.Services.Shares.TryAdd(session!,
             request.Topics.SelectMany(static topic => topic.Partitions,
-                static (topic, partition) => new SharePartitionId(topic.TopicId, partition.Index))))
+                static (topic, partition) => new SharePartitionId(topic.TopicId, partition.Index)),
+            partition => image.Topics.TryGetValue(partition.TopicId, out var topic) && partition.Partition >= 0
+                && partition.Partition < topic.Serving, unknown))
         {
             Write(context, response, ErrorCode.InvalidRequest, default, []);
             return true;
         }
         var run = new ShareRun(context, request.GroupId, session!);
+        run.Refuse(unknown);
         await run.AcknowledgeAsync(request.Topics).ConfigureAwait(false);
         if (request.SessionEpoch == ShareSessions<ShareReader>.ClosingEpoch)
         {

@@ -29,6 +29,14 @@ internal sealed class ShareRun(RequestContext context, string groupId, ShareSess
     /// <summary>How long a member holds a record.</summary>
     public TimeSpan LockDuration => _lockDuration ?? ShareGroupConfig.Default.LockDuration;
 
+    /// <summary>Answers for partitions that the session does not take: they are not known, and too many.</summary>
+    public void Refuse(IEnumerable<SharePartitionId> unknown)
+    {
+        foreach (var id in unknown)
+            ResultOf(id).Fail(ErrorCode.UnknownTopicId,
+                "There is no such partition, and the connection has fetched from too many of these.");
+    }
+
     /// <summary>Carries acknowledgements out; complete when they are in force.</summary>
     public async ValueTask AcknowledgeAsync(ShareTopic[] topics)
     {

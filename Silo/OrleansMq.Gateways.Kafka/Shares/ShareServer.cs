@@ -33,7 +33,7 @@ internal sealed class ShareServer(TimeProvider time, EngineLog log)
     /// <param name="session">The session; one that is being closed is the caller's to end.</param>
     public ErrorCode Enter(RequestContext context, ShareSessionKey key, int epoch, out ShareSession<ShareReader>? session)
     {
-        var now = (long)time.GetElapsedTime(0, time.GetTimestamp()).TotalMilliseconds;
+        var now = Now;
         ShareSession<ShareReader>? ended = null;
         ErrorCode error;
         lock (_lock)
@@ -57,28 +57,67 @@ internal sealed class ShareServer(TimeProvider time, EngineLog log)
         if (epoch == ShareSessions<ShareReader>.OpeningEpoch && session is not null
             && _followed.TryAdd(context.Connection, context.Connection))
             context.Aborted.UnsafeRegister(connection => EndOf(connection!), context.Connection);
+        // It ended before it had this session.
+        if (context.Aborted.IsCancellationRequested)
+            EndOf(context.Connection);
         return error;
     }
 
     /// <summary>Adds a request's partitions to its session.</summary>
+    /// <param name="session">The session.</param>
+    /// <param name="partitions">The partitions.</param>
+    /// <param name="isKnown">Whether there is a partition: others have a small part of the room, so that invented ones do not use it
+    /// up.</param>
+    /// <param name="refused">Receives those that are not known, and are too many.</param>
     /// <returns>False: there are too many.</returns>
-    public bool TryAdd(ShareSession<ShareReader> session, IEnumerable<SharePartitionId> partitions)
+    public bool TryAdd(ShareSession<ShareReader> session, IEnumerable<SharePartitionId> partitions, Func<SharePartitionId, bool> isKnown,
+        ICollection<SharePartitionId> refused)
     {
-        var room = -1;
+        var (room, unknown) = (-1, -1);
         foreach (var partition in partitions)
         {
             if (session.Contains(partition))
                 continue;
-            if (room < 0)
+            if (!isKnown(partition))
             {
-                lock (_lock)
-                    room = _sessions.RoomOf(session.Connection);
+                if (unknown < 0)
+                {
+                    lock (_lock)
+                        unknown = _sessions.UnknownOf(session.Connection, isKnown);
+                }
+                if (unknown++ >= ShareSession<ShareReader>.MostRefused)
+                {
+                    refused.Add(partition);
+                    continue;
+                }
             }
+            if (room <= 0)
+                room = MakeRoom(session.Connection);
             if (room-- == 0 || !session.TryAdd(partition))
                 return false;
         }
         return true;
     }
+
+    // Sessions that were not used for long give way.
+    private int MakeRoom(object connection)
+    {
+        while (true)
+        {
+            ShareSession<ShareReader>? unused;
+            lock (_lock)
+            {
+                if (_sessions.RoomOf(connection) is > 0 and var room)
+                    return room;
+                unused = _sessions.IsFull(connection) ? null : _sessions.RemoveUnused(Now);
+            }
+            if (unused is null)
+                return 0;
+            End(unused);
+        }
+    }
+
+    private long Now => (long)time.GetElapsedTime(0, time.GetTimestamp()).TotalMilliseconds;
 
     /// <summary>Ends a session's readers: what they hold is delivered to others.</summary>
     public static void End(ShareSession<ShareReader> session)

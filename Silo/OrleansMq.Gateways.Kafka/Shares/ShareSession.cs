@@ -19,7 +19,7 @@ internal sealed class ShareSession<TReader>(ShareSessionKey key, object connecti
     public const int MostPartitions = 20_000;
 
     /// <summary>The most partitions that stay although they were refused: a client names a partition once, and a topic may not be known
-    /// here yet.</summary>
+    /// here yet. Also those of a connection that are not known.</summary>
     public const int MostRefused = 1_000;
 
     // A session that was just opened expects epoch 1.

@@ -46,27 +46,42 @@ internal sealed class ShareSessions<TReader>(int most, int mostOfConnection, lon
             return null;
         if (!isKnown && _sessions.Count >= most)
         {
-            var oldest = _sessions.Values.MinBy(static session => session.UsedAt);
-            if (oldest is null || now - oldest.UsedAt < idle)
+            ended = RemoveUnused(now);
+            if (ended is null)
                 return null;
-            _sessions.Remove(oldest.Key);
-            ended = oldest;
         }
         var session = new ShareSession<TReader>(key, connection) { UsedAt = now };
         _sessions.Add(key, session);
         return session;
     }
 
+    /// <summary>Removes the session that was not used for longest.</summary>
+    /// <returns>Null: all were used lately.</returns>
+    public ShareSession<TReader>? RemoveUnused(long now)
+    {
+        var oldest = _sessions.Values.MinBy(static session => session.UsedAt);
+        if (oldest is null || now - oldest.UsedAt < idle)
+            return null;
+        _sessions.Remove(oldest.Key);
+        return oldest;
+    }
+
+    /// <summary>Whether a connection's sessions have as many partitions as they may.</summary>
+    public bool IsFull(object connection) => OwnOf(connection) >= MostPartitionsOfConnection;
+
+    /// <summary>Returns how many partitions of a connection's sessions are not known.</summary>
+    public int UnknownOf(object connection, Func<SharePartitionId, bool> isKnown) => _sessions.Values
+        .Where(session => ReferenceEquals(session.Connection, connection))
+        .Sum(session => session.Partitions.Count(partition => !isKnown(partition)));
+
+    private int OwnOf(object connection) =>
+        _sessions.Values.Where(session => ReferenceEquals(session.Connection, connection)).Sum(static session => session.Count);
+
     /// <summary>Returns how many partitions may be added to a connection's sessions.</summary>
     public int RoomOf(object connection)
     {
-        var (all, own) = (0, 0);
-        foreach (var session in _sessions.Values)
-        {
-            all += session.Count;
-            own += ReferenceEquals(session.Connection, connection) ? session.Count : 0;
-        }
-        return Math.Max(Math.Min(MostPartitions - all, MostPartitionsOfConnection - own), 0);
+        var all = _sessions.Values.Sum(static session => session.Count);
+        return Math.Max(Math.Min(MostPartitions - all, MostPartitionsOfConnection - OwnOf(connection)), 0);
     }
 
     /// <summary>Finds the session of a request with an epoch above 0.</summary>

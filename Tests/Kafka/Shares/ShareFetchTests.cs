@@ -244,6 +244,16 @@ public sealed class ShareFetchTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Invented_partitions_take_a_small_part_of_the_room_for_sessions()
+    {
+        _member.TopicId = Guid.NewGuid();
+        WireAck[] invented = [.. Enumerable.Range(0, 1_100).Select(static partition => new WireAck(partition))];
+        var answer = await _member.FetchAsync(0, invented, maxRecords: 0);
+        Assert.Equal(0, Error(answer));
+        Assert.Equal(100, Of("ErrorCode", answer).Count(static error => error == UnknownTopicId));
+    }
+
+    [Fact]
     public async Task Fetch_whose_acknowledgement_is_refused_takes_no_more_than_it_asks_for()
     {
         await ConfigureAsync(Earliest);

@@ -55,6 +55,20 @@ public sealed class ShareSessionsTests
     }
 
     [Fact]
+    public void Unknown_partitions_of_a_connection_are_counted_and_unused_sessions_leave_first()
+    {
+        var (one, two) = (_sessions.Open(One, Here, 0, out _)!, _sessions.Open(Two, Here, 50, out _)!);
+        var (known, unknown) = (new SharePartitionId(Guid.NewGuid(), 0), Guid.NewGuid());
+        Assert.True(one.TryAdd(known) && one.TryAdd(new SharePartitionId(unknown, 0)) && two.TryAdd(new SharePartitionId(unknown, 1)));
+        Assert.Equal(2, _sessions.UnknownOf(Here, partition => partition == known));
+        Assert.Equal(0, _sessions.UnknownOf(There, static _ => false));
+        Assert.False(_sessions.IsFull(Here));
+        Assert.Null(_sessions.RemoveUnused(99));
+        Assert.Same(one, _sessions.RemoveUnused(100));
+        Assert.Equal(1, _sessions.UnknownOf(Here, partition => partition == known));
+    }
+
+    [Fact]
     public void Above_the_bound_the_session_unused_for_longest_gives_way()
     {
         var one = _sessions.Open(One, Here, 0, out _);
