@@ -17,7 +17,7 @@ internal static class GroupConfigs
     /// <exception cref="BrokerException">The coordinator refused.</exception>
     public static async ValueTask<IReadOnlyList<DescribedConfig>> DescribeAsync(RequestContext context, string groupId)
     {
-        var set = await FindAsync(context, groupId).ConfigureAwait(false);
+        var set = SettingsOf(await FindAsync(context, groupId).ConfigureAwait(false));
         var config = ShareGroupConfig.Parse(set);
         return [.. ShareGroupConfigKeys.All.Select(key => new DescribedConfig(key.Name, key.Get(config),
             set.ContainsKey(key.Name) ? ConfigSource.Group : ConfigSource.Default, IsReadOnly: false, TypeOf(key.Get(config)),
@@ -29,16 +29,20 @@ internal static class GroupConfigs
     public static async ValueTask AlterAsync(RequestContext context, string groupId,
         Func<IReadOnlyDictionary<string, string>, Dictionary<string, string?>> changesOf, bool validateOnly)
     {
-        var before = await FindAsync(context, groupId).ConfigureAwait(false);
+        var found = await FindAsync(context, groupId).ConfigureAwait(false);
+        var before = SettingsOf(found);
         var changes = changesOf(before).Select(static change => new ShareGroupSetting(change.Key, change.Value)).ToArray();
         var after = ShareGroupConfig.Parse(ShareGroupConfig.Change(before, changes));
         if (after.DeadLetterTopic is { } letters && !before.Contains(KeyValuePair.Create(AlterShareGroup.DeadLetterKey, letters)))
         {
             // Before the answer tells whether there is such a topic.
             context.Access.Demand(AccessOperation.Write, ResourceType.Topic, letters);
-            if (context.Services.Metadata.Image.FindServed(letters) is null)
+            if (context.Services.Metadata.Image.FindServed(letters) is not { } target)
                 throw new BrokerException(ErrorCode.InvalidConfig,
                     $"{AlterShareGroup.DeadLetterKey} is '{letters}', and there is no such topic: create it first.");
+            if (found.Topics.Any(cursors => cursors.TopicId == target.TopicId))
+                throw new BrokerException(ErrorCode.InvalidConfig, $"{AlterShareGroup.DeadLetterKey} is '{letters}', which the group "
+                    + "reads: a rejected record would come back for ever. Name another topic.");
         }
         if (validateOnly)
             return;
@@ -48,15 +52,16 @@ internal static class GroupConfigs
             throw new BrokerException(reply.Error, reply.Message ?? $"The configuration of group '{groupId}' was not changed.");
     }
 
-    private static async ValueTask<IReadOnlyDictionary<string, string>> FindAsync(RequestContext context, string groupId)
+    private static async ValueTask<ShareCursorsResult> FindAsync(RequestContext context, string groupId)
     {
         var found = await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
         // An id of consumers has a configuration, too.
-        return found.Error is ErrorCode.None or ErrorCode.GroupIdNotFound
-            ? found.Configs.Where(static config => config.Value is not null)
-                .ToDictionary(static config => config.Name, static config => config.Value!)
+        return found.Error is ErrorCode.None or ErrorCode.GroupIdNotFound ? found
             : throw new BrokerException(found.Error, found.Message ?? $"The configuration of group '{groupId}' could not be read.");
     }
+
+    private static Dictionary<string, string> SettingsOf(ShareCursorsResult found) => found.Configs
+        .Where(static config => config.Value is not null).ToDictionary(static config => config.Name, static config => config.Value!);
 
     private static sbyte TypeOf(string value) => value is "true" or "false" ? Boolean
         : int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out _) ? Int32 : Text;

@@ -144,6 +144,16 @@ public sealed class AdministrationTests : IAsyncLifetime
         Assert.Matches("share.delivery.count.limit\"\\s+Value: \"7\"\\s+ReadOnly: false\\s+ConfigSource: 8\\s", described);
         Assert.Matches("share.session.timeout.ms\"\\s+Value: \"45000\"\\s+ReadOnly: false\\s+ConfigSource: 5\\s", described);
         Assert.Contains("ResourceName: \"workers\"\n", await SendAsync(74, 1, ("ResourceTypes", 32L)), StringComparison.Ordinal);
+        await server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        await server.Broker.CreateTopicAsync(new NewTopic("letters"));
+        await server.Broker.Groups.ShareGroupHeartbeatAsync(new ShareGroupHeartbeat
+        {
+            GroupId = "workers",
+            MemberId = "m",
+            SubscribedTopicNames = ["orders"],
+        });
+        Assert.Contains("would come back for ever", await SetAsync("share.dead.letter.topic", "orders"), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 0\n", await SetAsync("share.dead.letter.topic", "letters"), StringComparison.Ordinal);
         // Replaced as a whole, by nothing.
         await SendAsync(AlterConfigs, 1, ("ResourceType", 32), ("ResourceName", "workers"), ("Configs", 0));
         Assert.DoesNotContain("ConfigSource: 8\n", await SendAsync(DescribeConfigs, 4, ("ResourceType", 32), ("ResourceName", "workers"),
