@@ -1,5 +1,3 @@
-using OrleansMq.Client;
-
 namespace OrleansMq.Streams;
 
 /// <summary>

@@ -1,4 +1,3 @@
-using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Packages.Silos;
