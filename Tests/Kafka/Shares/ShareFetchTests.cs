@@ -257,12 +257,12 @@ public sealed class ShareFetchTests : IAsyncLifetime
     public async Task Fetch_whose_acknowledgement_is_refused_takes_no_more_than_it_asks_for()
     {
         await ConfigureAsync(Earliest);
-        await ProduceAsync(2);
+        await ProduceAsync(3);
         await _member.JoinAsync();
-        Assert.Empty(Acquired(await _member.FetchAsync(0, maxRecords: 0)));
-        var answer = await _member.FetchAsync(1, [Ack(0, 0, Accept)], maxRecords: 1, isStrict: true);
+        Assert.Equal([(0, 0, 1)], Acquired(await _member.FetchAsync(0, maxRecords: 1, isStrict: true)));
+        var answer = await _member.FetchAsync(1, [Ack(1, 1, Accept)], maxRecords: 1, isStrict: true);
         Assert.Equal([InvalidRecordState], Of("AcknowledgeErrorCode", answer));
-        Assert.Equal([(0, 0, 1)], Acquired(answer));
+        Assert.Equal([(1, 1, 1)], Acquired(answer));
     }
 
     [Fact]
