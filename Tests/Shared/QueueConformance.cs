@@ -281,6 +281,21 @@ public abstract class QueueConformance
     }
 
     [SkippableFact]
+    public async Task Topic_with_a_queue_ordered_by_key_keeps_its_partitions()
+    {
+        var (queues, partition) = await StartAsync();
+        var broker = await BrokerAsync();
+        Assert.Equal(3, (await broker.AddPartitionsAsync(partition.Topic, 3)).Partitions.Count);
+        var last = partition with { Partition = 2 };
+        await queues.CreateAsync(last, new NewQueue("ordered") { Options = new QueueOptions { IsOrderedByKey = true } });
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.AddPartitionsAsync(partition.Topic, 4));
+        Assert.Equal(ErrorCode.InvalidPartitions, refused.Code);
+        Assert.Contains("'ordered'", refused.Message, StringComparison.Ordinal);
+        await queues.DeleteAsync(last, "ordered");
+        Assert.Equal(4, (await broker.AddPartitionsAsync(partition.Topic, 4)).Partitions.Count);
+    }
+
+    [SkippableFact]
     public async Task Altered_queue_delivers_by_its_new_options_and_those_fixed_at_creation_stay()
     {
         var (queues, partition) = await StartAsync("one");
