@@ -36,15 +36,22 @@ public sealed record OrleansMqStreamOptions
     /// minutes.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long events wait for a subscriber whose grain class no silo has, before they are dead-lettered: 10 minutes by default,
+    /// up to a day. A class that was renamed or removed leaves its subscriptions behind.</summary>
+    public TimeSpan MissingClassTimeout { get; init; } = TimeSpan.FromMinutes(10);
+
     /// <summary>How often the silo looks for new topics, grain classes and subscriptions: every second by default, up to an hour.</summary>
     public TimeSpan RefreshInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Whether a topic is created, with the broker's defaults, when a stream of it is first used: true by default.</summary>
+    /// <summary>Whether a topic is created when a stream of it is first used: true by default. It has the broker's defaults, and
+    /// <c>retention.until.settled=true</c>: it keeps an event until every subscriber has had it. Set that for topics that are created
+    /// otherwise, too. The queue of a grain class that is gone, <c>streams:PROVIDER:CLASS</c>, then holds the topic: delete it, for example
+    /// with <c>omq queue delete</c>.</summary>
     public bool CreateTopics { get; init; } = true;
 
-    /// <summary>What the name of a dead-letter topic has after that of its topic: <c>.dead-letter</c> by default. The topic is created with
-    /// as many partitions, and keeps records as safely.</summary>
-    public string DeadLetterSuffix { get; init; } = ".dead-letter";
+    /// <summary>What the names of the provider's topics begin with: empty by default, which is every topic. Where a cluster has several
+    /// providers, no topic is of two: grain classes would receive its events once from each.</summary>
+    public string TopicPrefix { get; init; } = "";
 
     /// <summary>Validates the options and the provider's name.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
@@ -64,9 +71,11 @@ public sealed record OrleansMqStreamOptions
         Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
         Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
             "is 1 second to 5 minutes");
+        Require(MissingClassTimeout > TimeSpan.Zero && MissingClassTimeout <= TimeSpan.FromDays(1), nameof(MissingClassTimeout),
+            "is above zero and at most a day");
         Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
             "is above zero and at most an hour");
-        Require(!string.IsNullOrEmpty(DeadLetterSuffix), nameof(DeadLetterSuffix), "is not empty");
+        Require(TopicPrefix is not null, nameof(TopicPrefix), "is not null");
     }
 
     private static void Require(bool condition, string option, string rule)

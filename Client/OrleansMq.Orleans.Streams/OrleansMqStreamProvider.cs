@@ -9,6 +9,10 @@ namespace OrleansMq.Streams;
 /// <summary>A stream provider over topics: a stream's namespace is its topic, and its key the key of its records.</summary>
 internal sealed class OrleansMqStreamProvider : IStreamProvider
 {
+    // Below the timeout of a grain's call, which is 30 seconds by default.
+    private static readonly TimeSpan SubscribeTimeout = TimeSpan.FromSeconds(25);
+    private static readonly TimeSpan Least = TimeSpan.FromSeconds(1);
+
     private readonly OrleansMqClient _client;
     private readonly IServiceProvider _services;
     private readonly Lazy<IProducer<byte[]?, byte[]?>> _producer;
@@ -52,6 +56,12 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
         }
         if (streamId.Key.IsEmpty)
             throw new ArgumentException($"Stream {streamId} of provider '{Name}' has no key.", nameof(streamId));
+        if (!Topics.IsOwn(TopicOf(streamId)))
+        {
+            throw new ArgumentException($"Topic '{TopicOf(streamId)}' is none of provider '{Name}', whose topics begin with "
+                + $"'{Options.TopicPrefix}': use another provider, or set its {nameof(OrleansMqStreamOptions.TopicPrefix)}.",
+                nameof(streamId));
+        }
         return new OrleansMqStream<T>(Name, streamId, this);
     }
 
@@ -61,9 +71,15 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
     {
         var topic = TopicOf(stream);
         var key = stream.Key.ToArray();
+        // In the caller's turn: an item may be the grain's own.
+        var values = items.Select(item => Options.Format.Serialize(item, _services)).ToList();
         await Retries.RunAsync(() => Topics.EnsureAsync(topic, CancellationToken.None)).ConfigureAwait(false);
-        await Task.WhenAll(items.Select(item => _producer.Value.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, key,
-            Options.Format.Serialize(item, _services))).AsTask()).ToList()).ConfigureAwait(false);
+        await Topics.RenewingAsync(topic, async () =>
+        {
+            await Task.WhenAll(values.Select(value => _producer.Value.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, key, value))
+                .AsTask()).ToList()).ConfigureAwait(false);
+            return true;
+        }).ConfigureAwait(false);
     }
 
     /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached.</summary>
@@ -76,27 +92,37 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
             ConsumerOf(grain).Attach(subscription, observer);
             return subscription;
         }
-        await Retries.RunAsync(() => Topics.EnsureAsync(topic, CancellationToken.None));
-        var queues = await Retries.RunAsync(() => Topics.CreateExplicitQueuesAsync(topic, Subscriptions,
-            CancellationToken.None));
-        var partition = Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count);
-        var end = await Retries.RunAsync(() => _client.Admin.FindOffsetAsync(new TopicPartition(topic, partition), ReadFrom.Latest));
+        var began = TimeProvider.System.GetTimestamp();
+        var (queue, partition, end) = await Retries.RunAsync(() => Topics.RenewingAsync(topic, () => BeginAsync(stream, topic)));
         var id = Guid.NewGuid();
+        var key = KeyOf(stream, id);
         // Attached first: the first event may come before the write's answer.
         var consumer = ConsumerOf(grain);
         consumer.Attach(id, observer);
         try
         {
-            await Subscriptions.WriteAsync(KeyOf(stream, id),
-                new SubscriptionValue(grain.GrainId.ToString(), partition, queues[partition].Id, end), CancellationToken.None);
+            // The caller of the grain gives up at its timeout, and may subscribe again.
+            var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
+            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.GrainId.ToString(), partition, queue, end),
+                CancellationToken.None).WaitAsync(left > Least ? left : Least);
         }
-        catch (OrleansMqException)
+        catch (Exception failure) when (failure is OrleansMqException or TimeoutException)
         {
-            // The caller has no handle. One that was written nevertheless is among its handles.
+            // The caller has no handle: what was written nevertheless is removed.
             consumer.Remove(id);
+            _ = Subscriptions.RemoveEventuallyAsync(key);
             throw;
         }
         return id;
+    }
+
+    private async Task<(Guid Queue, int Partition, long End)> BeginAsync(StreamId stream, string topic)
+    {
+        await Topics.EnsureAsync(topic, CancellationToken.None);
+        var queues = await Topics.CreateExplicitQueuesAsync(topic, Subscriptions, CancellationToken.None);
+        var partition = Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count);
+        return (queues[partition].Id, partition,
+            await _client.Admin.FindOffsetAsync(new TopicPartition(topic, partition), ReadFrom.Latest));
     }
 
     /// <summary>Attaches an observer to a subscription of the grain that calls.</summary>

@@ -36,6 +36,9 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         _stopping.Dispose();
     }
 
+    /// <summary>The cursor's name.</summary>
+    public string Queue => _queue;
+
     private async Task RunAsync()
     {
         var stopping = _stopping.Token;
@@ -59,6 +62,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
                 LogRetry(_queue, _topic, failure);
+                _provider.Topics.Forget(_topic);
                 await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception) when (stopping.IsCancellationRequested)
@@ -114,35 +118,26 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         return lane;
     }
 
+    // Where it is cancelled, what the lane has goes back.
     private async Task ServeAsync(Lanes lanes, Lanes.Lane lane, SemaphoreSlim places, CancellationToken stopping)
     {
-        // Where it is cancelled, what the lane has goes back.
-        var place = places.WaitAsync(stopping);
-        await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        try
+        while (lanes.Take(lane) is { Count: > 0 } run)
         {
-            while (lanes.Take(lane) is { Count: > 0 } run)
-            {
-                if (await ServeAsync(lane.Stream, run, stopping).ConfigureAwait(false) is not { } rest)
-                    continue;
-                foreach (var message in rest.Concat(lanes.Break(lane)))
-                    _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
-            }
-        }
-        finally
-        {
-            if (place.IsCompletedSuccessfully)
-                places.Release();
+            if (await ServeAsync(lane.Stream, run, places, stopping).ConfigureAwait(false) is not { } rest)
+                continue;
+            foreach (var message in rest.Concat(lanes.Break(lane)))
+                _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
         }
     }
 
     // Returns the events that go back because of one before them; null: none failed.
-    private async Task<List<Message>?> ServeAsync(StreamId stream, List<Message> run, CancellationToken stopping)
+    private async Task<List<Message>?> ServeAsync(StreamId stream, List<Message> run, SemaphoreSlim places,
+        CancellationToken stopping)
     {
         // Those of a consumer that has ended are delivered again, elsewhere.
         while (run.Count > 0 && !run[0].Attachment.HasEnded)
         {
-            if (await AnswerAsync(stream, run, stopping).ConfigureAwait(false) is not { } answer)
+            if (await AnswerAsync(stream, run, places, stopping).ConfigureAwait(false) is not { } answer)
                 return run;
             foreach (var served in run.Take(answer.Count))
                 _ = SettledAsync(served, served.CompleteAsync(CancellationToken.None));
@@ -156,13 +151,13 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     }
 
     // Null: the silo stops.
-    private async Task<RunAnswer?> AnswerAsync(StreamId stream, List<Message> run, CancellationToken stopping)
+    private async Task<RunAnswer?> AnswerAsync(StreamId stream, List<Message> run, SemaphoreSlim places, CancellationToken stopping)
     {
         try
         {
             stopping.ThrowIfCancellationRequested();
             return await _deliveries.DeliverAsync(new StreamRun(stream, run[0].Lock.Queue, run[0].TopicPartition.Partition,
-                [.. run.Select(static message => new StreamItem(message.Offset, message.Value))]), stopping).ConfigureAwait(false);
+                [.. run.Select(static message => new StreamItem(message.Offset, message.Value))]), places, stopping).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {

@@ -1,30 +1,146 @@
+using Microsoft.Extensions.Logging;
+
 namespace OrleansMq.Streams;
 
-/// <summary>Calls subscribers. A call that fails on its way is told from an observer that fails.</summary>
-internal sealed class GrainCaller(IGrainFactory grains)
+/// <summary>Calls subscribers, of each grain one at a time. A call that fails on its way is told from an observer that fails.
+/// Thread-safe.</summary>
+internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, ILogger logger)
 {
+    private readonly Lock _lock = new();
+    private readonly Dictionary<GrainId, Line> _lines = [];
+
     /// <summary>Delivers events; never throws but when it is cancelled.</summary>
-    public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, StreamDelivery delivery, CancellationToken cancellationToken)
+    /// <param name="grain">The subscriber.</param>
+    /// <param name="delivery">The events.</param>
+    /// <param name="places">The calls that may be under way. Those that wait for their grain take none.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, StreamDelivery delivery, SemaphoreSlim places,
+        CancellationToken cancellationToken)
     {
-        DeliveryAnswer answer;
+        var answer = ForMissing(grain, delivery) ?? await InLineAsync(grain, delivery, places, cancellationToken).ConfigureAwait(false);
+        return answer.Outcome == DeliveryOutcome.Served ? answer
+            : answer with { Cause = $"Grain {grain}, subscription {delivery.Subscription}: {answer.Cause}" };
+    }
+
+    private DeliveryAnswer? ForMissing(GrainId grain, StreamDelivery delivery)
+    {
+        if (classes.MissingFor(grain.Type, out var isReported) is not { } missing)
+            return null;
+        if (!isReported)
+            LogMissing(grain.Type, grain, delivery.Subscription, delivery.Stream, missing, missingClassTimeout);
+        return new DeliveryAnswer(0, missing < missingClassTimeout ? DeliveryOutcome.Unreachable : DeliveryOutcome.Unreadable,
+            $"No silo has had the grain class {grain.Type} for {missing}.");
+    }
+
+    private async Task<DeliveryAnswer> InLineAsync(GrainId grain, StreamDelivery delivery, SemaphoreSlim places,
+        CancellationToken cancellationToken)
+    {
+        var line = Join(grain);
         try
         {
-            answer = await grains.GetGrain(grain).AsReference<IStreamConsumer>().DeliverAsync(delivery).WaitAsync(cancellationToken)
-                .ConfigureAwait(false);
+            // A grain works at one call at a time: further ones would time out in its queue, and take places from others.
+            await line.Turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await places.WaitAsync(cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    return await CallAsync(grains.GetGrain(grain).AsReference<IStreamConsumer>(), delivery, cancellationToken)
+                        .ConfigureAwait(false);
+                }
+                finally
+                {
+                    places.Release();
+                }
+            }
+            finally
+            {
+                line.Turn.Release();
+            }
+        }
+        finally
+        {
+            Leave(grain, line);
+        }
+    }
+
+    private static async Task<DeliveryAnswer> CallAsync(IStreamConsumer consumer, StreamDelivery delivery,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await consumer.DeliverAsync(delivery).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             throw;
         }
+        catch (TimeoutException timeout)
+        {
+            return await AfterTimeoutAsync(consumer, delivery, timeout, cancellationToken).ConfigureAwait(false);
+        }
         catch (Exception failure)
         {
-            answer = new DeliveryAnswer(0, OutcomeOf(failure), Causes.Of(failure));
+            return new DeliveryAnswer(0, OutcomeOf(failure), Causes.Of(failure));
         }
-        return answer.Outcome == DeliveryOutcome.Served ? answer
-            : answer with { Cause = $"Grain {grain}, subscription {delivery.Subscription}: {answer.Cause}" };
     }
 
-    // An observer's own exceptions come as an answer. What is thrown is Orleans' (the grain was not reached), or that of an activation.
-    internal static DeliveryOutcome OutcomeOf(Exception failure) =>
-        failure is OrleansException or ObjectDisposedException ? DeliveryOutcome.Unreachable : DeliveryOutcome.Failed;
+    // A call that still waited at its grain has not failed.
+    private static async Task<DeliveryAnswer> AfterTimeoutAsync(IStreamConsumer consumer, StreamDelivery delivery, TimeoutException timeout,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            var observed = await consumer.FindObservedAsync(delivery.Subscription).WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (observed is { } offset && Array.FindIndex(delivery.Items, item => item.Offset == offset) is >= 0 and var index)
+                return new DeliveryAnswer(index, DeliveryOutcome.Failed, $"The observer has not answered. {Causes.Of(timeout)}");
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw;
+        }
+        catch (Exception failure) when (failure is TimeoutException or OrleansException or ObjectDisposedException)
+        {
+            // It cannot tell: it is not reached.
+        }
+        return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(timeout));
+    }
+
+    // An observer's own exceptions come as an answer. What is thrown says that the grain was not reached, or comes from its activation,
+    // whose exceptions may be of any type, those of Orleans' storage too. That no silo may place a grain has no type of its own.
+    internal static DeliveryOutcome OutcomeOf(Exception failure) => failure is OrleansMessageRejectionException or LimitExceededException
+        or GatewayTooBusyException or Orleans.Runtime.Messaging.ConnectionFailedException or ObjectDisposedException
+        || failure.GetType() == typeof(OrleansException) ? DeliveryOutcome.Unreachable : DeliveryOutcome.Failed;
+
+    private Line Join(GrainId grain)
+    {
+        lock (_lock)
+        {
+            if (!_lines.TryGetValue(grain, out var line))
+                _lines[grain] = line = new Line();
+            line.Members++;
+            return line;
+        }
+    }
+
+    private void Leave(GrainId grain, Line line)
+    {
+        lock (_lock)
+        {
+            if (--line.Members == 0)
+                _lines.Remove(grain);
+        }
+    }
+
+    // The turn needs no disposal: nothing takes its wait handle.
+    private sealed class Line
+    {
+        public SemaphoreSlim Turn { get; } = new(1);
+        public int Members { get; set; }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "No silo has grain class {GrainType}: events for grain {Grain}, subscription {Subscription} to "
+        + "stream {Stream}, have waited for {Missing}, and are dead-lettered after {Timeout}. Deploy the class.")]
+    private partial void LogMissing(GrainType grainType, GrainId grain, Guid subscription, StreamId stream, TimeSpan missing,
+        TimeSpan timeout);
 }

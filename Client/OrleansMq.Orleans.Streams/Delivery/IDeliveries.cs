@@ -4,7 +4,7 @@ namespace OrleansMq.Streams;
 internal interface IDeliveries
 {
     /// <summary>Delivers events of one stream to every subscriber.</summary>
-    Task<RunAnswer> DeliverAsync(StreamRun run, CancellationToken cancellationToken);
+    Task<RunAnswer> DeliverAsync(StreamRun run, SemaphoreSlim places, CancellationToken cancellationToken);
 }
 
 /// <summary>Events of one stream that are delivered together, in order.</summary>
@@ -39,7 +39,7 @@ internal sealed record RunAnswer(int Count, IReadOnlyList<DeliveryAnswer> Unserv
 internal sealed class ImplicitDeliveries(string provider, ImplicitSubscriber subscriber, GrainCaller caller) : IDeliveries
 {
     /// <inheritdoc/>
-    public async Task<RunAnswer> DeliverAsync(StreamRun run, CancellationToken cancellationToken)
+    public async Task<RunAnswer> DeliverAsync(StreamRun run, SemaphoreSlim places, CancellationToken cancellationToken)
     {
         GrainId grain;
         try
@@ -51,7 +51,7 @@ internal sealed class ImplicitDeliveries(string provider, ImplicitSubscriber sub
             return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable, refused.Message)]);
         }
         return RunAnswer.Of(run.Items.Length, [await caller.DeliverAsync(grain,
-            run.To(provider, subscriber.SubscriptionOf(provider, run.Stream)), cancellationToken).ConfigureAwait(false)]);
+            run.To(provider, subscriber.SubscriptionOf(provider, run.Stream)), places, cancellationToken).ConfigureAwait(false)]);
     }
 }
 
@@ -59,27 +59,34 @@ internal sealed class ImplicitDeliveries(string provider, ImplicitSubscriber sub
 internal sealed class ExplicitDeliveries(string provider, SubscriptionLog subscriptions, GrainCaller caller) : IDeliveries
 {
     /// <inheritdoc/>
-    public async Task<RunAnswer> DeliverAsync(StreamRun run, CancellationToken cancellationToken)
+    public async Task<RunAnswer> DeliverAsync(StreamRun run, SemaphoreSlim places, CancellationToken cancellationToken)
     {
         // A subscription that was answered before an event was appended is in the table now.
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
         var subscribers = subscriptions.Table.Find(run.Stream);
-        var answers = await Task.WhenAll(subscribers.Select(subscription => DeliverAsync(run, subscription, cancellationToken)))
+        var answers = await Task.WhenAll(subscribers.Select(subscription => DeliverAsync(run, subscription, places, cancellationToken)))
             .ConfigureAwait(false);
+        foreach (var (subscription, _) in subscribers.Zip(answers).Where(static pair => pair.Second.Outcome == DeliveryOutcome.Removed))
+        {
+            _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
+                subscription.Id));
+        }
         if (Array.TrueForAll(answers, static answer => answer.Outcome == DeliveryOutcome.Served))
             return RunAnswer.Of(run.Items.Length, answers);
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
         var remaining = subscriptions.Table.Find(run.Stream).Select(static subscription => subscription.Id).ToHashSet();
-        return RunAnswer.Of(run.Items.Length, [.. answers.Where((_, index) => remaining.Contains(subscribers[index].Id))]);
+        return RunAnswer.Of(run.Items.Length, [.. answers.Where((answer, index) =>
+            answer.Outcome != DeliveryOutcome.Removed && remaining.Contains(subscribers[index].Id))]);
     }
 
-    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, CancellationToken cancellationToken)
+    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SemaphoreSlim places,
+        CancellationToken cancellationToken)
     {
         var skipped = run.Items.TakeWhile(item => !subscription.Receives(run.Partition, run.Queue, item.Offset)).Count();
         if (skipped == run.Items.Length)
             return new DeliveryAnswer(skipped, DeliveryOutcome.Served);
-        var answer = await caller.DeliverAsync(subscription.Grain, run.To(provider, subscription.Id, skipped), cancellationToken)
-            .ConfigureAwait(false);
+        var answer = await caller.DeliverAsync(subscription.Grain, run.To(provider, subscription.Id, skipped), places,
+            cancellationToken).ConfigureAwait(false);
         return answer with { Count = skipped + answer.Count };
     }
 }

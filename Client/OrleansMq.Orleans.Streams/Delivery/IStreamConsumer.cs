@@ -1,3 +1,5 @@
+using Orleans.Concurrency;
+
 namespace OrleansMq.Streams;
 
 /// <summary>Receives the events of a grain's subscriptions. Every grain of a silo with a stream provider has it.</summary>
@@ -6,8 +8,14 @@ internal interface IStreamConsumer : IGrainExtension
 {
     /// <summary>Delivers events of one stream, in order. Completes when the observer has handled all of them, or one failed.</summary>
     /// <param name="delivery">The events, and their subscription.</param>
-    [Alias("Deliver")]
+    /// <remarks>An observer has 5 minutes for an event. That is longer than calls wait at a grain that is busy.</remarks>
+    [Alias("Deliver"), ResponseTimeout("00:05:00")]
     Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery);
+
+    /// <summary>Returns the first of the events that the observer of a subscription has now, by its offset; null: it has none.</summary>
+    /// <param name="subscription">The subscription.</param>
+    [Alias("FindObserved"), AlwaysInterleave]
+    Task<long?> FindObservedAsync(Guid subscription);
 }
 
 /// <summary>An event.</summary>
@@ -43,6 +51,8 @@ internal enum DeliveryOutcome
     Unreadable = 4,
     /// <summary>The grain was not reached.</summary>
     Unreachable = 5,
+    /// <summary>The grain has removed the subscription, or does not know that it was written.</summary>
+    Removed = 6,
 }
 
 /// <summary>The answer to a delivery.</summary>

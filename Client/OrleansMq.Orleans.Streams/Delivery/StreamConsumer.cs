@@ -38,8 +38,9 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         var began = TimeProvider.System.GetTimestamp();
         if (!_attached.TryGetValue(delivery.Subscription, out var attached))
         {
-            if (_grain.GrainInstance is IStreamSubscriptionObserver late && !_removed.Contains(delivery.Subscription)
-                && await OfferAsync(late, delivery) is { } refused)
+            if (_removed.Contains(delivery.Subscription))
+                return new DeliveryAnswer(0, DeliveryOutcome.Removed);
+            if (_grain.GrainInstance is IStreamSubscriptionObserver late && await OfferAsync(late, delivery) is { } refused)
                 return refused;
             if (!_attached.TryGetValue(delivery.Subscription, out attached))
                 return OfOtherVersion(delivery) ?? NotObserved(delivery, 0);
@@ -52,9 +53,13 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
         finally
         {
+            attached.Observed = null;
             attached.Turn.Release();
         }
     }
+
+    /// <inheritdoc/>
+    public Task<long?> FindObservedAsync(Guid subscription) => Task.FromResult(_attached.GetValueOrDefault(subscription)?.Observed);
 
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
@@ -69,6 +74,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             if (_attached.GetValueOrDefault(delivery.Subscription) != attached)
                 return NotObserved(delivery, count);
             var end = attached.Observer.TakesBatches && !isApart ? delivery.Items.Length : count + 1;
+            attached.Observed = delivery.Items[count].Offset;
             var answer = await attached.Observer.ObserveAsync(delivery, count, end, services);
             // A batch that failed does not say which of its events is the cause.
             if (answer.Outcome == DeliveryOutcome.Failed && end - count > 1)
@@ -97,11 +103,10 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(delivery.Provider);
         // A version that subscribed by itself has left it: the class's own subscription has the event.
         if (provider.FindImplicit(_grain, delivery.Stream) is { } own)
-            return own == delivery.Subscription ? null : new DeliveryAnswer(delivery.Items.Length, DeliveryOutcome.Served);
+            return own == delivery.Subscription ? null : new(delivery.Items.Length, DeliveryOutcome.Served);
         return provider.IsImplicit(_grain, delivery.Stream, delivery.Subscription)
-            ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable,
-                $"Grain {_grain.GrainId} is active on a silo whose version of its class does "
-                + $"not subscribe to topic '{delivery.Stream.GetNamespace()}'. The event waits for one that does.")
+            ? new(0, DeliveryOutcome.Unreachable, $"Grain {_grain.GrainId} is active on a silo whose version of its class does not "
+                + $"subscribe to topic '{delivery.Stream.GetNamespace()}'. The event waits for one that does.")
             : null;
     }
 
@@ -122,6 +127,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     {
         public IStreamObserver Observer { get; set; } = observer;
         public SemaphoreSlim Turn { get; } = new(1);
+        // The first event that the observer has now.
+        public long? Observed { get; set; }
         // One entry, unless a producer chose partitions or the topic was created again.
         public Dictionary<(Guid Queue, int Partition), long> Served { get; } = [];
     }

@@ -30,7 +30,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private async Task StopAsync(CancellationToken deadline)
     {
         await _stopping.CancelAsync();
-        await _refreshing;
+        await _refreshing.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         // What does not end by the deadline goes back with the silo's sessions.
         await Task.WhenAll(_dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask())).WaitAsync(deadline)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -40,7 +40,9 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     {
         var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(name);
         var client = services.GetRequiredService<OrleansMqClient>();
-        var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>());
+        var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>(),
+            new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
+            provider.Options.MissingClassTimeout, logger);
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {
@@ -67,8 +69,9 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller)
     {
         var implicits = services.GetRequiredService<ImplicitSubscriptions>();
-        var topics = (await client.Broker.ListTopicsAsync(_stopping.Token)).Select(static topic => topic.Name)
-            .ToHashSet(StringComparer.Ordinal);
+        var listed = (await client.Broker.ListTopicsAsync(_stopping.Token)).ToDictionary(static topic => topic.Name,
+            static topic => topic.TopicId, StringComparer.Ordinal);
+        var topics = listed.Keys;
         var wanted = new HashSet<(string Topic, GrainType? GrainType)>();
         foreach (var topic in topics.Where(provider.Topics.IsForImplicit))
         {
@@ -91,8 +94,20 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         }
         // Where subscriptions cannot be read, implicit ones go on.
         await provider.Subscriptions.CatchUpAsync(_stopping.Token);
-        foreach (var topic in provider.Subscriptions.Table.Topics.Where(topics.Contains))
+        foreach (var topic in provider.Subscriptions.Table.Topics.Where(listed.ContainsKey))
             Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(name, provider.Subscriptions, caller));
+
+        foreach (var (key, dispatcher) in _dispatchers)
+        {
+            try
+            {
+                await provider.Topics.KeepOptionsAsync(key.Topic, dispatcher.Queue, listed, _stopping.Token);
+            }
+            catch (BrokerException refused)
+            {
+                LogOptions(dispatcher.Queue, key.Topic, refused);
+            }
+        }
 
         void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
         {
@@ -103,4 +118,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     [LoggerMessage(1, LogLevel.Warning, "Stream provider {Name} cannot look for topics and subscriptions now; retrying.")]
     private partial void LogRetry(string name, Exception reason);
+
+    [LoggerMessage(2, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
+        + "deployment; retrying.")]
+    private partial void LogOptions(string queue, string topic, Exception reason);
 }

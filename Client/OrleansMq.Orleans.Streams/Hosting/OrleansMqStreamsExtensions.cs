@@ -56,6 +56,12 @@ public static class OrleansMqStreamsExtensions
         return client;
     }
 
+    private sealed record ProviderTopics(string Provider, string Prefix)
+    {
+        public bool Overlaps(string prefix) => Prefix.StartsWith(prefix, StringComparison.Ordinal)
+            || prefix.StartsWith(Prefix, StringComparison.Ordinal);
+    }
+
     private static void AddProvider(IServiceCollection services, string name,
         Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure)
     {
@@ -69,6 +75,15 @@ public static class OrleansMqStreamsExtensions
             throw new InvalidOperationException($"There is a stream provider '{name}' already: give each provider a name of its own, and "
                 + "call AddOrleansMqStreams once for it.");
         }
+        var other = services.Where(static service => !service.IsKeyedService).Select(static service => service.ImplementationInstance)
+            .OfType<ProviderTopics>().FirstOrDefault(other => other.Overlaps(options.TopicPrefix));
+        if (other is not null)
+        {
+            throw new InvalidOperationException($"Stream providers '{other.Provider}', with topics '{other.Prefix}*', and '{name}', with "
+                + $"'{options.TopicPrefix}*', share topics, whose events grain classes would receive from both: give each a "
+                + $"{nameof(OrleansMqStreamOptions.TopicPrefix)} of its own.");
+        }
+        services.AddSingleton(new ProviderTopics(name, options.TopicPrefix));
         services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) => new OrleansMqStreamProvider(name, options, provider));
     }
 }

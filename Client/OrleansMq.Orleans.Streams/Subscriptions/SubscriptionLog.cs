@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Client;
@@ -15,6 +16,7 @@ internal sealed partial class SubscriptionLog
     /// <summary>What the name of the topic begins with.</summary>
     public const string Prefix = "__streams.";
 
+    private static readonly TimeSpan RemovalPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxWait = TimeSpan.FromMilliseconds(500);
 
     private readonly IBroker _broker;
@@ -23,6 +25,8 @@ internal sealed partial class SubscriptionLog
     private readonly ILogger _logger;
     private readonly SharedRound _catchingUp;
     private readonly Once _created;
+    private readonly ConcurrentDictionary<Guid, byte> _removing = new();
+    private Guid? _topicId;
     private long _position;
 
     public SubscriptionLog(OrleansMqClient client, IProducer<byte[]?, byte[]?> producer, string provider, ILogger logger)
@@ -66,6 +70,33 @@ internal sealed partial class SubscriptionLog
         }).ConfigureAwait(false);
     }
 
+    /// <summary>Removes a subscription, however long that takes. What was sent before for it is written before, or never.</summary>
+    public async Task RemoveEventuallyAsync(SubscriptionKey key)
+    {
+        if (!_removing.TryAdd(key.Id, default))
+            return;
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    await WriteAsync(key, null, CancellationToken.None).ConfigureAwait(false);
+                    return;
+                }
+                catch (OrleansMqException failure)
+                {
+                    LogNotRemoved(_logger, key.Id, key.Topic, failure);
+                }
+                await Task.Delay(RemovalPause).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            _removing.TryRemove(key.Id, out _);
+        }
+    }
+
     // One that no other leader contradicts with a lower one later.
     private async Task<long> FindEndAsync()
     {
@@ -78,7 +109,9 @@ internal sealed partial class SubscriptionLog
     {
         await _created.EnsureAsync().ConfigureAwait(false);
         var end = await FindEndAsync().ConfigureAwait(false);
-        if (end < _position)
+        var topicId = (await _broker.GetTopicAsync(_partition.Topic).ConfigureAwait(false)).TopicId;
+        _topicId ??= topicId;
+        if (end < _position || topicId != _topicId)
         {
             throw new BrokerException(ErrorCode.OffsetOutOfRange, $"{_partition} ends at {end} and was read up to {_position}: it "
                 + "was deleted and created again, and explicit subscriptions wait. "
@@ -127,6 +160,10 @@ internal sealed partial class SubscriptionLog
         if (error != ErrorCode.None)
             throw new BrokerException(error, message ?? $"{_partition} cannot be read: {error}. Explicit subscriptions wait.");
     }
+
+    [LoggerMessage(2, LogLevel.Warning, "Subscription {Subscription} to topic {Topic}, whose outcome was unknown to its grain, is not "
+        + "removed yet; retrying.")]
+    private static partial void LogNotRemoved(ILogger logger, Guid subscription, string topic, Exception reason);
 
     [LoggerMessage(1, LogLevel.Warning, "Ignored the record at {Partition}, offset {Offset}: it is no subscription.")]
     private static partial void LogForeign(ILogger logger, TopicPartition partition, long offset, Exception reason);

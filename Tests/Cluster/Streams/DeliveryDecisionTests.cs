@@ -67,6 +67,16 @@ public sealed class DeliveryDecisionTests
     }
 
     [Fact]
+    public void Exceptions_of_an_activation_count_and_those_of_the_way_to_it_do_not()
+    {
+        Assert.Equal(DeliveryOutcome.Unreachable, GrainCaller.OutcomeOf(new SiloUnavailableException()));
+        Assert.Equal(DeliveryOutcome.Unreachable, GrainCaller.OutcomeOf(new OrleansException("No active nodes are compatible.")));
+        Assert.Equal(DeliveryOutcome.Failed, GrainCaller.OutcomeOf(new Orleans.Storage.InconsistentStateException("etag")));
+        Assert.Equal(DeliveryOutcome.Failed, GrainCaller.OutcomeOf(new GrainExtensionNotInstalledException("none")));
+        Assert.Equal(DeliveryOutcome.Failed, GrainCaller.OutcomeOf(new InvalidOperationException("no")));
+    }
+
+    [Fact]
     public void Delay_doubles_up_to_the_longest()
     {
         Assert.Equal([1, 2, 4, 5, 5],

@@ -62,7 +62,8 @@ public sealed class ImplicitSubscriptionTests
     }
 
     private static GrainManifest Manifest(params (GrainType Type, KeyValuePair<string, string>[] Properties)[] grains) => new(
-        grains.ToImmutableDictionary(grain => grain.Type, grain => new GrainProperties(grain.Properties.ToImmutableDictionary(StringComparer.Ordinal))),
+        grains.ToImmutableDictionary(grain => grain.Type,
+            grain => new GrainProperties(grain.Properties.ToImmutableDictionary(StringComparer.Ordinal))),
         ImmutableDictionary<GrainInterfaceType, GrainInterfaceProperties>.Empty);
 
     private static KeyValuePair<string, string>[] Binding(string pattern, string? mapper = null, int index = 0)

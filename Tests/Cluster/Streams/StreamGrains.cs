@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Orleans.Streams;
 using Orleans.Streams.Core;
+using OrleansMq.Streams;
 
 namespace OrleansMq.Tests.Cluster.Streams;
 
@@ -115,12 +116,31 @@ public sealed class BlindGrain : Grain, IBlindGrain
     public const string Topic = "blind-orders";
 }
 
+public interface IHubGrain : IGrainWithStringKey
+{
+    Task SubscribeAsync(int streams);
+}
+
+/// <summary>Subscribes to many streams of the topic that its key names.</summary>
+public sealed class HubGrain : Grain, IHubGrain
+{
+    public async Task SubscribeAsync(int streams)
+    {
+        for (var key = 0; key < streams; key++)
+        {
+            var stream = this.GetStreamProvider("test").GetStream<Happened>(this.GetPrimaryKeyString(), $"{key}");
+            await stream.SubscribeAsync(new TestObserver(stream.StreamId, this));
+        }
+    }
+}
+
 public interface IReaderGrain : IGrainWithStringKey
 {
     Task<StreamSubscriptionHandle<Happened>> SubscribeAsync(bool inBatches = false);
     Task SubscribeFromAsync(StreamSequenceToken token);
     Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle);
     Task<int> CountAsync();
+    Task ForgetAsync(Guid subscription);
     Task DeactivateAsync();
 }
 
@@ -153,6 +173,12 @@ public sealed class ReaderGrain : Grain, IReaderGrain
     public Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle) => handle.UnsubscribeAsync();
 
     public async Task<int> CountAsync() => (await Stream.GetAllSubscriptionHandles()).Count;
+
+    public Task ForgetAsync(Guid subscription)
+    {
+        ((StreamConsumer)GrainContext.GetGrainExtension<IStreamConsumer>()).Remove(subscription);
+        return Task.CompletedTask;
+    }
 
     public Task DeactivateAsync()
     {

@@ -276,9 +276,100 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
             Guid.NewGuid()), new SubscriptionValue(grain, 0, Guid.Empty, 0), CancellationToken.None);
         await Stream("implicit-left", "k").OnNextBatchAsync([new Happened(1), new Happened(2)]);
         await ReceivedAsync("implicit-left", "k", [1, 2]);
-        await SettledAsync("implicit-left", "streams.test");
+        await SettledAsync("implicit-left", "streams:test");
         Assert.Equal([1, 2], StreamScript.Received("implicit-left", "k"));
         Assert.Empty(await LettersAsync("implicit-left"));
+    }
+
+    [Fact]
+    public async Task Grain_class_that_is_gone_holds_its_streams_for_a_stated_time_and_then_dead_letters()
+    {
+        await _client.Admin.CreateTopicAsync("explicit-gone", 1);
+        await Reader("explicit-gone/k/1").SubscribeAsync();
+        await ((OrleansMqStreamProvider)Provider).Subscriptions.WriteAsync(new SubscriptionKey("explicit-gone", "k"u8.ToArray(),
+            Guid.NewGuid()), new SubscriptionValue("nobody/1", 0, Guid.Empty, 0), CancellationToken.None);
+        await Stream("explicit-gone", "k").OnNextAsync(new Happened(1));
+        await Stream("explicit-gone", "other").OnNextAsync(new Happened(2));
+        var letters = await LettersAsync("explicit-gone", 1);
+        Assert.Contains("No silo has had the grain class nobody", letters[0].Reason, StringComparison.Ordinal);
+        Assert.Equal([1], Received("explicit-gone", "k", Reader("explicit-gone/k/1")));
+    }
+
+    [Fact]
+    public async Task Grain_that_is_busy_for_longer_than_calls_wait_fails_no_event()
+    {
+        const int Streams = 60;
+        await _silo.DisposeAsync();
+        _silo = await StartAsync(configureSilo: static silo => silo.Configure<Orleans.Configuration.SiloMessagingOptions>(
+            static options => options.ResponseTimeout = TimeSpan.FromSeconds(3)));
+        _client = new OrleansMqClient(_silo.Inside);
+        StreamScript.On("explicit-busy", static (_, _) => Task.Delay(200));
+        await _silo.Client.GetGrain<IHubGrain>("explicit-busy").SubscribeAsync(Streams);
+        await Task.WhenAll(Enumerable.Range(0, Streams).Select(key => Stream("explicit-busy", $"{key}").OnNextAsync(new Happened(key))));
+        for (var key = 0; key < Streams; key++)
+            await ReceivedAsync("explicit-busy", $"{key}", [key]);
+        Assert.Empty(await LettersAsync("explicit-busy"));
+    }
+
+    [Fact]
+    public async Task Dead_letter_topic_that_is_deleted_is_created_again_and_takes_the_next_letters()
+    {
+        StreamScript.On("implicit-letters", static (_, _) => throw new InvalidOperationException("never"));
+        await Stream("implicit-letters", "k").OnNextAsync(new Happened(1));
+        await LettersAsync("implicit-letters", 1);
+        await _client.Admin.DeleteTopicAsync("implicit-letters.dead-letter");
+        await Wait.UntilAsync(async () => (await _silo.Inside.ListTopicsAsync()).Any(found => found.Name == "implicit-letters.dead-letter"),
+            "the dead-letter topic is created again");
+        await Wait.UntilAsync(async () =>
+        {
+            await Stream("implicit-letters", "k").OnNextAsync(new Happened(2));
+            return (await LettersAsync("implicit-letters")).Count > 0;
+        }, "an event is dead-lettered");
+    }
+
+    [Fact]
+    public async Task Options_of_a_later_deployment_hold_for_cursors_that_exist()
+    {
+        await Stream("implicit-options", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("implicit-options", "k", [1]);
+        await _silo.DisposeAsync();
+        _silo = await StartAsync(static options => options with { MaxAttempts = 7 });
+        _client = new OrleansMqClient(_silo.Inside);
+        await Wait.UntilAsync(async () => (await _silo.Inside.Queues.ListAsync(new TopicPartition("implicit-options", 0)))
+            .All(static queue => queue.Options.MaxFailures == 70), "the cursor has the options");
+    }
+
+    [Fact]
+    public async Task Topic_that_a_stream_creates_keeps_what_is_not_settled_and_takes_no_more_partitions()
+    {
+        await Stream("implicit-created", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("implicit-created", "k", [1]);
+        Assert.Contains((await _silo.Inside.DescribeTopicAsync("implicit-created")).Configs,
+            static config => config is { Name: "retention.until.settled", Value: "true" });
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _client.Admin.AddPartitionsAsync("implicit-created", 9));
+        Assert.Equal(ErrorCode.InvalidPartitions, refused.Code);
+    }
+
+    [Fact]
+    public async Task Subscription_whose_write_has_an_unknown_outcome_is_removed_and_blocks_nothing()
+    {
+        await _client.Admin.CreateTopicAsync("explicit-unknown", 1);
+        var reader = Reader("explicit-unknown/k/1");
+        await reader.SubscribeAsync();
+        // Written for the grain, whose activation gave it up.
+        var lost = Guid.NewGuid();
+        var log = ((OrleansMqStreamProvider)Provider).Subscriptions;
+        var key = new SubscriptionKey("explicit-unknown", "k"u8.ToArray(), lost);
+        await log.WriteAsync(key, new SubscriptionValue(reader.GetGrainId().ToString(), 0, Guid.Empty, 0), CancellationToken.None);
+        await reader.ForgetAsync(lost);
+        await Stream("explicit-unknown", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("explicit-unknown", "k", [1], reader);
+        await Wait.UntilAsync(async () =>
+        {
+            await log.CatchUpAsync(CancellationToken.None);
+            return log.Table.Find(StreamId.Create("explicit-unknown", "k")).Length == 1;
+        }, "the subscription is removed");
+        Assert.Empty(await LettersAsync("explicit-unknown"));
     }
 
     [Fact]
@@ -476,6 +567,11 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Contains("MaxAttempts", Assert.Throws<ArgumentException>(() =>
             builder.AddOrleansMqStreams("others", options => options with { MaxAttempts = 0 })).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => builder.AddOrleansMqStreams("with space"));
+        Assert.Contains("share topics", Assert.Throws<InvalidOperationException>(() => builder.AddOrleansMqStreams("others", options =>
+            options with { TopicPrefix = "others." })).Message, StringComparison.Ordinal);
+        var apart = new Builder(new ServiceCollection());
+        apart.AddOrleansMqStreams("orders", options => options with { TopicPrefix = "orders." });
+        apart.AddOrleansMqStreams("others", options => options with { TopicPrefix = "others." });
     }
 
     private const int Attempts = 3;
@@ -490,15 +586,17 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
 
     private IStreamProvider Provider => _silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
 
-    private Task<TestSilo> StartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null) =>
-        TestSilo.StartAsync(_data.Path, silo => silo
+    private Task<TestSilo> StartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null,
+        Func<ISiloBuilder, ISiloBuilder>? configureSilo = null) =>
+        TestSilo.StartAsync(_data.Path, silo => (configureSilo ?? (static same => same))(silo
         .AddKafka(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) })
         .AddOrleansMqStreams("test", options => (configure ?? (static same => same))(options with
         {
             MaxAttempts = Attempts,
             RetryDelay = Short,
+            MissingClassTimeout = TimeSpan.FromSeconds(1),
             RefreshInterval = TimeSpan.FromMilliseconds(100),
-        })), static client => client.AddOrleansMqStreams("test"));
+        }))), static client => client.AddOrleansMqStreams("test"));
 
     private static Happened Event(int number) => new(number);
 
