@@ -266,7 +266,7 @@ public sealed class ShareReaderTests
         reader.Close();
         reader = await OpenAsync(rig, New(1));
         using var last = await AcquireAsync(rig, reader, 3);
-        Assert.Equal([new AcquiredRecords(0, 0, 2)], last.Acquired);
+        Assert.Equal(isInForceBefore ? [0] : [0, 2], last.Acquired.Select(static run => run.First));
     }
 
     [Fact]
