@@ -47,7 +47,7 @@ public interface IAdmin
 
     /// <summary>Raises the number of partitions. Later records may go to other partitions than earlier ones of the same key.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
-    /// <see cref="ErrorCode.InvalidPartitions"/>.</exception>
+    /// <see cref="ErrorCode.InvalidPartitions"/>, also where a queue of the topic is ordered by key.</exception>
     Task<TopicDescription> AddPartitionsAsync(string name, int totalCount, CancellationToken cancellationToken = default);
 
     /// <summary>Lists the partitions of a topic, to assign to a reader.</summary>

@@ -37,7 +37,7 @@ public interface IBroker
 
     /// <summary>Raises the number of partitions to <paramref name="totalCount"/>. Existing records stay in their partitions.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
-    /// <see cref="ErrorCode.InvalidPartitions"/>.</exception>
+    /// <see cref="ErrorCode.InvalidPartitions"/>, also where a queue of the topic is ordered by key.</exception>
     ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default);
 
     /// <summary>
