@@ -67,8 +67,8 @@ internal sealed partial class Cursor
         Discard(offset, state, SettlementCause.Expired, state.CountsOf(offset));
     }
 
-    // One that the filter does not match is for this cursor as if it had no record: it costs no transition of its own, and holds no other
-    // one of its key back. One that a consumer holds was handed out by an earlier version of the filter's rules, and comes to its end.
+    // One that the filter does not match is for this cursor as an offset without a record: it costs no transition of its own, and holds no
+    // other one of its key back. One that a consumer holds, since its batch could not be read before, comes to its end.
     private bool IsLeftOut(in RecordHead head)
     {
         if (!_rules.IsFiltered(head))
