@@ -1,5 +1,8 @@
 using System.Net;
+using System.Reflection;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Silo.Http;
 
@@ -157,6 +160,33 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
             foreach (var part in reference.TrimStart('#', '/').Split('/'))
                 Assert.True(at.TryGetProperty(part, out at), $"{reference} leads nowhere.");
         });
+    }
+
+    [Fact]
+    public async Task Every_described_document_has_exactly_the_fields_of_its_body()
+    {
+        var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
+        var bodies = typeof(HttpBroker).Assembly.GetTypes()
+            .Where(static type => type.Namespace == typeof(HttpBroker).Namespace && !type.IsNested)
+            .ToDictionary(static type => type.Name);
+        var (compared, wrong) = (0, new List<string>());
+        // A line is one of several forms.
+        foreach (var schema in document.GetProperty("components").GetProperty("schemas").EnumerateObject()
+            .Where(static schema => !schema.Name.EndsWith("Line", StringComparison.Ordinal)))
+        {
+            if ((bodies.GetValueOrDefault(schema.Name + "Body") ?? bodies.GetValueOrDefault(schema.Name + "Document")
+                ?? bodies.GetValueOrDefault(schema.Name)) is not { } body || !schema.Value.TryGetProperty("properties", out var described))
+                continue;
+            compared++;
+            var fields = body.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+                .Where(static one => one.GetCustomAttribute<JsonIgnoreAttribute>() is not { Condition: JsonIgnoreCondition.Always })
+                .Select(static one => JsonNamingPolicy.CamelCase.ConvertName(one.Name)).ToHashSet();
+            fields.SymmetricExceptWith(described.EnumerateObject().Select(static field => field.Name));
+            if (fields.Count > 0)
+                wrong.Add($"{schema.Name}, {body.Name}: {string.Join(", ", fields)}");
+        }
+        Assert.Empty(wrong);
+        Assert.True(compared >= 20, $"{compared} documents are compared.");
     }
 
     [Fact]
