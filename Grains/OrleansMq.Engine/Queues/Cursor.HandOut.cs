@@ -203,9 +203,11 @@ internal sealed partial class Cursor
         if (!IsActive || _consumers.Peek() is null)
             return;
         var reserved = Math.Max(_state.DeliveredUpTo, Math.Max(_draft.DeliveredUpTo, _writing?.DeliveredUpTo ?? 0));
-        var isNear = _order.Next < _readableEnd && _order.Next + (ReservationAhead / 2) >= reserved;
+        // Keys are read far ahead of what is handed out.
+        var next = _order is KeyOrder ? Math.Max(_state.Floor, _frontier + 1) : _order.Next;
+        var isNear = next < _readableEnd && next + (ReservationAhead / 2) >= reserved;
         if (isNear || _unreserved >= reserved)
-            _draft.DeliveredUpTo = Math.Max(_unreserved, _order.Next) + ReservationAhead;
+            _draft.DeliveredUpTo = Math.Max(_unreserved, next) + ReservationAhead;
     }
 
     private void WantKeys(CursorState state)

@@ -10,7 +10,8 @@ internal sealed partial class Cursor
     private const int MostHeadsPerRead = 500;
     // A filter may match few: what it does not match is done with.
     private const int MostFilteredPerRead = 4_000;
-    private const int MostHeadsKept = 4 * MostHeadsPerRead;
+    // Those of some places side by side: a returned record, the highest level, and the log's order.
+    private const int MostHeadsKept = 4 * MostFilteredPerRead;
     private const int MostExpiredPerTurn = 1_000;
 
     private readonly Dictionary<long, RecordHead> _heads = [];

@@ -13,6 +13,8 @@ namespace OrleansMq.Queues;
 internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
 {
     private const int MostPerRead = 500;
+    // Reading goes on past forgotten records for so many times the look-ahead: 1,000,000 offsets by default.
+    private const int MostReadOn = 1_000;
     private const long NotReady = -1;
     private const long Nothing = long.MaxValue;
 
@@ -36,12 +38,15 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     private readonly HashSet<Line> _wanting = [];
     private readonly HashSet<Line> _reread = [];
     private long _readEnd = from;
+    // No line forgot a record below it.
+    private long _forgottenFrom = Nothing;
 
     /// <summary>The keys of the records below it are known.</summary>
     public override long Next => _readEnd;
 
     /// <summary>The number of records that may be read now; 0 while enough are known.</summary>
-    public int Wanted => _ready.Count > 0 ? 0 : Math.Clamp(lookAhead - _available.Count, 0, MostPerRead);
+    public int Wanted => _ready.Count > 0 || (_forgottenFrom < Nothing && _readEnd - _forgottenFrom >= MostReadOn * (long)lookAhead) ? 0
+        : Math.Clamp(lookAhead - _available.Count, 0, MostPerRead);
 
     /// <summary>The records that wait for their key.</summary>
     public int Waiting => _available.Count - _ready.Count;
@@ -68,6 +73,7 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
                 line.Records.Remove(last);
                 _keys.Remove(last);
                 line.ForgottenFrom = last;
+                _forgottenFrom = Math.Min(_forgottenFrom, last);
             }
         }
     }
@@ -81,8 +87,9 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     }
 
     /// <summary>Whether a record that was read again is one that its line forgot.</summary>
+    /// <remarks>One that is postponed comes back by itself.</remarks>
     public bool IsForgotten(long offset, long? key) => offset < _readEnd && key is { } value && _lines.TryGetValue(value, out var line)
-        && line.ForgottenFrom <= offset && _reread.Contains(line);
+        && line.ForgottenFrom <= offset && _reread.Contains(line) && !_postponed.ContainsKey(offset);
 
     /// <summary>Adds a record that its line forgot, and that is not settled. Those of its line are added in order.</summary>
     public void AddAgain(long offset, long key, bool isAvailable)
@@ -103,6 +110,7 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
             KeepOrRemove(line);
         }
         _reread.Clear();
+        _forgottenFrom = _lines.Count == 0 ? Nothing : _lines.Values.Min(static line => line.ForgottenFrom);
     }
 
     /// <summary>Adds a record that is not settled.</summary>

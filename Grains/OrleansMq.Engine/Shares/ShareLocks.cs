@@ -32,6 +32,9 @@ internal sealed class ShareLocks(int most = ShareLocks.Least)
     // By offset, disjoint.
     private readonly List<LockedRecords> _held = [];
 
+    /// <summary>The most ranges.</summary>
+    public int Most { get; set; } = most;
+
     /// <summary>The number of ranges.</summary>
     public int Count => _held.Count;
 
@@ -49,7 +52,7 @@ internal sealed class ShareLocks(int most = ShareLocks.Least)
             _held[at - 1] = added with { Records = new OffsetRange(before.Records.First, records.Last) };
             _held.RemoveAt(at);
         }
-        if (_held.Count > most)
+        if (_held.Count > Most)
             _held.RemoveAt(0);
     }
 

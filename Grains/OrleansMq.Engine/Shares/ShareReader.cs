@@ -35,7 +35,7 @@ internal sealed class ShareReader
 
     private ShareReader(Partition partition, string groupId, CursorAttachment attachment, ShareGroupConfig config) =>
         (_partition, _groupId, _attachment, _config, _locks) = (partition, groupId, attachment, config,
-            new ShareLocks(Math.Max(ShareLocks.Least, 2 * config.MaxLocks)));
+            new ShareLocks(MostLocks(config)));
 
     /// <summary>How long a record is held.</summary>
     public TimeSpan LockDuration => _config.LockDuration;
@@ -101,8 +101,12 @@ internal sealed class ShareReader
         if (facts.Configuration != configuration)
             await DoAsync(_partition, _partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
         _attachment.SetLockDuration(config.LockDuration);
+        lock (_gate)
+            _locks.Most = Math.Max(_locks.Most, MostLocks(config));
         _config = config;
     }
+
+    private static int MostLocks(ShareGroupConfig config) => Math.Max(ShareLocks.Least, 2 * config.MaxLocks);
 
     private static async Task<CursorConfiguration> ConfigurationOf(Partition partition, string groupId, ShareGroupConfig config,
         CursorConfiguration? before) => new()
@@ -242,10 +246,13 @@ internal sealed class ShareReader
                 var records = new OffsetRange(Math.Max(first, floor), last);
                 if (_locks.Find(records) is not { } held)
                     return ErrorCode.InvalidRecordState;
-                parts.AddRange(held.Select(part => (Unrefused(part), type)));
-                // A repetition joins what was sent.
-                if (parts.Exists(part => part.Held.Sent is { } sent && sent.Type != part.Type))
-                    return ErrorCode.InvalidRecordState;
+                foreach (var part in held.Select(Unrefused))
+                {
+                    // A repetition joins what was sent.
+                    if (part.Sent is { } sent && sent.Type != type)
+                        return ErrorCode.InvalidRecordState;
+                    parts.Add((part, type));
+                }
             }
             var isNew = parts.Exists(static part => part.Held.Sent is null);
             var answer = isNew ? _attachment.AcknowledgeAsync([.. parts.Where(static part => part.Held.Sent is null).Select(RequestOf)])

@@ -158,6 +158,59 @@ public sealed class CursorConsumersTests
     }
 
     [Fact]
+    public void Postponed_record_that_its_line_forgot_holds_its_key_back_no_more()
+    {
+        var order = new KeyOrder(0, lookAhead: 4);
+        for (var offset = 10; offset <= 12; offset++)
+        {
+            order.Add(offset, 1, isAvailable: true);
+            order.Postpone(offset);
+        }
+        for (var offset = 13; offset <= 16; offset++)
+            order.Add(offset, 1, isAvailable: true);
+        order.Take(13);
+        order.Return(10);
+        order.Return(11);
+        order.Remove(OffsetRange.Of(13));
+        order.Take(10);
+        for (var offset = 17; offset <= 19; offset++)
+            order.Add(offset, 2, isAvailable: true);
+        order.Take(17);
+        order.ReadUpTo(20);
+        order.MakeRoom();
+        order.Remove(OffsetRange.Of(10));
+        Assert.Equal(11, order.Forgotten);
+        order.BeginAgain(11);
+        for (var offset = 11; offset <= 16; offset++)
+        {
+            if (offset != 13 && order.IsForgotten(offset, 1))
+                order.AddAgain(offset, 1, isAvailable: offset != 12);
+        }
+        order.EndAgain(20);
+        Assert.True(order.TryPeek(20, out var next) && next == 11);
+        order.Take(11);
+        order.Remove(OffsetRange.Of(11));
+        order.Return(12);
+        Assert.True(order.TryPeek(20, out next) && next == 12);
+        order.Take(12);
+        order.Remove(OffsetRange.Of(12));
+        Assert.True(order.TryPeek(20, out next) && next == 14);
+    }
+
+    [Fact]
+    public void Keys_are_read_on_past_records_that_wait_up_to_a_thousand_times_the_look_ahead()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsOrderedByKey = true, LookAhead = 20 }) { KeyOf = static _ => 7 };
+        var readFrom = 0L;
+        rig.Observe = effect => readFrom = effect is ReadKeys read ? Math.Max(readFrom, read.From) : readFrom;
+        rig.Produce(60_000);
+        rig.Attach(1, credit: 100);
+        Assert.Equal([1L], rig.Delivered().Select(d => d.Offset));
+        Assert.InRange(rig.Log.Cursors[0].DeliveredUpTo, 2, 10_000);
+        Assert.InRange(readFrom, 19_000, 21_000);
+    }
+
+    [Fact]
     public void Look_ahead_is_bounded_by_what_waits()
     {
         var order = new KeyOrder(0, lookAhead: 3);

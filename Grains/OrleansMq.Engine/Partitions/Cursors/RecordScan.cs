@@ -9,6 +9,8 @@ internal delegate T RecordReading<out T>(in RecordBatchHeader batch, in Record r
 internal static class RecordScan
 {
     private const int MostBytes = 256 << 10;
+    // Of one call: what is found so far is of use, and the leadership may end meanwhile.
+    private const long MostBytesPerScan = 4 << 20;
 
     /// <summary>Reads records below the high watermark.</summary>
     /// <param name="partition">The partition.</param>
@@ -23,7 +25,8 @@ internal static class RecordScan
     {
         var records = new List<T>();
         var limit = partition.HighWatermark;
-        for (end = Math.Max(from, partition.LogStartOffset); end < limit;)
+        var scanned = 0L;
+        for (end = Math.Max(from, partition.LogStartOffset); end < limit && (scanned < MostBytesPerScan || end <= from);)
         {
             using var buffer = partition.Log!.Read(end, limit, MostBytes);
             if (buffer is null)
@@ -31,6 +34,7 @@ internal static class RecordScan
                 end = limit;
                 break;
             }
+            scanned += buffer.Memory.Length;
             for (ReadOnlyMemory<byte> batches = buffer.Memory; !batches.IsEmpty;)
             {
                 var header = RecordBatchHeader.Read(batches.Span);
