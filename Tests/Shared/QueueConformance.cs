@@ -53,6 +53,10 @@ public abstract class QueueConformance
             new QueueAttachOptions { SessionTimeout = TimeSpan.Zero })));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name,
             new QueueAttachOptions { LockDuration = TimeSpan.FromMilliseconds(999) })));
+        QueueAttachOptions[] runs = [new() { KeyRun = 1_001, Prefetch = 10 }, new() { KeyRun = 2 },
+            new() { KeyRun = 2, Prefetch = 10, LockDuration = TimeSpan.FromMinutes(1) }];
+        foreach (var options in runs)
+            Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name, options)));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
             [.. Enumerable.Repeat(new QueueSettlement(default, 0, 0, QueueAction.Accept), 1_001)])));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 0, TimeSpan.Zero)));

@@ -71,7 +71,7 @@ public sealed record QueueAttachOptions
     /// <summary>The most records of one key that it receives at once from a queue that is ordered by key, 1 to 1,000: 1, the default: the
     /// next one comes when the one before is settled. Of more, those of one key come together, in order, and the next ones when all of them
     /// are settled: a consumer that does not settle the first one accepts none of the others. A record that failed comes alone. Runs
-    /// take at most half of <see cref="Prefetch"/>.</summary>
+    /// take at most half of <see cref="Prefetch"/>, which they need.</summary>
     public int KeyRun { get; init; } = 1;
 }
 

@@ -129,6 +129,7 @@ internal static class QueueConfigurations
         Check(options.SessionTimeout >= TimeSpan.FromSeconds(1) && options.SessionTimeout <= TimeSpan.FromMinutes(5),
             $"SessionTimeout is 1 second to 5 minutes, not {options.SessionTimeout}.");
         Check(options.KeyRun is >= 1 and <= 1_000, $"KeyRun is 1 to 1,000, not {options.KeyRun}.");
+        Check(options.KeyRun == 1 || options.Prefetch > 0, "KeyRun above 1 needs a Prefetch: runs take at most half of it.");
         Check(options.KeyRun == 1 || options.LockDuration == TimeSpan.Zero,
             "KeyRun above 1 needs a LockDuration of zero: a lock that ends alone would let its record come after later ones of its key.");
         return new AttachOptions
