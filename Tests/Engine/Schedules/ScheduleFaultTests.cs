@@ -199,6 +199,13 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         Assert.Contains("2 schedules of topic 'orders' wait", refused.Message, StringComparison.Ordinal);
         for (var i = 0; i < 2; i++)
             await ScheduleAsync("other", $"{i}", TimeSpan.FromHours(1));
+        for (var i = 0; i < 8; i++)
+        {
+            Assert.True(_broker.TryGet(new TopicPartition(InternalTopics.Schedules, i), out var partition));
+            partition.Schedules.MostOfTopic = 0;
+        }
+        // A repeated request is answered as before.
+        await ScheduleAsync("orders", "first", TimeSpan.FromHours(1));
     }
 
     [Fact]

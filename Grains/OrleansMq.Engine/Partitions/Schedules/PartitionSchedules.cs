@@ -157,9 +157,13 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         Ask(term =>
         {
             var (id, timers) = (payload.Id, term.State!.Timers);
-            if (term.TryFind(handle.Id, out var known) && known.Due != handle.Due)
+            var isKnown = term.TryFind(handle.Id, out var known);
+            if (isKnown && known.Due != handle.Due)
                 throw new BrokerException(ErrorCode.InvalidRequest,
                     $"A schedule '{id}' of that topic waits for another time. Cancel it first.");
+            // A repeated request takes no place.
+            if (isKnown || term.State.IsAppended(handle))
+                return term.ScheduleAsync(handle, bytes);
             if (timers.Topics.CountOf(payload.TopicId) >= MostOfTopic)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MostOfTopic} schedules of topic '{payload.Topic}' wait in "
                     + $"{Partition.TopicPartition}, as many as a topic may have there. Cancel some, or schedule later.");
