@@ -183,7 +183,9 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
                 LogFailed(message.TopicPartition, message.Offset, message.Failures + 1, decision.Delay, decision.Cause);
                 return message.AbandonAsync(decision.Delay, CancellationToken.None);
             case DeliveryAction.Release:
-                LogReleased(message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
+                // An event that waits for long is reported each time.
+                LogReleased(decision.Delay < _provider.Options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
+                    message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
                 return message.ReleaseAsync(decision.Delay, CancellationToken.None);
             default:
                 LogDeadLettered(message.TopicPartition, message.Offset, message.Failures + 1, decision.Cause);
@@ -211,9 +213,9 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         + "{Delay}. {Cause}")]
     private partial void LogFailed(TopicPartition partition, long offset, int failures, TimeSpan delay, string? cause);
 
-    [LoggerMessage(3, LogLevel.Information, "The event at {Partition}, offset {Offset}, did not reach its grain, and is delivered again in "
+    [LoggerMessage(EventId = 3, Message = "The event at {Partition}, offset {Offset}, did not reach its grain, and is delivered again in "
         + "{Delay}. {Cause}")]
-    private partial void LogReleased(TopicPartition partition, long offset, TimeSpan delay, string? cause);
+    private partial void LogReleased(LogLevel level, TopicPartition partition, long offset, TimeSpan delay, string? cause);
 
     [LoggerMessage(4, LogLevel.Error, "The event at {Partition}, offset {Offset}, failed for time {Failures}, and is dead-lettered. "
         + "{Cause}")]

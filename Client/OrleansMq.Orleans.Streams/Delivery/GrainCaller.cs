@@ -4,7 +4,14 @@ namespace OrleansMq.Streams;
 
 /// <summary>Calls subscribers, of each grain one at a time. A call that fails on its way is told from an observer that fails.
 /// Thread-safe.</summary>
-internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, ILogger logger)
+/// <param name="grains">The grains.</param>
+/// <param name="classes">The grain classes that the cluster has.</param>
+/// <param name="missingClassTimeout">How long events wait for a class that no silo has.</param>
+/// <param name="readSubscriptions">Reads the explicit subscriptions, as an activation does that resumes its handles. Throws a
+/// <see cref="BrokerException"/> where they cannot be read now.</param>
+/// <param name="logger">Takes warnings.</param>
+internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout,
+    Func<CancellationToken, Task> readSubscriptions, ILogger logger)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<GrainId, Line> _lines = [];
@@ -64,7 +71,7 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         }
     }
 
-    private static async Task<DeliveryAnswer> CallAsync(IStreamConsumer consumer, StreamDelivery delivery,
+    private async Task<DeliveryAnswer> CallAsync(IStreamConsumer consumer, StreamDelivery delivery,
         CancellationToken cancellationToken)
     {
         try
@@ -79,9 +86,32 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         {
             return await AfterTimeoutAsync(consumer, delivery, timeout, cancellationToken).ConfigureAwait(false);
         }
+        catch (GrainExtensionNotInstalledException none)
+        {
+            return new DeliveryAnswer(0, OutcomeOf(none), "The grain is active on a silo without the stream provider: call "
+                + $"AddOrleansMqStreams(\"{delivery.Provider}\") on every silo that has its class. {Causes.Of(none)}");
+        }
         catch (Exception failure)
         {
-            return new DeliveryAnswer(0, OutcomeOf(failure), Causes.Of(failure));
+            var outcome = OutcomeOf(failure);
+            return outcome == DeliveryOutcome.Failed && await FindOutageAsync(cancellationToken).ConfigureAwait(false) is { } outage
+                ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable, $"{Causes.Of(failure)} Subscriptions cannot be read now: {outage}")
+                : new DeliveryAnswer(0, outcome, Causes.Of(failure));
+        }
+    }
+
+    // An activation that resumes its handles fails while subscriptions cannot be read. Its exception may have lost its type on the way, so
+    // that the outage is looked for here. Null: there is none.
+    private async Task<string?> FindOutageAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await readSubscriptions(cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+        catch (BrokerException unavailable)
+        {
+            return Causes.Of(unavailable);
         }
     }
 
@@ -110,6 +140,7 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     // whose exceptions may be of any type, those of Orleans' storage too. That no silo may place a grain has no type of its own.
     internal static DeliveryOutcome OutcomeOf(Exception failure) => failure is OrleansMessageRejectionException or LimitExceededException
         or GatewayTooBusyException or Orleans.Runtime.Messaging.ConnectionFailedException or ObjectDisposedException
+        or GrainExtensionNotInstalledException
         || failure.GetType() == typeof(OrleansException) ? DeliveryOutcome.Unreachable : DeliveryOutcome.Failed;
 
     private Line Join(GrainId grain)

@@ -42,7 +42,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         var client = services.GetRequiredService<OrleansMqClient>();
         var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>(),
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
-            provider.Options.MissingClassTimeout, logger);
+            provider.Options.MissingClassTimeout, provider.Subscriptions.CatchUpAsync, logger);
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {

@@ -116,6 +116,28 @@ public sealed class BlindGrain : Grain, IBlindGrain
     public const string Topic = "blind-orders";
 }
 
+public interface IResumingGrain : IGrainWithStringKey;
+
+/// <summary>Subscribes to a topic by its attribute, and resumes what it has of another one when it is activated.</summary>
+[ImplicitStreamSubscription(Topic)]
+public sealed class ResumingGrain : Grain, IResumingGrain, IStreamSubscriptionObserver
+{
+    public const string Topic = "resuming-orders";
+
+    /// <summary>The number of activations, of which each may have failed.</summary>
+    internal static int Activations;
+
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        Interlocked.Increment(ref Activations);
+        await this.GetStreamProvider("test").GetStream<Happened>("explicit-resumed", this.GetPrimaryKeyString())
+            .GetAllSubscriptionHandles();
+    }
+
+    public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory) =>
+        handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));
+}
+
 public interface IHubGrain : IGrainWithStringKey
 {
     Task SubscribeAsync(int streams);

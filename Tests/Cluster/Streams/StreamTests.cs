@@ -510,6 +510,23 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Grain_whose_activation_fails_while_subscriptions_cannot_be_read_fails_no_event()
+    {
+        var reader = Reader("explicit-resumed/k/1");
+        await reader.SubscribeAsync();
+        await Stream("explicit-resumed", "k").OnNextAsync(new Happened(0));
+        await ReceivedAsync("explicit-resumed", "k", [0], reader);
+        await _client.Admin.DeleteTopicAsync("__streams.test");
+        await Stream(ResumingGrain.Topic, "k").OnNextAsync(new Happened(1));
+        await Wait.UntilAsync(() => ResumingGrain.Activations > 2 * Attempts, "its activation fails more often than an event may");
+        Assert.Empty(await LettersAsync(ResumingGrain.Topic));
+        Assert.Empty(StreamScript.Received(ResumingGrain.Topic, "k"));
+        await _silo.DisposeAsync();
+        _silo = await StartAsync();
+        await ReceivedAsync(ResumingGrain.Topic, "k", [1]);
+    }
+
+    [Fact]
     public async Task Event_that_cannot_be_read_is_dead_lettered_at_once()
     {
         await _client.Admin.CreateTopicAsync("implicit-unreadable", 1);
