@@ -13,8 +13,11 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     // Starts after the broker of the silo serves; stops before its partitions are handed over.
     private const int Stage = ServiceLifecycleStage.Active + 1;
 
+    private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
+
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
     private readonly CancellationTokenSource _stopping = new();
+    private long? _warned;
     private Task _refreshing = Task.CompletedTask;
 
     /// <inheritdoc/>
@@ -92,8 +95,9 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             _dispatchers.Remove(gone, out var dispatcher);
             await dispatcher!.DisposeAsync();
         }
-        // Where subscriptions cannot be read, implicit ones go on.
-        await provider.Subscriptions.CatchUpAsync(_stopping.Token);
+        // Where subscriptions cannot be read, implicit ones go on. The next round sees a topic that is not listed yet.
+        if (provider.Subscriptions.IsRead || listed.ContainsKey(provider.Subscriptions.Topic))
+            await provider.Subscriptions.CatchUpAsync(_stopping.Token);
         foreach (var topic in provider.Subscriptions.Table.Topics.Where(listed.ContainsKey))
             Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(name, provider.Subscriptions, caller));
 
@@ -109,11 +113,24 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             }
         }
 
+        if (provider.Subscriptions.IsRead)
+            await WarnOfReplicasAsync(provider.Subscriptions);
+
         void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
         {
             if (!_dispatchers.ContainsKey(key))
                 _dispatchers[key] = new CursorDispatcher(client, provider, key.Topic, queue, deliveries(), logger);
         }
+    }
+
+    private async Task WarnOfReplicasAsync(SubscriptionLog subscriptions)
+    {
+        if (_warned is { } last && TimeProvider.System.GetElapsedTime(last) < ReplicasInterval)
+            return;
+        var missing = await subscriptions.FindMissingReplicasAsync(_stopping.Token);
+        _warned = TimeProvider.System.GetTimestamp();
+        if (missing is var (replicas, wanted))
+            LogReplicas(subscriptions.Topic, replicas, name, subscriptions.Topic, wanted);
     }
 
     [LoggerMessage(1, LogLevel.Warning, "Stream provider {Name} cannot look for topics and subscriptions now; retrying.")]
@@ -122,4 +139,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     [LoggerMessage(2, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
         + "deployment; retrying.")]
     private partial void LogOptions(string queue, string topic, Exception reason);
+
+    [LoggerMessage(3, LogLevel.Warning, "Topic {Topic} has {Replicas} replica(s), and is lost with them. It holds the explicit "
+        + "subscriptions of stream provider {Name}. Add replicas: omq partition reassign {SameTopic} 0 --replicas {Wanted}")]
+    private partial void LogReplicas(string topic, int replicas, string name, string sameTopic, string wanted);
 }

@@ -19,6 +19,9 @@ internal sealed partial class SubscriptionLog
     private static readonly TimeSpan RemovalPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxWait = TimeSpan.FromMilliseconds(500);
 
+    // As many as topics have by default.
+    private const int MostReplicas = 3;
+
     private readonly IBroker _broker;
     private readonly TopicPartition _partition;
     private readonly IProducer<byte[]?, byte[]?> _producer;
@@ -26,6 +29,7 @@ internal sealed partial class SubscriptionLog
     private readonly SharedRound _catchingUp;
     private readonly Once _created;
     private readonly ConcurrentDictionary<Guid, byte> _removing = new();
+    private volatile bool _isRead;
     private Guid? _topicId;
     private long _position;
 
@@ -43,7 +47,14 @@ internal sealed partial class SubscriptionLog
     /// <summary>The table as of the last catch up.</summary>
     public SubscriptionTable Table { get; } = new();
 
-    /// <summary>Completes when the table has everything that was answered before the call.</summary>
+    /// <summary>The topic's name.</summary>
+    public string Topic => _partition.Topic;
+
+    /// <summary>Whether the table has been read. Until then the topic may not exist: the first subscription creates it.</summary>
+    public bool IsRead => _isRead;
+
+    /// <summary>Completes when the table has everything that was answered before the call. A topic that was never there is an empty
+    /// table.</summary>
     /// <exception cref="BrokerException">The topic cannot be read now.</exception>
     public Task CatchUpAsync(CancellationToken cancellationToken) => _catchingUp.RunAsync().WaitAsync(cancellationToken);
 
@@ -68,6 +79,23 @@ internal sealed partial class SubscriptionLog
                     + $"written, and the leader shows an end of {end}: it was replaced, or the topic was created again.");
             }
         }).ConfigureAwait(false);
+    }
+
+    /// <summary>Returns what the log says of the topic's replicas, where brokers could hold more of them; otherwise null.</summary>
+    /// <exception cref="BrokerException">It cannot be looked up now.</exception>
+    public async Task<(int Replicas, string Wanted)?> FindMissingReplicasAsync(CancellationToken cancellationToken)
+    {
+        var described = await _broker.DescribeTopicAsync(_partition.Topic, cancellationToken).ConfigureAwait(false);
+        var brokers = (await _broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false)).Brokers;
+        return MissingReplicas(described.Partitions[_partition.Partition].Replicas, [.. brokers.Select(static broker => broker.BrokerId)]);
+    }
+
+    /// <summary>Returns the number of replicas, and those that there should be; null: there are enough, or the broker replicates
+    /// nothing.</summary>
+    internal static (int Replicas, string Wanted)? MissingReplicas(IReadOnlyList<int> replicas, IReadOnlyList<int> brokers)
+    {
+        var wanted = replicas.Union(brokers.Order()).Take(MostReplicas).ToList();
+        return replicas.Count > 0 && replicas.Count < wanted.Count ? (replicas.Count, string.Join(',', wanted)) : null;
     }
 
     /// <summary>Removes a subscription, however long that takes. What was sent before for it is written before, or never.</summary>
@@ -107,10 +135,12 @@ internal sealed partial class SubscriptionLog
 
     private async Task CatchUpOnceAsync()
     {
-        await _created.EnsureAsync().ConfigureAwait(false);
+        if (_topicId is null && !await ExistsAsync().ConfigureAwait(false))
+            return;
         var end = await FindEndAsync().ConfigureAwait(false);
         var topicId = (await _broker.GetTopicAsync(_partition.Topic).ConfigureAwait(false)).TopicId;
         _topicId ??= topicId;
+        _isRead = true;
         if (end < _position || topicId != _topicId)
         {
             throw new BrokerException(ErrorCode.OffsetOutOfRange, $"{_partition} ends at {end} and was read up to {_position}: it "
@@ -127,6 +157,29 @@ internal sealed partial class SubscriptionLog
             // Compaction may have removed the last records below the end.
             if (_position == before && fetched.HighWatermark >= end)
                 _position = end;
+        }
+    }
+
+    // A broker's memory of topics may be behind. That there is none is confirmed by the topic's owner, which creates it before a
+    // subscription is answered.
+    private async Task<bool> ExistsAsync()
+    {
+        try
+        {
+            await _broker.GetTopicAsync(_partition.Topic).ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+        }
+        try
+        {
+            await _broker.DescribeTopicAsync(_partition.Topic).ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return false;
         }
     }
 

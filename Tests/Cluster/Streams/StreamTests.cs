@@ -221,6 +221,31 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Topic_of_subscriptions_is_made_by_the_first_one_and_seen_by_readers_that_found_none()
+    {
+        await Stream("implicit-first", "k").OnNextAsync(new Happened(1));
+        await ReceivedAsync("implicit-first", "k", [1]);
+        await using var producer = _client.CreateProducer<byte[]?, byte[]?>();
+        var forgetful = new ForgetfulBroker(_silo.Inside, "__streams.first");
+        var reader = new SubscriptionLog(new OrleansMqClient(forgetful), producer, "first", NullLogger.Instance);
+        await reader.CatchUpAsync(CancellationToken.None);
+        Assert.False(reader.IsRead);
+        Assert.DoesNotContain(await _silo.Inside.ListTopicsAsync(), static topic => topic.Name.StartsWith("__streams.",
+            StringComparison.Ordinal));
+        var id = Guid.NewGuid();
+        var writer = new SubscriptionLog(_client, producer, "first", NullLogger.Instance);
+        await writer.WriteAsync(new SubscriptionKey("orders", "k"u8.ToArray(), id), new SubscriptionValue("reader/1", 0, id, 0),
+            CancellationToken.None);
+        // Its broker does not remember the topic yet.
+        await reader.CatchUpAsync(CancellationToken.None);
+        Assert.Equal(id, Assert.Single(reader.Table.Find(StreamId.Create("orders", "k"))).Id);
+        Assert.True(forgetful.HasForgotten);
+        // One that was there and is gone is no empty table.
+        await _client.Admin.DeleteTopicAsync("__streams.first");
+        await Assert.ThrowsAsync<BrokerException>(() => reader.CatchUpAsync(CancellationToken.None));
+    }
+
+    [Fact]
     public async Task Partition_that_is_new_to_a_topic_with_subscriptions_is_served_from_its_first_event()
     {
         // No dispatcher has these cursors.
@@ -253,8 +278,6 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         var topic = "explicit-race";
         await _client.Admin.CreateTopicAsync(topic, 1);
         await using var producer = _client.CreateProducer<byte[]?, byte[]?>();
-        // The topic of subscriptions exists.
-        await new SubscriptionLog(_client, producer, "racing", NullLogger.Instance).CatchUpAsync(CancellationToken.None);
         var broker = new HeldBroker(_silo.Inside, topic);
         var slow = new OrleansMqClient(broker);
         var log = new SubscriptionLog(slow, producer, "racing", NullLogger.Instance);
@@ -729,6 +752,21 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
                 await Go.Task;
             }
             return await base.GetTopicAsync(name, cancellationToken);
+        }
+    }
+
+    // Does not remember an existing topic at the first look.
+    private sealed class ForgetfulBroker(IBroker inner, string topic) : ForwardingBroker(inner)
+    {
+        public bool HasForgotten { get; private set; }
+
+        public override async ValueTask<TopicListing> GetTopicAsync(string name, CancellationToken cancellationToken = default)
+        {
+            var found = await base.GetTopicAsync(name, cancellationToken);
+            if (name != topic || HasForgotten)
+                return found;
+            HasForgotten = true;
+            throw new BrokerException(ErrorCode.UnknownTopicOrPartition, "Not yet.");
         }
     }
 

@@ -76,6 +76,17 @@ public sealed class SubscriptionTests
         Assert.Equal(3, gates.Count);
     }
 
+    [Fact]
+    public void Topic_of_subscriptions_with_fewer_replicas_than_brokers_can_hold_is_reported()
+    {
+        Assert.Equal((1, "2,1,3"), SubscriptionLog.MissingReplicas([2], [1, 2, 3, 4]));
+        Assert.Equal((1, "2,1"), SubscriptionLog.MissingReplicas([2], [2, 1]));
+        Assert.Null(SubscriptionLog.MissingReplicas([1, 2, 3], [1, 2, 3, 4]));
+        Assert.Null(SubscriptionLog.MissingReplicas([1], [1]));
+        // A broker without a cluster.
+        Assert.Null(SubscriptionLog.MissingReplicas([], [0]));
+    }
+
     private void Write(string topic, Guid id, string grain) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(),
         new SubscriptionValue(grain, 0, Guid.Empty, 0).ToBytes());
 
