@@ -82,7 +82,8 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
         }).ConfigureAwait(false);
     }
 
-    /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached.</summary>
+    /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached to its own
+    /// stream. It subscribes to every other stream as any grain does.</summary>
     public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer)
     {
         var grain = CallingGrain();
@@ -176,11 +177,11 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
 
     private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
 
-    /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has
-    /// none.</summary>
+    /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has none: the
+    /// stream belongs to another grain of the class, or to none.</summary>
     public Guid? FindImplicit(IGrainContext grain, StreamId stream) => Topics.IsForImplicit(TopicOf(stream))
-        ? _services.GetRequiredService<ImplicitSubscriptions>().FindLocal(grain.GrainId.Type, TopicOf(stream))?.SubscriptionOf(Name, stream)
-        : null;
+        && _services.GetRequiredService<ImplicitSubscriptions>().FindLocal(grain.GrainId.Type, TopicOf(stream)) is { } subscriber
+        && subscriber.IsOf(stream, grain.GrainId) ? subscriber.SubscriptionOf(Name, stream) : null;
 
     /// <summary>Whether a subscription is one that a grain has by its class in any version of the cluster.</summary>
     public bool IsImplicit(IGrainContext grain, StreamId stream, Guid subscription) => Topics.IsForImplicit(TopicOf(stream))

@@ -38,6 +38,20 @@ internal sealed record ImplicitSubscriber(GrainType GrainType, GrainBindings Bin
         }
     }
 
+    /// <summary>Whether a stream belongs to a grain of the class.</summary>
+    public bool IsOf(StreamId stream, GrainId grain)
+    {
+        try
+        {
+            return GrainOf(stream) == grain;
+        }
+        catch (ArgumentException)
+        {
+            // It belongs to none.
+            return false;
+        }
+    }
+
     /// <summary>Returns the id of its subscription to a stream.</summary>
     public Guid SubscriptionOf(string provider, StreamId stream) =>
         Hashes.Of([.. Encoding.UTF8.GetBytes($"{provider}\n{GrainType}\n"), .. stream.FullKey.Span]);

@@ -107,6 +107,28 @@ public sealed class ExactGrain : Grain, IExactGrain
     }
 }
 
+public interface IWideGrain : IGrainWithStringKey
+{
+    Task SubscribeAsync(string key);
+    Task<int> CountAsync(string key);
+}
+
+/// <summary>Subscribes to a topic by its attribute, and to further streams of it by itself.</summary>
+[ImplicitStreamSubscription(Topic)]
+public sealed class WideGrain : Grain, IWideGrain, IStreamSubscriptionObserver
+{
+    public const string Topic = "wide-orders";
+
+    public Task SubscribeAsync(string key) => Stream(key).SubscribeAsync(new TestObserver(Stream(key).StreamId, this));
+
+    public async Task<int> CountAsync(string key) => (await Stream(key).GetAllSubscriptionHandles()).Count;
+
+    public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory) =>
+        handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));
+
+    private IAsyncStream<Happened> Stream(string key) => this.GetStreamProvider("test").GetStream<Happened>(Topic, key);
+}
+
 public interface IBlindGrain : IGrainWithStringKey;
 
 /// <summary>Subscribes to a topic by its attribute, and attaches no observer.</summary>

@@ -291,6 +291,32 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Grain_of_an_implicit_class_receives_other_streams_that_it_subscribes_to()
+    {
+        var first = _silo.Client.GetGrain<IWideGrain>("a");
+        await first.SubscribeAsync("a");
+        await first.SubscribeAsync("b");
+        Assert.Equal(1, await first.CountAsync("a"));
+        Assert.Equal(1, await first.CountAsync("b"));
+        await Stream(WideGrain.Topic, "b").OnNextAsync(new Happened(1));
+        await Stream(WideGrain.Topic, "a").OnNextAsync(new Happened(2));
+        await ReceivedAsync("b", first, [1]);
+        await ReceivedAsync("b", _silo.Client.GetGrain<IWideGrain>("b"), [1]);
+        await ReceivedAsync("a", first, [2]);
+        await _silo.DeactivateAsync(first);
+        await Stream(WideGrain.Topic, "b").OnNextAsync(new Happened(3));
+        await ReceivedAsync("b", first, [1, 3]);
+        Assert.Empty(await LettersAsync(WideGrain.Topic));
+
+        async Task ReceivedAsync(string key, IWideGrain grain, int[] expected)
+        {
+            int[] Now() => StreamScript.Received(WideGrain.Topic, key, grain.GetGrainId().ToString());
+            await Wait.UntilAsync(() => Now().Length >= expected.Length, $"{expected.Length} events of {key} for {grain.GetGrainId()}");
+            Assert.Equal(expected, Now());
+        }
+    }
+
+    [Fact]
     public async Task Subscription_that_another_version_of_an_implicit_class_has_left_neither_blocks_nor_doubles()
     {
         await _client.Admin.CreateTopicAsync("implicit-left", 1);
