@@ -13,10 +13,13 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     // Starts after the broker of the silo serves; stops before its partitions are handed over.
     private const int Stage = ServiceLifecycleStage.Active + 1;
 
+    // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
     private readonly CancellationTokenSource _stopping = new();
+    private readonly List<Task> _ending = [];
     private long? _warned;
     private Task _refreshing = Task.CompletedTask;
 
@@ -33,10 +36,16 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private async Task StopAsync(CancellationToken deadline)
     {
         await _stopping.CancelAsync();
-        await _refreshing.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // What does not end by the deadline goes back with the silo's sessions.
-        await Task.WhenAll(_dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask())).WaitAsync(deadline)
-            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var ending = EndAsync();
+        await ending.WaitAsync(StopTimeout, deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!ending.IsCompleted)
+            LogNotEnded(name);
+    }
+
+    private async Task EndAsync()
+    {
+        await _refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll([.. _dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask()), .. _ending]);
     }
 
     private async Task RefreshAsync()
@@ -93,8 +102,10 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         foreach (var gone in _dispatchers.Keys.Except(wanted).ToList())
         {
             _dispatchers.Remove(gone, out var dispatcher);
-            await dispatcher!.DisposeAsync();
+            // A partition that does not answer holds back neither the others nor this round.
+            _ending.Add(dispatcher!.DisposeAsync().AsTask());
         }
+        _ending.RemoveAll(static ending => ending.IsCompleted);
         // Where subscriptions cannot be read, implicit ones go on. The next round sees a topic that is not listed yet.
         if (provider.Subscriptions.IsRead || listed.ContainsKey(provider.Subscriptions.Topic))
             await provider.Subscriptions.CatchUpAsync(_stopping.Token);
@@ -139,6 +150,10 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     [LoggerMessage(2, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
         + "deployment; retrying.")]
     private partial void LogOptions(string queue, string topic, Exception reason);
+
+    [LoggerMessage(4, LogLevel.Warning, "Stream provider {Name} has not settled all events by the time that its stop may take: they are "
+        + "delivered again when the silo's sessions have ended.")]
+    private partial void LogNotEnded(string name);
 
     [LoggerMessage(3, LogLevel.Warning, "Topic {Topic} has {Replicas} replica(s), and is lost with them. It holds the explicit "
         + "subscriptions of stream provider {Name}. Add replicas: omq partition reassign {SameTopic} 0 --replicas {Wanted}")]

@@ -246,6 +246,20 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Provider_stops_in_a_time_of_its_own_where_a_broker_does_not_answer()
+    {
+        var broker = new SilentBroker(_silo.Inside);
+        var lifecycle = new SiloLifecycle();
+        new StreamDispatcher("test", new ServicesWith(_silo.Services, new OrleansMqClient(broker)), NullLogger<StreamDispatcher>.Instance)
+            .Participate(lifecycle);
+        await lifecycle.Observer!.OnStart(CancellationToken.None);
+        await broker.Asked.Task.WaitAsync(Wait.Deadline);
+        // The host sets no deadline.
+        await lifecycle.Observer.OnStop(CancellationToken.None).WaitAsync(Wait.Deadline);
+        Assert.False(broker.Never.Task.IsCompleted);
+    }
+
+    [Fact]
     public async Task Partition_that_is_new_to_a_topic_with_subscriptions_is_served_from_its_first_event()
     {
         // No dispatcher has these cursors.
@@ -793,6 +807,42 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
                 return found;
             HasForgotten = true;
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition, "Not yet.");
+        }
+    }
+
+    private sealed class SilentBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        public TaskCompletionSource Asked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<IReadOnlyList<TopicListing>> Never { get; } = new();
+
+        public override ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default)
+        {
+            Asked.TrySetResult();
+            return new(Never.Task);
+        }
+    }
+
+    private sealed class ServicesWith(IServiceProvider inner, OrleansMqClient client) : IKeyedServiceProvider
+    {
+        public object? GetService(Type serviceType) => serviceType == typeof(OrleansMqClient) ? client : inner.GetService(serviceType);
+
+        public object? GetKeyedService(Type serviceType, object? serviceKey) =>
+            ((IKeyedServiceProvider)inner).GetKeyedService(serviceType, serviceKey);
+
+        public object GetRequiredKeyedService(Type serviceType, object? serviceKey) =>
+            ((IKeyedServiceProvider)inner).GetRequiredKeyedService(serviceType, serviceKey);
+    }
+
+    private sealed class SiloLifecycle : ISiloLifecycle
+    {
+        public int HighestCompletedStage => 0;
+        public int LowestStoppedStage => 0;
+        public ILifecycleObserver? Observer { get; private set; }
+
+        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
+        {
+            Observer = observer;
+            return new MemoryStream();
         }
     }
 
