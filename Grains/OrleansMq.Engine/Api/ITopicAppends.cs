@@ -11,7 +11,7 @@ internal interface ITopicAppends
         CancellationToken cancellationToken = default);
 }
 
-/// <summary>Finds <see cref="ITopicAppends"/>.</summary>
+/// <summary>Finds topics by their ids, and <see cref="ITopicAppends"/>.</summary>
 internal static class TopicAppends
 {
     /// <inheritdoc cref="ITopicAppends.ProduceToAsync"/>
@@ -19,4 +19,21 @@ internal static class TopicAppends
         Acks acks, CancellationToken cancellationToken = default) => broker is ITopicAppends appends
         ? appends.ProduceToAsync(topicId, partition, batch, acks, cancellationToken)
         : new(ProduceResult.Failed(ErrorCode.UnsupportedVersion, "This broker API appends by a topic's name only."));
+
+    /// <summary>Describes the topic with a name and an id, as its own document tells.</summary>
+    /// <returns>Null: it was deleted.</returns>
+    /// <exception cref="BrokerException">It cannot be looked up now.</exception>
+    public static async Task<TopicDescription?> FindByIdAsync(this IBroker broker, string name, Guid topicId,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            var topic = await broker.DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            return topic.TopicId == topicId ? topic : null;
+        }
+        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return null;
+        }
+    }
 }

@@ -68,17 +68,8 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     }
 
     /// <summary>Whether the topic that had this name was deleted. The topic's own document tells.</summary>
-    public async Task<bool> IsGoneAsync(Guid topicId, string name, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return (await broker().DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false)).TopicId != topicId;
-        }
-        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
-        {
-            return true;
-        }
-    }
+    public async Task<bool> IsGoneAsync(Guid topicId, string name, CancellationToken cancellationToken) =>
+        await broker().FindByIdAsync(name, topicId, cancellationToken).ConfigureAwait(false) is null;
 
     /// <summary>Warns where a target keeps records less safely than a source: its configuration was changed later.</summary>
     public async Task WarnIfWeakerAsync(string source, string target, CancellationToken cancellationToken)

@@ -70,7 +70,7 @@ internal sealed partial class Cursor
 
     // One that the filter does not match is for this cursor as an offset without a record: it costs no transition of its own, and holds no
     // other one of its key back. One that a consumer holds, since its batch could not be read before, comes to its end.
-    private bool IsLeftOut(in RecordHead head)
+    private bool TryLeaveOut(in RecordHead head)
     {
         if (!_rules.IsFiltered(head))
             return false;
@@ -143,7 +143,7 @@ internal sealed partial class Cursor
         {
             SettleByNature(new OffsetRange(next, head.Offset - 1));
             next = head.Offset + 1;
-            if (!IsLeftOut(head))
+            if (!TryLeaveOut(head))
                 _heads[head.Offset] = head;
         }
         SettleByNature(new OffsetRange(next, read.End - 1));

@@ -32,7 +32,7 @@ internal sealed partial class Cursor
                 continue;
             SettleByNature(new OffsetRange(next, offset - 1));
             next = offset + 1;
-            if (!IsLeftOut(head) && IsUnsettled(offset) && !_purging.Contains(offset))
+            if (!TryLeaveOut(head) && IsUnsettled(offset) && !_purging.Contains(offset))
                 order.Add(offset, _rules.LevelOf(head), isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
         }
         SettleByNature(new OffsetRange(next, read.End - 1));

@@ -45,7 +45,7 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     public override long Next => _readEnd;
 
     /// <summary>The number of records that may be read now; 0 while enough are known.</summary>
-    public int Wanted => _ready.Count > 0 || (_forgottenFrom < Nothing && _readEnd - _forgottenFrom >= MostReadOn * (long)lookAhead) ? 0
+    public int Wanted => _ready.Count > 0 || _readEnd - _forgottenFrom >= MostReadOn * (long)lookAhead ? 0
         : Math.Clamp(lookAhead - _available.Count, 0, MostPerRead);
 
     /// <summary>The records that wait for their key.</summary>

@@ -85,16 +85,7 @@ internal sealed class ScheduleTopics(IBroker broker, TimeProvider time)
         return await ConfirmAsync(name, topicId, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<TopicListing?> ConfirmAsync(string name, Guid topicId, CancellationToken cancellationToken)
-    {
-        try
-        {
-            var topic = await broker.DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
-            return topic.TopicId == topicId ? new TopicListing(topic.Name, topic.TopicId, topic.Partitions.Count) : null;
-        }
-        catch (BrokerException refusal) when (refusal.Code == ErrorCode.UnknownTopicOrPartition)
-        {
-            return null;
-        }
-    }
+    private async Task<TopicListing?> ConfirmAsync(string name, Guid topicId, CancellationToken cancellationToken) =>
+        await broker.FindByIdAsync(name, topicId, cancellationToken).ConfigureAwait(false) is { } topic
+            ? new TopicListing(topic.Name, topic.TopicId, topic.Partitions.Count) : null;
 }
