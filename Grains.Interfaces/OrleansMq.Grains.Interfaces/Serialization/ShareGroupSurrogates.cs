@@ -15,6 +15,7 @@ internal struct ShareGroupHeartbeatSurrogate
     [Id(5)] public string ClientId;
     [Id(6)] public string ClientHost;
     [Id(7)] public ShareCursorMove[]? Starts;
+    [Id(8)] public Guid[]? StartsFollow;
 }
 
 [RegisterConverter]
@@ -30,6 +31,7 @@ internal sealed class ShareGroupHeartbeatConverter : IConverter<ShareGroupHeartb
         ClientId = surrogate.ClientId,
         ClientHost = surrogate.ClientHost,
         Starts = surrogate.Starts ?? [],
+        StartsFollow = surrogate.StartsFollow ?? [],
     };
 
     public ShareGroupHeartbeatSurrogate ConvertToSurrogate(in ShareGroupHeartbeat value) => new()
@@ -42,6 +44,7 @@ internal sealed class ShareGroupHeartbeatConverter : IConverter<ShareGroupHeartb
         ClientId = value.ClientId,
         ClientHost = value.ClientHost,
         Starts = [.. value.Starts],
+        StartsFollow = [.. value.StartsFollow],
     };
 }
 
@@ -56,6 +59,7 @@ internal struct ShareGroupHeartbeatResultSurrogate
     [Id(3)] public int MemberEpoch;
     [Id(4)] public TimeSpan HeartbeatInterval;
     [Id(5)] public TopicPartitions[]? Assignment;
+    [Id(6)] public TopicPartitions[]? Unstarted;
 }
 
 [RegisterConverter]
@@ -69,6 +73,7 @@ internal sealed class ShareGroupHeartbeatResultConverter : IConverter<ShareGroup
         MemberEpoch = surrogate.MemberEpoch,
         HeartbeatInterval = surrogate.HeartbeatInterval,
         Assignment = surrogate.Assignment,
+        Unstarted = surrogate.Unstarted ?? [],
     };
 
     public ShareGroupHeartbeatResultSurrogate ConvertToSurrogate(in ShareGroupHeartbeatResult value) => new()
@@ -79,6 +84,7 @@ internal sealed class ShareGroupHeartbeatResultConverter : IConverter<ShareGroup
         MemberEpoch = value.MemberEpoch,
         HeartbeatInterval = value.HeartbeatInterval,
         Assignment = value.Assignment?.ToArray(),
+        Unstarted = [.. value.Unstarted],
     };
 }
 

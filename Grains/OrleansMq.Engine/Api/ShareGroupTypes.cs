@@ -19,9 +19,12 @@ public sealed record ShareGroupHeartbeat : IGroupRequest<ShareGroupHeartbeatResu
     public string? RackId { get; init; }
     /// <summary>The names of the subscribed topics; null for unchanged.</summary>
     public IReadOnlyList<string>? SubscribedTopicNames { get; init; }
-    /// <summary>Where the group begins in partitions that it does not read yet. A topic without an entry begins at its first
+    /// <summary>Where the group begins in partitions that it does not read yet. A topic that is in neither list begins at its first
     /// record.</summary>
     public IReadOnlyList<ShareCursorMove> Starts { get; init; } = [];
+    /// <summary>Topics whose <see cref="Starts"/> the caller looks up once it knows that the group needs them
+    /// (<see cref="ShareGroupHeartbeatResult.Unstarted"/>).</summary>
+    public IReadOnlyList<Guid> StartsFollow { get; init; } = [];
     /// <summary>The client's name for itself, for descriptions.</summary>
     public string ClientId { get; init; } = "";
     /// <summary>The client's address, for descriptions.</summary>
@@ -50,6 +53,9 @@ public sealed record ShareGroupHeartbeatResult : IGroupAnswer
     public TimeSpan HeartbeatInterval { get; init; }
     /// <summary>The member's whole assignment. Several members may have the same partition. Null for unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? Assignment { get; init; }
+    /// <summary>The partitions of the member's topics that no member is given, as where the group begins there is not known. The next
+    /// heartbeat of any member tells it in <see cref="ShareGroupHeartbeat.Starts"/>.</summary>
+    public IReadOnlyList<TopicPartitions> Unstarted { get; init; } = [];
 
     /// <summary>Creates a failed result.</summary>
     public static ShareGroupHeartbeatResult Failed(ErrorCode error, string message) => new() { Error = error, Message = message };
@@ -83,8 +89,7 @@ public sealed record ShareGroupSetting(string Name, string? Value);
 /// <summary>The cursors of a share group in one topic.</summary>
 /// <param name="TopicId">The topic.</param>
 /// <param name="Incarnation">The incarnation of the cursors without an entry in <paramref name="Resets"/>.</param>
-/// <param name="Partitions">The number of partitions whose start was known when the group began to read the topic. Later ones are read
-/// from their first record on.</param>
+/// <param name="Partitions">The number of partitions that begin at a stated offset. Later ones are read from their first record on.</param>
 /// <param name="Resets">The cursors that begin at a stated offset, by partition, ascending: since the group joined, or since an operator
 /// moved them.</param>
 public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Partitions, IReadOnlyList<ShareCursorReset> Resets)
@@ -98,6 +103,20 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
                 return reset;
         }
         return null;
+    }
+
+    /// <summary>Returns the partitions that begin at a stated offset which nobody has stated yet, ascending.</summary>
+    internal IEnumerable<int> Unstarted()
+    {
+        var next = 0;
+        foreach (var reset in Resets)
+        {
+            for (; next < Math.Min(reset.Partition, Partitions); next++)
+                yield return next;
+            next = reset.Partition + 1;
+        }
+        for (; next < Partitions; next++)
+            yield return next;
     }
 }
 

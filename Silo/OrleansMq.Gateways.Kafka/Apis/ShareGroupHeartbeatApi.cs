@@ -52,8 +52,7 @@ internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(A
                 name)) is { } refused)
             return ShareGroupHeartbeatResult.Failed(ErrorCode.TopicAuthorizationFailed,
                 context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Topic, refused));
-        var found = await ShareStarts.FindAsync(context, request).ConfigureAwait(false);
-        return found.Refusal ?? await context.Broker.Groups.ShareGroupHeartbeatAsync(request with { ClientId = context.ClientId,
-            ClientHost = context.ClientHost, Starts = found.Starts }, context.Aborted).ConfigureAwait(false);
+        return await ShareStarts.BeatAsync(context, request with { ClientId = context.ClientId, ClientHost = context.ClientHost })
+            .ConfigureAwait(false);
     }
 }

@@ -1,46 +1,42 @@
+using System.Collections.Concurrent;
 using OrleansMq.Api;
-using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
 
-/// <summary>Finds where a share group begins in the topics that it does not read yet, before a member's join is answered: every record
-/// that comes after the answer is delivered.</summary>
+/// <summary>Finds where a share group begins in the partitions that it does not read yet, before a member's heartbeat is answered: every
+/// record of an assigned partition that comes after the answer is delivered.</summary>
 internal static class ShareStarts
 {
     // A heartbeat must be answered before the member's session ends.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
-    /// <summary>Returns the first record of each partition that has no cursor yet; none where the group begins at the first record. A
-    /// partition without leader refuses the join: what is appended before the first fetch would be skipped.</summary>
-    public static async ValueTask<FoundStarts> FindAsync(RequestContext context, ShareGroupHeartbeat request)
+    // As many lookups run at once for a heartbeat.
+    private const int AtATime = 32;
+
+    /// <summary>Sends a heartbeat, and where the group begins if its coordinator asks for that. A partition that does not answer is left
+    /// for a later heartbeat, and keeps no member from the others.</summary>
+    public static async ValueTask<ShareGroupHeartbeatResult> BeatAsync(RequestContext context, ShareGroupHeartbeat request)
     {
-        if (request.SubscribedTopicNames is not { Count: > 0 } names || request.MemberEpoch < 0)
-            return FoundStarts.None;
+        var groups = context.Broker.Groups;
         var image = context.Services.Metadata.Image;
-        var topics = names.Distinct(StringComparer.Ordinal).Select(image.FindServed).OfType<ImageTopic>().ToArray();
-        if (topics.Length == 0)
-            return FoundStarts.None;
-        var found = await context.Broker.Groups.SendAsync(new FindShareCursors(request.GroupId), context.Aborted).ConfigureAwait(false);
-        if (found.Error != ErrorCode.None)
-            return new FoundStarts([]) { Refusal = ShareGroupHeartbeatResult.Failed(found.Error, found.Message ?? "") };
-        var config = ShareGroupConfig.Of(found.Configs);
-        if (config.Start == ShareStart.Earliest)
-            return FoundStarts.None;
-        var spec = config.Start == ShareStart.ByDuration
-            ? new OffsetSpec(SinceOf(context.Services.Options.TimeProvider.GetUtcNow(), config.StartAge)) : OffsetSpec.Latest;
-        var starts = await Task.WhenAll(from topic in topics
-                                        let cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == topic.TopicId)
-                                        from partition in Enumerable.Range(0, Math.Min(topic.Serving, cursors?.Partitions ?? topic.Serving))
-                                        where cursors?.FindReset(partition) is null
-                                        select FindAsync(context, topic, partition, spec)).ConfigureAwait(false);
-        return Array.TrueForAll(starts, static start => start is not null) ? new FoundStarts([.. starts.OfType<ShareCursorMove>()])
-            : new FoundStarts([])
-            {
-                Refusal = ShareGroupHeartbeatResult.Failed(ErrorCode.CoordinatorLoadInProgress,
-                    "A partition of the topics has no leader at the moment, so where the group begins is not known. Retry."),
-            };
+        var topics = request.SubscribedTopicNames?.Distinct(StringComparer.Ordinal).Select(name => image.FindServed(name)?.TopicId)
+            .OfType<Guid>().ToArray() ?? [];
+        var first = await groups.ShareGroupHeartbeatAsync(request with { StartsFollow = topics }, context.Aborted).ConfigureAwait(false);
+        if (first.Error != ErrorCode.None || first.Unstarted.Count == 0)
+            return first;
+        var starts = await FindAsync(context, request.GroupId, first.Unstarted).ConfigureAwait(false);
+        if (starts.Count == 0)
+            return first;
+        var second = await groups.ShareGroupHeartbeatAsync(request with
+        {
+            MemberEpoch = first.MemberEpoch,
+            SubscribedTopicNames = null,
+            Starts = starts,
+        }, context.Aborted).ConfigureAwait(false);
+        // The first one is in force, whatever became of the second.
+        return second.Error == ErrorCode.None ? second with { Assignment = second.Assignment ?? first.Assignment } : first;
     }
 
     /// <summary>Returns the time of the first record, in milliseconds since 1970.</summary>
@@ -49,31 +45,54 @@ internal static class ShareStarts
     public static long SinceOf(DateTimeOffset now, TimeSpan age) =>
         Math.Max(now.ToUnixTimeMilliseconds() - (long)age.TotalMilliseconds, 0);
 
-    private static async Task<ShareCursorMove?> FindAsync(RequestContext context, ImageTopic topic, int partition, OffsetSpec spec)
+    private static async Task<IReadOnlyList<ShareCursorMove>> FindAsync(RequestContext context, string groupId,
+        IReadOnlyList<TopicPartitions> unstarted)
     {
-        var name = new TopicPartition(topic.Name, partition);
+        var found = await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
+        if (found.Error != ErrorCode.None)
+            return [];
+        var spec = SpecOf(ShareGroupConfig.Of(found.Configs), context.Services.Options.TimeProvider.GetUtcNow());
+        var image = context.Services.Metadata.Image;
+        var partitions = (from topic in unstarted
+                          let served = image.Topics.GetValueOrDefault(topic.TopicId)
+                          where served is not null
+                          from partition in topic.Partitions
+                          select (topic.TopicId, Name: new TopicPartition(served.Name, partition))).ToArray();
+        // Those that do not answer would take the time of the same ones with each heartbeat.
+        Random.Shared.Shuffle(partitions);
+        var starts = new ConcurrentBag<ShareCursorMove>();
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(context.Aborted);
         patience.CancelAfter(Patience);
         try
         {
-            var found = await context.Broker.FindOffsetAsync(name, spec, patience.Token).ConfigureAwait(false);
-            // No record is young enough: the next one is.
-            if (found is { Error: ErrorCode.None, Offset: < 0 })
-                found = await context.Broker.FindOffsetAsync(name, OffsetSpec.Latest, patience.Token).ConfigureAwait(false);
-            return found.Error == ErrorCode.None ? new ShareCursorMove(topic.TopicId, partition, found.Offset) : null;
+            await Parallel.ForEachAsync(partitions,
+                new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = patience.Token }, async (partition, ended) =>
+                {
+                    if (await FindAsync(context.Broker, partition.Name, spec, ended).ConfigureAwait(false) is { } offset)
+                        starts.Add(new ShareCursorMove(partition.TopicId, partition.Name.Partition, offset));
+                }).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!context.Aborted.IsCancellationRequested)
         {
-            return null;
+            // What was found until now is told.
         }
+        return [.. starts];
     }
-}
 
-/// <summary>Where a group begins, or why a member may not join now.</summary>
-/// <param name="Starts">The first record of each partition.</param>
-internal sealed record FoundStarts(IReadOnlyList<ShareCursorMove> Starts)
-{
-    public static FoundStarts None { get; } = new([]);
+    private static OffsetSpec SpecOf(ShareGroupConfig config, DateTimeOffset now) => config.Start switch
+    {
+        ShareStart.Earliest => OffsetSpec.Earliest,
+        ShareStart.ByDuration => new OffsetSpec(SinceOf(now, config.StartAge)),
+        _ => OffsetSpec.Latest,
+    };
 
-    public ShareGroupHeartbeatResult? Refusal { get; init; }
+    private static async Task<long?> FindAsync(IBroker broker, TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken)
+    {
+        var found = await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        // No record is young enough: the next one is.
+        if (found is { Error: ErrorCode.None, Offset: < 0 })
+            found = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+        return found.Error == ErrorCode.None ? found.Offset : null;
+    }
 }

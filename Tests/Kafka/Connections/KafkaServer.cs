@@ -1,5 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
+using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka;
@@ -39,7 +41,7 @@ internal sealed class KafkaServer : IAsyncDisposable
     public string Address => Gateway.EndPoint.ToString();
 
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
-        string? directory = null)
+        string? directory = null, Func<IBroker, IBroker>? wrap = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
@@ -52,7 +54,8 @@ internal sealed class KafkaServer : IAsyncDisposable
         var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
         gateway.Listen();
-        gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker));
+        var access = wrap is null ? broker.Access : new BrokerAccess(wrap(broker), broker);
+        gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, broker.Metadata, broker));
         return new KafkaServer(broker, gateway, log);
     }
 

@@ -1,4 +1,7 @@
+using System.Reflection;
+using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Shares;
+using OrleansMq.Tests.Kafka.Connections;
 
 namespace OrleansMq.Tests.Kafka.Shares;
 
@@ -10,5 +13,42 @@ public sealed class ShareStartsTests
     {
         Assert.Equal(0, ShareStarts.SinceOf(DateTimeOffset.UnixEpoch.AddYears(50), TimeSpan.FromDays(1_000_000)));
         Assert.Equal(1_000, ShareStarts.SinceOf(DateTimeOffset.UnixEpoch.AddSeconds(61), TimeSpan.FromMinutes(1)));
+    }
+
+    [Fact]
+    public async Task Partition_that_does_not_answer_keeps_no_member_from_the_others()
+    {
+        LeaderlessPartition leaderless = null!;
+        await using var server = await KafkaServer.StartAsync(wrap: broker => LeaderlessPartition.Of(broker, 1, out leaderless));
+        await server.Broker.CreateTopicAsync(new NewTopic("orders", 3));
+        using var member = await ShareWire.OpenAsync(server);
+        var joined = await member.BeatAsync(0);
+        Assert.Equal(0, ShareWire.Error(joined));
+        Assert.Contains("Partitions: [0, 2]", joined, StringComparison.Ordinal);
+        var epoch = ShareWire.Of("MemberEpoch", joined)[0];
+        Assert.DoesNotContain("Partitions:", await member.BeatAsync(epoch), StringComparison.Ordinal);
+        leaderless.Partition = -1;
+        Assert.Contains("Partitions: [0, 1, 2]", await member.BeatAsync(epoch), StringComparison.Ordinal);
+    }
+
+    /// <summary>A broker on which one partition does not tell its offsets.</summary>
+    public class LeaderlessPartition : DispatchProxy
+    {
+        private IBroker _broker = null!;
+
+        public int Partition { get; set; }
+
+        internal static IBroker Of(IBroker broker, int partition, out LeaderlessPartition leaderless)
+        {
+            var proxy = Create<IBroker, LeaderlessPartition>();
+            leaderless = (LeaderlessPartition)(object)proxy;
+            (leaderless._broker, leaderless.Partition) = (broker, partition);
+            return proxy;
+        }
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+            targetMethod!.Name == nameof(IBroker.FindOffsetAsync) && ((TopicPartition)args![0]!).Partition == Partition
+                ? new ValueTask<OffsetResult>(new OffsetResult(ErrorCode.LeaderNotAvailable, -1))
+                : targetMethod.Invoke(_broker, args);
     }
 }

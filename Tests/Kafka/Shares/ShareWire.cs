@@ -27,6 +27,10 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
         new Fields(new() { ["GroupId"] = group, ["MemberId"] = member, ["MemberEpoch"] = 0, ["RackId"] = null,
             ["SubscribedTopicNames"] = "orders" }, TopicId, [], [])), StringComparison.Ordinal);
 
+    /// <summary>Sends a heartbeat that joins with epoch 0, and continues with later ones.</summary>
+    public Task<string> BeatAsync(int epoch) => AskAsync(Heartbeat, 1, new Fields(new() { ["GroupId"] = "g", ["MemberId"] = member,
+        ["MemberEpoch"] = epoch, ["RackId"] = null, ["SubscribedTopicNames"] = epoch == 0 ? "orders" : null }, TopicId, [], []));
+
     /// <summary>Leaves the group.</summary>
     public async Task LeaveAsync(string group = "g") => await AskAsync(Heartbeat, 1, new Fields(new() { ["GroupId"] = group,
         ["MemberId"] = member, ["MemberEpoch"] = -1, ["RackId"] = null, ["SubscribedTopicNames"] = null }, TopicId, [], []));

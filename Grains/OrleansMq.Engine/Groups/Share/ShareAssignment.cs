@@ -4,9 +4,10 @@ using OrleansMq.Groups.Consumer;
 namespace OrleansMq.Groups.Share;
 
 /// <summary>
-/// Assigns partitions to the members of a share group. Every partition of a subscribed topic has a member, and every subscriber has a
-/// partition of each of its topics. With more partitions than members each partition has one member; with more members than partitions each
-/// member has one partition. The numbers differ by at most one. Within that, members keep what they have. Pure and deterministic.
+/// Assigns partitions to the members of a share group. Every partition of a subscribed topic whose start is known has a member, and every
+/// subscriber has such a partition of each of its topics. With more partitions than members each partition has one member; with more
+/// members than partitions each member has one partition. The numbers differ by at most one. Within that, members keep what they have. Pure
+/// and deterministic.
 /// </summary>
 internal static class ShareAssignment
 {
@@ -16,24 +17,28 @@ internal static class ShareAssignment
     /// <summary>Returns the members with their new assignment.</summary>
     /// <param name="members">The members with their present one.</param>
     /// <param name="topics">The subscribed topics.</param>
+    /// <param name="unstarted">The partitions whose start is not known, by topic.</param>
     public static ImmutableSortedDictionary<string, ShareMember> Assign(ImmutableSortedDictionary<string, ShareMember> members,
-        ImmutableSortedDictionary<string, ConsumerTopic> topics)
+        ImmutableSortedDictionary<string, ConsumerTopic> topics, IReadOnlyDictionary<Guid, IReadOnlyList<int>> unstarted)
     {
         var assigned = members.Values.ToDictionary(member => member.MemberId, _ => new List<TopicIdPartition>(), StringComparer.Ordinal);
         foreach (var (name, topic) in topics)
         {
+            // Partitions are given by their places among those that can be.
+            int[] partitions = [.. Enumerable.Range(0, topic.Partitions).Except(unstarted.GetValueOrDefault(topic.TopicId) ?? [])];
             var readers = members.Values.Where(member => member.TopicNames.Contains(name))
                 .Select(member => new Reader(assigned[member.MemberId].Count, [.. member.Assigned
-                    .Where(partition => partition.TopicId == topic.TopicId && partition.Partition < topic.Partitions)
-                    .Select(partition => partition.Partition)], member.MemberId)).ToList();
-            if (readers.Count == 0 || topic.Partitions == 0)
+                    .Where(partition => partition.TopicId == topic.TopicId)
+                    .Select(partition => Array.BinarySearch(partitions, partition.Partition)).Where(static place => place >= 0)],
+                    member.MemberId)).ToList();
+            if (readers.Count == 0 || partitions.Length == 0)
                 continue;
-            if (readers.Count <= topic.Partitions)
-                Split(readers, topic.Partitions);
+            if (readers.Count <= partitions.Length)
+                Split(readers, partitions.Length);
             else
-                Share(readers, topic.Partitions);
+                Share(readers, partitions.Length);
             foreach (var reader in readers)
-                assigned[reader.MemberId].AddRange(reader.Given.Select(partition => new TopicIdPartition(topic.TopicId, partition)));
+                assigned[reader.MemberId].AddRange(reader.Given.Select(place => new TopicIdPartition(topic.TopicId, partitions[place])));
         }
         var next = members.ToBuilder();
         foreach (var (memberId, partitions) in assigned)
@@ -122,7 +127,7 @@ internal static class ShareAssignment
 
     /// <summary>A member that reads a topic.</summary>
     /// <param name="Others">How many partitions of other topics it was given so far.</param>
-    /// <param name="Had">Its present partitions.</param>
+    /// <param name="Had">The places of its present partitions.</param>
     /// <param name="MemberId">Its id.</param>
     private sealed record Reader(int Others, int[] Had, string MemberId)
     {

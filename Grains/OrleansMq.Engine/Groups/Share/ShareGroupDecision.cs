@@ -53,9 +53,10 @@ internal static class ShareGroupDecision
             member = new ShareMember { MemberId = request.MemberId };
         }
         // They would begin at the first record when the coordinator learns of the topic.
-        if (request.Starts.Any(start => topics.Find(start.TopicId) is null && !topics.IsDeleted(start.TopicId)))
+        if (request.Starts.Select(static start => start.TopicId).Concat(request.StartsFollow)
+            .Any(topicId => topics.Find(topicId) is null && !topics.IsDeleted(topicId)))
             return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know all of the topics yet: retry.");
-        var next = Renew(TakeIn(state, member!, request), request.Starts, freshId, topics, now);
+        var next = Renew(TakeIn(state, member!, request), request, config.Start, freshId, topics, now);
         var after = next.Members[request.MemberId];
         if (after.Epoch != next.TargetEpoch)
         {
@@ -64,7 +65,8 @@ internal static class ShareGroupDecision
         }
         // A member with another epoch missed the last response, or does not know this assignment.
         var isToBeTold = request.SubscribedTopicNames is not null || request.MemberEpoch != after.Epoch;
-        return new(next, Answer(config, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null), after.MemberId);
+        var answer = Answer(config, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null);
+        return new(next, answer with { Unstarted = UnstartedOf(next, after) }, after.MemberId);
     }
 
     /// <summary>Removes a member that timed out. Its partitions are assigned with the next heartbeat of another.</summary>
@@ -134,13 +136,13 @@ internal static class ShareGroupDecision
         };
     }
 
-    /// <summary>Computes the assignment, if members, subscriptions or topics have changed. A topic that the group reads for the first time
-    /// gets its cursors' incarnation. Without starts it came into a running subscription, and is read from its first record on.</summary>
-    private static ShareGroupState Renew(ShareGroupState state, IReadOnlyList<ShareCursorMove> starts, Guid freshId, GroupTopics topics,
-        DateTimeOffset now)
+    /// <summary>Computes the assignment, if members, subscriptions, topics or known starts have changed. A topic that the group reads for
+    /// the first time gets its cursors' incarnation. One that came into a running subscription is read from its first record on.</summary>
+    private static ShareGroupState Renew(ShareGroupState state, ShareGroupHeartbeat request, ShareStart start, Guid freshId,
+        GroupTopics topics, DateTimeOffset now)
     {
         var subscribed = SubscribedTopics(state, topics);
-        if (state.TargetEpoch == state.GroupEpoch && subscribed.SequenceEqual(state.Topics))
+        if (state.TargetEpoch == state.GroupEpoch && subscribed.SequenceEqual(state.Topics) && !request.Starts.Any(IsNew))
             return state;
         var epoch = state.TargetEpoch == state.GroupEpoch ? state.GroupEpoch + 1 : state.GroupEpoch;
         state = state with
@@ -148,21 +150,40 @@ internal static class ShareGroupDecision
             GroupEpoch = epoch,
             TargetEpoch = epoch,
             Topics = subscribed,
-            Members = ShareAssignment.Assign(state.Members, subscribed),
             Cursors = state.Cursors.RemoveAll(cursors => topics.IsDeleted(cursors.TopicId)),
         };
         var incarnation = IncarnationOf(state, now, freshId);
         foreach (var topic in subscribed.Values)
         {
-            var known = state.Cursors.FirstOrDefault(cursors => cursors.TopicId == topic.TopicId);
-            var found = StartsOf(topic, starts, known?.Incarnation ?? incarnation);
+            var known = state.Find(topic.TopicId);
+            var found = StartsOf(topic, request.Starts, known?.Incarnation ?? incarnation);
             if (known is null)
-                state = state.With(new ShareTopicCursors(topic.TopicId, incarnation, found.Length == 0 ? 0 : found[^1].Partition + 1,
-                    found));
+            {
+                var follow = start != ShareStart.Earliest && request.StartsFollow.Contains(topic.TopicId);
+                state = state.With(new ShareTopicCursors(topic.TopicId, incarnation,
+                    follow ? topic.Partitions : found.Length == 0 ? 0 : found[^1].Partition + 1, found));
+            }
             else if (Missing(known, found) is { Count: > 0 } missing)
                 state = state.With(known with { Resets = [.. known.Resets.Concat(missing).OrderBy(static reset => reset.Partition)] });
         }
-        return state;
+        var unstarted = subscribed.Values.ToDictionary(static topic => topic.TopicId,
+            topic => (IReadOnlyList<int>)[.. state.Find(topic.TopicId)!.Unstarted()]);
+        return state with { Members = ShareAssignment.Assign(state.Members, subscribed, unstarted) };
+
+        bool IsNew(ShareCursorMove told) => told is { StartOffset: >= 0, Partition: >= 0 } && state.Find(told.TopicId) is { } known
+            && told.Partition < known.Partitions && known.FindReset(told.Partition) is null;
+    }
+
+    private static IReadOnlyList<TopicPartitions> UnstartedOf(ShareGroupState state, ShareMember member)
+    {
+        List<TopicPartitions>? all = null;
+        foreach (var name in member.TopicNames)
+        {
+            if (state.Topics.TryGetValue(name, out var topic)
+                && state.Find(topic.TopicId)?.Unstarted().ToArray() is { Length: > 0 } unstarted)
+                (all ??= []).Add(new TopicPartitions(topic.TopicId, unstarted));
+        }
+        return all ?? (IReadOnlyList<TopicPartitions>)[];
     }
 
     // A cursor that has begun has the same incarnation, and stays where it is.

@@ -42,6 +42,17 @@ internal sealed record ShareGroupState
     [JsonIgnore]
     public GroupState State => Members.IsEmpty ? GroupState.Empty : GroupState.Stable;
 
+    /// <summary>Returns the cursors in a topic; null for none.</summary>
+    public ShareTopicCursors? Find(Guid topicId)
+    {
+        foreach (var cursors in Cursors)
+        {
+            if (cursors.TopicId == topicId)
+                return cursors;
+        }
+        return null;
+    }
+
     /// <summary>Returns the group with a topic's cursors added or replaced.</summary>
     public ShareGroupState With(ShareTopicCursors cursors) => this with
     {

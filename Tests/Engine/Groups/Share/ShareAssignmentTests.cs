@@ -8,6 +8,7 @@ namespace OrleansMq.Tests.Engine.Groups.Share;
 public sealed class ShareAssignmentTests
 {
     private static readonly string[] Names = ["a", "b", "c"];
+    private static readonly Dictionary<Guid, IReadOnlyList<int>> AllStarted = [];
 
     [Fact]
     public void Every_assignment_covers_all_is_balanced_and_deterministic()
@@ -22,10 +23,11 @@ public sealed class ShareAssignmentTests
             for (var step = 0; step < 12; step++)
             {
                 (members, topics) = Change(random, members, topics);
-                members = ShareAssignment.Assign(members, topics);
+                var unstarted = topics.Values.ToDictionary(static topic => topic.TopicId, topic => Unstarted(random, topic));
+                members = ShareAssignment.Assign(members, topics, unstarted);
                 foreach (var (name, topic) in topics)
-                    Check(members, name, topic);
-                var again = ShareAssignment.Assign(members, topics);
+                    Check(members, name, topic, unstarted[topic.TopicId]);
+                var again = ShareAssignment.Assign(members, topics, unstarted);
                 Assert.True(members.Values.All(member => ReferenceEquals(again[member.MemberId], member)), $"seed {seed} is not stable");
             }
         }
@@ -39,11 +41,14 @@ public sealed class ShareAssignmentTests
         var members = ImmutableSortedDictionary.Create<string, ShareMember>(StringComparer.Ordinal);
         foreach (var id in new[] { "x", "y", "z" })
             members = members.Add(id, new ShareMember { MemberId = id, TopicNames = ["a"] });
-        var before = ShareAssignment.Assign(members, topics);
-        var after = ShareAssignment.Assign(before.Remove("y"), topics);
+        var before = ShareAssignment.Assign(members, topics, AllStarted);
+        var after = ShareAssignment.Assign(before.Remove("y"), topics, AllStarted);
         foreach (var member in after.Values)
             Assert.True(before[member.MemberId].Assigned.IsSubsetOf(member.Assigned), member.MemberId);
     }
+
+    private static IReadOnlyList<int> Unstarted(Random random, ConsumerTopic topic) => random.Next(3) > 0 ? []
+        : [.. Enumerable.Range(0, topic.Partitions).Where(_ => random.Next(3) == 0)];
 
     private static (ImmutableSortedDictionary<string, ShareMember>, ImmutableSortedDictionary<string, ConsumerTopic>) Change(Random random,
         ImmutableSortedDictionary<string, ShareMember> members, ImmutableSortedDictionary<string, ConsumerTopic> topics)
@@ -62,19 +67,23 @@ public sealed class ShareAssignmentTests
         }
     }
 
-    private static void Check(ImmutableSortedDictionary<string, ShareMember> members, string name, ConsumerTopic topic)
+    private static void Check(ImmutableSortedDictionary<string, ShareMember> members, string name, ConsumerTopic topic,
+        IReadOnlyList<int> unstarted)
     {
         var readers = members.Values.Where(member => member.TopicNames.Contains(name)).ToArray();
         var others = members.Values.Except(readers);
         Assert.All(others, member => Assert.Empty(Of(member)));
         if (readers.Length == 0)
             return;
+        Assert.All(readers, member => Assert.Empty(Of(member).Intersect(unstarted)));
+        int[] started = [.. Enumerable.Range(0, topic.Partitions).Except(unstarted)];
+        if (started.Length == 0)
+            return;
         var counts = readers.Select(member => Of(member).Length).ToArray();
-        var holders = Enumerable.Range(0, topic.Partitions).Select(partition => readers.Count(member => Of(member).Contains(partition)))
-            .ToArray();
+        var holders = started.Select(partition => readers.Count(member => Of(member).Contains(partition))).ToArray();
         Assert.True(counts.Min() >= 1 && counts.Max() - counts.Min() <= 1, $"members of {name} have {string.Join(' ', counts)}");
         Assert.True(holders.Min() >= 1 && holders.Max() - holders.Min() <= 1, $"partitions of {name} have {string.Join(' ', holders)}");
-        Assert.Equal(Math.Max(readers.Length, topic.Partitions), holders.Sum());
+        Assert.Equal(Math.Max(readers.Length, started.Length), holders.Sum());
 
         int[] Of(ShareMember member) => [.. member.Assigned.Where(partition => partition.TopicId == topic.TopicId)
             .Select(static partition => partition.Partition)];

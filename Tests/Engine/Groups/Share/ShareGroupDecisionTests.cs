@@ -18,15 +18,18 @@ public sealed class ShareGroupDecisionTests
 
     public ShareGroupDecisionTests() => _topics.Set("t", 4);
 
-    private ShareGroupHeartbeatResult Beat(string memberId, int epoch, params string[]? topics)
+    private ShareGroupHeartbeatResult Beat(string memberId, int epoch, params string[]? topics) => Send(new ShareGroupHeartbeat
     {
-        var decision = ShareGroupDecision.Heartbeat(_state, ShareGroupConfig.Parse(_configs), new ShareGroupHeartbeat
-        {
-            GroupId = "g",
-            MemberId = memberId,
-            MemberEpoch = epoch,
-            SubscribedTopicNames = topics is { Length: 0 } ? null : topics,
-        }, Guid.NewGuid(), _topics.Topics, _now, Options);
+        GroupId = "g",
+        MemberId = memberId,
+        MemberEpoch = epoch,
+        SubscribedTopicNames = topics is { Length: 0 } ? null : topics,
+    });
+
+    private ShareGroupHeartbeatResult Send(ShareGroupHeartbeat request)
+    {
+        var decision = ShareGroupDecision.Heartbeat(_state, ShareGroupConfig.Parse(_configs), request, Guid.NewGuid(), _topics.Topics, _now,
+            Options);
         if (decision.Reply.Error == ErrorCode.None)
             _state = decision.Next;
         else
@@ -201,6 +204,44 @@ public sealed class ShareGroupDecisionTests
     }
 
     [Fact]
+    public void Partition_whose_start_is_not_known_is_given_to_no_member_until_one_of_them_tells_it()
+    {
+        var topicId = _topics.Topics.Find("t")!.Value.TopicId;
+        var first = Send(new() { GroupId = "g", MemberId = "a", SubscribedTopicNames = ["t"], StartsFollow = [topicId] });
+        Assert.Empty(first.Assignment!);
+        Assert.Equal([0, 1, 2, 3], Assert.Single(first.Unstarted).Partitions);
+        // One partition does not answer, and keeps nobody from the others.
+        var second = Send(new() { GroupId = "g", MemberId = "a", MemberEpoch = first.MemberEpoch,
+            Starts = [new(topicId, 3, 9), new(topicId, 0, 5), new(topicId, 1, 0)] });
+        Assert.Equal([0, 1, 3], Partitions(second));
+        Assert.Equal([2], Assert.Single(second.Unstarted).Partitions);
+        // It is asked for again, and its heartbeats change nothing.
+        var beat = Beat("a", second.MemberEpoch);
+        Assert.Equal((second.MemberEpoch, null, 1), (beat.MemberEpoch, beat.Assignment, beat.Unstarted.Count));
+        var other = Send(new() { GroupId = "g", MemberId = "b", SubscribedTopicNames = ["t"], StartsFollow = [topicId] });
+        Assert.Equal([2], Assert.Single(other.Unstarted).Partitions);
+        var told = Send(new() { GroupId = "g", MemberId = "b", MemberEpoch = other.MemberEpoch, Starts = [new(topicId, 2, 7)] });
+        Assert.Empty(told.Unstarted);
+        Assert.Equal(other.MemberEpoch + 1, told.MemberEpoch);
+        Assert.Equal([0, 1, 2, 3], Partitions(told).Concat(Partitions(Beat("a", second.MemberEpoch))).Order());
+        Assert.Equal([(0, 5L), (1, 0L), (2, 7L), (3, 9L)],
+            _state.Cursors[0].Resets.Select(static reset => (reset.Partition, reset.StartOffset)));
+        // What is known stays.
+        var again = Send(new() { GroupId = "g", MemberId = "b", MemberEpoch = told.MemberEpoch, Starts = [new(topicId, 2, 8)] });
+        Assert.Equal((told.MemberEpoch, 7L), (again.MemberEpoch, _state.Cursors[0].FindReset(2)!.StartOffset));
+    }
+
+    [Fact]
+    public void Group_that_begins_at_the_first_record_asks_for_no_start()
+    {
+        Set("share.auto.offset.reset", "earliest");
+        var joined = Send(new() { GroupId = "g", MemberId = "a", SubscribedTopicNames = ["t"],
+            StartsFollow = [_topics.Topics.Find("t")!.Value.TopicId] });
+        Assert.Empty(joined.Unstarted);
+        Assert.Equal([0, 1, 2, 3], Partitions(joined));
+    }
+
+    [Fact]
     public void Topic_that_comes_into_a_running_subscription_is_read_from_its_first_record_on()
     {
         var epoch = Beat("a", 0, "u").MemberEpoch;
@@ -223,5 +264,7 @@ public sealed class ShareGroupDecisionTests
         }, Guid.NewGuid(), _topics.Topics, _now, Options);
         Assert.Equal(ErrorCode.CoordinatorLoadInProgress, decision.Reply.Error);
         Assert.Same(_state, decision.Next);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress,
+            Send(new() { GroupId = "g", MemberId = "a", SubscribedTopicNames = ["t"], StartsFollow = [Guid.NewGuid()] }).Error);
     }
 }
