@@ -28,6 +28,11 @@ internal static class Program
           queues             records a second through a queue of one partition: published, received, completed; by one consumer in order,
                              by 100 in random order, and by the client library
                              [--rounds 3] [--records 1000000] [--size 100] [--dir artifacts]
+          queue-backlog      how long a broker with many waiting messages needs to the first delivery, and its memory, beside one with few
+                             [--messages 100000000] [--rounds 3] [--dir artifacts]
+          schedules          bytes of memory of a timer, records scheduled a second, and when those due in one second are in their topic
+                             [--timers 10000000] [--waiting 200000] [--due 50000] [--rounds 3] [--partitions 4] [--in-flight 1000]
+                             [--dir artifacts]
           peers              OrleansMq compared with Apache Kafka and others, alternating: tables and JSON; see peers --help
           load               a load generator of very low cost for any broker that speaks Kafka's protocol; see load --help
           sendfile           the cost of sending a file from the page cache: through Kestrel, through a plain socket, with sendfile(2)
@@ -41,7 +46,7 @@ internal static class Program
 
     // The commands whose options the usage lists.
     private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
-        "queues", "sendfile", "test-broker"];
+        "queues", "queue-backlog", "schedules", "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -83,6 +88,10 @@ internal static class Program
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "queues":
                 return await QueueThroughput.RunAsync(new CommandArguments(args[1..]));
+            case "queue-backlog":
+                return await QueueBacklog.RunAsync(new CommandArguments(args[1..]));
+            case "schedules":
+                return await ScheduleBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "peers":
                 return await PeersCommand.RunAsync(args[1..]);
             case "load":

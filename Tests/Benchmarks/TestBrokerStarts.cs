@@ -46,16 +46,9 @@ internal static class TestBrokerStarts
 
     private static async Task<double[][]> OfOneProcessAsync(int starts)
     {
-        string[] arguments = ["test-broker", "--once", "--starts", $"{starts}"];
-        // Either the program's own executable runs, or the dotnet command with the assembly as an argument.
-        var isOwnHost = !Path.GetFileNameWithoutExtension(Environment.ProcessPath!).Equals("dotnet", StringComparison.OrdinalIgnoreCase);
-        var start = new ProcessStartInfo(Environment.ProcessPath!, isOwnHost
-            ? arguments : [typeof(TestBrokerStarts).Assembly.Location, .. arguments]) { RedirectStandardOutput = true };
-        using var process = Process.Start(start)!;
-        var lines = (await process.StandardOutput.ReadToEndAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        await process.WaitForExitAsync();
-        if (process.ExitCode != 0 || lines.Length != starts)
-            throw new InvalidOperationException($"A process ended with code {process.ExitCode} after {lines.Length} of {starts} starts.");
+        var lines = await OwnProcess.RunAsync("test-broker", "--once", "--starts", $"{starts}");
+        if (lines.Length != starts)
+            throw new InvalidOperationException($"A process told of {lines.Length} of {starts} starts.");
         return [.. lines.Select(static line => line.Split(' ').Select(static value => double.Parse(value, CultureInfo.InvariantCulture))
             .ToArray())];
     }
