@@ -27,7 +27,7 @@ internal static class Program
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
           queues             records a second through a queue of one partition: published, received, completed; by one consumer in order,
                              by 100 in random order, and by the client library
-                             [--rounds 3] [--records 1000000] [--size 100] [--dir artifacts]
+                             [--rounds 3] [--records 1000000] [--size 100] [--only PART of a line's name] [--dir artifacts]
           queue-backlog      how long a broker with many waiting messages needs to the first delivery, and its memory, beside one with few
                              [--messages 100000000] [--rounds 3] [--dir artifacts]
           schedules          bytes of memory of a timer, records scheduled a second, and when those due in one second are in their topic

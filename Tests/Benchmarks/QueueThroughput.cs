@@ -22,6 +22,7 @@ internal static class QueueThroughput
         var rounds = arguments.Number("--rounds", 3);
         var records = arguments.Number("--records", 1_000_000) / PerBatch * PerBatch;
         var size = arguments.Number("--size", 100);
+        var only = arguments.Text("--only") ?? "";
         var directory = arguments.Directory("queues");
         Console.WriteLine($"{records} records of {size} bytes a round, one partition, {Environment.ProcessorCount} processors, "
             + $"in {directory}");
@@ -30,14 +31,17 @@ internal static class QueueThroughput
         {
             var options = new BrokerOptions { DataDirectory = Path.Combine(directory, "data"), Codecs = StandardCodecs.All };
             await using var broker = await LocalBroker.OpenAsync(options);
-            await MeasureAsync(broker, "one, completes ranges in order", rounds, records, size,
-                (partition, done) => CompleteInOrderAsync(((IBroker)broker).Queues, partition, done));
-            await MeasureAsync(broker, "100, complete one by one in random order", rounds, records, size,
-                (partition, done) => CompleteAtRandomAsync(((IBroker)broker).Queues, partition, done, consumers: 100));
-            await MeasureAsync(broker, "client library, one handler", rounds, records, size,
-                (partition, done) => HandleAsync(broker, partition, done, concurrency: 1));
-            await MeasureAsync(broker, "client library, 16 handlers at once", rounds, records, size,
-                (partition, done) => HandleAsync(broker, partition, done, concurrency: 16));
+            (string Label, Func<TopicPartition, Completions, Task> Consume)[] ways =
+            [
+                ("one, completes ranges in order",
+                    (partition, done) => CompleteInOrderAsync(((IBroker)broker).Queues, partition, done)),
+                ("100, complete one by one in random order",
+                    (partition, done) => CompleteAtRandomAsync(((IBroker)broker).Queues, partition, done, consumers: 100)),
+                ("client library, one handler", (partition, done) => HandleAsync(broker, partition, done, concurrency: 1)),
+                ("client library, 16 handlers at once", (partition, done) => HandleAsync(broker, partition, done, concurrency: 16)),
+            ];
+            foreach (var (label, consume) in ways.Where(way => way.Label.Contains(only, StringComparison.Ordinal)))
+                await MeasureAsync(broker, label, rounds, records, size, consume);
         }
         finally
         {
