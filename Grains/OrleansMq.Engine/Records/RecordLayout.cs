@@ -76,6 +76,18 @@ internal readonly struct RecordLayout
         return null;
     }
 
+    /// <summary>Reads where the record at <paramref name="position"/> ends, and its offset delta.</summary>
+    /// <returns>False if its first fields are malformed.</returns>
+    public static bool TryReadEnd(ReadOnlySpan<byte> records, int position, out int end, out int offsetDelta)
+    {
+        (end, offsetDelta) = (0, 0);
+        if (!VarInt.TryRead(records, ref position, out int length) || length < MinSize - 1 || length > records.Length - position)
+            return false;
+        end = position + length;
+        position++; // attributes
+        return VarInt.TryRead(records[..end], ref position, out long _) && VarInt.TryRead(records[..end], ref position, out offsetDelta);
+    }
+
     /// <summary>Reads a length and advances past that many bytes.</summary>
     /// <returns>Null, or the fault.</returns>
     public static string? TryReadBytes(ReadOnlySpan<byte> source, ref int position, bool nullable, out int start, out int length)

@@ -62,6 +62,25 @@ public sealed class RecordReader : IDisposable
         return true;
     }
 
+    /// <summary>Moves to the next record, past those of its batch below an offset: of these only the lengths are read. The last one of a
+    /// batch is not passed.</summary>
+    /// <exception cref="RecordBatchException">The bytes are not valid batches.</exception>
+    /// <exception cref="CodecUnavailableException">The codec of the next batch, or its library, is not available.</exception>
+    internal bool MoveTo(long from)
+    {
+        while (_left == 0 && !_remaining.IsEmpty)
+            EnterBatch();
+        var records = _records.Span;
+        while (_left > 1 && RecordLayout.TryReadEnd(records, _position, out var end, out var offsetDelta)
+            && offsetDelta > _previousDelta && _batch.BaseOffset + offsetDelta < from)
+        {
+            _position = end;
+            _previousDelta = offsetDelta;
+            _left--;
+        }
+        return MoveNext();
+    }
+
     /// <summary>
     /// Skips the rest of the current batch and moves to the next one, even if that has no records. Decompresses it if needed.
     /// </summary>

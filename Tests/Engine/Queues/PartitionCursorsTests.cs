@@ -99,6 +99,35 @@ public sealed class PartitionCursorsTests
     }
 
     [Fact]
+    public async Task Receive_that_ends_in_a_turn_which_does_not_know_the_newest_record_takes_it_in_the_next()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small);
+        await BeginAsync(rig);
+        await rig.AppendAsync("zero");
+        var consumer = await AttachAsync(rig);
+        // From then on records are reserved.
+        using (await ReceiveAsync(consumer, 1))
+        {
+        }
+        using var first = new ManualResetEventSlim();
+        using var isHeld = new ManualResetEventSlim();
+        using var second = new ManualResetEventSlim();
+        rig.Partition.Cursors.Post(() => first.Wait(Patience));
+        rig.Partition.Cursors.Post(() =>
+        {
+            isHeld.Set();
+            second.Wait(Patience);
+        });
+        var acquisition = consumer.Acquire(10);
+        acquisition.GiveUp();
+        first.Set();
+        Assert.True(isHeld.Wait(Patience));
+        await rig.AppendAsync("one");
+        second.Set();
+        Assert.Single((await acquisition.Completion.WaitAsync(Patience))!.Records);
+    }
+
+    [Fact]
     public async Task Control_batches_wake_no_reader_and_are_returned_to_it()
     {
         await using var rig = await PartitionRig.StartAsync(Small);

@@ -30,6 +30,34 @@ public class RecordBatchPropertyTests
         });
 
     [Fact]
+    public void Reader_passes_records_below_an_offset_but_the_last_of_a_batch() =>
+        Properties.ForAll(
+            from pair in SampleRecord.Many.Two()
+            from codec in SampleRecord.Codec
+            from skips in Gen.Choose(0, 7).ArrayOf(50)
+            select (pair, codec, skips), sample =>
+        {
+            var (first, second) = sample.pair;
+            byte[] batches = [.. SampleRecord.Build(first, sample.codec, 10),
+                .. SampleRecord.Build(second, sample.codec, 10 + first.Length)];
+            var all = SampleRecord.Read(batches);
+            using var reader = new RecordReader(batches, StandardCodecs.All);
+            var next = 0;
+            foreach (var skip in sample.skips)
+            {
+                var from = 10 + next + skip;
+                // Each call passes those of one batch.
+                var last = next < first.Length ? first.Length - 1 : all.Count - 1;
+                var expected = Math.Min(next + skip, last);
+                Assert.Equal(next < all.Count, reader.MoveTo(from));
+                if (next == all.Count)
+                    return;
+                AssertRecords([all[expected].Record], [(reader.Current.Offset, SampleRecord.Of(reader.Current))], 10 + expected);
+                next = expected + 1;
+            }
+        });
+
+    [Fact]
     public void Recompression_changes_only_the_codec() =>
         Properties.ForAll(SampleRecord.Many.SelectMany(records => SampleRecord.Codec.Two().Select(codecs => (records, codecs))), sample =>
         {

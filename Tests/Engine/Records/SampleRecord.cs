@@ -52,13 +52,13 @@ internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, 
         var records = new List<(long, SampleRecord)>();
         using var reader = new RecordReader(batches, StandardCodecs.All);
         while (reader.MoveNext())
-        {
-            var current = reader.Current;
-            var headers = current.ReadHeaders().Select(h => (h.Key.ToArray(), h.Value?.ToArray())).ToArray();
-            records.Add((current.Offset, new SampleRecord(current.Timestamp, current.Key?.ToArray(), current.Value?.ToArray(), headers)));
-        }
+            records.Add((reader.Current.Offset, Of(reader.Current)));
         return records;
     }
+
+    /// <summary>Copies a record.</summary>
+    public static SampleRecord Of(in OrleansMq.Records.Record record) => new(record.Timestamp, record.Key?.ToArray(),
+        record.Value?.ToArray(), [.. record.ReadHeaders().Select(h => (h.Key.ToArray(), h.Value?.ToArray()))]);
 
     public static void AssertSame(SampleRecord expected, SampleRecord actual)
     {

@@ -264,6 +264,13 @@ internal sealed partial class CursorAttachment
             _cursor.FinishTurn();
         if (_waiting != waiting)
             return;
+        // Records that were committed before it began may be news at the end of this turn, or of the next one.
+        waiting.HighWatermark ??= _owner.Partition.HighWatermark;
+        if (_cursor.Term.HighWatermark < waiting.HighWatermark)
+        {
+            _owner.Post(() => GiveUp(waiting));
+            return;
+        }
         _waiting = null;
         if (_isPull)
             SetCredit(0);
@@ -319,6 +326,8 @@ internal sealed partial class CursorAttachment
     private sealed class Waiting(int maxRecords)
     {
         public int MaxRecords { get; } = maxRecords;
+        /// <summary>How far the log was when it was about to give up; null: before that.</summary>
+        public long? HighWatermark { get; set; }
         public TaskCompletionSource<Deliver?> Delivery { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -167,7 +167,7 @@ internal sealed class ReceivedRecords : IDisposable
         // A reader of its own: it owns the decompressed records.
         var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
         _memory.Add(reader);
-        while (next < wanted.Length && reader.MoveNext())
+        while (next < wanted.Length && reader.MoveTo(wanted[next].Offset))
         {
             var offset = reader.Current.Offset;
             for (; next < wanted.Length && wanted[next].Offset < offset; next++)
