@@ -332,7 +332,9 @@ public abstract class QueueConformance
         var values = new List<(string, int)>();
         while (values.Count < 2)
             values.AddRange((await ReceiveAsync(queues, partition, consumer, 10)).Records.Select(one => (Text(one), one.Deliveries)));
-        Assert.Equal([("now", 1), ("soon", 1)], values);
+        // Both may be due when the consumer attaches, and then come by their offsets. The record of the next hour is passed in any case.
+        Assert.Equal([("now", 1), ("soon", 1)], values.Order());
+        Assert.True(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() >= now + 1_000 - 1, "The record came early.");
         var queue = await queues.DescribeAsync(partition, "timed");
         Assert.Equal((1L, 1L), (queue.Expired, queue.Deferred));
     }

@@ -74,8 +74,10 @@ public abstract class ScheduleConformance
         var schedule = new NewSchedule(_topic) { Id = "x", At = DateTimeOffset.UtcNow.AddSeconds(2), Value = Bytes("v") };
         var made = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => broker.Schedules.CreateAsync(schedule).AsTask()));
         Assert.All(made, one => Assert.Equal("x", one.Id));
-        Assert.Equal(ErrorCode.InvalidRequest,
-            await ErrorOf(() => broker.Schedules.CreateAsync(schedule with { At = schedule.At.AddHours(1) })));
+        // One that still waits: the id of an appended schedule is free.
+        var far = schedule with { Id = "far", At = schedule.At.AddDays(1) };
+        await broker.Schedules.CreateAsync(far);
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => broker.Schedules.CreateAsync(far with { At = far.At.AddHours(1) })));
         // What comes last shows that nothing comes between.
         await broker.Schedules.CreateAsync(schedule with { Id = "y", At = schedule.At.AddMilliseconds(500), Value = Bytes("end") });
         Assert.Equal(["v", "end"], (await WaitAsync(broker, 0, 2)).Select(record => Encoding.UTF8.GetString(record.Value!)));

@@ -39,15 +39,21 @@ public sealed class ReplicaFaultTests
     [Fact]
     public async Task Proven_end_is_answered_only_when_the_earlier_leader_answers_no_more()
     {
-        // The new leader commits without the earlier one while that one may still hold its lease.
-        await using var partition = await ReplicatedPartition.StartAsync(Small,
-            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromMilliseconds(500) });
+        // The new leader commits without the earlier one while that one may still hold its lease. The earlier one removes no replica on a
+        // busy machine, and the new one does not remove a follower between two heartbeats, which are a quarter of the lease apart.
+        var lease = TimeSpan.FromSeconds(10);
+        await using var partition = await ReplicatedPartition.StartAsync(broker => ReplicatedPartition.Patient with
+        {
+            LeaderLease = lease,
+            ReplicaLagTimeMax = broker == 1 ? ReplicatedPartition.Patient.ReplicaLagTimeMax : lease * 0.4,
+        }, Small);
         var old = await partition.LeadAsync(1);
         await partition.InSyncAsync(3);
         Assert.Equal(0, old.Partition.FindOffset(OffsetSpec.LatestProven).Offset);
         partition.Cluster.Isolate(1);
         var next = await partition.LeadAsync(2);
         await ReplicatedPartition.Until(() => next.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.None, () => "serves");
+        await ReplicatedPartition.Until(() => next.State is { Isr.Length: 2, Elr.Length: 0 }, () => $"without the earlier: {next.State}");
         var appended = await next.Partition.AppendAsync(PartitionRig.Batch(1, "subscription"), Acks.All);
         Assert.Equal(ErrorCode.None, appended.Error);
         var refused = 0;
@@ -151,8 +157,7 @@ public sealed class ReplicaFaultTests
     [InlineData(false)]
     public async Task Follower_without_a_handle_to_cut_its_log_cuts_it_later(bool empties)
     {
-        await using var partition = await ReplicatedPartition.StartAsync(Small,
-            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
+        await using var partition = await StartDivergingAsync();
         var files = await DivergeAsync(partition, empties);
         var follower = partition.ReplicaOf(3);
         partition.LogOf(3).CloseFiles();
@@ -180,8 +185,7 @@ public sealed class ReplicaFaultTests
     [InlineData(false)]
     public async Task Follower_that_runs_out_of_handles_while_it_cuts_its_log_opens_it_again(bool empties)
     {
-        await using var partition = await ReplicatedPartition.StartAsync(Small,
-            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
+        await using var partition = await StartDivergingAsync();
         var files = await DivergeAsync(partition, empties);
         var follower = partition.ReplicaOf(3);
         var isShort = false;
@@ -409,6 +413,13 @@ public sealed class ReplicaFaultTests
         var last = partition.Cluster.Brokers.Values.First(b => partition.ReplicaOf(b.Id).Role == ReplicaRole.Leader).Id;
         Check(acknowledged, await partition.ReadAsync(last), Seeds.Replay(seed));
     }
+
+    // Broker 3, which is cut off as the leader, must not remove the others on a busy machine. Its successor removes it soon.
+    private static Task<ReplicatedPartition> StartDivergingAsync() => ReplicatedPartition.StartAsync(broker =>
+        ReplicatedPartition.Patient with
+        {
+            ReplicaLagTimeMax = broker == 3 ? ReplicatedPartition.Patient.ReplicaLagTimeMax : TimeSpan.FromSeconds(2),
+        }, Small);
 
     /// <summary>Gives broker 3 records that no other has, and a later leader: it has to cut its log, or to begin again where the leader has
     /// deleted what it holds.</summary>
