@@ -131,8 +131,8 @@ public sealed class ShareFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         IReadOnlyList<(long, long, int)> acquired = [];
         _epoch = 0;
         await Wait.UntilAsync(async () =>
-            (acquired = ShareWire.Acquired(await member.FetchAsync(_epoch++, maxRecords: maxRecords, maxBytes: 16 << 20)))
-                .Count > 0, "records are acquired");
+            (acquired = ShareWire.Acquired(await member.FetchAsync(_epoch++, maxRecords: maxRecords, maxBytes: 16 << 20,
+                maxWait: 200))).Count > 0, "records are acquired");
         return acquired;
     }
 

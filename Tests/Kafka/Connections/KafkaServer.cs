@@ -40,8 +40,9 @@ internal sealed class KafkaServer : IAsyncDisposable
 
     public string Address => Gateway.EndPoint.ToString();
 
+    /// <summary>Starts a server. The given clock is the broker's; the gateway's is the system's unless its options are changed.</summary>
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
-        string? directory = null, Func<IBroker, IBroker>? wrap = null)
+        string? directory = null, Func<IBroker, IBroker>? wrap = null, TimeProvider? time = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
@@ -50,6 +51,7 @@ internal sealed class KafkaServer : IAsyncDisposable
             FileSystem = directory is null ? new MemoryFileSystem(tracksPowerCuts: false) : new DiskFileSystem(),
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
+            TimeProvider = time ?? TimeProvider.System,
         });
         var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);

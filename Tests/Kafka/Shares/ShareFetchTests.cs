@@ -1,6 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Records;
+using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 using static OrleansMq.Tests.Kafka.Shares.ShareWire;
@@ -10,6 +11,8 @@ namespace OrleansMq.Tests.Kafka.Shares;
 /// <summary>ShareFetch and ShareAcknowledge over connections, after what Kafka's own request tests state.</summary>
 public sealed class ShareFetchTests : IAsyncLifetime
 {
+    // How long a fetch waits that is to bring nothing.
+    private const int Short = 200;
     private const int InvalidRequest = 42, UnknownTopicId = 100, InvalidRecordState = 121, NoSession = 122, WrongEpoch = 123;
 
     private static readonly (string, string)[] Earliest = [("share.auto.offset.reset", "earliest")];
@@ -17,9 +20,11 @@ public sealed class ShareFetchTests : IAsyncLifetime
     private KafkaServer _server = null!;
     private ShareWire _member = null!;
 
-    public async Task InitializeAsync()
+    public Task InitializeAsync() => StartAsync(TimeProvider.System);
+
+    private async Task StartAsync(TimeProvider time)
     {
-        _server = await KafkaServer.StartAsync();
+        _server = await KafkaServer.StartAsync(time: time);
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
         _member = await ShareWire.OpenAsync(_server);
     }
@@ -122,7 +127,10 @@ public sealed class ShareFetchTests : IAsyncLifetime
     [Fact]
     public async Task Group_whose_dead_letter_topic_is_missing_is_delivered_nothing()
     {
-        Assert.Empty(Acquired(await BeginAsync(2, ("share.dead.letter.topic", "letters"))));
+        await ConfigureAsync([.. Earliest, ("share.dead.letter.topic", "letters")]);
+        await ProduceAsync(2);
+        await _member.JoinAsync();
+        Assert.Empty(Acquired(await _member.FetchAsync(0, maxWait: Short)));
         await _server.Broker.CreateTopicAsync(new NewTopic("letters"));
         Assert.Equal([(0, 1, 1)], Acquired(await _member.FetchAsync(1)));
     }
@@ -137,7 +145,7 @@ public sealed class ShareFetchTests : IAsyncLifetime
         Assert.Equal([(4, 5, 2), (9, 9, 2)], Acquired(answer));
         answer = await _member.AcknowledgeAsync(2, new WireAck(0, (4, 5, [Accept]), (9, 9, [Accept])));
         Assert.Equal([0, 0], Of("ErrorCode", answer));
-        Assert.Empty(Acquired(await _member.FetchAsync(3)));
+        Assert.Empty(Acquired(await _member.FetchAsync(3, maxWait: Short)));
         // What is below the cursor's floor is settled, whoever says so.
         Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(4, Ack(0, 9, Accept))));
     }
@@ -168,17 +176,24 @@ public sealed class ShareFetchTests : IAsyncLifetime
     [Fact]
     public async Task Lock_ends_unless_it_is_renewed()
     {
+        await DisposeAsync();
+        var time = new ManualTimeProvider();
+        await StartAsync(time);
         Assert.Equal([(0, 1, 1)], Acquired(await BeginAsync(2, ("share.record.lock.duration.ms", "2000"))));
         using var other = await ShareWire.OpenAsync(_server, "other");
-        await other.FetchAsync(0, maxWait: 1200);
+        time.Advance(TimeSpan.FromMilliseconds(1_200));
+        Assert.Empty(Acquired(await other.FetchAsync(0, maxWait: Short)));
         var renewed = await _member.AcknowledgeAsync(1, Ack(1, 1, Renew));
         Assert.Equal([0, 0], Of("ErrorCode", renewed));
         // A client renews by what the answer says.
         Assert.Equal([2_000], Of("AcquisitionLockTimeoutMs", renewed));
-        Assert.Equal([(0, 0, 2)], Acquired(await other.FetchAsync(1, maxWait: 20_000)));
+        // The first record's lock ended 100 ms ago; that of the second ends in 1.1 s.
+        time.Advance(TimeSpan.FromMilliseconds(900));
+        Assert.Equal([(0, 0, 2)], Acquired(await other.FetchAsync(1)));
         Assert.Equal([0, InvalidRecordState], Of("ErrorCode", await _member.AcknowledgeAsync(2, Ack(0, 0, Accept))));
         Assert.Equal([0, 0], Of("ErrorCode", await other.AcknowledgeAsync(2, Ack(0, 0, Accept))));
-        Assert.Equal([(1, 1, 2)], Acquired(await other.FetchAsync(3, maxWait: 20_000)));
+        time.Advance(TimeSpan.FromMilliseconds(1_200));
+        Assert.Equal([(1, 1, 2)], Acquired(await other.FetchAsync(3)));
     }
 
     [Fact]
@@ -196,22 +211,22 @@ public sealed class ShareFetchTests : IAsyncLifetime
     {
         Assert.Equal([(0, 2, 1)], Acquired(await BeginAsync(3)));
         using var other = await ShareWire.OpenAsync(_server, "other");
-        Assert.Empty(Acquired(await other.FetchAsync(0)));
+        Assert.Empty(Acquired(await other.FetchAsync(0, maxWait: Short)));
         _member.Dispose();
-        Assert.Equal([(0, 2, 2)], Acquired(await other.FetchAsync(1, maxWait: 20_000)));
+        Assert.Equal([(0, 2, 2)], Acquired(await other.FetchAsync(1)));
     }
 
     [Fact]
     public async Task Records_of_a_forgotten_partition_are_still_acknowledged()
     {
         Assert.Equal([(0, 2, 1)], Acquired(await BeginAsync(3)));
-        Assert.Empty(Acquired(await _member.FetchAsync(1, forgotten: [0])));
+        Assert.Empty(Acquired(await _member.FetchAsync(1, maxWait: Short, forgotten: [0])));
         using var other = await ShareWire.OpenAsync(_server, "other");
-        Assert.Empty(Acquired(await other.FetchAsync(0)));
+        Assert.Empty(Acquired(await other.FetchAsync(0, maxWait: Short)));
         Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(2, Ack(0, 1, Accept))));
         Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(3, Ack(2, 2, Release))));
-        Assert.Equal([(2, 2, 2)], Acquired(await other.FetchAsync(1, maxWait: 20_000)));
-        Assert.Empty(Acquired(await _member.FetchAsync(4, acks: [])));
+        Assert.Equal([(2, 2, 2)], Acquired(await other.FetchAsync(1)));
+        Assert.Empty(Acquired(await _member.FetchAsync(4, acks: [], maxWait: Short)));
     }
 
     [Fact]
@@ -220,8 +235,8 @@ public sealed class ShareFetchTests : IAsyncLifetime
         await ConfigureAsync(Earliest);
         await ProduceAsync(10);
         await _member.JoinAsync();
-        Assert.Empty(Acquired(await _member.FetchAsync(0, maxRecords: 0)));
-        Assert.Empty(Acquired(await _member.FetchAsync(1, maxBytes: 0)));
+        Assert.Empty(Acquired(await _member.FetchAsync(0, maxRecords: 0, maxWait: Short)));
+        Assert.Empty(Acquired(await _member.FetchAsync(1, maxBytes: 0, maxWait: Short)));
         Assert.Equal([(0, 3, 1)], Acquired(await _member.FetchAsync(2, maxRecords: 4, isStrict: true)));
         // Not strictly, the rest of the batch comes along.
         Assert.Equal([(4, 9, 1)], Acquired(await _member.FetchAsync(3, maxRecords: 1)));
@@ -235,7 +250,7 @@ public sealed class ShareFetchTests : IAsyncLifetime
         await ConfigureAsync(("share.dead.letter.topic", "letters"), ("share.record.lock.duration.ms", "40000"));
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         var epoch = 1;
-        while (Of("AcquisitionLockTimeoutMs", await _member.FetchAsync(epoch++)) is not [40_000])
+        while (Of("AcquisitionLockTimeoutMs", await _member.FetchAsync(epoch++, maxWait: Short)) is not [40_000])
             await Task.Delay(100, patience.Token);
         Assert.Equal([0, 0], Of("ErrorCode", await _member.AcknowledgeAsync(epoch, Ack(0, 0, Reject))));
         var letters = new TopicPartition("letters", 0);
@@ -270,7 +285,7 @@ public sealed class ShareFetchTests : IAsyncLifetime
     {
         Assert.Equal([(0, 0, 1)], Acquired(await BeginAsync(1, ("share.delivery.count.limit", "2"))));
         Assert.Equal([(0, 0, 2)], Acquired(await _member.FetchAsync(1, [Ack(0, 0, Release)])));
-        Assert.Empty(Acquired(await _member.FetchAsync(2, [Ack(0, 0, Release)])));
+        Assert.Empty(Acquired(await _member.FetchAsync(2, [Ack(0, 0, Release)], maxWait: Short)));
     }
 
     [Fact]

@@ -35,8 +35,9 @@ internal sealed partial class ShareWire(WireClient client, Guid topicId, string 
     public async Task LeaveAsync(string group = "g") => await AskAsync(Heartbeat, 1, new Fields(new() { ["GroupId"] = group,
         ["MemberId"] = member, ["MemberEpoch"] = -1, ["RackId"] = null, ["SubscribedTopicNames"] = null }, TopicId, [], []));
 
-    /// <summary>Fetches from partition 0, or from those that are acknowledged.</summary>
-    public Task<string> FetchAsync(int epoch, WireAck[]? acks = null, int maxRecords = 100, int maxBytes = 1 << 20, int maxWait = 200,
+    /// <summary>Fetches from partition 0, or from those that are acknowledged. Records end the wait; where none are expected, it is to be
+    /// short.</summary>
+    public Task<string> FetchAsync(int epoch, WireAck[]? acks = null, int maxRecords = 100, int maxBytes = 1 << 20, int maxWait = 20_000,
         bool isRenewal = false, int[]? forgotten = null, bool isStrict = false) => AskAsync(Fetch, Version, new Fields(new()
         {
             ["GroupId"] = "g",
