@@ -66,9 +66,9 @@ public sealed class TopicWithQueueTests : IAsyncLifetime
     [InlineData("read_committed")]
     public async Task Kafkas_consumer_reads_exactly_the_records(string isolation)
     {
-        // The tool ends at its timeout, and logs that: nothing else arrives.
+        // The tool ends at its timeout, and logs that: nothing else arrives. The timeout includes its start and the join.
         var read = await ClientProgram.JavaAsync("org.apache.kafka.tools.consumer.ConsoleConsumer", ["--bootstrap-server", _server.Address,
-            "--topic", Topic, "--from-beginning", "--timeout-ms", "5000", "--isolation-level", isolation,
+            "--topic", Topic, "--from-beginning", "--timeout-ms", "20000", "--isolation-level", isolation,
             "--formatter-property", "print.offset=true", "--group", "readers"]);
         Assert.Equal(_records.Select(static record => $"Offset:{record.Offset}\t{record.Value}"),
             read.Split('\n').Where(static line => line.StartsWith("Offset:", StringComparison.Ordinal)));

@@ -187,9 +187,12 @@ public sealed class ShareFetchTests : IAsyncLifetime
         Assert.Equal([0, 0], Of("ErrorCode", renewed));
         // A client renews by what the answer says.
         Assert.Equal([2_000], Of("AcquisitionLockTimeoutMs", renewed));
+        var waiting = other.FetchAsync(1);
+        // It waits when the locks end. A fetch that comes later finds the same.
+        await Task.Delay(Short);
         // The first record's lock ended 100 ms ago; that of the second ends in 1.1 s.
         time.Advance(TimeSpan.FromMilliseconds(900));
-        Assert.Equal([(0, 0, 2)], Acquired(await other.FetchAsync(1)));
+        Assert.Equal([(0, 0, 2)], Acquired(await waiting));
         Assert.Equal([0, InvalidRecordState], Of("ErrorCode", await _member.AcknowledgeAsync(2, Ack(0, 0, Accept))));
         Assert.Equal([0, 0], Of("ErrorCode", await other.AcknowledgeAsync(2, Ack(0, 0, Accept))));
         time.Advance(TimeSpan.FromMilliseconds(1_200));
