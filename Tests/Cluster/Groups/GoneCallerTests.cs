@@ -4,6 +4,7 @@ using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
@@ -19,7 +20,7 @@ public sealed class GoneCallerTests : IDisposable
     [Fact]
     public async Task Partitions_of_an_Orleans_client_whose_connection_ends_are_assigned_to_others_within_seconds()
     {
-        var (siloPort, gatewayPort) = (FreePort(), FreePort());
+        var (siloPort, gatewayPort) = (FreePort.Choose(), FreePort.Choose());
         using var silo = await StartAsync(builder => builder.UseOrleans(silo => silo.UseLocalhostClustering(siloPort, gatewayPort)
             .AddOrleansMq(options => options with { DataDirectory = _data.Path })));
         var gone = await ConnectAsync(gatewayPort);
@@ -66,12 +67,5 @@ public sealed class GoneCallerTests : IDisposable
         var host = builder.Build();
         await host.StartAsync();
         return host;
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
-        listener.Start();
-        return ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
