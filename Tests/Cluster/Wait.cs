@@ -46,4 +46,8 @@ internal static class Wait
         }, "an answer");
         return answer;
     }
+
+    /// <summary>Fails with the exception of work that failed in the background. What it would have brought is not waited for.</summary>
+    public static void Demand(params IEnumerable<Task> work) =>
+        Assert.All(work, static task => Assert.False(task.IsFaulted || task.IsCanceled, $"It has failed: {task.Exception}"));
 }

@@ -33,7 +33,7 @@ public abstract partial class GroupConformance
     {
         var (broker, group, topic, topicId) = await TopicAsync("polls", 6);
         await using var first = new PollingMember(broker.Groups, group, topic);
-        await UntilAsync(() => Task.FromResult(first.Held.Count == 6));
+        await UntilSharedAsync([first], 6);
         await using var second = new PollingMember(broker.Groups, group, topic);
         await using var third = new PollingMember(broker.Groups, group, topic);
         PollingMember[] all = [first, second, third];
@@ -143,13 +143,15 @@ public abstract partial class GroupConformance
         return assignment.Partitions;
     }
 
-    private static Task UntilSharedAsync(IReadOnlyList<PollingMember> members, int partitions) => UntilAsync(() =>
-        {
+    private static Task UntilSharedAsync(IReadOnlyList<PollingMember> members, int partitions) => UntilAsync(async () =>
+    {
+        foreach (var ended in members.Where(static member => member.Polling.IsCompleted))
+            await ended.Polling; // A member that ends before it is told to has failed.
         // Each is read once, since a member's partitions change concurrently.
         var shares = members.Select(static member => member.Held).ToList();
         var held = shares.SelectMany(static share => share).ToList();
-        return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions
-            && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1);
+        return held.Count == partitions && held.Distinct().Count() == partitions
+            && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1;
     });
 
     /// <summary>A member that always has a heartbeat pending at the coordinator. It receives changes at once, applies them and
@@ -179,6 +181,9 @@ public abstract partial class GroupConformance
         public int Epoch => _epoch;
 
         public IReadOnlyList<int> Held => _held;
+
+        /// <summary>Its heartbeats, until it is told to end.</summary>
+        public Task Polling => _loop;
 
         public async Task LeaveAsync()
         {
@@ -212,6 +217,8 @@ public abstract partial class GroupConformance
                 }
                 if (answer.Error != ErrorCode.None)
                 {
+                    if (answer.Error.Action() != ErrorAction.Retry)
+                        throw new BrokerException(answer.Error, $"The heartbeat of {MemberId} with epoch {next.MemberEpoch} was refused.");
                     await Task.Delay(20, CancellationToken.None); // The coordinator was just found or lost; retry as clients do.
                     continue;
                 }

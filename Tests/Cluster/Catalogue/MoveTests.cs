@@ -66,7 +66,8 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     [SkippableFact]
     public async Task Rebalance_continues_after_its_coordinating_broker_dies()
     {
-        const int rate = 50_000;
+        // The moves take 30 s, so that they outlast the change of the controller.
+        const int rate = 20_000;
         await FilledAsync("orders", 4, 2);
         await Cluster.StartAsync(4);
         await Cluster.SettleAsync();

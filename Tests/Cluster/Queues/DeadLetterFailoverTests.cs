@@ -47,10 +47,17 @@ public sealed class DeadLetterFailoverTests(PostgreSqlFixture postgres) : Replic
             await message.DeadLetterAsync($"reason {value}", cancellationToken);
             rejected[value] = true;
         }, concurrency: 5, stop.Token);
-        await Wait.UntilAsync(() => rejected.Count >= Records / 4, "a quarter is rejected");
+        await Wait.UntilAsync(() =>
+        {
+            Wait.Demand(running);
+            return rejected.Count >= Records / 4;
+        }, "a quarter is rejected");
         await Cluster.KillAsync(leader);
-        await Wait.UntilAsync(async () => (await broker.Queues.PeekAsync(Jobs, "work", 1)).Count == 0, "every record is dead-lettered",
-            deadline: TimeSpan.FromMinutes(3));
+        await Wait.UntilAsync(async () =>
+        {
+            Wait.Demand(running);
+            return (await broker.Queues.PeekAsync(Jobs, "work", 1)).Count == 0;
+        }, "every record is dead-lettered", deadline: TimeSpan.FromMinutes(3));
         await stop.CancelAsync();
         await running;
         var letters = await ReadAsync(broker);

@@ -21,6 +21,8 @@ public sealed class QueueChaosTests(PostgreSqlFixture postgres) : ReplicatedClus
     // By offset: a consumer's settlement that was answered.
     private readonly ConcurrentDictionary<long, bool> _settled = new();
     private readonly ConcurrentBag<long> _repeated = [];
+    // By broker: how often its end was begun.
+    private readonly ConcurrentDictionary<int, int> _kills = new();
 
     [SkippableFact]
     public async Task Nothing_is_lost_or_repeated_and_dead_letters_are_complete_while_leaders_and_consumers_are_killed()
@@ -43,9 +45,14 @@ public sealed class QueueChaosTests(PostgreSqlFixture postgres) : ReplicatedClus
         {
             var before = _settled.Count;
             await ProduceAsync(acknowledged, 150);
-            await Wait.UntilAsync(() => _settled.Count >= before + 30, "consumers settle");
+            await Wait.UntilAsync(() =>
+            {
+                Wait.Demand(consumers.Values);
+                return _settled.Count >= before + 30;
+            }, "consumers settle");
             var topic = kill % 2 == 0 ? Jobs.Topic : Letters.Topic;
             var victim = (await AnyBroker().DescribeTopicAsync(topic)).Partitions[0].Leader;
+            _kills.AddOrUpdate(victim, 1, static (_, kills) => kills + 1);
             await Cluster.KillAsync(victim);
             // With the killed broker goes its consumer.
             await ProduceAsync(acknowledged, 150);
@@ -55,8 +62,11 @@ public sealed class QueueChaosTests(PostgreSqlFixture postgres) : ReplicatedClus
             await Cluster.UntilInSyncAsync(Jobs.Topic);
             await Cluster.UntilInSyncAsync(Letters.Topic);
         }
-        await Wait.UntilAsync(async () => (await AnyBroker().Queues.PeekAsync(Jobs, "work", 1)).Count == 0, "every record is settled",
-            deadline: TimeSpan.FromMinutes(3));
+        await Wait.UntilAsync(async () =>
+        {
+            Wait.Demand(consumers.Values);
+            return (await AnyBroker().Queues.PeekAsync(Jobs, "work", 1)).Count == 0;
+        }, "every record is settled", deadline: TimeSpan.FromMinutes(3));
         await ending.CancelAsync();
         await Task.WhenAll(consumers.Values).WaitAsync(Wait.Deadline);
         Assert.Empty(_repeated);
@@ -77,9 +87,11 @@ public sealed class QueueChaosTests(PostgreSqlFixture postgres) : ReplicatedClus
 
     private async Task ConsumeAsync(int broker, CancellationToken cancellationToken)
     {
+        var kills = _kills.GetValueOrDefault(broker);
         try
         {
-            await using var consumer = new OrleansMqClient(Cluster.Broker(broker)).CreateQueueConsumer<string, string>(
+            var served = Cluster.Broker(broker);
+            await using var consumer = new OrleansMqClient(served).CreateQueueConsumer<string, string>(
                 new QueueConsumerOptions
                 {
                     Topic = Jobs.Topic,
@@ -91,20 +103,19 @@ public sealed class QueueChaosTests(PostgreSqlFixture postgres) : ReplicatedClus
                 });
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var running = consumer.RunAsync((message, token) => HandleAsync(message, token), concurrency: 4, stop.Token);
-            while (!running.IsCompleted && !cancellationToken.IsCancellationRequested && Cluster.Running.Contains(broker))
+            while (!running.IsCompleted && !cancellationToken.IsCancellationRequested && IsServed(broker, served))
                 await Task.Delay(50, CancellationToken.None);
             await stop.CancelAsync();
             await running;
         }
-        catch (Exception) when (!Cluster.Running.Contains(broker) || cancellationToken.IsCancellationRequested)
+        catch (Exception) when (_kills.GetValueOrDefault(broker) != kills || cancellationToken.IsCancellationRequested)
         {
-            // Its broker was killed.
-        }
-        catch (ObjectDisposedException)
-        {
-            // Its broker was killed, and is back.
+            // Its broker was killed, and may be back.
         }
     }
+
+    // Not by another start of the broker.
+    private bool IsServed(int broker, IBroker served) => Cluster.Running.Contains(broker) && Cluster.Broker(broker) == served;
 
     private async ValueTask HandleAsync(QueueMessage<string, string> message, CancellationToken cancellationToken)
     {

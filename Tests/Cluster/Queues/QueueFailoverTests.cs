@@ -48,10 +48,17 @@ public sealed class QueueFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             await message.CompleteAsync(cancellationToken);
             settled[value] = true;
         }, concurrency: 5, stop.Token);
-        await Wait.UntilAsync(() => settled.Count >= 50, "a quarter is settled");
+        await Wait.UntilAsync(() =>
+        {
+            Wait.Demand(running);
+            return settled.Count >= 50;
+        }, "a quarter is settled");
         await Cluster.KillAsync(leader);
-        await Wait.UntilAsync(async () => (await client.Broker.Queues.PeekAsync(Jobs, "work", 1)).Count == 0, "every message is settled",
-            deadline: TimeSpan.FromMinutes(3));
+        await Wait.UntilAsync(async () =>
+        {
+            Wait.Demand(running);
+            return (await client.Broker.Queues.PeekAsync(Jobs, "work", 1)).Count == 0;
+        }, "every message is settled", deadline: TimeSpan.FromMinutes(3));
         await stop.CancelAsync();
         await running;
         Assert.Empty(repeated);

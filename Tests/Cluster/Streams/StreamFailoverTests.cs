@@ -41,8 +41,11 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
         var survivor = 1 + (victim % 3);
         await using var producer = new OrleansMqClient(Cluster.Broker(survivor)).CreateProducer<string, string>();
         var sending = SendAsync();
-        await Wait.UntilAsync(() => Task.FromResult(Received(topic).Sum(numbers => numbers.Length) >= Streams * Events / 4),
-            "a quarter is received", () => Task.FromResult(Describe(topic)));
+        await Wait.UntilAsync(() =>
+        {
+            Wait.Demand(sending);
+            return Task.FromResult(Received(topic).Sum(numbers => numbers.Length) >= Streams * Events / 4);
+        }, "a quarter is received", () => Task.FromResult(Describe(topic)));
         if (isStopped)
             await Cluster.StopAsync(victim);
         else
