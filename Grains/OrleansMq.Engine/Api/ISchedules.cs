@@ -1,11 +1,11 @@
 namespace OrleansMq.Api;
 
 /// <summary>
-/// Schedules: records that are appended to a topic at a time. Readers of the topic do not see a record before. Each is appended once, also
-/// when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its topic are served again. A record is dropped
-/// where its topic was deleted, or was configured meanwhile so that it refuses the record; the broker's log says so, and a metric counts
-/// it. A topic that is created again under the name is another: it gets no record. What waits for a deleted topic is removed within some
-/// minutes.
+/// Schedules: records that are appended to a topic at a time, or again and again by a cron expression. Readers of the topic do not see a
+/// record before. Each is appended once, also when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its
+/// topic are served again. A record is dropped where its topic was deleted, or was configured meanwhile so that it refuses the record; the
+/// broker's log says so, and a metric counts it. A topic that is created again under the name is another: it gets no record. What waits for
+/// a deleted topic is removed within some minutes.
 /// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with three replicas where there are three
 /// brokers. An answered call is flushed to disk by its in-sync replicas.</para>
 /// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,
@@ -24,7 +24,8 @@ public interface ISchedules
     /// schedules is to be made, and not enough brokers are alive.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 
-    /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended.</summary>
+    /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended. One that repeats ends; a firing that
+    /// is being appended at that moment still arrives.</summary>
     /// <returns>False: no schedule of the topic with that id waits. Its record was appended, or is being appended; or it was cancelled, or
     /// never there.</returns>
     ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default);

@@ -45,7 +45,13 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
                 $"'{topic.Name}' has {topic.Partitions} partitions, none with the number {schedule.Partition}.");
         await _limits.CheckAsync(topic, schedule, cancellationToken).ConfigureAwait(false);
         var partition = await FindPartitionAsync(topic.TopicId, id, mayCreate: true, cancellationToken).ConfigureAwait(false);
-        return await partition!.CreateAsync(topic.TopicId, schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
+        var created = await partition!.CreateAsync(topic.TopicId, schedule with { Id = id }, cancellationToken).ConfigureAwait(false);
+        if (schedule.Cron is null || created.Cron is not null)
+            return created;
+        // The leader is of an earlier version, and took it for a record that is appended once, in the far future.
+        await partition.CancelAsync(topic.TopicId, id, cancellationToken).ConfigureAwait(false);
+        throw new BrokerException(ErrorCode.UnsupportedVersion, $"Schedule '{id}' cannot repeat: the broker that keeps it is of an earlier "
+            + "version. Upgrade all brokers, and create it again.");
     }
 
     /// <inheritdoc/>
@@ -96,9 +102,33 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
             throw Invalid($"A scheduled record has at most {MaxHeaders} headers, not {schedule.Headers.Count}.");
         var bytes = (schedule.Key?.Length ?? 0L) + (schedule.Value?.Length ?? 0)
             + schedule.Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
+        CheckRepetition(schedule, bytes);
         if (bytes > NewSchedule.MaxBytes)
             throw new BrokerException(ErrorCode.MessageTooLarge,
                 $"Key, value and headers have {bytes} bytes; a scheduled record has at most {NewSchedule.MaxBytes}.");
+    }
+
+    private void CheckRepetition(NewSchedule schedule, long bytes)
+    {
+        if (schedule.Cron is null)
+        {
+            if (schedule.TimeZone is not null)
+                throw Invalid($"Time zone '{schedule.TimeZone}' is given without cron. Give cron, too, or leave the time zone out.");
+            return;
+        }
+        try
+        {
+            var begins = Math.Max(schedule.At.ToUnixTimeMilliseconds(), time.GetUtcNow().ToUnixTimeMilliseconds());
+            if (Repetition.Parse(schedule.Cron, schedule.TimeZone ?? Repetition.DefaultZone).NextAt(begins) is null)
+                throw Invalid(PartitionSchedules.NeverFires(schedule.Cron));
+        }
+        catch (FormatException fault)
+        {
+            throw new BrokerException(ErrorCode.InvalidRequest, fault.Message, fault);
+        }
+        if (bytes > NewSchedule.MaxRepeatedBytes)
+            throw new BrokerException(ErrorCode.MessageTooLarge, $"Key, value and headers have {bytes} bytes; a record that repeats has at "
+                + $"most {NewSchedule.MaxRepeatedBytes}: each firing writes them again. Put a reference to the data into the record.");
     }
 
     private static void CheckId(string id)

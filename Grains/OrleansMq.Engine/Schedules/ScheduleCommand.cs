@@ -40,11 +40,14 @@ internal sealed record MissingTopicsConfirmed(IReadOnlySet<Guid> TopicIds) : Sch
 /// <summary>What was found of a due record.</summary>
 /// <param name="TopicId">The topic that it is for; empty: its schedule ended meanwhile.</param>
 /// <param name="Target">The partition that it is for; null: none.</param>
-/// <param name="Bytes">The record's bytes.</param>
+/// <param name="Bytes">The record's bytes; where it repeats, also those of what is scheduled.</param>
 internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target, int Bytes = 0)
 {
     /// <summary>Whether the topic could not be looked up: the record waits. Otherwise a record without target is dropped.</summary>
     public bool IsUnknown { get; init; }
+
+    /// <summary>The first firing behind both this one and the time of the read; null: the record does not repeat, or no more.</summary>
+    public long? NextDue { get; init; }
 }
 
 /// <summary>The answer to <see cref="PublishIntent"/>.</summary>
@@ -69,13 +72,16 @@ internal enum PublishOutcome
 /// <summary>Output of a <see cref="ScheduleService"/>.</summary>
 internal abstract record ScheduleEffect;
 
-/// <summary>Append these records to the schedules' log, as one batch, as the leader. Answer with <see cref="ScheduleRecordsInForce"/> or
-/// <see cref="ScheduleAppendFailed"/>. The next batch is given after the answer.</summary>
+/// <summary>Append these records to the schedules' log, as one batch, as the leader; the values of copies are read from the log. Answer
+/// with <see cref="ScheduleRecordsInForce"/> or <see cref="ScheduleAppendFailed"/>. The next batch is given after the answer.</summary>
 internal sealed record AppendScheduleRecords(long Number, IReadOnlyList<ScheduleRecord> Records) : ScheduleEffect;
 
-/// <summary>Read the payloads of these timers, and say which partition each is for. Answer with
+/// <summary>Read the payloads of these timers, and say which partition each is for, and when it fires again. Answer with
 /// <see cref="ScheduleTargetsRead"/>.</summary>
-internal sealed record ReadScheduleTargets(long Number, IReadOnlyList<ScheduledTimer> Timers) : ScheduleEffect;
+/// <param name="Number">Names the read.</param>
+/// <param name="Timers">The timers.</param>
+/// <param name="Now">The time of day, in milliseconds since 1970: firings until then were missed.</param>
+internal sealed record ReadScheduleTargets(long Number, IReadOnlyList<ScheduledTimer> Timers, long Now) : ScheduleEffect;
 
 /// <summary>List the topics, and say which of these are missing. Answer with <see cref="MissingTopicsFound"/>.</summary>
 internal sealed record FindMissingTopics(IReadOnlySet<Guid> TopicIds) : ScheduleEffect;

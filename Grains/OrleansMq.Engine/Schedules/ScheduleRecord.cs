@@ -4,8 +4,19 @@ namespace OrleansMq.Schedules;
 
 /// <summary>A record of the schedules' log.</summary>
 /// <param name="Key">The key, by which the log is compacted.</param>
-/// <param name="Value">The value; null removes the key.</param>
-internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>? Value);
+/// <param name="Value">The value; null removes the key, unless it is a copy.</param>
+/// <param name="Copied">Whose value the log is to have here, too; null: <paramref name="Value"/> is the value. In the log there is no
+/// such.</param>
+internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>? Value, CopiedPayload? Copied = null)
+{
+    /// <summary>The bytes of the value.</summary>
+    public int ValueBytes => Copied?.Bytes ?? Value?.Length ?? 0;
+}
+
+/// <summary>The value of a scheduled record that is in the log.</summary>
+/// <param name="Timer">The record.</param>
+/// <param name="Bytes">How many bytes its value has.</param>
+internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes);
 
 /// <summary>
 /// The records of the schedules' log, a compacted topic. Numbers are big-endian.
@@ -17,7 +28,8 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 ///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
 /// </code>
-/// An intent and the sequence behind it are in one batch, and so are the removal of an intent and what follows for its scheduled records.
+/// An intent and the sequence behind it are in one batch, with the next firings of those of its records that repeat: each is a scheduled
+/// record with the same id and value, due later. The removal of an intent and what follows for its scheduled records are in one batch, too.
 /// Hence every prefix of the log that ends between batches is a state, and compaction changes none.
 /// </summary>
 internal static class ScheduleRecords
@@ -38,6 +50,9 @@ internal static class ScheduleRecords
     private const int IntentHeaderBytes = 1 + sizeof(long) + sizeof(int);
 
     public static ScheduleRecord OfScheduled(ScheduleHandle handle, ReadOnlyMemory<byte> value) => new(Key(handle), value);
+
+    /// <summary>Schedules the next firing of a record that repeats.</summary>
+    public static ScheduleRecord OfNextFiring(ScheduleHandle next, CopiedPayload copied) => new(Key(next), null, copied);
 
     public static ScheduleRecord OfAppended(AppendedSchedule appended)
     {

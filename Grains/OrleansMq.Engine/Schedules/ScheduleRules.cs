@@ -35,6 +35,18 @@ internal class ScheduleRules
     /// <param name="isIntended">Whether an intent names it, in force or not.</param>
     public virtual bool IsTooLate(bool isIntended) => isIntended;
 
+    /// <summary>Returns what the cancellation of a schedule that repeats removes, while one of its firings is decided.</summary>
+    /// <param name="firing">The firing.</param>
+    /// <param name="next">The next one, which is scheduled with it.</param>
+    public virtual ScheduleHandle Ended(ScheduleHandle firing, ScheduleHandle next) => next;
+
+    /// <summary>Whether the next firing of a record that repeats is scheduled in the batch that decides one.</summary>
+    public virtual bool RepeatsAtOnce => true;
+
+    /// <summary>Whether a firing waits.</summary>
+    /// <param name="isDelivering">Whether an earlier one is being delivered.</param>
+    public virtual bool WaitsForEarlier(bool isDelivering) => isDelivering;
+
     /// <summary>Whether a due record waits.</summary>
     /// <param name="isChanging">Whether a request about it is not in force yet.</param>
     public virtual bool Waits(bool isChanging) => isChanging;

@@ -10,6 +10,10 @@ internal sealed partial class ScheduleService
     private readonly HashSet<ScheduleHandle> _waiting = [];
     // Records of intents that are not in force yet.
     private readonly HashSet<ScheduleHandle> _deciding = [];
+    // Those of them that repeat, with their next firing.
+    private readonly Dictionary<ScheduleHandle, ScheduleHandle> _repeating = [];
+    // Due firings that wait for an earlier one.
+    private readonly Dictionary<Guid, ScheduleHandle> _behind = [];
     private readonly Dictionary<ScheduleTarget, Publish> _publishing = [];
     // Intents that are over, but whose removal is not in force yet.
     private readonly HashSet<(ScheduleTarget Target, long FirstSequence)> _over = [];
@@ -24,7 +28,7 @@ internal sealed partial class ScheduleService
     private sealed class Lane
     {
         /// <summary>Records as they were read: one that was replaced since may be for another target.</summary>
-        public Queue<(ScheduledTimer Timer, int Bytes)> Ready { get; } = new();
+        public Queue<(ScheduledTimer Timer, int Bytes, long? NextDue)> Ready { get; } = new();
         public long NextSequence { get; set; }
         public int Outstanding { get; set; }
         public int RetryMs { get; set; }
@@ -48,7 +52,7 @@ internal sealed partial class ScheduleService
         if (_due.Count == 0)
             return;
         _reading = ++_reads;
-        _effects.Add(new ReadScheduleTargets(_reading, _due));
+        _effects.Add(new ReadScheduleTargets(_reading, _due, _time.Now));
     }
 
     private void Sort(IReadOnlyList<FoundTarget> found)
@@ -68,7 +72,7 @@ internal sealed partial class ScheduleService
             {
                 if (!_lanes.TryGetValue(target, out var lane))
                     _lanes.Add(target, lane = new Lane { NextSequence = _state.NextSequence(target) });
-                lane.Ready.Enqueue((timer, one.Bytes));
+                lane.Ready.Enqueue((timer, one.Bytes, one.NextDue));
                 _toDecide.Add(target);
             }
             else
@@ -81,7 +85,7 @@ internal sealed partial class ScheduleService
 
     private void Drop(ScheduledTimer timer)
     {
-        if (!TryBegin(timer))
+        if (!TryBegin(timer, repeats: false))
             return;
         Dropped++;
         _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(timer.Handle)]) { Decided = [timer.Handle] });
@@ -111,39 +115,50 @@ internal sealed partial class ScheduleService
             var lane = _lanes[target];
             while (lane.Ready.Count > 0 && lane.Outstanding < _options.IntentsPerTarget)
             {
-                var timers = new List<ScheduledTimer>();
+                var (timers, firings) = (new List<ScheduledTimer>(), new List<ScheduleRecord>());
                 for (var bytes = 0; timers.Count < _options.RecordsPerIntent && lane.Ready.TryPeek(out var next)
                     && (timers.Count == 0 || bytes + next.Bytes <= _options.BytesPerIntent); lane.Ready.Dequeue())
                 {
-                    if (!TryBegin(next.Timer))
+                    if (!TryBegin(next.Timer, repeats: next.NextDue is not null))
                         continue;
                     timers.Add(next.Timer);
                     bytes += next.Bytes;
+                    if (next.NextDue is { } due)
+                        firings.Add(Repeat(next.Timer, due, next.Bytes));
                 }
                 if (timers.Count > 0)
-                    Intend(target, lane, timers);
+                    Intend(target, lane, timers, firings);
             }
         }
         _toDecide.Clear();
     }
 
-    private void Intend(ScheduleTarget target, Lane lane, List<ScheduledTimer> timers)
+    private ScheduleRecord Repeat(in ScheduledTimer timer, long due, int bytes)
+    {
+        _repeating[timer.Handle] = timer.Handle with { Due = due };
+        return ScheduleRecords.OfNextFiring(_repeating[timer.Handle], new CopiedPayload(timer, bytes));
+    }
+
+    private void Intend(ScheduleTarget target, Lane lane, List<ScheduledTimer> timers, List<ScheduleRecord> firings)
     {
         var intent = new ScheduleIntent(target, _rules.FirstSequence(lane.NextSequence, _state.NextSequence(target)), _origin, timers);
         lane.NextSequence = intent.NextSequence;
         lane.Outstanding++;
-        _queued.Enqueue(new PendingWrite([ScheduleRecords.OfIntent(intent), ScheduleRecords.OfSequence(target, intent.NextSequence)])
+        List<ScheduleRecord> records = [ScheduleRecords.OfIntent(intent), ScheduleRecords.OfSequence(target, intent.NextSequence)];
+        _queued.Enqueue(new PendingWrite(_rules.RepeatsAtOnce ? [.. records, .. firings] : records)
         {
             Decided = [.. timers.Select(timer => timer.Handle)],
             Intended = target,
         });
+        if (!_rules.RepeatsAtOnce && firings.Count > 0)
+            _queued.Enqueue(new PendingWrite(firings));
         if (_rules.MayPublish(isInForce: false))
             _effects.Add(new PublishIntent(intent));
     }
 
     // Whether a due record goes its way: not if it was cancelled or replaced since it was read, or the clock was set back, nor while a
     // request about it is not in force.
-    private bool TryBegin(ScheduledTimer read)
+    private bool TryBegin(ScheduledTimer read, bool repeats)
     {
         var handle = read.Handle;
         if (_deciding.Contains(handle) || !_state.Timers.TryGetTaken(handle, out var current))
@@ -156,6 +171,11 @@ internal sealed partial class ScheduleService
         if (_rules.Waits(_changing.ContainsKey(handle)))
         {
             _waiting.Add(handle);
+            return false;
+        }
+        if (repeats && _rules.WaitsForEarlier(_state.IsIntended(handle.Id)))
+        {
+            _behind[handle.Id] = handle;
             return false;
         }
         _deciding.Add(handle);
@@ -206,7 +226,7 @@ internal sealed partial class ScheduleService
                 _toDecide.Remove(target);
             }
         }
-        _queued.Enqueue(new PendingWrite(removals) { Over = (target, intent.FirstSequence) });
+        _queued.Enqueue(new PendingWrite(removals) { Over = intent });
         PublishNext(target);
     }
 

@@ -20,7 +20,7 @@ internal sealed partial class ScheduleService
         public ScheduleOutcome Outcome { get; init; }
         public IReadOnlyList<ScheduleHandle> Decided { get; init; } = [];
         public ScheduleTarget? Intended { get; init; }
-        public (ScheduleTarget, long)? Over { get; init; }
+        public ScheduleIntent? Over { get; init; }
         public bool Forgets { get; init; }
         public bool Sweeps { get; init; }
     }
@@ -54,7 +54,7 @@ internal sealed partial class ScheduleService
             return;
         var records = new List<ScheduleRecord>();
         for (var bytes = 0L; records.Count < _options.RecordsPerBatch && bytes < _options.BytesPerBatch
-            && _queued.TryDequeue(out var write); bytes += write.Records.Sum(record => (long)(record.Value?.Length ?? 0)))
+            && _queued.TryDequeue(out var write); bytes += write.Records.Sum(record => (long)record.ValueBytes))
         {
             _written.Add(write);
             records.AddRange(write.Records);
@@ -72,9 +72,13 @@ internal sealed partial class ScheduleService
                 _state.Apply(offset++, record);
             if (write.Handle is { } handle)
                 Changed(handle, write);
-            _deciding.ExceptWith(write.Decided);
+            foreach (var decided in write.Decided)
+            {
+                _deciding.Remove(decided);
+                _repeating.Remove(decided);
+            }
             if (write.Over is { } over)
-                _over.Remove(over);
+                End(over);
             if (write.Forgets)
                 _isForgetting = false;
             if (write.Sweeps)
@@ -85,6 +89,17 @@ internal sealed partial class ScheduleService
         _writing = 0;
         foreach (var target in intended)
             PublishNext(target);
+    }
+
+    // The firings that waited for those of the intent are read again: by now they may be due later.
+    private void End(ScheduleIntent over)
+    {
+        _over.Remove((over.Target, over.FirstSequence));
+        foreach (var timer in over.Timers)
+        {
+            if (!_state.IsIntended(timer.Handle.Id) && _behind.Remove(timer.Handle.Id, out var behind))
+                _state.Timers.Return(behind);
+        }
     }
 
     private void Changed(ScheduleHandle handle, PendingWrite write)

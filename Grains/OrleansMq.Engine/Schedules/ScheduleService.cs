@@ -14,6 +14,11 @@ namespace OrleansMq.Schedules;
 /// be looked up are set aside; some of them try again.
 /// </para>
 /// <para>
+/// A record that repeats has one timer. The batch that decides a firing schedules the next one, behind the present time: firings that were
+/// missed are not made up. One firing is delivered at a time; the next one waits for it. A cancellation that comes while a firing is
+/// decided removes the next one: the schedule ends.
+/// </para>
+/// <para>
 /// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. A record that was
 /// appended is remembered for a while, so that a request that is repeated does not append it again. The service ends when an append fails,
 /// since the record may be in the log; its successor begins with the log.
@@ -125,7 +130,8 @@ internal sealed partial class ScheduleService
 
     private void Schedule(ScheduleRequest request)
     {
-        var handle = request.Handle;
+        // A schedule that is being cancelled while a firing is decided: the next one is scheduled again.
+        var handle = _repeating.TryGetValue(request.Handle, out var next) && _changing.ContainsKey(next) ? next : request.Handle;
         var content = ScheduleRecords.ReadContent(request.Value.Span);
         var isChanging = _changing.TryGetValue(handle, out var change);
         if (_hasEnded)
@@ -144,6 +150,9 @@ internal sealed partial class ScheduleService
         var handle = request.Handle;
         if (_hasEnded)
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
+        else if (_deciding.Contains(handle) && _repeating.TryGetValue(handle, out var firing))
+            Change(ScheduleRecords.Removal(_rules.Ended(handle, firing)), _rules.Ended(handle, firing), request.RequestId,
+                ScheduleOutcome.Cancelled, null);
         else if (_rules.IsTooLate(IsIntended(handle)))
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.TooLate));
         else if (!_changing.ContainsKey(handle) && (_state.IsAppended(handle) || (!_state.Timers.IsBeyondHorizon(handle)

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace OrleansMq.Schedules;
 
 /// <summary>
@@ -8,6 +10,7 @@ namespace OrleansMq.Schedules;
 /// scheduled -> cancelled                                   removal of its key
 /// scheduled -> intended -> appended -> forgotten, or dropped  intent; removal of the intent with new values of its records; removal
 /// </code>
+/// Of a record that repeats, the next firing is scheduled in the batch of the intent.
 /// </summary>
 internal sealed class ScheduleState(TimerWheel timers)
 {
@@ -15,6 +18,8 @@ internal sealed class ScheduleState(TimerWheel timers)
     private readonly Dictionary<ScheduleTarget, SortedDictionary<long, ScheduleIntent>> _intents = [];
     private readonly Dictionary<ScheduleTarget, long> _next = [];
     private readonly Dictionary<ScheduleHandle, long> _intended = [];
+    // The numbers of their firings that intents name.
+    private readonly Dictionary<Guid, int> _intendedIds = [];
     private readonly Dictionary<ScheduleHandle, AppendedSchedule> _appended = [];
     private readonly Queue<AppendedSchedule> _appendedInOrder = [];
 
@@ -38,6 +43,9 @@ internal sealed class ScheduleState(TimerWheel timers)
 
     /// <summary>Whether an intent names a scheduled record: it cannot be cancelled any more.</summary>
     public bool IsIntended(ScheduleHandle handle) => _intended.ContainsKey(handle);
+
+    /// <summary>Whether an intent names a record with this id, at any time.</summary>
+    public bool IsIntended(Guid id) => _intendedIds.ContainsKey(id);
 
     /// <summary>The records that were appended and are not forgotten, in that order.</summary>
     public IReadOnlyCollection<AppendedSchedule> Appended => _appendedInOrder;
@@ -68,6 +76,9 @@ internal sealed class ScheduleState(TimerWheel timers)
         var key = record.Key;
         switch (key.Length == 0 ? 0 : key[0])
         {
+            case ScheduleRecords.Scheduled when record.Copied is { Timer: var timer }:
+                Schedule(timer with { Handle = ScheduleRecords.ReadHandle(key), Reference = offset });
+                break;
             case ScheduleRecords.Scheduled:
                 Set(ScheduleRecords.ReadHandle(key), record.Value, offset);
                 break;
@@ -124,10 +135,20 @@ internal sealed class ScheduleState(TimerWheel timers)
         }
         else
         {
-            Timers.Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span),
-                ScheduleRecords.ReadTopicId(some.Span)));
-            _appended.Remove(handle);
+            Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span), ScheduleRecords.ReadTopicId(some.Span)));
         }
+        ForgetReplaced();
+    }
+
+    private void Schedule(in ScheduledTimer timer)
+    {
+        Timers.Schedule(timer);
+        if (_appended.Remove(timer.Handle))
+            ForgetReplaced();
+    }
+
+    private void ForgetReplaced()
+    {
         while (_appendedInOrder.TryPeek(out var first) && !(_appended.TryGetValue(first.Handle, out var known) && known == first))
             _appendedInOrder.Dequeue();
     }
@@ -143,6 +164,8 @@ internal sealed class ScheduleState(TimerWheel timers)
         foreach (var timer in intent.Timers)
         {
             Timers.Cancel(timer.Handle);
+            if (!_intended.ContainsKey(timer.Handle))
+                _intendedIds[timer.Handle.Id] = _intendedIds.GetValueOrDefault(timer.Handle.Id) + 1;
             _intended[timer.Handle] = timer.Content;
         }
         if (!_intents.TryGetValue(intent.Target, out var intents))
@@ -155,7 +178,10 @@ internal sealed class ScheduleState(TimerWheel timers)
         if (!_intents.TryGetValue(target, out var intents) || !intents.Remove(firstSequence, out var intent))
             return;
         foreach (var timer in intent.Timers)
-            _intended.Remove(timer.Handle);
+        {
+            if (_intended.Remove(timer.Handle) && --CollectionsMarshal.GetValueRefOrNullRef(_intendedIds, timer.Handle.Id) == 0)
+                _intendedIds.Remove(timer.Handle.Id);
+        }
         if (intents.Count == 0)
             _intents.Remove(target);
     }

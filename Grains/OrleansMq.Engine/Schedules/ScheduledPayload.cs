@@ -8,7 +8,7 @@ namespace OrleansMq.Schedules;
 /// What is scheduled: the value of a scheduled record in the schedules' log. Numbers are big-endian.
 /// <code>
 /// version i8 = 0 | content i64 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron | time zone
-///     | key | value | headers i32, each: name | value
+///     | key | value | headers i32, each: name | value | begins i64, where there is a cron
 /// </code>
 /// Id, topic, cron and time zone are UTF-8 behind their length as u16, empty for none; key, value and headers are bytes behind their
 /// length as i32, which is -1 for null. The content is a hash of all that follows the creation time.
@@ -31,10 +31,12 @@ internal sealed record ScheduledPayload
     public int Partition { get; init; } = -1;
     /// <summary>When it was scheduled, in milliseconds since 1970.</summary>
     public long CreatedAt { get; init; }
-    /// <summary>When it recurs; empty: it does not.</summary>
+    /// <summary>When it repeats; empty: it does not.</summary>
     public string Cron { get; init; } = "";
     /// <summary>The zone of <see cref="Cron"/>.</summary>
     public string TimeZone { get; init; } = "";
+    /// <summary>Where it repeats, the time before which no firing counts, in milliseconds since 1970.</summary>
+    public long Begins { get; init; }
     /// <summary>The record's key.</summary>
     public ReadOnlyMemory<byte>? Key { get; init; }
     /// <summary>The record's value.</summary>
@@ -45,6 +47,15 @@ internal sealed record ScheduledPayload
     /// <summary>The bytes of key, value and headers.</summary>
     public long ContentBytes => (Key?.Length ?? 0) + (Value?.Length ?? 0)
         + Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
+
+    /// <summary>Whether it repeats.</summary>
+    public bool Repeats => Cron.Length > 0;
+
+    /// <summary>The bytes of all of it, encoded.</summary>
+    public int EncodedBytes => HeaderBytes + Texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text)) + SizeOf(Key)
+        + SizeOf(Value) + sizeof(int) + Headers.Sum(header => SizeOf(header.Key) + SizeOf(header.Value)) + (Repeats ? sizeof(long) : 0);
+
+    private string[] Texts => [Id, Topic, Cron, TimeZone];
 
     /// <summary>The id in a handle: a hash of the topic and the id that the caller gave.</summary>
     public static Guid HashOf(Guid topicId, string id)
@@ -61,15 +72,13 @@ internal sealed record ScheduledPayload
     /// <summary>Encodes it.</summary>
     public byte[] Encode()
     {
-        string[] texts = [Id, Topic, Cron, TimeZone];
-        var bytes = new byte[HeaderBytes + texts.Sum(text => sizeof(ushort) + Encoding.UTF8.GetByteCount(text))
-            + SizeOf(Key) + SizeOf(Value) + sizeof(int) + Headers.Sum(header => SizeOf(header.Key) + SizeOf(header.Value))];
+        var bytes = new byte[EncodedBytes];
         bytes[0] = Version;
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(CreatedAtByte), CreatedAt);
         BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(PartitionByte), Partition);
         TopicId.TryWriteBytes(bytes.AsSpan(TopicIdByte), bigEndian: true, out _);
         var at = HeaderBytes;
-        foreach (var text in texts)
+        foreach (var text in Texts)
         {
             var length = Encoding.UTF8.GetBytes(text, bytes.AsSpan(at + sizeof(ushort)));
             BinaryPrimitives.WriteUInt16BigEndian(bytes.AsSpan(at), checked((ushort)length));
@@ -84,6 +93,8 @@ internal sealed record ScheduledPayload
             Write(bytes, ref at, header.Key);
             Write(bytes, ref at, header.Value);
         }
+        if (Repeats)
+            BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(at), Begins);
         SHA256.HashData(bytes.AsSpan(PartitionByte)).AsSpan(0, sizeof(long)).CopyTo(bytes.AsSpan(1));
         return bytes;
     }
@@ -121,7 +132,7 @@ internal sealed record ScheduledPayload
             at += sizeof(int);
             for (var i = 0; i < headers.Length; i++)
                 headers[i] = new RecordHeader(ReadBytes(bytes, ref at).GetValueOrDefault(), ReadBytes(bytes, ref at));
-            return payload with { Headers = headers };
+            return payload with { Headers = headers, Begins = payload.Repeats ? BinaryPrimitives.ReadInt64BigEndian(bytes.Span[at..]) : 0 };
         }
         catch (Exception fault) when (fault is ArgumentException or IndexOutOfRangeException or OverflowException)
         {

@@ -22,6 +22,8 @@ internal sealed class ScheduleRig
     private ScheduleTime Time => new(Now, Elapsed);
     public ScheduleState State => _service.State;
     public List<(ScheduleTarget Target, ScheduledTimer Timer)> Published { get; } = [];
+    /// <summary>What was appended to the schedules' log.</summary>
+    public List<IReadOnlyList<ScheduleRecord>> Batches { get; } = [];
     /// <summary>The targets by the offset of a payload.</summary>
     public Func<ScheduledTimer, FoundTarget> TargetOf { get; set; } = _ => default;
     public WakeSchedule? Wake { get; private set; }
@@ -79,6 +81,7 @@ internal sealed class ScheduleRig
         switch (effect)
         {
             case AppendScheduleRecords append:
+                Batches.Add(append.Records);
                 _offset += append.Records.Count;
                 Process(new ScheduleRecordsInForce(append.Number, _offset - append.Records.Count));
                 break;

@@ -62,8 +62,7 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     {
         var id = schedule.Id!;
         // Rounded up: never earlier.
-        var due = schedule.At.AddTicks(TimeSpan.TicksPerMillisecond - 1).ToUnixTimeMilliseconds();
-        var handle = new ScheduleHandle(due, ScheduledPayload.HashOf(topicId, id));
+        var at = schedule.At.AddTicks(TimeSpan.TicksPerMillisecond - 1).ToUnixTimeMilliseconds();
         var payload = new ScheduledPayload
         {
             Id = id,
@@ -74,27 +73,46 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             Key = schedule.Key,
             Value = schedule.Value,
             Headers = schedule.Headers,
+            Cron = schedule.Cron ?? "",
+            TimeZone = schedule.Cron is null ? "" : schedule.TimeZone ?? Repetition.DefaultZone,
+            Begins = schedule.Cron is null ? 0 : Math.Max(at, 0),
         };
+        var repetition = payload.Repeats ? RepetitionOf(payload) : null;
         var bytes = payload.Encode();
         if (Interlocked.Add(ref _requestBytes, bytes.Length) > MaxRequestBytes)
         {
             Interlocked.Add(ref _requestBytes, -bytes.Length);
             throw Busy();
         }
-        var answer = Store(payload, handle, bytes);
+        var answer = Store(payload, at, repetition, bytes);
         // The request waits on where its caller leaves.
         _ = answer.ContinueWith((task, _) =>
         {
             _ = task.Exception;
             Interlocked.Add(ref _requestBytes, -bytes.Length);
         }, null, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-        return await WaitAsync(answer, cancellationToken).ConfigureAwait(false) switch
+        var (handle, outcome) = await WaitAsync(answer, cancellationToken).ConfigureAwait(false);
+        return outcome switch
         {
             ScheduleOutcome.Scheduled => Describe(handle, payload),
-            ScheduleOutcome.OtherContent => throw new BrokerException(ErrorCode.InvalidRequest,
-                $"Id '{id}' of that topic names another record of the same time. Choose another id, or cancel that schedule first."),
+            ScheduleOutcome.OtherContent => throw new BrokerException(ErrorCode.InvalidRequest, $"Id '{id}' of that topic names "
+                + $"{(repetition is null ? "another record of the same time" : "another schedule, or the same with other values")}. "
+                + "Choose another id, or cancel that schedule first."),
             _ => throw Unclear(),
         };
+    }
+
+    // The zone is looked up on this machine, too, which is to know it at each firing.
+    private static Repetition RepetitionOf(ScheduledPayload payload)
+    {
+        try
+        {
+            return Repetition.Parse(payload.Cron, payload.TimeZone);
+        }
+        catch (FormatException fault)
+        {
+            throw new BrokerException(ErrorCode.InvalidRequest, fault.Message, fault);
+        }
     }
 
     /// <inheritdoc/>
@@ -153,25 +171,50 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <summary>Reads the clock, in a turn.</summary>
     internal ScheduleTime ReadTime() => _clock.Read(Now, (long)Time.GetElapsedTime(_started).TotalMilliseconds);
 
-    private Task<ScheduleOutcome> Store(ScheduledPayload payload, ScheduleHandle handle, byte[] bytes) =>
+    private Task<(ScheduleHandle Handle, ScheduleOutcome Outcome)> Store(ScheduledPayload payload, long at, Repetition? repetition,
+        byte[] bytes) =>
         Ask(term =>
         {
             var (id, timers) = (payload.Id, term.State!.Timers);
-            var isKnown = term.TryFind(handle.Id, out var known);
+            var hash = ScheduledPayload.HashOf(payload.TopicId, id);
+            var isKnown = term.TryFind(hash, out var known);
+            // One that repeats is found at whatever firing is next; its content tells whether it is the same.
+            var handle = repetition is null ? new ScheduleHandle(at, hash) : isKnown ? known : FirstFiring(term, hash, payload, repetition);
             if (isKnown && known.Due != handle.Due)
                 throw new BrokerException(ErrorCode.InvalidRequest,
                     $"A schedule '{id}' of that topic waits for another time. Cancel it first.");
             // A repeated request takes no place.
             if (isKnown || term.State.IsAppended(handle))
-                return term.ScheduleAsync(handle, bytes);
+                return WithAsync(handle, term.ScheduleAsync(handle, bytes));
             if (timers.Topics.CountOf(payload.TopicId) >= MostOfTopic)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MostOfTopic} schedules of topic '{payload.Topic}' wait in "
                     + $"{Partition.TopicPartition}, as many as a topic may have there. Cancel some, or schedule later.");
             if (timers.InMemory >= MaxTimers)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}, as many "
                     + "as it takes. Schedule later.");
-            return term.ScheduleAsync(handle, bytes);
+            return WithAsync(handle, term.ScheduleAsync(handle, bytes));
         });
+
+    private static async Task<(ScheduleHandle, ScheduleOutcome)> WithAsync(ScheduleHandle handle, Task<ScheduleOutcome> outcome) =>
+        (handle, await outcome.ConfigureAwait(false));
+
+    // A firing that was delivered, of a schedule of this id that was cancelled since, is not delivered again.
+    private ScheduleHandle FirstFiring(ScheduleTerm term, Guid id, ScheduledPayload payload, Repetition repetition)
+    {
+        var due = repetition.NextAt(Math.Max(payload.Begins, ReadTime().Now));
+        while (due is { } some)
+        {
+            var handle = new ScheduleHandle(some, id);
+            if (!term.State!.IsAppended(handle) && !term.State.IsIntended(handle))
+                return handle;
+            due = repetition.NextAfter(some);
+        }
+        throw new BrokerException(ErrorCode.InvalidRequest, NeverFires(payload.Cron));
+    }
+
+    /// <summary>What is wrong with an expression that has no firing.</summary>
+    internal static string NeverFires(string cron) =>
+        $"Cron '{cron}' never fires: no date matches all of its fields. Change its day, month or weekday.";
 
     private Task<T> AskAsync<T>(Func<ScheduleTerm, Task<T>> ask, CancellationToken cancellationToken) =>
         WaitAsync(Ask(ask), cancellationToken);
@@ -275,6 +318,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             Partition = payload.Partition,
             CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(payload.CreatedAt),
             Bytes = payload.ContentBytes,
+            Cron = payload.Repeats ? payload.Cron : null,
+            TimeZone = payload.Repeats ? payload.TimeZone : null,
         };
 
     /// <inheritdoc/>

@@ -45,6 +45,11 @@ internal static class ScheduleLog
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="InvalidDataException">A record is none of the schedules.</exception>
     public static void ReadPayloads(Partition partition, IReadOnlyList<ScheduledTimer> timers, Action<int, ScheduledPayload?> take,
+        CancellationToken cancellationToken = default) => ReadValues(partition, timers,
+            (index, value) => take(index, value is { } some ? ScheduledPayload.Decode(some) : null), cancellationToken);
+
+    /// <summary>Reads what is scheduled, as it is encoded: see <see cref="ReadPayloads"/>.</summary>
+    public static void ReadValues(Partition partition, IReadOnlyList<ScheduledTimer> timers, Action<int, ReadOnlyMemory<byte>?> take,
         CancellationToken cancellationToken = default)
     {
         var order = Enumerable.Range(0, timers.Count).OrderBy(index => timers[index].Reference).ToArray();
@@ -67,7 +72,7 @@ internal static class ScheduleLog
                 while (hasRecord && reader.Current.Offset < timer.Reference)
                     hasRecord = reader.MoveNext();
                 take(order[next], hasRecord && reader.Current.Offset == timer.Reference && reader.Current.Value is { } value
-                    && IsOf(timer.Handle, reader.Current.Key.GetValueOrDefault().Span) ? ScheduledPayload.Decode(value) : null);
+                    && IsOf(timer.Handle, reader.Current.Key.GetValueOrDefault().Span) ? value : null);
             }
         }
     }

@@ -58,7 +58,7 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
         return payloads;
     }
 
-    private static InvalidDataException Lost(in ScheduledTimer timer) =>
+    internal static InvalidDataException Lost(in ScheduledTimer timer) =>
         new($"The log has no record of {timer}, which is decided.");
 
     /// <summary>Publishes an intent whose topic exists, as far as is known.</summary>

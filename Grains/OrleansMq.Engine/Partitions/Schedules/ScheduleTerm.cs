@@ -202,9 +202,13 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     // Appends a batch; completes when it is in force. A batch that was not written is appended again.
     private async Task<long> AppendAsync(IReadOnlyList<ScheduleRecord> records)
     {
+        var copies = await RepeatAsync(() => Task.FromResult(ReadCopies(records))).ConfigureAwait(false);
         using var builder = new RecordBatchBuilder();
         foreach (var record in records)
-            builder.Add(owner.Now, record.Key, hasKey: true, record.Value.GetValueOrDefault().Span, record.Value.HasValue);
+        {
+            var value = record.Copied is { Timer: var timer } ? copies[timer] : record.Value;
+            builder.Add(owner.Now, record.Key, hasKey: true, value.GetValueOrDefault().Span, value.HasValue);
+        }
         var batch = builder.Build();
         while (true)
         {
@@ -222,14 +226,27 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         }
     }
 
+    // A copied record is due, and not removed before this batch is in force: the log has it.
+    private Dictionary<ScheduledTimer, ReadOnlyMemory<byte>?> ReadCopies(IReadOnlyList<ScheduleRecord> records)
+    {
+        ScheduledTimer[] timers = [.. records.Select(record => record.Copied).OfType<CopiedPayload>().Select(copied => copied.Timer)];
+        var copies = new Dictionary<ScheduledTimer, ReadOnlyMemory<byte>?>(timers.Length);
+        if (timers.Length > 0)
+            ScheduleLog.ReadValues(Partition, timers, (index, value) => copies[timers[index]] = value?.ToArray()
+                ?? throw SchedulePublisher.Lost(timers[index]));
+        return copies;
+    }
+
     private async Task ReadTargetsAsync(ReadScheduleTargets read)
     {
-        var payloads = new (string? Topic, Guid TopicId, int Partition, int Hash, int Bytes)[read.Timers.Count];
+        var payloads = new (string? Topic, Guid TopicId, int Partition, int Hash, int Bytes, Repeated Next)[read.Timers.Count];
         await RepeatAsync(() =>
         {
             ScheduleLog.ReadPayloads(Partition, read.Timers, (index, payload) => payloads[index] = payload is null ? default
                 : (payload.Topic, payload.TopicId, payload.Partition, payload.Key is { } key ? Murmur2Partitioner.Hash(key.Span)
-                    : read.Timers[index].Handle.Id.GetHashCode(), (int)payload.ContentBytes + BytesPerRecord));
+                    : read.Timers[index].Handle.Id.GetHashCode(),
+                    (payload.Repeats ? payload.EncodedBytes : (int)payload.ContentBytes) + BytesPerRecord,
+                    NextOf(payload, Math.Max(read.Timers[index].Handle.Due, read.Now))));
             return Task.FromResult(true);
         }).ConfigureAwait(false);
         var topics = new Dictionary<Guid, (bool IsKnown, TopicListing? Topic)>();
@@ -246,11 +263,11 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             if (payload.Topic is null)
                 return default;
             var (isKnown, topic) = topics[payload.TopicId];
-            if (!isKnown)
+            if (!isKnown || (topic is not null && payload.Next.IsUnknown))
                 return new FoundTarget(payload.TopicId, null) { IsUnknown = true };
             if (topic is not null && payload.Partition < topic.Partitions)
                 return new FoundTarget(payload.TopicId, new ScheduleTarget(payload.TopicId, payload.Partition >= 0 ? payload.Partition
-                    : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes);
+                    : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes) { NextDue = payload.Next.Due };
             if (topic is not null)
             {
                 Warn($"A record that was scheduled for '{payload.Topic}' waits: partition {payload.Partition} is not known yet.", null);
@@ -273,6 +290,24 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             Send(new ScheduleTargetsRead(read.Number, targets));
         });
     }
+
+    // A time zone that this machine does not know keeps its records waiting: those that repeat would end otherwise.
+    private Repeated NextOf(ScheduledPayload payload, long after)
+    {
+        if (!payload.Repeats)
+            return default;
+        try
+        {
+            return new Repeated(Repetition.Parse(payload.Cron, payload.TimeZone).NextAfter(after));
+        }
+        catch (FormatException fault)
+        {
+            Warn($"Schedule '{payload.Id}' of topic '{payload.Topic}' waits: {fault.Message}", fault);
+            return new Repeated(null, IsUnknown: true);
+        }
+    }
+
+    private readonly record struct Repeated(long? Due, bool IsUnknown = false);
 
     private async Task FindMissingAsync(FindMissingTopics find)
     {

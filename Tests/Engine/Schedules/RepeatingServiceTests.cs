@@ -1,0 +1,183 @@
+using OrleansMq.Schedules;
+
+namespace OrleansMq.Tests.Engine.Schedules;
+
+/// <summary>Schedules that repeat, each step by itself.</summary>
+public sealed class RepeatingServiceTests
+{
+    private static readonly ScheduleTarget Target = new(Guid.NewGuid(), 0);
+    private static readonly Guid Id = Guid.NewGuid();
+
+    [Fact]
+    public void Next_firing_is_in_the_batch_that_decides_one()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<AppendScheduleRecords>();
+        var batch = rig.Batches[^1];
+        Assert.Equal([ScheduleRecords.Intent, ScheduleRecords.Sequence, ScheduleRecords.Scheduled], batch.Select(record => record.Key[0]));
+        Assert.Equal(At(2_000), ScheduleRecords.ReadHandle(batch[2].Key));
+        Assert.Equal((At(1_000), 7), (batch[2].Copied!.Value.Timer.Handle, batch[2].Copied!.Value.Bytes));
+        Assert.True(rig.State.Timers.TryFind(Id, out var next));
+        Assert.Equal((At(2_000), 3L, 5L), (next.Handle, next.Reference, next.Content));
+        Assert.Equal(1, rig.State.Timers.Topics.CountOf(Target.TopicId));
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.Published).Timer.Handle);
+        Assert.Equal(2_000, rig.Wake!.DueAt);
+    }
+
+    [Fact]
+    public void State_of_the_log_is_that_of_the_leader()
+    {
+        var rig = Begin();
+        for (rig.Now = 1_000; rig.Now <= 5_000; rig.Now += 1_000)
+        {
+            rig.Tick();
+            rig.DoAll();
+        }
+        Assert.Equal(5, rig.Published.Count);
+        var state = new ScheduleState(new TimerWheel(new MemoryTimerBuckets(), long.MaxValue / 4, 0));
+        var offset = 0;
+        // In the log a copy has the value of the record that it copies.
+        foreach (var record in rig.Batches.SelectMany(batch => batch))
+            state.Apply(offset++, record.Copied is null ? record : new(record.Key, ScheduleRig.Value(5, Target.TopicId)));
+        Assert.Equal(rig.State.Timers.All(), state.Timers.All());
+        Assert.Equal(At(6_000), Assert.Single(state.Timers.All()).Handle);
+        Assert.Equal(rig.State.Appended, state.Appended);
+        Assert.False(state.IsIntended(Id));
+    }
+
+    [Fact]
+    public void Missed_firings_become_one()
+    {
+        var rig = Begin();
+        rig.Now = 7_500;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.Published).Timer.Handle);
+        Assert.Equal(8_000, rig.Wake!.DueAt);
+    }
+
+    [Fact]
+    public void Firing_waits_for_an_earlier_one_that_is_being_delivered_and_those_missed_meanwhile_become_one()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<AppendScheduleRecords>();
+        // The target does not answer for nine seconds.
+        for (rig.Now = 2_000; rig.Now < 10_000; rig.Now += 1_000)
+            rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        Assert.True(rig.State.IsIntended(Id));
+        Assert.Single(rig.Batches.SelectMany(batch => batch), record => record.Key[0] == ScheduleRecords.Intent);
+        rig.Now = 10_500;
+        rig.DoAll();
+        Assert.Equal([At(1_000), At(2_000)], rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal(11_000, rig.Wake!.DueAt);
+        rig.Now = 11_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(11_000), rig.Published[^1].Timer.Handle);
+        Assert.Equal(3, rig.Published.Count);
+    }
+
+    [Fact]
+    public void Cancellation_while_a_firing_is_decided_ends_the_schedule()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Cancel(At(1_000));
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Cancelled, rig.Answer);
+        Assert.Equal(0, rig.State.Timers.InMemory);
+        rig.Now = 100_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.Published).Timer.Handle);
+    }
+
+    [Fact]
+    public void Schedule_that_is_cancelled_and_created_again_while_a_firing_is_decided_goes_on()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Cancel(At(1_000));
+        rig.Create(At(1_000), 5, Target.TopicId);
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Scheduled, rig.Answer);
+        Assert.Equal(At(2_000), Assert.Single(rig.State.Timers.All()).Handle);
+        Assert.Single(rig.Published);
+    }
+
+    [Fact]
+    public void Cancellation_behind_a_firing_that_is_being_delivered_ends_the_schedule()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<AppendScheduleRecords>();
+        rig.Now = 2_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        // The next firing is due, and waits.
+        rig.Cancel(At(2_000));
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Cancelled, rig.Answer);
+        rig.Now = 100_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.Published).Timer.Handle);
+        Assert.Equal(0, rig.State.Timers.InMemory);
+    }
+
+    [Fact]
+    public void Firing_whose_topic_is_gone_is_the_last()
+    {
+        var rig = Begin();
+        rig.TargetOf = _ => new FoundTarget(Target.TopicId, null) { NextDue = 2_000 };
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Empty(rig.Published);
+        Assert.Equal((0, 1L), (rig.State.Timers.InMemory, rig.Dropped));
+    }
+
+    [Fact]
+    public void Batch_is_closed_by_the_bytes_of_copies()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { BytesPerBatch = 1_000, RecordsPerIntent = 1, IntentsPerTarget = 100 });
+        rig.TargetOf = timer => new FoundTarget(Target.TopicId, Target, 600) { NextDue = timer.Handle.Due + 1_000 };
+        for (var i = 0; i < 10; i++)
+            rig.Create(new ScheduleHandle(1_000, Guid.NewGuid()), topicId: Target.TopicId);
+        rig.DoAll();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(10, rig.Published.Count);
+        Assert.All(rig.Batches, batch => Assert.InRange(batch.Count(record => record.Copied is not null), 0, 2));
+    }
+
+    // A schedule of every second, from the first on.
+    private static ScheduleRig Begin()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions());
+        rig.TargetOf = timer => new FoundTarget(Target.TopicId, Target, 7)
+        {
+            NextDue = Math.Max(rig.Now, timer.Handle.Due) / 1_000 * 1_000 + 1_000,
+        };
+        rig.Create(At(1_000), 5, Target.TopicId);
+        rig.DoAll();
+        return rig;
+    }
+
+    private static ScheduleHandle At(long due) => new(due, Id);
+}
