@@ -4,11 +4,12 @@ namespace OrleansMq.Tests.Simulation.Schedules;
 
 /// <summary>What clients know of their records, and what the targets have. The invariants:
 /// <list type="number">
-/// <item>A scheduled and answered record is delivered, unless it is cancelled or its target is gone.</item>
+/// <item>A scheduled and answered record is delivered, unless it is cancelled or its target is gone. Of one that repeats no firing is left
+/// out, but those that had passed when the one before was read.</item>
 /// <item>A record is delivered at most once.</item>
 /// <item>No record is taken as due before it is, beyond the skew of the clocks; a clock that is set forward counts once it has lasted, and
 /// no longer than it lasts.</item>
-/// <item>A record whose cancellation was answered is not delivered.</item>
+/// <item>A record whose cancellation was answered is not delivered; of one that repeats, only the firing that was decided before.</item>
 /// <item>An answer says what is so.</item>
 /// <item>A sequence of a target means the same record for ever, and its payload is there until it is delivered.</item>
 /// <item>Nothing waits for ever.</item>

@@ -14,6 +14,12 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
     public long Cancelled { get; set; }
     public long TooLate { get; set; }
     public long Delivered { get; set; }
+    /// <summary>Schedules that repeat.</summary>
+    public long Repetitions { get; set; }
+    /// <summary>Their firings that were delivered.</summary>
+    public long Firings { get; set; }
+    /// <summary>Those that were cancelled.</summary>
+    public long Ended { get; set; }
     /// <summary>Intents that a target had already.</summary>
     public long Duplicates { get; set; }
     /// <summary>Intents of which a target had a part.</summary>
@@ -36,6 +42,9 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
         Cancelled += other.Cancelled;
         TooLate += other.TooLate;
         Delivered += other.Delivered;
+        Repetitions += other.Repetitions;
+        Firings += other.Firings;
+        Ended += other.Ended;
         Duplicates += other.Duplicates;
         Parts += other.Parts;
         ClocksSet += other.ClocksSet;
@@ -49,7 +58,8 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} batches cut, {Scheduled} scheduled, "
-        + $"{Delivered} delivered, {Duplicates} intents again, {Parts} in part, {ClocksSet} clocks set, "
+        + $"{Delivered} delivered, {Repetitions} repeat, {Firings} firings, {Ended} of them cancelled, "
+        + $"{Duplicates} intents again, {Parts} in part, {ClocksSet} clocks set, "
         + $"{Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
         + $"{Compactions} compactions, {Swept} topics swept";
 }

@@ -26,6 +26,11 @@ internal sealed class NewestIntentFirst : ScheduleRules
     public override ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.LastOrDefault();
 }
 
+internal sealed class RepeatsInABatchOfItsOwn : ScheduleRules
+{
+    public override bool RepeatsAtOnce => false;
+}
+
 // --- 2: once ---
 
 internal sealed class PublishesBeforeForce : ScheduleRules
@@ -60,6 +65,16 @@ internal sealed class CancelsIntended : ScheduleRules
 internal sealed class DeliversWhileCancelling : ScheduleRules
 {
     public override bool Waits(bool isChanging) => false;
+}
+
+internal sealed class CancelsOneFiring : ScheduleRules
+{
+    public override ScheduleHandle Ended(ScheduleHandle firing, ScheduleHandle next) => firing;
+}
+
+internal sealed class DeliversSeveralFirings : ScheduleRules
+{
+    public override bool WaitsForEarlier(bool isDelivering) => false;
 }
 
 // --- 6: sequences ---

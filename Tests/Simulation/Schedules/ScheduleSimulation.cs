@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using OrleansMq.Schedules;
 
 namespace OrleansMq.Tests.Simulation.Schedules;
@@ -16,11 +17,15 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     private const long LastDue = 60_000;
     private const long EndAt = 3_600_000;
     private const long BucketMs = 4_000;
+    private const int PeriodByte = ScheduleRecords.TopicIdByte + 16;
 
     private readonly Random _random;
     private readonly ScheduleRules _rules;
     private readonly EventQueue _events = new();
     private readonly ScheduleChecker _checker;
+    private readonly RepetitionChecker _repetitions;
+    // What each request schedules that is not answered, and by which leader.
+    private readonly Dictionary<Guid, (SimulatedScheduleLeader Leader, ScheduleHandle First)> _creating = [];
     private readonly SimulatedScheduleDisk[] _disks;
     private readonly SimulatedScheduleTarget[] _targets;
     private readonly ScheduleOptions _options;
@@ -33,6 +38,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     {
         (_random, _rules) = (new Random(seed), rules);
         _checker = new ScheduleChecker(this);
+        _repetitions = new RepetitionChecker(this);
         _disks = [new SimulatedScheduleDisk(_random), new SimulatedScheduleDisk(_random)];
         _targets = [.. Enumerable.Range(0, 3).Select(i => new SimulatedScheduleTarget(new ScheduleTarget(NewGuid(), i)))];
         _options = new ScheduleOptions
@@ -67,7 +73,9 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     {
         BeginLeader();
         After(10, Schedule);
+        After(20, Repeat);
         After(50, Cancel);
+        After(60, CancelRepetition);
         After(_faultEveryMs, Fault);
         After(FaultsEndAt, () =>
         {
@@ -89,13 +97,21 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
 
     public bool MayFail(int percent) => !IsCalm && _random.Next(100) < percent;
 
-    /// <summary>Returns the target that a payload names.</summary>
-    public FoundTarget TargetOf(ScheduledTimer timer)
+    /// <summary>Returns the target that a payload names, and when it fires again.</summary>
+    public FoundTarget TargetOf(ScheduledTimer timer, long now)
     {
         if (Log.ValueAt(timer) is not { } value)
             return default;
         var target = _targets[value.Span[^1]];
-        return new FoundTarget(target.Id.TopicId, target.IsGone || target.IsDamaged ? null : target.Id) { IsUnknown = target.IsDamaged };
+        var period = BinaryPrimitives.ReadInt32BigEndian(value.Span[PeriodByte..]);
+        var next = period == 0 ? null : NextOf(period, Math.Max(timer.Handle.Due, now));
+        if (period > 0)
+            _repetitions.Found(timer.Handle, next);
+        return new FoundTarget(target.Id.TopicId, target.IsGone || target.IsDamaged ? null : target.Id, value.Length)
+        {
+            IsUnknown = target.IsDamaged,
+            NextDue = next,
+        };
     }
 
     /// <summary>Returns those topics that a list does not have: it may be behind.</summary>
@@ -130,7 +146,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         }
         // An attempt may end in the middle.
         var most = MayFail(10) ? _random.Next(intent.Timers.Count) : intent.Timers.Count;
-        var duplicates = target.Append(intent, most, timer => _checker.Delivered(timer.Handle, target));
+        var duplicates = target.Append(intent, most, timer => Delivered(timer.Handle, target));
         Figures.Duplicates += duplicates == intent.Timers.Count ? 1 : 0;
         Figures.Parts += duplicates > 0 && duplicates < most ? 1 : 0;
         return most < intent.Timers.Count ? PublishOutcome.Unknown : PublishOutcome.Published;
@@ -171,9 +187,91 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         });
     }
 
-    private static byte[] ValueOf(ScheduleTarget target)
+    private void Delivered(ScheduleHandle handle, SimulatedScheduleTarget target)
     {
-        var value = new byte[ScheduleRecords.TopicIdByte + 16 + 1];
+        if (_repetitions.Has(handle.Id))
+            _repetitions.Delivered(handle, target);
+        else
+            _checker.Delivered(handle, target);
+    }
+
+    private void Repeat()
+    {
+        if (IsCalm)
+            return;
+        SendRepetition(NewGuid(), _targets[_random.Next(_targets.Length)], _random.Next(300, 3_000), 0);
+        After(_random.Next(200, 3_000), Repeat);
+    }
+
+    // As the shell does it: a schedule that waits, or is being stored, is found by its id; a first firing is one that was not delivered.
+    private void SendRepetition(Guid id, SimulatedScheduleTarget target, int period, int tries)
+    {
+        if (_leader is { } leader && (Find(leader, id) ?? First(leader, id, period)) is { } handle)
+        {
+            _repetitions.Try(handle, target);
+            _creating[id] = (leader, handle);
+            leader.Request(number => new ScheduleRequest(number, handle, ValueOf(target.Id, period)), outcome =>
+            {
+                // A former leader that ends answers, too.
+                if (_creating.TryGetValue(id, out var creating) && creating.Leader == leader)
+                    _creating.Remove(id);
+                _repetitions.Created(id, outcome);
+            });
+        }
+        After(1_000, () =>
+        {
+            if (!(_repetitions.Has(id) && _repetitions.IsAnswered(id)) && tries < 5)
+                SendRepetition(id, target, period, tries + 1);
+        });
+    }
+
+    private ScheduleHandle? First(SimulatedScheduleLeader leader, Guid id, int period)
+    {
+        var state = leader.Service.State;
+        for (var due = NextOf(period, Now - 1); due is { } some; due = NextOf(period, some))
+        {
+            var first = new ScheduleHandle(some, id);
+            if (!state.IsAppended(first) && !state.IsIntended(first))
+                return first;
+        }
+        return null;
+    }
+
+    private ScheduleHandle? Find(SimulatedScheduleLeader leader, Guid id)
+    {
+        foreach (var timer in leader.Service.State.Timers.All())
+        {
+            if (timer.Handle.Id == id)
+                return timer.Handle;
+        }
+        return _creating.TryGetValue(id, out var creating) && creating.Leader == leader ? creating.First : null;
+    }
+
+    private void CancelRepetition()
+    {
+        if (IsCalm)
+            return;
+        After(_random.Next(50, 1_500), CancelRepetition);
+        if (_repetitions.Ids.Count == 0 || _leader is not { } leader)
+            return;
+        var id = _repetitions.Ids[_random.Next(_repetitions.Ids.Count)];
+        if (!_repetitions.IsAnswered(id))
+            return;
+        var isFirst = _repetitions.TryCancel(id);
+        if (Find(leader, id) is { } handle)
+            leader.Request(number => new CancelRequest(number, handle),
+                outcome => _repetitions.CancelAnswered(id, handle, outcome, isFirst));
+        else
+            _repetitions.CancelAnswered(id, null, ScheduleOutcome.NotFound, isFirst);
+    }
+
+    // Firings are the multiples of the period; there is a last one.
+    private static long? NextOf(int period, long after) => (after / period + 1) * period is var next && next <= LastDue ? next : null;
+
+    private static byte[] ValueOf(ScheduleTarget target, int period = 0)
+    {
+        var value = new byte[PeriodByte + sizeof(int) + 1];
+        BinaryPrimitives.WriteInt32BigEndian(value.AsSpan(PeriodByte), period);
         target.TopicId.TryWriteBytes(value.AsSpan(ScheduleRecords.TopicIdByte), bigEndian: true, out _);
         value[^1] = (byte)target.Partition;
         return value;
@@ -307,6 +405,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     private void CheckEnd()
     {
         _checker.CheckEnd();
+        _repetitions.CheckEnd();
         var state = FromLog();
         Verdict.Require(!state.Timers.All().Any() && !state.Targets.Any(), $"7: timers or intents are left at the end.");
         ScheduleChecker.CheckSame(_leader!.Service.State, state);

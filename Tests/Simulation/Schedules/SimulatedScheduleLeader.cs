@@ -55,7 +55,7 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
                     break;
                 case ReadScheduleTargets read:
                     simulation.CheckDue(read.Timers);
-                    SendLater(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(simulation.TargetOf)]));
+                    SendLater(new ScheduleTargetsRead(read.Number, [.. read.Timers.Select(timer => simulation.TargetOf(timer, read.Now))]));
                     break;
                 case FindMissingTopics find:
                     SendLater(new MissingTopicsFound(simulation.MissingOf(find.TopicIds)));

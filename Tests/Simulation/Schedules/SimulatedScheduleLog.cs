@@ -16,7 +16,7 @@ internal sealed class SimulatedScheduleLog
     {
         var first = End;
         foreach (var record in records)
-            _records.Add(End++, record);
+            _records.Add(End++, record.Copied is { Timer: var timer } ? record with { Value = ValueOf(timer), Copied = null } : record);
         _tail.Add((first, End));
         return first;
     }
@@ -53,6 +53,12 @@ internal sealed class SimulatedScheduleLog
     public ReadOnlyMemory<byte>? ValueAt(ScheduledTimer timer) =>
         _records.TryGetValue(timer.Reference, out var record) && record.Key[0] == ScheduleRecords.Scheduled
             && ScheduleRecords.ReadHandle(record.Key) == timer.Handle ? record.Value : null;
+
+    private ReadOnlyMemory<byte>? ValueOf(ScheduledTimer timer)
+    {
+        Verdict.Require(ValueAt(timer) is not null, $"6: the payload of {timer}, which is copied, is gone.");
+        return ValueAt(timer);
+    }
 
     /// <summary>Keeps the last record of each key in force, and removals only where a checkpoint may need them.</summary>
     public void Compact(long removalsFrom)
