@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Grains;
 
 /// <summary>
-/// The cluster's schedules: records that are appended to a topic at a time. Callers see one grain, under the key
+/// The cluster's schedules: records that are appended to a topic at a time, once or again and again. Callers see one grain, under the key
 /// <see cref="GrainKeys.Cluster"/>; every silo answers for itself. <see cref="ISchedules"/> says what each operation does.
 /// <para>Errors are thrown as <see cref="BrokerException"/>; <see cref="ErrorCodes.Action"/> says whether to retry. After a
 /// <see cref="TimeoutException"/> or an Orleans exception the outcome is unknown: repeat the call with its id.</para>

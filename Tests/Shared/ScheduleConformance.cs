@@ -84,6 +84,36 @@ public abstract class ScheduleConformance
     }
 
     [SkippableFact]
+    public async Task Repeating_schedule_appends_its_record_again_and_again_until_it_is_cancelled()
+    {
+        var broker = await StartAsync();
+        var schedule = new NewSchedule(_topic) { Id = "x", Cron = "* * * * * *", TimeZone = "Europe/Berlin", Key = Bytes("k"),
+            Value = Bytes("v") };
+        var made = await broker.Schedules.CreateAsync(schedule);
+        Assert.Equal(("x", "* * * * * *", "Europe/Berlin", 0), (made.Id, made.Cron, made.TimeZone, made.At.Millisecond));
+        var first = await WaitAsync(broker, 0, 3);
+        Assert.All(first, record =>
+            Assert.Equal(("k", "v"), (Encoding.UTF8.GetString(record.Key!), Encoding.UTF8.GetString(record.Value!))));
+        // The same one, though firings later; and not another.
+        Assert.True((await broker.Schedules.CreateAsync(schedule)).At > made.At);
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => broker.Schedules.CreateAsync(schedule with { TimeZone = null })));
+        var found = (await broker.Schedules.FindAsync(_topic, "x"))!;
+        Assert.Equal(("* * * * * *", "Europe/Berlin"), (found.Cron, found.TimeZone));
+        Assert.Equal("* * * * * *", Assert.Single(await ListAsync(broker, _topic, 100)).Cron);
+        Assert.True(await broker.Schedules.CancelAsync(_topic, "x"));
+        Assert.Null(await broker.Schedules.FindAsync(_topic, "x"));
+        Assert.False(await broker.Schedules.CancelAsync(_topic, "x"));
+        // What comes last shows that nothing comes before.
+        await broker.Schedules.CreateAsync(new NewSchedule(_topic) { At = DateTimeOffset.UtcNow.AddSeconds(3), Value = Bytes("end") });
+        var count = first.Count;
+        await UntilAsync(async () => Encoding.UTF8.GetString((await WaitAsync(broker, 0, count))[^1].Value!) == "end", "the end");
+        Assert.InRange((await WaitAsync(broker, 0, count)).Count, count + 1, count + 30);
+        var yearly = await broker.Schedules.CreateAsync(schedule with { Cron = "0 9 29 2 *", TimeZone = null,
+            At = new DateTimeOffset(2090, 1, 1, 0, 0, 0, TimeSpan.Zero) });
+        Assert.Equal((new DateTimeOffset(2092, 2, 29, 9, 0, 0, TimeSpan.Zero), "UTC"), (yearly.At, yearly.TimeZone));
+    }
+
+    [SkippableFact]
     public async Task Bad_requests_are_refused()
     {
         var broker = await StartAsync();
@@ -97,6 +127,11 @@ public abstract class ScheduleConformance
             (good with { Id = new string('x', NewSchedule.MaxIdLength + 1) }, ErrorCode.InvalidRequest),
             (good with { At = DateTimeOffset.UtcNow + NewSchedule.MaxAhead + TimeSpan.FromDays(1) }, ErrorCode.InvalidRequest),
             (good with { Value = new byte[NewSchedule.MaxBytes + 1] }, ErrorCode.MessageTooLarge),
+            (good with { Cron = "every day" }, ErrorCode.InvalidRequest),
+            (good with { Cron = "0 0 30 2 *" }, ErrorCode.InvalidRequest),
+            (good with { Cron = "* * * * *", TimeZone = "Mars/Olympus" }, ErrorCode.InvalidRequest),
+            (good with { TimeZone = "Europe/Berlin" }, ErrorCode.InvalidRequest),
+            (good with { Cron = "* * * * *", Value = new byte[NewSchedule.MaxRepeatedBytes + 1] }, ErrorCode.MessageTooLarge),
         ];
         foreach (var (schedule, error) in bad)
             Assert.Equal(error, await ErrorOf(() => broker.Schedules.CreateAsync(schedule)));

@@ -16,7 +16,7 @@ internal sealed class HttpSchedules(HttpBroker broker) : ISchedules
         // The id is made here: a request that is repeated is the same one.
         var body = new CreateScheduleBody(schedule.At, schedule.Id ?? Guid.NewGuid().ToString("N"), schedule.Partition,
             Base64(schedule.Key), Base64(schedule.Value), [.. schedule.Headers.Select(static header =>
-                new ScheduleHeaderBody(Convert.ToBase64String(header.Key.Span), Base64(header.Value)))]);
+                new ScheduleHeaderBody(Convert.ToBase64String(header.Key.Span), Base64(header.Value)))], schedule.Cron, schedule.TimeZone);
         return (await broker.AskAsync(HttpMethod.Post, $"api/schedules/{Uri.EscapeDataString(schedule.Topic)}?encoding=base64",
             () => JsonContent.Create(body, Json.CreateScheduleBody), Json.ScheduleDocument, cancellationToken).ConfigureAwait(false))
             .ToDescription();

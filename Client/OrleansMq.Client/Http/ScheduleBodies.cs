@@ -6,14 +6,19 @@ namespace OrleansMq.Client;
 
 /// <summary>The body of <c>POST /api/schedules/{topic}</c>; see <see cref="NewSchedule"/>. Key, value and headers are text, or base64 as
 /// the query says.</summary>
-/// <param name="At">When the record is appended.</param>
+/// <param name="At">When the record is appended; with <paramref name="Cron"/>, which it may be left out with, the time before which it is
+/// not.</param>
 /// <param name="Id">The name by which it is cancelled; null: a new one.</param>
 /// <param name="Partition">The partition; -1: by the key.</param>
 /// <param name="Key">The record's key; null for none.</param>
 /// <param name="Value">The record's value; null for a tombstone.</param>
 /// <param name="Headers">The record's headers, in order.</param>
-internal sealed record CreateScheduleBody(DateTimeOffset At, string? Id = null, int Partition = -1, string? Key = null,
-    string? Value = null, IReadOnlyList<ScheduleHeaderBody>? Headers = null);
+/// <param name="Cron">When the record is appended again and again; null: it is appended once.</param>
+/// <param name="TimeZone">The time zone of <paramref name="Cron"/>; null: UTC.</param>
+internal sealed record CreateScheduleBody(DateTimeOffset At = default, string? Id = null, int Partition = -1, string? Key = null,
+    string? Value = null, IReadOnlyList<ScheduleHeaderBody>? Headers = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Cron = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? TimeZone = null);
 
 /// <summary>A header of a scheduled record.</summary>
 /// <param name="Name">Its name.</param>
@@ -25,15 +30,18 @@ internal sealed record ScheduleHeaderBody(string Name, string? Value = null);
 /// <param name="Topic">The topic that it is for.</param>
 /// <param name="TopicId">The topic's id.</param>
 /// <param name="Partition">The partition; -1: by the key.</param>
-/// <param name="At">When its record is appended.</param>
+/// <param name="At">When its record is appended; where it repeats, when next.</param>
 /// <param name="CreatedAt">When it was scheduled.</param>
 /// <param name="Bytes">The bytes of key, value and headers.</param>
+/// <param name="Cron">When it repeats; absent: it does not.</param>
+/// <param name="TimeZone">The time zone of <paramref name="Cron"/>.</param>
 internal sealed record ScheduleDocument(string Id, string Topic, Guid TopicId, int Partition, DateTimeOffset At, DateTimeOffset CreatedAt,
-    long Bytes)
+    long Bytes, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Cron = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? TimeZone = null)
 {
     /// <summary>Converts a description to a document.</summary>
     public static ScheduleDocument Of(ScheduleDescription schedule) => new(schedule.Id, schedule.Topic, schedule.TopicId,
-        schedule.Partition, schedule.At, schedule.CreatedAt, schedule.Bytes);
+        schedule.Partition, schedule.At, schedule.CreatedAt, schedule.Bytes, schedule.Cron, schedule.TimeZone);
 
     /// <summary>Converts the document to a description.</summary>
     public ScheduleDescription ToDescription() => new(Id, Topic, At)
@@ -42,6 +50,8 @@ internal sealed record ScheduleDocument(string Id, string Topic, Guid TopicId, i
         Partition = Partition,
         CreatedAt = CreatedAt,
         Bytes = Bytes,
+        Cron = Cron,
+        TimeZone = TimeZone,
     };
 }
 

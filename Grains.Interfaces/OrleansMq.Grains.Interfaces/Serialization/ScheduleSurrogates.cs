@@ -2,7 +2,8 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>The wire form of <see cref="NewSchedule"/> between silos.</summary>
+/// <summary>The wire form of <see cref="NewSchedule"/> between silos. A silo of a version without repetition would append a repeating
+/// record at once: for it the time is far ahead, and its answer shows that it does not repeat.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.NewSchedule.1")]
 internal struct NewScheduleSurrogate
@@ -15,15 +16,22 @@ internal struct NewScheduleSurrogate
     [Id(5)] public byte[]? Value;
     [Id(6)] public byte[][] HeaderNames;
     [Id(7)] public byte[]?[] HeaderValues;
+    [Id(8)] public string? Cron;
+    [Id(9)] public string? TimeZone;
+    [Id(10)] public DateTimeOffset Begins;
 }
 
 [RegisterConverter]
 internal sealed class NewScheduleConverter : IConverter<NewSchedule, NewScheduleSurrogate>
 {
+    private static readonly DateTimeOffset FarAhead = new(9000, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
     public NewSchedule ConvertFromSurrogate(in NewScheduleSurrogate surrogate) => new(surrogate.Topic)
     {
         Id = surrogate.Id,
-        At = surrogate.At,
+        At = surrogate.Cron is null ? surrogate.At : surrogate.Begins,
+        Cron = surrogate.Cron,
+        TimeZone = surrogate.TimeZone,
         Partition = surrogate.Partition,
         Key = Memory(surrogate.Key),
         Value = Memory(surrogate.Value),
@@ -34,7 +42,10 @@ internal sealed class NewScheduleConverter : IConverter<NewSchedule, NewSchedule
     {
         Topic = value.Topic,
         Id = value.Id,
-        At = value.At,
+        At = value.Cron is null ? value.At : FarAhead,
+        Cron = value.Cron,
+        TimeZone = value.TimeZone,
+        Begins = value.Cron is null ? default : value.At,
         Partition = value.Partition,
         Key = value.Key?.ToArray(),
         Value = value.Value?.ToArray(),
@@ -57,6 +68,8 @@ internal struct ScheduleDescriptionSurrogate
     [Id(4)] public int Partition;
     [Id(5)] public DateTimeOffset CreatedAt;
     [Id(6)] public long Bytes;
+    [Id(7)] public string? Cron;
+    [Id(8)] public string? TimeZone;
 }
 
 [RegisterConverter]
@@ -69,6 +82,8 @@ internal sealed class ScheduleDescriptionConverter : IConverter<ScheduleDescript
             Partition = surrogate.Partition,
             CreatedAt = surrogate.CreatedAt,
             Bytes = surrogate.Bytes,
+            Cron = surrogate.Cron,
+            TimeZone = surrogate.TimeZone,
         };
 
     public ScheduleDescriptionSurrogate ConvertToSurrogate(in ScheduleDescription value) => new()
@@ -80,6 +95,8 @@ internal sealed class ScheduleDescriptionConverter : IConverter<ScheduleDescript
         Partition = value.Partition,
         CreatedAt = value.CreatedAt,
         Bytes = value.Bytes,
+        Cron = value.Cron,
+        TimeZone = value.TimeZone,
     };
 }
 

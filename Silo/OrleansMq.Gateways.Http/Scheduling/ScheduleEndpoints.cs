@@ -42,12 +42,15 @@ internal static class ScheduleEndpoints
         RequestBody.Limit(http, MostBodyBytes);
         var body = await JsonBodies.ReadAsync(http, JsonBodies.Schedules.CreateScheduleBody, Example)
             ?? throw new RequestException($"The body is empty; expected JSON such as {Example}.");
-        if (body.At == default)
-            throw new RequestException($"'at' is missing: the time of the record; expected JSON such as {Example}.");
+        if (body.At == default && body.Cron is null)
+            throw new RequestException("'at' is missing: the time of the record, unless 'cron' says when it repeats; expected JSON such as "
+                + $"{Example}.");
         var created = await schedules.CreateAsync(new NewSchedule(RouteValues.Topic(http))
         {
             Id = body.Id,
             At = body.At,
+            Cron = body.Cron,
+            TimeZone = body.TimeZone,
             Partition = body.Partition,
             Key = Optional("key", body.Key, isBase64),
             Value = Optional("value", body.Value, isBase64),

@@ -29,4 +29,27 @@ public sealed class TestBrokerScheduleTests
         Assert.Equal((1L, due.ToUnixTimeMilliseconds()), (fetched.HighWatermark,
             Records.RecordBatchHeader.Read(fetched.Records.Span).MaxTimestamp));
     }
+
+    [Fact]
+    public async Task Record_that_repeats_each_year_is_appended_once_in_each_year_that_the_clock_jumps_over()
+    {
+        var clock = new ManualTimeProvider();
+        await using var broker = await TestBroker.StartAsync(new TestBrokerOptions { TimeProvider = clock });
+        await broker.Client.Admin.CreateTopicAsync("orders", partitions: 1);
+        var orders = new TopicPartition("orders", 0);
+        var schedules = broker.Client.Broker.Schedules;
+        await schedules.CreateAsync(new NewSchedule("orders") { Id = "x", Cron = "0 9 1 1 *", TimeZone = "Europe/Berlin" });
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        for (var year = 0; year < 5; year++)
+        {
+            var due = (await schedules.FindAsync("orders", "x", patience.Token))!.At;
+            Assert.Equal((1, 1, 8), (due.UtcDateTime.Month, due.UtcDateTime.Day, due.UtcDateTime.Hour));
+            clock.Jump(due - clock.GetUtcNow());
+            while ((await broker.Broker.FindOffsetAsync(orders, OffsetSpec.Latest, patience.Token)).Offset == year
+                || (await schedules.FindAsync("orders", "x", patience.Token))!.At == due)
+                await Task.Delay(5, patience.Token);
+            Assert.Equal(year + 1, (await broker.Broker.FindOffsetAsync(orders, OffsetSpec.Latest, patience.Token)).Offset);
+        }
+        Assert.True(await schedules.CancelAsync("orders", "x", patience.Token));
+    }
 }
