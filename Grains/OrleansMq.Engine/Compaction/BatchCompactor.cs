@@ -1,3 +1,4 @@
+using OrleansMq.Dedupe;
 using OrleansMq.Records;
 
 namespace OrleansMq.Compaction;
@@ -112,6 +113,9 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long mapEnd,
         bool isLastOfProducer, long now, long deleteRetentionMs, PooledBuffer destination)
     {
+        // The log tells its message ids above what is cleaned.
+        if (DedupeRecord.TryFind(header, batch.Span, out _))
+            return BatchFate.Dropped;
         if (header.IsControl || Decide(batch, header, map, mapEnd, now, out var hasTombstone) is not { } kept)
         {
             destination.Write(batch.Span);

@@ -22,7 +22,8 @@ internal readonly record struct CompactionResult(CompactionDecision Decision, in
 /// <summary>
 /// Cleans one log: collects the latest offset of each key in the dirty part, then rewrites the segments from the log's start to there
 /// without superseded records. Appends and reads continue meanwhile; readers inside an old segment finish there. Only one cleaning per log
-/// at a time. A record that is being dead-lettered, and what follows it, waits until the letter is confirmed.
+/// at a time. A record that is being dead-lettered, and what follows it, waits until the letter is confirmed; so do records whose
+/// message ids are remembered.
 /// </summary>
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
@@ -63,7 +64,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         var config = log.Config;
         var checkpoint = log.FirstDirtyOffset;
         var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset,
-            Math.Min(highWatermark, log.DeadLettersFrom), config, ports.Now);
+            Math.Min(Math.Min(highWatermark, log.DeadLettersFrom), log.DedupeBound(highWatermark)), config, ports.Now);
         result = new CompactionResult(decision);
         if (!decision.ShouldClean)
             return;

@@ -20,6 +20,8 @@ internal static class LogFiles
     internal const string Producers = ".producers";
     /// <summary>The cursors as of the offset in the name.</summary>
     internal const string Cursors = ".cursors";
+    /// <summary>The message ids as of the offset in the name.</summary>
+    internal const string Dedupe = ".dedupe";
     /// <summary>The suffix of a removed file, which is deleted a little later.</summary>
     internal const string Deleted = ".deleted";
     /// <summary>The suffix of a file that a compaction is writing; useless after a crash.</summary>

@@ -24,7 +24,7 @@ internal sealed class LogParts
         Gaps.Follow(config);
         Points = new DurablePoints(ports.Cache, directory);
         State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.EngineLog),
-            new CursorSnapshots(ports.Files, directory, ports.EngineLog));
+            new CursorSnapshots(ports.Files, directory, ports.EngineLog), new DedupeSnapshots(ports.Files, directory, ports.EngineLog));
     }
 
     /// <summary>The dependencies that all logs share.</summary>

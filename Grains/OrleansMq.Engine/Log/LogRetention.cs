@@ -20,7 +20,7 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
             RemoveBelowLogStart(now);
     }
 
-    /// <summary>As <see cref="MoveLogStart"/>, unless the log below the offset tells about its cursors.</summary>
+    /// <summary>As <see cref="MoveLogStart"/>, unless the log below the offset tells about its cursors or message ids.</summary>
     /// <returns>False if it does: nothing was moved.</returns>
     public bool TryMoveLogStart(long offset, long highWatermark, long now)
     {
@@ -54,12 +54,12 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
     }
 
     /// <summary>Removes the segments that <c>retention.ms</c>, <c>retention.bytes</c> and <c>retention.records</c> select, except those
-    /// that tell about cursors.</summary>
+    /// that tell about cursors or message ids.</summary>
     /// <param name="highWatermark">The high watermark.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="settledBelow">Queues have settled all records below it, and others are kept; null: age, size and number
     /// decide.</param>
-    /// <param name="wantedStart">Where the log would start without cursors.</param>
+    /// <param name="wantedStart">Where the log would start without those.</param>
     /// <returns>The number of removed segments.</returns>
     public int Retain(long highWatermark, long now, long? settledBelow, out long wantedStart)
     {

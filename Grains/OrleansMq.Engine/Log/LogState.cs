@@ -1,3 +1,4 @@
+using OrleansMq.Dedupe;
 using OrleansMq.Diagnostics;
 using OrleansMq.Producers;
 using OrleansMq.Queues;
@@ -7,13 +8,13 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// What a log's batches amount to at its end: the idempotent producers, and the cursors. It is derived from the batches below the log's end
-/// alone, so it can always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
+/// What a log's batches amount to at its end: the idempotent producers, the cursors, and the message ids. It is derived from the batches
+/// below the log's end alone, so it can always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
 /// </summary>
 /// <remarks>
 /// Every call is made under the append lock, except those on snapshot files. Leader, follower, recovery and rebuild pass each batch to
 /// <see cref="Apply"/>, in the order of offsets, before the segment publishes it.
-/// <para>Producers see staged batches, cursors do not: their transitions are applied when the write is done.</para>
+/// <para>Producers and message ids see staged batches, cursors do not: their transitions are applied when the write is done.</para>
 /// <code>
 /// Settled -- Stage    --> Staged     a batch that is about to be written; later checks see it
 /// Staged  -- Stage    --> Staged     more batches of the same write
@@ -25,9 +26,9 @@ namespace OrleansMq.Log;
 /// A crash loses the state in memory; opening the log rebuilds it. A lost or damaged snapshot costs time, never a batch: rebuild uses an
 /// older one, or none. A failed write leaves no trace, so the sequence of a refused batch is free for its retry.
 /// </remarks>
-internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots)
+internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots, DedupeSnapshots dedupeSnapshots)
 {
-    private readonly SnapshotFiles[] _snapshots = [producerSnapshots.Files, cursorSnapshots.Files];
+    private readonly SnapshotFiles[] _snapshots = [producerSnapshots.Files, cursorSnapshots.Files, dedupeSnapshots.Files];
     // Guards the snapshots' files. A durable save takes long, so it holds the lock only to note its offset.
     private readonly Lock _filesLock = new();
     private long _saving = -1;
@@ -42,13 +43,23 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     /// <summary>The cursors. Only this class changes them.</summary>
     public LogCursors Cursors { get; private set; } = new();
 
-    /// <summary>The state that snapshots must hold: producers if any is known, cursors if there ever was one.</summary>
-    public StateKinds Known => (Producers.Count > 0 ? StateKinds.Producers : 0) | (Cursors.IsUsed ? StateKinds.Cursors : 0);
+    /// <summary>The message ids. Only this class changes them.</summary>
+    public LogDedupe Dedupe { get; private set; } = new();
 
-    /// <summary>Returns the highest offset at which the log may start, so that it still tells all about its cursors; 0 while that is not
-    /// known.</summary>
-    public long StartBound(long highWatermark) => !Cursors.IsUsed ? long.MaxValue
-        : highWatermark < _rebuiltAt ? 0 : Cursors.StartBound(highWatermark);
+    /// <summary>The state that snapshots must hold: producers if any is known, cursors and message ids if there ever was one.</summary>
+    public StateKinds Known => (Producers.Count > 0 ? StateKinds.Producers : 0) | (Cursors.IsUsed ? StateKinds.Cursors : 0)
+        | (Dedupe.IsUsed ? StateKinds.Dedupe : 0);
+
+    /// <summary>Returns the highest offset at which the log may start, so that it still tells all about its cursors and message ids; 0
+    /// while that is not known.</summary>
+    public long StartBound(long highWatermark) => Math.Min(
+        !Cursors.IsUsed ? long.MaxValue : highWatermark < _rebuiltAt ? 0 : Cursors.StartBound(highWatermark),
+        DedupeBound(highWatermark));
+
+    /// <summary>Returns the offset from which on the log tells about its message ids; 0 while that is not known. Below it nothing does, so
+    /// batches may be changed there.</summary>
+    public long DedupeBound(long highWatermark) => !Dedupe.IsUsed ? long.MaxValue
+        : highWatermark < _rebuiltAt ? 0 : Dedupe.StartBound(highWatermark);
 
     /// <summary>Decides whether a batch may be appended. Staged batches count as appended.</summary>
     public ProducerDecision Check(in RecordBatchHeader batch) => Producers.Check(batch);
@@ -65,6 +76,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
         Producers.Apply(header, now);
         if (CursorControlRecord.TryFind(header, batch, out var transitions))
             _staged.Add((header.BaseOffset, CursorControlRecord.Decode(transitions)));
+        Dedupe.Stage(header, batch);
     }
 
     /// <summary>Keeps the staged batches: they are in the log.</summary>
@@ -77,6 +89,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
         foreach (var (offset, transitions) in _staged)
             Cursors.Apply(offset, transitions);
         _staged.Clear();
+        Dedupe.Commit();
     }
 
     /// <summary>Forgets the staged batches: they are not in the log.</summary>
@@ -87,6 +100,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
         _isStaged = false;
         Producers.RollbackGroup();
         _staged.Clear();
+        Dedupe.Rollback();
     }
 
     /// <summary>Applies a batch. What a batch changes is decided here and in <see cref="Stage"/> alike.</summary>
@@ -98,6 +112,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     {
         Producers.Apply(header, now);
         ApplyToCursors(header, batch);
+        Dedupe.Apply(header, batch);
     }
 
     /// <summary>Returns the last offset that each known producer wrote.</summary>
@@ -121,7 +136,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     {
         Invariant.Check(!_isStaged, "The log's state was replaced while batches were being written.");
         Producers.Reset(endOffset);
-        (Cursors, _rebuiltAt) = (new LogCursors(), endOffset);
+        (Cursors, Dedupe, _rebuiltAt) = (new LogCursors(), new LogDedupe(), endOffset);
     }
 
     /// <summary>Rebuilds the state of the batches before a position: from the newest snapshots there, and the batches after them.</summary>
@@ -134,13 +149,15 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, StateKinds known, long now)
     {
         Reset(end.Offset);
-        var (producersFrom, cursorsFrom) = (end.Offset, end.Offset);
+        var (producersFrom, cursorsFrom, dedupeFrom) = (end.Offset, end.Offset, end.Offset);
         if ((known & StateKinds.Producers) != 0)
             producersFrom = producerSnapshots.Load(Producers, segments[0].BaseOffset, end.Offset, now);
         if ((known & StateKinds.Cursors) != 0)
             (Cursors, cursorsFrom) = cursorSnapshots.Load(segments[0].BaseOffset, end.Offset);
-        if (Math.Min(producersFrom, cursorsFrom) < end.Offset)
-            ApplyFrom(producersFrom, cursorsFrom, segments, end, now);
+        if ((known & StateKinds.Dedupe) != 0)
+            (Dedupe, dedupeFrom) = dedupeSnapshots.Load(segments[0].BaseOffset, end.Offset);
+        if (Math.Min(Math.Min(producersFrom, cursorsFrom), dedupeFrom) < end.Offset)
+            ApplyFrom(producersFrom, cursorsFrom, dedupeFrom, segments, end, now);
     }
 
     /// <summary>Writes the snapshots of a roll, without a flush. If they are lost, the next start takes longer: it uses older
@@ -158,7 +175,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
 
     /// <summary>Encodes the snapshots for a recovery point.</summary>
     public StateSnapshot PrepareSnapshot() => new(Producers.EndOffset, Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
-        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null);
+        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, Dedupe.IsUsed ? Dedupe.EncodeSnapshot() : null);
 
     /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
     /// meanwhile.</summary>
@@ -187,6 +204,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
             producerSnapshots.Write(producers, durable);
         if (snapshot.Cursors is { } cursors)
             cursorSnapshots.Files.Write(snapshot.Offset, cursors, companion: null, durable);
+        if (snapshot.Dedupe is { } dedupe)
+            dedupeSnapshots.Files.Write(snapshot.Offset, dedupe, companion: null, durable);
     }
 
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
@@ -209,10 +228,11 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
             Cursors.Apply(header.BaseOffset, transitions);
     }
 
-    private void ApplyFrom(long producersFrom, long cursorsFrom, ReadOnlySpan<Segment> segments, LogPosition end, long now)
+    private void ApplyFrom(long producersFrom, long cursorsFrom, long dedupeFrom, ReadOnlySpan<Segment> segments, LogPosition end,
+        long now)
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
-        var from = Math.Min(producersFrom, cursorsFrom);
+        var from = Math.Min(Math.Min(producersFrom, cursorsFrom), dedupeFrom);
         foreach (var segment in segments)
         {
             if (segment.BaseOffset > end.SegmentBase || (segment.NextOffset <= from && segment.BaseOffset != end.SegmentBase))
@@ -224,8 +244,13 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
                 var header = walker.Header;
                 if (header.BaseOffset >= producersFrom)
                     Producers.Apply(header, now);
-                if (header.BaseOffset >= cursorsFrom && header.IsControl)
-                    ApplyToCursors(header, ReadControlBatch(segment, lease.File, walker.Position, header));
+                byte[]? control = null;
+                if (header.IsControl && header.BaseOffset >= Math.Min(cursorsFrom, dedupeFrom))
+                    control = ReadControlBatch(segment, lease.File, walker.Position, header);
+                if (header.BaseOffset >= cursorsFrom)
+                    ApplyToCursors(header, control);
+                if (header.BaseOffset >= dedupeFrom)
+                    Dedupe.Apply(header, control);
             }
         }
     }

@@ -25,7 +25,8 @@ internal readonly record struct CheckpointState(long LogStartOffset, LogPosition
 /// never change, so flushing it is as cheap as possible. A slot torn by a power cut fails its CRC, and the other one is used. Big-endian:
 /// <code>
 ///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers,
-///     1: is being emptied, 2: counted only flushed, 3: has cursors)
+///     1: is being emptied, 2: counted only flushed, 3: has cursors,
+///     4: has message ids)
 ///  12 zero i32 | 16 sequence i64, the higher one counts
 ///  24 log start offset i64
 ///  32 recovery point: offset i64 | 40 segment base i64 | 48 position i64          (-1 each: not known)
@@ -45,6 +46,7 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     private const short IsBeingEmptiedFlag = 2;
     private const short CountedOnlyFlushedFlag = 4;
     private const short HasCursorsFlag = 8;
+    private const short HasDedupeFlag = 16;
 
     private readonly byte[] _slot = new byte[SlotBytes];
     private long _sequence;
@@ -144,12 +146,14 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
             BinaryPrimitives.ReadInt32BigEndian(slot[112..]), (flags & CountedOnlyFlushedFlag) != 0,
             BinaryPrimitives.ReadInt64BigEndian(slot[120..]));
         return new CheckpointState(BinaryPrimitives.ReadInt64BigEndian(slot[24..]), ReadPosition(slot[32..]), ReadPosition(slot[56..]),
-            ((flags & HasProducersFlag) != 0 ? StateKinds.Producers : 0) | ((flags & HasCursorsFlag) != 0 ? StateKinds.Cursors : 0),
+            ((flags & HasProducersFlag) != 0 ? StateKinds.Producers : 0) | ((flags & HasCursorsFlag) != 0 ? StateKinds.Cursors : 0)
+                | ((flags & HasDedupeFlag) != 0 ? StateKinds.Dedupe : 0),
             (flags & IsBeingEmptiedFlag) != 0, replica);
     }
 
     private static short FlagsOf(in CheckpointState state) => (short)(((state.Snapshots & StateKinds.Producers) != 0 ? HasProducersFlag : 0)
         | ((state.Snapshots & StateKinds.Cursors) != 0 ? HasCursorsFlag : 0)
+        | ((state.Snapshots & StateKinds.Dedupe) != 0 ? HasDedupeFlag : 0)
         | (state.IsBeingEmptied ? IsBeingEmptiedFlag : 0) | (state.Replica.CountedOnlyFlushed ? CountedOnlyFlushedFlag : 0));
 
     private static void WritePosition(Span<byte> bytes, LogPosition position)

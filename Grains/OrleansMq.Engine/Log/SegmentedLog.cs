@@ -359,6 +359,13 @@ internal sealed class SegmentedLog
         }
     }
 
+    /// <inheritdoc cref="LogState.DedupeBound"/>
+    public long DedupeBound(long highWatermark)
+    {
+        lock (AppendLock)
+            return State.DedupeBound(highWatermark);
+    }
+
     /// <summary>Whether a cursor is dead-lettering a record from an offset on and below another one.</summary>
     public bool HasDeadLettersIn(long from, long end)
     {

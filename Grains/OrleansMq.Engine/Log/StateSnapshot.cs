@@ -10,16 +10,20 @@ internal enum StateKinds
     Producers = 1,
     /// <summary>Cursors.</summary>
     Cursors = 2,
+    /// <summary>Message ids.</summary>
+    Dedupe = 4,
     /// <summary>All of them.</summary>
-    All = Producers | Cursors,
+    All = Producers | Cursors | Dedupe,
 }
 
 /// <summary>An encoded snapshot of a log's state that is not written yet.</summary>
 /// <param name="Offset">It covers all batches below.</param>
 /// <param name="Producers">The producers; null if none is known.</param>
 /// <param name="Cursors">The cursors; null if there never was one.</param>
-internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors)
+/// <param name="Dedupe">The message ids; null if there never was one.</param>
+internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors, byte[]? Dedupe)
 {
     /// <summary>What it has.</summary>
-    public StateKinds Kinds => (Producers is null ? 0 : StateKinds.Producers) | (Cursors is null ? 0 : StateKinds.Cursors);
+    public StateKinds Kinds => (Producers is null ? 0 : StateKinds.Producers) | (Cursors is null ? 0 : StateKinds.Cursors)
+        | (Dedupe is null ? 0 : StateKinds.Dedupe);
 }

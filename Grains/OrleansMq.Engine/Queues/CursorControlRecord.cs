@@ -1,11 +1,9 @@
-using System.Buffers.Binary;
 using OrleansMq.Records;
 
 namespace OrleansMq.Queues;
 
 /// <summary>
-/// Transitions of a round as the one record of a control batch. Kafka's clients skip control batches of types that they do not know, if the
-/// key is exactly four bytes with version 0, and the value begins as that of a transaction marker. Big-endian:
+/// Transitions of a round as a <see cref="ControlRecord"/>. The value begins as that of a transaction marker. Big-endian:
 /// <code>
 /// key:   0 version i16 = 0 | 2 type i16 = 100
 /// value: 0 version i16 = 0 | 2 transitions i32 | each: kind i8 (1 delta, 2 statement, 3 removal) | cursor id | incarnation, 16 bytes
@@ -23,7 +21,6 @@ internal static class CursorControlRecord
     public const short Type = 100;
 
     private const short Version = 0;
-    private const int KeyBytes = 4;
     private const int Delta = 1;
     private const int Statement = 2;
     private const int Removal = 3;
@@ -35,40 +32,19 @@ internal static class CursorControlRecord
     private const int KnownSections = SettlementsSection | ReturnsSection | IntentsSection | FinishedSection | DeliveredUpToSection;
 
     /// <summary>Whether a control record has transitions of cursors.</summary>
-    public static bool IsKey(ReadOnlySpan<byte> key) =>
-        key.Length == KeyBytes && BinaryPrimitives.ReadInt16BigEndian(key) == 0 && BinaryPrimitives.ReadInt16BigEndian(key[2..]) == Type;
+    public static bool IsKey(ReadOnlySpan<byte> key) => ControlRecord.IsKey(key, Type);
 
     /// <summary>Finds the transitions of cursors in a batch.</summary>
-    /// <param name="header">The batch's header.</param>
-    /// <param name="batch">The batch; its CRC is known to be right.</param>
-    /// <param name="value">The record's value.</param>
-    /// <returns>False for any other batch.</returns>
-    public static bool TryFind(in RecordBatchHeader header, ReadOnlySpan<byte> batch, out ReadOnlySpan<byte> value)
-    {
-        value = default;
-        if (!header.IsControl || header.HasProducer || header.Compression != CompressionType.None || header.RecordCount != 1)
-            return false;
-        var records = batch[RecordBatchHeader.Size..header.SizeInBytes];
-        var position = 0;
-        if (RecordLayout.TryRead(records, ref position, out var record) is not null || record.KeyLength < 0 || record.ValueLength < 0
-            || !IsKey(records.Slice(record.KeyStart, record.KeyLength)))
-            return false;
-        value = records.Slice(record.ValueStart, record.ValueLength);
-        return true;
-    }
+    /// <inheritdoc cref="ControlRecord.TryFind"/>
+    public static bool TryFind(in RecordBatchHeader header, ReadOnlySpan<byte> batch, out ReadOnlySpan<byte> value) =>
+        ControlRecord.TryFind(header, batch, Type, out value);
 
     /// <summary>Adds the one record of a control batch to an empty, uncompressed builder without producer.</summary>
     /// <param name="batch">The builder.</param>
     /// <param name="timestamp">The leader's time, in milliseconds since 1970.</param>
     /// <param name="transitions">The transitions of the round, in order.</param>
-    public static void AddTo(RecordBatchBuilder batch, long timestamp, IReadOnlyList<CursorTransition> transitions)
-    {
-        Span<byte> key = stackalloc byte[KeyBytes];
-        key.Clear();
-        BinaryPrimitives.WriteInt16BigEndian(key[2..], Type);
-        batch.Add(timestamp, key, hasKey: true, Encode(transitions), hasValue: true);
-        batch.SetControl();
-    }
+    public static void AddTo(RecordBatchBuilder batch, long timestamp, IReadOnlyList<CursorTransition> transitions) =>
+        ControlRecord.AddTo(batch, timestamp, Type, Encode(transitions));
 
     /// <summary>Encodes the record's value.</summary>
     public static byte[] Encode(IReadOnlyList<CursorTransition> transitions)

@@ -14,13 +14,8 @@ internal sealed class LogCursors
     private const int CrcOffset = 2;
     private const int BodyOffset = 6;
 
-    // Beyond that the last two entries are joined, which holds the log's start back for longer.
-    private const int MostReplaced = 1_000;
-
     private readonly SortedDictionary<int, CursorState> _cursors = [];
-    // What the log must keep until a transition is in force: the transition's offset, and from where the state that it replaced needs the
-    // log. Both rise.
-    private readonly List<(long At, long KeptFrom)> _replaced = [];
+    private readonly ReplacedPlaces _replaced = new();
 
     /// <summary>The cursors by id.</summary>
     public IReadOnlyDictionary<int, CursorState> Cursors => _cursors;
@@ -56,8 +51,7 @@ internal sealed class LogCursors
     /// <returns><see cref="long.MaxValue"/> without cursors.</returns>
     public long StartBound(long highWatermark)
     {
-        _replaced.RemoveAll(replaced => replaced.At < highWatermark);
-        var bound = _replaced.Count == 0 ? long.MaxValue : _replaced.Min(replaced => replaced.KeptFrom);
+        var bound = _replaced.KeptFrom(highWatermark);
         foreach (var cursor in _cursors.Values)
             bound = Math.Min(bound, cursor.KeptFrom);
         return bound;
@@ -93,7 +87,7 @@ internal sealed class LogCursors
             else
                 _cursors.Remove(transition.CursorId);
             if (keptFrom < (after?.KeptFrom ?? long.MaxValue))
-                NoteReplaced(offset, keptFrom);
+                _replaced.Add(offset, keptFrom);
         }
         IsUsed = true;
     }
@@ -114,17 +108,6 @@ internal sealed class LogCursors
             default:
                 return state?.Incarnation == transition.Incarnation ? null : state;
         }
-    }
-
-    // An entry that is passed earlier and keeps no more says nothing beside this one.
-    private void NoteReplaced(long at, long keptFrom)
-    {
-        while (_replaced.Count > 0 && (_replaced[^1].KeptFrom >= keptFrom || _replaced.Count == MostReplaced))
-        {
-            keptFrom = Math.Min(keptFrom, _replaced[^1].KeptFrom);
-            _replaced.RemoveAt(_replaced.Count - 1);
-        }
-        _replaced.Add((at, keptFrom));
     }
 
     /// <summary>Encodes a snapshot: version i16, CRC-32C of the rest u32, the number of cursors, and of each id, incarnation, statement's

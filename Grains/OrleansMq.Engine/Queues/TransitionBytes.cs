@@ -32,6 +32,12 @@ internal sealed class TransitionWriter
 
     public void Number(long value) => _bytes.Advance(VarInt.Write(_bytes.GetSpan(VarInt.MaxLongSize), value));
 
+    public void Hash(UInt128 value)
+    {
+        BinaryPrimitives.WriteUInt128BigEndian(_bytes.GetSpan(16), value);
+        _bytes.Advance(16);
+    }
+
     public void Id(Guid value)
     {
         value.TryWriteBytes(_bytes.GetSpan(16), bigEndian: true, out _);
@@ -85,6 +91,8 @@ internal ref struct TransitionReader(ReadOnlySpan<byte> bytes)
 
     public int SmallNumber() => Number() is >= int.MinValue and <= int.MaxValue and var value ? (int)value : throw Malformed();
 
+    public UInt128 Hash() => BinaryPrimitives.ReadUInt128BigEndian(Next(16));
+
     public Guid Id() => new(Next(16), bigEndian: true);
 
     public ReadOnlySpan<byte> Bytes() => Next(Length(1));
@@ -137,5 +145,5 @@ internal ref struct TransitionReader(ReadOnlySpan<byte> bytes)
         return next;
     }
 
-    private static InvalidDataException Malformed() => new("The bytes of a cursor's transition end too early or make no sense.");
+    private static InvalidDataException Malformed() => new("The bytes of a control record end too early or make no sense.");
 }

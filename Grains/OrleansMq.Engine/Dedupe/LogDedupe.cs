@@ -1,0 +1,326 @@
+using System.Buffers.Binary;
+using OrleansMq.Queues;
+using OrleansMq.Records;
+
+namespace OrleansMq.Dedupe;
+
+/// <summary>
+/// The message ids that a log remembers at its end, derived from its batches alone. It stands in <c>LogState</c> beside the producers.
+/// </summary>
+/// <remarks>
+/// The leader writes a control batch of claims right before each batch whose records have ids: the ids, the leader's time, and the CRC of
+/// the batch that follows. So the state needs neither the records nor their codec, and the time is a broker's.
+/// <code>
+/// unknown    -- claims at offset T      --> pending     the ids of the batch at T + 1 with the claims' CRC
+/// pending    -- that batch              --> remembered
+/// pending    -- any other batch         --> unknown     a crash or a truncation took the batch: its publish was not acknowledged
+/// remembered -- statement               --> remembered  told again at the log's end, so that the log may start later
+/// remembered -- claims of a later batch --> remembered  at its offset: the earlier one had left the window
+/// remembered -- any "forget below"      --> unknown     left the window, or exceeded the number of ids: the leader decides, the log tells
+/// </code>
+/// Apply reads no clock and no configuration. The leader forgets with each change that it writes, so memory follows the window.
+/// <para>Staged batches count as appended: a second publish of an id in the same write is a duplicate. If the write fails, the host fails
+/// both.</para>
+/// <para>The log keeps a claim and its batch until the id is forgotten or told again, and always the newest change. Compaction changes no
+/// batch above that point, so the CRC of a batch whose ids count is that of its append.</para>
+/// </remarks>
+internal sealed class LogDedupe
+{
+    private const short SnapshotVersion = 0;
+    private const int CrcOffset = 2;
+    private const int BodyOffset = 6;
+    private const long Nowhere = -1;
+
+    private readonly Dictionary<UInt128, Entry> _ids = [];
+    // By the offsets of their records, from _first on, once sorted. An entry whose offset is not the id's any more says nothing.
+    private readonly List<(long Offset, UInt128 Id)> _order = [];
+    private int _first;
+    private bool _isSorted = true;
+    private readonly ReplacedPlaces _replaced = new();
+    private readonly List<(RecordBatchHeader Header, DedupeChange? Change)> _staged = [];
+    private readonly Dictionary<UInt128, long> _stagedIds = [];
+    private (long At, DedupeClaims Claims)? _pending;
+    private long _forgetBelow;
+    private long _newestAt = Nowhere;
+
+    /// <summary>Whether the log has held a change.</summary>
+    public bool IsUsed => _newestAt != Nowhere;
+
+    /// <summary>The number of remembered ids.</summary>
+    public int Count => _ids.Count;
+
+    /// <summary>The time of the newest change, in milliseconds since 1970; 0 for none.</summary>
+    public long LatestTime { get; private set; }
+
+    /// <summary>Finds the record of an id, staged ones included.</summary>
+    /// <param name="id">The id.</param>
+    /// <param name="after">Ids that were appended at this time or before do not count, in milliseconds since 1970.</param>
+    /// <returns>Its offset; null if there is none.</returns>
+    public long? Find(UInt128 id, long after) => _stagedIds.TryGetValue(id, out var staged) ? staged
+        : _ids.TryGetValue(id, out var entry) && entry.Time > after ? entry.Offset : null;
+
+    /// <summary>Decides what the next change forgets.</summary>
+    /// <param name="after">Ids that were appended at this time or before have left the window, in milliseconds since 1970.</param>
+    /// <param name="most">The most ids that may be left.</param>
+    /// <param name="early">The number of ids that are forgotten though they are in the window.</param>
+    /// <returns>Ids of records below this offset are forgotten.</returns>
+    public long ForgetBelow(long after, int most, out int early)
+    {
+        early = 0;
+        // An earlier change of this write forgets what is to be forgotten.
+        for (var i = _staged.Count - 1; i >= 0; i--)
+        {
+            if (_staged[i].Change is { } change)
+                return change.ForgetBelow;
+        }
+        Sort();
+        var (below, excess) = (_forgetBelow, _ids.Count - most);
+        for (var i = _first; i < _order.Count; i++)
+        {
+            var (offset, id) = _order[i];
+            if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
+                continue;
+            if (entry.Time > after && excess <= 0)
+                break;
+            if (entry.Time > after)
+                early++;
+            excess--;
+            below = offset + 1;
+        }
+        return below;
+    }
+
+    /// <summary>Returns a change that lets the log start at an offset, or forgets what has left the window; null: there is nothing to
+    /// change. Only when no batch is staged.</summary>
+    /// <param name="start">The offset.</param>
+    /// <param name="after">Ids that were appended at this time or before have left the window, in milliseconds since 1970.</param>
+    /// <param name="time">The leader's time, in milliseconds since 1970.</param>
+    /// <param name="most">The most ids that it tells again. The caller asks once more when it is in the log.</param>
+    public DedupeStatement? Restate(long start, long after, long time, int most)
+    {
+        if (!IsUsed)
+            return null;
+        var below = ForgetBelow(after, int.MaxValue, out _);
+        var ids = new List<RememberedId>();
+        for (var i = _first; i < _order.Count && ids.Count < most; i++)
+        {
+            var (offset, id) = _order[i];
+            if (offset >= below && _ids.TryGetValue(id, out var entry) && entry.Offset == offset && entry.At < start)
+                ids.Add(new RememberedId(id, offset, entry.Time));
+        }
+        return ids.Count == 0 && below == _forgetBelow && _newestAt >= start ? null
+            : new DedupeStatement(below, Math.Max(time, LatestTime), ids);
+    }
+
+    /// <summary>Returns the highest offset at which the log may start.</summary>
+    /// <param name="highWatermark">Changes below it are in force.</param>
+    /// <returns><see cref="long.MaxValue"/> if the log never held a change.</returns>
+    public long StartBound(long highWatermark)
+    {
+        if (!IsUsed)
+            return long.MaxValue;
+        var bound = Math.Min(_replaced.KeptFrom(highWatermark), _newestAt);
+        foreach (var entry in _ids.Values)
+            bound = Math.Min(bound, entry.At);
+        return bound;
+    }
+
+    /// <summary>Notes a batch that the next write appends.</summary>
+    /// <exception cref="UnknownTransitionException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Its bytes make no sense.</exception>
+    public void Stage(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        if (DedupeRecord.TryFind(header, batch, out var value))
+        {
+            var change = DedupeRecord.Decode(value);
+            _staged.Add((header, change));
+            if (change is DedupeClaims claims)
+            {
+                foreach (var (delta, id) in claims.Ids)
+                    _stagedIds[id] = header.NextOffset + delta;
+            }
+        }
+        else if (_staged.Count > 0 || _pending is not null)
+        {
+            _staged.Add((header, null));
+        }
+    }
+
+    /// <summary>Applies the staged batches: they are in the log.</summary>
+    public void Commit()
+    {
+        if (_staged.Count == 0)
+            return;
+        foreach (var (header, change) in _staged)
+            Apply(header, change);
+        Rollback();
+    }
+
+    /// <summary>Forgets the staged batches: they are not in the log, or are applied.</summary>
+    public void Rollback()
+    {
+        if (_staged.Count == 0)
+            return;
+        _staged.Clear();
+        _stagedIds.Clear();
+    }
+
+    /// <summary>Applies a batch of the log. Batches come in the order of offsets.</summary>
+    /// <param name="header">Its header.</param>
+    /// <param name="batch">Its bytes; those of a control batch at least.</param>
+    /// <exception cref="UnknownTransitionException">A later version wrote it: this replica cannot follow.</exception>
+    /// <exception cref="InvalidDataException">Its bytes make no sense.</exception>
+    public void Apply(in RecordBatchHeader header, ReadOnlySpan<byte> batch) =>
+        Apply(header, DedupeRecord.TryFind(header, batch, out var value) ? DedupeRecord.Decode(value) : null);
+
+    private void Apply(in RecordBatchHeader header, DedupeChange? change)
+    {
+        if (change is null)
+            Follow(header);
+        else
+            Apply(header.BaseOffset, change);
+    }
+
+    private void Apply(long at, DedupeChange change)
+    {
+        _pending = null;
+        LatestTime = Math.Max(LatestTime, change.Time);
+        var replaced = IsUsed ? _newestAt : long.MaxValue;
+        _newestAt = at;
+        replaced = Math.Min(replaced, Forget(change.ForgetBelow));
+        if (change is DedupeClaims claims)
+        {
+            _pending = (at, claims);
+        }
+        else
+        {
+            foreach (var id in ((DedupeStatement)change).Ids)
+                replaced = Math.Min(replaced, Remember(id, at));
+        }
+        if (replaced != long.MaxValue)
+            _replaced.Add(at, replaced);
+    }
+
+    private void Follow(in RecordBatchHeader header)
+    {
+        if (_pending is not { } pending)
+            return;
+        _pending = null;
+        if (header.BaseOffset != pending.At + 1 || header.Crc != pending.Claims.Crc)
+            return;
+        var replaced = long.MaxValue;
+        foreach (var (delta, id) in pending.Claims.Ids)
+            replaced = Math.Min(replaced, Remember(new RememberedId(id, header.BaseOffset + delta, pending.Claims.Time), pending.At));
+        if (replaced != long.MaxValue)
+            _replaced.Add(header.BaseOffset, replaced);
+    }
+
+    // Returns from where the state before needs the log. A statement may come late: an id that was forgotten or claimed anew stays so.
+    private long Remember(in RememberedId id, long at)
+    {
+        var isKnown = _ids.TryGetValue(id.Id, out var known);
+        if (id.Offset < _forgetBelow || (isKnown && known.Offset > id.Offset))
+            return long.MaxValue;
+        _ids[id.Id] = new Entry(id.Offset, id.Time, at);
+        if (!isKnown || known.Offset != id.Offset)
+        {
+            _isSorted &= _order.Count == _first || _order[^1].Offset <= id.Offset;
+            _order.Add((id.Offset, id.Id));
+        }
+        return isKnown ? known.At : long.MaxValue;
+    }
+
+    private long Forget(long below)
+    {
+        var replaced = long.MaxValue;
+        if (below <= _forgetBelow)
+            return replaced;
+        _forgetBelow = below;
+        Sort();
+        for (; _first < _order.Count && _order[_first].Offset < below; _first++)
+        {
+            var (offset, id) = _order[_first];
+            if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
+                continue;
+            _ids.Remove(id);
+            replaced = Math.Min(replaced, entry.At);
+        }
+        // The cost of moving the rest is spread over as many entries.
+        if (_first > _order.Count / 2)
+        {
+            _order.RemoveRange(0, _first);
+            _first = 0;
+        }
+        return replaced;
+    }
+
+    // A statement tells ids of records before those that are known, if the log starts between the two.
+    private void Sort()
+    {
+        if (_isSorted)
+            return;
+        _order.Sort(_first, _order.Count - _first, Comparer<(long Offset, UInt128 Id)>.Default);
+        _isSorted = true;
+    }
+
+    /// <summary>Encodes a snapshot: version i16, CRC-32C of the rest u32, forget below, latest time, offset of the newest change, its
+    /// pending claims (as the value of their record; empty for none), and the ids by their records' offsets: id, offset, time, and the
+    /// offset of the change that tells of it.</summary>
+    public byte[] EncodeSnapshot()
+    {
+        var writer = new TransitionWriter();
+        writer.Int16(SnapshotVersion);
+        writer.Int32(0);
+        writer.Number(_forgetBelow);
+        writer.Number(LatestTime);
+        writer.Number(_newestAt);
+        writer.Bytes(_pending is { } pending ? DedupeRecord.Encode(pending.Claims) : []);
+        writer.Number(_ids.Count);
+        Sort();
+        for (var i = _first; i < _order.Count; i++)
+        {
+            var (offset, id) = _order[i];
+            if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
+                continue;
+            writer.Hash(id);
+            writer.Number(entry.Offset);
+            writer.Number(entry.Time);
+            writer.Number(entry.At);
+        }
+        var bytes = writer.Written.ToArray();
+        BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(CrcOffset), Crc32C.Compute(bytes.AsSpan(BodyOffset)));
+        return bytes;
+    }
+
+    /// <summary>Decodes a snapshot.</summary>
+    /// <returns>Null if it is damaged, or of another version: an older one serves, or none.</returns>
+    public static LogDedupe? TryDecodeSnapshot(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < BodyOffset || BinaryPrimitives.ReadInt16BigEndian(bytes) != SnapshotVersion
+            || BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]) != Crc32C.Compute(bytes[BodyOffset..]))
+            return null;
+        var reader = new TransitionReader(bytes[BodyOffset..]);
+        var state = new LogDedupe
+        {
+            _forgetBelow = reader.Number(),
+            LatestTime = reader.Number(),
+            _newestAt = reader.Number(),
+        };
+        if (reader.Bytes() is { Length: > 0 } pending)
+            state._pending = (state._newestAt, (DedupeClaims)DedupeRecord.Decode(pending));
+        for (var left = reader.Length(19); left > 0; left--)
+        {
+            var id = reader.Hash();
+            var entry = new Entry(reader.Number(), reader.Number(), reader.Number());
+            state._ids.Add(id, entry);
+            state._order.Add((entry.Offset, id));
+        }
+        return state;
+    }
+
+    /// <summary>What is known of an id.</summary>
+    /// <param name="Offset">Its record's offset.</param>
+    /// <param name="Time">The leader's time of its append.</param>
+    /// <param name="At">The offset of the control batch that tells of it.</param>
+    private readonly record struct Entry(long Offset, long Time, long At);
+}

@@ -1,0 +1,9 @@
+namespace OrleansMq;
+
+/// <summary>The headers of a record that belong to its message, whatever protocol it came by.</summary>
+public static class MessageHeaders
+{
+    /// <summary>The message's id, 1 to 256 bytes. Where the topic has <c>dedupe.window.ms</c>, a record with an id that the partition has
+    /// seen within that time is acknowledged and not appended.</summary>
+    public const string MessageId = "omq.message-id";
+}
