@@ -1,5 +1,7 @@
 using OrleansMq.Api;
+using OrleansMq.Dedupe;
 using OrleansMq.Diagnostics;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;
@@ -38,14 +40,19 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
             return new(Refused(unfit));
+        UInt128[]? ids = null;
+        if (config.DedupeWindowMs > 0 && ReadIds(batch, header, allowance, out ids) is { } badIds)
+            return new(Refused(badIds));
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
         operation.Header = header;
         operation.Acks = acks;
+        operation.Ids = ids;
         if (BatchConversion.IsNeeded(header, config)
             && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
+            operation.Ids = null;
             ports.Operations.Return(operation);
             return new(Refused(failed));
         }
@@ -75,6 +82,28 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     /// <summary>Accepts no more appends; completes when the queue is written.</summary>
     public Task CloseAsync() => _queue.CloseAsync();
+
+    // Dead letters and scheduled records have sequences of their own. A redriven letter has the id of its first publish.
+    private ProduceResult? ReadIds(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, DecompressionAllowance? allowance,
+        out UInt128[]? ids)
+    {
+        ids = null;
+        if (LetterProducers.IsLetter(header.ProducerId, header.ProducerEpoch))
+            return null;
+        try
+        {
+            ids = MessageIds.Read(batch, partition.Ports.Log.Codecs, allowance);
+            return null;
+        }
+        catch (CodecUnavailableException fault)
+        {
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
+        }
+        catch (RecordBatchException fault)
+        {
+            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
+        }
+    }
 
     // A missing codec is the operator's fault, not the producer's.
     private ProduceResult Refused(ProduceResult refusal)

@@ -1,5 +1,6 @@
 using System.Threading.Tasks.Sources;
 using OrleansMq.Api;
+using OrleansMq.Dedupe;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;
@@ -27,6 +28,12 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public PooledBuffer? Owned { get; set; }
     /// <summary>The sender of a control batch; null for a producer's batch.</summary>
     public IControlAppend? Control { get; set; }
+    /// <summary>The message id of each record; null: none has one, or the topic keeps no ids.</summary>
+    public UInt128[]? Ids { get; set; }
+    /// <summary>What becomes of records with <see cref="Ids"/>.</summary>
+    public DedupeDecision Dedupe { get; set; }
+    /// <summary>The header of the control batch that claims the <see cref="Ids"/>, right before the batch.</summary>
+    public RecordBatchHeader Claim { get; set; }
     /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/>.</summary>
     public bool IsDuplicate { get; set; }
     /// <summary>The base offset of a duplicate's original.</summary>
@@ -102,6 +109,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         IsDecided = false;
         IsDuplicate = false;
         IsWaiting = false;
+        if (Ids is not null)
+            (Ids, Dedupe, Claim) = (null, default, default);
         Sender = null;
         Control = null;
         pool.Return(this);

@@ -25,6 +25,7 @@ namespace OrleansMq.Partitions;
 /// <item><see cref="FlushPromise"/>: what its incarnation promises about flushed records.</item>
 /// <item><see cref="PartitionUpkeep"/>: checkpoints, retention, delete-records.</item>
 /// <item><see cref="PartitionCompaction"/>: compaction, and its end.</item>
+/// <item><see cref="PartitionDedupe"/>: message ids, beside their appends.</item>
 /// <item><see cref="PartitionCursors"/>: consumption record by record, while it is led here.</item>
 /// <item><see cref="PartitionSchedules"/>: what is to be appended at a time, while it is led here.</item>
 /// <item><see cref="IPartitionReplication"/>: leadership, and when a written batch becomes visible.</item>
@@ -64,6 +65,7 @@ internal sealed class Partition
         _flushPromise = new FlushPromise(this);
         _upkeep = new PartitionUpkeep(this, _flushPromise);
         _compaction = new PartitionCompaction(this);
+        Dedupe = new PartitionDedupe(this);
     }
 
     /// <summary>Topic and number.</summary>
@@ -105,6 +107,8 @@ internal sealed class Partition
     internal AppendLoop Appends { get; }
     /// <summary>Its flushes.</summary>
     internal PartitionFlusher Flusher { get; }
+    /// <summary>Its message ids, beside its appends.</summary>
+    internal PartitionDedupe Dedupe { get; }
     /// <summary>Its replication.</summary>
     internal IPartitionReplication Replication => _replication;
     /// <summary>Its cursors, which begin with the first use, or with a leadership that finds some in the log.</summary>
@@ -149,7 +153,8 @@ internal sealed class Partition
     }
 
     /// <summary>Whether an append of a compressed batch decompresses it.</summary>
-    internal bool Decompresses => Ports.VerifyCompressed || Config is { CleanupCompact: true } or { CompressionType: not null };
+    internal bool Decompresses => Ports.VerifyCompressed || Config is { CleanupCompact: true } or { CompressionType: not null }
+        or { DedupeWindowMs: > 0 };
 
     /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
     /// <param name="batch">The batch.</param>

@@ -38,9 +38,10 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         log.RollIfOld(now);
         if (log.Retain(partition.HighWatermark, now, SettledBelow(log), out var wantedStart) > 0)
             partition.Epochs!.TruncateFromStart(log.LogStartOffset);
-        // The statements of its cursors hold the rest. The next run finds them repeated.
-        if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null)
+        // The statements of its cursors and message ids hold the rest. The next run finds them repeated.
+        if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null && HasCursors(log))
             partition.Cursors.Restate(wantedStart);
+        partition.Dedupe.Maintain(wantedStart);
         lock (log.AppendLock)
             log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration, log.LogStartOffset);
         log.DeleteRemoved(now);
@@ -111,19 +112,25 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
             return null;
         if (partition.Replication.Leadership is null)
             return 0;
-        bool isUsed;
-        lock (log.AppendLock)
-            isUsed = log.State.Cursors.IsUsed;
-        if (!isUsed)
+        if (!HasCursors(log))
             return null;
         // The configuration may be new.
         partition.Cursors.Signal();
         return partition.Cursors.SettledBelow;
     }
 
-    // A cursor's newest statement stays in the log.
+    private static bool HasCursors(SegmentedLog log)
+    {
+        lock (log.AppendLock)
+            return log.State.Cursors.IsUsed;
+    }
+
+    // A cursor's newest statement stays in the log, and so do message ids.
     private async Task StateCursorsAsync(long offset, CancellationToken cancellationToken)
     {
+        if (partition.Log!.StartBound(partition.HighWatermark) >= offset)
+            return;
+        await partition.Dedupe.RestateAsync(offset, cancellationToken).ConfigureAwait(false);
         if (partition.Log!.StartBound(partition.HighWatermark) >= offset)
             return;
         try

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Dedupe;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Producers;
@@ -25,6 +26,7 @@ internal readonly record struct RoundRoom(string? RefusesProduced, string? Refus
 /// </remarks>
 internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOperation>
 {
+    private readonly DedupeStage _dedupe = new(partition);
     private AppendRound _round = null!;
     private IPartitionReplication _replication = null!;
     private RoundRoom _room;
@@ -72,7 +74,11 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     }
 
     /// <inheritdoc/>
-    public ProducerDecision Check(AppendOperation operation) => Log.State.Check(operation.Header);
+    public ProducerDecision Check(AppendOperation operation)
+    {
+        var decision = Log.State.Check(operation.Header);
+        return operation.Ids is null ? decision : _dedupe.Check(operation, decision, _now);
+    }
 
     /// <inheritdoc/>
     public void DecideUnwritten(AppendOperation operation, in ProducerDecision decision)
@@ -82,6 +88,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             operation.IsDuplicate = true;
             operation.OriginalOffset = decision.BaseOffset;
             operation.OriginalEnd = decision.LastOffset + 1;
+            if (operation.Dedupe.LeftOut > 0)
+                partition.Dedupe.NoteLeftOut(operation.Dedupe.LeftOut);
             operation.Decide(new ProduceResult(ErrorCode.None, decision.BaseOffset, LogStartOffset: Log.LogStartOffset));
             return;
         }
@@ -109,25 +117,39 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         }
         var header = operation.Header;
         var epoch = partition.LeaderEpoch;
-        var baseOffset = _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;
+        var endOffset = _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;
+        var hasClaims = operation.Ids is not null && operation.Dedupe.HasClaims;
+        var baseOffset = hasClaims ? endOffset + 1 : endOffset;
         if (partition.Config.TimestampType == TimestampType.LogAppendTime && operation.Owned is not null)
         {
             RecordBatchRewriter.StampLogAppendTime(operation.Batch.Span, _now);
             header = RecordBatchHeader.Read(operation.Batch.Span);
         }
         header = header with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
-        if (Log.MustRoll(header, header.LastOffset, _round.GroupBytes) != RollReason.None)
+        var pendingBytes = _round.GroupBytes + (hasClaims ? DedupeRecord.MostBytes(operation.Ids!.Length) : 0);
+        if (Log.MustRoll(header, header.LastOffset, pendingBytes) != RollReason.None)
         {
             Write();
             if (!TryRoll(operation))
                 return;
-            if (Log.LogEndOffset != baseOffset)
+            if (Log.LogEndOffset != endOffset)
             {
                 // The group before it failed. The batch takes the next free offset, and is checked again without that group.
                 AppendCore.Admit(this, operation);
                 return;
             }
         }
+        if (operation.Dedupe.Kept is not null)
+        {
+            if (_dedupe.Filter(operation) is { } failed)
+            {
+                operation.Decide(failed);
+                return;
+            }
+            header = RecordBatchHeader.Read(operation.Batch.Span) with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
+        }
+        if (hasClaims)
+            StageClaim(operation, endOffset, header.Crc, epoch);
         RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
         RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, epoch);
         operation.Header = header;
@@ -135,6 +157,17 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         _round.Group.Add(operation);
         _round.Buffers.Add(operation.Batch);
         _round.GroupBytes += operation.Batch.Length;
+    }
+
+    private void StageClaim(AppendOperation operation, long offset, uint crc, int epoch)
+    {
+        var claim = _dedupe.Claim(operation, crc, _now);
+        RecordBatchHeader.StampBaseOffset(claim, offset);
+        RecordBatchHeader.StampLeaderEpoch(claim, epoch);
+        operation.Claim = RecordBatchHeader.Read(claim);
+        Log.State.Stage(operation.Claim, claim, _now);
+        _round.Buffers.Add(claim);
+        _round.GroupBytes += claim.Length;
     }
 
     /// <inheritdoc/>
@@ -154,8 +187,10 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         }
         foreach (var operation in _round.Group)
         {
+            if (operation.Ids is not null)
+                PublishClaim(operation);
             Log.Appended(operation.Header);
-            operation.Decide(new ProduceResult(ErrorCode.None, operation.Header.BaseOffset,
+            operation.Decide(new ProduceResult(ErrorCode.None, AnsweredOffset(operation),
                 operation.Header.IsLogAppendTime ? operation.Header.MaxTimestamp : -1, Log.LogStartOffset));
             if (operation.Control is { } control)
                 control.OnWritten(operation.Header.BaseOffset);
@@ -164,6 +199,18 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         }
         _round.ClearGroup();
     }
+
+    private void PublishClaim(AppendOperation operation)
+    {
+        if (operation.Dedupe.HasClaims)
+            Log.Appended(operation.Claim);
+        if (operation.Dedupe.LeftOut > 0)
+            partition.Dedupe.NoteLeftOut(operation.Dedupe.LeftOut);
+    }
+
+    // The record of a single duplicate is where its original is.
+    private static long AnsweredOffset(AppendOperation operation) =>
+        operation is { Ids.Length: 1, Dedupe.FirstOriginal: >= 0 and var original } ? original : operation.Header.BaseOffset;
 
     /// <inheritdoc/>
     public void Await(AppendOperation operation) => _replication.Await(operation);
@@ -194,7 +241,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         // A duplicate of a batch in this group has lost its original.
         foreach (var operation in _round.Operations)
         {
-            if (operation.IsDuplicate && operation.OriginalOffset >= Log.LogEndOffset)
+            if (operation.IsDuplicate && operation.OriginalEnd > Log.LogEndOffset)
                 operation.Decide(failed);
         }
     }

@@ -63,6 +63,10 @@ public sealed record TopicConfig
     public long TimestampBeforeMaxMs { get; init; } = long.MaxValue;
     /// <summary><c>message.timestamp.after.max.ms</c>: 1 hour.</summary>
     public long TimestampAfterMaxMs { get; init; } = 3_600_000;
+    /// <summary><c>dedupe.window.ms</c>: 0 for none.</summary>
+    public long DedupeWindowMs { get; init; }
+    /// <summary><c>dedupe.max.ids</c>: 100,000.</summary>
+    public int DedupeMaxIds { get; init; } = 100_000;
     /// <summary><c>compression.type</c>: null for <c>producer</c>, otherwise the codec in which every batch is stored.</summary>
     public CompressionType? CompressionType { get; init; }
     /// <summary><c>min.insync.replicas</c>.</summary>

@@ -53,9 +53,9 @@ internal sealed class TopicConfigKey
             (config, text) => TryParse(text, out var value) && value >= min ? set(config, value) : null);
 
     internal static TopicConfigKey Int32(string name, string unit, int min,
-        Func<TopicConfig, int> get, Func<TopicConfig, int, TopicConfig> set, string documentation) =>
-        new(name, unit, $"a whole number from {Text(min)} to {Text(int.MaxValue)}", documentation, true, config => Text(get(config)),
-            (config, text) => TryParse(text, out var value) && value >= min && value <= int.MaxValue ? set(config, (int)value) : null);
+        Func<TopicConfig, int> get, Func<TopicConfig, int, TopicConfig> set, string documentation, int max = int.MaxValue) =>
+        new(name, unit, $"a whole number from {Text(min)} to {Text(max)}", documentation, true, config => Text(get(config)),
+            (config, text) => TryParse(text, out var value) && value >= min && value <= max ? set(config, (int)value) : null);
 
     internal static TopicConfigKey Ratio(string name, Func<TopicConfig, double> get, Func<TopicConfig, double, TopicConfig> set,
         string documentation) =>

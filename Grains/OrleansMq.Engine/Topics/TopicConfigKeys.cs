@@ -3,7 +3,7 @@ using System.Collections.Frozen;
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// The table of topic configuration: every topic key of Kafka 4, and one of this broker's queues, with its range, its meaning, and its
+/// The table of topic configuration: every topic key of Kafka 4, and this broker's own, with its range, its meaning, and its
 /// place in a <see cref="TopicConfig"/>.
 /// Validation, description and the reference in the documentation are all derived from it.
 /// </summary>
@@ -85,6 +85,13 @@ internal static class TopicConfigKeys
     [
         TopicConfigKey.Int32("max.message.bytes", "bytes", 0, c => c.MaxMessageBytes, (c, v) => c with { MaxMessageBytes = v },
             "The maximum size of a record batch as sent, after compression."),
+        TopicConfigKey.Int64("dedupe.window.ms", "ms", 0, c => c.DedupeWindowMs, (c, v) => c with { DedupeWindowMs = v },
+            "How long a partition remembers the id of a record (header `omq.message-id`): one with an id that it remembers is acknowledged "
+            + "and not appended. 0 for not at all. While it is set, each batch with ids takes one offset more, and compressed batches are "
+            + "decompressed."),
+        TopicConfigKey.Int32("dedupe.max.ids", "ids", 1, c => c.DedupeMaxIds, (c, v) => c with { DedupeMaxIds = v },
+            "The most ids that a partition remembers, about 100 bytes of memory each; above it the oldest are forgotten before their time.",
+            max: 1_000_000),
         TopicConfigKey.Choice("compression.type", CompressionTypes, c => c.CompressionType, (c, v) => c with { CompressionType = v },
             "The codec in which batches are stored; `producer` keeps them as they were sent."),
         TopicConfigKey.Choice("message.timestamp.type", TimestampTypes, c => c.TimestampType, (c, v) => c with { TimestampType = v },

@@ -108,7 +108,7 @@ internal sealed class PartitionRig : IAsyncDisposable
         return builder.Build().ToArray();
     }
 
-    /// <summary>Reads all values from an offset to the high watermark.</summary>
+    /// <summary>Reads the values of all records but control records from an offset to the high watermark.</summary>
     public async Task<List<(long Offset, string Value)>> ReadAllAsync(long from = 0, int maxBytes = 1 << 20)
     {
         var values = new List<(long, string)>();
@@ -121,10 +121,10 @@ internal sealed class PartitionRig : IAsyncDisposable
             using var reader = new RecordReader(result.Records, StandardCodecs.All);
             while (reader.MoveNext())
             {
-                if (reader.Current.Offset >= from)
+                if (reader.Current.Offset >= from && !reader.Batch.IsControl)
                     values.Add((reader.Current.Offset, Encoding.UTF8.GetString(reader.Current.Value!.Value.Span)));
-                offset = reader.Current.Offset + 1;
             }
+            offset = reader.Batch.NextOffset;
         }
         return values;
     }

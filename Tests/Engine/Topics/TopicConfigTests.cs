@@ -46,8 +46,9 @@ public sealed class TopicConfigTests
         TopicConfigRules.Parse(configs.ToDictionary(pair => pair.Key, pair => pair.Value), TopicConfig.Default);
 
     [Fact]
-    public void Key_table_has_Kafkas_keys_and_two_of_its_own() =>
-        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Append("retention.records").Append("retention.until.settled")
+    public void Key_table_has_Kafkas_keys_and_four_of_its_own() =>
+        Assert.Equal(KafkaDefaults.Select(row => (string)row[0])
+            .Concat(["dedupe.max.ids", "dedupe.window.ms", "retention.records", "retention.until.settled"])
             .Order(StringComparer.Ordinal), TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
 
     [Theory]
@@ -88,6 +89,8 @@ public sealed class TopicConfigTests
     [InlineData("segment.ms", "1")]
     [InlineData("unclean.leader.election.enable", "true")]
     [InlineData("retention.until.settled", "true")]
+    [InlineData("dedupe.window.ms", "600000")]
+    [InlineData("dedupe.max.ids", "1000000")]
     public void Key_sets_what_it_reads_back(string key, string value)
     {
         var config = Parse((key, value)).Next;
@@ -117,6 +120,9 @@ public sealed class TopicConfigTests
     [InlineData("message.timestamp.type", "createtime")]
     [InlineData("unclean.leader.election.enable", "yes")]
     [InlineData("retention.until.settled", "1")]
+    [InlineData("dedupe.window.ms", "-1")]
+    [InlineData("dedupe.max.ids", "0")]
+    [InlineData("dedupe.max.ids", "1000001")]
     public void Invalid_value_is_refused_with_key_value_and_allowed_range(string key, string value)
     {
         var refused = Parse((key, value));
@@ -137,7 +143,7 @@ public sealed class TopicConfigTests
         var refused = Parse((key, "1"));
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
         Assert.Contains($"Did you mean '{nearest}'?", refused.Message);
-        Assert.Contains("cleanup.policy, compression.type, delete.retention.ms", refused.Message);
+        Assert.Contains("cleanup.policy, compression.type, dedupe.max.ids, dedupe.window.ms, delete.retention.ms", refused.Message);
         Assert.DoesNotContain("remote.", refused.Message);
     }
 

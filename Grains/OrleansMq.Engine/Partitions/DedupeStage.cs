@@ -1,0 +1,89 @@
+using OrleansMq.Api;
+using OrleansMq.Dedupe;
+using OrleansMq.Producers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// Leaves duplicates out of batches with message ids, and claims the ids of the rest: a part of <see cref="RoundWriter"/>. Used under the
+/// append lock only.
+/// </summary>
+/// <remarks>
+/// <list type="bullet">
+/// <item>All records are duplicates, and the batch has no producer: nothing is appended. It is answered when the originals are as safe as
+/// its acks ask, as a retry of an idempotent producer is.</item>
+/// <item>All are, and it has a producer: a batch without records is appended. It keeps the producer's sequence, as after a
+/// compaction.</item>
+/// <item>Some are: the others are appended at the offsets that they would have had. The duplicates leave holes, as after a
+/// compaction.</item>
+/// </list>
+/// The originals precede the batch in the log or in the same write, so what is appended is never visible, nor acknowledged, before them.
+/// </remarks>
+internal sealed class DedupeStage(Partition partition)
+{
+    private LogDedupe Known => partition.Log!.State.Dedupe;
+
+    /// <summary>Decides on the ids of a batch that its producer may append.</summary>
+    public ProducerDecision Check(AppendOperation operation, in ProducerDecision decision, long now)
+    {
+        var found = DedupeDecision.Decide(operation.Ids!, Known, now, partition.Config.DedupeWindowMs);
+        operation.Dedupe = default;
+        if (decision.Outcome == ProducerOutcome.Duplicate && operation.Ids is [_] && found.FirstOriginal >= 0
+            && found.OriginalEnd <= decision.LastOffset)
+            return decision with { BaseOffset = found.FirstOriginal };
+        if (decision.Outcome != ProducerOutcome.Accept)
+            return decision;
+        operation.Dedupe = found;
+        return found.LeftOut == operation.Ids!.Length && found.FirstOriginal >= 0 && !operation.Header.HasProducer
+            ? new ProducerDecision(ProducerOutcome.Duplicate, found.FirstOriginal, found.OriginalEnd - 1)
+            : decision;
+    }
+
+    /// <summary>Removes the duplicates from a batch that is about to be staged. Its bytes are then a copy.</summary>
+    /// <returns>Null on success; otherwise the refusal.</returns>
+    public ProduceResult? Filter(AppendOperation operation)
+    {
+        if (operation.Dedupe.Kept is not { } kept)
+            return null;
+        var copy = new PooledBuffer(operation.Batch.Length);
+        try
+        {
+            var next = 0;
+            RecordBatchRewriter.Retain(operation.Batch, (in Record _) => kept[next++], partition.Ports.Log.Codecs, copy);
+        }
+        catch (CodecUnavailableException fault)
+        {
+            copy.Dispose();
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
+        }
+        catch (RecordBatchException fault)
+        {
+            copy.Dispose();
+            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
+        }
+        operation.Owned?.Dispose();
+        operation.Owned = copy;
+        operation.Batch = copy.WrittenMemory;
+        return null;
+    }
+
+    /// <summary>Makes the control batch that claims the ids of a batch, which follows it.</summary>
+    /// <param name="operation">The append, without duplicates.</param>
+    /// <param name="crc">The CRC of its batch as it is written.</param>
+    /// <param name="now">The leader's time, in milliseconds since 1970.</param>
+    public byte[] Claim(AppendOperation operation, uint crc, long now)
+    {
+        var (ids, kept, config) = (operation.Ids!, operation.Dedupe.Kept, partition.Config);
+        var claimed = new List<(int, UInt128)>(ids.Length);
+        for (var i = 0; i < ids.Length; i++)
+        {
+            if (ids[i] != MessageIds.None && kept?[i] != false)
+                claimed.Add((i, ids[i]));
+        }
+        var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, now, config.DedupeWindowMs),
+            Math.Max(0, config.DedupeMaxIds - claimed.Count), out var early);
+        partition.Dedupe.NoteForgottenEarly(early);
+        return DedupeRecord.Build(new DedupeClaims(forgetBelow, Math.Max(now, Known.LatestTime), crc, claimed));
+    }
+}

@@ -1,0 +1,104 @@
+using OrleansMq.Api;
+using OrleansMq.Dedupe;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>
+/// What a partition's leader does about message ids beside appends: it forgets those that have left the window while no others come, and
+/// tells again those that keep the log from starting later. Thread safe.
+/// </summary>
+/// <remarks>
+/// State: two counters, and whether a task is under way. What is remembered is the log's. Failures: a change that is refused or not
+/// replicated in time changes nothing, and maintenance tries again.
+/// </remarks>
+internal sealed class PartitionDedupe(Partition partition)
+{
+    // About 200 KB.
+    private const int MostIds = 5_000;
+
+    private long _leftOut;
+    private long _forgottenEarly;
+    private int _isUnderWay;
+
+    /// <summary>The number of records that were left out as duplicates since the partition was opened here.</summary>
+    public long LeftOut => Volatile.Read(ref _leftOut);
+
+    /// <summary>The number of ids that were forgotten within the window since then, since there were too many.</summary>
+    public long ForgottenEarly => Volatile.Read(ref _forgottenEarly);
+
+    /// <summary>Counts records that were left out.</summary>
+    public void NoteLeftOut(int records) => Interlocked.Add(ref _leftOut, records);
+
+    /// <summary>Counts ids that were forgotten within the window.</summary>
+    public void NoteForgottenEarly(int ids)
+    {
+        if (ids > 0)
+            Interlocked.Add(ref _forgottenEarly, ids);
+    }
+
+    /// <summary>Forgets what has left the window, and begins to let the log start at an offset. Only one call at a time does
+    /// something.</summary>
+    public void Maintain(long start)
+    {
+        if (partition.Replication.Leadership is not { } leadership || Next(start) is not { } first
+            || Interlocked.Exchange(ref _isUnderWay, 1) != 0)
+            return;
+        _ = RunAsync();
+
+        async Task RunAsync()
+        {
+            try
+            {
+                await AppendAllAsync(leadership.Epoch, start, first).ConfigureAwait(false);
+            }
+            finally
+            {
+                Volatile.Write(ref _isUnderWay, 0);
+            }
+        }
+    }
+
+    /// <summary>Lets the log start at an offset, as far as message ids keep it from that.</summary>
+    /// <exception cref="BrokerException">The change was refused, or was not replicated in time.</exception>
+    public async Task RestateAsync(long start, CancellationToken cancellationToken)
+    {
+        if (partition.Replication.Leadership is not { } leadership || Next(start) is not { } first)
+            return;
+        var result = await AppendAllAsync(leadership.Epoch, start, first).WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (result.Error != ErrorCode.None)
+            throw new BrokerException(result.Error, $"The message ids of {partition.TopicPartition} could not be written anew above offset "
+                + $"{start}. Nothing was deleted; retry. {result.Message}");
+    }
+
+    private async Task<ProduceResult> AppendAllAsync(int epoch, long start, DedupeStatement first)
+    {
+        for (var change = first; ; )
+        {
+            var result = await partition.Appends.AppendControlAsync(DedupeRecord.Build(change), new EpochAppend(epoch))
+                .ConfigureAwait(false);
+            if (result.Error != ErrorCode.None || Next(start) is not { } next)
+                return result;
+            change = next;
+        }
+    }
+
+    private DedupeStatement? Next(long start)
+    {
+        var log = partition.Log!;
+        lock (log.AppendLock)
+        {
+            var (known, now) = (log.State.Dedupe, partition.Ports.Log.Now);
+            return known.Restate(start, DedupeDecision.WindowStart(known, now, partition.Config.DedupeWindowMs), now, MostIds);
+        }
+    }
+
+    private sealed class EpochAppend(int epoch) : IControlAppend
+    {
+        public int Epoch => epoch;
+
+        public void OnWritten(long offset)
+        {
+            // The answer comes when it is in force.
+        }
+    }
+}
