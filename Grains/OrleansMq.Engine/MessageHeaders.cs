@@ -6,4 +6,7 @@ public static class MessageHeaders
     /// <summary>The message's id, 1 to 256 bytes. Where the topic has <c>dedupe.window.ms</c>, a record with an id that the partition has
     /// seen within that time is acknowledged and not appended.</summary>
     public const string MessageId = "omq.message-id";
+
+    /// <summary>The longest <see cref="MessageId"/>, in bytes.</summary>
+    public const int MostIdBytes = 256;
 }

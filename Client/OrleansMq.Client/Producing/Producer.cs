@@ -172,6 +172,14 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         }
     }
 
+    private static RecordHeader[] WithMessageId(in ProducerRecord<TKey, TValue> record)
+    {
+        var id = RecordHeaders.Text(MessageHeaders.MessageId, record.MessageId);
+        return id.Value is { Length: >= 1 and <= MessageHeaders.MostIdBytes } ? [.. record.Headers.Span, id]
+            : throw new ProduceException(ErrorCode.InvalidRecord, $"The message id has {id.Value!.Value.Length} bytes; allowed are 1 to "
+                + $"{MessageHeaders.MostIdBytes}. Send a shorter id, or none.", new TopicPartition(record.Topic, record.Partition ?? -1));
+    }
+
     private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
     {
         if (record.Partition is < 0)
@@ -184,7 +192,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
             var hasValue = !_values.IsNull(record.Value);
             Serialize(record, hasKey, hasValue, buffer, out var keyLength);
             var bytes = buffer.WrittenSpan;
-            var headers = record.Headers.Span;
+            var headers = record.MessageId is null ? record.Headers.Span : WithMessageId(record);
             var data = new RecordData
             {
                 Key = bytes[..keyLength],

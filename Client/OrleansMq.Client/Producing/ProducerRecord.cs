@@ -18,6 +18,11 @@ public readonly record struct ProducerRecord<TKey, TValue>(string Topic, TKey Ke
 
     /// <summary>The record's headers; an array can be assigned. See <see cref="RecordHeaders.Text"/>.</summary>
     public ReadOnlyMemory<RecordHeader> Headers { get; init; }
+
+    /// <summary>The message's id, 1 to 256 bytes as UTF-8; null for none. It is sent as the header <see cref="MessageHeaders.MessageId"/>,
+    /// after <see cref="Headers"/>. Where the topic has <c>dedupe.window.ms</c>, a record with an id that its partition has seen within
+    /// that time is reported as delivered and is not appended. Give records of one id one partition or key.</summary>
+    public string? MessageId { get; init; }
 }
 
 /// <summary>Converts headers from and to text.</summary>

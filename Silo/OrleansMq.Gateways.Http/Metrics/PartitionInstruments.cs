@@ -22,6 +22,11 @@ internal static class PartitionInstruments
             static p => p.LogStartOffset);
         Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.",
             static p => p.LogEndOffset);
+        meter.CreateObservableCounter("orleansmq.produced.duplicates", () => SumByTopic(source, static p => p.Dedupe.LeftOut),
+            "{record}", "Records that were acknowledged and not appended, since their partition had seen their message ids.");
+        meter.CreateObservableCounter("orleansmq.dedupe.forgotten",
+            () => SumByTopic(source, static p => p.Dedupe.ForgottenEarly), "{id}",
+            "Message ids that were forgotten within dedupe.window.ms, since a partition had dedupe.max.ids others.");
         meter.CreateObservableGauge("orleansmq.schedule.waiting", () => Observe(source, static schedules => schedules.Waiting), "{record}",
             "Scheduled records that wait for their time, by partition of the schedules, on the broker that leads it.");
         meter.CreateObservableCounter("orleansmq.schedule.dropped", () => Observe(source, static schedules => schedules.Dropped),
@@ -43,6 +48,12 @@ internal static class PartitionInstruments
                     new("partition", partition.TopicPartition.Partition));
         }
     }
+
+    // Only topics with a window, or that had one.
+    private static IEnumerable<Measurement<long>> SumByTopic(MetricSource source, Func<Partition, long> value) =>
+        source.Partitions().Where(static partition => partition.Config.DedupeWindowMs > 0 || partition.Dedupe.LeftOut > 0)
+            .GroupBy(static partition => partition.TopicPartition.Topic)
+            .Select(topic => new Measurement<long>(topic.Sum(value), new KeyValuePair<string, object?>("topic", topic.Key)));
 
     private static IEnumerable<Measurement<long>> Observe(MetricSource source, Func<PartitionSchedules, long> value)
     {

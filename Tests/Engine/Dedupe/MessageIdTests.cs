@@ -40,6 +40,22 @@ public sealed class MessageIdTests
     }
 
     [Fact]
+    public void Redriven_record_has_an_id_of_its_own_for_each_time()
+    {
+        UInt128[] ids = [Of("a"), Redriven("1"), Redriven("2"), Redriven("1")];
+        Assert.Equal(3, ids.Distinct().Count());
+        Assert.Equal(ids[1], ids[3]);
+
+        static UInt128 Redriven(string times)
+        {
+            using var builder = new RecordBatchBuilder();
+            builder.Add(1, default, false, "v"u8, true, [new RecordHeader(Encoding.UTF8.GetBytes(MessageIds.RedrivesHeader),
+                Encoding.UTF8.GetBytes(times)), new RecordHeader(Encoding.UTF8.GetBytes(MessageHeaders.MessageId), "a"u8.ToArray())]);
+            return Assert.Single(MessageIds.Read(builder.Build(), CompressionCodecs.Empty, null)!);
+        }
+    }
+
+    [Fact]
     public void What_is_decompressed_counts()
     {
         var batch = Build(CompressionType.Lz4, [new string('x', 200)], [new string('y', 200)]);

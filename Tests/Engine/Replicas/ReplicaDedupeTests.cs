@@ -24,6 +24,7 @@ public sealed class ReplicaDedupeTests
         await ReplicatedPartition.Until(() => partition.LogOf(1).LogEndOffset == known + 4, () => "written on broker 1");
         first.StopLeading("a test");
         Assert.NotEqual(ErrorCode.None, (await lost).Error);
+        partition.Cluster.Mend();
 
         var second = await partition.LeadAsync(2);
         Assert.Equal(known, await PublishAsync(second.Partition, "a"));
@@ -31,7 +32,6 @@ public sealed class ReplicaDedupeTests
         Assert.Equal(retried, await PublishAsync(second.Partition, "c"));
 
         // The first one cuts what it alone had, and what it had claimed there.
-        partition.Cluster.Mend();
         await partition.InSyncAsync(3);
         await partition.AllTheSameAsync();
         second.StopLeading("a test");

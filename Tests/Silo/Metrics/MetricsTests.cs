@@ -68,6 +68,20 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     }
 
     [Fact]
+    public async Task Records_that_were_left_out_for_their_message_id_are_counted_by_topic()
+    {
+        var topic = await broker.CreateTopicAsync(configs: """{"dedupe.window.ms":"600000","dedupe.max.ids":"1"}""");
+        var other = await broker.CreateTopicAsync();
+        foreach (var id in (int[])[1, 1, 2, 1])
+            await broker.ProduceAllAsync(topic, $$$"""{"value":"a","headers":{"omq.message-id":"{{{id}}}"}}""");
+        var metrics = await ScrapeAsync();
+        Assert.Equal(1, metrics.Value("orleansmq_produced_duplicates_total", $"topic=\"{topic}\""));
+        Assert.Equal(2, metrics.Value("orleansmq_dedupe_forgotten_total", $"topic=\"{topic}\""));
+        Assert.DoesNotContain(metrics.Samples, sample => sample.Name == "orleansmq_produced_duplicates_total"
+            && sample.Labels.Contains(other, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Refused_batches_are_counted_and_unknown_topics_are_not()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"100"}""");
