@@ -2,9 +2,9 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>Checks invariants 1 to 3 by the clients' observations, without knowledge of replicas except the leader's log. Records removed
-/// by compaction or a delete may be missing. An unclean election must lose exactly what it reported, which is then forgotten
-/// here.</summary>
+/// <summary>Checks invariants 1 to 3 by the clients' observations, without knowledge of replicas except the leader's log. A publisher with
+/// message ids counts as an idempotent producer. Records removed by compaction or a delete may be missing. An unclean election must lose
+/// exactly what it reported, which is then forgotten here.</summary>
 internal sealed class ClientChecker(int topic, bool mayCompact)
 {
     private readonly SortedDictionary<long, Told> _acknowledged = [];
@@ -108,7 +108,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     {
         var record = told.Record;
         Verdict.Require(record.Topic == topic, $"topics: a record of topic {record.Topic} is read from topic {topic}");
-        if (record.Producer != SimulatedRecord.NoProducer)
+        if (record.Producer is not (SimulatedRecord.NoProducer or SimulatedRecord.Control))
         {
             var last = _lastSequence.GetValueOrDefault(record.Producer, -1);
             Verdict.Require(record.Sequence > last,

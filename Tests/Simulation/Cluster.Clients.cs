@@ -15,6 +15,7 @@ internal sealed partial class Cluster
 
     private sealed class Producer
     {
+        /// <summary>Whether its batches are told apart when they are repeated: by sequences, or by message ids.</summary>
         public bool IsIdempotent { get; init; }
         public Topic? Topic { get; set; }
         public int Id { get; set; } = SimulatedRecord.NoProducer;
@@ -46,7 +47,7 @@ internal sealed partial class Cluster
         {
             if (target.Leader is { } leader && target.Topic == request.Topic)
             {
-                new SimulatedAppends(leader, target.Log, target.Effects, _now)
+                new SimulatedAppends(leader, target.Log, target.Effects, _now) { Restates = Scenario.HasMessageIds && Chance(10) }
                     .Append(new SimulatedAppend(request.Batch, producer.IsIdempotent ? Acks.All : Acks.Leader, waiter));
             }
         });
@@ -77,7 +78,7 @@ internal sealed partial class Cluster
         (producer.Topic, producer.NextSequence, producer.Batch, producer.UncleanElections) =
             (_topic, 0, null, _topic.Clients.UncleanElections);
         if (producer.IsIdempotent)
-            producer.Id = ++_producers;
+            producer.Id = Scenario.HasMessageIds ? SimulatedRecord.Control - ++_producers : ++_producers;
     }
 
     private void Answer(SimulatedBroker broker, CompleteAppend complete)

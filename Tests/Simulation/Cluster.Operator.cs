@@ -139,7 +139,7 @@ internal sealed partial class Cluster
         var broker = _brokers[_random.Next(_brokers.Length)];
         if (!broker.Leads || broker.Topic != _topic || broker.PausedUntil > _now)
             return;
-        var below = Math.Min(_random.NextInt64(broker.Log.LogStartOffset, broker.Log.HighWatermark + 1), broker.Log.OldestProducer());
+        var below = Math.Min(_random.NextInt64(broker.Log.LogStartOffset, broker.Log.HighWatermark + 1), broker.Log.StartBound());
         if (Trace is not null)
             Tell($"{broker.Id} deletes records below {below}");
         broker.Log.MoveLogStart(below);

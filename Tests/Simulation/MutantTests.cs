@@ -57,6 +57,11 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(EraseUnderAnExchange), ReplicationFocus.AwayWhileErasing)]
     [InlineData(nameof(JoinWithDeletedRecords), ReplicationFocus.JoinWhileDeleting)]
     [InlineData(nameof(UnalignedLogStartCounts), ReplicationFocus.JoinWhileDeleting)]
+    [InlineData(nameof(MessageIdsOfCutBatchesStay), ReplicationFocus.MessageIds)]
+    [InlineData(nameof(FollowersNoteNoMessageIds), ReplicationFocus.MessageIds)]
+    [InlineData(nameof(ClaimsCountWithoutTheirBatch), ReplicationFocus.MessageIds)]
+    [InlineData(nameof(DuplicateMessageIdAcknowledgedEarly), ReplicationFocus.MessageIds)]
+    [InlineData(nameof(LogStartPassesMessageIds), ReplicationFocus.MessageIds)]
     internal void Checkers_find_with_a_focus(string mutant, ReplicationFocus focus) => Find(mutant, focus);
 
     private void Find(string mutant, ReplicationFocus focus)

@@ -227,6 +227,18 @@ internal sealed class DuplicateAcknowledgedEarly : ReplicationRules
     public override bool IsDuplicateReplicated(long originalEnd, long highWatermark) => true;
 }
 
+// --- Message ids: the simulated log asks for these ---
+
+internal sealed class MessageIdsOfCutBatchesStay : ReplicationRules;
+
+internal sealed class FollowersNoteNoMessageIds : ReplicationRules;
+
+internal sealed class ClaimsCountWithoutTheirBatch : ReplicationRules;
+
+internal sealed class DuplicateMessageIdAcknowledgedEarly : ReplicationRules;
+
+internal sealed class LogStartPassesMessageIds : ReplicationRules;
+
 // --- Lease ---
 
 internal sealed class ReadsWithoutLease : ReplicationRules

@@ -34,6 +34,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     [Theory]
     [InlineData(ReplicationFocus.AwayWhileErasing)]
     [InlineData(ReplicationFocus.JoinWhileDeleting)]
+    [InlineData(ReplicationFocus.MessageIds)]
     internal void Rare_faults_lose_no_record_and_bring_none_back(ReplicationFocus focus)
     {
         var runs = SeedRuns.OfReplication(focus: focus);

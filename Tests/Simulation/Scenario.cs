@@ -11,6 +11,8 @@ internal enum ReplicationFocus
     AwayWhileErasing = 1,
     /// <summary>Replicas join the ISR while records are deleted.</summary>
     JoinWhileDeleting = 2,
+    /// <summary>Producers repeat publishes by their message ids alone, through failovers and deletions.</summary>
+    MessageIds = 3,
 }
 
 /// <summary>The parameters of a run, drawn from its seed unless a test sets them.</summary>
@@ -81,6 +83,9 @@ internal sealed class Scenario
     /// <summary>Whether the operator does nothing but delete records.</summary>
     public bool DeletesOnly { get; init; }
 
+    /// <summary>Whether producers have message ids instead of sequences.</summary>
+    public bool HasMessageIds { get; init; }
+
     /// <summary>Draws the parameters of a run with a focus.</summary>
     public static Scenario Of(ReplicationFocus focus, Random random) => focus switch
     {
@@ -122,6 +127,15 @@ internal sealed class Scenario
             IsolatesOnly = true,
             DeletesOnly = true,
         },
+        ReplicationFocus.MessageIds => new Scenario(random)
+        {
+            HasMessageIds = true,
+            ProduceEveryMs = 25,
+            MayCompact = false,
+            MayDelete = true,
+            MayElectUnclean = false,
+            RestoresStore = false,
+        },
         _ => new Scenario(random),
     };
 
@@ -134,5 +148,5 @@ internal sealed class Scenario
         + $"ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
         + $"{(MayReassign ? ", reassigns" : "")}{(MayChangeConfig ? ", reconfigures" : "")}{(MayElectUnclean ? ", unclean elections" : "")}"
         + $"{(RecreatesTopic ? ", deleted and created again" : "")}"
-        + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for catch-up";
+        + $"{(RestoresStore ? ", store restored" : "")}{(HasMessageIds ? ", message ids" : "")}, {CatchUpShare}% for catch-up";
 }

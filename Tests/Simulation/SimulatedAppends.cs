@@ -22,6 +22,9 @@ internal sealed class SimulatedAppends(LeaderReplica leader, SimulatedLog log, L
 {
     private readonly List<SimulatedAppend> _staged = [];
 
+    /// <summary>Whether what is written begins with a statement of message ids.</summary>
+    public bool Restates { get; init; }
+
     /// <summary>Appends a group of one, and answers it by <see cref="CompleteAppend"/>.</summary>
     public void Append(SimulatedAppend append) => AppendCore.Run(this, [append]);
 
@@ -51,6 +54,8 @@ internal sealed class SimulatedAppends(LeaderReplica leader, SimulatedLog log, L
 
     public void Write()
     {
+        if (Restates && _staged.Count > 0)
+            log.Restate(leader.Epoch);
         foreach (var append in _staged)
         {
             var written = log.Append(append.Batch, leader.Epoch);

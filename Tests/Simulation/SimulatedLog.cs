@@ -1,5 +1,7 @@
+using OrleansMq.Dedupe;
 using OrleansMq.Log;
 using OrleansMq.Producers;
+using OrleansMq.Records;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
@@ -12,6 +14,8 @@ internal sealed class SimulatedLog : IReplicaLog
     private readonly ReplicationRules _rules;
     private const long None = -1;
     private readonly Dictionary<int, (int First, int Last, long BaseOffset, long NextOffset)> _producers = [];
+    private LogDedupe _ids = new();
+    private long _idsRebuiltAt;
     private long _highWatermark;
     // The log end when the policy became sync, until all below it is flushed.
     private long _awaited = None;
@@ -21,6 +25,7 @@ internal sealed class SimulatedLog : IReplicaLog
         (_broker, _disk, _rules) = (broker, disk, rules);
         _highWatermark = Math.Min(_disk.HighWatermark, _disk.LogEnd);
         RebuildProducers();
+        RebuildIds();
     }
 
     public Topic Topic => _disk.Topic;
@@ -133,6 +138,8 @@ internal sealed class SimulatedLog : IReplicaLog
     public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch)
     {
         var header = SimulatedRecord.Header(batch);
+        if (header.Producer < SimulatedRecord.Control)
+            return CheckIds(batch);
         if (header.Producer == SimulatedRecord.NoProducer || !_producers.TryGetValue(header.Producer, out var last)
             || header.Sequence == last.Last + 1)
             return ProducerDecision.Accepted;
@@ -143,6 +150,9 @@ internal sealed class SimulatedLog : IReplicaLog
 
     public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch)
     {
+        if (SimulatedRecord.Header(batch).Producer < SimulatedRecord.Control)
+            AppendChange(new DedupeClaims(ForgetBelow: 0, Time: 0, CrcOf(batch), [.. IdsOf(batch).Select((id, delta) => (delta, id))]),
+                epoch);
         var stamped = new ReplicatedBatch(LogEndOffset, LogEndOffset + SimulatedRecord.Header(batch).Delta, epoch, batch);
         AppendReplicated(stamped);
         return stamped;
@@ -161,6 +171,8 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.Batches.Add(batch);
         _disk.LogEnd = batch.NextOffset;
         NoteProducer(batch);
+        if (_rules is not FollowersNoteNoMessageIds || Topic.Leader?.Log == this)
+            NoteIds(batch);
         Topic.Replicas.OnAppended(_broker, batch);
     }
 
@@ -195,6 +207,8 @@ internal sealed class SimulatedLog : IReplicaLog
         _highWatermark = Math.Min(_highWatermark, _disk.LogEnd);
         WriteHighWatermark();
         RebuildProducers();
+        if (_rules is not MessageIdsOfCutBatchesStay)
+            RebuildIds();
     }
 
     public void MoveLogStart(long offset)
@@ -222,6 +236,7 @@ internal sealed class SimulatedLog : IReplicaLog
         WriteHighWatermark();
         Cuts++;
         RebuildProducers();
+        RebuildIds();
     }
 
     /// <summary>Returns the end of the last tombstone that a compaction would erase; 0 for none. One that was compacted before has shown
@@ -285,8 +300,70 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.CompactedEnd = Math.Max(_disk.CompactedEnd, horizon);
     }
 
-    /// <summary>Returns the start of the oldest last batch of a producer, which retention keeps so that all producers stay known.</summary>
-    public long OldestProducer() => _producers.Count == 0 ? LogEndOffset : _producers.Values.Min(p => p.BaseOffset);
+    /// <summary>Returns the highest offset at which the log may start: retention keeps the oldest last batch of a producer, so that all
+    /// producers stay known, and what tells of message ids.</summary>
+    public long StartBound() => Math.Min(_producers.Count == 0 ? LogEndOffset : _producers.Values.Min(p => p.BaseOffset),
+        !_ids.IsUsed || _rules is LogStartPassesMessageIds ? LogEndOffset
+        : HighWatermark < _idsRebuiltAt ? LogStartOffset : _ids.StartBound(HighWatermark));
+
+    /// <summary>Appends a statement of some message ids, if one would let the log start later.</summary>
+    public void Restate(int epoch)
+    {
+        if (_ids.Restate(HighWatermark, after: -1, time: 0, most: 5) is { } statement)
+            AppendChange(statement, epoch);
+    }
+
+    private ProducerDecision CheckIds(ReadOnlyMemory<byte> batch)
+    {
+        var ids = IdsOf(batch);
+        var decision = DedupeDecision.Decide(ids, _ids, now: 0, windowMs: long.MaxValue);
+        Verdict.Require(decision.LeftOut == 0 || decision.LeftOut == ids.Length, "message ids: a part of a batch is known");
+        return decision.LeftOut == 0 ? ProducerDecision.Accepted : new ProducerDecision(ProducerOutcome.Duplicate, decision.FirstOriginal,
+            _rules is DuplicateMessageIdAcknowledgedEarly ? -1 : decision.OriginalEnd - 1);
+    }
+
+    private void AppendChange(DedupeChange change, int epoch)
+    {
+        Topic.ControlBatches.Add(DedupeRecord.Build(change));
+        AppendReplicated(new ReplicatedBatch(LogEndOffset, LogEndOffset + 1, epoch,
+            SimulatedRecord.ControlBatch(Topic.Number, Topic.ControlBatches.Count - 1)));
+    }
+
+    private void RebuildIds()
+    {
+        (_ids, _idsRebuiltAt) = (new LogDedupe(), LogEndOffset);
+        foreach (var batch in _disk.Batches)
+            NoteIds(batch);
+    }
+
+    private void NoteIds(in ReplicatedBatch batch)
+    {
+        var header = SimulatedRecord.Header(batch.Bytes);
+        if (header.Producer == SimulatedRecord.Control)
+        {
+            var bytes = Topic.ControlBatches[header.Sequence];
+            var control = RecordBatchHeader.Read(bytes) with { BaseOffset = batch.BaseOffset };
+            _ids.Apply(control, bytes);
+            if (_rules is ClaimsCountWithoutTheirBatch && DedupeRecord.TryFind(control, bytes, out var value)
+                && DedupeRecord.Decode(value) is DedupeClaims claims)
+                _ids.Apply(default(RecordBatchHeader) with { BaseOffset = batch.NextOffset, Crc = claims.Crc }, default);
+        }
+        else if (_ids.IsUsed)
+        {
+            _ids.Apply(default(RecordBatchHeader) with { BaseOffset = batch.BaseOffset, Crc = CrcOf(batch.Bytes) }, default);
+        }
+    }
+
+    private static uint CrcOf(ReadOnlyMemory<byte> batch) => Crc32C.Compute(batch.Span);
+
+    private static UInt128[] IdsOf(ReadOnlyMemory<byte> batch)
+    {
+        var records = SimulatedRecord.In(batch);
+        var ids = new UInt128[records.Length];
+        for (var i = 0; i < ids.Length; i++)
+            ids[i] = new UInt128((uint)records[i].Producer, (uint)records[i].Sequence);
+        return ids;
+    }
 
     private bool IsLastOfProducer(in ReplicatedBatch batch) =>
         _producers.TryGetValue(SimulatedRecord.Header(batch.Bytes).Producer, out var last) && last.BaseOffset == batch.BaseOffset;
@@ -315,7 +392,7 @@ internal sealed class SimulatedLog : IReplicaLog
     private void NoteProducer(in ReplicatedBatch batch)
     {
         var header = SimulatedRecord.Header(batch.Bytes);
-        if (header.Producer != SimulatedRecord.NoProducer)
+        if (header.Producer >= 0)
             _producers[header.Producer] = (header.Sequence, header.Key, batch.BaseOffset, batch.NextOffset);
     }
 }

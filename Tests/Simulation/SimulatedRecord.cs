@@ -12,6 +12,10 @@ internal readonly record struct SimulatedRecord(int Delta, int Topic, int Produc
     /// <summary>The producer id without idempotence.</summary>
     public const int NoProducer = -1;
 
+    /// <summary>The producer id of a control batch; its sequence says which. The ids below are those of publishers without idempotence,
+    /// each of whose records has a message id: the publisher and its sequence.</summary>
+    public const int Control = -2;
+
     /// <summary>Whether it deletes its key.</summary>
     public bool IsTombstone => Key < 0;
 
@@ -25,6 +29,15 @@ internal readonly record struct SimulatedRecord(int Delta, int Topic, int Produc
         records[0] = new SimulatedRecord(keys.Length, topic, producer, firstSequence, firstSequence + keys.Length - 1);
         for (var i = 0; i < keys.Length; i++)
             records[i + 1] = new SimulatedRecord(i, topic, producer, firstSequence + i, keys[i]);
+        return MemoryMarshal.AsBytes(records).ToArray();
+    }
+
+    /// <summary>Builds a control batch.</summary>
+    /// <param name="topic">The topic's number.</param>
+    /// <param name="number">Its number in <see cref="Topic.ControlBatches"/>.</param>
+    public static byte[] ControlBatch(int topic, int number)
+    {
+        Span<SimulatedRecord> records = [new(1, topic, Control, number, 0), new(0, topic, Control, number, int.MaxValue)];
         return MemoryMarshal.AsBytes(records).ToArray();
     }
 

@@ -9,6 +9,8 @@ internal sealed class Topic(int number, Guid id, int[] replicas, bool mayCompact
     public Guid Id { get; } = id;
     public SimulatedStore Store { get; } = new(PartitionState.Create(id, [.. replicas]));
     public ReplicaChecker Replicas { get; } = new();
+    /// <summary>The bytes of its control batches, by their numbers.</summary>
+    public List<byte[]> ControlBatches { get; } = [];
     public ClientChecker Clients { get; } = new(number, mayCompact);
     /// <summary>The leader of the highest epoch that started.</summary>
     public SimulatedBroker? LatestLeader { get; set; }
