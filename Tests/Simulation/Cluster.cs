@@ -69,6 +69,8 @@ internal sealed partial class Cluster : ISimulation<Figures>
             Figures.Steps++;
         }
         Figures.Acknowledged += _topic.Clients.Acknowledged;
+        Figures.Repeated += _topic.Repeated;
+        Figures.Restated += _topic.Restated;
         CheckEnd();
     }
 

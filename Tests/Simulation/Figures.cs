@@ -19,6 +19,10 @@ internal sealed class Figures : IFigures<Figures>
     public long Deletions { get; set; }
     public long ConfigChanges { get; set; }
     public long Acknowledged { get; set; }
+    /// <summary>Batches that were repeated, and told apart by their message ids.</summary>
+    public long Repeated { get; set; }
+    /// <summary>Statements of message ids.</summary>
+    public long Restated { get; set; }
     /// <summary>Runs in which no eligible leader was left.</summary>
     public long Stuck { get; set; }
 
@@ -38,6 +42,8 @@ internal sealed class Figures : IFigures<Figures>
         Deletions += other.Deletions;
         ConfigChanges += other.ConfigChanges;
         Acknowledged += other.Acknowledged;
+        Repeated += other.Repeated;
+        Restated += other.Restated;
         Stuck += other.Stuck;
     }
 
@@ -48,5 +54,6 @@ internal sealed class Figures : IFigures<Figures>
         + $"{Reassignments} reassignments, "
         + $"{Resets} logs restarted, {Compactions} compactions, {Erasures} erasures ({ErasedResets} began again), "
         + $"{Deletions} deletions, {ConfigChanges} reconfigurations, "
-        + $"{Acknowledged} records acknowledged, {Stuck} left without an eligible member";
+        + $"{Acknowledged} records acknowledged, {Repeated} batches known by message ids ({Restated} statements), "
+        + $"{Stuck} left without an eligible member";
 }

@@ -41,6 +41,9 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
         runs.Run(0, FocusSeeds, CancellationToken.None);
         output.WriteLine($"{runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
         Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        var total = runs.Figures;
+        Assert.True(focus != ReplicationFocus.MessageIds || (Math.Min(total.Repeated, total.Restated) >= FocusSeeds
+            && total.Deletions >= FocusSeeds / 10), $"The schedule exercises too little: {total}");
     }
 
     [Fact]

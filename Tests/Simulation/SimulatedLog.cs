@@ -310,7 +310,10 @@ internal sealed class SimulatedLog : IReplicaLog
     public void Restate(int epoch)
     {
         if (_ids.Restate(HighWatermark, after: -1, time: 0, most: 5) is { } statement)
+        {
             AppendChange(statement, epoch);
+            Topic.Restated++;
+        }
     }
 
     private ProducerDecision CheckIds(ReadOnlyMemory<byte> batch)
@@ -318,13 +321,15 @@ internal sealed class SimulatedLog : IReplicaLog
         var ids = IdsOf(batch);
         var decision = DedupeDecision.Decide(ids, _ids, now: 0, windowMs: long.MaxValue);
         Verdict.Require(decision.LeftOut == 0 || decision.LeftOut == ids.Length, "message ids: a part of a batch is known");
+        Topic.Repeated += decision.LeftOut > 0 ? 1 : 0;
         return decision.LeftOut == 0 ? ProducerDecision.Accepted : new ProducerDecision(ProducerOutcome.Duplicate, decision.FirstOriginal,
             _rules is DuplicateMessageIdAcknowledgedEarly ? -1 : decision.OriginalEnd - 1);
     }
 
     private void AppendChange(DedupeChange change, int epoch)
     {
-        Topic.ControlBatches.Add(DedupeRecord.Build(change));
+        Topic.ControlBatches.Add(change is DedupeClaims claims ? DedupeRecord.Build(claims, default) : DedupeRecord.Build(
+            (DedupeStatement)change));
         AppendReplicated(new ReplicatedBatch(LogEndOffset, LogEndOffset + 1, epoch,
             SimulatedRecord.ControlBatch(Topic.Number, Topic.ControlBatches.Count - 1)));
     }

@@ -11,6 +11,10 @@ internal sealed class Topic(int number, Guid id, int[] replicas, bool mayCompact
     public ReplicaChecker Replicas { get; } = new();
     /// <summary>The bytes of its control batches, by their numbers.</summary>
     public List<byte[]> ControlBatches { get; } = [];
+    /// <summary>Batches that were told apart by their message ids.</summary>
+    public int Repeated { get; set; }
+    /// <summary>Statements of message ids.</summary>
+    public int Restated { get; set; }
     public ClientChecker Clients { get; } = new(number, mayCompact);
     /// <summary>The leader of the highest epoch that started.</summary>
     public SimulatedBroker? LatestLeader { get; set; }

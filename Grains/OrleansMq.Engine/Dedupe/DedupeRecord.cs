@@ -55,11 +55,20 @@ internal static class DedupeRecord
     /// <summary>Returns the most bytes that the batch of claims can have.</summary>
     public static int MostBytes(int ids) => RecordBatchHeader.Size + 128 + (ids * (IdBytes + VarInt.MaxSize));
 
-    /// <summary>Makes a control batch.</summary>
-    public static byte[] Build(DedupeChange change)
+    /// <summary>Makes the control batch of a statement.</summary>
+    public static byte[] Build(DedupeStatement statement) => Build(statement, statement.Time);
+
+    /// <summary>Makes the control batch of claims. Its timestamp is just below those of the batch that it precedes: a lookup by time finds
+    /// the record, or what stands right before it.</summary>
+    /// <param name="claims">The claims.</param>
+    /// <param name="batch">The header of the batch that it precedes.</param>
+    public static byte[] Build(DedupeClaims claims, in RecordBatchHeader batch) =>
+        Build(claims, Math.Max(-1, (batch.IsLogAppendTime ? batch.MaxTimestamp : batch.BaseTimestamp) - 1));
+
+    private static byte[] Build(DedupeChange change, long timestamp)
     {
         using var builder = new RecordBatchBuilder(initialCapacity: 512);
-        ControlRecord.AddTo(builder, change.Time, Type, Encode(change));
+        ControlRecord.AddTo(builder, timestamp, Type, Encode(change));
         return builder.Build().ToArray();
     }
 

@@ -70,9 +70,9 @@ internal sealed class DedupeStage(Partition partition)
 
     /// <summary>Makes the control batch that claims the ids of a batch, which follows it.</summary>
     /// <param name="operation">The append, without duplicates.</param>
-    /// <param name="crc">The CRC of its batch as it is written.</param>
+    /// <param name="header">The header of its batch as it is written.</param>
     /// <param name="now">The leader's time, in milliseconds since 1970.</param>
-    public byte[] Claim(AppendOperation operation, uint crc, long now)
+    public byte[] Claim(AppendOperation operation, in RecordBatchHeader header, long now)
     {
         var (ids, kept, config) = (operation.Ids!, operation.Dedupe.Kept, partition.Config);
         var claimed = new List<(int, UInt128)>(ids.Length);
@@ -84,6 +84,6 @@ internal sealed class DedupeStage(Partition partition)
         var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, now, config.DedupeWindowMs),
             Math.Max(0, config.DedupeMaxIds - claimed.Count), out var early);
         partition.Dedupe.NoteForgottenEarly(early);
-        return DedupeRecord.Build(new DedupeClaims(forgetBelow, Math.Max(now, Known.LatestTime), crc, claimed));
+        return DedupeRecord.Build(new DedupeClaims(forgetBelow, Math.Max(now, Known.LatestTime), header.Crc, claimed), header);
     }
 }

@@ -149,7 +149,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             header = RecordBatchHeader.Read(operation.Batch.Span) with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
         }
         if (hasClaims)
-            StageClaim(operation, endOffset, header.Crc, epoch);
+            StageClaim(operation, endOffset, header, epoch);
         RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
         RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, epoch);
         operation.Header = header;
@@ -159,9 +159,9 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         _round.GroupBytes += operation.Batch.Length;
     }
 
-    private void StageClaim(AppendOperation operation, long offset, uint crc, int epoch)
+    private void StageClaim(AppendOperation operation, long offset, in RecordBatchHeader header, int epoch)
     {
-        var claim = _dedupe.Claim(operation, crc, _now);
+        var claim = _dedupe.Claim(operation, header, _now);
         RecordBatchHeader.StampBaseOffset(claim, offset);
         RecordBatchHeader.StampLeaderEpoch(claim, epoch);
         operation.Claim = RecordBatchHeader.Read(claim);

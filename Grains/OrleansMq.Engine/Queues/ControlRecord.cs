@@ -35,7 +35,7 @@ internal static class ControlRecord
 
     /// <summary>Adds the record to an empty, uncompressed builder without producer.</summary>
     /// <param name="batch">The builder.</param>
-    /// <param name="timestamp">The leader's time, in milliseconds since 1970.</param>
+    /// <param name="timestamp">The record's time, in milliseconds since 1970.</param>
     /// <param name="type">The type.</param>
     /// <param name="value">The record's value.</param>
     public static void AddTo(RecordBatchBuilder batch, long timestamp, short type, ReadOnlySpan<byte> value)

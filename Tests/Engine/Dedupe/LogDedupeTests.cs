@@ -77,6 +77,21 @@ public sealed class LogDedupeTests
     }
 
     [Fact]
+    public void Emptied_log_remembers_nothing()
+    {
+        var test = new TestLog(new MemoryFileSystem(), Small);
+        Publish(test, 10, 7);
+        lock (test.Log.RemovalLock)
+            lock (test.Log.AppendLock)
+                test.Log.ResetTo(100);
+        Assert.Null(Find(test, 7));
+        Assert.Equal(StateKinds.None, test.Log.State.Known);
+        Publish(test, 20, 8);
+        Assert.Equal(101, Find(test, 8));
+        Assert.Null(Find(Reopen(test), 7));
+    }
+
+    [Fact]
     public void Pending_claims_survive_a_restart()
     {
         var test = new TestLog(new MemoryFileSystem(), Small);
@@ -213,8 +228,9 @@ public sealed class LogDedupeTests
                 var count = RecordBatchHeader.Read(batch).RecordCount;
                 var ids = Enumerable.Range(0, count).Select(delta => (delta, (UInt128)random.Next(1, AllIds))).DistinctBy(id => id.Item2)
                     .ToArray();
-                Append(test, DedupeRecord.Build(new DedupeClaims(dedupe.ForgetBelow(after, random.Next(5, AllIds), out _), now,
-                    RecordBatchHeader.Read(batch).Crc, ids)));
+                var header = RecordBatchHeader.Read(batch);
+                Append(test, DedupeRecord.Build(new DedupeClaims(dedupe.ForgetBelow(after, random.Next(5, AllIds), out _), now, header.Crc,
+                    ids), header));
                 appended();
                 if (random.Next(10) > 0)
                     Append(test, batch);
@@ -232,7 +248,7 @@ public sealed class LogDedupeTests
     }
 
     private static byte[] Claims(byte[] batch, long time, params (int, UInt128)[] ids) =>
-        DedupeRecord.Build(new DedupeClaims(0, time, RecordBatchHeader.Read(batch).Crc, ids));
+        DedupeRecord.Build(new DedupeClaims(0, time, RecordBatchHeader.Read(batch).Crc, ids), RecordBatchHeader.Read(batch));
 
     private static byte[] Data(params string[] values) => Partitions.PartitionRig.Batch(1, values);
 

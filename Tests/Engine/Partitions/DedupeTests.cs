@@ -216,6 +216,20 @@ public sealed class DedupeTests
     }
 
     [Fact]
+    public async Task Lookup_by_time_finds_records_as_if_there_were_no_ids()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window with { IndexIntervalBytes = 0 });
+        var offsets = new List<long>();
+        for (var i = 0; i < 10; i++)
+            offsets.Add((await Append(rig, Batch(1_000 + (10 * i), $"id{i}={i}"))).BaseOffset);
+        for (var i = 0; i < 10; i++)
+            Assert.Equal(offsets[i], rig.Partition.FindOffset(OffsetSpec.AtOrAfter(1_000 + (10 * i))).Offset);
+        Assert.Equal(offsets[9], rig.Partition.FindOffset(OffsetSpec.MaxTimestamp).Offset);
+        // What stands right before the record leads to it, too.
+        Assert.InRange(rig.Partition.FindOffset(OffsetSpec.AtOrAfter(1_035)).Offset, offsets[4] - 1, offsets[4]);
+    }
+
+    [Fact]
     public async Task Retention_tells_ids_again_before_their_records_go()
     {
         var config = Window with { SegmentBytes = 500, RetentionRecords = 4, FileDeleteDelayMs = 0 };
