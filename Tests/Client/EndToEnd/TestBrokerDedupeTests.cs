@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Dedupe;
 using OrleansMq.Testing;

@@ -3,7 +3,6 @@ using OrleansMq.Api;
 using OrleansMq.Compaction;
 using OrleansMq.Compression;
 using OrleansMq.Dedupe;
-using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Storage;

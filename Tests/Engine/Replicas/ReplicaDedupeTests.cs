@@ -2,7 +2,6 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
-using OrleansMq.Replication;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;

@@ -3,12 +3,10 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions.Schedules;
-using OrleansMq.Records;
 using OrleansMq.Schedules;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Brokers;
 using OrleansMq.Tests.Engine.Partitions;
-using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Schedules;
 
