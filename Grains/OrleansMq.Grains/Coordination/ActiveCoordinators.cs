@@ -47,6 +47,9 @@ internal sealed class ActiveCoordinators : ILeadershipHandover, ILifecyclePartic
             activation.AbandonCallsOf(gone);
     }
 
+    /// <summary>The callers whose requests wait here.</summary>
+    public IReadOnlyList<GrainId> Callers => [.. _active.Values.SelectMany(static activation => activation.Callers).Distinct()];
+
     /// <inheritdoc/>
     public Task HandOverAllAsync(TimeSpan deadline) => LeaveAsync().WaitAsync(deadline);
 
@@ -70,4 +73,7 @@ internal interface ICoordinatorActivation
 
     /// <summary>Abandons the requests of a caller that is gone. Usable from any thread.</summary>
     void AbandonCallsOf(GoneCaller gone);
+
+    /// <summary>The callers whose requests wait. Usable from any thread.</summary>
+    IReadOnlyList<GrainId> Callers { get; }
 }

@@ -25,6 +25,16 @@ internal sealed class CallerWaits
             _waiting.Remove(wait);
     }
 
+    /// <summary>The callers whose calls wait.</summary>
+    public IReadOnlyList<GrainId> Callers
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _waiting.Values.Distinct()];
+        }
+    }
+
     /// <summary>Cancels the calls of a caller that is gone.</summary>
     public void Abandon(GoneCaller gone)
     {

@@ -89,6 +89,9 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
     /// <inheritdoc/>
     public void AbandonCallsOf(GoneCaller gone) => _callers.Abandon(gone);
 
+    /// <inheritdoc/>
+    public IReadOnlyList<GrainId> Callers => _callers.Callers;
+
     /// <summary>Opens the coordinator.</summary>
     protected abstract Task<ICoordinator> OpenAsync();
 

@@ -33,6 +33,9 @@ public sealed class GoneCallerTests : IDisposable
         await using var living = otherClient.CreateConsumer<string, string>(Options);
         living.Subscribe("orders");
         await Wait.UntilAsync(() => living.Assignment.Count == 1, "the second assignment");
+        // Between two of its requests nothing waits for it, and the session decides.
+        var coordinators = silo.Services.GetRequiredService<ActiveCoordinators>();
+        await Wait.UntilAsync(() => coordinators.Callers.Count == 2, "the requests of both members");
 
         var began = TimeProvider.System.GetTimestamp();
         await gone.StopAsync();
