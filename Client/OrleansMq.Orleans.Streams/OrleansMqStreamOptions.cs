@@ -1,3 +1,5 @@
+using OrleansMq.Consumers;
+
 namespace OrleansMq.Streams;
 
 /// <summary>Options of a stream provider. Every silo and client of a cluster gives a provider the same options.</summary>
@@ -52,6 +54,19 @@ public sealed record OrleansMqStreamOptions
     /// <summary>What the names of the provider's topics begin with: empty by default, which is every topic. Where a cluster has several
     /// providers, no topic is of two: grain classes would receive its events once from each.</summary>
     public string TopicPrefix { get; init; } = "";
+
+    /// <summary>What they say of deliveries.</summary>
+    internal DeliveryOptions Delivery => new()
+    {
+        MaxAttempts = MaxAttempts,
+        RetryDelay = RetryDelay,
+        MaxRetryDelay = MaxRetryDelay,
+        MaxInFlight = MaxInFlight,
+        MaxBatch = MaxBatch,
+        Credit = Credit,
+        SessionTimeout = SessionTimeout,
+        CreateTopics = CreateTopics,
+    };
 
     /// <summary>Validates the options and the provider's name.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>

@@ -302,7 +302,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         }
         var id = await _broker.Queues.AttachAsync(partition, _options.Queue, new QueueAttachOptions
         {
-            Priority = _options.Priority,
+            Priority = _options.PriorityOf?.Invoke(partition) ?? _options.Priority,
             Prefetch = _options.Credit,
             LockDuration = _options.LockDuration,
             SessionTimeout = _options.SessionTimeout,

@@ -53,6 +53,9 @@ public sealed record QueueConsumerOptions
     /// <inheritdoc cref="QueueAttachOptions.KeyRun"/>
     internal int KeyRun { get; init; } = 1;
 
+    /// <summary>The priority in a partition, asked for with each attachment; null: <see cref="Priority"/>.</summary>
+    internal Func<TopicPartition, int>? PriorityOf { get; init; }
+
     /// <summary>Validates ranges and combinations.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()

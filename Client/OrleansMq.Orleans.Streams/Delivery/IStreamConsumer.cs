@@ -1,4 +1,5 @@
 using Orleans.Concurrency;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Streams;
 
@@ -35,31 +36,3 @@ internal readonly record struct StreamItem([property: Id(0)] long Offset, [prope
 internal sealed record StreamDelivery([property: Id(0)] string Provider, [property: Id(1)] StreamId Stream,
     [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition,
     [property: Id(5)] StreamItem[] Items);
-
-/// <summary>What became of an event.</summary>
-internal enum DeliveryOutcome
-{
-    /// <summary>Never used.</summary>
-    Unknown = 0,
-    /// <summary>The observer has handled the event, now or before.</summary>
-    Served = 1,
-    /// <summary>The observer threw.</summary>
-    Failed = 2,
-    /// <summary>The grain has no observer for the subscription.</summary>
-    NotObserved = 3,
-    /// <summary>The event cannot be read, and a further attempt would not help.</summary>
-    Unreadable = 4,
-    /// <summary>The grain was not reached.</summary>
-    Unreachable = 5,
-    /// <summary>The grain has removed the subscription, or does not know that it was written.</summary>
-    Removed = 6,
-}
-
-/// <summary>The answer to a delivery.</summary>
-/// <param name="Count">The number of its events that are served: the first ones.</param>
-/// <param name="Outcome">What became of the event after them. <see cref="DeliveryOutcome.Served"/>: all are served, or the call took long
-/// enough and the others are sent again.</param>
-/// <param name="Cause">Why it was not served, for the dead letter.</param>
-[GenerateSerializer, Immutable, Alias("omq.StreamDeliveryAnswer")]
-internal sealed record DeliveryAnswer([property: Id(0)] int Count, [property: Id(1)] DeliveryOutcome Outcome,
-    [property: Id(2)] string? Cause = null);

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Streams;
 using Orleans.Streams.Core;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Streams;
 

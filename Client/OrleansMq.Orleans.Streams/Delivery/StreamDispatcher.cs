@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Streams;
 using OrleansMq.Client;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Streams;
 
@@ -54,7 +55,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         var client = services.GetRequiredService<OrleansMqClient>();
         var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>(),
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
-            provider.Options.MissingClassTimeout, provider.Subscriptions.CatchUpAsync, logger);
+            provider.Options.MissingClassTimeout, logger);
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {
@@ -92,7 +93,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
                 if (wanted.Add((topic, subscriber.GrainType)))
                 {
                     Start((topic, subscriber.GrainType), provider.Topics.QueueOf(subscriber.GrainType),
-                        () => new ImplicitDeliveries(name, subscriber, caller));
+                        () => new ImplicitDeliveries(provider, subscriber, caller));
                 }
             }
         }
@@ -110,7 +111,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         if (provider.Subscriptions.IsRead || listed.ContainsKey(provider.Subscriptions.Topic))
             await provider.Subscriptions.CatchUpAsync(_stopping.Token);
         foreach (var topic in provider.Subscriptions.Table.Topics.Where(listed.ContainsKey))
-            Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(name, provider.Subscriptions, caller));
+            Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller));
 
         foreach (var (key, dispatcher) in _dispatchers)
         {
@@ -130,7 +131,10 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
         {
             if (!_dispatchers.ContainsKey(key))
-                _dispatchers[key] = new CursorDispatcher(client, provider, key.Topic, queue, deliveries(), logger);
+            {
+                _dispatchers[key] = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, key.Topic, queue, deliveries(),
+                    priorityOf: null, logger);
+            }
         }
     }
 

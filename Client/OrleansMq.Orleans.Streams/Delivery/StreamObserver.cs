@@ -1,4 +1,5 @@
 using Orleans.Streams;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Streams;
 
@@ -64,11 +65,4 @@ internal sealed class StreamObserver<T>(StreamFormat format, IAsyncObserver<T>? 
         }
         return null;
     }
-}
-
-/// <summary>Causes of failures, as dead letters tell them.</summary>
-internal static class Causes
-{
-    /// <summary>Returns type and message.</summary>
-    public static string Of(Exception thrown) => $"{thrown.GetType().FullName}: {thrown.Message}";
 }

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Metadata;
 using Orleans.Streams;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Streams;
 

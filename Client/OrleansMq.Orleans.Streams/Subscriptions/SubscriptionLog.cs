@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Consumers;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 

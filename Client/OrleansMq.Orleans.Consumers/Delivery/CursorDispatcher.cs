@@ -1,34 +1,45 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
-using Lanes = OrleansMq.Streams.StreamLanes<OrleansMq.Client.QueueMessage<byte[]?, byte[]?>>;
+using Lanes = OrleansMq.Consumers.KeyLanes<OrleansMq.Client.QueueMessage<byte[]?, byte[]?>>;
 using Message = OrleansMq.Client.QueueMessage<byte[]?, byte[]?>;
 
-namespace OrleansMq.Streams;
+namespace OrleansMq.Consumers;
 
 /// <summary>Consumes one cursor of a topic, in every partition, until it is disposed.</summary>
 internal sealed partial class CursorDispatcher : IAsyncDisposable
 {
     private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestPoll = TimeSpan.FromSeconds(5);
 
     private readonly OrleansMqClient _client;
-    private readonly OrleansMqStreamProvider _provider;
+    private readonly CursorTopics _topics;
+    private readonly DeliveryOptions _options;
     private readonly string _topic;
-    private readonly byte[] _topicBytes;
     private readonly string _queue;
     private readonly IDeliveries _deliveries;
+    private readonly Func<TopicPartition, int>? _priorityOf;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
 
-    public CursorDispatcher(OrleansMqClient client, OrleansMqStreamProvider provider, string topic, string queue, IDeliveries deliveries,
-        ILogger logger)
+    /// <summary>Starts.</summary>
+    /// <param name="client">The broker.</param>
+    /// <param name="topics">Makes what the cursor needs.</param>
+    /// <param name="options">How records are delivered.</param>
+    /// <param name="topic">The topic.</param>
+    /// <param name="queue">The cursor's name.</param>
+    /// <param name="deliveries">Delivers the records.</param>
+    /// <param name="priorityOf">Returns the priority over other silos in a partition; null: all have the same.</param>
+    /// <param name="logger">Takes failures.</param>
+    public CursorDispatcher(OrleansMqClient client, CursorTopics topics, DeliveryOptions options, string topic, string queue,
+        IDeliveries deliveries, Func<TopicPartition, int>? priorityOf, ILogger logger)
     {
-        (_client, _provider, _topic, _queue, _deliveries, _logger) = (client, provider, topic, queue, deliveries, logger);
-        _topicBytes = System.Text.Encoding.UTF8.GetBytes(topic);
+        (_client, _topics, _options, _topic, _queue, _deliveries, _logger) = (client, topics, options, topic, queue, deliveries, logger);
+        _priorityOf = priorityOf;
         _running = Task.Run(RunAsync);
     }
 
-    /// <summary>Stops. Events in delivery go back, and are delivered by another silo.</summary>
+    /// <summary>Stops. Records in delivery go back, and are delivered by another silo.</summary>
     public async ValueTask DisposeAsync()
     {
         await _stopping.CancelAsync().ConfigureAwait(false);
@@ -46,23 +57,23 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         {
             try
             {
-                var options = _provider.Options;
                 await using var consumer = (QueueConsumer<byte[]?, byte[]?>)_client.CreateQueueConsumer<byte[]?, byte[]?>(new()
                 {
                     Topic = _topic,
                     Queue = _queue,
-                    Create = await _provider.Topics.QueueOptionsAsync(_topic, stopping).ConfigureAwait(false),
-                    Credit = options.Credit,
-                    KeyRun = options.MaxBatch,
-                    SessionTimeout = options.SessionTimeout,
-                    MaxWait = options.SessionTimeout / 2 < TimeSpan.FromSeconds(5) ? options.SessionTimeout / 2 : TimeSpan.FromSeconds(5),
+                    Create = await _topics.QueueOptionsAsync(_topic, stopping).ConfigureAwait(false),
+                    Credit = _options.Credit,
+                    KeyRun = _options.MaxBatch,
+                    PriorityOf = _priorityOf,
+                    SessionTimeout = _options.SessionTimeout,
+                    MaxWait = _options.SessionTimeout / 2 < LongestPoll ? _options.SessionTimeout / 2 : LongestPoll,
                 });
                 await ConsumeAsync(consumer, stopping).ConfigureAwait(false);
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
                 LogRetry(_queue, _topic, failure);
-                _provider.Topics.Forget(_topic);
+                _topics.Forget(_topic);
                 await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception) when (stopping.IsCancellationRequested)
@@ -77,7 +88,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     {
         var lanes = new Lanes();
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        using var places = new SemaphoreSlim(_provider.Options.MaxInFlight);
+        using var places = new SemaphoreSlim(_options.MaxInFlight);
         var workers = new HashSet<Task>();
         try
         {
@@ -105,17 +116,24 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
 
     private Lanes.Lane? Add(Lanes lanes, Message message)
     {
-        // A record without a key belongs to no stream.
         if (message.Key is not { Length: > 0 } key)
         {
-            _ = SettledAsync(message, message.CompleteAsync(CancellationToken.None));
+            _ = SettledAsync(message, WithoutKeyAsync(message));
             return null;
         }
-        var lane = lanes.Add(message.TopicPartition.Partition, StreamId.Create(_topicBytes, key),
+        var lane = lanes.Add(message.TopicPartition.Partition, new IdSpan(key),
             (message.Attachment, message.Lock.Number), message, out var isBroken);
         if (isBroken)
             _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
         return lane;
+    }
+
+    private Task WithoutKeyAsync(Message message)
+    {
+        if (_deliveries.CauseWithoutKey is not { } cause)
+            return message.CompleteAsync(CancellationToken.None);
+        LogDeadLettered(message.TopicPartition, message.Offset, message.Failures, cause);
+        return message.DeadLetterAsync(cause, CancellationToken.None);
     }
 
     // Where it is cancelled, what the lane has goes back.
@@ -123,21 +141,21 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     {
         while (lanes.Take(lane) is { Count: > 0 } run)
         {
-            if (await ServeAsync(lane.Stream, run, places, stopping).ConfigureAwait(false) is not { } rest)
+            if (await ServeAsync(lane.Key, run, places, stopping).ConfigureAwait(false) is not { } rest)
                 continue;
             foreach (var message in rest.Concat(lanes.Break(lane)))
                 _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
         }
     }
 
-    // Returns the events that go back because of one before them; null: none failed.
-    private async Task<List<Message>?> ServeAsync(StreamId stream, List<Message> run, SemaphoreSlim places,
+    // Returns the records that go back because of one before them; null: none failed.
+    private async Task<List<Message>?> ServeAsync(IdSpan key, List<Message> run, SemaphoreSlim places,
         CancellationToken stopping)
     {
         // Those of a consumer that has ended are delivered again, elsewhere.
         while (run.Count > 0 && !run[0].Attachment.HasEnded)
         {
-            if (await AnswerAsync(stream, run, places, stopping).ConfigureAwait(false) is not { } answer)
+            if (await AnswerAsync(key, run, places, stopping).ConfigureAwait(false) is not { } answer)
                 return run;
             foreach (var served in run.Take(answer.Count))
                 _ = SettledAsync(served, served.CompleteAsync(CancellationToken.None));
@@ -151,13 +169,12 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     }
 
     // Null: the silo stops.
-    private async Task<RunAnswer?> AnswerAsync(StreamId stream, List<Message> run, SemaphoreSlim places, CancellationToken stopping)
+    private async Task<RunAnswer?> AnswerAsync(IdSpan key, List<Message> run, SemaphoreSlim places, CancellationToken stopping)
     {
         try
         {
             stopping.ThrowIfCancellationRequested();
-            return await _deliveries.DeliverAsync(new StreamRun(stream, run[0].Lock.Queue, run[0].TopicPartition.Partition,
-                [.. run.Select(static message => new StreamItem(message.Offset, message.Value))]), places, stopping).ConfigureAwait(false);
+            return await _deliveries.DeliverAsync(new RecordRun(_topic, key, run), places, stopping).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -165,7 +182,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
         catch (BrokerException unavailable)
         {
-            // Who has subscribed is not known now: the events are not settled.
+            // Who has subscribed is not known now: the records are not settled.
             return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unavailable))]);
         }
         catch (Exception failure)
@@ -176,15 +193,15 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
 
     private Task NotServedAsync(Message message, IReadOnlyList<DeliveryAnswer> unserved)
     {
-        var decision = DeliveryDecision.Of(unserved, message.Failures, message.Deliveries, _provider.Options);
+        var decision = DeliveryDecision.Of(unserved, message.Failures, message.Deliveries, _options);
         switch (decision.Action)
         {
             case DeliveryAction.Retry:
                 LogFailed(message.TopicPartition, message.Offset, message.Failures + 1, decision.Delay, decision.Cause);
                 return message.AbandonAsync(decision.Delay, CancellationToken.None);
             case DeliveryAction.Release:
-                // An event that waits for long is reported each time.
-                LogReleased(decision.Delay < _provider.Options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
+                // A record that waits for long is reported each time.
+                LogReleased(decision.Delay < _options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
                     message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
                 return message.ReleaseAsync(decision.Delay, CancellationToken.None);
             default:
@@ -193,7 +210,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
     }
 
-    // The next event does not wait for the answer. One that cannot be settled is delivered again.
+    // The next record does not wait for the answer. One that cannot be settled is delivered again.
     private async Task SettledAsync(Message message, Task settled)
     {
         try
@@ -209,18 +226,18 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     [LoggerMessage(1, LogLevel.Warning, "Cursor {Queue} of topic {Topic} is not consumed now; retrying.")]
     private partial void LogRetry(string queue, string topic, Exception reason);
 
-    [LoggerMessage(2, LogLevel.Warning, "The event at {Partition}, offset {Offset}, failed for time {Failures}, and is delivered again in "
+    [LoggerMessage(2, LogLevel.Warning, "The record at {Partition}, offset {Offset}, failed for time {Failures}, and is delivered again in "
         + "{Delay}. {Cause}")]
     private partial void LogFailed(TopicPartition partition, long offset, int failures, TimeSpan delay, string? cause);
 
-    [LoggerMessage(EventId = 3, Message = "The event at {Partition}, offset {Offset}, did not reach its grain, and is delivered again in "
+    [LoggerMessage(EventId = 3, Message = "The record at {Partition}, offset {Offset}, did not reach its grain, and is delivered again in "
         + "{Delay}. {Cause}")]
     private partial void LogReleased(LogLevel level, TopicPartition partition, long offset, TimeSpan delay, string? cause);
 
-    [LoggerMessage(4, LogLevel.Error, "The event at {Partition}, offset {Offset}, failed for time {Failures}, and is dead-lettered. "
+    [LoggerMessage(4, LogLevel.Error, "The record at {Partition}, offset {Offset}, failed for time {Failures}, and is dead-lettered. "
         + "{Cause}")]
     private partial void LogDeadLettered(TopicPartition partition, long offset, int failures, string? cause);
 
-    [LoggerMessage(5, LogLevel.Warning, "The event at {Partition}, offset {Offset}, was not settled; it may be delivered again.")]
+    [LoggerMessage(5, LogLevel.Warning, "The record at {Partition}, offset {Offset}, was not settled; it may be delivered again.")]
     private partial void LogNotSettled(TopicPartition partition, long offset, Exception failure);
 }

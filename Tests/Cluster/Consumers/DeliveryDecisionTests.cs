@@ -1,11 +1,11 @@
-using OrleansMq.Streams;
+using OrleansMq.Consumers;
 
-namespace OrleansMq.Tests.Cluster.Streams;
+namespace OrleansMq.Tests.Cluster.Consumers;
 
 /// <summary>What is done with an event, from the answers of its subscribers.</summary>
 public sealed class DeliveryDecisionTests
 {
-    private static readonly OrleansMqStreamOptions Options = new()
+    private static readonly DeliveryOptions Options = new()
     {
         MaxAttempts = 3,
         RetryDelay = TimeSpan.FromSeconds(1),

@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 
-namespace OrleansMq.Streams;
+namespace OrleansMq.Consumers;
 
 /// <summary>Ids that are made from names, the same in every process.</summary>
 internal static class Hashes

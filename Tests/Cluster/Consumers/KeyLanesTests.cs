@@ -1,15 +1,15 @@
-using OrleansMq.Streams;
+using OrleansMq.Consumers;
 
-namespace OrleansMq.Tests.Cluster.Streams;
+namespace OrleansMq.Tests.Cluster.Consumers;
 
 /// <summary>The lanes of a dispatcher: which events are delivered together, and which go back after a failure.</summary>
-public sealed class StreamLanesTests
+public sealed class KeyLanesTests
 {
-    private static readonly StreamId One = StreamId.Create("orders", "1");
-    private static readonly StreamId Two = StreamId.Create("orders", "2");
+    private static readonly IdSpan One = IdSpan.Create("1");
+    private static readonly IdSpan Two = IdSpan.Create("2");
     private static readonly object Consumer = new();
 
-    private readonly StreamLanes<int> _lanes = new();
+    private readonly KeyLanes<int> _lanes = new();
 
     [Fact]
     public void Events_of_one_run_are_taken_together_and_a_lane_without_events_is_over()
@@ -58,8 +58,8 @@ public sealed class StreamLanesTests
         Assert.Equal([10, 11], Take(lane));
     }
 
-    private StreamLanes<int>.Lane? Add(StreamId stream, long run, int message, out bool isBroken) =>
-        _lanes.Add(0, stream, (Consumer, run), message, out isBroken);
+    private KeyLanes<int>.Lane? Add(IdSpan key, long run, int message, out bool isBroken) =>
+        _lanes.Add(0, key, (Consumer, run), message, out isBroken);
 
-    private List<int> Take(StreamLanes<int>.Lane lane) => _lanes.Take(lane);
+    private List<int> Take(KeyLanes<int>.Lane lane) => _lanes.Take(lane);
 }

@@ -1,6 +1,6 @@
-namespace OrleansMq.Streams;
+namespace OrleansMq.Consumers;
 
-/// <summary>What is done with an event.</summary>
+/// <summary>What is done with a record.</summary>
 internal enum DeliveryAction
 {
     /// <summary>Never used.</summary>
@@ -15,19 +15,19 @@ internal enum DeliveryAction
     DeadLetter = 4,
 }
 
-/// <summary>Decides what is done with an event, from the answers of its subscribers.</summary>
+/// <summary>Decides what is done with a record, from the answers of its subscribers.</summary>
 /// <param name="Action">What is done.</param>
-/// <param name="Delay">How long the event waits before it comes again.</param>
+/// <param name="Delay">How long the record waits before it comes again.</param>
 /// <param name="Cause">Why it is not settled.</param>
 internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
 {
     /// <summary>Decides.</summary>
     /// <param name="unserved">The answers of the subscribers that have not served it; none: all have.</param>
-    /// <param name="failures">How often the event failed before.</param>
+    /// <param name="failures">How often the record failed before.</param>
     /// <param name="deliveries">How often it was delivered, with this delivery.</param>
     /// <param name="options">The policy.</param>
     public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> unserved, int failures, int deliveries,
-        OrleansMqStreamOptions options)
+        DeliveryOptions options)
     {
         if (unserved.Count == 0)
             return new(DeliveryAction.Complete, TimeSpan.Zero, null);
@@ -42,7 +42,7 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
     }
 
     /// <summary>Returns the wait after a number of earlier ones: it doubles up to the longest.</summary>
-    internal static TimeSpan DelayOf(int earlier, OrleansMqStreamOptions options)
+    internal static TimeSpan DelayOf(int earlier, DeliveryOptions options)
     {
         const int MaxDoublings = 30;
         var ticks = options.RetryDelay.Ticks * Math.Pow(2, Math.Clamp(earlier, 0, MaxDoublings));

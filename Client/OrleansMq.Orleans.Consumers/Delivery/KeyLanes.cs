@@ -1,25 +1,25 @@
-namespace OrleansMq.Streams;
+namespace OrleansMq.Consumers;
 
 /// <summary>
-/// The events that a silo holds of one cursor, a lane for each stream and partition. A lane is served by one worker at a time, in order.
-/// The events of a lane that came under one lock are a run: when one of them is not served, those after it go back, also those that come
-/// later under the same lock. The cursor hands out the next run of a stream when the one before is settled. Thread-safe.
+/// The records that a silo holds of one cursor, a lane for each key and partition. A lane is served by one worker at a time, in order.
+/// The records of a lane that came under one lock are a run: when one of them is not served, those after it go back, also those that come
+/// later under the same lock. The cursor hands out the next run of a key when the one before is settled. Thread-safe.
 /// </summary>
 /// <typeparam name="T">A message.</typeparam>
-internal sealed class StreamLanes<T>
+internal sealed class KeyLanes<T>
 {
     private readonly Lock _lock = new();
-    private readonly Dictionary<(int Partition, StreamId Stream), Lane> _lanes = [];
+    private readonly Dictionary<(int Partition, IdSpan Key), Lane> _lanes = [];
     private readonly Dictionary<int, Latest> _latest = [];
 
-    /// <summary>Adds an event.</summary>
+    /// <summary>Adds a record.</summary>
     /// <param name="partition">Its partition.</param>
-    /// <param name="stream">Its stream.</param>
+    /// <param name="key">Its key.</param>
     /// <param name="run">Its run: the consumer and its lock. Those of one partition come one after the other.</param>
-    /// <param name="message">The event.</param>
-    /// <param name="isBroken">Whether an earlier event of its run was not served: it is not added, and goes back.</param>
+    /// <param name="message">The record.</param>
+    /// <param name="isBroken">Whether an earlier record of its run was not served: it is not added, and goes back.</param>
     /// <returns>The lane, if it needs a worker.</returns>
-    public Lane? Add(int partition, StreamId stream, (object Consumer, long Lock) run, T message, out bool isBroken)
+    public Lane? Add(int partition, IdSpan key, (object Consumer, long Lock) run, T message, out bool isBroken)
     {
         lock (_lock)
         {
@@ -30,21 +30,21 @@ internal sealed class StreamLanes<T>
                 latest.Run = run;
                 latest.Broken.Clear();
             }
-            isBroken = latest.Broken.Contains(stream);
+            isBroken = latest.Broken.Contains(key);
             if (isBroken)
                 return null;
-            if (_lanes.TryGetValue((partition, stream), out var lane))
+            if (_lanes.TryGetValue((partition, key), out var lane))
             {
                 lane.Waiting.Enqueue((run, message));
                 return null;
             }
-            _lanes[(partition, stream)] = lane = new Lane(partition, stream);
+            _lanes[(partition, key)] = lane = new Lane(partition, key);
             lane.Waiting.Enqueue((run, message));
             return lane;
         }
     }
 
-    /// <summary>Takes the next events of a lane, of one run.</summary>
+    /// <summary>Takes the next records of a lane, of one run.</summary>
     /// <returns>None: the lane is over, and its worker ends.</returns>
     public List<T> Take(Lane lane)
     {
@@ -58,19 +58,19 @@ internal sealed class StreamLanes<T>
                 lane.Waiting.Dequeue();
             }
             if (taken.Count == 0)
-                _lanes.Remove((lane.Partition, lane.Stream));
+                _lanes.Remove((lane.Partition, lane.Key));
             return taken;
         }
     }
 
-    /// <summary>An event that was taken was not served. Returns those after it in its run that wait.</summary>
+    /// <summary>A record that was taken was not served. Returns those after it in its run that wait.</summary>
     public List<T> Break(Lane lane)
     {
         lock (_lock)
         {
             var latest = _latest[lane.Partition];
             if (latest.Run == lane.Run)
-                latest.Broken.Add(lane.Stream);
+                latest.Broken.Add(lane.Key);
             var rest = new List<T>();
             while (lane.Waiting.TryPeek(out var next) && next.Run == lane.Run)
                 rest.Add(lane.Waiting.Dequeue().Message);
@@ -78,20 +78,20 @@ internal sealed class StreamLanes<T>
         }
     }
 
-    /// <summary>Events of one stream in one partition.</summary>
-    internal sealed class Lane(int partition, StreamId stream)
+    /// <summary>Records of one key in one partition.</summary>
+    internal sealed class Lane(int partition, IdSpan key)
     {
         public int Partition { get; } = partition;
-        public StreamId Stream { get; } = stream;
+        public IdSpan Key { get; } = key;
         public Queue<((object Consumer, long Lock) Run, T Message)> Waiting { get; } = [];
-        // That of the events that its worker has.
+        // That of the records that its worker has.
         public (object Consumer, long Lock) Run { get; set; }
     }
 
-    // A lock that was followed by another one brings no more events.
+    // A lock that was followed by another one brings no more records.
     private sealed class Latest
     {
         public (object Consumer, long Lock) Run { get; set; }
-        public HashSet<StreamId> Broken { get; } = [];
+        public HashSet<IdSpan> Broken { get; } = [];
     }
 }

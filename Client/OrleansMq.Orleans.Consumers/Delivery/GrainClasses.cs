@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 
-namespace OrleansMq.Streams;
+namespace OrleansMq.Consumers;
 
 /// <summary>Which grain classes the cluster has, and for how long it has had none of a name. Thread-safe.</summary>
 internal sealed class GrainClasses(IClusterManifestProvider manifests, TimeProvider time)

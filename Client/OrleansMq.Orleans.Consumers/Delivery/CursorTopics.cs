@@ -1,0 +1,154 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Client;
+
+namespace OrleansMq.Consumers;
+
+/// <summary>Makes topics and dead-letter topics, and keeps the options of cursors. Thread-safe.</summary>
+internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
+{
+    /// <summary>The longest name of a cursor.</summary>
+    protected const int LongestQueueName = 249;
+
+    /// <summary>What the name of a dead-letter topic has after that of its source.</summary>
+    // The same in every version: a dead-letter topic of one must not be an ordinary topic of another.
+    protected const string DeadLetterSuffix = ".dead-letter";
+
+    // A record that ends the silo that delivers it goes to the dead-letter topic at last. No grain has named a cause by then.
+    private const int DeathsPerAttempt = 10;
+
+    // Room for a dead letter's headers.
+    private const int HeaderRoom = 64 << 10;
+
+    // What no grain has had is kept, however long that takes.
+    private static readonly Dictionary<string, string> UntilSettled = new() { ["retention.until.settled"] = "true" };
+
+    private readonly ConcurrentDictionary<string, Once> _known = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Once> _deadLetters = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string Topic, string Queue), Guid> _applied = new();
+
+    /// <summary>The broker.</summary>
+    protected OrleansMqClient Client { get; } = client;
+
+    /// <summary>Returns a cursor's name: the given one, or a short one in its place where that is too long.</summary>
+    /// <param name="prefix">The beginning that both have.</param>
+    /// <param name="rest">The rest. The grain type of a generic class may be long.</param>
+    protected internal static string NameOf(string prefix, string rest) => prefix.Length + rest.Length <= LongestQueueName
+        ? prefix + rest : $"{prefix}{Hashes.Of(prefix + rest):N}";
+
+    /// <summary>Completes when the topic exists.</summary>
+    /// <exception cref="BrokerException">It does not exist, or cannot be created.</exception>
+    public Task EnsureAsync(string topic, CancellationToken cancellationToken) => _known.GetOrAdd(topic, name => new Once(async () =>
+    {
+        if (delivery.CreateTopics)
+            await EnsureTopicAsync(Client, name, configs: UntilSettled).ConfigureAwait(false);
+        else
+            await Client.Broker.GetTopicAsync(name).ConfigureAwait(false);
+    })).EnsureAsync().WaitAsync(cancellationToken);
+
+    /// <summary>Returns the options with which the cursors of a topic are created. Its dead-letter topic then exists.</summary>
+    /// <exception cref="BrokerException">The dead-letter topic cannot be created.</exception>
+    public async Task<QueueOptions> QueueOptionsAsync(string topic, CancellationToken cancellationToken)
+    {
+        var letters = topic + DeadLetterSuffix;
+        await _deadLetters.GetOrAdd(topic, name => new Once(() => CreateDeadLettersAsync(name, letters))).EnsureAsync()
+            .WaitAsync(cancellationToken).ConfigureAwait(false);
+        return new QueueOptions
+        {
+            IsOrderedByKey = true,
+            DeadLetterTopic = letters,
+            MaxFailures = delivery.MaxAttempts * DeathsPerAttempt,
+            RetryDelay = delivery.RetryDelay,
+            MaxRetryDelay = delivery.MaxRetryDelay,
+        };
+    }
+
+    /// <summary>Calls. After a failure that says so, the topic and its dead-letter topic are not taken for existing any more.</summary>
+    public async Task<T> RenewingAsync<T>(string topic, Func<Task<T>> call)
+    {
+        try
+        {
+            return await call().ConfigureAwait(false);
+        }
+        catch (OrleansMqException)
+        {
+            Forget(topic);
+            throw;
+        }
+    }
+
+    /// <summary>The topic and its dead-letter topic are looked for, and created, again.</summary>
+    public void Forget(string topic)
+    {
+        _known.TryRemove(topic, out _);
+        _deadLetters.TryRemove(topic, out _);
+    }
+
+    /// <summary>Gives a cursor the options and the dead-letter topic that exists now, if it was not done for that one: it was
+    /// deleted, or created again, or the options are those of an earlier deployment.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="queue">The cursor.</param>
+    /// <param name="topics">The topics that exist, with their ids.</param>
+    /// <param name="cancellationToken">Ends the calls.</param>
+    /// <exception cref="BrokerException">A partition is not available, or the dead-letter topic cannot be created.</exception>
+    public async Task KeepOptionsAsync(string topic, string queue, IReadOnlyDictionary<string, Guid> topics,
+        CancellationToken cancellationToken)
+    {
+        if (topics.TryGetValue(topic + DeadLetterSuffix, out var id) && _applied.TryGetValue((topic, queue), out var applied)
+            && applied == id)
+            return;
+        Forget(topic);
+        var options = await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false);
+        id = (await Client.Broker.GetTopicAsync(topic + DeadLetterSuffix, cancellationToken).ConfigureAwait(false)).TopicId;
+        var partitions = (await Client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+        foreach (var partition in Enumerable.Range(0, partitions).Select(number => new TopicPartition(topic, number)))
+        {
+            try
+            {
+                await Client.Broker.Queues.AlterAsync(partition, queue, options, cancellationToken).ConfigureAwait(false);
+            }
+            catch (BrokerException none) when (none.Code == ErrorCode.GroupIdNotFound)
+            {
+                // It is created with these options.
+            }
+        }
+        _applied[(topic, queue)] = id;
+    }
+
+    /// <summary>Creates a topic unless it exists.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: another silo creates it, and it is not found yet.
+    /// Others as of <see cref="IAdmin.EnsureTopicAsync"/>.</exception>
+    public static async Task EnsureTopicAsync(OrleansMqClient broker, string topic, int? partitions = null,
+        IReadOnlyDictionary<string, string>? configs = null, short? replicationFactor = null)
+    {
+        try
+        {
+            await broker.Admin.EnsureTopicAsync(topic, partitions, configs, replicationFactor).ConfigureAwait(false);
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Topic '{topic}' is being created: {unknown.Message}", unknown);
+        }
+    }
+
+    // One that keeps records less safely than its source would be refused.
+    private async Task CreateDeadLettersAsync(string topic, string letters)
+    {
+        var like = await Client.Broker.DescribeTopicAsync(topic).ConfigureAwait(false);
+        var configs = new Dictionary<string, string>();
+        foreach (var config in like.Configs)
+        {
+            if (config.Name == "max.message.bytes")
+            {
+                configs[config.Name] = Math.Min(int.MaxValue, long.Parse(config.Value, CultureInfo.InvariantCulture) + HeaderRoom)
+                    .ToString(CultureInfo.InvariantCulture);
+            }
+            else if (!config.IsDefault && config.Name is "flush.messages" or "flush.ms" or "min.insync.replicas")
+                configs[config.Name] = config.Value;
+        }
+        var replicas = like.Partitions.Max(static partition => partition.Replicas.Count);
+        await EnsureTopicAsync(Client, letters, like.Partitions.Count, configs, replicas > 0 ? (short)replicas : null)
+            .ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,159 @@
+using Microsoft.Extensions.Logging;
+
+namespace OrleansMq.Consumers;
+
+/// <summary>Calls grains, each one at a time. A call that fails on its way is told from a method that fails.
+/// Thread-safe.</summary>
+/// <param name="grains">The grains.</param>
+/// <param name="classes">The grain classes that the cluster has.</param>
+/// <param name="missingClassTimeout">How long records wait for a class that no silo has.</param>
+/// <param name="logger">Takes warnings.</param>
+internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, ILogger logger)
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<GrainId, Line> _lines = [];
+
+    /// <summary>Delivers records; never throws but when it is cancelled.</summary>
+    /// <param name="grain">The grain.</param>
+    /// <param name="delivery">The records.</param>
+    /// <param name="places">The calls that may be under way. Those that wait for their grain take none.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, IGrainDelivery delivery, SemaphoreSlim places,
+        CancellationToken cancellationToken)
+    {
+        var answer = ForMissing(grain, delivery) ?? await InLineAsync(grain, delivery, places, cancellationToken).ConfigureAwait(false);
+        return answer.Outcome == DeliveryOutcome.Served ? answer
+            : answer with { Cause = $"Grain {grain}, {delivery.Origin}: {answer.Cause}" };
+    }
+
+    private DeliveryAnswer? ForMissing(GrainId grain, IGrainDelivery delivery)
+    {
+        if (classes.MissingFor(grain.Type, out var isReported) is not { } missing)
+            return null;
+        if (!isReported)
+            LogMissing(grain.Type, grain, delivery.Origin, missing, missingClassTimeout);
+        return new DeliveryAnswer(0, missing < missingClassTimeout ? DeliveryOutcome.Unreachable : DeliveryOutcome.Unreadable,
+            $"No silo has had the grain class {grain.Type} for {missing}.");
+    }
+
+    private async Task<DeliveryAnswer> InLineAsync(GrainId grain, IGrainDelivery delivery, SemaphoreSlim places,
+        CancellationToken cancellationToken)
+    {
+        var line = Join(grain);
+        try
+        {
+            // A grain works at one call at a time: further ones would time out in its queue, and take places from others.
+            await line.Turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await places.WaitAsync(cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    return await CallAsync(grains.GetGrain(grain), delivery, cancellationToken)
+                        .ConfigureAwait(false);
+                }
+                finally
+                {
+                    places.Release();
+                }
+            }
+            finally
+            {
+                line.Turn.Release();
+            }
+        }
+        finally
+        {
+            Leave(grain, line);
+        }
+    }
+
+    private async Task<DeliveryAnswer> CallAsync(IAddressable grain, IGrainDelivery delivery, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await delivery.CallAsync(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw;
+        }
+        catch (TimeoutException timeout)
+        {
+            return await AfterTimeoutAsync(grain, delivery, timeout, cancellationToken).ConfigureAwait(false);
+        }
+        catch (GrainExtensionNotInstalledException none)
+        {
+            return new DeliveryAnswer(0, OutcomeOf(none), "The grain is active on a silo that does not deliver to it: call "
+                + $"{delivery.Installation} on every silo that has its class. {Causes.Of(none)}");
+        }
+        catch (Exception failure)
+        {
+            var outcome = OutcomeOf(failure);
+            return outcome == DeliveryOutcome.Failed
+                && await delivery.FindOutageAsync(cancellationToken).ConfigureAwait(false) is { } outage
+                ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable, $"{Causes.Of(failure)} {outage}")
+                : new DeliveryAnswer(0, outcome, Causes.Of(failure));
+        }
+    }
+
+    // A call that still waited at its grain has not failed.
+    private static async Task<DeliveryAnswer> AfterTimeoutAsync(IAddressable grain, IGrainDelivery delivery, TimeoutException timeout,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            var current = await delivery.FindCurrentAsync(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (current is { } offset && delivery.Offsets.ToList().IndexOf(offset) is >= 0 and var index)
+                return new DeliveryAnswer(index, DeliveryOutcome.Failed, $"The grain has not answered. {Causes.Of(timeout)}");
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw;
+        }
+        catch (Exception failure) when (failure is TimeoutException or OrleansException or ObjectDisposedException)
+        {
+            // It cannot tell: it is not reached.
+        }
+        return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(timeout));
+    }
+
+    // The exceptions of a grain's method come as an answer. What is thrown says that the grain was not reached, or comes from its
+    // activation, whose exceptions may be of any type, those of Orleans' storage too. That no silo may place a grain has no type of its
+    // own.
+    internal static DeliveryOutcome OutcomeOf(Exception failure) => failure is OrleansMessageRejectionException or LimitExceededException
+        or GatewayTooBusyException or Orleans.Runtime.Messaging.ConnectionFailedException or ObjectDisposedException
+        or GrainExtensionNotInstalledException
+        || failure.GetType() == typeof(OrleansException) ? DeliveryOutcome.Unreachable : DeliveryOutcome.Failed;
+
+    private Line Join(GrainId grain)
+    {
+        lock (_lock)
+        {
+            if (!_lines.TryGetValue(grain, out var line))
+                _lines[grain] = line = new Line();
+            line.Members++;
+            return line;
+        }
+    }
+
+    private void Leave(GrainId grain, Line line)
+    {
+        lock (_lock)
+        {
+            if (--line.Members == 0)
+                _lines.Remove(grain);
+        }
+    }
+
+    // The turn needs no disposal: nothing takes its wait handle.
+    private sealed class Line
+    {
+        public SemaphoreSlim Turn { get; } = new(1);
+        public int Members { get; set; }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "No silo has grain class {GrainType}: records for grain {Grain}, {Origin}, "
+        + "have waited for {Missing}, and are dead-lettered after {Timeout}. Deploy the class.")]
+    private partial void LogMissing(GrainType grainType, GrainId grain, string origin, TimeSpan missing, TimeSpan timeout);
+}

@@ -1,0 +1,48 @@
+using Message = OrleansMq.Client.QueueMessage<byte[]?, byte[]?>;
+
+namespace OrleansMq.Consumers;
+
+/// <summary>Delivers the records of one cursor to their grains.</summary>
+internal interface IDeliveries
+{
+    /// <summary>Why a record without a key is dead-lettered; null: it is settled.</summary>
+    string? CauseWithoutKey { get; }
+
+    /// <summary>Delivers records of one key to every subscriber.</summary>
+    Task<RunAnswer> DeliverAsync(RecordRun run, SemaphoreSlim places, CancellationToken cancellationToken);
+}
+
+/// <summary>Records of one key that are delivered together, in order.</summary>
+/// <param name="Topic">Their topic.</param>
+/// <param name="Key">Their key.</param>
+/// <param name="Messages">The records; one or more, of one partition and under one lock.</param>
+internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message> Messages)
+{
+    /// <summary>The cursor's id.</summary>
+    public Guid Queue => Messages[0].Lock.Queue;
+
+    /// <summary>Their partition.</summary>
+    public int Partition => Messages[0].TopicPartition.Partition;
+}
+
+/// <summary>Delivers records to one grain, by a call of an extension of it.</summary>
+internal interface IGrainDelivery
+{
+    /// <summary>What they come from, for causes and the log.</summary>
+    string Origin { get; }
+
+    /// <summary>How the extension is installed, for a silo that has none.</summary>
+    string Installation { get; }
+
+    /// <summary>The offsets of the records.</summary>
+    IEnumerable<long> Offsets { get; }
+
+    /// <summary>Calls the grain.</summary>
+    Task<DeliveryAnswer> CallAsync(IAddressable grain);
+
+    /// <summary>Returns the record that the grain works at, by its offset; null: at none.</summary>
+    Task<long?> FindCurrentAsync(IAddressable grain);
+
+    /// <summary>Returns why the grain's own activation cannot succeed now; null: nothing is known to be in its way.</summary>
+    Task<string?> FindOutageAsync(CancellationToken cancellationToken);
+}

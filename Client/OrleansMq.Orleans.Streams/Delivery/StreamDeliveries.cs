@@ -1,0 +1,125 @@
+using System.Text;
+using OrleansMq.Consumers;
+
+namespace OrleansMq.Streams;
+
+/// <summary>Events of one stream that are delivered together, in order.</summary>
+/// <param name="Stream">Their stream.</param>
+/// <param name="Queue">The cursor's id.</param>
+/// <param name="Partition">Their partition.</param>
+/// <param name="Items">The events; one or more.</param>
+internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, StreamItem[] Items)
+{
+    /// <summary>Returns the events of a run of records.</summary>
+    public static StreamRun Of(RecordRun run) =>
+        new(StreamId.Create(Encoding.UTF8.GetBytes(run.Topic), run.Key.AsSpan()), run.Queue, run.Partition,
+            [.. run.Messages.Select(static message => new StreamItem(message.Offset, message.Value))]);
+
+    /// <summary>Returns the delivery to a subscription, without the first events.</summary>
+    public StreamDelivery To(string provider, Guid subscription, int skipped = 0) =>
+        new(provider, Stream, subscription, Queue, Partition, skipped == 0 ? Items : Items[skipped..]);
+}
+
+/// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
+internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, ImplicitSubscriber subscriber, GrainCaller caller) : IDeliveries
+{
+    /// <inheritdoc/>
+    /// <remarks>Such a record belongs to no stream.</remarks>
+    public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
+    {
+        var run = StreamRun.Of(records);
+        GrainId grain;
+        try
+        {
+            grain = subscriber.GrainOf(run.Stream);
+        }
+        catch (ArgumentException refused)
+        {
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable, refused.Message)]);
+        }
+        return RunAnswer.Of(run.Items.Length, [await caller.DeliverAsync(grain,
+            new StreamGrainDelivery(provider, run.To(provider.Name, subscriber.SubscriptionOf(provider.Name, run.Stream))), places,
+            cancellationToken).ConfigureAwait(false)]);
+    }
+}
+
+/// <summary>Delivers to the grains that have subscribed to the events' stream.</summary>
+internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, GrainCaller caller) : IDeliveries
+{
+    /// <inheritdoc/>
+    /// <remarks>Such a record belongs to no stream.</remarks>
+    public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
+    {
+        var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
+        // A subscription that was answered before an event was appended is in the table now.
+        await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        var subscribers = subscriptions.Table.Find(run.Stream);
+        var answers = await Task.WhenAll(subscribers.Select(subscription => DeliverAsync(run, subscription, places, cancellationToken)))
+            .ConfigureAwait(false);
+        foreach (var (subscription, _) in subscribers.Zip(answers).Where(static pair => pair.Second.Outcome == DeliveryOutcome.Removed))
+        {
+            _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
+                subscription.Id));
+        }
+        if (Array.TrueForAll(answers, static answer => answer.Outcome == DeliveryOutcome.Served))
+            return RunAnswer.Of(run.Items.Length, answers);
+        await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        var remaining = subscriptions.Table.Find(run.Stream).Select(static subscription => subscription.Id).ToHashSet();
+        return RunAnswer.Of(run.Items.Length, [.. answers.Where((answer, index) =>
+            answer.Outcome != DeliveryOutcome.Removed && remaining.Contains(subscribers[index].Id))]);
+    }
+
+    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SemaphoreSlim places,
+        CancellationToken cancellationToken)
+    {
+        var skipped = run.Items.TakeWhile(item => !subscription.Receives(run.Partition, run.Queue, item.Offset)).Count();
+        if (skipped == run.Items.Length)
+            return new DeliveryAnswer(skipped, DeliveryOutcome.Served);
+        var answer = await caller.DeliverAsync(subscription.Grain,
+            new StreamGrainDelivery(provider, run.To(provider.Name, subscription.Id, skipped)), places, cancellationToken)
+            .ConfigureAwait(false);
+        return answer with { Count = skipped + answer.Count };
+    }
+}
+
+/// <summary>Delivers events of one subscription to its grain.</summary>
+internal sealed class StreamGrainDelivery(OrleansMqStreamProvider provider, StreamDelivery delivery) : IGrainDelivery
+{
+    /// <inheritdoc/>
+    public string Origin => $"subscription {delivery.Subscription}";
+
+    /// <inheritdoc/>
+    public string Installation => $"AddOrleansMqStreams(\"{delivery.Provider}\")";
+
+    /// <inheritdoc/>
+    public IEnumerable<long> Offsets => delivery.Items.Select(static item => item.Offset);
+
+    /// <inheritdoc/>
+    public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IStreamConsumer>().DeliverAsync(delivery);
+
+    /// <inheritdoc/>
+    public Task<long?> FindCurrentAsync(IAddressable grain) =>
+        grain.AsReference<IStreamConsumer>().FindObservedAsync(delivery.Subscription);
+
+    /// <inheritdoc/>
+    /// <remarks>An activation that resumes its handles fails while subscriptions cannot be read. Its exception may have lost its type on
+    /// the way, so that the outage is looked for here.</remarks>
+    public async Task<string?> FindOutageAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+        catch (BrokerException unavailable)
+        {
+            return $"Subscriptions cannot be read now: {Causes.Of(unavailable)}";
+        }
+    }
+}
