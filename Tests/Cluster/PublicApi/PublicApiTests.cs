@@ -13,6 +13,7 @@ public sealed class PublicApiTests
     [InlineData("OrleansMq.Gateways.Kafka")]
     [InlineData("OrleansMq.Grains")]
     [InlineData("OrleansMq.Grains.Interfaces")]
+    [InlineData("OrleansMq.Orleans.Consumers")]
     [InlineData("OrleansMq.Orleans.Streams")]
     [InlineData("OrleansMq.PostgreSql")]
     public void Public_api_is_the_reviewed_one(string assembly) => Shared.PublicApi.Check(Assembly.Load(assembly));

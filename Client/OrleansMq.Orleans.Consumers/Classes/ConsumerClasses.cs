@@ -1,0 +1,27 @@
+using System.Collections.Frozen;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Orleans.Metadata;
+
+namespace OrleansMq.Consumers;
+
+/// <summary>The grain classes that a silo hosts and that consume topics.</summary>
+internal sealed class ConsumerClasses : IConfigurationValidator
+{
+    private readonly Lazy<FrozenDictionary<(GrainType, string), ConsumerClass>> _all;
+
+    public ConsumerClasses(IOptions<GrainTypeOptions> hosted, GrainTypeResolver types, OrleansMqConsumerOptions options) => _all = new(() =>
+        hosted.Value.Classes.Where(type => type.IsDefined(typeof(ConsumesAttribute), inherit: true))
+            .Where(type => options.Serves?.Invoke(type) ?? true)
+            .SelectMany(type => ConsumerClass.Read(type, types.GetGrainType(type), options))
+            .ToFrozenDictionary(static consumer => (consumer.GrainType, consumer.Topic)));
+
+    /// <summary>All of them, by class and topic.</summary>
+    public IEnumerable<ConsumerClass> All => _all.Value.Values;
+
+    /// <summary>Returns what a class consumes from a topic; null: it does not.</summary>
+    public ConsumerClass? Find(GrainType grainType, string topic) => _all.Value.GetValueOrDefault((grainType, topic));
+
+    /// <inheritdoc/>
+    public void ValidateConfiguration() => _ = _all.Value;
+}

@@ -1,0 +1,108 @@
+namespace OrleansMq.Consumers;
+
+/// <summary>Passes records to one activation, and remembers which it has handled. Runs in the activation's turns.</summary>
+/// <param name="context">The activation.</param>
+/// <param name="classes">What the grain classes of this silo consume.</param>
+/// <param name="activations">The activations of this silo that consume.</param>
+/// <param name="options">The options.</param>
+internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClasses classes, ConsumingActivations activations,
+    OrleansMqConsumerOptions options) : IRecordReceiver
+{
+    // The last record of a call then has nearly all of the time that a call may take.
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
+
+    private readonly IGrainContext _grain = context.GrainContext;
+    private readonly SemaphoreSlim _turn = new(1);
+    // One entry a topic, unless a producer chose partitions or the topic was created again.
+    private readonly Dictionary<Guid, long> _served = [];
+    private (Guid Source, long Offset)? _current;
+
+    /// <inheritdoc/>
+    public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        if (classes.Find(_grain.GrainId.Type, delivery.Topic) is not { } consumer)
+        {
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "The grain is active on a silo whose version of its class does not "
+                + "consume the topic. The record waits for one that does.");
+        }
+        activations.Begin(_grain);
+        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+        await _turn.WaitAsync();
+        try
+        {
+            return await ConsumeAsync(consumer, delivery, began);
+        }
+        finally
+        {
+            _current = null;
+            _turn.Release();
+            activations.End(_grain);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<long?> FindCurrentAsync(Guid source) =>
+        Task.FromResult(_current is var (current, offset) && current == source ? offset : (long?)null);
+
+    private async Task<DeliveryAnswer> ConsumeAsync(ConsumerClass consumer, RecordDelivery delivery, long began)
+    {
+        var source = delivery.SourceInQueue;
+        // Delivered before, by a dispatcher that could not settle them.
+        var count = _served.TryGetValue(source, out var served) ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
+        while (count < delivery.Items.Length)
+        {
+            var item = delivery.Items[count];
+            _current = (source, item.Offset);
+            if (await ConsumeAsync(consumer, delivery, item) is { } unserved)
+                return unserved with { Count = count };
+            _served[source] = item.Offset;
+            count++;
+            if (TimeProvider.System.GetElapsedTime(began) > Longest)
+                break;
+        }
+        return new DeliveryAnswer(count, DeliveryOutcome.Served);
+    }
+
+    // Returns why the record is not served; null: it is.
+    private async Task<DeliveryAnswer?> ConsumeAsync(ConsumerClass consumer, RecordDelivery delivery, ConsumedItem item)
+    {
+        Func<object, ConsumedRecord, Task> call;
+        try
+        {
+            call = consumer.Reader.Read(item.Value);
+        }
+        catch (Exception refused)
+        {
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreadable, $"The value is none that the class consumes: {Causes.Of(refused)}");
+        }
+        try
+        {
+            await call(_grain.GrainInstance!, RecordOf(delivery, item));
+            return null;
+        }
+        catch (Exception thrown)
+        {
+            // What the call has changed in memory and not stored is forgotten. With an exception as the reason, Orleans would throw it to
+            // the other callers of the grain that wait; without one the next activation answers them.
+            if (options.DeactivateOnFailure)
+            {
+                _grain.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationError,
+                    $"Consuming {delivery.Topic}-{delivery.Partition}, offset {item.Offset}, failed: {Causes.Of(thrown)}"));
+            }
+            return new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(thrown));
+        }
+    }
+
+    private static ConsumedRecord RecordOf(RecordDelivery delivery, ConsumedItem item) =>
+        new(RecordPosition.Of(delivery.TopicId, delivery.Partition, delivery.Key, item.Offset))
+        {
+            Topic = delivery.Topic,
+            Time = DateTimeOffset.FromUnixTimeMilliseconds(item.Timestamp),
+            Key = delivery.Key,
+            Headers = [.. item.Headers.Select(static header => new RecordHeader(header.Key,
+                header.Value is null ? (ReadOnlyMemory<byte>?)null : header.Value))],
+            Attempt = item.Attempt,
+            IsRedelivered = item.IsRedelivered,
+        };
+}
