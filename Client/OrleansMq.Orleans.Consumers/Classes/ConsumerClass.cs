@@ -1,5 +1,3 @@
-using Orleans.Metadata;
-
 namespace OrleansMq.Consumers;
 
 /// <summary>A grain class that consumes a topic.</summary>

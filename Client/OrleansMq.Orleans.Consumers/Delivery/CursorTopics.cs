@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Consumers;
