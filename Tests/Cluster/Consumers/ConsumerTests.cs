@@ -1,7 +1,14 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Orleans.Metadata;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Tests.Shared;
 using Letter = (string? Key, string? Value, string Reason);
 
 namespace OrleansMq.Tests.Cluster.Consumers;
@@ -195,6 +202,34 @@ public sealed class ConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Silo_whose_brokers_do_not_answer_starts_and_consumes_when_they_do()
+    {
+        await StartAsync(static options => options with { Serves = static _ => false });
+        await Client.Admin.CreateTopicAsync("consume-two-orders", 1);
+        await Client.Admin.CreateTopicAsync("consume-two-payments", 1);
+        var broker = new RefusingBroker(_silo!.Inside) { Refusal = new BrokerException(ErrorCode.BrokerNotAvailable, "Not now.") };
+        var lifecycle = Participating(broker, static options => options with { StartTimeout = TimeSpan.Zero });
+        await lifecycle.Observer!.OnStart(CancellationToken.None);
+        Assert.Empty(await broker.Queues.ListAsync(new TopicPartition("consume-two-orders", 0)));
+        broker.Refusal = null;
+        await Wait.UntilAsync(async () => (await broker.Queues.ListAsync(new TopicPartition("consume-two-orders", 0)))
+            is [{ Name: "grains:account", Consumers: 1 }], "the topic is consumed");
+        await lifecycle.Observer.OnStop(CancellationToken.None);
+    }
+
+    [Fact]
+    public async Task Silo_whose_topic_is_refused_does_not_start_and_says_which_class_and_why()
+    {
+        await StartAsync(static options => options with { Serves = static _ => false });
+        var broker = new RefusingBroker(_silo!.Inside) { Refusal = new BrokerException(ErrorCode.TopicAuthorizationFailed, "Not yours.") };
+        var refused = await Assert.ThrowsAsync<OrleansConfigurationException>(() =>
+            Participating(broker, static options => options).Observer!.OnStart(CancellationToken.None));
+        Assert.Contains($"Grain class {typeof(AccountGrain).FullName} cannot consume topic 'consume-two-", refused.Message,
+            StringComparison.Ordinal);
+        Assert.Contains("Not yours.", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Activations_beyond_the_limit_are_deactivated_the_oldest_first()
     {
         await StartAsync(static options => options with { MaxActivations = 10 });
@@ -267,6 +302,18 @@ public sealed class ConsumerTests : IAsyncLifetime
             : _silo!.Client.GetGrain<IJournalGrain>(key).GetAsync();
     }
 
+    private Lifecycle Participating(IBroker broker, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions> configure)
+    {
+        var options = configure(Configured(new(), null)) with { Serves = static type => type == typeof(AccountGrain) };
+        var services = _silo!.Services;
+        var lifecycle = new Lifecycle();
+        new ConsumerDispatcher(new ConsumerClasses(services.GetRequiredService<IOptions<GrainTypeOptions>>(),
+            services.GetRequiredService<GrainTypeResolver>(), options), options, new OrleansMqClient(broker),
+            services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<IClusterManifestProvider>(),
+            NullLoggerFactory.Instance).Participate(lifecycle);
+        return lifecycle;
+    }
+
     private async Task StartAsync(Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null) =>
         _silo = await TestSilo.StartAsync(_data.Path, silo =>
         {
@@ -313,5 +360,29 @@ public sealed class ConsumerTests : IAsyncLifetime
                 Encoding.UTF8.GetString(header.Key.Span) == DeadLetterHeaders.Reason).Value!.Value.Span)));
         }
         return [.. letters];
+    }
+
+    private sealed class RefusingBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        public BrokerException? Refusal { get; set; }
+
+        public override ValueTask<TopicListing> GetTopicAsync(string name, CancellationToken cancellationToken = default) =>
+            Refusal is { } refusal ? throw refusal : base.GetTopicAsync(name, cancellationToken);
+
+        public override ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+            Refusal is { } refusal ? throw refusal : base.ListTopicsAsync(cancellationToken);
+    }
+
+    private sealed class Lifecycle : ISiloLifecycle
+    {
+        public int HighestCompletedStage => 0;
+        public int LowestStoppedStage => 0;
+        public ILifecycleObserver? Observer { get; private set; }
+
+        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
+        {
+            Observer = observer;
+            return new MemoryStream();
+        }
     }
 }
