@@ -112,6 +112,15 @@ internal sealed class LogDedupe
             : new DedupeStatement(below, Math.Max(time, LatestTime), ids);
     }
 
+    /// <summary>Returns the number of ids that must be told again before the log may start at an offset.</summary>
+    public int CountTold(long below)
+    {
+        var count = 0;
+        foreach (var entry in _ids.Values)
+            count += entry.At < below ? 1 : 0;
+        return count;
+    }
+
     /// <summary>Returns the highest offset at which the log may start.</summary>
     /// <param name="highWatermark">Changes below it are in force.</param>
     /// <returns><see cref="long.MaxValue"/> if the log never held a change.</returns>

@@ -8,13 +8,18 @@ namespace OrleansMq.Partitions;
 /// tells again those that keep the log from starting later. Thread safe.
 /// </summary>
 /// <remarks>
-/// State: two counters, and whether a task is under way. What is remembered is the log's. Failures: a change that is refused or not
+/// State: two counters, and whether a task is under way. What is remembered is the log's.
+/// <para>Retention waits until it frees much more than ids that are told again take. Otherwise, with small segments, they would fill the
+/// segments that are deleted next, without an end.</para>
+/// Failures: a change that is refused or not
 /// replicated in time changes nothing, and maintenance tries again.
 /// </remarks>
 internal sealed class PartitionDedupe(Partition partition)
 {
     // About 200 KB.
     private const int MostIds = 5_000;
+    private const int BytesOfId = 40;
+    private const int LeastFreedByByte = 4;
 
     private long _leftOut;
     private long _forgottenEarly;
@@ -36,11 +41,17 @@ internal sealed class PartitionDedupe(Partition partition)
             Interlocked.Add(ref _forgottenEarly, ids);
     }
 
-    /// <summary>Forgets what has left the window, and begins to let the log start at an offset. Only one call at a time does
-    /// something.</summary>
-    public void Maintain(long start)
+    /// <summary>Forgets what has left the window, and begins to let the log start at an offset if that is worth its bytes. Only one call at
+    /// a time does something.</summary>
+    /// <param name="start">The offset.</param>
+    /// <param name="freedBytes">The bytes of the segments below it.</param>
+    public void Maintain(long start, long freedBytes)
     {
-        if (partition.Replication.Leadership is not { } leadership || Next(start) is not { } first
+        if (partition.Replication.Leadership is not { } leadership)
+            return;
+        if (!IsWorth(start, freedBytes))
+            start = 0;
+        if (Next(start) is not { } first
             || Interlocked.Exchange(ref _isUnderWay, 1) != 0)
             return;
         _ = RunAsync();
@@ -80,6 +91,13 @@ internal sealed class PartitionDedupe(Partition partition)
                 return result;
             change = next;
         }
+    }
+
+    private bool IsWorth(long start, long freedBytes)
+    {
+        var log = partition.Log!;
+        lock (log.AppendLock)
+            return (log.State.Dedupe.CountTold(start) + 1L) * BytesOfId * LeastFreedByByte <= freedBytes;
     }
 
     private DedupeStatement? Next(long start)

@@ -41,7 +41,8 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         // The statements of its cursors and message ids hold the rest. The next run finds them repeated.
         if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null && HasCursors(log))
             partition.Cursors.Restate(wantedStart);
-        partition.Dedupe.Maintain(wantedStart);
+        partition.Dedupe.Maintain(wantedStart, log.Segments.TakeWhile(segment => segment.NextOffset <= wantedStart)
+            .Sum(static segment => segment.Size));
         lock (log.AppendLock)
             log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration, log.LogStartOffset);
         log.DeleteRemoved(now);
