@@ -40,6 +40,48 @@ public sealed class TestBrokerDedupeTests
         }
     }
 
+    /// <summary>Duplicates leave holes in batches, and a batch with nothing but duplicates keeps its producer's sequence.</summary>
+    [Fact]
+    public async Task Queue_delivers_each_message_once_and_its_producers_go_on()
+    {
+        await using var broker = await TestBroker.StartAsync();
+        await broker.Client.Admin.CreateTopicAsync("jobs", partitions: 1, configs: new Dictionary<string, string>
+        {
+            ["dedupe.window.ms"] = "600000",
+            ["retention.until.settled"] = "true",
+        });
+        var patience = TimeSpan.FromSeconds(60);
+        await using var consumer = broker.Client.CreateQueueConsumer<Ignore, string>(new QueueConsumerOptions
+        {
+            Topic = "jobs",
+            Queue = "work",
+            Create = new QueueOptions(),
+        });
+        Assert.Null(await consumer.ReceiveAsync(TimeSpan.Zero));
+        await using (var producer = broker.Client.CreateProducer<Ignore, string>(new ProducerOptions { Linger = TimeSpan.FromSeconds(1) }))
+        {
+            foreach (var ids in (string[])["1 2 1 3", "2 3", "3 4 4 1"])
+            {
+                foreach (var id in ids.Split(' '))
+                    await producer.EnqueueAsync(new ProducerRecord<Ignore, string>("jobs", default, id) { MessageId = id });
+                await producer.FlushAsync().WaitAsync(patience);
+            }
+        }
+        for (var expected = 1; expected <= 4; expected++)
+        {
+            var message = await consumer.ReceiveAsync().AsTask().WaitAsync(patience);
+            Assert.Equal($"{expected}", message.Value);
+            await message.CompleteAsync().WaitAsync(patience);
+        }
+        Assert.Null(await consumer.ReceiveAsync(TimeSpan.Zero));
+        // Offsets without a record are found in the background.
+        using var stop = new CancellationTokenSource(patience);
+        QueueDescription queue;
+        while ((queue = await broker.Broker.Queues.DescribeAsync(new TopicPartition("jobs", 0), "work", stop.Token)).Unsettled > 0)
+            await Task.Delay(5, stop.Token);
+        Assert.Equal(4, queue.Accepted);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(257)]
