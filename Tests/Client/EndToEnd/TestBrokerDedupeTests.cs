@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Dedupe;
 using OrleansMq.Testing;
