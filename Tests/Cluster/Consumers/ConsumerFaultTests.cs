@@ -1,0 +1,143 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Client;
+using OrleansMq.Consumers;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Consumers;
+
+/// <summary>Grain consumers whose activations, writes and calls fail: no record is settled whose effect is not stored.</summary>
+public sealed class ConsumerFaultTests : IAsyncLifetime
+{
+    private readonly TempDirectory _data = new();
+    private TestSilo? _silo;
+
+    private OrleansMqClient Client => new(_silo!.Inside);
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
+    {
+        if (_silo is not null)
+            await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Fact]
+    public async Task Call_that_waited_while_an_earlier_one_failed_does_not_run_on_the_state_that_was_not_stored()
+    {
+        var (entered, failing) = (new TaskCompletionSource(), new TaskCompletionSource());
+        ConsumerScript.On("fault-reentrant", async call =>
+        {
+            if (call.Record.IsRedelivered)
+                return;
+            entered.TrySetResult();
+            await failing.Task;
+            throw new IOException("not stored");
+        });
+        await StartAsync(typeof(ReentrantTallyGrain));
+        var receiver = Receiver("reentranttally", "waits");
+        var first = receiver.DeliverAsync(Delivery("waits", 5, isRedelivered: false));
+        await entered.Task;
+        // Another silo delivers the record as well, while the call of the first one still runs.
+        var second = receiver.DeliverAsync(Delivery("waits", 5, isRedelivered: true));
+        Assert.Equal(5, await receiver.FindCurrentAsync(Delivery("waits", 5, isRedelivered: false).SourceInQueue));
+        failing.SetResult();
+        Assert.Equal(DeliveryOutcome.Failed, (await first).Outcome);
+        Assert.Equal((0, DeliveryOutcome.Unreachable), ((await second).Count, (await second).Outcome));
+        Assert.Equal((1, DeliveryOutcome.Served), await OutcomeAsync(Delivery("waits", 5, isRedelivered: true)));
+        Assert.Equal([5], await _silo!.Client.GetGrain<IReentrantTallyGrain>("waits").GetAsync());
+
+        async Task<(int, DeliveryOutcome)> OutcomeAsync(RecordDelivery delivery)
+        {
+            var answer = await receiver.DeliverAsync(delivery);
+            return (answer.Count, answer.Outcome);
+        }
+    }
+
+    [Fact]
+    public async Task Call_that_waits_too_long_for_an_earlier_one_ends_and_its_record_does_not_run()
+    {
+        var (entered, ending) = (new TaskCompletionSource(), new TaskCompletionSource());
+        ConsumerScript.On("fault-reentrant", async call =>
+        {
+            Assert.False(call.Record.IsRedelivered);
+            entered.TrySetResult();
+            await ending.Task;
+        });
+        await StartAsync(typeof(ReentrantTallyGrain), static options => options with { TurnTimeout = TimeSpan.FromMilliseconds(20) });
+        var receiver = Receiver("reentranttally", "hangs");
+        var first = receiver.DeliverAsync(Delivery("hangs", 5, isRedelivered: false));
+        await entered.Task;
+        Assert.Equal(DeliveryOutcome.Unreachable, (await receiver.DeliverAsync(Delivery("hangs", 5, isRedelivered: true))).Outcome);
+        ending.SetResult();
+        Assert.Equal((1, DeliveryOutcome.Served), ((await first).Count, (await first).Outcome));
+    }
+
+    [Fact]
+    public async Task Grain_that_writes_its_state_when_it_deactivates_has_each_effect_once()
+    {
+        ConsumerScript.On("fault-write-behind", static call => call is { Number: 2, Record.Attempt: 1 }
+            ? throw new IOException("something else is away") : Task.CompletedTask);
+        await StartAsync(typeof(WriteBehindGrain));
+        await Client.Admin.CreateTopicAsync("fault-write-behind", 1);
+        await SendAsync("fault-write-behind", ("behind", 1), ("behind", 2), ("behind", 3), ("behind", 4), ("other", 9));
+        await Wait.UntilAsync(async () => (await TallyAsync("other")).Length == 1
+            && await UnsettledAsync("fault-write-behind", "grains:writebehind") == 0, "all records are settled");
+        await _silo!.DeactivateAsync(_silo.Client.GetGrain<IWriteBehindGrain>("behind"));
+        Assert.Equal([1, 2, 3, 4], await TallyAsync("behind"));
+
+        Task<int[]> TallyAsync(string key) => _silo!.Client.GetGrain<IWriteBehindGrain>(key).GetAsync();
+    }
+
+    [Fact]
+    public async Task Activation_that_fails_counts_as_no_attempt_and_its_records_wait_while_other_keys_go_on()
+    {
+        var isAway = true;
+        FragileGrain.Fails = key => isAway && key == "away";
+        await StartAsync(typeof(FragileGrain));
+        await Client.Admin.CreateTopicAsync("fault-activation", 1);
+        await SendAsync("fault-activation", ("away", 1), ("away", 2), ("here", 3));
+        await Wait.UntilAsync(() => ConsumerScript.Received("fault-activation", "here").Length == 1, "another key is consumed");
+        await Wait.UntilAsync(() => FragileGrain.Activations > 6, "it fails more often than a record may");
+        isAway = false;
+        await Wait.UntilAsync(() => ConsumerScript.Received("fault-activation", "away").Length >= 2, "the records that waited");
+        Assert.Equal([1, 2], ConsumerScript.Received("fault-activation", "away"));
+        Assert.All(ConsumerScript.Calls("fault-activation", "away"), static call => Assert.Equal(1, call.Record.Attempt));
+    }
+
+    private async Task StartAsync(Type grainClass, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null) =>
+        _silo = await TestSilo.StartAsync(_data.Path, silo =>
+        {
+            SharedStorage.AddTo(silo);
+            silo.AddOrleansMqConsumers(options =>
+            {
+                options = options with
+                {
+                    MissingTopic = MissingTopic.Wait,
+                    RetryDelay = TimeSpan.FromMilliseconds(10),
+                    MaxRetryDelay = TimeSpan.FromMilliseconds(50),
+                    RefreshInterval = TimeSpan.FromMilliseconds(50),
+                    Serves = type => type == grainClass,
+                };
+                return configure?.Invoke(options) ?? options;
+            });
+        });
+
+    private IRecordReceiver Receiver(string grainType, string key) => _silo!.Services.GetRequiredService<IGrainFactory>()
+        .GetGrain(GrainId.Create(grainType, key)).AsReference<IRecordReceiver>();
+
+    private static RecordDelivery Delivery(string key, int number, bool isRedelivered) => new("fault-reentrant", Guid.Empty, Guid.Empty, 0,
+        Encoding.UTF8.GetBytes(key), [new ConsumedItem(number, 0, Encoding.UTF8.GetBytes($$"""{"number":{{number}}}"""), [],
+            isRedelivered ? 2 : 1, isRedelivered)]);
+
+    private async Task<long> UnsettledAsync(string topic, string queue) =>
+        (await _silo!.Inside.Queues.DescribeAsync(new TopicPartition(topic, 0), queue)).Unsettled;
+
+    private async Task SendAsync(string topic, params (string Key, int Number)[] records)
+    {
+        await using var producer = Client.CreateProducer<string, string>();
+        foreach (var (key, number) in records)
+            await producer.SendAsync(new(topic, key, $$"""{"number":{{number}}}"""));
+    }
+}
