@@ -89,6 +89,9 @@ public sealed record OrleansMqConsumerOptions
     /// <summary>Which classes this silo serves; null: all that it hosts and that consume.</summary>
     internal Func<Type, bool>? Serves { get; init; }
 
+    /// <summary>How long a call waits at its grain for an earlier one. The rest of the time that a call may take is for records.</summary>
+    internal TimeSpan TurnTimeout { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>What they say of deliveries.</summary>
     /// <param name="maxAttempts">How often a record is tried.</param>
     internal DeliveryOptions DeliveryOf(int maxAttempts) => new()

@@ -16,27 +16,24 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
     // One entry a topic, unless a producer chose partitions or the topic was created again.
     private readonly Dictionary<Guid, long> _served = [];
     private (Guid Source, long Offset)? _current;
+    // What is in memory may not be what is stored.
+    private bool _hasFailed;
 
     /// <inheritdoc/>
     public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery)
     {
-        var began = TimeProvider.System.GetTimestamp();
         if (classes.Find(_grain.GrainId.Type, delivery.Topic) is not { } consumer)
         {
             return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "The grain is active on a silo whose version of its class does not "
                 + "consume the topic. The record waits for one that does.");
         }
         activations.Begin(_grain);
-        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
-        await _turn.WaitAsync();
         try
         {
-            return await ConsumeAsync(consumer, delivery, began);
+            return await InTurnAsync(consumer, delivery);
         }
         finally
         {
-            _current = null;
-            _turn.Release();
             activations.End(_grain);
         }
     }
@@ -44,6 +41,25 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(Guid source) =>
         Task.FromResult(_current is var (current, offset) && current == source ? offset : (long?)null);
+
+    private async Task<DeliveryAnswer> InTurnAsync(ConsumerClass consumer, RecordDelivery delivery)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+        if (!await _turn.WaitAsync(options.TurnTimeout))
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "The grain still handles a record that was delivered before.");
+        try
+        {
+            // Calls of a reentrant grain that wait here run before it ends.
+            return !_hasFailed ? await ConsumeAsync(consumer, delivery, began) : new DeliveryAnswer(0, DeliveryOutcome.Unreachable,
+                "The activation ends, since an earlier record failed. The record waits for the next one.");
+        }
+        finally
+        {
+            _current = null;
+            _turn.Release();
+        }
+    }
 
     private async Task<DeliveryAnswer> ConsumeAsync(ConsumerClass consumer, RecordDelivery delivery, long began)
     {
@@ -87,6 +103,7 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
             // the other callers of the grain that wait; without one the next activation answers them.
             if (options.DeactivateOnFailure)
             {
+                _hasFailed = true;
                 _grain.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationError,
                     $"Consuming {delivery.Topic}-{delivery.Partition}, offset {item.Offset}, failed: {Causes.Of(thrown)}"));
             }

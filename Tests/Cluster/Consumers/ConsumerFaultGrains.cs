@@ -15,9 +15,8 @@ public sealed class ReentrantTallyGrain([PersistentState("tally", SharedStorage.
 {
     public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
     {
-        if (!tally.State.Processed.TryAdvance(record))
+        if (!tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
             return;
-        tally.State.Numbers.Add(value.Number);
         await ConsumerScript.ReceiveAsync(this, value.Number, record);
         await tally.WriteStateAsync();
     }
@@ -37,10 +36,9 @@ public sealed class WriteBehindGrain([PersistentState("tally", SharedStorage.Nam
 {
     public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
     {
-        if (!tally.State.Processed.TryAdvance(record))
+        if (!tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
             return;
         await ConsumerScript.ReceiveAsync(this, value.Number, record);
-        tally.State.Numbers.Add(value.Number);
         await tally.WriteStateAsync();
     }
 

@@ -46,7 +46,7 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         Assert.Equal(DeliveryOutcome.Failed, (await first).Outcome);
         Assert.Equal((0, DeliveryOutcome.Unreachable), ((await second).Count, (await second).Outcome));
         Assert.Equal((1, DeliveryOutcome.Served), await OutcomeAsync(Delivery("waits", 5, isRedelivered: true)));
-        Assert.Equal([5], await _silo!.Client.GetGrain<IReentrantTallyGrain>("waits").GetAsync());
+        Assert.Equal((int[])[5], await _silo!.Client.GetGrain<IReentrantTallyGrain>("waits").GetAsync());
 
         async Task<(int, DeliveryOutcome)> OutcomeAsync(RecordDelivery delivery)
         {
@@ -85,7 +85,7 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         await Wait.UntilAsync(async () => (await TallyAsync("other")).Length == 1
             && await UnsettledAsync("fault-write-behind", "grains:writebehind") == 0, "all records are settled");
         await _silo!.DeactivateAsync(_silo.Client.GetGrain<IWriteBehindGrain>("behind"));
-        Assert.Equal([1, 2, 3, 4], await TallyAsync("behind"));
+        Assert.Equal((int[])[1, 2, 3, 4], await TallyAsync("behind"));
 
         Task<int[]> TallyAsync(string key) => _silo!.Client.GetGrain<IWriteBehindGrain>(key).GetAsync();
     }

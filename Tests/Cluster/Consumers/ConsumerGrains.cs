@@ -95,8 +95,7 @@ public sealed class Tally
 
     public void Apply(Tallied tallied)
     {
-        if (Processed.TryAdvance(tallied.Position))
-            Numbers.Add(tallied.Number);
+        Processed.TryApply(tallied.Position, () => Numbers.Add(tallied.Number));
     }
 }
 
@@ -117,10 +116,8 @@ public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IP
     public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
     {
         await ConsumerScript.ReceiveAsync(this, value.Number, record);
-        if (!tally.State.Processed.TryAdvance(record))
-            return;
-        tally.State.Numbers.Add(value.Number);
-        await tally.WriteStateAsync();
+        if (tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
+            await tally.WriteStateAsync();
     }
 
     public Task<int[]> GetAsync() => Task.FromResult(tally.State.Numbers.ToArray());

@@ -13,16 +13,16 @@ public sealed class ProcessedOffsetsTests
     private static readonly Guid Topic = Guid.NewGuid();
 
     [Fact]
-    public void Record_advances_once()
+    public void Record_is_applied_once()
     {
         var processed = new ProcessedOffsets();
-        Assert.True(processed.TryAdvance(At(5)));
-        Assert.False(processed.TryAdvance(At(5)));
-        Assert.False(processed.TryAdvance(At(4)));
+        Assert.True(Applies(processed, At(5)));
+        Assert.False(Applies(processed, At(5)));
+        Assert.False(Applies(processed, At(4)));
         Assert.True(processed.Contains(At(5)));
         Assert.False(processed.Contains(At(6)));
         // Offsets have gaps.
-        Assert.True(processed.TryAdvance(new ConsumedRecord(At(9))));
+        Assert.True(Applies(processed, At(9)));
         Assert.Equal(At(9), Assert.Single(processed.Last));
     }
 
@@ -31,20 +31,20 @@ public sealed class ProcessedOffsetsTests
     {
         var processed = new ProcessedOffsets();
         RecordPosition[] positions = [At(7), At(7, partition: 1), At(7, key: 2), RecordPosition.Of(Guid.NewGuid(), 0, [1], 7)];
-        Assert.All(positions, position => Assert.True(processed.TryAdvance(position)));
-        Assert.All(positions, position => Assert.False(processed.TryAdvance(position)));
+        Assert.All(positions, position => Assert.True(Applies(processed, position)));
+        Assert.All(positions, position => Assert.False(Applies(processed, position)));
     }
 
     [Fact]
     public void Oldest_sources_are_forgotten_beyond_the_bound()
     {
         var processed = new ProcessedOffsets();
-        Assert.True(processed.TryAdvance(At(1)));
+        Assert.True(Applies(processed, At(1)));
         for (byte key = 2; key <= ProcessedOffsets.MaxSources; key++)
-            Assert.True(processed.TryAdvance(At(1, key: key)));
+            Assert.True(Applies(processed, At(1, key: key)));
         // The first one advances, and is the youngest then.
-        Assert.True(processed.TryAdvance(At(2)));
-        Assert.True(processed.TryAdvance(At(1, key: 200)));
+        Assert.True(Applies(processed, At(2)));
+        Assert.True(Applies(processed, At(1, key: 200)));
         Assert.Equal(ProcessedOffsets.MaxSources, processed.Last.Count);
         Assert.True(processed.Contains(At(2)));
         Assert.False(processed.Contains(At(1, key: 2)));
@@ -60,8 +60,8 @@ public sealed class ProcessedOffsetsTests
     public void State_keeps_its_positions_in_every_format(string format)
     {
         var tally = new Tally { Numbers = [1] };
-        Assert.True(tally.Processed.TryAdvance(At(1)));
-        Assert.True(tally.Processed.TryAdvance(At(long.MaxValue, key: 2)));
+        Assert.True(Applies(tally.Processed, At(1)));
+        Assert.True(Applies(tally.Processed, At(long.MaxValue, key: 2)));
         using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
         var read = format switch
         {
@@ -76,9 +76,18 @@ public sealed class ProcessedOffsetsTests
         Assert.NotSame(tally.Processed, read!.Processed);
         Assert.Equal(tally.Processed.Last, read.Processed.Last);
         Assert.Equal(2, read.Processed.Last.Count);
-        Assert.False(read.Processed.TryAdvance(At(1)));
-        Assert.True(read.Processed.TryAdvance(At(2)));
+        Assert.False(Applies(read.Processed, At(1)));
+        Assert.True(Applies(read.Processed, At(2)));
         Assert.Equal(At(1), tally.Processed.Last[0]);
+    }
+
+    [Fact]
+    public void Change_that_throws_leaves_the_record_unapplied()
+    {
+        var processed = new ProcessedOffsets();
+        Assert.Throws<InvalidOperationException>(() => processed.TryApply(At(5), static () => throw new InvalidOperationException("no")));
+        Assert.False(processed.Contains(At(5)));
+        Assert.True(Applies(processed, At(5)));
     }
 
     // As Orleans' storage providers write by default.
@@ -91,6 +100,16 @@ public sealed class ProcessedOffsetsTests
         NullValueHandling = NullValueHandling.Ignore,
         ConstructorHandling = ConstructorHandling.AllowNonPublicDefaultConstructor,
     };
+
+    // A change is made when, and only when, the answer says so.
+    private static bool Applies(ProcessedOffsets processed, RecordPosition position)
+    {
+        var changes = 0;
+        var applied = processed.TryApply(new ConsumedRecord(position), () => changes++);
+        Assert.Equal(applied ? 1 : 0, changes);
+        Assert.Equal((true, false), (processed.Contains(position), processed.TryApply(position, () => changes++)));
+        return applied;
+    }
 
     private static RecordPosition At(long offset, int partition = 0, byte key = 1) => RecordPosition.Of(Topic, partition, [key], offset);
 }
