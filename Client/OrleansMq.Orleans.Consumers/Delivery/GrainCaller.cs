@@ -10,8 +10,11 @@ namespace OrleansMq.Consumers;
 /// <param name="logger">Takes warnings.</param>
 internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, ILogger logger)
 {
+    private static readonly TimeSpan ReportInterval = TimeSpan.FromMinutes(1);
+
     private readonly Lock _lock = new();
     private readonly Dictionary<GrainId, Line> _lines = [];
+    private readonly Dictionary<GrainType, long> _reported = [];
 
     /// <summary>Delivers records; never throws but when it is cancelled.</summary>
     /// <param name="grain">The grain.</param>
@@ -84,16 +87,15 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         }
         catch (GrainExtensionNotInstalledException none)
         {
-            return new DeliveryAnswer(0, OutcomeOf(none), "The grain is active on a silo that does not deliver to it: call "
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "The grain is active on a silo that does not deliver to it: call "
                 + $"{delivery.Installation} on every silo that has its class. {Causes.Of(none)}");
         }
         catch (Exception failure)
         {
-            var outcome = OutcomeOf(failure);
-            return outcome == DeliveryOutcome.Failed
-                && await delivery.FindOutageAsync(cancellationToken).ConfigureAwait(false) is { } outage
-                ? new DeliveryAnswer(0, DeliveryOutcome.Unreachable, $"{Causes.Of(failure)} {outage}")
-                : new DeliveryAnswer(0, outcome, Causes.Of(failure));
+            // The exceptions of a grain's method come as an answer. What is thrown is none of the record's.
+            if (IsOfActivation(failure) && MayReport(grain.GetGrainId().Type))
+                LogNotActivated(grain.GetGrainId().Type, grain.GetGrainId(), delivery.Origin, Causes.Of(failure));
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(failure));
         }
     }
 
@@ -118,13 +120,25 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(timeout));
     }
 
-    // The exceptions of a grain's method come as an answer. What is thrown says that the grain was not reached, or comes from its
-    // activation, whose exceptions may be of any type, those of Orleans' storage too. That no silo may place a grain has no type of its
-    // own.
-    internal static DeliveryOutcome OutcomeOf(Exception failure) => failure is OrleansMessageRejectionException or LimitExceededException
+    // Any other exception of a call says that the grain was not reached. Those of an activation may be of any type, those of Orleans'
+    // storage too. That no silo may place a grain has no type of its own.
+    internal static bool IsOfActivation(Exception failure) => !(failure is OrleansMessageRejectionException or LimitExceededException
         or GatewayTooBusyException or Orleans.Runtime.Messaging.ConnectionFailedException or ObjectDisposedException
         or GrainExtensionNotInstalledException
-        || failure.GetType() == typeof(OrleansException) ? DeliveryOutcome.Unreachable : DeliveryOutcome.Failed;
+        || failure.GetType() == typeof(OrleansException));
+
+    // An outage of a storage concerns all grains of a class.
+    private bool MayReport(GrainType grainType)
+    {
+        var now = TimeProvider.System.GetTimestamp();
+        lock (_lock)
+        {
+            if (_reported.TryGetValue(grainType, out var last) && TimeProvider.System.GetElapsedTime(last, now) < ReportInterval)
+                return false;
+            _reported[grainType] = now;
+            return true;
+        }
+    }
 
     private Line Join(GrainId grain)
     {
@@ -156,4 +170,8 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     [LoggerMessage(1, LogLevel.Warning, "No silo has grain class {GrainType}: records for grain {Grain}, {Origin}, "
         + "have waited for {Missing}, and are dead-lettered after {Timeout}. Deploy the class.")]
     private partial void LogMissing(GrainType grainType, GrainId grain, string origin, TimeSpan missing, TimeSpan timeout);
+
+    [LoggerMessage(2, LogLevel.Warning, "A grain of class {GrainType} cannot be activated: {Grain}, {Origin}. Its records wait, without "
+        + "counting as failed, until it can; those of other grains go on. {Cause}")]
+    private partial void LogNotActivated(GrainType grainType, GrainId grain, string origin, string cause);
 }

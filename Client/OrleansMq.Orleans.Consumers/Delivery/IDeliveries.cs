@@ -42,7 +42,4 @@ internal interface IGrainDelivery
 
     /// <summary>Returns the record that the grain works at, by its offset; null: at none.</summary>
     Task<long?> FindCurrentAsync(IAddressable grain);
-
-    /// <summary>Returns why the grain's own activation cannot succeed now; null: nothing is known to be in its way.</summary>
-    Task<string?> FindOutageAsync(CancellationToken cancellationToken);
 }

@@ -53,9 +53,6 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery) : IGrainDelivery
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IAddressable grain) =>
         grain.AsReference<IRecordReceiver>().FindCurrentAsync(delivery.SourceInQueue);
-
-    /// <inheritdoc/>
-    public Task<string?> FindOutageAsync(CancellationToken cancellationToken) => Task.FromResult<string?>(null);
 }
 
 /// <summary>Which topic a cursor belongs to. A topic that is deleted and created again has another id. Thread-safe.</summary>

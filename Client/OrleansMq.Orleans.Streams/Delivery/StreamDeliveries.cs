@@ -106,20 +106,4 @@ internal sealed class StreamGrainDelivery(OrleansMqStreamProvider provider, Stre
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IAddressable grain) =>
         grain.AsReference<IStreamConsumer>().FindObservedAsync(delivery.Subscription);
-
-    /// <inheritdoc/>
-    /// <remarks>An activation that resumes its handles fails while subscriptions cannot be read. Its exception may have lost its type on
-    /// the way, so that the outage is looked for here.</remarks>
-    public async Task<string?> FindOutageAsync(CancellationToken cancellationToken)
-    {
-        try
-        {
-            await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-            return null;
-        }
-        catch (BrokerException unavailable)
-        {
-            return $"Subscriptions cannot be read now: {Causes.Of(unavailable)}";
-        }
-    }
 }

@@ -67,14 +67,14 @@ public sealed class DeliveryDecisionTests
     }
 
     [Fact]
-    public void Exceptions_of_an_activation_count_and_those_of_the_way_to_it_do_not()
+    public void Exceptions_of_an_activation_are_told_from_those_of_the_way_to_it()
     {
-        Assert.Equal(DeliveryOutcome.Unreachable, GrainCaller.OutcomeOf(new SiloUnavailableException()));
-        Assert.Equal(DeliveryOutcome.Unreachable, GrainCaller.OutcomeOf(new OrleansException("No active nodes are compatible.")));
-        Assert.Equal(DeliveryOutcome.Failed, GrainCaller.OutcomeOf(new Orleans.Storage.InconsistentStateException("etag")));
+        Assert.False(GrainCaller.IsOfActivation(new SiloUnavailableException()));
+        Assert.False(GrainCaller.IsOfActivation(new OrleansException("No active nodes are compatible.")));
+        Assert.True(GrainCaller.IsOfActivation(new Orleans.Storage.InconsistentStateException("etag")));
         // A silo of an earlier deployment, without the provider.
-        Assert.Equal(DeliveryOutcome.Unreachable, GrainCaller.OutcomeOf(new GrainExtensionNotInstalledException("none")));
-        Assert.Equal(DeliveryOutcome.Failed, GrainCaller.OutcomeOf(new InvalidOperationException("no")));
+        Assert.False(GrainCaller.IsOfActivation(new GrainExtensionNotInstalledException("none")));
+        Assert.True(GrainCaller.IsOfActivation(new InvalidOperationException("no")));
     }
 
     [Fact]
