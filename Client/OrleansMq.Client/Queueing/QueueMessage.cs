@@ -11,6 +11,9 @@ namespace OrleansMq.Client;
 /// <typeparam name="TValue">The type of its value.</typeparam>
 public sealed class QueueMessage<TKey, TValue>
 {
+    // What a serializer adds to a header.
+    private const long HeaderRoom = 16;
+
     private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
 
     private readonly QueueRecord _record;
@@ -45,6 +48,9 @@ public sealed class QueueMessage<TKey, TValue>
     /// <exception cref="DeserializationException">The deserializer refused it.</exception>
     public TValue Value => Deserialize(_values, _record.Value, "value");
 
+    /// <summary>About how many bytes it takes in a call: key, value and headers.</summary>
+    internal long Size => SizeOf(_record.Key, _record.Value)
+        + _record.Headers.Sum(static header => HeaderRoom + SizeOf(header.Key, header.Value));
     internal QueueAttachment Attachment { get; }
     internal QueueLock Lock { get; }
     /// <summary>Whether a request to settle it was made.</summary>
@@ -103,4 +109,6 @@ public sealed class QueueMessage<TKey, TValue>
             throw new DeserializationException(TopicPartition, Offset, part, refused);
         }
     }
+
+    private static long SizeOf(ReadOnlyMemory<byte>? key, ReadOnlyMemory<byte>? value) => (key?.Length ?? 0) + (value?.Length ?? 0);
 }

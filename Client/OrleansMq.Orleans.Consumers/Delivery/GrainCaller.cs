@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
 
 namespace OrleansMq.Consumers;
 
@@ -7,9 +8,14 @@ namespace OrleansMq.Consumers;
 /// <param name="grains">The grains.</param>
 /// <param name="classes">The grain classes that the cluster has.</param>
 /// <param name="missingClassTimeout">How long records wait for a class that no silo has.</param>
+/// <param name="maxMessageSize">The largest body of a message between silos: Orleans' MaxMessageBodySize.</param>
 /// <param name="logger">Takes warnings.</param>
-internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, ILogger logger)
+internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, int maxMessageSize,
+    ILogger logger)
 {
+    // For names, and for what the serializer adds.
+    private const int MessageRoom = 64 << 10;
+
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMinutes(1);
 
     private readonly Lock _lock = new();
@@ -24,10 +30,17 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, IGrainDelivery delivery, SemaphoreSlim places,
         CancellationToken cancellationToken)
     {
-        var answer = ForMissing(grain, delivery) ?? await InLineAsync(grain, delivery, places, cancellationToken).ConfigureAwait(false);
+        var answer = ForSize(delivery) ?? ForMissing(grain, delivery)
+            ?? await InLineAsync(grain, delivery, places, cancellationToken).ConfigureAwait(false);
         return answer.Outcome == DeliveryOutcome.Served ? answer
             : answer with { Cause = $"Grain {grain}, {delivery.Origin}: {answer.Cause}" };
     }
+
+    // Orleans closes the connection of a message that is too large, with all calls on their way.
+    private DeliveryAnswer? ForSize(IGrainDelivery delivery) => delivery.Size <= maxMessageSize - MessageRoom ? null
+        : new DeliveryAnswer(0, DeliveryOutcome.Unreadable, $"The record has {delivery.Size} bytes of key, value and headers, and a call "
+            + $"takes at most {maxMessageSize - MessageRoom}: send smaller records, or raise {nameof(SiloMessagingOptions)}."
+            + $"{nameof(SiloMessagingOptions.MaxMessageBodySize)} on every silo.");
 
     private DeliveryAnswer? ForMissing(GrainId grain, IGrainDelivery delivery)
     {

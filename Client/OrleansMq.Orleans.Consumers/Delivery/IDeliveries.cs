@@ -23,6 +23,9 @@ internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message
 
     /// <summary>Their partition.</summary>
     public int Partition => Messages[0].TopicPartition.Partition;
+
+    /// <summary>How many bytes they take in a call. Above <see cref="KeyLanes{T}.MaxTaken"/> it is one record.</summary>
+    public long Size => Messages.Sum(static message => message.Size);
 }
 
 /// <summary>Delivers records to one grain, by a call of an extension of it.</summary>
@@ -36,6 +39,9 @@ internal interface IGrainDelivery
 
     /// <summary>The offsets of the records.</summary>
     IEnumerable<long> Offsets { get; }
+
+    /// <summary>How many bytes they take.</summary>
+    long Size { get; }
 
     /// <summary>Calls the grain.</summary>
     Task<DeliveryAnswer> CallAsync(IAddressable grain);

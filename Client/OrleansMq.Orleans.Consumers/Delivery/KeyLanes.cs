@@ -6,8 +6,12 @@ namespace OrleansMq.Consumers;
 /// later under the same lock. The cursor hands out the next run of a key when the one before is settled. Thread-safe.
 /// </summary>
 /// <typeparam name="T">A message.</typeparam>
-internal sealed class KeyLanes<T>
+/// <param name="sizeOf">Returns how many bytes a message takes in a call.</param>
+internal sealed class KeyLanes<T>(Func<T, long> sizeOf)
 {
+    /// <summary>The most bytes of records that are taken together; the first one is taken whatever its size.</summary>
+    internal const long MaxTaken = 8 << 20;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<(int Partition, IdSpan Key), Lane> _lanes = [];
     private readonly Dictionary<int, Latest> _latest = [];
@@ -44,15 +48,18 @@ internal sealed class KeyLanes<T>
         }
     }
 
-    /// <summary>Takes the next records of a lane, of one run.</summary>
+    /// <summary>Takes the next records of a lane, of one run, as many as one call takes.</summary>
     /// <returns>None: the lane is over, and its worker ends.</returns>
     public List<T> Take(Lane lane)
     {
         lock (_lock)
         {
-            var taken = new List<T>();
+            var (taken, size) = (new List<T>(), 0L);
             while (lane.Waiting.TryPeek(out var next) && (taken.Count == 0 || next.Run == lane.Run))
             {
+                size += sizeOf(next.Message);
+                if (taken.Count > 0 && size > MaxTaken)
+                    break;
                 lane.Run = next.Run;
                 taken.Add(next.Message);
                 lane.Waiting.Dequeue();

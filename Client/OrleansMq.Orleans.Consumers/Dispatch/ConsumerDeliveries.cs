@@ -27,7 +27,7 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
         var delivery = new RecordDelivery(run.Topic, topicId, run.Queue, run.Partition, run.Key.AsSpan().ToArray(),
             [.. run.Messages.Select(ItemOf)]);
         return RunAnswer.Of(run.Messages.Count, [await caller.DeliverAsync(GrainId.Create(consumer.GrainType, key),
-            new ConsumerDelivery(delivery), places, cancellationToken).ConfigureAwait(false)]);
+            new ConsumerDelivery(delivery, run.Size), places, cancellationToken).ConfigureAwait(false)]);
     }
 
     private static ConsumedItem ItemOf(Message message) => new(message.Offset, message.Time.ToUnixTimeMilliseconds(), message.Value,
@@ -36,7 +36,7 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
 }
 
 /// <summary>Delivers records of one key to its grain.</summary>
-internal sealed class ConsumerDelivery(RecordDelivery delivery) : IGrainDelivery
+internal sealed class ConsumerDelivery(RecordDelivery delivery, long size) : IGrainDelivery
 {
     /// <inheritdoc/>
     public string Origin => $"topic {delivery.Topic}";
@@ -46,6 +46,9 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery) : IGrainDelivery
 
     /// <inheritdoc/>
     public IEnumerable<long> Offsets => delivery.Items.Select(static item => item.Offset);
+
+    /// <inheritdoc/>
+    public long Size => size;
 
     /// <inheritdoc/>
     public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IRecordReceiver>().DeliverAsync(delivery);

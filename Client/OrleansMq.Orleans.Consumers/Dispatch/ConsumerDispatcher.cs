@@ -1,4 +1,6 @@
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Partitions;
@@ -13,8 +15,10 @@ namespace OrleansMq.Consumers;
 /// <param name="manifests">The grain classes of the cluster.</param>
 /// <param name="loggers">Takes warnings.</param>
 /// <param name="local">The partitions that this silo leads; null: it is no broker.</param>
+/// <param name="messaging">The bounds of calls between silos; null: Orleans' defaults.</param>
 internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, OrleansMqConsumerOptions options, OrleansMqClient client,
-    IGrainFactory grains, IClusterManifestProvider manifests, ILoggerFactory loggers, ILocalPartitions? local = null)
+    IGrainFactory grains, IClusterManifestProvider manifests, ILoggerFactory loggers, ILocalPartitions? local = null,
+    IOptions<SiloMessagingOptions>? messaging = null)
     : ILifecycleParticipant<ISiloLifecycle>
 {
     // Starts after the broker of the silo serves; stops before its partitions are handed over.
@@ -39,7 +43,8 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
     private async Task StartAsync(CancellationToken cancellationToken)
     {
         var began = TimeProvider.System.GetTimestamp();
-        var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), MissingClassTimeout, _logger);
+        var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), MissingClassTimeout,
+            (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize, _logger);
         var sources = new CursorSources(client);
         var later = new List<ConsumerClass>();
         foreach (var (consumer, isThere) in await Task.WhenAll(classes.All.Select(async consumer =>

@@ -1,5 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
 using Orleans.Streams;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
@@ -55,7 +57,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         var client = services.GetRequiredService<OrleansMqClient>();
         var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>(),
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
-            provider.Options.MissingClassTimeout, logger);
+            provider.Options.MissingClassTimeout,
+            services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize, logger);
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {

@@ -9,7 +9,8 @@ public sealed class KeyLanesTests
     private static readonly IdSpan Two = IdSpan.Create("2");
     private static readonly object Consumer = new();
 
-    private readonly KeyLanes<int> _lanes = new();
+    // The size of a message is its number, above a hundred.
+    private readonly KeyLanes<int> _lanes = new(static message => message > 100 ? message : 0);
 
     [Fact]
     public void Events_of_one_run_are_taken_together_and_a_lane_without_events_is_over()
@@ -56,6 +57,24 @@ public sealed class KeyLanesTests
         Add(One, 2, 11, out var isBroken);
         Assert.False(isBroken);
         Assert.Equal([10, 11], Take(lane));
+    }
+
+    [Fact]
+    public void Events_beyond_what_a_call_takes_are_taken_next_and_the_first_one_whatever_its_size()
+    {
+        const int Half = (int)KeyLanes<int>.MaxTaken / 2;
+        var lane = Add(One, 1, Half, out _)!;
+        foreach (var message in (int[])[Half, 101, 3 * Half, 102])
+            Add(One, 1, message, out _);
+        Assert.Equal([Half, Half], Take(lane));
+        Assert.Equal([101], Take(lane));
+        Assert.Equal([3 * Half], Take(lane));
+        Assert.Equal([102], Take(lane));
+        // They are of one run: what was not taken yet goes back with the one that failed.
+        Add(One, 2, Half + 1, out _);
+        Add(One, 2, Half + 2, out _);
+        Assert.Equal([Half + 1], Take(lane));
+        Assert.Equal([Half + 2], _lanes.Break(lane));
     }
 
     private KeyLanes<int>.Lane? Add(IdSpan key, long run, int message, out bool isBroken) =>
