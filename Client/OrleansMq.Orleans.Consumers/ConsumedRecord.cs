@@ -30,6 +30,9 @@ public sealed record ConsumedRecord(RecordPosition Position)
     /// <summary>Whether it may have been delivered before.</summary>
     public bool IsRedelivered { get; init; }
 
+    /// <summary>Whether <see cref="ProcessedOffsets"/> had its effect.</summary>
+    internal bool IsSkipped { get; set; }
+
     /// <summary>Returns the last header of a name as text; null if there is none.</summary>
     /// <param name="name">The name.</param>
     public string? FindHeader(string name)

@@ -26,6 +26,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
     private readonly ConcurrentDictionary<string, Once> _known = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Once> _deadLetters = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<(string Topic, string Queue), Guid> _applied = new();
+    private readonly ConcurrentDictionary<(string Topic, string Queue), int> _rounds = new();
 
     /// <summary>The broker.</summary>
     protected OrleansMqClient Client { get; } = client;
@@ -85,7 +86,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
     }
 
     /// <summary>Gives a cursor the options and the dead-letter topic that exists now, if it was not done for that one: it was
-    /// deleted, or created again, or the options are those of an earlier deployment.</summary>
+    /// deleted, or created again, or the options are those of an earlier deployment. Record times are turned off in every round.</summary>
     /// <param name="topic">The topic.</param>
     /// <param name="queue">The cursor.</param>
     /// <param name="topics">The topics that exist, with their ids.</param>
@@ -95,7 +96,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         CancellationToken cancellationToken)
     {
         if (topics.TryGetValue(topic + DeadLetterSuffix, out var id) && _applied.TryGetValue((topic, queue), out var applied)
-            && applied == id)
+            && applied == id && !await HasRecordTimesAsync(topic, queue, cancellationToken).ConfigureAwait(false))
             return;
         Forget(topic);
         var options = await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false);
@@ -113,6 +114,24 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
             }
         }
         _applied[(topic, queue)] = id;
+    }
+
+    // A record that names its time lets later ones of its key go first, after which it counts as handled. An alteration concerns all
+    // partitions of a topic: one of them is looked at in a round.
+    private async Task<bool> HasRecordTimesAsync(string topic, string queue, CancellationToken cancellationToken)
+    {
+        var round = _rounds.AddOrUpdate((topic, queue), 0, static (_, last) => last == int.MaxValue ? 0 : last + 1);
+        try
+        {
+            var partitions = (await Client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+            return (await Client.Broker.Queues.DescribeAsync(new TopicPartition(topic, round % partitions), queue, cancellationToken)
+                .ConfigureAwait(false)).Options.HasRecordTimes;
+        }
+        catch (BrokerException)
+        {
+            // The partition is away, or has no such cursor yet. A later round looks again.
+            return false;
+        }
     }
 
     /// <summary>Creates a topic unless it exists.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace OrleansMq.Consumers;
 
 /// <summary>Passes records to one activation, and remembers which it has handled. Runs in the activation's turns.</summary>
@@ -5,8 +7,9 @@ namespace OrleansMq.Consumers;
 /// <param name="classes">What the grain classes of this silo consume.</param>
 /// <param name="activations">The activations of this silo that consume.</param>
 /// <param name="options">The options.</param>
-internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClasses classes, ConsumingActivations activations,
-    OrleansMqConsumerOptions options) : IRecordReceiver
+/// <param name="logger">Takes records that are skipped.</param>
+internal sealed partial class RecordReceiver(IGrainContextAccessor context, ConsumerClasses classes, ConsumingActivations activations,
+    OrleansMqConsumerOptions options, ILogger<RecordReceiver> logger) : IRecordReceiver
 {
     // The last record of a call then has nearly all of the time that a call may take.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
@@ -66,6 +69,8 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
         var source = delivery.SourceInQueue;
         // Delivered before, by a dispatcher that could not settle them.
         var count = _served.TryGetValue(source, out var served) ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
+        foreach (var item in delivery.Items.AsSpan(0, count))
+            Skipped(delivery, item);
         while (count < delivery.Items.Length)
         {
             var item = delivery.Items[count];
@@ -94,7 +99,10 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
         }
         try
         {
-            await call(_grain.GrainInstance!, RecordOf(delivery, item));
+            var record = RecordOf(delivery, item);
+            await call(_grain.GrainInstance!, record);
+            if (record.IsSkipped)
+                Skipped(delivery, item);
             return null;
         }
         catch (Exception thrown)
@@ -110,6 +118,17 @@ internal sealed class RecordReceiver(IGrainContextAccessor context, ConsumerClas
             return new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(thrown));
         }
     }
+
+    // One that comes again is skipped where its effect is stored. One that never came is skipped where the cursor was reset, for example.
+    private void Skipped(RecordDelivery delivery, ConsumedItem item)
+    {
+        if (item is { Attempt: 1, IsRedelivered: false })
+            LogSkipped(delivery.Topic, delivery.Partition, item.Offset, _grain.GrainId);
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "The record at {Topic}-{Partition}, offset {Offset}, is skipped by grain {Grain}, which has "
+        + "handled this or a later record of its key before.")]
+    private partial void LogSkipped(string topic, int partition, long offset, GrainId grain);
 
     private static ConsumedRecord RecordOf(RecordDelivery delivery, ConsumedItem item) =>
         new(RecordPosition.Of(delivery.TopicId, delivery.Partition, delivery.Key, item.Offset))

@@ -44,7 +44,9 @@ public sealed class ProcessedOffsets
     public bool TryApply(ConsumedRecord record, Action change)
     {
         ArgumentNullException.ThrowIfNull(record);
-        return TryApply(record.Position, change);
+        var applied = TryApply(record.Position, change);
+        record.IsSkipped |= !applied;
+        return applied;
     }
 
     /// <inheritdoc cref="TryApply(ConsumedRecord, Action)"/>

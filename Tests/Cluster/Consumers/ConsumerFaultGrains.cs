@@ -50,7 +50,7 @@ public sealed class WriteBehindGrain([PersistentState("tally", SharedStorage.Nam
 public interface IFragileGrain : IGrainWithStringKey;
 
 /// <summary>Can be kept from activating.</summary>
-[Consumes("fault-activation", MaxAttempts = 2)]
+[Consumes("fault-activation", MaxAttempts = 2), Consumes("fault-times")]
 public sealed class FragileGrain : Grain, IFragileGrain, IGrainConsumer<Ordered>
 {
     /// <summary>Whether the activation of a key fails.</summary>

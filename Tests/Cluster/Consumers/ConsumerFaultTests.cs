@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Tests.Shared;
@@ -106,10 +108,51 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         Assert.All(ConsumerScript.Calls("fault-activation", "away"), static call => Assert.Equal(1, call.Record.Attempt));
     }
 
-    private async Task StartAsync(Type grainClass, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null) =>
+    [Fact]
+    public async Task Record_times_are_turned_off_again()
+    {
+        await StartAsync(typeof(FragileGrain));
+        await Client.Admin.CreateTopicAsync("fault-times", 3);
+        var queues = _silo!.Inside.Queues;
+        await SendAsync("fault-times", ("k", 1));
+        await Wait.UntilAsync(() => ConsumerScript.Received("fault-times", "k").Length == 1, "the topic is consumed");
+        foreach (var partition in Enumerable.Range(0, 3).Select(static number => new TopicPartition("fault-times", number)))
+        {
+            var options = (await queues.DescribeAsync(partition, "grains:fragile")).Options;
+            Assert.False(options.HasRecordTimes);
+            await queues.AlterAsync(partition, "grains:fragile", options with { HasRecordTimes = true });
+        }
+        await Wait.UntilAsync(async () => (await Task.WhenAll(Enumerable.Range(0, 3).Select(number =>
+            queues.DescribeAsync(new TopicPartition("fault-times", number), "grains:fragile").AsTask())))
+            .All(static described => !described.Options.HasRecordTimes), "no partition has record times");
+    }
+
+    [Fact]
+    public async Task Record_that_comes_for_the_first_time_and_is_skipped_is_logged()
+    {
+        var logged = new Logged();
+        await StartAsync(typeof(WriteBehindGrain), loggers: logged);
+        await Client.Admin.CreateTopicAsync("fault-write-behind", 1);
+        var receiver = Receiver("writebehind", "skips");
+        Assert.Equal(DeliveryOutcome.Served, (await receiver.DeliverAsync(Delivery("skips", 6, false, "fault-write-behind"))).Outcome);
+        Assert.Equal(DeliveryOutcome.Served, (await receiver.DeliverAsync(Delivery("skips", 6, true, "fault-write-behind"))).Outcome);
+        Assert.DoesNotContain(logged.Lines, static line => line.Contains("is skipped", StringComparison.Ordinal));
+        // By what the activation knows, and by what is in the state.
+        Assert.Equal(DeliveryOutcome.Served, (await receiver.DeliverAsync(Delivery("skips", 5, false, "fault-write-behind"))).Outcome);
+        await _silo!.DeactivateAsync(_silo.Client.GetGrain<IWriteBehindGrain>("skips"));
+        Assert.Equal(DeliveryOutcome.Served, (await receiver.DeliverAsync(Delivery("skips", 4, false, "fault-write-behind"))).Outcome);
+        Assert.Equal(["5", "4"], logged.Lines.Where(static line => line.Contains("is skipped", StringComparison.Ordinal))
+            .Select(static line => line.Split("offset ")[1].Split(',')[0]));
+        Assert.Equal((int[])[6], await _silo.Client.GetGrain<IWriteBehindGrain>("skips").GetAsync());
+    }
+
+    private async Task StartAsync(Type grainClass, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null,
+        ILoggerProvider? loggers = null) =>
         _silo = await TestSilo.StartAsync(_data.Path, silo =>
         {
             SharedStorage.AddTo(silo);
+            if (loggers is not null)
+                silo.Services.AddSingleton(loggers);
             silo.AddOrleansMqConsumers(options =>
             {
                 options = options with
@@ -127,9 +170,9 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
     private IRecordReceiver Receiver(string grainType, string key) => _silo!.Services.GetRequiredService<IGrainFactory>()
         .GetGrain(GrainId.Create(grainType, key)).AsReference<IRecordReceiver>();
 
-    private static RecordDelivery Delivery(string key, int number, bool isRedelivered) => new("fault-reentrant", Guid.Empty, Guid.Empty, 0,
-        Encoding.UTF8.GetBytes(key), [new ConsumedItem(number, 0, Encoding.UTF8.GetBytes($$"""{"number":{{number}}}"""), [],
-            isRedelivered ? 2 : 1, isRedelivered)]);
+    private static RecordDelivery Delivery(string key, int number, bool isRedelivered, string topic = "fault-reentrant") =>
+        new(topic, Guid.Empty, Guid.Empty, 0, Encoding.UTF8.GetBytes(key), [new ConsumedItem(number, 0,
+            Encoding.UTF8.GetBytes($$"""{"number":{{number}}}"""), [], isRedelivered ? 2 : 1, isRedelivered)]);
 
     private async Task<long> UnsettledAsync(string topic, string queue) =>
         (await _silo!.Inside.Queues.DescribeAsync(new TopicPartition(topic, 0), queue)).Unsettled;
@@ -139,5 +182,23 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         await using var producer = Client.CreateProducer<string, string>();
         foreach (var (key, number) in records)
             await producer.SendAsync(new(topic, key, $$"""{"number":{{number}}}"""));
+    }
+
+    private sealed class Logged : ILoggerProvider, ILogger
+    {
+        public ConcurrentQueue<string> Lines { get; } = [];
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter) => Lines.Enqueue(formatter(state, exception));
+
+        public void Dispose()
+        {
+        }
     }
 }
