@@ -156,7 +156,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         while (run.Count > 0 && !run[0].Attachment.HasEnded)
         {
             if (await AnswerAsync(key, run, places, stopping).ConfigureAwait(false) is not { } answer)
-                return run;
+                return run[0].Attachment.HasEnded ? null : run;
             foreach (var served in run.Take(answer.Count))
                 _ = SettledAsync(served, served.CompleteAsync(CancellationToken.None));
             run = run[answer.Count..];
@@ -168,7 +168,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         return null;
     }
 
-    // Null: the silo stops.
+    // Null: the silo stops, or the consumer has ended before the call.
     private async Task<RunAnswer?> AnswerAsync(IdSpan key, List<Message> run, SemaphoreSlim places, CancellationToken stopping)
     {
         try
@@ -176,7 +176,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             stopping.ThrowIfCancellationRequested();
             return await _deliveries.DeliverAsync(new RecordRun(_topic, key, run), places, stopping).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested || run[0].Attachment.HasEnded)
         {
             return null;
         }

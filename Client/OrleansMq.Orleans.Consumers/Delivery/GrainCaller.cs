@@ -27,6 +27,7 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     /// <param name="delivery">The records.</param>
     /// <param name="places">The calls that may be under way. Those that wait for their grain take none.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled, or what received the records ended before the call.</exception>
     public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, IGrainDelivery delivery, SemaphoreSlim places,
         CancellationToken cancellationToken)
     {
@@ -56,15 +57,18 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         CancellationToken cancellationToken)
     {
         var line = Join(grain);
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
         try
         {
             // A grain works at one call at a time: further ones would time out in its queue, and take places from others.
-            await line.Turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await line.Turn.WaitAsync(ending.Token).ConfigureAwait(false);
             try
             {
-                await places.WaitAsync(cancellationToken).ConfigureAwait(false);
+                await places.WaitAsync(ending.Token).ConfigureAwait(false);
                 try
                 {
+                    // Another silo may have delivered them, and later ones, in the meantime.
+                    ending.Token.ThrowIfCancellationRequested();
                     return await CallAsync(grains.GetGrain(grain), delivery, cancellationToken)
                         .ConfigureAwait(false);
                 }

@@ -24,6 +24,9 @@ internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message
     /// <summary>Their partition.</summary>
     public int Partition => Messages[0].TopicPartition.Partition;
 
+    /// <summary>Is cancelled when what received them has ended: they are delivered again, maybe elsewhere.</summary>
+    public CancellationToken Ended => Messages[0].Attachment.Ended;
+
     /// <summary>How many bytes they take in a call. Above <see cref="KeyLanes{T}.MaxTaken"/> it is one record.</summary>
     public long Size => Messages.Sum(static message => message.Size);
 }
@@ -42,6 +45,9 @@ internal interface IGrainDelivery
 
     /// <summary>How many bytes they take.</summary>
     long Size { get; }
+
+    /// <summary>Is cancelled when what received them has ended.</summary>
+    CancellationToken Ended { get; }
 
     /// <summary>Calls the grain.</summary>
     Task<DeliveryAnswer> CallAsync(IAddressable grain);

@@ -27,7 +27,7 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
         var delivery = new RecordDelivery(run.Topic, topicId, run.Queue, run.Partition, run.Key.AsSpan().ToArray(),
             [.. run.Messages.Select(ItemOf)]);
         return RunAnswer.Of(run.Messages.Count, [await caller.DeliverAsync(GrainId.Create(consumer.GrainType, key),
-            new ConsumerDelivery(delivery, run.Size), places, cancellationToken).ConfigureAwait(false)]);
+            new ConsumerDelivery(delivery, run), places, cancellationToken).ConfigureAwait(false)]);
     }
 
     private static ConsumedItem ItemOf(Message message) => new(message.Offset, message.Time.ToUnixTimeMilliseconds(), message.Value,
@@ -36,7 +36,7 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
 }
 
 /// <summary>Delivers records of one key to its grain.</summary>
-internal sealed class ConsumerDelivery(RecordDelivery delivery, long size) : IGrainDelivery
+internal sealed class ConsumerDelivery(RecordDelivery delivery, RecordRun run) : IGrainDelivery
 {
     /// <inheritdoc/>
     public string Origin => $"topic {delivery.Topic}";
@@ -48,7 +48,10 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery, long size) : IGr
     public IEnumerable<long> Offsets => delivery.Items.Select(static item => item.Offset);
 
     /// <inheritdoc/>
-    public long Size => size;
+    public long Size => run.Size;
+
+    /// <inheritdoc/>
+    public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
     public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IRecordReceiver>().DeliverAsync(delivery);

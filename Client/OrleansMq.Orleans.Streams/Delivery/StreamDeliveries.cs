@@ -8,13 +8,13 @@ namespace OrleansMq.Streams;
 /// <param name="Queue">The cursor's id.</param>
 /// <param name="Partition">Their partition.</param>
 /// <param name="Items">The events; one or more.</param>
-/// <param name="Size">How many bytes they take.</param>
-internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, StreamItem[] Items, long Size)
+/// <param name="Records">What they are read from.</param>
+internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, StreamItem[] Items, RecordRun Records)
 {
     /// <summary>Returns the events of a run of records.</summary>
     public static StreamRun Of(RecordRun run) =>
         new(StreamId.Create(Encoding.UTF8.GetBytes(run.Topic), run.Key.AsSpan()), run.Queue, run.Partition,
-            [.. run.Messages.Select(static message => new StreamItem(message.Offset, message.Value))], run.Size);
+            [.. run.Messages.Select(static message => new StreamItem(message.Offset, message.Value))], run);
 
     /// <summary>Returns the delivery to a subscription, without the first events.</summary>
     public StreamDelivery To(string provider, Guid subscription, int skipped = 0) =>
@@ -42,7 +42,7 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
             return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable, refused.Message)]);
         }
         return RunAnswer.Of(run.Items.Length, [await caller.DeliverAsync(grain,
-            new StreamGrainDelivery(run.To(provider.Name, subscriber.SubscriptionOf(provider.Name, run.Stream)), run.Size), places,
+            new StreamGrainDelivery(run.To(provider.Name, subscriber.SubscriptionOf(provider.Name, run.Stream)), records), places,
             cancellationToken).ConfigureAwait(false)]);
     }
 }
@@ -83,14 +83,14 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         if (skipped == run.Items.Length)
             return new DeliveryAnswer(skipped, DeliveryOutcome.Served);
         var answer = await caller.DeliverAsync(subscription.Grain,
-            new StreamGrainDelivery(run.To(provider.Name, subscription.Id, skipped), run.Size), places, cancellationToken)
+            new StreamGrainDelivery(run.To(provider.Name, subscription.Id, skipped), run.Records), places, cancellationToken)
             .ConfigureAwait(false);
         return answer with { Count = skipped + answer.Count };
     }
 }
 
 /// <summary>Delivers events of one subscription to its grain.</summary>
-internal sealed class StreamGrainDelivery(StreamDelivery delivery, long size) : IGrainDelivery
+internal sealed class StreamGrainDelivery(StreamDelivery delivery, RecordRun run) : IGrainDelivery
 {
     /// <inheritdoc/>
     public string Origin => $"subscription {delivery.Subscription}";
@@ -102,7 +102,10 @@ internal sealed class StreamGrainDelivery(StreamDelivery delivery, long size) : 
     public IEnumerable<long> Offsets => delivery.Items.Select(static item => item.Offset);
 
     /// <inheritdoc/>
-    public long Size => size;
+    public long Size => run.Size;
+
+    /// <inheritdoc/>
+    public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
     public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IStreamConsumer>().DeliverAsync(delivery);
