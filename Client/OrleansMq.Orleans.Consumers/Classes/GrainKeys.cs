@@ -29,6 +29,9 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
     private const int GuidLength = 16;
     private const byte Separator = (byte)'+';
 
+    // Orleans keeps a key in the directory, in the activation and in every address of it; storages keep it in a column.
+    internal const int MaxLength = 1_024;
+
     private static readonly UTF8Encoding StrictText = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>The kind of keys that a class has, by its interfaces; null: it has none, or several.</summary>
@@ -49,28 +52,31 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
         }
     }
 
-    /// <summary>Returns the key of a grain.</summary>
+    /// <summary>Returns the key of a grain. A number or UUID is written in one way only: records of a grain under several keys would be in
+    /// several partitions, without an order.</summary>
     /// <param name="key">The key of a record.</param>
     /// <param name="grain">The key of its grain.</param>
     /// <returns>Whether it is the key of a grain.</returns>
     public bool TryGet(ReadOnlySpan<byte> key, out IdSpan grain)
     {
         grain = default;
-        if (key.IsEmpty || !IsText(kind == GrainKeyKind.Text || format == RecordKeyFormat.Text ? key : []))
+        if (key.IsEmpty || key.Length > MaxLength || !IsText(kind == GrainKeyKind.Text || format == RecordKeyFormat.Text ? key : []))
             return false;
         return kind == GrainKeyKind.Text ? Found(new IdSpan(key.ToArray()), out grain)
             : format == RecordKeyFormat.Text ? TryGetText(key, out grain) : TryGetBytes(key, out grain);
     }
 
     /// <summary>Says what a key of the class is.</summary>
-    public string Description => (kind, format) switch
+    public string Description => $"{Form}, of at most {MaxLength:N0} bytes";
+
+    private string Form => (kind, format) switch
     {
         (GrainKeyKind.Text, _) => "UTF-8 text",
-        (GrainKeyKind.Guid, RecordKeyFormat.Text) => "a UUID as text, such as 0f8fad5b-d9cb-469f-a165-70867728950e",
+        (GrainKeyKind.Guid, RecordKeyFormat.Text) => "a UUID as text in lower case, such as 0f8fad5b-d9cb-469f-a165-70867728950e",
         (GrainKeyKind.Guid, _) => "a UUID of 16 bytes",
-        (GrainKeyKind.Integer, RecordKeyFormat.Text) => "an integer in decimal",
+        (GrainKeyKind.Integer, RecordKeyFormat.Text) => "an integer in decimal, without a plus or zeros before it",
         (GrainKeyKind.Integer, _) => "an integer of 4 or 8 bytes, the highest first",
-        (GrainKeyKind.GuidCompound, RecordKeyFormat.Text) => "a UUID as text, '+' and the extension",
+        (GrainKeyKind.GuidCompound, RecordKeyFormat.Text) => "a UUID as text in lower case, '+' and the extension",
         (GrainKeyKind.GuidCompound, _) => "a UUID of 16 bytes and the extension as UTF-8 text",
         (_, RecordKeyFormat.Text) => "an integer in decimal, '+' and the extension",
         _ => "an integer of 8 bytes, the highest first, and the extension as UTF-8 text",
@@ -84,14 +90,16 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
         if (end < 0)
             return false;
         var extension = isCompound ? key[(end + 1)..] : default;
+        var text = Encoding.UTF8.GetString(key[..end]);
+        if (!IsExtension(extension))
+            return false;
         if (kind is GrainKeyKind.Integer or GrainKeyKind.IntegerCompound)
         {
-            return long.TryParse(key[..end], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var integer)
-                && Found(KeyOf(integer, extension), out grain);
+            return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var integer)
+                && text == integer.ToString(CultureInfo.InvariantCulture) && Found(KeyOf(integer, extension), out grain);
         }
-        var text = Encoding.UTF8.GetString(key[..end]);
         return (Guid.TryParseExact(text, "D", out var guid) || Guid.TryParseExact(text, "N", out guid))
-            && Found(KeyOf(guid, extension), out grain);
+            && (text == $"{guid:D}" || text == $"{guid:N}") && Found(KeyOf(guid, extension), out grain);
     }
 
     private bool TryGetBytes(ReadOnlySpan<byte> key, out IdSpan grain)
@@ -105,10 +113,10 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
                 sizeof(long) => Found(KeyOf(BinaryPrimitives.ReadInt64BigEndian(key), default), out grain),
                 _ => false,
             },
-            GrainKeyKind.IntegerCompound => key.Length >= sizeof(long) && IsText(key[sizeof(long)..])
+            GrainKeyKind.IntegerCompound => key.Length >= sizeof(long) && IsText(key[sizeof(long)..]) && IsExtension(key[sizeof(long)..])
                 && Found(KeyOf(BinaryPrimitives.ReadInt64BigEndian(key), key[sizeof(long)..]), out grain),
             GrainKeyKind.Guid => key.Length == GuidLength && Found(KeyOf(new Guid(key, bigEndian: true), default), out grain),
-            _ => key.Length >= GuidLength && IsText(key[GuidLength..])
+            _ => key.Length >= GuidLength && IsText(key[GuidLength..]) && IsExtension(key[GuidLength..])
                 && Found(KeyOf(new Guid(key[..GuidLength], bigEndian: true), key[GuidLength..]), out grain),
         };
     }
@@ -121,6 +129,10 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
     private IdSpan KeyOf(Guid guid, ReadOnlySpan<byte> extension) => kind == GrainKeyKind.GuidCompound
         ? GrainIdKeyExtensions.CreateGuidKey(guid, Encoding.UTF8.GetString(extension))
         : GrainIdKeyExtensions.CreateGuidKey(guid);
+
+    // Orleans takes white space for no extension.
+    private static bool IsExtension(ReadOnlySpan<byte> text) =>
+        text.IsEmpty || !string.IsNullOrWhiteSpace(Encoding.UTF8.GetString(text));
 
     private static bool Found(IdSpan key, out IdSpan grain)
     {

@@ -14,7 +14,6 @@ public sealed class GrainKeysTests
     [Theory]
     [InlineData("0f8fad5b-d9cb-469f-a165-70867728950e")]
     [InlineData("0f8fad5bd9cb469fa16570867728950e")]
-    [InlineData("0F8FAD5B-D9CB-469F-A165-70867728950E")]
     public void Uuid_is_read_with_hyphens_and_without(string key) =>
         Assert.Equal(GrainIdKeyExtensions.CreateGuidKey(Id), Get(GrainKeyKind.Guid, key));
 
@@ -55,11 +54,25 @@ public sealed class GrainKeysTests
         Assert.Null(Get(GrainKeyKind.Integer, "9223372036854775808"));
         Assert.Null(Get(GrainKeyKind.Integer, " 7"));
         Assert.Null(Get(GrainKeyKind.Integer, "7+x"));
+        Assert.Null(Get(GrainKeyKind.Text, new string('k', GrainKeys.MaxLength + 1)));
+        Assert.NotNull(Get(GrainKeyKind.Text, new string('k', GrainKeys.MaxLength)));
         Assert.Null(Get(GrainKeyKind.IntegerCompound, "7"));
         Assert.Null(Get(GrainKeyKind.IntegerCompound, [0, 0, 0, 7], RecordKeyFormat.BigEndian));
         Assert.Null(Get(GrainKeyKind.IntegerCompound, [0, 0, 0, 0, 0, 0, 0, 7, 0xC3], RecordKeyFormat.BigEndian));
         Assert.Null(Get(GrainKeyKind.Integer, [0, 7], RecordKeyFormat.BigEndian));
     }
+
+    [Theory]
+    [InlineData(nameof(GrainKeyKind.Integer), "07")]
+    [InlineData(nameof(GrainKeyKind.Integer), "+7")]
+    [InlineData(nameof(GrainKeyKind.Integer), "-0")]
+    [InlineData(nameof(GrainKeyKind.IntegerCompound), "07+x")]
+    [InlineData(nameof(GrainKeyKind.IntegerCompound), "7+ ")]
+    [InlineData(nameof(GrainKeyKind.Guid), "0F8FAD5B-D9CB-469F-A165-70867728950E")]
+    [InlineData(nameof(GrainKeyKind.Guid), "0F8FAD5BD9CB469FA16570867728950E")]
+    [InlineData(nameof(GrainKeyKind.GuidCompound), "0f8fad5b-d9cb-469f-a165-70867728950e+ ")]
+    public void Second_way_to_write_a_key_is_the_key_of_no_grain(string kind, string key) =>
+        Assert.Null(Get(Enum.Parse<GrainKeyKind>(kind), key));
 
     private static IdSpan? Get(GrainKeyKind kind, string key) => Get(kind, Encoding.UTF8.GetBytes(key), RecordKeyFormat.Text);
 
