@@ -77,10 +77,11 @@ internal sealed class CursorSources(OrleansMqClient client)
     {
         if (_topics.TryGetValue(queue, out var known))
             return known;
-        // The topic was the same one when the cursor was looked at, since ids do not return.
-        var before = await client.Broker.GetTopicAsync(partition.Topic, cancellationToken).ConfigureAwait(false);
+        // The topic was the same one when the cursor was looked at, since ids do not return. A lookup may answer from memory; a description
+        // does not.
+        var before = await client.Broker.DescribeTopicAsync(partition.Topic, cancellationToken).ConfigureAwait(false);
         var described = await client.Broker.Queues.DescribeAsync(partition, name, cancellationToken).ConfigureAwait(false);
-        var after = await client.Broker.GetTopicAsync(partition.Topic, cancellationToken).ConfigureAwait(false);
+        var after = await client.Broker.DescribeTopicAsync(partition.Topic, cancellationToken).ConfigureAwait(false);
         if (described.Id != queue || before.TopicId != after.TopicId)
         {
             throw new BrokerException(ErrorCode.GroupIdNotFound, $"Queue '{name}' of {partition} is not the one any more that delivered "

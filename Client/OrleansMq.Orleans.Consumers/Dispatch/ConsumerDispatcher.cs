@@ -43,6 +43,8 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
     private async Task StartAsync(CancellationToken cancellationToken)
     {
         var began = TimeProvider.System.GetTimestamp();
+        foreach (var without in classes.WithoutTopic)
+            LogWithoutTopic(without);
         var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), MissingClassTimeout,
             (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize, _logger);
         var sources = new CursorSources(client);
@@ -72,7 +74,7 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
     /// <exception cref="OrleansConfigurationException">It does not exist, or can have no queue.</exception>
     private async Task<bool> IsThereAsync(ConsumerClass consumer, long began, CancellationToken cancellationToken)
     {
-        var unknownSince = TimeProvider.System.GetTimestamp();
+        long? unknownSince = null;
         while (true)
         {
             try
@@ -81,17 +83,22 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
                 return true;
             }
             catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition
-                && (options.MissingTopic == MissingTopic.Wait || TimeProvider.System.GetElapsedTime(unknownSince) >= UnknownFor))
+                && options.MissingTopic == MissingTopic.Wait)
             {
-                if (options.MissingTopic == MissingTopic.Wait)
+                LogWaiting(consumer.Class, consumer.Topic);
+                return false;
+            }
+            catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition
+                && options.MissingTopic == MissingTopic.Fail)
+            {
+                unknownSince ??= TimeProvider.System.GetTimestamp();
+                if (TimeProvider.System.GetElapsedTime(unknownSince.Value) >= UnknownFor)
                 {
-                    LogWaiting(consumer.Class, consumer.Topic);
-                    return false;
+                    throw new OrleansConfigurationException($"Grain class {consumer.Class.FullName} consumes topic '{consumer.Topic}', "
+                        + $"which does not exist: create it, as with 'omq topic create {consumer.Topic}', or set "
+                        + $"{nameof(OrleansMqConsumerOptions)}.{nameof(OrleansMqConsumerOptions.MissingTopic)} to "
+                        + $"{nameof(MissingTopic.Create)} or {nameof(MissingTopic.Wait)}.", unknown);
                 }
-                throw new OrleansConfigurationException($"Grain class {consumer.Class.FullName} consumes topic '{consumer.Topic}', which "
-                    + $"does not exist: create it, as with 'omq topic create {consumer.Topic}', or set {nameof(OrleansMqConsumerOptions)}."
-                    + $"{nameof(OrleansMqConsumerOptions.MissingTopic)} to {nameof(MissingTopic.Create)} or {nameof(MissingTopic.Wait)}.",
-                    unknown);
             }
             catch (BrokerException refused) when (refused.Code != ErrorCode.UnknownTopicOrPartition
                 && refused.Code.Action() != ErrorAction.Retry)
@@ -99,15 +106,15 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
                 throw new OrleansConfigurationException($"Grain class {consumer.Class.FullName} cannot consume topic '{consumer.Topic}': "
                     + refused.Message, refused);
             }
-            catch (BrokerException unavailable) when (unavailable.Code != ErrorCode.UnknownTopicOrPartition
-                && TimeProvider.System.GetElapsedTime(began) >= options.StartTimeout)
+            catch (BrokerException unavailable)
             {
-                LogUnavailable(consumer.Class, consumer.Topic, unavailable);
-                return false;
-            }
-            catch (BrokerException)
-            {
-                // It may be known, or available, in a moment.
+                // Of a broker that does not answer, nothing is known. One may not know yet what was created.
+                unknownSince = null;
+                if (TimeProvider.System.GetElapsedTime(began) >= options.StartTimeout)
+                {
+                    LogUnavailable(consumer.Class, consumer.Topic, unavailable);
+                    return false;
+                }
             }
             await Task.Delay(Pause, cancellationToken).ConfigureAwait(false);
         }
@@ -202,6 +209,10 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
 
     [LoggerMessage(4, LogLevel.Warning, "The topics of grain consumers cannot be looked for now; retrying.")]
     private partial void LogRetry(Exception reason);
+
+    [LoggerMessage(6, LogLevel.Warning, "Grain class {Class} implements IGrainConsumer and consumes nothing: it has no "
+        + "OrleansMq.Consumers.ConsumesAttribute. One of Microsoft.AspNetCore.Mvc has the same name.")]
+    private partial void LogWithoutTopic(Type @class);
 
     [LoggerMessage(5, LogLevel.Warning, "Grain consumers have not settled all records by the time that their stop may take: they are "
         + "delivered again when the silo's sessions have ended.")]
