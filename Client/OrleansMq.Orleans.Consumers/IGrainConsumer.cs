@@ -1,7 +1,8 @@
 namespace OrleansMq.Consumers;
 
 /// <summary>A grain that consumes records. Its class says from which topic with <see cref="ConsumesAttribute"/>.</summary>
-/// <typeparam name="TValue">The type of values. A tombstone is null; it is dead-lettered where the type has no null.</typeparam>
+/// <typeparam name="TValue">The type of values. A tombstone is null, for which a type such as <c>Order?</c> allows; it is
+/// dead-lettered where the type has no null.</typeparam>
 public interface IGrainConsumer<TValue>
 {
     /// <summary>Handles a record of the grain's key. The record is settled when the call has completed, and the next one of the key comes
