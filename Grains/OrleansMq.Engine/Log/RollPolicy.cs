@@ -34,7 +34,7 @@ internal static class RollPolicy
     /// Decides whether a batch of <paramref name="batchBytes"/> that ends with <paramref name="lastOffset"/> goes into a new segment. Age
     /// is measured by record timestamps, so that old records that are written today do not each cause a roll.
     /// </summary>
-    public static RollReason BeforeAppend(in Active active, int batchBytes, long lastOffset, long batchTimestamp, TopicConfig config,
+    public static RollReason BeforeAppend(in Active active, long batchBytes, long lastOffset, long batchTimestamp, TopicConfig config,
         long jitter)
     {
         if (active.Size == 0)

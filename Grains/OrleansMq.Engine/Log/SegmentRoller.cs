@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 
 namespace OrleansMq.Log;
@@ -12,13 +13,15 @@ internal sealed class SegmentRoller(LogParts log)
     /// <summary>Decides whether a batch goes into a new segment.</summary>
     /// <param name="batch">The batch's header.</param>
     /// <param name="lastOffset">The batch's last offset.</param>
-    /// <param name="pendingBytes">The bytes that are about to be written to the active segment before it.</param>
-    public RollReason BeforeAppend(in RecordBatchHeader batch, long lastOffset, long pendingBytes)
+    /// <param name="pendingBytes">The bytes that are about to be written to the active segment before it. If it rolls, they are written
+    /// first.</param>
+    /// <param name="claimBytes">The bytes of the control batch right before it, which goes into the same segment.</param>
+    public RollReason BeforeAppend(in RecordBatchHeader batch, long lastOffset, long pendingBytes, int claimBytes)
     {
         var active = Describe(_segments.Active);
         var config = log.Config;
-        return RollPolicy.BeforeAppend(active with { Size = active.Size + pendingBytes }, batch.SizeInBytes, lastOffset,
-            batch.MaxTimestamp, config, Jitter());
+        return RollPolicy.BeforeAppend(active with { Size = active.Size + pendingBytes }, (long)batch.SizeInBytes + claimBytes,
+            lastOffset, batch.MaxTimestamp, config, Jitter());
     }
 
     /// <summary>Rolls if the active segment is older than <c>segment.ms</c>.</summary>
@@ -35,6 +38,7 @@ internal sealed class SegmentRoller(LogParts log)
     public void Roll(long now)
     {
         var old = _segments.Active;
+        Invariant.Check(old.NextOffset > old.BaseOffset, "An empty segment was rolled: its files would belong to two segments.");
         old.CompleteIndexes();
         log.State.SaveAtRoll();
         var segment = log.Directory.SegmentAt(old.NextOffset);

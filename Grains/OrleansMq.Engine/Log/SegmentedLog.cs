@@ -107,9 +107,11 @@ internal sealed class SegmentedLog
     /// <summary>Decides whether a batch goes into a new segment. Under <see cref="AppendLock"/>.</summary>
     /// <param name="batch">The batch's header.</param>
     /// <param name="lastOffset">The batch's last offset.</param>
-    /// <param name="pendingBytes">The bytes that are about to be written to the active segment before it.</param>
-    public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes) =>
-        _roller.BeforeAppend(batch, lastOffset, pendingBytes);
+    /// <param name="pendingBytes">The bytes that are about to be written to the active segment before it. If it rolls, they are written
+    /// first.</param>
+    /// <param name="claimBytes">The bytes of the control batch right before it, which goes into the same segment.</param>
+    public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes, int claimBytes = 0) =>
+        _roller.BeforeAppend(batch, lastOffset, pendingBytes, claimBytes);
 
     /// <summary>Whether the active segment's indexes can hold an offset. Under <see cref="AppendLock"/>.</summary>
     public bool CanIndex(long offset) => RollPolicy.CanIndex(_segments.Active.BaseOffset, offset);

@@ -126,18 +126,19 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             header = RecordBatchHeader.Read(operation.Batch.Span);
         }
         header = header with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
-        var pendingBytes = _round.GroupBytes + (hasClaims ? DedupeRecord.MostBytes(operation.Ids!.Length) : 0);
-        if (Log.MustRoll(header, header.LastOffset, pendingBytes) != RollReason.None)
+        var claimBytes = hasClaims ? DedupeRecord.MostBytes(operation.Ids!.Length) : 0;
+        if (Log.MustRoll(header, header.LastOffset, _round.GroupBytes, claimBytes) != RollReason.None)
         {
             Write();
-            if (!TryRoll(operation))
-                return;
+            // Before the roll: without the group the segment may be empty.
             if (Log.LogEndOffset != endOffset)
             {
                 // The group before it failed. The batch takes the next free offset, and is checked again without that group.
                 AppendCore.Admit(this, operation);
                 return;
             }
+            if (!TryRoll(operation))
+                return;
         }
         if (operation.Dedupe.Kept is not null)
         {

@@ -186,6 +186,22 @@ public sealed class DedupeTests
         Assert.Equal(["1", "5"], await Values(rig, await Publish(rig, "b=5")));
     }
 
+    /// <summary>Claims go into the segment of their batch: an empty one is not rolled for them.</summary>
+    [Fact]
+    public async Task First_batch_of_a_segment_with_its_claims_may_exceed_segment_bytes()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window with { SegmentBytes = 300, FileDeleteDelayMs = 0 });
+        var value = new string('x', 170);
+        await Publish(rig, $"a={value}");
+        await Publish(rig, $"b={value}");
+        await Publish(rig, $"c={value}");
+        Assert.Equal([0L, 2, 4], rig.Partition.Log!.Segments.Select(static segment => segment.BaseOffset));
+        Assert.Equal(1, await rig.Partition.DeleteRecordsAsync(1));
+        rig.Partition.Maintain(rig.Clock.Now);
+        await rig.KillAsync();
+        Assert.Equal([1L, 3, 5], (await rig.ReadAllAsync(from: 1)).Select(static record => record.Offset));
+    }
+
     [Fact]
     public async Task Oldest_ids_are_forgotten_early_and_counted()
     {
@@ -340,25 +356,25 @@ public sealed class DedupeTests
         }
     }
 
-    private static async Task<ProduceResult> Publish(PartitionRig rig, params string[] records) =>
+    internal static async Task<ProduceResult> Publish(PartitionRig rig, params string[] records) =>
         await Append(rig, Batch(rig.Clock.Now, records));
 
-    private static async Task<ProduceResult> Append(PartitionRig rig, byte[] batch) =>
+    internal static async Task<ProduceResult> Append(PartitionRig rig, byte[] batch) =>
         await rig.Partition.AppendAsync(batch, Acks.All, mayWrite: true);
 
-    private static async Task<IEnumerable<string>> Values(PartitionRig rig, ProduceResult last)
+    internal static async Task<IEnumerable<string>> Values(PartitionRig rig, ProduceResult last)
     {
         Assert.True(last.Error == ErrorCode.None, last.Message);
         return (await rig.ReadAllAsync()).Select(static record => record.Value);
     }
 
-    private static byte[] From(long producer, int sequence, params string[] records) => Batch(1_700_000_000_000,
+    internal static byte[] From(long producer, int sequence, params string[] records) => Batch(1_700_000_000_000,
         builder => builder.SetProducer(producer, 0, sequence), CompressionType.None, records);
 
-    private static byte[] Batch(long timestamp, params string[] records) => Batch(timestamp, null, CompressionType.None, records);
+    internal static byte[] Batch(long timestamp, params string[] records) => Batch(timestamp, null, CompressionType.None, records);
 
     // A record is "id=value", or "value" without an id.
-    private static byte[] Batch(long timestamp, Action<RecordBatchBuilder>? change, CompressionType compression, params string[] records)
+    internal static byte[] Batch(long timestamp, Action<RecordBatchBuilder>? change, CompressionType compression, params string[] records)
     {
         using var builder = new RecordBatchBuilder(compression, StandardCodecs.All);
         foreach (var record in records)

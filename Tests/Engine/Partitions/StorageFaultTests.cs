@@ -29,6 +29,27 @@ public sealed class StorageFaultTests
         Assert.Equal(all, await rig.ReadAllAsync());
     }
 
+    /// <summary>What begins the segment is not written, so the batch after it goes into the same one.</summary>
+    [Fact]
+    public async Task Batch_after_a_failed_first_write_of_a_segment_does_not_roll_it()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync with { SegmentBytes = 300 }, files);
+        files.OnWrite = (path, _, _) =>
+        {
+            files.OnWrite = null;
+            throw new DiskFullException(path);
+        };
+        var burst = new OrleansMq.Partitions.AppendBurst();
+        var appends = new[] { 'a', 'b' }.Select(letter => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now,
+            new string(letter, 200)), Acks.All, mayWrite: true, burst: burst).AsTask()).ToArray();
+        burst.Run();
+        var results = await Task.WhenAll(appends);
+        Assert.Equal([ErrorCode.KafkaStorageError, ErrorCode.None], results.Select(static result => result.Error));
+        Assert.Equal(0, Assert.Single(rig.Partition.Log!.Segments).BaseOffset);
+        Assert.Equal((0L, new string('b', 200)), Assert.Single(await rig.ReadAllAsync()));
+    }
+
     [Fact]
     public async Task Disk_too_full_for_a_new_segment_refuses_and_recovers_by_itself()
     {
