@@ -42,6 +42,8 @@ internal sealed class LogDedupe
     private (long At, DedupeClaims Claims)? _pending;
     private long _forgetBelow;
     private long _newestAt = Nowhere;
+    // Up to where in _order the staged changes forget, and how many ids they do.
+    private (int Next, int Forgotten)? _scanned;
 
     /// <summary>Whether the log has held a change.</summary>
     public bool IsUsed => _newestAt != Nowhere;
@@ -59,7 +61,8 @@ internal sealed class LogDedupe
     public long? Find(UInt128 id, long after) => _stagedIds.TryGetValue(id, out var staged) ? staged
         : _ids.TryGetValue(id, out var entry) && entry.Time > after ? entry.Offset : null;
 
-    /// <summary>Decides what the next change forgets.</summary>
+    /// <summary>Decides what the next change forgets. Staged ids count. They are themselves forgotten by a later write at the
+    /// earliest.</summary>
     /// <param name="after">Ids that were appended at this time or before have left the window, in milliseconds since 1970.</param>
     /// <param name="most">The most ids that may be left.</param>
     /// <param name="early">The number of ids that are forgotten though they are in the window.</param>
@@ -67,26 +70,31 @@ internal sealed class LogDedupe
     public long ForgetBelow(long after, int most, out int early)
     {
         early = 0;
-        // An earlier change of this write forgets what is to be forgotten.
-        for (var i = _staged.Count - 1; i >= 0; i--)
-        {
-            if (_staged[i].Change is { } change)
-                return change.ForgetBelow;
-        }
+        var below = _forgetBelow;
+        var isStaged = false;
+        foreach (var (_, change) in _staged)
+            (isStaged, below) = (isStaged || change is not null, Math.Max(below, change?.ForgetBelow ?? 0));
         Sort();
-        var (below, excess) = (_forgetBelow, _ids.Count - most);
-        for (var i = _first; i < _order.Count; i++)
+        // Changes of one write do not look at the same ids again.
+        var (next, forgotten) = isStaged && _scanned is { } scanned ? scanned : (_first, 0);
+        for (; next < _order.Count; next++)
         {
-            var (offset, id) = _order[i];
+            var (offset, id) = _order[next];
             if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
                 continue;
-            if (entry.Time > after && excess <= 0)
-                break;
-            if (entry.Time > after)
-                early++;
-            excess--;
-            below = offset + 1;
+            if (offset >= below)
+            {
+                if (entry.Time > after)
+                {
+                    if (_ids.Count + _stagedIds.Count - forgotten <= most)
+                        break;
+                    early++;
+                }
+                below = offset + 1;
+            }
+            forgotten++;
         }
+        _scanned = (next, forgotten);
         return below;
     }
 
@@ -101,6 +109,7 @@ internal sealed class LogDedupe
         if (!IsUsed)
             return null;
         var below = ForgetBelow(after, int.MaxValue, out _);
+        _scanned = null;
         var ids = new List<RememberedId>();
         for (var i = _first; i < _order.Count && ids.Count < most; i++)
         {
@@ -168,6 +177,7 @@ internal sealed class LogDedupe
     /// <summary>Forgets the staged batches: they are not in the log, or are applied.</summary>
     public void Rollback()
     {
+        _scanned = null;
         if (_staged.Count == 0)
             return;
         _staged.Clear();

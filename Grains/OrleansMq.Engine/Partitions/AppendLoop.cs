@@ -40,19 +40,21 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
             return new(Refused(unfit));
-        UInt128[]? ids = null;
-        if (config.DedupeWindowMs > 0 && ReadIds(batch, header, allowance, out ids) is { } badIds)
+        var ids = default((UInt128[]? Ids, int Count));
+        if (config.DedupeWindowMs > 0 && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
             return new(Refused(badIds));
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
         operation.Header = header;
         operation.Acks = acks;
-        operation.Ids = ids;
+        operation.Ids = ids.Ids;
+        operation.ClaimBytes = ids.Ids is null ? 0 : DedupeRecord.MostBytes(ids.Count);
         if (BatchConversion.IsNeeded(header, config)
             && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
             operation.Ids = null;
+            operation.ClaimBytes = 0;
             ports.Operations.Return(operation);
             return new(Refused(failed));
         }
@@ -84,15 +86,15 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
     public Task CloseAsync() => _queue.CloseAsync();
 
     // Dead letters and scheduled records have sequences of their own. A redriven letter has the id of its first publish.
-    private ProduceResult? ReadIds(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, DecompressionAllowance? allowance,
-        out UInt128[]? ids)
+    private ProduceResult? ReadIds(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, int maxIds,
+        DecompressionAllowance? allowance, out (UInt128[]? Ids, int Count) ids)
     {
-        ids = null;
+        ids = default;
         if (LetterProducers.IsLetter(header.ProducerId, header.ProducerEpoch))
             return null;
         try
         {
-            ids = MessageIds.Read(batch, partition.Ports.Log.Codecs, allowance);
+            ids = MessageIds.Read(batch, maxIds, partition.Ports.Log.Codecs, allowance);
             return null;
         }
         catch (CodecUnavailableException fault)
@@ -254,9 +256,9 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         foreach (var operation in round.Operations)
         {
             if (operation.Header.IsControl)
-                control += operation.Batch.Length;
+                control += operation.Bytes;
             else
-                produced += operation.Batch.Length;
+                produced += operation.Bytes;
         }
         var space = partition.Ports.Space;
         return new RoundRoom(produced > 0 ? space.Check(produced, SpaceUse.Produced) : null,

@@ -30,6 +30,10 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public IControlAppend? Control { get; set; }
     /// <summary>The message id of each record; null: none has one, or the topic keeps no ids.</summary>
     public UInt128[]? Ids { get; set; }
+    /// <summary>The most bytes of the control batch that claims the <see cref="Ids"/>; 0 without ids.</summary>
+    public int ClaimBytes { get; set; }
+    /// <summary>The most bytes that it adds to the log.</summary>
+    public long Bytes => (long)Batch.Length + ClaimBytes;
     /// <summary>What becomes of records with <see cref="Ids"/>.</summary>
     public DedupeDecision Dedupe { get; set; }
     /// <summary>The header of the control batch that claims the <see cref="Ids"/>, right before the batch.</summary>
@@ -110,7 +114,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         IsDuplicate = false;
         IsWaiting = false;
         if (Ids is not null)
-            (Ids, Dedupe, Claim) = (null, default, default);
+            (Ids, ClaimBytes, Dedupe, Claim) = (null, 0, default, default);
         Sender = null;
         Control = null;
         pool.Return(this);

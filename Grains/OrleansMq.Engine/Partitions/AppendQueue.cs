@@ -43,7 +43,7 @@ internal sealed class AppendQueue
                 return QueueOutcome.Closed;
             if (_bytes >= MaxBytes && !operation.Header.IsControl)
                 return QueueOutcome.Full;
-            _bytes += operation.Batch.Length;
+            _bytes += operation.Bytes;
             operation.Next = null;
             if (_last is null)
                 _first = operation;
@@ -64,9 +64,9 @@ internal sealed class AppendQueue
         {
             var bytes = 0L;
             while (_first is { } operation && round.Operations.Count < AppendRound.MaxBatches
-                && (bytes == 0 || bytes + operation.Batch.Length <= AppendRound.MaxBytes))
+                && (bytes == 0 || bytes + operation.Bytes <= AppendRound.MaxBytes))
             {
-                bytes += operation.Batch.Length;
+                bytes += operation.Bytes;
                 round.Operations.Add(operation);
                 _first = operation.Next;
                 operation.Next = null;

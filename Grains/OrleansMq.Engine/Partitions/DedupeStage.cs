@@ -82,7 +82,7 @@ internal sealed class DedupeStage(Partition partition)
                 claimed.Add((i, ids[i]));
         }
         var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, now, config.DedupeWindowMs),
-            Math.Max(0, config.DedupeMaxIds - claimed.Count), out var early);
+            config.DedupeMaxIds - claimed.Count, out var early);
         partition.Dedupe.NoteForgottenEarly(early);
         return DedupeRecord.Build(new DedupeClaims(forgetBelow, Math.Max(now, Known.LatestTime), header.Crc, claimed), header);
     }

@@ -126,7 +126,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             header = RecordBatchHeader.Read(operation.Batch.Span);
         }
         header = header with { BaseOffset = baseOffset, PartitionLeaderEpoch = epoch };
-        var claimBytes = hasClaims ? DedupeRecord.MostBytes(operation.Ids!.Length) : 0;
+        var claimBytes = hasClaims ? operation.ClaimBytes : 0;
         if (Log.MustRoll(header, header.LastOffset, _round.GroupBytes, claimBytes) != RollReason.None)
         {
             Write();
