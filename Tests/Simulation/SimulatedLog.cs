@@ -329,7 +329,7 @@ internal sealed class SimulatedLog : IReplicaLog
     private void AppendChange(DedupeChange change, int epoch)
     {
         Topic.ControlBatches.Add(change is DedupeClaims claims ? DedupeRecord.Build(claims, default) : DedupeRecord.Build(
-            (DedupeStatement)change));
+            (DedupeStatement)change, change.Time));
         AppendReplicated(new ReplicatedBatch(LogEndOffset, LogEndOffset + 1, epoch,
             SimulatedRecord.ControlBatch(Topic.Number, Topic.ControlBatches.Count - 1)));
     }

@@ -3,7 +3,7 @@ namespace OrleansMq.Dedupe;
 /// <summary>What becomes of a batch whose records have ids.</summary>
 /// <param name="Kept">Which records are appended; null: all.</param>
 /// <param name="LeftOut">How many records are duplicates.</param>
-/// <param name="HasClaims">Whether a record that is appended has an id.</param>
+/// <param name="HasClaims">Whether claims precede the batch: a record that is appended has an id, or none is appended.</param>
 /// <param name="FirstOriginal">The offset of the first duplicate's original; -1 for none.</param>
 /// <param name="OriginalEnd">The offset after the last original in the log; -1 for none.</param>
 internal readonly record struct DedupeDecision(bool[]? Kept, int LeftOut, bool HasClaims, long FirstOriginal, long OriginalEnd)
@@ -40,11 +40,11 @@ internal readonly record struct DedupeDecision(bool[]? Kept, int LeftOut, bool H
                 firstOriginal = original ?? -1;
             originalEnd = Math.Max(originalEnd, original + 1 ?? -1);
         }
-        return new DedupeDecision(kept, leftOut, hasClaims, firstOriginal, originalEnd);
+        return new DedupeDecision(kept, leftOut, hasClaims || leftOut == ids.Length, firstOriginal, originalEnd);
     }
 
-    /// <summary>Returns the time at which the window begins: ids that were appended then or before do not count. A clock behind the log's
-    /// latest time is taken as that.</summary>
+    /// <summary>Returns the time at which the window begins: ids that were appended then or before do not count. A time before the log's
+    /// latest one is taken as that.</summary>
     public static long WindowStart(LogDedupe log, long now, long windowMs)
     {
         var latest = Math.Max(now, log.LatestTime);

@@ -11,7 +11,8 @@ internal readonly record struct RememberedId(UInt128 Id, long Offset, long Time)
 
 /// <summary>A change of what a log remembers.</summary>
 /// <param name="ForgetBelow">Ids of records below this offset are forgotten.</param>
-/// <param name="Time">The leader's time, in milliseconds since 1970. It never goes back within a log.</param>
+/// <param name="Time">The leader's time, in milliseconds since 1970. It goes back within a log only with a statement that forgets
+/// all.</param>
 internal abstract record DedupeChange(long ForgetBelow, long Time);
 
 /// <summary>The ids of the next batch. They are remembered when that batch follows, and forgotten if it does not.</summary>
@@ -56,7 +57,9 @@ internal static class DedupeRecord
     public static int MostBytes(int ids) => RecordBatchHeader.Size + 128 + (ids * (IdBytes + VarInt.MaxSize));
 
     /// <summary>Makes the control batch of a statement.</summary>
-    public static byte[] Build(DedupeStatement statement) => Build(statement, statement.Time);
+    /// <param name="statement">The statement.</param>
+    /// <param name="timestamp">The broker's time, by which retention and lookups by time take it.</param>
+    public static byte[] Build(DedupeStatement statement, long timestamp) => Build((DedupeChange)statement, timestamp);
 
     /// <summary>Makes the control batch of claims. Its timestamp is just below those of the batch that it precedes: a lookup by time finds
     /// the record, or what stands right before it.</summary>

@@ -18,7 +18,8 @@ namespace OrleansMq.Dedupe;
 /// remembered -- claims of a later batch --> remembered  at its offset: the earlier one had left the window
 /// remembered -- any "forget below"      --> unknown     left the window, or exceeded the number of ids: the leader decides, the log tells
 /// </code>
-/// Apply reads no clock and no configuration. The leader forgets with each change that it writes, so memory follows the window.
+/// Apply reads no clock and no configuration. The time goes on from the log's latest one, also where the leader's clock is behind that, and
+/// begins anew when the topic has no window. The leader forgets with each change that it writes, so memory follows the window.
 /// <para>Staged batches count as appended: a second publish of an id in the same write is a duplicate. If the write fails, the host fails
 /// both.</para>
 /// <para>The log keeps a claim and its batch until the id is forgotten or told again, and always the newest change. Compaction changes no
@@ -103,22 +104,39 @@ internal sealed class LogDedupe
     /// <param name="start">The offset.</param>
     /// <param name="after">Ids that were appended at this time or before have left the window, in milliseconds since 1970.</param>
     /// <param name="time">The leader's time, in milliseconds since 1970.</param>
-    /// <param name="most">The most ids that it tells again. The caller asks once more when it is in the log.</param>
-    public DedupeStatement? Restate(long start, long after, long time, int most)
+    /// <param name="most">The most ids that it tells again. If it tells so many, the caller asks once more when it is in the log.</param>
+    /// <param name="from">Ids of records below this offset were told by the statements before, which forgot what had left the window: only
+    /// more ids are a reason for another one.</param>
+    /// <param name="restartsTime">Whether the topic has no window: all is forgotten, and the time may go back.</param>
+    public DedupeStatement? Restate(long start, long after, long time, int most, long from = 0, bool restartsTime = false)
     {
         if (!IsUsed)
             return null;
         var below = ForgetBelow(after, int.MaxValue, out _);
         _scanned = null;
         var ids = new List<RememberedId>();
-        for (var i = _first; i < _order.Count && ids.Count < most; i++)
+        for (var i = IndexOf(Math.Max(from, below)); i < _order.Count && ids.Count < most; i++)
         {
             var (offset, id) = _order[i];
             if (offset >= below && _ids.TryGetValue(id, out var entry) && entry.Offset == offset && entry.At < start)
                 ids.Add(new RememberedId(id, offset, entry.Time));
         }
-        return ids.Count == 0 && below == _forgetBelow && _newestAt >= start ? null
-            : new DedupeStatement(below, Math.Max(time, LatestTime), ids);
+        var isAhead = restartsTime && LatestTime > time;
+        if (ids.Count == 0 && (from > 0 || (below == _forgetBelow && _newestAt >= start && !isAhead)))
+            return null;
+        return new DedupeStatement(below, isAhead ? time : Math.Max(time, LatestTime), ids);
+    }
+
+    // Of the first entry at or above an offset. Once sorted.
+    private int IndexOf(long offset)
+    {
+        var (low, high) = (_first, _order.Count);
+        while (low < high)
+        {
+            var middle = low + ((high - low) / 2);
+            (low, high) = _order[middle].Offset < offset ? (middle + 1, high) : (low, middle);
+        }
+        return low;
     }
 
     /// <summary>Returns the number of ids that must be told again before the log may start at an offset.</summary>
@@ -203,10 +221,11 @@ internal sealed class LogDedupe
     private void Apply(long at, DedupeChange change)
     {
         _pending = null;
-        LatestTime = Math.Max(LatestTime, change.Time);
         var replaced = IsUsed ? _newestAt : long.MaxValue;
         _newestAt = at;
         replaced = Math.Min(replaced, Forget(change.ForgetBelow));
+        // Without ids nothing is measured by the time before.
+        LatestTime = _ids.Count == 0 && change is DedupeStatement { Ids.Count: 0 } ? change.Time : Math.Max(LatestTime, change.Time);
         if (change is DedupeClaims claims)
         {
             _pending = (at, claims);

@@ -36,6 +36,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public long Bytes => (long)Batch.Length + ClaimBytes;
     /// <summary>What becomes of records with <see cref="Ids"/>.</summary>
     public DedupeDecision Dedupe { get; set; }
+    /// <summary>Whether all its records are in the log.</summary>
+    public bool IsLeftOut => Ids is not null && Dedupe.LeftOut == Ids.Length;
     /// <summary>The header of the control batch that claims the <see cref="Ids"/>, right before the batch.</summary>
     public RecordBatchHeader Claim { get; set; }
     /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/>.</summary>

@@ -14,7 +14,8 @@ namespace OrleansMq.Partitions;
 /// <item>All records are duplicates, and the batch has no producer: nothing is appended. It is answered when the originals are as safe as
 /// its acks ask, as a retry of an idempotent producer is.</item>
 /// <item>All are, and it has a producer: a batch without records is appended. It keeps the producer's sequence, as after a
-/// compaction.</item>
+/// compaction. Claims without ids stand before it: librdkafka takes a fetch that has neither a record nor a control batch for one that is
+/// cut off, asks for twice as much, and in the end reports a message that is too large.</item>
 /// <item>Some are: the others are appended at the offsets that they would have had. The duplicates leave holes, as after a
 /// compaction.</item>
 /// </list>
@@ -27,7 +28,7 @@ internal sealed class DedupeStage(Partition partition)
     /// <summary>Decides on the ids of a batch that its producer may append.</summary>
     public ProducerDecision Check(AppendOperation operation, in ProducerDecision decision, long now)
     {
-        var found = DedupeDecision.Decide(operation.Ids!, Known, now, partition.Config.DedupeWindowMs);
+        var found = DedupeDecision.Decide(operation.Ids!, Known, partition.Dedupe.TimeOf(Known, now), partition.Config.DedupeWindowMs);
         operation.Dedupe = default;
         if (decision.Outcome == ProducerOutcome.Duplicate && operation.Ids is [_] && found.FirstOriginal >= 0
             && found.OriginalEnd <= decision.LastOffset)
@@ -71,7 +72,7 @@ internal sealed class DedupeStage(Partition partition)
     /// <summary>Makes the control batch that claims the ids of a batch, which follows it.</summary>
     /// <param name="operation">The append, without duplicates.</param>
     /// <param name="header">The header of its batch as it is written.</param>
-    /// <param name="now">The leader's time, in milliseconds since 1970.</param>
+    /// <param name="now">The broker's time, in milliseconds since 1970.</param>
     public byte[] Claim(AppendOperation operation, in RecordBatchHeader header, long now)
     {
         var (ids, kept, config) = (operation.Ids!, operation.Dedupe.Kept, partition.Config);
@@ -81,9 +82,10 @@ internal sealed class DedupeStage(Partition partition)
             if (ids[i] != MessageIds.None && kept?[i] != false)
                 claimed.Add((i, ids[i]));
         }
-        var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, now, config.DedupeWindowMs),
+        var time = partition.Dedupe.TimeOf(Known, now);
+        var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, time, config.DedupeWindowMs),
             config.DedupeMaxIds - claimed.Count, out var early);
         partition.Dedupe.NoteForgottenEarly(early);
-        return DedupeRecord.Build(new DedupeClaims(forgetBelow, Math.Max(now, Known.LatestTime), header.Crc, claimed), header);
+        return DedupeRecord.Build(new DedupeClaims(forgetBelow, time, header.Crc, claimed), header);
     }
 }

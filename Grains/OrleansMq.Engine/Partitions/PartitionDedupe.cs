@@ -8,7 +8,7 @@ namespace OrleansMq.Partitions;
 /// tells again those that keep the log from starting later. Thread safe.
 /// </summary>
 /// <remarks>
-/// State: two counters, and whether a task is under way. What is remembered is the log's.
+/// State: two counters, whether a task is under way, and since when the log's time is ahead of the clock. What is remembered is the log's.
 /// <para>Retention waits until it frees much more than ids that are told again take. Otherwise, with small segments, they would fill the
 /// segments that are deleted next, without an end.</para>
 /// Failures: a change that is refused or not
@@ -21,6 +21,7 @@ internal sealed class PartitionDedupe(Partition partition)
     private const int BytesOfId = 40;
     private const int LeastFreedByByte = 4;
 
+    private (int Epoch, long Time, long Since)? _ahead;
     private long _leftOut;
     private long _forgottenEarly;
     private int _isUnderWay;
@@ -30,6 +31,25 @@ internal sealed class PartitionDedupe(Partition partition)
 
     /// <summary>The number of ids that were forgotten within the window since then, since there were too many.</summary>
     public long ForgottenEarly => Volatile.Read(ref _forgottenEarly);
+
+    /// <summary>Returns the time by which the leader measures the window. Where the log's latest time is ahead of the clock, this one or an
+    /// earlier leader's was wrong: time goes on from there, so that the window ends. Under the append lock.</summary>
+    /// <param name="known">What the log remembers.</param>
+    /// <param name="now">The broker's time, in milliseconds since 1970.</param>
+    public long TimeOf(LogDedupe known, long now)
+    {
+        if (now >= known.LatestTime)
+        {
+            _ahead = null;
+            return now;
+        }
+        var clock = partition.Ports.Log.Time;
+        if (_ahead is { } ahead && ahead.Epoch == partition.LeaderEpoch
+            && ahead.Time + (long)clock.GetElapsedTime(ahead.Since).TotalMilliseconds is var time && time >= known.LatestTime)
+            return time;
+        _ahead = (partition.LeaderEpoch, known.LatestTime, clock.GetTimestamp());
+        return known.LatestTime;
+    }
 
     /// <summary>Counts records that were left out.</summary>
     public void NoteLeftOut(int records) => Interlocked.Add(ref _leftOut, records);
@@ -81,13 +101,14 @@ internal sealed class PartitionDedupe(Partition partition)
                 + $"{start}. Nothing was deleted; retry. {result.Message}");
     }
 
+    // Ids that expire meanwhile are forgotten by the next call, or with the next claims: the statements end with what is told.
     private async Task<ProduceResult> AppendAllAsync(int epoch, long start, DedupeStatement first)
     {
         for (var change = first; ; )
         {
-            var result = await partition.Appends.AppendControlAsync(DedupeRecord.Build(change), new EpochAppend(epoch))
-                .ConfigureAwait(false);
-            if (result.Error != ErrorCode.None || Next(start) is not { } next)
+            var batch = DedupeRecord.Build(change, partition.Ports.Log.Now);
+            var result = await partition.Appends.AppendControlAsync(batch, new EpochAppend(epoch)).ConfigureAwait(false);
+            if (result.Error != ErrorCode.None || change.Ids.Count < MostIds || Next(start, change.Ids[^1].Offset + 1) is not { } next)
                 return result;
             change = next;
         }
@@ -100,13 +121,14 @@ internal sealed class PartitionDedupe(Partition partition)
             return (log.State.Dedupe.CountTold(start) + 1L) * BytesOfId * LeastFreedByByte <= freedBytes;
     }
 
-    private DedupeStatement? Next(long start)
+    private DedupeStatement? Next(long start, long from = 0)
     {
         var log = partition.Log!;
         lock (log.AppendLock)
         {
-            var (known, now) = (log.State.Dedupe, partition.Ports.Log.Now);
-            return known.Restate(start, DedupeDecision.WindowStart(known, now, partition.Config.DedupeWindowMs), now, MostIds);
+            var (known, now, window) = (log.State.Dedupe, partition.Ports.Log.Now, partition.Config.DedupeWindowMs);
+            var time = window > 0 ? TimeOf(known, now) : now;
+            return known.Restate(start, DedupeDecision.WindowStart(known, time, window), time, MostIds, from, restartsTime: window == 0);
         }
     }
 

@@ -109,8 +109,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     /// <inheritdoc/>
     public void Stage(AppendOperation operation)
     {
-        // A duplicate of what is in the log was answered before.
-        if (operation.Control is null && partition.RefusesPublishes is { } full)
+        // What is in the log is answered: a duplicate was before, and a batch that is left out adds no record.
+        if (operation.Control is null && !operation.IsLeftOut && partition.RefusesPublishes is { } full)
         {
             operation.Decide(ProduceResult.Failed(ErrorCode.PolicyViolation, full));
             return;

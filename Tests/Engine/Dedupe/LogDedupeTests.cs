@@ -143,15 +143,15 @@ public sealed class LogDedupeTests
         Assert.Equal(1, state.StartBound(5));
         var statement = state.Dedupe.Restate(3, after: -1, time: 30, most: 100);
         Assert.Equal([new RememberedId(7, 2, 10)], statement!.Ids);
-        Append(test, DedupeRecord.Build(statement)); // at 5
+        Append(test, Build(statement)); // at 5
         Assert.Equal((1, 3), (state.StartBound(5), state.StartBound(6)));
         Assert.Equal((2L, 4L), (Find(test, 7), Find(test, 8)));
         Assert.Null(state.Dedupe.Restate(3, after: -1, time: 30, most: 100));
         // The one that has left the window is forgotten, and the other one is told by what is left.
-        Append(test, DedupeRecord.Build(state.Dedupe.Restate(0, after: 10, time: 30, most: 100)!)); // at 6
+        Append(test, Build(state.Dedupe.Restate(0, after: 10, time: 30, most: 100)!)); // at 6
         Assert.Null(Find(test, 7));
         Assert.Equal((3, 3), (state.StartBound(6), state.StartBound(7)));
-        Append(test, DedupeRecord.Build(state.Dedupe.Restate(7, after: 20, time: 30, most: 100)!)); // at 7
+        Append(test, Build(state.Dedupe.Restate(7, after: 20, time: 30, most: 100)!)); // at 7
         Assert.Equal((0, 3, 7), (state.Dedupe.Count, state.StartBound(7), state.StartBound(8)));
     }
 
@@ -164,8 +164,8 @@ public sealed class LogDedupeTests
         Publish(test, 10, 8);
         var late = test.Log.State.Dedupe.Restate(4, after: -1, time: 20, most: 100)!;
         Publish(test, 30, 7); // claimed anew, its record at 5
-        Append(test, DedupeRecord.Build(new DedupeStatement(ForgetBelow: 4, 30, [])));
-        Append(test, DedupeRecord.Build(late));
+        Append(test, Build(new DedupeStatement(ForgetBelow: 4, 30, [])));
+        Append(test, Build(late));
         Assert.Equal(5, Find(test, 7));
         Assert.Null(Find(test, 8));
     }
@@ -178,7 +178,7 @@ public sealed class LogDedupeTests
             Publish(test, 10, (UInt128)id);
         var below = test.Log.State.Dedupe.ForgetBelow(after: -1, most: 4, out var early);
         Assert.Equal(6, early);
-        Append(test, DedupeRecord.Build(new DedupeStatement(below, 10, [])));
+        Append(test, Build(new DedupeStatement(below, 10, [])));
         Assert.Equal(4, test.Log.State.Dedupe.Count);
         Assert.Null(Find(test, 6));
         Assert.Equal(13, Find(test, 7));
@@ -190,7 +190,7 @@ public sealed class LogDedupeTests
     {
         var test = new TestLog(new MemoryFileSystem(), Small);
         Publish(test, 20, 8);
-        Append(test, DedupeRecord.Build(new DedupeStatement(0, 20, [new RememberedId(7, 0, 10)])));
+        Append(test, Build(new DedupeStatement(0, 20, [new RememberedId(7, 0, 10)])));
         Assert.Equal((0L, 1L), (Find(test, 7), Find(test, 8)));
         Assert.Equal(1, test.Log.State.Dedupe.ForgetBelow(after: 10, most: 100, out var early));
         Assert.Equal(0, early);
@@ -221,7 +221,7 @@ public sealed class LogDedupeTests
                 Append(test, Data("plain"));
                 break;
             case 1 when dedupe.Restate(random.NextInt64(test.Log.LogEndOffset + 1), after, now, random.Next(1, 5)) is { } statement:
-                Append(test, DedupeRecord.Build(statement));
+                Append(test, Build(statement));
                 break;
             default:
                 var batch = Data([.. Enumerable.Range(0, random.Next(1, 4)).Select(static i => $"{i}")]);
@@ -246,6 +246,8 @@ public sealed class LogDedupeTests
         Append(test, Claims(batch, time, (0, id)));
         Append(test, batch);
     }
+
+    private static byte[] Build(DedupeStatement statement) => DedupeRecord.Build(statement, statement.Time);
 
     private static byte[] Claims(byte[] batch, long time, params (int, UInt128)[] ids) =>
         DedupeRecord.Build(new DedupeClaims(0, time, RecordBatchHeader.Read(batch).Crc, ids), RecordBatchHeader.Read(batch));

@@ -1,7 +1,9 @@
 using OrleansMq.Api;
 using OrleansMq.Compression;
+using OrleansMq.Dedupe;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
+using OrleansMq.Storage;
 using OrleansMq.Topics;
 using static OrleansMq.Tests.Engine.Partitions.DedupeTests;
 
@@ -22,7 +24,7 @@ public sealed class DedupeBoundsTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         var append = rig.Partition.AppendAsync(batch, Acks.All, mayWrite: true);
         var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        Assert.Equal(ErrorCode.CorruptMessage, (await append).Error);
+        Assert.Equal(ErrorCode.InvalidRecord, (await append).Error);
         Assert.InRange(allocated, 0, 1 << 20);
     }
 
@@ -63,5 +65,101 @@ public sealed class DedupeBoundsTests
         await Task.WhenAll(appends);
         Assert.Equal((4, 2), (rig.Partition.Log!.State.Dedupe.Count, rig.Partition.Dedupe.ForgottenEarly));
         Assert.Equal(["1", "2", "3", "x", "x", "x", "y"], await Values(rig, await Publish(rig, "c=no", "d=no", "a=y")));
+    }
+
+    /// <summary>Ids go on to expire while a statement is written.</summary>
+    [Fact]
+    public async Task What_expires_meanwhile_is_left_to_the_next_maintenance()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Window, files);
+        for (var i = 0; i < 100; i++)
+        {
+            await Publish(rig, $"id{i}={i}");
+            rig.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        }
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(59_900));
+        files.OnWrite = (path, _, _) => rig.Clock.Ahead += TimeSpan.FromMilliseconds(1);
+        var end = rig.Partition.LogEndOffset;
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal((end + 1, 99), (rig.Partition.LogEndOffset, rig.Partition.Log!.State.Dedupe.Count));
+        Assert.Equal(end, await rig.Partition.DeleteRecordsAsync(end));
+        Assert.InRange(rig.Partition.LogEndOffset, end + 2, end + 3);
+    }
+
+    [Fact]
+    public async Task Window_goes_on_below_the_time_of_a_clock_that_was_ahead()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        rig.Clock.Ahead = TimeSpan.FromDays(1);
+        await Publish(rig, "a=1");
+        rig.Clock.Ahead = TimeSpan.Zero;
+        await Publish(rig, "b=2");
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(59_999));
+        Assert.Equal(["1", "2"], await Values(rig, await Publish(rig, "b=3")));
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(["1", "2", "4"], await Values(rig, await Publish(rig, "b=4")));
+        // So it is after a restart.
+        await rig.RestartAsync();
+        await Publish(rig, "c=5");
+        rig.Clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(["1", "2", "4", "5", "6"], await Values(rig, await Publish(rig, "c=6")));
+    }
+
+    [Fact]
+    public async Task Topic_without_a_window_forgets_the_time_of_a_clock_that_was_ahead()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        rig.Clock.Ahead = TimeSpan.FromDays(1);
+        await Publish(rig, "a=1");
+        rig.Clock.Ahead = TimeSpan.Zero;
+        rig.Partition.UpdateConfig(Window with { DedupeWindowMs = 0 });
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal((0, rig.Clock.Now), (rig.Partition.Log!.State.Dedupe.Count, rig.Partition.Log.State.Dedupe.LatestTime));
+        var end = rig.Partition.LogEndOffset;
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal(end, rig.Partition.LogEndOffset);
+        await rig.KillAsync();
+        Assert.Equal(rig.Clock.Now, rig.Partition.Log.State.Dedupe.LatestTime);
+    }
+
+    [Fact]
+    public async Task Statement_has_the_clocks_timestamp()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        rig.Clock.Ahead = TimeSpan.FromDays(1);
+        await Append(rig, Batch(1_000, "a=1"));
+        rig.Clock.Ahead = TimeSpan.Zero;
+        await rig.Partition.DeleteRecordsAsync(-1);
+        using var read = rig.Partition.Log!.Read(rig.Partition.LogEndOffset - 1, rig.Partition.LogEndOffset, maxBytes: 1);
+        var header = RecordBatchHeader.Read(read!.Memory.Span);
+        Assert.True(DedupeRecord.TryFind(header, read.Memory.Span, out _));
+        Assert.Equal(rig.Clock.Now, header.MaxTimestamp);
+    }
+
+    /// <summary>librdkafka takes a fetch with neither records nor a control batch for one that is cut off.</summary>
+    [Fact]
+    public async Task Batch_without_records_follows_a_control_batch()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        await Publish(rig, "a=1");
+        Assert.Equal((ErrorCode.None, 1), Answer(await Append(rig, From(5, 0, "a=2"))));
+        Assert.Equal([true, false, true, false], Controls());
+        Assert.Equal(["1", "3"], await Values(rig, await Append(rig, From(5, 1, "c=3"))));
+        await rig.KillAsync();
+        Assert.Equal((ErrorCode.None, 1), Answer(await Append(rig, From(5, 2, "a=4"))));
+
+        static (ErrorCode, long) Answer(ProduceResult result) => (result.Error, result.BaseOffset);
+
+        List<bool> Controls()
+        {
+            var (log, controls) = (rig.Partition.Log!, new List<bool>());
+            for (var offset = 0L; log.Read(offset, log.LogEndOffset, maxBytes: 1) is { } read; offset = read.NextOffset)
+            {
+                using (read)
+                    controls.Add(RecordBatchHeader.Read(read.Memory.Span).IsControl);
+            }
+            return controls;
+        }
     }
 }
