@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using OrleansMq.Api;
 
 namespace OrleansMq.Client;
@@ -39,11 +40,13 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     private readonly string _groupId = options.GroupId ?? topic + GroupSuffix;
     private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
     private readonly SentLetters _sent = new(RememberedLetters);
+    private Guid _topicId;
     private RedriveResult _result = new(0, 0, 0, 0);
 
     public async Task<RedriveResult> RunAsync(CancellationToken cancellationToken)
     {
-        var count = (await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+        var listing = await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        (var count, _topicId) = (listing.Partitions, listing.TopicId);
         TopicPartition[] partitions = [.. Enumerable.Range(0, count).Select(partition => new TopicPartition(topic, partition))];
         // Seen before anything is sent: a record that fails again is not sent twice.
         var ends = new long[count];
@@ -113,12 +116,19 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         return null;
     }
 
-    /// <summary>Returns the record's own headers, and how often it was sent back.</summary>
-    private static RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
+    /// <summary>Returns the record's own headers, how often it was sent back, and what makes this the same message when it is sent
+    /// again.</summary>
+    private RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
     {
         var times = (letter.Headers.Number(DeadLetterHeaders.Redrives) ?? 0) + 1;
-        return [.. letter.Headers.Where(static header => !header.Name().StartsWith(DeadLetterHeaders.Prefix, StringComparison.Ordinal)),
-            RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture))];
+        var headers = letter.Headers.Where(static header => !header.Name().StartsWith(DeadLetterHeaders.Prefix, StringComparison.Ordinal))
+            .ToList();
+        if (letter.Headers.IndexOf(DeadLetterHeaders.MessageId) is >= 0 and var id)
+            headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(MessageHeaders.MessageId), letter.Headers[id].Value));
+        headers.Add(RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture)));
+        headers.Add(RecordHeaders.Text(DeadLetterHeaders.RedrivenFrom,
+            string.Create(CultureInfo.InvariantCulture, $"{_topicId:N}/{letter.TopicPartition.Partition}/{letter.Offset}/{_groupId}")));
+        return [.. headers];
     }
 
     /// <summary>Returns a topic's number of partitions; 0 if it does not exist.</summary>

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
+using OrleansMq.Dedupe;
 using OrleansMq.Partitions.Cursors;
 
 namespace OrleansMq.Client;
@@ -37,8 +39,14 @@ public static class DeadLetterHeaders
     public const string Cause = DeadLetterHeaderNames.Cause;
     /// <summary>Of a queue: when that was decided, in milliseconds since 1970.</summary>
     public const string DecidedAt = DeadLetterHeaderNames.DecidedAt;
+    /// <summary>The record's <see cref="MessageHeaders.MessageId"/>, of a letter that a handler's failure made: the letter is a message of
+    /// its own.</summary>
+    public const string MessageId = "omq.dead-letter.message-id";
     /// <summary>How often the record was sent back, see <see cref="IAdmin.RedriveAsync"/>. The record itself has it, too.</summary>
     public const string Redrives = "omq.dead-letter.redrives";
+    /// <summary>Of a record that was sent back: its letter (the dead-letter topic's id, partition and offset) and the group of the
+    /// redrive. With a message id, it is that record's id.</summary>
+    public const string RedrivenFrom = MessageIds.RedrivenFromHeader;
 }
 
 /// <summary>Writes records that cannot be handled to their dead-letter topics, with key and value unchanged.</summary>
@@ -50,6 +58,8 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
 
     /// <summary>What the name of a dead-letter topic has after that of its source, unless the options say otherwise.</summary>
     public const string TopicSuffix = ".dead-letter";
+
+    private static readonly ReadOnlyMemory<byte> s_messageId = Encoding.UTF8.GetBytes(DeadLetterHeaders.MessageId);
 
     private readonly Producer<byte[]?, byte[]?> _producer = new(broker, Serdes.Bytes, Serdes.Bytes, options with
     {
@@ -80,13 +90,17 @@ internal sealed partial class DeadLetters(IBroker broker, Func<string, string> t
         var topic = await EnsureTopicAsync(record.TopicPartition.Topic, cancellationToken).ConfigureAwait(false);
         await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, failed.RawKey, failed.RawValue)
         {
-            Headers = (RecordHeader[])[.. record.Headers,
+            Headers = (RecordHeader[])[.. record.Headers.Select(KeptHeader),
                 .. Describe(record.TopicPartition, record.Offset, record.Timestamp, attempts), .. why],
         }, cancellationToken).ConfigureAwait(false);
         return topic;
     }
 
     public ValueTask DisposeAsync() => _producer.DisposeAsync();
+
+    // Letters of two sources, or of two groups, may have one id. Both are kept, whatever the dead-letter topic remembers.
+    private static RecordHeader KeptHeader(RecordHeader header) => header.Name() == MessageHeaders.MessageId
+        ? header with { Key = s_messageId } : header;
 
     private IEnumerable<RecordHeader> Describe(TopicPartition partition, long offset, long timestamp, int attempts)
     {

@@ -68,7 +68,8 @@ internal static class LetterHeaders
         return Cut(Encoding.UTF8.GetString(value.Span[..Math.Min(value.Length, (3 * max) + 3)]), max);
     }
 
-    private static int IndexOf(this IReadOnlyList<RecordHeader> headers, string name)
+    /// <summary>Returns the place of the last header of a name; -1 without one.</summary>
+    public static int IndexOf(this IReadOnlyList<RecordHeader> headers, string name)
     {
         for (var at = headers.Count - 1; at >= 0; at--)
         {
