@@ -1,3 +1,5 @@
+using OrleansMq.Diagnostics;
+
 namespace OrleansMq.Schedules;
 
 // From due to published: read, sorted by target, intended, published, removed.
@@ -135,6 +137,8 @@ internal sealed partial class ScheduleService
 
     private ScheduleRecord Repeat(in ScheduledTimer timer, long due, int bytes)
     {
+        // The same time would be the same key: what is over would remove what is to come.
+        Invariant.Check(due > timer.Handle.Due, "The next firing of a schedule is not later than this one.");
         _repeating[timer.Handle] = timer.Handle with { Due = due };
         return ScheduleRecords.OfNextFiring(_repeating[timer.Handle], new CopiedPayload(timer, bytes));
     }

@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Schedules;
 
 namespace OrleansMq.Tests.Engine.Schedules;
@@ -149,6 +150,19 @@ public sealed class RepeatingServiceTests
         rig.DoAll();
         Assert.Empty(rig.Published);
         Assert.Equal((0, 1L), (rig.State.Timers.InMemory, rig.Dropped));
+    }
+
+    [Theory]
+    [InlineData(1_000)]
+    [InlineData(999)]
+    public void Next_firing_that_is_not_later_is_refused_before_it_is_written(long next)
+    {
+        var rig = Begin();
+        rig.TargetOf = _ => new FoundTarget(Target.TopicId, Target, 7) { NextDue = next };
+        rig.Now = 1_000;
+        rig.Tick();
+        Assert.Throws<InvariantViolationException>(rig.Do<ReadScheduleTargets>);
+        Assert.Single(rig.Batches);
     }
 
     [Fact]
