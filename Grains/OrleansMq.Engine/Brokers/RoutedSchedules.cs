@@ -40,6 +40,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         var id = schedule.Id ?? Guid.NewGuid().ToString("N");
         Check(schedule, id);
         var topic = await broker.GetTopicAsync(schedule.Topic, cancellationToken).ConfigureAwait(false);
+        CheckRepetition(schedule);
         if (schedule.Partition >= topic.Partitions)
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"'{topic.Name}' has {topic.Partitions} partitions, none with the number {schedule.Partition}.");
@@ -100,15 +101,14 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
             throw Invalid($"{schedule.At:O} is more than {NewSchedule.MaxAhead.TotalDays:0} days ahead.");
         if (schedule.Headers.Count > MaxHeaders)
             throw Invalid($"A scheduled record has at most {MaxHeaders} headers, not {schedule.Headers.Count}.");
-        var bytes = (schedule.Key?.Length ?? 0L) + (schedule.Value?.Length ?? 0)
-            + schedule.Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
-        CheckRepetition(schedule, bytes);
+        var bytes = BytesOf(schedule);
         if (bytes > NewSchedule.MaxBytes)
             throw new BrokerException(ErrorCode.MessageTooLarge,
                 $"Key, value and headers have {bytes} bytes; a scheduled record has at most {NewSchedule.MaxBytes}.");
     }
 
-    private void CheckRepetition(NewSchedule schedule, long bytes)
+    // An expression that never fires takes some milliseconds to be told: only callers that know a topic may ask.
+    private void CheckRepetition(NewSchedule schedule)
     {
         if (schedule.Cron is null)
         {
@@ -126,10 +126,14 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         {
             throw new BrokerException(ErrorCode.InvalidRequest, fault.Message, fault);
         }
+        var bytes = BytesOf(schedule);
         if (bytes > NewSchedule.MaxRepeatedBytes)
             throw new BrokerException(ErrorCode.MessageTooLarge, $"Key, value and headers have {bytes} bytes; a record that repeats has at "
                 + $"most {NewSchedule.MaxRepeatedBytes}: each firing writes them again. Put a reference to the data into the record.");
     }
+
+    private static long BytesOf(NewSchedule schedule) => (schedule.Key?.Length ?? 0L) + (schedule.Value?.Length ?? 0)
+        + schedule.Headers.Sum(header => (long)header.Key.Length + (header.Value?.Length ?? 0));
 
     private static void CheckId(string id)
     {
