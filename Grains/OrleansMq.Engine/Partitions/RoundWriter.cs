@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Dedupe;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Producers;

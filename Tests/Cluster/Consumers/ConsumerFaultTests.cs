@@ -4,7 +4,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
-using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Consumers;
 
