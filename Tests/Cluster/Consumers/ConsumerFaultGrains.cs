@@ -66,3 +66,11 @@ public sealed class FragileGrain : Grain, IFragileGrain, IGrainConsumer<Ordered>
 
     public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
 }
+
+public interface IForgottenGrain : IGrainWithStringKey;
+
+/// <summary>Says no topic.</summary>
+public sealed class ForgottenGrain : Grain, IForgottenGrain, IGrainConsumer<Ordered>
+{
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => throw new InvalidOperationException("It consumes no topic.");
+}

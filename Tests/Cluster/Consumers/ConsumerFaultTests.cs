@@ -2,6 +2,11 @@ using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Orleans.Metadata;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 
@@ -145,6 +150,35 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         Assert.Equal((int[])[6], await _silo.Client.GetGrain<IWriteBehindGrain>("skips").GetAsync());
     }
 
+    [Fact]
+    public async Task Class_that_could_consume_and_names_no_topic_is_warned_of()
+    {
+        var logged = new Logged();
+        await StartAsync(typeof(ForgottenGrain), loggers: logged);
+        Assert.Single(logged.Lines, static line => line.StartsWith(
+            $"Grain class {typeof(ForgottenGrain).FullName} implements IGrainConsumer and consumes nothing", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Topic_that_is_unknown_for_a_moment_after_brokers_that_did_not_answer_is_not_missing()
+    {
+        await StartAsync(typeof(ForgottenGrain));
+        string[] topics = ["fault-activation", "fault-times"];
+        foreach (var topic in topics)
+            await Client.Admin.CreateTopicAsync(topic, 1);
+        var options = new OrleansMqConsumerOptions { Serves = static type => type == typeof(FragileGrain) };
+        var services = _silo!.Services;
+        var lifecycle = new Lifecycle();
+        new ConsumerDispatcher(new ConsumerClasses(services.GetRequiredService<IOptions<GrainTypeOptions>>(),
+            services.GetRequiredService<GrainTypeResolver>(), options), options, new OrleansMqClient(new SlowBroker(_silo.Inside)),
+            services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<IClusterManifestProvider>(),
+            NullLoggerFactory.Instance).Participate(lifecycle);
+        await lifecycle.Observer!.OnStart(CancellationToken.None);
+        foreach (var topic in topics)
+            Assert.Equal("grains:fragile", Assert.Single(await _silo.Inside.Queues.ListAsync(new TopicPartition(topic, 0))).Name);
+        await lifecycle.Observer.OnStop(CancellationToken.None);
+    }
+
     private async Task StartAsync(Type grainClass, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null,
         ILoggerProvider? loggers = null) =>
         _silo = await TestSilo.StartAsync(_data.Path, silo =>
@@ -181,6 +215,36 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         await using var producer = Client.CreateProducer<string, string>();
         foreach (var (key, number) in records)
             await producer.SendAsync(new(topic, key, $$"""{"number":{{number}}}"""));
+    }
+
+    // Answers nothing for longer than a topic may be unknown, and then, once a topic, that it does not know it.
+    private sealed class SlowBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        private static readonly TimeSpan Silence = TimeSpan.FromSeconds(2.2);
+
+        private readonly long _began = TimeProvider.System.GetTimestamp();
+        private readonly ConcurrentDictionary<string, bool> _unknown = new();
+
+        public override ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            if (TimeProvider.System.GetElapsedTime(_began) < Silence)
+                throw new BrokerException(ErrorCode.BrokerNotAvailable, "Not now.");
+            return _unknown.TryAdd(topic, true) ? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, "Not yet.")
+                : base.GetTopicAsync(topic, cancellationToken);
+        }
+    }
+
+    private sealed class Lifecycle : ISiloLifecycle
+    {
+        public int HighestCompletedStage => 0;
+        public int LowestStoppedStage => 0;
+        public ILifecycleObserver? Observer { get; private set; }
+
+        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
+        {
+            Observer = observer;
+            return new MemoryStream();
+        }
     }
 
     private sealed class Logged : ILoggerProvider, ILogger
