@@ -34,10 +34,11 @@ internal static class MessageIds
     /// <param name="maxIds">The topic's <c>dedupe.max.ids</c>.</param>
     /// <param name="codecs">The codecs of compressed batches.</param>
     /// <param name="allowance">Counts what is decompressed, unless null.</param>
-    /// <returns>An id for each record, or <see cref="None"/>; null if no record has one. And the number of ids.</returns>
+    /// <returns>An id for each record, or <see cref="None"/>; null if no record has one. The number of ids, and the bytes of the
+    /// records.</returns>
     /// <exception cref="RecordBatchException">An id is empty or too long, there are too many, or the records cannot be read.</exception>
     /// <exception cref="CodecUnavailableException">The batch's codec is not available.</exception>
-    public static (UInt128[]? Ids, int Count) Read(ReadOnlyMemory<byte> batch, int maxIds, CompressionCodecs codecs,
+    public static (UInt128[]? Ids, int Count, int RecordBytes) Read(ReadOnlyMemory<byte> batch, int maxIds, CompressionCodecs codecs,
         DecompressionAllowance? allowance)
     {
         // A batch of a used up allowance is not decompressed at all.
@@ -63,7 +64,7 @@ internal static class MessageIds
                     + $"{MostOfBatch}, and no more than the topic's dedupe.max.ids = {maxIds}. Send smaller batches.");
             ids.Add(id ?? None);
         }
-        return (ids?.ToArray(), count);
+        return (ids?.ToArray(), count, Math.Max(reader.DecompressedBytes, batch.Length));
     }
 
     /// <summary>Returns what is remembered of an id.</summary>

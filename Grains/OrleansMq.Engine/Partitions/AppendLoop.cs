@@ -40,7 +40,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
             return new(Refused(unfit));
-        var ids = default((UInt128[]? Ids, int Count));
+        var ids = default((UInt128[]? Ids, int Count, int RecordBytes));
         if (config.DedupeWindowMs > 0 && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
             return new(Refused(badIds));
 
@@ -53,10 +53,15 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         if (BatchConversion.IsNeeded(header, config)
             && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
-            operation.Ids = null;
-            operation.ClaimBytes = 0;
-            ports.Operations.Return(operation);
+            operation.Abandon();
             return new(Refused(failed));
+        }
+        if (ids.Ids is not null && ids.RecordBytes > FilteredBatch.MostBytesUnderLock
+            && operation.Header.Compression != CompressionType.None
+            && FilteredBatch.TryPrepare(operation, partition, ids.RecordBytes, allowance) is { } unfiltered)
+        {
+            operation.Abandon();
+            return new(Refused(unfiltered));
         }
         return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
     }
@@ -87,7 +92,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     // Dead letters and scheduled records have sequences of their own. A redriven letter has the id of its first publish.
     private ProduceResult? ReadIds(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, int maxIds,
-        DecompressionAllowance? allowance, out (UInt128[]? Ids, int Count) ids)
+        DecompressionAllowance? allowance, out (UInt128[]? Ids, int Count, int RecordBytes) ids)
     {
         ids = default;
         if (LetterProducers.IsLetter(header.ProducerId, header.ProducerEpoch))

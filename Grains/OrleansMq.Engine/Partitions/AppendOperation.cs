@@ -36,6 +36,10 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public long Bytes => (long)Batch.Length + ClaimBytes;
     /// <summary>What becomes of records with <see cref="Ids"/>.</summary>
     public DedupeDecision Dedupe { get; set; }
+    /// <summary>The batch without the records that were known when the append began; null if there was no need.</summary>
+    public FilteredBatch? Filtered { get; set; }
+    /// <summary>Whether the batch is too large to be filtered under the append lock.</summary>
+    public bool IsFilteredAhead { get; set; }
     /// <summary>Whether all its records are in the log.</summary>
     public bool IsLeftOut => Ids is not null && Dedupe.LeftOut == Ids.Length;
     /// <summary>The header of the control batch that claims the <see cref="Ids"/>, right before the batch.</summary>
@@ -90,7 +94,23 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     {
         Owned?.Dispose();
         Owned = null;
+        Filtered?.Dispose();
+        Filtered = null;
         Batch = default;
+    }
+
+    /// <summary>Returns an operation that was not queued to the pool. Its sender was not given the promise.</summary>
+    public void Abandon()
+    {
+        ReleaseBatch();
+        ForgetIds();
+        pool.Return(this);
+    }
+
+    private void ForgetIds()
+    {
+        if (Ids is not null)
+            (Ids, ClaimBytes, Dedupe, Claim, IsFilteredAhead) = (null, 0, default, default, false);
     }
 
     /// <inheritdoc/>
@@ -115,8 +135,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         IsDecided = false;
         IsDuplicate = false;
         IsWaiting = false;
-        if (Ids is not null)
-            (Ids, ClaimBytes, Dedupe, Claim) = (null, 0, default, default);
+        ForgetIds();
         Sender = null;
         Control = null;
         pool.Return(this);

@@ -47,25 +47,29 @@ internal sealed class DedupeStage(Partition partition)
     {
         if (operation.Dedupe.Kept is not { } kept)
             return null;
-        var copy = new PooledBuffer(operation.Batch.Length);
-        try
+        PooledBuffer? copy;
+        if (operation.IsLeftOut)
         {
-            var next = 0;
-            RecordBatchRewriter.Retain(operation.Batch, (in Record _) => kept[next++], partition.Ports.Log.Codecs, copy);
+            copy = new PooledBuffer(RecordBatchHeader.Size);
+            RecordBatchRewriter.RetainNone(operation.Batch.Span, copy);
         }
-        catch (CodecUnavailableException fault)
+        else if (operation.IsFilteredAhead)
         {
-            copy.Dispose();
-            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
+            copy = operation.Filtered?.Take(kept);
+            if (copy is null)
+                return ProduceResult.Failed(ErrorCode.KafkaStorageError,
+                    "Other records of the batch were appended while it was checked for known message ids. Nothing was appended; retry.");
+            if (RecordBatchHeader.Read(operation.Batch.Span) is { IsLogAppendTime: true, MaxTimestamp: var stamped })
+                RecordBatchRewriter.StampLogAppendTime(copy.WrittenMemory.Span, stamped);
         }
-        catch (RecordBatchException fault)
+        else if (FilteredBatch.TryRetain(operation.Batch, kept, partition.Ports.Log.Codecs, recordBytes: 0, allowance: null, out copy)
+            is { } failed)
         {
-            copy.Dispose();
-            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
+            return failed;
         }
         operation.Owned?.Dispose();
         operation.Owned = copy;
-        operation.Batch = copy.WrittenMemory;
+        operation.Batch = copy!.WrittenMemory;
         return null;
     }
 

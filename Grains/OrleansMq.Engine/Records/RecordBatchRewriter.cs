@@ -86,12 +86,14 @@ internal static class RecordBatchRewriter
     /// <param name="deleteHorizon">If not null, the time in milliseconds since 1970 after which the batch's tombstones (or its marker) may
     /// be removed. Stored as base timestamp with attribute bit 6.</param>
     /// <returns>The number of kept records.</returns>
-    /// <exception cref="RecordBatchException">The batch is not valid.</exception>
+    /// <param name="takesTurns">As that of a <see cref="RecordReader"/>.</param>
+    /// <exception cref="RecordBatchException">The batch is not valid, or not readable now (<see cref="RecordBatchError.Busy"/>).
+    /// </exception>
     /// <exception cref="CodecUnavailableException">The codec, or its library, is not available.</exception>
     public static int Retain(ReadOnlyMemory<byte> batch, RecordPredicate keep, CompressionCodecs codecs, PooledBuffer destination,
-        long? deleteHorizon = null)
+        long? deleteHorizon = null, bool takesTurns = false)
     {
-        using var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        using var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns);
         if (!reader.MoveNextBatch())
             throw new RecordBatchException(RecordBatchError.Truncated, "There is no batch.");
         var header = reader.Batch;
@@ -124,6 +126,13 @@ internal static class RecordBatchRewriter
         Write(header, kept.WrittenSpan, header.Compression, codecs, destination);
         return count;
     }
+
+    /// <summary>Appends the bare header of a batch to <paramref name="destination"/>, as <see cref="Retain"/> does if no record is
+    /// kept.</summary>
+    /// <param name="batch">Exactly one valid batch.</param>
+    /// <param name="destination">Receives exactly one batch.</param>
+    public static void RetainNone(ReadOnlySpan<byte> batch, PooledBuffer destination) =>
+        Write(RecordBatchHeader.Read(batch) with { RecordCount = 0 }, default, CompressionType.None, CompressionCodecs.Empty, destination);
 
     // What was decompressed counts even if the batch is too long or not readable: it took the time.
     private static bool TryDecompressSmall(ICompressionCodec codec, ReadOnlySpan<byte> payload, PooledBuffer plain,

@@ -16,7 +16,7 @@ public sealed class MessageIdTests
     public void Batch_has_an_id_for_each_record_that_names_one(CompressionType compression)
     {
         var batch = Build(compression, ["a"], [], ["b", "c"]);
-        var (ids, count) = MessageIds.Read(batch, Most, StandardCodecs.All, null);
+        var (ids, count, _) = MessageIds.Read(batch, Most, StandardCodecs.All, null);
         Assert.Equal([Of("a"), MessageIds.None, Of("c")], ids!);
         Assert.Equal(2, count);
     }

@@ -162,4 +162,44 @@ public sealed class DedupeBoundsTests
             return controls;
         }
     }
+
+    /// <summary>Large compressed batches are filtered before they are queued, small ones when they are staged.</summary>
+    [Theory]
+    [InlineData(100, TimestampType.CreateTime)]
+    [InlineData(2 << 20, TimestampType.CreateTime)]
+    [InlineData(2 << 20, TimestampType.LogAppendTime)]
+    public async Task Batch_of_any_size_is_appended_without_what_is_known(int bytes, TimestampType time)
+    {
+        await using var rig = await PartitionRig.StartAsync(Window with { TimestampType = time });
+        await Publish(rig, "a=1");
+        rig.Clock.Advance(TimeSpan.FromSeconds(1));
+        var large = new string('x', bytes);
+        var mixed = Batch(1_000, null, CompressionType.Lz4, "a=2", $"b={large}", "c=3");
+        Assert.Equal(["1", large, "3"], await Values(rig, await Append(rig, [.. mixed])));
+        using (var read = rig.Partition.Log!.Read(3, rig.Partition.LogEndOffset, maxBytes: 1))
+        {
+            var header = RecordBatchHeader.Read(read!.Memory.Span);
+            Assert.Equal((2, time == TimestampType.LogAppendTime ? rig.Clock.Now : 1_000), (header.RecordCount, header.MaxTimestamp));
+            Assert.Null(RecordBatches.Validate(read.Memory.Span, out _));
+        }
+        Assert.Equal(["1", large, "3"], await Values(rig, await Append(rig, [.. mixed])));
+    }
+
+    /// <summary>What was filtered by other ids is not written.</summary>
+    [Fact]
+    public async Task Large_batch_of_which_more_became_known_is_refused_to_be_tried_again()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        await Publish(rig, "a=1");
+        var large = new string('x', 2 << 20);
+        var mixed = Batch(1_000, null, CompressionType.Lz4, "a=2", $"b={large}", "c=3");
+        var burst = new AppendBurst();
+        var appends = new[] { Batch(1_000, "c=4"), [.. mixed] }.Select(batch => rig.Partition.AppendAsync(batch, Acks.All, mayWrite: true,
+            burst: burst).AsTask()).ToArray();
+        burst.Run();
+        var results = await Task.WhenAll(appends);
+        Assert.Equal([ErrorCode.None, ErrorCode.KafkaStorageError], results.Select(static result => result.Error));
+        Assert.Equal(["1", "4"], (await rig.ReadAllAsync()).Select(static record => record.Value));
+        Assert.Equal(["1", "4", large], await Values(rig, await Append(rig, [.. mixed])));
+    }
 }
