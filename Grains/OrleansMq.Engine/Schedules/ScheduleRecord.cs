@@ -22,7 +22,7 @@ internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes);
 /// The records of the schedules' log, a compacted topic. Numbers are big-endian.
 /// <code>
 /// scheduled   key: 1 i8 | due i64 | id 16
-///             value: 0 i8 | content i64 | 12 bytes | topic id 16 | as the caller gave it: it waits, or is intended
+///             value: 0 i8, or 2 where it repeats | content i64 | 12 bytes | topic id 16 | as the caller gave it: it waits, or is intended
 ///             value: 1 i8 | content i64 | at i64: it was appended; null: cancelled, dropped, or appended and forgotten
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
 ///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
@@ -37,6 +37,9 @@ internal static class ScheduleRecords
     public const byte Scheduled = 1;
     public const byte Intent = 2;
     public const byte Sequence = 3;
+
+    /// <summary>The first byte of the value of a scheduled record that repeats.</summary>
+    public const byte Repeats = 2;
 
     /// <summary>Where the topic id of a scheduled record stands in its value.</summary>
     public const int TopicIdByte = 1 + 2 * sizeof(long) + sizeof(int);
@@ -76,7 +79,7 @@ internal static class ScheduleRecords
     /// <summary>Returns when a scheduled record was appended; null: it was not.</summary>
     public static long? ReadAppendedAt(ReadOnlySpan<byte> value) => (value.IsEmpty ? byte.MaxValue : value[0]) switch
     {
-        Waits => null,
+        Waits or Repeats => null,
         Appended => BinaryPrimitives.ReadInt64BigEndian(Sized(value, 1 + 2 * sizeof(long))[(1 + sizeof(long))..]),
         var version => throw new InvalidDataException($"A scheduled record has version {version}, which this broker does not know."),
     };

@@ -7,15 +7,17 @@ namespace OrleansMq.Schedules;
 /// <summary>
 /// What is scheduled: the value of a scheduled record in the schedules' log. Numbers are big-endian.
 /// <code>
-/// version i8 = 0 | content i64 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron | time zone
-///     | key | value | headers i32, each: name | value | begins i64, where there is a cron
+/// version i8 = 0; 2: with a cron | content i64 | created at i64 | partition i32 (-1: by the key) | topic id 16 | id | topic | cron
+///     | time zone | key | value | headers i32, each: name | value | begins i64, where there is a cron
 /// </code>
 /// Id, topic, cron and time zone are UTF-8 behind their length as u16, empty for none; key, value and headers are bytes behind their
-/// length as i32, which is -1 for null. The content is a hash of all that follows the creation time.
+/// length as i32, which is -1 for null. The content is a hash of all that follows the creation time. A broker that does not know
+/// repetition refuses version 2: where it leads, the partition goes offline, and no schedule ends.
 /// </summary>
 internal sealed record ScheduledPayload
 {
     private const byte Version = 0;
+    private const byte RepeatsVersion = ScheduleRecords.Repeats;
     private const int CreatedAtByte = 1 + sizeof(long);
     private const int PartitionByte = CreatedAtByte + sizeof(long);
     private const int TopicIdByte = ScheduleRecords.TopicIdByte;
@@ -73,7 +75,7 @@ internal sealed record ScheduledPayload
     public byte[] Encode()
     {
         var bytes = new byte[EncodedBytes];
-        bytes[0] = Version;
+        bytes[0] = Repeats ? RepeatsVersion : Version;
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(CreatedAtByte), CreatedAt);
         BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(PartitionByte), Partition);
         TopicId.TryWriteBytes(bytes.AsSpan(TopicIdByte), bigEndian: true, out _);
@@ -113,7 +115,7 @@ internal sealed record ScheduledPayload
     {
         try
         {
-            if (bytes.Span[0] != Version)
+            if (bytes.Span[0] is not (Version or RepeatsVersion))
                 throw new InvalidDataException($"A scheduled record has version {bytes.Span[0]}, which this broker does not know.");
             var at = HeaderBytes;
             var payload = new ScheduledPayload
