@@ -43,8 +43,15 @@ internal sealed record MissingTopicsConfirmed(IReadOnlySet<Guid> TopicIds) : Sch
 /// <param name="Bytes">The record's bytes; where it repeats, also those of what is scheduled.</param>
 internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target, int Bytes = 0)
 {
-    /// <summary>Whether the topic could not be looked up: the record waits. Otherwise a record without target is dropped.</summary>
+    /// <summary>Whether the topic or the time zone could not be looked up: the record waits. Otherwise a record without target is
+    /// dropped.</summary>
     public bool IsUnknown { get; init; }
+
+    /// <summary>The time zone by which the record repeats; null: it does not.</summary>
+    public string? Zone { get; init; }
+
+    /// <summary>What is looked up of it. Records of which it is the same wait together.</summary>
+    public (Guid TopicId, string? Zone) Place => (TopicId, Zone);
 
     /// <summary>The first firing behind both this one and the time of the read; null: the record does not repeat, or no more.</summary>
     public long? NextDue { get; init; }

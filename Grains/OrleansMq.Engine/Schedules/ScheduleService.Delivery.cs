@@ -19,8 +19,8 @@ internal sealed partial class ScheduleService
     private readonly Dictionary<ScheduleTarget, Publish> _publishing = [];
     // Intents that are over, but whose removal is not in force yet.
     private readonly HashSet<(ScheduleTarget Target, long FirstSequence)> _over = [];
-    // The due records of topics that cannot be looked up.
-    private readonly Dictionary<Guid, Parked> _parked = [];
+    // The due records of topics and zones that cannot be looked up.
+    private readonly Dictionary<(Guid TopicId, string? Zone), Parked> _parked = [];
     private long _nextRetry = long.MaxValue;
     private List<ScheduledTimer> _due = [];
     private long _reading; // the number of the read in progress; 0: none
@@ -59,17 +59,17 @@ internal sealed partial class ScheduleService
 
     private void Sort(IReadOnlyList<FoundTarget> found)
     {
-        // Topics that are known again: all of their records are read again, in order.
-        var known = found.Where(one => !one.IsUnknown && _parked.ContainsKey(one.TopicId)).Select(one => one.TopicId).ToHashSet();
+        // Topics and zones that are known again: all of their records are read again, in order.
+        var known = found.Where(one => !one.IsUnknown && _parked.ContainsKey(one.Place)).Select(one => one.Place).ToHashSet();
         for (var i = 0; i < _due.Count; i++)
         {
             var (timer, one) = (_due[i], found[i]);
             // A request replaced the payload during the read: the one that was read may be compacted already.
-            if (known.Contains(one.TopicId)
+            if (known.Contains(one.Place)
                 || (_state.Timers.TryGetTaken(timer.Handle, out var current) && current.Reference != timer.Reference))
                 _state.Timers.Return(timer.Handle);
             else if (one.IsUnknown)
-                Park(one.TopicId, timer.Handle);
+                Park(one.Place, timer.Handle);
             else if (one.Target is { } target)
             {
                 if (!_lanes.TryGetValue(target, out var lane))
@@ -80,8 +80,8 @@ internal sealed partial class ScheduleService
             else
                 Drop(timer);
         }
-        foreach (var topicId in known)
-            Unpark(topicId);
+        foreach (var place in known)
+            Unpark(place);
         _reading = 0;
     }
 
@@ -93,19 +93,19 @@ internal sealed partial class ScheduleService
         _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(timer.Handle)]) { Decided = [timer.Handle] });
     }
 
-    private void Park(Guid topicId, ScheduleHandle handle)
+    private void Park((Guid TopicId, string? Zone) place, ScheduleHandle handle)
     {
-        if (!_parked.TryGetValue(topicId, out var parked))
+        if (!_parked.TryGetValue(place, out var parked))
         {
-            _parked.Add(topicId, parked = new Parked { RetryMs = _options.RetryMs, RetryAt = _time.Elapsed + _options.RetryMs });
+            _parked.Add(place, parked = new Parked { RetryMs = _options.RetryMs, RetryAt = _time.Elapsed + _options.RetryMs });
             _nextRetry = Math.Min(_nextRetry, parked.RetryAt);
         }
         parked.Handles.Enqueue(handle);
     }
 
-    private void Unpark(Guid topicId)
+    private void Unpark((Guid TopicId, string? Zone) place)
     {
-        _parked.Remove(topicId, out var parked);
+        _parked.Remove(place, out var parked);
         foreach (var handle in parked!.Handles)
             _state.Timers.Return(handle);
     }
@@ -241,11 +241,11 @@ internal sealed partial class ScheduleService
             _publishing.Remove(target);
             PublishNext(target);
         }
-        foreach (var (topicId, parked) in _parked.Where(parked => parked.Value.RetryAt <= _time.Elapsed).ToList())
+        foreach (var (place, parked) in _parked.Where(parked => parked.Value.RetryAt <= _time.Elapsed).ToList())
         {
             if (parked.Handles.Count == 0)
-                _parked.Remove(topicId);
-            // Some tell whether the topic is known now.
+                _parked.Remove(place);
+            // Some tell whether topic and zone are known now.
             for (var i = 0; i < _options.RecordsPerIntent && parked.Handles.TryDequeue(out var handle); i++)
                 _state.Timers.Return(handle);
             parked.RetryMs = Longer(parked.RetryMs);

@@ -7,6 +7,8 @@ internal sealed partial class ScheduleService
     private readonly List<PendingWrite> _written = [];
     // Records with requests that are not in force: their number, and the content that the last one schedules; null: it cancels.
     private readonly Dictionary<ScheduleHandle, (int Count, long? Content)> _changing = [];
+    // The record of each id that the last of these requests concerns.
+    private readonly Dictionary<Guid, ScheduleHandle> _changingIds = [];
     private bool _isForgetting;
     private long _writing; // the number of the append in progress; 0: none
     private long _writes;
@@ -28,6 +30,7 @@ internal sealed partial class ScheduleService
     private void Change(ScheduleRecord record, ScheduleHandle handle, long requestId, ScheduleOutcome outcome, long? content)
     {
         _changing[handle] = (_changing.GetValueOrDefault(handle).Count + 1, content);
+        _changingIds[handle.Id] = handle;
         _queued.Enqueue(new PendingWrite([record]) { Handle = handle, RequestId = requestId, Outcome = outcome });
         if (_rules.MayAnswer(isInForce: false))
             _effects.Add(new ScheduleAnswer(requestId, outcome));
@@ -113,6 +116,8 @@ internal sealed partial class ScheduleService
             return;
         }
         _changing.Remove(handle);
+        if (_changingIds.GetValueOrDefault(handle.Id) == handle)
+            _changingIds.Remove(handle.Id);
         if (_waiting.Remove(handle) && _rules.WaitEnds)
             _state.Timers.Return(handle);
     }

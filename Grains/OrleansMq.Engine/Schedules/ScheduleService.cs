@@ -10,8 +10,8 @@ namespace OrleansMq.Schedules;
 /// target drops what it has. Two leaders at once do the same: an intent in force is never decided anew.
 /// </para>
 /// <para>
-/// Topics do not wait for each other. A target that does not answer is retried, while others go on. The due records of a topic that cannot
-/// be looked up are set aside; some of them try again.
+/// Topics do not wait for each other. A target that does not answer is retried, while others go on. The due records of a topic, or
+/// of a topic and a time zone, that cannot be looked up are set aside; some of them try again.
 /// </para>
 /// <para>
 /// A record that repeats has one timer. The batch that decides a firing schedules the next one, behind the present time: firings that were
@@ -162,7 +162,26 @@ internal sealed partial class ScheduleService
             Change(ScheduleRecords.Removal(handle), handle, request.RequestId, ScheduleOutcome.Cancelled, null);
     }
 
-    private bool IsIntended(ScheduleHandle handle) => _deciding.Contains(handle) || _state.IsIntended(handle);
+    /// <summary>Finds the record that requests with an id concern: of the last request that is not in force, or else the one that
+    /// waits.</summary>
+    /// <param name="id">The id.</param>
+    /// <param name="handle">The record.</param>
+    /// <param name="isEnding">Whether that request cancels it: a record that is scheduled after it is another.</param>
+    public bool TryFind(Guid id, out ScheduleHandle handle, out bool isEnding)
+    {
+        isEnding = false;
+        if (_changingIds.TryGetValue(id, out handle))
+        {
+            isEnding = _changing[handle].Content is null;
+            return true;
+        }
+        var isFound = _state.Timers.TryFind(id, out var timer);
+        handle = timer.Handle;
+        return isFound;
+    }
+
+    /// <summary>Whether a record was decided to be appended, in force or not.</summary>
+    public bool IsIntended(ScheduleHandle handle) => _deciding.Contains(handle) || _state.IsIntended(handle);
 
     private void End()
     {

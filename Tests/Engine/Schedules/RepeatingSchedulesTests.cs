@@ -7,6 +7,8 @@ using OrleansMq.Schedules;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Brokers;
 using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Engine.Storage;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Schedules;
 
@@ -120,6 +122,54 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Schedule_that_is_created_again_while_its_cancellation_is_not_in_force_has_its_own_times()
+    {
+        await _broker.DisposeAsync();
+        var files = new HeldFiles(_files);
+        _broker = await OpenAsync(files, _clock);
+        var now = _clock.GetUtcNow();
+        (NewSchedule Old, NewSchedule New, DateTimeOffset At)[] cases =
+        [
+            (Hourly with { Cron = "* * * * * *" }, Hourly with { Cron = "0 0 1 1 *" }, Time("2024-01-01T00:00:00Z")),
+            (new("orders") { Id = "x", At = now.AddYears(50) }, Hourly, Time("2023-11-14T23:00:00Z")),
+            (Hourly, new("orders") { Id = "x", At = now.AddHours(5) }, now.AddHours(5)),
+            (Hourly, Hourly, Time("2023-11-14T23:00:00Z")),
+        ];
+        foreach (var one in cases)
+        {
+            await Schedules.CreateAsync(one.Old);
+            files.Hold();
+            var cancelled = Schedules.CancelAsync("orders", "x").AsTask();
+            await files.Held;
+            var made = Schedules.CreateAsync(one.New).AsTask();
+            var again = Schedules.CreateAsync(one.New).AsTask();
+            // Behind the requests.
+            await FindAsync();
+            files.Release();
+            Assert.True(await cancelled);
+            Assert.Equal((one.At, one.At), ((await made).At, (await again).At));
+            Assert.Equal((one.At, one.New.Cron), ((await FindAsync())!.At, (await FindAsync())!.Cron));
+            Assert.Single((await Schedules.ListAsync(new ScheduleQuery())).Schedules);
+            Assert.True(await Schedules.CancelAsync("orders", "x"));
+        }
+    }
+
+    [Fact]
+    public async Task Schedule_that_fires_while_it_is_listed_is_described_at_its_next_firing()
+    {
+        var made = await Schedules.CreateAsync(Hourly);
+        var count = (await _broker.GetTopicAsync(InternalTopics.Schedules)).Partitions;
+        var number = ScheduledPayload.PartitionOf(ScheduledPayload.HashOf(made.TopicId, "x"), count);
+        IPartitionSchedules partition = Assert.Single(_broker.Partitions, one => one.TopicPartition
+            == new TopicPartition(InternalTopics.Schedules, number)).Schedules;
+        var places = await partition.ListAsync(null, 10, default);
+        _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
+        await WaitAsync(1);
+        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
+        Assert.Equal(Time("2023-11-15T00:00:00Z"), Assert.Single(await partition.DescribeAsync(places, default)).At);
+    }
+
+    [Fact]
     public async Task Schedules_of_a_deleted_topic_end()
     {
         await Schedules.CreateAsync(Hourly);
@@ -218,11 +268,45 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             var bytes = one.Encode();
             var read = ScheduledPayload.Decode(bytes);
             Assert.Equal((one.Cron, one.TimeZone, one.Begins, one.EncodedBytes), (read.Cron, read.TimeZone, read.Begins, bytes.Length));
+            Assert.Null(ScheduleRecords.ReadAppendedAt(bytes));
+            // Brokers that know no repetition refuse every version but 0 and 1.
+            Assert.Equal(one.Repeats ? 2 : 0, bytes[0]);
         }
+        var other = repeated.Encode();
+        other[0] = 3;
+        Assert.Throws<InvalidDataException>(() => ScheduledPayload.Decode(other));
+        Assert.Throws<InvalidDataException>(() => ScheduleRecords.ReadAppendedAt(other));
         var contents = new[] { payload, repeated, repeated with { Begins = 78 }, repeated with { TimeZone = "UTC" },
             repeated with { Cron = "0 * * * *" } }.Select(one => ScheduleRecords.ReadContent(one.Encode()));
         Assert.Equal(5, contents.Distinct().Count());
         Assert.Throws<InvalidDataException>(() => ScheduledPayload.Decode(repeated.Encode()[..^1]));
+    }
+
+    // The changes of the schedules' log wait while they are held.
+    private sealed class HeldFiles(IFileSystem inner) : WrappedFileSystem(inner)
+    {
+        private readonly ManualResetEventSlim _gate = new(true);
+        private TaskCompletionSource _held = new();
+
+        public Task Held => _held.Task.WaitAsync(TimeSpan.FromSeconds(30));
+
+        public void Hold()
+        {
+            _held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _gate.Reset();
+        }
+
+        public void Release() => _gate.Set();
+
+        public override IFile Open(string path, FileOpening mode) => new WrappedFile(Inner.Open(path, mode),
+            path.Contains(InternalTopics.Schedules, StringComparison.Ordinal) ? Wait : null);
+
+        private void Wait()
+        {
+            if (!_gate.IsSet)
+                _held.TrySetResult();
+            Assert.True(_gate.Wait(TimeSpan.FromSeconds(60)), "The files were not released.");
+        }
     }
 
     // It knows no repetition.

@@ -166,6 +166,68 @@ public sealed class RepeatingServiceTests
     }
 
     [Fact]
+    public void Record_that_is_created_behind_a_cancellation_is_found_and_the_cancelled_one_is_ending()
+    {
+        var rig = Begin();
+        Assert.Equal((At(1_000), false), Find(rig));
+        rig.Cancel(At(1_000));
+        Assert.Equal((At(1_000), true), Find(rig));
+        rig.Create(At(9_000), 6, Target.TopicId);
+        Assert.Equal((At(9_000), false), Find(rig));
+        rig.Cancel(At(9_000));
+        Assert.Equal((At(9_000), true), Find(rig));
+        rig.Create(At(8_000), 7, Target.TopicId);
+        rig.DoAll();
+        Assert.Equal((At(8_000), false), Find(rig));
+        Assert.Equal(At(8_000), Assert.Single(rig.State.Timers.All()).Handle);
+    }
+
+    [Fact]
+    public void Record_that_is_found_while_a_firing_is_decided_and_cancelled_is_the_next_one()
+    {
+        var rig = Begin();
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Cancel(At(1_000));
+        Assert.Equal((At(2_000), true), Find(rig));
+        Assert.True(rig.IsIntended(At(1_000)));
+        rig.Create(At(7_000), 6, Target.TopicId);
+        rig.DoAll();
+        Assert.Equal(At(7_000), Assert.Single(rig.State.Timers.All()).Handle);
+        Assert.Equal((At(7_000), false), Find(rig));
+    }
+
+    // More records of an unknown zone than a read takes, in front of one that is published once.
+    [Fact]
+    public void Records_of_an_unknown_zone_do_not_keep_others_of_their_topic_from_being_published()
+    {
+        var rig = new ScheduleRig(new ScheduleOptions { RecordsPerIntent = 10 });
+        var reads = 0;
+        rig.TargetOf = timer =>
+        {
+            Assert.True(++reads < 1_000, "The records are read again and again.");
+            return timer.Handle.Due == 1_000 ? new FoundTarget(Target.TopicId, null) { IsUnknown = true, Zone = "Mars/Olympus" }
+                : new FoundTarget(Target.TopicId, Target);
+        };
+        for (var i = 0; i < 10; i++)
+            rig.Create(new ScheduleHandle(1_000, Guid.NewGuid()), topicId: Target.TopicId);
+        rig.Create(At(2_000), topicId: Target.TopicId);
+        rig.DoAll();
+        rig.Now = 2_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(2_000), Assert.Single(rig.Published).Timer.Handle);
+        Assert.Equal(11, reads);
+        // The zone is known again.
+        rig.TargetOf = _ => new FoundTarget(Target.TopicId, Target) { Zone = "Mars/Olympus" };
+        rig.Elapsed = rig.Wake!.RetryAt;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(11, rig.Published.Count);
+    }
+
+    [Fact]
     public void Batch_is_closed_by_the_bytes_of_copies()
     {
         var rig = new ScheduleRig(new ScheduleOptions { BytesPerBatch = 1_000, RecordsPerIntent = 1, IntentsPerTarget = 100 });
@@ -192,6 +254,9 @@ public sealed class RepeatingServiceTests
         rig.DoAll();
         return rig;
     }
+
+    private static (ScheduleHandle Handle, bool IsEnding) Find(ScheduleRig rig) =>
+        rig.TryFind(Id, out var handle, out var isEnding) ? (handle, isEnding) : default;
 
     private static ScheduleHandle At(long due) => new(due, Id);
 }

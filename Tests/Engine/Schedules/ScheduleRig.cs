@@ -53,6 +53,10 @@ internal sealed class ScheduleRig
         return value;
     }
 
+    public bool TryFind(Guid id, out ScheduleHandle handle, out bool isEnding) => _service.TryFind(id, out handle, out isEnding);
+
+    public bool IsIntended(ScheduleHandle handle) => _service.IsIntended(handle);
+
     public void Cancel(ScheduleHandle handle) => Process(new CancelRequest(++_requests, handle));
 
     public void Tick() => Process(new ScheduleTick());

@@ -117,7 +117,7 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
 
     /// <inheritdoc/>
     public async Task<bool> CancelAsync(Guid topicId, string id, CancellationToken cancellationToken) =>
-        await AskAsync(term => term.TryFind(ScheduledPayload.HashOf(topicId, id), out var handle) ? term.CancelAsync(handle)
+        await AskAsync(term => term.TryFind(ScheduledPayload.HashOf(topicId, id), out var handle, out _) ? term.CancelAsync(handle)
             : Task.FromResult(ScheduleOutcome.NotFound), cancellationToken).ConfigureAwait(false) switch
         {
             ScheduleOutcome.Cancelled => true,
@@ -146,9 +146,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     public async Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken)
     {
         var handles = Array.ConvertAll(places, SchedulePlaces.Parse);
+        // One that fired since it was listed waits at another place.
         var timers = await AskAsync(term => Task.FromResult(handles.Order().Select(handle =>
-            term.State!.Timers.TryGet(handle, out var timer) ? timer : (ScheduledTimer?)null).OfType<ScheduledTimer>().ToList()),
-            cancellationToken).ConfigureAwait(false);
+            term.State!.Timers.TryGet(handle, out var timer) || term.State.Timers.TryFind(handle.Id, out timer) ? timer
+                : (ScheduledTimer?)null).OfType<ScheduledTimer>().ToList()), cancellationToken).ConfigureAwait(false);
         return await DescribeAsync(timers, cancellationToken).ConfigureAwait(false);
     }
 
@@ -177,14 +178,16 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         {
             var (id, timers) = (payload.Id, term.State!.Timers);
             var hash = ScheduledPayload.HashOf(payload.TopicId, id);
-            var isKnown = term.TryFind(hash, out var known);
+            var isFound = term.TryFind(hash, out var known, out var isEnding);
+            // Behind a cancellation that is not in force yet it is made anew.
+            var isKnown = isFound && !isEnding;
             // One that repeats is found at whatever firing is next; its content tells whether it is the same.
             var handle = repetition is null ? new ScheduleHandle(at, hash) : isKnown ? known : FirstFiring(term, hash, payload, repetition);
             if (isKnown && known.Due != handle.Due)
                 throw new BrokerException(ErrorCode.InvalidRequest,
                     $"A schedule '{id}' of that topic waits for another time. Cancel it first.");
             // A repeated request takes no place.
-            if (isKnown || term.State.IsAppended(handle))
+            if (isFound || term.State.IsAppended(handle))
                 return WithAsync(handle, term.ScheduleAsync(handle, bytes));
             if (timers.Topics.CountOf(payload.TopicId) >= MostOfTopic)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MostOfTopic} schedules of topic '{payload.Topic}' wait in "
@@ -198,14 +201,14 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private static async Task<(ScheduleHandle, ScheduleOutcome)> WithAsync(ScheduleHandle handle, Task<ScheduleOutcome> outcome) =>
         (handle, await outcome.ConfigureAwait(false));
 
-    // A firing that was delivered, of a schedule of this id that was cancelled since, is not delivered again.
+    // A firing that was delivered or decided, of a schedule of this id that was cancelled since, is not delivered again.
     private ScheduleHandle FirstFiring(ScheduleTerm term, Guid id, ScheduledPayload payload, Repetition repetition)
     {
         var due = repetition.NextAt(Math.Max(payload.Begins, ReadTime().Now));
         while (due is { } some)
         {
             var handle = new ScheduleHandle(some, id);
-            if (!term.State!.IsAppended(handle) && !term.State.IsIntended(handle))
+            if (!term.WasDecided(handle))
                 return handle;
             due = repetition.NextAfter(some);
         }

@@ -13,7 +13,6 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 {
     private readonly CancellationTokenSource _end = new();
     private readonly Dictionary<long, TaskCompletionSource<ScheduleOutcome>> _requests = [];
-    private readonly Dictionary<Guid, (ScheduleHandle Handle, int Count)> _creating = [];
     private ScheduleService? _service;
     private SchedulePublisher? _publisher;
     private ScheduleTopics? _topics;
@@ -40,37 +39,17 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     public void Begin() => Start(LoadAsync);
 
     /// <summary>Finds the handle of a schedule, also of one that is being stored.</summary>
-    public bool TryFind(Guid id, out ScheduleHandle handle)
-    {
-        var isKnown = State!.Timers.TryFind(id, out var timer);
-        handle = timer.Handle;
-        if (isKnown || !_creating.TryGetValue(id, out var creating))
-            return isKnown;
-        handle = creating.Handle;
-        return true;
-    }
+    /// <param name="id">Its id.</param>
+    /// <param name="handle">The handle.</param>
+    /// <param name="isEnding">Whether it is being cancelled.</param>
+    public bool TryFind(Guid id, out ScheduleHandle handle, out bool isEnding) => _service!.TryFind(id, out handle, out isEnding);
 
-    /// <summary>Schedules a record.</summary>
-    public Task<ScheduleOutcome> ScheduleAsync(ScheduleHandle handle, byte[] payload)
-    {
-        _creating[handle.Id] = (handle, _creating.GetValueOrDefault(handle.Id).Count + 1);
-        // A bug that the service meets here stops the partition: it is not the caller's.
-        return CreatedAsync(handle, SendAsync(id => new ScheduleRequest(id, handle, payload)));
-    }
+    /// <summary>Whether a record was appended and is remembered, or was decided to be appended.</summary>
+    public bool WasDecided(ScheduleHandle handle) => State!.IsAppended(handle) || _service!.IsIntended(handle);
 
-    private async Task<ScheduleOutcome> CreatedAsync(ScheduleHandle handle, Task<ScheduleOutcome> answer)
-    {
-        var outcome = await answer.ConfigureAwait(false);
-        owner.Post(() =>
-        {
-            var (creating, count) = _creating[handle.Id];
-            if (count > 1)
-                _creating[handle.Id] = (creating, count - 1);
-            else
-                _creating.Remove(handle.Id);
-        });
-        return outcome;
-    }
+    /// <summary>Schedules a record. A bug that the service meets here stops the partition: it is not the caller's.</summary>
+    public Task<ScheduleOutcome> ScheduleAsync(ScheduleHandle handle, byte[] payload) =>
+        SendAsync(id => new ScheduleRequest(id, handle, payload));
 
     /// <summary>Cancels a record.</summary>
     public Task<ScheduleOutcome> CancelAsync(ScheduleHandle handle) => SendAsync(id => new CancelRequest(id, handle));
@@ -264,17 +243,18 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
                 return default;
             var (isKnown, topic) = topics[payload.TopicId];
             if (!isKnown || (topic is not null && payload.Next.IsUnknown))
-                return new FoundTarget(payload.TopicId, null) { IsUnknown = true };
+                return new FoundTarget(payload.TopicId, null) { IsUnknown = true, Zone = payload.Next.Zone };
             if (topic is not null && payload.Partition < topic.Partitions)
                 return new FoundTarget(payload.TopicId, new ScheduleTarget(payload.TopicId, payload.Partition >= 0 ? payload.Partition
-                    : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes) { NextDue = payload.Next.Due };
+                    : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes)
+                { NextDue = payload.Next.Due, Zone = payload.Next.Zone };
             if (topic is not null)
             {
                 Warn($"A record that was scheduled for '{payload.Topic}' waits: partition {payload.Partition} is not known yet.", null);
-                return new FoundTarget(payload.TopicId, null) { IsUnknown = true };
+                return new FoundTarget(payload.TopicId, null) { IsUnknown = true, Zone = payload.Next.Zone };
             }
             Warn($"The record that was scheduled for '{payload.Topic}' is dropped: the topic was deleted.", null);
-            return new FoundTarget(payload.TopicId, null);
+            return new FoundTarget(payload.TopicId, null) { Zone = payload.Next.Zone };
         });
         owner.Post(() =>
         {
@@ -298,16 +278,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             return default;
         try
         {
-            return new Repeated(Repetition.Parse(payload.Cron, payload.TimeZone).NextAfter(after));
+            return new Repeated(Repetition.Parse(payload.Cron, payload.TimeZone).NextAfter(after), payload.TimeZone);
         }
         catch (FormatException fault)
         {
             Warn($"Schedule '{payload.Id}' of topic '{payload.Topic}' waits: {fault.Message}", fault);
-            return new Repeated(null, IsUnknown: true);
+            return new Repeated(null, payload.TimeZone, IsUnknown: true);
         }
     }
 
-    private readonly record struct Repeated(long? Due, bool IsUnknown = false);
+    private readonly record struct Repeated(long? Due, string? Zone, bool IsUnknown = false);
 
     private async Task FindMissingAsync(FindMissingTopics find)
     {
