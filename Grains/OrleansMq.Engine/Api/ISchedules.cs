@@ -25,7 +25,7 @@ public interface ISchedules
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 
     /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended. One that repeats ends; a firing that
-    /// is being appended at that moment still arrives.</summary>
+    /// was decided before is still appended, also hours later where its topic was away for so long.</summary>
     /// <returns>False: no schedule of the topic with that id waits. Its record was appended, or is being appended; or it was cancelled, or
     /// never there.</returns>
     ValueTask<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken = default);
@@ -33,7 +33,8 @@ public interface ISchedules
     /// <summary>Describes a schedule of a topic; null if none with that id waits.</summary>
     ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default);
 
-    /// <summary>Lists the schedules that wait, in the order of their times.</summary>
+    /// <summary>Lists the schedules that wait, in the order of their times. One that repeats and fires meanwhile waits for a later time: it
+    /// may come again on a later page. Where many fire often, pages may follow for ever: end the listing at a time of your choice.</summary>
     ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default);
 }
 

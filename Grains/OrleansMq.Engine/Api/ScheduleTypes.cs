@@ -35,8 +35,12 @@ public sealed record NewSchedule(string Topic)
     /// is appended at once, or a second one where the topic was away for long, and the next at its time. All firings have the same key,
     /// value and headers; the record's timestamp is when it was appended. A firing that the topic refuses is dropped, and the next is
     /// tried.</para>
+    /// <para>The next firing is computed when one is decided, by the clock and the time zone data of the broker that leads then. Where its
+    /// clock was far ahead, the next firing is as far away; cancel and create the schedule then. Where the data changes afterwards, the
+    /// next firing is still by the old rules, so that one may come twice on a day; the firings behind it are by the new ones.</para>
     /// <para>The schedule ends when it is cancelled, or its topic is deleted. All brokers are to be of a version that knows repeating
-    /// schedules before the first is created: an older one that takes over its partition appends one record, and ends it.</para></summary>
+    /// schedules before the first is created: an older one cannot lead its partition of <c>__schedules</c>, which then is offline until
+    /// another broker leads it. No schedule ends by that.</para></summary>
     public string? Cron { get; init; }
 
     /// <summary>The time zone of <see cref="Cron"/>, by its IANA id, such as <c>Europe/Berlin</c>; null, the default: UTC. The brokers'
