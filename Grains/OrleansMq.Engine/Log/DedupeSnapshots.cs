@@ -5,8 +5,8 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>The snapshots of message ids in a partition's directory. They are taken together with those of the producers, from the first
-/// id on.</summary>
+/// <summary>The snapshots of message ids in a partition's directory. They are taken at recovery points, from the first id on, and the
+/// newest two are kept. Further back the log alone tells of the ids.</summary>
 /// <param name="files">The disk.</param>
 /// <param name="directory">The partition's directory.</param>
 /// <param name="log">Logs damaged snapshots.</param>

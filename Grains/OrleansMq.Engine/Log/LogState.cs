@@ -161,10 +161,11 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     }
 
     /// <summary>Writes the snapshots of a roll, without a flush. If they are lost, the next start takes longer: it uses older
-    /// ones.</summary>
+    /// ones. Message ids have none: there may be so many that each roll would write more than its segment, and the log tells of all of them
+    /// that the last recovery point's does not.</summary>
     public void SaveAtRoll()
     {
-        var snapshot = PrepareSnapshot();
+        var snapshot = PrepareSnapshot(withDedupe: false);
         lock (_filesLock)
         {
             // Those of the same offset that are being made durable are the same files.
@@ -174,8 +175,11 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
     }
 
     /// <summary>Encodes the snapshots for a recovery point.</summary>
-    public StateSnapshot PrepareSnapshot() => new(Producers.EndOffset, Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
-        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, Dedupe.IsUsed ? Dedupe.EncodeSnapshot() : null);
+    public StateSnapshot PrepareSnapshot() => PrepareSnapshot(withDedupe: true);
+
+    private StateSnapshot PrepareSnapshot(bool withDedupe) => new(Producers.EndOffset,
+        Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
+        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.EncodeSnapshot() : null);
 
     /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
     /// meanwhile.</summary>
@@ -208,12 +212,17 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapsh
             dedupeSnapshots.Files.Write(snapshot.Offset, dedupe, companion: null, durable);
     }
 
-    /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest. Without the append lock.</summary>
+    /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest; of those of message ids all but the newest two.
+    /// Without the append lock.</summary>
     public void DeleteSnapshotsExcept(IReadOnlySet<long> offsets)
     {
         // A roll writes a snapshot's companion first, which without it would look like a leftover.
         lock (_filesLock)
-            Array.ForEach(_snapshots, kind => kind.DeleteExcept(offsets));
+        {
+            producerSnapshots.Files.DeleteExcept(offsets);
+            cursorSnapshots.Files.DeleteExcept(offsets);
+            dedupeSnapshots.Files.DeleteButNewest(2);
+        }
     }
 
     /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>

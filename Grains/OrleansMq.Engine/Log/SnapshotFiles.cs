@@ -77,6 +77,13 @@ internal sealed class SnapshotFiles(IFileSystem files, string directory, EngineL
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the latest.</summary>
     public void DeleteExcept(IReadOnlySet<long> offsets) => DeleteButLatest(other => !offsets.Contains(other));
 
+    /// <summary>Deletes all snapshots but so many of the newest.</summary>
+    public void DeleteButNewest(int count)
+    {
+        var kept = List().OrderDescending().Take(count).ToHashSet();
+        Delete(offset => !kept.Contains(offset));
+    }
+
     /// <summary>Deletes snapshots above an offset.</summary>
     public void DeleteAfter(long offset) => Delete(other => other > offset);
 

@@ -25,7 +25,7 @@ public sealed class LogDedupeTests
             for (var i = 0; i < 80; i++)
             {
                 AppendSomething(test, random, () => after.Add((test.Log.LogEndOffset, Describe(test))));
-                if (random.Next(20) == 0)
+                if (random.Next(20) == 0 || i == 60)
                     test.Log.MoveRecoveryPoint();
             }
             Assert.Contains(test.Disk.ListFiles(TestLog.Directory),

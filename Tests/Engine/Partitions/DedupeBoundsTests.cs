@@ -3,7 +3,9 @@ using OrleansMq.Compression;
 using OrleansMq.Dedupe;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
+using OrleansMq.Queues;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Queues;
 using OrleansMq.Topics;
 using static OrleansMq.Tests.Engine.Partitions.DedupeTests;
 
@@ -201,5 +203,38 @@ public sealed class DedupeBoundsTests
         Assert.Equal([ErrorCode.None, ErrorCode.KafkaStorageError], results.Select(static result => result.Error));
         Assert.Equal(["1", "4"], (await rig.ReadAllAsync()).Select(static record => record.Value));
         Assert.Equal(["1", "4", large], await Values(rig, await Append(rig, [.. mixed])));
+    }
+
+    [Fact]
+    public async Task Two_snapshots_of_ids_are_kept_and_none_is_made_by_a_roll()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window with { SegmentBytes = 400 });
+        for (var i = 0; i < 40; i++)
+            await Publish(rig, $"id{i}={i}");
+        Assert.True(rig.FilesOf(".log").Count > 10);
+        Assert.Empty(rig.FilesOf(".dedupe"));
+        for (var i = 40; i < 45; i++)
+        {
+            await Publish(rig, $"id{i}={i}");
+            rig.Partition.Log!.MoveRecoveryPoint();
+            Assert.Equal(Math.Min(i - 39, 2), rig.FilesOf(".dedupe").Count);
+        }
+        await Publish(rig, "id45=45");
+        await rig.KillAsync();
+        for (var i = 0; i < 46; i++)
+            await Publish(rig, $"id{i}=again");
+        Assert.Equal(Enumerable.Range(0, 46).Select(static i => $"{i}"), (await rig.ReadAllAsync()).Select(static record => record.Value));
+    }
+
+    [Fact]
+    public async Task Full_queue_refuses_no_batch_that_adds_nothing()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window);
+        await rig.BeginCursorAsync(new CursorConfiguration { Name = "c", MaxLength = 1, Overflow = OverflowAction.RefusePublish });
+        var first = await Publish(rig, "a=1");
+        await rig.WaitUntilAsync(() => Task.FromResult(rig.Partition.RefusesPublishes is not null));
+        Assert.Equal(ErrorCode.PolicyViolation, (await Append(rig, From(5, 0, "b=2"))).Error);
+        var repeated = await Append(rig, From(5, 0, "a=3"));
+        Assert.Equal((ErrorCode.None, first.BaseOffset), (repeated.Error, repeated.BaseOffset));
     }
 }
