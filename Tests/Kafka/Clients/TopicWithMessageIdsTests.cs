@@ -14,7 +14,7 @@ public sealed class TopicWithMessageIdsTests : RecordsAmongOthersTests
     protected override IReadOnlyDictionary<string, string> Configs { get; } =
         new Dictionary<string, string> { ["dedupe.window.ms"] = "86400000" };
 
-    protected override bool EndsWithHoles => true;
+    protected override int OffsetsOfEmptyEnd => 2;
 
     protected override async Task<IReadOnlyList<(long Offset, string Value)>> WriteAsync(IBroker broker, TopicPartition partition)
     {
@@ -24,7 +24,7 @@ public sealed class TopicWithMessageIdsTests : RecordsAmongOthersTests
         for (var number = 0; number <= Batches; number++)
         {
             // The last batch is an empty one.
-            string[] ids = number == Batches ? [.. seen.Take(2)]
+            string[] ids = number == Batches ? [.. seen.Take(OffsetsOfEmptyEnd)]
                 : [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => $"{random.Next(Ids)}")];
             using var builder = new RecordBatchBuilder();
             foreach (var id in ids)
