@@ -34,7 +34,8 @@ public interface ISchedules
     ValueTask<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken = default);
 
     /// <summary>Lists the schedules that wait, in the order of their times. One that repeats and fires meanwhile waits for a later time: it
-    /// may come again on a later page. Where many fire often, pages may follow for ever: end the listing at a time of your choice.</summary>
+    /// may come again on a later page. Where many fire often, pages may follow for ever: end the listing at a time of your
+    /// choice.</summary>
     ValueTask<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken = default);
 }
 

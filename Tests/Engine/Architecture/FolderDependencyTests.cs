@@ -19,7 +19,7 @@ public sealed partial class FolderDependencyTests
         ("Records", []),
         ("Storage", []),
         ("Filters", ["Records"]),
-        ("Schedules", []),
+        ("Schedules", ["Diagnostics"]),
         ("State", ["Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State", "Timing"]),

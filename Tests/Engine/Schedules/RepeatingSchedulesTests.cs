@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
 using OrleansMq.Partitions.Schedules;
 using OrleansMq.Schedules;
 using OrleansMq.Storage;
@@ -75,8 +76,11 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         await Schedules.CreateAsync(Hourly);
         await _broker.DisposeAsync();
         _clock.Advance(TimeSpan.FromDays(3));
-        _broker = await OpenAsync(_files, _clock);
+        var log = new RecordedLog();
+        _broker = await OpenAsync(_files, _clock, log);
         await WaitAsync(1);
+        Assert.Contains("was due at 2023-11-14T23:00:00.0000000+00:00", Assert.Single(log.At(EngineLogLevel.Warning),
+            line => line.Contains("fires late", StringComparison.Ordinal)), StringComparison.Ordinal);
         await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-17T23:00:00Z"));
         _clock.Advance(TimeSpan.FromMinutes(46) + TimeSpan.FromSeconds(40));
         await WaitAsync(2);
@@ -333,14 +337,15 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             throw new NotSupportedException();
     }
 
-    private static Task<LocalBroker> OpenAsync(IFileSystem files, ManualClock clock) => LocalBroker.OpenAsync(new BrokerOptions
-    {
-        DataDirectory = "/data",
-        FileSystem = files,
-        TimeProvider = clock,
-        Log = new RecordedLog(),
-        MinFreeBytes = 0,
-    });
+    private static Task<LocalBroker> OpenAsync(IFileSystem files, ManualClock clock, RecordedLog? log = null) =>
+        LocalBroker.OpenAsync(new BrokerOptions
+        {
+            DataDirectory = "/data",
+            FileSystem = files,
+            TimeProvider = clock,
+            Log = log ?? new RecordedLog(),
+            MinFreeBytes = 0,
+        });
 
     private async Task RestartAsync()
     {

@@ -35,6 +35,11 @@ public sealed class RepetitionTests
     [InlineData("30 1 * * *", "Europe/Dublin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z")]
     [InlineData("0 * * * *", "Africa/Casablanca", "2026-02-15T02:00:00Z", "2026-02-15T03:00:00Z")]
     [InlineData("30 2 * * *", "Africa/El_Aaiun", "2026-03-21T12:00:00Z", "2026-03-22T02:00:00Z")]
+    // Behind the years for which the data has a table.
+    [InlineData("0 * * * *", "Europe/Dublin", "2045-03-26T00:00:00Z", "2045-03-26T01:00:00Z")]
+    [InlineData("0 9 * * *", "Europe/Dublin", "2045-06-30T12:00:00Z", "2045-07-01T08:00:00Z")]
+    [InlineData("0 9 * * *", "Europe/Dublin", "2045-01-30T12:00:00Z", "2045-01-31T09:00:00Z")]
+    [InlineData("0 * * * *", "Europe/Dublin", "2045-10-29T00:00:00Z", "2045-10-29T01:00:00Z")]
     public void Zones_that_save_in_winter_are_no_exception(string cron, string zone, string after, string next) =>
         Assert.Equal(At(next), Repetition.Parse(cron, zone).NextAfter(At(after)));
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitioning;
@@ -225,7 +226,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
                 : (payload.Topic, payload.TopicId, payload.Partition, payload.Key is { } key ? Murmur2Partitioner.Hash(key.Span)
                     : read.Timers[index].Handle.Id.GetHashCode(),
                     (payload.Repeats ? payload.EncodedBytes : (int)payload.ContentBytes) + BytesPerRecord,
-                    NextOf(payload, Math.Max(read.Timers[index].Handle.Due, read.Now))));
+                    NextOf(payload, read.Timers[index].Handle.Due, read.Now)));
             return Task.FromResult(true);
         }).ConfigureAwait(false);
         var topics = new Dictionary<Guid, (bool IsKnown, TopicListing? Topic)>();
@@ -272,13 +273,18 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     }
 
     // A time zone that this machine does not know keeps its records waiting: those that repeat would end otherwise.
-    private Repeated NextOf(ScheduledPayload payload, long after)
+    private Repeated NextOf(ScheduledPayload payload, long due, long now)
     {
         if (!payload.Repeats)
             return default;
         try
         {
-            return new Repeated(Repetition.Parse(payload.Cron, payload.TimeZone).NextAfter(after), payload.TimeZone);
+            var next = Repetition.Parse(payload.Cron, payload.TimeZone).NextAfter(Math.Max(due, now));
+            if (now - due > LateMs)
+                Warn($"Schedule '{payload.Id}' of topic '{payload.Topic}' fires late: it was due at {At(due)}, the clock says {At(now)}, "
+                    + $"and it fires next at {(next is { } some ? At(some) : "no time")}. Where the clock was ahead, correct it, and "
+                    + "cancel and create the schedule: it waits until then.", null);
+            return new Repeated(next, payload.TimeZone);
         }
         catch (FormatException fault)
         {
@@ -286,6 +292,11 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             return new Repeated(null, payload.TimeZone, IsUnknown: true);
         }
     }
+
+    private static string At(long time) => DateTimeOffset.FromUnixTimeMilliseconds(time).ToString("O", CultureInfo.InvariantCulture);
+
+    // A firing that is later than this is told: an outage, or a clock that is ahead.
+    private const long LateMs = 3_600_000;
 
     private readonly record struct Repeated(long? Due, string? Zone, bool IsUnknown = false);
 
