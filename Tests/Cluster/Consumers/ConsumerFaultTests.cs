@@ -9,6 +9,7 @@ using Orleans.Metadata;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Consumers;
 
