@@ -1,9 +1,8 @@
 using OrleansMq.Api;
-using OrleansMq.Compression;
 using OrleansMq.Dedupe;
 using OrleansMq.Partitions;
-using OrleansMq.Records;
 using OrleansMq.Queues;
+using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Queues;
 using OrleansMq.Topics;
