@@ -57,7 +57,6 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             return new(Refused(failed));
         }
         if (ids.Ids is not null && ids.RecordBytes > FilteredBatch.MostBytesUnderLock
-            && operation.Header.Compression != CompressionType.None
             && FilteredBatch.TryPrepare(operation, partition, ids.RecordBytes, allowance) is { } unfiltered)
         {
             operation.Abandon();

@@ -5,7 +5,7 @@ using OrleansMq.Records;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// A batch without those of its records that are in the log. That of a large compressed batch is made on the caller's thread: nothing that
+/// A batch without those of its records that are in the log. That of a large batch is made on the caller's thread: nothing that
 /// takes long happens under the append lock, which the leader's lease needs, too.
 /// </summary>
 /// <remarks>
@@ -17,7 +17,7 @@ namespace OrleansMq.Partitions;
 /// <param name="bytes">The batch.</param>
 internal sealed class FilteredBatch(bool[] kept, PooledBuffer bytes) : IDisposable
 {
-    /// <summary>Smaller batches are filtered under the append lock: recompressing so much takes some milliseconds.</summary>
+    /// <summary>Smaller batches are filtered under the append lock: compressing so much again takes some milliseconds.</summary>
     public const int MostBytesUnderLock = 1 << 20;
 
     private PooledBuffer? _bytes = bytes;
