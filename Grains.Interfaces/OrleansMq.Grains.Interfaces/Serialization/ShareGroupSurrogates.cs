@@ -60,6 +60,7 @@ internal struct ShareGroupHeartbeatResultSurrogate
     [Id(4)] public TimeSpan HeartbeatInterval;
     [Id(5)] public TopicPartitions[]? Assignment;
     [Id(6)] public TopicPartitions[]? Unstarted;
+    [Id(7)] public Guid[]? NewTopics;
 }
 
 [RegisterConverter]
@@ -74,6 +75,7 @@ internal sealed class ShareGroupHeartbeatResultConverter : IConverter<ShareGroup
         HeartbeatInterval = surrogate.HeartbeatInterval,
         Assignment = surrogate.Assignment,
         Unstarted = surrogate.Unstarted ?? [],
+        NewTopics = surrogate.NewTopics ?? [],
     };
 
     public ShareGroupHeartbeatResultSurrogate ConvertToSurrogate(in ShareGroupHeartbeatResult value) => new()
@@ -85,6 +87,7 @@ internal sealed class ShareGroupHeartbeatResultConverter : IConverter<ShareGroup
         HeartbeatInterval = value.HeartbeatInterval,
         Assignment = value.Assignment?.ToArray(),
         Unstarted = [.. value.Unstarted],
+        NewTopics = [.. value.NewTopics],
     };
 }
 

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace OrleansMq.Api;
 
 /// <summary>Kafka's ShareGroupHeartbeat request (KIP-932): a member of a share group joins, keeps its session alive, fetches its
@@ -56,6 +58,9 @@ public sealed record ShareGroupHeartbeatResult : IGroupAnswer
     /// <summary>The partitions of the member's topics that no member is given, as where the group begins there is not known. The next
     /// heartbeat of any member tells it in <see cref="ShareGroupHeartbeat.Starts"/>.</summary>
     public IReadOnlyList<TopicPartitions> Unstarted { get; init; } = [];
+    /// <summary>The topics of <see cref="Unstarted"/> that the group reads since this heartbeat: it begins there now, elsewhere when it
+    /// began to read the topic.</summary>
+    public IReadOnlyList<Guid> NewTopics { get; init; } = [];
 
     /// <summary>Creates a failed result.</summary>
     public static ShareGroupHeartbeatResult Failed(ErrorCode error, string message) => new() { Error = error, Message = message };
@@ -103,6 +108,17 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
                 return reset;
         }
         return null;
+    }
+
+    /// <summary>When the group began to read the topic, or was moved there, by its coordinator's clock.</summary>
+    internal DateTimeOffset Since
+    {
+        get
+        {
+            Span<byte> bytes = stackalloc byte[16];
+            Incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
+            return DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16);
+        }
     }
 
     /// <summary>Returns the partitions that begin at a stated offset which nobody has stated yet, ascending.</summary>

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Groups.Share;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Gateways.Kafka.Shares;
 
@@ -9,7 +11,7 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 /// record of an assigned partition that comes after the answer is delivered.</summary>
 internal static class ShareStarts
 {
-    // A heartbeat must be answered before the member's session ends.
+    // The most: a heartbeat must be answered before the member's session ends.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     // As many lookups run at once for a heartbeat.
@@ -26,7 +28,7 @@ internal static class ShareStarts
         var first = await groups.ShareGroupHeartbeatAsync(request with { StartsFollow = topics }, context.Aborted).ConfigureAwait(false);
         if (first.Error != ErrorCode.None || first.Unstarted.Count == 0)
             return first;
-        var starts = await FindAsync(context, request.GroupId, first.Unstarted).ConfigureAwait(false);
+        var starts = await FindAsync(context, request.GroupId, first).ConfigureAwait(false);
         if (starts.Count == 0)
             return first;
         var second = await groups.ShareGroupHeartbeatAsync(request with
@@ -35,8 +37,14 @@ internal static class ShareStarts
             SubscribedTopicNames = null,
             Starts = starts,
         }, context.Aborted).ConfigureAwait(false);
-        // The first one is in force, whatever became of the second.
-        return second.Error == ErrorCode.None ? second with { Assignment = second.Assignment ?? first.Assignment } : first;
+        return second.Error switch
+        {
+            ErrorCode.None => second with { Assignment = second.Assignment ?? first.Assignment },
+            // Meanwhile its session ended, or another one joined under its id: it joins anew.
+            ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch => second,
+            // The first one is in force, whatever became of the second.
+            _ => first,
+        };
     }
 
     /// <summary>Returns the time of the first record, in milliseconds since 1970.</summary>
@@ -46,30 +54,42 @@ internal static class ShareStarts
         Math.Max(now.ToUnixTimeMilliseconds() - (long)age.TotalMilliseconds, 0);
 
     private static async Task<IReadOnlyList<ShareCursorMove>> FindAsync(RequestContext context, string groupId,
-        IReadOnlyList<TopicPartitions> unstarted)
+        ShareGroupHeartbeatResult beat)
     {
+        var now = context.Services.Options.TimeProvider.GetUtcNow();
         var found = await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
         if (found.Error != ErrorCode.None)
+        {
+            Log(context, groupId, $"its cursors cannot be read: {found.Error}: {found.Message}");
             return [];
-        var spec = SpecOf(ShareGroupConfig.Of(found.Configs), context.Services.Options.TimeProvider.GetUtcNow());
+        }
+        var config = ShareGroupConfig.Of(found.Configs);
         var image = context.Services.Metadata.Image;
-        var partitions = (from topic in unstarted
+        var partitions = (from topic in beat.Unstarted
                           let served = image.Topics.GetValueOrDefault(topic.TopicId)
-                          where served is not null
+                          let cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == topic.TopicId)
+                          where served is not null && cursors is not null
+                          let since = beat.NewTopics.Contains(topic.TopicId) ? (DateTimeOffset?)null : cursors.Since
                           from partition in topic.Partitions
-                          select (topic.TopicId, Name: new TopicPartition(served.Name, partition))).ToArray();
+                          where (uint)partition < (uint)served.Serving && served.Partitions[partition].Leader != PartitionState.NoLeader
+                          select (topic.TopicId, Name: new TopicPartition(served.Name, partition), Since: since)).ToArray();
         // Those that do not answer would take the time of the same ones with each heartbeat.
         Random.Shared.Shuffle(partitions);
         var starts = new ConcurrentBag<ShareCursorMove>();
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(context.Aborted);
-        patience.CancelAfter(Patience);
+        patience.CancelAfter(config.SessionTimeout / 3 is var third && third < Patience ? third : Patience);
         try
         {
             await Parallel.ForEachAsync(partitions,
                 new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = patience.Token }, async (partition, ended) =>
                 {
-                    if (await FindAsync(context.Broker, partition.Name, spec, ended).ConfigureAwait(false) is { } offset)
-                        starts.Add(new ShareCursorMove(partition.TopicId, partition.Name.Partition, offset));
+                    var start = await FindAsync(context.Broker, partition.Name, config, partition.Since, now, ended).WaitAsync(ended)
+                        .ConfigureAwait(false);
+                    if (start.Error == ErrorCode.None)
+                        starts.Add(new ShareCursorMove(partition.TopicId, partition.Name.Partition, start.Offset));
+                    else if (start.Error is not (ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower
+                        or ErrorCode.OffsetNotAvailable) && !ShareResult.IsPassing(start.Error))
+                        Log(context, groupId, $"where it begins in {partition.Name} cannot be found: {start.Error}: {start.Message}");
                 }).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!context.Aborted.IsCancellationRequested)
@@ -79,20 +99,34 @@ internal static class ShareStarts
         return [.. starts];
     }
 
-    private static OffsetSpec SpecOf(ShareGroupConfig config, DateTimeOffset now) => config.Start switch
+    /// <summary>Finds the first record of a partition.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="partition">The partition.</param>
+    /// <param name="config">The group's configuration.</param>
+    /// <param name="since">When the group began to read the topic; null: now. What was appended since then is not skipped, as far as its
+    /// producers' clocks are right.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    private static async Task<OffsetResult> FindAsync(IBroker broker, TopicPartition partition, ShareGroupConfig config,
+        DateTimeOffset? since, DateTimeOffset now, CancellationToken cancellationToken)
     {
-        ShareStart.Earliest => OffsetSpec.Earliest,
-        ShareStart.ByDuration => new OffsetSpec(SinceOf(now, config.StartAge)),
-        _ => OffsetSpec.Latest,
-    };
-
-    private static async Task<long?> FindAsync(IBroker broker, TopicPartition partition, OffsetSpec spec,
-        CancellationToken cancellationToken)
-    {
+        var spec = config.Start switch
+        {
+            ShareStart.Earliest => OffsetSpec.Earliest,
+            ShareStart.ByDuration => OffsetSpec.AtOrAfter(SinceOf(since ?? now, config.StartAge)),
+            _ => since is { } begun ? OffsetSpec.AtOrAfter(begun.ToUnixTimeMilliseconds()) : OffsetSpec.Latest,
+        };
+        if (spec.Value < 0)
+            return await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        // Before the time, so that no record between the two is skipped: no record may be young enough, and then the next one is.
+        var end = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+        if (end.Error != ErrorCode.None)
+            return end;
         var found = await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
-        // No record is young enough: the next one is.
-        if (found is { Error: ErrorCode.None, Offset: < 0 })
-            found = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
-        return found.Error == ErrorCode.None ? found.Offset : null;
+        return found is { Error: ErrorCode.None, Offset: < 0 } ? end : found;
     }
+
+    // Clients see that the partition is not theirs, and not why.
+    private static void Log(RequestContext context, string groupId, string cause) =>
+        context.Services.Shares.NotServed.Write(EngineLogLevel.Warning, $"Share group '{groupId}' is not served: {cause}");
 }

@@ -2,6 +2,7 @@ using System.Reflection;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Shares;
 
@@ -27,8 +28,13 @@ public sealed class ShareStartsTests
         Assert.Contains("Partitions: [0, 2]", joined, StringComparison.Ordinal);
         var epoch = ShareWire.Of("MemberEpoch", joined)[0];
         Assert.DoesNotContain("Partitions:", await member.BeatAsync(epoch), StringComparison.Ordinal);
+        // What comes after the join is delivered, although its partition is found later.
+        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        await server.Broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.At(now + 1_000, "late"), Acks.All);
         leaderless.Partition = -1;
         Assert.Contains("Partitions: [0, 1, 2]", await member.BeatAsync(epoch), StringComparison.Ordinal);
+        var cursors = await server.Broker.Groups.SendAsync(new FindShareCursors("g"));
+        Assert.Equal(0, Assert.Single(cursors.Topics).FindReset(1)!.StartOffset);
     }
 
     /// <summary>A broker on which one partition does not tell its offsets.</summary>

@@ -41,7 +41,8 @@ internal static class ShareGroupDecision
         {
             if (!isKnown)
                 return Unknown(state, request);
-            if (request.MemberEpoch != member!.Epoch && request.MemberEpoch != member.PreviousEpoch)
+            // A heartbeat that tells starts is the caller's own: the member has not seen the epoch before it.
+            if (request.MemberEpoch < member!.PreviousEpoch || request.MemberEpoch > member.Epoch)
                 return Refuse(state, ErrorCode.FencedMemberEpoch,
                     $"The member's epoch is {member.Epoch}, not {request.MemberEpoch}: join again.");
         }
@@ -56,17 +57,30 @@ internal static class ShareGroupDecision
         if (request.Starts.Select(static start => start.TopicId).Concat(request.StartsFollow)
             .Any(topicId => topics.Find(topicId) is null && !topics.IsDeleted(topicId)))
             return Refuse(state, ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know all of the topics yet: retry.");
-        var next = Renew(TakeIn(state, member!, request), request, config.Start, freshId, topics, now);
+        // A topic that came into a running subscription is read from its first record on, whoever joins then.
+        var follow = config.Start == ShareStart.Earliest ? [] : (request.SubscribedTopicNames ?? [])
+            .Except(state.Members.Values.SelectMany(static known => known.TopicNames), StringComparer.Ordinal)
+            .Select(name => topics.Find(name)?.TopicId).OfType<Guid>().Intersect(request.StartsFollow).ToHashSet();
+        var next = Renew(TakeIn(state, member!, request), request, follow, freshId, topics, now);
         var after = next.Members[request.MemberId];
         if (after.Epoch != next.TargetEpoch)
         {
-            after = after with { PreviousEpoch = after.Epoch, Epoch = next.TargetEpoch };
+            after = after with
+            {
+                PreviousEpoch = request.Starts.Count > 0 ? after.PreviousEpoch : after.Epoch,
+                Epoch = next.TargetEpoch,
+            };
             next = next with { Members = next.Members.SetItem(after.MemberId, after) };
         }
         // A member with another epoch missed the last response, or does not know this assignment.
         var isToBeTold = request.SubscribedTopicNames is not null || request.MemberEpoch != after.Epoch;
         var answer = Answer(config, after.MemberId, after.Epoch, isToBeTold ? after.Assigned : null);
-        return new(next, answer with { Unstarted = UnstartedOf(next, after) }, after.MemberId);
+        var unstarted = UnstartedOf(next, after);
+        return new(next, answer with
+        {
+            Unstarted = unstarted,
+            NewTopics = [.. unstarted.Select(static topic => topic.TopicId).Where(topicId => state.Find(topicId) is null)],
+        }, after.MemberId);
     }
 
     /// <summary>Removes a member that timed out. Its partitions are assigned with the next heartbeat of another.</summary>
@@ -138,7 +152,7 @@ internal static class ShareGroupDecision
 
     /// <summary>Computes the assignment, if members, subscriptions, topics or known starts have changed. A topic that the group reads for
     /// the first time gets its cursors' incarnation. One that came into a running subscription is read from its first record on.</summary>
-    private static ShareGroupState Renew(ShareGroupState state, ShareGroupHeartbeat request, ShareStart start, Guid freshId,
+    private static ShareGroupState Renew(ShareGroupState state, ShareGroupHeartbeat request, HashSet<Guid> follow, Guid freshId,
         GroupTopics topics, DateTimeOffset now)
     {
         var subscribed = SubscribedTopics(state, topics);
@@ -159,9 +173,8 @@ internal static class ShareGroupDecision
             var found = StartsOf(topic, request.Starts, known?.Incarnation ?? incarnation);
             if (known is null)
             {
-                var follow = start != ShareStart.Earliest && request.StartsFollow.Contains(topic.TopicId);
                 state = state.With(new ShareTopicCursors(topic.TopicId, incarnation,
-                    follow ? topic.Partitions : found.Length == 0 ? 0 : found[^1].Partition + 1, found));
+                    follow.Contains(topic.TopicId) ? topic.Partitions : found.Length == 0 ? 0 : found[^1].Partition + 1, found));
             }
             else if (Missing(known, found) is { Count: > 0 } missing)
                 state = state.With(known with { Resets = [.. known.Resets.Concat(missing).OrderBy(static reset => reset.Partition)] });
@@ -170,8 +183,9 @@ internal static class ShareGroupDecision
             topic => (IReadOnlyList<int>)[.. state.Find(topic.TopicId)!.Unstarted()]);
         return state with { Members = ShareAssignment.Assign(state.Members, subscribed, unstarted) };
 
-        bool IsNew(ShareCursorMove told) => told is { StartOffset: >= 0, Partition: >= 0 } && state.Find(told.TopicId) is { } known
-            && told.Partition < known.Partitions && known.FindReset(told.Partition) is null;
+        bool IsNew(ShareCursorMove told) => told is { StartOffset: >= 0, Partition: >= 0 }
+            && subscribed.Values.Any(topic => topic.TopicId == told.TopicId && told.Partition < topic.Partitions)
+            && state.Find(told.TopicId) is { } known && told.Partition < known.Partitions && known.FindReset(told.Partition) is null;
     }
 
     private static IReadOnlyList<TopicPartitions> UnstartedOf(ShareGroupState state, ShareMember member)
