@@ -116,8 +116,8 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         return null;
     }
 
-    /// <summary>Returns the record's own headers, how often it was sent back, and what makes this the same message when it is sent
-    /// again.</summary>
+    /// <summary>Returns the record's own headers, how often it was sent back, and, of one with an id, what makes this the same message when
+    /// it is sent again.</summary>
     private RecordHeader[] HeadersOf(ConsumeResult<byte[]?, byte[]?> letter)
     {
         var times = (letter.Headers.Number(DeadLetterHeaders.Redrives) ?? 0) + 1;
@@ -126,8 +126,9 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         if (letter.Headers.IndexOf(DeadLetterHeaders.MessageId) is >= 0 and var id)
             headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(MessageHeaders.MessageId), letter.Headers[id].Value));
         headers.Add(RecordHeaders.Text(DeadLetterHeaders.Redrives, times.ToString(CultureInfo.InvariantCulture)));
-        headers.Add(RecordHeaders.Text(DeadLetterHeaders.RedrivenFrom,
-            string.Create(CultureInfo.InvariantCulture, $"{_topicId:N}/{letter.TopicPartition.Partition}/{letter.Offset}/{_groupId}")));
+        if (letter.Headers.IndexOf(DeadLetterHeaders.MessageId) >= 0 || letter.Headers.IndexOf(MessageHeaders.MessageId) >= 0)
+            headers.Add(RecordHeaders.Text(DeadLetterHeaders.RedrivenFrom,
+                string.Create(CultureInfo.InvariantCulture, $"{_topicId:N}/{letter.TopicPartition.Partition}/{letter.Offset}/{_groupId}")));
         return [.. headers];
     }
 

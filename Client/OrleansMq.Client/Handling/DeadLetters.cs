@@ -44,8 +44,8 @@ public static class DeadLetterHeaders
     public const string MessageId = "omq.dead-letter.message-id";
     /// <summary>How often the record was sent back, see <see cref="IAdmin.RedriveAsync"/>. The record itself has it, too.</summary>
     public const string Redrives = "omq.dead-letter.redrives";
-    /// <summary>Of a record that was sent back: its letter (the dead-letter topic's id, partition and offset) and the group of the
-    /// redrive. With a message id, it is that record's id.</summary>
+    /// <summary>Of a record with a message id that was sent back: its letter (the dead-letter topic's id, partition and offset) and the
+    /// group of the redrive. Together they are that record's id.</summary>
     public const string RedrivenFrom = MessageIds.RedrivenFromHeader;
 }
 

@@ -18,7 +18,7 @@ internal static class MessageIds
     public const int MostOfBatch = 10_000;
 
     /// <summary>The most records of a batch with ids.</summary>
-    public const int MostRecords = 100_000;
+    public const int MostRecords = 20_000;
 
     /// <summary>Stands for a record without an id.</summary>
     public static readonly UInt128 None;

@@ -17,8 +17,9 @@ namespace OrleansMq.Partitions;
 /// <param name="bytes">The batch.</param>
 internal sealed class FilteredBatch(bool[] kept, PooledBuffer bytes) : IDisposable
 {
-    /// <summary>Smaller batches are filtered under the append lock: compressing so much again takes some milliseconds.</summary>
-    public const int MostBytesUnderLock = 1 << 20;
+    /// <summary>Smaller batches are filtered under the append lock: compressing so much again takes less than a millisecond, and a write
+    /// has up to 512 batches.</summary>
+    public const int MostBytesUnderLock = 1 << 16;
 
     private PooledBuffer? _bytes = bytes;
 
@@ -41,6 +42,11 @@ internal sealed class FilteredBatch(bool[] kept, PooledBuffer bytes) : IDisposab
         operation.IsFilteredAhead = true;
         if (found.Kept is not { } kept || found.LeftOut == ids.Length)
             return null;
+        // Three copies of its records would be in memory, of each of many callers.
+        if (recordBytes > LargeBatches.MinBytes)
+            return ProduceResult.Failed(ErrorCode.MessageTooLarge, $"{found.LeftOut} of the batch's records are in the log already, and "
+                + $"the others are appended without them only from a batch of at most {LargeBatches.MinBytes >> 20} MiB. Nothing was "
+                + "appended. Send smaller batches.");
         if (TryRetain(operation.Batch, kept, partition.Ports.Log.Codecs, recordBytes, allowance, out var bytes) is { } failed)
             return failed;
         operation.Filtered = new FilteredBatch(kept, bytes!);

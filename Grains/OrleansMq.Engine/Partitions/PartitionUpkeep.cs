@@ -41,7 +41,14 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         // The statements of its cursors and message ids hold the rest. The next run finds them repeated.
         if (wantedStart > log.LogStartOffset && partition.Replication.Leadership is not null && HasCursors(log))
             partition.Cursors.Restate(wantedStart);
-        partition.Dedupe.Maintain(wantedStart, log.Segments.TakeWhile(segment => segment.NextOffset <= wantedStart)
+        var toldBelow = wantedStart;
+        lock (log.AppendLock)
+        {
+            // Where no id is left the newest change is all that keeps the cleaner from what is behind it.
+            if (partition.Config.CleanupCompact && log.State.Dedupe.Count == 0)
+                toldBelow = Math.Max(wantedStart, log.Segments[^1].BaseOffset);
+        }
+        partition.Dedupe.Maintain(toldBelow, log.Segments.TakeWhile(segment => segment.NextOffset <= toldBelow)
             .Sum(static segment => segment.Size));
         lock (log.AppendLock)
             log.State.RemoveExpired(now, partition.Ports.ProducerIdExpiration, log.LogStartOffset);

@@ -46,9 +46,8 @@ public sealed class QueueDeadLetterTests : IAsyncLifetime
             letter.SourceOffset, letter.GroupId, letter.Attempts, letter.Reason, letter.Redrives, letter.IsRedriven));
         Assert.Equal(1, (await Admin.RedriveAsync(Letters).SoonAsync()).Redriven);
         message = await consumer.ReceiveAsync().AsTask().SoonAsync();
-        Assert.Equal(("key", "value"), (message.Key, message.Value));
-        Assert.Equal([DeadLetterHeaders.Redrives, DeadLetterHeaders.RedrivenFrom],
-            message.Headers.Select(static header => header.Name()));
+        Assert.Equal(("key", "value", DeadLetterHeaders.Redrives),
+            (message.Key, message.Value, Assert.Single(message.Headers).Name()));
         // It fails again: its dead letter says how often it was sent back.
         await message.DeadLetterAsync("still none").SoonAsync();
         do

@@ -310,6 +310,35 @@ public sealed class DedupeTests
         Assert.Equal(4, rig.Partition.LogEndOffset);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Compaction_goes_on_where_no_ids_come_any_more(bool isSwitchedOff)
+    {
+        var config = Window with
+        {
+            CleanupCompact = true,
+            CleanupDelete = false,
+            MinCleanableDirtyRatio = 0,
+            SegmentBytes = 500,
+            FileDeleteDelayMs = 0,
+        };
+        await using var rig = await PartitionRig.StartAsync(config);
+        await Publish(rig, "id=0");
+        if (isSwitchedOff)
+            rig.Partition.UpdateConfig(config with { DedupeWindowMs = 0 });
+        rig.Clock.Advance(TimeSpan.FromMinutes(1));
+        rig.Partition.Maintain(rig.Clock.Now);
+        for (var i = 1; i < 40; i++)
+            await Publish(rig, $"{i}");
+        rig.Partition.Maintain(rig.Clock.Now);
+        for (var i = 40; i < 50; i++)
+            await Publish(rig, $"{i}");
+        rig.Partition.Compact(new LogCompactor(new CompactionOptions(), rig.Partition.Ports.Log), CancellationToken.None);
+        // All have one key. The last segments are not cleaned.
+        Assert.InRange((await rig.ReadAllAsync()).Count, 1, 25);
+    }
+
     [Fact]
     public async Task Compaction_waits_for_the_window_and_then_drops_what_was_remembered()
     {
