@@ -93,16 +93,17 @@ internal struct ProducerState
             if (known.BaseSequence == batch.BaseSequence && known.LastSequence == batch.LastSequence)
                 return new ProducerDecision(ProducerOutcome.Duplicate, known.BaseOffset, known.LastOffset);
         }
-        if (LetterProducers.IsLetter(batch.ProducerId, batch.ProducerEpoch))
-            return CheckLetters(batch);
+        if (LetterProducers.IsLetter(batch.ProducerId, batch.ProducerEpoch)
+            || OutboxProducers.IsOutbox(batch.ProducerId, batch.ProducerEpoch))
+            return CheckSkipping(batch);
         return StartedAtZero && IsBefore(batch.LastSequence, this[_count - 1].BaseSequence)
             ? new ProducerDecision(ProducerOutcome.DuplicateSequence)
             : new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(Epoch));
     }
 
-    // What is in the log is below the end of the newest batch, so a duplicate waits for that. A batch of letters of which some are in the
-    // log is refused: it is sent again letter by letter.
-    private readonly ProducerDecision CheckLetters(in RecordBatchHeader batch)
+    // What is in the log is below the end of the newest batch, so a duplicate waits for that. A batch of which some records are in the log
+    // is refused: it is sent again in parts.
+    private readonly ProducerDecision CheckSkipping(in RecordBatchHeader batch)
     {
         var newest = this[0];
         if (IsBefore(newest.LastSequence, batch.BaseSequence))
