@@ -127,5 +127,5 @@ public sealed class OrleansMqClient
     }
 
     /// <summary>The format of a type for which none is given.</summary>
-    private ISerde<T> Format<T>() => Serdes.Find<T>(_options.Json);
+    internal ISerde<T> Format<T>() => Serdes.Find<T>(_options.Json);
 }

@@ -1,0 +1,349 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Client;
+using OrleansMq.Producers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Outboxes;
+
+/// <summary>Writes what an outbox has decided into the stored state, whatever the grain has changed in memory since.</summary>
+internal interface IOutboxStore
+{
+    /// <summary>Reads the stored document, and writes it with what is delivered, refused and chosen, if there is something to
+    /// write.</summary>
+    /// <param name="cleansUp">Whether delivered messages alone are reason enough.</param>
+    Task MaintainAsync(bool cleansUp);
+}
+
+/// <summary>The outbox of an activation: sends what is in force, in the background, and answers wake-ups. Runs in the activation's
+/// turns.</summary>
+internal sealed partial class OutboxActivation : IOutbox
+{
+    private static readonly TimeSpan FirstRetryDelay = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
+
+    private readonly GrainId _grain;
+    private readonly OutboxServices _services;
+    private readonly IOutboxStore _store;
+    private readonly HashSet<TopicPartition> _lanes = [];
+    private readonly HashSet<string> _choosing = [];
+    private readonly Dictionary<string, long> _logged = [];
+    private readonly CancellationTokenSource _stopping = new();
+    private TaskCompletionSource _changed = NewChange();
+    private long? _trustedSince;
+    private TimeSpan _trusted;
+    private long _lastWrite;
+    private bool _isMaintaining;
+
+    public OutboxActivation(GrainId grain, OutboxServices services, IOutboxStore store)
+    {
+        (_grain, _services, _store) = (grain, services, store);
+        Core = new OutboxCore(services.Options.MaxPending, services.Options.MaxPendingBytes);
+    }
+
+    /// <summary>The decisions.</summary>
+    public OutboxCore Core { get; }
+
+    /// <summary>The writes that are under way.</summary>
+    public int Writes { get; set; }
+
+    /// <inheritdoc/>
+    public int PendingCount => Core.PendingCount;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<OutboxMessage> Parked => [.. Core.InForce.Parked];
+
+    private OrleansMqOutboxOptions Options => _services.Options;
+
+    /// <inheritdoc/>
+    public void Add<TKey, TValue>(ProducerRecord<TKey, TValue> record, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(record.Topic);
+        ArgumentOutOfRangeException.ThrowIfNegative(record.Partition ?? 0);
+        var message = new OutboxMessage
+        {
+            Topic = record.Topic,
+            Partition = record.Partition ?? -1,
+            Key = BytesOf(keys ?? _services.Client.Format<TKey>(), record.Key),
+            Value = BytesOf(values ?? _services.Client.Format<TValue>(), record.Value),
+            Timestamp = (record.Timestamp ?? TimeProvider.System.GetUtcNow()).ToUnixTimeMilliseconds(),
+        };
+        foreach (var header in record.Headers.Span)
+            message.Headers.Add(new OutboxHeader { Name = header.Name(), Value = header.Value?.ToArray() });
+        // As a producer does: the trace goes on at the message's handler.
+        if (OrleansMqDiagnostics.Source.HasListeners() && Activity.Current is { IdFormat: ActivityIdFormat.W3C, Id: { } id }
+            && !message.Headers.Exists(static header => header.Name == "traceparent"))
+            message.Headers.Add(new OutboxHeader { Name = "traceparent", Value = Encoding.ASCII.GetBytes(id) });
+        Core.Add(message);
+    }
+
+    /// <inheritdoc/>
+    public void RetryParked() => Core.RetryParked();
+
+    /// <inheritdoc/>
+    public void DiscardParked() => Core.DiscardParked();
+
+    /// <inheritdoc/>
+    public async Task FlushAsync(CancellationToken cancellationToken = default)
+    {
+        var last = Core.InForce.LastSequence;
+        Kick();
+        while (!Core.IsDeliveredTo(last))
+            await _changed.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Completes when a wake-up is stored that comes after the write that follows.</summary>
+    /// <exception cref="OrleansMqException">It is not stored: the topic of wake-ups is not available.</exception>
+    public async Task EnsureWakeUpAsync()
+    {
+        if (_trustedSince is { } since && TimeProvider.System.GetElapsedTime(since) < _trusted)
+            return;
+        var began = TimeProvider.System.GetTimestamp();
+        await _services.WakeUps.StoreAsync(_grain);
+        // Another activation of the grain may answer the wake-up: the write is in the store before that.
+        (_trustedSince, _trusted) = (began, Options.WakeUpDelay / 2);
+    }
+
+    /// <summary>Answers a wake-up: how long until the next one; null: none is needed, since the store has no messages.</summary>
+    public TimeSpan? WakeUp()
+    {
+        _trustedSince = null;
+        if (Writes == 0 && !Core.IsInDoubt && Core.InForce.Pending.Count == 0)
+            return null;
+        Kick();
+        var left = Options.CleanUpDelay - TimeProvider.System.GetElapsedTime(_lastWrite);
+        if (Core.IsInDoubt || (Core.IsDelivered && left <= TimeSpan.Zero))
+            _ = MaintainAsync();
+        else if (Core.IsDelivered && Writes == 0 && left > Options.WakeUpDelay)
+            return left;
+        (_trustedSince, _trusted) = (TimeProvider.System.GetTimestamp(), Options.WakeUpDelay / 2);
+        return Options.WakeUpDelay;
+    }
+
+    /// <summary>A document is in force, or may be. Sends what can be sent.</summary>
+    public void Kick()
+    {
+        Change();
+        if (_stopping.IsCancellationRequested)
+            return;
+        foreach (var target in Core.Targets())
+        {
+            if (_lanes.Add(target))
+                _ = SendAsync(target);
+        }
+        foreach (var topic in Core.Undecided())
+        {
+            if (_choosing.Add(topic))
+                _ = ChooseAsync(topic);
+        }
+    }
+
+    /// <summary>The grain has written.</summary>
+    public void Wrote() => _lastWrite = TimeProvider.System.GetTimestamp();
+
+    /// <summary>The activation ends: waits a moment for what is on its way.</summary>
+    public async Task StopAsync(CancellationToken deadline)
+    {
+        Kick();
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(deadline);
+        timeout.CancelAfter(Options.DeactivationTimeout);
+        try
+        {
+            while (!Core.IsDelivered)
+                await _changed.Task.WaitAsync(timeout.Token);
+            if (Core.InForce.Pending.Count > 0)
+                await _store.MaintainAsync(cleansUp: true).WaitAsync(deadline);
+        }
+        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        {
+            LogLeft(_services.Logger, Core.PendingCount, _grain);
+        }
+        catch (Exception failure)
+        {
+            LogNotStored(_services.Logger, _grain, failure);
+        }
+        await _stopping.CancelAsync();
+    }
+
+    private async Task SendAsync(TopicPartition target)
+    {
+        try
+        {
+            for (var attempt = 0; !_stopping.IsCancellationRequested && Core.Take(target) is { } run;)
+            {
+                var (error, reason) = await AppendAsync(run);
+                var verdict = Core.Answer(run, error, reason);
+                Change();
+                switch (verdict)
+                {
+                    case OutboxVerdict.Retry:
+                        LogOnceAMinute($"{target}", () => LogRetry(_services.Logger, run.Messages.Count, _grain, target, error, reason));
+                        OutboxMetrics.Retries.Add(1, new KeyValuePair<string, object?>("messaging.destination.name", target.Topic));
+                        await BackoffAsync(attempt++);
+                        break;
+                    case OutboxVerdict.Refused:
+                        LogParked(_services.Logger, run.Messages[0].Sequence, _grain, target, error, reason);
+                        OutboxMetrics.Parked.Add(1, new KeyValuePair<string, object?>("messaging.destination.name", target.Topic));
+                        await StoreDecisionsAsync();
+                        attempt = 0;
+                        break;
+                    default:
+                        attempt = 0;
+                        break;
+                }
+            }
+        }
+        finally
+        {
+            _lanes.Remove(target);
+        }
+    }
+
+    private async Task<(ErrorCode Error, string? Reason)> AppendAsync(OutboxRun run)
+    {
+        using var builder = new RecordBatchBuilder();
+        foreach (var message in run.Messages)
+        {
+            RecordHeader[] headers = [.. message.Headers.Select(static header => new RecordHeader(Encoding.UTF8.GetBytes(header.Name),
+                header.Value is { } value ? (ReadOnlyMemory<byte>?)value : null)),
+                RecordHeaders.Text(OutboxHeaders.MessageId, IdOf(run.ProducerId, message.Sequence))];
+            builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null, headers);
+        }
+        builder.SetProducer(run.ProducerId, OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
+        try
+        {
+            if (Options.BeforeSend is { } hook)
+                await hook(_grain, run.Target);
+            var result = await _services.Client.Broker.ProduceAsync(run.Target, builder.Build(), Acks.All);
+            return (result.Error, result.Message);
+        }
+        catch (OrleansMqException failure)
+        {
+            return (failure.Code, failure.Message);
+        }
+        catch (Exception failure)
+        {
+            // Whatever the call was lost in: the message is sent again under its sequence.
+            return (ErrorCode.RequestTimedOut, failure.Message);
+        }
+    }
+
+    private async Task ChooseAsync(string topic)
+    {
+        try
+        {
+            for (var attempt = 0; !_stopping.IsCancellationRequested && Core.Undecided().Contains(topic); attempt++)
+            {
+                if (await _services.FindPartitionsAsync(topic) is { } partitions)
+                {
+                    Core.Choose(topic, partitions);
+                    break;
+                }
+                LogOnceAMinute(topic, () => LogNoTopic(_services.Logger, _grain, topic));
+                await BackoffAsync(attempt);
+            }
+        }
+        finally
+        {
+            _choosing.Remove(topic);
+        }
+        await StoreDecisionsAsync();
+        Kick();
+    }
+
+    // A decision is stored before the next message of its partition is sent.
+    private async Task StoreDecisionsAsync()
+    {
+        for (var attempt = 0; !_stopping.IsCancellationRequested && Core.NeedsWrite; attempt++)
+        {
+            try
+            {
+                await _store.MaintainAsync(cleansUp: false);
+            }
+            catch (Exception failure)
+            {
+                // Storage providers throw what they like. The messages wait until one succeeds.
+                LogOnceAMinute("", () => LogNotStored(_services.Logger, _grain, failure));
+                await BackoffAsync(attempt);
+            }
+        }
+    }
+
+    private async Task MaintainAsync()
+    {
+        if (_isMaintaining)
+            return;
+        _isMaintaining = true;
+        try
+        {
+            await _store.MaintainAsync(cleansUp: true);
+        }
+        catch (Exception failure)
+        {
+            LogOnceAMinute("", () => LogNotStored(_services.Logger, _grain, failure));
+        }
+        finally
+        {
+            _isMaintaining = false;
+        }
+        Kick();
+    }
+
+    /// <summary>The id of a message, for its header.</summary>
+    internal static string IdOf(long producerId, long sequence) =>
+        string.Create(CultureInfo.InvariantCulture, $"{producerId:x}-{sequence}");
+
+    private static byte[]? BytesOf<T>(ISerializer<T> serializer, T value)
+    {
+        if (serializer.IsNull(value))
+            return null;
+        var buffer = new System.Buffers.ArrayBufferWriter<byte>();
+        serializer.Serialize(value, buffer);
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private async Task BackoffAsync(int attempt)
+    {
+        var delay = FirstRetryDelay * Math.Pow(2, Math.Min(attempt, 20));
+        await Task.Delay(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _stopping.Token)
+            .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private void Change()
+    {
+        var changed = _changed;
+        _changed = NewChange();
+        changed.TrySetResult();
+    }
+
+    private static TaskCompletionSource NewChange() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private void LogOnceAMinute(string subject, Action log)
+    {
+        if (_logged.TryGetValue(subject, out var last) && TimeProvider.System.GetElapsedTime(last) < LogInterval)
+            return;
+        _logged[subject] = TimeProvider.System.GetTimestamp();
+        log();
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "{Count} messages of the outbox of grain {Grain} are not delivered to {Target}, and are sent "
+        + "again: {Error}: {Reason}")]
+    private static partial void LogRetry(ILogger logger, int count, GrainId grain, TopicPartition target, ErrorCode error, string? reason);
+
+    [LoggerMessage(2, LogLevel.Error, "Message {Sequence} of the outbox of grain {Grain} is parked, since {Target} refuses it: {Error}: "
+        + "{Reason} Later messages are delivered without it. Call RetryParked or DiscardParked of the outbox.")]
+    private static partial void LogParked(ILogger logger, long sequence, GrainId grain, TopicPartition target, ErrorCode error,
+        string? reason);
+
+    [LoggerMessage(3, LogLevel.Warning, "Messages of the outbox of grain {Grain} wait for topic {Topic}, which is not found: create it.")]
+    private static partial void LogNoTopic(ILogger logger, GrainId grain, string topic);
+
+    [LoggerMessage(4, LogLevel.Warning, "The outbox of grain {Grain} is not updated in its storage; it is tried again.")]
+    private static partial void LogNotStored(ILogger logger, GrainId grain, Exception failure);
+
+    [LoggerMessage(5, LogLevel.Information, "{Count} messages of the outbox of grain {Grain} are not delivered as its activation ends; a "
+        + "wake-up delivers them.")]
+    private static partial void LogLeft(ILogger logger, int count, GrainId grain);
+}

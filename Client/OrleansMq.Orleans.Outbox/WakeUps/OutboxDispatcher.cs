@@ -1,0 +1,120 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Client;
+using Message = OrleansMq.Client.QueueMessage<OrleansMq.Client.Ignore, string?>;
+
+namespace OrleansMq.Outboxes;
+
+/// <summary>Wakes grains whose messages may not be delivered, while the silo is active. Every silo with outboxes has one; they share the
+/// wake-ups.</summary>
+internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFactory grains, ILogger<OutboxDispatcher> logger)
+    : ILifecycleParticipant<ISiloLifecycle>
+{
+    // Starts after the broker of the silo serves; stops before its partitions are handed over.
+    private const int Stage = ServiceLifecycleStage.Active + 1;
+    private const int Concurrency = 64;
+
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan SessionTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan MaxFailureDelay = TimeSpan.FromMinutes(5);
+
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _running = Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(OutboxDispatcher), Stage, StartAsync, StopAsync);
+
+    private Task StartAsync(CancellationToken cancellationToken)
+    {
+        _running = Task.Run(RunAsync, CancellationToken.None);
+        return Task.CompletedTask;
+    }
+
+    private async Task StopAsync(CancellationToken deadline)
+    {
+        await _stopping.CancelAsync();
+        // What has not ended by then goes back with the silo's sessions.
+        await _running.WaitAsync(StopTimeout, deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async Task RunAsync()
+    {
+        var stopping = _stopping.Token;
+        var hasFailed = false;
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await services.WakeUps.EnsureTopicAsync().WaitAsync(stopping).ConfigureAwait(false);
+                await using var consumer = services.Client.CreateQueueConsumer<Ignore, string?>(new QueueConsumerOptions
+                {
+                    Topic = OutboxWakeUps.Topic,
+                    Queue = OutboxWakeUps.Queue,
+                    SessionTimeout = SessionTimeout,
+                    MaxWait = SessionTimeout / 2,
+                });
+                hasFailed = false;
+                await consumer.RunAsync(HandleAsync, Concurrency, stopping).ConfigureAwait(false);
+            }
+            catch (Exception) when (stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception failure)
+            {
+                // Whatever it is, the next round may find it mended; without one no grain would be woken.
+                if (!hasFailed)
+                    LogRetry(failure);
+                hasFailed = true;
+                await Task.Delay(RetryDelay, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async ValueTask HandleAsync(Message message, CancellationToken cancellationToken)
+    {
+        if (message.Value is not { } name || !GrainId.TryParse(name, null, out var grain))
+        {
+            LogUnreadable(message.TopicPartition, message.Offset);
+            await message.CompleteAsync(cancellationToken).ConfigureAwait(false);
+            return;
+        }
+        // The grain is writing now. Nearly always it delivers the messages itself.
+        if (message.Deliveries == 1)
+        {
+            await message.ReleaseAsync(services.Options.WakeUpDelay, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+        TimeSpan? next;
+        try
+        {
+            next = await grains.GetGrain(grain).AsReference<IOutboxExtension>().WakeUpAsync().WaitAsync(cancellationToken)
+                .ConfigureAwait(false);
+        }
+        catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The grain cannot be activated, or not be reached: its storage is away, its silo is lost, no silo has its class.
+            next = DelayAfter(message.Deliveries);
+            LogFailed(grain, next.Value, failure);
+        }
+        if (next is { } delay)
+            await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
+        else
+            await message.CompleteAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private TimeSpan DelayAfter(int deliveries)
+    {
+        var delay = services.Options.WakeUpDelay * Math.Min(deliveries, 100) / 2;
+        return delay < MaxFailureDelay ? delay : MaxFailureDelay;
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "Wake-ups of outboxes are not received now; retrying.")]
+    private partial void LogRetry(Exception reason);
+
+    [LoggerMessage(2, LogLevel.Warning, "Grain {Grain} was not woken to deliver the messages of its outbox; it is tried again in {Delay}.")]
+    private partial void LogFailed(GrainId grain, TimeSpan delay, Exception failure);
+
+    [LoggerMessage(3, LogLevel.Error, "The record at {Partition}, offset {Offset}, names no grain, and is left out.")]
+    private partial void LogUnreadable(TopicPartition partition, long offset);
+}

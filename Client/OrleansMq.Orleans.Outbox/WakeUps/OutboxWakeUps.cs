@@ -1,0 +1,81 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Outboxes;
+
+/// <summary>
+/// The topic of wake-ups: a record for each grain whose messages may not be delivered, stored before the grain's write. Thread-safe.
+/// <para>What each failure does. The record is stored and the grain's write fails: the wake-up finds nothing, and is settled. The record
+/// cannot be stored: the grain's write fails before anything is written. The silo is lost after the write: the wake-up activates the grain,
+/// which sends what its state has. The state cannot be read then: the wake-up comes again.</para>
+/// </summary>
+internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
+{
+    /// <summary>The topic.</summary>
+    public const string Topic = "__outbox";
+
+    /// <summary>Its queue.</summary>
+    public const string Queue = "wake-ups";
+
+    private const int Partitions = 8;
+    private const int Attempts = 3;
+    private static readonly TimeSpan AttemptTimeout = TimeSpan.FromSeconds(5);
+
+    // A wake-up stays until it is settled, however long that takes.
+    private static readonly Dictionary<string, string> UntilSettled = new() { ["retention.until.settled"] = "true" };
+
+    private readonly Lock _lock = new();
+    private readonly Lazy<IProducer<Ignore, string>> _producer = new(() =>
+        client.CreateProducer<Ignore, string>(new ProducerOptions { DeliveryTimeout = AttemptTimeout }));
+    private Task<int>? _ensured;
+
+    /// <summary>Completes when a wake-up of a grain is stored.</summary>
+    /// <exception cref="OrleansMqException">It is not, or the outcome is unknown.</exception>
+    public async Task StoreAsync(GrainId grain)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                var partitions = await EnsureTopicAsync().ConfigureAwait(false);
+                // Any partition will do: another one where this one is not available.
+                await _producer.Value.SendAsync(new ProducerRecord<Ignore, string>(Topic, default, grain.ToString())
+                {
+                    Partition = Random.Shared.Next(partitions),
+                }).ConfigureAwait(false);
+                return;
+            }
+            catch (OrleansMqException) when (attempt < Attempts)
+            {
+                lock (_lock)
+                    _ensured = null;
+            }
+        }
+    }
+
+    /// <summary>Creates the topic unless it exists, and returns its number of partitions.</summary>
+    /// <exception cref="OrleansMqException">It cannot be created, or not be found now.</exception>
+    public Task<int> EnsureTopicAsync()
+    {
+        lock (_lock)
+        {
+            if (_ensured is null || _ensured.IsFaulted || _ensured.IsCanceled)
+                _ensured = EnsureTopicOnceAsync();
+            return _ensured;
+        }
+    }
+
+    public ValueTask DisposeAsync() => _producer.IsValueCreated ? _producer.Value.DisposeAsync() : ValueTask.CompletedTask;
+
+    private async Task<int> EnsureTopicOnceAsync()
+    {
+        try
+        {
+            return (await client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            await client.Admin.EnsureTopicAsync(Topic, Partitions, UntilSettled).ConfigureAwait(false);
+            return (await client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
+        }
+    }
+}
