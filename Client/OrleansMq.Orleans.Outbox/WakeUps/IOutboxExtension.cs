@@ -8,7 +8,7 @@ internal interface IOutboxExtension : IGrainExtension
 {
     /// <summary>Sends what is not delivered. Does not wait for it, nor for what the grain is doing.</summary>
     /// <returns>When to wake it again; null: its state has no messages.</returns>
-    [Alias("WakeUp"), AlwaysInterleave]
+    [Alias("WakeUp"), AlwaysInterleave, ResponseTimeout("00:00:10")]
     Task<TimeSpan?> WakeUpAsync();
 }
 

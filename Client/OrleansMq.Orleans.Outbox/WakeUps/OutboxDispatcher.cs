@@ -45,7 +45,7 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
         {
             try
             {
-                await services.WakeUps.EnsureTopicAsync().WaitAsync(stopping).ConfigureAwait(false);
+                await services.Client.Broker.GetTopicAsync(OutboxWakeUps.Topic, stopping).ConfigureAwait(false);
                 await using var consumer = services.Client.CreateQueueConsumer<Ignore, string?>(new QueueConsumerOptions
                 {
                     Topic = OutboxWakeUps.Topic,
@@ -59,6 +59,11 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
             catch (Exception) when (stopping.IsCancellationRequested)
             {
                 return;
+            }
+            catch (BrokerException none) when (none.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                // The first wake-up creates it. While a cluster starts, it would have the replicas of the first broker alone.
+                await Task.Delay(RetryDelay, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception failure)
             {

@@ -104,15 +104,24 @@ public abstract class OutboxClusterTests(PostgreSqlFixture postgres) : Replicate
         return records;
     }
 
-    private protected async Task<long> WaitingWakeUpsAsync()
+    /// <summary>Waits until no grain is to be woken. A call to a silo that died may take its whole timeout before.</summary>
+    private protected async Task UntilWakeUpsAreSettledAsync()
     {
-        var broker = Cluster.Broker(Cluster.Running.First());
-        long waiting = 0;
-        foreach (var partition in Enumerable.Range(0, (await broker.GetTopicAsync(OutboxWakeUps.Topic)).Partitions))
+        var queues = new List<QueueDescription>();
+        await Wait.UntilAsync(async () =>
         {
-            var queue = await broker.Queues.DescribeAsync(new TopicPartition(OutboxWakeUps.Topic, partition), OutboxWakeUps.Queue);
-            waiting += queue.Unsettled;
-        }
-        return waiting;
+            var broker = Cluster.Broker(Cluster.Running.First());
+            queues.Clear();
+            foreach (var partition in Enumerable.Range(0, (await broker.GetTopicAsync(OutboxWakeUps.Topic)).Partitions))
+            {
+                var found = await broker.Queues.ListAsync(new TopicPartition(OutboxWakeUps.Topic, partition));
+                if (found.Count == 0)
+                    return false;
+                queues.AddRange(found);
+            }
+            return queues.All(static queue => queue.Unsettled == 0);
+        }, "every wake-up is settled", () => Task.FromResult(string.Join('\n', queues.Select(static queue =>
+            $"unsettled {queue.Unsettled}, held {queue.Held}, deferred {queue.Deferred}, consumers {queue.Consumers}"))),
+            TimeSpan.FromMinutes(2));
     }
 }

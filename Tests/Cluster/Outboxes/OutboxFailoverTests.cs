@@ -28,7 +28,7 @@ public sealed class OutboxFailoverTests(PostgreSqlFixture postgres) : OutboxClus
         // Nothing is left in the state, and no wake-up.
         await Wait.UntilAsync(() => Storage.Find(grain.GetGrainId())?.Contains("\"Topic\"", StringComparison.Ordinal) == false,
             "delivered messages are removed from the state");
-        await Wait.UntilAsync(async () => await WaitingWakeUpsAsync() == 0, "every wake-up is settled");
+        await UntilWakeUpsAreSettledAsync();
         Assert.Equal(Enumerable.Range(0, 5), await ReadAsync("killed"));
     }
 
@@ -73,7 +73,7 @@ public sealed class OutboxFailoverTests(PostgreSqlFixture postgres) : OutboxClus
             }
         }));
         await Wait.UntilAsync(async () => (await ReadAsync("doubled")).Length >= 60, "all are delivered");
-        await Wait.UntilAsync(async () => await WaitingWakeUpsAsync() == 0, "every wake-up is settled");
+        await UntilWakeUpsAreSettledAsync();
         Assert.Equal(Enumerable.Range(0, 60), (await ReadAsync("doubled")).Order());
         Assert.True(refused > 0, "activations met");
     }
@@ -114,7 +114,7 @@ public sealed class OutboxFailoverTests(PostgreSqlFixture postgres) : OutboxClus
         var expected = Enumerable.Range(0, Grains).SelectMany(index => Enumerable.Range(index * 1_000, Numbers)).ToList();
         await Wait.UntilAsync(async () => (await ReadAsync("load", survivor)).Length >= expected.Count, "all are delivered",
             deadline: TimeSpan.FromMinutes(2));
-        await Wait.UntilAsync(async () => await WaitingWakeUpsAsync() == 0, "every wake-up is settled", deadline: TimeSpan.FromMinutes(2));
+        await UntilWakeUpsAreSettledAsync();
         var read = await ReadAsync("load", survivor);
         Assert.Equal(expected, read.Order());
         foreach (var ofGrain in read.GroupBy(static number => number / 1_000))
