@@ -11,8 +11,8 @@ public sealed record OrleansMqOutboxOptions
     public int MaxPendingBytes { get; init; } = 4 << 20;
 
     /// <summary>How long after a grain's write, at least, a silo looks whether its messages are delivered: 30 seconds by default, 1 second
-    /// to 1 hour. Messages of a silo that died are delivered after about that time. A grain that writes stores one wake-up in half of it,
-    /// in topic <c>__outbox</c>.</summary>
+    /// to 1 hour. Messages of a silo that died are delivered after about that time. A grain that keeps writing is looked at once in
+    /// it.</summary>
     public TimeSpan WakeUpDelay { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long a grain stays without a write before its delivered messages are removed from its state: 5 minutes by default, zero

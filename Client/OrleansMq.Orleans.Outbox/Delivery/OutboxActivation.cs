@@ -11,10 +11,14 @@ namespace OrleansMq.Outboxes;
 /// <summary>Writes what an outbox has decided into the stored state, whatever the grain has changed in memory since.</summary>
 internal interface IOutboxStore
 {
+    /// <summary>Whether the store had a state when it was read or written last.</summary>
+    bool HasRow { get; }
+
     /// <summary>Reads the stored document, and writes it with what is delivered, refused and chosen, if there is something to
     /// write.</summary>
     /// <param name="cleansUp">Whether delivered messages alone are reason enough.</param>
-    Task MaintainAsync(bool cleansUp);
+    /// <param name="fences">Whether it is written in any case, so that writes of others fail that are based on what was read.</param>
+    Task MaintainAsync(bool cleansUp, bool fences = false);
 }
 
 /// <summary>The outbox of an activation: sends what is in force, in the background, and answers wake-ups. Runs in the activation's
@@ -25,6 +29,7 @@ internal sealed partial class OutboxActivation : IOutbox
     private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
 
     private readonly GrainId _grain;
+    private readonly string _state;
     private readonly OutboxServices _services;
     private readonly IOutboxStore _store;
     private readonly HashSet<TopicPartition> _lanes = [];
@@ -32,21 +37,23 @@ internal sealed partial class OutboxActivation : IOutbox
     private readonly Dictionary<string, long> _logged = [];
     private readonly CancellationTokenSource _stopping = new();
     private TaskCompletionSource _changed = NewChange();
-    private long? _trustedSince;
-    private TimeSpan _trusted;
     private long _lastWrite;
-    private bool _isMaintaining;
+    private bool _isLooking;
 
-    public OutboxActivation(GrainId grain, OutboxServices services, IOutboxStore store)
+    public OutboxActivation(GrainId grain, string state, OutboxServices services, IOutboxStore store)
     {
-        (_grain, _services, _store) = (grain, services, store);
+        (_grain, _state, _services, _store) = (grain, state, services, store);
+        Records = new WakeUpRecords(services.Options.WakeUpDelay);
         Core = new OutboxCore(services.Options.MaxPending, services.Options.MaxPendingBytes);
     }
 
     /// <summary>The decisions.</summary>
     public OutboxCore Core { get; }
 
-    /// <summary>The writes that are under way.</summary>
+    /// <summary>The decisions on wake-ups.</summary>
+    public WakeUpRecords Records { get; }
+
+    /// <summary>The reads and writes that are under way.</summary>
     public int Writes { get; set; }
 
     /// <inheritdoc/>
@@ -98,29 +105,28 @@ internal sealed partial class OutboxActivation : IOutbox
     /// <exception cref="OrleansMqException">It is not stored: the topic of wake-ups is not available.</exception>
     public async Task EnsureWakeUpAsync()
     {
-        if (_trustedSince is { } since && TimeProvider.System.GetElapsedTime(since) < _trusted)
+        var began = Now;
+        if (!Records.NeedsRecord(began))
             return;
-        var began = TimeProvider.System.GetTimestamp();
-        await _services.WakeUps.StoreAsync(_grain);
-        // Another activation of the grain may answer the wake-up: the write is in the store before that.
-        (_trustedSince, _trusted) = (began, Options.WakeUpDelay / 2);
+        var record = Guid.NewGuid();
+        await _services.WakeUps.StoreAsync(_grain, _state, record);
+        Records.Stored(record, began);
     }
 
-    /// <summary>Answers a wake-up: how long until the next one; null: none is needed, since the store has no messages.</summary>
-    public TimeSpan? WakeUp()
+    /// <summary>Answers a wake-up: whether its record is settled.</summary>
+    public bool WakeUp(Guid record)
     {
-        _trustedSince = null;
-        if (Writes == 0 && !Core.IsInDoubt && Core.InForce.Pending.Count == 0)
-            return null;
+        var mayCleanUp = Core is { IsDelivered: true, InForce.Pending.Count: > 0 }
+            && TimeProvider.System.GetElapsedTime(_lastWrite) >= Options.CleanUpDelay;
+        var answer = Records.Answer(record, Now,
+            new OutboxView(Writes > 0, Core.IsInDoubt, Core.InForce.Pending.Count > 0, mayCleanUp, _store.HasRow));
         Kick();
-        var left = Options.CleanUpDelay - TimeProvider.System.GetElapsedTime(_lastWrite);
-        if (Core.IsInDoubt || (Core.IsDelivered && left <= TimeSpan.Zero))
-            _ = MaintainAsync();
-        else if (Core.IsDelivered && Writes == 0 && left > Options.WakeUpDelay)
-            return left;
-        (_trustedSince, _trusted) = (TimeProvider.System.GetTimestamp(), Options.WakeUpDelay / 2);
-        return Options.WakeUpDelay;
+        if (answer.Looks)
+            _ = LookAsync(mayCleanUp, answer.Fences);
+        return answer.IsSettled;
     }
+
+    private static TimeSpan Now => TimeProvider.System.GetElapsedTime(0);
 
     /// <summary>A document is in force, or may be. Sends what can be sent.</summary>
     public void Kick()
@@ -271,14 +277,14 @@ internal sealed partial class OutboxActivation : IOutbox
         }
     }
 
-    private async Task MaintainAsync()
+    private async Task LookAsync(bool cleansUp, bool fences)
     {
-        if (_isMaintaining)
+        if (_isLooking)
             return;
-        _isMaintaining = true;
+        _isLooking = true;
         try
         {
-            await _store.MaintainAsync(cleansUp: true);
+            await _store.MaintainAsync(cleansUp, fences);
         }
         catch (Exception failure)
         {
@@ -286,7 +292,7 @@ internal sealed partial class OutboxActivation : IOutbox
         }
         finally
         {
-            _isMaintaining = false;
+            _isLooking = false;
         }
         Kick();
     }

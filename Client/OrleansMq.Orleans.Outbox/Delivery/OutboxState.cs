@@ -17,13 +17,13 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     private readonly OutboxActivation _activation;
     private readonly SemaphoreSlim _turn = new(1);
     private GrainState<TState> _state = new(new TState());
-    // The outbox's own write without a known outcome.
-    private Guid? _doubtful;
+    // The last write, while its outcome is not known.
+    private Doubted? _doubted;
 
     public OutboxState(IGrainContext context, IGrainStorage storage, string name, OutboxServices services)
     {
         (_context, _storage, _name, _services) = (context, storage, name, services);
-        _activation = new OutboxActivation(context.GrainId, services, this);
+        _activation = new OutboxActivation(context.GrainId, name, services, this);
         context.ObservableLifecycle.Subscribe($"outbox {name}", GrainLifecycleStage.SetupState, StartAsync, _activation.StopAsync);
     }
 
@@ -53,6 +53,9 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             Take(await ReadAsync(cancellationToken));
         _activation.Kick();
     }
+
+    /// <inheritdoc/>
+    public bool HasRow { get; private set; }
 
     /// <inheritdoc/>
     public Task WriteStateAsync() => WriteStateAsync(CancellationToken.None);
@@ -90,41 +93,46 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             }
             await _storage.ClearStateAsync(_name, _context.GrainId, _state, cancellationToken);
             _activation.Core.Adopt(null);
+            HasRow = false;
         }
     }
 
     /// <inheritdoc/>
-    public async Task MaintainAsync(bool cleansUp)
+    public async Task MaintainAsync(bool cleansUp, bool fences = false)
     {
         using (await EnterAsync())
         {
             var core = _activation.Core;
             var stored = await ReadAsync(CancellationToken.None);
             Meet(stored);
-            if (!stored.RecordExists || !(core.NeedsWrite || (cleansUp && core.IsDelivered && core.InForce.Pending.Count > 0)))
+            if (!stored.Row.RecordExists
+                || !(fences || core.NeedsWrite || (cleansUp && core.IsDelivered && core.InForce.Pending.Count > 0)))
                 return;
             var document = core.Compose(withAdded: false, newId: 0, Guid.NewGuid(), static _ => null);
-            var isOurs = stored.ETag == _state.ETag;
-            (stored.State ??= new TState()).Outbox = document;
+            var isOurs = stored.Row.ETag == _state.ETag;
+            var turn = _activation.Records.Begin();
+            (stored.Row.State ??= new TState()).Outbox = document;
             try
             {
-                await _storage.WriteStateAsync(_name, _context.GrainId, stored, CancellationToken.None);
+                await _storage.WriteStateAsync(_name, _context.GrainId, stored.Row, CancellationToken.None);
             }
             catch
             {
-                core.Doubt();
-                _doubtful = isOurs ? document.Stamp : null;
+                Doubt(new Doubted(document.Stamp, turn, isOurs));
                 throw;
             }
             core.Adopt(document);
+            _activation.Records.Wrote(turn);
+            if (document.Pending.Count == 0)
+                _activation.Records.FoundNothing(turn);
             if (isOurs)
-                _state.ETag = stored.ETag;
+                _state.ETag = stored.Row.ETag;
         }
     }
 
     private async Task StartAsync(CancellationToken cancellationToken)
     {
-        ((OutboxExtension)_context.GetGrainExtension<IOutboxExtension>()).Register(_activation);
+        ((OutboxExtension)_context.GetGrainExtension<IOutboxExtension>()).Register(_name, _activation);
         Take(await ReadAsync(cancellationToken));
         _activation.Wrote();
         _activation.Kick();
@@ -133,7 +141,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     private async Task WriteAsync(CancellationToken cancellationToken)
     {
         var core = _activation.Core;
-        if (_doubtful is not null)
+        if (_doubted is not null)
             Meet(await ReadAsync(cancellationToken));
         IReadOnlyDictionary<string, int> partitions = new Dictionary<string, int>();
         if (core.HasAdded)
@@ -148,61 +156,83 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         var document = core.Compose(withAdded: true, OrleansMq.Producers.OutboxProducers.IdOf(Random.Shared.NextInt64()), Guid.NewGuid(),
             topic => partitions.TryGetValue(topic, out var count) ? count : null);
         State.Outbox = document;
+        var turn = _activation.Records.Begin();
         try
         {
             await _storage.WriteStateAsync(_name, _context.GrainId, _state, cancellationToken);
         }
-        catch (Exception failure)
+        catch
         {
-            core.Doubt();
+            Doubt(new Doubted(document.Stamp, turn, IsOurs: true));
             if (await TryReadAsync() is not { } stored)
                 throw;
             if (StampOf(stored) != document.Stamp)
             {
                 Take(stored);
-                // A write that timed out may come into force later. A wake-up reads the state again.
-                if (failure is not InconsistentStateException)
-                    core.Doubt();
                 throw;
             }
             // The write is in force: only its answer was lost.
-            (_state.ETag, _state.RecordExists) = (stored.ETag, true);
+            (_state.ETag, _state.RecordExists) = (stored.Row.ETag, true);
         }
+        _doubted = null;
+        HasRow = true;
         core.Written(document, added);
+        _activation.Records.Wrote(turn);
         _activation.Wrote();
     }
 
-    // The state is what the store has.
-    private void Take(GrainState<TState> stored)
+    // A write without a known outcome may be in force, or come into force later.
+    private void Doubt(Doubted write)
     {
-        _state = stored;
-        _doubtful = null;
+        _doubted = write;
+        _activation.Core.Doubt();
+        _activation.Records.Doubt();
+    }
+
+    // The state is what the store has.
+    private void Take(Stored stored)
+    {
+        _state = stored.Row;
         _activation.Core.Drop();
-        _activation.Core.Adopt(DocumentOf(stored));
+        Adopt(stored);
     }
 
     // What the store has is in force, whatever the grain has in memory.
-    private void Meet(GrainState<TState> stored)
+    private void Meet(Stored stored)
     {
         // Only the outbox differs from what the grain's state was based on.
-        if (_doubtful is { } stamp && stamp == StampOf(stored))
-            _state.ETag = stored.ETag;
-        _doubtful = null;
-        _activation.Core.Adopt(DocumentOf(stored));
+        if (_doubted is { IsOurs: true } write && write.Stamp == StampOf(stored))
+            _state.ETag = stored.Row.ETag;
+        Adopt(stored);
     }
 
-    private static OutboxDocument? DocumentOf(GrainState<TState> stored) => stored.RecordExists ? stored.State?.Outbox : null;
-
-    private static Guid? StampOf(GrainState<TState> stored) => DocumentOf(stored)?.Stamp;
-
-    private async Task<GrainState<TState>> ReadAsync(CancellationToken cancellationToken)
+    private void Adopt(Stored stored)
     {
-        var stored = new GrainState<TState>(new TState());
-        await _storage.ReadStateAsync(_name, _context.GrainId, stored, cancellationToken);
+        var records = _activation.Records;
+        var stamp = StampOf(stored);
+        if (_doubted is { } write && write.Stamp == stamp)
+            records.Wrote(write.Turn);
+        else if (stamp != _activation.Core.InForce.Stamp)
+            records.Distrust();
+        _doubted = null;
+        HasRow = stored.Row.RecordExists;
+        _activation.Core.Adopt(DocumentOf(stored));
+        if (_activation.Core.InForce.Pending.Count == 0)
+            records.FoundNothing(stored.Turn);
+    }
+
+    private static OutboxDocument? DocumentOf(Stored stored) => stored.Row.RecordExists ? stored.Row.State?.Outbox : null;
+
+    private static Guid StampOf(Stored stored) => DocumentOf(stored)?.Stamp ?? Guid.Empty;
+
+    private async Task<Stored> ReadAsync(CancellationToken cancellationToken)
+    {
+        var stored = new Stored(new GrainState<TState>(new TState()), _activation.Records.Begin());
+        await _storage.ReadStateAsync(_name, _context.GrainId, stored.Row, cancellationToken);
         return stored;
     }
 
-    private async Task<GrainState<TState>?> TryReadAsync()
+    private async Task<Stored?> TryReadAsync()
     {
         try
         {
@@ -230,4 +260,9 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             state._turn.Release();
         }
     }
+
+    // What a read has found, and when it began.
+    private sealed record Stored(GrainState<TState> Row, long Turn);
+
+    private readonly record struct Doubted(Guid Stamp, long Turn, bool IsOurs);
 }

@@ -7,29 +7,24 @@ namespace OrleansMq.Outboxes;
 internal interface IOutboxExtension : IGrainExtension
 {
     /// <summary>Sends what is not delivered. Does not wait for it, nor for what the grain is doing.</summary>
-    /// <returns>When to wake it again; null: its state has no messages.</returns>
+    /// <param name="state">The name of the state with the outbox.</param>
+    /// <param name="record">The id of the wake-up's record.</param>
+    /// <returns>Whether the record is settled; otherwise it is to come again.</returns>
     [Alias("WakeUp"), AlwaysInterleave, ResponseTimeout("00:00:10")]
-    Task<TimeSpan?> WakeUpAsync();
+    Task<bool> WakeUpAsync(string state, Guid record);
 }
 
 /// <summary>The outboxes of one activation. Runs in its turns.</summary>
 internal sealed class OutboxExtension : IOutboxExtension
 {
-    private readonly List<OutboxActivation> _outboxes = [];
+    private readonly Dictionary<string, OutboxActivation> _outboxes = [];
 
     /// <summary>Adds an outbox of the activation.</summary>
-    public void Register(OutboxActivation outbox) => _outboxes.Add(outbox);
+    public void Register(string state, OutboxActivation outbox) => _outboxes.Add(state, outbox);
 
     /// <inheritdoc/>
-    public Task<TimeSpan?> WakeUpAsync()
-    {
-        if (_outboxes.Count == 0)
-        {
-            throw new InvalidOperationException("The grain has a wake-up for its outbox, and its class has no outbox now: deploy a version "
-                + "whose constructor has the parameter with [OutboxState], so that its messages are delivered.");
-        }
-        // Each is asked, since each begins to send.
-        var delays = _outboxes.ConvertAll(static outbox => outbox.WakeUp());
-        return Task.FromResult(delays.Min());
-    }
+    public Task<bool> WakeUpAsync(string state, Guid record) => _outboxes.TryGetValue(state, out var outbox)
+        ? Task.FromResult(outbox.WakeUp(record))
+        : throw new InvalidOperationException($"The grain has a wake-up for the outbox of its state '{state}', and its class has none now: "
+            + "deploy a version whose constructor has the parameter with [OutboxState], so that its messages are delivered.");
 }

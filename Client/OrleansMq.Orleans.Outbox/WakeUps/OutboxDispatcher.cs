@@ -1,6 +1,6 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
-using Message = OrleansMq.Client.QueueMessage<OrleansMq.Client.Ignore, string?>;
+using Message = OrleansMq.Client.QueueMessage<string?, string?>;
 
 namespace OrleansMq.Outboxes;
 
@@ -46,7 +46,7 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
             try
             {
                 await services.Client.Broker.GetTopicAsync(OutboxWakeUps.Topic, stopping).ConfigureAwait(false);
-                await using var consumer = services.Client.CreateQueueConsumer<Ignore, string?>(new QueueConsumerOptions
+                await using var consumer = services.Client.CreateQueueConsumer<string?, string?>(new QueueConsumerOptions
                 {
                     Topic = OutboxWakeUps.Topic,
                     Queue = OutboxWakeUps.Queue,
@@ -78,40 +78,48 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
 
     private async ValueTask HandleAsync(Message message, CancellationToken cancellationToken)
     {
-        if (message.Value is not { } name || !GrainId.TryParse(name, null, out var grain))
+        if (message.Value is not { } name || !GrainId.TryParse(name, null, out var grain)
+            || !OutboxWakeUps.TryParseKey(message.Key, out var state, out var record))
         {
             LogUnreadable(message.TopicPartition, message.Offset);
             await message.CompleteAsync(cancellationToken).ConfigureAwait(false);
             return;
         }
+        var delay = services.Options.WakeUpDelay;
         // The grain is writing now. Nearly always it delivers the messages itself.
         if (message.Deliveries == 1)
         {
-            await message.ReleaseAsync(services.Options.WakeUpDelay, cancellationToken).ConfigureAwait(false);
+            await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
             return;
         }
-        TimeSpan? next;
+        bool isSettled;
         try
         {
-            next = await grains.GetGrain(grain).AsReference<IOutboxExtension>().WakeUpAsync().WaitAsync(cancellationToken)
+            isSettled = await grains.GetGrain(grain).AsReference<IOutboxExtension>().WakeUpAsync(state, record).WaitAsync(cancellationToken)
                 .ConfigureAwait(false);
         }
         catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
         {
             // The grain cannot be activated, or not be reached: its storage is away, its silo is lost, no silo has its class.
-            next = DelayAfter(message.Deliveries);
-            LogFailed(grain, next.Value, failure);
+            var wait = DelayAfter(delay, message.Failures);
+            LogFailed(grain, wait, failure);
+            await message.AbandonAsync(wait, cancellationToken).ConfigureAwait(false);
+            return;
         }
-        if (next is { } delay)
-            await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
-        else
+        if (isSettled)
             await message.CompleteAsync(cancellationToken).ConfigureAwait(false);
+        else
+            await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
     }
 
-    private TimeSpan DelayAfter(int deliveries)
+    /// <summary>Returns how long a wake-up waits after a call that failed. Calls that succeeded in between do not count.</summary>
+    /// <param name="delay">The wait after the first failure.</param>
+    /// <param name="failures">How many calls failed before.</param>
+    internal static TimeSpan DelayAfter(TimeSpan delay, int failures)
     {
-        var delay = services.Options.WakeUpDelay * Math.Min(deliveries, 100) / 2;
-        return delay < MaxFailureDelay ? delay : MaxFailureDelay;
+        var wait = delay * (1 << Math.Min(failures, 10));
+        var most = delay < MaxFailureDelay ? MaxFailureDelay : delay;
+        return wait < most ? wait : most;
     }
 
     [LoggerMessage(1, LogLevel.Warning, "Wake-ups of outboxes are not received now; retrying.")]

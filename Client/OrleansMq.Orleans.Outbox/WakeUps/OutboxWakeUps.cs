@@ -3,7 +3,8 @@ using OrleansMq.Client;
 namespace OrleansMq.Outboxes;
 
 /// <summary>
-/// The topic of wake-ups: a record for each grain whose messages may not be delivered, stored before the grain's write. Thread-safe.
+/// The topic of wake-ups: a record for each outbox whose messages may not be delivered, stored before the grain's write. Its value is the
+/// grain, its key a random id and the name of the state. Thread-safe. See <see cref="WakeUpRecords"/> for when a record is settled.
 /// <para>What each failure does. The record is stored and the grain's write fails: the wake-up finds nothing, and is settled. The record
 /// cannot be stored: the grain's write fails before anything is written. The silo is lost after the write: the wake-up activates the grain,
 /// which sends what its state has. The state cannot be read then: the wake-up comes again.</para>
@@ -18,19 +19,24 @@ internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
 
     private const int Partitions = 8;
     private const int Attempts = 3;
+    private const int IdLength = 32;
     private static readonly TimeSpan AttemptTimeout = TimeSpan.FromSeconds(5);
 
     // A wake-up stays until it is settled, however long that takes.
     private static readonly Dictionary<string, string> UntilSettled = new() { ["retention.until.settled"] = "true" };
 
     private readonly Lock _lock = new();
-    private readonly Lazy<IProducer<Ignore, string>> _producer = new(() =>
-        client.CreateProducer<Ignore, string>(new ProducerOptions { DeliveryTimeout = AttemptTimeout }));
+    private readonly Lazy<IProducer<string, string>> _producer = new(() =>
+        client.CreateProducer<string, string>(new ProducerOptions { DeliveryTimeout = AttemptTimeout }));
     private Task<int>? _ensured;
 
-    /// <summary>Completes when a wake-up of a grain is stored.</summary>
+    /// <summary>Completes when a wake-up of an outbox is stored. Where an attempt has no known outcome, the record may be stored
+    /// twice.</summary>
+    /// <param name="grain">The grain.</param>
+    /// <param name="state">The name of its state.</param>
+    /// <param name="record">The record's id.</param>
     /// <exception cref="OrleansMqException">It is not, or the outcome is unknown.</exception>
-    public async Task StoreAsync(GrainId grain)
+    public async Task StoreAsync(GrainId grain, string state, Guid record)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -38,7 +44,7 @@ internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
             {
                 var partitions = await EnsureTopicAsync().ConfigureAwait(false);
                 // Any partition will do: another one where this one is not available.
-                await _producer.Value.SendAsync(new ProducerRecord<Ignore, string>(Topic, default, grain.ToString())
+                await _producer.Value.SendAsync(new ProducerRecord<string, string>(Topic, KeyOf(state, record), grain.ToString())
                 {
                     Partition = Random.Shared.Next(partitions),
                 }).ConfigureAwait(false);
@@ -50,6 +56,19 @@ internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
                     _ensured = null;
             }
         }
+    }
+
+    /// <summary>Returns the key of a record.</summary>
+    internal static string KeyOf(string state, Guid record) => $"{record:N}{state}";
+
+    /// <summary>Reads the key of a record.</summary>
+    internal static bool TryParseKey(string? key, out string state, out Guid record)
+    {
+        (state, record) = ("", Guid.Empty);
+        if (key is null || key.Length <= IdLength || !Guid.TryParseExact(key[..IdLength], "N", out record))
+            return false;
+        state = key[IdLength..];
+        return true;
     }
 
     /// <summary>Creates the topic unless it exists, and returns its number of partitions.</summary>

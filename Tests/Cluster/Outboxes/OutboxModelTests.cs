@@ -5,8 +5,10 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Outboxes;
 
-/// <summary>Random runs of activations of one grain over a model of its storage, and over the broker's own decisions on sequences:
-/// activations are doubled and die between any two steps, writes and sends are answered, refused, lost or late.</summary>
+/// <summary>Random runs of activations of one grain over a model of its storage, of the queue of wake-ups, and over the broker's own
+/// decisions on sequences: activations are doubled and die between any two steps, writes and sends are answered, refused, lost or late.
+/// While the store has a message, or may get one, the queue has a record. In the end there are only the store and the records: they
+/// deliver everything.</summary>
 public sealed class OutboxModelTests(ITestOutputHelper output)
 {
     private const int Steps = 400;
@@ -45,12 +47,18 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         // The topic refuses such messages until its limit is raised.
         private const string Large = "large";
 
+        private static readonly TimeSpan s_delay = TimeSpan.FromSeconds(30);
+
         private readonly Random _random = new(seed);
         private readonly List<Activation> _activations = [];
         // The store, and every document that was ever in it.
-        private OutboxDocument? _stored;
+        private OutboxDocument _stored = new();
         private int _etag;
         private readonly List<(int Etag, OutboxDocument Document)> _lateWrites = [];
+        // The queue of wake-ups.
+        private readonly List<Guid> _records = [];
+        private TimeSpan _now;
+        private int _mostRecords;
         private readonly Dictionary<long, string> _bound = [];
         // The broker.
         private readonly ProducerStateManager[] _producers = [.. Enumerable.Range(0, Partitions).Select(_ => new ProducerStateManager())];
@@ -62,40 +70,74 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         private sealed class Activation
         {
             public OutboxCore Core { get; } = new(1_000, 1 << 20);
+            public WakeUpRecords Records { get; } = new(s_delay);
             public int Etag { get; set; }
             public List<OutboxRun> InFlight { get; } = [];
+            // The write that is under way: one at a time.
+            public Operation? Writing { get; set; }
+            // The write without a known outcome.
+            public Operation? Doubted { get; set; }
+            public bool MustRead { get; set; }
+            // The look that is asked for.
+            public (bool CleansUp, bool Fences)? Look { get; set; }
         }
+
+        private sealed record Operation(OutboxDocument Document, int Etag, long Turn, int? Added, bool IsOurs);
 
         public void Run(int steps)
         {
             for (var step = 0; step < steps; step++)
+            {
                 Step();
-            // The end: one activation over a storage and a broker that answer.
-            foreach (var (etag, document) in _lateWrites.ToList())
+                CheckRecords();
+            }
+            // The end: the activations are gone. Writes and sends on their way arrive or are lost; then records alone wake the grain.
+            foreach (var activation in _activations.ToList())
+                Die(activation);
+            foreach (var (etag, document) in _lateWrites.Where(_ => _random.Next(2) == 0).ToList())
                 TryStore(etag, document);
+            _lateWrites.Clear();
             foreach (var run in _lateRuns.ToList())
                 Append(run);
-            _activations.Clear();
-            var last = Activate();
-            for (var round = 0; round < 2_000 && !(last.Core.IsDelivered && last.Core.Undecided().Count == 0); round++)
+            CheckRecords();
+            for (var round = 0; round < 200 && _records.Count > 0; round++)
             {
-                if (last.Core.Undecided().Count > 0)
-                    last.Core.Choose(Topic, Partitions);
-                if (last.Core.NeedsWrite)
-                    Maintain(last, Fate.Done);
-                foreach (var target in last.Core.Targets())
+                foreach (var record in _records.ToList())
+                    WakeUp(record, _activations.Count == 0 ? Activate() : _activations[0]);
+                var last = _activations[0];
+                for (var turn = 0; turn < 200; turn++)
                 {
-                    if (last.Core.Take(target) is { } run)
-                        last.Core.Answer(run, Append(run), "");
+                    last.Core.Choose(Topic, Partitions);
+                    if (last.Core.NeedsWrite)
+                        Maintain(last, cleansUp: false, fences: false);
+                    foreach (var target in last.Core.Targets())
+                    {
+                        if (last.Core.Take(target) is { } run)
+                            last.Core.Answer(run, Append(run), "");
+                    }
                 }
+                if (last.Look is { } look)
+                    Maintain(last, look.CleansUp, look.Fences);
+                last.Look = null;
             }
-            Require(last.Core.IsDelivered, "everything is delivered in the end");
+            Require(_records.Count == 0, "every record is settled in the end");
+        }
+
+        // The rule of WakeUpRecords.
+        private void CheckRecords()
+        {
+            _mostRecords = Math.Max(_mostRecords, _records.Count);
+            var documents = _lateWrites.Where(write => write.Etag == _etag).Select(static write => write.Document)
+                .Concat(_activations.Where(activation => activation.Writing?.Etag == _etag)
+                    .Select(static activation => activation.Writing!.Document)).Append(_stored);
+            Require(_records.Count > 0 || !documents.Any(static document => document.Pending.Count > 0),
+                "a stored message, or one of a write under way, has a record");
         }
 
         /// <summary>Compares the broker with the history of the store; returns the number of messages.</summary>
         public int Check()
         {
-            var parked = (_stored?.Parked ?? []).Select(Name).ToHashSet();
+            var parked = _stored.Parked.Select(Name).ToHashSet();
             var expected = _bound.OrderBy(entry => entry.Key).Select(entry => entry.Value).ToList();
             foreach (var log in _logs)
             {
@@ -116,26 +158,29 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         {
             if (_activations.Count == 0 || (_activations.Count < 3 && _random.Next(40) == 0))
                 Activate();
+            _now += TimeSpan.FromSeconds(_random.Next(50) == 0 ? 300 : _random.Next(4));
             _isRaised |= _random.Next(300) == 0;
             var activation = _activations[_random.Next(_activations.Count)];
-            switch (_random.Next(20))
+            switch (_random.Next(26))
             {
                 case 0:
-                    // It dies; what it has sent stays on its way.
-                    _lateRuns.AddRange(activation.InFlight);
-                    _activations.Remove(activation);
+                    Die(activation);
                     break;
-                case < 4:
+                case < 3:
                     Add(activation);
                     break;
                 case < 8:
-                    Write(activation, Some<Fate>());
+                    if (activation.Writing is null)
+                        BeginWrite(activation);
+                    else
+                        End(activation, Some<Fate>());
                     break;
-                case < 10:
-                    if (activation.Core.Undecided().Count > 0)
-                        activation.Core.Choose(Topic, _random.Next(2) + Partitions - 1);
-                    if (_random.Next(2) == 0)
-                        Maintain(activation, Some<Fate>());
+                case 8:
+                    activation.Core.Choose(Topic, _random.Next(2) + Partitions - 1);
+                    break;
+                case < 11:
+                    if (activation.Core.NeedsWrite || _random.Next(10) == 0)
+                        BeginMaintain(activation, cleansUp: false, fences: false);
                     break;
                 case < 14:
                     if (activation.Core.Targets() is { Count: > 0 } targets)
@@ -148,12 +193,23 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                     if (_lateRuns.Count > 0)
                         Append(_lateRuns[_random.Next(_lateRuns.Count)]);
                     break;
-                default:
+                case 19:
                     if (_lateWrites.Count > 0)
                     {
                         var (etag, document) = _lateWrites[^1];
                         _lateWrites.RemoveAt(_lateWrites.Count - 1);
                         TryStore(etag, document);
+                    }
+                    break;
+                case < 23:
+                    if (_records.Count > 0)
+                        WakeUp(_records[_random.Next(_records.Count)], activation);
+                    break;
+                default:
+                    if (activation is { Look: { } look, Writing: null })
+                    {
+                        activation.Look = null;
+                        BeginMaintain(activation, look.CleansUp, look.Fences);
                     }
                     break;
             }
@@ -171,11 +227,47 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             return activation;
         }
 
+        // What it has sent and written stays on its way.
+        private void Die(Activation activation)
+        {
+            _lateRuns.AddRange(activation.InFlight);
+            if (activation.Writing is { } writing && _random.Next(2) == 0)
+                _lateWrites.Add((writing.Etag, writing.Document));
+            _activations.Remove(activation);
+        }
+
+        private void WakeUp(Guid record, Activation activation)
+        {
+            var core = activation.Core;
+            var mayCleanUp = core is { IsDelivered: true, InForce.Pending.Count: > 0 } && _random.Next(2) == 0;
+            var answer = activation.Records.Answer(record, _now, new OutboxView(activation.Writing is not null,
+                core.IsInDoubt, core.InForce.Pending.Count > 0, mayCleanUp, HasRow: true));
+            if (answer.Looks)
+                activation.Look = (mayCleanUp, answer.Fences);
+            // The answer may be lost.
+            if (answer.IsSettled && _random.Next(10) > 0)
+                _records.Remove(record);
+        }
+
+        // As OutboxState takes what it has read.
         private void Read(Activation activation)
         {
             activation.Core.Drop();
-            activation.Core.Adopt(Copy(_stored));
             activation.Etag = _etag;
+            activation.MustRead = false;
+            Adopt(activation, activation.Records.Begin());
+        }
+
+        private void Adopt(Activation activation, long turn)
+        {
+            if (activation.Doubted is { } write && write.Document.Stamp == _stored.Stamp)
+                activation.Records.Wrote(write.Turn);
+            else if (_stored.Stamp != activation.Core.InForce.Stamp)
+                activation.Records.Distrust();
+            activation.Doubted = null;
+            activation.Core.Adopt(Copy(_stored));
+            if (activation.Core.InForce.Pending.Count == 0)
+                activation.Records.FoundNothing(turn);
         }
 
         private void Add(Activation activation)
@@ -194,52 +286,103 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         }
 
         // As OutboxState writes.
-        private void Write(Activation activation, Fate fate)
+        private void BeginWrite(Activation activation)
         {
             var core = activation.Core;
-            var added = core.Added.Count;
-            int? known = _random.Next(5) == 0 ? null : Partitions;
-            var document = core.Compose(true, OutboxProducers.IdOf(_random.NextInt64()), NewStamp(), _ => known);
-            var isStored = fate is Fate.Done or Fate.DoneUnanswered && TryStore(activation.Etag, document);
-            if (fate == Fate.LateUnanswered)
-                _lateWrites.Add((activation.Etag, document));
-            if (fate == Fate.Done && isStored)
-            {
-                activation.Etag = _etag;
-                core.Written(document, added);
-                return;
-            }
-            core.Doubt();
-            if (_random.Next(3) == 0)
-                return;
-            if (_stored?.Stamp != document.Stamp)
+            if (activation.MustRead)
             {
                 Read(activation);
                 return;
             }
-            activation.Etag = _etag;
-            core.Written(document, added);
+            if (activation.Doubted is not null)
+                Meet(activation);
+            if (core.HasAdded && activation.Records.NeedsRecord(_now))
+            {
+                var record = NewGuid();
+                if (_random.Next(20) > 0)
+                    _records.Add(record);
+                if (_random.Next(10) == 0)
+                {
+                    // It is not known to be stored.
+                    Read(activation);
+                    return;
+                }
+                if (!_records.Contains(record))
+                    _records.Add(record);
+                activation.Records.Stored(record, _now);
+            }
+            int? known = _random.Next(5) == 0 ? null : Partitions;
+            var added = core.Added.Count;
+            var document = core.Compose(true, OutboxProducers.IdOf(_random.NextInt64()), NewGuid(), _ => known);
+            activation.Writing = new Operation(document, activation.Etag, activation.Records.Begin(), added, IsOurs: true);
         }
 
-        private void Maintain(Activation activation, Fate fate)
+        private void BeginMaintain(Activation activation, bool cleansUp, bool fences)
         {
-            var core = activation.Core;
-            var isOurs = activation.Etag == _etag;
-            core.Adopt(Copy(_stored));
-            if (_stored is null || !(core.NeedsWrite || core.IsDelivered))
+            if (activation.Writing is not null)
                 return;
-            var document = core.Compose(false, 0, NewStamp(), static _ => null);
-            if (fate == Fate.LateUnanswered)
-                _lateWrites.Add((_etag, document));
-            var isStored = fate is Fate.Done or Fate.DoneUnanswered && TryStore(_etag, document);
-            if (fate == Fate.Done && isStored)
+            var core = activation.Core;
+            Meet(activation);
+            if (!(fences || core.NeedsWrite || (cleansUp && core.IsDelivered && core.InForce.Pending.Count > 0)))
+                return;
+            var document = core.Compose(false, 0, NewGuid(), static _ => null);
+            activation.Writing = new Operation(document, _etag, activation.Records.Begin(), null, activation.Etag == _etag);
+        }
+
+        private void Maintain(Activation activation, bool cleansUp, bool fences)
+        {
+            BeginMaintain(activation, cleansUp, fences);
+            End(activation, Fate.Done);
+        }
+
+        private void Meet(Activation activation)
+        {
+            if (activation.Doubted is { IsOurs: true } write && write.Document.Stamp == _stored.Stamp)
+                activation.Etag = _etag;
+            Adopt(activation, activation.Records.Begin());
+        }
+
+        private void End(Activation activation, Fate fate)
+        {
+            if (activation.Writing is not { } write)
+                return;
+            activation.Writing = null;
+            var (core, records) = (activation.Core, activation.Records);
+            if (fate is Fate.Done or Fate.DoneUnanswered && TryStore(write.Etag, write.Document) && fate == Fate.Done)
             {
-                core.Adopt(document);
-                if (isOurs)
-                    activation.Etag = _etag;
+                Succeed();
                 return;
             }
+            if (fate == Fate.LateUnanswered)
+                _lateWrites.Add((write.Etag, write.Document));
+            activation.Doubted = write;
             core.Doubt();
+            records.Doubt();
+            if (write.Added is null)
+                return;
+            // The store does not answer the read either.
+            if (_random.Next(3) == 0)
+                activation.MustRead = true;
+            else if (_stored.Stamp != write.Document.Stamp)
+                Read(activation);
+            else
+                Succeed();
+
+            void Succeed()
+            {
+                activation.Doubted = null;
+                records.Wrote(write.Turn);
+                if (write.IsOurs)
+                    activation.Etag = _etag;
+                if (write.Added is { } added)
+                    core.Written(write.Document, added);
+                else
+                {
+                    core.Adopt(write.Document);
+                    if (write.Document.Pending.Count == 0)
+                        records.FoundNothing(write.Turn);
+                }
+            }
         }
 
         private bool TryStore(int etag, OutboxDocument document)
@@ -301,14 +444,14 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             }
         }
 
-        private Guid NewStamp()
+        private Guid NewGuid()
         {
             var bytes = new byte[16];
             _random.NextBytes(bytes);
             return new Guid(bytes);
         }
 
-        private static OutboxDocument? Copy(OutboxDocument? document) => document is null ? null : new OutboxDocument
+        private static OutboxDocument Copy(OutboxDocument document) => new()
         {
             ProducerId = document.ProducerId,
             LastSequence = document.LastSequence,

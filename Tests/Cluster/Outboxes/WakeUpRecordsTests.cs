@@ -1,0 +1,162 @@
+using OrleansMq.Outboxes;
+
+namespace OrleansMq.Tests.Cluster.Outboxes;
+
+/// <summary>How many wake-up records a grain has, and when they are settled.</summary>
+public sealed class WakeUpRecordsTests
+{
+    private static readonly TimeSpan s_delay = TimeSpan.FromSeconds(30);
+    private static readonly OutboxView s_nothing = new(IsWriting: false, IsInDoubt: false, HasPending: false, MayCleanUp: false,
+        HasRow: true);
+    private static readonly OutboxView s_pending = s_nothing with { HasPending = true };
+
+    private readonly WakeUpRecords _records = new(s_delay);
+
+    [Theory]
+    [InlineData(0.1)]
+    [InlineData(1)]
+    [InlineData(20)]
+    [InlineData(40)]
+    public void Grain_that_keeps_writing_has_one_record(double seconds)
+    {
+        // The queue: when each record comes again.
+        var queue = new Dictionary<Guid, TimeSpan>();
+        var (most, stored, calls) = (0, 0, 0);
+        var nextWrite = TimeSpan.Zero;
+        for (var now = TimeSpan.Zero; now < s_delay * 100; now += TimeSpan.FromSeconds(0.1))
+        {
+            foreach (var (record, _) in queue.Where(entry => entry.Value <= now).ToList())
+            {
+                calls++;
+                // Its last messages are delivered, and a part of the state until the next write.
+                if (_records.Answer(record, now, s_pending).IsSettled)
+                    queue.Remove(record);
+                else
+                    queue[record] = now + s_delay;
+            }
+            if (now < nextWrite)
+                continue;
+            nextWrite += TimeSpan.FromSeconds(seconds);
+            if (_records.NeedsRecord(now))
+            {
+                var record = Guid.NewGuid();
+                _records.Stored(record, now);
+                // The dispatcher lets it wait when it comes first.
+                queue[record] = now + s_delay;
+                stored++;
+            }
+            _records.Wrote(_records.Begin());
+            most = Math.Max(most, queue.Count);
+        }
+        Assert.Equal((1, 1), (most, stored));
+        Assert.InRange(calls, 90, 101);
+    }
+
+    [Fact]
+    public void Records_that_do_not_come_are_superseded_ever_more_seldom()
+    {
+        var stored = new List<Guid>();
+        for (var now = TimeSpan.Zero; now < TimeSpan.FromHours(2); now += TimeSpan.FromSeconds(1))
+        {
+            if (!_records.NeedsRecord(now))
+                continue;
+            stored.Add(Guid.NewGuid());
+            _records.Stored(stored[^1], now);
+        }
+        Assert.InRange(stored.Count, 5, 10);
+        var later = TimeSpan.FromHours(2);
+        // The live one goes on, the others are settled.
+        Assert.False(_records.Answer(stored[^1], later, s_pending).IsSettled);
+        Assert.All(stored.SkipLast(1), record => Assert.True(_records.Answer(record, later, s_pending).IsSettled));
+        Assert.False(_records.NeedsRecord(later));
+    }
+
+    [Fact]
+    public void Record_is_settled_after_a_look_that_began_after_it_came()
+    {
+        var record = Store();
+        var early = _records.Begin();
+        Assert.Equal(new WakeUpAnswer(IsSettled: false, Looks: true), _records.Answer(record, s_delay, s_nothing));
+        _records.FoundNothing(early);
+        Assert.False(_records.Answer(record, s_delay, s_nothing).IsSettled);
+        _records.FoundNothing(_records.Begin());
+        Assert.False(_records.Answer(record, s_delay, s_pending).IsSettled);
+        Assert.False(_records.Answer(record, s_delay, s_nothing with { IsWriting = true }).IsSettled);
+        Assert.False(_records.Answer(record, s_delay, s_nothing with { IsInDoubt = true }).IsSettled);
+        Assert.False(_records.NeedsRecord(s_delay));
+        Assert.True(_records.Answer(record, s_delay, s_nothing).IsSettled);
+        Assert.True(_records.NeedsRecord(s_delay));
+    }
+
+    [Fact]
+    public void Record_of_another_activation_is_settled_after_a_write_that_began_after_it_came()
+    {
+        var (record, early) = (Guid.NewGuid(), _records.Begin());
+        Assert.Equal(new WakeUpAnswer(IsSettled: false, Looks: true, Fences: true), _records.Answer(record, s_delay, s_nothing));
+        _records.Wrote(early);
+        _records.FoundNothing(_records.Begin());
+        Assert.False(_records.Answer(record, s_delay, s_nothing).IsSettled);
+        _records.Wrote(_records.Begin());
+        Assert.True(_records.Answer(record, s_delay, s_nothing).IsSettled);
+    }
+
+    [Fact]
+    public void Write_without_a_known_outcome_is_fenced_before_its_record_is_settled()
+    {
+        var record = Store();
+        _records.Doubt();
+        Assert.True(_records.Answer(record, s_delay, s_nothing).Fences);
+        _records.FoundNothing(_records.Begin());
+        Assert.False(_records.Answer(record, s_delay, s_nothing).IsSettled);
+        _records.Wrote(_records.Begin());
+        Assert.True(_records.Answer(record, s_delay, s_nothing).IsSettled);
+    }
+
+    [Fact]
+    public void Record_of_a_grain_without_a_state_is_settled_after_some_visits()
+    {
+        var (record, none) = (Guid.NewGuid(), s_nothing with { HasRow = false });
+        for (var visit = 0; visit < WakeUpRecords.UnfencedVisits; visit++)
+        {
+            Assert.Equal(new WakeUpAnswer(IsSettled: false, Looks: true), _records.Answer(record, s_delay, none));
+            _records.FoundNothing(_records.Begin());
+        }
+        Assert.True(_records.Answer(record, s_delay, none).IsSettled);
+    }
+
+    [Fact]
+    public void Activation_that_reads_what_another_wrote_relies_on_its_record_no_more()
+    {
+        var record = Store();
+        _records.Distrust();
+        Assert.True(_records.NeedsRecord(TimeSpan.Zero));
+        var second = Store();
+        Assert.True(_records.Answer(record, s_delay, s_pending).IsSettled);
+        Assert.False(_records.Answer(second, s_delay, s_pending).IsSettled);
+    }
+
+    [Fact]
+    public void Key_of_a_record_names_the_state()
+    {
+        var record = Guid.NewGuid();
+        Assert.True(OutboxWakeUps.TryParseKey(OutboxWakeUps.KeyOf("a state", record), out var state, out var read));
+        Assert.Equal(("a state", record), (state, read));
+        foreach (var wrong in (string?[])[null, "", $"{record:N}", "no id"])
+            Assert.False(OutboxWakeUps.TryParseKey(wrong, out _, out _));
+    }
+
+    [Theory]
+    [InlineData(0, 30)]
+    [InlineData(1, 60)]
+    [InlineData(4, 300)]
+    [InlineData(1_000, 300)]
+    public void Wait_after_a_failure_grows_with_the_failures(int failures, int seconds) =>
+        Assert.Equal(TimeSpan.FromSeconds(seconds), OutboxDispatcher.DelayAfter(s_delay, failures));
+
+    private Guid Store()
+    {
+        var record = Guid.NewGuid();
+        _records.Stored(record, TimeSpan.Zero);
+        return record;
+    }
+}
