@@ -6,9 +6,11 @@ namespace OrleansMq.Outboxes;
 /// and nothing else does. A constructor parameter with <see cref="OutboxStateAttribute"/> gets it.</summary>
 /// <typeparam name="TState">The state class.</typeparam>
 /// <remarks>
-/// A write that throws may be in the store or not. If the store can be read then, the state says which: where the write is in force it
-/// does not throw; otherwise <c>State</c> is what the store has, without the messages that were added. If the store cannot be read either,
-/// <c>State</c> and the messages stay as they are, and the next write or read decides.
+/// A write that throws may be in the store or not. If the store can be read then, and says that the write is in force, it does not throw.
+/// Otherwise, whatever the reason is, what was changed and added since the last write is dropped, and the activation ends. <c>State</c> is
+/// what the store has; where the store cannot be read, <c>State</c> throws. Each later write of the activation throws an
+/// <c>InconsistentStateException</c>: what other, interleaved calls had changed is dropped, too. The next call to the grain reaches a new
+/// activation. A grain that repeats a call, as after a timeout, therefore first looks in its state whether it has done it.
 /// </remarks>
 public interface IOutboxState<TState> : IPersistentState<TState>
     where TState : class, IHasOutbox, new()

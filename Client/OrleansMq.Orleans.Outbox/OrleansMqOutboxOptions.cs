@@ -26,6 +26,9 @@ public sealed record OrleansMqOutboxOptions
     /// <summary>Called in the activation's turn before each send, for tests.</summary>
     internal Func<GrainId, TopicPartition, Task>? BeforeSend { get; init; }
 
+    /// <summary>Called before a wake-up is stored, for tests.</summary>
+    internal Func<GrainId, Task>? BeforeWakeUp { get; init; }
+
     /// <summary>The longest pause between attempts to send.</summary>
     internal TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
 

@@ -109,6 +109,8 @@ internal sealed partial class OutboxActivation : IOutbox
         if (!Records.NeedsRecord(began))
             return;
         var record = Guid.NewGuid();
+        if (Options.BeforeWakeUp is { } hook)
+            await hook(_grain);
         await _services.WakeUps.StoreAsync(_grain, _state, record);
         Records.Stored(record, began);
     }
@@ -317,7 +319,8 @@ internal sealed partial class OutboxActivation : IOutbox
             .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    private void Change()
+    /// <summary>Another document is in force, or a message is delivered or refused: who waits looks again.</summary>
+    public void Change()
     {
         var changed = _changed;
         _changed = NewChange();

@@ -6,6 +6,10 @@ namespace OrleansMq.Outboxes;
 /// The state of a grain with its outbox, over the grain's storage provider. One write or read is under way at a time.
 /// <para>The grain's write has the state as it is in memory. The outbox's own writes have the stored state, as it was read just before,
 /// with another outbox: what the grain has changed and not written stays unwritten.</para>
+/// <para>A write of the grain that throws, for whatever reason, ends the activation: what was changed and added since the last write is
+/// dropped, whichever call did it, and no later write of this activation succeeds. So no call returns as if a change were stored that was
+/// dropped with the write of another call, and a call that is repeated finds what the store has. The outbox's own writes end nothing: they
+/// have nothing of the grain's, and are repeated.</para>
 /// </summary>
 internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     where TState : class, IHasOutbox, new()
@@ -19,6 +23,8 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     private GrainState<TState> _state = new(new TState());
     // The last write, while its outcome is not known.
     private Doubted? _doubted;
+    private bool _hasEnded;
+    private bool _isUnknown;
 
     public OutboxState(IGrainContext context, IGrainStorage storage, string name, OutboxServices services)
     {
@@ -33,7 +39,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     /// <inheritdoc/>
     public TState State
     {
-        get => _state.State ??= new TState();
+        get => _isUnknown ? throw Ended() : _state.State ??= new TState();
         set => _state.State = value;
     }
 
@@ -50,7 +56,10 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     public async Task ReadStateAsync(CancellationToken cancellationToken)
     {
         using (await EnterAsync())
+        {
             Take(await ReadAsync(cancellationToken));
+            _isUnknown = false;
+        }
         _activation.Kick();
     }
 
@@ -83,6 +92,8 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     {
         using (await EnterAsync())
         {
+            if (_hasEnded)
+                throw Ended();
             if (_activation.Core.IsInDoubt)
                 Meet(await ReadAsync(cancellationToken));
             if (_activation.Core is { IsDelivered: false } or { HasAdded: true }
@@ -91,8 +102,17 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
                 throw new InvalidOperationException($"The state '{_name}' of grain {_context.GrainId} has messages that are not delivered, "
                     + "which would be lost with it: write the state, and await Outbox.FlushAsync(), before it is cleared.");
             }
-            await _storage.ClearStateAsync(_name, _context.GrainId, _state, cancellationToken);
+            try
+            {
+                await _storage.ClearStateAsync(_name, _context.GrainId, _state, cancellationToken);
+            }
+            catch
+            {
+                End(await TryReadAsync());
+                throw;
+            }
             _activation.Core.Adopt(null);
+            _activation.Change();
             HasRow = false;
         }
     }
@@ -122,6 +142,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
                 throw;
             }
             core.Adopt(document);
+            _activation.Change();
             _activation.Records.Wrote(turn);
             if (document.Pending.Count == 0)
                 _activation.Records.FoundNothing(turn);
@@ -140,17 +161,18 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
 
     private async Task WriteAsync(CancellationToken cancellationToken)
     {
+        if (_hasEnded)
+            throw Ended();
         var core = _activation.Core;
-        if (_doubted is not null)
-            Meet(await ReadAsync(cancellationToken));
-        IReadOnlyDictionary<string, int> partitions = new Dictionary<string, int>();
-        if (core.HasAdded)
+        IReadOnlyDictionary<string, int> partitions;
+        try
         {
-            var lookUp = _services.FindPartitionsAsync([.. core.Added.Where(static message => message.Partition < 0)
-                .Select(static message => message.Topic)]);
-            // Before the write: an activation that ends right after it has left a wake-up.
-            await _activation.EnsureWakeUpAsync();
-            partitions = await lookUp;
+            partitions = await PrepareAsync(cancellationToken);
+        }
+        catch
+        {
+            End(await TryReadAsync());
+            throw;
         }
         var added = core.Added.Count;
         var document = core.Compose(withAdded: true, OrleansMq.Producers.OutboxProducers.IdOf(Random.Shared.NextInt64()), Guid.NewGuid(),
@@ -164,11 +186,10 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         catch
         {
             Doubt(new Doubted(document.Stamp, turn, IsOurs: true));
-            if (await TryReadAsync() is not { } stored)
-                throw;
-            if (StampOf(stored) != document.Stamp)
+            var stored = await TryReadAsync();
+            if (stored is null || StampOf(stored) != document.Stamp)
             {
-                Take(stored);
+                End(stored);
                 throw;
             }
             // The write is in force: only its answer was lost.
@@ -177,9 +198,42 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         _doubted = null;
         HasRow = true;
         core.Written(document, added);
+        _activation.Change();
         _activation.Records.Wrote(turn);
         _activation.Wrote();
     }
+
+    // Makes ready what a write needs. Returns the numbers of partitions that are known.
+    private async Task<IReadOnlyDictionary<string, int>> PrepareAsync(CancellationToken cancellationToken)
+    {
+        var core = _activation.Core;
+        if (_doubted is not null)
+            Meet(await ReadAsync(cancellationToken));
+        if (!core.HasAdded)
+            return new Dictionary<string, int>();
+        var lookUp = _services.FindPartitionsAsync([.. core.Added.Where(static message => message.Partition < 0)
+            .Select(static message => message.Topic)]);
+        // Before the write: an activation that ends right after it has left a wake-up.
+        await _activation.EnsureWakeUpAsync();
+        return await lookUp;
+    }
+
+    // The grain's write has failed.
+    private void End(Stored? stored)
+    {
+        if (stored is not null)
+            Take(stored);
+        else
+        {
+            _activation.Core.Drop();
+            _isUnknown = true;
+        }
+        _hasEnded = true;
+        _context.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationError, $"A write of state '{_name}' failed."));
+    }
+
+    private InconsistentStateException Ended() => new($"An earlier write of state '{_name}' of grain {_context.GrainId} failed, and what "
+        + "was changed since the last one is dropped. This activation ends: repeat the call, which reaches a new one with what is stored.");
 
     // A write without a known outcome may be in force, or come into force later.
     private void Doubt(Doubted write)
@@ -217,6 +271,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         _doubted = null;
         HasRow = stored.Row.RecordExists;
         _activation.Core.Adopt(DocumentOf(stored));
+        _activation.Change();
         if (_activation.Core.InForce.Pending.Count == 0)
             records.FoundNothing(stored.Turn);
     }

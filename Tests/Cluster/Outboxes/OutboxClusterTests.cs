@@ -16,6 +16,9 @@ public abstract class OutboxClusterTests(PostgreSqlFixture postgres) : Replicate
     /// <summary>What the outbox of a grain does before a send, by the grain's key.</summary>
     private protected ConcurrentDictionary<string, Func<Task>> BeforeSend { get; } = [];
 
+    /// <summary>What the outbox of a grain does before it stores a wake-up, by the grain's key.</summary>
+    private protected ConcurrentDictionary<string, Func<Task>> BeforeWakeUp { get; } = [];
+
     private protected override void ConfigureSilo(ISiloBuilder silo)
     {
         Storage.AddTo(silo);
@@ -25,6 +28,7 @@ public abstract class OutboxClusterTests(PostgreSqlFixture postgres) : Replicate
             CleanUpDelay = TimeSpan.Zero,
             DeactivationTimeout = TimeSpan.FromSeconds(1),
             MaxRetryDelay = TimeSpan.FromMilliseconds(200),
+            BeforeWakeUp = grain => BeforeWakeUp.TryGetValue(grain.Key.ToString()!, out var hook) ? hook() : Task.CompletedTask,
             BeforeSend = (grain, _) => BeforeSend.TryGetValue(grain.Key.ToString()!, out var hook) ? hook() : Task.CompletedTask,
         });
     }

@@ -24,6 +24,11 @@ public interface ILedgerGrain : IGrainWithStringKey
 {
     Task BookAsync(string topic, int number, string? value = null);
 
+    /// <summary>Books without a look at what is booked.</summary>
+    Task DepositAsync(string topic, int number);
+
+    Task BookAndFlushAsync(string topic, int number, string value);
+
     Task AddAsync(string topic, int number);
 
     Task<int[]> ReadAgainAsync();
@@ -41,6 +46,9 @@ public interface ILedgerGrain : IGrainWithStringKey
     Task DeactivateAsync();
 }
 
+/// <summary>Its calls interleave.</summary>
+public interface IInterleavedLedgerGrain : ILedgerGrain;
+
 /// <summary>One activation of it on each silo that is called.</summary>
 public interface IDoubledLedgerGrain : ILedgerGrain;
 
@@ -52,6 +60,18 @@ public abstract class LedgerGrainBase(IOutboxState<Ledger> ledger, ILocalSiloDet
             return Task.CompletedTask;
         Add(topic, number, value);
         return ledger.WriteStateAsync();
+    }
+
+    public Task DepositAsync(string topic, int number)
+    {
+        Add(topic, number, null);
+        return ledger.WriteStateAsync();
+    }
+
+    public async Task BookAndFlushAsync(string topic, int number, string value)
+    {
+        await BookAsync(topic, number, value);
+        await ledger.Outbox.FlushAsync();
     }
 
     public Task AddAsync(string topic, int number)
@@ -112,6 +132,10 @@ public sealed class LedgerGrain([OutboxState("ledger", "test")] IOutboxState<Led
 public sealed class DoubledLedgerGrain([OutboxState("ledger", "test")] IOutboxState<Ledger> ledger, ILocalSiloDetails silo)
     : LedgerGrainBase(ledger, silo), IDoubledLedgerGrain;
 
+[Reentrant]
+public sealed class InterleavedLedgerGrain([OutboxState("ledger", "test")] IOutboxState<Ledger> ledger, ILocalSiloDetails silo)
+    : LedgerGrainBase(ledger, silo), IInterleavedLedgerGrain;
+
 /// <summary>What a write of the storage does, besides or instead of being stored.</summary>
 public enum WriteFault
 {
@@ -131,8 +155,11 @@ internal sealed class TestStorage
     /// <summary>Says what becomes of a write of a grain.</summary>
     public Func<GrainId, WriteFault> Fault { get; set; } = static _ => WriteFault.None;
 
-    /// <summary>The number of writes.</summary>
-    public int Writes;
+    /// <summary>Whether the state of a grain can be read.</summary>
+    public Func<GrainId, bool> CanRead { get; set; } = static _ => true;
+
+    /// <summary>What a write of a grain waits for.</summary>
+    public Func<GrainId, Task> BeforeWrite { get; set; } = static _ => Task.CompletedTask;
 
     public void AddTo(ISiloBuilder silo) => silo.Services.AddKeyedSingleton<IGrainStorage>("test", (services, _) =>
         new OfSilo(this, new JsonGrainStorageSerializer(services.GetRequiredService<OrleansJsonSerializer>())));
@@ -141,8 +168,10 @@ internal sealed class TestStorage
     {
         public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
         {
+            if (!storage.CanRead(grainId))
+                throw new TimeoutException("the storage is away");
             if (storage._rows.TryGetValue((stateName, grainId), out var row))
-                {
+            {
                 grainState.State = serializer.Deserialize<T>(row.Data);
                 (grainState.ETag, grainState.RecordExists) = ($"{row.Version}", true);
             }
@@ -153,10 +182,10 @@ internal sealed class TestStorage
 
         public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
         {
-            Interlocked.Increment(ref storage.Writes);
-            var fault = storage.Fault(grainId);
             var data = serializer.Serialize(grainState.State);
             await Task.Yield();
+            await storage.BeforeWrite(grainId);
+            var fault = storage.Fault(grainId);
             if (fault == WriteFault.Lost)
                 throw new TimeoutException("the write was lost");
             var key = (stateName, grainId);
