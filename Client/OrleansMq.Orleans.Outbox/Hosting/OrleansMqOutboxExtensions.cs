@@ -1,6 +1,8 @@
 using System.Reflection;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
+using OrleansMq.Api;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Outboxes;
 
 namespace Orleans.Hosting;
@@ -26,7 +28,9 @@ public static class OrleansMqOutboxExtensions
             throw new InvalidOperationException("The silo has outboxes already: call AddOrleansMqOutbox once.");
         silo.AddOrleansMqClient();
         silo.Services.AddSingleton(options);
-        silo.Services.AddSingleton<OutboxWakeUps>();
+        // On a broker's silo, IBroker is a session; the broker behind it may use the internal topic.
+        silo.Services.AddSingleton(static services =>
+            new OutboxWakeUps(services.GetService<GrainBroker>() ?? services.GetRequiredService<IBroker>()));
         silo.Services.AddSingleton<OutboxServices>();
         silo.Services.AddSingleton<IAttributeToFactoryMapper<OutboxStateAttribute>, OutboxStateMapper>();
         silo.AddGrainExtension<IOutboxExtension, OutboxExtension>();

@@ -45,8 +45,8 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
         {
             try
             {
-                await services.Client.Broker.GetTopicAsync(OutboxWakeUps.Topic, stopping).ConfigureAwait(false);
-                await using var consumer = services.Client.CreateQueueConsumer<string?, string?>(new QueueConsumerOptions
+                await services.WakeUps.Client.Broker.GetTopicAsync(OutboxWakeUps.Topic, stopping).ConfigureAwait(false);
+                await using var consumer = services.WakeUps.Client.CreateQueueConsumer<string?, string?>(new QueueConsumerOptions
                 {
                     Topic = OutboxWakeUps.Topic,
                     Queue = OutboxWakeUps.Queue,

@@ -1,4 +1,6 @@
+using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Outboxes;
 
@@ -9,10 +11,10 @@ namespace OrleansMq.Outboxes;
 /// cannot be stored: the grain's write fails before anything is written. The silo is lost after the write: the wake-up activates the grain,
 /// which sends what its state has. The state cannot be read then: the wake-up comes again.</para>
 /// </summary>
-internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
+internal sealed class OutboxWakeUps : IAsyncDisposable
 {
     /// <summary>The topic.</summary>
-    public const string Topic = "__outbox";
+    public const string Topic = InternalTopics.Outbox;
 
     /// <summary>Its queue.</summary>
     public const string Queue = "wake-ups";
@@ -26,9 +28,17 @@ internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
     private static readonly Dictionary<string, string> UntilSettled = new() { ["retention.until.settled"] = "true" };
 
     private readonly Lock _lock = new();
-    private readonly Lazy<IProducer<string, string>> _producer = new(() =>
-        client.CreateProducer<string, string>(new ProducerOptions { DeliveryTimeout = AttemptTimeout }));
+    private readonly Lazy<IProducer<string, string>> _producer;
     private Task<int>? _ensured;
+
+    public OutboxWakeUps(IBroker broker)
+    {
+        Client = new OrleansMqClient(broker);
+        _producer = new(() => Client.CreateProducer<string, string>(new ProducerOptions { DeliveryTimeout = AttemptTimeout }));
+    }
+
+    /// <summary>The client that writes and reads the topic. No session may: it is internal.</summary>
+    public OrleansMqClient Client { get; }
 
     /// <summary>Completes when a wake-up of an outbox is stored. Where an attempt has no known outcome, the record may be stored
     /// twice.</summary>
@@ -87,14 +97,22 @@ internal sealed class OutboxWakeUps(OrleansMqClient client) : IAsyncDisposable
 
     private async Task<int> EnsureTopicOnceAsync()
     {
+        TopicDescription topic;
         try
         {
-            return (await client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
+            topic = await Client.Broker.DescribeTopicAsync(Topic).ConfigureAwait(false);
         }
         catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
         {
-            await client.Admin.EnsureTopicAsync(Topic, Partitions, UntilSettled).ConfigureAwait(false);
-            return (await client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
+            await Client.Admin.EnsureTopicAsync(Topic, Partitions, UntilSettled).ConfigureAwait(false);
+            return (await Client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
         }
+        // A topic that was made otherwise would drop wake-ups that are not settled.
+        if (UntilSettled.Any(wanted => !topic.Configs.Any(config => config.Name == wanted.Key && config.Value == wanted.Value)))
+        {
+            await Client.Broker.AlterTopicAsync(Topic, UntilSettled.ToDictionary(static config => config.Key,
+                static config => (string?)config.Value)).ConfigureAwait(false);
+        }
+        return topic.Partitions.Count;
     }
 }

@@ -30,11 +30,6 @@ internal readonly struct OpenedPartition
     /// <summary>A partition for a request that another broker has authorized and counts.</summary>
     internal static OpenedPartition Forwarded(Partition partition, AccessOperation operation) => new(partition, null, operation);
 
-    /// <summary>The answer to a batch that only brokers send: it would hide dead letters.</summary>
-    internal static ProduceResult LettersRefused => ProduceResult.Failed(ErrorCode.InvalidRecord,
-        $"Batches with producer epoch {LetterProducers.Epoch} and an id from {LetterProducers.FirstId} on are dead letters, which brokers "
-        + "write. Ask the broker for a producer id.");
-
     /// <summary>Whether it was opened.</summary>
     public bool IsOpen => _partition is not null;
 
@@ -61,8 +56,8 @@ internal readonly struct OpenedPartition
     public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null, DecompressionAllowance? allowance = null)
     {
         Demand(AccessOperation.Write);
-        if (_grant is not null && LetterProducers.IsLetter(batch.Span))
-            return Refuse(LettersRefused);
+        if (_grant is not null && ReservedProducers.Refuses(_grant.Session, batch.Span))
+            return Refuse(ReservedProducers.Refusal);
         // Read before the memory is the engine's.
         var records = RecordCounts.OfBatch(batch.Span);
         var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance);

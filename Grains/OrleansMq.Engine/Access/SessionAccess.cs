@@ -121,7 +121,7 @@ public sealed class SessionAccess
     /// <summary>The message of a refusal.</summary>
     public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
         type == ResourceType.Topic && InternalTopics.IsInternal(name) && !InternalTopics.Allows(operation)
-            ? $"Topic '{name}' is internal: no client may {operation} it. The broker writes it for schedules."
+            ? $"Topic '{name}' is internal: no client may {operation} it. Only brokers and silos write and read it."
             : $"{Session.Principal} may not {operation} {type} '{name}'. Have the operation allowed, or authenticate as another principal.";
 
     /// <summary>What was decided about a topic; null for one that was not seen to exist.</summary>

@@ -79,8 +79,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     {
         if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
-        if (LetterProducers.IsLetter(batch.Span))
-            return new(OpenedPartition.LettersRefused);
+        if (ReservedProducers.Refuses(session.Session, batch.Span))
+            return new(ReservedProducers.Refusal);
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
         var producing = _broker.ProduceAsync(partition, batch, acks, cancellationToken);

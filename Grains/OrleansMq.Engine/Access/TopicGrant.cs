@@ -14,6 +14,9 @@ internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, str
     private long _decisions;
     private TopicCounts? _counts;
 
+    /// <summary>The caller.</summary>
+    public BrokerSession Session => session;
+
     /// <summary>The topic's counts; those of its successor once it was deleted.</summary>
     public TopicCounts Counts => _counts is { IsRetired: false } counts ? counts : _counts = access.Meter.Topics.Of(topic);
 

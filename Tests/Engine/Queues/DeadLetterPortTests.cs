@@ -243,17 +243,28 @@ public sealed class DeadLetterPortTests
     }
 
     [Fact]
-    public async Task Session_sends_no_letters()
+    public async Task Session_sends_no_batch_of_a_reserved_producer()
     {
         await using var broker = await OpenAsync(new MemoryFileSystem());
         await broker.CreateTopicAsync(new NewTopic("letters", 1));
         var partition = new TopicPartition("letters", 0);
-        var producer = new ProducerIdentity(LetterProducers.IdOf(Guid.NewGuid(), 0, Guid.NewGuid(), 0), LetterProducers.Epoch);
-        var session = broker.Access.Open(BrokerSession.InProcess);
-        Assert.Equal(ErrorCode.InvalidRecord, (await session.Broker.ProduceAsync(partition, TestBatches.From(producer, 5, "x"), Acks.All))
-            .Error);
-        var others = producer with { ProducerEpoch = 0 };
-        Assert.Equal(ErrorCode.None, (await session.Broker.ProduceAsync(partition, TestBatches.From(others, 0, "x"), Acks.All)).Error);
+        var id = LetterProducers.IdOf(Guid.NewGuid(), 0, Guid.NewGuid(), 0);
+        foreach (var protocol in Enum.GetValues<SessionProtocol>())
+        {
+            var session = broker.Access.Open(BrokerSession.InProcess with { Protocol = protocol });
+            foreach (var epoch in (short[])[LetterProducers.Epoch, LetterProducers.ScheduleEpoch, OutboxProducers.Epoch, 0])
+            {
+                // Grains with outboxes are code in the broker's own process.
+                var isOutbox = epoch == OutboxProducers.Epoch && protocol == SessionProtocol.InProcess;
+                var expected = isOutbox ? ErrorCode.None : ErrorCode.InvalidRecord;
+                Assert.Equal(expected, (await session.Broker.ProduceAsync(partition, Batch(id, epoch), Acks.All)).Error);
+                Assert.True(session.TryOpen(partition, default, AccessOperation.Write, out var opened, out _));
+                Assert.Equal(expected, (await opened.AppendAsync(Batch(id, epoch), Acks.All)).Error);
+            }
+            Assert.Equal(ErrorCode.None, (await session.Broker.ProduceAsync(partition, Batch((int)protocol, 0), Acks.All)).Error);
+        }
+
+        static byte[] Batch(long id, short epoch) => TestBatches.From(new ProducerIdentity(id, epoch), 0, "x");
     }
 
     [Theory]

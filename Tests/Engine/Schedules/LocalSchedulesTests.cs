@@ -367,21 +367,23 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         await _broker.Schedules.CreateAsync(small with { Value = new byte[1_000] });
     }
 
-    [Fact]
-    public async Task Client_lists_the_internal_topic_and_neither_reads_nor_changes_it()
+    [Theory]
+    [InlineData(InternalTopics.Schedules)]
+    [InlineData(InternalTopics.Outbox)]
+    public async Task Client_lists_the_internal_topic_and_neither_reads_nor_changes_it(string topic)
     {
-        await ScheduleAsync("a", TimeSpan.FromHours(1));
+        await _broker.CreateTopicAsync(new NewTopic(topic, 1));
         var client = _broker.Access.Open(BrokerSession.InProcess).Broker;
-        var partition = new TopicPartition(InternalTopics.Schedules, 0);
-        Assert.Contains(await client.ListTopicsAsync(), topic => topic.Name == InternalTopics.Schedules);
+        var partition = new TopicPartition(topic, 0);
+        Assert.Contains(await client.ListTopicsAsync(), listed => listed.Name == topic);
         Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await client.FetchAsync(new FetchRequest(partition, 0))).Error);
         Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await client.ProduceAsync(partition, TestBatches.Of("x"), Acks.All)).Error);
         Func<Task>[] changes =
         [
-            async () => await client.DeleteTopicAsync(InternalTopics.Schedules),
-            async () => await client.CreateTopicAsync(new NewTopic(InternalTopics.Schedules)),
-            async () => await client.AddPartitionsAsync(InternalTopics.Schedules, 20),
-            async () => await client.AlterTopicAsync(InternalTopics.Schedules, new Dictionary<string, string?> { ["retention.ms"] = "1" }),
+            async () => await client.DeleteTopicAsync(topic),
+            async () => await client.CreateTopicAsync(new NewTopic(topic)),
+            async () => await client.AddPartitionsAsync(topic, 20),
+            async () => await client.AlterTopicAsync(topic, new Dictionary<string, string?> { ["retention.ms"] = "1" }),
             async () => await client.DeleteRecordsAsync(partition, -1),
             async () => await client.Queues.CreateAsync(partition, new NewQueue("q")),
         ];
