@@ -48,7 +48,8 @@ public interface IOutbox
     /// <param name="value">The value.</param>
     void Add<TKey, TValue>(string topic, TKey key, TValue value) => Add(new ProducerRecord<TKey, TValue>(topic, key, value));
 
-    /// <summary>Sends the parked messages again, behind all others, once the state is written.</summary>
+    /// <summary>Sends the parked messages again, behind all others, once the state is written. They keep their timestamps and their
+    /// <see cref="OutboxHeaders.MessageId"/>.</summary>
     void RetryParked();
 
     /// <summary>Removes the parked messages, once the state is written.</summary>

@@ -1,4 +1,9 @@
+using System.Globalization;
+
 namespace OrleansMq.Outboxes;
+
+/// <summary>Names a message of the outboxes of all grains.</summary>
+internal readonly record struct OutboxMessageKey(long ProducerId, long Sequence);
 
 /// <summary>A state class with an outbox: its messages are stored with it. The class has the property, and leaves it alone.</summary>
 public interface IHasOutbox
@@ -12,9 +17,9 @@ public interface IHasOutbox
 [GenerateSerializer, Alias("omq.OutboxDocument")]
 public sealed class OutboxDocument
 {
-    /// <summary>The id under which brokers know the outbox; zero before the first message.</summary>
+    /// <summary>A random number that chooses the partition of messages without a key; zero before the first message.</summary>
     [Id(0)]
-    public long ProducerId { get; set; }
+    public long OutboxId { get; set; }
 
     /// <summary>The sequence of the last message.</summary>
     [Id(1)]
@@ -68,6 +73,20 @@ public sealed class OutboxMessage
     /// <summary>Why its topic refused it; null for a message that is to be delivered.</summary>
     [Id(7)]
     public string? Refusal { get; set; }
+
+    /// <summary>The id of the producer that it is sent under: one of the activation that added it.</summary>
+    [Id(8)]
+    public long ProducerId { get; set; }
+
+    /// <summary>Its id for readers, where that does not follow from <see cref="ProducerId"/> and <see cref="Sequence"/>: it was parked, and
+    /// is sent again under another sequence.</summary>
+    [Id(9)]
+    public string? MessageId { get; set; }
+
+    /// <summary>Its id for readers: see <see cref="OutboxHeaders.MessageId"/>.</summary>
+    internal string IdText => MessageId ?? string.Create(CultureInfo.InvariantCulture, $"{ProducerId:x}-{Sequence}");
+
+    internal OutboxMessageKey MessageKey => new(ProducerId, Sequence);
 
     /// <summary>Its bytes, for the bounds of the outbox.</summary>
     internal int Size => (Key?.Length ?? 0) + (Value?.Length ?? 0) + Headers.Sum(static header => header.Name.Length

@@ -1,7 +1,7 @@
 namespace OrleansMq.Outboxes;
 
 /// <summary>Messages of one partition, with consecutive sequences: one batch.</summary>
-/// <param name="ProducerId">The outbox.</param>
+/// <param name="ProducerId">The producer of all of them.</param>
 /// <param name="Target">The partition.</param>
 /// <param name="Messages">The messages, in order.</param>
 internal sealed record OutboxRun(long ProducerId, TopicPartition Target, IReadOnlyList<OutboxMessage> Messages);
@@ -22,8 +22,12 @@ internal enum OutboxVerdict
 /// <summary>
 /// The outbox of one activation: decisions only, no I/O, no clock. Used in the activation's turns.
 /// <para>The document <i>in force</i> is the newest one that the activation knows to be in the store. Only its messages are sent, and not
-/// those that were added since. A message's partition and sequence are part of the document. So every activation sends the same bytes under
-/// the same sequence to the same partition, which has them once (<see cref="OrleansMq.Producers.OutboxProducers"/>).</para>
+/// those that were added since. A message's partition, producer id and sequence are part of the document. So every activation sends the
+/// same bytes under the same sequence to the same partition, which has them once
+/// (<see cref="OrleansMq.Producers.OutboxProducers"/>).</para>
+/// <para>An activation adds messages under a producer id of its own, and begins another one when it reads a document that it has not
+/// written. So a document that is copied to another grain, or restored from a backup, leads to no new message under a sequence that a
+/// broker has seen: only the pending messages are sent again, under their sequences. Sequences go on through all ids.</para>
 /// <para>A partition has one run on its way. The next one follows when the run is in the partition, or is refused and a stored document
 /// says so: a sequence is never passed over while an activation may still send it.</para>
 /// <para>Writes are compare-and-swap. So the documents in force are one history, and each has its own stamp. Of a write whose outcome is
@@ -39,16 +43,18 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     public const int MaxRunBytes = 128 << 10;
 
     private readonly List<OutboxMessage> _added = [];
-    private readonly HashSet<long> _delivered = [];
+    private readonly HashSet<OutboxMessageKey> _delivered = [];
     // What is decided, and no stored document has.
-    private readonly Dictionary<long, string> _refused = [];
-    private readonly Dictionary<long, int> _chosen = [];
-    private readonly HashSet<long> _retried = [];
-    private readonly HashSet<long> _discarded = [];
+    private readonly Dictionary<OutboxMessageKey, string> _refused = [];
+    private readonly Dictionary<OutboxMessageKey, int> _chosen = [];
+    private readonly HashSet<OutboxMessageKey> _retried = [];
+    private readonly HashSet<OutboxMessageKey> _discarded = [];
     private readonly HashSet<TopicPartition> _sending = [];
     // Messages up to these sequences are sent one by one.
     private readonly Dictionary<TopicPartition, long> _singles = [];
     private OutboxDocument _inForce = new();
+    // The producer of the messages that this activation adds.
+    private long? _producerId;
 
     /// <summary>The document in force.</summary>
     public OutboxDocument InForce => _inForce;
@@ -67,10 +73,10 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
 
     /// <summary>Whether every message in force up to a sequence is known to be delivered.</summary>
     public bool IsDeliveredTo(long sequence) =>
-        _inForce.Pending.All(message => message.Sequence > sequence || _delivered.Contains(message.Sequence));
+        _inForce.Pending.All(message => message.Sequence > sequence || _delivered.Contains(message.MessageKey));
 
     /// <summary>The messages that wait.</summary>
-    public int PendingCount => _inForce.Pending.Count(message => !_delivered.Contains(message.Sequence)) + _added.Count;
+    public int PendingCount => _inForce.Pending.Count(message => !_delivered.Contains(message.MessageKey)) + _added.Count;
 
     /// <summary>The messages that were added since the last write.</summary>
     public IReadOnlyList<OutboxMessage> Added => _added;
@@ -79,7 +85,7 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     /// <exception cref="OutboxFullException">As many wait as may.</exception>
     public void Add(OutboxMessage message)
     {
-        var waiting = _inForce.Pending.Where(pending => !_delivered.Contains(pending.Sequence)).Concat(_inForce.Parked).Concat(_added)
+        var waiting = _inForce.Pending.Where(pending => !_delivered.Contains(pending.MessageKey)).Concat(_inForce.Parked).Concat(_added)
             .ToList();
         if (waiting.Count >= maxPending)
         {
@@ -99,52 +105,56 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     }
 
     /// <summary>Parked messages are sent again once a write has it.</summary>
-    public void RetryParked() => _retried.UnionWith(_inForce.Parked.Select(static message => message.Sequence).Except(_discarded));
+    public void RetryParked() => _retried.UnionWith(_inForce.Parked.Select(static message => message.MessageKey).Except(_discarded));
 
     /// <summary>Parked messages are removed once a write has it.</summary>
-    public void DiscardParked() => _discarded.UnionWith(_inForce.Parked.Select(static message => message.Sequence).Except(_retried));
+    public void DiscardParked() => _discarded.UnionWith(_inForce.Parked.Select(static message => message.MessageKey).Except(_retried));
 
     /// <summary>Returns the document to store, which follows the one in force.</summary>
     /// <param name="withAdded">Whether it has what was added: the write is the grain's own.</param>
-    /// <param name="newId">The outbox's id, where it has none yet.</param>
+    /// <param name="newId">A new producer id, where one is needed.</param>
     /// <param name="stamp">The write's stamp.</param>
     /// <param name="partitions">The number of partitions of a topic; null: not known now.</param>
     public OutboxDocument Compose(bool withAdded, long newId, Guid stamp, Func<string, int?> partitions)
     {
         var document = new OutboxDocument
         {
-            ProducerId = _inForce.ProducerId == 0 && withAdded && _added.Count > 0 ? newId : _inForce.ProducerId,
+            OutboxId = _inForce.OutboxId == 0 && withAdded && _added.Count > 0 ? newId : _inForce.OutboxId,
             LastSequence = _inForce.LastSequence,
             Stamp = stamp,
         };
         document.Parked.AddRange(_inForce.Parked.Where(message => !withAdded
-            || !(_retried.Contains(message.Sequence) || _discarded.Contains(message.Sequence))));
-        foreach (var message in _inForce.Pending.Where(message => !_delivered.Contains(message.Sequence)))
+            || !(_retried.Contains(message.MessageKey) || _discarded.Contains(message.MessageKey))));
+        foreach (var message in _inForce.Pending.Where(message => !_delivered.Contains(message.MessageKey)))
         {
             var next = message;
-            if (_refused.TryGetValue(message.Sequence, out var refusal))
+            if (_refused.TryGetValue(message.MessageKey, out var refusal))
             {
                 next = message.Copy();
                 next.Refusal = refusal;
                 document.Parked.Add(next);
                 continue;
             }
-            if (_chosen.TryGetValue(message.Sequence, out var partition))
+            if (_chosen.TryGetValue(message.MessageKey, out var partition))
             {
                 next = message.Copy();
                 next.Partition = partition;
             }
             document.Pending.Add(next);
         }
-        if (!withAdded)
+        if (!withAdded || _added.Count + _retried.Count == 0)
             return document;
-        foreach (var message in _added.Concat(_inForce.Parked.Where(message => _retried.Contains(message.Sequence))))
+        var producerId = _producerId ??= newId;
+        foreach (var message in _added.Concat(_inForce.Parked.Where(message => _retried.Contains(message.MessageKey))))
         {
             var next = message.Copy();
-            next.Sequence = ++document.LastSequence;
+            // A parked message is sent under another sequence. For its readers it is the same message.
+            if (message.Sequence > 0)
+                next.MessageId = message.IdText;
+            (next.ProducerId, next.Sequence) = (producerId, ++document.LastSequence);
             next.Refusal = null;
             if (next.Partition < 0 && partitions(next.Topic) is { } count)
-                next.Partition = OutboxPartitions.Choose(document.ProducerId, next, count);
+                next.Partition = OutboxPartitions.Choose(document.OutboxId, next, count);
             document.Pending.Add(next);
         }
         return document;
@@ -152,26 +162,22 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
 
     /// <summary>A document is in the store, as the answer to a write or a read has told.</summary>
     /// <param name="document">The document; null for none.</param>
-    public void Adopt(OutboxDocument? document)
+    /// <param name="isOwn">Whether it is known to be one that this activation has written.</param>
+    public void Adopt(OutboxDocument? document, bool isOwn = false)
     {
         document ??= new OutboxDocument();
-        if (document.ProducerId != _inForce.ProducerId)
-        {
-            _delivered.Clear();
-            _refused.Clear();
-            _chosen.Clear();
-            _singles.Clear();
-        }
+        if (!isOwn && document.Stamp != _inForce.Stamp)
+            _producerId = null;
         _inForce = document;
         IsInDoubt = false;
-        var pending = document.Pending.Select(static message => message.Sequence).ToHashSet();
+        var pending = document.Pending.Select(static message => message.MessageKey).ToHashSet();
         _delivered.IntersectWith(pending);
-        foreach (var sequence in _refused.Keys.Where(sequence => !pending.Contains(sequence)).ToList())
-            _refused.Remove(sequence);
-        foreach (var sequence in _chosen.Keys.Where(sequence => !document.Pending.Exists(message => message.Sequence == sequence
+        foreach (var key in _refused.Keys.Where(key => !pending.Contains(key)).ToList())
+            _refused.Remove(key);
+        foreach (var key in _chosen.Keys.Where(key => !document.Pending.Exists(message => message.MessageKey == key
             && message.Partition < 0)).ToList())
-            _chosen.Remove(sequence);
-        var parked = document.Parked.Select(static message => message.Sequence).ToHashSet();
+            _chosen.Remove(key);
+        var parked = document.Parked.Select(static message => message.MessageKey).ToHashSet();
         _retried.IntersectWith(parked);
         _discarded.IntersectWith(parked);
     }
@@ -182,7 +188,7 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     public void Written(OutboxDocument document, int added)
     {
         _added.RemoveRange(0, added);
-        Adopt(document);
+        Adopt(document, isOwn: true);
     }
 
     /// <summary>A write has no known outcome.</summary>
@@ -198,18 +204,18 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
 
     /// <summary>Returns the partitions that a run can be taken for.</summary>
     public IReadOnlyList<TopicPartition> Targets() =>
-        [.. _inForce.Pending.Where(message => message.Partition >= 0 && !_delivered.Contains(message.Sequence))
+        [.. _inForce.Pending.Where(message => message.Partition >= 0 && !_delivered.Contains(message.MessageKey))
             .Select(static message => message.Target).Distinct().Where(target => Find(target) is not null)];
 
     /// <summary>Returns the topics of messages whose partition is to be chosen.</summary>
     public IReadOnlyList<string> Undecided() => [.. _inForce.Pending.Where(message => message.Partition < 0
-        && !_chosen.ContainsKey(message.Sequence)).Select(static message => message.Topic).Distinct()];
+        && !_chosen.ContainsKey(message.MessageKey)).Select(static message => message.Topic).Distinct()];
 
     /// <summary>Chooses the partitions of the messages of a topic. They are sent when that is stored.</summary>
     public void Choose(string topic, int partitions)
     {
         foreach (var message in _inForce.Pending.Where(message => message.Partition < 0 && message.Topic == topic))
-            _chosen[message.Sequence] = OutboxPartitions.Choose(_inForce.ProducerId, message, partitions);
+            _chosen[message.MessageKey] = OutboxPartitions.Choose(_inForce.OutboxId, message, partitions);
     }
 
     /// <summary>Takes the next messages of a partition; null: there are none that can be sent now.</summary>
@@ -229,23 +235,24 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
         var bytes = 0;
         foreach (var message in _inForce.Pending)
         {
-            if (message.Topic != target.Topic || _delivered.Contains(message.Sequence))
+            if (message.Topic != target.Topic || _delivered.Contains(message.MessageKey))
                 continue;
             // A message whose partition is not chosen may be one of this partition, before the others.
             if (message.Partition < 0)
                 break;
             if (message.Partition != target.Partition)
                 continue;
-            if (_refused.ContainsKey(message.Sequence))
+            if (_refused.ContainsKey(message.MessageKey))
                 break;
-            var fits = messages.Count == 0 || (message.Sequence == messages[^1].Sequence + 1 && messages.Count < MaxRun
+            var fits = messages.Count == 0 || (message.Sequence == messages[^1].Sequence + 1
+                && message.ProducerId == messages[0].ProducerId && messages.Count < MaxRun
                 && bytes + message.Size <= MaxRunBytes && !IsSingle(target, messages[0]));
             if (!fits)
                 break;
             messages.Add(message);
             bytes += message.Size;
         }
-        return messages.Count == 0 ? null : new OutboxRun(_inForce.ProducerId, target, messages);
+        return messages.Count == 0 ? null : new OutboxRun(messages[0].ProducerId, target, messages);
     }
 
     private bool IsSingle(TopicPartition target, OutboxMessage message) =>
@@ -256,27 +263,24 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     {
         _sending.Remove(run.Target);
         var verdict = Judge(error, run.Messages.Count);
-        // The store has another outbox since: the state was cleared.
-        if (run.ProducerId != _inForce.ProducerId)
-            return verdict == OutboxVerdict.Retry ? verdict : OutboxVerdict.Delivered;
         switch (verdict)
         {
             case OutboxVerdict.Delivered:
-                _delivered.UnionWith(run.Messages.Select(static message => message.Sequence));
+                _delivered.UnionWith(run.Messages.Select(static message => message.MessageKey));
                 Forget(run);
                 break;
             case OutboxVerdict.Split:
                 _singles[run.Target] = run.Messages[^1].Sequence;
                 break;
             case OutboxVerdict.Refused:
-                _refused[run.Messages[0].Sequence] = $"{error}: {reason}";
+                _refused[run.Messages[0].MessageKey] = $"{error}: {reason}";
                 break;
             default:
                 break;
         }
-        // Messages that left the store meanwhile: another activation has delivered them.
-        _delivered.IntersectWith(_inForce.Pending.Select(static message => message.Sequence));
-        foreach (var gone in _refused.Keys.Except(_inForce.Pending.Select(static message => message.Sequence)).ToList())
+        // Messages that left the store meanwhile: another activation has delivered them, or the state was cleared.
+        _delivered.IntersectWith(_inForce.Pending.Select(static message => message.MessageKey));
+        foreach (var gone in _refused.Keys.Except(_inForce.Pending.Select(static message => message.MessageKey)).ToList())
             _refused.Remove(gone);
         return verdict;
     }
@@ -287,12 +291,13 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
             _singles.Remove(run.Target);
     }
 
-    // Only what lies in the message itself is for good. A topic that does not exist, or may not be written to, is mended.
+    // Only what lies in the message itself is for good. A topic that does not exist, or may not be written to, is mended, and a queue that
+    // is full is emptied.
     private static OutboxVerdict Judge(ErrorCode error, int count) => error switch
     {
         ErrorCode.None or ErrorCode.DuplicateSequenceNumber => OutboxVerdict.Delivered,
         ErrorCode.OutOfOrderSequenceNumber when count > 1 => OutboxVerdict.Split,
-        ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord or ErrorCode.InvalidTimestamp or ErrorCode.PolicyViolation =>
+        ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord or ErrorCode.InvalidTimestamp =>
             count > 1 ? OutboxVerdict.Split : OutboxVerdict.Refused,
         _ => OutboxVerdict.Retry,
     };

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
@@ -216,7 +215,7 @@ internal sealed partial class OutboxActivation : IOutbox
         {
             RecordHeader[] headers = [.. message.Headers.Select(static header => new RecordHeader(Encoding.UTF8.GetBytes(header.Name),
                 header.Value is { } value ? (ReadOnlyMemory<byte>?)value : null)),
-                RecordHeaders.Text(OutboxHeaders.MessageId, IdOf(run.ProducerId, message.Sequence))];
+                RecordHeaders.Text(OutboxHeaders.MessageId, message.IdText)];
             builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null, headers);
         }
         builder.SetProducer(run.ProducerId, OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
@@ -298,10 +297,6 @@ internal sealed partial class OutboxActivation : IOutbox
         }
         Kick();
     }
-
-    /// <summary>The id of a message, for its header.</summary>
-    internal static string IdOf(long producerId, long sequence) =>
-        string.Create(CultureInfo.InvariantCulture, $"{producerId:x}-{sequence}");
 
     private static byte[]? BytesOf<T>(ISerializer<T> serializer, T value)
     {

@@ -141,7 +141,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
                 Doubt(new Doubted(document.Stamp, turn, isOurs));
                 throw;
             }
-            core.Adopt(document);
+            core.Adopt(document, isOwn: true);
             _activation.Change();
             _activation.Records.Wrote(turn);
             if (document.Pending.Count == 0)

@@ -33,7 +33,7 @@ public sealed class OutboxDocumentTests
     public void Bounds_count_what_waits_and_what_is_parked()
     {
         var core = new OutboxCore(2, 1_000);
-        core.Adopt(new OutboxDocument { ProducerId = 1, Parked = [new OutboxMessage { Topic = "t", Sequence = 1 }] });
+        core.Adopt(new OutboxDocument { OutboxId = 1, Parked = [new OutboxMessage { Topic = "t", Sequence = 1 }] });
         core.Add(new OutboxMessage { Topic = "t", Value = new byte[100] });
         Assert.Contains("MaxPending ", Assert.Throws<OutboxFullException>(() => core.Add(new OutboxMessage { Topic = "t" })).Message);
         var bytes = new OutboxCore(10, 1_000);
@@ -46,7 +46,7 @@ public sealed class OutboxDocumentTests
         Numbers = [1, 2],
         Outbox = new OutboxDocument
         {
-            ProducerId = long.MaxValue,
+            OutboxId = long.MaxValue,
             LastSequence = 7,
             Stamp = new Guid("5a0f0000-0000-0000-0000-000000000001"),
             Pending =
@@ -54,6 +54,8 @@ public sealed class OutboxDocumentTests
                 new OutboxMessage
                 {
                     Sequence = 6,
+                    ProducerId = long.MaxValue - 1,
+                    MessageId = "1-2",
                     Topic = "orders",
                     Partition = 3,
                     Key = [1],

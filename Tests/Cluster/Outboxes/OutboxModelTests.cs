@@ -142,8 +142,10 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             foreach (var log in _logs)
             {
                 Require(log.Distinct().Count() == log.Count, "no message is doubled");
-                var order = log.Select(name => expected.IndexOf(name)).ToList();
-                Require(!order.Contains(-1), "no message of a state that was never stored is delivered");
+                Require(log.All(expected.Contains), "no message of a state that was never stored is delivered");
+                // A message that is parked may be appended by a send that was on its way when its topic refused another one of it, and
+                // then took such messages.
+                var order = log.Where(name => !parked.Contains(name)).Select(name => expected.IndexOf(name)).ToList();
                 Require(order.SequenceEqual(order.Order()), "messages are in order");
             }
             var all = _logs.SelectMany(static log => log).ToList();
@@ -378,7 +380,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                     core.Written(write.Document, added);
                 else
                 {
-                    core.Adopt(write.Document);
+                    core.Adopt(write.Document, isOwn: true);
                     if (write.Document.Pending.Count == 0)
                         records.FoundNothing(write.Turn);
                 }
@@ -453,7 +455,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
 
         private static OutboxDocument Copy(OutboxDocument document) => new()
         {
-            ProducerId = document.ProducerId,
+            OutboxId = document.OutboxId,
             LastSequence = document.LastSequence,
             Stamp = document.Stamp,
             Pending = document.Pending.ConvertAll(static message => message.Copy()),
