@@ -24,7 +24,7 @@ public interface IOutboxState<TState> : IPersistentState<TState>
 public interface IOutbox
 {
     /// <summary>The messages that are not known to be delivered: those of the store, and those that were added since.</summary>
-    int PendingCount { get; }
+    IReadOnlyList<OutboxMessage> Pending { get; }
 
     /// <summary>The messages that their topic refused for good, such as one that is larger than its <c>max.message.bytes</c>. Later
     /// messages are delivered without them. They stay until <see cref="RetryParked"/> or <see cref="DiscardParked"/>.</summary>
@@ -38,7 +38,7 @@ public interface IOutbox
     /// <param name="keys">Serializes the key; null for the built-in format of the type.</param>
     /// <param name="values">Serializes the value; null for the built-in format of the type.</param>
     /// <exception cref="OutboxFullException">As many messages or bytes wait as may.</exception>
-    /// <exception cref="ArgumentException">The topic has no name, or the partition is negative.</exception>
+    /// <exception cref="ArgumentException">No topic can have that name, or the partition is negative.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     void Add<TKey, TValue>(ProducerRecord<TKey, TValue> record, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null);
 
@@ -47,6 +47,11 @@ public interface IOutbox
     /// <param name="key">The key. Messages of one key stay in order.</param>
     /// <param name="value">The value.</param>
     void Add<TKey, TValue>(string topic, TKey key, TValue value) => Add(new ProducerRecord<TKey, TValue>(topic, key, value));
+
+    /// <summary>Removes the messages to a topic that are not delivered, once the state is written: those of a topic that will never exist,
+    /// or of a partition that it does not have. One that is on its way may be delivered nevertheless.</summary>
+    /// <param name="topic">The topic.</param>
+    void DiscardPending(string topic);
 
     /// <summary>Sends the parked messages again, behind all others, once the state is written. They keep their timestamps and their
     /// <see cref="OutboxHeaders.MessageId"/>.</summary>

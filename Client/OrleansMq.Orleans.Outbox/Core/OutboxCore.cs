@@ -62,7 +62,7 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     /// <summary>Whether a newer document than <see cref="InForce"/> may be in the store.</summary>
     public bool IsInDoubt { get; private set; }
 
-    /// <summary>Whether messages were added, or parked ones dealt with, since the last write.</summary>
+    /// <summary>Whether messages were added, retried or discarded since the last write.</summary>
     public bool HasAdded => _added.Count + _retried.Count + _discarded.Count > 0;
 
     /// <summary>Whether something is decided that must be stored before the next message can be sent.</summary>
@@ -76,7 +76,8 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
         _inForce.Pending.All(message => message.Sequence > sequence || _delivered.Contains(message.MessageKey));
 
     /// <summary>The messages that wait.</summary>
-    public int PendingCount => _inForce.Pending.Count(message => !_delivered.Contains(message.MessageKey)) + _added.Count;
+    public IEnumerable<OutboxMessage> Pending =>
+        _inForce.Pending.Where(message => !_delivered.Contains(message.MessageKey)).Concat(_added);
 
     /// <summary>The messages that were added since the last write.</summary>
     public IReadOnlyList<OutboxMessage> Added => _added;
@@ -110,6 +111,13 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     /// <summary>Parked messages are removed once a write has it.</summary>
     public void DiscardParked() => _discarded.UnionWith(_inForce.Parked.Select(static message => message.MessageKey).Except(_retried));
 
+    /// <summary>The messages of a topic that wait are removed: those that were added now, those in force once a write has it.</summary>
+    public void DiscardPending(string topic)
+    {
+        _added.RemoveAll(message => message.Topic == topic);
+        _discarded.UnionWith(_inForce.Pending.Where(message => message.Topic == topic).Select(static message => message.MessageKey));
+    }
+
     /// <summary>Returns the document to store, which follows the one in force.</summary>
     /// <param name="withAdded">Whether it has what was added: the write is the grain's own.</param>
     /// <param name="newId">A new producer id, where one is needed.</param>
@@ -125,7 +133,8 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
         };
         document.Parked.AddRange(_inForce.Parked.Where(message => !withAdded
             || !(_retried.Contains(message.MessageKey) || _discarded.Contains(message.MessageKey))));
-        foreach (var message in _inForce.Pending.Where(message => !_delivered.Contains(message.MessageKey)))
+        foreach (var message in _inForce.Pending.Where(message => !_delivered.Contains(message.MessageKey)
+            && !(withAdded && _discarded.Contains(message.MessageKey))))
         {
             var next = message;
             if (_refused.TryGetValue(message.MessageKey, out var refusal))
@@ -179,7 +188,7 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
             _chosen.Remove(key);
         var parked = document.Parked.Select(static message => message.MessageKey).ToHashSet();
         _retried.IntersectWith(parked);
-        _discarded.IntersectWith(parked);
+        _discarded.IntersectWith(parked.Union(pending));
     }
 
     /// <summary>The grain's own write is in force.</summary>

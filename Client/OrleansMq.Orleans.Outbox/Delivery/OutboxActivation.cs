@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
 using OrleansMq.Producers;
 using OrleansMq.Records;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Outboxes;
 
@@ -56,7 +57,7 @@ internal sealed partial class OutboxActivation : IOutbox
     public int Writes { get; set; }
 
     /// <inheritdoc/>
-    public int PendingCount => Core.PendingCount;
+    public IReadOnlyList<OutboxMessage> Pending => [.. Core.Pending];
 
     /// <inheritdoc/>
     public IReadOnlyList<OutboxMessage> Parked => [.. Core.InForce.Parked];
@@ -66,7 +67,7 @@ internal sealed partial class OutboxActivation : IOutbox
     /// <inheritdoc/>
     public void Add<TKey, TValue>(ProducerRecord<TKey, TValue> record, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null)
     {
-        ArgumentException.ThrowIfNullOrEmpty(record.Topic);
+        ThrowIfInvalid(record.Topic);
         ArgumentOutOfRangeException.ThrowIfNegative(record.Partition ?? 0);
         var message = new OutboxMessage
         {
@@ -83,6 +84,22 @@ internal sealed partial class OutboxActivation : IOutbox
             && !message.Headers.Exists(static header => header.Name == "traceparent"))
             message.Headers.Add(new OutboxHeader { Name = "traceparent", Value = Encoding.ASCII.GetBytes(id) });
         Core.Add(message);
+    }
+
+    /// <inheritdoc/>
+    public void DiscardPending(string topic)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(topic);
+        Core.DiscardPending(topic);
+    }
+
+    // A topic that does not exist may be created. One that cannot be is refused.
+    private static void ThrowIfInvalid(string? topic)
+    {
+        if (TopicName.Validate(topic) is { } why)
+            throw new ArgumentException(why, nameof(topic));
+        if (InternalTopics.IsInternal(topic))
+            throw new ArgumentException($"Topic '{topic}' is internal: send to another one.", nameof(topic));
     }
 
     /// <inheritdoc/>
@@ -165,7 +182,7 @@ internal sealed partial class OutboxActivation : IOutbox
         }
         catch (OperationCanceledException) when (timeout.IsCancellationRequested)
         {
-            LogLeft(_services.Logger, Core.PendingCount, _grain);
+            LogLeft(_services.Logger, Core.Pending.Count(), _grain);
         }
         catch (Exception failure)
         {

@@ -99,8 +99,10 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             if (_activation.Core is { IsDelivered: false } or { HasAdded: true }
                 || _activation.Parked.Count > 0)
             {
+                var topics = _activation.Core.Pending.Concat(_activation.Parked).Select(static message => message.Topic).Distinct();
                 throw new InvalidOperationException($"The state '{_name}' of grain {_context.GrainId} has messages that are not delivered, "
-                    + "which would be lost with it: write the state, and await Outbox.FlushAsync(), before it is cleared.");
+                    + $"or are parked, for topics {string.Join(", ", topics)}. They would be lost with it: write the state, and await "
+                    + "Outbox.FlushAsync(), or call DiscardPending or DiscardParked and write, before it is cleared.");
             }
             try
             {

@@ -68,6 +68,23 @@ public sealed class OutboxCoreTests
         }
     }
 
+    [Fact]
+    public void Discarded_messages_leave_with_the_next_write_and_stay_where_it_fails()
+    {
+        var core = Open(new OutboxDocument());
+        Write(core, "a");
+        core.Add(new OutboxMessage { Topic = "orders", Partition = 0 });
+        core.DiscardPending("orders");
+        Assert.Empty(core.Added);
+        Assert.True(core.HasAdded);
+        Assert.Single(core.Compose(false, 0, Guid.NewGuid(), static _ => null).Pending);
+        core.Drop();
+        Assert.Single(core.Compose(true, 0, Guid.NewGuid(), static _ => null).Pending);
+        core.DiscardPending("orders");
+        Write(core, "b");
+        Assert.Equal(["b"], Names(core.InForce.Pending));
+    }
+
     private static OutboxCore Open(OutboxDocument document)
     {
         var core = new OutboxCore(100, 10_000);

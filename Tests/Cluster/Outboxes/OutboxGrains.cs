@@ -29,6 +29,10 @@ public interface ILedgerGrain : IGrainWithStringKey
 
     Task BookAndFlushAsync(string topic, int number, string value);
 
+    Task<string[]> PendingAsync();
+
+    Task DiscardAsync(string topic);
+
     Task AddAsync(string topic, int number);
 
     Task<int[]> ReadAgainAsync();
@@ -78,6 +82,15 @@ public abstract class LedgerGrainBase(IOutboxState<Ledger> ledger, ILocalSiloDet
     {
         Add(topic, number, null);
         return Task.CompletedTask;
+    }
+
+    public Task<string[]> PendingAsync() =>
+        Task.FromResult<string[]>([.. ledger.Outbox.Pending.Select(static message => message.Topic)]);
+
+    public Task DiscardAsync(string topic)
+    {
+        ledger.Outbox.DiscardPending(topic);
+        return ledger.WriteStateAsync();
     }
 
     public async Task<int[]> ReadAgainAsync()

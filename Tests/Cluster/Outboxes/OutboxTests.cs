@@ -58,6 +58,28 @@ public sealed class OutboxTests(PostgreSqlFixture postgres) : OutboxClusterTests
     }
 
     [SkippableFact]
+    public async Task Messages_to_a_topic_that_will_never_exist_can_be_discarded()
+    {
+        await CreateAsync("existing", 1);
+        var grain = Ledger("mistyped-1");
+        foreach (var wrong in (string[])["orders for eu", "__outbox", ".."])
+            await Assert.ThrowsAnyAsync<ArgumentException>(() => grain.AddAsync(wrong, 0));
+        await grain.ReadAgainAsync();
+        await grain.BookAsync("mistyped", 1);
+        await grain.BookAsync("existing", 2);
+        await UntilDeliveredAsync("existing", [2]);
+        Assert.Equal(["mistyped"], await grain.PendingAsync());
+        Assert.Contains("topics mistyped.", await grain.ClearAsync());
+        await grain.DiscardAsync("mistyped");
+        Assert.Empty(await grain.PendingAsync());
+        Assert.Null(await grain.ClearAsync());
+        // A topic of that name gets nothing of it.
+        await CreateAsync("mistyped", 1);
+        await grain.BookAsync("mistyped", 3);
+        await UntilDeliveredAsync("mistyped", [3]);
+    }
+
+    [SkippableFact]
     public async Task Outbox_that_cleans_up_does_not_write_what_the_grain_has_changed_and_not_written()
     {
         await CreateAsync("unwritten", 3);
