@@ -55,9 +55,29 @@ internal sealed class OutboxStateMapper : IAttributeToFactoryMapper<OutboxStateA
             throw new ArgumentException($"The parameter '{parameter.Name}' of {parameter.Member.DeclaringType} has [OutboxState] and is "
                 + $"a {type}: make it an IOutboxState of the state class.");
         }
+        if (WhyNotStored(type.GetGenericArguments()[0]) is { } why)
+        {
+            throw new ArgumentException($"The state class {type.GetGenericArguments()[0]} of the parameter '{parameter.Name}' of "
+                + $"{parameter.Member.DeclaringType} would be stored without its messages: {why}");
+        }
         var create = s_create.MakeGenericMethod(type.GetGenericArguments())
             .CreateDelegate<Func<IGrainContext, OutboxStateAttribute, object>>();
         return context => create(context, metadata);
+    }
+
+    /// <summary>Returns what keeps serializers of storages from storing the property <see cref="IHasOutbox.Outbox"/> of a class; null for
+    /// nothing that can be seen.</summary>
+    internal static string? WhyNotStored(Type state)
+    {
+        if (state.GetProperty(nameof(IHasOutbox.Outbox)) is not { CanRead: true, CanWrite: true } property)
+            return "make 'Outbox' a public property with a getter and a setter, and not an explicit one of IHasOutbox.";
+        if (property.GetCustomAttributes(inherit: true).FirstOrDefault(static attribute =>
+            attribute.GetType().Name is "JsonIgnoreAttribute" or "IgnoreDataMemberAttribute") is { } ignored)
+            return $"take [{ignored.GetType().Name[..^"Attribute".Length]}] from its property 'Outbox'.";
+        var field = property.DeclaringType!.GetField($"<{property.Name}>k__BackingField", BindingFlags.NonPublic | BindingFlags.Instance);
+        var hasId = property.IsDefined(typeof(IdAttribute), inherit: true) || field?.IsDefined(typeof(IdAttribute)) == true;
+        return property.DeclaringType.GetCustomAttribute<GenerateSerializerAttribute>() is { GenerateFieldIds: GenerateFieldIds.None }
+            && !hasId ? "give its property 'Outbox' an [Id], as the other ones have." : null;
     }
 
     private static object Create<TState>(IGrainContext context, OutboxStateAttribute metadata)

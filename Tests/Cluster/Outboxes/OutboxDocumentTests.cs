@@ -41,6 +41,46 @@ public sealed class OutboxDocumentTests
             bytes.Add(new OutboxMessage { Topic = "t", Value = new byte[1_000] })).Message);
     }
 
+    [Fact]
+    public void Class_whose_outbox_would_not_be_stored_is_refused()
+    {
+        Assert.Null(OutboxStateMapper.WhyNotStored(typeof(Ledger)));
+        Assert.Null(OutboxStateMapper.WhyNotStored(typeof(Plain)));
+        Assert.Contains("[Id]", OutboxStateMapper.WhyNotStored(typeof(WithoutId)));
+        Assert.Contains("public property", OutboxStateMapper.WhyNotStored(typeof(Explicit)));
+        Assert.Contains("[JsonIgnore]", OutboxStateMapper.WhyNotStored(typeof(Ignored)));
+        // It is what the check is for: the serializer leaves the messages out.
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        var stored = serializer.SerializeToArray(new WithoutId { Outbox = new OutboxDocument() });
+        Assert.Null(serializer.Deserialize<WithoutId>(stored)!.Outbox);
+    }
+
+    public sealed class Plain : IHasOutbox
+    {
+        public OutboxDocument? Outbox { get; set; }
+    }
+
+    [GenerateSerializer]
+    public sealed class WithoutId : IHasOutbox
+    {
+        [Id(0)]
+        public int Amount { get; set; }
+
+        public OutboxDocument? Outbox { get; set; }
+    }
+
+    public sealed class Explicit : IHasOutbox
+    {
+        OutboxDocument? IHasOutbox.Outbox { get; set; }
+    }
+
+    public sealed class Ignored : IHasOutbox
+    {
+        [System.Text.Json.Serialization.JsonIgnore]
+        public OutboxDocument? Outbox { get; set; }
+    }
+
     private static Ledger Some() => new()
     {
         Numbers = [1, 2],
