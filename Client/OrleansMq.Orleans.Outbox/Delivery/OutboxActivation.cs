@@ -131,6 +131,22 @@ internal sealed partial class OutboxActivation : IOutbox
         Records.Stored(record, began);
     }
 
+    /// <summary>The activation begins: takes the record that one before has left.</summary>
+    public void Start()
+    {
+        if (_services.Left.Take(_grain, _state, Core.InForce.Stamp) is { } left)
+            Records.TakeOver(left.Id, left.Due);
+        Wrote();
+        Kick();
+    }
+
+    /// <summary>The activation ends with a failed write: leaves its record.</summary>
+    public void Leave()
+    {
+        if (Records.Leave() is { } left)
+            _services.Left.Leave(_grain, _state, left, Core.InForce.Stamp, Now);
+    }
+
     /// <summary>Answers a wake-up: whether its record is settled.</summary>
     public bool WakeUp(Guid record)
     {

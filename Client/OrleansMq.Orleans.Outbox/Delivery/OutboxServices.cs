@@ -17,6 +17,8 @@ internal sealed class OutboxServices(OrleansMqClient client, OrleansMqOutboxOpti
 
     public OutboxWakeUps WakeUps => wakeUps;
 
+    public LeftRecords Left { get; } = new();
+
     public ILogger Logger => logger;
 
     /// <summary>Returns the number of partitions of a topic; null: it is not known now.</summary>

@@ -157,8 +157,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     {
         ((OutboxExtension)_context.GetGrainExtension<IOutboxExtension>()).Register(_name, _activation);
         Take(await ReadAsync(cancellationToken));
-        _activation.Wrote();
-        _activation.Kick();
+        _activation.Start();
     }
 
     private async Task WriteAsync(CancellationToken cancellationToken)
@@ -230,6 +229,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             _activation.Core.Drop();
             _isUnknown = true;
         }
+        _activation.Leave();
         _hasEnded = true;
         _context.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationError, $"A write of state '{_name}' failed."));
     }

@@ -27,6 +27,9 @@ internal readonly record struct WakeUpAnswer(bool IsSettled, bool Looks = false,
 /// began after the record came. Writes of the other activation are compare-and-swap, so those that rely on the record fail from then on.
 /// When an activation reads a document that it has not written, its own live record may have been settled in that way. It relies on it no
 /// more.</para>
+/// <para>An activation that ends with a failed write leaves its live record to the next one of its silo, so that calls that fail one after
+/// the other do not store a record each. It is not its own any more. The next one takes it if the store still has the document that the
+/// first one knew: no other activation has written, so none has settled the record. A write of the first one may be on its way.</para>
 /// <para>A write of this activation without a known outcome may come into force late. It is fenced before a record is settled.</para>
 /// <para>A store without a state of the grain has nothing to fence with. There a record is settled after
 /// <see cref="UnfencedVisits"/> visits. A first write that comes into force later than that has no wake-up.</para>
@@ -61,6 +64,23 @@ internal sealed class WakeUpRecords(TimeSpan delay)
         _missed = _live is null ? 0 : Math.Min(_missed + 1, MaxMissed);
         _live = id;
         _due = began + delay;
+        _own.Add(id);
+    }
+
+    /// <summary>Gives the live record away, and when it is due; null for none.</summary>
+    public (Guid Id, TimeSpan Due)? Leave()
+    {
+        if (_live is not { } id)
+            return null;
+        _live = null;
+        _own.Remove(id);
+        return (id, _due);
+    }
+
+    /// <summary>Takes the record that an activation before has left, and has stored or taken itself.</summary>
+    public void TakeOver(Guid id, TimeSpan due)
+    {
+        (_live, _due, _missed, _isLate) = (id, due, 0, true);
         _own.Add(id);
     }
 

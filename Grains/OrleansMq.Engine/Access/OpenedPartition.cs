@@ -3,7 +3,6 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Share;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
-using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Shares;
 

@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Log;
 using OrleansMq.Producers;
 using OrleansMq.Records;
 

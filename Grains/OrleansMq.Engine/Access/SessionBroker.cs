@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Api;
-using OrleansMq.Producers;
 
 namespace OrleansMq.Access;
 

@@ -57,6 +57,8 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         private readonly List<(int Etag, OutboxDocument Document)> _lateWrites = [];
         // The queue of wake-ups.
         private readonly List<Guid> _records = [];
+        // What activations have left on each of two silos.
+        private readonly LeftRecords[] _left = [new(), new()];
         private TimeSpan _now;
         private int _mostRecords;
         private readonly Dictionary<long, string> _bound = [];
@@ -77,7 +79,8 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             public Operation? Writing { get; set; }
             // The write without a known outcome.
             public Operation? Doubted { get; set; }
-            public bool MustRead { get; set; }
+            public bool HasEnded { get; set; }
+            public required LeftRecords Left { get; init; }
             // The look that is asked for.
             public (bool CleansUp, bool Fences)? Look { get; set; }
         }
@@ -223,8 +226,10 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
 
         private Activation Activate()
         {
-            var activation = new Activation();
+            var activation = new Activation { Left = _left[_random.Next(2)] };
             Read(activation);
+            if (activation.Left.Take(default, "", activation.Core.InForce.Stamp) is { } left)
+                activation.Records.TakeOver(left.Id, left.Due);
             _activations.Add(activation);
             return activation;
         }
@@ -256,7 +261,6 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         {
             activation.Core.Drop();
             activation.Etag = _etag;
-            activation.MustRead = false;
             Adopt(activation, activation.Records.Begin());
         }
 
@@ -291,11 +295,8 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         private void BeginWrite(Activation activation)
         {
             var core = activation.Core;
-            if (activation.MustRead)
-            {
-                Read(activation);
+            if (activation.HasEnded)
                 return;
-            }
             if (activation.Doubted is not null)
                 Meet(activation);
             if (core.HasAdded && activation.Records.NeedsRecord(_now))
@@ -307,6 +308,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                 {
                     // It is not known to be stored.
                     Read(activation);
+                    Leave(activation);
                     return;
                 }
                 if (!_records.Contains(record))
@@ -317,6 +319,14 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             var added = core.Added.Count;
             var document = core.Compose(true, OutboxProducers.IdOf(_random.NextInt64()), NewGuid(), _ => known);
             activation.Writing = new Operation(document, activation.Etag, activation.Records.Begin(), added, IsOurs: true);
+        }
+
+        // An activation that has ended lives for a while.
+        private void Leave(Activation activation)
+        {
+            activation.HasEnded = true;
+            if (activation.Records.Leave() is { } left)
+                activation.Left.Leave(default, "", left, activation.Core.InForce.Stamp, _now);
         }
 
         private void BeginMaintain(Activation activation, bool cleansUp, bool fences)
@@ -362,13 +372,18 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             records.Doubt();
             if (write.Added is null)
                 return;
-            // The store does not answer the read either.
-            if (_random.Next(3) == 0)
-                activation.MustRead = true;
-            else if (_stored.Stamp != write.Document.Stamp)
+            // The store may not answer the read either.
+            var isRead = _random.Next(3) > 0;
+            if (isRead && _stored.Stamp == write.Document.Stamp)
+            {
+                Succeed();
+                return;
+            }
+            if (isRead)
                 Read(activation);
             else
-                Succeed();
+                core.Drop();
+            Leave(activation);
 
             void Succeed()
             {

@@ -136,6 +136,43 @@ public sealed class WakeUpRecordsTests
     }
 
     [Fact]
+    public void Record_that_is_left_is_taken_over_and_fenced_before_it_is_settled()
+    {
+        var (left, grain, stamp) = (new LeftRecords(capacity: 2), GrainId.Create("a", "b"), Guid.NewGuid());
+        var record = Store();
+        left.Leave(grain, "state", _records.Leave()!.Value, stamp, TimeSpan.Zero);
+        // It is not the first one's any more.
+        Assert.True(_records.NeedsRecord(TimeSpan.Zero));
+        Assert.True(_records.Answer(record, s_delay, s_nothing).Fences);
+        Assert.Null(_records.Leave());
+        Assert.Null(left.Take(grain, "another", stamp));
+        var next = new WakeUpRecords(s_delay);
+        var taken = left.Take(grain, "state", stamp)!.Value;
+        Assert.Null(left.Take(grain, "state", stamp));
+        next.TakeOver(taken.Id, taken.Due);
+        Assert.False(next.NeedsRecord(s_delay));
+        Assert.True(next.Answer(record, s_delay, s_nothing).Fences);
+        next.FoundNothing(next.Begin());
+        Assert.False(next.Answer(record, s_delay, s_nothing).IsSettled);
+        next.Wrote(next.Begin());
+        Assert.True(next.Answer(record, s_delay, s_nothing).IsSettled);
+    }
+
+    [Fact]
+    public void Record_that_is_left_is_not_taken_where_another_activation_has_written()
+    {
+        var (left, grain) = (new LeftRecords(capacity: 1), GrainId.Create("a", "b"));
+        left.Leave(grain, "state", (Guid.NewGuid(), s_delay), Guid.NewGuid(), TimeSpan.Zero);
+        // There is no room until the first one is overdue.
+        left.Leave(grain, "second", (Guid.NewGuid(), s_delay), Guid.Empty, s_delay);
+        Assert.Null(left.Take(grain, "second", Guid.Empty));
+        left.Leave(grain, "second", (Guid.NewGuid(), s_delay), Guid.Empty, s_delay * 2);
+        Assert.NotNull(left.Take(grain, "second", Guid.Empty));
+        left.Leave(grain, "state", (Guid.NewGuid(), s_delay), Guid.NewGuid(), s_delay);
+        Assert.Null(left.Take(grain, "state", Guid.NewGuid()));
+    }
+
+    [Fact]
     public void Key_of_a_record_names_the_state()
     {
         var record = Guid.NewGuid();
