@@ -1,3 +1,5 @@
+using OrleansMq.Dedupe;
+using OrleansMq.Queues;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Log;
@@ -24,7 +26,8 @@ internal sealed class LogParts
         Gaps.Follow(config);
         Points = new DurablePoints(ports.Cache, directory);
         State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.EngineLog),
-            new CursorSnapshots(ports.Files, directory, ports.EngineLog), new DedupeSnapshots(ports.Files, directory, ports.EngineLog));
+            new ControlSnapshots<LogCursors>(ports.Files, directory, ports.EngineLog, LogFiles.Cursors, LogCursors.TryDecodeSnapshot),
+            new ControlSnapshots<LogDedupe>(ports.Files, directory, ports.EngineLog, LogFiles.Dedupe, LogDedupe.TryDecodeSnapshot));
     }
 
     /// <summary>The dependencies that all logs share.</summary>

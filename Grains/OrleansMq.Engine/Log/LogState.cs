@@ -26,7 +26,8 @@ namespace OrleansMq.Log;
 /// A crash loses the state in memory; opening the log rebuilds it. A lost or damaged snapshot costs time, never a batch: rebuild uses an
 /// older one, or none. A failed write leaves no trace, so the sequence of a refused batch is free for its retry.
 /// </remarks>
-internal sealed class LogState(ProducerSnapshots producerSnapshots, CursorSnapshots cursorSnapshots, DedupeSnapshots dedupeSnapshots)
+internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnapshots<LogCursors> cursorSnapshots,
+    ControlSnapshots<LogDedupe> dedupeSnapshots)
 {
     private readonly SnapshotFiles[] _snapshots = [producerSnapshots.Files, cursorSnapshots.Files, dedupeSnapshots.Files];
     // Guards the snapshots' files. A durable save takes long, so it holds the lock only to note its offset.
