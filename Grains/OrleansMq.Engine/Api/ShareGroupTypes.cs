@@ -111,14 +111,15 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
     }
 
     /// <summary>When the group began to read the topic, or was moved there, by its coordinator's clock.</summary>
-    internal DateTimeOffset Since
+    internal DateTimeOffset Since => DateTimeOffset.FromUnixTimeMilliseconds(TimeOf(Incarnation));
+
+    /// <summary>Returns the time of an incarnation, in milliseconds since 1970: its first 48 bits.</summary>
+    /// <param name="incarnation">The incarnation.</param>
+    internal static long TimeOf(Guid incarnation)
     {
-        get
-        {
-            Span<byte> bytes = stackalloc byte[16];
-            Incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
-            return DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16);
-        }
+        Span<byte> bytes = stackalloc byte[16];
+        incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
+        return BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16;
     }
 
     /// <summary>Returns the partitions that begin at a stated offset which nobody has stated yet, ascending.</summary>

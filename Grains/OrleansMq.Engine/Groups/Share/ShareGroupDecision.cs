@@ -229,7 +229,7 @@ internal static class ShareGroupDecision
     private static Guid IncarnationOf(ShareGroupState state, DateTimeOffset now, Guid freshId)
     {
         var newest = state.Cursors.SelectMany(static cursors => cursors.Resets.Select(static reset => reset.Incarnation)
-            .Append(cursors.Incarnation)).Select(TimeOf).DefaultIfEmpty().Max();
+            .Append(cursors.Incarnation)).Select(ShareTopicCursors.TimeOf).DefaultIfEmpty().Max();
         var milliseconds = Math.Max(now.ToUnixTimeMilliseconds(), newest + 1);
         Span<byte> bytes = stackalloc byte[16];
         freshId.TryWriteBytes(bytes, bigEndian: true, out _);
@@ -239,14 +239,6 @@ internal static class ShareGroupDecision
         bytes[6] = (byte)(0x70 | (bytes[6] & 0x0F));
         bytes[8] = (byte)(0x80 | (bytes[8] & 0x3F));
         return new Guid(bytes, bigEndian: true);
-    }
-
-    // Its first 48 bits, in milliseconds since 1970.
-    private static long TimeOf(Guid incarnation)
-    {
-        Span<byte> bytes = stackalloc byte[16];
-        incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
-        return BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16;
     }
 
     private static string? FindProblem(ShareGroupHeartbeat request) => request switch
