@@ -110,15 +110,8 @@ public sealed record OrleansMqConsumerOptions
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()
     {
-        Require(MaxAttempts is >= 1 and <= 1_000, nameof(MaxAttempts), "is 1 to 1,000");
-        Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, nameof(RetryDelay), "is above zero and at most MaxRetryDelay");
-        Require(MaxRetryDelay <= TimeSpan.FromDays(1), nameof(MaxRetryDelay), "is at most a day");
-        Require(MaxInFlight is >= 1 and <= 10_000, nameof(MaxInFlight), "is 1 to 10,000");
-        Require(MaxBatch is >= 1 and <= 1_000, nameof(MaxBatch), "is 1 to 1,000");
-        Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
+        DeliveryOf(MaxAttempts).Validate(nameof(OrleansMqConsumerOptions));
         Require(MaxActivations is null or >= 1, nameof(MaxActivations), "is null, or 1 or above");
-        Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
-            "is 1 second to 5 minutes");
         Require(MissingTopic is MissingTopic.Fail or MissingTopic.Create or MissingTopic.Wait, nameof(MissingTopic),
             "is Fail, Create or Wait");
         Require(StartTimeout >= TimeSpan.Zero && StartTimeout <= TimeSpan.FromHours(1), nameof(StartTimeout), "is zero to an hour");
@@ -127,9 +120,6 @@ public sealed record OrleansMqConsumerOptions
         Require(Json is not null, nameof(Json), "is not null");
     }
 
-    private static void Require(bool condition, string option, string rule)
-    {
-        if (!condition)
-            throw new ArgumentException($"{nameof(OrleansMqConsumerOptions)}.{option} {rule}.", option);
-    }
+    private static void Require(bool condition, string option, string rule) =>
+        DeliveryOptions.Require(condition, nameof(OrleansMqConsumerOptions), option, rule);
 }

@@ -78,14 +78,7 @@ public sealed record OrleansMqStreamOptions
                 + $"a topic's name: '{name}'.", nameof(name));
         }
         Require(Format is not null, nameof(Format), "is not null");
-        Require(MaxAttempts is >= 1 and <= 1_000, nameof(MaxAttempts), "is 1 to 1,000");
-        Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, nameof(RetryDelay), "is above zero and at most MaxRetryDelay");
-        Require(MaxRetryDelay <= TimeSpan.FromDays(1), nameof(MaxRetryDelay), "is at most a day");
-        Require(MaxInFlight is >= 1 and <= 10_000, nameof(MaxInFlight), "is 1 to 10,000");
-        Require(MaxBatch is >= 1 and <= 1_000, nameof(MaxBatch), "is 1 to 1,000");
-        Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
-        Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
-            "is 1 second to 5 minutes");
+        Delivery.Validate(nameof(OrleansMqStreamOptions));
         Require(MissingClassTimeout > TimeSpan.Zero && MissingClassTimeout <= TimeSpan.FromDays(1), nameof(MissingClassTimeout),
             "is above zero and at most a day");
         Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
@@ -93,9 +86,6 @@ public sealed record OrleansMqStreamOptions
         Require(TopicPrefix is not null, nameof(TopicPrefix), "is not null");
     }
 
-    private static void Require(bool condition, string option, string rule)
-    {
-        if (!condition)
-            throw new ArgumentException($"{nameof(OrleansMqStreamOptions)}.{option} {rule}.", option);
-    }
+    private static void Require(bool condition, string option, string rule) =>
+        DeliveryOptions.Require(condition, nameof(OrleansMqStreamOptions), option, rule);
 }

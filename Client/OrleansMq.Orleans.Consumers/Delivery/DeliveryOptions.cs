@@ -19,4 +19,32 @@ internal sealed record DeliveryOptions
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>Whether a topic that does not exist is created.</summary>
     public bool CreateTopics { get; init; }
+
+    /// <summary>Validates them.</summary>
+    /// <param name="owner">The public options that they are part of.</param>
+    /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
+    public void Validate(string owner)
+    {
+        Require(MaxAttempts is >= 1 and <= 1_000, owner, nameof(MaxAttempts), "is 1 to 1,000");
+        Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, owner, nameof(RetryDelay),
+            "is above zero and at most MaxRetryDelay");
+        Require(MaxRetryDelay <= TimeSpan.FromDays(1), owner, nameof(MaxRetryDelay), "is at most a day");
+        Require(MaxInFlight is >= 1 and <= 10_000, owner, nameof(MaxInFlight), "is 1 to 10,000");
+        Require(MaxBatch is >= 1 and <= 1_000, owner, nameof(MaxBatch), "is 1 to 1,000");
+        Require(Credit is >= 1 and <= 10_000, owner, nameof(Credit), "is 1 to 10,000");
+        Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), owner, nameof(SessionTimeout),
+            "is 1 second to 5 minutes");
+    }
+
+    /// <summary>Refuses an option that is outside of its range.</summary>
+    /// <param name="condition">Whether it is inside.</param>
+    /// <param name="owner">The public options that it is part of.</param>
+    /// <param name="option">Its name.</param>
+    /// <param name="rule">What it is, as the end of a sentence.</param>
+    /// <exception cref="ArgumentException">The condition does not hold.</exception>
+    public static void Require(bool condition, string owner, string option, string rule)
+    {
+        if (!condition)
+            throw new ArgumentException($"{owner}.{option} {rule}.", option);
+    }
 }
