@@ -169,7 +169,7 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
             await Client.Admin.CreateTopicAsync(topic, 1);
         var options = new OrleansMqConsumerOptions { Serves = static type => type == typeof(FragileGrain) };
         var services = _silo!.Services;
-        var lifecycle = new Lifecycle();
+        var lifecycle = new RecordedLifecycle();
         new ConsumerDispatcher(new ConsumerClasses(services.GetRequiredService<IOptions<GrainTypeOptions>>(),
             services.GetRequiredService<GrainTypeResolver>(), options), options, new OrleansMqClient(new SlowBroker(_silo.Inside)),
             services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<IClusterManifestProvider>(),
@@ -232,19 +232,6 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
                 throw new BrokerException(ErrorCode.BrokerNotAvailable, "Not now.");
             return _unknown.TryAdd(topic, true) ? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, "Not yet.")
                 : base.GetTopicAsync(topic, cancellationToken);
-        }
-    }
-
-    private sealed class Lifecycle : ISiloLifecycle
-    {
-        public int HighestCompletedStage => 0;
-        public int LowestStoppedStage => 0;
-        public ILifecycleObserver? Observer { get; private set; }
-
-        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
-        {
-            Observer = observer;
-            return new MemoryStream();
         }
     }
 

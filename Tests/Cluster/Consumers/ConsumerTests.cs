@@ -302,11 +302,11 @@ public sealed class ConsumerTests : IAsyncLifetime
             : _silo!.Client.GetGrain<IJournalGrain>(key).GetAsync();
     }
 
-    private Lifecycle Participating(IBroker broker, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions> configure)
+    private RecordedLifecycle Participating(IBroker broker, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions> configure)
     {
         var options = configure(Configured(new(), null)) with { Serves = static type => type == typeof(AccountGrain) };
         var services = _silo!.Services;
-        var lifecycle = new Lifecycle();
+        var lifecycle = new RecordedLifecycle();
         new ConsumerDispatcher(new ConsumerClasses(services.GetRequiredService<IOptions<GrainTypeOptions>>(),
             services.GetRequiredService<GrainTypeResolver>(), options), options, new OrleansMqClient(broker),
             services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<IClusterManifestProvider>(),
@@ -371,18 +371,5 @@ public sealed class ConsumerTests : IAsyncLifetime
 
         public override ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
             Refusal is { } refusal ? throw refusal : base.ListTopicsAsync(cancellationToken);
-    }
-
-    private sealed class Lifecycle : ISiloLifecycle
-    {
-        public int HighestCompletedStage => 0;
-        public int LowestStoppedStage => 0;
-        public ILifecycleObserver? Observer { get; private set; }
-
-        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
-        {
-            Observer = observer;
-            return new MemoryStream();
-        }
     }
 }

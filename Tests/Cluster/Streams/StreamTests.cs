@@ -249,7 +249,7 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     public async Task Provider_stops_in_a_time_of_its_own_where_a_broker_does_not_answer()
     {
         var broker = new SilentBroker(_silo.Inside);
-        var lifecycle = new SiloLifecycle();
+        var lifecycle = new RecordedLifecycle();
         new StreamDispatcher("test", new ServicesWith(_silo.Services, new OrleansMqClient(broker)), NullLogger<StreamDispatcher>.Instance)
             .Participate(lifecycle);
         await lifecycle.Observer!.OnStart(CancellationToken.None);
@@ -834,19 +834,6 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
 
         public object GetRequiredKeyedService(Type serviceType, object? serviceKey) =>
             ((IKeyedServiceProvider)inner).GetRequiredKeyedService(serviceType, serviceKey);
-    }
-
-    private sealed class SiloLifecycle : ISiloLifecycle
-    {
-        public int HighestCompletedStage => 0;
-        public int LowestStoppedStage => 0;
-        public ILifecycleObserver? Observer { get; private set; }
-
-        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
-        {
-            Observer = observer;
-            return new MemoryStream();
-        }
     }
 
     private sealed class UnprovenBroker(IBroker inner) : ForwardingBroker(inner)
