@@ -103,20 +103,21 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     /// <summary>Cleans one batch and appends the result to <paramref name="destination"/>.</summary>
     /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="header">Its header.</param>
-    /// <param name="map">The latest offset of each key in the dirty part.</param>
-    /// <param name="mapEnd">The end of the range that <paramref name="map"/> covers. Records at or above it are kept: of the keys of
-    /// tombstones among them there may be earlier records that stay.</param>
+    /// <param name="judge">Decides which records stay.</param>
     /// <param name="isLastOfProducer">Whether its producer is still known and this is its latest batch.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
     /// <param name="destination">Receives one batch, or nothing.</param>
-    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long mapEnd,
-        bool isLastOfProducer, long now, long deleteRetentionMs, PooledBuffer destination)
+    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, RecordJudge judge, bool isLastOfProducer, long now,
+        long deleteRetentionMs, PooledBuffer destination)
     {
+        var keepsAll = judge.KeepsAll(header);
         // The log tells its message ids above what is cleaned.
-        if (DedupeRecord.TryFind(header, batch.Span, out _))
+        if (!keepsAll && DedupeRecord.TryFind(header, batch.Span, out _))
             return BatchFate.Dropped;
-        if (header.IsControl || Decide(batch, header, map, mapEnd, now, out var hasTombstone) is not { } kept)
+        if (!keepsAll && !header.IsControl && !isLastOfProducer && judge.DropsAll(header))
+            return BatchFate.Dropped;
+        if (keepsAll || header.IsControl || Decide(batch, header, judge, now, out var hasTombstone) is not { } kept)
         {
             destination.Write(batch.Span);
             return BatchFate.Kept;
@@ -136,8 +137,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     }
 
     /// <summary>Returns how many records are kept; null if the batch cannot be decoded.</summary>
-    private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long mapEnd, long now,
-        out bool hasTombstone)
+    private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, RecordJudge judge, long now, out bool hasTombstone)
     {
         _keeps.Clear();
         hasTombstone = false;
@@ -149,9 +149,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
             while (reader.MoveNext())
             {
                 var record = reader.Current;
-                var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
-                var fate = record.Offset >= mapEnd ? RecordFate.Keep
-                    : RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now);
+                var fate = judge.Decide(record, horizon, now);
                 if (fate == RecordFate.ExpiredTombstone && record.Offset >= _eraseLimit)
                     fate = RecordFate.Keep;
                 if (fate == RecordFate.ExpiredTombstone)
@@ -161,7 +159,7 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
                 if (!keep)
                     continue;
                 kept++;
-                hasTombstone |= record.Value is null && record.Offset < mapEnd;
+                hasTombstone |= judge.IsTombstone(record);
             }
             return kept;
         }

@@ -26,6 +26,8 @@ internal enum CompactionReason
     DirtyRatio = 4,
     /// <summary>A record has been dirty for <c>max.compaction.lag.ms</c>.</summary>
     MaxLag = 5,
+    /// <summary>A rolled segment has few records that a queue needs, beside those that all have settled.</summary>
+    Settled = 6,
 }
 
 /// <summary>

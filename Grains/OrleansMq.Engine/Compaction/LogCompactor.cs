@@ -28,6 +28,7 @@ internal readonly record struct CompactionResult(CompactionDecision Decision, in
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
     private readonly BatchCompactor _batches = new(ports.Codecs);
+    private readonly SegmentCleaner _segments = new(ports);
 
     /// <summary>Cleans the log if it is due.</summary>
     /// <param name="log">The log.</param>
@@ -40,12 +41,21 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     /// <exception cref="OperationCanceledException">The cleaning was cancelled.</exception>
     public CompactionResult Run(SegmentedLog log, long highWatermark, IErasure erasure, CancellationToken cancellationToken)
     {
-        // Before anything of the log is read: what is cut later is noticed.
-        var (cuts, start) = (log.Cuts, log.LogStartOffset);
         var result = new CompactionResult();
+        UnlessCut(log, cuts => Clean(log, highWatermark, erasure, cuts, ref result, cancellationToken));
+        return result;
+    }
+
+    /// <summary>Cleans a log as far as nobody cuts it.</summary>
+    /// <param name="log">The log.</param>
+    /// <param name="clean">Receives <see cref="SegmentedLog.Cuts"/> before anything of the log is read: what is cut later is
+    /// noticed.</param>
+    internal static void UnlessCut(SegmentedLog log, Action<int> clean)
+    {
+        var (cuts, start) = (log.Cuts, log.LogStartOffset);
         try
         {
-            Clean(log, highWatermark, erasure, cuts, ref result, cancellationToken);
+            clean(cuts);
         }
         catch (DamagedLogException) when (cuts != log.Cuts)
         {
@@ -55,8 +65,11 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         {
             // A segment left the log before the scan reached it, and its files are deleted.
         }
-        return result;
     }
+
+    /// <inheritdoc cref="SettledCleaner.Run"/>
+    public CompactionResult RemoveSettled(SegmentedLog log, Func<long> highWatermark, CancellationToken cancellationToken) =>
+        new SettledCleaner(options, ports).Run(log, highWatermark, cancellationToken);
 
     private void Clean(SegmentedLog log, long highWatermark, IErasure erasure, int cuts, ref CompactionResult result,
         CancellationToken cancellationToken)
@@ -83,10 +96,13 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                 return;
             dirty = next;
             result = result with { Passes = result.Passes + 1 };
+            var cleaning = new Cleaning(new LatestOfKey(map, dirty), cuts, erasure, throttle,
+                // A dead-lettering may have begun during the scan.
+                (from, to) => !log.HasDeadLettersIn(from, Math.Min(to, next)));
             foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
             {
                 // Not the groups after one that was overtaken: they may hold tombstones of keys that are still in it.
-                if (!TryCleanGroup(log, group, dirty, map, throttle, erasure, cuts, ref result, cancellationToken))
+                if (!_segments.TryClean(log, group, cleaning, ref result, cancellationToken))
                     return;
             }
             if (!log.CompletePass(dirty, cuts))
@@ -108,7 +124,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             var expected = segment.BaseOffset;
             for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
             {
-                ThrowIfBeyond(segment, header, at);
+                SegmentCleaner.ThrowIfBeyond(segment, header, at);
                 if (header.LastOffset < from)
                     continue;
                 if (header.NextOffset > end)
@@ -122,105 +138,9 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                         $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
                 throttle.Wait(header.SizeInBytes, cancellationToken);
             }
-            ThrowIfDamaged(segment, scanner, expected);
+            SegmentCleaner.ThrowIfDamaged(segment, scanner, expected);
         }
         return end;
-    }
-
-    /// <summary>Cleans some neighbouring segments into one. False if retention or a truncation has taken one of them, or if a record that
-    /// was to go must stay.</summary>
-    private bool TryCleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
-        CompactionThrottle throttle, IErasure erasure, int cuts, ref CompactionResult result, CancellationToken cancellationToken)
-    {
-        var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
-        if (old.Count != group.Count)
-            return false;
-        var lastOffsets = log.LastOffsetsOfProducers();
-        using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
-        _batches.Begin(erasure.EraseLimit);
-        var changed = old.Count > 1;
-        foreach (var segment in old)
-            changed |= CleanSegment(log, segment, mapEnd, map, lastOffsets, cleaned, throttle, cancellationToken);
-        if (!changed)
-            return true;
-        if (!TryErase(log, erasure, cuts))
-            return false;
-        var bytesBefore = old.Sum(segment => segment.Size);
-        var segmentAfter = cleaned.Finish();
-        // A dead-lettering may have begun during the scan.
-        if (log.HasDeadLettersIn(old[0].BaseOffset, Math.Min(old[^1].NextOffset, mapEnd))
-            || !log.Replace(old, segmentAfter, cuts, ports.Now))
-        {
-            segmentAfter.DeleteFiles();
-            return false;
-        }
-        result = result with
-        {
-            SegmentsBefore = result.SegmentsBefore + old.Count,
-            SegmentsAfter = result.SegmentsAfter + 1,
-            BytesBefore = result.BytesBefore + bytesBefore,
-            BytesAfter = result.BytesAfter + segmentAfter.Size,
-        };
-        return true;
-    }
-
-    // A replica may have begun to catch up during the scan.
-    private bool TryErase(SegmentedLog log, IErasure erasure, int cuts)
-    {
-        var end = _batches.ErasedEnd;
-        if (end == 0)
-            return true;
-        if (end > erasure.EraseLimit || !log.Erase(end, cuts))
-            return false;
-        erasure.BeforeErasing();
-        return true;
-    }
-
-    /// <summary>Cleans one segment. Returns whether anything changed.</summary>
-    private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets,
-        CleanedSegment cleaned, CompactionThrottle throttle, CancellationToken cancellationToken)
-    {
-        var changed = false;
-        using var lease = segment.Log.Rent();
-        using var scanner = new LogScanner(lease.File, 0, segment.Size, segment.BaseOffset);
-        var expected = segment.BaseOffset;
-        for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
-        {
-            ThrowIfBeyond(segment, header, at);
-            var start = cleaned.Buffer.Length;
-            var fate = BatchFate.Kept;
-            if (header.BaseOffset >= mapEnd)
-            {
-                cleaned.Buffer.Write(scanner.Batch.Span);
-            }
-            else
-            {
-                var isLast = header.HasProducer && lastOffsets.TryGetValue(header.ProducerId, out var last) && last == header.LastOffset;
-                fate = _batches.Clean(scanner.Batch, header, map, mapEnd, isLast, ports.Now, log.Config.DeleteRetentionMs,
-                    cleaned.Buffer);
-            }
-            changed |= fate != BatchFate.Kept;
-            var written = cleaned.Buffer.Length - start;
-            if (fate != BatchFate.Dropped)
-                cleaned.Added(start);
-            throttle.Wait(header.SizeInBytes + written, cancellationToken);
-        }
-        ThrowIfDamaged(segment, scanner, expected);
-        return changed;
-    }
-
-    private static void ThrowIfDamaged(Segment segment, LogScanner scanner, long expected)
-    {
-        if (scanner.Fault is { } fault)
-            throw new DamagedLogException(segment.Log.Path, scanner.Position, expected, fault);
-    }
-
-    // The CRC does not cover the base offset.
-    private static void ThrowIfBeyond(Segment segment, in RecordBatchHeader header, long position)
-    {
-        if (header.NextOffset > segment.NextOffset)
-            throw new DamagedLogException(segment.Log.Path, position, header.BaseOffset,
-                $"the batch's offset is above {segment.NextOffset}, where the next segment begins");
     }
 
     // Timestamps are read from the files, so only if the decision needs them.

@@ -13,6 +13,8 @@ internal enum RecordFate
     ExpiredTombstone = 3,
     /// <summary>Remove: a record without a key, written before the topic was compacted, which could never be superseded.</summary>
     NoKey = 4,
+    /// <summary>Remove: every queue of the partition has settled it.</summary>
+    Settled = 5,
 }
 
 /// <summary>Decides on single records. Pure.</summary>

@@ -54,6 +54,8 @@ internal sealed partial class Segment
     public OffsetIndex Index { get; }
     /// <summary>Maps timestamps to offsets.</summary>
     public TimeIndex TimeIndex { get; }
+    /// <summary>The number of records that a cleaning has counted in it since it was rolled; null: none has.</summary>
+    public long? CountedRecords { get; set; }
     /// <summary>The bytes of complete batches in the <c>.log</c> file.</summary>
     public long Size => Volatile.Read(ref _size);
     /// <summary>The offset after its last possible record. For a sealed segment, the next segment's base.</summary>

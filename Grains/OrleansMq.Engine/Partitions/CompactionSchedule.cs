@@ -25,7 +25,7 @@ internal sealed class CompactionSchedule(PartitionStoreOptions options, Partitio
     public void Start() => _timer = options.TimeProvider.CreateTimer(static schedule => ((CompactionSchedule)schedule!).OnTick(), this,
         options.CompactionCheckInterval, options.CompactionCheckInterval);
 
-    /// <summary>Compacts every compacted partition that is due.</summary>
+    /// <summary>Compacts every compacted partition that is due, and removes what queues have settled.</summary>
     public void Run(CancellationToken cancellationToken)
     {
         lock (_lock)
@@ -34,11 +34,13 @@ internal sealed class CompactionSchedule(PartitionStoreOptions options, Partitio
                 ports.Log);
             foreach (var partition in partitions.Values)
             {
-                if (partition.Config.CleanupCompact)
+                if (IsCleaned(partition))
                     Compact(partition, compactor, cancellationToken);
             }
         }
     }
+
+    private static bool IsCleaned(Partition partition) => partition.Config is { CleanupCompact: true } or { RetentionUntilSettled: true };
 
     private void Compact(Partition partition, LogCompactor compactor, CancellationToken cancellationToken)
     {
@@ -65,7 +67,7 @@ internal sealed class CompactionSchedule(PartitionStoreOptions options, Partitio
     private void OnTick()
     {
         // A run may take hours.
-        if (!_run.IsCompleted || _stop.IsCancellationRequested || !partitions.Values.Any(partition => partition.Config.CleanupCompact))
+        if (!_run.IsCompleted || _stop.IsCancellationRequested || !partitions.Values.Any(IsCleaned))
             return;
         _run = Task.Factory.StartNew(RunToEnd, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }

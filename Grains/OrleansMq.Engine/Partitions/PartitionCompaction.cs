@@ -19,7 +19,7 @@ internal sealed class PartitionCompaction(Partition partition)
     private readonly Lock _lock = new();
     private CancellationTokenSource? _stop;
 
-    /// <summary>Compacts the log if it is due.</summary>
+    /// <summary>Compacts the log if it is due, or removes what its queues have settled.</summary>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled. The log keeps its
     /// records.</exception>
     public void Run(LogCompactor compactor, CancellationToken cancellationToken)
@@ -34,7 +34,9 @@ internal sealed class PartitionCompaction(Partition partition)
             using var registration = cancellationToken.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), stop);
             try
             {
-                partition.TryOnLog(log => Report(compactor.Run(log, partition.HighWatermark, partition.Replication, stop.Token)));
+                partition.TryOnLog(log => Report(log.Config.RetentionUntilSettled
+                    ? compactor.RemoveSettled(log, () => partition.HighWatermark, stop.Token)
+                    : compactor.Run(log, partition.HighWatermark, partition.Replication, stop.Token)));
             }
             catch (OperationCanceledException) when (availability.IsDeleted && !cancellationToken.IsCancellationRequested)
             {

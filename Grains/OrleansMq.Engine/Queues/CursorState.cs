@@ -17,6 +17,8 @@ internal sealed class CursorState
     /// <summary>As floor of a new incarnation: the offset of the statement that creates it.</summary>
     public const long Latest = -1;
 
+    private static readonly OffsetSet NoOffsets = new();
+
     private readonly Dictionary<long, ReturnedRecord> _returns = [];
     private readonly SortedDictionary<long, DeadLetterIntent> _intents = [];
     // The records of the intents: of this incarnation, and of earlier ones, which may have several for one.
@@ -97,6 +99,28 @@ internal sealed class CursorState
         foreach (var _ in _earlierOffsets.GetViewBetween((range.First, long.MinValue), (range.Last, long.MaxValue)))
             return true;
         return false;
+    }
+
+    /// <summary>Returns the number of offsets of a range that are not settled.</summary>
+    public long Unsettled(OffsetRange range)
+    {
+        range = range with { First = Math.Max(range.First, Floor) };
+        return range.Last < range.First ? 0 : range.Count - Settled.CountOutside(NoOffsets, range);
+    }
+
+    /// <summary>Adds the offsets of a range that are not settled, and records that an earlier incarnation is dead-lettering.</summary>
+    public void AddNeeded(OffsetRange range, OffsetSet needed)
+    {
+        for (var first = Settled.NextNotIn(Math.Max(range.First, Floor)); first <= range.Last;)
+        {
+            var next = Settled.NextIn(first);
+            needed.Add(new OffsetRange(first, Math.Min(next - 1, range.Last)));
+            first = next > range.Last ? next : Settled.NextNotIn(next);
+        }
+        if (range.First > range.Last)
+            return;
+        foreach (var (offset, _) in _earlierOffsets.GetViewBetween((range.First, long.MinValue), (range.Last, long.MaxValue)))
+            needed.Add(offset);
     }
 
     /// <summary>Applies a change. One of another incarnation changes nothing.</summary>

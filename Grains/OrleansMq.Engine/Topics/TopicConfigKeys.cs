@@ -49,7 +49,8 @@ internal static class TopicConfigKeys
             + "queue's control batches and compacted records are among them."),
         TopicConfigKey.Boolean("retention.until.settled", c => c.RetentionUntilSettled, (c, v) => c with { RetentionUntilSettled = v },
             "Whether a partition that has queues keeps each record until all of them have settled it, and deletes segments that they have "
-            + "settled; share groups count as queues, consumer groups do not. `retention.ms`, `retention.bytes` and `retention.records` "
+            + "settled. A record that waits holds back no other: segments of whose records queues need half or fewer lose the others. "
+            + "Share groups count as queues, consumer groups do not. `retention.ms`, `retention.bytes` and `retention.records` "
             + "apply where there is no queue. A queue that is forgotten keeps everything."),
         TopicConfigKey.Int64("file.delete.delay.ms", "ms", 0, c => c.FileDeleteDelayMs, (c, v) => c with { FileDeleteDelayMs = v },
             "How long the files of a removed segment are kept, so that readers can finish."),
