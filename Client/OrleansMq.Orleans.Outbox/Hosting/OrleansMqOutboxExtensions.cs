@@ -1,7 +1,6 @@
 using System.Reflection;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
-using OrleansMq.Api;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Outboxes;
 
@@ -12,7 +11,7 @@ public static class OrleansMqOutboxExtensions
 {
     /// <summary>
     /// Gives grains of this silo outboxes: constructor parameters with <see cref="OutboxStateAttribute"/>. Every silo that has such grain
-    /// classes calls it. The silo is a broker (<c>AddOrleansMq()</c>), or one of a cluster with brokers.
+    /// classes calls it, and is a broker (<c>AddOrleansMq()</c>): messages and wake-ups are sent as a broker sends them.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults.</param>
@@ -28,9 +27,11 @@ public static class OrleansMqOutboxExtensions
             throw new InvalidOperationException("The silo has outboxes already: call AddOrleansMqOutbox once.");
         silo.AddOrleansMqClient();
         silo.Services.AddSingleton(options);
-        // On a broker's silo, IBroker is a session; the broker behind it may use the internal topic.
-        silo.Services.AddSingleton(static services =>
-            new OutboxWakeUps(services.GetService<GrainBroker>() ?? services.GetRequiredService<IBroker>()));
+        // IBroker is a session; the broker behind it may use the internal topic. On a silo that is no broker, sends would be those of a
+        // client, which may neither use that topic nor the producer ids of outboxes. The dispatcher needs it as the silo starts.
+        silo.Services.AddSingleton(static services => new OutboxWakeUps(services.GetService<GrainBroker>()
+            ?? throw new OrleansConfigurationException("The silo has outboxes (AddOrleansMqOutbox) and is no broker: call "
+                + "silo.AddOrleansMq() on it, too. Host grain classes with outboxes on the silos that are brokers.")));
         silo.Services.AddSingleton<OutboxServices>();
         silo.Services.AddSingleton<IAttributeToFactoryMapper<OutboxStateAttribute>, OutboxStateMapper>();
         silo.AddGrainExtension<IOutboxExtension, OutboxExtension>();

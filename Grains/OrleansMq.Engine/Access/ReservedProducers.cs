@@ -10,8 +10,9 @@ namespace OrleansMq.Access;
 /// </summary>
 internal static class ReservedProducers
 {
-    /// <summary>The answer to a batch that is refused.</summary>
-    public static ProduceResult Refusal { get; } = ProduceResult.Failed(ErrorCode.InvalidRecord,
+    /// <summary>The answer to a batch that is refused. It refuses the sender, and not what it sends: an outbox retries then, and parks
+    /// nothing.</summary>
+    public static ProduceResult Refusal { get; } = ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed,
         $"Producer ids from {LetterProducers.FirstId} on are reserved for brokers and for outboxes of grains. Ask the broker for a "
         + "producer id (InitProducerId).");
 

@@ -85,6 +85,16 @@ public sealed class OutboxCoreTests
         Assert.Equal(["b"], Names(core.InForce.Pending));
     }
 
+    [Fact]
+    public void Refusal_of_the_producer_is_no_fault_of_the_message_and_parks_nothing()
+    {
+        var core = Open(new OutboxDocument());
+        Write(core, "a");
+        var refusal = OrleansMq.Access.ReservedProducers.Refusal;
+        Assert.Equal(OutboxVerdict.Retry, core.Answer(core.Take(s_target)!, refusal.Error, refusal.Message));
+        Assert.False(core.NeedsWrite);
+    }
+
     private static OutboxCore Open(OutboxDocument document)
     {
         var core = new OutboxCore(100, 10_000);

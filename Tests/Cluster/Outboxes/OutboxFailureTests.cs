@@ -80,7 +80,7 @@ public sealed class OutboxFailureTests(PostgreSqlFixture postgres) : OutboxClust
     }
 
     // A call that meets the end of the activation fails, and is repeated.
-    private static Task UntilItSucceedsAsync(Func<Task> call) => Wait.UntilAsync(async () =>
+    internal static Task UntilItSucceedsAsync(Func<Task> call) => Wait.UntilAsync(async () =>
     {
         try
         {

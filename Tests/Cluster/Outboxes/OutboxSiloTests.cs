@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Orleans.TestingHost;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Outboxes;
+
+namespace OrleansMq.Tests.Cluster.Outboxes;
+
+/// <summary>Outboxes of grains on one silo: what clients and other calls cannot do to them.</summary>
+public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
+{
+    private readonly TempDirectory _data = new();
+    private readonly TestStorage _storage = new();
+    private readonly ConcurrentDictionary<string, Func<Task>> _beforeSend = [];
+    private TestSilo _silo = null!;
+    private OrleansMqClient _client = null!;
+
+    public async Task InitializeAsync()
+    {
+        _silo = await TestSilo.StartAsync(_data.Path, silo =>
+        {
+            _storage.AddTo(silo);
+            silo.AddOrleansMqOutbox(options => options with
+            {
+                WakeUpDelay = TimeSpan.FromSeconds(1),
+                CleanUpDelay = TimeSpan.Zero,
+                DeactivationTimeout = TimeSpan.FromSeconds(1),
+                FlushTimeout = TimeSpan.FromSeconds(10),
+                BeforeSend = (grain, _) => _beforeSend.TryGetValue(grain.Key.ToString()!, out var hook) ? hook() : Task.CompletedTask,
+            });
+        });
+        _client = new OrleansMqClient(_silo.Outside);
+    }
+
+    public async Task DisposeAsync() => await _silo.DisposeAsync();
+
+    public void Dispose() => _data.Dispose();
+
+    [Fact]
+    public async Task Silo_that_is_no_broker_does_not_start()
+    {
+        var builder = new InProcessTestClusterBuilder(1);
+        builder.ConfigureSilo((_, silo) =>
+        {
+            new TestStorage().AddTo(silo);
+            silo.AddOrleansMqOutbox();
+        });
+        await using var cluster = builder.Build();
+        var refused = await Assert.ThrowsAnyAsync<Exception>(cluster.DeployAsync);
+        Assert.Contains("silo.AddOrleansMq()", refused.ToString());
+    }
+
+    private ILedgerGrain Ledger(string key) => _silo.Client.GetGrain<ILedgerGrain>(key);
+
+    private async Task CreateAsync(string topic, params (string Name, string Value)[] configs) =>
+        await _silo.Inside.CreateTopicAsync(new NewTopic(topic, 1, 1)
+        {
+            Configs = configs.ToDictionary(static config => config.Name, static config => config.Value),
+        });
+
+    private async Task UntilDeliveredAsync(string topic, params int[] numbers)
+    {
+        await Wait.UntilAsync(async () => (await ReadAsync(topic)).Length >= numbers.Length, $"messages of {topic} are delivered");
+        Assert.Equal(numbers, await ReadAsync(topic));
+    }
+
+    private async Task<int[]> ReadAsync(string topic) =>
+        [.. (await RecordsAsync(topic)).Select(static record => int.Parse(record.Value!, CultureInfo.InvariantCulture))];
+
+    private async Task<List<ConsumeResult<string, string>>> RecordsAsync(string topic)
+    {
+        var end = (await _silo.Inside.DescribeTopicAsync(topic)).Partitions[0].HighWatermark;
+        var records = new List<ConsumeResult<string, string>>();
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        await using var reader = _client.CreatePartitionReader<string, string>();
+        reader.Assign(new TopicPartition(topic, 0), ReadFrom.Earliest);
+        while (end > 0 && (records.Count == 0 || records[^1].Offset < end - 1))
+            records.Add(await reader.ReadAsync(deadline.Token));
+        return records;
+    }
+
+    private async Task<List<QueueDescription>> WakeUpQueuesAsync()
+    {
+        var queues = new List<QueueDescription>();
+        for (var partition = 0; partition < (await _silo.Inside.GetTopicAsync(OutboxWakeUps.Topic)).Partitions; partition++)
+            queues.AddRange(await _silo.Inside.Queues.ListAsync(new TopicPartition(OutboxWakeUps.Topic, partition)));
+        return queues;
+    }
+}
