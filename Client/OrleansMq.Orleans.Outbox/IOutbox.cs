@@ -38,7 +38,8 @@ public interface IOutbox
     /// <param name="keys">Serializes the key; null for the built-in format of the type.</param>
     /// <param name="values">Serializes the value; null for the built-in format of the type.</param>
     /// <exception cref="OutboxFullException">As many messages or bytes wait as may.</exception>
-    /// <exception cref="ArgumentException">No topic can have that name, or the partition is negative.</exception>
+    /// <exception cref="ArgumentException">No topic can have that name, the partition is negative, or the message has an id: the outbox
+    /// gives it one.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     void Add<TKey, TValue>(ProducerRecord<TKey, TValue> record, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null);
 

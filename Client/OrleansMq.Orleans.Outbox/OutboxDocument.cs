@@ -78,8 +78,8 @@ public sealed class OutboxMessage
     [Id(8)]
     public long ProducerId { get; set; }
 
-    /// <summary>Its id for readers, where that does not follow from <see cref="ProducerId"/> and <see cref="Sequence"/>: it was parked, and
-    /// is sent again under another sequence.</summary>
+    /// <summary>Its id for readers, which is random. Null for a message of an earlier version: its id follows from
+    /// <see cref="ProducerId"/> and <see cref="Sequence"/>.</summary>
     [Id(9)]
     public string? MessageId { get; set; }
 
@@ -113,6 +113,7 @@ public sealed class OutboxHeader
 /// <summary>The headers that an outbox adds.</summary>
 public static class OutboxHeaders
 {
-    /// <summary>The id of a message: it is the same however often the message is sent, and no other message has it.</summary>
+    /// <summary>The id of a message: it is the same however often the message is sent, and no other message has it. It is random, so that
+    /// no client can send another message under it before.</summary>
     public const string MessageId = "omq.message-id";
 }

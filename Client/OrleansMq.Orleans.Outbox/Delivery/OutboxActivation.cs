@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
@@ -27,6 +28,8 @@ internal sealed partial class OutboxActivation : IOutbox
 {
     private static readonly TimeSpan FirstRetryDelay = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
+    // Two characters a byte.
+    private const int IdLength = 32;
 
     private readonly GrainId _grain;
     private readonly string _state;
@@ -69,8 +72,11 @@ internal sealed partial class OutboxActivation : IOutbox
     {
         ThrowIfInvalid(record.Topic);
         ArgumentOutOfRangeException.ThrowIfNegative(record.Partition ?? 0);
+        ThrowIfIdentified(record);
         var message = new OutboxMessage
         {
+            // Random: a client that reads messages cannot send one under the id of the next, which would then count as a repetition.
+            MessageId = RandomNumberGenerator.GetHexString(IdLength, lowercase: true),
             Topic = record.Topic,
             Partition = record.Partition ?? -1,
             Key = BytesOf(keys ?? _services.Client.Format<TKey>(), record.Key),
@@ -100,6 +106,24 @@ internal sealed partial class OutboxActivation : IOutbox
             throw new ArgumentException(why, nameof(topic));
         if (InternalTopics.IsInternal(topic))
             throw new ArgumentException($"Topic '{topic}' is internal: send to another one.", nameof(topic));
+    }
+
+    // Of two ids in a message, some readers take the first one and some the last.
+    private static void ThrowIfIdentified<TKey, TValue>(ProducerRecord<TKey, TValue> record)
+    {
+        if (record.MessageId is not null)
+        {
+            throw new ArgumentException($"The record has the {nameof(record.MessageId)} '{record.MessageId}': leave it out. The outbox "
+                + $"gives each message an id, in the header {OutboxHeaders.MessageId}.", nameof(record));
+        }
+        foreach (var header in record.Headers.Span)
+        {
+            if (header.Name() == OutboxHeaders.MessageId)
+            {
+                throw new ArgumentException($"The record has the header {OutboxHeaders.MessageId} (MessageId): leave it out. The outbox "
+                    + "gives each message an id.", nameof(record));
+            }
+        }
     }
 
     /// <inheritdoc/>

@@ -35,6 +35,9 @@ public interface ILedgerGrain : IGrainWithStringKey
 
     Task AddAsync(string topic, int number);
 
+    /// <summary>Adds a message with an id of its own, as a header or as the property.</summary>
+    Task AddWithIdAsync(string topic, string id, bool isHeader);
+
     Task<int[]> ReadAgainAsync();
 
     Task RetryParkedAsync();
@@ -81,6 +84,16 @@ public abstract class LedgerGrainBase(IOutboxState<Ledger> ledger, ILocalSiloDet
     public Task AddAsync(string topic, int number)
     {
         Add(topic, number, null);
+        return Task.CompletedTask;
+    }
+
+    public Task AddWithIdAsync(string topic, string id, bool isHeader)
+    {
+        ledger.Outbox.Add(new ProducerRecord<string, string>(topic, "key", "0")
+        {
+            Headers = isHeader ? new[] { RecordHeaders.Text(OutboxHeaders.MessageId, id) } : default,
+            MessageId = isHeader ? null : id,
+        });
         return Task.CompletedTask;
     }
 

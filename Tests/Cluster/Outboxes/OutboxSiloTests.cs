@@ -51,6 +51,37 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
         Assert.Contains("silo.AddOrleansMq()", refused.ToString());
     }
 
+    [Fact]
+    public async Task Client_that_reads_a_message_cannot_foretell_the_id_of_the_next_one()
+    {
+        await CreateAsync("foretold", ("dedupe.window.ms", "3600000"));
+        var grain = Ledger("foretold-1");
+        await grain.BookAsync("foretold", 0);
+        await grain.FlushAsync();
+        var id = (await RecordsAsync("foretold"))[0].Headers.Single(static header => header.Name() == OutboxHeaders.MessageId).TextValue()!;
+        await using var producer = _client.CreateProducer<string, string>();
+        for (var next = 1; next < 4; next++)
+        {
+            await producer.SendAsync(new ProducerRecord<string, string>("foretold", "x", $"{100 + next}")
+            {
+                MessageId = $"{id.Split('-')[0]}-{next}",
+            });
+        }
+        await grain.BookAsync("foretold", 1);
+        await grain.FlushAsync();
+        Assert.Contains(1, await ReadAsync("foretold"));
+    }
+
+    [Fact]
+    public async Task Message_that_has_an_id_already_is_refused()
+    {
+        foreach (var isHeader in (bool[])[true, false])
+        {
+            var refused = await Assert.ThrowsAsync<ArgumentException>(() => Ledger("two-ids").AddWithIdAsync("two-ids", "mine", isHeader));
+            Assert.Contains("MessageId", refused.Message);
+        }
+    }
+
     private ILedgerGrain Ledger(string key) => _silo.Client.GetGrain<ILedgerGrain>(key);
 
     private async Task CreateAsync(string topic, params (string Name, string Value)[] configs) =>
