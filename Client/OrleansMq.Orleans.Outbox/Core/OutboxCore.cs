@@ -43,6 +43,8 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     public const int MaxRunBytes = 128 << 10;
 
     private readonly List<OutboxMessage> _added = [];
+    // What was added for the grain's write that was composed last, and the keys there.
+    private readonly Dictionary<OutboxMessage, OutboxMessageKey> _composed = [];
     private readonly HashSet<OutboxMessageKey> _delivered = [];
     // What is decided, and no stored document has.
     private readonly Dictionary<OutboxMessageKey, string> _refused = [];
@@ -111,7 +113,8 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     /// <summary>Parked messages are removed once a write has it.</summary>
     public void DiscardParked() => _discarded.UnionWith(_inForce.Parked.Select(static message => message.MessageKey).Except(_retried));
 
-    /// <summary>The messages of a topic that wait are removed: those that were added now, those in force once a write has it.</summary>
+    /// <summary>The messages of a topic that wait are removed: those that were added now, those in force once a write has it. Those of a
+    /// write that is under way are in force after it, and leave with the next one.</summary>
     public void DiscardPending(string topic)
     {
         _added.RemoveAll(message => message.Topic == topic);
@@ -131,6 +134,8 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
             LastSequence = _inForce.LastSequence,
             Stamp = stamp,
         };
+        if (withAdded)
+            _composed.Clear();
         document.Parked.AddRange(_inForce.Parked.Where(message => !withAdded
             || !(_retried.Contains(message.MessageKey) || _discarded.Contains(message.MessageKey))));
         foreach (var message in _inForce.Pending.Where(message => !_delivered.Contains(message.MessageKey)
@@ -165,6 +170,9 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
             if (next.Partition < 0 && partitions(next.Topic) is { } count)
                 next.Partition = OutboxPartitions.Choose(document.OutboxId, next, count);
             document.Pending.Add(next);
+            // The others are parked, and are sent again.
+            if (message.Sequence == 0)
+                _composed[message] = next.MessageKey;
         }
         return document;
     }
@@ -192,12 +200,19 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     }
 
     /// <summary>The grain's own write is in force.</summary>
-    /// <param name="document">What was composed.</param>
-    /// <param name="added">How many messages had been added by then.</param>
-    public void Written(OutboxDocument document, int added)
+    /// <param name="document">What was composed last with what was added.</param>
+    public void Written(OutboxDocument document)
     {
-        _added.RemoveRange(0, added);
+        // Calls that interleave with a write add messages, and discard some.
+        var kept = _added.ToHashSet();
+        _added.RemoveAll(_composed.ContainsKey);
         Adopt(document, isOwn: true);
+        foreach (var (message, key) in _composed)
+        {
+            if (!kept.Contains(message))
+                _discarded.Add(key);
+        }
+        _composed.Clear();
     }
 
     /// <summary>A write has no known outcome.</summary>
@@ -207,6 +222,7 @@ internal sealed class OutboxCore(int maxPending, int maxPendingBytes)
     public void Drop()
     {
         _added.Clear();
+        _composed.Clear();
         _retried.Clear();
         _discarded.Clear();
     }

@@ -175,7 +175,6 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
             End(await TryReadAsync());
             throw;
         }
-        var added = core.Added.Count;
         var document = core.Compose(withAdded: true, OrleansMq.Producers.OutboxProducers.IdOf(Random.Shared.NextInt64()), Guid.NewGuid(),
             topic => partitions.TryGetValue(topic, out var count) ? count : null);
         State.Outbox = document;
@@ -198,7 +197,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         }
         _doubted = null;
         HasRow = true;
-        core.Written(document, added);
+        core.Written(document);
         _activation.Change();
         _activation.Records.Wrote(turn);
         _activation.Wrote();

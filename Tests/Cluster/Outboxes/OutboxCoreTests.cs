@@ -86,6 +86,35 @@ public sealed class OutboxCoreTests
     }
 
     [Fact]
+    public void Message_that_is_discarded_while_it_is_written_leaves_with_the_next_write_and_takes_no_other_along()
+    {
+        var core = Open(new OutboxDocument());
+        core.Add(new OutboxMessage { Topic = "orders", Partition = 0 });
+        var document = core.Compose(true, _ids++, Guid.NewGuid(), static _ => null);
+        core.DiscardPending("orders");
+        core.Add(new OutboxMessage { Topic = "bills", Partition = 0 });
+        core.Written(document);
+        Assert.Equal("bills", Assert.Single(core.Added).Topic);
+        var next = core.Compose(true, _ids++, Guid.NewGuid(), static _ => null);
+        Assert.Equal("bills", Assert.Single(next.Pending).Topic);
+        core.Written(next);
+        Assert.False(core.HasAdded);
+    }
+
+    [Fact]
+    public void Write_whose_messages_are_all_discarded_meanwhile_succeeds()
+    {
+        var core = Open(new OutboxDocument());
+        core.Add(new OutboxMessage { Topic = "orders", Partition = 0 });
+        var document = core.Compose(true, _ids++, Guid.NewGuid(), static _ => null);
+        core.DiscardPending("orders");
+        core.Written(document);
+        Assert.Equal(document.Stamp, core.InForce.Stamp);
+        Assert.True(core.HasAdded);
+        Assert.Empty(core.Compose(true, _ids++, Guid.NewGuid(), static _ => null).Pending);
+    }
+
+    [Fact]
     public void Refusal_of_the_producer_is_no_fault_of_the_message_and_parks_nothing()
     {
         var core = Open(new OutboxDocument());
@@ -107,7 +136,7 @@ public sealed class OutboxCoreTests
         foreach (var name in names)
             core.Add(new OutboxMessage { Topic = "orders", Partition = 0, Value = System.Text.Encoding.UTF8.GetBytes(name) });
         var document = core.Compose(true, _ids++, Guid.NewGuid(), static _ => null);
-        core.Written(document, names.Length);
+        core.Written(document);
         return document;
     }
 
