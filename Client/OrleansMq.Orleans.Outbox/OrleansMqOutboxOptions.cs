@@ -3,8 +3,8 @@ namespace OrleansMq.Outboxes;
 /// <summary>Options of the outboxes of a silo. Every silo has the same.</summary>
 public sealed record OrleansMqOutboxOptions
 {
-    /// <summary>The most messages that wait in one outbox: 1,000 by default, 1 to 100,000. They are part of every write of the
-    /// state.</summary>
+    /// <summary>The most messages that wait or are parked in one outbox: 1,000 by default, 1 to 100,000. They are part of every write of
+    /// the state.</summary>
     public int MaxPending { get; init; } = 1_000;
 
     /// <summary>The most bytes of them: 4 MiB by default, 1 KiB to 256 MiB.</summary>
@@ -31,6 +31,10 @@ public sealed record OrleansMqOutboxOptions
 
     /// <summary>The longest pause between attempts to send.</summary>
     internal TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>The age at which a wake-up that is not settled is stored again, at the end of its topic. The topic is kept from its first
+    /// unsettled record on.</summary>
+    internal TimeSpan MaxRecordAge { get; init; } = TimeSpan.FromHours(1);
 
     /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>

@@ -92,27 +92,56 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
             await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
             return;
         }
-        bool isSettled;
+        var isSettled = false;
+        Exception? failure = null;
         try
         {
             isSettled = await grains.GetGrain(grain).AsReference<IOutboxExtension>().WakeUpAsync(state, record).WaitAsync(cancellationToken)
                 .ConfigureAwait(false);
         }
-        catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception thrown) when (!cancellationToken.IsCancellationRequested)
         {
             // The grain cannot be activated, or not be reached: its storage is away, its silo is lost, no silo has its class.
-            var wait = DelayAfter(delay, message.Failures);
-            LogFailed(grain, wait, failure);
-            await message.AbandonAsync(wait, cancellationToken).ConfigureAwait(false);
-            return;
+            failure = thrown;
         }
-        if (isSettled)
+        // The new record first: the grain has one at any time. Both have one id, so for the grain they are the same.
+        var isRenewed = !isSettled && IsOld(message.Time, TimeProvider.System.GetUtcNow(), services.Options.MaxRecordAge)
+            && await TryRenewAsync(grain, state, record).ConfigureAwait(false);
+        var wait = failure is null || isRenewed ? delay : DelayAfter(delay, message.Failures);
+        if (failure is not null)
+            LogFailed(grain, wait, failure);
+        if (isSettled || isRenewed)
             await message.CompleteAsync(cancellationToken).ConfigureAwait(false);
+        else if (failure is null)
+            await message.ReleaseAsync(wait, cancellationToken).ConfigureAwait(false);
         else
-            await message.ReleaseAsync(delay, cancellationToken).ConfigureAwait(false);
+            await message.AbandonAsync(wait, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Returns how long a wake-up waits after a call that failed. Calls that succeeded in between do not count.</summary>
+    private async Task<bool> TryRenewAsync(GrainId grain, string state, Guid record)
+    {
+        try
+        {
+            await services.WakeUps.StoreAsync(grain, state, record).ConfigureAwait(false);
+            return true;
+        }
+        catch (OrleansMqException failure)
+        {
+            // It may be stored nevertheless. Then it is settled as this one is.
+            LogNotRenewed(grain, failure);
+            return false;
+        }
+    }
+
+    /// <summary>Whether a record that is not settled is to be stored again, at the end of its partition. A partition is kept from its first
+    /// unsettled record on. So one grain that keeps writing, or cannot be woken, does not keep the records of all others.</summary>
+    /// <param name="stored">When it was stored.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="maxAge">See <see cref="OrleansMqOutboxOptions.MaxRecordAge"/>.</param>
+    internal static bool IsOld(DateTimeOffset stored, DateTimeOffset now, TimeSpan maxAge) => now - stored >= maxAge;
+
+    /// <summary>Returns how long a wake-up waits after a call that failed. Calls that succeeded in between do not count. A record that is
+    /// stored again has no failures.</summary>
     /// <param name="delay">The wait after the first failure.</param>
     /// <param name="failures">How many calls failed before.</param>
     internal static TimeSpan DelayAfter(TimeSpan delay, int failures)
@@ -127,6 +156,9 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
 
     [LoggerMessage(2, LogLevel.Warning, "Grain {Grain} was not woken to deliver the messages of its outbox; it is tried again in {Delay}.")]
     private partial void LogFailed(GrainId grain, TimeSpan delay, Exception failure);
+
+    [LoggerMessage(4, LogLevel.Warning, "The wake-up of grain {Grain} is old and was not stored again; it is tried again.")]
+    private partial void LogNotRenewed(GrainId grain, Exception failure);
 
     [LoggerMessage(3, LogLevel.Error, "The record at {Partition}, offset {Offset}, names no grain, and is left out.")]
     private partial void LogUnreadable(TopicPartition partition, long offset);

@@ -10,6 +10,8 @@ namespace OrleansMq.Outboxes;
 /// <para>What each failure does. The record is stored and the grain's write fails: the wake-up finds nothing, and is settled. The record
 /// cannot be stored: the grain's write fails before anything is written. The silo is lost after the write: the wake-up activates the grain,
 /// which sends what its state has. The state cannot be read then: the wake-up comes again.</para>
+/// <para>A record that is not settled for <see cref="OrleansMqOutboxOptions.MaxRecordAge"/> is stored again under its id, at the end of a
+/// partition, and is then settled. A dispatcher that dies in between leaves both. They are settled when the grain has no message.</para>
 /// </summary>
 internal sealed class OutboxWakeUps : IAsyncDisposable
 {

@@ -27,6 +27,7 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
                 CleanUpDelay = TimeSpan.Zero,
                 DeactivationTimeout = TimeSpan.FromSeconds(1),
                 FlushTimeout = TimeSpan.FromSeconds(10),
+                MaxRecordAge = TimeSpan.FromSeconds(3),
                 BeforeSend = (grain, _) => _beforeSend.TryGetValue(grain.Key.ToString()!, out var hook) ? hook() : Task.CompletedTask,
             });
         });
@@ -80,6 +81,20 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
             var refused = await Assert.ThrowsAsync<ArgumentException>(() => Ledger("two-ids").AddWithIdAsync("two-ids", "mine", isHeader));
             Assert.Contains("MessageId", refused.Message);
         }
+    }
+
+    [Fact]
+    public async Task Wake_up_that_waits_for_long_is_moved_to_the_end_of_its_topic()
+    {
+        var grain = Ledger("long-1");
+        await grain.BookAsync("later", 1);
+        // The grain has written once. Each record that is accepted has a successor.
+        await Wait.UntilAsync(async () => (await WakeUpQueuesAsync()).Sum(static queue => queue.Accepted) >= 2,
+            "the wake-up is stored again");
+        Assert.InRange((await WakeUpQueuesAsync()).Sum(static queue => queue.Unsettled), 1, 2);
+        await CreateAsync("later");
+        await UntilDeliveredAsync("later", 1);
+        await Wait.UntilAsync(async () => (await WakeUpQueuesAsync()).All(static queue => queue.Unsettled == 0), "wake-ups are settled");
     }
 
     private ILedgerGrain Ledger(string key) => _silo.Client.GetGrain<ILedgerGrain>(key);

@@ -19,21 +19,26 @@ public sealed class WakeUpRecordsTests
     [InlineData(40)]
     public void Grain_that_keeps_writing_has_one_record(double seconds)
     {
-        // The queue: when each record comes again.
-        var queue = new Dictionary<Guid, TimeSpan>();
+        // The queue: when each record was stored, and when it comes again.
+        var queue = new Dictionary<Guid, (TimeSpan Stored, TimeSpan Due)>();
         var (most, stored, calls) = (0, 0, 0);
-        var nextWrite = TimeSpan.Zero;
+        var (nextWrite, oldest, maxAge) = (TimeSpan.Zero, TimeSpan.Zero, s_delay * 10);
         for (var now = TimeSpan.Zero; now < s_delay * 100; now += TimeSpan.FromSeconds(0.1))
         {
-            foreach (var (record, _) in queue.Where(entry => entry.Value <= now).ToList())
+            foreach (var (record, (since, _)) in queue.Where(entry => entry.Value.Due <= now).ToList())
             {
                 calls++;
                 // Its last messages are delivered, and a part of the state until the next write.
                 if (_records.Answer(record, now, s_pending).IsSettled)
                     queue.Remove(record);
                 else
-                    queue[record] = now + s_delay;
+                {
+                    var isRenewed = OutboxDispatcher.IsOld(DateTimeOffset.UnixEpoch + since, DateTimeOffset.UnixEpoch + now, maxAge);
+                    queue[record] = (isRenewed ? now : since, now + s_delay);
+                }
             }
+            foreach (var (since, _) in queue.Values)
+                oldest = now - since > oldest ? now - since : oldest;
             if (now < nextWrite)
                 continue;
             nextWrite += TimeSpan.FromSeconds(seconds);
@@ -42,7 +47,7 @@ public sealed class WakeUpRecordsTests
                 var record = Guid.NewGuid();
                 _records.Stored(record, now);
                 // The dispatcher lets it wait when it comes first.
-                queue[record] = now + s_delay;
+                queue[record] = (now, now + s_delay);
                 stored++;
             }
             _records.Wrote(_records.Begin());
@@ -50,6 +55,8 @@ public sealed class WakeUpRecordsTests
         }
         Assert.Equal((1, 1), (most, stored));
         Assert.InRange(calls, 90, 101);
+        // So the topic is kept no longer, however long the grain keeps writing.
+        Assert.InRange(oldest, maxAge / 2, maxAge + s_delay);
     }
 
     [Fact]
