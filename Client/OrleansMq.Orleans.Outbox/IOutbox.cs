@@ -61,7 +61,13 @@ public interface IOutbox
     /// <summary>Removes the parked messages, once the state is written.</summary>
     void DiscardParked();
 
-    /// <summary>Completes when every message that is stored now is delivered or parked.</summary>
+    /// <summary>Completes when every message that is stored now is delivered or parked. Until then the call of the grain goes on: a grain
+    /// whose calls do not interleave takes no other one, and the activation does not end.</summary>
+    /// <param name="cancellationToken">Ends the wait; the messages are delivered nevertheless. Without one that can be cancelled it ends
+    /// after 30 seconds.</param>
+    /// <exception cref="TimeoutException">30 seconds are over, and no token was passed.</exception>
+    /// <exception cref="InvalidOperationException">The activation ends, as after a write that failed. A wake-up delivers the
+    /// messages.</exception>
     Task FlushAsync(CancellationToken cancellationToken = default);
 }
 

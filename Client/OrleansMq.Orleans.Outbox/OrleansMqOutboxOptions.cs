@@ -36,6 +36,9 @@ public sealed record OrleansMqOutboxOptions
     /// unsettled record on.</summary>
     internal TimeSpan MaxRecordAge { get; init; } = TimeSpan.FromHours(1);
 
+    /// <summary>How long <see cref="IOutbox.FlushAsync"/> waits without a token that can be cancelled.</summary>
+    internal TimeSpan FlushTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()

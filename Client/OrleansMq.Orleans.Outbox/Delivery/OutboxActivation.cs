@@ -42,6 +42,7 @@ internal sealed partial class OutboxActivation : IOutbox
     private TaskCompletionSource _changed = NewChange();
     private long _lastWrite;
     private bool _isLooking;
+    private bool _hasLeft;
 
     public OutboxActivation(GrainId grain, string state, OutboxServices services, IOutboxStore store)
     {
@@ -137,9 +138,30 @@ internal sealed partial class OutboxActivation : IOutbox
     {
         var last = Core.InForce.LastSequence;
         Kick();
+        using var bound = new CancellationTokenSource(cancellationToken.CanBeCanceled ? Timeout.InfiniteTimeSpan : Options.FlushTimeout);
+        var token = cancellationToken.CanBeCanceled ? cancellationToken : bound.Token;
         while (!Core.IsDeliveredTo(last))
-            await _changed.Task.WaitAsync(cancellationToken);
+        {
+            // Orleans ends an activation when its last call has returned.
+            if (_hasLeft || _stopping.IsCancellationRequested)
+            {
+                throw new InvalidOperationException($"{Waiting()} This activation ends, and a wake-up delivers them: call the grain again, "
+                    + "which reaches a new one.");
+            }
+            try
+            {
+                await _changed.Task.WaitAsync(token);
+            }
+            catch (OperationCanceledException) when (bound.IsCancellationRequested)
+            {
+                throw new TimeoutException($"{Waiting()} FlushAsync has waited {Options.FlushTimeout.TotalSeconds} s. They are delivered "
+                    + "in the background: see the log for the reason, or pass a token to wait for longer.");
+            }
+        }
     }
+
+    private string Waiting() => $"{Core.Pending.Count()} messages of the outbox of grain {_grain} to topics "
+        + $"{string.Join(", ", Core.Pending.Select(static message => message.Topic).Distinct())} are not known to be delivered.";
 
     /// <summary>Completes when a wake-up is stored that comes after the write that follows.</summary>
     /// <exception cref="OrleansMqException">It is not stored: the topic of wake-ups is not available.</exception>
@@ -169,6 +191,8 @@ internal sealed partial class OutboxActivation : IOutbox
     {
         if (Records.Leave() is { } left)
             _services.Left.Leave(_grain, _state, left, Core.InForce.Stamp, Now);
+        _hasLeft = true;
+        Change();
     }
 
     /// <summary>Answers a wake-up: whether its record is settled.</summary>
@@ -229,6 +253,8 @@ internal sealed partial class OutboxActivation : IOutbox
             LogNotStored(_services.Logger, _grain, failure);
         }
         await _stopping.CancelAsync();
+        // For calls that run beyond the deadline of the deactivation.
+        Change();
     }
 
     private async Task SendAsync(TopicPartition target)

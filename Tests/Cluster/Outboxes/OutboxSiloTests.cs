@@ -84,6 +84,32 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task Flush_throws_when_the_write_of_another_call_has_ended_the_activation()
+    {
+        await CreateAsync("reached");
+        var grain = _silo.Client.GetGrain<IInterleavedLedgerGrain>("ended-1");
+        var fault = WriteFault.None;
+        _storage.Fault = _ => Interlocked.Exchange(ref fault, WriteFault.None);
+        var flush = grain.BookAndFlushAsync("nowhere", 1, "1");
+        await Wait.UntilAsync(() => _storage.Find(grain.GetGrainId()) is not null, "the message is stored");
+        fault = WriteFault.Lost;
+        await Assert.ThrowsAnyAsync<Exception>(() => grain.BookAsync("reached", 2));
+        Assert.Contains("activation", (await Assert.ThrowsAnyAsync<Exception>(() => flush)).Message);
+        await OutboxFailureTests.UntilItSucceedsAsync(() => grain.BookAsync("reached", 3));
+        await UntilDeliveredAsync("reached", 3);
+    }
+
+    [Fact]
+    public async Task Flush_without_a_token_does_not_wait_for_ever_for_a_topic()
+    {
+        var grain = Ledger("flush-1");
+        await grain.BookAsync("nowhere", 1);
+        Assert.Contains("nowhere", (await Assert.ThrowsAsync<TimeoutException>(grain.FlushAsync)).Message);
+        // The grain takes calls again.
+        Assert.Equal(["nowhere"], await grain.PendingAsync());
+    }
+
+    [Fact]
     public async Task Wake_up_that_waits_for_long_is_moved_to_the_end_of_its_topic()
     {
         var grain = Ledger("long-1");
