@@ -20,6 +20,9 @@ internal interface IOutboxStore
     /// <param name="cleansUp">Whether delivered messages alone are reason enough.</param>
     /// <param name="fences">Whether it is written in any case, so that writes of others fail that are based on what was read.</param>
     Task MaintainAsync(bool cleansUp, bool fences = false);
+
+    /// <summary>Completes when the reads and writes that have begun are over.</summary>
+    Task IdleAsync();
 }
 
 /// <summary>The outbox of an activation: sends what is in force, in the background, and answers wake-ups. Runs in the activation's
@@ -255,6 +258,9 @@ internal sealed partial class OutboxActivation : IOutbox
         await _stopping.CancelAsync();
         // For calls that run beyond the deadline of the deactivation.
         Change();
+        // The next activation reads the store after what this one still writes to it. Otherwise its first write could fail.
+        await _store.IdleAsync().WaitAsync(deadline)
+            .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private async Task SendAsync(TopicPartition target)
@@ -363,7 +369,7 @@ internal sealed partial class OutboxActivation : IOutbox
 
     private async Task LookAsync(bool cleansUp, bool fences)
     {
-        if (_isLooking)
+        if (_isLooking || _stopping.IsCancellationRequested)
             return;
         _isLooking = true;
         try

@@ -153,6 +153,9 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         }
     }
 
+    /// <inheritdoc/>
+    public async Task IdleAsync() => (await EnterAsync()).Dispose();
+
     private async Task StartAsync(CancellationToken cancellationToken)
     {
         ((OutboxExtension)_context.GetGrainExtension<IOutboxExtension>()).Register(_name, _activation);

@@ -110,6 +110,42 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task Activation_ends_after_its_own_write_of_the_outbox()
+    {
+        await CreateAsync("own-writes", ("max.message.bytes", "2000"));
+        var grain = Ledger("own-writes-1");
+        await grain.SiloAsync();
+        var (isParking, mayPark, parked) = (new TaskCompletionSource(), new TaskCompletionSource(), new TaskCompletionSource());
+        var writes = 0;
+        _storage.BeforeWrite = async _ =>
+        {
+            switch (Interlocked.Increment(ref writes))
+            {
+                case 2:
+                    isParking.TrySetResult();
+                    await mayPark.Task;
+                    parked.TrySetResult();
+                    break;
+                case 3:
+                    await parked.Task;
+                    // The write above has come into force by then.
+                    await Task.Delay(200);
+                    break;
+                default:
+                    break;
+            }
+        };
+        await grain.BookAsync("own-writes", 1, "1" + new string(' ', 5_000));
+        await isParking.Task.WaitAsync(Wait.Deadline);
+        await grain.DeactivateAsync();
+        var next = grain.BookAsync("own-writes", 2);
+        await Task.Delay(TimeSpan.FromSeconds(3));
+        mayPark.SetResult();
+        await next;
+        Assert.Equal((int[])[1, 2], await grain.ReadAgainAsync());
+    }
+
+    [Fact]
     public async Task Wake_up_that_waits_for_long_is_moved_to_the_end_of_its_topic()
     {
         var grain = Ledger("long-1");
