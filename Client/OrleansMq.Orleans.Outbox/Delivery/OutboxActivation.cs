@@ -183,7 +183,7 @@ internal sealed partial class OutboxActivation : IOutbox
     /// <summary>The activation begins: takes the record that one before has left.</summary>
     public void Start()
     {
-        if (_services.Left.Take(_grain, _state, Core.InForce.Stamp) is { } left)
+        if (_services.Left.Take(_grain, _state, Core.InForce.Stamp, Now) is { } left)
             Records.TakeOver(left.Id, left.Due);
         Wrote();
         Kick();

@@ -30,10 +30,12 @@ internal sealed class LeftRecords(int capacity = LeftRecords.DefaultCapacity)
             _left[(grain, state)] = new Left(record.Id, record.Due, stamp);
     }
 
-    /// <summary>Takes the record of an outbox, if the store has the document of that time; null: there is none that can be relied
-    /// on.</summary>
-    public (Guid Id, TimeSpan Due)? Take(GrainId grain, string state, Guid stamp) =>
-        _left.TryRemove((grain, state), out var left) && left.Stamp == stamp ? (left.Id, left.Due) : null;
+    /// <summary>Takes the record of an outbox, if the store has the document of that time; null: there is none that can be relied on. A
+    /// store without a document has no stamp, whether it never had one or it was cleared. There only a record that is not due yet is
+    /// taken: it has not come since, so no other activation has settled it.</summary>
+    public (Guid Id, TimeSpan Due)? Take(GrainId grain, string state, Guid stamp, TimeSpan now) =>
+        _left.TryRemove((grain, state), out var left) && left.Stamp == stamp && (stamp != Guid.Empty || now < left.Due)
+            ? (left.Id, left.Due) : null;
 
     private readonly record struct Left(Guid Id, TimeSpan Due, Guid Stamp);
 }

@@ -26,7 +26,7 @@ internal readonly record struct WakeUpAnswer(bool IsSettled, bool Looks = false,
 /// activation relies on another record. A record of another activation is settled only after a fence, too: a write of this activation that
 /// began after the record came. Writes of the other activation are compare-and-swap, so those that rely on the record fail from then on.
 /// When an activation reads a document that it has not written, its own live record may have been settled in that way. It relies on it no
-/// more.</para>
+/// more, and settles its own records as those of others.</para>
 /// <para>An activation that ends with a failed write leaves its live record to the next one of its silo, so that calls that fail one after
 /// the other do not store a record each. It is not its own any more. The next one takes it if the store still has the document that the
 /// first one knew: no other activation has written, so none has settled the record. A write of the first one may be on its way.</para>
@@ -38,6 +38,9 @@ internal sealed class WakeUpRecords(TimeSpan delay)
 {
     /// <summary>How often a record comes before it is settled without a fence, where the store has no state of the grain.</summary>
     public const int UnfencedVisits = 10;
+
+    /// <summary>Of how many records the visits are remembered.</summary>
+    public const int MaxVisits = 100;
 
     private const int MaxMissed = 10;
 
@@ -100,8 +103,13 @@ internal sealed class WakeUpRecords(TimeSpan delay)
     /// <summary>A write has no known outcome, and may come into force later.</summary>
     public void Doubt() => _isLate = true;
 
-    /// <summary>The store has a document that this activation has not written.</summary>
-    public void Distrust() => _live = null;
+    /// <summary>The store has a document that this activation has not written. Its own records are settled as those of others from now on:
+    /// where a read was older than a write of this activation, the fence fails.</summary>
+    public void Distrust()
+    {
+        _live = null;
+        _own.Clear();
+    }
 
     /// <summary>Answers a visit of a record.</summary>
     public WakeUpAnswer Answer(Guid id, TimeSpan now, OutboxView view)
@@ -123,6 +131,9 @@ internal sealed class WakeUpRecords(TimeSpan delay)
                 _live = null;
             return new WakeUpAnswer(IsSettled: true);
         }
+        // A record whose visits are forgotten is settled later.
+        if (count == 1 && _visits.Count >= MaxVisits)
+            _visits.Remove(_visits.MinBy(static visit => visit.Value.Turn).Key);
         _visits[id] = (turn, count);
         var fences = view.HasRow && (!isFenced || _isLate);
         var looks = fences || view.IsInDoubt || (!view.IsWriting && (!view.HasPending || view.MayCleanUp));

@@ -235,7 +235,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         {
             var activation = new Activation { Left = _left[_random.Next(2)] };
             Read(activation);
-            if (activation.Left.Take(default, "", activation.Core.InForce.Stamp) is { } left)
+            if (activation.Left.Take(default, "", activation.Core.InForce.Stamp, _now) is { } left)
                 activation.Records.TakeOver(left.Id, left.Due);
             _activations.Add(activation);
             return activation;

@@ -138,6 +138,9 @@ public sealed class WakeUpRecordsTests
         _records.Distrust();
         Assert.True(_records.NeedsRecord(TimeSpan.Zero));
         var second = Store();
+        // It is settled as one of another activation.
+        Assert.True(_records.Answer(record, s_delay, s_pending).Fences);
+        _records.Wrote(_records.Begin());
         Assert.True(_records.Answer(record, s_delay, s_pending).IsSettled);
         Assert.False(_records.Answer(second, s_delay, s_pending).IsSettled);
     }
@@ -152,10 +155,10 @@ public sealed class WakeUpRecordsTests
         Assert.True(_records.NeedsRecord(TimeSpan.Zero));
         Assert.True(_records.Answer(record, s_delay, s_nothing).Fences);
         Assert.Null(_records.Leave());
-        Assert.Null(left.Take(grain, "another", stamp));
+        Assert.Null(left.Take(grain, "another", stamp, TimeSpan.Zero));
         var next = new WakeUpRecords(s_delay);
-        var taken = left.Take(grain, "state", stamp)!.Value;
-        Assert.Null(left.Take(grain, "state", stamp));
+        var taken = left.Take(grain, "state", stamp, TimeSpan.Zero)!.Value;
+        Assert.Null(left.Take(grain, "state", stamp, TimeSpan.Zero));
         next.TakeOver(taken.Id, taken.Due);
         Assert.False(next.NeedsRecord(s_delay));
         Assert.True(next.Answer(record, s_delay, s_nothing).Fences);
@@ -172,11 +175,55 @@ public sealed class WakeUpRecordsTests
         left.Leave(grain, "state", (Guid.NewGuid(), s_delay), Guid.NewGuid(), TimeSpan.Zero);
         // There is no room until the first one is overdue.
         left.Leave(grain, "second", (Guid.NewGuid(), s_delay), Guid.Empty, s_delay);
-        Assert.Null(left.Take(grain, "second", Guid.Empty));
+        Assert.Null(left.Take(grain, "second", Guid.Empty, TimeSpan.Zero));
         left.Leave(grain, "second", (Guid.NewGuid(), s_delay), Guid.Empty, s_delay * 2);
-        Assert.NotNull(left.Take(grain, "second", Guid.Empty));
+        Assert.NotNull(left.Take(grain, "second", Guid.Empty, TimeSpan.Zero));
         left.Leave(grain, "state", (Guid.NewGuid(), s_delay), Guid.NewGuid(), s_delay);
-        Assert.Null(left.Take(grain, "state", Guid.NewGuid()));
+        Assert.Null(left.Take(grain, "state", Guid.NewGuid(), TimeSpan.Zero));
+    }
+
+    [Fact]
+    public void Record_of_its_own_needs_a_fence_once_another_activation_has_written()
+    {
+        var record = Store();
+        Assert.False(_records.Answer(record, s_delay, s_nothing).Fences);
+        _records.Distrust();
+        _records.FoundNothing(_records.Begin());
+        // What the read found may be older than a write of this activation.
+        var answer = _records.Answer(record, s_delay, s_nothing);
+        Assert.Equal(new WakeUpAnswer(IsSettled: false, Looks: true, Fences: true), answer);
+        _records.Wrote(_records.Begin());
+        Assert.True(_records.Answer(record, s_delay, s_nothing).IsSettled);
+    }
+
+    [Fact]
+    public void Record_that_is_left_where_the_store_has_no_document_is_taken_before_it_is_due_only()
+    {
+        var (left, grain, record) = (new LeftRecords(), GrainId.Create("a", "b"), (Guid.NewGuid(), s_delay));
+        left.Leave(grain, "state", record, Guid.Empty, TimeSpan.Zero);
+        Assert.Equal(record, left.Take(grain, "state", Guid.Empty, s_delay - TimeSpan.FromTicks(1)));
+        // Another activation may have written, settled it, and cleared the state.
+        left.Leave(grain, "state", record, Guid.Empty, TimeSpan.Zero);
+        Assert.Null(left.Take(grain, "state", Guid.Empty, s_delay));
+        var stamp = Guid.NewGuid();
+        left.Leave(grain, "state", record, stamp, TimeSpan.Zero);
+        Assert.Equal(record, left.Take(grain, "state", stamp, s_delay * 10));
+    }
+
+    [Fact]
+    public void Visits_of_unknown_records_are_forgotten_beyond_a_bound_and_a_forgotten_one_is_settled_later()
+    {
+        var first = Guid.NewGuid();
+        _records.Answer(first, s_delay, s_nothing);
+        for (var other = 0; other < WakeUpRecords.MaxVisits; other++)
+            _records.Answer(Guid.NewGuid(), s_delay, s_nothing);
+        _records.FoundNothing(_records.Begin());
+        _records.Wrote(_records.Begin());
+        // As if it came for the first time.
+        Assert.True(_records.Answer(first, s_delay, s_nothing).Fences);
+        _records.FoundNothing(_records.Begin());
+        _records.Wrote(_records.Begin());
+        Assert.True(_records.Answer(first, s_delay, s_nothing).IsSettled);
     }
 
     [Fact]
