@@ -1,0 +1,380 @@
+using System.Text;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitioning;
+
+namespace OrleansMq.Client.PostgreSql;
+
+/// <summary>
+/// The decisions of one session of a relay, from its take-over to its first failed transaction: no I/O, no clock. What fails is not
+/// repaired: the session ends, and the next one reads what is stored. Not thread-safe.
+/// <para>Order. Ids are given out when a message is added, and become visible when its transaction commits. The relay notes the last id
+/// that was given out (<see cref="Mark"/>), with the id of a transaction of its own that began after that. When all transactions before
+/// that one have ended (<see cref="See"/>), every message up to the noted id is visible, or never will be. Only those are read. So messages
+/// are sent in the order in which they were added, however their transactions overlap.</para>
+/// <para>Once. A partition has one batch. The batch is stored with its producer, epoch and sequence before it is first sent, in a
+/// transaction that only the relay in charge can commit. The next batch of the partition is stored in the transaction that deletes this
+/// one's messages. A relay that was replaced holds at most that one batch, and sends it under the same sequence as its successor.</para>
+/// <para>Each session is a producer of its own. So a sequence that a broker has seen is not used for another message, also where the
+/// database was restored from a backup. A batch that is refused leaves its epoch: an attempt of it that is still on its way is fenced by
+/// the next batch.</para>
+/// </summary>
+/// <param name="outbox">The outbox, which chooses the partition of messages without a key.</param>
+/// <param name="producerId">A producer id that no other session uses.</param>
+/// <param name="epoch">Its epoch.</param>
+/// <param name="topicLimit">The most messages of a topic that are queued. The others wait in the table.</param>
+internal sealed class OutboxRelayCore(string outbox, long producerId, short epoch, int topicLimit = OutboxRelayCore.TopicLimit)
+{
+    /// <summary>The most messages of a batch.</summary>
+    public const int MaxBatch = 500;
+
+    /// <summary>The most bytes of a batch of several messages, well below any <c>max.message.bytes</c> that a topic has.</summary>
+    public const int MaxBatchBytes = 128 << 10;
+
+    /// <summary>The most partitions whose batches one transaction loads.</summary>
+    public const int MaxTakes = 64;
+
+    private const int TopicLimit = 10_000;
+    private const int MostMarks = 64;
+    // Brokers keep the last epochs for themselves.
+    private const short LastEpoch = 30_000;
+
+    private readonly Dictionary<TopicPartition, Lane> _lanes = [];
+    // Partitions take turns where there are many.
+    private readonly List<Lane> _turns = [];
+    private readonly Dictionary<string, TopicQueue> _topics = new(StringComparer.Ordinal);
+    private readonly HashSet<long> _recovered = [];
+    private readonly List<(long Last, ulong Transaction)> _marks = [];
+    private readonly List<long> _done = [];
+    private readonly List<OutboxRefusal> _refused = [];
+    private readonly byte[] _outbox = Encoding.UTF8.GetBytes(outbox);
+    private long _lastMarked;
+    private long _read;
+    private int _nextTurn;
+
+    /// <summary>The messages up to this id are complete: what is not visible now will never be.</summary>
+    public long Watermark { get; private set; }
+
+    /// <summary>Whether ids are noted that are not known to be complete.</summary>
+    public bool HasMarks => _marks.Count > 0;
+
+    /// <summary>Whether the producer has used up its epochs: the session ends.</summary>
+    public bool IsWornOut { get; private set; }
+
+    /// <summary>The messages that are queued or on their way.</summary>
+    public int Count => _topics.Values.Sum(static topic => topic.Count);
+
+    /// <summary>Whether a batch is on its way.</summary>
+    public bool IsSending => _lanes.Values.Any(static lane => lane.State == LaneState.Sending);
+
+    /// <summary>Whether an answer is not stored yet.</summary>
+    public bool HasAnswers => _done.Count + _refused.Count > 0;
+
+    /// <summary>Whether a transaction has something to do.</summary>
+    public bool HasWork => HasAnswers || _read < Watermark || _lanes.Values.Any(static lane => lane.IsReady)
+        || _topics.Values.Any(HasRoomToRead);
+
+    /// <summary>The session begins with what the one before has stored.</summary>
+    public void Recover(IEnumerable<OutboxBatch> batches)
+    {
+        foreach (var batch in batches)
+        {
+            var lane = LaneOf(batch.Target);
+            (lane.Batch, lane.IsStored, lane.State) = (batch, true, LaneState.Confirm);
+            _recovered.UnionWith(batch.Ids);
+            TopicOf(batch.Target.Topic).Count += batch.Ids.Count;
+        }
+    }
+
+    /// <summary>Whether an id is to be noted.</summary>
+    public bool NeedsMark(long last) => last > _lastMarked;
+
+    /// <summary>Notes the last id that was given out.</summary>
+    /// <param name="last">The id.</param>
+    /// <param name="transaction">A transaction that was given its id after <paramref name="last"/> was read: every transaction that has
+    /// added a message up to that has a smaller id.</param>
+    public void Mark(long last, ulong transaction)
+    {
+        if (!NeedsMark(last))
+            return;
+        _lastMarked = last;
+        if (_marks.Count == MostMarks)
+            _marks.RemoveAt(MostMarks - 1);
+        _marks.Add((last, transaction));
+    }
+
+    /// <summary>All transactions below an id have ended.</summary>
+    public void See(ulong oldestRunning)
+    {
+        while (_marks.Count > 0 && _marks[0].Transaction <= oldestRunning)
+        {
+            Watermark = _marks[0].Last;
+            _marks.RemoveAt(0);
+        }
+    }
+
+    /// <summary>Takes what was answered: messages to delete, and messages to park.</summary>
+    public (IReadOnlyList<long> Done, IReadOnlyList<OutboxRefusal> Refused) TakeAnswers()
+    {
+        var answers = (Done: _done.ToArray(), Refused: _refused.ToArray());
+        _done.Clear();
+        _refused.Clear();
+        return answers;
+    }
+
+    /// <summary>Returns the next messages of all topics to read; null: there are none.</summary>
+    public OutboxRead? NextRead() => _read < Watermark ? new OutboxRead(null, _read, Watermark, topicLimit) : null;
+
+    /// <summary>Returns the messages to read of topics that had more than could be queued.</summary>
+    public IReadOnlyList<OutboxRead> NextTopicReads() => [.. _topics.Where(topic => HasRoomToRead(topic.Value))
+        .Select(topic => new OutboxRead(topic.Key, topic.Value.LeftAt!.Value, _read, topicLimit - topic.Value.Count))];
+
+    /// <summary>Queues messages that were read.</summary>
+    public void Add(OutboxRead read, IReadOnlyList<OutboxRow> rows)
+    {
+        if (read.Topic is null)
+        {
+            foreach (var row in rows)
+                Add(row);
+            _read = rows.Count < read.Limit ? read.UpTo : rows[^1].Id;
+            return;
+        }
+        var topic = TopicOf(read.Topic);
+        topic.LeftAt = null;
+        foreach (var row in rows)
+            Add(row);
+        if (rows.Count == read.Limit)
+            topic.LeftAt ??= rows[^1].Id;
+    }
+
+    private void Add(OutboxRow row)
+    {
+        var topic = TopicOf(row.Topic);
+        if (topic.LeftAt is not null || _recovered.Contains(row.Id))
+            return;
+        if (topic.Count >= topicLimit)
+        {
+            topic.LeftAt = row.Id - 1;
+            return;
+        }
+        topic.Count++;
+        if (topic.Undecided.Count > 0 || (row.Partition is null && topic.Partitions is null))
+            topic.Undecided.Enqueue(row);
+        else
+            Queue(topic, row);
+    }
+
+    private void Queue(TopicQueue topic, OutboxRow row)
+    {
+        var partition = row.Partition ?? Murmur2Partitioner.ForKey(row.Key ?? _outbox, topic.Partitions!.Value);
+        LaneOf(new TopicPartition(row.Topic, partition)).Waiting.AddLast((row.Id, row.Size));
+    }
+
+    /// <summary>Returns the topics that have messages, whose number of partitions decides where they go.</summary>
+    public IReadOnlyList<string> Topics() =>
+        [.. _topics.Where(static topic => topic.Value.Count > 0 || topic.Value.LeftAt is not null).Select(static topic => topic.Key)];
+
+    /// <summary>A topic has a number of partitions. Messages that are queued for a partition stay there.</summary>
+    public void Route(string name, int partitions)
+    {
+        var topic = TopicOf(name);
+        topic.Partitions = partitions;
+        while (topic.Undecided.TryDequeue(out var row))
+            Queue(topic, row);
+    }
+
+    /// <summary>Returns what a transaction loads: batches to store, and stored ones to send again.</summary>
+    public IReadOnlyList<OutboxTake> Take()
+    {
+        var takes = new List<OutboxTake>();
+        for (var tried = 0; tried < _turns.Count && takes.Count < MaxTakes; tried++)
+        {
+            var lane = _turns[_nextTurn++ % _turns.Count];
+            if (lane.State == LaneState.Confirm)
+                takes.Add(new OutboxTake(lane.Target, lane.Batch!.Ids, lane.Batch));
+            else if (lane.State == LaneState.Idle && lane.Waiting.Count > 0)
+                takes.Add(new OutboxTake(lane.Target, Next(lane), null));
+        }
+        _nextTurn %= Math.Max(1, _turns.Count);
+        return takes;
+    }
+
+    private static List<long> Next(Lane lane)
+    {
+        var ids = new List<long>();
+        var bytes = 0L;
+        while (lane.Waiting.First is { Value: var (id, size) }
+            && (ids.Count == 0 || (lane.Singles == 0 && ids.Count < MaxBatch && bytes + size <= MaxBatchBytes)))
+        {
+            lane.Waiting.RemoveFirst();
+            ids.Add(id);
+            bytes += size;
+        }
+        return ids;
+    }
+
+    /// <summary>Decides what the transaction stores.</summary>
+    /// <param name="takes">What it has loaded.</param>
+    /// <param name="exists">Whether a message is in the table, and is not parked.</param>
+    public OutboxBinding Bind(IReadOnlyList<OutboxTake> takes, Func<long, bool> exists)
+    {
+        var (stores, sends) = (new List<OutboxBatch>(), new List<OutboxBatch>());
+        foreach (var take in takes)
+        {
+            var lane = LaneOf(take.Target);
+            var ids = take.Ids.Where(exists).ToArray();
+            TopicOf(take.Target.Topic).Count -= take.Ids.Count - ids.Length;
+            if (take.Stored is { } stored && ids.Length < stored.Ids.Count)
+            {
+                // Discarded messages are not sent again. The others are another batch.
+                Leave(lane, stored, ids);
+                continue;
+            }
+            if (take.Stored is not null)
+            {
+                sends.Add(lane.Send());
+                continue;
+            }
+            if (ids.Length == 0)
+                continue;
+            lane.Batch = new OutboxBatch(lane.Target, producerId, lane.Epoch, lane.Sequence, ids);
+            lane.Sequence = (int)((lane.Sequence + (long)ids.Length) & int.MaxValue);
+            lane.IsStored = true;
+            stores.Add(lane.Batch);
+            sends.Add(lane.Send());
+        }
+        var removes = new List<TopicPartition>();
+        foreach (var lane in _lanes.Values.Where(static lane => lane is { IsStored: true, Batch: null }))
+        {
+            lane.IsStored = false;
+            removes.Add(lane.Target);
+        }
+        return new OutboxBinding(stores, removes, sends);
+    }
+
+    /// <summary>The broker has answered a batch, or a call has failed.</summary>
+    public OutboxVerdict Answer(OutboxBatch batch, ErrorCode error, string? reason)
+    {
+        var lane = LaneOf(batch.Target);
+        Invariant.Check(lane.State == LaneState.Sending && lane.Batch == batch, "An answer is that of the batch on its way.");
+        var verdict = Judge(error, batch.Ids.Count);
+        switch (verdict)
+        {
+            case OutboxVerdict.Retry:
+                lane.State = LaneState.Pausing;
+                break;
+            case OutboxVerdict.Delivered:
+                _done.AddRange(batch.Ids);
+                Settle(lane);
+                break;
+            case OutboxVerdict.Refused:
+                _refused.Add(new OutboxRefusal(batch.Ids[0], $"{error}: {reason}"));
+                Settle(lane);
+                Leave(lane, batch, []);
+                break;
+            case OutboxVerdict.Split:
+                Leave(lane, batch, batch.Ids);
+                lane.Singles = batch.Ids.Count;
+                break;
+            default:
+                Leave(lane, batch, batch.Ids);
+                break;
+        }
+        return verdict;
+    }
+
+    /// <summary>The pause before a repetition is over.</summary>
+    public void Resume(OutboxBatch batch)
+    {
+        var lane = LaneOf(batch.Target);
+        if (lane.State == LaneState.Pausing && lane.Batch == batch)
+            lane.State = LaneState.Confirm;
+    }
+
+    private void Settle(Lane lane)
+    {
+        TopicOf(lane.Target.Topic).Count -= lane.Batch!.Ids.Count;
+        lane.Singles = Math.Max(0, lane.Singles - lane.Batch.Ids.Count);
+        lane.Batch = null;
+        lane.State = LaneState.Idle;
+    }
+
+    // The batch is not sent again under its sequences. Those that come are of another epoch, which fences what is on its way.
+    private void Leave(Lane lane, OutboxBatch batch, IReadOnlyList<long> remaining)
+    {
+        for (var i = remaining.Count - 1; i >= 0; i--)
+            lane.Waiting.AddFirst((remaining[i], 0));
+        lane.Batch = null;
+        lane.State = LaneState.Idle;
+        // A batch of an earlier session has another producer.
+        if (batch.ProducerId != producerId)
+            return;
+        lane.Sequence = 0;
+        lane.Epoch++;
+        IsWornOut |= lane.Epoch >= LastEpoch;
+    }
+
+    // Only what lies in the message itself is for good. A topic that does not exist, or may not be written to, is mended, and a queue that
+    // is full is emptied.
+    private static OutboxVerdict Judge(ErrorCode error, int count) => error switch
+    {
+        ErrorCode.None or ErrorCode.DuplicateSequenceNumber => OutboxVerdict.Delivered,
+        ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord or ErrorCode.InvalidTimestamp =>
+            count > 1 ? OutboxVerdict.Split : OutboxVerdict.Refused,
+        ErrorCode.OutOfOrderSequenceNumber or ErrorCode.InvalidProducerEpoch or ErrorCode.UnknownProducerId => OutboxVerdict.Renewed,
+        _ => OutboxVerdict.Retry,
+    };
+
+    private bool HasRoomToRead(TopicQueue topic) => topic.LeftAt is not null && topic.Count <= topicLimit / 2;
+
+    private Lane LaneOf(TopicPartition target)
+    {
+        if (!_lanes.TryGetValue(target, out var lane))
+            _turns.Add(lane = _lanes[target] = new Lane(target, epoch));
+        return lane;
+    }
+
+    private TopicQueue TopicOf(string name) => _topics.TryGetValue(name, out var topic) ? topic : _topics[name] = new TopicQueue();
+
+    private enum LaneState
+    {
+        Idle = 0,
+        // The batch is stored. A transaction that proves that the session goes on comes before it is sent again.
+        Confirm = 1,
+        Sending = 2,
+        Pausing = 3,
+    }
+
+    private sealed class Lane(TopicPartition target, short epoch)
+    {
+        public TopicPartition Target => target;
+        public LinkedList<(long Id, int Size)> Waiting { get; } = [];
+        public LaneState State { get; set; }
+        public OutboxBatch? Batch { get; set; }
+        // Whether the table has a batch of this partition.
+        public bool IsStored { get; set; }
+        // Of the next batch.
+        public short Epoch { get; set; } = epoch;
+        public int Sequence { get; set; }
+        // So many messages are sent one by one.
+        public int Singles { get; set; }
+
+        public bool IsReady => State == LaneState.Confirm
+            || (State == LaneState.Idle && (Waiting.Count > 0 || (IsStored && Batch is null)));
+
+        public OutboxBatch Send()
+        {
+            State = LaneState.Sending;
+            return Batch!;
+        }
+    }
+
+    private sealed class TopicQueue
+    {
+        // Messages that wait until the number of partitions is known.
+        public Queue<OutboxRow> Undecided { get; } = new();
+        public int? Partitions { get; set; }
+        public int Count { get; set; }
+        // More were read than could be queued: the others, above this id, are read again.
+        public long? LeftAt { get; set; }
+    }
+}
