@@ -25,6 +25,7 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
     private readonly OnceAMinute _once = new(time);
     private readonly PostgresOutbox _outbox = new(options);
     private ProducerIdentity? _identity;
+    private Guid _session;
 
     /// <summary>Runs until it is stopped.</summary>
     public async Task RunAsync(CancellationToken stop)
@@ -56,13 +57,15 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
 
     private async Task<Session?> TakeOverAsync(CancellationToken stop)
     {
-        if (!await OutboxStore.IsFreeAsync(_database, _options.Name, stop).ConfigureAwait(false))
+        if (!await OutboxStore.IsFreeAsync(_database, _options.Name, _session, stop).ConfigureAwait(false))
             return null;
         // Before the lease: a process that reaches no broker does not take charge.
         _identity ??= await _broker.InitProducerIdAsync(stop).ConfigureAwait(false);
-        var store = new OutboxStore(_database, _options, Guid.NewGuid());
-        if (!await store.TakeOverAsync(stop).ConfigureAwait(false))
+        var next = Guid.NewGuid();
+        var store = new OutboxStore(_database, _options, next);
+        if (!await store.TakeOverAsync(_session, stop).ConfigureAwait(false))
             return null;
+        _session = next;
         var identity = _identity.Value;
         _identity = null;
         LogTookOver(_logger, _options.Name);
@@ -75,21 +78,15 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
 
     private async Task<(ErrorCode Error, string? Reason)> AppendAsync(OutboxBatch batch, IReadOnlyList<OutboxMessage> messages)
     {
-        using var builder = new RecordBatchBuilder();
-        foreach (var message in messages)
-        {
-            var headers = new RecordHeader[message.HeaderNames.Length + 1];
-            for (var i = 0; i < message.HeaderNames.Length; i++)
-            {
-                headers[i] = new RecordHeader(Encoding.UTF8.GetBytes(message.HeaderNames[i]),
-                    message.HeaderValues[i] is { } value ? (ReadOnlyMemory<byte>?)value : null);
-            }
-            headers[^1] = RecordHeaders.Text(MessageHeaders.MessageId, message.MessageId);
-            builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null, headers);
-        }
-        builder.SetProducer(batch.ProducerId, batch.Epoch, batch.Sequence);
         try
         {
+            using var builder = new RecordBatchBuilder();
+            foreach (var message in messages)
+            {
+                builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null,
+                    HeadersOf(message));
+            }
+            builder.SetProducer(batch.ProducerId, batch.Epoch, batch.Sequence);
             if (_options.BeforeSend is { } before)
                 await before(batch).ConfigureAwait(false);
             var result = await _broker.ProduceAsync(batch.Target, builder.Build(), Acks.All).ConfigureAwait(false);
@@ -106,6 +103,18 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
             // Whatever the call was lost in: the messages are sent again under their sequences.
             return (ErrorCode.RequestTimedOut, failure.Message);
         }
+    }
+
+    private static RecordHeader[] HeadersOf(OutboxMessage message)
+    {
+        var headers = new RecordHeader[message.HeaderNames.Length + 1];
+        for (var i = 0; i < message.HeaderNames.Length; i++)
+        {
+            headers[i] = new RecordHeader(Encoding.UTF8.GetBytes(message.HeaderNames[i]),
+                message.HeaderValues[i] is { } value ? (ReadOnlyMemory<byte>?)value : null);
+        }
+        headers[^1] = RecordHeaders.Text(MessageHeaders.MessageId, message.MessageId);
+        return headers;
     }
 
     /// <summary>One session. Its loop owns the core; other tasks post to it.</summary>

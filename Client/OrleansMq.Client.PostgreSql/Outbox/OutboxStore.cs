@@ -16,25 +16,27 @@ internal sealed class OutboxStore(NpgsqlDataSource database, PostgresOutboxOptio
 {
     private long _turn;
 
-    /// <summary>Whether no relay is in charge, or the one that was shows no life.</summary>
-    public static async Task<bool> IsFreeAsync(NpgsqlDataSource database, string outbox, CancellationToken cancellationToken)
+    /// <summary>Whether no relay is in charge, or the one that was shows no life, or it was an earlier session of this process.</summary>
+    public static async Task<bool> IsFreeAsync(NpgsqlDataSource database, string outbox, Guid earlier, CancellationToken cancellationToken)
     {
-        await using var command = database.CreateCommand("SELECT 1 FROM omq_outbox_relay WHERE outbox = $1 AND expires_at >= "
-            + "clock_timestamp()");
-        command.Parameters.Add(new NpgsqlParameter { Value = outbox });
+        await using var command = database.CreateCommand("SELECT 1 FROM omq_outbox_relay WHERE outbox = $1 AND session <> $2 AND "
+            + "expires_at >= clock_timestamp()");
+        Add(command.Parameters, outbox, earlier);
         return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is null;
     }
 
     /// <summary>Takes over, unless another relay is in charge. Waits for its transaction, if one is under way.</summary>
-    public async Task<bool> TakeOverAsync(CancellationToken cancellationToken)
+    /// <param name="earlier">The last session of this process.</param>
+    /// <param name="cancellationToken">Ends the wait; the session is not used then.</param>
+    public async Task<bool> TakeOverAsync(Guid earlier, CancellationToken cancellationToken)
     {
         await using var command = database.CreateCommand(
             """
             INSERT INTO omq_outbox_relay AS relay (outbox, session, turn, expires_at) VALUES ($1, $2, 0, clock_timestamp() + $3)
             ON CONFLICT (outbox) DO UPDATE SET session = excluded.session, turn = 0, expires_at = excluded.expires_at
-            WHERE relay.expires_at < clock_timestamp()
+            WHERE relay.expires_at < clock_timestamp() OR relay.session = $4
             """);
-        Add(command.Parameters, options.Name, session, options.LeaseDuration);
+        Add(command.Parameters, options.Name, session, options.LeaseDuration, earlier);
         return await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false) == 1;
     }
 

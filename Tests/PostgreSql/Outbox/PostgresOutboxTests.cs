@@ -155,7 +155,7 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         }))
         {
             await AddAsync(database, ["a", "b"]);
-            await UntilAsync(() => Task.FromResult(commits == 1), "a transaction that fails");
+            await UntilAsync(() => Task.FromResult(commits > 0), "a transaction that fails");
         }
         Assert.Equal(2, (await s_outbox.GetStatusAsync(database)).Pending);
         await using (var command = database.CreateCommand("UPDATE omq_outbox_relay SET expires_at = '-infinity'"))
@@ -319,7 +319,10 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
             lock (random)
                 return random.Next(bound);
         }
-        await using var database = await DatabaseAsync();
+        var connection = await postgres.DatabaseAsync();
+        await using var database = NpgsqlDataSource.Create(connection);
+        await using var relays = NpgsqlDataSource.Create(connection + ";Application Name=relay");
+        await OutboxTables.CreateAsync(database);
         await _broker.Client.Admin.CreateTopicAsync("many", 3);
         var broker = new FlakyBroker(_broker.Broker, Next);
         var options = s_options with
@@ -327,8 +330,8 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
             LeaseDuration = TimeSpan.FromSeconds(1),
             BeforeCommit = () => Next(20) == 0 ? throw new IOException("the database is away") : Task.CompletedTask,
         };
-        await using (Start(database, options, broker))
-        await using (Start(database, options, broker))
+        await using (Start(relays, options, broker))
+        await using (Start(relays, options, broker))
         {
             var adding = Task.WhenAll(Enumerable.Range(0, Keys).Select(async key =>
             {
@@ -345,8 +348,8 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
             {
                 await Task.Delay(50);
                 // The relays' connections break, as where a database fails over.
-                await using var command = database.CreateCommand("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
-                    + "current_database() AND pid <> pg_backend_pid() AND query LIKE '%omq_outbox_relay%' AND state <> 'active'");
+                await using var command = database.CreateCommand("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                    + "application_name = 'relay' AND datname = current_database()");
                 await command.ExecuteNonQueryAsync();
             }
             await adding;
