@@ -9,4 +9,21 @@ public enum Acks : sbyte
     None = 0,
     /// <summary>The leader alone.</summary>
     Leader = 1,
+    /// <summary>Every in-sync replica, in memory: as <see cref="All"/>, but without waiting for a flush. For messages that need not survive
+    /// a power cut. The batch survives killed processes; a power cut within the time of a flush may lose it. Under the flush policies
+    /// <c>none</c> and <c>interval</c> it is the same as <see cref="All"/>.</summary>
+    Replicated = 2,
+}
+
+/// <summary>What the levels have in common.</summary>
+internal static class AcksLevels
+{
+    /// <summary>The levels that an error names.</summary>
+    public const string Allowed = "0, 1, -1 (all) and 2 (replicated)";
+
+    /// <summary>Whether the value is a level.</summary>
+    public static bool IsKnown(this Acks acks) => acks is >= Acks.All and <= Acks.Replicated;
+
+    /// <summary>Whether the append waits for the in-sync replicas, and needs enough of them.</summary>
+    public static bool WaitsForReplicas(this Acks acks) => acks is Acks.All or Acks.Replicated;
 }

@@ -8,6 +8,9 @@ namespace OrleansMq.Tests.Simulation;
 internal sealed class ClientChecker(int topic, bool mayCompact)
 {
     private readonly SortedDictionary<long, Told> _acknowledged = [];
+    // With acks=replicated, and in the log of every member that lost power since.
+    private readonly SortedDictionary<long, Told> _unflushed = [];
+    private readonly List<(long At, long End)> _cuts = [];
     private readonly SortedDictionary<long, Told> _seen = [];
     private readonly HashSet<(long Offset, int Epoch)> _compacted = [];
     private readonly Dictionary<int, int> _lastSequence = [];
@@ -33,6 +36,25 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             Verdict.Require(_acknowledged[offset].Record == record, $"invariant 1: offset {offset} was acknowledged to two records");
     }
 
+    /// <summary>An <c>acks=replicated</c> is answered: until its flush the record survives everything that it survives under the flush
+    /// policy <c>none</c>, except a power cut of a member that stays one since it counts only flushed records.</summary>
+    public void OnAnsweredUnflushed(long offset, SimulatedRecord record, int epoch, long sentAt)
+    {
+        if (IsReportedLost(offset, epoch) || _cuts.Exists(cut => cut.At >= sentAt && cut.End <= offset))
+            return;
+        Verdict.Require(record.Topic == topic, "topics: a record of another topic is acknowledged");
+        if (!_unflushed.TryAdd(offset, new Told(record, epoch)))
+            Verdict.Require(_unflushed[offset].Record == record, $"replicated: offset {offset} was acknowledged to two records");
+    }
+
+    /// <summary>A member lost power, and stays a member: it may lead without what it had not flushed.</summary>
+    public void OnMemberCut(long now, long end)
+    {
+        _cuts.Add((now, end));
+        foreach (var offset in _unflushed.Keys.Where(offset => offset >= end).ToArray())
+            _unflushed.Remove(offset);
+    }
+
     /// <summary>A replica's compaction removed a record in favour of a later one of its key.</summary>
     public void OnCompacted(long offset, int epoch) => _compacted.Add((offset, epoch));
 
@@ -55,6 +77,10 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             $"deletion: a leader's log starts at {log.LogStartOffset}, and the deletion below {_deletionAnswered} was answered");
         foreach (var (offset, told) in _acknowledged)
             Verdict.Require(Holds(log, offset, told), $"invariant 1: the acknowledged record {told.Record} at offset {offset} is lost");
+        foreach (var (offset, told) in _unflushed)
+            Verdict.Require(Holds(log, offset, told),
+                $"replicated: the record {told.Record} at offset {offset} is lost, which was acknowledged without a flush; no member that "
+                + "had it lost power");
         foreach (var (offset, told) in _seen)
             Verdict.Require(Holds(log, offset, told), $"invariant 2: the record read at offset {offset} changed");
     }
@@ -66,13 +92,14 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         _deletedBelow = Math.Min(_deletedBelow, report.LogEnd);
         _deletionAnswered = Math.Min(_deletionAnswered, report.LogStart);
         _unclean.Add(report);
-        foreach (var (offset, told) in _acknowledged.Concat(_seen))
+        foreach (var (offset, told) in _acknowledged.Concat(_unflushed).Concat(_seen))
         {
             Verdict.Require(Holds(log, offset, told) != IsReportedLost(offset, told.Epoch) || IsGone(offset, told.Epoch),
                 $"unclean election: {told.Record} at offset {offset} of epoch {told.Epoch} is "
                 + $"{(IsReportedLost(offset, told.Epoch) ? "reported lost and is not" : "lost and not reported")}");
         }
         Forget(_acknowledged);
+        Forget(_unflushed);
         Forget(_seen);
         _latest = Math.Max(log.LogStartOffset, _seen.Count == 0 ? 0 : _seen.Keys.Last() + 1);
         _lastSequence.Clear();

@@ -3,11 +3,13 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// Producers with one request in flight, the last of them with acks=1 and without idempotence; and a reader.
+// Producers with one request in flight, the last of them with acks=1 and without idempotence; and a reader. In some runs the others ask
+// for acks=replicated most of the time, also where they repeat a batch that they sent with acks=all, and the other way round.
 internal sealed partial class Cluster
 {
     private const int IdempotentProducers = 3;
 
+    private readonly bool _asksUnflushed;
     private readonly Dictionary<long, Request> _waiting = [];
     private long _nextWaiter;
     private int _producers;
@@ -25,7 +27,7 @@ internal sealed partial class Cluster
         public byte[]? Batch { get; set; }
     }
 
-    private sealed record Request(Producer Producer, Topic Topic, byte[] Batch);
+    private sealed record Request(Producer Producer, Topic Topic, byte[] Batch, Acks Acks, long SentAt);
 
     private void Produce(Producer producer)
     {
@@ -38,17 +40,18 @@ internal sealed partial class Cluster
             After(RetryDelay(), () => Produce(producer));
             return;
         }
-        var request = new Request(producer, _topic, producer.Batch ??= NewBatch(producer));
+        var waiter = ++_nextWaiter;
+        var acks = !producer.IsIdempotent ? Acks.Leader : _asksUnflushed && waiter % 4 != 0 ? Acks.Replicated : Acks.All;
+        var request = new Request(producer, _topic, producer.Batch ??= NewBatch(producer), acks, _now);
         if (!producer.IsIdempotent)
             producer.Batch = null;
-        var waiter = ++_nextWaiter;
         _waiting.Add(waiter, request);
         AfterOn(target, Delay(), () =>
         {
             if (target.Leader is { } leader && target.Topic == request.Topic)
             {
                 new SimulatedAppends(leader, target.Log, target.Effects, _now) { Restates = Scenario.HasMessageIds && Chance(10) }
-                    .Append(new SimulatedAppend(request.Batch, producer.IsIdempotent ? Acks.All : Acks.Leader, waiter));
+                    .Append(new SimulatedAppend(request.Batch, acks, waiter));
             }
         });
         // No answer in time: resend the same batch.
@@ -114,7 +117,14 @@ internal sealed partial class Cluster
             if (!topic.Clients.IsCompacted(complete.BaseOffset + record.Delta, epoch))
                 topic.Replicas.OnAcknowledged(complete.BaseOffset + record.Delta, epoch, broker.Leader, topic.Store.State,
                     broker.Config?.MinInsync ?? _config.MinInsync);
-            topic.Clients.OnAcknowledged(complete.BaseOffset + record.Delta, record, epoch);
+            if (request.Acks == Acks.All)
+                topic.Clients.OnAcknowledged(complete.BaseOffset + record.Delta, record, epoch);
+            else
+            {
+                topic.Clients.OnAnsweredUnflushed(complete.BaseOffset + record.Delta, record, epoch, request.SentAt);
+                if (complete.BaseOffset + record.Delta >= broker.Log.HighWatermark)
+                    Figures.Unflushed++;
+            }
         }
         if (topic.Leader is { } leader && leader != broker)
             topic.Clients.OnServing(leader.Log);

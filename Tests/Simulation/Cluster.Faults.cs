@@ -86,6 +86,8 @@ internal sealed partial class Cluster
             return;
         Crash(broker);
         broker.Disk.LoseUnflushed(_random);
+        if (broker.Disk.CountedOnlyFlushed)
+            broker.Disk.Topic.Clients.OnMemberCut(_now, broker.Disk.LogEnd);
         Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, broker.Disk.CountedOnlyFlushed,
             FlushFailed: false,
             CutMoreThanLastWrite: false));

@@ -22,6 +22,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
         _random = new Random(seed);
         _tellsClaimants = seed % 4 == 3;
         _learnsConfigLate = seed % 5 == 2;
+        _asksUnflushed = seed % 3 == 1;
         _rules = rules;
         Scenario = scenario?.Invoke(_random) ?? new Scenario(_random);
         _options = new LeaderOptions

@@ -19,6 +19,8 @@ internal sealed class Figures : IFigures<Figures>
     public long Deletions { get; set; }
     public long ConfigChanges { get; set; }
     public long Acknowledged { get; set; }
+    /// <summary>Records that were acknowledged before they were below the high watermark.</summary>
+    public long Unflushed { get; set; }
     /// <summary>Batches that were repeated, and told apart by their message ids.</summary>
     public long Repeated { get; set; }
     /// <summary>Statements of message ids.</summary>
@@ -42,6 +44,7 @@ internal sealed class Figures : IFigures<Figures>
         Deletions += other.Deletions;
         ConfigChanges += other.ConfigChanges;
         Acknowledged += other.Acknowledged;
+        Unflushed += other.Unflushed;
         Repeated += other.Repeated;
         Restated += other.Restated;
         Stuck += other.Stuck;
@@ -54,6 +57,7 @@ internal sealed class Figures : IFigures<Figures>
         + $"{Reassignments} reassignments, "
         + $"{Resets} logs restarted, {Compactions} compactions, {Erasures} erasures ({ErasedResets} began again), "
         + $"{Deletions} deletions, {ConfigChanges} reconfigurations, "
-        + $"{Acknowledged} records acknowledged, {Repeated} batches known by message ids ({Restated} statements), "
+        + $"{Acknowledged} records acknowledged ({Unflushed} others before their flush), "
+        + $"{Repeated} batches known by message ids ({Restated} statements), "
         + $"{Stuck} left without an eligible member";
 }

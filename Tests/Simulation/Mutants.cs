@@ -76,9 +76,9 @@ internal sealed class KeepIncarnation : ReplicationRules
 internal sealed class LostMembersStayEligible : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
         base.ProposeIsr(committed, self, [.. followers.Select(f => f.Identity is { } now ? f with { Identity = Was(committed, now) } : f)],
-            logStart, highWatermark, epochStart, maxLagMs, minInsync);
+            logStart, highWatermark, replicated, epochStart, maxLagMs, minInsync);
 
     private static ReplicaIdentity Was(PartitionState committed, ReplicaIdentity now) =>
         committed.Isr.Concat(committed.Elr).FirstOrDefault(m => m.Broker == now.Broker, now);
@@ -180,6 +180,25 @@ internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
         base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
 }
 
+internal sealed class UnflushedAnsweredBeforeReplication : ReplicationRules
+{
+    public override long NextReplicated(long current, ReadOnlySpan<long?> logEnds, long highWatermark, bool enoughReplicas, bool hasElr) =>
+        logEnds.ToArray().Max() ?? current;
+}
+
+internal sealed class UnflushedAnsweredBesideAnElr : ReplicationRules
+{
+    public override long NextReplicated(long current, ReadOnlySpan<long?> logEnds, long highWatermark, bool enoughReplicas, bool hasElr) =>
+        base.NextReplicated(current, logEnds, highWatermark, enoughReplicas: true, hasElr: false);
+}
+
+internal sealed class JoinWithoutUnflushedAnswers : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, logStart, highWatermark, replicated: 0, epochStart, maxLagMs, minInsync);
+}
+
 internal sealed class LowerMinimumEndsTheElrAtOnce : ReplicationRules
 {
     public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
@@ -189,23 +208,23 @@ internal sealed class LowerMinimumEndsTheElrAtOnce : ReplicationRules
 internal sealed class JoinBeforeCaughtUp : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
         base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], logStart, highWatermark,
-            epochStart, maxLagMs, minInsync);
+            replicated, epochStart, maxLagMs, minInsync);
 }
 
 internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, followers, logStart, highWatermark, 0, maxLagMs, minInsync);
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, logStart, highWatermark, replicated, 0, maxLagMs, minInsync);
 }
 
 internal sealed class JoinWithDeletedRecords : ReplicationRules
 {
     public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, followers, 0, highWatermark, epochStart, maxLagMs, minInsync);
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, 0, highWatermark, replicated, epochStart, maxLagMs, minInsync);
 }
 
 internal sealed class UnalignedLogStartCounts : ReplicationRules

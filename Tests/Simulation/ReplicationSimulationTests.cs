@@ -59,7 +59,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
         Assert.True(total.Elections >= Seeds, $"A seed averages fewer than one election: {total}");
         Assert.True(total.Stuck <= Seeds / 100, $"Too many runs end without an eligible leader: {total}");
         long[] often = [total.Unclean, total.Handovers, total.Reassignments, total.Compactions, total.Erasures, total.Deletions,
-            total.ConfigChanges];
+            total.ConfigChanges, total.Unflushed];
         Assert.True(often.Min() >= Seeds / 100
             && Math.Min(total.Resets, total.ErasedResets) >= Seeds / 1_000, $"The schedule exercises too little: {total}");
     }

@@ -30,7 +30,7 @@ internal sealed class SimulatedAppends(LeaderReplica leader, SimulatedLog log, L
 
     public bool Refuses(SimulatedAppend append)
     {
-        var refused = leader.RefuseAppend(append.Acks == Acks.All, now);
+        var refused = leader.RefuseAppend(append.Acks.WaitsForReplicas(), now);
         if (refused == ErrorCode.None)
             return false;
         Answer(append, refused);
@@ -65,14 +65,14 @@ internal sealed class SimulatedAppends(LeaderReplica leader, SimulatedLog log, L
     }
 
     public void Await(SimulatedAppend append) =>
-        leader.OnAppended(append.EndOffset, append.BaseOffset, append.IsDuplicate, append.Waiter);
+        leader.OnAppended(append.EndOffset, append.BaseOffset, append.IsDuplicate, append.Waiter, append.Acks);
 
     public void AfterAppends() => leader.AfterAppends(now);
 
     private void Decide(SimulatedAppend append, long baseOffset, long endOffset)
     {
         (append.IsWritten, append.BaseOffset, append.EndOffset) = (true, baseOffset, endOffset);
-        if (append.Acks != Acks.All)
+        if (!append.Acks.WaitsForReplicas())
             Answer(append, ErrorCode.None);
     }
 

@@ -156,8 +156,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
             return new(ProduceResult.Failed(error, message!));
         if (topicId is { } id && id != found.TopicId)
             return new(ProduceResult.Failed(ErrorCode.UnknownTopicId, TopicCatalogue.OtherTopic(partition.Topic, id)));
-        if (acks is < Acks.All or > Acks.Leader)
-            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is 0, 1 or -1 (all), not {(int)acks}."));
+        if (!acks.IsKnown())
+            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}."));
         return found.AppendAsync(batch, acks, cancellationToken);
     }
 

@@ -33,7 +33,7 @@ internal interface IAppendTarget<in TAppend>
     /// <summary>Writes the staged group with one call, and decides its appends.</summary>
     void Write();
 
-    /// <summary>Takes an append with <c>acks=all</c> that is in the log: it is answered when enough replicas hold it.</summary>
+    /// <summary>Takes an append that is in the log and waits for the in-sync replicas: it is answered when they hold it.</summary>
     void Await(TAppend append);
 
     /// <summary>Takes a decided group with at least one append in the log: followers get what was written. Not called if all appends were
@@ -49,7 +49,8 @@ internal interface IAppendTarget<in TAppend>
 ///               duplicate, fenced, out of sequence --> decided
 ///               stamped with offset and epoch      --> staged, and part of the checks of later appends
 /// the group:    one write --> all staged appends are in the log, or none of them
-/// each append:  in the log, acks=all --> waits for the high watermark, in the order of the log
+/// each append:  in the log, acks=all         --> waits for the high watermark, in the order of the log
+///               in the log, acks=replicated  --> waits for the replicas, not for their flushes, in the order of the log
 /// the group:    followers get the batches, the high watermark advances as far as it may
 /// </code>
 /// </summary>
@@ -68,7 +69,7 @@ internal static class AppendCore
             if (!append.IsWritten)
                 continue;
             isWritten = true;
-            if (append.Acks == Acks.All)
+            if (append.Acks.WaitsForReplicas())
                 target.Await(append);
         }
         if (isWritten)

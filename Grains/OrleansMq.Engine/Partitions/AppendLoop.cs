@@ -33,8 +33,8 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             return new(ProduceResult.Failed(refused, refusal));
         if (partition.Replication.RefuseEarly(acks, out refusal) is not ErrorCode.None and var unled)
             return new(ProduceResult.Failed(unled, refusal));
-        if (acks is < Acks.All or > Acks.Leader)
-            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
+        if (!acks.IsKnown())
+            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}."));
         var config = partition.Config;
         var ports = partition.Ports;
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)

@@ -16,7 +16,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     /// <inheritdoc/>
     public ErrorCode RefuseAppend(Acks acks, out string message)
     {
-        if (acks != Acks.All || partition.Config.MinInsyncReplicas <= 1)
+        if (!acks.WaitsForReplicas() || partition.Config.MinInsyncReplicas <= 1)
         {
             message = "";
             return ErrorCode.None;

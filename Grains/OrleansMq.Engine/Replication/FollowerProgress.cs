@@ -165,5 +165,6 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     }
 
     /// <summary>Returns the view that the ISR's decisions use.</summary>
-    public FollowerView View(bool isAlive, long now) => new(Broker, Identity, isAlive, IsAligned, CountedEnd, LogStart, now - CaughtUpAt);
+    public FollowerView View(bool isAlive, long now) => new(Broker, Identity, isAlive, IsAligned, CountedEnd, StatedEnd, LogStart,
+        now - CaughtUpAt);
 }

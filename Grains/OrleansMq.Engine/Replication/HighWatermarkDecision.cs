@@ -53,6 +53,18 @@ internal static class HighWatermarkDecision
         return lowest == long.MaxValue ? current : Math.Max(current, lowest);
     }
 
+    /// <summary>
+    /// Returns the next replicated end, up to which appends with <c>acks=replicated</c> may be acknowledged: the lowest log end, flushed or
+    /// not. It follows the rules of the high watermark, and is never below it.
+    /// </summary>
+    /// <param name="current">The current replicated end.</param>
+    /// <param name="logEnds">One log end for each member of <see cref="Union"/>; null if the member is not aligned in this epoch.</param>
+    /// <param name="highWatermark">The high watermark.</param>
+    /// <param name="enoughReplicas">The result of <see cref="HasEnoughReplicas"/>.</param>
+    /// <param name="hasElr">Whether an ELR is committed or proposed.</param>
+    public static long NextReplicated(long current, ReadOnlySpan<long?> logEnds, long highWatermark, bool enoughReplicas, bool hasElr) =>
+        Next(Math.Max(current, highWatermark), logEnds, enoughReplicas, hasElr);
+
     /// <summary>Whether an append with <c>acks=all</c> that ends at <paramref name="endOffset"/> may be acknowledged.</summary>
     public static bool IsReplicated(long endOffset, long highWatermark) => endOffset <= highWatermark;
 

@@ -8,10 +8,11 @@ namespace OrleansMq.Replication;
 /// <param name="IsAlive">Whether membership lists it as alive.</param>
 /// <param name="IsAligned">Whether its history agrees with the leader's, in this epoch and session.</param>
 /// <param name="CountedEnd">Its log end (flushed, under <c>sync</c>); meaningless unless aligned.</param>
+/// <param name="LogEnd">Its log end, flushed or not; meaningless unless aligned.</param>
 /// <param name="LogStart">Its log start; meaningless unless aligned.</param>
 /// <param name="LagMs">Milliseconds since it was last known to hold everything that the leader held.</param>
 internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identity, bool IsAlive, bool IsAligned, long CountedEnd,
-    long LogStart, long LagMs);
+    long LogEnd, long LogStart, long LagMs);
 
 /// <summary>Decides about the members of ISR and ELR. Pure.</summary>
 internal static class IsrDecision
@@ -25,11 +26,12 @@ internal static class IsrDecision
     public static bool MustLeave(ReplicaIdentity member, in FollowerView follower, long maxLagMs) =>
         !follower.IsAlive || follower.LagMs > maxLagMs || (follower.Identity is { } now && now.Incarnation != member.Incarnation);
 
-    /// <summary>Whether a follower may join: its log end is at least the high watermark and the start of this epoch, and it has deleted
-    /// what the leader has. Otherwise it could lead with deleted records, after their deletion was answered.</summary>
-    public static bool MayJoin(in FollowerView follower, long highWatermark, long epochStart, long logStart) =>
+    /// <summary>Whether a follower may join: its log end is at least the high watermark and the start of this epoch, it holds what was
+    /// acknowledged without a flush, and it has deleted what the leader has. Otherwise it could lead with deleted records, after their
+    /// deletion was answered.</summary>
+    public static bool MayJoin(in FollowerView follower, long highWatermark, long replicated, long epochStart, long logStart) =>
         follower is { IsAlive: true, IsAligned: true, Identity: not null } && follower.CountedEnd >= Math.Max(highWatermark, epochStart)
-        && follower.LogStart >= logStart;
+        && follower.LogEnd >= replicated && follower.LogStart >= logStart;
 
     /// <summary>Returns the log start that a follower's answer states; 0 while it is not aligned, since its alignment may have it begin
     /// again, lower.</summary>
@@ -40,7 +42,7 @@ internal static class IsrDecision
     /// departed go to the ELR, except those that lost their tail. An ISR that is large enough again clears the ELR.
     /// </summary>
     public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync)
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync)
     {
         if (IsSettled(committed, self, followers, maxLagMs, minInsync))
             return null;
@@ -62,8 +64,8 @@ internal static class IsrDecision
                 else if (follower.Identity is null || follower.Identity == member)
                     left.Add(member);
             }
-            if (!wasMember && !left.Exists(m => m.Broker == follower.Broker) && MayJoin(follower, highWatermark, epochStart, logStart)
-                && follower.LagMs <= maxLagMs)
+            if (!wasMember && !left.Exists(m => m.Broker == follower.Broker)
+                && MayJoin(follower, highWatermark, replicated, epochStart, logStart) && follower.LagMs <= maxLagMs)
                 isr.Add(follower.Identity!.Value);
         }
         ImmutableArray<ReplicaIdentity> elr = isr.Count >= minInsync

@@ -4,10 +4,14 @@ namespace OrleansMq.Replication;
 internal sealed partial class LeaderReplica
 {
     // In the order of the log; a duplicate keeps its place of arrival. The partition's append queue bounds their number.
-    private readonly Queue<(long End, long Waiter, long BaseOffset, bool IsDuplicate, long Deadline)> _waiters = [];
+    private readonly Queue<Waiter> _waiters = [];
+    // Those with acks=replicated, which wait for no flush and overtake the others.
+    private readonly Queue<Waiter> _unflushed = [];
+
+    private readonly record struct Waiter(long End, long Number, long BaseOffset, bool IsDuplicate, long Deadline);
 
     /// <summary>Returns the refusal of an append right before it is written.</summary>
-    /// <param name="waitForAll">Whether it has <c>acks=all</c>, which needs enough replicas. Otherwise it needs the lease.</param>
+    /// <param name="waitForAll">Whether it waits for the in-sync replicas, and needs enough of them. Otherwise it needs the lease.</param>
     /// <param name="now">The time, in milliseconds.</param>
     /// <returns><see cref="ErrorCode.None"/> to append it.</returns>
     public ErrorCode RefuseAppend(bool waitForAll, long now)
@@ -17,18 +21,21 @@ internal sealed partial class LeaderReplica
         return waitForAll && !HasEnoughReplicas() ? ErrorCode.NotEnoughReplicas : ErrorCode.None;
     }
 
-    /// <summary>Takes a batch with <c>acks=all</c> that is in the log. <see cref="CompleteAppend"/> follows when the high watermark has
-    /// passed it, or when it fails.</summary>
+    /// <summary>Takes a batch that is in the log and waits for the in-sync replicas. <see cref="CompleteAppend"/> follows when they hold
+    /// it, or when it fails.</summary>
     /// <param name="end">The end of the batch; for a duplicate, that of the original.</param>
     /// <param name="baseOffset">Its base offset.</param>
     /// <param name="isDuplicate">Whether it is a duplicate of an earlier batch.</param>
     /// <param name="waiter">Returned with the answer.</param>
-    public void OnAppended(long end, long baseOffset, bool isDuplicate, long waiter)
+    /// <param name="acks"><see cref="Acks.All"/>: it waits for the high watermark. <see cref="Acks.Replicated"/>: for the replicas' log
+    /// ends, flushed or not. A duplicate waits as its own level says, not as its original's.</param>
+    public void OnAppended(long end, long baseOffset, bool isDuplicate, long waiter, Acks acks = Acks.All)
     {
+        var level = acks == Acks.Replicated ? Acks.Replicated : Acks.All;
         if (Status == LeaderStatus.Leading)
-            _waiters.Enqueue((end, waiter, baseOffset, isDuplicate, _now + _options.AppendTimeoutMs));
+            QueueOf(level).Enqueue(new Waiter(end, waiter, baseOffset, isDuplicate, _now + _options.AppendTimeoutMs));
         else
-            Complete(waiter, ErrorCode.RequestTimedOut);
+            Complete(waiter, level, ErrorCode.RequestTimedOut);
     }
 
     /// <summary>Pushes a group of appends that is in the log to the followers.</summary>
@@ -40,32 +47,51 @@ internal sealed partial class LeaderReplica
         Advance();
     }
 
+    private Queue<Waiter> QueueOf(Acks level) => level == Acks.Replicated ? _unflushed : _waiters;
+
+    // Those that wait for no flush are answered first.
     private void CompleteReplicated()
     {
-        while (_waiters.TryPeek(out var first) && (first.IsDuplicate
-            ? _rules.IsDuplicateReplicated(first.End, _log.HighWatermark)
-            : _rules.IsReplicated(first.End, _log.HighWatermark)))
+        CompleteUpTo(Acks.Replicated, Math.Max(_replicated, _log.HighWatermark));
+        CompleteUpTo(Acks.All, _log.HighWatermark);
+    }
+
+    private void CompleteUpTo(Acks level, long end)
+    {
+        var waiters = QueueOf(level);
+        while (waiters.TryPeek(out var first) && (first.IsDuplicate
+            ? _rules.IsDuplicateReplicated(first.End, end)
+            : _rules.IsReplicated(first.End, end)))
         {
-            _waiters.Dequeue();
-            Complete(first.Waiter, HasEnoughReplicas() ? ErrorCode.None : ErrorCode.NotEnoughReplicasAfterAppend, first.BaseOffset);
+            waiters.Dequeue();
+            Complete(first.Number, level, HasEnoughReplicas() ? ErrorCode.None : ErrorCode.NotEnoughReplicasAfterAppend, first.BaseOffset);
         }
     }
 
     private void FailOverdue()
     {
-        while (_waiters.TryPeek(out var first) && first.Deadline < _now)
+        FailOverdue(Acks.Replicated);
+        FailOverdue(Acks.All);
+    }
+
+    private void FailOverdue(Acks level)
+    {
+        var waiters = QueueOf(level);
+        while (waiters.TryPeek(out var first) && first.Deadline < _now)
         {
-            _waiters.Dequeue();
-            Complete(first.Waiter, ErrorCode.RequestTimedOut);
+            waiters.Dequeue();
+            Complete(first.Number, level, ErrorCode.RequestTimedOut);
         }
     }
 
     private void FailWaiters(ErrorCode error)
     {
+        while (_unflushed.TryDequeue(out var waiter))
+            Complete(waiter.Number, Acks.Replicated, error);
         while (_waiters.TryDequeue(out var waiter))
-            Complete(waiter.Waiter, error);
+            Complete(waiter.Number, Acks.All, error);
     }
 
-    private void Complete(long waiter, ErrorCode error, long baseOffset = -1) =>
-        _effects.Add(new CompleteAppend(waiter, error, error == ErrorCode.None ? baseOffset : -1));
+    private void Complete(long waiter, Acks level, ErrorCode error, long baseOffset = -1) =>
+        _effects.Add(new CompleteAppend(waiter, error, error == ErrorCode.None ? baseOffset : -1) { Level = level });
 }

@@ -170,7 +170,7 @@ internal sealed partial class LeaderReplica
             _views = new FollowerView[_followers.Length];
         for (var i = 0; i < _views.Length; i++)
             _views[i] = _followers[i].View(_membership.IsAlive(_followers[i].Broker), now);
-        var next = _rules.ProposeIsr(_committed!, _self, _views, _log.LogStartOffset, _log.HighWatermark, EpochStart,
+        var next = _rules.ProposeIsr(_committed!, _self, _views, _log.LogStartOffset, _log.HighWatermark, _replicated, EpochStart,
             _options.MaxLagMs, MinInsync)
             ?? ProposeReplicas(now);
         if (_inFlight || (next is null && _unsettled.Count == 0))

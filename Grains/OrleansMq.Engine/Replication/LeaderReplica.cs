@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace OrleansMq.Replication;
 
 /// <summary>The status of a leadership.</summary>
@@ -45,6 +47,8 @@ internal sealed partial class LeaderReplica
     private long _now = long.MinValue;
     private long _leaseUntil = long.MinValue;
     private bool _hasElr;
+    // Appends that need no flush are acknowledged up to here. It moves only while some wait; the high watermark may overtake it.
+    private long _replicated;
 
     /// <summary>Prepares a claim; <see cref="Start"/> begins it.</summary>
     /// <param name="rules">The protocol.</param>
@@ -183,17 +187,31 @@ internal sealed partial class LeaderReplica
         var next = _rules.NextHighWatermark(_log.HighWatermark, _ends.AsSpan(0, union.Length), HasEnoughReplicas(), hasElr);
         if (next > _log.HighWatermark)
             _log.SetHighWatermark(next, Epoch);
+        if (_unflushed.Count > 0)
+            AdvanceReplicated(union, hasElr);
         CompleteReplicated();
         CompleteDeletions();
         ContinueHandover();
     }
 
-    private long? CountedEnd(ReplicaIdentity member)
+    // Only while appends wait for it, so that it costs the others nothing.
+    private void AdvanceReplicated(ImmutableArray<ReplicaIdentity> union, bool hasElr)
     {
-        if (member.Broker == _self.Broker)
-            return _rules.SameMember(member, _self) ? _log.CountedEndOffset : null;
-        return ProgressOf(member.Broker) is { IsAligned: true, Identity: { } identity } progress && _rules.SameMember(member, identity)
-            ? progress.CountedEnd
-            : null;
+        for (var i = 0; i < union.Length; i++)
+            _ends[i] = LogEnd(union[i]);
+        _replicated = _rules.NextReplicated(_replicated, _ends.AsSpan(0, union.Length), _log.HighWatermark, HasEnoughReplicas(), hasElr);
     }
+
+    private long? CountedEnd(ReplicaIdentity member) => member.Broker == _self.Broker
+        ? _rules.SameMember(member, _self) ? _log.CountedEndOffset : null
+        : AlignedProgressOf(member)?.CountedEnd;
+
+    private long? LogEnd(ReplicaIdentity member) => member.Broker == _self.Broker
+        ? _rules.SameMember(member, _self) ? _log.LogEndOffset : null
+        : AlignedProgressOf(member)?.StatedEnd;
+
+    private FollowerProgress? AlignedProgressOf(ReplicaIdentity member) =>
+        ProgressOf(member.Broker) is { IsAligned: true, Identity: { } identity } progress && _rules.SameMember(member, identity)
+            ? progress
+            : null;
 }

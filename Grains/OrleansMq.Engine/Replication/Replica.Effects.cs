@@ -23,8 +23,10 @@ internal sealed partial class Replica
     /// <summary>Releases the memory of a push that was encoded or never made.</summary>
     private sealed record Release(IDisposable Memory) : ReplicationEffect;
 
-    // Appends that wait for the high watermark, in the order of the leader's answers. They get their number under the append lock.
+    // Appends that wait for the high watermark, and those that wait for the replicas but for no flush, each in the order of the leader's
+    // answers. They get their number under the append lock.
     private readonly Queue<AppendOperation> _waiting = new();
+    private readonly Queue<AppendOperation> _waitingUnflushed = new();
     // Reassignments and deletions, by their waiter.
     private readonly Dictionary<long, TaskCompletionSource<ErrorCode>> _promises = [];
     private readonly Lock _pumpLock = new();
@@ -136,11 +138,13 @@ internal sealed partial class Replica
         }
     }
 
+    private Queue<AppendOperation> WaitingOf(Acks level) => level == Acks.Replicated ? _waitingUnflushed : _waiting;
+
     private void Complete(CompleteAppend complete)
     {
         AppendOperation operation;
         lock (_pumpLock)
-            operation = _waiting.Dequeue();
+            operation = WaitingOf(complete.Level).Dequeue();
         Invariant.Check(operation.Waiter == complete.Waiter, "Appends are answered in the order of the log.");
         if (complete.Error != ErrorCode.None)
             operation.Decide(ProduceResult.Failed(complete.Error, Describe(complete.Error)));

@@ -152,14 +152,16 @@ internal sealed partial class Replica : IPartitionReplication
 
     ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)
     {
-        var refused = _leader?.RefuseAppend(acks == Acks.All, Now) ?? ErrorCode.NotLeaderOrFollower;
+        var refused = _leader?.RefuseAppend(acks.WaitsForReplicas(), Now) ?? ErrorCode.NotLeaderOrFollower;
         // A leader that learns of a later epoch here refuses, and stops.
         if (refused != ErrorCode.None)
             NoteChanges();
         message = refused switch
         {
             ErrorCode.None => "",
-            ErrorCode.NotEnoughReplicas => $"Too few replicas of {TopicPartition} are in sync for acks=all; nothing was appended. Retry.",
+            ErrorCode.NotEnoughReplicas =>
+                $"Too few replicas of {TopicPartition} are in sync for acks={(acks == Acks.All ? "all" : "replicated")}; nothing was "
+                + "appended. Retry.",
             _ => DescribeNotLeading(),
         };
         return refused;
@@ -249,11 +251,12 @@ internal sealed partial class Replica : IPartitionReplication
         operation.IsWaiting = true;
         operation.Waiter = ++_waiter;
         lock (_pumpLock)
-            _waiting.Enqueue(operation);
+            WaitingOf(operation.Acks).Enqueue(operation);
         if (operation.IsDuplicate)
-            leader.OnAppended(operation.OriginalEnd, operation.OriginalOffset, isDuplicate: true, operation.Waiter);
+            leader.OnAppended(operation.OriginalEnd, operation.OriginalOffset, isDuplicate: true, operation.Waiter, operation.Acks);
         else
-            leader.OnAppended(operation.Header.NextOffset, operation.Header.BaseOffset, isDuplicate: false, operation.Waiter);
+            leader.OnAppended(operation.Header.NextOffset, operation.Header.BaseOffset, isDuplicate: false, operation.Waiter,
+                operation.Acks);
     }
 
     private Task<ClaimResult> Claim(ClaimRequest request)

@@ -68,7 +68,11 @@ internal sealed record ReportLoss(int Epoch, long From, long To) : ReplicationEf
 /// <param name="Waiter">The waiter of the append.</param>
 /// <param name="Error"><see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown.</param>
 /// <param name="BaseOffset">The batch's base offset; -1 with an error.</param>
-internal sealed record CompleteAppend(long Waiter, ErrorCode Error, long BaseOffset) : ReplicationEffect;
+internal sealed record CompleteAppend(long Waiter, ErrorCode Error, long BaseOffset) : ReplicationEffect
+{
+    /// <summary><see cref="Acks.All"/> or <see cref="Acks.Replicated"/>. Answers of one level have the order of its appends.</summary>
+    public Acks Level { get; init; } = Acks.All;
+}
 
 /// <summary>The lane of batches to a follower, by whether appends wait for them.</summary>
 internal enum PushLane

@@ -61,8 +61,8 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="IsrDecision.Propose"/>
     public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long logStart, long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
-        IsrDecision.Propose(committed, self, followers, logStart, highWatermark, epochStart, maxLagMs, minInsync);
+        long logStart, long highWatermark, long replicated, long epochStart, long maxLagMs, int minInsync) =>
+        IsrDecision.Propose(committed, self, followers, logStart, highWatermark, replicated, epochStart, maxLagMs, minInsync);
 
     /// <inheritdoc cref="HighWatermarkDecision.Union"/>
     public virtual ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
@@ -85,6 +85,10 @@ internal class ReplicationRules
     /// <inheritdoc cref="HighWatermarkDecision.Next"/>
     public virtual long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
         HighWatermarkDecision.Next(current, countedEnds, enoughReplicas, hasElr);
+
+    /// <inheritdoc cref="HighWatermarkDecision.NextReplicated"/>
+    public virtual long NextReplicated(long current, ReadOnlySpan<long?> logEnds, long highWatermark, bool enoughReplicas, bool hasElr) =>
+        HighWatermarkDecision.NextReplicated(current, logEnds, highWatermark, enoughReplicas, hasElr);
 
     /// <inheritdoc cref="HighWatermarkDecision.IsReplicated"/>
     public virtual bool IsReplicated(long endOffset, long highWatermark) => HighWatermarkDecision.IsReplicated(endOffset, highWatermark);

@@ -78,8 +78,9 @@ public sealed class IsrDecisionTests
         Assert.Equal(renew, IncarnationDecision.MustRenew(new OpenedLog(known, clean, sameBoot, sync, flushFailed, cut)));
 
     private static FollowerView CaughtUp(ReplicaIdentity identity) =>
-        new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LogStart, LagMs: 0);
+        new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LogEnd: EpochStart, LogStart, LagMs: 0);
 
     private static PartitionState? Propose(PartitionState committed, params FollowerView[] followers) =>
-        IsrDecision.Propose(committed, A, followers, LogStart, HighWatermark, EpochStart, MaxLagMs, minInsync: 2);
+        IsrDecision.Propose(committed, A, followers, LogStart, HighWatermark, replicated: EpochStart, EpochStart, MaxLagMs,
+            minInsync: 2);
 }
