@@ -22,6 +22,11 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     private readonly AppendQueue _queue = new();
     private readonly RoundWriter _writer = new(partition);
+    private volatile bool _flushesBeside;
+
+    /// <summary>Whether rounds do not wait for their flush: since a sender appended that waits for none. Otherwise a round includes its
+    /// flush, so that what arrives meanwhile shares the next one.</summary>
+    public bool FlushesBeside => _flushesBeside && FlushDecision.MustFlushRound(partition.Config);
 
     /// <inheritdoc cref="Partition.AppendAsync"/>
     public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken, bool mayWrite,
@@ -35,6 +40,8 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             return new(ProduceResult.Failed(unled, refusal));
         if (!acks.IsKnown())
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}."));
+        if (acks == Acks.Replicated && !_flushesBeside)
+            _flushesBeside = true;
         var config = partition.Config;
         var ports = partition.Ports;
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
@@ -186,8 +193,10 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             partition.Ports.Threads.Schedule(this);
     }
 
-    // One work item completes several appends: each takes an instant, less than a work item costs.
-    private static void Complete(List<AppendOperation> operations, object? sender)
+    /// <summary>Completes decided operations.</summary>
+    /// <param name="operations">One work item completes several: each takes an instant, less than a work item costs.</param>
+    /// <param name="sender">The sender of this thread, whose appends are completed on it; null on an append thread.</param>
+    internal static void Complete(List<AppendOperation> operations, object? sender)
     {
         const int together = 16;
         AppendOperation? first = null, last = null;

@@ -14,7 +14,7 @@ internal interface IPartitionReplication : IErasure
     /// <summary>Returns the refusal of an append right before its batch is written. Under the append lock.</summary>
     ErrorCode RefuseAppend(Acks acks, out string message);
 
-    /// <summary>Takes an append with <c>acks=all</c> that is in the log. If it waits for other replicas, the replication marks it as
+    /// <summary>Takes an append that is in the log and waits for the in-sync replicas. If there are others, the replication marks it as
     /// waiting and completes it later. Under the append lock, in the order of the log.</summary>
     void Await(AppendOperation operation);
 
@@ -26,9 +26,12 @@ internal interface IPartitionReplication : IErasure
     /// <exception cref="IOException">The flush that the policy requires failed.</exception>
     long OnRoundWritten(long records, long bytes, long now);
 
-    /// <summary>Continues a round after the append lock is released: flushes, and sends what the round caused.</summary>
-    /// <param name="round">The round, without the waiting appends.</param>
+    /// <summary>Continues a round after the append lock is released: flushes, or has it flushed, and sends what the round caused.</summary>
+    /// <param name="round">The round, without the waiting appends. Those that wait for a flush beside it are removed.</param>
     void AfterRound(AppendRound round);
+
+    /// <summary>Flushes the log, and answers what waited for that. Called by the <see cref="FlushWork"/>, without a lock.</summary>
+    void FlushAndAnswer();
 
     /// <summary>Learns that the log was flushed in the background. On any thread, without a lock.</summary>
     void OnFlushed();

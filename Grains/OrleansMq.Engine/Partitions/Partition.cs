@@ -61,6 +61,7 @@ internal sealed class Partition
         _replication = new SoleReplication(this);
         Appends = new AppendLoop(this);
         Flusher = new PartitionFlusher(this);
+        FlushWork = new FlushWork(this);
         _reader = new PartitionReader(this);
         _flushPromise = new FlushPromise(this);
         _upkeep = new PartitionUpkeep(this, _flushPromise);
@@ -107,6 +108,8 @@ internal sealed class Partition
     internal AppendLoop Appends { get; }
     /// <summary>Its flushes.</summary>
     internal PartitionFlusher Flusher { get; }
+    /// <summary>Flushes it beside its appends.</summary>
+    internal FlushWork FlushWork { get; }
     /// <summary>Its message ids, beside its appends.</summary>
     internal PartitionDedupe Dedupe { get; }
     /// <summary>Its replication.</summary>
@@ -255,10 +258,9 @@ internal sealed class Partition
         Volatile.Read(ref _cursors)?.Signal();
     }
 
-    /// <summary>Advances the high watermark to the log end. Under the append lock.</summary>
-    internal void AdvanceHighWatermark()
+    /// <summary>Advances the high watermark of the only replica. Under the append lock.</summary>
+    internal void AdvanceHighWatermark(long end)
     {
-        var end = Log!.LogEndOffset;
         Invariant.Check(end >= _highWatermark, "The high watermark went back.");
         Volatile.Write(ref _highWatermark, end);
         Volatile.Read(ref _cursors)?.Signal();
@@ -322,6 +324,7 @@ internal sealed class Partition
         Availability.Close();
         await EndActorsAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
+        await FlushWork.IdleAsync().ConfigureAwait(false);
         Waiters.WakeAll();
         // On a thread that may block: all partitions of a broker are closed at once, since their flushes share the disk's time.
         var unfinished = await Ports.Closing.RunAsync(_upkeep.Finish).ConfigureAwait(false);
@@ -337,6 +340,7 @@ internal sealed class Partition
         await EndActorsAsync().ConfigureAwait(false);
         await _compaction.StopAsync().ConfigureAwait(false);
         await Appends.CloseAsync().ConfigureAwait(false);
+        await FlushWork.IdleAsync().ConfigureAwait(false);
         Waiters.WakeAll();
         await Task.Run(_upkeep.WaitUntilIdle).ConfigureAwait(false);
         Log?.CloseFiles();

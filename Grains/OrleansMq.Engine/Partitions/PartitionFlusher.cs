@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
+using OrleansMq.Log;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
@@ -80,7 +81,7 @@ internal sealed class PartitionFlusher(Partition partition)
         catch (Exception fault) when (StorageFaults.Passes(fault))
         {
             FlushLater();
-            FailUnflushed(round, fault);
+            FailUnflushed(round.Operations, fault);
             return false;
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
@@ -101,13 +102,52 @@ internal sealed class PartitionFlusher(Partition partition)
             Note(1, partition.Ports.Log.Now);
     }
 
-    /// <summary>Fails the appends of a round that is written, but could not be flushed for the moment. The batches stay in the log, so the
+    /// <summary>Flushes what the only replica wrote, while appends go on. Not under the append lock. A failed flush takes the partition
+    /// offline.</summary>
+    /// <param name="end">The offset up to which the log is flushed now; with a fault, up to which it should be.</param>
+    /// <returns>A fault that passes and kept the records from being flushed. Null otherwise.</returns>
+    public Exception? FlushBeside(out long end)
+    {
+        var log = partition.Log!;
+        LogPosition target;
+        long now;
+        bool isLate;
+        lock (log.AppendLock)
+        {
+            (target, now) = (log.End, partition.Ports.Log.Now);
+            isLate = _notedRecords > 0 && FlushDecision.IsFlushedPointDue(_notedSince, now);
+        }
+        end = target.Offset;
+        Exception? passing = null;
+        try
+        {
+            log.FlushTo(target, secure: isLate);
+        }
+        catch (Exception fault) when (StorageFaults.Passes(fault))
+        {
+            passing = fault;
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            partition.GoOffline(StorageFaults.Describe(log.Directory, fault), fault);
+            return null;
+        }
+        lock (log.AppendLock)
+        {
+            if (isLate && passing is null)
+                Volatile.Write(ref _notedSince, now);
+            Note(1, now);
+        }
+        return passing;
+    }
+
+    /// <summary>Fails the appends that are written, but could not be flushed for the moment. The batches stay in the log, so the
     /// error says that the outcome is unknown.</summary>
-    public void FailUnflushed(AppendRound round, Exception fault)
+    public void FailUnflushed(List<AppendOperation> operations, Exception fault)
     {
         var reason = StorageFaults.DescribeUnflushed(partition.Log!.Directory, fault);
         partition.Ports.FailedWrites.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: {reason}");
-        foreach (var operation in round.Operations)
+        foreach (var operation in operations)
         {
             if (operation.IsWritten)
                 operation.Decide(ProduceResult.Failed(ErrorCode.RequestTimedOut, reason));

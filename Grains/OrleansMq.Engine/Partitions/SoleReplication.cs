@@ -1,11 +1,22 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Partitions;
 
-/// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once.</summary>
+/// <summary>The replication of a partition with one replica. It always leads, and written records are visible at once; under <c>sync</c>,
+/// once they are flushed.</summary>
+/// <remarks>
+/// Under <c>sync</c> the round includes its flush, until a sender appends that waits for none (<see cref="Acks.Replicated"/>). From then on
+/// the partition is flushed beside the turn: a round answers those senders once it is written, and the others wait for the flush.
+/// </remarks>
 internal sealed class SoleReplication(Partition partition) : IPartitionReplication
 {
     private Leadership? _leadership;
-    // Why the round under way could not be flushed. Used by the thread that has the turn.
+    // Why the round under way could not be flushed, and whether it is flushed beside the turn. Used by the thread that has the turn.
     private Exception? _unflushed;
+    private bool _flushesBeside;
+    // What waits for a flush beside the turn, in the order of the log; it has a lock of its own.
+    private readonly Queue<(AppendOperation Operation, long End)> _waiting = new();
+    private readonly List<AppendOperation> _answered = [];
 
     /// <inheritdoc/>
     public bool KnowsLatest => true;
@@ -39,20 +50,83 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         var unseen = partition.LogEndOffset - partition.HighWatermark;
         if (unseen == 0)
             return 0;
+        _flushesBeside = partition.Appends.FlushesBeside;
+        if (_flushesBeside)
+            return 0;
         _unflushed = partition.Flusher.AfterWrite(unseen, now);
         if (_unflushed is not null)
             return 0;
-        partition.AdvanceHighWatermark();
+        partition.AdvanceHighWatermark(partition.LogEndOffset);
         return unseen > records ? Math.Max(bytes, 1) : bytes;
     }
 
     /// <inheritdoc/>
     public void AfterRound(AppendRound round)
     {
+        if (_flushesBeside)
+        {
+            _flushesBeside = false;
+            WaitForFlush(round.Operations);
+            partition.FlushWork.Schedule();
+            return;
+        }
         if (_unflushed is not { } fault)
             return;
         _unflushed = null;
-        partition.Flusher.FailUnflushed(round, fault);
+        partition.Flusher.FailUnflushed(round.Operations, fault);
+    }
+
+    // The others are answered with the round: refused, or written and in need of no flush.
+    private void WaitForFlush(List<AppendOperation> operations)
+    {
+        lock (_waiting)
+        {
+            foreach (var operation in operations)
+            {
+                if (!operation.IsWritten || operation.Acks == Acks.Replicated)
+                    continue;
+                operation.IsWaiting = true;
+                _waiting.Enqueue((operation, partition.LogEndOffset));
+            }
+        }
+        operations.RemoveAll(static operation => operation.IsWaiting);
+    }
+
+    /// <inheritdoc/>
+    public void FlushAndAnswer()
+    {
+        var end = long.MaxValue;
+        var passing = partition.OfflineReason is null ? partition.Flusher.FlushBeside(out end) : null;
+        var offline = partition.OfflineReason;
+        TakeWaiting(offline is null ? end : long.MaxValue);
+        if (offline is not null)
+            _answered.ForEach(operation => operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, offline)));
+        else if (passing is not null)
+            partition.Flusher.FailUnflushed(_answered, passing);
+        else
+            Show(end);
+        AppendLoop.Complete(_answered, sender: null);
+        _answered.Clear();
+    }
+
+    private void TakeWaiting(long end)
+    {
+        lock (_waiting)
+        {
+            while (_waiting.TryPeek(out var first) && first.End <= end)
+                _answered.Add(_waiting.Dequeue().Operation);
+        }
+    }
+
+    private void Show(long end)
+    {
+        lock (partition.Log!.AppendLock)
+        {
+            if (end <= partition.HighWatermark)
+                return;
+            partition.AdvanceHighWatermark(end);
+        }
+        partition.Waiters.Advance(1);
     }
 
     /// <inheritdoc/>
@@ -64,7 +138,7 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         {
             if (partition.HighWatermark == log.LogEndOffset || log.SecuredOffset < log.LogEndOffset)
                 return;
-            partition.AdvanceHighWatermark();
+            partition.AdvanceHighWatermark(log.LogEndOffset);
         }
         partition.Waiters.Advance(1);
     }

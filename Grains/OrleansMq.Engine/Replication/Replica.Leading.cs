@@ -206,7 +206,13 @@ internal sealed partial class Replica : IPartitionReplication
     void IPartitionReplication.AfterRound(AppendRound round)
     {
         Pump();
-        if (Partition.Flusher.FlushRound(round))
+        // Appends with acks=1 are completed with their round, which then includes the flush.
+        if (Partition.Appends.FlushesBeside && !round.Operations.Exists(static operation => operation.IsWritten))
+        {
+            if (_log!.SecuredOffset < _log.LogEndOffset)
+                Partition.FlushWork.Schedule();
+        }
+        else if (Partition.Flusher.FlushRound(round))
             Step(() => _leader?.OnFlushed(Now));
     }
 

@@ -7,8 +7,6 @@ namespace OrleansMq.Replication;
 // Messages of other brokers, and reads for them.
 internal sealed partial class Replica
 {
-    private readonly FlushWork _flush;
-
     /// <summary>Processes a message of another broker's replica.</summary>
     /// <param name="message">Its batches are valid only during the call.</param>
     /// <param name="reply">Collects the answers to that broker.</param>
@@ -55,7 +53,7 @@ internal sealed partial class Replica
     {
         var config = Partition.Config;
         if (FlushDecision.MustFlushRound(config))
-            _flush.Schedule();
+            Partition.FlushWork.Schedule();
         else
             Partition.Flusher.AfterReplicatedWrite(config, records, _ports.Clock);
     }
@@ -80,10 +78,13 @@ internal sealed partial class Replica
         }
     }
 
-    /// <summary>Under <c>sync</c> records count once they are flushed. The flush runs while further pushes arrive, and is shared by all of
-    /// them.</summary>
-    private void FlushAndAnswer()
+    /// <inheritdoc/>
+    /// <remarks>Under <c>sync</c> records count once they are flushed. A follower's flush runs while further pushes arrive, a leader's
+    /// while further rounds are written, and all of them share the next.</remarks>
+    void IPartitionReplication.FlushAndAnswer()
     {
+        if (Partition.OfflineReason is not null)
+            return;
         try
         {
             _log!.Flush();
@@ -99,25 +100,11 @@ internal sealed partial class Replica
         {
             Partition.GoOffline(StorageFaults.Describe(_log!.Directory, fault), fault);
         }
-        Step(_follower!.OnFlushed);
-    }
-
-    private sealed class FlushWork(Replica replica) : IAppendWork
-    {
-        private int _scheduled;
-
-        public void Schedule()
+        Step(() =>
         {
-            if (Interlocked.Exchange(ref _scheduled, 1) == 0)
-                replica.Partition.Ports.Threads.Schedule(this);
-        }
-
-        void IAppendWork.Run(AppendRound round)
-        {
-            // Later pushes need another flush.
-            Volatile.Write(ref _scheduled, 0);
-            replica.FlushAndAnswer();
-        }
+            _follower!.OnFlushed();
+            _leader?.OnFlushed(Now);
+        });
     }
 
     /// <summary>Reads batches for a follower and sends them. Not under the append lock.</summary>

@@ -68,7 +68,6 @@ internal sealed partial class Replica
     internal Replica(ReplicaKey key, Partition partition, ReplicaPorts ports)
     {
         (Key, Partition, _ports, _log) = (key, partition, ports, partition.Log);
-        _flush = new FlushWork(this);
         if (_log is null)
             return;
         Identity = new ReplicaIdentity(ports.Broker, _log.Marks.Incarnation);

@@ -240,7 +240,7 @@ public sealed class AppendRulesTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All, new CancellationToken(true)).AsTask());
         Assert.Equal(ErrorCode.InvalidRequiredAcks,
-            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), (Acks)2)).Error);
+            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), (Acks)3)).Error);
         var partition = rig.Partition;
         await rig.Store.DisposeAsync();
         var refused = await partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All);

@@ -1,4 +1,6 @@
 using OrleansMq.Api;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Replicas;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
@@ -6,6 +8,8 @@ namespace OrleansMq.Tests.Engine.Partitions;
 /// <summary>A partition with one replica has a replication of its own, with the same checks as replicated ones.</summary>
 public sealed class SoleReplicationTests
 {
+    private static readonly TimeSpan Patience = ReplicatedPartition.Deadline;
+    private static readonly TopicConfig Flushed = TopicConfig.Default with { FlushMessages = 1 };
     private static readonly TopicConfig Strict = TopicConfig.Default with { MinInsyncReplicas = 2 };
 
     [Fact]
@@ -46,6 +50,91 @@ public sealed class SoleReplicationTests
         rig.Partition.GoOffline("the disk is gone", null);
         Assert.Equal(ErrorCode.KafkaStorageError, (await AppendAsync(rig, Acks.All)).Error);
     }
+
+    [Fact]
+    public async Task Append_that_needs_no_flush_is_answered_while_the_disk_flushes()
+    {
+        using var disk = new SlowDisk();
+        await using var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
+        disk.Stop();
+        Assert.Equal(0, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).BaseOffset);
+        var persistent = AppendAsync(rig, Acks.All).AsTask();
+        var leaders = AppendAsync(rig, Acks.Leader).AsTask();
+        // Behind those that wait for the disk.
+        Assert.Equal(3, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).BaseOffset);
+        Assert.False(persistent.IsCompleted || leaders.IsCompleted);
+        Assert.Equal((4, 0), (rig.Partition.LogEndOffset, rig.Partition.HighWatermark));
+        disk.Go();
+        Assert.Equal((1, 2), ((await persistent.WaitAsync(Patience)).BaseOffset, (await leaders.WaitAsync(Patience)).BaseOffset));
+        await LogEndIsVisibleAsync(rig);
+    }
+
+    [Fact]
+    public async Task Waiting_reader_gets_a_record_that_was_answered_unflushed_after_its_flush()
+    {
+        using var disk = new SlowDisk();
+        await using var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
+        disk.Stop();
+        var read = rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0, MaxWait: TimeSpan.FromHours(1))).AsTask();
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).Error);
+        Assert.False(read.IsCompleted);
+        disk.Go();
+        using var result = await read.WaitAsync(Patience);
+        Assert.False(result.Records.IsEmpty);
+    }
+
+    [Fact]
+    public async Task Flush_that_fails_after_an_answer_takes_the_partition_offline()
+    {
+        using var disk = new SlowDisk();
+        await using var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
+        disk.Stop(new IOException("the disk is gone"));
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).Error);
+        var persistent = AppendAsync(rig, Acks.All).AsTask();
+        disk.Go();
+        Assert.Equal(ErrorCode.KafkaStorageError, (await persistent.WaitAsync(Patience)).Error);
+        Assert.Contains("the disk is gone", rig.Partition.OfflineReason, StringComparison.Ordinal);
+        Assert.Equal(0, rig.Partition.HighWatermark);
+    }
+
+    [Fact]
+    public async Task Flush_that_cannot_begin_leaves_the_outcome_of_those_that_wait_for_it_unknown()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        // No background flush yet: the directory has new entries.
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 2000 }, files);
+        var end = await rig.AppendManyAsync(12);
+        files.OnFlushDirectory = FaultyFiles.NoHandle;
+        rig.Partition.UpdateConfig(rig.Partition.Config with { FlushMessages = 1 });
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).Error);
+        var unflushed = await AppendAsync(rig, Acks.All).AsTask().WaitAsync(Patience);
+        Assert.Equal(ErrorCode.RequestTimedOut, unflushed.Error);
+        Assert.Contains("not flushed", unflushed.Message, StringComparison.Ordinal);
+        Assert.Equal((end, end + 2, (string?)null),
+            (rig.Partition.HighWatermark, rig.Partition.LogEndOffset, rig.Partition.OfflineReason));
+        files.OnFlushDirectory = null;
+        Assert.Equal(end + 2, (await AppendAsync(rig, Acks.All).AsTask().WaitAsync(Patience)).BaseOffset);
+        await LogEndIsVisibleAsync(rig);
+    }
+
+    [Fact]
+    public async Task Close_waits_for_the_flush_beside_the_appends()
+    {
+        using var disk = new SlowDisk();
+        var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
+        disk.Stop();
+        Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).Error);
+        var persistent = AppendAsync(rig, Acks.All).AsTask();
+        await ReplicatedPartition.Until(() => rig.Partition.LogEndOffset == 2, () => "written");
+        var closed = rig.DisposeAsync().AsTask();
+        Assert.False(persistent.IsCompleted || closed.IsCompleted);
+        disk.Go();
+        Assert.Equal(ErrorCode.None, (await persistent.WaitAsync(Patience)).Error);
+        await closed.WaitAsync(Patience);
+    }
+
+    private static Task LogEndIsVisibleAsync(PartitionRig rig) => ReplicatedPartition.Until(
+        () => rig.Partition.HighWatermark == rig.Partition.LogEndOffset, () => $"visible: {rig.Partition.HighWatermark}");
 
     private static ValueTask<ProduceResult> AppendAsync(PartitionRig rig, Acks acks) =>
         rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), acks);

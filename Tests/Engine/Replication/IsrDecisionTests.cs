@@ -53,6 +53,13 @@ public sealed class IsrDecisionTests
     public void Replica_that_has_deleted_what_the_leader_has_joins(long start, bool joins) =>
         Assert.Equal(joins, Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { LogStart = start }) is not null);
 
+    /// <summary>Its flushed end may have reached the high watermark.</summary>
+    [Theory]
+    [InlineData(EpochStart, true)]
+    [InlineData(EpochStart - 1, false)]
+    public void Replica_with_what_was_acknowledged_without_a_flush_joins(long end, bool joins) =>
+        Assert.Equal(joins, Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { LogEnd = end }) is not null);
+
     [Fact]
     public void Unaligned_replica_does_not_join_at_any_end() =>
         Assert.Null(Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { IsAligned = false, CountedEnd = 1000 }));

@@ -67,6 +67,56 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
+    public void Append_that_needs_no_flush_completes_at_the_unflushed_ends_before_an_earlier_one_that_does()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 7, now: 10);
+        Append(leader, waiter: 8, now: 10, Acks.Replicated);
+        Answer(leader, B, end: 12, now: 12, counted: 10);
+        Assert.Empty(Taken<CompleteAppend>());
+        Answer(leader, C, end: 12, now: 13, counted: 10);
+        Assert.Equal(new CompleteAppend(8, ErrorCode.None, 11) { Level = Acks.Replicated }, Assert.Single(Taken<CompleteAppend>()));
+        Assert.Equal(10, leader.HighWatermark);
+        Answer(leader, B, end: 12, now: 14);
+        Answer(leader, C, end: 12, now: 14);
+        Assert.Equal(new CompleteAppend(7, ErrorCode.None, 10), Assert.Single(Taken<CompleteAppend>()));
+        Assert.Equal(12, leader.HighWatermark);
+    }
+
+    [Fact]
+    public void Duplicate_completes_by_its_own_level()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 7, now: 10);
+        leader.OnAppended(11, 10, isDuplicate: true, waiter: 8, Acks.Replicated);
+        leader.OnAppended(11, 10, isDuplicate: true, waiter: 9, Acks.All);
+        Answer(leader, B, end: 11, now: 12, counted: 10);
+        Answer(leader, C, end: 11, now: 12, counted: 10);
+        Assert.Equal([8], Taken<CompleteAppend>().Select(c => c.Waiter));
+        Answer(leader, B, end: 11, now: 13);
+        Answer(leader, C, end: 11, now: 13);
+        Assert.Equal([7, 9], Taken<CompleteAppend>().Select(c => c.Waiter));
+    }
+
+    [Fact]
+    public void Follower_joins_only_with_what_was_answered_without_a_flush()
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 10, now: 0);
+        Append(leader, waiter: 7, now: 10, Acks.Replicated);
+        Answer(leader, B, end: 11, now: 11, counted: 10);
+        Assert.Equal([7], Taken<CompleteAppend>().Select(c => c.Waiter));
+        // Its flushed end is at the high watermark.
+        Answer(leader, C, end: 10, now: 12);
+        leader.Tick(13);
+        Assert.Empty(Taken<WriteState>());
+        Answer(leader, C, end: 11, now: 14, counted: 10);
+        leader.Tick(15);
+        Assert.Equal([A, B, C], Assert.Single(Taken<WriteState>()).State.Isr.OrderBy(m => m.Broker));
+    }
+
+    [Fact]
     public void Append_timeout_has_an_unknown_outcome()
     {
         var leader = Lead(B, C);
@@ -429,11 +479,11 @@ public sealed class LeaderReplicaTests
         return leader;
     }
 
-    private void Append(LeaderReplica leader, long waiter, long now)
+    private void Append(LeaderReplica leader, long waiter, long now, Acks acks = Acks.All)
     {
         Assert.Equal(ErrorCode.None, leader.RefuseAppend(waitForAll: true, now));
         var batch = _log.Append(new byte[1], leader.Epoch);
-        leader.OnAppended(batch.NextOffset, batch.BaseOffset, isDuplicate: false, waiter);
+        leader.OnAppended(batch.NextOffset, batch.BaseOffset, isDuplicate: false, waiter, acks);
         leader.AfterAppends(now);
     }
 
@@ -444,9 +494,9 @@ public sealed class LeaderReplicaTests
     }
 
     private static void Answer(LeaderReplica leader, ReplicaIdentity follower, long end, long now, long sequence = 1,
-        long? sentAt = null, long logStart = 0) =>
+        long? sentAt = null, long logStart = 0, long? counted = null) =>
         leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, follower.Broker, follower, sequence, PushAnswerOutcome.Accepted,
-            leader.Epoch, end, end,
+            leader.Epoch, end, counted ?? end,
             sentAt ?? now) { LogStart = logStart }, now);
 
     /// <summary>Takes the effects of a kind since the last call; the others stay.</summary>
