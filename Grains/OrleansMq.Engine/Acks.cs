@@ -24,6 +24,11 @@ internal static class AcksLevels
     /// <summary>Whether the value is a level.</summary>
     public static bool IsKnown(this Acks acks) => acks is >= Acks.All and <= Acks.Replicated;
 
+    /// <summary>Returns the level of a batch for which a sender asks.</summary>
+    /// <param name="acks">The level that the sender asks for.</param>
+    /// <param name="isPersistent">Whether any of its records must survive a power cut.</param>
+    public static Acks Of(Acks acks, bool isPersistent) => acks == Acks.All && !isPersistent ? Acks.Replicated : acks;
+
     /// <summary>Whether the append waits for the in-sync replicas, and needs enough of them.</summary>
     public static bool WaitsForReplicas(this Acks acks) => acks is Acks.All or Acks.Replicated;
 }

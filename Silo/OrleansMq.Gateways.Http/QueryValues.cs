@@ -39,7 +39,8 @@ internal readonly struct QueryValues
     }
 
     /// <summary>Parses <c>acks</c>: 0, 1 or all, the default.</summary>
-    public Acks Acks() => HttpContract.TryParseAcks(Text("acks"), out var acks) ? acks : throw Bad("acks", Text("acks"), "0, 1 or all");
+    public Acks Acks() => HttpContract.TryParseAcks(Text("acks"), out var acks) ? acks
+        : throw Bad("acks", Text("acks"), "0, 1, replicated or all");
 
     /// <summary>Parses <c>isolation</c>: read_uncommitted, the default, or read_committed.</summary>
     public IsolationLevel Isolation() => HttpContract.TryParseIsolation(Text("isolation"), out var isolation)

@@ -13,7 +13,8 @@ namespace OrleansMq.Tests.Client;
 /// <param name="Partition">The partition.</param>
 /// <param name="Header">The batch's header, as sent.</param>
 /// <param name="Number">The number of earlier calls of this broker.</param>
-internal sealed record ProduceCall(TopicPartition Partition, RecordBatchHeader Header, int Number);
+/// <param name="Acks">The level.</param>
+internal sealed record ProduceCall(TopicPartition Partition, RecordBatchHeader Header, int Number, Acks Acks);
 
 /// <summary>The broker's reaction to a call.</summary>
 internal sealed record Reaction
@@ -75,7 +76,7 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
     public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default)
     {
-        var call = new ProduceCall(partition, RecordBatchHeader.Read(batch.Span), Interlocked.Increment(ref _calls) - 1);
+        var call = new ProduceCall(partition, RecordBatchHeader.Read(batch.Span), Interlocked.Increment(ref _calls) - 1, acks);
         var log = LogOf(partition);
         log.Enter();
         try

@@ -41,7 +41,7 @@ public abstract partial class BrokerConformance
     {
         var (broker, topic) = await TopicAsync("acks");
         Assert.Equal(ErrorCode.InvalidRequiredAcks,
-            (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.Of("a"), (Acks)2)).Error);
+            (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.Of("a"), (Acks)3)).Error);
     }
 
     [Fact]

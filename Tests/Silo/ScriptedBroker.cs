@@ -25,9 +25,13 @@ public sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
     /// <summary>The number of batches sent so far.</summary>
     public int Produced;
 
+    /// <summary>The level of the latest batch.</summary>
+    public volatile int LatestAcks;
+
     public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default)
     {
+        LatestAcks = (int)acks;
         Interlocked.Increment(ref Produced);
         return OnProduce?.Invoke(partition, batch) ?? base.ProduceAsync(partition, batch, acks, cancellationToken);
     }

@@ -64,7 +64,7 @@ internal sealed record BenchReport(string Mode, string Server, bool PrivateBroke
 /// <param name="Records">The number of records.</param>
 /// <param name="RecordSize">Bytes of each value.</param>
 /// <param name="Partitions">Partitions of the topic.</param>
-/// <param name="Acks"><c>all</c>, <c>1</c> or <c>0</c>.</param>
+/// <param name="Acks"><c>all</c>, <c>replicated</c>, <c>1</c> or <c>0</c>.</param>
 /// <param name="Compression">The codec's name.</param>
 /// <param name="BatchSize">Bytes at which a batch is sent.</param>
 /// <param name="Rate">Records per second; 0 for no limit.</param>

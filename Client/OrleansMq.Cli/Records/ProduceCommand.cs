@@ -24,11 +24,16 @@ internal static class ProduceCommand
         }.AtLeast(1);
         var trim =
             new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; by default every byte is kept." };
+        var transient = new Option<bool>("--transient")
+        {
+            Description = "The records need not survive a power cut: they are acknowledged without waiting for a flush, and carry the "
+                + "header omq.persistent=false.",
+        };
         var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
         var command = new OmqCommand("produce", "Sends standard input, one record per line. Bytes are sent as they are.",
             "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt")
         {
-            topic, separator, acks, compression, partition, timeout, trim,
+            topic, separator, acks, compression, transient, partition, timeout, trim,
         };
         var server = ServerOption.AddTo(command);
         var json = JsonOption.AddTo(command, "Write a summary of the acknowledged records as JSON to standard output.");
@@ -39,6 +44,7 @@ internal static class ProduceCommand
             {
                 Separator = KeySeparator.Bytes(parsed.GetValue(separator)),
                 Partition = parsed.GetValue(partition),
+                IsTransient = parsed.GetValue(transient),
                 TrimCarriageReturn = parsed.GetValue(trim),
                 Options = new ProducerOptions
                 {

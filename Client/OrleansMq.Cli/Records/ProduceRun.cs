@@ -27,6 +27,9 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     /// <summary>The partition; null to let the producer choose.</summary>
     public int? Partition { get; init; }
 
+    /// <summary>Whether the records need not survive a power cut.</summary>
+    public bool IsTransient { get; init; }
+
     /// <summary>Whether a carriage return at the end of a line is dropped.</summary>
     public bool TrimCarriageReturn { get; init; }
 
@@ -111,7 +114,11 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
             if (Volatile.Read(ref _failure) is not null || !lines.TryRead(out var line))
                 return;
             var (key, value) = Split(line, lines.LineNumber);
-            var record = new ProducerRecord<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(topic, key, value) { Partition = Partition };
+            var record = new ProducerRecord<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(topic, key, value)
+            {
+                Partition = Partition,
+                IsPersistent = !IsTransient,
+            };
             producer.Send(record, delivered, cancellationToken);
         }
     }

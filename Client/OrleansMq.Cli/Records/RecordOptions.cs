@@ -7,17 +7,17 @@ namespace OrleansMq.Cli.Records;
 /// <summary>Options that several commands share.</summary>
 internal static class RecordOptions
 {
-    /// <summary><c>--acks all|1|0</c>.</summary>
+    /// <summary><c>--acks all|replicated|1|0</c>.</summary>
     public static Option<string> Acks()
     {
         var acks = new Option<string>("--acks")
         {
-            Description = "When a record is acknowledged: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below "
-                + "all, a retry may duplicate records.",
-            HelpName = "all|1|0",
+            Description = "When a record is acknowledged: all in-sync replicas have it (all: flushed, where the topic says so; "
+                + "replicated: in memory), the leader has it (1), or it was sent (0). With 1 and 0 a retry may duplicate records.",
+            HelpName = "all|replicated|1|0",
             DefaultValueFactory = _ => "all",
         };
-        acks.AcceptOnlyFromAmong("all", "1", "0");
+        acks.AcceptOnlyFromAmong("all", "replicated", "1", "0");
         return acks;
     }
 
@@ -26,6 +26,7 @@ internal static class RecordOptions
     {
         "0" => OrleansMq.Acks.None,
         "1" => OrleansMq.Acks.Leader,
+        "replicated" => OrleansMq.Acks.Replicated,
         _ => OrleansMq.Acks.All,
     };
 

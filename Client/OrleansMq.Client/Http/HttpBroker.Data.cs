@@ -13,8 +13,8 @@ public sealed partial class HttpBroker
     public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default)
     {
-        if (acks is < Acks.All or > Acks.Leader)
-            return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all).");
+        if (!acks.IsKnown())
+            return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}.");
         var turn = _turns.GetOrAdd(partition, static _ => new SemaphoreSlim(1, 1));
         await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try

@@ -23,11 +23,12 @@ internal static class HttpContract
     /// <summary>The type of an election that may lose acknowledged records.</summary>
     public const string UncleanElection = "unclean";
 
-    /// <summary>Formats the query value of <c>acks</c>: <c>0</c>, <c>1</c> or <c>all</c>.</summary>
+    /// <summary>Formats the query value of <c>acks</c>: <c>0</c>, <c>1</c>, <c>replicated</c> or <c>all</c>.</summary>
     public static string Format(Acks acks) => acks switch
     {
         Acks.None => "0",
         Acks.Leader => "1",
+        Acks.Replicated => "replicated",
         _ => "all",
     };
 
@@ -39,6 +40,7 @@ internal static class HttpContract
             null or "" or "all" or "-1" => (true, Acks.All),
             "1" => (true, Acks.Leader),
             "0" => (true, Acks.None),
+            "replicated" => (true, Acks.Replicated),
             _ => (false, Acks.All),
         };
         return known;

@@ -63,7 +63,8 @@ internal sealed partial class PartitionQueue
         bool ended;
         try
         {
-            var call = _producer.Broker.ProduceAsync(_topicPartition, batch.Seal(identity), _producer.Options.Acks);
+            var call = _producer.Broker.ProduceAsync(_topicPartition, batch.Seal(identity),
+                AcksLevels.Of(_producer.Options.Acks, batch.IsPersistent));
             ended = batch.Await(call);
         }
         catch (CodecUnavailableException e)

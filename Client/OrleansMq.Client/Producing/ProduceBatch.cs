@@ -16,6 +16,8 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     public long LingerUntil { get; set; }
     /// <summary>Whether one of its records is awaited, or a flush waits for it: no linger.</summary>
     public bool IsUrgent { get; set; }
+    /// <summary>Whether one of its records must survive a power cut.</summary>
+    public bool IsPersistent { get; private set; }
     /// <summary>Bytes of buffer memory taken by its records.</summary>
     public long Bytes { get; private set; }
     public int RecordCount => _builder.RecordCount;
@@ -87,6 +89,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         if (record.Recipient.Target is { } target)
             AddEntry(new Entry(_builder.RecordCount, record.Timestamp, target));
         IsUrgent |= record.Recipient.IsAwaited;
+        IsPersistent |= !record.IsTransient;
         Bytes += record.Size;
         _builder.Add(record.Timestamp, record.Key, record.HasKey, record.Value, record.HasValue, record.Headers);
     }
@@ -117,6 +120,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         _generation!.AddAnother();
         first.Inherit(this);
         second.Inherit(this);
+        var isTransient = !IsPersistent;
         using var reader = new RecordReader(_builder.Build(), codecs, verifyCrc: false);
         var entries = Entries;
         for (var i = 0; reader.MoveNext(); i++)
@@ -128,7 +132,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
                 recipient = new Recipient(entries[0].Target);
                 entries = entries[1..];
             }
-            target.Add(reader.Current, recipient);
+            target.Add(reader.Current, recipient, isTransient);
         }
         Bytes = 0;
     }
@@ -144,7 +148,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         _earlierGenerations = whole._earlierGenerations is { Count: > 0 } earlier ? [.. earlier] : null;
     }
 
-    private void Add(in Record record, Recipient recipient)
+    private void Add(in Record record, Recipient recipient, bool isTransient)
     {
         var headers = record.ReadHeaders();
         var (key, value) = (record.Key.GetValueOrDefault(), record.Value.GetValueOrDefault());
@@ -159,6 +163,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
             Size = RecordBatchBuilder.MaxRecordSize(key.Length, value.Length, headers),
             Partition = -1,
             Recipient = recipient,
+            IsTransient = isTransient,
         });
     }
 
@@ -188,7 +193,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         Bytes = 0;
         _generation = null;
         _earlierGenerations?.Clear();
-        IsUrgent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
+        IsUrgent = IsPersistent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
         BaseSequence = -1;
         Attempts = 0;
         Result = default;

@@ -172,10 +172,15 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         }
     }
 
-    private static RecordHeader[] WithMessageId(in ProducerRecord<TKey, TValue> record)
+    private static RecordHeader[] WithReserved(in ProducerRecord<TKey, TValue> record) =>
+        record.MessageId is null ? [.. record.Headers.Span, Transient.Header]
+        : record.IsPersistent ? [.. record.Headers.Span, IdOf(record)]
+        : [.. record.Headers.Span, IdOf(record), Transient.Header];
+
+    private static RecordHeader IdOf(in ProducerRecord<TKey, TValue> record)
     {
         var id = RecordHeaders.Text(MessageHeaders.MessageId, record.MessageId);
-        return id.Value is { Length: >= 1 and <= MessageHeaders.MostIdBytes } ? [.. record.Headers.Span, id]
+        return id.Value is { Length: >= 1 and <= MessageHeaders.MostIdBytes } ? id
             : throw new ProduceException(ErrorCode.InvalidRecord, $"The message id has {id.Value!.Value.Length} bytes; allowed are 1 to "
                 + $"{MessageHeaders.MostIdBytes}. Send a shorter id, or none.", new TopicPartition(record.Topic, record.Partition ?? -1));
     }
@@ -192,7 +197,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
             var hasValue = !_values.IsNull(record.Value);
             Serialize(record, hasKey, hasValue, buffer, out var keyLength);
             var bytes = buffer.WrittenSpan;
-            var headers = record.MessageId is null ? record.Headers.Span : WithMessageId(record);
+            var headers = record is { MessageId: null, IsPersistent: true } ? record.Headers.Span : WithReserved(record);
             var data = new RecordData
             {
                 Key = bytes[..keyLength],
@@ -204,6 +209,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
                 Size = RecordBatchBuilder.MaxRecordSize(keyLength, bytes.Length - keyLength, headers),
                 Partition = record.Partition ?? -1,
                 Recipient = recipient,
+                IsTransient = !record.IsPersistent,
             };
             return _core.Accept(record.Topic, data, wantsAcceptance);
         }

@@ -14,8 +14,8 @@ public sealed record ProducerOptions
 
     /// <summary>
     /// Whether batches carry a producer id and sequence numbers, so that a retry never duplicates or reorders records. Null, the default,
-    /// enables it with <see cref="Acks.All"/> only, since the other levels cannot guarantee it. When disabled, one batch per partition
-    /// is in flight at a time, and a retry after an unknown outcome may duplicate records.
+    /// enables it with <see cref="Acks.All"/> and <see cref="Acks.Replicated"/>, since the other levels cannot guarantee it. When disabled,
+    /// one batch per partition is in flight at a time, and a retry after an unknown outcome may duplicate records.
     /// </summary>
     public bool? EnableIdempotence { get; init; }
 
@@ -81,13 +81,14 @@ public sealed record ProducerOptions
     internal Random Random { get; init; } = Random.Shared;
 
     /// <summary>Whether the producer is idempotent, considering all options.</summary>
-    internal bool IsIdempotent => EnableIdempotence ?? Acks == Acks.All;
+    internal bool IsIdempotent => EnableIdempotence ?? Acks.WaitsForReplicas();
 
     /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()
     {
-        Require(EnableIdempotence is not true || Acks == Acks.All, nameof(EnableIdempotence), "needs Acks.All");
+        Require(EnableIdempotence is not true || Acks.WaitsForReplicas(), nameof(EnableIdempotence),
+            "needs Acks.All or Acks.Replicated");
         Require(Linger >= TimeSpan.Zero && Linger < DeliveryTimeout, nameof(Linger), "is from zero to below DeliveryTimeout");
         Require(BatchSize >= MinBatchSize, nameof(BatchSize), "is 1024 bytes or more");
         Require(MaxRequestSize >= 1024, nameof(MaxRequestSize), "is 1024 bytes or more");

@@ -23,6 +23,20 @@ public readonly record struct ProducerRecord<TKey, TValue>(string Topic, TKey Ke
     /// after <see cref="Headers"/>. Where the topic has <c>dedupe.window.ms</c>, a record with an id that its partition has seen within
     /// that time is reported as delivered and is not appended. Give records of one id one partition or key.</summary>
     public string? MessageId { get; init; }
+
+    /// <summary>Whether the record must survive a power cut; true by default. Where the topic's flush policy is <c>sync</c>, a record that
+    /// need not is acknowledged as soon as all in-sync replicas have it in memory (<see cref="Acks.Replicated"/>), if every record of its
+    /// batch is of that kind and <see cref="ProducerOptions.Acks"/> is <see cref="Acks.All"/>. Records of one partition are reported in
+    /// order, so it may wait for an earlier one that must survive. It is sent with the header <see cref="MessageHeaders.Persistent"/>,
+    /// <c>false</c>.</summary>
+    public bool IsPersistent
+    {
+        get => !_isTransient;
+        init => _isTransient = !value;
+    }
+
+    // So that a record without an initializer is persistent.
+    private readonly bool _isTransient;
 }
 
 /// <summary>Converts headers from and to text.</summary>

@@ -21,6 +21,8 @@ internal readonly ref struct RecordData
     /// <summary>The partition; -1 to let the partitioner choose.</summary>
     public required int Partition { get; init; }
     public required Recipient Recipient { get; init; }
+    /// <summary>Whether it need not survive a power cut.</summary>
+    public bool IsTransient { get; init; }
 }
 
 /// <summary>
@@ -36,6 +38,7 @@ internal sealed class PendingRecord
     private readonly RecordHeader[] _headers;
     private readonly long _timestamp;
     private readonly int _partition;
+    private readonly bool _isTransient;
     private TaskCompletionSource? _accepted;
 
     public PendingRecord(TopicQueue topic, in RecordData data, long sentAt, FlushGeneration generation)
@@ -50,6 +53,7 @@ internal sealed class PendingRecord
         _headers = data.Headers.ToArray();
         _timestamp = data.Timestamp;
         _partition = data.Partition;
+        _isTransient = data.IsTransient;
         Size = data.Size;
         Recipient = data.Recipient;
         SentAt = sentAt;
@@ -79,6 +83,7 @@ internal sealed class PendingRecord
         Size = Size,
         Partition = _partition,
         Recipient = Recipient,
+        IsTransient = _isTransient,
     };
 
     public TopicPartition TopicPartition => new(Topic.Name, _partition);

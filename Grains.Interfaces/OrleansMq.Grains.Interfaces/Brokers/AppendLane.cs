@@ -8,10 +8,12 @@ namespace OrleansMq.Grains.Brokers;
 /// <para>A batch is in one of three states. <i>Waiting</i>: its memory belongs to the sender and is not shared. <i>In flight</i>: it is
 /// lent to a call. <i>Done</i>: the call has ended, successfully or not, and the lent memory is revoked. The sender gets the result of its
 /// own batch, or the call's exception.</para>
+/// <para>Batches that wait for no flush have calls of their own, as many again, so that they do not wait for those that do. The order
+/// stays: what arrives behind a batch that waits for its call shares that call, and its answer.</para>
 /// </summary>
 /// <param name="grain">The partition's grain.</param>
-/// <param name="acks">When a batch counts as appended. Each level has a lane of its own, so that acks=1 does not wait behind
-/// acks=all.</param>
+/// <param name="acks">When a batch counts as appended, unless it waits for no flush. acks=1 has a lane of its own, so that it does not wait
+/// behind acks=all.</param>
 /// <param name="deaths">Ends waits for a dead broker; null where Orleans does so.</param>
 internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? deaths) : IThreadPoolWorkItem
 {
@@ -29,14 +31,16 @@ internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? 
     private readonly Queue<Append> _waiting = new();
     private long _waitingBytes;
     private int _calls;
+    private int _unflushedCalls;
     // A call has ended. The next one starts after its senders were resumed, since most of them have another batch ready.
     private bool _isScheduled;
 
     /// <summary>Appends a batch.</summary>
     /// <param name="batch">The sender leaves it unchanged until the task has completed.</param>
-    public Task<ProduceResult> AppendAsync(Memory<byte> batch)
+    /// <param name="isUnflushed">Whether it is appended with <see cref="Acks.Replicated"/>, in the lane of <see cref="Acks.All"/>.</param>
+    public Task<ProduceResult> AppendAsync(Memory<byte> batch, bool isUnflushed = false)
     {
-        var append = new Append(batch);
+        var append = new Append(batch, isUnflushed);
         lock (_lock)
         {
             _waiting.Enqueue(append);
@@ -58,19 +62,22 @@ internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? 
     // Called under the lock, so that calls start in the order of their batches. The synchronous part of a call only hands it over.
     private void BeginCalls()
     {
-        while (_waiting.Count > 0 && (_waitingBytes >= MaxBytes || (!_isScheduled && _calls < MaxCalls)))
+        while (_waiting.TryPeek(out var first)
+            && (_waitingBytes >= MaxBytes || (!_isScheduled && CallsOf(first.IsUnflushed) < MaxCalls)))
         {
-            _calls++;
-            _ = CallAsync(Take());
+            CallsOf(first.IsUnflushed)++;
+            _ = CallAsync(Take(first.IsUnflushed), first.IsUnflushed);
         }
     }
 
-    private Append[] Take()
+    private ref int CallsOf(bool isUnflushed) => ref isUnflushed ? ref _unflushedCalls : ref _calls;
+
+    private Append[] Take(bool isUnflushed)
     {
         var (count, bytes) = (0, 0L);
         foreach (var append in _waiting)
         {
-            if (count == MaxBatches || (count > 0 && bytes + append.Batch.Length > MaxBytes))
+            if (count == MaxBatches || (count > 0 && bytes + append.Batch.Length > MaxBytes) || (isUnflushed && !append.IsUnflushed))
                 break;
             count++;
             bytes += append.Batch.Length;
@@ -82,16 +89,17 @@ internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? 
         return taken;
     }
 
-    private async Task CallAsync(Append[] appends)
+    private async Task CallAsync(Append[] appends, bool isUnflushed)
     {
         var lent = Array.ConvertAll(appends, static append => BatchInCall.Lend(append.Batch));
         ProduceResult[]? results = null;
         Exception? fault = null;
         try
         {
-            results = lent.Length == 1
-                ? [await Answer(grain.AppendAsync(lent[0], acks)).ConfigureAwait(false)]
-                : await Answer(grain.AppendManyAsync(lent, acks)).ConfigureAwait(false);
+            results = await SendAsync(lent, isUnflushed ? Acks.Replicated : acks).ConfigureAwait(false);
+            // A broker of an earlier version does not know the level, and appended nothing.
+            if (isUnflushed && Array.TrueForAll(results, static result => result.Error == ErrorCode.InvalidRequiredAcks))
+                results = await SendAsync(lent, acks).ConfigureAwait(false);
             if (results.Length != appends.Length)
                 throw new InvalidOperationException($"{appends.Length} batches were answered with {results.Length} results.");
         }
@@ -103,7 +111,7 @@ internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? 
             batch.Dispose();
         lock (_lock)
         {
-            _calls--;
+            CallsOf(isUnflushed)--;
             if (!_isScheduled)
             {
                 // Queued first on this thread's local stack, so it runs after the continuations below. An idle thread may take it earlier.
@@ -120,11 +128,16 @@ internal sealed class AppendLane(PartitionCalls grain, Acks acks, BrokerDeaths? 
         }
     }
 
+    private async Task<ProduceResult[]> SendAsync(BatchInCall[] lent, Acks level) => lent.Length == 1
+        ? [await Answer(grain.AppendAsync(lent[0], level)).ConfigureAwait(false)]
+        : await Answer(grain.AppendManyAsync(lent, level)).ConfigureAwait(false);
+
     private Task<T> Answer<T>(Task<T> call) => deaths?.AnswerAsync(call) ?? call;
 
-    private sealed class Append(Memory<byte> batch)
+    private sealed class Append(Memory<byte> batch, bool isUnflushed)
         : TaskCompletionSource<ProduceResult>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public Memory<byte> Batch => batch;
+        public bool IsUnflushed => isUnflushed;
     }
 }

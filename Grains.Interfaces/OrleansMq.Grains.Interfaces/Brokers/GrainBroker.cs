@@ -137,7 +137,8 @@ internal sealed class GrainBroker : IBroker, ITopicAppends
         if (_local is not null && _local.TryGet(partition, out var local))
             return local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch), static result => result.Error, ProduceResult.Failed);
+        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch, isUnflushed: acks == Acks.Replicated),
+            static result => result.Error, ProduceResult.Failed);
     }
 
     /// <inheritdoc/>
@@ -147,8 +148,8 @@ internal sealed class GrainBroker : IBroker, ITopicAppends
         if (_local is not null && _local.TryGet(partition, out var local) && local.TopicId == topicId)
             return local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch), static result => result.Error, ProduceResult.Failed,
-            topicId);
+        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch, isUnflushed: acks == Acks.Replicated),
+            static result => result.Error, ProduceResult.Failed, topicId);
     }
 
     /// <inheritdoc/>

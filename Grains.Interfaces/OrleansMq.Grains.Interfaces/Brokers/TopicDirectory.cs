@@ -117,9 +117,12 @@ internal sealed class PartitionGrains(PartitionCalls grain, BrokerDeaths? deaths
     /// <summary>The calls to the grain.</summary>
     public PartitionCalls Grain => grain;
 
-    /// <summary>Returns the lane for an acks level. An unknown level gets a lane too; the grain refuses its batches.</summary>
+    /// <summary>Returns the lane for an acks level. Those that wait for replicas share one, which keeps the order of a sender that uses
+    /// both. An unknown level gets a lane too; the grain refuses its batches.</summary>
     public AppendLane Lane(Acks acks)
     {
+        if (acks == Acks.Replicated)
+            acks = Acks.All;
         var index = (int)acks - (int)Acks.All;
         if ((uint)index >= (uint)_lanes.Length)
             return new AppendLane(grain, acks, deaths);

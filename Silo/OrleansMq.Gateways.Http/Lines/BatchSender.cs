@@ -83,6 +83,7 @@ internal sealed class BatchSender : IDisposable
         var batch = lane.Open ??= new LineBatch(lane.Partition, NewBuilder());
         var before = batch.Builder.EstimatedSize;
         batch.Builder.Add(timestamp, record.Key, record.HasKey, record.Value, record.HasValue, record.Headers);
+        batch.IsPersistent |= record.IsPersistent;
         _openBytes += batch.Builder.EstimatedSize - before;
         return batch;
     }
@@ -141,8 +142,8 @@ internal sealed class BatchSender : IDisposable
         try
         {
             // Not cancellable: the broker owns the memory until it answers, and lines that were read are appended.
-            batch.Complete(await _broker.ProduceAsync(new TopicPartition(_topic, batch.Partition), batch.Builder.Build(), _options.Acks,
-                CancellationToken.None));
+            batch.Complete(await _broker.ProduceAsync(new TopicPartition(_topic, batch.Partition), batch.Builder.Build(),
+                AcksLevels.Of(_options.Acks, batch.IsPersistent), CancellationToken.None));
         }
         catch (CodecUnavailableException e)
         {

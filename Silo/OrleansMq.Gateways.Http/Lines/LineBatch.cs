@@ -17,6 +17,9 @@ internal sealed class LineBatch(int partition, RecordBatchBuilder builder)
     /// <summary>The bytes that count towards the stream's bound while the batch is in flight.</summary>
     public int SizeInBytes { get; set; }
 
+    /// <summary>Whether one of its records must survive a power cut.</summary>
+    public bool IsPersistent { get; set; }
+
     /// <summary>How many of its records were answered, which is the index of the next one.</summary>
     public int Answered { get; set; }
 

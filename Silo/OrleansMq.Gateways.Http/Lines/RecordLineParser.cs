@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Text.Json;
 using System.Text.Unicode;
+using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http.Lines;
 
@@ -16,7 +17,7 @@ internal sealed record LineFault(string? Field, string Message);
 /// </summary>
 internal sealed class RecordLineParser(bool isBase64) : IDisposable
 {
-    private const string Fields = "key, value, partition, headers, timestamp";
+    private const string Fields = "key, value, partition, headers, timestamp, persistent";
     private readonly List<RecordHeader> _headers = [];
     private byte[] _decoded = [];
     private int _used;
@@ -37,6 +38,8 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
     public int? Partition { get; private set; }
     /// <summary>Milliseconds since 1970, or null for now.</summary>
     public long? Timestamp { get; private set; }
+    /// <summary>Whether it must survive a power cut. If not, the <see cref="Headers"/> say so, too.</summary>
+    public bool IsPersistent { get; private set; } = true;
 
     /// <summary>Parses a line without its line feed. Null if it is a record.</summary>
     public LineFault? Parse(ReadOnlySpan<byte> line)
@@ -73,7 +76,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         }
         _used = 0;
         _headers.Clear();
-        (_key, _value, Partition, Timestamp) = (null, null, null, null);
+        (_key, _value, Partition, Timestamp, IsPersistent) = (null, null, null, null, true);
     }
 
     private LineFault? ParseObject(ref Utf8JsonReader reader)
@@ -94,6 +97,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
                 Field.Partition => ParsePartition(ref reader),
                 Field.Timestamp => ParseTimestamp(ref reader),
                 Field.Headers => ParseHeaders(ref reader),
+                Field.Persistent => ParsePersistent(ref reader),
                 _ => new LineFault(reader.GetString(), $"not a field of a record; allowed: {Fields}"),
             };
             if (fault is not null)
@@ -101,6 +105,8 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         }
         // Reads to the end of the line, to detect anything after the object.
         reader.Read();
+        if (!IsPersistent)
+            _headers.Add(Transient.Header);
         return (seen & Field.Value) != 0 ? null
             : new LineFault("value", "missing; send null for a record without a value (a tombstone)");
     }
@@ -111,6 +117,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         : reader.ValueTextEquals("partition"u8) ? Field.Partition
         : reader.ValueTextEquals("timestamp"u8) ? Field.Timestamp
         : reader.ValueTextEquals("headers"u8) ? Field.Headers
+        : reader.ValueTextEquals("persistent"u8) ? Field.Persistent
         : Field.None;
 
     private LineFault? ParsePartition(ref Utf8JsonReader reader)
@@ -132,6 +139,15 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out var timestamp) || timestamp < 0)
             return new LineFault("timestamp", "expected milliseconds since 1970, a whole number from 0, or null for now");
         Timestamp = timestamp;
+        return null;
+    }
+
+    private LineFault? ParsePersistent(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
+            return new LineFault("persistent", "expected true, or false for a record that need not survive a power cut");
+        IsPersistent = reader.TokenType != JsonTokenType.False;
         return null;
     }
 
@@ -188,6 +204,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         Partition = 4,
         Timestamp = 8,
         Headers = 16,
+        Persistent = 32,
     }
 
     private bool TryCopyText(ref Utf8JsonReader reader, out (int Start, int Length) text)

@@ -37,6 +37,61 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
+    public async Task Batch_needs_a_flush_if_one_of_its_records_does()
+    {
+        var levels = new List<Acks>();
+        Broker.OnProduce = call =>
+        {
+            levels.Add(call.Acks);
+            return Reaction.Normal;
+        };
+        await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+        foreach (var batch in (bool[][])[[false, false], [false, true], [true, false], [true]])
+        {
+            foreach (var isPersistent in batch)
+                producer.Send(Record("r") with { IsPersistent = isPersistent });
+            await producer.FlushAsync().SoonAsync();
+        }
+        Assert.Equal([Acks.All, Acks.Replicated, Acks.All, Acks.All, Acks.All], levels);
+        Assert.True(default(ProducerRecord<string?, string?>).IsPersistent);
+    }
+
+    [Fact]
+    public async Task Record_that_need_not_survive_a_power_cut_says_so_behind_its_other_headers()
+    {
+        await using var producer = NewProducer();
+        await producer.SendAsync(Record("r") with
+        {
+            IsPersistent = false,
+            MessageId = "7",
+            Headers = (RecordHeader[])[RecordHeaders.Text("a", "1")],
+        }).SoonAsync();
+        using var fetched = await Broker.FetchAsync(new(new(Topic, 0), 0));
+        using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+        Assert.True(reader.MoveNext());
+        Assert.Equal(["a=1", "omq.message-id=7", "omq.persistent=false"],
+            reader.Current.ReadHeaders().Select(header => $"{header.Name()}={header.TextValue()}"));
+    }
+
+    [Theory]
+    [InlineData(Acks.Leader, Acks.Leader)]
+    [InlineData(Acks.Replicated, Acks.Replicated)]
+    public async Task Producers_own_level_wins_over_what_a_record_needs(Acks acks, Acks sent)
+    {
+        Acks? level = null;
+        Broker.OnProduce = call =>
+        {
+            level = call.Acks;
+            return Reaction.Normal;
+        };
+        await using var producer = NewProducer(Quick with { Acks = acks });
+        await producer.SendAsync(Record("r") with { IsPersistent = acks == Acks.Replicated }).SoonAsync();
+        Assert.Equal(sent, level);
+        Assert.Equal(acks == Acks.Replicated ? 1 : 0, Broker.ProducerIdsGiven);
+    }
+
+    [Fact]
     public async Task Single_awaited_send_does_not_linger_and_arms_only_the_deadline_timer()
     {
         await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });

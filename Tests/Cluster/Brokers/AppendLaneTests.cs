@@ -15,7 +15,7 @@ public sealed class AppendLaneTests
     private readonly Grain _grain = new();
     private readonly AppendLane _lane;
 
-    public AppendLaneTests() => _lane = new AppendLane(new ClientCalls(null!, _grain, null!), Acks.Leader, deaths: null);
+    public AppendLaneTests() => _lane = new AppendLane(new ClientCalls(null!, _grain, null!), Acks.All, deaths: null);
 
     [Fact]
     public async Task Batch_is_sent_at_once_while_few_calls_are_in_flight()
@@ -26,6 +26,7 @@ public sealed class AppendLaneTests
         _grain.Answer(2);
         _grain.Answer(1);
         Assert.Equal((1, 2), ((await first).BaseOffset, (await second).BaseOffset));
+        Assert.Equal([Acks.All, Acks.All], _grain.Levels);
     }
 
     [Fact]
@@ -157,11 +158,57 @@ public sealed class AppendLaneTests
         Assert.Equal(Enumerable.Range(0, count), _grain.Arrived);
     }
 
-    private Task<ProduceResult> Append(int number, int bytes = 4)
+    [Fact]
+    public async Task Batch_that_waits_for_no_flush_does_not_wait_for_calls_that_do()
+    {
+        var appends = new[] { Append(0), Append(1), Append(2, isUnflushed: true), Append(3, isUnflushed: true) };
+        foreach (var number in (int[])[0, 1, 2, 3])
+            Assert.Equal([number], await _grain.NextAsync());
+        Assert.Equal([Acks.All, Acks.All, Acks.Replicated, Acks.Replicated], _grain.Levels);
+        foreach (var number in (int[])[3, 2, 1, 0])
+            _grain.Answer(number);
+        Assert.Equal([0, 1, 2, 3], (await Task.WhenAll(appends).WaitAsync(Deadline)).Select(result => result.BaseOffset));
+    }
+
+    [Fact]
+    public async Task Batch_behind_one_that_waits_for_its_call_keeps_its_place_and_shares_the_call()
+    {
+        _ = Append(0);
+        _ = Append(1);
+        var behind = new[] { Append(2), Append(3, isUnflushed: true), Append(4) };
+        Assert.Equal([0], await _grain.NextAsync());
+        Assert.Equal([1], await _grain.NextAsync());
+        Assert.False(_grain.HasNext);
+        _grain.Answer(0);
+        Assert.Equal([2, 3, 4], await _grain.NextAsync());
+        Assert.Equal([Acks.All, Acks.All, Acks.All], _grain.Levels);
+        _grain.Answer(2);
+        await Task.WhenAll(behind).WaitAsync(Deadline);
+    }
+
+    [Fact]
+    public async Task Broker_that_does_not_know_the_level_is_asked_with_acks_all()
+    {
+        var appends = new[] { Append(0, isUnflushed: true), Append(1, isUnflushed: true), Append(2, isUnflushed: true),
+            Append(3, isUnflushed: true) };
+        await _grain.NextAsync();
+        await _grain.NextAsync();
+        _grain.Answer(0);
+        Assert.Equal([2, 3], await _grain.NextAsync());
+        var unknown = ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, "Acks is 2; allowed are 0, 1 and -1 (all).");
+        _grain.AnswerWith(2, unknown, unknown);
+        Assert.Equal([2, 3], await _grain.NextAsync());
+        Assert.Equal([Acks.Replicated, Acks.Replicated, Acks.Replicated, Acks.All], _grain.Levels);
+        _grain.Answer(2);
+        _grain.Answer(1);
+        Assert.Equal([0, 1, 2, 3], (await Task.WhenAll(appends).WaitAsync(Deadline)).Select(result => result.BaseOffset));
+    }
+
+    private Task<ProduceResult> Append(int number, int bytes = 4, bool isUnflushed = false)
     {
         var batch = new byte[bytes];
         BinaryPrimitives.WriteInt32LittleEndian(batch, number);
-        return _lane.AppendAsync(batch);
+        return _lane.AppendAsync(batch, isUnflushed);
     }
 
     private static int LengthOf(BatchInCall batch)
@@ -180,6 +227,9 @@ public sealed class AppendLaneTests
 
         public Func<int, ProduceResult> ResultOf { get; set; } = static number => new ProduceResult(ErrorCode.None, number);
 
+        /// <summary>The levels of the calls.</summary>
+        public ConcurrentQueue<Acks> Levels { get; } = new();
+
         /// <summary>Whether calls are answered at once, on a pool thread.</summary>
         public bool AnswersByItself { get; set; }
 
@@ -191,7 +241,7 @@ public sealed class AppendLaneTests
 
         public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
         {
-            Assert.Equal(Acks.Leader, acks);
+            Levels.Enqueue(acks);
             var numbers = Array.ConvertAll(batches, NumberOf);
             foreach (var number in numbers)
                 _arrived.Enqueue(number);

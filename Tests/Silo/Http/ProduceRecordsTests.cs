@@ -34,6 +34,25 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
         Assert.InRange(records[2].GetProperty("timestamp").GetInt64(), 1767225600000, long.MaxValue);
     }
 
+    [Theory]
+    [InlineData("false", "false", "all", Acks.Replicated)]
+    [InlineData("false", "true", "all", Acks.All)]
+    [InlineData("null", "true", "all", Acks.All)]
+    [InlineData("false", "false", "1", Acks.Leader)]
+    [InlineData("true", "true", "replicated", Acks.Replicated)]
+    public async Task Batch_needs_a_flush_if_one_of_its_records_does(string first, string second, string acks, Acks sent)
+    {
+        var topic = await broker.CreateTopicAsync();
+        await broker.ProduceAllAsync(topic, $$"""
+            {"value":"a","persistent":{{first}}}
+            {"value":"b","persistent":{{second}}}
+            """, $"?acks={acks}");
+        Assert.Equal(sent, (Acks)broker.Script.LatestAcks);
+        var records = await broker.ConsumeAsync(topic, 0);
+        Assert.Equal([first, second], records.Select((record, i) => record.TryGetProperty("headers", out var headers)
+            ? headers.GetProperty("omq.persistent").GetString() : i == 0 && first == "null" ? "null" : "true"));
+    }
+
     [Fact]
     public async Task Arbitrary_bytes_round_trip_as_base64()
     {
@@ -167,7 +186,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
             (await broker.ProduceAllAsync(await broker.CreateTopicAsync(), "\uFEFF{\"value\":\"a\"}\n{\"value\":\"b\"}")).Length);
 
     [Theory]
-    [InlineData("?acks=2", "acks", "0, 1 or all")]
+    [InlineData("?acks=2", "acks", "0, 1, replicated or all")]
     [InlineData("?compression=rar", "compression", "none, gzip, snappy, lz4 or zstd")]
     [InlineData("?encoding=hex", "encoding", "utf8 or base64")]
     [InlineData("?ack=1", "'ack'", "acks, compression, encoding")]

@@ -30,6 +30,18 @@ public sealed class RecordLineParserTests
     }
 
     [Fact]
+    public void Record_that_need_not_survive_a_power_cut_says_so_in_a_header()
+    {
+        using var parser = new RecordLineParser(isBase64: true);
+        Assert.Null(parser.Parse("""{"persistent":false,"value":"","headers":{"h":"gA=="}}"""u8));
+        Assert.False(parser.IsPersistent);
+        Assert.Equal(["h", "omq.persistent"], parser.Headers.ToArray().Select(h => Encoding.UTF8.GetString(h.Key.Span)));
+        Assert.Equal("false"u8, parser.Headers[1].Value!.Value.Span);
+        Assert.Null(parser.Parse("""{"value":""}"""u8));
+        Assert.Equal((true, 0), (parser.IsPersistent, parser.Headers.Length));
+    }
+
+    [Fact]
     public void Base64_is_decoded_for_keys_values_and_header_values()
     {
         using var parser = new RecordLineParser(isBase64: true);
@@ -54,6 +66,9 @@ public sealed class RecordLineParserTests
     [InlineData("""{"value":"","headers":{"a":1}}""", "headers")]
     [InlineData("""{"value":"\ud800"}""", "value")]
     [InlineData("""{"value":"","val":1}""", "val")]
+    [InlineData("""{"value":"","persistent":0}""", "persistent")]
+    [InlineData("""{"value":"","persistent":"false"}""", "persistent")]
+    [InlineData("""{"value":"","persistent":false,"persistent":true}""", "persistent")]
     [InlineData("""{"value":"a","value":"b"}""", "value")]
     [InlineData("""{"value":null,"value":null}""", "value")]
     [InlineData("""{"key":null,"value":"","key":"k"}""", "key")]
