@@ -17,6 +17,8 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
     // What waits for a flush beside the turn, in the order of the log; it has a lock of its own.
     private readonly Queue<(AppendOperation Operation, long End)> _waiting = new();
     private readonly List<AppendOperation> _answered = [];
+    // The rounds that no reader sees yet. Under the append lock.
+    private readonly Queue<(long End, long Bytes)> _rounds = new();
 
     /// <inheritdoc/>
     public bool KnowsLatest => true;
@@ -52,7 +54,10 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
             return 0;
         _flushesBeside = partition.Appends.FlushesBeside;
         if (_flushesBeside)
+        {
+            _rounds.Enqueue((partition.LogEndOffset, bytes));
             return 0;
+        }
         _unflushed = partition.Flusher.AfterWrite(unseen, now);
         if (_unflushed is not null)
             return 0;
@@ -118,15 +123,19 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         }
     }
 
+    // Waiting readers ask for a number of bytes.
     private void Show(long end)
     {
+        var bytes = 0L;
         lock (partition.Log!.AppendLock)
         {
+            while (_rounds.TryPeek(out var round) && round.End <= end)
+                bytes += _rounds.Dequeue().Bytes;
             if (end <= partition.HighWatermark)
                 return;
             partition.AdvanceHighWatermark(end);
         }
-        partition.Waiters.Advance(1);
+        partition.Waiters.Advance(Math.Max(bytes, 1));
     }
 
     /// <inheritdoc/>

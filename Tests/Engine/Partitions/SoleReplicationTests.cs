@@ -75,7 +75,7 @@ public sealed class SoleReplicationTests
         using var disk = new SlowDisk();
         await using var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
         disk.Stop();
-        var read = rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0, MaxWait: TimeSpan.FromHours(1))).AsTask();
+        var read = rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0, MaxWait: TimeSpan.FromHours(1), MinBytes: 60)).AsTask();
         Assert.Equal(ErrorCode.None, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).Error);
         Assert.False(read.IsCompleted);
         disk.Go();

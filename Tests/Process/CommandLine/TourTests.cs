@@ -95,6 +95,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     [InlineData("all", "none")]
     [InlineData("1", "gzip")]
     [InlineData("0", "snappy")]
+    [InlineData("replicated", "none")]
     [InlineData("all", "lz4")]
     [InlineData("all", "zstd")]
     public async Task Lines_round_trip_byte_for_byte(string acks, string compression)
@@ -109,6 +110,16 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         Assert.Contains("5 records acknowledged", produced.Error, StringComparison.Ordinal);
         Assert.Equal(lines, consumed.Output);
         Assert.Empty(consumed.Error);
+    }
+
+    [Fact]
+    public async Task Transient_records_say_so_in_a_header()
+    {
+        await OmqAsync("topic create drafts --config flush.messages=1");
+
+        await OmqAsync("produce drafts --transient", "a\n"u8.ToArray());
+
+        Assert.Contains("omq.persistent", (await OmqAsync("consume drafts --max 1 --json")).Text, StringComparison.Ordinal);
     }
 
     [Fact]
