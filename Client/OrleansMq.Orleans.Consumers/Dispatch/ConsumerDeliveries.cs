@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
 using OrleansMq.Client;
-using Message = OrleansMq.Client.QueueMessage<byte[]?, byte[]?>;
 
 namespace OrleansMq.Consumers;
 
@@ -24,15 +23,9 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
         }
         var topicId = await sources.FindTopicAsync(run.Messages[0].TopicPartition, consumer.Queue, run.Queue, cancellationToken)
             .ConfigureAwait(false);
-        var delivery = new RecordDelivery(run.Topic, topicId, run.Queue, run.Partition, run.Key.AsSpan().ToArray(),
-            [.. run.Messages.Select(ItemOf)]);
         return RunAnswer.Of(run.Messages.Count, [await caller.DeliverAsync(GrainId.Create(consumer.GrainType, key),
-            new ConsumerDelivery(delivery, run), places, cancellationToken).ConfigureAwait(false)]);
+            new ConsumerDelivery(RecordDelivery.Of(run, topicId), run), places, cancellationToken).ConfigureAwait(false)]);
     }
-
-    private static ConsumedItem ItemOf(Message message) => new(message.Offset, message.Time.ToUnixTimeMilliseconds(), message.Value,
-        [.. message.Headers.Select(static header => new ConsumedHeader(header.Key.ToArray(), header.Value?.ToArray()))],
-        message.Failures + 1, message.IsRedelivered);
 }
 
 /// <summary>Delivers records of one key to its grain.</summary>

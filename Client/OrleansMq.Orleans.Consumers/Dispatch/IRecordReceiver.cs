@@ -47,4 +47,13 @@ internal sealed record RecordDelivery([property: Id(0)] string Topic, [property:
 {
     /// <summary>Their source in this cursor: offsets of one ascend.</summary>
     public Guid SourceInQueue => RecordPosition.Of(Queue, Partition, Key, 0).Source;
+
+    /// <summary>Returns the delivery of a run.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="topicId">The id of its topic.</param>
+    public static RecordDelivery Of(RecordRun run, Guid topicId) => new(run.Topic, topicId, run.Queue, run.Partition,
+        run.Key.AsSpan().ToArray(), [.. run.Messages.Select(static message => new ConsumedItem(message.Offset,
+            message.Time.ToUnixTimeMilliseconds(), message.Value,
+            [.. message.Headers.Select(static header => new ConsumedHeader(header.Key.ToArray(), header.Value?.ToArray()))],
+            message.Failures + 1, message.IsRedelivered))]);
 }

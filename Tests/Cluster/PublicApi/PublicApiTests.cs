@@ -16,6 +16,7 @@ public sealed class PublicApiTests
     [InlineData("OrleansMq.Orleans.Consumers")]
     [InlineData("OrleansMq.Orleans.Outbox")]
     [InlineData("OrleansMq.Orleans.Streams")]
+    [InlineData("OrleansMq.Orleans.Timers")]
     [InlineData("OrleansMq.PostgreSql")]
     public void Public_api_is_the_reviewed_one(string assembly) => Shared.PublicApi.Check(Assembly.Load(assembly));
 }

@@ -1,0 +1,63 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using Orleans.Metadata;
+
+namespace OrleansMq.Timers;
+
+/// <summary>Publishes with each grain class which messages of timers it handles.</summary>
+internal sealed class TimerProperties : IGrainPropertiesProvider
+{
+    private const string Prefix = "omq.timer.";
+
+    /// <inheritdoc/>
+    public void Populate(Type grainClass, GrainType grainType, Dictionary<string, string> properties)
+    {
+        foreach (var message in TimerHandlers.MessagesOf(grainClass).Where(static message => !message.ContainsGenericParameters))
+            properties[KeyOf(MessageNames.Of(message))] = "true";
+    }
+
+    /// <summary>Returns the property of a type of messages, by its name.</summary>
+    public static string KeyOf(string message) => Prefix + message;
+}
+
+/// <summary>Which grain classes of the cluster handle which messages. Thread-safe.</summary>
+internal sealed class TimerCatalog(IClusterManifestProvider manifests, TimeProvider time)
+{
+    private readonly ConcurrentDictionary<(GrainType, string), long> _missing = [];
+
+    /// <summary>Returns why a message for a grain would not be handled; null: it would, as far as is known.</summary>
+    /// <param name="grain">The grain.</param>
+    /// <param name="message">The name of the message's type.</param>
+    /// <param name="type">The type.</param>
+    public string? WhyNotHandled(GrainId grain, string message, Type type)
+    {
+        // A generic class is in the manifest without its type arguments.
+        if (IsGeneric(grain.Type))
+            return null;
+        var classes = ClassesOf(grain.Type).ToList();
+        if (classes.Count == 0)
+            return $"No silo has the grain class of {grain}: deploy it, or send to another grain.";
+        return classes.Any(one => one.Properties.ContainsKey(TimerProperties.KeyOf(message))) ? null
+            : $"The grain class of {grain} handles no timers with messages '{message}': let it implement "
+                + $"IDurableTimerHandler<{type.Name}>, and call AddOrleansMqTimers() on every silo that has it.";
+    }
+
+    /// <summary>Returns for how long no silo has been known to handle messages for a class; null: one does.</summary>
+    /// <param name="grainType">The class.</param>
+    /// <param name="message">The name of the type of messages.</param>
+    public TimeSpan? MissingFor(GrainType grainType, string message)
+    {
+        if (ClassesOf(grainType).Any(one => one.Properties.ContainsKey(TimerProperties.KeyOf(message))))
+        {
+            _missing.TryRemove((grainType, message), out _);
+            return null;
+        }
+        var now = time.GetTimestamp();
+        return time.GetElapsedTime(_missing.GetOrAdd((grainType, message), now), now);
+    }
+
+    private static bool IsGeneric(GrainType grainType) => grainType.ToString()!.Contains('`', StringComparison.Ordinal);
+
+    private IEnumerable<GrainProperties> ClassesOf(GrainType grainType) => manifests.Current.AllGrainManifests
+        .Select(silo => silo.Grains.GetValueOrDefault(grainType)).OfType<GrainProperties>();
+}
