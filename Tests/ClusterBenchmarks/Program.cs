@@ -24,6 +24,8 @@ internal static class Program
                 return await ManyTopics.RunAsync(new CommandArguments(args[1..]));
             case "replication":
                 return await ReplicationThroughput.RunAsync(new CommandArguments(args[1..]));
+            case "timers":
+                return await TimerThroughput.RunAsync(new CommandArguments(args[1..]));
             default:
                 Console.WriteLine("""
                     Benchmarks of a cluster of three broker processes and a private PostgreSQL on this machine. Run one with:
@@ -50,6 +52,9 @@ internal static class Program
                       many-topics  how long many topics take to create and delete, what they cost when idle,
                                    and how long a restart of all brokers takes with them
                                    [--topics 1000] [--partitions 10] [--at-a-time 8] [--idle 10] [--delete 1] [--dir artifacts]
+                      timers       memory of durable timers that wait, and how late those due within a second are handled by grains;
+                                   one silo in this process
+                                   [--waiting 1000000] [--due 20000] [--grains 2000] [--in-flight 1000] [--rounds 3] [--dir artifacts]
                     """);
                 return args is ["--help" or "-h" or "help"] ? 0 : 2;
         }
