@@ -61,14 +61,18 @@ public interface IDurableTimers
 /// <summary>A timer that waits.</summary>
 /// <param name="Id">Its id among those of its grain.</param>
 /// <param name="Due">When it is due; where it repeats, when next.</param>
-public sealed record DurableTimer(string Id, DateTimeOffset Due)
+[GenerateSerializer, Immutable, Alias("omq.DurableTimer")]
+public sealed record DurableTimer([property: Id(0)] string Id, [property: Id(1)] DateTimeOffset Due)
 {
     /// <summary>The grain; null in a listing of all grains where type and key are too long, or no text.</summary>
+    [Id(2)]
     public GrainId? Grain { get; init; }
 
     /// <summary>When it repeats; null: it does not.</summary>
+    [Id(3)]
     public string? Cron { get; init; }
 
     /// <summary>The time zone of <see cref="Cron"/>; null: it does not repeat.</summary>
+    [Id(4)]
     public string? TimeZone { get; init; }
 }

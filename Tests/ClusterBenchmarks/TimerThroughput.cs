@@ -103,8 +103,8 @@ internal static class TimerThroughput
         var cost = (Environment.CpuUsage.TotalTime - cpu).TotalMicroseconds / due;
         Array.Sort(late);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"due: {due:N0} within a second for {grains:N0} grains, the last is "
-            + $"handled {all.TotalSeconds:N2} s after the first is due, {due / all.TotalSeconds:N0}/s; late by p50 {late[due / 2]:N0} ms, p99 "
-            + $"{late[due - 1 - due / 100]:N0} ms; {cost:N0} us of CPU each"));
+            + $"handled {all.TotalSeconds:N2} s after the first is due, {due / all.TotalSeconds:N0}/s; late by p50 {late[due / 2]:N0} ms, "
+            + $"p99 {late[due - 1 - due / 100]:N0} ms; {cost:N0} us of CPU each"));
     }
 
     private static Task ScheduleAsync(IServiceProvider services, int count, int grains, int inFlight, Func<int, DateTimeOffset> at)

@@ -15,6 +15,9 @@ internal sealed class SharedStorage(IGrainStorageSerializer serializer) : IGrain
     /// <summary>What fails, by the grain: before the write is stored, or after it. Null: none.</summary>
     public static Func<GrainId, (Exception? Before, Exception? After)>? Failing { get; set; }
 
+    /// <summary>What fails of one grain, whatever other tests set.</summary>
+    public static ConcurrentDictionary<GrainId, Func<(Exception? Before, Exception? After)>> FailingOf { get; } = [];
+
     public static void AddTo(ISiloBuilder silo)
     {
         silo.Services.AddGrainStorage(Name,
@@ -32,7 +35,7 @@ internal sealed class SharedStorage(IGrainStorageSerializer serializer) : IGrain
 
     public Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
-        var (before, after) = Failing?.Invoke(grainId) ?? default;
+        var (before, after) = FailingOf.TryGetValue(grainId, out var own) ? own() : Failing?.Invoke(grainId) ?? default;
         if (before is not null)
             throw before;
         var fresh = (ETag: $"{Guid.NewGuid()}", State: serializer.Serialize(grainState.State));

@@ -24,7 +24,6 @@ public sealed class TimerTests : IAsyncLifetime
     public async Task DisposeAsync()
     {
         await _silo!.DisposeAsync();
-        SharedStorage.Failing = null;
         _data.Dispose();
     }
 
@@ -179,14 +178,13 @@ public sealed class TimerTests : IAsyncLifetime
     public async Task Effect_in_grain_state_happens_once_where_writes_fail_before_and_after_they_are_stored()
     {
         var writes = 0;
-        SharedStorage.Failing = grain => !grain.ToString().Contains("timed-once", StringComparison.Ordinal) ? default
-            : (Interlocked.Increment(ref writes) % 3) switch
-            {
-                0 => (new IOException("before"), null),
-                1 => (null, new IOException("after")),
-                _ => default,
-            };
         var grain = _silo!.Client.GetGrain<ITimedTallyGrain>("timed-once");
+        SharedStorage.FailingOf[grain.GetGrainId()] = () => (Interlocked.Increment(ref writes) % 3) switch
+        {
+            0 => (new IOException("before"), null),
+            1 => (null, new IOException("after")),
+            _ => default,
+        };
         var begin = Soon(100);
         await Task.WhenAll(Enumerable.Range(0, 30).Select(number =>
             Timers.ScheduleAsync(grain, begin.AddMilliseconds(number), new Ping(number))));
