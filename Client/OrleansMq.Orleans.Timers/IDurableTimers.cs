@@ -6,8 +6,8 @@ namespace OrleansMq.Timers;
 /// it from their container.
 /// <para>An id names a timer among those of its grain. The same call again is the same timer: a call without an answer may be repeated.
 /// Another time or message for an id that waits is refused: cancel that timer first.</para>
-/// <para>All methods throw a <see cref="BrokerException"/> where the broker refuses, or does not answer within 30 seconds. The outcome is
-/// then unknown: repeat the call with its id. Thread-safe.</para>
+/// <para>All methods throw a <see cref="BrokerException"/> where the broker refuses. Calls that are not answered are repeated for some 30
+/// seconds; the outcome is then unknown: repeat the call with its id. Thread-safe.</para>
 /// </summary>
 public interface IDurableTimers
 {

@@ -11,6 +11,7 @@ namespace OrleansMq.Timers;
 internal static class TimerRecords
 {
     private const byte Separator = (byte)'/';
+    private static readonly long s_last = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
 
     /// <summary>The timer's id.</summary>
     public const string Id = "timer-id";
@@ -78,7 +79,7 @@ internal static class TimerRecords
     public static long MillisecondsOf(DateTimeOffset at)
     {
         var milliseconds = at.ToUnixTimeMilliseconds();
-        return at.Ticks % TimeSpan.TicksPerMillisecond == 0 ? milliseconds : milliseconds + 1;
+        return at.Ticks % TimeSpan.TicksPerMillisecond == 0 || milliseconds == s_last ? milliseconds : milliseconds + 1;
     }
 
     /// <summary>Returns the last time of an expression at or before a moment; the moment, where the zone is not known here.</summary>

@@ -70,6 +70,7 @@ public sealed class TimerRecordsTests
     {
         Assert.Equal(5, TimerRecords.MillisecondsOf(DateTimeOffset.UnixEpoch.AddMilliseconds(5)));
         Assert.Equal(6, TimerRecords.MillisecondsOf(DateTimeOffset.UnixEpoch.AddMilliseconds(5).AddTicks(1)));
+        Assert.Equal(DateTimeOffset.MaxValue.ToUnixTimeMilliseconds(), TimerRecords.MillisecondsOf(DateTimeOffset.MaxValue));
     }
 
     [Fact]
