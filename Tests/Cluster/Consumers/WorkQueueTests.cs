@@ -56,7 +56,8 @@ public sealed class WorkQueueTests
                 ConsumerScript.Received("consume-work", $"{key}").Order());
         }
         await stopping.CancelAsync();
-        await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing
+            | ConfigureAwaitOptions.ContinueOnCapturedContext);
         Assert.Equal(Enumerable.Range(0, Jobs), done.Select(static one => one.Number).Order());
         Assert.Equal(Jobs / 10, failed.Count);
 

@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.Cluster.Consumers;
 using OrleansMq.Tests.PostgreSql.Server;

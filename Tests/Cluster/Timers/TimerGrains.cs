@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using OrleansMq.Consumers;
 using OrleansMq.Tests.Cluster.Consumers;
 using OrleansMq.Timers;
 

@@ -1,4 +1,3 @@
-using Orleans.Metadata;
 using OrleansMq.Api;
 using OrleansMq.Timers;
 

@@ -1,6 +1,5 @@
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Tests.Cluster.Consumers;
 using OrleansMq.Timers;
