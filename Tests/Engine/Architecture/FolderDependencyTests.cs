@@ -20,6 +20,7 @@ public sealed partial class FolderDependencyTests
         ("Storage", []),
         ("Filters", ["Records"]),
         ("Schedules", ["Diagnostics"]),
+        ("VirtualHosts", []),
         ("State", ["Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State", "Timing"]),

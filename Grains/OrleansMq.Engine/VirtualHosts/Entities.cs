@@ -1,0 +1,193 @@
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.VirtualHosts;
+
+/// <summary>The type of a queue. Stored in documents by name.</summary>
+[JsonConverter(typeof(QueueTypeConverter))]
+internal enum QueueType
+{
+    /// <summary>A classic queue.</summary>
+    Classic,
+    /// <summary>A quorum queue.</summary>
+    Quorum,
+    /// <summary>A stream: a topic, read without state.</summary>
+    Stream,
+}
+
+/// <summary>What a binding leads to. Stored in documents by name.</summary>
+[JsonConverter(typeof(DestinationKindConverter))]
+internal enum DestinationKind
+{
+    /// <summary>A queue.</summary>
+    Queue,
+    /// <summary>An exchange.</summary>
+    Exchange,
+}
+
+/// <summary>Converts a <see cref="QueueType"/> to JSON, for example <c>"quorum"</c>.</summary>
+internal sealed class QueueTypeConverter() : JsonStringEnumConverter<QueueType>(System.Text.Json.JsonNamingPolicy.CamelCase, false);
+
+/// <summary>Converts a <see cref="DestinationKind"/> to JSON, for example <c>"queue"</c>.</summary>
+internal sealed class DestinationKindConverter()
+    : JsonStringEnumConverter<DestinationKind>(System.Text.Json.JsonNamingPolicy.CamelCase, false);
+
+/// <summary>An exchange.</summary>
+internal sealed record ExchangeState
+{
+    /// <summary>Its name; empty for the default exchange.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Distinguishes it from an exchange of the same name that was deleted. Chosen at random, never 0.</summary>
+    public required long Id { get; init; }
+
+    /// <summary>Its type, one of <see cref="ExchangeTypes"/>.</summary>
+    public required string Type { get; init; }
+
+    /// <summary>Whether it is stored.</summary>
+    public bool Durable { get; init; }
+
+    /// <summary>Whether it is deleted when its last binding goes.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool AutoDelete { get; init; }
+
+    /// <summary>Whether clients may not publish to it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Internal { get; init; }
+
+    /// <summary>Whether it is deleted automatically and has had a binding, so that it ends with its last one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool WasBound { get; init; }
+
+    /// <summary>Its arguments.</summary>
+    public FieldTable Arguments { get; init; } = FieldTable.Empty;
+}
+
+/// <summary>A queue.</summary>
+internal sealed record QueueState
+{
+    /// <summary>Its name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Distinguishes it from a queue of the same name that was deleted. Chosen at random, never 0.</summary>
+    public required long Id { get; init; }
+
+    /// <summary>Its type.</summary>
+    public QueueType Type { get; init; }
+
+    /// <summary>Whether it is stored. An exclusive queue never is.</summary>
+    public bool Durable { get; init; }
+
+    /// <summary>Whether it is deleted when its last consumer goes.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool AutoDelete { get; init; }
+
+    /// <summary>The connection that it belongs to and ends with; null if it is not exclusive.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Owner { get; init; }
+
+    /// <summary>Its arguments.</summary>
+    public FieldTable Arguments { get; init; } = FieldTable.Empty;
+}
+
+/// <summary>
+/// A binding. It is in force while its source and its destination exist with the ids that it names. So the deletion of either needs no
+/// write for the binding, and a new exchange or queue of the same name does not inherit it.
+/// </summary>
+internal sealed record BindingState
+{
+    /// <summary>The exchange that it leads from.</summary>
+    public required string Source { get; init; }
+
+    /// <summary>The id of the source.</summary>
+    public required long SourceId { get; init; }
+
+    /// <summary>The queue or exchange that it leads to.</summary>
+    public required string Destination { get; init; }
+
+    /// <summary>The id of the destination.</summary>
+    public required long DestinationId { get; init; }
+
+    /// <summary>What the destination is.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public DestinationKind Kind { get; init; }
+
+    /// <summary>The routing key or pattern; of a consistent hash exchange, the weight.</summary>
+    public string RoutingKey { get; init; } = "";
+
+    /// <summary>Its arguments; null for none.</summary>
+    [JsonPropertyName("arguments"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public FieldTable? StoredArguments { get; init; }
+
+    /// <summary>Its arguments.</summary>
+    [JsonIgnore]
+    public FieldTable Arguments
+    {
+        get => StoredArguments ?? FieldTable.Empty;
+        init => StoredArguments = value.IsEmpty ? null : value;
+    }
+}
+
+/// <summary>The types of exchanges, and the exchanges that every virtual host has.</summary>
+internal static class ExchangeTypes
+{
+    /// <summary>Routes by the equal key.</summary>
+    public const string Direct = "direct";
+    /// <summary>Routes to all.</summary>
+    public const string Fanout = "fanout";
+    /// <summary>Routes by patterns of words.</summary>
+    public const string Topic = "topic";
+    /// <summary>Routes by headers.</summary>
+    public const string Headers = "headers";
+    /// <summary>Routes to one destination by a hash of the key; the binding's key is the weight.</summary>
+    public const string ConsistentHash = "x-consistent-hash";
+    /// <summary>Routes as the type that <see cref="DelayedType"/> names, after a delay.</summary>
+    public const string Delayed = "x-delayed-message";
+    /// <summary>The argument with the type that a delayed exchange routes as.</summary>
+    public const string DelayedType = "x-delayed-type";
+    /// <summary>The argument with the exchange that takes what a queue or exchange does not route.</summary>
+    public const string Alternate = "alternate-exchange";
+    /// <summary>The beginning of reserved names.</summary>
+    public const string ReservedPrefix = "amq.";
+
+    // Predeclared exchanges are the same everywhere and not stored: they cannot be deleted, so one id suffices.
+    private const long PredeclaredId = 1;
+
+    /// <summary>The exchanges that every virtual host has.</summary>
+    public static IReadOnlyDictionary<string, ExchangeState> Predeclared { get; } = new (string Name, string Type)[]
+    {
+        ("", Direct), ("amq.direct", Direct), ("amq.fanout", Fanout), ("amq.headers", Headers), ("amq.match", Headers),
+        ("amq.topic", Topic), ("amq.rabbitmq.trace", Topic),
+    }.ToDictionary(exchange => exchange.Name, exchange => new ExchangeState
+    {
+        Name = exchange.Name,
+        Id = PredeclaredId,
+        Type = exchange.Type,
+        Durable = true,
+        Internal = exchange.Name == "amq.rabbitmq.trace",
+    }, StringComparer.Ordinal);
+
+    /// <summary>Whether a type is known.</summary>
+    public static bool IsKnown(string type) => type is Direct or Fanout or Topic or Headers or ConsistentHash or Delayed;
+
+    /// <summary>Returns the type by which an exchange routes.</summary>
+    public static string RoutingTypeOf(ExchangeState exchange) =>
+        exchange.Type == Delayed ? exchange.Arguments.Text(DelayedType) ?? Direct : exchange.Type;
+}
+
+/// <summary>How exchanges and queues are named in refusals.</summary>
+internal static class ResourceNames
+{
+    /// <summary>Returns <c>queue 'q' in vhost '/'</c>.</summary>
+    public static string Queue(string virtualHost, string name) => $"queue '{name}' in vhost '{virtualHost}'";
+
+    /// <summary>Returns <c>exchange 'x' in vhost '/'</c>.</summary>
+    public static string Exchange(string virtualHost, string name) => $"exchange '{name}' in vhost '{virtualHost}'";
+
+    /// <summary>Returns the name of a binding's end.</summary>
+    public static string Of(string virtualHost, DestinationKind kind, string name) =>
+        kind == DestinationKind.Queue ? Queue(virtualHost, name) : Exchange(virtualHost, name);
+
+    /// <summary>Removes line ends from a name, as RabbitMQ does.</summary>
+    public static string Clean(string name) => name.AsSpan().ContainsAny('\r', '\n')
+        ? string.Concat(name.Where(c => c is not ('\r' or '\n'))) : name;
+}

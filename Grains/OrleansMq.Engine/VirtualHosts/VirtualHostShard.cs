@@ -1,0 +1,102 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.VirtualHosts;
+
+/// <summary>
+/// One of the documents that hold the exchanges, queues and bindings of a virtual host. An exchange or queue is on the shard of its name, a
+/// binding on that of its source, destination and key: a declare and a bind write one shard each, whose size stays small even if one
+/// exchange or queue has most of the bindings. What is not durable is on a shard in memory only; <see cref="ToDocument"/> omits it.
+/// </summary>
+internal sealed record VirtualHostShard
+{
+    /// <summary>The type of the documents: the first half of their keys.</summary>
+    public const string StoreType = "vhost-shard";
+
+    /// <summary>The number of shards: with ten thousand queues and a hundred thousand bindings each is some tens of kilobytes.</summary>
+    public const int Count = 256;
+
+    /// <summary>A shard without anything.</summary>
+    public static VirtualHostShard Empty { get; } = new();
+
+    /// <summary>The exchanges by name.</summary>
+    public ImmutableSortedDictionary<string, ExchangeState> Exchanges { get; init; } =
+        ImmutableSortedDictionary.Create<string, ExchangeState>(StringComparer.Ordinal);
+
+    /// <summary>The queues by name.</summary>
+    public ImmutableSortedDictionary<string, QueueState> Queues { get; init; } =
+        ImmutableSortedDictionary.Create<string, QueueState>(StringComparer.Ordinal);
+
+    /// <summary>The bindings.</summary>
+    public ImmutableHashSet<BindingState> Bindings { get; init; } = [];
+
+    /// <summary>Returns the shard of an exchange or queue.</summary>
+    public static int Of(string name) => (int)(Hash(2166136261u, name) % Count);
+
+    /// <summary>Returns the shard of a binding.</summary>
+    public static int Of(BindingState binding) =>
+        (int)(Hash(Hash(Hash(2166136261u, binding.Source), binding.Destination), binding.RoutingKey) % Count);
+
+    /// <summary>Returns the name of a shard's document: the second half of its key. The virtual host's name may contain slashes.</summary>
+    public static string NameOf(string virtualHost, int shard) =>
+        string.Create(CultureInfo.InvariantCulture, $"{shard:x2}/{virtualHost}");
+
+    /// <summary>Returns the key of a shard's document in the state store.</summary>
+    public static string KeyOf(string virtualHost, int shard) => $"{StoreType}/{NameOf(virtualHost, shard)}";
+
+    /// <summary>Returns what is stored: what is durable, in a fixed order. Null if that is nothing: then there is no document.</summary>
+    /// <param name="isDurable">Whether both ends of a binding are durable.</param>
+    public VirtualHostShardDocument? ToDocument(Func<BindingState, bool> isDurable)
+    {
+        var document = new VirtualHostShardDocument
+        {
+            Exchanges = [.. Exchanges.Values.Where(exchange => exchange.Durable)],
+            Queues = [.. Queues.Values.Where(queue => queue.Durable)],
+            Bindings = [.. Bindings.Where(isDurable).OrderBy(binding => binding.Source, StringComparer.Ordinal)
+                .ThenBy(binding => binding.Destination, StringComparer.Ordinal)
+                .ThenBy(binding => binding.RoutingKey, StringComparer.Ordinal)
+                .ThenBy(binding => binding.Arguments.ToString(), StringComparer.Ordinal)],
+        };
+        return document.Exchanges.IsEmpty && document.Queues.IsEmpty && document.Bindings.IsEmpty ? null : document;
+    }
+
+    // FNV-1a over the text and an end: stored documents depend on it.
+    private static uint Hash(uint hash, string text)
+    {
+        foreach (var c in text)
+            hash = unchecked((hash ^ c) * 16777619);
+        return unchecked((hash ^ 0xffff) * 16777619);
+    }
+}
+
+/// <summary>A shard as stored.</summary>
+internal sealed record VirtualHostShardDocument
+{
+    /// <summary>The durable exchanges, by name.</summary>
+    public ImmutableArray<ExchangeState> Exchanges { get; init; } = [];
+
+    /// <summary>The durable queues, by name.</summary>
+    public ImmutableArray<QueueState> Queues { get; init; } = [];
+
+    /// <summary>The bindings between them.</summary>
+    public ImmutableArray<BindingState> Bindings { get; init; } = [];
+
+    /// <summary>The epoch of the owner that wrote it; earlier owners no longer write it. 0 if none claimed it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int Epoch { get; init; }
+
+    /// <summary>Returns the document as JSON.</summary>
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, VirtualHostJson.Default.VirtualHostShardDocument);
+
+    /// <summary>Reads a document.</summary>
+    /// <exception cref="JsonException">The document is damaged.</exception>
+    public static VirtualHostShardDocument Parse(ReadOnlySpan<byte> json) =>
+        JsonSerializer.Deserialize(json, VirtualHostJson.Default.VirtualHostShardDocument) ?? throw new JsonException("It is null.");
+}
+
+/// <summary>The JSON of the state documents, the same in both flavours.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(VirtualHostShardDocument))]
+internal sealed partial class VirtualHostJson : JsonSerializerContext;
