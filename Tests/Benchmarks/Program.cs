@@ -30,6 +30,8 @@ internal static class Program
                              [--rounds 3] [--records 1000000] [--size 100] [--only PART of a line's name] [--dir artifacts]
           queue-backlog      how long a broker with many waiting messages needs to the first delivery, and its memory, beside one with few
                              [--messages 100000000] [--rounds 3] [--dir artifacts]
+          routing            how long a message takes through the exchanges of a large virtual host, and a bind
+                             [--queues 10000] [--bindings 100000] [--messages 1000000] [--rounds 3]
           schedules          bytes of memory of a timer, records scheduled a second, and when those due in one second are in their topic
                              [--timers 10000000] [--waiting 200000] [--due 50000] [--rounds 3] [--partitions 4] [--in-flight 1000]
                              [--dir artifacts]
@@ -46,7 +48,7 @@ internal static class Program
 
     // The commands whose options the usage lists.
     private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
-        "queues", "queue-backlog", "schedules", "sendfile", "test-broker"];
+        "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -84,6 +86,8 @@ internal static class Program
                 return await ConsumerThroughput.RunAsync(new CommandArguments(args[1..]));
             case "cursors":
                 return CursorBenchmarks.Run(new CommandArguments(args[1..]));
+            case "routing":
+                return RoutingBenchmarks.Run(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "queues":

@@ -47,10 +47,10 @@ public sealed class TopologyStorageTests(ITestOutputHelper output)
         var seed = Seeds.Next();
         output.WriteLine(Seeds.Replay(seed));
         var random = new Random(seed);
-        for (var round = 0; round < 20; round++)
+        for (var round = 0; round < 10; round++)
         {
             var rig = new HostRig();
-            for (var step = 0; step < 200; step++)
+            for (var step = 0; step < 150; step++)
             {
                 var decision = Any(rig, random);
                 if (!decision.IsAccepted)
