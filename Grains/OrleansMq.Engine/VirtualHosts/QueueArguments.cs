@@ -40,8 +40,9 @@ internal static class QueueArguments
     /// <summary>How long a stream keeps messages: a number and a unit of Y, M, D, h, m, s.</summary>
     public const string MaxAge = "x-max-age";
 
-    // Ten years.
-    private const long MaxExpiry = 315_360_000_000;
+    /// <summary>The longest time, in milliseconds: ten years.</summary>
+    public const long MaxExpiry = 315_360_000_000;
+
     private const int MaxMaxPriority = 255;
     private const QueueTypes Queues = QueueTypes.Classic | QueueTypes.Quorum;
 

@@ -99,4 +99,6 @@ internal sealed record VirtualHostShardDocument
 /// <summary>The JSON of the state documents, the same in both flavours.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(VirtualHostShardDocument))]
+[JsonSerializable(typeof(VirtualHostSettings))]
+[JsonSerializable(typeof(UserState))]
 internal sealed partial class VirtualHostJson : JsonSerializerContext;

@@ -1,0 +1,123 @@
+using System.Text.RegularExpressions;
+
+namespace OrleansMq.VirtualHosts;
+
+/// <summary>
+/// What a logged-in user may do in a virtual host. Each method checks one command, before the decision on it, in RabbitMQ's order, and
+/// returns the refusal; null if the user may. A session keeps it until user, permissions or virtual host change.
+/// </summary>
+internal sealed class UserAccess
+{
+    // So the default exchange is called where names are checked.
+    private const string DefaultExchange = "amq.default";
+
+    private readonly UserState _user;
+    private readonly string _virtualHost;
+    private readonly UserPermissions? _permissions;
+    private readonly Dictionary<(string Exchange, Permission Permission), SafePattern?> _topics = [];
+
+    /// <summary>Creates the access of a user.</summary>
+    /// <param name="user">The user.</param>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="permissions">The permissions under the user's name; those of an earlier user of that name do not count.</param>
+    public UserAccess(UserState user, string virtualHost, UserPermissions? permissions)
+    {
+        (_user, _virtualHost, _permissions) = (user, virtualHost, permissions?.UserId == user.Id ? permissions : null);
+        foreach (var (exchange, topic) in _permissions?.Topics ?? UserPermissions.All(user.Id).Topics)
+        {
+            _topics[(exchange, Permission.Write)] = Expand(topic.Write);
+            _topics[(exchange, Permission.Read)] = Expand(topic.Read);
+        }
+    }
+
+    /// <summary>Checks the opening of a virtual host.</summary>
+    /// <param name="virtualHost">Its name.</param>
+    /// <param name="user">The user.</param>
+    /// <param name="exists">Whether the virtual host exists.</param>
+    /// <param name="permissions">The permissions under the user's name in it; null for none.</param>
+    public static AmqpRefusal? CheckOpen(string virtualHost, UserState user, bool exists, UserPermissions? permissions) =>
+        !exists ? new AmqpRefusal(AmqpCode.NotAllowed, $"vhost {virtualHost} not found")
+            : permissions?.UserId == user.Id ? null
+            : new AmqpRefusal(AmqpCode.NotAllowed, $"access to vhost '{virtualHost}' refused for user '{user.Name}'");
+
+    /// <summary>Checks a declaration of an exchange.</summary>
+    /// <param name="name">The exchange.</param>
+    /// <param name="alternate">Its alternate exchange; null for none.</param>
+    public AmqpRefusal? CheckDeclareExchange(string name, string? alternate = null) => CheckExchange(Permission.Configure, name)
+        ?? (alternate is null ? null : CheckExchange(Permission.Read, name) ?? CheckExchange(Permission.Write, alternate));
+
+    /// <summary>Checks a deletion of an exchange.</summary>
+    public AmqpRefusal? CheckDeleteExchange(string name) => CheckExchange(Permission.Configure, name);
+
+    /// <summary>Checks a declaration of a queue.</summary>
+    /// <param name="name">The queue.</param>
+    /// <param name="deadLetters">The exchange that takes its dead letters; null for none.</param>
+    public AmqpRefusal? CheckDeclareQueue(string name, string? deadLetters = null) => CheckQueue(Permission.Configure, name)
+        ?? (deadLetters is null ? null : CheckQueue(Permission.Read, name) ?? CheckExchange(Permission.Write, deadLetters));
+
+    /// <summary>Checks a deletion of a queue.</summary>
+    public AmqpRefusal? CheckDeleteQueue(string name) => CheckQueue(Permission.Configure, name);
+
+    /// <summary>Checks consume, get and purge.</summary>
+    public AmqpRefusal? CheckReadQueue(string name) => CheckQueue(Permission.Read, name);
+
+    /// <summary>Checks a bind or unbind.</summary>
+    /// <param name="request">The binding.</param>
+    /// <param name="source">Its source; null if it does not exist.</param>
+    public AmqpRefusal? CheckBinding(BindingRequest request, ExchangeState? source) => (request.Kind == DestinationKind.Queue
+        ? CheckQueue(Permission.Write, request.Destination) : CheckExchange(Permission.Write, request.Destination))
+        ?? CheckExchange(Permission.Read, request.Source) ?? CheckTopic(Permission.Read, source, request.RoutingKey);
+
+    /// <summary>Checks a publish.</summary>
+    /// <param name="name">The exchange.</param>
+    /// <param name="exchange">The exchange; null if it does not exist.</param>
+    /// <param name="routingKey">The routing key.</param>
+    public AmqpRefusal? CheckPublish(string name, ExchangeState? exchange, string routingKey) =>
+        CheckExchange(Permission.Write, name) ?? CheckTopic(Permission.Write, exchange, routingKey);
+
+    /// <summary>Checks the user id that a message names; null for none.</summary>
+    public AmqpRefusal? CheckUserId(string? userId) => userId is null || userId == _user.Name || _user.Tags.Contains(UserState.Impersonator)
+        ? null : AmqpRefusal.Precondition($"user_id property set to '{userId}' but authenticated user was '{_user.Name}'");
+
+    private AmqpRefusal? CheckQueue(Permission permission, string name) =>
+        Allows(permission, name) ? null : Refuse(permission, ResourceNames.Queue(_virtualHost, name));
+
+    private AmqpRefusal? CheckExchange(Permission permission, string name)
+    {
+        name = name.Length == 0 ? DefaultExchange : name;
+        return Allows(permission, name) ? null : Refuse(permission, ResourceNames.Exchange(_virtualHost, name));
+    }
+
+    private AmqpRefusal? CheckTopic(Permission permission, ExchangeState? exchange, string routingKey) =>
+        exchange?.Type != ExchangeTypes.Topic || !_topics.TryGetValue((exchange.Name, permission), out var pattern)
+            || Matches(pattern, routingKey)
+            ? null : Refuse(permission, $"topic '{routingKey}' in {ResourceNames.Exchange(_virtualHost, exchange.Name)}");
+
+    private AmqpRefusal Refuse(Permission permission, string resource) => AmqpRefusal.Access(
+        $"{permission.ToString().ToLowerInvariant()} access to {resource} refused for user '{_user.Name}'");
+
+    private bool Allows(Permission permission, string name) => _permissions is not null && Matches(permission switch
+    {
+        Permission.Configure => _permissions.Configure,
+        Permission.Write => _permissions.Write,
+        _ => _permissions.Read,
+    }, name);
+
+    // An empty pattern matches the empty name alone.
+    private static bool Matches(SafePattern? pattern, string name) =>
+        pattern is null || pattern.Text.Length == 0 ? name.Length == 0 : pattern.Matches(name);
+
+    // The names are texts in the pattern, not patterns. A pattern that is too large with them matches nothing.
+    private SafePattern? Expand(string pattern)
+    {
+        try
+        {
+            return SafePattern.Parse(pattern.Replace("{username}", Regex.Escape(_user.Name), StringComparison.Ordinal)
+                .Replace("{vhost}", Regex.Escape(_virtualHost), StringComparison.Ordinal));
+        }
+        catch (FormatException)
+        {
+            return null;
+        }
+    }
+}
