@@ -19,9 +19,9 @@ internal sealed class ConnectionServer : IAsyncDisposable
     // How often connections are looked at: several times in a window of their pace.
     private static readonly TimeSpan WatchInterval = ReceivePace.Window / 3;
 
-    private readonly ConcurrentDictionary<GatewayConnection, byte> _connections = new();
+    private readonly ConcurrentDictionary<IServedConnection, byte> _connections = new();
     private readonly ConcurrentDictionary<IPAddress, int> _addresses = new();
-    private readonly TaskCompletionSource<Func<AcceptedClient, GatewayConnection>> _opened =
+    private readonly TaskCompletionSource<Func<AcceptedClient, IServedConnection>> _opened =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ITimer _watch;
     private readonly RareLine _refused;
@@ -74,7 +74,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
 
     /// <summary>Serves connections from now on, those that wait first.</summary>
     /// <param name="create">Creates the protocol's side of a connection.</param>
-    public void Open(Func<AcceptedClient, GatewayConnection> create) => _opened.TrySetResult(create);
+    public void Open(Func<AcceptedClient, IServedConnection> create) => _opened.TrySetResult(create);
 
     /// <summary>Serves one connection until it ends.</summary>
     public async Task ServeAsync(ClientSocket socket)
@@ -168,7 +168,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
         Volatile.Write(ref _isWatching, 0);
     }
 
-    private void Watch(GatewayConnection connection, bool isScarce)
+    private void Watch(IServedConnection connection, bool isScarce)
     {
         if (connection.ReceivesTooSlowly(isScarce))
         {

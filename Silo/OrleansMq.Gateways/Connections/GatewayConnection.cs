@@ -12,7 +12,7 @@ namespace OrleansMq.Gateways.Connections;
 /// in order. A protocol derives from it. The protocol states how long a frame is (<see cref="HeadBytes"/>, <see cref="LengthOf"/>), begins
 /// what a frame asks for (<see cref="BeginAsync"/>), and adds responses to <see cref="Responses"/>.
 /// </summary>
-internal abstract class GatewayConnection
+internal abstract class GatewayConnection : IServedConnection
 {
     private readonly ConnectionServer _server;
     private readonly ClientSocket _socket;
