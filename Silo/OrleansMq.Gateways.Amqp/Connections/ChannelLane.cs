@@ -1,0 +1,138 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+
+namespace OrleansMq.Gateways.Amqp.Connections;
+
+/// <summary>
+/// The commands of one channel, handled one at a time in their order: open, the methods, and the end. After a command that failed the
+/// others are dropped. The queue is guarded by the connection, which runs the lane while there is something in it.
+/// </summary>
+/// <param name="state">The channel's state.</param>
+/// <param name="owner">The connection.</param>
+/// <param name="create">Creates the channel.</param>
+internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<IAmqpChannel> create)
+{
+    private readonly Queue<ConnectionAction> _queue = new();
+    private bool _isRunning;
+    private bool _hasFailed;
+    private IAmqpChannel? _channel;
+
+    /// <summary>Adds a command. Returns whether <see cref="RunAsync"/> must be called. Under the connection's lock.</summary>
+    public bool Add(in ConnectionAction action)
+    {
+        _queue.Enqueue(action);
+        var mustRun = !_isRunning;
+        _isRunning = true;
+        return mustRun;
+    }
+
+    /// <summary>Takes the next command; false where there is none, and the lane rests. Under the connection's lock.</summary>
+    public bool TryTake(out ConnectionAction action) => _isRunning = _queue.TryDequeue(out action);
+
+    /// <summary>Handles commands until there is none.</summary>
+    public async Task RunAsync()
+    {
+        while (owner.TryTake(this, out var action))
+        {
+            if (action.Kind == ActionKind.EndChannel)
+                await EndAsync().ConfigureAwait(false);
+            else
+                await HandleAsync(action).ConfigureAwait(false);
+        }
+    }
+
+    private async Task HandleAsync(ConnectionAction action)
+    {
+        try
+        {
+            if (_hasFailed)
+                return;
+            if (action.Kind == ActionKind.OpenChannel)
+            {
+                _channel = create();
+                await _channel.OpenAsync().ConfigureAwait(false);
+                owner.Opened(state);
+                return;
+            }
+            switch (action.Method!)
+            {
+                case AccessRequest:
+                    owner.Send(state, new AccessRequestOk(1));
+                    break;
+                case ChannelFlow { Active: true }:
+                    owner.Send(state, new ChannelFlowOk(true));
+                    break;
+                case ChannelFlow:
+                    throw new AmqpException(ReplyCode.NotImplemented, "active=false");
+                default:
+                    await _channel!.HandleAsync(action.Method!, action.Content).ConfigureAwait(false);
+                    break;
+            }
+        }
+        catch (AmqpException fault)
+        {
+            Fail(fault.For(IdOf(action)));
+        }
+        catch (Exception fault)
+        {
+            // A bug, or a fault of the environment that the channel has no error for.
+            owner.Log(EngineLogLevel.Error, $"'{IdOf(action)}' could not be handled; the connection is closed.", fault);
+            Fail(new AmqpException(ReplyCode.InternalError, "the broker met a fault; see its log", IdOf(action)));
+        }
+        finally
+        {
+            action.Content?.Dispose();
+            if (action.Kind == ActionKind.Handle)
+                owner.Handled(action.Bytes);
+        }
+    }
+
+    private static MethodId IdOf(in ConnectionAction action) => action.Method?.Id ?? ChannelOpen.Id;
+
+    private void Fail(AmqpException fault)
+    {
+        _hasFailed = true;
+        owner.Failed(state, fault);
+    }
+
+    private async Task EndAsync()
+    {
+        try
+        {
+            if (_channel is not null)
+                await _channel.EndAsync().ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            owner.Log(EngineLogLevel.Error, "A channel could not be ended; its deliveries may stay unacknowledged for a while.", fault);
+        }
+        owner.Ended(state);
+    }
+}
+
+/// <summary>The connection of a <see cref="ChannelLane"/>. Thread safe.</summary>
+internal interface IChannelOwner
+{
+    /// <summary>Takes the lane's next command under the lock.</summary>
+    bool TryTake(ChannelLane lane, out ConnectionAction action);
+
+    /// <summary>The channel is open.</summary>
+    void Opened(ChannelState channel);
+
+    /// <summary>A command is done, or was dropped.</summary>
+    void Handled(int bytes);
+
+    /// <summary>A command failed, or the channel itself.</summary>
+    void Failed(ChannelState channel, AmqpException fault);
+
+    /// <summary>The channel has ended.</summary>
+    void Ended(ChannelState channel);
+
+    /// <summary>Sends a method.</summary>
+    void Send<T>(ChannelState channel, in T method)
+        where T : IMethod;
+
+    /// <summary>Writes a log line.</summary>
+    void Log(EngineLogLevel level, string message, Exception? fault = null);
+}
