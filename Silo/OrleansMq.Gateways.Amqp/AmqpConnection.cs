@@ -1,0 +1,452 @@
+using System.Buffers;
+using System.Net;
+using System.Net.Sockets;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.Gateways.Connections;
+
+namespace OrleansMq.Gateways.Amqp;
+
+/// <summary>
+/// An AMQP client's connection: the shell of a <see cref="ConnectionMachine"/>. It receives bytes, has the channels handle commands, and
+/// sends what collects meanwhile. The machine and the queues of the channels are used under one lock; ports are called outside of it.
+/// </summary>
+internal sealed class AmqpConnection : IServedConnection, IChannelOwner
+{
+    // An idle connection holds this much.
+    private const int SmallBytes = 4 << 10;
+    // Received at once while much comes.
+    private const int ManyBytes = 64 << 10;
+    // How long the last bytes of a connection may take to be sent.
+    private static readonly TimeSpan LastSendTime = TimeSpan.FromSeconds(3);
+
+    private readonly Lock _lock = new();
+    private readonly ConnectionServer _server;
+    private readonly ClientSocket _socket;
+    private readonly ConnectionMachine _machine;
+    private readonly IAmqpAccess _access;
+    private readonly long _began;
+    private readonly ConnectionOutput _output;
+    private readonly ITimer _timer;
+    private readonly Dictionary<ChannelState, ChannelLane> _lanes = [];
+    // Completed once the machine has ended, and with it all channels and the session.
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource? _readable;
+    private TaskCompletionSource? _room;
+    private IAmqpSession? _session;
+    private TimeSpan _armedFor = TimeSpan.MaxValue;
+    // When a connection that closes is cut, whatever is not sent.
+    private TimeSpan _cutAt = TimeSpan.MaxValue;
+    private bool _isClosing;
+    // Answers of the access or the session that are on their way.
+    private int _pending;
+    // Bytes that were received together are handled: what they are answered is sent together.
+    private bool _holdsOutput;
+
+    /// <param name="server">The server of the gateway's connections.</param>
+    /// <param name="client">The client.</param>
+    /// <param name="settings">What is offered and allowed.</param>
+    /// <param name="access">Decides who may connect, and opens virtual hosts.</param>
+    public AmqpConnection(ConnectionServer server, AcceptedClient client, ConnectionSettings settings, IAmqpAccess access)
+    {
+        (_server, _socket, _access, RemoteEndPoint) = (server, client.Socket, access, client.Remote);
+        _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote));
+        _began = server.TimeProvider.GetTimestamp();
+        var pace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
+        _output = new ConnectionOutput(_lock, _machine, _socket, pace, () => Run(Collect()));
+        _timer = server.TimeProvider.CreateTimer(static connection => ((AmqpConnection)connection!).Tick(), this,
+            Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <inheritdoc/>
+    public IPEndPoint RemoteEndPoint { get; }
+
+    /// <summary>Zero: heartbeats end silent connections, where the client wants that.</summary>
+    public TimeSpan Idle => TimeSpan.Zero;
+
+    private TimeSpan Now => _server.TimeProvider.GetElapsedTime(_began);
+
+    /// <inheritdoc/>
+    public bool SendsTooSlowly() => _output.IsTooSlow();
+
+    /// <summary>False: what has arrived of a frame is small, and of contents bounded.</summary>
+    public bool ReceivesTooSlowly(bool isScarce) => false;
+
+    /// <inheritdoc/>
+    public void Stop()
+    {
+        lock (_lock)
+            _machine.Close(ReplyCode.ConnectionForced, "broker forced connection closure with reason 'shutdown'", Now);
+        Run(Collect());
+    }
+
+    /// <inheritdoc/>
+    public void Cut()
+    {
+        _output.Close();
+        _socket.Dispose();
+        Disconnect();
+    }
+
+    /// <inheritdoc/>
+    public async Task RunAsync()
+    {
+        Run(Collect());
+        try
+        {
+            await ReadAsync().ConfigureAwait(false);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // The client disconnected, or the connection was cut.
+        }
+        Disconnect();
+        await _ended.Task.ConfigureAwait(false);
+        await _timer.DisposeAsync().ConfigureAwait(false);
+    }
+
+    bool IChannelOwner.TryTake(ChannelLane lane, out ConnectionAction action)
+    {
+        lock (_lock)
+            return lane.TryTake(out action);
+    }
+
+    void IChannelOwner.Opened(ChannelState channel)
+    {
+        lock (_lock)
+            _machine.ChannelOpened(channel, Now);
+        Run(Collect());
+    }
+
+    void IChannelOwner.Handled(int bytes)
+    {
+        lock (_lock)
+            _machine.Handled(bytes, Now);
+        Run(Collect());
+    }
+
+    void IChannelOwner.Failed(ChannelState channel, AmqpException fault)
+    {
+        lock (_lock)
+            _machine.ChannelFailed(channel, fault, Now);
+        Run(Collect());
+    }
+
+    void IChannelOwner.Ended(ChannelState channel)
+    {
+        lock (_lock)
+        {
+            _lanes.Remove(channel);
+            _machine.ChannelEnded(channel, Now);
+        }
+        Run(Collect());
+    }
+
+    /// <inheritdoc/>
+    public void Send<T>(ChannelState channel, in T method)
+        where T : IMethod
+    {
+        lock (_lock)
+            _machine.Send(channel, method, Now);
+        Run(Collect());
+    }
+
+    void IChannelOwner.Log(EngineLogLevel level, string message, Exception? fault) =>
+        _server.Log.Write(level, $"AMQP connection from {RemoteEndPoint}: {message}", fault);
+
+    private void Send<T>(ChannelState channel, in T method, ContentProperties properties, ReadOnlySpan<byte> body)
+        where T : IMethod
+    {
+        lock (_lock)
+            _machine.Send(channel, method, properties, body, Now);
+        Run(Collect());
+    }
+
+    private void Tick()
+    {
+        bool isLate;
+        lock (_lock)
+        {
+            var now = Now;
+            _armedFor = TimeSpan.MaxValue;
+            isLate = _cutAt <= now;
+            _cutAt = isLate ? TimeSpan.MaxValue : _cutAt;
+            _machine.Tick(now);
+        }
+        if (isLate)
+            Cut();
+        else
+            Run(Collect());
+    }
+
+    private void Disconnect()
+    {
+        lock (_lock)
+            _machine.Disconnected(Now);
+        Run(Collect());
+    }
+
+    private async Task ReadAsync()
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(SmallBytes);
+        var filled = 0;
+        try
+        {
+            while (true)
+            {
+                await WaitUntilReadableAsync().ConfigureAwait(false);
+                var taken = Consume(buffer.AsSpan(0, filled), out var isReading);
+                buffer.AsSpan(taken, filled - taken).CopyTo(buffer);
+                filled -= taken;
+                if (!isReading)
+                    continue;
+                var count = await _socket.ReceiveAsync(buffer.AsMemory(filled)).ConfigureAwait(false);
+                if (count == 0)
+                    return;
+                filled += count;
+                buffer = Resize(buffer, filled);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    // A full buffer has room for more before the next receive; one that little came into is small again.
+    private byte[] Resize(byte[] buffer, int filled)
+    {
+        var size = filled == buffer.Length ? Math.Max(ManyBytes, Math.Min(2 * filled, _machine.MaxFrameBytes))
+            : filled <= SmallBytes / 2 ? SmallBytes : buffer.Length;
+        if (size == buffer.Length || (size < filled + 1 && filled < buffer.Length))
+            return buffer;
+        var other = ArrayPool<byte>.Shared.Rent(Math.Max(size, filled + 1));
+        buffer.AsSpan(0, filled).CopyTo(other);
+        ArrayPool<byte>.Shared.Return(buffer);
+        return other;
+    }
+
+    private int Consume(ReadOnlySpan<byte> bytes, out bool isReading)
+    {
+        int taken;
+        lock (_lock)
+        {
+            taken = bytes.IsEmpty ? 0 : _machine.Consume(bytes, Now);
+            // Then no whole frame is left.
+            isReading = _machine.IsReading;
+            _holdsOutput = true;
+        }
+        Run(Collect());
+        lock (_lock)
+            _holdsOutput = false;
+        Run(Collect());
+        return taken;
+    }
+
+    private Task WaitUntilReadableAsync()
+    {
+        lock (_lock)
+        {
+            if (_machine.IsReading)
+                return Task.CompletedTask;
+            return (_readable ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
+    }
+
+    private Task WaitForRoomAsync()
+    {
+        lock (_lock)
+        {
+            if (!_output.IsFull || _machine.IsEnded)
+                return Task.CompletedTask;
+            return (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
+    }
+
+    // What the machine asks for, and what follows from its new state. Commands enter their queues here, in the machine's order.
+    private Work Collect()
+    {
+        var work = default(Work);
+        lock (_lock)
+        {
+            while (_machine.TryTakeAction(out var action))
+                Collect(action, ref work);
+            var isFull = _output.IsFull;
+            _machine.HoldInput(isFull, Now);
+            if (_readable is not null && _machine.IsReading)
+                (work.Readable, _readable) = (_readable, null);
+            if (_room is not null && (!isFull || _machine.IsEnded))
+                (work.Room, _room) = (_room, null);
+            work.Sends = !_holdsOutput && _output.TryBegin();
+            work.IsClosing = _isClosing && !work.Sends && _output.IsDone;
+            work.HasEnded = _machine.IsEnded && _lanes.Count == 0 && _pending == 0;
+            Arm();
+        }
+        return work;
+    }
+
+    private void Collect(in ConnectionAction action, ref Work work)
+    {
+        switch (action.Kind)
+        {
+            case ActionKind.OpenChannel:
+                var (session, client) = (_session!, new ChannelClient(this, action.Channel!));
+                var opened = new ChannelLane(action.Channel!, this, () => session.CreateChannel(client));
+                _lanes.Add(action.Channel!, opened);
+                Add(opened, action, ref work);
+                break;
+            case ActionKind.Handle or ActionKind.EndChannel:
+                Add(_lanes[action.Channel!], action, ref work);
+                break;
+            case ActionKind.CloseTcp:
+                (_isClosing, _cutAt) = (true, Now + LastSendTime);
+                if (action.Text is { } reason)
+                    _server.Malformed(RemoteEndPoint, new MalformedRequestException(reason));
+                break;
+            default:
+                _pending++;
+                (work.Asks ??= []).Add(action);
+                break;
+        }
+    }
+
+    private static void Add(ChannelLane lane, in ConnectionAction action, ref Work work)
+    {
+        if (lane.Add(action))
+            (work.Lanes ??= []).Add(lane);
+    }
+
+    private void Arm()
+    {
+        var next = _machine.NextTick ?? TimeSpan.MaxValue;
+        next = _cutAt < next ? _cutAt : next;
+        if (next >= _armedFor)
+            return;
+        _armedFor = next;
+        var wait = next - Now;
+        _timer.Change(wait > TimeSpan.Zero ? wait : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Run(Work work)
+    {
+        work.Readable?.SetResult();
+        work.Room?.SetResult();
+        for (var index = 0; index < work.Lanes?.Count; index++)
+            _ = work.Lanes[index].RunAsync();
+        for (var index = 0; index < work.Asks?.Count; index++)
+            _ = AskAsync(work.Asks[index]);
+        if (work.Sends)
+            _ = _output.SendAsync();
+        if (work.IsClosing)
+            EndReceive();
+        if (work.HasEnded)
+            _ended.TrySetResult();
+    }
+
+    // Ends a receive that is in progress; the server then closes the socket.
+    private void EndReceive()
+    {
+        try
+        {
+            _socket.Socket.Shutdown(SocketShutdown.Receive);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // The connection has ended already.
+        }
+    }
+
+    private async Task AskAsync(ConnectionAction action)
+    {
+        Action<TimeSpan> answer;
+        try
+        {
+            answer = await AnswerAsync(action).ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            ((IChannelOwner)this).Log(EngineLogLevel.Error, $"{action.Kind} failed; the connection is closed.", fault);
+            answer = now =>
+            {
+                _machine.Close(ReplyCode.InternalError, "the broker met a fault; see its log", now);
+                if (action.Kind == ActionKind.EndSession)
+                    _machine.SessionEnded(now);
+            };
+        }
+        lock (_lock)
+        {
+            _pending--;
+            answer(Now);
+        }
+        Run(Collect());
+    }
+
+    private async Task<Action<TimeSpan>> AnswerAsync(ConnectionAction action)
+    {
+        switch (action.Kind)
+        {
+            case ActionKind.Login:
+                var login = await _access.LoginAsync(action.Login!, _machine.Client).ConfigureAwait(false);
+                return now => _machine.LoggedIn(login, action.Login!, now);
+            case ActionKind.OpenHost:
+                AmqpException? refusal = null;
+                try
+                {
+                    _session = await _access.OpenAsync(_machine.Client.VirtualHost, _machine.Client).ConfigureAwait(false);
+                }
+                catch (AmqpException refused)
+                {
+                    refusal = refused;
+                }
+                return now => _machine.HostOpened(refusal, now);
+            case ActionKind.UpdateSecret:
+                var update = (ConnectionUpdateSecret)action.Method!;
+                var isAccepted = await _session!.UpdateSecretAsync(update.NewSecret, update.Reason).ConfigureAwait(false);
+                return now => _machine.SecretUpdated(isAccepted, now);
+            default:
+                await _session!.EndAsync().ConfigureAwait(false);
+                return _machine.SessionEnded;
+        }
+    }
+
+    /// <summary>What is done outside of the lock.</summary>
+    private struct Work
+    {
+        public List<ChannelLane>? Lanes;
+        public List<ConnectionAction>? Asks;
+        public TaskCompletionSource? Readable;
+        public TaskCompletionSource? Room;
+        public bool Sends;
+        public bool IsClosing;
+        public bool HasEnded;
+    }
+
+    /// <summary>A channel's way to the client.</summary>
+    private sealed class ChannelClient(AmqpConnection connection, ChannelState channel) : IChannelClient
+    {
+        public ushort Number => channel.Number;
+
+        public AmqpClient Client => connection._machine.Client;
+
+        public bool IsFull
+        {
+            get
+            {
+                lock (connection._lock)
+                    return connection._output.IsFull;
+            }
+        }
+
+        public void Send<T>(in T method)
+            where T : IMethod => connection.Send(channel, method);
+
+        public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
+            where T : IMethod => connection.Send(channel, method, properties, body);
+
+        public Task WaitForRoomAsync() => connection.WaitForRoomAsync();
+
+        public void Fail(AmqpException fault) => ((IChannelOwner)connection).Failed(channel, fault);
+    }
+}
