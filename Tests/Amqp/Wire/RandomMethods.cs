@@ -1,6 +1,5 @@
 using System.Reflection;
 using OrleansMq.Gateways.Amqp.Wire;
-using OrleansMq.Gateways.Amqp.Wire.Methods;
 
 namespace OrleansMq.Tests.Amqp.Wire;
 
