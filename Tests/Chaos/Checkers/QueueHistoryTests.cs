@@ -141,6 +141,20 @@ public sealed class QueueHistoryTests
         Assert.Equal([ViolationKind.KeyReordered], Judge());
     }
 
+    [Theory]
+    [InlineData(1_000, 1_000, null)]
+    [InlineData(999, 1_000, ViolationKind.Early)]
+    [InlineData(1_000, 0, ViolationKind.Damaged)]
+    public void Deferred_record_that_comes_before_its_time_is_detected(long at, long deliverAt, object? violation)
+    {
+        ConsumeAll(except: 25);
+        Deliver(QueueLoad.Ordered, 25, 25);
+        Accept(QueueLoad.Ordered, 25, 25);
+        Deliver(QueueLoad.Work, 25, 25, at, deliverAt);
+        Accept(QueueLoad.Work, 25, 25);
+        Assert.Equal(violation is null ? [] : [(ViolationKind)violation], Judge());
+    }
+
     [Fact]
     public void Event_survives_its_line()
     {
@@ -148,6 +162,8 @@ public sealed class QueueHistoryTests
         {
             Action = QueueAction.Reject,
             Id = new RecordId(2, 19),
+            At = 23,
+            DeliverAt = 29,
         };
         Assert.Equal(seen, QueueEvent.Parse(seen.ToLine()));
         Assert.Null(QueueEvent.Parse("warn: a line of a log"));
@@ -180,10 +196,12 @@ public sealed class QueueHistoryTests
         }
     }
 
-    private void Deliver(string queue, long offset, long number) =>
+    private void Deliver(string queue, long offset, long number, long at = 1, long deliverAt = 1) =>
         _history.Take(new QueueEvent(QueueEventKind.Delivered, queue, 0, new LockPlace(1, number), offset, offset)
         {
             Id = new RecordId(0, offset),
+            At = at,
+            DeliverAt = deliverAt,
         });
 
     private void Accept(string queue, long offset, long number) => Settle(queue, offset, number, QueueAction.Accept);

@@ -15,6 +15,8 @@ internal sealed record LoadOptions
     public int ValueBytes { get; init; } = 200;
     /// <summary>The number of keys of each producer's records in a partition; 0: records have no key.</summary>
     public int Keys { get; init; }
+    /// <summary>How far ahead the records are deferred that are: one in twenty of each producer; zero: none.</summary>
+    public TimeSpan MaxDelay { get; init; }
     /// <summary>The delivery timeout of a record. Longer than any fault of a schedule, so that only a broken cluster fails a
     /// record.</summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
@@ -23,6 +25,9 @@ internal sealed record LoadOptions
 
     /// <summary>The key of a record; null for none.</summary>
     public string? KeyOf(RecordId id) => Keys == 0 ? null : $"{id.Producer}-{id.Number % Keys}";
+
+    /// <summary>Whether queues that read records' times deliver a record later.</summary>
+    public bool IsDeferred(RecordId id) => MaxDelay > TimeSpan.Zero && id.Number % 20 == 5;
 
     /// <summary>Small segments, so that a run rolls many.</summary>
     public NewTopic ToNewTopic() =>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Verification;
@@ -58,7 +59,7 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
         try
         {
             var record = new ProducerRecord<string?, byte[]>(options.Topic, options.KeyOf(id),
-                RecordValue.Of(id, options.ValueBytes)) { Partition = partition };
+                RecordValue.Of(id, options.ValueBytes)) { Partition = partition, Headers = HeadersOf(id) };
             await producer.EnqueueAsync(record, report => Hear(partition, id, report), stop);
         }
         catch (OperationCanceledException)
@@ -71,6 +72,11 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
             Fail(partition, id, e);
         }
     }
+
+    private RecordHeader[] HeadersOf(RecordId id) => options.IsDeferred(id)
+        ? [RecordHeaders.Text(QueueHeaders.DeliverAt, string.Create(CultureInfo.InvariantCulture,
+            $"{(DateTimeOffset.UtcNow + (options.MaxDelay * Random.Shared.NextDouble())).ToUnixTimeMilliseconds()}"))]
+        : [];
 
     private void Hear(int partition, RecordId id, DeliveryReport report)
     {

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using OrleansMq.Api;
+using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Verification;
 using OrleansMq.Tests.Shared;
 
@@ -35,10 +37,19 @@ internal sealed class ObservedQueues(IQueues inner, Action<QueueEvent> report) :
         {
             RecordId? id = record.Value is { } value && RecordValue.TryRead(value.Span, out var read) ? read : null;
             report(new QueueEvent(QueueEventKind.Delivered, _queues[consumer], partition.Partition, LockPlace.Of(delivery!.Lock),
-                record.Offset, record.Offset) { Id = id });
+                record.Offset, record.Offset)
+            {
+                Id = id,
+                At = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(),
+                DeliverAt = DeliverAtOf(record),
+            });
         }
         return delivery;
     }
+
+    private static long DeliverAtOf(QueueRecord record) =>
+        record.Headers.FirstOrDefault(static header => header.Name() == QueueHeaders.DeliverAt).TextValue() is { } text
+            ? long.Parse(text, CultureInfo.InvariantCulture) : 0;
 
     public async ValueTask<IReadOnlyList<ErrorCode>> SettleAsync(TopicPartition partition, Guid consumer,
         IReadOnlyList<QueueSettlement> settlements, CancellationToken cancellationToken = default)

@@ -49,9 +49,15 @@ internal readonly record struct QueueEvent(QueueEventKind Kind, string Queue, in
     /// <summary>The delivered record's identity; null if its value was never sent.</summary>
     public RecordId? Id { get; init; }
 
+    /// <summary>Of a delivery, when the consumer had it, in milliseconds since 1970.</summary>
+    public long At { get; init; }
+
+    /// <summary>Of a delivery, the time before which the record is not to be delivered, as its header tells it; 0 for none.</summary>
+    public long DeliverAt { get; init; }
+
     /// <summary>The event as a line.</summary>
     public string ToLine() => string.Create(CultureInfo.InvariantCulture, $"{Mark} {Kind} {Queue} {Partition} {Lock.Epoch} {Lock.Number} "
-        + $"{First} {Last} {Action} {Id?.Producer ?? -1} {Id?.Number ?? -1}");
+        + $"{First} {Last} {Action} {Id?.Producer ?? -1} {Id?.Number ?? -1} {At} {DeliverAt}");
 
     /// <summary>Reads a line; null if it is no event.</summary>
     public static QueueEvent? Parse(string line)
@@ -65,6 +71,8 @@ internal readonly record struct QueueEvent(QueueEventKind Kind, string Queue, in
         {
             Action = Enum.Parse<QueueAction>(parts[8]),
             Id = producer < 0 ? null : new RecordId(producer, Long(10)),
+            At = Long(11),
+            DeliverAt = Long(12),
         };
 
         long Long(int index) => long.Parse(parts[index], CultureInfo.InvariantCulture);

@@ -20,9 +20,13 @@ internal sealed class QueueHistory(QueueLoad load, Ledger ledger, Violations vio
     private readonly Dictionary<(string Queue, int Partition), SortedDictionary<long, RecordStory>> _stories = [];
     private long _delivered;
     private long _settled;
+    private long _deferred;
 
     /// <summary>Deliveries of records.</summary>
     public long Delivered => Interlocked.Read(ref _delivered);
+
+    /// <summary>Deliveries of deferred records by the queue that reads their times.</summary>
+    public long Deferred => Interlocked.Read(ref _deferred);
 
     /// <summary>Answered settlements of ranges.</summary>
     public long Settled => Interlocked.Read(ref _settled);
@@ -39,6 +43,7 @@ internal sealed class QueueHistory(QueueLoad load, Ledger ledger, Violations vio
                     var story = StoryOf(seen.Queue, seen.Partition, seen.First);
                     story.Deliveries.Add(seen.Lock);
                     Identify(story, seen);
+                    JudgeTime(seen);
                     break;
                 case QueueEventKind.Tried:
                     foreach (var tried in HeldBy(seen))
@@ -115,6 +120,19 @@ internal sealed class QueueHistory(QueueLoad load, Ledger ledger, Violations vio
             violations.Report(ViolationKind.WrittenThoughRefused, $"{where} is {id}, which was reported as not written.");
         else
             story.Id = id;
+    }
+
+    // Only one of the queues reads records' times.
+    private void JudgeTime(QueueEvent seen)
+    {
+        if (seen is not { Queue: QueueLoad.Work, Id: { } id } || !load.Records.IsDeferred(id))
+            return;
+        var where = $"queue {seen.Queue}, partition {seen.Partition}, offset {seen.First}, {id}";
+        _deferred++;
+        if (seen.DeliverAt == 0)
+            violations.Report(ViolationKind.Damaged, $"{where} was deferred, and came without its time.");
+        else if (seen.At < seen.DeliverAt)
+            violations.Report(ViolationKind.Early, $"{where} was delivered at {seen.At}, and deferred to {seen.DeliverAt}.");
     }
 
     private void JudgeSettled(string where, RecordStory story)

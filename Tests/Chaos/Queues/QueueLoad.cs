@@ -42,6 +42,12 @@ internal sealed record QueueLoad
     /// <summary>The members of a share group that reads the same topic over the Kafka port; 0: there is none.</summary>
     public int ShareConsumers { get; init; }
 
+    /// <summary>Whether records are scheduled for a plain topic, and others published again and again under their message ids.</summary>
+    public bool HasSchedulesAndPublishes { get; init; }
+
+    /// <summary>How far ahead deferred records are; zero: there are none.</summary>
+    public TimeSpan MaxDelay { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Higher than an innocent record is likely to reach by the deaths of its consumers.</summary>
     public int MaxFailures { get; init; } = 8;
 
@@ -55,6 +61,7 @@ internal sealed record QueueLoad
         Producers = 2,
         RecordsPerSecond = RecordsPerSecond / 2,
         Keys = 20,
+        MaxDelay = MaxDelay,
         DeliveryTimeout = TimeSpan.FromMinutes(3),
     };
 
@@ -76,6 +83,7 @@ internal sealed record QueueLoad
             RetryDelay = TimeSpan.FromMilliseconds(50),
             MaxRetryDelay = TimeSpan.FromSeconds(1),
             DeadLetterTopic = Letters,
+            HasRecordTimes = true,
         };
 
     /// <summary>The fate of a record in a queue.</summary>

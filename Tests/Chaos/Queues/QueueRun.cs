@@ -5,6 +5,8 @@ using OrleansMq.Client;
 using OrleansMq.Records;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Queues.Publishes;
+using OrleansMq.Tests.Chaos.Queues.Schedules;
 using OrleansMq.Tests.Chaos.Queues.Shares;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
@@ -12,8 +14,8 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Queues;
 
-/// <summary>Queues under load while silos and consumers are killed, paused and restarted. At the end both queues must be empty, and what
-/// the consumers saw must agree with what was sent.</summary>
+/// <summary>Queues under load while silos and consumers are killed, paused and restarted, beside scheduled records and repeated publishes.
+/// At the end both queues must be empty, and what the consumers saw and what the topics hold must agree with what was sent.</summary>
 internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed) : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
@@ -36,9 +38,10 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         Violations.Found += violation => cluster.Log.Tell($"VIOLATION {violation}");
         var jobs = new ClusterView(_client.Broker, QueueLoad.Topic, 3);
         var letters = new ClusterView(_client.Broker, QueueLoad.Letters, 3);
+        ClusterView[] all = [jobs, letters, .. load.HasSchedulesAndPublishes
+            ? new[] { ScheduleLoad.Topic, RepeatedPublishes.Topic }.Select(topic => new ClusterView(_client.Broker, topic, 3)) : []];
         await BeginAsync(cancellationToken);
-        await jobs.WellAsync(Patience, cancellationToken);
-        await letters.WellAsync(Patience, cancellationToken);
+        await AllWellAsync(all, cancellationToken);
 
         var history = new QueueHistory(load, _ledger, Violations);
         PartitionHistory[] offsets =
@@ -48,9 +51,18 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         await using var fleet = new QueueFleet(cluster, load, history);
         var shared = new ShareHistory(_ledger, Violations);
         await using var members = new ShareFleet(cluster, load.ShareConsumers, shared);
+        var published = new PublishHistory(Violations);
+        var publishes = new RepeatedPublishes(_client.Any, published, seed);
+        var scheduled = new ScheduleHistory(Violations);
+        var schedules = new ScheduleLoad(cluster, _client.Any, _client.Patient, scheduled, seed);
         using var stop = new CancellationTokenSource();
+        if (load.HasSchedulesAndPublishes)
+            await schedules.BeginAsync(cancellationToken);
         cluster.Log.Tell($"seed {seed}: load begins");
         var producing = Task.WhenAll(producers.Select(producer => Task.Run(() => producer.RunAsync(stop.Token), CancellationToken.None)));
+        var others = load.HasSchedulesAndPublishes
+            ? Task.WhenAll(Task.Run(() => schedules.RunAsync(stop.Token), CancellationToken.None),
+                Task.Run(() => publishes.RunAsync(stop.Token), CancellationToken.None)) : Task.CompletedTask;
         fleet.Start();
         members.Start();
         using (var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
@@ -62,8 +74,11 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         cluster.Log.Tell("calm");
         await stop.CancelAsync();
         await producing.WaitAsync(load.Records.DeliveryTimeout + TimeSpan.FromSeconds(30), cancellationToken);
-        await jobs.WellAsync(Patience, cancellationToken);
-        await letters.WellAsync(Patience, cancellationToken);
+        await others.WaitAsync(Patience, cancellationToken);
+        Assert.Null(publishes.Refused);
+        await AllWellAsync(all, cancellationToken);
+        if (load.HasSchedulesAndPublishes)
+            await schedules.EndAsync(cancellationToken);
         await AllSettledAsync(history, cancellationToken);
         await AllSharedAsync(shared, cancellationToken);
         await fleet.StopAsync();
@@ -74,8 +89,24 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         var read = await LettersAsync(cancellationToken);
         history.Judge(read);
         shared.Judge();
+        if (load.HasSchedulesAndPublishes)
+        {
+            await new TopicReader(_client.Patient, RepeatedPublishes.Topic, RepeatedPublishes.Partitions).ReadAsync((partition, record) =>
+                published.Take(partition, record.Offset, record.Value), cancellationToken);
+            published.Judge();
+            scheduled.Judge();
+        }
         await SegmentsGoAsync(cancellationToken);
+        cluster.Log.Tell($"{scheduled.Scheduled} records scheduled, {scheduled.CancelledCount} cancelled, {scheduled.Firings} firings of "
+            + $"those that repeat; {published.Count} message ids, {published.Repeated} publishes of known ones; {history.Deferred} "
+            + "deliveries of deferred records");
         return Figures(history, shared, read.Count);
+    }
+
+    private static async Task AllWellAsync(IEnumerable<ClusterView> views, CancellationToken cancellationToken)
+    {
+        foreach (var view in views)
+            await view.WellAsync(Patience, cancellationToken);
     }
 
     public void Dispose() => _client.Dispose();
@@ -84,6 +115,11 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
     {
         await _client.Patient.CreateTopicAsync(load.ToNewTopic(), cancellationToken);
         await _client.Patient.CreateTopicAsync(load.ToLettersTopic(), cancellationToken);
+        if (load.HasSchedulesAndPublishes)
+        {
+            await _client.Patient.CreateTopicAsync(ScheduleLoad.ToNewTopic(), cancellationToken);
+            await _client.Patient.CreateTopicAsync(RepeatedPublishes.ToNewTopic(), cancellationToken);
+        }
         foreach (var queue in QueueLoad.Queues)
         {
             for (var partition = 0; partition < load.Partitions; partition++)

@@ -37,6 +37,10 @@ internal enum ViolationKind
     LetterDoubled,
     /// <summary>A dead letter of a record that was not refused, or that differs from its record.</summary>
     LetterWrong,
+    /// <summary>A record was delivered or appended before its time.</summary>
+    Early,
+    /// <summary>A scheduled record was appended although its cancellation had been answered.</summary>
+    CameThoughCancelled,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>

@@ -17,6 +17,23 @@ internal static class ClientProgram
         return path!;
     }
 
+    /// <summary>Whether Java and the jars of Apache Kafka are there.</summary>
+    public static bool HasKafka
+    {
+        get
+        {
+            try
+            {
+                RequireKafka();
+                return true;
+            }
+            catch (SkipException)
+            {
+                return false;
+            }
+        }
+    }
+
     /// <summary>Returns the jars of Apache Kafka, or skips the test if they are missing.</summary>
     public static string RequireKafka()
     {
