@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -13,28 +14,44 @@ internal sealed record OrleansAddress(string Database, string ClusterId);
 /// <summary>The cluster as an Orleans client sees it.</summary>
 internal sealed class OrleansConnection : IAsyncDisposable
 {
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(500);
+
     private readonly IHost _host;
 
     private OrleansConnection(IHost host) => _host = host;
 
     public IBroker Broker => _host.Services.GetRequiredService<IBroker>();
 
-    /// <summary>Connects; waits while no silo lives.</summary>
+    /// <summary>Connects; waits while no silo lives, or the database of the membership is away.</summary>
     public static async Task<OrleansConnection> OpenAsync(OrleansAddress address, CancellationToken cancellationToken)
     {
-        var host = new HostBuilder()
-            .ConfigureLogging(static logging => logging.ClearProviders())
-            .UseOrleansClient(client =>
+        while (true)
+        {
+            var host = HostOf(address);
+            try
             {
-                client.UsePostgreSqlClustering(address.Database);
-                client.Configure<Orleans.Configuration.ClusterOptions>(options =>
-                    options.ClusterId = options.ServiceId = address.ClusterId);
-                client.AddOrleansMqClient();
-            })
-            .Build();
-        await host.StartAsync(cancellationToken);
-        return new OrleansConnection(host);
+                await host.StartAsync(cancellationToken);
+                return new OrleansConnection(host);
+            }
+            catch (DbException)
+            {
+                // Orleans reads the gateways once before it waits for one, and does not repeat that. What supervises a program starts it
+                // again.
+                host.Dispose();
+            }
+            await Task.Delay(RetryPause, cancellationToken);
+        }
     }
+
+    private static IHost HostOf(OrleansAddress address) => new HostBuilder()
+        .ConfigureLogging(static logging => logging.ClearProviders())
+        .UseOrleansClient(client =>
+        {
+            client.UsePostgreSqlClustering(address.Database);
+            client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = address.ClusterId);
+            client.AddOrleansMqClient();
+        })
+        .Build();
 
     public async ValueTask DisposeAsync()
     {

@@ -58,13 +58,14 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         using var stop = new CancellationTokenSource();
         if (load.HasSchedulesAndPublishes)
             await schedules.BeginAsync(cancellationToken);
+        members.Start();
+        await ShareBeginsAsync(shared, cancellationToken);
         cluster.Log.Tell($"seed {seed}: load begins");
         var producing = Task.WhenAll(producers.Select(producer => Task.Run(() => producer.RunAsync(stop.Token), CancellationToken.None)));
         var others = load.HasSchedulesAndPublishes
             ? Task.WhenAll(Task.Run(() => schedules.RunAsync(stop.Token), CancellationToken.None),
                 Task.Run(() => publishes.RunAsync(stop.Token), CancellationToken.None)) : Task.CompletedTask;
         fleet.Start();
-        members.Start();
         using (var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
         {
             time.CancelAfter(length);
@@ -82,10 +83,6 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         await AllSettledAsync(history, cancellationToken);
         await AllSharedAsync(shared, cancellationToken);
         await fleet.StopAsync();
-        Assert.Empty(fleet.Failures.Concat(members.Failures));
-        Assert.True(producers.Sum(static producer => producer.Failed) == 0,
-            string.Join('\n', producers.Select(static producer => producer.FirstFailure)));
-
         var read = await LettersAsync(cancellationToken);
         history.Judge(read);
         shared.Judge();
@@ -100,7 +97,11 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
         cluster.Log.Tell($"{scheduled.Scheduled} records scheduled, {scheduled.CancelledCount} cancelled, {scheduled.Firings} firings of "
             + $"those that repeat; {published.Count} message ids, {published.Repeated} publishes of known ones; {history.Deferred} "
             + "deliveries of deferred records");
-        return Figures(history, shared, read.Count);
+        var figures = Figures(history, shared, read.Count);
+        Assert.Empty(fleet.Failures.Concat(members.Failures));
+        Assert.True(producers.Sum(static producer => producer.Failed) == 0,
+            string.Join('\n', producers.Select(static producer => producer.FirstFailure)));
+        return figures;
     }
 
     private static async Task AllWellAsync(IEnumerable<ClusterView> views, CancellationToken cancellationToken)
@@ -126,6 +127,26 @@ internal sealed class QueueRun(RunningCluster cluster, QueueLoad load, int seed)
                 await _client.Patient.Queues.CreateAsync(new TopicPartition(QueueLoad.Topic, partition),
                     new NewQueue(queue) { Options = load.OptionsOf(queue) }, cancellationToken);
         }
+    }
+
+    // A share group begins at the first record there is: what the queues have settled may be gone by then. So it begins with one record in
+    // each partition, before the others come.
+    private async Task ShareBeginsAsync(ShareHistory shared, CancellationToken cancellationToken)
+    {
+        if (load.ShareConsumers == 0)
+            return;
+        var producer = _ledger.NewProducer(isOrdered: false);
+        for (var partition = 0; partition < load.Partitions; partition++)
+        {
+            var id = _ledger.Send(partition, producer);
+            using var builder = new RecordBatchBuilder();
+            builder.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), default, false, RecordValue.Of(id, RecordValue.MinSize), true);
+            var answer = await _client.Patient.ProduceAsync(new TopicPartition(QueueLoad.Topic, partition), builder.Build(), Acks.All,
+                cancellationToken);
+            Assert.True(answer.Error == ErrorCode.None, answer.Message);
+            _ledger.Acknowledge(partition, id, answer.BaseOffset);
+        }
+        await AllSharedAsync(shared, cancellationToken);
     }
 
     // A cluster that does not recover ends all faults.
