@@ -99,7 +99,7 @@ public sealed record ShareGroupSetting(string Name, string? Value);
 /// moved them.</param>
 public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Partitions, IReadOnlyList<ShareCursorReset> Resets)
 {
-    /// <summary>Returns where a partition's cursor begins; null if its leader decides that by the configuration.</summary>
+    /// <summary>Returns where a partition's cursor begins; null: at its first record, or it is not known yet.</summary>
     public ShareCursorReset? FindReset(int partition)
     {
         foreach (var reset in Resets)
@@ -121,6 +121,9 @@ public sealed record ShareTopicCursors(Guid TopicId, Guid Incarnation, int Parti
         incarnation.TryWriteBytes(bytes, bigEndian: true, out _);
         return BinaryPrimitives.ReadInt64BigEndian(bytes) >>> 16;
     }
+
+    /// <summary>Whether a partition begins at a stated offset that was not stated yet.</summary>
+    internal bool IsUnstarted(int partition) => partition < Partitions && FindReset(partition) is null;
 
     /// <summary>Returns the partitions that begin at a stated offset which nobody has stated yet, ascending.</summary>
     internal IEnumerable<int> Unstarted()

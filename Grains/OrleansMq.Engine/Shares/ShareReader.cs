@@ -63,7 +63,8 @@ internal sealed class ShareReader
     /// <param name="cursors">What the group's coordinator says of the topic.</param>
     /// <param name="config">The group's configuration.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: the
-    /// cursor does not serve, or its replicas did not answer within <see cref="AnswerTimeout"/>: retry.
+    /// cursor does not serve, the coordinator does not know where it begins, or its replicas did not answer within
+    /// <see cref="AnswerTimeout"/>: retry.
     /// <see cref="ErrorCode.PolicyViolation"/>: the partition has as many queues and share groups as the broker allows.
     /// <see cref="ErrorCode.InvalidRequest"/>: the dead-letter topic does not serve. No record is delivered that could not go
     /// there.</exception>
@@ -78,11 +79,14 @@ internal sealed class ShareReader
         // What the coordinator said was overtaken by a reset or a deletion of the group.
         if (facts is not null && facts.Incarnation.CompareTo(incarnation) > 0)
             throw Refusal(partition, CursorOutcome.NotReady);
+        // No member is given the partition before the coordinator knows where the group begins: this one would begin it elsewhere.
+        if (facts?.Incarnation != incarnation && cursors.IsUnstarted(partition.TopicPartition.Partition))
+            throw Refusal(partition, CursorOutcome.NotReady);
         var configuration = await ConfigurationOf(partition, groupId, config, facts?.Configuration).ConfigureAwait(false);
         if (facts is null)
             await DemandRoomAsync(partition).ConfigureAwait(false);
         if (facts is null || facts.Incarnation != incarnation)
-            await DoAsync(partition, partition.Cursors.BeginAsync(incarnation, configuration, StartOf(partition, cursors, reset, config),
+            await DoAsync(partition, partition.Cursors.BeginAsync(incarnation, configuration, StartOf(partition, reset),
                 facts?.Incarnation ?? Guid.Empty)).ConfigureAwait(false);
         else if (facts.Configuration != configuration)
             await DoAsync(partition, partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
@@ -310,20 +314,10 @@ internal sealed class ShareReader
         return runs;
     }
 
-    private static long StartOf(Partition partition, ShareTopicCursors cursors, ShareCursorReset? reset, ShareGroupConfig config)
-    {
-        if (reset is not null)
-            // Where records were lost, those that come in their place are new.
-            return Math.Min(reset.StartOffset, partition.LogEndOffset);
-        // A partition that was added is read from its first record on: its records came while the group read the topic.
-        if (partition.TopicPartition.Partition >= cursors.Partitions || config.Start == ShareStart.Earliest)
-            return partition.LogStartOffset;
-        if (config.Start != ShareStart.ByDuration)
-            return CursorState.Latest;
-        var time = partition.Ports.Log.Now - (long)config.StartAge.TotalMilliseconds;
-        var found = partition.FindOffset(new OffsetSpec(Math.Max(time, 0)));
-        return found is { Error: ErrorCode.None, Offset: >= 0 } ? found.Offset : CursorState.Latest;
-    }
+    // Where records were lost, those that come in their place are new. A partition that was added is read from its first record on: its
+    // records came while the group read the topic.
+    private static long StartOf(Partition partition, ShareCursorReset? reset) => reset is null
+        ? partition.LogStartOffset : Math.Min(reset.StartOffset, partition.LogEndOffset);
 
     // Also where the topic's name stays: it may have been deleted, or be another topic by now. While that cannot be told, the target stays.
     private static async Task<DeadLetterTarget?> TargetAsync(Partition partition, CursorConfiguration? before, string? topic)

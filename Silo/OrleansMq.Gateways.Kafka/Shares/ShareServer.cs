@@ -23,6 +23,9 @@ internal sealed class ShareServer(TimeProvider time, EngineLog log)
     /// <summary>The configurations of the groups.</summary>
     public ShareConfigs Configs { get; } = new(time);
 
+    /// <summary>The look-ups of where groups begin.</summary>
+    public ShareStartLookUps Starts { get; } = new(time);
+
     /// <summary>The line of a group that is not served in a partition: there are too many, or its dead-letter topic is missing.</summary>
     public RareLine NotServed { get; } = new(log, time);
 

@@ -11,7 +11,7 @@ namespace OrleansMq.Gateways.Kafka.Shares;
 /// record of an assigned partition that comes after the answer is delivered.</summary>
 internal static class ShareStarts
 {
-    // The most: a heartbeat must be answered before the member's session ends.
+    // The most: a heartbeat must be answered before the member's session ends. One look-up takes no longer.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     // As many lookups run at once for a heartbeat.
@@ -57,6 +57,9 @@ internal static class ShareStarts
         ShareGroupHeartbeatResult beat)
     {
         var now = context.Services.Options.TimeProvider.GetUtcNow();
+        var lookUps = context.Services.Shares.Starts;
+        if (!PlacesOf(context, groupId, beat).Any(place => lookUps.IsDue(place)))
+            return [];
         var found = await context.Broker.Groups.SendAsync(new FindShareCursors(groupId), context.Aborted).ConfigureAwait(false);
         if (found.Error != ErrorCode.None)
         {
@@ -64,15 +67,11 @@ internal static class ShareStarts
             return [];
         }
         var config = ShareGroupConfig.Of(found.Configs);
-        var image = context.Services.Metadata.Image;
-        var partitions = (from topic in beat.Unstarted
-                          let served = image.Topics.GetValueOrDefault(topic.TopicId)
-                          let cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == topic.TopicId)
-                          where served is not null && cursors is not null
-                          let since = beat.NewTopics.Contains(topic.TopicId) ? (DateTimeOffset?)null : cursors.Since
-                          from partition in topic.Partitions
-                          where (uint)partition < (uint)served.Serving && served.Partitions[partition].Leader != PartitionState.NoLeader
-                          select (topic.TopicId, Name: new TopicPartition(served.Name, partition), Since: since)).ToArray();
+        var partitions = (from place in PlacesOf(context, groupId, beat)
+                          where lookUps.IsDue(place)
+                          let cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == place.TopicId)
+                          where cursors is not null
+                          select (Place: place, Cursors: cursors)).ToArray();
         // Those that do not answer would take the time of the same ones with each heartbeat.
         Random.Shared.Shuffle(partitions);
         var starts = new ConcurrentBag<ShareCursorMove>();
@@ -83,13 +82,12 @@ internal static class ShareStarts
             await Parallel.ForEachAsync(partitions,
                 new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = patience.Token }, async (partition, ended) =>
                 {
-                    var start = await FindAsync(context.Broker, partition.Name, config, partition.Since, now, ended).WaitAsync(ended)
-                        .ConfigureAwait(false);
+                    var (place, cursors) = partition;
+                    var since = beat.NewTopics.Contains(place.TopicId) ? (DateTimeOffset?)null : cursors.Since;
+                    var start = await lookUps.FindAsync(place, cursors.Incarnation, () => LookUpAsync(context, place, config, since, now))
+                        .WaitAsync(ended).ConfigureAwait(false);
                     if (start.Error == ErrorCode.None)
-                        starts.Add(new ShareCursorMove(partition.TopicId, partition.Name.Partition, start.Offset));
-                    else if (start.Error is not (ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower
-                        or ErrorCode.OffsetNotAvailable) && !ShareResult.IsPassing(start.Error))
-                        Log(context, groupId, $"where it begins in {partition.Name} cannot be found: {start.Error}: {start.Message}");
+                        starts.Add(new ShareCursorMove(place.TopicId, place.Partition, start.Offset));
                 }).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!context.Aborted.IsCancellationRequested)
@@ -97,6 +95,41 @@ internal static class ShareStarts
             // What was found until now is told.
         }
         return [.. starts];
+    }
+
+    // The partitions with a leader.
+    private static IEnumerable<ShareStartPlace> PlacesOf(RequestContext context, string groupId, ShareGroupHeartbeatResult beat)
+    {
+        var topics = context.Services.Metadata.Image.Topics;
+        return from topic in beat.Unstarted
+               let served = topics.GetValueOrDefault(topic.TopicId)
+               where served is not null
+               from partition in topic.Partitions
+               where (uint)partition < (uint)served.Serving && served.Partitions[partition].Leader != PartitionState.NoLeader
+               select new ShareStartPlace(groupId, topic.TopicId, partition);
+    }
+
+    // Ends in time by itself: the member that began it may leave, and others wait for it.
+    private static async Task<OffsetResult> LookUpAsync(RequestContext context, ShareStartPlace place, ShareGroupConfig config,
+        DateTimeOffset? since, DateTimeOffset now)
+    {
+        if (context.Services.Metadata.Image.Topics.GetValueOrDefault(place.TopicId) is not { } topic)
+            return new OffsetResult(ErrorCode.UnknownTopicOrPartition, -1);
+        var partition = new TopicPartition(topic.Name, place.Partition);
+        using var patience = new CancellationTokenSource(Patience);
+        try
+        {
+            var start = await FindAsync(context.Broker, partition, config, since, now, patience.Token).WaitAsync(patience.Token)
+                .ConfigureAwait(false);
+            if (start.Error is not (ErrorCode.None or ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower
+                or ErrorCode.OffsetNotAvailable) && !ShareResult.IsPassing(start.Error))
+                Log(context, place.GroupId, $"where it begins in {partition} cannot be found: {start.Error}: {start.Message}");
+            return start;
+        }
+        catch (OperationCanceledException)
+        {
+            return new OffsetResult(ErrorCode.RequestTimedOut, -1);
+        }
     }
 
     /// <summary>Finds the first record of a partition.</summary>

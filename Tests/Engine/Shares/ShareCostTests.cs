@@ -20,7 +20,7 @@ public sealed class ShareCostTests
         for (var batch = 0; batch < 200; batch++)
             await rig.AppendAsync([.. Enumerable.Repeat(new string('a', 100), 100)]);
         var reader = await ShareReader.OpenAsync(rig.Partition, "g", new ShareTopicCursors(PartitionRig.TopicId,
-            new Guid(0, 1, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 1), 1, []), new ShareGroupConfig { Start = ShareStart.Earliest })
+            new Guid(0, 1, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 1), 0, []), new ShareGroupConfig { Start = ShareStart.Earliest })
             .WaitAsync(Patience);
         for (var acquisition = 0; acquisition < 5; acquisition++)
         {

@@ -168,19 +168,43 @@ public sealed class ShareReaderTests
     }
 
     [Theory]
-    [InlineData(1, nameof(ShareStart.Latest), "new")]
-    [InlineData(0, nameof(ShareStart.Latest), "old")]
-    [InlineData(1, nameof(ShareStart.Earliest), "old")]
-    public async Task Group_begins_as_it_is_configured_and_an_added_partition_at_its_first_record(int partitions, string start,
+    [InlineData(1, 1, "new")]
+    [InlineData(1, 0, "old")]
+    [InlineData(0, -1, "old")]
+    public async Task Group_begins_where_its_coordinator_says_and_an_added_partition_at_its_first_record(int partitions, long start,
         string first)
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("old");
-        var reader = await OpenAsync(rig, New(1) with { Partitions = partitions },
-            new ShareGroupConfig { Start = Enum.Parse<ShareStart>(start) });
+        var reader = await OpenAsync(rig, New(1) with
+        {
+            Partitions = partitions,
+            Resets = start < 0 ? [] : [new ShareCursorReset(0, Incarnation(1), start)],
+        });
         await rig.AppendAsync("new");
         using var records = await AcquireAsync(rig, reader, 1);
         Assert.Equal(first, Values(records)[0]);
+    }
+
+    [Fact]
+    public async Task Partition_whose_start_is_not_known_is_not_begun_by_a_reader_that_it_is_not_assigned_to()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("old");
+        var unstarted = New(1) with { Partitions = 1 };
+        await RefuseAsync();
+        Assert.Null((await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"))).Facts);
+        // One that has begun is read, also by a member that does not know yet where it began.
+        await OpenAsync(rig, unstarted with { Resets = [new ShareCursorReset(0, Incarnation(1), 1)] });
+        var reader = await OpenAsync(rig, unstarted);
+        await rig.AppendAsync("new");
+        using (var records = await AcquireAsync(rig, reader, 10))
+            Assert.Equal(["new"], Values(records));
+        unstarted = unstarted with { Incarnation = Incarnation(2) };
+        await RefuseAsync();
+
+        async Task RefuseAsync() => Assert.Equal(ErrorCode.LeaderNotAvailable,
+            (await Assert.ThrowsAsync<BrokerException>(() => OpenAsync(rig, unstarted))).Code);
     }
 
     [Fact]
@@ -354,7 +378,8 @@ public sealed class ShareReaderTests
             CancellationToken cancellationToken) => throw new NotSupportedException();
     }
 
-    private static ShareTopicCursors New(byte time) => new(PartitionRig.TopicId, Incarnation(time), 1, []);
+    // The cursor begins at the first record.
+    private static ShareTopicCursors New(byte time) => new(PartitionRig.TopicId, Incarnation(time), 0, []);
 
     private static Guid Incarnation(byte time) => new(0, time, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 1);
 
