@@ -20,8 +20,9 @@ public interface ISchedules
     /// value is out of range, or another schedule of the topic has the id, or had it at that time; <see cref="ErrorCode.MessageTooLarge"/>,
     /// <see cref="ErrorCode.InvalidRecord"/>: the topic would refuse the record;
     /// <see cref="ErrorCode.PolicyViolation"/>: too many schedules wait, of the topic or of all: a partition
-    /// of <c>__schedules</c> takes 10,000,000, and 2,000,000 of one topic; <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of
-    /// schedules is to be made, and not enough brokers are alive.</exception>
+    /// of <c>__schedules</c> takes 10,000,000, and 2,000,000 of one topic, of which 2,000 repeat;
+    /// <see cref="ErrorCode.InvalidReplicationFactor"/>: the topic of schedules is to be made, and not enough brokers are
+    /// alive.</exception>
     ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default);
 
     /// <summary>Cancels a schedule. Completes when that is stored: the record is then never appended. One that repeats ends; a firing that

@@ -122,6 +122,9 @@ internal sealed class Repetition
         : throw new FormatException($"Time zone '{Shown(zone)}' is not known to the broker. Give an IANA id such as 'Europe/Berlin', or "
             + "install the time zone data (tzdata) on the brokers' machines.");
 
+    /// <summary>Whether the broker knows a time zone.</summary>
+    public static bool IsZoneKnown(string zone) => IsId(zone) && TimeZoneInfo.TryFindSystemTimeZoneById(zone, out _);
+
     private static bool IsId(string zone) => zone.Length is > 0 and <= MaxZoneLength && zone.Split('/').All(static part =>
         part.Length > 0 && part.All(static one => char.IsAsciiLetterOrDigit(one) || one is '_' or '+' or '-'));
 

@@ -47,7 +47,8 @@ internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target
     /// dropped.</summary>
     public bool IsUnknown { get; init; }
 
-    /// <summary>The time zone by which the record repeats; null: it does not.</summary>
+    /// <summary>The time zone by which the record repeats, or what stands for an expression that is not known; null: it does not
+    /// repeat.</summary>
     public string? Zone { get; init; }
 
     /// <summary>What is looked up of it. Records of which it is the same wait together.</summary>

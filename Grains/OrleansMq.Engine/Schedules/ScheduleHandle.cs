@@ -27,4 +27,5 @@ internal readonly record struct ScheduledTimer(ScheduleHandle Handle, long Refer
 /// <param name="Handle">Its name.</param>
 /// <param name="Content">The hash of what was scheduled.</param>
 /// <param name="At">When it was appended, in milliseconds since 1970, by the clock of the leader.</param>
-internal readonly record struct AppendedSchedule(ScheduleHandle Handle, long Content, long At);
+/// <param name="IsFiring">Whether it was a firing of a schedule that goes on: those are forgotten apart from the others.</param>
+internal readonly record struct AppendedSchedule(ScheduleHandle Handle, long Content, long At, bool IsFiring = false);

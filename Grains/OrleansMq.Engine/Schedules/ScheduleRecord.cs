@@ -23,7 +23,8 @@ internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes);
 /// <code>
 /// scheduled   key: 1 i8 | due i64 | id 16
 ///             value: 0 i8, or 2 where it repeats | content i64 | 12 bytes | topic id 16 | as the caller gave it: it waits, or is intended
-///             value: 1 i8 | content i64 | at i64: it was appended; null: cancelled, dropped, or appended and forgotten
+///             value: 1 i8, or 3 where it goes on repeating | content i64 | at i64: it was appended; null: cancelled, dropped, or appended
+///             and forgotten
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
 ///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
@@ -50,6 +51,7 @@ internal static class ScheduleRecords
     private const int TimerBytes = HandleBytes + 2 * sizeof(long);
     private const byte Waits = 0;
     private const byte Appended = 1;
+    private const byte Fired = 3;
     private const int IntentHeaderBytes = 1 + sizeof(long) + sizeof(int);
 
     public static ScheduleRecord OfScheduled(ScheduleHandle handle, ReadOnlyMemory<byte> value) => new(Key(handle), value);
@@ -60,7 +62,7 @@ internal static class ScheduleRecords
     public static ScheduleRecord OfAppended(AppendedSchedule appended)
     {
         var value = new byte[1 + 2 * sizeof(long)];
-        value[0] = Appended;
+        value[0] = appended.IsFiring ? Fired : Appended;
         BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1), appended.Content);
         BinaryPrimitives.WriteInt64BigEndian(value.AsSpan(1 + sizeof(long)), appended.At);
         return new ScheduleRecord(Key(appended.Handle), value);
@@ -80,9 +82,15 @@ internal static class ScheduleRecords
     public static long? ReadAppendedAt(ReadOnlySpan<byte> value) => (value.IsEmpty ? byte.MaxValue : value[0]) switch
     {
         Waits or Repeats => null,
-        Appended => BinaryPrimitives.ReadInt64BigEndian(Sized(value, 1 + 2 * sizeof(long))[(1 + sizeof(long))..]),
+        Appended or Fired => BinaryPrimitives.ReadInt64BigEndian(Sized(value, 1 + 2 * sizeof(long))[(1 + sizeof(long))..]),
         var version => throw new InvalidDataException($"A scheduled record has version {version}, which this broker does not know."),
     };
+
+    /// <summary>Whether a record that was appended was a firing of a schedule that goes on.</summary>
+    public static bool IsFiring(ReadOnlySpan<byte> value) => value[0] == Fired;
+
+    /// <summary>Whether a record that waits repeats.</summary>
+    public static bool IsRepeating(ReadOnlySpan<byte> value) => value[0] == Repeats;
 
     public static ScheduleRecord OfIntent(ScheduleIntent intent)
     {

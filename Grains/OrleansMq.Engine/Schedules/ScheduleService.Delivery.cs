@@ -218,7 +218,8 @@ internal sealed partial class ScheduleService
         _toDecide.Add(target);
         var isRemembered = answered.Outcome == PublishOutcome.Published && _rules.RemembersAppended;
         List<ScheduleRecord> removals = [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => isRemembered
-            ? ScheduleRecords.OfAppended(new AppendedSchedule(timer.Handle, timer.Content, _time.Now))
+            ? ScheduleRecords.OfAppended(new AppendedSchedule(timer.Handle, timer.Content, _time.Now,
+                _state.IsRepeating(timer.Handle.Id)))
             : ScheduleRecords.Removal(timer.Handle))];
         if (answered.Outcome == PublishOutcome.TargetGone)
         {

@@ -39,14 +39,21 @@ internal sealed partial class ScheduleService
     // Removes what was appended long ago, or too many: some at a time. Where the clock was set far back, too.
     private void Forget()
     {
-        if (_isForgetting || !_state.TryPeekAppended(out var oldest))
+        if (_isForgetting)
             return;
-        var excess = _state.Appended.Count - _options.MostRemembered;
-        if (excess <= 0 && !IsOld(oldest))
+        List<ScheduleRecord> removals = [.. Forgotten(_state.Appended, _options.MostRemembered),
+            .. Forgotten(_state.Fired, _options.MostFiringsRemembered)];
+        if (removals.Count == 0)
             return;
         _isForgetting = true;
-        var forgotten = _state.Appended.Take(_options.RecordsPerIntent).TakeWhile((appended, index) => index < excess || IsOld(appended));
-        _queued.Enqueue(new PendingWrite([.. forgotten.Select(appended => ScheduleRecords.Removal(appended.Handle))]) { Forgets = true });
+        _queued.Enqueue(new PendingWrite(removals) { Forgets = true });
+    }
+
+    private IEnumerable<ScheduleRecord> Forgotten(IReadOnlyCollection<AppendedSchedule> inOrder, int most)
+    {
+        var excess = inOrder.Count - most;
+        return inOrder.Take(_options.RecordsPerIntent).TakeWhile((appended, index) => index < excess || IsOld(appended))
+            .Select(static appended => ScheduleRecords.Removal(appended.Handle));
     }
 
     private bool IsOld(AppendedSchedule appended) => Math.Abs(_time.Now - appended.At) > _options.RememberedMs;

@@ -230,4 +230,7 @@ internal sealed record ScheduleOptions
     public long RememberedMs { get; init; } = 3_600_000;
     /// <summary>The most records that are remembered; the oldest are forgotten first. Some 150 bytes each.</summary>
     public int MostRemembered { get; init; } = 250_000;
+    /// <summary>The most firings of schedules that go on that are remembered beside them. A schedule that is made again under an id does
+    /// not repeat them where a clock is behind.</summary>
+    public int MostFiringsRemembered { get; init; } = 50_000;
 }

@@ -22,6 +22,8 @@ internal sealed class ScheduleState(TimerWheel timers)
     private readonly Dictionary<Guid, int> _intendedIds = [];
     private readonly Dictionary<ScheduleHandle, AppendedSchedule> _appended = [];
     private readonly Queue<AppendedSchedule> _appendedInOrder = [];
+    private readonly Queue<AppendedSchedule> _firedInOrder = [];
+    private readonly RepeatingIds _repeating = new();
 
     /// <summary>The scheduled records that no intent names.</summary>
     public TimerWheel Timers { get; } = timers;
@@ -47,11 +49,17 @@ internal sealed class ScheduleState(TimerWheel timers)
     /// <summary>Whether an intent names a record with this id, at any time.</summary>
     public bool IsIntended(Guid id) => _intendedIds.ContainsKey(id);
 
-    /// <summary>The records that were appended and are not forgotten, in that order.</summary>
+    /// <summary>The records that were appended and are not forgotten, in that order, without <see cref="Fired"/>.</summary>
     public IReadOnlyCollection<AppendedSchedule> Appended => _appendedInOrder;
 
-    /// <summary>Returns the record of <see cref="Appended"/> that was appended first.</summary>
-    public bool TryPeekAppended(out AppendedSchedule first) => _appendedInOrder.TryPeek(out first);
+    /// <summary>The firings of schedules that go on that were appended and are not forgotten, in that order.</summary>
+    public IReadOnlyCollection<AppendedSchedule> Fired => _firedInOrder;
+
+    /// <summary>Whether a schedule with an id waits for its next firing.</summary>
+    public bool IsRepeating(Guid id) => _repeating.Contains(id);
+
+    /// <summary>Returns the number of a topic's schedules that repeat.</summary>
+    public int CountRepeating(Guid topicId) => _repeating.CountOf(topicId);
 
     /// <summary>Whether a record was appended, and is not forgotten.</summary>
     public bool IsAppended(ScheduleHandle handle) => _appended.ContainsKey(handle);
@@ -77,7 +85,7 @@ internal sealed class ScheduleState(TimerWheel timers)
         switch (key.Length == 0 ? 0 : key[0])
         {
             case ScheduleRecords.Scheduled when record.Copied is { Timer: var timer }:
-                Schedule(timer with { Handle = ScheduleRecords.ReadHandle(key), Reference = offset });
+                Schedule(timer with { Handle = ScheduleRecords.ReadHandle(key), Reference = offset }, repeats: true);
                 break;
             case ScheduleRecords.Scheduled:
                 Set(ScheduleRecords.ReadHandle(key), record.Value, offset);
@@ -103,7 +111,7 @@ internal sealed class ScheduleState(TimerWheel timers)
     /// <summary>Returns what a later state needs beside the log behind <see cref="AppliedEnd"/>.</summary>
     public ScheduleCheckpoint Checkpoint() => new(AppliedEnd, Timers.Checkpoint(),
         [.. _intents.Values.SelectMany(intents => intents.Values)], [.. _next.Select(next => (next.Key, next.Value))],
-        [.. _appendedInOrder]);
+        [.. _appendedInOrder, .. _firedInOrder], [.. _repeating.All]);
 
     /// <summary>Restores the state of a checkpoint.</summary>
     public static ScheduleState Restore(ScheduleCheckpoint checkpoint, ITimerBuckets buckets, long bucketMs)
@@ -118,6 +126,8 @@ internal sealed class ScheduleState(TimerWheel timers)
             state._next[target] = next;
         foreach (var appended in checkpoint.Appended)
             state.Add(appended);
+        foreach (var (id, topicId) in checkpoint.Repeating)
+            state._repeating.Add(id, topicId);
         return state;
     }
 
@@ -125,45 +135,62 @@ internal sealed class ScheduleState(TimerWheel timers)
     {
         if (value is not { } some)
         {
-            Timers.Cancel(handle);
+            Cancel(handle);
             _appended.Remove(handle);
         }
         else if (ScheduleRecords.ReadAppendedAt(some.Span) is { } at)
         {
-            Timers.Cancel(handle);
-            Add(new AppendedSchedule(handle, ScheduleRecords.ReadContent(some.Span), at));
+            Cancel(handle);
+            Add(new AppendedSchedule(handle, ScheduleRecords.ReadContent(some.Span), at, ScheduleRecords.IsFiring(some.Span)));
         }
         else
         {
-            Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span), ScheduleRecords.ReadTopicId(some.Span)));
+            Schedule(new ScheduledTimer(handle, offset, ScheduleRecords.ReadContent(some.Span), ScheduleRecords.ReadTopicId(some.Span)),
+                ScheduleRecords.IsRepeating(some.Span));
         }
         ForgetReplaced();
     }
 
-    private void Schedule(in ScheduledTimer timer)
+    private void Schedule(in ScheduledTimer timer, bool repeats)
     {
         Timers.Schedule(timer);
+        if (repeats)
+            _repeating.Add(timer.Handle.Id, timer.TopicId);
         if (_appended.Remove(timer.Handle))
             ForgetReplaced();
     }
 
+    // A schedule that repeats has one timer. The next firing follows the intent in its batch, and makes it one again.
+    private void Cancel(ScheduleHandle handle)
+    {
+        Timers.Cancel(handle);
+        if (_repeating.Contains(handle.Id) && !Timers.TryFind(handle.Id, out _))
+            _repeating.Remove(handle.Id);
+    }
+
     private void ForgetReplaced()
     {
-        while (_appendedInOrder.TryPeek(out var first) && !(_appended.TryGetValue(first.Handle, out var known) && known == first))
-            _appendedInOrder.Dequeue();
+        ForgetReplaced(_appendedInOrder);
+        ForgetReplaced(_firedInOrder);
+    }
+
+    private void ForgetReplaced(Queue<AppendedSchedule> inOrder)
+    {
+        while (inOrder.TryPeek(out var first) && !(_appended.TryGetValue(first.Handle, out var known) && known == first))
+            inOrder.Dequeue();
     }
 
     private void Add(AppendedSchedule appended)
     {
         _appended[appended.Handle] = appended;
-        _appendedInOrder.Enqueue(appended);
+        (appended.IsFiring ? _firedInOrder : _appendedInOrder).Enqueue(appended);
     }
 
     private void Add(ScheduleIntent intent)
     {
         foreach (var timer in intent.Timers)
         {
-            Timers.Cancel(timer.Handle);
+            Cancel(timer.Handle);
             if (!_intended.ContainsKey(timer.Handle))
                 _intendedIds[timer.Handle.Id] = _intendedIds.GetValueOrDefault(timer.Handle.Id) + 1;
             _intended[timer.Handle] = timer.Content;
@@ -193,5 +220,7 @@ internal sealed class ScheduleState(TimerWheel timers)
 /// <param name="Intents">The intents that are not published.</param>
 /// <param name="Sequences">The next sequence of each target.</param>
 /// <param name="Appended">What was appended lately.</param>
+/// <param name="Repeating">The schedules that repeat, each with its topic.</param>
 internal sealed record ScheduleCheckpoint(long AppliedEnd, TimerCheckpoint Timers, IReadOnlyList<ScheduleIntent> Intents,
-    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences, IReadOnlyList<AppendedSchedule> Appended);
+    IReadOnlyList<(ScheduleTarget Target, long Next)> Sequences, IReadOnlyList<AppendedSchedule> Appended,
+    IReadOnlyList<(Guid Id, Guid TopicId)> Repeating);

@@ -3,7 +3,9 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
 using OrleansMq.Partitions.Schedules;
+using OrleansMq.Records;
 using OrleansMq.Schedules;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Brokers;
@@ -22,13 +24,14 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
     private readonly ManualClock _clock = new();
     private readonly MemoryFileSystem _files = new();
     private LocalBroker _broker = null!;
+    private Guid _topicId;
 
     private ISchedules Schedules => _broker.Schedules;
 
     public async Task InitializeAsync()
     {
         _broker = await OpenAsync(_files, _clock);
-        await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        _topicId = (await _broker.CreateTopicAsync(new NewTopic("orders", 1))).TopicId;
     }
 
     public async Task DisposeAsync() => await _broker.DisposeAsync();
@@ -87,6 +90,86 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         await RestartAsync();
         await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-18T00:00:00Z"));
         Assert.Equal(2, await CountAsync());
+    }
+
+    // More than a read takes, in front of one that is known.
+    [Fact]
+    public async Task Expressions_of_a_later_version_do_not_keep_others_of_their_zone_from_firing()
+    {
+        const int Unknown = 1_001;
+        var due = Time("2023-11-14T23:00:00Z").ToUnixTimeMilliseconds();
+        await Schedules.CreateAsync(Hourly);
+        var partition = PartitionOf("x");
+        using (var builder = new RecordBatchBuilder())
+        {
+            for (var i = 0; i < Unknown; i++)
+            {
+                var payload = new ScheduledPayload
+                {
+                    Id = $"later-{i}",
+                    Topic = "orders",
+                    TopicId = _topicId,
+                    Cron = "0 * * * * each other",
+                    TimeZone = "UTC",
+                };
+                var record = ScheduleRecords.OfScheduled(new ScheduleHandle(due - 1, ScheduledPayload.HashOf(_topicId, payload.Id)),
+                    payload.Encode());
+                builder.Add(due, record.Key, hasKey: true, record.Value!.Value.Span, hasValue: true);
+            }
+            Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(partition, builder.Build(), Acks.All)).Error);
+        }
+        await RestartAsync();
+        _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
+        await WaitAsync(1);
+        Assert.Equal(Unknown + 1, Partition(partition).Schedules.Waiting);
+    }
+
+    [Fact]
+    public async Task Repeating_schedules_of_a_topic_have_a_bound_of_their_own()
+    {
+        await Schedules.CreateAsync(Hourly);
+        Bound(1);
+        Assert.Equal(ErrorCode.PolicyViolation, await ErrorAsync(Hourly with { Id = Other() }));
+        await Schedules.CreateAsync(Hourly);
+        await Schedules.CreateAsync(new NewSchedule("orders") { Id = Other(), At = _clock.GetUtcNow().AddHours(5) });
+        await _broker.CreateTopicAsync(new NewTopic("more", 1));
+        await Schedules.CreateAsync(Hourly with { Topic = "more" });
+        // A firing takes no place, and a restart none either.
+        _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
+        await WaitAsync(1);
+        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
+        await RestartAsync();
+        await FindAsync();
+        Bound(2);
+        await Schedules.CreateAsync(Hourly with { Id = Other("a") });
+        Assert.Equal(ErrorCode.PolicyViolation, await ErrorAsync(Hourly with { Id = Other("b") }));
+        Assert.True(await Schedules.CancelAsync("orders", "x"));
+        await Schedules.CreateAsync(Hourly with { Id = Other("b") });
+
+        // Another id of the same partition.
+        string Other(string prefix = "o") => Enumerable.Range(0, 1_000).Select(i => $"{prefix}{i}")
+            .First(id => PartitionOf(id) == PartitionOf("x"));
+
+        void Bound(int most) => Partition(PartitionOf("x")).Schedules.MostRepeatingOfTopic = most;
+    }
+
+    [Fact]
+    public async Task Schedule_that_was_listed_at_two_times_is_described_once()
+    {
+        var made = await Schedules.CreateAsync(Hourly);
+        var hash = ScheduledPayload.HashOf(_topicId, "x");
+        var places = new[] { made.At.AddHours(-1), made.At }.Select(at =>
+            SchedulePlaces.Format(new ScheduleHandle(at.ToUnixTimeMilliseconds(), hash))).ToArray();
+        Assert.Equal(made.At, Assert.Single(await Partition(PartitionOf("x")).Schedules.DescribeAsync(places, default)).At);
+    }
+
+    private TopicPartition PartitionOf(string id) => new(InternalTopics.Schedules, ScheduledPayload.PartitionOf(
+        ScheduledPayload.HashOf(_topicId, id), 8));
+
+    private Partition Partition(TopicPartition of)
+    {
+        Assert.True(_broker.TryGet(of, out var partition));
+        return partition;
     }
 
     [Fact]
@@ -163,7 +246,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
     {
         var made = await Schedules.CreateAsync(Hourly);
         var count = (await _broker.GetTopicAsync(InternalTopics.Schedules)).Partitions;
-        var number = ScheduledPayload.PartitionOf(ScheduledPayload.HashOf(made.TopicId, "x"), count);
+        var number = ScheduledPayload.PartitionOf(ScheduledPayload.HashOf(_topicId, "x"), count);
         IPartitionSchedules partition = Assert.Single(_broker.Partitions, one => one.TopicPartition
             == new TopicPartition(InternalTopics.Schedules, number)).Schedules;
         var places = await partition.ListAsync(null, 10, default);

@@ -47,6 +47,8 @@ public sealed class RepeatingServiceTests
         Assert.Equal(rig.State.Timers.All(), state.Timers.All());
         Assert.Equal(At(6_000), Assert.Single(state.Timers.All()).Handle);
         Assert.Equal(rig.State.Appended, state.Appended);
+        Assert.Equal(rig.State.Fired, state.Fired);
+        Assert.Equal(5, rig.State.Appended.Count + rig.State.Fired.Count);
         Assert.False(state.IsIntended(Id));
     }
 
@@ -242,10 +244,29 @@ public sealed class RepeatingServiceTests
         Assert.All(rig.Batches, batch => Assert.InRange(batch.Count(record => record.Copied is not null), 0, 2));
     }
 
-    // A schedule of every second, from the first on.
-    private static ScheduleRig Begin()
+    [Fact]
+    public void Firings_that_are_remembered_do_not_shorten_the_time_of_other_records()
     {
-        var rig = new ScheduleRig(new ScheduleOptions());
+        var rig = Begin(new ScheduleOptions { MostRemembered = 3, MostFiringsRemembered = 2 });
+        var once = new ScheduleHandle(1_000, Guid.NewGuid());
+        rig.Create(once, 5, Target.TopicId);
+        var repeats = rig.TargetOf;
+        rig.TargetOf = timer => timer.Handle == once ? new FoundTarget(Target.TopicId, Target, 7) : repeats(timer);
+        for (rig.Now = 1_000; rig.Now <= 20_000; rig.Now += 1_000)
+        {
+            rig.Tick();
+            rig.DoAll();
+        }
+        Assert.Equal(21, rig.Published.Count);
+        Assert.True(rig.State.IsAppended(once));
+        Assert.Equal([At(19_000), At(20_000)], rig.State.Fired.Select(static fired => fired.Handle));
+        Assert.False(rig.State.IsAppended(At(18_000)));
+    }
+
+    // A schedule of every second, from the first on.
+    private static ScheduleRig Begin(ScheduleOptions? options = null)
+    {
+        var rig = new ScheduleRig(options ?? new ScheduleOptions());
         rig.TargetOf = timer => new FoundTarget(Target.TopicId, Target, 7)
         {
             NextDue = Math.Max(rig.Now, timer.Handle.Due) / 1_000 * 1_000 + 1_000,

@@ -103,7 +103,8 @@ internal sealed class ScheduleChecker(ScheduleSimulation simulation)
         Verdict.Require(state.Sequences.OrderBy(next => next.Key.TopicId).SequenceEqual(
             reference.Sequences.OrderBy(next => next.Key.TopicId)), "8: the sequences differ from those of the log.");
 
-        Verdict.Require(state.Appended.SequenceEqual(reference.Appended), "8: what was appended differs from that of the log.");
+        Verdict.Require(state.Appended.SequenceEqual(reference.Appended) && state.Fired.SequenceEqual(reference.Fired),
+            "8: what was appended differs from that of the log.");
 
         static IEnumerable<(ScheduleTarget, long, ScheduledTimer)> Intents(ScheduleState state) =>
             from target in state.Targets.OrderBy(target => target.TopicId)

@@ -29,6 +29,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     private const int MaxTimers = 10_000_000;
     // No topic takes the places of all others.
     internal const int MaxTimersOfTopic = 2_000_000;
+    // A schedule fires once a second at most: so do as many firings of a topic.
+    internal const int MaxRepeatingOfTopic = 2_000;
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
     private readonly long _started;
@@ -53,6 +55,9 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
 
     /// <summary>The most schedules of a topic that wait here; a test sets fewer.</summary>
     internal int MostOfTopic { get; set; } = MaxTimersOfTopic;
+
+    /// <summary>The most of them that repeat; a test sets fewer.</summary>
+    internal int MostRepeatingOfTopic { get; set; } = MaxRepeatingOfTopic;
 
     /// <summary>The broker's time of day, in milliseconds since 1970.</summary>
     public long Now => Partition.Ports.Log.Now;
@@ -146,10 +151,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     public async Task<ScheduleDescription[]> DescribeAsync(string[] places, CancellationToken cancellationToken)
     {
         var handles = Array.ConvertAll(places, SchedulePlaces.Parse);
-        // One that fired since it was listed waits at another place.
+        // One that fired since it was listed waits at another place, where it may have been listed, too.
         var timers = await AskAsync(term => Task.FromResult(handles.Order().Select(handle =>
             term.State!.Timers.TryGet(handle, out var timer) || term.State.Timers.TryFind(handle.Id, out timer) ? timer
-                : (ScheduledTimer?)null).OfType<ScheduledTimer>().ToList()), cancellationToken).ConfigureAwait(false);
+                : (ScheduledTimer?)null).OfType<ScheduledTimer>().Distinct().ToList()), cancellationToken).ConfigureAwait(false);
         return await DescribeAsync(timers, cancellationToken).ConfigureAwait(false);
     }
 
@@ -192,6 +197,9 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             if (timers.Topics.CountOf(payload.TopicId) >= MostOfTopic)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MostOfTopic} schedules of topic '{payload.Topic}' wait in "
                     + $"{Partition.TopicPartition}, as many as a topic may have there. Cancel some, or schedule later.");
+            if (repetition is not null && term.State.CountRepeating(payload.TopicId) >= MostRepeatingOfTopic)
+                throw new BrokerException(ErrorCode.PolicyViolation, $"{MostRepeatingOfTopic} schedules of topic '{payload.Topic}' repeat "
+                    + $"in {Partition.TopicPartition}, as many as a topic may have there. Cancel some, or let one schedule fire for many.");
             if (timers.InMemory >= MaxTimers)
                 throw new BrokerException(ErrorCode.PolicyViolation, $"{MaxTimers} schedules wait in {Partition.TopicPartition}, as many "
                     + "as it takes. Schedule later.");

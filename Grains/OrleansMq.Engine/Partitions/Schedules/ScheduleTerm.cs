@@ -272,7 +272,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         });
     }
 
-    // A time zone that this machine does not know keeps its records waiting: those that repeat would end otherwise.
+    // A time zone or an expression that this broker does not know keeps its records waiting: those that repeat would end otherwise.
     private Repeated NextOf(ScheduledPayload payload, long due, long now)
     {
         if (!payload.Repeats)
@@ -289,7 +289,8 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         catch (FormatException fault)
         {
             Warn($"Schedule '{payload.Id}' of topic '{payload.Topic}' waits: {fault.Message}", fault);
-            return new Repeated(null, payload.TimeZone, IsUnknown: true);
+            // Where the zone is known the expression is not, of a later version: those of the zone that go on tell nothing of it.
+            return new Repeated(null, Repetition.IsZoneKnown(payload.TimeZone) ? UnknownExpression : payload.TimeZone, IsUnknown: true);
         }
     }
 
@@ -297,6 +298,9 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     // A firing that is later than this is told: an outage, or a clock that is ahead.
     private const long LateMs = 3_600_000;
+
+    // In the place of a zone; it is none.
+    private const string UnknownExpression = "*";
 
     private readonly record struct Repeated(long? Due, string? Zone, bool IsUnknown = false);
 
