@@ -27,9 +27,6 @@ namespace OrleansMq.Dedupe;
 /// </remarks>
 internal sealed class LogDedupe
 {
-    private const short SnapshotVersion = 0;
-    private const int CrcOffset = 2;
-    private const int BodyOffset = 6;
     private const long Nowhere = -1;
 
     private readonly Dictionary<UInt128, Entry> _ids = [];
@@ -38,6 +35,7 @@ internal sealed class LogDedupe
     private int _first;
     private bool _isSorted = true;
     private readonly ReplacedPlaces _replaced = new();
+    private readonly List<DedupeCapture> _captures = [];
     private readonly List<(RecordBatchHeader Header, DedupeChange? Change)> _staged = [];
     private readonly Dictionary<UInt128, long> _stagedIds = [];
     private (long At, DedupeClaims Claims)? _pending;
@@ -259,6 +257,8 @@ internal sealed class LogDedupe
         var isKnown = _ids.TryGetValue(id.Id, out var known);
         if (id.Offset < _forgetBelow || (isKnown && known.Offset > id.Offset))
             return long.MaxValue;
+        if (isKnown)
+            Keep(id.Id, known);
         _ids[id.Id] = new Entry(id.Offset, id.Time, at);
         if (!isKnown || known.Offset != id.Offset)
         {
@@ -280,6 +280,7 @@ internal sealed class LogDedupe
             var (offset, id) = _order[_first];
             if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
                 continue;
+            Keep(id, entry);
             _ids.Remove(id);
             replaced = Math.Min(replaced, entry.At);
         }
@@ -301,43 +302,56 @@ internal sealed class LogDedupe
         _isSorted = true;
     }
 
-    /// <summary>Encodes a snapshot: version i16, CRC-32C of the rest u32, forget below, latest time, offset of the newest change, its
-    /// pending claims (as the value of their record; empty for none), and the ids by their records' offsets: id, offset, time, and the
-    /// offset of the change that tells of it.</summary>
-    public byte[] EncodeSnapshot()
+    /// <summary>Begins a snapshot of what is remembered now, staged batches left out; see <see cref="DedupeCapture"/>. Under the append
+    /// lock.</summary>
+    /// <param name="end">The log's end.</param>
+    public DedupeCapture Capture(long end)
     {
-        var writer = new TransitionWriter();
-        writer.Int16(SnapshotVersion);
-        writer.Int32(0);
-        writer.Number(_forgetBelow);
-        writer.Number(LatestTime);
-        writer.Number(_newestAt);
-        writer.Bytes(_pending is { } pending ? DedupeRecord.Encode(pending.Claims) : []);
-        writer.Number(_ids.Count);
         Sort();
-        for (var i = _first; i < _order.Count; i++)
+        var capture = new DedupeCapture(this, end, _ids.Count, _forgetBelow, _newestAt, _pending?.Claims);
+        _captures.Add(capture);
+        return capture;
+    }
+
+    /// <summary>A capture needs no more.</summary>
+    public void End(DedupeCapture capture) => _captures.Remove(capture);
+
+    /// <summary>Reads ids for a capture.</summary>
+    /// <param name="from">The offset of the first.</param>
+    /// <param name="end">The offset above the last. Ids that a change behind it tells are left out.</param>
+    /// <param name="most">The most places that are looked at.</param>
+    /// <param name="ids">Receives the ids.</param>
+    /// <returns>The offset to go on at; <paramref name="end"/> if there are no more.</returns>
+    public long Read(long from, long end, int most, List<CapturedId> ids)
+    {
+        Sort();
+        for (var i = IndexOf(from); i < _order.Count && _order[i] is var (offset, id) && offset < end; i++)
         {
-            var (offset, id) = _order[i];
-            if (!_ids.TryGetValue(id, out var entry) || entry.Offset != offset)
-                continue;
-            writer.Hash(id);
-            writer.Number(entry.Offset);
-            writer.Number(entry.Time);
-            writer.Number(entry.At);
+            if (most-- == 0)
+                return offset;
+            if (_ids.TryGetValue(id, out var entry) && entry.Offset == offset && entry.At < end)
+                ids.Add(Captured(id, entry));
         }
-        var bytes = writer.Written.ToArray();
-        BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(CrcOffset), Crc32C.Compute(bytes.AsSpan(BodyOffset)));
-        return bytes;
+        return end;
+    }
+
+    private static CapturedId Captured(UInt128 id, in Entry entry) => new(id, entry.Offset, entry.Time, entry.At);
+
+    // Before an id changes.
+    private void Keep(UInt128 id, in Entry entry)
+    {
+        foreach (var capture in _captures)
+            capture.Keep(Captured(id, entry));
     }
 
     /// <summary>Decodes a snapshot.</summary>
     /// <returns>Null if it is damaged, or of another version: an older one serves, or none.</returns>
     public static LogDedupe? TryDecodeSnapshot(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length < BodyOffset || BinaryPrimitives.ReadInt16BigEndian(bytes) != SnapshotVersion
-            || BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]) != Crc32C.Compute(bytes[BodyOffset..]))
+        if (bytes.Length < DedupeCapture.BodyOffset || BinaryPrimitives.ReadInt16BigEndian(bytes) != DedupeCapture.Version
+            || BinaryPrimitives.ReadUInt32BigEndian(bytes[DedupeCapture.CrcOffset..]) != Crc32C.Compute(bytes[DedupeCapture.BodyOffset..]))
             return null;
-        var reader = new TransitionReader(bytes[BodyOffset..]);
+        var reader = new TransitionReader(bytes[DedupeCapture.BodyOffset..]);
         var state = new LogDedupe
         {
             _forgetBelow = reader.Number(),
@@ -351,6 +365,8 @@ internal sealed class LogDedupe
             var id = reader.Hash();
             var entry = new Entry(reader.Number(), reader.Number(), reader.Number());
             state._ids.Add(id, entry);
+            // Those that changed while the snapshot was taken come last.
+            state._isSorted &= state._order.Count == 0 || state._order[^1].Offset <= entry.Offset;
             state._order.Add((entry.Offset, id));
         }
         return state;

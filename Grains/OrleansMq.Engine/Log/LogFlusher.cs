@@ -73,6 +73,7 @@ internal sealed class LogFlusher(LogParts log)
             active.CompleteIndexes();
             snapshot = log.State.PrepareSnapshot();
         }
+        snapshot.Dedupe?.Encode(_segments.AppendLock);
         lock (_points.FlushLock)
         {
             _points.ThrowIfFrozen();

@@ -175,12 +175,13 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         }
     }
 
-    /// <summary>Encodes the snapshots for a recovery point.</summary>
+    /// <summary>Takes the snapshots for a recovery point, under the append lock. There may be many message ids: the caller encodes them
+    /// when it has released that lock, before it saves the snapshots.</summary>
     public StateSnapshot PrepareSnapshot() => PrepareSnapshot(withDedupe: true);
 
     private StateSnapshot PrepareSnapshot(bool withDedupe) => new(Producers.EndOffset,
         Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
-        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.EncodeSnapshot() : null);
+        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.Capture(Producers.EndOffset) : null);
 
     /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
     /// meanwhile.</summary>
@@ -210,7 +211,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         if (snapshot.Cursors is { } cursors)
             cursorSnapshots.Files.Write(snapshot.Offset, cursors, companion: null, durable);
         if (snapshot.Dedupe is { } dedupe)
-            dedupeSnapshots.Files.Write(snapshot.Offset, dedupe, companion: null, durable);
+            dedupeSnapshots.Files.Write(snapshot.Offset, dedupe.Bytes, companion: null, durable);
     }
 
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the newest; of those of message ids all but the newest two.

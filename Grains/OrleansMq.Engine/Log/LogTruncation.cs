@@ -118,7 +118,9 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
             roller.Roll(log.Ports.Now);
         _segments.Active.CompleteIndexes();
         log.Directory.Flush();
-        flusher.MoveRecoveryPointTo(_segments.End, log.State.PrepareSnapshot());
+        var snapshot = log.State.PrepareSnapshot();
+        snapshot.Dedupe?.Encode(_segments.AppendLock);
+        flusher.MoveRecoveryPointTo(_segments.End, snapshot);
         IsHalfDone = false;
     }
 

@@ -1,3 +1,5 @@
+using OrleansMq.Dedupe;
+
 namespace OrleansMq.Log;
 
 /// <summary>The kinds of state that a log's batches amount to.</summary>
@@ -16,12 +18,12 @@ internal enum StateKinds
     All = Producers | Cursors | Dedupe,
 }
 
-/// <summary>An encoded snapshot of a log's state that is not written yet.</summary>
+/// <summary>A snapshot of a log's state that is not written yet. Message ids are encoded after it is taken.</summary>
 /// <param name="Offset">It covers all batches below.</param>
 /// <param name="Producers">The producers; null if none is known.</param>
 /// <param name="Cursors">The cursors; null if there never was one.</param>
 /// <param name="Dedupe">The message ids; null if there never was one.</param>
-internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors, byte[]? Dedupe)
+internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors, DedupeCapture? Dedupe)
 {
     /// <summary>What it has.</summary>
     public StateKinds Kinds => (Producers is null ? 0 : StateKinds.Producers) | (Cursors is null ? 0 : StateKinds.Cursors)

@@ -40,6 +40,33 @@ public sealed class LogDedupeTests
         }
     }
 
+    /// <summary>Ids are forgotten, claimed anew and told again while a snapshot is encoded, some at a time.</summary>
+    [Fact]
+    public void Snapshot_is_of_the_moment_at_which_it_was_begun()
+    {
+        var random = new Random(Seeds.Next());
+        for (var round = 0; round < 200; round++)
+        {
+            var test = new TestLog(new MemoryFileSystem(), Small);
+            for (var i = 0; i < 30; i++)
+                AppendSomething(test, random, static () => { });
+            var expected = Describe(test);
+            DedupeCapture[] captures = [Begin(), Begin()];
+            foreach (var capture in captures)
+            {
+                while (!capture.EncodeNext(test.Log.AppendLock, random.Next(1, 4)))
+                    AppendSomething(test, random, static () => { });
+                Assert.Equal(expected, Describe(LogDedupe.TryDecodeSnapshot(capture.Bytes)!));
+            }
+
+            DedupeCapture Begin()
+            {
+                lock (test.Log.AppendLock)
+                    return test.Log.State.Dedupe.Capture(test.Log.LogEndOffset);
+            }
+        }
+    }
+
     [Fact]
     public void Damaged_snapshot_is_passed_over()
     {
@@ -290,5 +317,7 @@ public sealed class LogDedupeTests
             disk.DeleteFile(Path.Combine(TestLog.Directory, name));
     }
 
-    private static string Describe(TestLog test) => Convert.ToHexString(test.Log.State.Dedupe.EncodeSnapshot());
+    private static string Describe(TestLog test) => Describe(test.Log.State.Dedupe);
+
+    private static string Describe(LogDedupe dedupe) => Convert.ToHexString(dedupe.EncodeSnapshot());
 }

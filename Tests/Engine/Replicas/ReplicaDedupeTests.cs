@@ -2,6 +2,7 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
+using OrleansMq.Tests.Engine.Dedupe;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
