@@ -88,7 +88,7 @@ internal sealed class DedupeStage(Partition partition)
         }
         var time = partition.Dedupe.TimeOf(Known, now);
         var forgetBelow = Known.ForgetBelow(DedupeDecision.WindowStart(Known, time, config.DedupeWindowMs),
-            config.DedupeMaxIds - claimed.Count, out var early);
+            partition.Dedupe.MostLeft(Known, claimed.Count), out var early);
         partition.Dedupe.NoteForgottenEarly(early);
         return DedupeRecord.Build(new DedupeClaims(forgetBelow, time, header.Crc, claimed), header);
     }

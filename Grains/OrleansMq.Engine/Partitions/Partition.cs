@@ -329,6 +329,7 @@ internal sealed class Partition
         // On a thread that may block: all partitions of a broker are closed at once, since their flushes share the disk's time.
         var unfinished = await Ports.Closing.RunAsync(_upkeep.Finish).ConfigureAwait(false);
         Log?.CloseFiles();
+        Dedupe.Report(0);
         return OfflineReason is null && unfinished is null;
     }
 
@@ -344,6 +345,7 @@ internal sealed class Partition
         Waiters.WakeAll();
         await Task.Run(_upkeep.WaitUntilIdle).ConfigureAwait(false);
         Log?.CloseFiles();
+        Dedupe.Report(0);
     }
 
     // --- Faults ---

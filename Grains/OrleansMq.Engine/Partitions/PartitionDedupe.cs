@@ -8,7 +8,8 @@ namespace OrleansMq.Partitions;
 /// tells again those that keep the log from starting later. Thread safe.
 /// </summary>
 /// <remarks>
-/// State: two counters, whether a task is under way, and since when the log's time is ahead of the clock. What is remembered is the log's.
+/// State: three counters, whether a task is under way, and since when the log's time is ahead of the clock. What is remembered is the
+/// log's.
 /// <para>Retention waits until it frees much more than ids that are told again take. Otherwise, with small segments, they would fill the
 /// segments that are deleted next, without an end.</para>
 /// Failures: a change that is refused or not
@@ -24,6 +25,7 @@ internal sealed class PartitionDedupe(Partition partition)
     private (int Epoch, long Time, long Since)? _ahead;
     private long _leftOut;
     private long _forgottenEarly;
+    private int _reported;
     private int _isUnderWay;
 
     /// <summary>The number of records that were left out as duplicates since the partition was opened here.</summary>
@@ -31,6 +33,25 @@ internal sealed class PartitionDedupe(Partition partition)
 
     /// <summary>The number of ids that were forgotten within the window since then, since there were too many.</summary>
     public long ForgottenEarly => Volatile.Read(ref _forgottenEarly);
+
+    /// <summary>The number of ids that are remembered; without the append lock that of a moment ago.</summary>
+    public int Remembered => partition.Log?.State.Dedupe.Count ?? 0;
+
+    /// <summary>Tells the broker how many ids are remembered.</summary>
+    public void Report(int ids)
+    {
+        var before = Interlocked.Exchange(ref _reported, ids);
+        if (before != ids)
+            partition.Ports.MessageIds.Report(before, ids);
+    }
+
+    /// <summary>Returns the most ids that may be left when some are added: by the topic's number, and by that of the broker. Under the
+    /// append lock.</summary>
+    public int MostLeft(LogDedupe known, int added)
+    {
+        Report(known.Count);
+        return Math.Min(partition.Config.DedupeMaxIds - added, partition.Ports.MessageIds.Allow(known.Count, added));
+    }
 
     /// <summary>Returns the time by which the leader measures the window. Where the log's latest time is ahead of the clock, this one or an
     /// earlier leader's was wrong: time goes on from there, so that the window ends. Under the append lock.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
+using OrleansMq.Dedupe;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions.Cursors;
@@ -29,6 +30,7 @@ internal sealed class PartitionPorts
         ProducerIdExpiration = options.ProducerIdExpiration;
         VerifyCompressed = options.VerifyCompressed;
         MaxQueuesPerPartition = options.MaxQueuesPerPartition;
+        MessageIds = new MessageIdBudget(options.MaxMessageIds);
         foreach (var missing in options.Codecs.Missing())
             options.Log.Write(EngineLogLevel.Warning, $"Batches of one codec can neither be read nor written by this broker. {missing}");
     }
@@ -77,4 +79,6 @@ internal sealed class PartitionPorts
     public bool VerifyCompressed { get; }
     /// <summary>The most queues of a partition.</summary>
     public int MaxQueuesPerPartition { get; }
+    /// <summary>Bounds the message ids of all partitions.</summary>
+    public MessageIdBudget MessageIds { get; }
 }

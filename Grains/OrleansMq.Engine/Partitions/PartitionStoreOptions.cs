@@ -58,6 +58,9 @@ public record PartitionStoreOptions
     public bool VerifyCompressed { get; init; }
     /// <summary>The most queues of a partition: each takes memory and a part of the log.</summary>
     public int MaxQueuesPerPartition { get; init; } = 1_000;
+    /// <summary>The most message ids that all partitions remember, about 100 bytes of memory each. Above it partitions with more than their
+    /// share forget the oldest before their time.</summary>
+    public int MaxMessageIds { get; init; } = 5_000_000;
     /// <summary>Whether the CRC of batches is checked as they are read from disk.</summary>
     public bool VerifyOnRead { get; init; } = true;
 }

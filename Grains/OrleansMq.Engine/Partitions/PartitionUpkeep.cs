@@ -44,6 +44,7 @@ internal sealed class PartitionUpkeep(Partition partition, FlushPromise promise)
         var toldBelow = wantedStart;
         lock (log.AppendLock)
         {
+            partition.Dedupe.Report(log.State.Dedupe.Count);
             // Where no id is left the newest change is all that keeps the cleaner from what is behind it.
             if (partition.Config.CleanupCompact && log.State.Dedupe.Count == 0)
                 toldBelow = Math.Max(wantedStart, log.Segments[^1].BaseOffset);

@@ -26,7 +26,10 @@ internal static class PartitionInstruments
             "{record}", "Records that were acknowledged and not appended, since their partition had seen their message ids.");
         meter.CreateObservableCounter("orleansmq.dedupe.forgotten",
             () => SumByTopic(source, static p => p.Dedupe.ForgottenEarly), "{id}",
-            "Message ids that were forgotten within dedupe.window.ms, since a partition had dedupe.max.ids others.");
+            "Message ids that were forgotten within dedupe.window.ms, since a partition had dedupe.max.ids others, or the broker "
+            + "maxMessageIds.");
+        meter.CreateObservableGauge("orleansmq.dedupe.remembered", () => SumByTopic(source, static p => p.Dedupe.Remembered), "{id}",
+            "Message ids that the partitions of a topic remember on this broker.");
         meter.CreateObservableGauge("orleansmq.schedule.waiting", () => Observe(source, static schedules => schedules.Waiting), "{record}",
             "Scheduled records that wait for their time, by partition of the schedules, on the broker that leads it.");
         meter.CreateObservableCounter("orleansmq.schedule.dropped", () => Observe(source, static schedules => schedules.Dropped),

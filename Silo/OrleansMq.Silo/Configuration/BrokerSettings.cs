@@ -91,6 +91,8 @@ internal sealed record BrokerSettings
     public int AppendThreads { get; init; } = 16;
     /// <summary>The most queues of a partition.</summary>
     public int MaxQueuesPerPartition { get; init; } = 1_000;
+    /// <summary>The most message ids that all partitions remember.</summary>
+    public int MaxMessageIds { get; init; } = 5_000_000;
     /// <summary>About the most groups of the cluster.</summary>
     public int MaxGroups { get; init; } = 100_000;
     /// <summary>Whether the records of compressed batches are checked when they are appended.</summary>
@@ -135,6 +137,7 @@ internal sealed record BrokerSettings
         MaxOpenFiles = MaxOpenFiles,
         AppendThreads = AppendThreads,
         MaxQueuesPerPartition = MaxQueuesPerPartition,
+        MaxMessageIds = MaxMessageIds,
         VerifyCompressed = VerifyCompressed,
         VerifyOnRead = VerifyOnRead,
         RetentionCheckInterval = RetentionCheckInterval,

@@ -64,6 +64,10 @@ internal static class Settings
         new("maxQueuesPerPartition", "N", "a whole number from 1 to 100000",
             "The most queues of a partition; no more are created. Default: 1000.",
             (s, text) => TryNumber(text, 1, 100_000, out var n) ? s with { MaxQueuesPerPartition = (int)n } : null),
+        new("maxMessageIds", "N", "a whole number from 1 to 1000000000",
+            "The most message ids that all partitions on the broker remember, about 100 bytes of memory each. Above it those with more "
+            + "than their share forget the oldest before their time. Default: 5000000.",
+            (s, text) => TryNumber(text, 1, 1_000_000_000, out var n) ? s with { MaxMessageIds = (int)n } : null),
         new("maxGroups", "N", "a whole number from 1 to 10000000",
             "About the most consumer and share groups of the cluster, with those that have no members but offsets, cursors or a "
             + "configuration; no more are created. Default: 100000.",

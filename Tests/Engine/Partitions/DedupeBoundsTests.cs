@@ -68,6 +68,26 @@ public sealed class DedupeBoundsTests
         Assert.Equal(["1", "2", "3", "x", "x", "x", "y"], await Values(rig, await Publish(rig, "c=no", "d=no", "a=y")));
     }
 
+    [Fact]
+    public async Task Oldest_ids_are_forgotten_at_the_brokers_bound()
+    {
+        await using var rig = await PartitionRig.StartAsync(Window, options: static options => options with { MaxMessageIds = 3 });
+        foreach (var id in "abcd")
+            await Publish(rig, $"{id}=1");
+        Assert.Equal((3, 1), (rig.Partition.Dedupe.Remembered, rig.Partition.Dedupe.ForgottenEarly));
+        Assert.Equal(["1", "1", "1", "1", "2"], await Values(rig, await Publish(rig, "a=2", "d=no")));
+        var bound = rig.Partition.Ports.MessageIds;
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal(3, bound.Remembered);
+        // What others remember counts; the window makes room again.
+        bound.Report(0, 100);
+        await Publish(rig, "e=3");
+        Assert.Equal(2, rig.Partition.Dedupe.Remembered);
+        bound.Report(100, 0);
+        await rig.RestartAsync();
+        Assert.Equal(0, bound.Remembered);
+    }
+
     /// <summary>Ids go on to expire while a statement is written.</summary>
     [Fact]
     public async Task What_expires_meanwhile_is_left_to_the_next_maintenance()

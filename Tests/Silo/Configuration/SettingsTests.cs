@@ -64,7 +64,7 @@ public sealed class SettingsTests
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
         { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
-        { "maxQueuesPerPartition", "0" }, { "maxGroups", "0" },
+        { "maxQueuesPerPartition", "0" }, { "maxGroups", "0" }, { "maxMessageIds", "0" },
     };
 
     [Theory]

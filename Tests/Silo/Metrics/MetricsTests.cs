@@ -77,6 +77,7 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
         var metrics = await ScrapeAsync();
         Assert.Equal(1, metrics.Value("orleansmq_produced_duplicates_total", $"topic=\"{topic}\""));
         Assert.Equal(2, metrics.Value("orleansmq_dedupe_forgotten_total", $"topic=\"{topic}\""));
+        Assert.Equal(1, metrics.Value("orleansmq_dedupe_remembered", $"topic=\"{topic}\""));
         Assert.DoesNotContain(metrics.Samples, sample => sample.Name == "orleansmq_produced_duplicates_total"
             && sample.Labels.Contains(other, StringComparison.Ordinal));
     }
