@@ -1,6 +1,5 @@
 using System.Text;
 using OrleansMq.Api;
-using OrleansMq.Client;
 using OrleansMq.Records;
 using OrleansMq.Tests.Chaos.Verification;
 
