@@ -51,12 +51,14 @@ public sealed record QueueOptions
     /// record whose time has not come does not hold back later ones, until a million of them wait.</summary>
     public bool HasRecordTimes { get; init; }
 
-    /// <summary>Which records the queue delivers, by their headers: a condition such as <c>region = 'eu' AND amount &gt; 100</c>; null, the
-    /// default: all. The condition is SQL-92's: <c>=</c>, <c>&lt;&gt;</c>, <c>&lt;</c>, <c>BETWEEN</c>, <c>IN</c>, <c>LIKE</c>, <c>IS
-    /// NULL</c>, <c>AND</c>, <c>OR</c>, <c>NOT</c>, and <c>CONTAINS</c>, <c>STARTSWITH</c>, <c>ENDSWITH</c>. A header's name with other
-    /// characters than letters, digits, _ and $ stands in double quotes. Values are UTF-8 text; where one is compared with a number, it is
-    /// read as one. A record that does not match is passed over as consumers come to it; until then it counts as unsettled. Not together
-    /// with <see cref="MaxLength"/>. At most 8,192 characters. Fixed at creation.</summary>
+    /// <summary>Which records the queue delivers, by their headers or their key: a condition such as <c>region = 'eu' AND amount &gt;
+    /// 100</c>; null, the default: all. The condition is SQL-92's: <c>=</c>, <c>&lt;&gt;</c>, <c>&lt;</c>, <c>BETWEEN</c>, <c>IN</c>,
+    /// <c>LIKE</c>, <c>IS NULL</c>, <c>AND</c>, <c>OR</c>, <c>NOT</c>, and <c>CONTAINS</c>, <c>STARTSWITH</c>, <c>ENDSWITH</c>. A header's
+    /// name with other characters than letters, digits, _ and $ stands in double quotes. Values are UTF-8 text; where one is compared with
+    /// a number, it is read as one. <c>KEY() = 'customer-7'</c>, or <c>KEY() = X'00ff'</c> with the bytes in hexadecimal digits, delivers
+    /// the records of one key; it stands alone, without other conditions. A record that does not match is passed over as consumers come to
+    /// it; until then it counts as unsettled. Not together with <see cref="MaxLength"/>. At most 8,192 characters. Fixed at
+    /// creation.</summary>
     public string? Filter { get; init; }
 
     /// <summary>The most records that wait or are deferred, up to 10^15; 0, the default, for no limit. Those that consumers hold do not

@@ -30,7 +30,7 @@ internal static class QueueCreateCommand
         var priorities = new Option<int>("--priorities") { Description = "The number of priorities, up to 32: records with a higher "
             + $"header {QueueHeaders.Priority} come first.", HelpName = "N" }.AtLeast(0);
         var filter = new Option<string?>("--filter") { Description = "Deliver only records whose headers meet a condition, such as "
-            + "\"region = 'eu' AND amount > 100\".", HelpName = "CONDITION" };
+            + "\"region = 'eu' AND amount > 100\", or the records of one key: \"KEY() = 'customer-7'\".", HelpName = "CONDITION" };
         foreach (var option in (Option[])[from, orderedByKey, singleActive, priorities, filter])
             command.Add(option);
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));

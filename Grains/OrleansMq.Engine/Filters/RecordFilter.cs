@@ -2,16 +2,20 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Filters;
 
-/// <summary>Which records a consumer wants, by their headers. Compiled once; immutable, so threads may share it.</summary>
+/// <summary>Which records a consumer wants, by their headers or their key. Compiled once; immutable, so threads may share it.</summary>
 internal abstract class RecordFilter
 {
     /// <summary>The filter that every record matches.</summary>
     public static readonly RecordFilter All = new AllRecords();
 
+    /// <summary>Parses the text of a queue's filter: of a key, or a condition over headers.</summary>
+    /// <exception cref="FilterSyntaxException">It is neither, or beyond <see cref="FilterLimits"/>.</exception>
+    public static RecordFilter Parse(string text) => KeyFilter.TryParse(text) is { } key ? key : SqlFilter.Parse(text);
+
     /// <summary>Whether the filter matches a record. It allocates nothing.</summary>
     /// <exception cref="RecordBatchException">The headers are malformed. Never for a record that a <see cref="RecordReader"/>
     /// returned.</exception>
-    public bool Matches(in Record record) => Matches(record.HeaderBytes.Span, record.HeaderCount);
+    public virtual bool Matches(in Record record) => Matches(record.HeaderBytes.Span, record.HeaderCount);
 
     /// <summary>Whether the filter matches a record with these headers.</summary>
     /// <param name="headers">The headers as in a record batch, without their count.</param>

@@ -72,7 +72,7 @@ internal sealed record CursorConfiguration
     /// knows no priorities.</summary>
     public int PriorityLevels { get; init; }
 
-    /// <summary>The text of the filter; see <see cref="Filters.SqlFilter"/>. A record that it does not match is as if
+    /// <summary>The text of the filter; see <see cref="Filters.RecordFilter"/>. A record that it does not match is as if
     /// it were none. Fixed at creation. Null: every record is handed out.</summary>
     public string? Filter { get; init; }
 

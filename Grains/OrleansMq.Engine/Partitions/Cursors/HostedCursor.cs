@@ -79,7 +79,7 @@ internal sealed class HostedCursor
             return compiled.Filter;
         try
         {
-            _filter = compiled = new CompiledFilter(text, SqlFilter.Parse(text));
+            _filter = compiled = new CompiledFilter(text, RecordFilter.Parse(text));
             return compiled.Filter;
         }
         catch (FilterSyntaxException unknown)

@@ -247,12 +247,13 @@ internal static class QueueConfigurations
             return null;
         try
         {
-            SqlFilter.Parse(text);
+            RecordFilter.Parse(text);
             return text;
         }
         catch (FilterSyntaxException wrong)
         {
-            throw new BrokerException(ErrorCode.InvalidRequest, $"Filter is no condition over headers. {wrong.Message}", wrong);
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                $"Filter is neither a condition over headers nor KEY() = 'text'. {wrong.Message}", wrong);
         }
     }
 
