@@ -27,7 +27,7 @@ internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOnDeserialized
     public StreamId StreamId { get; private set; }
 
     /// <inheritdoc/>
-    public bool IsRewindable => false;
+    public bool IsRewindable => true;
 
     private OrleansMqStreamProvider Provider => _provider ?? throw new InvalidOperationException(
         $"Provider '{ProviderName}' is not registered in this process as one of OrleansMq: call AddOrleansMqStreams(\"{ProviderName}\").");
@@ -89,8 +89,7 @@ internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOnDeserialized
     internal async Task<StreamSubscriptionHandle<T>> ResumeAsync(Guid subscription, IAsyncObserver<T>? observer,
         IAsyncBatchObserver<T>? batches, StreamSequenceToken? token)
     {
-        RequireNoToken(token);
-        await Provider.ResumeAsync(StreamId, subscription, Observer(observer, batches));
+        await Provider.ResumeAsync(StreamId, subscription, Observer(observer, batches), token);
         return HandleOf(subscription);
     }
 
@@ -115,23 +114,11 @@ internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOnDeserialized
     /// <inheritdoc/>
     public override string ToString() => $"{ProviderName}/{StreamId}";
 
-    private async Task<StreamSubscriptionHandle<T>> SubscribeAsync(IStreamObserver observer, StreamSequenceToken? token)
-    {
-        RequireNoToken(token);
-        return HandleOf(await Provider.SubscribeAsync(StreamId, observer));
-    }
+    private async Task<StreamSubscriptionHandle<T>> SubscribeAsync(IStreamObserver observer, StreamSequenceToken? token) =>
+        HandleOf(await Provider.SubscribeAsync(StreamId, observer, token));
 
     private StreamObserver<T> Observer(IAsyncObserver<T>? observer, IAsyncBatchObserver<T>? batches) =>
         new(Provider.Options.Format, observer, batches);
-
-    private static void RequireNoToken(StreamSequenceToken? token)
-    {
-        if (token is not null)
-        {
-            throw new NotSupportedException("Streams of OrleansMq are not rewound yet: call without a token. A subscription continues "
-                + "where it was, whatever happened to its grain.");
-        }
-    }
 }
 
 /// <summary>A subscription of a grain to a stream.</summary>

@@ -7,7 +7,7 @@ using OrleansMq.Partitioning;
 namespace OrleansMq.Streams;
 
 /// <summary>A stream provider over topics: a stream's namespace is its topic, and its key the key of its records.</summary>
-internal sealed class OrleansMqStreamProvider : IStreamProvider
+internal sealed partial class OrleansMqStreamProvider : IStreamProvider
 {
     // Below the timeout of a grain's call, which is 30 seconds by default.
     private static readonly TimeSpan SubscribeTimeout = TimeSpan.FromSeconds(25);
@@ -15,6 +15,7 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
 
     private readonly OrleansMqClient _client;
     private readonly IServiceProvider _services;
+    private readonly ILogger _logger;
     private readonly Lazy<IProducer<byte[]?, byte[]?>> _producer;
     private readonly Lazy<SubscriptionLog> _subscriptions;
 
@@ -22,11 +23,11 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
     {
         (Name, Options, _services) = (name, options, services);
         _client = services.GetRequiredService<OrleansMqClient>();
+        _logger = services.GetRequiredService<ILogger<OrleansMqStreamProvider>>();
         // With acks=all and idempotence, whatever the client's own options are.
         _producer = new(() => services.GetRequiredService<ProducersAtStop>().Add(
             _client.CreateProducer<byte[]?, byte[]?>(new ProducerOptions())));
-        _subscriptions = new(() => new SubscriptionLog(_client, _producer.Value, name,
-            services.GetRequiredService<ILogger<OrleansMqStreamProvider>>()));
+        _subscriptions = new(() => new SubscriptionLog(_client, _producer.Value, name, _logger));
         Topics = new StreamTopics(_client, name, options);
     }
 
@@ -34,8 +35,7 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
     public string Name { get; }
 
     /// <inheritdoc/>
-    /// <remarks>Not yet. Tokens name offsets, which stay valid.</remarks>
-    public bool IsRewindable => false;
+    public bool IsRewindable => true;
 
     /// <summary>Its options.</summary>
     public OrleansMqStreamOptions Options { get; }
@@ -84,65 +84,127 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
 
     /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached to its own
     /// stream. It subscribes to every other stream as any grain does.</summary>
-    public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer)
+    public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer, StreamSequenceToken? token)
     {
         var grain = CallingGrain();
-        var topic = TopicOf(stream);
         if (FindImplicit(grain, stream) is { } subscription)
         {
+            RequireNoToken(grain, stream, token);
             ConsumerOf(grain).Attach(subscription, observer);
             return subscription;
         }
-        var began = TimeProvider.System.GetTimestamp();
-        var (queue, partition, end) = await Retries.RunAsync(() => Topics.RenewingAsync(topic, () => BeginAsync(stream, topic)));
         var id = Guid.NewGuid();
-        var key = KeyOf(stream, id);
         // Attached first: the first event may come before the write's answer.
         var consumer = ConsumerOf(grain);
-        consumer.Attach(id, observer);
-        try
-        {
-            // The caller of the grain gives up at its timeout, and may subscribe again.
-            var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
-            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.GrainId.ToString(), partition, queue, end),
-                CancellationToken.None).WaitAsync(left > Least ? left : Least);
-        }
-        catch (Exception failure) when (failure is OrleansMqException or TimeoutException)
+        await WriteAsync(stream, id, grain, token, replays: 0, replay => consumer.Attach(id, observer, replay), key =>
         {
             // The caller has no handle: what was written nevertheless is removed.
             consumer.Remove(id);
             _ = Subscriptions.RemoveEventuallyAsync(key);
-            throw;
-        }
+        });
         return id;
     }
 
-    private async Task<(Guid Queue, int Partition, long End)> BeginAsync(StreamId stream, string topic)
-    {
-        await Topics.EnsureAsync(topic, CancellationToken.None);
-        var queues = await Topics.CreateExplicitQueuesAsync(topic, Subscriptions, CancellationToken.None);
-        var partition = Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count);
-        return (queues[partition].Id, partition,
-            await _client.Admin.FindOffsetAsync(new TopicPartition(topic, partition), ReadFrom.Latest));
-    }
-
-    /// <summary>Attaches an observer to a subscription of the grain that calls.</summary>
-    public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer)
+    /// <summary>Attaches an observer to a subscription of the grain that calls. With a token the subscription is replayed from there
+    /// on.</summary>
+    public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer, StreamSequenceToken? token)
     {
         var grain = CallingGrain();
         var own = FindImplicit(grain, stream);
-        if (own != subscription)
+        if (own is not null)
+            RequireNoToken(grain, stream, token);
+        if (own == subscription)
         {
-            await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
-            if (!Subscriptions.Table.Find(stream).Any(other => other.Id == subscription && other.Grain == grain.GrainId))
-            {
-                throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription {subscription} to stream {stream} of "
-                    + $"provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
-            }
+            ConsumerOf(grain).Attach(subscription, observer);
+            return;
+        }
+        await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+        if (FindOwn(grain, stream, subscription) is not { } found)
+        {
+            throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription {subscription} to stream {stream} of "
+                + $"provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
         }
         // The class's own subscription has the events of one that another version of it has written.
-        if (own is null || own == subscription)
-            ConsumerOf(grain).Attach(subscription, observer);
+        if (own is not null)
+            return;
+        var (consumer, replays) = (ConsumerOf(grain), found.Replay?.Number ?? 0);
+        if (token is null)
+        {
+            consumer.Attach(subscription, observer, replays);
+            return;
+        }
+        var giveUp = consumer.Keep(subscription);
+        // Attached first: from now on the activation refuses what comes from before the replay.
+        await WriteAsync(stream, subscription, grain, token, replays, replay => consumer.Attach(subscription, observer, replay),
+            _ => giveUp());
+        Leave(TopicOf(stream), found);
+    }
+
+    private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, int replays,
+        Action<int> attach, Action<SubscriptionKey> giveUp)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        var topic = TopicOf(stream);
+        var (queue, partition, end, replay) = await Retries.RunAsync(() => Topics.RenewingAsync(topic, () =>
+            BeginAsync(stream, topic, token, replays)));
+        var key = KeyOf(stream, id);
+        attach(replay?.Number ?? 0);
+        try
+        {
+            // The caller of the grain gives up at its timeout, and may subscribe again.
+            var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
+            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.GrainId.ToString(), partition, queue, end, replay),
+                CancellationToken.None).WaitAsync(left > Least ? left : Least);
+        }
+        catch (Exception failure) when (failure is OrleansMqException or TimeoutException)
+        {
+            giveUp(key);
+            throw;
+        }
+    }
+
+    private async Task<(Guid Queue, int Partition, long End, Replay? Replay)> BeginAsync(StreamId stream, string topic,
+        StreamSequenceToken? token, int replays)
+    {
+        await Topics.EnsureAsync(topic, CancellationToken.None);
+        var topicId = (await _client.Broker.GetTopicAsync(topic)).TopicId;
+        var queues = await Topics.CreateExplicitQueuesAsync(topic, Subscriptions, CancellationToken.None);
+        var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count));
+        var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest);
+        if (token is null)
+            return (queues[partition.Partition].Id, partition.Partition, end, null);
+        var from = Equals(token, StreamOffset.Earliest) ? await _client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest)
+            : OffsetOf(stream, partition, end, token);
+        var replay = new Replay(Guid.NewGuid(), replays + 1, topicId, from);
+        if (await Topics.CreateReplayQueueAsync(partition, stream.Key, replay, CancellationToken.None) is { } earliest)
+            LogEarliest(_logger, stream, Name, replay.From, partition, earliest);
+        return (queues[partition.Partition].Id, partition.Partition, end, replay);
+    }
+
+    private static long OffsetOf(StreamId stream, TopicPartition partition, long end, StreamSequenceToken token)
+    {
+        if (token is not StreamOffset position)
+        {
+            throw new ArgumentException($"A {token.GetType().Name} is no position in a stream of OrleansMq: use the token that came with "
+                + $"an event, or a {nameof(StreamOffset)}.", nameof(token));
+        }
+        if (position.Partition != partition.Partition)
+        {
+            throw new ArgumentException($"Token {position} is in partition {position.Partition}, and stream {stream} is in {partition}: "
+                + "use the token of an event of the same stream.", nameof(token));
+        }
+        return position.Offset <= end ? position.Offset : throw new ArgumentException($"Token {position} is behind the end of {partition}, "
+            + $"which is {end}: the topic was deleted and created again, or the token is of another one.", nameof(token));
+    }
+
+    private void RequireNoToken(IGrainContext grain, StreamId stream, StreamSequenceToken? token)
+    {
+        if (token is not null)
+        {
+            throw new NotSupportedException($"Grain {grain.GrainId} subscribes to stream {stream} of provider '{Name}' by the attribute of "
+                + "its class. Such a subscription continues where it was, whatever happened to its grain, and is not replayed from a "
+                + "token: call without one. To replay, use a class without the attribute, whose grains subscribe with a token.");
+        }
     }
 
     /// <summary>Removes a subscription. After it no event is delivered.</summary>
@@ -154,8 +216,19 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
             throw new NotSupportedException($"Grain {grain.GrainId} subscribes to stream {stream} by the attribute of its class, and "
                 + "cannot unsubscribe alone: remove the attribute, or ignore the events.");
         }
+        var left = FindOwn(grain, stream, subscription);
         await Subscriptions.WriteAsync(KeyOf(stream, subscription), null, CancellationToken.None);
         ConsumerOf(grain).Remove(subscription);
+        Leave(TopicOf(stream), left);
+    }
+
+    // A silo that carries the replay out does so, too. None may have begun it.
+    private void Leave(string topic, ExplicitSubscription? left)
+    {
+        if (left?.Replay is not { } replay)
+            return;
+        Subscriptions.RemoveProgress(replay);
+        _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(topic, left.Partition), Topics.QueueOf(replay), _logger);
     }
 
     /// <summary>Returns the subscriptions of the grain that calls.</summary>
@@ -174,6 +247,9 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
 
     /// <summary>Returns the topic of a stream.</summary>
     public static string TopicOf(StreamId stream) => stream.GetNamespace()!;
+
+    private ExplicitSubscription? FindOwn(IGrainContext grain, StreamId stream, Guid subscription) =>
+        Subscriptions.Table.Find(stream).FirstOrDefault(other => other.Id == subscription && other.Grain == grain.GrainId);
 
     private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
 
@@ -196,4 +272,9 @@ internal sealed class OrleansMqStreamProvider : IStreamProvider
                 + "client or a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
 
     private static StreamConsumer ConsumerOf(IGrainContext grain) => (StreamConsumer)grain.GetGrainExtension<IStreamConsumer>();
+
+    [LoggerMessage(1, LogLevel.Warning, "Stream {Stream} of provider {Name} is replayed from offset {From}, which {Partition} does not "
+        + "keep any more: the replay begins with the earliest one, {Earliest}.")]
+    private static partial void LogEarliest(ILogger logger, StreamId stream, string name, long from, TopicPartition partition,
+        long earliest);
 }

@@ -8,6 +8,9 @@ namespace OrleansMq.Streams;
 [GenerateSerializer, Immutable, Alias("omq.StreamOffset")]
 public sealed class StreamOffset : StreamSequenceToken
 {
+    /// <summary>The position of the earliest event of a stream that its topic keeps: before that of every event.</summary>
+    public static StreamOffset Earliest { get; } = new(0, 0) { Partition = -1 };
+
     /// <summary>Creates a position.</summary>
     /// <param name="partition">The partition, 0 or above.</param>
     /// <param name="offset">The offset, 0 or above.</param>
@@ -18,7 +21,7 @@ public sealed class StreamOffset : StreamSequenceToken
         (Partition, Offset) = (partition, offset);
     }
 
-    /// <summary>The partition.</summary>
+    /// <summary>The partition; -1 of <see cref="Earliest"/>.</summary>
     [Id(0)]
     public int Partition { get; private set; }
 
@@ -61,5 +64,5 @@ public sealed class StreamOffset : StreamSequenceToken
     };
 
     /// <inheritdoc/>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Partition}@{Offset}");
+    public override string ToString() => Partition < 0 ? "earliest" : string.Create(CultureInfo.InvariantCulture, $"{Partition}@{Offset}");
 }

@@ -200,14 +200,18 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     private async Task ReceivePartitionsAsync()
     {
         var partitions = new List<Task>();
+        var next = 0;
         var stopping = _stopping.Token;
         for (var attempt = 0; !stopping.IsCancellationRequested;)
         {
             try
             {
                 var topic = await _broker.GetTopicAsync(_options.Topic, stopping).ConfigureAwait(false);
-                for (var number = partitions.Count; number < topic.Partitions; number++)
-                    partitions.Add(Task.Run(Receiving(new TopicPartition(_options.Topic, number)), CancellationToken.None));
+                for (; next < topic.Partitions; next++)
+                {
+                    if (_options.Partition is null || _options.Partition == next)
+                        partitions.Add(Task.Run(Receiving(new TopicPartition(_options.Topic, next)), CancellationToken.None));
+                }
                 attempt = 0;
                 await DelayAsync(_options.MetadataMaxAge).ConfigureAwait(false);
             }

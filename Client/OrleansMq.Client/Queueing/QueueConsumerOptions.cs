@@ -53,6 +53,9 @@ public sealed record QueueConsumerOptions
     /// <inheritdoc cref="QueueAttachOptions.KeyRun"/>
     internal int KeyRun { get; init; } = 1;
 
+    /// <summary>The only partition that is consumed; null: all.</summary>
+    internal int? Partition { get; init; }
+
     /// <summary>The priority in a partition, asked for with each attachment; null: <see cref="Priority"/>.</summary>
     internal Func<TopicPartition, int>? PriorityOf { get; init; }
 

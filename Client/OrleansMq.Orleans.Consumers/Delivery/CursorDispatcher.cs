@@ -18,6 +18,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     private readonly string _queue;
     private readonly IDeliveries _deliveries;
     private readonly Func<TopicPartition, int>? _priorityOf;
+    private readonly int? _partition;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
@@ -31,11 +32,12 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     /// <param name="deliveries">Delivers the records.</param>
     /// <param name="priorityOf">Returns the priority over other silos in a partition; null: all have the same.</param>
     /// <param name="logger">Takes failures.</param>
+    /// <param name="partition">The only partition, where the cursor exists; null: all, where it is created.</param>
     public CursorDispatcher(OrleansMqClient client, CursorTopics topics, DeliveryOptions options, string topic, string queue,
-        IDeliveries deliveries, Func<TopicPartition, int>? priorityOf, ILogger logger)
+        IDeliveries deliveries, Func<TopicPartition, int>? priorityOf, ILogger logger, int? partition = null)
     {
         (_client, _topics, _options, _topic, _queue, _deliveries, _logger) = (client, topics, options, topic, queue, deliveries, logger);
-        _priorityOf = priorityOf;
+        (_priorityOf, _partition) = (priorityOf, partition);
         _running = Task.Run(RunAsync);
     }
 
@@ -61,7 +63,8 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
                 {
                     Topic = _topic,
                     Queue = _queue,
-                    Create = await _topics.QueueOptionsAsync(_topic, stopping).ConfigureAwait(false),
+                    Partition = _partition,
+                    Create = _partition is not null ? null : await _topics.QueueOptionsAsync(_topic, stopping).ConfigureAwait(false),
                     Credit = _options.Credit,
                     KeyRun = _options.MaxBatch,
                     PriorityOf = _priorityOf,
@@ -201,7 +204,8 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
                 return message.AbandonAsync(decision.Delay, CancellationToken.None);
             case DeliveryAction.Release:
                 // A record that waits for long is reported each time.
-                LogReleased(decision.Delay < _options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
+                LogReleased(decision.Cause is null ? LogLevel.Debug
+                    : decision.Delay < _options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
                     message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
                 return message.ReleaseAsync(decision.Delay, CancellationToken.None);
             default:

@@ -17,6 +17,8 @@ internal enum DeliveryOutcome
     Unreachable = 5,
     /// <summary>The grain has removed the subscription, or does not know that it was written.</summary>
     Removed = 6,
+    /// <summary>It comes again soon: a subscription of its stream changes from one cursor to another.</summary>
+    Waits = 7,
 }
 
 /// <summary>The answer to a delivery.</summary>

@@ -21,6 +21,9 @@ internal enum DeliveryAction
 /// <param name="Cause">Why it is not settled.</param>
 internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
 {
+    // A change of cursors takes some requests.
+    private static readonly TimeSpan LongestChange = TimeSpan.FromMilliseconds(100);
+
     /// <summary>Decides.</summary>
     /// <param name="unserved">The answers of the subscribers that have not served it; none: all have.</param>
     /// <param name="failures">How often the record failed before.</param>
@@ -31,6 +34,8 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
     {
         if (unserved.Count == 0)
             return new(DeliveryAction.Complete, TimeSpan.Zero, null);
+        if (unserved.All(static answer => answer.Outcome == DeliveryOutcome.Waits))
+            return new(DeliveryAction.Release, options.RetryDelay < LongestChange ? options.RetryDelay : LongestChange, null);
         var cause = string.Join("\n", unserved.Select(static answer => answer.Cause));
         var canRetry = failures + 1 < options.MaxAttempts;
         if (canRetry && unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))

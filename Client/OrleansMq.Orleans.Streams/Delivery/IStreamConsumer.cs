@@ -32,7 +32,8 @@ internal readonly record struct StreamItem([property: Id(0)] long Offset, [prope
 /// <param name="Queue">The id of the cursor that delivers them. Offsets ascend per stream, cursor and partition.</param>
 /// <param name="Partition">Their partition.</param>
 /// <param name="Items">The events, in order; one or more.</param>
+/// <param name="Replay">How many replays the subscription has had. An activation refuses deliveries of earlier ones.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamDelivery")]
 internal sealed record StreamDelivery([property: Id(0)] string Provider, [property: Id(1)] StreamId Stream,
     [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition,
-    [property: Id(5)] StreamItem[] Items);
+    [property: Id(5)] StreamItem[] Items, [property: Id(6)] int Replay = 0);

@@ -18,12 +18,29 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private readonly HashSet<Guid> _removed = [];
 
     /// <summary>Attaches an observer, in place of an earlier one of the subscription.</summary>
-    public void Attach(Guid subscription, IStreamObserver observer)
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="observer">The observer.</param>
+    /// <param name="replay">How many replays the subscription has had, as far as the caller knows.</param>
+    public void Attach(Guid subscription, IStreamObserver observer, int replay = 0)
     {
         if (_attached.TryGetValue(subscription, out var attached))
             attached.Observer = observer;
         else
-            _attached[subscription] = new Attached(observer);
+            _attached[subscription] = attached = new Attached(observer);
+        attached.BeginReplay(replay);
+    }
+
+    /// <summary>Returns what takes an attachment back to what it is now.</summary>
+    public Action Keep(Guid subscription)
+    {
+        var (observer, replay) = _attached.TryGetValue(subscription, out var attached) ? (attached.Observer, attached.Replay) : default;
+        return () =>
+        {
+            if (attached is null)
+                _attached.Remove(subscription);
+            else
+                attached.Return(observer!, replay);
+        };
     }
 
     /// <summary>Detaches the observer of a subscription that is removed. A late event for it is not offered to the grain.</summary>
@@ -64,6 +81,9 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
 
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
+        attached.BeginReplay(delivery.Replay);
+        if (delivery.Replay < attached.Replay)
+            return Replayed(delivery, 0);
         var position = (delivery.Queue, delivery.Partition);
         // Delivered before, by a dispatcher that could not settle them.
         var count = attached.Served.TryGetValue(position, out var served)
@@ -74,6 +94,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             // The one before may have removed the subscription.
             if (_attached.GetValueOrDefault(delivery.Subscription) != attached)
                 return NotObserved(delivery, count);
+            if (delivery.Replay < attached.Replay)
+                return Replayed(delivery, count);
             var end = attached.Observer.TakesBatches && !isApart ? delivery.Items.Length : count + 1;
             attached.Observed = delivery.Items[count].Offset;
             var answer = await attached.Observer.ObserveAsync(delivery, count, end, services);
@@ -84,7 +106,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
                 continue;
             }
             count += answer.Count;
-            if (answer.Count > 0)
+            if (answer.Count > 0 && delivery.Replay == attached.Replay)
                 attached.Served[position] = delivery.Items[count - 1].Offset;
             if (answer.Outcome != DeliveryOutcome.Served)
                 return answer with { Count = count };
@@ -93,6 +115,10 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
         return new DeliveryAnswer(count, DeliveryOutcome.Served);
     }
+
+    // The replay delivers them.
+    private DeliveryAnswer Replayed(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.Unreachable,
+        $"Grain {_grain.GrainId} was resuming the subscription from a token when the event came.");
 
     private DeliveryAnswer NotObserved(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.NotObserved,
         $"Grain {_grain.GrainId} attached no observer to stream {delivery.Stream} of provider '{delivery.Provider}': subscribe, or resume "
@@ -127,10 +153,22 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private sealed class Attached(IStreamObserver observer)
     {
         public IStreamObserver Observer { get; set; } = observer;
+        // The number of replays that it knows of.
+        public int Replay { get; private set; }
         public SemaphoreSlim Turn { get; } = new(1);
         // The first event that the observer has now.
         public long? Observed { get; set; }
         // One entry, unless a producer chose partitions or the topic was created again.
         public Dictionary<(Guid Queue, int Partition), long> Served { get; } = [];
+
+        public void BeginReplay(int replay)
+        {
+            if (replay <= Replay)
+                return;
+            Replay = replay;
+            Served.Clear();
+        }
+
+        public void Return(IStreamObserver observer, int replay) => (Observer, Replay) = (observer, replay);
     }
 }

@@ -16,9 +16,17 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
         new(StreamId.Create(Encoding.UTF8.GetBytes(run.Topic), run.Key.AsSpan()), run.Queue, run.Partition,
             [.. run.Messages.Select(static message => new StreamItem(message.Offset, message.Value))], run);
 
-    /// <summary>Returns the delivery to a subscription, without the first events.</summary>
-    public StreamDelivery To(string provider, Guid subscription, int skipped = 0) =>
-        new(provider, Stream, subscription, Queue, Partition, skipped == 0 ? Items : Items[skipped..]);
+    /// <summary>Returns the delivery to a subscription that a grain has by its class.</summary>
+    public StreamDelivery To(string provider, Guid subscription) => new(provider, Stream, subscription, Queue, Partition, Items);
+
+    /// <summary>Returns the delivery to an explicit subscription, without the first events.</summary>
+    /// <param name="provider">The provider.</param>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="skipped">The number of the first events.</param>
+    /// <param name="queue">The cursor that an activation takes it to come from: what a replay has delivered is not delivered again by the
+    /// shared cursor.</param>
+    public StreamDelivery To(string provider, ExplicitSubscription subscription, int skipped, Guid queue) => new(provider, Stream,
+        subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..], subscription.Replay?.Number ?? 0);
 }
 
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
@@ -61,8 +69,12 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         // A subscription that was answered before an event was appended is in the table now.
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
         var subscribers = subscriptions.Table.Find(run.Stream);
-        var answers = await Task.WhenAll(subscribers.Select(subscription => DeliverAsync(run, subscription, places, cancellationToken)))
-            .ConfigureAwait(false);
+        var parts = subscribers.Select(subscription => subscriptions.Table.PartOf(subscription, run.Partition, run.Queue)).ToList();
+        // What is before its first event is found out in the meantime.
+        if (parts.Any(static part => part.Step == ReplayStep.Joining))
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Waits)]);
+        var answers = await Task.WhenAll(subscribers.Select((subscription, index) => DeliverAsync(run, subscription, parts[index], places,
+            cancellationToken))).ConfigureAwait(false);
         foreach (var (subscription, _) in subscribers.Zip(answers).Where(static pair => pair.Second.Outcome == DeliveryOutcome.Removed))
         {
             _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
@@ -76,16 +88,51 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
             answer.Outcome != DeliveryOutcome.Removed && remaining.Contains(subscribers[index].Id))]);
     }
 
-    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SemaphoreSlim places,
-        CancellationToken cancellationToken)
+    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SharedPart part,
+        SemaphoreSlim places, CancellationToken cancellationToken)
     {
-        var skipped = run.Items.TakeWhile(item => !subscription.Receives(run.Partition, run.Queue, item.Offset)).Count();
+        var skipped = run.Items.TakeWhile(item => !part.Takes(item.Offset)).Count();
         if (skipped == run.Items.Length)
             return new DeliveryAnswer(skipped, DeliveryOutcome.Served);
         var answer = await caller.DeliverAsync(subscription.Grain,
-            new StreamGrainDelivery(run.To(provider.Name, subscription.Id, skipped), run.Records), places, cancellationToken)
-            .ConfigureAwait(false);
+            new StreamGrainDelivery(run.To(provider.Name, subscription, skipped, run.Queue), run.Records), places,
+            cancellationToken).ConfigureAwait(false);
         return answer with { Count = skipped + answer.Count };
+    }
+}
+
+/// <summary>Delivers the events of a replay to the grain that resumed or subscribed with a token.</summary>
+internal sealed class ReplayDeliveries(OrleansMqStreamProvider provider, Replay replay, GrainCaller caller) : IDeliveries
+{
+    /// <inheritdoc/>
+    /// <remarks>Its cursor has the events of one key.</remarks>
+    public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
+    {
+        var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
+        if (await FindAsync().ConfigureAwait(false) is not { } subscription)
+            return new RunAnswer(run.Items.Length, []);
+        var answer = await caller.DeliverAsync(subscription.Grain,
+            new StreamGrainDelivery(run.To(provider.Name, subscription, skipped: 0, subscription.Queue), records), places,
+            cancellationToken).ConfigureAwait(false);
+        if (answer.Outcome == DeliveryOutcome.Removed)
+        {
+            _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
+                subscription.Id));
+            return new RunAnswer(run.Items.Length, []);
+        }
+        return answer.Outcome == DeliveryOutcome.Served || await FindAsync().ConfigureAwait(false) is not null
+            ? RunAnswer.Of(run.Items.Length, [answer]) : new RunAnswer(run.Items.Length, []);
+
+        // Null: it is over. The shared cursor delivers what it has not, or a later replay, or no subscription wants it.
+        async Task<ExplicitSubscription?> FindAsync()
+        {
+            await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+            return subscriptions.Table.FindStep(replay.Id) == ReplayStep.Joined ? null
+                : subscriptions.Table.Find(run.Stream).FirstOrDefault(found => found.Replay?.Id == replay.Id);
+        }
     }
 }
 

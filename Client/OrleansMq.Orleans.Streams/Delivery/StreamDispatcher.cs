@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Streams;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 
@@ -18,12 +19,16 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
+    // Longer than a subscription takes to be written.
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _ending = [];
     private long? _warned;
+    private long? _swept;
+    private StreamReplays? _replays;
     private Task _refreshing = Task.CompletedTask;
 
     /// <inheritdoc/>
@@ -48,7 +53,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private async Task EndAsync()
     {
         await _refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Task.WhenAll([.. _dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask()), .. _ending]);
+        await Task.WhenAll([.. _dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask()), .. _ending,
+            _replays?.StoppedAsync() ?? Task.CompletedTask]);
     }
 
     private async Task RefreshAsync()
@@ -59,6 +65,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
             provider.Options.MissingClassTimeout,
             services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize, logger);
+        _replays = new StreamReplays(provider, client, caller, logger);
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {
@@ -85,8 +92,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller)
     {
         var implicits = services.GetRequiredService<ImplicitSubscriptions>();
-        var listed = (await client.Broker.ListTopicsAsync(_stopping.Token)).ToDictionary(static topic => topic.Name,
-            static topic => topic.TopicId, StringComparer.Ordinal);
+        var all = await client.Broker.ListTopicsAsync(_stopping.Token);
+        var listed = all.ToDictionary(static topic => topic.Name, static topic => topic.TopicId, StringComparer.Ordinal);
         var topics = listed.Keys;
         var wanted = new HashSet<(string Topic, GrainType? GrainType)>();
         foreach (var topic in topics.Where(provider.Topics.IsForImplicit))
@@ -116,6 +123,9 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         foreach (var topic in provider.Subscriptions.Table.Topics.Where(listed.ContainsKey))
             Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller));
 
+        if (provider.Subscriptions.IsRead)
+            _replays!.Refresh(_stopping.Token);
+
         foreach (var (key, dispatcher) in _dispatchers)
         {
             try
@@ -129,7 +139,10 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         }
 
         if (provider.Subscriptions.IsRead)
+        {
             await WarnOfReplicasAsync(provider.Subscriptions);
+            await SweepAsync(all.Where(topic => _dispatchers.ContainsKey((topic.Name, null))));
+        }
 
         void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
         {
@@ -139,6 +152,14 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
                     priorityOf: null, logger);
             }
         }
+    }
+
+    private async Task SweepAsync(IEnumerable<TopicListing> topics)
+    {
+        if (_swept is { } last && TimeProvider.System.GetElapsedTime(last) < SweepInterval)
+            return;
+        await _replays!.SweepAsync(topics.Select(static topic => (topic.Name, topic.Partitions)), SweepInterval, _stopping.Token);
+        _swept = TimeProvider.System.GetTimestamp();
     }
 
     private async Task WarnOfReplicasAsync(SubscriptionLog subscriptions)

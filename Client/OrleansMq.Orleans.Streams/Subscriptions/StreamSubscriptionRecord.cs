@@ -20,8 +20,9 @@ internal sealed record SubscriptionKey(string Topic, byte[] Key, Guid Id)
 /// <param name="Grain">The id of the grain that subscribed, as text.</param>
 /// <param name="Partition">The partition of the stream's key when it subscribed.</param>
 /// <param name="Queue">The id of the cursor there, which is another one after the topic was created again.</param>
-/// <param name="First">The first offset that the subscription receives of that cursor.</param>
-internal sealed record SubscriptionValue(string Grain, int Partition, Guid Queue, long First)
+/// <param name="First">The first offset that the subscription receives of that cursor, unless it is replayed.</param>
+/// <param name="Replay">The newest replay of the subscription; null: it has none.</param>
+internal sealed record SubscriptionValue(string Grain, int Partition, Guid Queue, long First, Replay? Replay = null)
 {
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.SubscriptionValue);
 
@@ -30,7 +31,53 @@ internal sealed record SubscriptionValue(string Grain, int Partition, Guid Queue
         ?? throw new JsonException("A subscription is a JSON object.");
 }
 
+/// <summary>A replay of a subscription: a cursor of its own delivers the stream's events from an offset on, until the cursor of all
+/// explicit subscriptions takes over.</summary>
+/// <param name="Id">The replay.</param>
+/// <param name="Number">How many replays the subscription has had, with this one. An activation refuses deliveries of earlier ones.</param>
+/// <param name="TopicId">The topic. With another topic of that name, the replay is over.</param>
+/// <param name="From">The first offset.</param>
+internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From);
+
+/// <summary>The key of a replay's progress.</summary>
+/// <param name="Replay">The replay; empty: the key is none of a replay.</param>
+/// <param name="Step">The step.</param>
+internal sealed record ReplayKey(Guid Replay, ReplayStep Step)
+{
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.ReplayKey);
+
+    /// <summary>Returns null for the key of a subscription.</summary>
+    public static ReplayKey? TryParse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.ReplayKey) is { } key && key.Replay != Guid.Empty ? key : null;
+}
+
+/// <summary>The progress of a replay.</summary>
+/// <param name="First">With <see cref="ReplayStep.Joined"/>, the first offset that the shared cursor delivers.</param>
+internal sealed record ReplayValue(long First)
+{
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.ReplayValue);
+
+    public static ReplayValue Parse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.ReplayValue)
+        ?? throw new JsonException("The progress of a replay is a JSON object.");
+}
+
+/// <summary>How far a replay is.</summary>
+internal enum ReplayStep
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>Its own cursor delivers, and the shared one passes its subscription over.</summary>
+    Replaying = 1,
+    /// <summary>It has nearly caught up: the shared cursor keeps the stream's events back.</summary>
+    Joining = 2,
+    /// <summary>The shared cursor delivers.</summary>
+    Joined = 3,
+}
+
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(SubscriptionKey))]
 [JsonSerializable(typeof(SubscriptionValue))]
+[JsonSerializable(typeof(ReplayKey))]
+[JsonSerializable(typeof(ReplayValue))]
 internal sealed partial class SubscriptionJson : JsonSerializerContext;

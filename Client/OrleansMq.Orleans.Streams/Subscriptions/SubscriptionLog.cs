@@ -65,10 +65,40 @@ internal sealed partial class SubscriptionLog
     /// could tell the dispatcher of its own silo an older end. This takes a leader lease after a failover, and no time otherwise.
     /// </summary>
     /// <exception cref="OrleansMqException">It was not written, or the outcome is unknown.</exception>
-    public async Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken)
+    public Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken) =>
+        WriteAsync(key.ToBytes(), value?.ToBytes(), cancellationToken);
+
+    /// <summary>Writes how far a replay is. Completes when it is in force, as <see cref="WriteAsync(SubscriptionKey, SubscriptionValue,
+    /// CancellationToken)"/> does.</summary>
+    public Task WriteAsync(ReplayKey key, ReplayValue value, CancellationToken cancellationToken) =>
+        WriteAsync(key.ToBytes(), value.ToBytes(), cancellationToken);
+
+    /// <summary>Removes the progress of a replay that no subscription has any more, soon. What stays takes some bytes and does
+    /// nothing.</summary>
+    public void RemoveProgress(Replay? replay)
+    {
+        if (replay is null)
+            return;
+        foreach (var step in (ReplayStep[])[ReplayStep.Joining, ReplayStep.Joined])
+            _ = RemoveAsync(new ReplayKey(replay.Id, step));
+    }
+
+    private async Task RemoveAsync(ReplayKey key)
+    {
+        try
+        {
+            await WriteAsync(key.ToBytes(), null, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (OrleansMqException failure)
+        {
+            LogProgressStays(_logger, key.Replay, failure);
+        }
+    }
+
+    private async Task WriteAsync(byte[] key, byte[]? value, CancellationToken cancellationToken)
     {
         await _created.EnsureAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        var written = await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key.ToBytes(), value?.ToBytes())
+        var written = await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key, value)
         {
             Partition = _partition.Partition,
         }, cancellationToken).ConfigureAwait(false);
@@ -218,6 +248,9 @@ internal sealed partial class SubscriptionLog
     [LoggerMessage(2, LogLevel.Warning, "Subscription {Subscription} to topic {Topic}, whose outcome was unknown to its grain, is not "
         + "removed yet; retrying.")]
     private static partial void LogNotRemoved(ILogger logger, Guid subscription, string topic, Exception reason);
+
+    [LoggerMessage(3, LogLevel.Information, "The progress of replay {Replay}, which is over, was not removed.")]
+    private static partial void LogProgressStays(ILogger logger, Guid replay, Exception reason);
 
     [LoggerMessage(1, LogLevel.Warning, "Ignored the record at {Partition}, offset {Offset}: it is no subscription.")]
     private static partial void LogForeign(ILogger logger, TopicPartition partition, long offset, Exception reason);

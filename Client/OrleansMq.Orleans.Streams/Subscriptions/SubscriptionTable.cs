@@ -9,12 +9,21 @@ namespace OrleansMq.Streams;
 /// <param name="Grain">The grain that subscribed.</param>
 /// <param name="Partition">The partition of the stream's key when it subscribed.</param>
 /// <param name="Queue">The cursor there.</param>
-/// <param name="First">The first offset that it receives of that cursor.</param>
-internal sealed record ExplicitSubscription(Guid Id, GrainId Grain, int Partition, Guid Queue, long First)
+/// <param name="First">The first offset that it receives of that cursor, unless it is replayed.</param>
+/// <param name="Replay">Its newest replay; null: it has none.</param>
+internal sealed record ExplicitSubscription(Guid Id, GrainId Grain, int Partition, Guid Queue, long First, Replay? Replay = null)
 {
-    /// <summary>Whether an event was appended after the subscription. A cursor of another id delivers what is newer.</summary>
-    public bool Receives(int partition, Guid queue, long offset) =>
-        partition != Partition || queue != Queue || offset >= First;
+    /// <summary>Whether it has a first offset in a cursor. A cursor of another id delivers what is newer than the subscription.</summary>
+    public bool BeginsIn(int partition, Guid queue) => partition == Partition && queue == Queue;
+}
+
+/// <summary>What the shared cursor does for a subscription.</summary>
+/// <param name="Step">How far its replay is; <see cref="ReplayStep.Joined"/>: it has none, or that is over.</param>
+/// <param name="First">Then the first offset that it receives.</param>
+internal readonly record struct SharedPart(ReplayStep Step, long First)
+{
+    /// <summary>Whether the shared cursor delivers an event to it.</summary>
+    public bool Takes(long offset) => Step == ReplayStep.Joined && offset >= First;
 }
 
 /// <summary>The explicit subscriptions of a provider, as the records of its topic say. One writer, any number of readers.</summary>
@@ -22,6 +31,8 @@ internal sealed class SubscriptionTable
 {
     private readonly ConcurrentDictionary<StreamId, ImmutableArray<ExplicitSubscription>> _streams = new();
     private readonly ConcurrentDictionary<string, int> _topics = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Guid, (StreamId Stream, ExplicitSubscription Subscription)> _replays = new();
+    private readonly ConcurrentDictionary<Guid, SharedPart> _progress = new();
 
     /// <summary>The topics with subscriptions.</summary>
     public IEnumerable<string> Topics => _topics.Keys;
@@ -32,26 +43,68 @@ internal sealed class SubscriptionTable
     /// <summary>Returns the subscriptions of a stream, in order of their ids.</summary>
     public ImmutableArray<ExplicitSubscription> Find(StreamId stream) => _streams.TryGetValue(stream, out var found) ? found : [];
 
+    /// <summary>The subscriptions with a replay that is not over, and their streams.</summary>
+    public IEnumerable<(StreamId Stream, ExplicitSubscription Subscription)> Replays =>
+        _replays.Where(pair => StepOf(pair.Key) != ReplayStep.Joined).Select(static pair => pair.Value);
+
+    /// <summary>Returns how far a replay is; null: no subscription has it as its newest one.</summary>
+    public ReplayStep? FindStep(Guid replay) => _replays.ContainsKey(replay) ? StepOf(replay) : null;
+
+    /// <summary>Returns what the shared cursor delivers to a subscription.</summary>
+    public SharedPart PartOf(ExplicitSubscription subscription, int partition, Guid queue) =>
+        !subscription.BeginsIn(partition, queue) ? new SharedPart(ReplayStep.Joined, 0)
+        : subscription.Replay is not { } replay ? new SharedPart(ReplayStep.Joined, subscription.First)
+        : _progress.GetValueOrDefault(replay.Id, new SharedPart(ReplayStep.Replaying, 0));
+
     /// <summary>Applies a record of the topic.</summary>
     /// <exception cref="JsonException">It is none of a provider.</exception>
     public void Apply(ReadOnlySpan<byte> key, ReadOnlyMemory<byte>? value)
     {
+        if (ReplayKey.TryParse(key) is { } progress)
+        {
+            Apply(progress, value);
+            return;
+        }
         var subscription = SubscriptionKey.Parse(key);
         var stream = StreamId.Create(System.Text.Encoding.UTF8.GetBytes(subscription.Topic), subscription.Key);
         var before = Find(stream);
         var others = before.RemoveAll(other => other.Id == subscription.Id);
-        var after = value is { } bytes ? Sorted(others.Add(Parse(subscription.Id, bytes.Span))) : others;
+        var newest = value is { } bytes ? Parse(subscription.Id, bytes.Span) : null;
+        var after = newest is not null ? Sorted(others.Add(newest)) : others;
+        if (newest?.Replay is { } begun)
+            _replays[begun.Id] = (stream, newest);
         if (after.IsEmpty)
             _streams.TryRemove(stream, out _);
         else
             _streams[stream] = after;
+        foreach (var replaced in before.Where(other => other.Id == subscription.Id && other.Replay?.Id != newest?.Replay?.Id))
+            Forget(replaced.Replay);
         Count(subscription.Topic, after.Length - before.Length);
+    }
+
+    private void Apply(ReplayKey key, ReadOnlyMemory<byte>? value)
+    {
+        if (value is not { } bytes)
+            _progress.TryRemove(key.Replay, out _);
+        else if (StepOf(key.Replay) <= key.Step)
+            _progress[key.Replay] = new SharedPart(key.Step, ReplayValue.Parse(bytes.Span).First);
+    }
+
+    private ReplayStep StepOf(Guid replay) => _progress.TryGetValue(replay, out var part) ? part.Step : ReplayStep.Replaying;
+
+    private void Forget(Replay? replay)
+    {
+        if (replay is null)
+            return;
+        _replays.TryRemove(replay.Id, out _);
+        _progress.TryRemove(replay.Id, out _);
     }
 
     private static ExplicitSubscription Parse(Guid id, ReadOnlySpan<byte> bytes)
     {
         var value = SubscriptionValue.Parse(bytes);
-        return new ExplicitSubscription(id, GrainId.Parse(value.Grain), value.Partition, value.Queue, value.First);
+        return new ExplicitSubscription(id, GrainId.Parse(value.Grain), value.Partition, value.Queue, value.First,
+            value.Replay);
     }
 
     private static ImmutableArray<ExplicitSubscription> Sorted(ImmutableArray<ExplicitSubscription> subscriptions) =>

@@ -15,6 +15,13 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
     /// <summary>Returns the name of a grain class's cursor.</summary>
     public string QueueOf(GrainType grainType) => NameOf($"streams:{provider}:", grainType.ToString()!);
 
+    /// <summary>What the names of the cursors of replays begin with.</summary>
+    /// <remarks>The name of a provider has no @.</remarks>
+    public string ReplayPrefix => $"streams:{provider}@";
+
+    /// <summary>Returns the name of a replay's cursor.</summary>
+    public string QueueOf(Replay replay) => $"{ReplayPrefix}{replay.Id:N}";
+
     /// <summary>Whether a topic is one of the provider.</summary>
     public bool IsOwn(string topic) => topic.StartsWith(options.TopicPrefix, StringComparison.Ordinal);
 
@@ -50,6 +57,42 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         return await Task.WhenAll(starts.Select((start, partition) => Client.Broker.Queues.CreateAsync(
             new TopicPartition(topic, partition), new NewQueue(ExplicitQueue) { Start = start, Options = options },
             cancellationToken).AsTask())).ConfigureAwait(false);
+    }
+
+    /// <summary>Creates the cursor of a replay unless it exists. It delivers the events of one stream. Where the topic does not keep the
+    /// first one any more, it begins with the earliest that it keeps.</summary>
+    /// <param name="partition">The stream's partition.</param>
+    /// <param name="key">The stream's key.</param>
+    /// <param name="replay">The replay.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The offset of the earliest event, where that is above the replay's first; otherwise null.</returns>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.OffsetOutOfRange"/>: the partition ends below the replay's first
+    /// offset; <see cref="ErrorCode.PolicyViolation"/>: it has as many queues as its broker allows.</exception>
+    public async Task<long?> CreateReplayQueueAsync(TopicPartition partition, ReadOnlyMemory<byte> key, Replay replay,
+        CancellationToken cancellationToken)
+    {
+        var queue = new NewQueue(QueueOf(replay))
+        {
+            Start = OffsetSpec.AtOffset(replay.From),
+            Options = await QueueOptionsAsync(partition.Topic, cancellationToken).ConfigureAwait(false) with
+            {
+                Filter = $"KEY() = X'{Convert.ToHexString(key.Span)}'",
+            },
+        };
+        try
+        {
+            await Client.Broker.Queues.CreateAsync(partition, queue, cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+        catch (BrokerException outside) when (outside.Code == ErrorCode.OffsetOutOfRange)
+        {
+            var earliest = await Client.Broker.FindOffsetAsync(partition, OffsetSpec.Earliest, cancellationToken).ConfigureAwait(false);
+            if (earliest.Error != ErrorCode.None || earliest.Offset <= replay.From)
+                throw;
+            await Client.Broker.Queues.CreateAsync(partition, queue with { Start = OffsetSpec.Earliest }, cancellationToken)
+                .ConfigureAwait(false);
+            return earliest.Offset;
+        }
     }
 
     private async Task<OffsetSpec> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken)

@@ -1,7 +1,10 @@
+using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Partitioning;
+using OrleansMq.Streams;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.PostgreSql.Server;
 
@@ -60,6 +63,57 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
         async Task SendAsync()
         {
             for (var number = 0; number < Events; number++)
+            {
+                await Task.WhenAll(Enumerable.Range(0, Streams).Select(key =>
+                    producer.SendAsync(new(topic, $"{key}", $$"""{"number":{{number}}}""")).AsTask()));
+            }
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("replay-killed", false)]
+    [InlineData("replay-stopped", true)]
+    public async Task Silo_that_is_lost_in_the_middle_of_replays_takes_no_event_along(string topic, bool isStopped)
+    {
+        const int Partitions = 3;
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, Partitions, 3));
+        await Cluster.UntilInSyncAsync(topic);
+        StreamScript.On(topic, static (happened, _) => happened.Number % 3 == 0 ? Task.Delay(20) : Task.CompletedTask);
+        var victim = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
+        var survivor = 1 + (victim % 3);
+        await using var producer = new OrleansMqClient(Cluster.Broker(survivor)).CreateProducer<string, string>();
+        await SendAsync(0, Events / 2);
+        for (var key = 0; key < Streams; key++)
+        {
+            var partition = Murmur2Partitioner.ForKey(Encoding.UTF8.GetBytes($"{key}"), Partitions);
+            await Grains(1 + (key % 3)).GetGrain<IReaderGrain>($"{topic}/{key}/1").SubscribeFromAsync(new StreamOffset(partition, 0));
+        }
+        var sending = SendAsync(Events / 2, Events);
+        await Wait.UntilAsync(() => Received(topic).Sum(numbers => numbers.Length) >= Streams * Events / 8, "a part is received");
+        if (isStopped)
+            await Cluster.StopAsync(victim);
+        else
+            await Cluster.KillAsync(victim);
+        await sending;
+        await Wait.UntilAsync(() => Task.FromResult(Received(topic).All(numbers => numbers.Distinct().Count() == Events)),
+            "every event is received", () => Task.FromResult(Describe(topic)), TimeSpan.FromMinutes(3));
+        Assert.All(Received(topic), StreamAssert.IsInOrder);
+        await Wait.UntilAsync(async () =>
+        {
+            for (var partition = 0; partition < Partitions; partition++)
+            {
+                if ((await Cluster.Broker(survivor).Queues.ListAsync(new TopicPartition(topic, partition)))
+                    .Any(static queue => queue.Name.Contains('@', StringComparison.Ordinal)))
+                    return false;
+            }
+            return true;
+        }, "the replays are over, and leave no queue");
+        var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
+        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+
+        async Task SendAsync(int from, int end)
+        {
+            for (var number = from; number < end; number++)
             {
                 await Task.WhenAll(Enumerable.Range(0, Streams).Select(key =>
                     producer.SendAsync(new(topic, $"{key}", $$"""{"number":{{number}}}""")).AsTask()));

@@ -109,6 +109,7 @@ public sealed class ExactGrain : Grain, IExactGrain
 
 public interface IWideGrain : IGrainWithStringKey
 {
+    Task SubscribeFromAsync(StreamSequenceToken token);
     Task SubscribeAsync(string key);
     Task<int> CountAsync(string key);
 }
@@ -120,6 +121,12 @@ public sealed class WideGrain : Grain, IWideGrain, IStreamSubscriptionObserver
     public const string Topic = "wide-orders";
 
     public Task SubscribeAsync(string key) => Stream(key).SubscribeAsync(new TestObserver(Stream(key).StreamId, this));
+
+    public Task SubscribeFromAsync(StreamSequenceToken token)
+    {
+        var own = Stream(this.GetPrimaryKeyString());
+        return own.SubscribeAsync(new TestObserver(own.StreamId, this), token);
+    }
 
     public async Task<int> CountAsync(string key) => (await Stream(key).GetAllSubscriptionHandles()).Count;
 
@@ -181,7 +188,8 @@ public sealed class HubGrain : Grain, IHubGrain
 public interface IReaderGrain : IGrainWithStringKey
 {
     Task<StreamSubscriptionHandle<Happened>> SubscribeAsync(bool inBatches = false);
-    Task SubscribeFromAsync(StreamSequenceToken token);
+    Task<StreamSubscriptionHandle<Happened>> SubscribeFromAsync(StreamSequenceToken token);
+    Task ResumeFromAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token);
     Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle);
     Task<int> CountAsync();
     Task ForgetAsync(Guid subscription);
@@ -212,7 +220,10 @@ public sealed class ReaderGrain : Grain, IReaderGrain
         ? Stream.SubscribeAsync(new TestBatchObserver(Stream.StreamId, this))
         : Stream.SubscribeAsync(Observer);
 
-    public Task SubscribeFromAsync(StreamSequenceToken token) => Stream.SubscribeAsync(Observer, token);
+    public Task<StreamSubscriptionHandle<Happened>> SubscribeFromAsync(StreamSequenceToken token) => Stream.SubscribeAsync(Observer, token);
+
+    public Task ResumeFromAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token) =>
+        handle.ResumeAsync(Observer, token);
 
     public Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle) => handle.UnsubscribeAsync();
 

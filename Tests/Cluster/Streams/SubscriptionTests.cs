@@ -40,11 +40,53 @@ public sealed class SubscriptionTests
     {
         var queue = Guid.NewGuid();
         var subscription = new ExplicitSubscription(Guid.NewGuid(), GrainId.Parse("reader/1"), 2, queue, 10);
-        Assert.False(subscription.Receives(2, queue, 9));
-        Assert.True(subscription.Receives(2, queue, 10));
+        Assert.False(_table.PartOf(subscription, 2, queue).Takes(9));
+        Assert.True(_table.PartOf(subscription, 2, queue).Takes(10));
         // Another partition, and another incarnation of the topic, which is newer.
-        Assert.True(subscription.Receives(1, queue, 0));
-        Assert.True(subscription.Receives(2, Guid.NewGuid(), 0));
+        Assert.True(_table.PartOf(subscription, 1, queue).Takes(0));
+        Assert.True(_table.PartOf(subscription, 2, Guid.NewGuid()).Takes(0));
+    }
+
+    [Fact]
+    public void Subscription_that_is_replayed_receives_from_the_shared_cursor_what_comes_after_the_replay()
+    {
+        var (id, queue, replay) = (Guid.NewGuid(), Guid.NewGuid(), new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5));
+        Assert.Null(_table.FindStep(replay.Id));
+        Write("orders", id, "reader/1", queue, first: 10, replay);
+        Assert.Equal((ReplayStep.Replaying, false), Part(12));
+        Assert.Equal(id, Assert.Single(_table.Replays).Subscription.Id);
+        Write(replay, ReplayStep.Joining, 0);
+        Assert.Equal((ReplayStep.Joining, false), Part(12));
+        Assert.Single(_table.Replays);
+        Write(replay, ReplayStep.Joined, 12);
+        Assert.Equal((ReplayStep.Joined, false), Part(11));
+        Assert.Equal((ReplayStep.Joined, true), Part(12));
+        Assert.Empty(_table.Replays);
+        // A silo that was slower.
+        Write(replay, ReplayStep.Joining, 0);
+        Assert.Equal(ReplayStep.Joined, _table.FindStep(replay.Id));
+        // Another topic of that name is delivered from its beginning by the shared cursor.
+        Assert.True(_table.PartOf(_table.Find(Orders)[0], 0, Guid.NewGuid()).Takes(0));
+
+        (ReplayStep, bool) Part(long offset) => _table.PartOf(_table.Find(Orders)[0], 0, queue) is var part
+            ? (part.Step, part.Takes(offset)) : default;
+    }
+
+    [Fact]
+    public void Later_replay_of_a_subscription_takes_the_place_of_the_earlier_one()
+    {
+        var (id, queue) = (Guid.NewGuid(), Guid.NewGuid());
+        var (first, second) = (new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5), new Replay(Guid.NewGuid(), 2, Guid.NewGuid(), 3));
+        Write("orders", id, "reader/1", queue, first: 10, first);
+        Write(first, ReplayStep.Joined, 12);
+        Write("orders", id, "reader/1", queue, first: 14, second);
+        Assert.Null(_table.FindStep(first.Id));
+        Assert.Equal(ReplayStep.Replaying, _table.FindStep(second.Id));
+        Write(first, ReplayStep.Joined, 12);
+        Assert.Equal(ReplayStep.Replaying, _table.PartOf(_table.Find(Orders)[0], 0, queue).Step);
+        Remove("orders", id);
+        Assert.Empty(_table.Replays);
+        Assert.Null(_table.FindStep(second.Id));
     }
 
     [Fact]
@@ -89,6 +131,12 @@ public sealed class SubscriptionTests
 
     private void Write(string topic, Guid id, string grain) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(),
         new SubscriptionValue(grain, 0, Guid.Empty, 0).ToBytes());
+
+    private void Write(string topic, Guid id, string grain, Guid queue, long first, Replay replay) => _table.Apply(
+        new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), new SubscriptionValue(grain, 0, queue, first, replay).ToBytes());
+
+    private void Write(Replay replay, ReplayStep step, long first) =>
+        _table.Apply(new ReplayKey(replay.Id, step).ToBytes(), new ReplayValue(first).ToBytes());
 
     private void Remove(string topic, Guid id) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), null);
 }

@@ -1,0 +1,225 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Consumers;
+
+namespace OrleansMq.Streams;
+
+/// <summary>
+/// Carries out the replays of a provider on a silo. Every silo does so for every replay: the replay's cursor gives each event to one of
+/// them, and what they decide is the same.
+/// <para>A replay has a cursor of its own, with the events of its stream alone. While it is behind, the cursor of all explicit
+/// subscriptions, the shared one, passes its subscription over, and other subscribers go on. When it has nearly caught up,
+/// <see cref="ReplayStep.Joining"/> is written. From then on the shared cursor keeps the stream's events back, so that it has passed over
+/// nothing above the end that the partition has after that. When the replay has settled everything below that end,
+/// <see cref="ReplayStep.Joined"/> is written with it: there the shared cursor takes over. The cursor of the replay is deleted.</para>
+/// </summary>
+internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, ILogger logger)
+{
+    private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan JoiningPause = TimeSpan.FromMilliseconds(20);
+    // Other silos have seen by then that it is over.
+    private static readonly TimeSpan DeletePause = TimeSpan.FromSeconds(2);
+
+    private readonly Dictionary<Guid, Task> _running = [];
+    private Dictionary<(TopicPartition Partition, string Queue), long> _strays = [];
+
+    /// <summary>Completes when all replays have stopped, after their token was cancelled.</summary>
+    public Task StoppedAsync() => Task.WhenAll(_running.Values);
+
+    /// <summary>Begins the replays that the table has and this silo has not begun.</summary>
+    public void Refresh(CancellationToken stopping)
+    {
+        foreach (var (id, _) in _running.Where(static pair => pair.Value.IsCompleted).ToList())
+            _running.Remove(id);
+        foreach (var (stream, subscription) in provider.Subscriptions.Table.Replays)
+        {
+            if (!_running.ContainsKey(subscription.Replay!.Id))
+                _running[subscription.Replay.Id] = Task.Run(() => RunAsync(stream, subscription, stopping), CancellationToken.None);
+        }
+    }
+
+    /// <summary>Deletes the cursors of replays that are over, which a silo that died has left behind: they would keep the topic's events.
+    /// One is deleted when it was found twice, with a pause in which every subscription that began was written.</summary>
+    /// <param name="topics">The topics, with their numbers of partitions.</param>
+    /// <param name="pause">The pause.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public async Task SweepAsync(IEnumerable<(string Name, int Partitions)> topics, TimeSpan pause, CancellationToken cancellationToken)
+    {
+        var now = TimeProvider.System.GetTimestamp();
+        var found = new Dictionary<(TopicPartition Partition, string Queue), long>();
+        foreach (var partition in topics.SelectMany(static topic =>
+            Enumerable.Range(0, topic.Partitions).Select(number => new TopicPartition(topic.Name, number))))
+        {
+            try
+            {
+                foreach (var queue in await client.Broker.Queues.ListAsync(partition, cancellationToken).ConfigureAwait(false))
+                {
+                    if (queue.Name.StartsWith(provider.Topics.ReplayPrefix, StringComparison.Ordinal))
+                        found[(partition, queue.Name)] = _strays.GetValueOrDefault((partition, queue.Name), now);
+                }
+            }
+            catch (BrokerException away)
+            {
+                LogNotSwept(logger, partition, away);
+            }
+        }
+        await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        var wanted = provider.Subscriptions.Table.Replays.Select(pair => provider.Topics.QueueOf(pair.Subscription.Replay!))
+            .ToHashSet(StringComparer.Ordinal);
+        _strays = found.Where(pair => !wanted.Contains(pair.Key.Queue)).ToDictionary();
+        foreach (var ((partition, queue), since) in _strays)
+        {
+            if (TimeProvider.System.GetElapsedTime(since) >= pause)
+                await DeleteAsync(client, partition, queue, logger).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Deletes the cursor of a replay that is over, when the other silos have seen that.</summary>
+    public static async Task DeleteLaterAsync(OrleansMqClient client, TopicPartition partition, string queue, ILogger logger)
+    {
+        await Task.Delay(DeletePause).ConfigureAwait(false);
+        await DeleteAsync(client, partition, queue, logger).ConfigureAwait(false);
+    }
+
+    private async Task RunAsync(StreamId stream, ExplicitSubscription subscription, CancellationToken stopping)
+    {
+        var partition = new TopicPartition(stream.GetNamespace()!, subscription.Partition);
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await ReplayAsync(stream, subscription, partition, stopping).ConfigureAwait(false);
+                await DeleteLaterAsync(client, partition, provider.Topics.QueueOf(subscription.Replay!), logger).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception) when (stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception failure)
+            {
+                // Whatever it is, the next try may find it mended; without one the subscription would receive nothing.
+                LogRetry(logger, stream, subscription.Id, failure);
+                await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    // Completes when the replay is over.
+    private async Task ReplayAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition,
+        CancellationToken stopping)
+    {
+        var replay = subscription.Replay!;
+        if (await FindStepAsync(replay, stopping).ConfigureAwait(false) is null or ReplayStep.Joined)
+            return;
+        if (!await HasTopicAsync(partition.Topic, replay, stopping).ConfigureAwait(false))
+        {
+            LogOtherTopic(logger, stream, subscription.Id);
+            await WriteAsync(replay, ReplayStep.Joined, 0, stopping).ConfigureAwait(false);
+            return;
+        }
+        if (await provider.Topics.CreateReplayQueueAsync(partition, stream.Key, replay, stopping).ConfigureAwait(false) is { } earliest)
+            LogEarliest(logger, stream, subscription.Id, replay.From, partition, earliest);
+        await using var dispatcher = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, partition.Topic,
+            provider.Topics.QueueOf(replay), new ReplayDeliveries(provider, replay, caller), priorityOf: null, logger,
+            partition.Partition);
+        await JoinAsync(replay, partition, stopping).ConfigureAwait(false);
+    }
+
+    private async Task JoinAsync(Replay replay, TopicPartition partition, CancellationToken stopping)
+    {
+        long? end = null;
+        var isBound = false;
+        while (true)
+        {
+            var step = await FindStepAsync(replay, stopping).ConfigureAwait(false);
+            if (step is null or ReplayStep.Joined)
+                return;
+            if (step == ReplayStep.Joining && !isBound)
+            {
+                // Everything that the shared cursor has passed over is below it.
+                (end, isBound) = (await FindEndAsync(partition, OffsetSpec.LatestProven, stopping).ConfigureAwait(false), true);
+            }
+            if (end is { } below && await HasSettledAsync(partition, replay, below, stopping).ConfigureAwait(false))
+            {
+                // Not joined after that: until then each event that is settled was delivered.
+                if (await FindStepAsync(replay, stopping).ConfigureAwait(false) != step)
+                    continue;
+                await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
+                    .ConfigureAwait(false);
+                continue;
+            }
+            if (!isBound)
+                end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);
+            await Task.Delay(isBound ? JoiningPause : provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<ReplayStep?> FindStepAsync(Replay replay, CancellationToken cancellationToken)
+    {
+        await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        return provider.Subscriptions.Table.FindStep(replay.Id);
+    }
+
+    private async Task<bool> HasTopicAsync(string topic, Replay replay, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await client.Broker.DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false)).TopicId == replay.TopicId;
+        }
+        catch (BrokerException gone) when (gone.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            return false;
+        }
+    }
+
+    // Records that consumers hold are not settled.
+    private async Task<bool> HasSettledAsync(TopicPartition partition, Replay replay, long below, CancellationToken cancellationToken) =>
+        await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false)
+            is not [var first, ..] || first.Offset >= below;
+
+    private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
+    {
+        var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        return end.Error == ErrorCode.None ? end.Offset
+            : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
+    }
+
+    private Task WriteAsync(Replay replay, ReplayStep step, long first, CancellationToken cancellationToken) =>
+        provider.Subscriptions.WriteAsync(new ReplayKey(replay.Id, step), new ReplayValue(first), cancellationToken);
+
+    private static async Task DeleteAsync(OrleansMqClient client, TopicPartition partition, string queue, ILogger logger)
+    {
+        try
+        {
+            await client.Broker.Queues.DeleteAsync(partition, queue, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (gone.Code is ErrorCode.GroupIdNotFound or ErrorCode.UnknownTopicOrPartition)
+        {
+            // Another silo was first.
+        }
+        catch (BrokerException failure)
+        {
+            // It is found again as a stray one.
+            LogNotDeleted(logger, queue, partition, failure);
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "The replay of stream {Stream} for subscription {Subscription} does not go on now; retrying.")]
+    private static partial void LogRetry(ILogger logger, StreamId stream, Guid subscription, Exception reason);
+
+    [LoggerMessage(2, LogLevel.Warning, "The replay of stream {Stream} for subscription {Subscription} is over: its topic was deleted.")]
+    private static partial void LogOtherTopic(ILogger logger, StreamId stream, Guid subscription);
+
+    [LoggerMessage(3, LogLevel.Warning, "The replay of stream {Stream} for subscription {Subscription} from offset {From} begins again, "
+        + "and {Partition} does not keep that any more: it begins with the earliest one, {Earliest}.")]
+    private static partial void LogEarliest(ILogger logger, StreamId stream, Guid subscription, long from, TopicPartition partition,
+        long earliest);
+
+    [LoggerMessage(4, LogLevel.Warning, "Queue {Queue} of {Partition}, of a replay that is over, was not deleted; retrying later.")]
+    private static partial void LogNotDeleted(ILogger logger, string queue, TopicPartition partition, Exception reason);
+
+    [LoggerMessage(5, LogLevel.Information, "{Partition} was not searched for queues of replays that are over; retrying later.")]
+    private static partial void LogNotSwept(ILogger logger, TopicPartition partition, Exception reason);
+}
