@@ -1,3 +1,4 @@
+using System.Runtime.Serialization;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using Orleans.Streams;
@@ -5,9 +6,19 @@ using Orleans.Streams.Core;
 
 namespace OrleansMq.Streams;
 
+/// <summary>A stream of any type of event.</summary>
+internal interface IOrleansMqStream
+{
+    /// <summary>The provider.</summary>
+    string ProviderName { get; }
+
+    /// <summary>The stream.</summary>
+    StreamId StreamId { get; }
+}
+
 /// <summary>A stream: the records of one key of a topic.</summary>
 [GenerateSerializer, Immutable, Alias("omq.Stream`1"), SerializationCallbacks(typeof(OnDeserializedCallbacks))]
-internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOnDeserialized
+internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOrleansMqStream, IOnDeserialized
 {
     [NonSerialized]
     private OrleansMqStreamProvider? _provider;
@@ -121,13 +132,13 @@ internal sealed class OrleansMqStream<T> : IAsyncStream<T>, IOnDeserialized
         new(Provider.Options.Format, observer, batches);
 }
 
-/// <summary>A subscription of a grain to a stream.</summary>
-[GenerateSerializer, Immutable, Alias("omq.StreamSubscriptionHandle`1")]
+/// <summary>A subscription of a grain to a stream. It may be kept in grain state, also as the JSON of Orleans' storage.</summary>
+[GenerateSerializer, Immutable, Alias("omq.StreamSubscriptionHandle`1"), DataContract]
 internal sealed class OrleansMqSubscriptionHandle<T> : StreamSubscriptionHandle<T>
 {
-    [Id(0)]
+    [Id(0), DataMember(Name = "stream")]
     private readonly OrleansMqStream<T> _stream;
-    [Id(1)]
+    [Id(1), DataMember(Name = "id")]
     private readonly Guid _id;
 
     public OrleansMqSubscriptionHandle(OrleansMqStream<T> stream, Guid id) => (_stream, _id) = (stream, id);

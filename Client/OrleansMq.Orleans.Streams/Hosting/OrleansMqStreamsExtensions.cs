@@ -1,5 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+using Orleans.Serialization;
 using Orleans.Streams;
 using OrleansMq.Streams;
 
@@ -84,6 +86,7 @@ public static class OrleansMqStreamsExtensions
                 + $"{nameof(OrleansMqStreamOptions.TopicPrefix)} of its own.");
         }
         services.AddSingleton(new ProviderTopics(name, options.TopicPrefix));
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<OrleansJsonSerializerOptions>, StreamJson>());
         services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) => new OrleansMqStreamProvider(name, options, provider));
     }
 }
