@@ -1,6 +1,5 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
-using OrleansMq.Records;
 
 namespace OrleansMq.Compaction;
 
