@@ -5,7 +5,6 @@ using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Orleans.Hosting;
 using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Timers;
 

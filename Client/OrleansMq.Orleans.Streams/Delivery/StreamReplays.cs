@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging;
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 

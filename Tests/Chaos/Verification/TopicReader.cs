@@ -78,13 +78,17 @@ internal sealed class TopicReader(IBroker broker, string topic, int partitions)
         }
     }
 
-    private static void Demand(TopicPartition partition, ErrorCode error, string? message) =>
-        Assert.True(error == ErrorCode.None || error.Action() == ErrorAction.Retry, $"{partition}: {error}: {message}");
+    private static void Demand(TopicPartition partition, ErrorCode error, string? message)
+    {
+        if (error != ErrorCode.None && error.Action() != ErrorAction.Retry)
+            throw new BrokerException(error, $"{partition}: {message}");
+    }
 
     private static async Task PauseAsync(TopicPartition partition, string what, CancellationTokenSource patience,
         CancellationToken cancellationToken)
     {
-        Assert.False(patience.IsCancellationRequested, $"For {Patience.TotalSeconds} s {partition} {what}.");
+        if (patience.IsCancellationRequested)
+            throw new TimeoutException($"For {Patience.TotalSeconds} s {partition} {what}.");
         await Task.Delay(100, cancellationToken);
     }
 }

@@ -3,8 +3,6 @@ using System.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using Orleans.Streams;
-using OrleansMq.Streams;
-using OrleansMq.Tests.Shared;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Streams;

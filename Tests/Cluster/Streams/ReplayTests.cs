@@ -1,11 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Streams;
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Streams;
-using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Streams;
 

@@ -4,7 +4,6 @@ using OrleansMq.Partitions;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Records;
-using OrleansMq.Replication;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Engine.Replicas;
