@@ -30,7 +30,8 @@ channels = [connection.channel() for _ in range(5)]
 channel = channels[0]
 channel.queue_declare("q", arguments={"x-max-length": 5})
 channel.confirm_delivery()
-headers = {"n": 1, "big": 2 ** 40, "text": "hällo", "list": [1, "two", {"deep": None}], "when": datetime.datetime(2020, 1, 2, 3, 4, 5)}
+headers = {"n": 1, "big": 2 ** 40, "text": "hällo", "list": [1, "two", {"deep": None}],
+           "when": datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)}
 properties = pika.BasicProperties(content_type="text/plain", headers=headers, delivery_mode=2, priority=3, message_id="m")
 for size in (0, 5, 131064, 131065, 1000000):
     channel.basic_publish("", "q", b"x" * size, properties)

@@ -256,7 +256,7 @@ public sealed class DeadLetterPortTests
             {
                 // Grains with outboxes are code in the broker's own process.
                 var isOutbox = epoch == OutboxProducers.Epoch && protocol == SessionProtocol.InProcess;
-                var expected = isOutbox ? ErrorCode.None : ErrorCode.InvalidRecord;
+                var expected = isOutbox ? ErrorCode.None : ErrorCode.TopicAuthorizationFailed;
                 Assert.Equal(expected, (await session.Broker.ProduceAsync(partition, Batch(id, epoch), Acks.All)).Error);
                 Assert.True(session.TryOpen(partition, default, AccessOperation.Write, out var opened, out _));
                 Assert.Equal(expected, (await opened.AppendAsync(Batch(id, epoch), Acks.All)).Error);

@@ -85,7 +85,8 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         var client = _broker.Access.Open(BrokerSession.InProcess).Broker;
         var forged = TestBatches.From(new ProducerIdentity(LetterProducers.IdOfSchedules(Guid.NewGuid(), 0, 1),
             LetterProducers.ScheduleEpoch), 0, "x");
-        Assert.Equal(ErrorCode.InvalidRecord, (await client.ProduceAsync(new TopicPartition("small", 0), forged, Acks.All)).Error);
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed,
+            (await client.ProduceAsync(new TopicPartition("small", 0), forged, Acks.All)).Error);
     }
 
     [Fact]

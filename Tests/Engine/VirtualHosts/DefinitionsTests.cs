@@ -79,7 +79,7 @@ public sealed class DefinitionsTests
             new RoutedMessage("orders.1", FieldTable.Empty), collector);
         Assert.Equal("orders", Assert.Single(collector.Queues).Name);
         Assert.Equal(["parameters[1]: the component 'shovel'", "global_parameters[0]: 'cluster_name'"],
-            Definitions.Parse(Encoding.UTF8.GetBytes(Sample)).Ignored);
+            [.. Definitions.Parse(Encoding.UTF8.GetBytes(Sample)).Ignored]);
     }
 
     [Fact]
