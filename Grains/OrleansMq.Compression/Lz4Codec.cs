@@ -31,13 +31,19 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
     public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
     {
         var context = _contexts.Rent();
+        var isClean = false;
         try
         {
             Decompress(context, source, new DecompressionBound(destination, maxLength));
+            isClean = true;
         }
         finally
         {
-            _contexts.Return(context);
+            // A reset (up to 1.9.4) leaves what a broken frame said of its content, and the next frame would be refused for it.
+            if (isClean)
+                _contexts.Return(context);
+            else
+                context.Dispose();
         }
     }
 
