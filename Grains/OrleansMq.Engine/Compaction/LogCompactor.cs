@@ -67,8 +67,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     }
 
     /// <inheritdoc cref="SettledCleaner.Run"/>
-    public CompactionResult RemoveSettled(SegmentedLog log, Func<long> highWatermark, CancellationToken cancellationToken) =>
-        new SettledCleaner(options, ports).Run(log, highWatermark, cancellationToken);
+    public CompactionResult RemoveSettled(SegmentedLog log, Func<long> highWatermark, Func<bool> mayClean,
+        CancellationToken cancellationToken) => new SettledCleaner(options, ports).Run(log, highWatermark, mayClean, cancellationToken);
 
     private void Clean(SegmentedLog log, long highWatermark, IErasure erasure, int cuts, ref CompactionResult result,
         CancellationToken cancellationToken)

@@ -10,10 +10,11 @@ namespace OrleansMq.Compaction;
 /// they are the first.
 /// </summary>
 /// <remarks>
-/// Leader and followers clean their own logs, each by what its log says. Records are removed if the settlements are in force: the log's end
-/// of the moment at which they were looked up is below the high watermark. Control batches stay, so the state of the cursors can be derived
-/// from the log alone as before. <see cref="SegmentedLog.BeginPass"/> notes that end: a log that is cut below it lacks records whose
-/// settlements it lost, and begins again.
+/// A log is cleaned where it leads. A follower keeps its records until it leads: it may not know yet of a queue that begins with old ones.
+/// Records are removed if the settlements are in force: the log's end of the moment at which they were looked up is below the high
+/// watermark. Control batches stay, so the state of the cursors can be derived from the log alone as before.
+/// <see cref="SegmentedLog.BeginPass"/> notes that end: a log that is cut below it lacks records whose settlements it lost, and begins
+/// again.
 /// <para>Every record that a queue needs when its segment is replaced was kept. A queue that begins or is reset at that moment may find
 /// what the others have settled, or not.</para>
 /// </remarks>
@@ -32,21 +33,24 @@ internal sealed class SettledCleaner(CompactionOptions options, LogPorts ports)
     /// <summary>Cleans the segments that are due.</summary>
     /// <param name="log">The log.</param>
     /// <param name="highWatermark">Tells the partition's high watermark.</param>
+    /// <param name="mayClean">Tells whether the log leads with a lease, and its topic wants to be cleaned.</param>
     /// <param name="cancellationToken">Stops between two batches; segments that were not swapped in are deleted.</param>
     /// <returns>What was done. A cleaning that a truncation overtook ends early.</returns>
     /// <exception cref="DamagedLogException">A batch on disk is damaged; nothing is replaced.</exception>
     /// <exception cref="IOException">The disk failed, or is full; see <see cref="SegmentSwapException"/>.</exception>
     /// <exception cref="OperationCanceledException">The cleaning was cancelled.</exception>
-    public CompactionResult Run(SegmentedLog log, Func<long> highWatermark, CancellationToken cancellationToken)
+    public CompactionResult Run(SegmentedLog log, Func<long> highWatermark, Func<bool> mayClean, CancellationToken cancellationToken)
     {
         var result = new CompactionResult(new CompactionDecision(CompactionReason.NothingDirty));
-        LogCompactor.UnlessCut(log, cuts => Clean(log, highWatermark, cuts, ref result, cancellationToken));
+        LogCompactor.UnlessCut(log, cuts => Clean(log, highWatermark, mayClean, cuts, ref result, cancellationToken));
         return result;
     }
 
-    private void Clean(SegmentedLog log, Func<long> highWatermark, int cuts, ref CompactionResult result,
+    private void Clean(SegmentedLog log, Func<long> highWatermark, Func<bool> mayClean, int cuts, ref CompactionResult result,
         CancellationToken cancellationToken)
     {
+        if (!mayClean())
+            return;
         var settledBefore = NeededFrom(log);
         var known = highWatermark();
         // Message ids that are remembered are told by the batches as they are.
@@ -62,10 +66,17 @@ internal sealed class SettledCleaner(CompactionOptions options, LogPorts ports)
         var throttle = new CompactionThrottle(options.MaxBytesPerSecond, ports.Time);
         foreach (var group in GroupsOf(log, sparse, end))
         {
-            var range = new OffsetRange(group[0].BaseOffset, EndOf(log, group) - 1);
+            // Retention may have taken it.
+            if (log.Segments.FirstOrDefault(segment => segment.BaseOffset == group[^1].BaseOffset) is not { } last)
+                return;
+            var range = new OffsetRange(group[0].BaseOffset, last.NextOffset - 1);
             var (needed, asOf) = NeededIn(log, range);
+            // One that stands still would have each run write in vain.
+            if (highWatermark() is var current && current < asOf && current == known)
+                return;
             var cleaning = new Cleaning(new NeededByQueues(needed), cuts, Erasure, throttle,
-                (_, _) => asOf <= highWatermark() && IsPartOf(NeededIn(log, range).Needed, needed) && TryAllowGaps(log, asOf, cuts));
+                (_, _) => mayClean() && asOf <= highWatermark() && IsPartOf(NeededIn(log, range).Needed, needed)
+                    && TryAllowGaps(log, asOf, cuts));
             if (!_segments.TryClean(log, group, cleaning, ref result, cancellationToken))
                 return;
         }
@@ -98,9 +109,6 @@ internal sealed class SettledCleaner(CompactionOptions options, LogPorts ports)
         lock (log.AppendLock)
             return log.State.Cursors.NeededAtLeast(range);
     }
-
-    private static long EndOf(SegmentedLog log, IReadOnlyList<CleanableSegment> group) =>
-        log.Segments.First(segment => segment.BaseOffset == group[^1].BaseOffset).NextOffset;
 
     private static bool IsPartOf(OffsetSet set, OffsetSet of) => set.All(range => of.NextNotIn(range.First) > range.Last);
 

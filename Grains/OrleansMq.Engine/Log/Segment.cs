@@ -205,6 +205,7 @@ internal sealed partial class Segment
     /// back.</summary>
     public void WasCut()
     {
+        CountedRecords = null;
         Volatile.Write(ref _flushedSize, -1);
         Volatile.Write(ref _marks, null);
         Volatile.Write(ref _verified, null);

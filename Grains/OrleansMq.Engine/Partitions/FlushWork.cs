@@ -16,6 +16,7 @@ internal sealed class FlushWork(Partition partition) : IAppendWork
     private readonly Lock _lock = new();
     private bool _isScheduled;
     private bool _isWantedAgain;
+    private bool _hasFailed;
     private TaskCompletionSource? _idle;
 
     /// <summary>Has all that is in the log by now flushed. Any thread.</summary>
@@ -51,10 +52,20 @@ internal sealed class FlushWork(Partition partition) : IAppendWork
         // Records that are written from here on need another flush.
         lock (_lock)
             _isWantedAgain = false;
-        partition.Replication.FlushAndAnswer();
+        var hasFailed = false;
+        try
+        {
+            partition.Replication.FlushAndAnswer();
+        }
+        catch (Exception bug) when (!_hasFailed)
+        {
+            // As in an append round: the partition goes offline. The next run fails what waits.
+            _hasFailed = hasFailed = true;
+            partition.GoOffline($"A bug in OrleansMq stopped the partition: {bug.Message} Please report it; then restart the broker.", bug);
+        }
         lock (_lock)
         {
-            if (!_isWantedAgain)
+            if (!_isWantedAgain && !hasFailed)
             {
                 _isScheduled = false;
                 _idle?.TrySetResult();

@@ -1,6 +1,7 @@
 using System.Globalization;
 using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
+using OrleansMq.Log;
 
 namespace OrleansMq.Partitions;
 
@@ -35,7 +36,7 @@ internal sealed class PartitionCompaction(Partition partition)
             try
             {
                 partition.TryOnLog(log => Report(log.Config.RetentionUntilSettled
-                    ? compactor.RemoveSettled(log, () => partition.HighWatermark, stop.Token)
+                    ? compactor.RemoveSettled(log, () => partition.HighWatermark, () => MayClean(log), stop.Token)
                     : compactor.Run(log, partition.HighWatermark, partition.Replication, stop.Token)));
             }
             catch (OperationCanceledException) when (availability.IsDeleted && !cancellationToken.IsCancellationRequested)
@@ -61,6 +62,8 @@ internal sealed class PartitionCompaction(Partition partition)
             }
         });
     }
+
+    private bool MayClean(SegmentedLog log) => log.Config.RetentionUntilSettled && partition.Replication.IsSoleLeader;
 
     private void Report(in CompactionResult result)
     {

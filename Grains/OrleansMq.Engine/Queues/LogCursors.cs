@@ -45,15 +45,19 @@ internal sealed class LogCursors
     /// <inheritdoc cref="CursorState.HasDeadLettersIn"/>
     public bool HasDeadLettersIn(OffsetRange range) => _cursors.Values.Any(cursor => cursor.HasDeadLettersIn(range));
 
-    /// <summary>Adds the offsets of a range that a cursor may still need: all but those that each has settled.</summary>
+    /// <summary>Adds the offsets of a range that a cursor may still need: all but those that each has settled. Without a cursor nothing is
+    /// settled.</summary>
     public void AddNeeded(OffsetRange range, OffsetSet needed)
     {
+        if (_cursors.Count == 0)
+            needed.Add(range);
         foreach (var cursor in _cursors.Values)
             cursor.AddNeeded(range, needed);
     }
 
     /// <summary>Returns a number of offsets of a range that are needed, without a walk over them. There may be more.</summary>
-    public long NeededAtLeast(OffsetRange range) => _cursors.Values.Select(cursor => cursor.Unsettled(range)).DefaultIfEmpty().Max();
+    public long NeededAtLeast(OffsetRange range) => _cursors.Values.Select(cursor => cursor.Unsettled(range))
+        .DefaultIfEmpty(range.Count).Max();
 
     /// <summary>Returns the highest offset at which the log may start: it keeps each cursor's newest statement in force, and the records
     /// that are being dead-lettered.</summary>

@@ -4,7 +4,6 @@ using OrleansMq.Partitions;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Records;
-using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Engine.Replicas;
 using OrleansMq.Topics;
@@ -24,7 +23,7 @@ public sealed class SettledCleaningTests
     [Fact]
     public async Task Record_that_waits_holds_back_itself_and_not_those_behind_it()
     {
-        await using var rig = await PartitionRig.StartAsync(Config);
+        await using var rig = await StartAsync(Config);
         await rig.BeginCursorAsync();
         var waiting = (await rig.AppendAsync("waits")).BaseOffset;
         await rig.AppendManyAsync(300);
@@ -47,7 +46,7 @@ public sealed class SettledCleaningTests
     [Fact]
     public async Task Part_of_a_batch_goes_and_the_rest_keeps_its_offsets()
     {
-        await using var rig = await PartitionRig.StartAsync(Config);
+        await using var rig = await StartAsync(Config);
         await rig.BeginCursorAsync();
         for (var batch = 0; batch < 60; batch++)
             await rig.AppendAsync([.. Enumerable.Range(0, 20).Select(record => $"{batch * 20 + record}")]);
@@ -65,7 +64,7 @@ public sealed class SettledCleaningTests
     [Fact]
     public async Task Segments_are_left_alone_where_most_records_are_needed_or_another_queue_needs_them()
     {
-        await using var rig = await PartitionRig.StartAsync(Config);
+        await using var rig = await StartAsync(Config);
         await rig.BeginCursorAsync();
         await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { Name = "d" });
         await rig.AppendManyAsync(200);
@@ -86,28 +85,35 @@ public sealed class SettledCleaningTests
         var (log, calls) = (rig.Partition.Log!, 0);
         var before = await rig.ReadAllAsync();
         var result = Clean(rig, () => calls++ == 0 ? rig.Partition.HighWatermark : rig.Partition.HighWatermark - 1);
-        Assert.Equal((2, 0), (calls, result.SegmentsBefore));
+        Assert.Equal((3, 0), (calls, result.SegmentsBefore));
         Assert.Equal(before, await rig.ReadAllAsync());
         Assert.Empty(rig.FilesOf(LogFiles.Cleaned));
         Assert.Equal(0, log.CompactedEndOffset);
+        // One that stands still has nothing written for it.
+        calls = 0;
+        Clean(rig, () => ++calls > 0 ? rig.Partition.HighWatermark - 1 : 0);
+        Assert.Equal(2, calls);
         Assert.InRange(Clean(rig).SegmentsBefore, 1, int.MaxValue);
         // A log that is cut below the settlements begins again.
         Assert.Equal(log.LogEndOffset, log.CompactedEndOffset);
     }
 
-    [Fact]
-    public async Task Nothing_goes_that_a_reset_queue_needs_again()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Nothing_goes_that_a_reset_queue_needs_again_or_the_topic_keeps_without_one(bool isDeleted)
     {
         await using var rig = await SparseAsync();
         var (before, incarnation, calls) = (await rig.ReadAllAsync(), rig.StateOf().Incarnation, 0);
         Clean(rig, () =>
         {
-            if (calls++ == 1)
-                Assert.Equal(CursorOutcome.Done, rig.Partition.Cursors.ResetAsync("c", Guid.NewGuid(), 0, incarnation)
+            if (calls++ == 2)
+                Assert.Equal(CursorOutcome.Done, (isDeleted ? rig.Partition.Cursors.RemoveAsync("c", incarnation)
+                    : rig.Partition.Cursors.ResetAsync("c", Guid.NewGuid(), 0, incarnation))
                     .WaitAsync(PartitionCursorsActions.Patience).GetAwaiter().GetResult().Outcome);
             return rig.Partition.HighWatermark;
         });
-        Assert.Equal(2, calls);
+        Assert.Equal(3, calls);
         Assert.Equal(before, await rig.ReadAllAsync());
     }
 
@@ -119,11 +125,11 @@ public sealed class SettledCleaningTests
         var before = await rig.ReadAllAsync();
         Clean(rig, () =>
         {
-            if (calls++ == 1)
+            if (calls++ == 2)
                 Cut();
             return rig.Partition.HighWatermark;
         });
-        Assert.Equal(2, calls);
+        Assert.Equal(3, calls);
         foreach (var (offset, _) in before)
         {
             using var read = log.Read(offset, log.LogEndOffset, 1);
@@ -153,7 +159,7 @@ public sealed class SettledCleaningTests
     }
 
     [Fact]
-    public async Task Followers_clean_their_own_logs_and_lead_with_what_is_left()
+    public async Task Follower_keeps_its_log_until_it_leads_and_then_cleans_it()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config with { MinInsyncReplicas = 2 },
             options: ReplicatedPartition.Patient with { LeaderLease = TimeSpan.FromMilliseconds(800) });
@@ -170,26 +176,36 @@ public sealed class SettledCleaningTests
         // The followers learn of the settlements with the next batch.
         await partition.AppendAsync("last");
         await partition.InSyncAsync(3);
-        foreach (var broker in (int[])[2, 3])
-        {
-            var follower = partition.ReplicaOf(broker).Partition;
-            var deadline = DateTime.UtcNow + PartitionCursorsActions.Patience;
-            while (Clean(follower, () => follower.HighWatermark).SegmentsBefore == 0)
-            {
-                Assert.True(DateTime.UtcNow < deadline, "The follower did not clean.");
-                await Task.Delay(10);
-            }
-        }
+        Clean(2);
+        Assert.Equal(0, partition.LogOf(2).CompactedEndOffset);
         await partition[1].KillAsync();
         await partition.LeadAsync(2);
-        Assert.Equal([.. kept, partition.LogOf(2).LogEndOffset - 1], await SettleAsync(partition.ReplicaOf(2).Partition.Cursors, 6,
-            static (_, _) => true, end: partition.LogOf(2).LogEndOffset));
+        // Not before its lease is the only one.
+        var deadline = DateTime.UtcNow + PartitionCursorsActions.Patience;
+        for (; partition.LogOf(2).CompactedEndOffset == 0; Clean(2))
+        {
+            Assert.True(DateTime.UtcNow < deadline, "The leader did not clean.");
+            await Task.Delay(10);
+        }
+        var rest = await SettleAsync(partition.ReplicaOf(2).Partition.Cursors, 6, static (_, _) => true, end: long.MaxValue);
+        Assert.Equal(kept, rest[..5]);
+        Assert.Equal(6, rest.Count);
+
+        void Clean(int broker)
+        {
+            var replica = partition.ReplicaOf(broker).Partition;
+            replica.Compact(new LogCompactor(new CompactionOptions(), replica.Ports.Log), CancellationToken.None);
+        }
     }
+
+    // Without the broker's own schedule.
+    private static Task<PartitionRig> StartAsync(TopicConfig config) => PartitionRig.StartAsync(config,
+        options: options => options with { CompactionCheckInterval = TimeSpan.FromDays(1000) });
 
     // Most records are settled; what is left is the first.
     private static async Task<PartitionRig> SparseAsync()
     {
-        var rig = await PartitionRig.StartAsync(Config);
+        var rig = await StartAsync(Config);
         await rig.BeginCursorAsync();
         var waiting = (await rig.AppendAsync("waits")).BaseOffset;
         await rig.AppendManyAsync(100);
@@ -200,10 +216,7 @@ public sealed class SettledCleaningTests
     private static async Task<int> RunAsync(int seed, bool isPowerCut)
     {
         var random = new Random(seed);
-        await using var rig = await PartitionRig.StartAsync(Config with
-        {
-            FlushMessages = isPowerCut ? 1 : Config.FlushMessages,
-        }, new MemoryFileSystem());
+        await using var rig = await StartAsync(Config with { FlushMessages = isPowerCut ? 1 : Config.FlushMessages });
         var names = new[] { "c", "d" };
         var (needed, cleaned) = (new Dictionary<string, SortedSet<long>>(), 0);
         foreach (var name in names)
@@ -230,7 +243,6 @@ public sealed class SettledCleaningTests
             rig.Clock.Advance(TimeSpan.FromSeconds(random.Next(100)));
             if (random.Next(3) == 0)
                 rig.Partition.Maintain(rig.Clock.Now);
-            // Beside that of the broker's own schedule: one waits for the other.
             if (random.Next(3) == 0)
                 rig.Partition.Compact(new LogCompactor(new CompactionOptions(), rig.Partition.Ports.Log), CancellationToken.None);
             cleaned += rig.Partition.Log!.CompactedEndOffset > 0 ? 1 : 0;
@@ -257,7 +269,8 @@ public sealed class SettledCleaningTests
         Clean(rig.Partition, highWatermark ?? (() => rig.Partition.HighWatermark));
 
     private static CompactionResult Clean(Partition partition, Func<long> highWatermark) =>
-        new LogCompactor(new CompactionOptions(), partition.Ports.Log).RemoveSettled(partition.Log!, highWatermark, CancellationToken.None);
+        new LogCompactor(new CompactionOptions(), partition.Ports.Log).RemoveSettled(partition.Log!, highWatermark,
+            static () => true, CancellationToken.None);
 
     /// <summary>Receives all that a queue has, and settles part of it. Returns the settled offsets in order.</summary>
     private static async Task<List<long>> SettleAllAsync(PartitionRig rig, string name, Func<long, bool> settles, int limit = int.MaxValue)

@@ -37,6 +37,21 @@ public class CodecTests
         Assert.Equal("more body body body body", Encoding.ASCII.GetString(plain.WrittenSpan));
     }
 
+    [Fact]
+    public void Broken_lz4_frame_does_not_have_a_later_one_refused()
+    {
+        var codec = StandardCodecs.All.Get(CompressionType.Lz4);
+        // A frame that names 100 bytes of content, and has three.
+        byte[] frame = [0x04, 0x22, 0x4D, 0x18, 0x68, 0x40, 100, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0x80, 1, 2, 3, 0, 0, 0, 0];
+        // Of all checksums of the header one is right.
+        for (var checksum = 0; checksum < 256; checksum++)
+        {
+            frame[14] = (byte)checksum;
+            Assert.Throws<RecordBatchException>(() => codec.Decompress(frame, new ArrayBufferWriter<byte>(), 1000));
+        }
+        AssertRoundTrip(CompressionType.Lz4, "sound"u8.ToArray());
+    }
+
     [Theory]
     [MemberData(nameof(Compressing))]
     public void Decompression_bomb_is_refused_within_the_size_bound(CompressionType type)
