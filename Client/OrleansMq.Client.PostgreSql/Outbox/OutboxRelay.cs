@@ -123,6 +123,8 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         private readonly Channel<Action> _events = Channel.CreateUnbounded<Action>(new UnboundedChannelOptions { SingleReader = true });
         private readonly Dictionary<TopicPartition, int> _attempts = [];
         private readonly Dictionary<string, long> _routed = [];
+        // Topics that a task looks up.
+        private readonly HashSet<string> _routing = new(StringComparer.Ordinal);
         private readonly CancellationTokenSource _ending = new();
         private long _lastId;
         private long _lastLook;
@@ -165,7 +167,8 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 return;
             }
             using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            timeout.CancelAfter(LookPause);
+            var left = Options.LeaseDuration / 3 - Since(_lastTurn);
+            timeout.CancelAfter(left < LookPause ? left < TimeSpan.Zero ? TimeSpan.Zero : left : LookPause);
             try
             {
                 await _events.Reader.WaitToReadAsync(timeout.Token).ConfigureAwait(false);
@@ -243,7 +246,7 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         {
             foreach (var topic in core.Topics())
             {
-                if (_routed.TryGetValue(topic, out var last) && Since(last) < RouteInterval)
+                if ((_routed.TryGetValue(topic, out var last) && Since(last) < RouteInterval) || !_routing.Add(topic))
                     continue;
                 _routed[topic] = Time.GetTimestamp();
                 _ = RouteAsync(topic);
@@ -257,7 +260,11 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 try
                 {
                     var partitions = (await relay._broker.GetTopicAsync(topic, _ending.Token).ConfigureAwait(false)).Partitions;
-                    _events.Writer.TryWrite(() => core.Route(topic, partitions));
+                    _events.Writer.TryWrite(() =>
+                    {
+                        _routing.Remove(topic);
+                        core.Route(topic, partitions);
+                    });
                     return;
                 }
                 catch (OperationCanceledException) when (_ending.IsCancellationRequested)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -119,6 +120,9 @@ internal sealed class OutboxStore(NpgsqlDataSource database, PostgresOutboxOptio
         var (done, refused) = core.TakeAnswers();
         var read = core.NextRead();
         await using var batch = new NpgsqlBatch(transaction.Connection, transaction);
+        // A relay whose machine dies here holds the lease's row, and the oldest transaction of the server, no longer than its lease.
+        batch.BatchCommands.Add(Command("SELECT set_config('idle_in_transaction_session_timeout', $1, true)",
+            ((long)options.LeaseDuration.TotalMilliseconds).ToString(CultureInfo.InvariantCulture)));
         batch.BatchCommands.Add(Command("UPDATE omq_outbox_relay SET turn = turn + 1, expires_at = clock_timestamp() + $4 WHERE outbox = "
             + "$1 AND session = $2 AND turn = $3 RETURNING pg_current_xact_id()", options.Name, session, _turn++, options.LeaseDuration));
         if (read is not null)
@@ -132,6 +136,7 @@ internal sealed class OutboxStore(NpgsqlDataSource database, PostgresOutboxOptio
                 refused.Select(static row => row.Cause).ToArray()));
         }
         await using var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
         if (!await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
         {
             throw new OutboxSessionLostException($"Another relay is in charge of outbox '{options.Name}', or the database has lost the "

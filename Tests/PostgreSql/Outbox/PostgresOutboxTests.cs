@@ -205,6 +205,31 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
+    public async Task Relay_that_hangs_in_a_transaction_is_replaced_after_its_lease()
+    {
+        await using var database = await DatabaseAsync();
+        var (hangs, released) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var options = s_options with { LeaseDuration = TimeSpan.FromSeconds(2) };
+        await AddAsync(database, ["a"]);
+        await using var former = Start(database, options with
+        {
+            BeforeCommit = () =>
+            {
+                hangs.TrySetResult();
+                return released.Task;
+            },
+        });
+        await hangs.Task.WaitAsync(TimeSpan.FromSeconds(60));
+        // It holds the row of the lease, and the oldest transaction.
+        await using (Start(database, options))
+        {
+            Assert.Equal(["a"], await ValuesAsync(1));
+            await UntilEmptyAsync(database);
+        }
+        released.SetResult();
+    }
+
+    [SkippableFact]
     public async Task Stopped_relay_hands_over_at_once()
     {
         await using var database = await DatabaseAsync();
