@@ -73,6 +73,8 @@ public interface IQueues
     /// <param name="name">The queue.</param>
     /// <param name="maxRecords">The most records, 1 to 1,000.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.OffsetNotAvailable"/>: the new leader does not know yet how far its
+    /// replicas are, and cannot tell which records are there.</exception>
     ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
         CancellationToken cancellationToken = default);
 

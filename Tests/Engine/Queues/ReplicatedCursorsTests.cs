@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Engine.Replicas;
 using OrleansMq.Topics;
 
@@ -139,6 +141,43 @@ public sealed class ReplicatedCursorsTests
         Assert.NotEqual(settlement, await Task.WhenAny(settlement, Task.Delay(300)));
         await partition[2].StartAsync();
         Assert.Equal(CursorOutcome.Done, (await settlement.WaitAsync(Patience)).Outcome);
+    }
+
+    [Fact]
+    public async Task New_leader_that_does_not_know_its_end_answers_no_peek()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(options: ShortLease);
+        var former = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await former.Partition.Cursors.Queues.CreateAsync(new NewQueue("work") { Start = OffsetSpec.Earliest }, CancellationToken.None);
+        await partition[3].StopAsync();
+        // The second replica has it, and cannot know that it is committed.
+        var appended = await former.Partition.AppendAsync(PartitionRig.Batch(1, "one"), Acks.Leader);
+        Assert.Equal(ErrorCode.None, appended.Error);
+        await ReplicatedPartition.Until(() => partition.LogOf(2).LogEndOffset > appended.BaseOffset, () => "replicated");
+        await partition[1].KillAsync();
+        var next = await partition.LeadAsync(2);
+        Assert.InRange(next.Partition.HighWatermark, 0, appended.BaseOffset);
+        var refusals = 0;
+        IReadOnlyList<QueueRecord>? peeked = null;
+        var deadline = DateTime.UtcNow + Patience;
+        while (peeked is null)
+        {
+            Assert.True(DateTime.UtcNow < deadline, "It did not answer.");
+            try
+            {
+                peeked = await next.Partition.Cursors.Queues.PeekAsync("work", 1, CancellationToken.None);
+            }
+            catch (BrokerException refused) when (refused.Code.Action() == ErrorAction.Retry)
+            {
+                // Its term has begun by then.
+                if (++refusals == 50)
+                    await partition[3].StartAsync();
+                await Task.Delay(10);
+            }
+        }
+        Assert.NotEqual(0, refusals);
+        Assert.Equal(appended.BaseOffset, Assert.Single(peeked).Offset);
     }
 
     private static async Task BeginAsync(ReplicatedPartition partition, int broker)

@@ -152,10 +152,10 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var started = cursors.Time.GetTimestamp();
         for (var from = 0L; ;)
         {
-            var (cursor, text, unsettled) = await AskAsync(term => FindIn(term, name) is { Cursor.State: { } state } found
-                ? (found, state.Configuration.Filter, QueueConfigurations.UnsettledFrom(state,
-                    Math.Max(from, cursors.Partition.LogStartOffset), term.ReadableEnd, OffsetsPerPeek))
-                : (null, null, []), cancellationToken).ConfigureAwait(false);
+            var (end, cursor, text, unsettled) = await AskAsync(term => UnsettledIn(term, name, from), cancellationToken)
+                .ConfigureAwait(false);
+            if (end.Error != ErrorCode.None)
+                throw new BrokerException(end.Error, end.Message ?? $"The end of {cursors.Partition.TopicPartition} is not known now.");
             if (cursor is null)
                 throw NoQueue(name);
             if (unsettled.Count == 0)
@@ -304,6 +304,19 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var queue = await AskAsync(term => FindIn(term, name) is { Cursor.State: not null } cursor ? _figures.Describe(cursor) : null,
             cancellationToken).ConfigureAwait(false);
         return queue is null ? null : _figures.WithOldest(queue);
+    }
+
+    // Up to the end that the leader answers at that moment, which the term may not have followed yet. A leader that does not know the end,
+    // or has no lease, would show a queue without records that others have seen.
+    private (OffsetResult End, HostedCursor? Cursor, string? Filter, List<DeliveredRecord> Unsettled) UnsettledIn(CursorTerm term,
+        string name, long from)
+    {
+        var end = cursors.Partition.FindOffset(OffsetSpec.Latest);
+        return end.Error == ErrorCode.None && FindIn(term, name) is { Cursor.State: { } state } found
+            ? (end, found, state.Configuration.Filter, QueueConfigurations.UnsettledFrom(state,
+                Math.Max(from, cursors.Partition.LogStartOffset), Math.Min(cursors.Partition.LastStableOffset, end.Offset),
+                OffsetsPerPeek))
+            : (end, null, null, []);
     }
 
     private static HostedCursor? FindIn(CursorTerm term, string name) => term.Find(QueueConfigurations.CursorOf(name));
