@@ -113,8 +113,10 @@ internal sealed class DurableTimers(OrleansMqClient client, OrleansMqTimerOption
     {
         ArgumentNullException.ThrowIfNull(grain);
         var id = grain.GetGrainId();
-        return !id.IsSystemTarget() && !id.IsClient() ? id
-            : throw new ArgumentException($"{id} is not a grain: give the reference of a grain.", nameof(grain));
+        if (id.IsSystemTarget() || id.IsClient())
+            throw new ArgumentException($"{id} is not a grain: give the reference of a grain.", nameof(grain));
+        return TimerRecords.IsWritable(id.Type) ? id : throw new ArgumentException($"The grain type of {id} has a '/', which ends the type "
+            + "in the keys of records: give the class a [GrainType] without one.", nameof(grain));
     }
 
     private static DurableTimer TimerOf(ScheduleDescription schedule, string id, GrainId? grain) => new(id, schedule.At)

@@ -14,6 +14,7 @@ internal static class TimerIds
     private const char Separator = '@';
     private const char Hashed = '#';
     private const int HashLength = 32;
+    private const int MaxWritten = NewSchedule.MaxIdLength - 1 - 1 - HashLength;
 
     private static readonly UTF8Encoding StrictText = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
@@ -24,10 +25,10 @@ internal static class TimerIds
         if (id.Length is 0 or > MaxLength)
             throw new ArgumentException($"The id of a timer has 1 to {MaxLength} characters, not {id.Length}.", nameof(id));
         var written = Written(id);
-        if (written.Length > NewSchedule.MaxIdLength - 1 - 1 - HashLength)
+        if (written.Length > MaxWritten)
         {
             throw new ArgumentException($"The id of a timer has '@' and '%', which count for three characters: it has then "
-                + $"{written.Length}, and at most {NewSchedule.MaxIdLength - 1 - 1 - HashLength} are allowed.", nameof(id));
+                + $"{written.Length}, and at most {MaxWritten} are allowed.", nameof(id));
         }
         var most = NewSchedule.MaxIdLength - written.Length - 1;
         return $"{written}{Separator}{NameOf(grain, most)}";
@@ -43,7 +44,8 @@ internal static class TimerIds
         grain = null;
         var end = schedule.IndexOf(Separator, StringComparison.Ordinal);
         id = end <= 0 ? "" : schedule[..end].Replace("%40", "@", StringComparison.Ordinal).Replace("%25", "%", StringComparison.Ordinal);
-        if (end <= 0)
+        // Who may schedule for the topic may have chosen any id. No timer has one that is not written so.
+        if (id.Length is 0 or > MaxLength || end > MaxWritten || schedule[..end] != Written(id))
             return false;
         var name = schedule[(end + 1)..];
         if (name.StartsWith(Hashed))

@@ -27,6 +27,9 @@ internal static class TimerRecords
     /// <summary>Returns the key of a grain's records: its type, a slash and its key.</summary>
     public static byte[] KeyOf(GrainId grain) => [.. grain.Type.AsSpan(), Separator, .. grain.Key.AsSpan()];
 
+    /// <summary>Whether the key of a record can say a grain type: the first slash ends it.</summary>
+    public static bool IsWritable(GrainType grainType) => !grainType.AsSpan().Contains(Separator);
+
     /// <summary>Reads the key of a record.</summary>
     public static bool TryReadKey(ReadOnlySpan<byte> key, out GrainId grain)
     {

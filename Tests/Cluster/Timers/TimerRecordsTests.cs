@@ -40,6 +40,16 @@ public sealed class TimerRecordsTests
             Assert.Throws<ArgumentException>(() => TimerIds.ScheduleOf(grain, id));
         Assert.False(TimerIds.TryRead("other", out _, out _));
         Assert.False(TimerIds.TryRead("@order/1", out _, out _));
+        // Schedules of others in the topic.
+        foreach (var foreign in (string[])[new('x', 150), new('x', 121), "%", "a%40%", string.Concat(Enumerable.Repeat("%40", 60))])
+            Assert.False(TimerIds.TryRead($"{foreign}@order/1", out _, out _), foreign);
+    }
+
+    [Fact]
+    public void Type_with_a_slash_is_not_written()
+    {
+        Assert.True(TimerRecords.IsWritable(GrainType.Create("order")));
+        Assert.False(TimerRecords.IsWritable(GrainType.Create("shop/order")));
     }
 
     [Fact]
