@@ -28,6 +28,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private readonly List<Task> _ending = [];
     private long? _warned;
     private long? _swept;
+    private long? _searched;
+    private Task<IReadOnlySet<string>> _searching = Task.FromResult<IReadOnlySet<string>>(new HashSet<string>());
     private StreamReplays? _replays;
     private Task _refreshing = Task.CompletedTask;
 
@@ -54,7 +56,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     {
         await _refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Task.WhenAll([.. _dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask()), .. _ending,
-            _replays?.StoppedAsync() ?? Task.CompletedTask]);
+            _searching, _replays?.StoppedAsync() ?? Task.CompletedTask]);
     }
 
     private async Task RefreshAsync()
@@ -120,7 +122,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         // Where subscriptions cannot be read, implicit ones go on. The next round sees a topic that is not listed yet.
         if (provider.Subscriptions.IsRead || listed.ContainsKey(provider.Subscriptions.Topic))
             await provider.Subscriptions.CatchUpAsync(_stopping.Token);
-        foreach (var topic in provider.Subscriptions.Table.Topics.Where(listed.ContainsKey))
+        foreach (var topic in provider.Subscriptions.Table.Topics.Union(FindLeft(provider)).Where(listed.ContainsKey))
             Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller));
 
         if (provider.Subscriptions.IsRead)
@@ -141,6 +143,12 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         if (provider.Subscriptions.IsRead)
         {
             await WarnOfReplicasAsync(provider.Subscriptions);
+            if (_searching.IsCompleted && (_searched is not { } last || TimeProvider.System.GetElapsedTime(last) >= SweepInterval))
+            {
+                _searched = TimeProvider.System.GetTimestamp();
+                _searching = _replays!.FindTopicsAsync(Partitions(all.Where(topic => provider.Topics.IsOwn(topic.Name)
+                    && !_dispatchers.ContainsKey((topic.Name, null)))), _stopping.Token);
+            }
             await SweepAsync(all.Where(topic => _dispatchers.ContainsKey((topic.Name, null))));
         }
 
@@ -154,11 +162,19 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         }
     }
 
+    // Cursors that stay when the last subscription of a topic is gone keep its events until they are served: passed over, without
+    // subscriptions. They are looked for beside the rounds, which no partition that does not answer holds back.
+    private IEnumerable<string> FindLeft(OrleansMqStreamProvider provider) =>
+        provider.Subscriptions.IsRead && _searching.IsCompletedSuccessfully ? _searching.Result : [];
+
+    private static List<(string Name, int Partitions)> Partitions(IEnumerable<TopicListing> topics) =>
+        [.. topics.Select(static topic => (topic.Name, topic.Partitions))];
+
     private async Task SweepAsync(IEnumerable<TopicListing> topics)
     {
         if (_swept is { } last && TimeProvider.System.GetElapsedTime(last) < SweepInterval)
             return;
-        await _replays!.SweepAsync(topics.Select(static topic => (topic.Name, topic.Partitions)), SweepInterval, _stopping.Token);
+        await _replays!.SweepAsync(Partitions(topics), SweepInterval, _stopping.Token);
         _swept = TimeProvider.System.GetTimestamp();
     }
 

@@ -47,20 +47,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     {
         var now = TimeProvider.System.GetTimestamp();
         var found = new Dictionary<(TopicPartition Partition, string Queue), long>();
-        foreach (var partition in topics.SelectMany(static topic =>
-            Enumerable.Range(0, topic.Partitions).Select(number => new TopicPartition(topic.Name, number))))
+        foreach (var partition in PartitionsOf(topics))
         {
-            try
+            foreach (var queue in await ListAsync(partition, cancellationToken).ConfigureAwait(false))
             {
-                foreach (var queue in await client.Broker.Queues.ListAsync(partition, cancellationToken).ConfigureAwait(false))
-                {
-                    if (queue.Name.StartsWith(provider.Topics.ReplayPrefix, StringComparison.Ordinal))
-                        found[(partition, queue.Name)] = _strays.GetValueOrDefault((partition, queue.Name), now);
-                }
-            }
-            catch (BrokerException away)
-            {
-                LogNotSwept(logger, partition, away);
+                if (IsReplay(queue))
+                    found[(partition, queue)] = _strays.GetValueOrDefault((partition, queue), now);
             }
         }
         await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
@@ -71,6 +63,44 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         {
             if (TimeProvider.System.GetElapsedTime(since) >= pause)
                 await DeleteAsync(client, partition, queue, logger).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Returns the topics that have cursors of explicit subscriptions or of replays, among some.</summary>
+    /// <param name="topics">The topics, with their numbers of partitions.</param>
+    /// <param name="cancellationToken">Ends it: what was found by then is returned.</param>
+    public async Task<IReadOnlySet<string>> FindTopicsAsync(IReadOnlyList<(string Name, int Partitions)> topics,
+        CancellationToken cancellationToken)
+    {
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var partition in PartitionsOf(topics))
+        {
+            if (cancellationToken.IsCancellationRequested)
+                break;
+            if (!found.Contains(partition.Topic) && (await ListAsync(partition, cancellationToken).ConfigureAwait(false))
+                .Any(queue => queue == provider.Topics.ExplicitQueue || IsReplay(queue)))
+                found.Add(partition.Topic);
+        }
+        return found;
+    }
+
+    private bool IsReplay(string queue) => queue.StartsWith(provider.Topics.ReplayPrefix, StringComparison.Ordinal);
+
+    private static IEnumerable<TopicPartition> PartitionsOf(IEnumerable<(string Name, int Partitions)> topics) =>
+        topics.SelectMany(static topic => Enumerable.Range(0, topic.Partitions).Select(number => new TopicPartition(topic.Name, number)));
+
+    // The queues of a partition; none, where it does not answer now.
+    private async Task<IReadOnlyList<string>> ListAsync(TopicPartition partition, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var queues = await client.Broker.Queues.ListAsync(partition, cancellationToken).ConfigureAwait(false);
+            return [.. queues.Select(static queue => queue.Name)];
+        }
+        catch (BrokerException away)
+        {
+            LogNotSwept(logger, partition, away);
+            return [];
         }
     }
 
