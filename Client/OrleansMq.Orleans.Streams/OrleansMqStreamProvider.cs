@@ -127,28 +127,28 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         // The class's own subscription has the events of one that another version of it has written.
         if (own is not null)
             return;
-        var (consumer, replays) = (ConsumerOf(grain), found.Replay?.Number ?? 0);
+        var consumer = ConsumerOf(grain);
         if (token is null)
         {
-            consumer.Attach(subscription, observer, replays);
+            consumer.Attach(subscription, observer, found.Replay);
             return;
         }
         var giveUp = consumer.Keep(subscription);
         // Attached first: from now on the activation refuses what comes from before the replay.
-        await WriteAsync(stream, subscription, grain, token, replays, replay => consumer.Attach(subscription, observer, replay),
-            _ => giveUp());
+        await WriteAsync(stream, subscription, grain, token, found.Replay?.Number ?? 0,
+            replay => consumer.Attach(subscription, observer, replay), _ => giveUp());
         Leave(TopicOf(stream), found);
     }
 
     private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, int replays,
-        Action<int> attach, Action<SubscriptionKey> giveUp)
+        Action<Replay?> attach, Action<SubscriptionKey> giveUp)
     {
         var began = TimeProvider.System.GetTimestamp();
         var topic = TopicOf(stream);
         var (queue, partition, end, replay) = await Retries.RunAsync(() => Topics.RenewingAsync(topic, () =>
             BeginAsync(stream, topic, token, replays)));
         var key = KeyOf(stream, id);
-        attach(replay?.Number ?? 0);
+        attach(replay);
         try
         {
             // The caller of the grain gives up at its timeout, and may subscribe again.
@@ -167,7 +167,8 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         StreamSequenceToken? token, int replays)
     {
         await Topics.EnsureAsync(topic, CancellationToken.None);
-        var topicId = (await _client.Broker.GetTopicAsync(topic)).TopicId;
+        // A lookup may answer from memory; a description does not. A replay of an earlier topic of that name would be over at once.
+        var topicId = (await _client.Broker.DescribeTopicAsync(topic)).TopicId;
         var queues = await Topics.CreateExplicitQueuesAsync(topic, Subscriptions, CancellationToken.None);
         var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, queues.Count));
         var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest);
@@ -178,6 +179,8 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var replay = new Replay(Guid.NewGuid(), replays + 1, topicId, from);
         if (await Topics.CreateReplayQueueAsync(partition, stream.Key, replay, CancellationToken.None) is { } earliest)
             LogEarliest(_logger, stream, Name, replay.From, partition, earliest);
+        if ((await _client.Broker.DescribeTopicAsync(topic)).TopicId != topicId)
+            throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Topic '{topic}' is deleted and created again now.");
         return (queues[partition.Partition].Id, partition.Partition, end, replay);
     }
 

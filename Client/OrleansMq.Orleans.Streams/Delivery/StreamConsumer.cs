@@ -20,20 +20,21 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     /// <summary>Attaches an observer, in place of an earlier one of the subscription.</summary>
     /// <param name="subscription">The subscription.</param>
     /// <param name="observer">The observer.</param>
-    /// <param name="replay">How many replays the subscription has had, as far as the caller knows.</param>
-    public void Attach(Guid subscription, IStreamObserver observer, int replay = 0)
+    /// <param name="replay">The newest replay of the subscription, as far as the caller knows; null: it has none.</param>
+    public void Attach(Guid subscription, IStreamObserver observer, Replay? replay = null)
     {
         if (_attached.TryGetValue(subscription, out var attached))
             attached.Observer = observer;
         else
             _attached[subscription] = attached = new Attached(observer);
-        attached.BeginReplay(replay);
+        attached.BeginReplay(replay?.Number ?? 0, replay?.Id ?? Guid.Empty);
     }
 
     /// <summary>Returns what takes an attachment back to what it is now.</summary>
     public Action Keep(Guid subscription)
     {
-        var (observer, replay) = _attached.TryGetValue(subscription, out var attached) ? (attached.Observer, attached.Replay) : default;
+        var (observer, replay) = _attached.TryGetValue(subscription, out var attached)
+            ? (attached.Observer, (attached.Replay, attached.ReplayId)) : default;
         return () =>
         {
             if (attached is null)
@@ -81,7 +82,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
 
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
-        attached.BeginReplay(delivery.Replay);
+        attached.BeginReplay(delivery.Replay, delivery.ReplayId);
         if (delivery.Replay < attached.Replay)
             return Replayed(delivery, 0);
         var position = (delivery.Queue, delivery.Partition);
@@ -106,7 +107,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
                 continue;
             }
             count += answer.Count;
-            if (answer.Count > 0 && delivery.Replay == attached.Replay)
+            if (answer.Count > 0 && attached.IsOf(delivery.Replay, delivery.ReplayId))
                 attached.Served[position] = delivery.Items[count - 1].Offset;
             if (answer.Outcome != DeliveryOutcome.Served)
                 return answer with { Count = count };
@@ -155,20 +156,27 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         public IStreamObserver Observer { get; set; } = observer;
         // The number of replays that it knows of.
         public int Replay { get; private set; }
+        // The newest of them; empty where that is not known.
+        public Guid ReplayId { get; private set; }
         public SemaphoreSlim Turn { get; } = new(1);
         // The first event that the observer has now.
         public long? Observed { get; set; }
         // One entry, unless a producer chose partitions or the topic was created again.
         public Dictionary<(Guid Queue, int Partition), long> Served { get; } = [];
 
-        public void BeginReplay(int replay)
+        // Of two replays with one number the one that was written last is delivered. What the other delivered says nothing of it.
+        public void BeginReplay(int replay, Guid id)
         {
-            if (replay <= Replay)
+            if (replay < Replay || IsOf(replay, id))
                 return;
-            Replay = replay;
+            (Replay, ReplayId) = (replay, id);
             Served.Clear();
         }
 
-        public void Return(IStreamObserver observer, int replay) => (Observer, Replay) = (observer, replay);
+        // Earlier versions send no id.
+        public bool IsOf(int replay, Guid id) => replay == Replay && (id == ReplayId || id == Guid.Empty);
+
+        public void Return(IStreamObserver observer, (int Number, Guid Id) replay) =>
+            (Observer, Replay, ReplayId) = (observer, replay.Number, replay.Id);
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text;
 using OrleansMq.Consumers;
 
@@ -26,7 +27,8 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
     /// <param name="queue">The cursor that an activation takes it to come from: what a replay has delivered is not delivered again by the
     /// shared cursor.</param>
     public StreamDelivery To(string provider, ExplicitSubscription subscription, int skipped, Guid queue) => new(provider, Stream,
-        subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..], subscription.Replay?.Number ?? 0);
+        subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..],
+        subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty);
 }
 
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
@@ -58,6 +60,10 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
 /// <summary>Delivers to the grains that have subscribed to the events' stream.</summary>
 internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, GrainCaller caller) : IDeliveries
 {
+    // Each release counts as a delivery, and lengthens the wait after a later call that does not reach its grain.
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan WaitPause = TimeSpan.FromMilliseconds(50);
+
     /// <inheritdoc/>
     /// <remarks>Such a record belongs to no stream.</remarks>
     public string? CauseWithoutKey => null;
@@ -68,11 +74,17 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
         // A subscription that was answered before an event was appended is in the table now.
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        var subscribers = subscriptions.Table.Find(run.Stream);
-        var parts = subscribers.Select(subscription => subscriptions.Table.PartOf(subscription, run.Partition, run.Queue)).ToList();
+        var (subscribers, parts) = FindParts(run);
+        var began = TimeProvider.System.GetTimestamp();
         // What is before its first event is found out in the meantime.
-        if (parts.Any(static part => part.Step == ReplayStep.Joining))
-            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Waits)]);
+        while (parts.Any(static part => part.Step == ReplayStep.Joining))
+        {
+            if (records.Ended.IsCancellationRequested || TimeProvider.System.GetElapsedTime(began) >= LongestWait)
+                return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Waits)]);
+            await Task.Delay(WaitPause, cancellationToken).ConfigureAwait(false);
+            await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+            (subscribers, parts) = FindParts(run);
+        }
         var answers = await Task.WhenAll(subscribers.Select((subscription, index) => DeliverAsync(run, subscription, parts[index], places,
             cancellationToken))).ConfigureAwait(false);
         foreach (var (subscription, _) in subscribers.Zip(answers).Where(static pair => pair.Second.Outcome == DeliveryOutcome.Removed))
@@ -86,6 +98,13 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         var remaining = subscriptions.Table.Find(run.Stream).Select(static subscription => subscription.Id).ToHashSet();
         return RunAnswer.Of(run.Items.Length, [.. answers.Where((answer, index) =>
             answer.Outcome != DeliveryOutcome.Removed && remaining.Contains(subscribers[index].Id))]);
+    }
+
+    private (ImmutableArray<ExplicitSubscription> Subscribers, List<SharedPart> Parts) FindParts(StreamRun run)
+    {
+        var table = provider.Subscriptions.Table;
+        var subscribers = table.Find(run.Stream);
+        return (subscribers, [.. subscribers.Select(subscription => table.PartOf(subscription, run.Partition, run.Queue))]);
     }
 
     private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SharedPart part,

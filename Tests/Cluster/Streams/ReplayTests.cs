@@ -205,6 +205,37 @@ public sealed class ReplayTests : IAsyncLifetime
         await ReceivedAsync(Reader("replay-stray/k/1"), Enumerable.Range(0, 5));
     }
 
+    [Fact]
+    public async Task Queue_without_subscriptions_holds_no_events_after_a_restart()
+    {
+        await _client.Admin.CreateTopicAsync("replay-left", 1);
+        var reader = Reader("replay-left/k/1");
+        await reader.UnsubscribeAsync(await reader.SubscribeFromAsync(StreamOffset.Earliest));
+        await _silo.DisposeAsync();
+        await StartAsync();
+        await SendAsync("replay-left", 0, 5);
+        var partition = new TopicPartition("replay-left", 0);
+        var queue = ((OrleansMqStreamProvider)Provider).Topics.ExplicitQueue;
+        await Wait.UntilAsync(async () => (await _silo.Inside.Queues.DescribeAsync(partition, queue)).Unsettled == 0, "settled");
+        Assert.Empty(Received(reader));
+    }
+
+    [Fact]
+    public async Task Replay_with_the_number_of_another_delivers_its_events()
+    {
+        var (subscription, queue, observer) = (Guid.NewGuid(), Guid.NewGuid(), new CountingObserver());
+        var consumer = new StreamConsumer(new NoContext(), _silo.Services);
+        var first = new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 2);
+        consumer.Attach(subscription, observer, first);
+        await consumer.DeliverAsync(DeliveryOf(first.Id, 2, 3));
+        await consumer.DeliverAsync(DeliveryOf(first.Id, 3, 4));
+        await consumer.DeliverAsync(DeliveryOf(Guid.NewGuid(), 1, 2, 3));
+        Assert.Equal([2, 3, 4, 1, 2, 3], observer.Offsets);
+
+        StreamDelivery DeliveryOf(Guid replay, params long[] offsets) => new("test", StreamId.Create("replay-number", "k"), subscription,
+            queue, 0, [.. offsets.Select(static offset => new StreamItem(offset, null))], 1, replay);
+    }
+
     // Prints how long it takes; asserts that the events of the stream come, in order.
     [Fact]
     public async Task Stream_among_many_is_replayed_by_its_leader_alone()
@@ -283,4 +314,22 @@ public sealed class ReplayTests : IAsyncLifetime
 
     private async Task<long> LettersAsync(string topic) =>
         (await _silo.Inside.DescribeTopicAsync($"{topic}.dead-letter")).Partitions.Sum(static partition => partition.HighWatermark);
+
+    private sealed class NoContext : IGrainContextAccessor
+    {
+        public IGrainContext GrainContext => null!;
+    }
+
+    private sealed class CountingObserver : IStreamObserver
+    {
+        public List<long> Offsets { get; } = [];
+
+        public bool TakesBatches => false;
+
+        public Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, int first, int end, IServiceProvider services)
+        {
+            Offsets.Add(delivery.Items[first].Offset);
+            return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
+        }
+    }
 }
