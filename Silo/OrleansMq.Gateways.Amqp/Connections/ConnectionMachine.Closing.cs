@@ -11,6 +11,8 @@ internal sealed partial class ConnectionMachine
     private readonly HashSet<ChannelState> _live = [];
     private bool _isSessionEnding;
     private bool _isSessionEnded;
+    // Whether a close of the client was answered after the server's own.
+    private bool _isCloseAnswered;
 
     /// <summary>Closes the connection with an error, as an operator does, or a broker that stops.</summary>
     public void Close(ReplyCode code, string text, TimeSpan now)
@@ -81,10 +83,18 @@ internal sealed partial class ConnectionMachine
 
     private void TakeWhileClosing(MethodId id)
     {
-        if (_state == ConnectionState.ClosingByServer && id == ConnectionClose.Id)
-            Write(0, default(ConnectionCloseOk));
-        else if (_state == ConnectionState.ClosingByServer && id == ConnectionCloseOk.Id)
+        if (_state != ConnectionState.ClosingByServer)
+            return;
+        if (id == ConnectionCloseOk.Id)
+        {
             EndTcp(_deadlineReason);
+        }
+        else if (id == ConnectionClose.Id && !_isCloseAnswered)
+        {
+            // Once: what a client that reads nothing is sent has a bound.
+            _isCloseAnswered = true;
+            Write(0, default(ConnectionCloseOk));
+        }
     }
 
     // All channels end before the client's close is answered: what it does next finds its messages requeued.

@@ -8,6 +8,7 @@ internal sealed partial class ConnectionMachine
 {
     private string _mechanism = "";
     private bool _isHostOpen;
+    private bool _isReplacingSecret;
 
     /// <summary>The login was checked.</summary>
     public void LoggedIn(LoginResult result, AmqpLogin login, TimeSpan now)
@@ -54,6 +55,8 @@ internal sealed partial class ConnectionMachine
         }
         _state = ConnectionState.Running;
         _deadline = null;
+        // The time of the answer is not the client's silence.
+        _lastReceived = now;
         Write(0, default(ConnectionOpenOk));
     }
 
@@ -63,6 +66,7 @@ internal sealed partial class ConnectionMachine
         _now = now;
         if (_state != ConnectionState.Running)
             return;
+        (_isReplacingSecret, _lastReceived) = (false, now);
         if (isAccepted)
             Write(0, default(ConnectionUpdateSecretOk));
         else
@@ -118,6 +122,7 @@ internal sealed partial class ConnectionMachine
                 Do(new ConnectionAction(ActionKind.OpenHost));
                 break;
             case ConnectionUpdateSecret when _state == ConnectionState.Running:
+                _isReplacingSecret = true;
                 Do(new ConnectionAction(ActionKind.UpdateSecret, Method: method));
                 break;
             case ConnectionClose when _state >= ConnectionState.Tune:

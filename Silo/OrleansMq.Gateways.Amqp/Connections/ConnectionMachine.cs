@@ -58,8 +58,10 @@ internal sealed partial class ConnectionMachine
     public bool IsEnded => _state == ConnectionState.Ended;
 
     /// <summary>Whether bytes are taken. They are not while commands in flight exceed their bound, while the server takes no messages from
-    /// this publisher, and while the shell holds them; a connection that closes takes all.</summary>
-    public bool IsReading => _state > ConnectionState.Running || (!_holdsInput && !_isBlocked && _inFlight < _settings.MaxInFlightBytes);
+    /// this publisher, while a login, a virtual host or a secret is asked for, and while the shell holds them; a connection that closes
+    /// takes all.</summary>
+    public bool IsReading => _state > ConnectionState.Running || (!_holdsInput && !_isBlocked && _inFlight < _settings.MaxInFlightBytes
+        && !_isReplacingSecret && _state is not (ConnectionState.LoggingIn or ConnectionState.OpeningHost));
 
     /// <summary>Bytes of commands that are not done.</summary>
     public long InFlight => _inFlight;

@@ -1,6 +1,7 @@
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Amqp.Connections;
 
@@ -72,6 +73,56 @@ public sealed class HandshakeTests
         var machine = new MachineUnderTest().Header();
         machine.Said();
         Assert.Equal("0 connection.close " + expected, machine.Method(0, MachineUnderTest.StartOk(default, mechanism, response)).Said());
+    }
+
+    [Fact]
+    public void Closes_of_a_client_are_answered_once_while_the_server_closes()
+    {
+        var machine = new MachineUnderTest().Header().Method(0, MachineUnderTest.StartOk(default, "X"));
+        machine.Said();
+        using var closes = new PooledBuffer();
+        for (var index = 0; index < 10_000; index++)
+            Frames.WriteMethod(closes, 0, new ConnectionClose(200, "", 0, 0));
+        machine.Bytes(closes.WrittenSpan);
+        Assert.Equal("0 connection.close-ok", machine.Said());
+        Assert.False(machine.Machine.IsEnded);
+        Assert.StartsWith("> CloseTcp", machine.Method(0, default(ConnectionCloseOk)).Said(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_follows_a_login_or_an_open_waits_for_its_answer()
+    {
+        var machine = new MachineUnderTest().Header();
+        machine.Said();
+        machine.Method(0, MachineUnderTest.StartOk()).Method(0, new ConnectionTuneOk(100, 4096, 10));
+        Assert.False(machine.Machine.IsReading);
+        Assert.Equal("> Login guest by PLAIN with secret", machine.Said());
+        machine.LogIn(new LoginResult(LoginOutcome.Accepted));
+        Assert.Equal("0 connection.tune 2047 131072 60", machine.Said());
+        Assert.Equal("> OpenHost", machine.Method(0, new ConnectionOpen("/")).Method(1, default(ChannelOpen)).Said());
+        Assert.False(machine.Machine.IsReading);
+        machine.Now += TimeSpan.FromSeconds(9);
+        machine.Machine.HostOpened(null, machine.Now);
+        Assert.Equal("0 connection.open-ok", machine.Said());
+        Assert.Equal("> OpenChannel 1", machine.Continue().Said());
+    }
+
+    [Fact]
+    public void Secrets_are_replaced_one_after_the_other()
+    {
+        var machine = MachineUnderTest.Running(heartbeat: 10);
+        foreach (var secret in (string[])["one", "two"])
+            machine.Method(0, new ConnectionUpdateSecret(LongString.Of(secret), "expired"));
+        Assert.Equal("> UpdateSecret connection.update-secret", machine.Said());
+        Assert.False(machine.Machine.IsReading);
+        machine.Now += TimeSpan.FromSeconds(60);
+        machine.Machine.SecretUpdated(true, machine.Now);
+        Assert.Equal("0 connection.update-secret-ok", machine.Said());
+        // The time of the answer is not the client's silence.
+        Assert.False(machine.After(0).Machine.IsEnded);
+        machine.Said();
+        Assert.Equal("> UpdateSecret connection.update-secret", machine.Continue().Said());
+        Assert.Equal("two", ((ConnectionUpdateSecret)machine.Take(ActionKind.UpdateSecret).Method!).NewSecret.ToString());
     }
 
     [Fact]
