@@ -79,20 +79,30 @@ internal static class Frames
         ? new(BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt16BigEndian(payload[2..]))
         : throw new AmqpException(ReplyCode.SyntaxError, $"a method frame has {payload.Length} bytes, at least {MethodIdBytes} are needed");
 
-    /// <summary>Appends a method.</summary>
+    /// <summary>Appends a method, or nothing if it cannot be written.</summary>
+    /// <exception cref="ArgumentException">A short string is too long.</exception>
     public static void WriteMethod<T>(PooledBuffer output, ushort channel, in T method)
         where T : IMethod
     {
-        var start = Begin(output, FrameType.Method, channel);
-        var writer = new FieldWriter(output);
-        var id = method.Id;
-        writer.WriteUInt16(id.ClassId);
-        writer.WriteUInt16(id.Index);
-        method.Write(ref writer);
-        Finish(output, start);
+        var start = output.Length;
+        try
+        {
+            Begin(output, FrameType.Method, channel);
+            var writer = new FieldWriter(output);
+            var id = method.Id;
+            writer.WriteUInt16(id.ClassId);
+            writer.WriteUInt16(id.Index);
+            method.Write(ref writer);
+            Finish(output, start);
+        }
+        catch
+        {
+            output.Truncate(start);
+            throw;
+        }
     }
 
-    /// <summary>Appends a method and its content.</summary>
+    /// <summary>Appends a method and its content, or nothing if they cannot be written.</summary>
     /// <param name="output">Where it is appended.</param>
     /// <param name="channel">The channel.</param>
     /// <param name="method">The method.</param>
@@ -103,19 +113,28 @@ internal static class Frames
         ReadOnlySpan<byte> body, int frameMax)
         where T : IMethod
     {
-        WriteMethod(output, channel, method);
-        var start = Begin(output, FrameType.Header, channel);
-        var writer = new FieldWriter(output);
-        writer.WriteUInt16(method.Id.ClassId);
-        writer.WriteUInt16(0);
-        writer.WriteUInt64((ulong)body.Length);
-        output.Write(properties);
-        Finish(output, start);
-        for (var most = frameMax - Overhead; !body.IsEmpty; body = body[Math.Min(most, body.Length)..])
+        var before = output.Length;
+        try
         {
-            start = Begin(output, FrameType.Body, channel);
-            output.Write(body[..Math.Min(most, body.Length)]);
+            WriteMethod(output, channel, method);
+            var start = Begin(output, FrameType.Header, channel);
+            var writer = new FieldWriter(output);
+            writer.WriteUInt16(method.Id.ClassId);
+            writer.WriteUInt16(0);
+            writer.WriteUInt64((ulong)body.Length);
+            output.Write(properties);
             Finish(output, start);
+            for (var most = frameMax - Overhead; !body.IsEmpty; body = body[Math.Min(most, body.Length)..])
+            {
+                start = Begin(output, FrameType.Body, channel);
+                output.Write(body[..Math.Min(most, body.Length)]);
+                Finish(output, start);
+            }
+        }
+        catch
+        {
+            output.Truncate(before);
+            throw;
         }
     }
 

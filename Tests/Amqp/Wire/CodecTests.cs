@@ -14,6 +14,20 @@ public sealed class CodecTests(ITestOutputHelper output)
     private const int AllocatedBeside = 8192;
 
     [Fact]
+    public void Frame_that_cannot_be_written_leaves_nothing_behind()
+    {
+        using var frames = new PooledBuffer();
+        Frames.WriteHeartbeat(frames);
+        var before = frames.Length;
+        var tooLong = new string('x', 256);
+        Assert.Throws<ArgumentException>(() => Frames.WriteMethod(frames, 1, new BasicCancelOk(tooLong)));
+        Assert.Equal(before, frames.Length);
+        Assert.Throws<ArgumentException>(() => Frames.WriteContent(frames, 1, new BasicDeliver("c", 1, false, "", tooLong),
+            ContentProperties.None.Bytes.Span, "body"u8, 4096));
+        Assert.Equal(before, frames.Length);
+    }
+
+    [Fact]
     public void Table_has_every_method_once()
     {
         Assert.Equal(RandomMethods.Ids.OrderBy(static id => (id.ClassId, id.Index)),
