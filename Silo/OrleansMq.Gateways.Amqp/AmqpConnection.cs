@@ -56,7 +56,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         _began = server.TimeProvider.GetTimestamp();
         var pace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
         _output = new ConnectionOutput(_lock, _machine, _socket, pace, () => Run(Collect()));
-        _timer = server.TimeProvider.CreateTimer(static connection => ((AmqpConnection)connection!).Tick(), this,
+        _timer = server.TimeProvider.CreateTimer(static connection => ((AmqpConnection)connection!).TickOrCut(), this,
             Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -93,18 +93,27 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     /// <inheritdoc/>
     public async Task RunAsync()
     {
-        Run(Collect());
         try
         {
+            Run(Collect());
             await ReadAsync().ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
             // The client disconnected, or the connection was cut.
         }
-        Disconnect();
-        await _ended.Task.ConfigureAwait(false);
-        await _timer.DisposeAsync().ConfigureAwait(false);
+        catch
+        {
+            // A bug, or no memory: the caller logs it. The channels and the session end as those of a client that is gone.
+            _output.Close();
+            throw;
+        }
+        finally
+        {
+            Disconnect();
+            await _ended.Task.ConfigureAwait(false);
+            await _timer.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     bool IChannelOwner.TryTake(ChannelLane lane, out ConnectionAction action)
@@ -162,6 +171,20 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         lock (_lock)
             _machine.Send(channel, method, properties, body, Now);
         Run(Collect());
+    }
+
+    // Called by a timer, where a fault would end the process.
+    private void TickOrCut()
+    {
+        try
+        {
+            Tick();
+        }
+        catch (Exception fault)
+        {
+            ((IChannelOwner)this).Log(EngineLogLevel.Error, "A bug in OrleansMq ended it. Please report it.", fault);
+            Cut();
+        }
     }
 
     private void Tick()
@@ -231,16 +254,22 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     private int Consume(ReadOnlySpan<byte> bytes, out bool isReading)
     {
         int taken;
-        lock (_lock)
+        try
         {
-            taken = bytes.IsEmpty ? 0 : _machine.Consume(bytes, Now);
-            // Then no whole frame is left.
-            isReading = _machine.IsReading;
-            _holdsOutput = true;
+            lock (_lock)
+            {
+                _holdsOutput = true;
+                taken = bytes.IsEmpty ? 0 : _machine.Consume(bytes, Now);
+                // Then no whole frame is left.
+                isReading = _machine.IsReading;
+            }
+            Run(Collect());
         }
-        Run(Collect());
-        lock (_lock)
-            _holdsOutput = false;
+        finally
+        {
+            lock (_lock)
+                _holdsOutput = false;
+        }
         Run(Collect());
         return taken;
     }
@@ -255,11 +284,15 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         }
     }
 
-    private Task WaitForRoomAsync()
+    // A connection that closes drops what channels send. Under the lock.
+    private bool IsFull => _output.IsFull && _machine.IsRunning;
+
+    /// <inheritdoc/>
+    public Task WaitForRoomAsync()
     {
         lock (_lock)
         {
-            if (!_output.IsFull || _machine.IsEnded)
+            if (!IsFull)
                 return Task.CompletedTask;
             return (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
@@ -273,11 +306,10 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         {
             while (_machine.TryTakeAction(out var action))
                 Collect(action, ref work);
-            var isFull = _output.IsFull;
-            _machine.HoldInput(isFull, Now);
+            _machine.HoldInput(_output.IsFull, Now);
             if (_readable is not null && _machine.IsReading)
                 (work.Readable, _readable) = (_readable, null);
-            if (_room is not null && (!isFull || _machine.IsEnded))
+            if (_room is not null && !IsFull)
                 (work.Room, _room) = (_room, null);
             work.Sends = !_holdsOutput && _output.TryBegin();
             work.IsClosing = _isClosing && !work.Sends && _output.IsDone;
@@ -435,7 +467,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
             get
             {
                 lock (connection._lock)
-                    return connection._output.IsFull;
+                    return connection.IsFull;
             }
         }
 

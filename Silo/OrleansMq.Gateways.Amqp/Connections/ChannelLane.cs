@@ -55,6 +55,8 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
                 owner.Opened(state);
                 return;
             }
+            // What is queued already is handled no faster than the client takes the answers.
+            await owner.WaitForRoomAsync().ConfigureAwait(false);
             switch (action.Method!)
             {
                 case AccessRequest:
@@ -132,6 +134,9 @@ internal interface IChannelOwner
     /// <summary>Sends a method.</summary>
     void Send<T>(ChannelState channel, in T method)
         where T : IMethod;
+
+    /// <summary>Returns once there is room for answers, or they are not sent any more.</summary>
+    Task WaitForRoomAsync();
 
     /// <summary>Writes a log line.</summary>
     void Log(EngineLogLevel level, string message, Exception? fault = null);
