@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Serialization;
 
 namespace OrleansMq.VirtualHosts;
@@ -177,6 +178,9 @@ internal static class ExchangeTypes
 /// <summary>How exchanges and queues are named in refusals.</summary>
 internal static class ResourceNames
 {
+    // As many as a short string has.
+    private const int MaxBytes = 255;
+
     /// <summary>Returns <c>queue 'q' in vhost '/'</c>.</summary>
     public static string Queue(string virtualHost, string name) => $"queue '{name}' in vhost '{virtualHost}'";
 
@@ -186,6 +190,12 @@ internal static class ResourceNames
     /// <summary>Returns the name of a binding's end.</summary>
     public static string Of(string virtualHost, DestinationKind kind, string name) =>
         kind == DestinationKind.Queue ? Queue(virtualHost, name) : Exchange(virtualHost, name);
+
+    /// <summary>Returns the refusal of a name or routing key that no short string of AMQP can hold; null for others.</summary>
+    /// <param name="what">What it is.</param>
+    /// <param name="text">The name or routing key.</param>
+    public static AmqpRefusal? FaultOf(string what, string text) => Encoding.UTF8.GetByteCount(text) is > MaxBytes and var bytes
+        ? AmqpRefusal.Precondition($"{what} has {bytes} bytes, at most {MaxBytes} are allowed") : null;
 
     /// <summary>Removes line ends from a name, as RabbitMQ does.</summary>
     public static string Clean(string name) => name.AsSpan().ContainsAny('\r', '\n')

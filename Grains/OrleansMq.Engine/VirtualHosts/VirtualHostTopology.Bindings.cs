@@ -22,6 +22,8 @@ internal sealed partial class VirtualHostTopology
         request = Clean(request);
         if (FaultOf(request, connection) is { } fault)
             return Refuse(fault);
+        if (ResourceNames.FaultOf("the routing key of a binding", request.RoutingKey) is { } tooLong)
+            return Refuse(tooLong);
         if (FindExchange(request.Source) is not { } source)
             return Refuse(NoExchange(request.Source));
         if (IdOf(request.Kind, request.Destination) is not { } destination)

@@ -41,6 +41,8 @@ internal sealed partial class VirtualHostTopology
         var name = ResourceNames.Clean(request.Name);
         if (name.Length == 0)
             return Refuse(DefaultExchange);
+        if (ResourceNames.FaultOf("the name of an exchange", name) is { } tooLong)
+            return Refuse(tooLong);
         if (!ExchangeTypes.IsKnown(request.Type))
             return Refuse(AmqpRefusal.Precondition($"unknown exchange type '{request.Type}'"));
         if (FindExchange(name) is { } existing)
@@ -108,26 +110,48 @@ internal sealed partial class VirtualHostTopology
 
     private static void EndExchange(TopologyChanges changes, ExchangeState exchange)
     {
-        foreach (var binding in changes.Next.BindingsFrom(exchange.Name))
-            changes.Add(new RemoveBinding(binding, IsDead: true));
-        EndDestination(changes, DestinationKind.Exchange, exchange.Name, () => changes.Add(new RemoveExchange(exchange)));
+        var sources = new Queue<string>();
+        Remove(changes, exchange, sources);
+        EndUnbound(changes, sources);
     }
+
+    private static void EndIfUnbound(TopologyChanges changes, string name) => EndUnbound(changes, new Queue<string>([name]));
 
     // Removes a destination with the bindings to it. Exchanges that lead nowhere then end as well.
     private static void EndDestination(TopologyChanges changes, DestinationKind kind, string name, Action remove)
+    {
+        var sources = new Queue<string>();
+        Remove(changes, kind, name, remove, sources);
+        EndUnbound(changes, sources);
+    }
+
+    // One after the other: exchanges that lead to each other may be a chain of any length.
+    private static void EndUnbound(TopologyChanges changes, Queue<string> names)
+    {
+        while (names.TryDequeue(out var name))
+        {
+            if (changes.Next.FindExchange(name) is { AutoDelete: true, WasBound: true } exchange
+                && changes.Next.BindingsFrom(name).IsEmpty)
+                Remove(changes, exchange, names);
+        }
+    }
+
+    private static void Remove(TopologyChanges changes, ExchangeState exchange, Queue<string> sources)
+    {
+        foreach (var binding in changes.Next.BindingsFrom(exchange.Name))
+            changes.Add(new RemoveBinding(binding, IsDead: true));
+        Remove(changes, DestinationKind.Exchange, exchange.Name, () => changes.Add(new RemoveExchange(exchange)), sources);
+    }
+
+    // The sources of its bindings are added to those that may lead nowhere.
+    private static void Remove(TopologyChanges changes, DestinationKind kind, string name, Action remove, Queue<string> sources)
     {
         var bindings = changes.Next.BindingsTo(kind, name);
         foreach (var binding in bindings)
             changes.Add(new RemoveBinding(binding, IsDead: true));
         remove();
         foreach (var source in bindings.Select(binding => binding.Source).Distinct().Order(StringComparer.Ordinal))
-            EndIfUnbound(changes, source);
-    }
-
-    private static void EndIfUnbound(TopologyChanges changes, string name)
-    {
-        if (changes.Next.FindExchange(name) is { AutoDelete: true, WasBound: true } exchange && changes.Next.BindingsFrom(name).IsEmpty)
-            EndExchange(changes, exchange);
+            sources.Enqueue(source);
     }
 
     private AmqpRefusal? DifferenceOf(ExchangeState existing, ExchangeDeclaration request)

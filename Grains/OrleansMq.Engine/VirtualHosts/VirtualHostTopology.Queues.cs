@@ -44,8 +44,9 @@ internal sealed partial class VirtualHostTopology
     /// <param name="id">The id of a new queue.</param>
     /// <param name="generated">A name for a queue without one: <see cref="GeneratedPrefix"/> and 22 random characters.</param>
     /// <param name="defaultType">The type of durable queues that do not name one; null for classic.</param>
+    /// <param name="mayBeReserved">Whether the name may be one that a broker chose, as in definitions.</param>
     public TopologyDecision DeclareQueue(QueueDeclaration request, string connection, long id, string generated,
-        QueueType? defaultType = null)
+        QueueType? defaultType = null, bool mayBeReserved = false)
     {
         var name = ResourceNames.Clean(request.Name);
         // A durable queue of one connection could not outlive it.
@@ -63,8 +64,10 @@ internal sealed partial class VirtualHostTopology
         else if (FindQueue(name) is { } existing)
             return DifferenceOf(existing, request, isDurable, arguments, connection) is { } different
                 ? Refuse(different) : TopologyDecision.Keep(this, existing);
-        else if (name.StartsWith(ExchangeTypes.ReservedPrefix, StringComparison.Ordinal))
+        else if (!mayBeReserved && name.StartsWith(ExchangeTypes.ReservedPrefix, StringComparison.Ordinal))
             return Refuse(Reserved("queue", name));
+        if (ResourceNames.FaultOf("the name of a queue", name) is { } tooLong)
+            return Refuse(tooLong);
         if (QueueArguments.Check(QueueName(name), arguments) is { } fault)
             return Refuse(fault);
         var queue = new QueueState

@@ -314,4 +314,45 @@ public sealed class TopologyDecisionTests
         Assert.DoesNotContain('\uFFFD', text);
         Assert.EndsWith("a", text, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Chain_of_exchanges_of_any_length_ends_with_its_queue()
+    {
+        const int Count = 30_000;
+        var topology = Topology.Apply(new PutQueue(new QueueState { Name = "q", Id = 1 }));
+        var (name, id, kind) = ("q", 1L, DestinationKind.Queue);
+        for (var index = 2; index < Count + 2; index++)
+        {
+            var exchange = new ExchangeState { Name = $"x{index}", Id = index, Type = "fanout", AutoDelete = true, WasBound = true };
+            topology = topology.Apply(new PutExchange(exchange)).Apply(new AddBinding(new BindingState
+            {
+                Source = exchange.Name,
+                SourceId = index,
+                Destination = name,
+                DestinationId = id,
+                Kind = kind,
+            }));
+            (name, id, kind) = (exchange.Name, index, DestinationKind.Exchange);
+        }
+        var decision = topology.DeleteQueue("q", null);
+        Assert.True(decision.IsAccepted);
+        Assert.Equal((2 * Count) + 1, decision.Edits.Length);
+        Assert.Empty(decision.Next.Exchanges);
+        Assert.Empty(decision.Next.Bindings);
+        // A new owner that finds no queue at the chain's end has the same to do.
+        var orphan = topology.Apply(new RemoveBinding(topology.BindingsTo(DestinationKind.Queue, "q").Single(), IsDead: true));
+        Assert.Empty(orphan.EndUnboundExchanges().Next.Exchanges);
+    }
+
+    [Fact]
+    public void Names_and_routing_keys_have_the_bytes_of_a_short_string()
+    {
+        var (longest, tooLong) = (new string('\u00e9', 127) + "x", new string('\u00e9', 128));
+        _rig.Exchange(longest, "topic").Queue(longest).Bind(longest, longest, longest);
+        Refused(Topology.DeclareExchange(new ExchangeDeclaration { Name = tooLong }, 7), AmqpCode.PreconditionFailed,
+            "the name of an exchange has 256 bytes, at most 255 are allowed");
+        Refused(_rig.Declare(tooLong), AmqpCode.PreconditionFailed, "the name of a queue has 256 bytes, at most 255 are allowed");
+        Refused(Topology.Bind(new BindingRequest("amq.topic", DestinationKind.Queue, longest, new string('.', 256)), null),
+            AmqpCode.PreconditionFailed, "the routing key of a binding has 256 bytes, at most 255 are allowed");
+    }
 }
