@@ -116,7 +116,8 @@ internal sealed record Definitions
             }))],
             Queues = [.. root.Items("queues").Select(item => In(item, virtualHost, new QueueDeclaration
             {
-                Name = item.Text("name") is { Length: > 0 } name ? name : throw item.Wrong("name", "must not be empty"),
+                Name = ResourceNames.Clean(item.Text("name")) is { Length: > 0 } name ? name
+                    : throw item.Wrong("name", "must not be empty"),
                 Durable = item.Flag("durable", true),
                 AutoDelete = item.Flag("auto_delete", false),
                 Arguments = item.Table("arguments"),

@@ -10,8 +10,8 @@ internal sealed record HostImport(VirtualHostSettings Settings, bool IsNew, Topo
 
 /// <summary>
 /// What an import of definitions writes: users first, then the virtual hosts. Nothing is deleted. Users, permissions and policies that
-/// exist are replaced; exchanges, queues and bindings that exist stay as they are. All is decided before anything is written, so that
-/// definitions with an error change nothing; after a crash the import is repeated.
+/// exist are replaced; exchanges, queues, bindings and the other settings of virtual hosts that exist stay as they are. All is decided
+/// before anything is written, so that definitions with an error change nothing; after a crash the import is repeated.
 /// </summary>
 internal sealed record DefinitionsImport
 {
@@ -62,13 +62,6 @@ internal sealed record DefinitionsImport
         var settings = existing?.Settings ?? defined;
         if (settings is null)
             throw new DefinitionsException($"The virtual host '{name}' does not exist. Create it first, or add it to vhosts.");
-        if (defined is not null)
-            settings = settings with
-            {
-                Description = defined.Description,
-                Tags = defined.Tags,
-                DefaultQueueType = defined.DefaultQueueType,
-            };
         foreach (var item in definitions.Permissions.Where(item => item.VirtualHost == name))
             settings = WithPermissions(settings, item.Path, item.Value.User, users, permissions => permissions with
             {
@@ -122,7 +115,7 @@ internal sealed record DefinitionsImport
         foreach (var item in definitions.Queues.Where(item => item.VirtualHost == topology.Name))
         {
             if (changes.Next.FindQueue(item.Value.Name) is null)
-                Add(item.Path, changes.Next.DeclareQueue(item.Value, "", newId(), "", defaultType));
+                Add(item.Path, changes.Next.DeclareQueue(item.Value, "", newId(), "", defaultType, mayBeReserved: true));
         }
         // Definitions may hold what every queue has: the binding from the default exchange under its name.
         foreach (var item in definitions.Bindings.Where(item => item.VirtualHost == topology.Name && item.Value.Source.Length > 0))

@@ -167,4 +167,36 @@ public sealed class DefinitionsTests
         "bindings[0]: no exchange 'a' in vhost 'x'.")]
     public void Entry_that_cannot_be_made_is_named(string json, string said) =>
         Assert.Contains(said, Assert.ThrowsAny<FormatException>(() => Import(json)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Queues_that_a_broker_named_are_imported()
+    {
+        const string Json = """
+            {"vhosts":[{"name":"/"}],"queues":[{"name":"amq.gen-1","vhost":"/"}],
+             "bindings":[{"source":"amq.topic","vhost":"/","destination":"amq.gen-1","destination_type":"queue","routing_key":"a"}]}
+            """;
+        var import = Import(Json);
+        Assert.NotNull(HostsOf(import)["/"].Topology.FindQueue("amq.gen-1"));
+        Assert.Equal(Export(import), Export(Import(Export(import))));
+        Assert.Equal("queues[0].name must not be empty.", Assert.ThrowsAny<FormatException>(() =>
+            Import("""{"vhosts":[{"name":"/"}],"queues":[{"name":"\r\n","vhost":"/"}]}""")).Message);
+    }
+
+    [Fact]
+    public void Long_routing_key_is_refused_by_its_place() => Assert.Equal(
+        "bindings[0]: the routing key of a binding has 50000 bytes, at most 255 are allowed.",
+        Assert.ThrowsAny<FormatException>(() => Import($$"""
+            {"vhosts":[{"name":"/"}],"queues":[{"name":"q","vhost":"/"}],"bindings":[{"source":"amq.topic","vhost":"/","destination":"q",
+             "destination_type":"queue","routing_key":"{{new string('.', 50_000)}}"}]}
+            """)).Message);
+
+    [Fact]
+    public void Import_keeps_the_settings_of_a_host_that_exists()
+    {
+        var hosts = HostsOf(Import(Sample));
+        var shop = Import("""{"vhosts":[{"name":"shop"}],"queues":[{"name":"new","vhost":"shop"}]}""", null, hosts).Hosts.Single();
+        Assert.Equal(hosts["shop"].Settings.Tags.AsEnumerable(), shop.Settings.Tags.AsEnumerable());
+        Assert.Equal(("The shop", QueueType.Quorum), (shop.Settings.Description, shop.Settings.DefaultQueueType));
+        Assert.Equal(QueueType.Quorum, shop.Topology.Next.FindQueue("new")!.Type);
+    }
 }
