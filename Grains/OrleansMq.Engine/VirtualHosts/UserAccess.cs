@@ -44,7 +44,7 @@ internal sealed class UserAccess
     /// <param name="name">The exchange.</param>
     /// <param name="alternate">Its alternate exchange; null for none.</param>
     public AmqpRefusal? CheckDeclareExchange(string name, string? alternate = null) => CheckExchange(Permission.Configure, name)
-        ?? (alternate is null ? null : CheckExchange(Permission.Read, name) ?? CheckExchange(Permission.Write, alternate));
+        ?? (alternate is null ? null : CheckExchange(Permission.Read, name) ?? CheckAsIs(Permission.Write, alternate));
 
     /// <summary>Checks a deletion of an exchange.</summary>
     public AmqpRefusal? CheckDeleteExchange(string name) => CheckExchange(Permission.Configure, name);
@@ -53,7 +53,7 @@ internal sealed class UserAccess
     /// <param name="name">The queue.</param>
     /// <param name="deadLetters">The exchange that takes its dead letters; null for none.</param>
     public AmqpRefusal? CheckDeclareQueue(string name, string? deadLetters = null) => CheckQueue(Permission.Configure, name)
-        ?? (deadLetters is null ? null : CheckQueue(Permission.Read, name) ?? CheckExchange(Permission.Write, deadLetters));
+        ?? (deadLetters is null ? null : CheckQueue(Permission.Read, name) ?? CheckAsIs(Permission.Write, deadLetters));
 
     /// <summary>Checks a deletion of a queue.</summary>
     public AmqpRefusal? CheckDeleteQueue(string name) => CheckQueue(Permission.Configure, name);
@@ -73,16 +73,23 @@ internal sealed class UserAccess
     /// <param name="exchange">The exchange; null if it does not exist.</param>
     /// <param name="routingKey">The routing key.</param>
     public AmqpRefusal? CheckPublish(string name, ExchangeState? exchange, string routingKey) =>
-        CheckExchange(Permission.Write, name) ?? CheckTopic(Permission.Write, exchange, routingKey);
+        CheckAsIs(Permission.Write, name) ?? CheckTopic(Permission.Write, exchange, routingKey);
 
     /// <summary>Checks the user id that a message names; null for none.</summary>
     public AmqpRefusal? CheckUserId(string? userId) => userId is null || userId == _user.Name || _user.Tags.Contains(UserState.Impersonator)
         ? null : AmqpRefusal.Precondition($"user_id property set to '{userId}' but authenticated user was '{_user.Name}'");
 
-    private AmqpRefusal? CheckQueue(Permission permission, string name) =>
-        Allows(permission, name) ? null : Refuse(permission, ResourceNames.Queue(_virtualHost, name));
+    // The name that the decision acts on.
+    private AmqpRefusal? CheckQueue(Permission permission, string name)
+    {
+        name = ResourceNames.Clean(name);
+        return Allows(permission, name) ? null : Refuse(permission, ResourceNames.Queue(_virtualHost, name));
+    }
 
-    private AmqpRefusal? CheckExchange(Permission permission, string name)
+    private AmqpRefusal? CheckExchange(Permission permission, string name) => CheckAsIs(permission, ResourceNames.Clean(name));
+
+    // Names of publishes and of arguments keep their line ends.
+    private AmqpRefusal? CheckAsIs(Permission permission, string name)
     {
         name = name.Length == 0 ? DefaultExchange : name;
         return Allows(permission, name) ? null : Refuse(permission, ResourceNames.Exchange(_virtualHost, name));
@@ -103,17 +110,18 @@ internal sealed class UserAccess
         _ => _permissions.Read,
     }, name);
 
-    // An empty pattern matches the empty name alone.
+    // An empty pattern matches the empty name alone, none matches nothing.
     private static bool Matches(SafePattern? pattern, string name) =>
-        pattern is null || pattern.Text.Length == 0 ? name.Length == 0 : pattern.Matches(name);
+        pattern is not null && (pattern.Text.Length == 0 ? name.Length == 0 : pattern.Matches(name));
 
     // The names are texts in the pattern, not patterns. A pattern that is too large with them matches nothing.
     private SafePattern? Expand(string pattern)
     {
         try
         {
-            return SafePattern.Parse(pattern.Replace("{username}", Regex.Escape(_user.Name), StringComparison.Ordinal)
-                .Replace("{vhost}", Regex.Escape(_virtualHost), StringComparison.Ordinal));
+            // In one pass: a name that looks like a variable stays a name.
+            return SafePattern.Parse(Regex.Replace(pattern, @"\{(?:username|vhost)\}",
+                variable => Regex.Escape(variable.Value == "{vhost}" ? _virtualHost : _user.Name), RegexOptions.NonBacktracking));
         }
         catch (FormatException)
         {

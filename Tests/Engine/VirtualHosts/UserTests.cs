@@ -152,4 +152,32 @@ public sealed class UserTests
         Assert.True(UserState.MayLogIn(user, "secret", isLoopback: false));
         Assert.Throws<JsonException>(() => JsonSerializer.Deserialize("\"(\"", typeof(SafePattern)));
     }
+
+    [Fact]
+    public void Names_are_checked_as_the_decision_sees_them()
+    {
+        var access = Access("^(?!secret$).*", "^(?!secret$).*", "^(?!secret$).*");
+        Assert.Null(access.CheckDeclareQueue("other\n"));
+        Refused("configure access to queue 'secret' in vhost '/' refused for user 'ann'", access.CheckDeclareQueue("secre\nt"));
+        Refused("configure access to exchange 'secret' in vhost '/' refused for user 'ann'", access.CheckDeleteExchange("secret\r\n"));
+        Refused("write access to queue 'secret' in vhost '/' refused for user 'ann'",
+            access.CheckBinding(new BindingRequest("x", DestinationKind.Queue, "s\necret"), null));
+        Refused("configure access to exchange 'amq.default' in vhost '/' refused for user 'ann'",
+            Access("^c").CheckDeclareExchange("\n"));
+    }
+
+    [Fact]
+    public void Users_name_that_looks_like_a_variable_stays_a_name()
+    {
+        var user = Ann with { Name = "{vhost}" };
+        var access = new UserAccess(user, "d", new UserPermissions
+        {
+            UserId = user.Id,
+            Write = SafePattern.Parse(".*"),
+            Topics = UserPermissions.All(5).Topics.Add("events", new TopicPermission("^{username}$", "^{vhost}$")),
+        });
+        Assert.Null(access.CheckPublish("events", Events, "{vhost}"));
+        Assert.NotNull(access.CheckPublish("events", Events, "7"));
+        Assert.NotNull(access.CheckPublish("events", Events, "d"));
+    }
 }
