@@ -93,6 +93,9 @@ internal sealed class RouteCollector
     /// <summary>The nodes behind a <c>#</c>: from there any further words match.</summary>
     public List<TopicNode> Open { get; } = [];
 
+    /// <summary>The same nodes, to look up.</summary>
+    public HashSet<TopicNode> IsOpen { get; } = [];
+
     /// <summary>Begins a message.</summary>
     public void Begin(string exchange)
     {

@@ -40,16 +40,17 @@ internal sealed class TopicRoutes : ExchangeRoutes
         var (current, next, open) = (collector.Current, collector.Next, collector.Open);
         current.Clear();
         open.Clear();
-        Enter(_root, current, open);
+        collector.IsOpen.Clear();
+        Enter(_root, current, collector);
         foreach (var word in WordsOf(key))
         {
             next.Clear();
             // A node that is entered now takes part from the next word on.
             var count = open.Count;
             foreach (var node in current)
-                Step(node, word, next, open);
+                Step(node, word, next, collector);
             for (var node = 0; node < count; node++)
-                Step(open[node], word, next, open);
+                Step(open[node], word, next, collector);
             (current, next) = (next, current);
         }
         foreach (var node in current)
@@ -58,20 +59,20 @@ internal sealed class TopicRoutes : ExchangeRoutes
             collector.Add(node.Targets);
     }
 
-    private static void Step(TopicNode node, string word, List<TopicNode> next, List<TopicNode> open)
+    private static void Step(TopicNode node, string word, List<TopicNode> next, RouteCollector collector)
     {
         if (node.Words.TryGetValue(word, out var named))
-            Enter(named, next, open);
+            Enter(named, next, collector);
         if (node.AnyWord is { } any)
-            Enter(any, next, open);
+            Enter(any, next, collector);
     }
 
     // Behind a '#' every further word leads back to the same node: it stays open to the end, and is entered once.
-    private static void Enter(TopicNode node, List<TopicNode> nodes, List<TopicNode> open)
+    private static void Enter(TopicNode node, List<TopicNode> nodes, RouteCollector collector)
     {
         nodes.Add(node);
-        for (var behind = node.AnyWords; behind is not null && !open.Contains(behind); behind = behind.AnyWords)
-            open.Add(behind);
+        for (var behind = node.AnyWords; behind is not null && collector.IsOpen.Add(behind); behind = behind.AnyWords)
+            collector.Open.Add(behind);
     }
 }
 
