@@ -90,16 +90,9 @@ public sealed record OrleansMqTimerOptions
     {
         Require(IsTopic(Topic), nameof(Topic), "is 1 to 200 of a-z A-Z 0-9 . _ -, and not '.' or '..' or internal");
         Require(Partitions is >= 1 and <= 1_000, nameof(Partitions), "is 1 to 1,000");
-        Require(MaxAttempts is >= 1 and <= 1_000, nameof(MaxAttempts), "is 1 to 1,000");
-        Require(RetryDelay > TimeSpan.Zero && MaxRetryDelay >= RetryDelay, nameof(RetryDelay), "is above zero and at most MaxRetryDelay");
-        Require(MaxRetryDelay <= TimeSpan.FromDays(1), nameof(MaxRetryDelay), "is at most a day");
-        Require(MaxInFlight is >= 1 and <= 10_000, nameof(MaxInFlight), "is 1 to 10,000");
-        Require(MaxBatch is >= 1 and <= 1_000, nameof(MaxBatch), "is 1 to 1,000");
-        Require(Credit is >= 1 and <= 10_000, nameof(Credit), "is 1 to 10,000");
+        Delivery.Validate(nameof(OrleansMqTimerOptions));
         Require(MissingClassTimeout > TimeSpan.Zero && MissingClassTimeout <= TimeSpan.FromDays(30), nameof(MissingClassTimeout),
             "is above zero and at most 30 days");
-        Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), nameof(SessionTimeout),
-            "is 1 second to 5 minutes");
         Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
             "is above zero and at most an hour");
         Require(Json is not null, nameof(Json), "is not null");
@@ -113,9 +106,6 @@ public sealed record OrleansMqTimerOptions
             && topic.All(static one => char.IsAsciiLetterOrDigit(one) || one is '.' or '_' or '-');
     }
 
-    private static void Require(bool condition, string option, string rule)
-    {
-        if (!condition)
-            throw new ArgumentException($"{nameof(OrleansMqTimerOptions)}.{option} {rule}.", option);
-    }
+    private static void Require(bool condition, string option, string rule) =>
+        DeliveryOptions.Require(condition, nameof(OrleansMqTimerOptions), option, rule);
 }
