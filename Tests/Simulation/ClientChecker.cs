@@ -11,6 +11,8 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     // With acks=replicated, and in the log of every member that lost power since.
     private readonly SortedDictionary<long, Told> _unflushed = [];
     private readonly List<(long At, long End)> _cuts = [];
+    // Answered without a flush, and cut off with a member's power: the publisher has gone on.
+    private readonly HashSet<(int Producer, int Sequence)> _mayMiss = [];
     private readonly SortedDictionary<long, Told> _seen = [];
     private readonly HashSet<(long Offset, int Epoch)> _compacted = [];
     private readonly Dictionary<int, int> _lastSequence = [];
@@ -40,8 +42,13 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     /// policy <c>none</c>, except a power cut of a member that stays one since it counts only flushed records.</summary>
     public void OnAnsweredUnflushed(long offset, SimulatedRecord record, int epoch, long sentAt)
     {
-        if (IsReportedLost(offset, epoch) || _cuts.Exists(cut => cut.At >= sentAt && cut.End <= offset))
+        if (IsReportedLost(offset, epoch))
             return;
+        if (_cuts.Exists(cut => cut.At >= sentAt && cut.End <= offset))
+        {
+            _mayMiss.Add((record.Producer, record.Sequence));
+            return;
+        }
         Verdict.Require(record.Topic == topic, "topics: a record of another topic is acknowledged");
         if (!_unflushed.TryAdd(offset, new Told(record, epoch)))
             Verdict.Require(_unflushed[offset].Record == record, $"replicated: offset {offset} was acknowledged to two records");
@@ -52,7 +59,10 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     {
         _cuts.Add((now, end));
         foreach (var offset in _unflushed.Keys.Where(offset => offset >= end).ToArray())
-            _unflushed.Remove(offset);
+        {
+            _unflushed.Remove(offset, out var told);
+            _mayMiss.Add((told.Record.Producer, told.Record.Sequence));
+        }
     }
 
     /// <summary>A replica's compaction removed a record in favour of a later one of its key.</summary>
@@ -140,7 +150,8 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             var last = _lastSequence.GetValueOrDefault(record.Producer, -1);
             Verdict.Require(record.Sequence > last,
                 $"invariant 3: producer {record.Producer}'s record {record.Sequence} comes after {last}");
-            Verdict.Require(record.Sequence == last + 1 || mayCompact || _deletedBelow > 0 || _unclean.Count > 0,
+            Verdict.Require(mayCompact || _deletedBelow > 0 || _unclean.Count > 0 || Enumerable.Range(last + 1, record.Sequence - last - 1)
+                .All(sequence => _mayMiss.Contains((record.Producer, sequence))),
                 $"invariant 3: producer {record.Producer}'s record {record.Sequence} follows on {last}");
             _lastSequence[record.Producer] = record.Sequence;
         }
