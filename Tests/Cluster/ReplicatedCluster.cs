@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Compression;
@@ -210,7 +211,16 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             await DisposeAsync(host);
         }));
         await Task.WhenAll(_ending.Values).WaitAsync(Wait.Deadline);
+        CloseConnections();
         _data.Dispose();
+    }
+
+    // Orleans' providers share Npgsql's pool of this connection string, which outlives the silos. The server of a class has a hundred
+    // connections for all its clusters.
+    private void CloseConnections()
+    {
+        using var connection = new NpgsqlConnection(ReplicatedSilo.Bounded(Database, new BrokerClusterOptions().ClusterId));
+        NpgsqlConnection.ClearPool(connection);
     }
 
     private static async Task DisposeAsync(IHost host)
