@@ -18,6 +18,8 @@ internal static class Program
                 return await CoordinatorFailoverTime.RunAsync(new CommandArguments(args[1..]));
             case "failover":
                 return await LeaderlessTime.KillAsync(new CommandArguments(args[1..]));
+            case "grains":
+                return await GrainThroughput.RunAsync(new CommandArguments(args[1..]));
             case "handover":
                 return await LeaderlessTime.StopAsync(new CommandArguments(args[1..]));
             case "many-topics":
@@ -47,7 +49,12 @@ internal static class Program
                                    [--kills 10] [--dir artifacts]
                       failover     how long a partition has no leader after a kill of its silo, idle and loaded
                                    [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
-                      handover     the same after a clean stop
+                      grains       events into grains that consume a topic, observe a stream, observe a memory stream, or are called;
+                                   one silo in this process, which also sends
+                                   [--events 200000] [--memory-events 10000] [--keys 1,1000,0: a grain for each event]
+                                   [--ways consumers,streams,memory,calls] [--together 1] [--senders 64] [--partitions 4]
+                                   [--rounds 3] [--dir artifacts]
+                      handover     the same as failover after a clean stop
                                    [--stops 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                       many-topics  how long many topics take to create and delete, what they cost when idle,
                                    and how long a restart of all brokers takes with them
