@@ -1,0 +1,147 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Orleans.EventSourcing;
+using Orleans.Placement;
+using OrleansMq.Consumers;
+
+namespace OrleansMq.Tests.OrleansPackages.Consumers;
+
+/// <summary>A value.</summary>
+[GenerateSerializer]
+public sealed record Ordered([property: Id(0)] int Number);
+
+/// <summary>A value of another type.</summary>
+public sealed record Paid(int Cents);
+
+/// <summary>What a grain received.</summary>
+internal sealed record Consumption(int Number, ConsumedRecord Record, Grain Grain);
+
+/// <summary>What grains received, and what they do then. Every test has topics of its own.</summary>
+internal static class ConsumerScript
+{
+    private static readonly ConcurrentDictionary<(string Topic, string Key), ConcurrentQueue<Consumption>> s_received = [];
+    private static readonly ConcurrentDictionary<string, Func<Consumption, Task>> s_scripts = [];
+
+    /// <summary>Sets what grains do with the records of a topic before they count as received.</summary>
+    public static void On(string topic, Func<Consumption, Task> script) => s_scripts[topic] = script;
+
+    /// <summary>Returns what was received, in order.</summary>
+    public static Consumption[] Calls(string topic, string key) =>
+        s_received.TryGetValue((topic, key), out var received) ? [.. received] : [];
+
+    /// <summary>Returns the numbers that were received, in order.</summary>
+    public static int[] Received(string topic, string key) => [.. Calls(topic, key).Select(static call => call.Number)];
+
+    public static async Task ReceiveAsync(Grain grain, int number, ConsumedRecord record)
+    {
+        var call = new Consumption(number, record, grain);
+        if (s_scripts.TryGetValue(record.Topic, out var script))
+            await script(call);
+        s_received.GetOrAdd((record.Topic, Encoding.UTF8.GetString(record.Key.Span)), _ => new()).Enqueue(call);
+    }
+}
+
+public interface IOrdersGrain : IGrainWithStringKey;
+
+/// <summary>Consumes what most tests send.</summary>
+[Consumes("consume-facts")]
+[Consumes("consume-parallel")]
+[Consumes("consume-retry")]
+[Consumes("consume-fails", MaxAttempts = 3)]
+[Consumes("consume-unfit")]
+[Consumes("consume-deactivates")]
+[Consumes("consume-missing")]
+[Consumes("consume-limit")]
+[Consumes("consume-again")]
+[Consumes("consume-interleaved")]
+[Consumes("consume-killed")]
+[Consumes("consume-near")]
+[Orleans.Concurrency.Reentrant]
+public sealed class OrdersGrain : Grain, IOrdersGrain, IGrainConsumer<Ordered>
+{
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+}
+
+public interface IAccountGrain : IGrainWithGuidKey;
+
+/// <summary>Consumes two topics with values of different types.</summary>
+[Consumes<Ordered>("consume-two-orders")]
+[Consumes<Paid>("consume-two-payments")]
+public sealed class AccountGrain : Grain, IAccountGrain, IGrainConsumer<Ordered>, IGrainConsumer<Paid>
+{
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+
+    public Task ConsumeAsync(Paid value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Cents, record);
+}
+
+public interface ISpreadGrain : IGrainWithStringKey;
+
+/// <summary>Is activated anywhere.</summary>
+[Consumes("consume-spread"), RandomPlacement]
+public sealed class SpreadGrain : Grain, ISpreadGrain, IGrainConsumer<Ordered>
+{
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+}
+
+/// <summary>What a grain counts.</summary>
+[GenerateSerializer]
+public sealed class Tally
+{
+    [Id(0)]
+    public List<int> Numbers { get; set; } = [];
+
+    [Id(1)]
+    public ProcessedOffsets Processed { get; set; } = new();
+
+    public void Apply(Tallied tallied)
+    {
+        Processed.TryApply(tallied.Position, () => Numbers.Add(tallied.Number));
+    }
+}
+
+/// <summary>That a number was counted.</summary>
+[GenerateSerializer]
+public sealed record Tallied([property: Id(0)] int Number, [property: Id(1)] RecordPosition Position);
+
+public interface ITallyGrain : IGrainWithStringKey
+{
+    Task<int[]> GetAsync();
+}
+
+/// <summary>Counts each number once, in its state.</summary>
+[Consumes("consume-once"), Consumes("consume-once-killed")]
+public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain, ITallyGrain,
+    IGrainConsumer<Ordered>
+{
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    {
+        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        if (tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
+            await tally.WriteStateAsync();
+    }
+
+    public Task<int[]> GetAsync() => Task.FromResult(tally.State.Numbers.ToArray());
+}
+
+public interface IJournalGrain : IGrainWithStringKey
+{
+    Task<int[]> GetAsync();
+}
+
+/// <summary>Counts each number once, by events.</summary>
+[Consumes("consume-journal"), Consumes("consume-journal-killed")]
+[Orleans.Providers.StorageProvider(ProviderName = SharedStorage.Name)]
+[Orleans.Providers.LogConsistencyProvider(ProviderName = "journal")]
+public sealed class JournalGrain : JournaledGrain<Tally, Tallied>, IJournalGrain, IGrainConsumer<Ordered>
+{
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    {
+        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        if (State.Processed.Contains(record.Position))
+            return;
+        RaiseEvent(new Tallied(value.Number, record.Position));
+        await ConfirmEvents();
+    }
+
+    public Task<int[]> GetAsync() => Task.FromResult(State.Numbers.ToArray());
+}

@@ -1,0 +1,77 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using OrleansMq.Consumers;
+
+namespace OrleansMq.Tests.OrleansPackages.Consumers;
+
+/// <summary>Which records reach their grain's call at all.</summary>
+public sealed class GrainCallerTests : IAsyncLifetime
+{
+    private readonly TempDirectory _data = new();
+    private TestSilo? _silo;
+    private GrainCaller? _caller;
+
+    public async Task InitializeAsync()
+    {
+        _silo = await TestSilo.StartAsync(_data.Path);
+        _caller = new GrainCaller(_silo.Services.GetRequiredService<IGrainFactory>(),
+            new GrainClasses(_silo.Services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System), TimeSpan.FromDays(1),
+            1 << 20, NullLogger.Instance);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _silo!.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Fact]
+    public async Task Records_whose_consumer_ends_while_they_wait_for_a_place_are_not_delivered()
+    {
+        using var ended = new CancellationTokenSource();
+        using var places = new SemaphoreSlim(0);
+        var delivery = new Delivery(1, ended.Token);
+        var delivering = DeliverAsync(delivery, places);
+        await ended.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => delivering);
+        // A place that is free does not help.
+        places.Release();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => DeliverAsync(delivery, places));
+        Assert.Equal(0, delivery.Calls);
+        Assert.Equal(1, places.CurrentCount);
+        Assert.Equal(DeliveryOutcome.Served, (await DeliverAsync(new Delivery(1, CancellationToken.None), places)).Outcome);
+    }
+
+    [Fact]
+    public async Task Record_beyond_the_largest_message_is_not_delivered_and_the_cause_says_its_size_and_what_to_do()
+    {
+        using var places = new SemaphoreSlim(1);
+        var delivery = new Delivery(1 << 20, CancellationToken.None);
+        var answer = await DeliverAsync(delivery, places);
+        Assert.Equal((0, DeliveryOutcome.Unreadable, 0), (answer.Count, answer.Outcome, delivery.Calls));
+        Assert.Contains("The record has 1048576 bytes", answer.Cause, StringComparison.Ordinal);
+        Assert.Contains("SiloMessagingOptions.MaxMessageBodySize", answer.Cause, StringComparison.Ordinal);
+        Assert.Equal(DeliveryOutcome.Served, (await DeliverAsync(new Delivery(900_000, CancellationToken.None), places)).Outcome);
+    }
+
+    private Task<DeliveryAnswer> DeliverAsync(Delivery delivery, SemaphoreSlim places) =>
+        _caller!.DeliverAsync(GrainId.Create("fragile", "k"), delivery, places, CancellationToken.None);
+
+    private sealed class Delivery(long size, CancellationToken ended) : IGrainDelivery
+    {
+        public string Origin => "topic test";
+        public string Installation => "AddOrleansMqConsumers()";
+        public IEnumerable<long> Offsets => [1];
+        public long Size => size;
+        public CancellationToken Ended => ended;
+        public int Calls { get; private set; }
+
+        public Task<DeliveryAnswer> CallAsync(IAddressable grain)
+        {
+            Calls++;
+            return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
+        }
+
+        public Task<long?> FindCurrentAsync(IAddressable grain) => Task.FromResult<long?>(null);
+    }
+}

@@ -1,0 +1,279 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Serialization;
+using Orleans.Streams;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.OrleansPackages.Streams;
+
+/// <summary>What Orleans' contract of streams says, on streams over topics and on Orleans' own memory streams; and what a restart leaves of
+/// each, and their rates.</summary>
+public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
+{
+    private const string Memory = "memory";
+    private const string Topics = "test";
+
+    private readonly TempDirectory _data = new();
+    private TestSilo _silo = null!;
+
+    public static TheoryData<string> Providers => [Topics, Memory];
+
+    public async Task InitializeAsync() => await StartAsync();
+
+    public async Task DisposeAsync()
+    {
+        await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Every_subscriber_receives_every_event_in_order(string provider)
+    {
+        var topic = $"conform-all-{provider}";
+        var readers = new[] { Reader(provider, topic, 1), Reader(provider, topic, 2), Reader(provider, topic, 3) };
+        foreach (var reader in readers)
+            await reader.SubscribeAsync();
+        for (var number = 0; number < 30; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await Stream(provider, topic).OnNextBatchAsync([.. Enumerable.Range(30, 30).Select(static number => new Happened(number))]);
+        foreach (var reader in readers)
+            await ReceivedAsync(topic, reader, Enumerable.Range(0, 60));
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Subscription_that_is_removed_receives_nothing_more(string provider)
+    {
+        var topic = $"conform-leave-{provider}";
+        var (leaver, stayer) = (Reader(provider, topic, 1), Reader(provider, topic, 2));
+        await leaver.SubscribeAsync();
+        await stayer.SubscribeAsync();
+        await Stream(provider, topic).OnNextAsync(new Happened(0));
+        await ReceivedAsync(topic, leaver, [0]);
+        await leaver.UnsubscribeAsync();
+        await Stream(provider, topic).OnNextAsync(new Happened(1));
+        await ReceivedAsync(topic, stayer, [0, 1]);
+        Assert.Equal([0], Received(topic, leaver));
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Grain_that_deactivates_in_the_middle_and_resumes_misses_nothing(string provider)
+    {
+        var topic = $"conform-deactivate-{provider}";
+        StreamScript.On(topic, static (happened, grain) =>
+        {
+            if (happened.Number % 10 == 5)
+                ((IGrainBase)grain).DeactivateOnIdle();
+            return Task.CompletedTask;
+        });
+        var reader = Reader(provider, topic, 1);
+        await reader.SubscribeAsync();
+        for (var number = 0; number < 40; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await Wait.UntilAsync(() => Received(topic, reader).Distinct().Count() == 40, "every event");
+        StreamAssert.IsInOrder(Received(topic, reader));
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Event_whose_observer_throws_comes_again_before_later_ones(string provider)
+    {
+        var topic = $"conform-throws-{provider}";
+        var thrown = 0;
+        StreamScript.On(topic, (happened, _) => happened.Number == 2 && Interlocked.Increment(ref thrown) <= 2
+            ? throw new InvalidOperationException("not now") : Task.CompletedTask);
+        var reader = Reader(provider, topic, 1);
+        await reader.SubscribeAsync();
+        for (var number = 0; number < 5; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await ReceivedAsync(topic, reader, Enumerable.Range(0, 5));
+        Assert.Equal(3, thrown);
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Handle_in_the_JSON_of_grain_storage_resumes_and_removes_its_subscription(string provider)
+    {
+        var topic = $"conform-json-{provider}";
+        var reader = Reader(provider, topic, 1);
+        var json = await reader.SubscribeAsync();
+        await reader.ResumeAsync(json);
+        await Stream(provider, topic).OnNextAsync(new Happened(1));
+        await ReceivedAsync(topic, reader, [1]);
+        await reader.UnsubscribeAsync(json);
+        Assert.Equal(0, await reader.CountAsync());
+    }
+
+    /// <summary>Prints what memory streams lose; asserts that streams over topics lose nothing.</summary>
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Events_that_wait_when_all_silos_stop_are_delivered_by_the_next_ones(string provider)
+    {
+        const int Events = 100;
+        var topic = $"conform-restart-{provider}";
+        var isOpen = false;
+        StreamScript.On(topic, (happened, _) => happened.Number < 10 || isOpen ? Task.CompletedTask
+            : throw new InvalidOperationException("away"));
+        await Reader(provider, topic, 1).SubscribeAsync();
+        for (var number = 0; number < Events; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await Wait.UntilAsync(() => Received(topic, Reader(provider, topic, 1)).Length >= 10, "the first events");
+        await _silo.DisposeAsync();
+        isOpen = true;
+        await StartAsync();
+        // What wakes a subscriber that is left.
+        await Stream(provider, topic).OnNextAsync(new Happened(Events));
+        if (provider == Topics)
+        {
+            await Wait.UntilAsync(() => Received(topic, Reader(provider, topic, 1)).Distinct().Count() == Events + 1, "every event");
+            StreamAssert.IsInOrder(Received(topic, Reader(provider, topic, 1)));
+        }
+        else
+            await Task.Delay(TimeSpan.FromSeconds(2));
+        output.WriteLine($"{provider}: {Events + 1 - Received(topic, Reader(provider, topic, 1)).Distinct().Count()} of {Events + 1} "
+            + "acknowledged events are not delivered after a restart.");
+    }
+
+    /// <summary>Prints rates and latencies; asserts that all events come. OMQ_STREAM_EVENTS sets another number of events.</summary>
+    [Theory]
+    [InlineData(Topics, 1, 1)]
+    [InlineData(Memory, 1, 1)]
+    [InlineData(Topics, 1_000, 1)]
+    [InlineData(Memory, 1_000, 1)]
+    [InlineData(Topics, 0, 1)]
+    [InlineData(Memory, 0, 1)]
+    [InlineData(Topics, 1_000, 100)]
+    [InlineData(Memory, 1_000, 100)]
+    public async Task Rate_of_streams(string provider, int streams, int together)
+    {
+        var events = int.TryParse(Environment.GetEnvironmentVariable("OMQ_STREAM_EVENTS"), out var wanted) ? wanted : 2_000;
+        // Zero is a stream for each event.
+        streams = streams == 0 ? events : streams;
+        var topic = $"implicit-rate-{provider}-{streams}-{together}";
+        var (sent, took) = (new long[2 * events], new ConcurrentQueue<TimeSpan>());
+        StreamScript.On(topic, (happened, _) =>
+        {
+            took.Enqueue(Stopwatch.GetElapsedTime(sent[happened.Number]));
+            return Task.CompletedTask;
+        });
+        var all = Enumerable.Range(0, streams).Select(key => ProviderOf(provider).GetStream<Happened>(topic, $"{key}")).ToArray();
+        // The topic, and the first activation.
+        await all[0].OnNextAsync(new Happened(0));
+        await Wait.UntilAsync(() => !took.IsEmpty, "the first event");
+        took.Clear();
+        var began = Stopwatch.GetTimestamp();
+        await SendAsync(0, 16, _ => Task.CompletedTask);
+        await UntilAllAsync();
+        var seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
+        var rate = events / seconds;
+        // At half of that rate.
+        took.Clear();
+        var from = Stopwatch.GetTimestamp();
+        await SendAsync(events, 16, async number =>
+        {
+            var due = TimeSpan.FromSeconds((number - events) / (rate / 2)) - Stopwatch.GetElapsedTime(from);
+            if (due > TimeSpan.Zero)
+                await Task.Delay(due);
+        });
+        await UntilAllAsync();
+        var sorted = took.Order().ToArray();
+        output.WriteLine($"{provider,-6}, {streams,6} streams, {together,3} in a call: {rate,9:n0} events/s; at half of it p50 "
+            + $"{sorted[sorted.Length / 2].TotalMilliseconds:n1} ms, p99 {sorted[sorted.Length * 99 / 100].TotalMilliseconds:n1} ms");
+
+        async Task SendAsync(int first, int senders, Func<int, Task> pace)
+        {
+            var next = first - together;
+            await Task.WhenAll(Enumerable.Range(0, senders).Select(async _ =>
+            {
+                while (Interlocked.Add(ref next, together) is var number && number < first + events)
+                {
+                    await pace(number);
+                    var batch = Enumerable.Range(number, together).Where(one => one < first + events).ToArray();
+                    foreach (var one in batch)
+                        sent[one] = Stopwatch.GetTimestamp();
+                    await all[number / together % streams].OnNextBatchAsync(batch.Select(static one => new Happened(one)));
+                }
+            }));
+        }
+
+        Task UntilAllAsync() => Wait.UntilAsync(() => Task.FromResult(took.Count >= events), "all events",
+            () => Task.FromResult($"{took.Count} of {events}"), TimeSpan.FromMinutes(3));
+    }
+
+    private async Task StartAsync() => _silo = await TestSilo.StartAsync(_data.Path, static silo =>
+    {
+        silo.AddOrleansMqStreams(Topics, static options => options with
+        {
+            RetryDelay = TimeSpan.FromMilliseconds(20),
+            RefreshInterval = TimeSpan.FromMilliseconds(200),
+        });
+        silo.AddMemoryStreams(Memory).AddMemoryGrainStorage("PubSubStore");
+    });
+
+    private IStreamProvider ProviderOf(string provider) => _silo.Services.GetRequiredKeyedService<IStreamProvider>(provider);
+
+    private IAsyncStream<Happened> Stream(string provider, string topic) => ProviderOf(provider).GetStream<Happened>(topic, "k");
+
+    private IConformingGrain Reader(string provider, string topic, int number) =>
+        _silo.Client.GetGrain<IConformingGrain>($"{provider}/{topic}/k/{number}");
+
+    private static int[] Received(string topic, IConformingGrain reader) =>
+        StreamScript.Received(topic, "k", reader.GetGrainId().ToString());
+
+    private static async Task ReceivedAsync(string topic, IConformingGrain reader, IEnumerable<int> expected)
+    {
+        var wanted = expected.ToArray();
+        await Wait.UntilAsync(() => Task.FromResult(Received(topic, reader).Length >= wanted.Length), $"{wanted.Length} events",
+            () => Task.FromResult(string.Join(' ', Received(topic, reader))));
+        Assert.Equal(wanted, Received(topic, reader));
+    }
+}
+
+public interface IConformingGrain : IGrainWithStringKey
+{
+    Task<string> SubscribeAsync();
+    Task ResumeAsync(string json);
+    Task UnsubscribeAsync(string? json = null);
+    Task<int> CountAsync();
+}
+
+/// <summary>Subscribes to the stream that its key names, "provider/topic/key/name", and resumes when it is activated. Handles are text, as
+/// in grain state.</summary>
+public sealed class ConformingGrain(OrleansJsonSerializer json) : Grain, IConformingGrain
+{
+    private IAsyncStream<Happened> Stream
+    {
+        get
+        {
+            var parts = this.GetPrimaryKeyString().Split('/');
+            return this.GetStreamProvider(parts[0]).GetStream<Happened>(parts[1], parts[2]);
+        }
+    }
+
+    private TestObserver Observer => new(Stream.StreamId, this);
+
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        foreach (var handle in await Stream.GetAllSubscriptionHandles())
+            await handle.ResumeAsync(Observer);
+    }
+
+    public async Task<string> SubscribeAsync() =>
+        json.Serialize(new KeptHandle { Handle = await Stream.SubscribeAsync(Observer) }, typeof(KeptHandle));
+
+    public Task ResumeAsync(string kept) => Read(kept).ResumeAsync(Observer);
+
+    public async Task UnsubscribeAsync(string? kept)
+    {
+        foreach (var handle in kept is null ? await Stream.GetAllSubscriptionHandles() : [Read(kept)])
+            await handle.UnsubscribeAsync();
+    }
+
+    public async Task<int> CountAsync() => (await Stream.GetAllSubscriptionHandles()).Count;
+
+    private StreamSubscriptionHandle<Happened> Read(string kept) =>
+        ((KeptHandle)json.Deserialize(typeof(KeptHandle), kept)!).Handle!;
+}
+
+/// <summary>Grain state with a handle.</summary>
+public sealed class KeptHandle
+{
+    public StreamSubscriptionHandle<Happened>? Handle { get; set; }
+}

@@ -1,0 +1,142 @@
+using OrleansMq.Streams;
+
+namespace OrleansMq.Tests.OrleansPackages.Streams;
+
+/// <summary>The table of explicit subscriptions, and how its readers share rounds.</summary>
+public sealed class SubscriptionTests
+{
+    private static readonly StreamId Orders = StreamId.Create("orders", "k");
+    private readonly SubscriptionTable _table = new();
+
+    [Fact]
+    public void Table_has_what_the_records_say()
+    {
+        var (first, second) = (Guid.NewGuid(), Guid.NewGuid());
+        Write("orders", first, "reader/1");
+        Write("orders", second, "reader/2");
+        Write("bills", Guid.NewGuid(), "reader/3");
+        Assert.Equal(new[] { first, second }.Order(), _table.Find(Orders).Select(found => found.Id));
+        Assert.Equal(["bills", "orders"], _table.Topics.Order(StringComparer.Ordinal));
+        Remove("orders", first);
+        Assert.Equal(GrainId.Parse("reader/2"), Assert.Single(_table.Find(Orders)).Grain);
+        Remove("orders", second);
+        Assert.Empty(_table.Find(Orders));
+        Assert.Equal("bills", Assert.Single(_table.Topics));
+    }
+
+    [Fact]
+    public void Record_that_comes_twice_changes_nothing()
+    {
+        var id = Guid.NewGuid();
+        Write("orders", id, "reader/1");
+        Write("orders", id, "reader/1");
+        Remove("orders", id);
+        Remove("orders", id);
+        Assert.Empty(_table.Topics);
+    }
+
+    [Fact]
+    public void Subscription_receives_what_was_appended_after_it()
+    {
+        var queue = Guid.NewGuid();
+        var subscription = new ExplicitSubscription(Guid.NewGuid(), GrainId.Parse("reader/1"), 2, queue, 10);
+        Assert.False(_table.PartOf(subscription, 2, queue).Takes(9));
+        Assert.True(_table.PartOf(subscription, 2, queue).Takes(10));
+        // Another partition, and another incarnation of the topic, which is newer.
+        Assert.True(_table.PartOf(subscription, 1, queue).Takes(0));
+        Assert.True(_table.PartOf(subscription, 2, Guid.NewGuid()).Takes(0));
+    }
+
+    [Fact]
+    public void Subscription_that_is_replayed_receives_from_the_shared_cursor_what_comes_after_the_replay()
+    {
+        var (id, queue, replay) = (Guid.NewGuid(), Guid.NewGuid(), new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5));
+        Assert.Null(_table.FindStep(replay.Id));
+        Write("orders", id, "reader/1", queue, first: 10, replay);
+        Assert.Equal((ReplayStep.Replaying, false), Part(12));
+        Assert.Equal(id, Assert.Single(_table.Replays).Subscription.Id);
+        Write(replay, ReplayStep.Joining, 0);
+        Assert.Equal((ReplayStep.Joining, false), Part(12));
+        Assert.Single(_table.Replays);
+        Write(replay, ReplayStep.Joined, 12);
+        Assert.Equal((ReplayStep.Joined, false), Part(11));
+        Assert.Equal((ReplayStep.Joined, true), Part(12));
+        Assert.Empty(_table.Replays);
+        // A silo that was slower.
+        Write(replay, ReplayStep.Joining, 0);
+        Assert.Equal(ReplayStep.Joined, _table.FindStep(replay.Id));
+        // Another topic of that name is delivered from its beginning by the shared cursor.
+        Assert.True(_table.PartOf(_table.Find(Orders)[0], 0, Guid.NewGuid()).Takes(0));
+
+        (ReplayStep, bool) Part(long offset) => _table.PartOf(_table.Find(Orders)[0], 0, queue) is var part
+            ? (part.Step, part.Takes(offset)) : default;
+    }
+
+    [Fact]
+    public void Later_replay_of_a_subscription_takes_the_place_of_the_earlier_one()
+    {
+        var (id, queue) = (Guid.NewGuid(), Guid.NewGuid());
+        var (first, second) = (new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5), new Replay(Guid.NewGuid(), 2, Guid.NewGuid(), 3));
+        Write("orders", id, "reader/1", queue, first: 10, first);
+        Write(first, ReplayStep.Joined, 12);
+        Write("orders", id, "reader/1", queue, first: 14, second);
+        Assert.Null(_table.FindStep(first.Id));
+        Assert.Equal(ReplayStep.Replaying, _table.FindStep(second.Id));
+        Write(first, ReplayStep.Joined, 12);
+        Assert.Equal(ReplayStep.Replaying, _table.PartOf(_table.Find(Orders)[0], 0, queue).Step);
+        Remove("orders", id);
+        Assert.Empty(_table.Replays);
+        Assert.Null(_table.FindStep(second.Id));
+    }
+
+    [Fact]
+    public async Task Caller_shares_only_a_round_that_began_after_its_call()
+    {
+        var gates = new List<TaskCompletionSource>();
+        var round = new SharedRound(() =>
+        {
+            var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            lock (gates)
+                gates.Add(gate);
+            return gate.Task;
+        });
+        var first = round.RunAsync();
+        await Wait.UntilAsync(() => gates.Count == 1, "the first round runs");
+        var (second, third) = (round.RunAsync(), round.RunAsync());
+        gates[0].SetResult();
+        await first;
+        await Wait.UntilAsync(() => gates.Count == 2, "the second round runs");
+        Assert.False(second.IsCompleted);
+        var fourth = round.RunAsync();
+        gates[1].SetException(new TimeoutException());
+        await Assert.ThrowsAsync<TimeoutException>(() => second);
+        await Assert.ThrowsAsync<TimeoutException>(() => third);
+        await Wait.UntilAsync(() => gates.Count == 3, "the third round runs");
+        Assert.False(fourth.IsCompleted);
+        gates[2].SetResult();
+        await fourth;
+        Assert.Equal(3, gates.Count);
+    }
+
+    [Fact]
+    public void Topic_of_subscriptions_with_fewer_replicas_than_brokers_can_hold_is_reported()
+    {
+        Assert.Equal((1, "2,1,3"), SubscriptionLog.MissingReplicas([2], [1, 2, 3, 4]));
+        Assert.Equal((1, "2,1"), SubscriptionLog.MissingReplicas([2], [2, 1]));
+        Assert.Null(SubscriptionLog.MissingReplicas([1, 2, 3], [1, 2, 3, 4]));
+        Assert.Null(SubscriptionLog.MissingReplicas([1], [1]));
+        // A broker without a cluster.
+        Assert.Null(SubscriptionLog.MissingReplicas([], [0]));
+    }
+
+    private void Write(string topic, Guid id, string grain) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(),
+        new SubscriptionValue(grain, 0, Guid.Empty, 0).ToBytes());
+
+    private void Write(string topic, Guid id, string grain, Guid queue, long first, Replay replay) => _table.Apply(
+        new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), new SubscriptionValue(grain, 0, queue, first, replay).ToBytes());
+
+    private void Write(Replay replay, ReplayStep step, long first) =>
+        _table.Apply(new ReplayKey(replay.Id, step).ToBytes(), new ReplayValue(first).ToBytes());
+
+    private void Remove(string topic, Guid id) => _table.Apply(new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), null);
+}
