@@ -20,6 +20,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     private readonly Func<TopicPartition, int>? _priorityOf;
     private readonly int? _partition;
     private readonly ILogger _logger;
+    private readonly DispatchMetrics _metrics;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
 
@@ -37,7 +38,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         IDeliveries deliveries, Func<TopicPartition, int>? priorityOf, ILogger logger, int? partition = null)
     {
         (_client, _topics, _options, _topic, _queue, _deliveries, _logger) = (client, topics, options, topic, queue, deliveries, logger);
-        (_priorityOf, _partition) = (priorityOf, partition);
+        (_priorityOf, _partition, _metrics) = (priorityOf, partition, new DispatchMetrics(topic, queue, logger));
         _running = Task.Run(RunAsync);
     }
 
@@ -119,25 +120,32 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
 
     private Lanes.Lane? Add(Lanes lanes, Message message)
     {
+        _metrics.Received(1);
         if (message.Key is not { Length: > 0 } key)
         {
-            _ = SettledAsync(message, WithoutKeyAsync(message));
+            WithoutKey(message);
             return null;
         }
         var lane = lanes.Add(message.TopicPartition.Partition, new IdSpan(key),
             (message.Attachment, message.Lock.Number), message, out var isBroken);
         if (isBroken)
-            _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
+            GiveBack(message);
         return lane;
     }
 
-    private Task WithoutKeyAsync(Message message)
+    private void WithoutKey(Message message)
     {
         if (_deliveries.CauseWithoutKey is not { } cause)
-            return message.CompleteAsync(CancellationToken.None);
+        {
+            Settle(message, DeliveryAction.Complete, message.CompleteAsync(CancellationToken.None));
+            return;
+        }
         LogDeadLettered(message.TopicPartition, message.Offset, message.Failures, cause);
-        return message.DeadLetterAsync(cause, CancellationToken.None);
+        Settle(message, DeliveryAction.DeadLetter, message.DeadLetterAsync(cause, CancellationToken.None));
     }
+
+    private void GiveBack(Message message) =>
+        Settle(message, DeliveryAction.Release, message.ReleaseAsync(cancellationToken: CancellationToken.None));
 
     // Where it is cancelled, what the lane has goes back.
     private async Task ServeAsync(Lanes lanes, Lanes.Lane lane, SemaphoreSlim places, CancellationToken stopping)
@@ -147,7 +155,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             if (await ServeAsync(lane.Key, run, places, stopping).ConfigureAwait(false) is not { } rest)
                 continue;
             foreach (var message in rest.Concat(lanes.Break(lane)))
-                _ = SettledAsync(message, message.ReleaseAsync(cancellationToken: CancellationToken.None));
+                GiveBack(message);
         }
     }
 
@@ -158,16 +166,24 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         // Those of a consumer that has ended are delivered again, elsewhere.
         while (run.Count > 0 && !run[0].Attachment.HasEnded)
         {
-            if (await AnswerAsync(key, run, places, stopping).ConfigureAwait(false) is not { } answer)
-                return run[0].Attachment.HasEnded ? null : run;
+            var began = _metrics.Begin();
+            var answered = await AnswerAsync(key, run, places, stopping).ConfigureAwait(false);
+            _metrics.Answered(began);
+            if (answered is not { } answer)
+            {
+                if (!run[0].Attachment.HasEnded)
+                    return run;
+                break;
+            }
             foreach (var served in run.Take(answer.Count))
-                _ = SettledAsync(served, served.CompleteAsync(CancellationToken.None));
+                Settle(served, DeliveryAction.Complete, served.CompleteAsync(CancellationToken.None));
             run = run[answer.Count..];
             if (answer.Unserved.Count == 0)
                 continue;
-            _ = SettledAsync(run[0], NotServedAsync(run[0], answer.Unserved));
+            NotServed(run[0], answer.Unserved);
             return run[1..];
         }
+        _metrics.Ended(run.Count, DeliveryAction.Release);
         return null;
     }
 
@@ -194,9 +210,14 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
     }
 
-    private Task NotServedAsync(Message message, IReadOnlyList<DeliveryAnswer> unserved)
+    private void NotServed(Message message, IReadOnlyList<DeliveryAnswer> unserved)
     {
         var decision = DeliveryDecision.Of(unserved, message.Failures, message.Deliveries, _options);
+        Settle(message, decision.Action, NotServedAsync(message, decision));
+    }
+
+    private Task NotServedAsync(Message message, in DeliveryDecision decision)
+    {
         switch (decision.Action)
         {
             case DeliveryAction.Retry:
@@ -214,7 +235,14 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
     }
 
-    // The next record does not wait for the answer. One that cannot be settled is delivered again.
+    // The next record does not wait for the answer.
+    private void Settle(Message message, DeliveryAction action, Task settled)
+    {
+        _metrics.Ended(1, action);
+        _ = SettledAsync(message, settled);
+    }
+
+    // One that cannot be settled is delivered again.
     private async Task SettledAsync(Message message, Task settled)
     {
         try

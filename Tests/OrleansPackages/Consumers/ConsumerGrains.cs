@@ -48,6 +48,7 @@ public interface IOrdersGrain : IGrainWithStringKey;
 [Consumes("consume-parallel")]
 [Consumes("consume-retry")]
 [Consumes("consume-fails", MaxAttempts = 3)]
+[Consumes("consume-metrics", MaxAttempts = 3)]
 [Consumes("consume-unfit")]
 [Consumes("consume-deactivates")]
 [Consumes("consume-missing")]

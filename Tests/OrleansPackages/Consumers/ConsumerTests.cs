@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -119,6 +120,48 @@ public sealed class ConsumerTests : IAsyncLifetime
         Assert.Contains("attempt 3 of 3", letter.Reason, StringComparison.Ordinal);
         Assert.Contains("orders/k, topic consume-fails: System.InvalidOperationException", letter.Reason, StringComparison.Ordinal);
         Assert.Equal(3, attempts);
+    }
+
+    [Fact]
+    public async Task Deliveries_are_counted_by_what_became_of_them_and_a_faulty_listener_fails_none()
+    {
+        var (counted, duration) = (new ConcurrentDictionary<string, long>(), 0);
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listener) =>
+            {
+                if (instrument.Meter.Name == OrleansMqDiagnostics.Name
+                    && instrument.Name.StartsWith("orleansmq.grains.", StringComparison.Ordinal))
+                    listener.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) =>
+        {
+            var of = tags.ToArray().ToDictionary(static tag => tag.Key, static tag => tag.Value as string);
+            if (of["messaging.destination.name"] == "consume-metrics")
+            {
+                counted.AddOrUpdate(instrument.Name["orleansmq.grains.".Length..] + " " + of.GetValueOrDefault("orleansmq.outcome"), value,
+                    (_, before) => before + value);
+            }
+        });
+        listener.SetMeasurementEventCallback<double>((_, _, tags, _) =>
+        {
+            if (tags.ToArray().Any(static tag => tag.Value is "consume-metrics") && Interlocked.Increment(ref duration) > 0)
+                throw new NotSupportedException("a faulty listener");
+        });
+        listener.Start();
+        ConsumerScript.On("consume-metrics", static call => call.Number != 1 ? Task.CompletedTask
+            : throw new InvalidOperationException("never"));
+        await StartAsync();
+        await Client.Admin.CreateTopicAsync("consume-metrics", 1);
+        await SendAsync("consume-metrics", ("k", 1), ("k", 2), ("l", 3));
+        await ReceivedAsync("consume-metrics", "k", [2]);
+        await ReceivedAsync("consume-metrics", "l", [3]);
+        await Wait.UntilAsync(() => counted.GetValueOrDefault("delivered.messages served") == 2
+            && counted.GetValueOrDefault("held.messages ", -1) == 0 && counted.GetValueOrDefault("calls ", -1) == 0,
+            "what is delivered is counted");
+        Assert.Equal((2, 1), (counted["delivered.messages failed"], counted["delivered.messages dead_lettered"]));
+        Assert.True(duration > 0);
     }
 
     [Fact]
