@@ -18,6 +18,10 @@ internal static class Programs
     /// <summary>The broker.</summary>
     public static string Silo { get; } = Path.Combine(Artifacts, "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
 
+    /// <summary>The sample with the order flow: a silo of its own.</summary>
+    public static string OrderFlow { get; } =
+        Path.Combine(Artifacts, "OrleansMq.Samples.OrderFlow", "release", "OrleansMq.Samples.OrderFlow.dll");
+
     /// <summary>Finds the output folder of this flavour, three levels above this assembly.</summary>
     private static string FindArtifacts() =>
         new DirectoryInfo(AppContext.BaseDirectory).Parent?.Parent?.FullName
