@@ -1,11 +1,12 @@
 using System.Net;
-using Orleans.Configuration;
+using Npgsql;
 using OrleansMq;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Samples.OrderFlow;
 
 var builder = WebApplication.CreateBuilder(args);
-builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.AspNetCore", LogLevel.Warning)
+    .AddFilter("Polly", LogLevel.Warning);
 var settings = builder.Configuration;
 var (siloPort, gatewayPort) = (settings.GetValue("SiloPort", 11111), settings.GetValue("GatewayPort", 30000));
 var broker = new IPEndPoint(IPAddress.Loopback, settings.GetValue("BrokerPort", 8080));
@@ -20,7 +21,9 @@ builder.UseOrleans(silo =>
                 new BrokerClusterOptions { PostgreSql = database, ClusterId = "order-flow", Http = $"http://{broker}" })
             .AddHttp(options => options with { Listen = broker });
         silo.ConfigureEndpoints(IPAddress.Loopback, siloPort, gatewayPort);
-        silo.AddAdoNetGrainStorageAsDefault(options => (options.Invariant, options.ConnectionString) = ("Npgsql", database));
+        // Few connections: a server allows a hundred in all, and the brokers have some of them.
+        var state = new NpgsqlConnectionStringBuilder(database) { MaxPoolSize = 10, ApplicationName = "order-flow state" }.ConnectionString;
+        silo.AddAdoNetGrainStorageAsDefault(options => (options.Invariant, options.ConnectionString) = ("Npgsql", state));
     }
     else
     {
