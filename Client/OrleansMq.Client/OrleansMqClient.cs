@@ -16,6 +16,9 @@ namespace OrleansMq.Client;
 /// </summary>
 public sealed class OrleansMqClient
 {
+    // Replies are small, and read at once.
+    private const int ReplyPrefetchBytes = 1 << 20;
+
     private readonly ILoggerFactory _loggers;
     private readonly OrleansMqClientOptions _options;
 
@@ -95,6 +98,81 @@ public sealed class OrleansMqClient
         return new QueueConsumer<TKey, TValue>(Broker, options, keys ?? Format<TKey>(), values ?? Format<TValue>(),
             _loggers.CreateLogger("OrleansMq.Client.QueueConsumer"));
     }
+
+    /// <summary>Creates a requester. One is enough for a whole process.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> for requests without keys.</typeparam>
+    /// <typeparam name="TRequest">The type of requests.</typeparam>
+    /// <typeparam name="TReply">The type of replies.</typeparam>
+    /// <param name="options">The topics, and how long a request waits.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="requests">Serializes requests; null for the built-in format of the type.</param>
+    /// <param name="replies">Deserializes replies, also at once; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IRequester<TKey, TRequest, TReply> CreateRequester<TKey, TRequest, TReply>(RequesterOptions options,
+        ISerializer<TKey>? keys = null, ISerializer<TRequest>? requests = null, IDeserializer<TReply>? replies = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new Requester<TKey, TRequest, TReply>(Broker, options, options.Producer ?? _options.Producer,
+            options.Reader ?? _options.Reader with { PrefetchBytes = ReplyPrefetchBytes }, keys ?? Format<TKey>(),
+            requests ?? Format<TRequest>(), replies ?? Format<TReply>(), _loggers.CreateLogger("OrleansMq.Client.Requester"));
+    }
+
+    /// <summary>Creates a responder, which answers requests wherever they are consumed. One is enough for a whole process.</summary>
+    /// <typeparam name="TReply">The type of replies.</typeparam>
+    /// <param name="options">How replies are sent; null for the client's options.</param>
+    /// <param name="replies">Serializes replies; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IResponder<TReply> CreateResponder<TReply>(ProducerOptions? options = null, ISerializer<TReply>? replies = null) =>
+        new Responder<TReply>(Broker, options ?? _options.Producer, replies ?? Format<TReply>(),
+            _loggers.CreateLogger("OrleansMq.Client.Responder"));
+
+    /// <summary>Subscribes to every message of a topic from now on. When the call completes, the end of every partition is known: each
+    /// message that is published afterwards is received. While no broker answers, the call waits.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="options">Which topic, and how messages are handled.</param>
+    /// <param name="handle">Handles one message. One that throws is called again, and the message is skipped in the end.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <param name="cancellationToken">Ends the wait; nothing is subscribed then.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    /// <exception cref="BrokerException">The topic does not exist, or must not be read.</exception>
+    public async Task<BroadcastSubscription<TKey, TValue>> SubscribeBroadcastAsync<TKey, TValue>(BroadcastOptions options,
+        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys = null,
+        IDeserializer<TValue>? values = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(handle);
+        var reading = CreateBroadcastReading(options);
+        var processor = CreateBroadcastProcessor<TKey, TValue>(options, reading,
+            (message, stopping) => handle(message.Record, stopping), keys, values);
+        try
+        {
+            await reading.StartAsync(processor, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            await processor.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+        return new BroadcastSubscription<TKey, TValue>(reading, processor);
+    }
+
+    internal BroadcastReading CreateBroadcastReading(BroadcastOptions options)
+    {
+        options.Validate();
+        return new BroadcastReading(Broker, options.Topic, options.Reader ?? _options.Reader,
+            _loggers.CreateLogger("OrleansMq.Client.Broadcast"));
+    }
+
+    internal MessageProcessor<TKey, TValue> CreateBroadcastProcessor<TKey, TValue>(BroadcastOptions options, BroadcastReading reading,
+        Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys,
+        IDeserializer<TValue>? values) =>
+        CreateContextProcessor(options.ConsumerOptionsWith(reading.GoOn) with { RebalanceListener = reading }, options.HandlingOptions,
+            handle, keys, values);
 
     /// <summary>Creates a consumer that passes its records to a handler. Call Start to begin and StopAsync to end.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>

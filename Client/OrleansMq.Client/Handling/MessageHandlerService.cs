@@ -5,10 +5,20 @@ namespace OrleansMq.Client;
 
 /// <summary>Runs a handler for the lifetime of a host. If the consumer can no longer be a member of its group, the service fails, and the
 /// host with it. A handler that cannot be created at the start fails the start.</summary>
-internal sealed class MessageHandlerService<TKey, TValue, THandler>(string name, IServiceScopeFactory scopes,
-    Func<Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create, TopicsAtStart? topics)
+/// <typeparam name="TKey">The type of keys.</typeparam>
+/// <typeparam name="TValue">The type of values.</typeparam>
+/// <param name="name">Its name.</param>
+/// <param name="handlerType">The type of the application's handler, for errors.</param>
+/// <param name="resolve">Creates a handler in the scope of a record.</param>
+/// <param name="scopes">Creates the scopes.</param>
+/// <param name="create">Creates the processor.</param>
+/// <param name="topics">The topics that exist before the handler starts; null for none.</param>
+/// <param name="start">Starts the processor, and completes when the handler counts as started; null only starts it.</param>
+internal sealed class MessageHandlerService<TKey, TValue>(string name, Type handlerType,
+    Func<IServiceProvider, IMessageHandler<TKey, TValue>> resolve, IServiceScopeFactory scopes,
+    Func<Func<MessageContext<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create, TopicsAtStart? topics,
+    Func<MessageProcessor<TKey, TValue>, CancellationToken, Task>? start = null)
     : BackgroundService, IHostedMessageHandler
-    where THandler : class, IMessageHandler<TKey, TValue>
 {
     private MessageProcessor<TKey, TValue>? _processor;
 
@@ -35,7 +45,10 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(string name,
         if (topics is not null)
             await topics.EnsureAsync(cancellationToken).ConfigureAwait(false);
         _processor = create(HandleAsync);
-        _processor.Start();
+        if (start is null)
+            _processor.Start();
+        else
+            await start(_processor, cancellationToken).ConfigureAwait(false);
         await base.StartAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -68,15 +81,15 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(string name,
             Create(scope.ServiceProvider);
     }
 
-    private static THandler Create(IServiceProvider services)
+    private IMessageHandler<TKey, TValue> Create(IServiceProvider services)
     {
         try
         {
-            return services.GetRequiredService<THandler>();
+            return resolve(services);
         }
         catch (Exception e)
         {
-            throw new HandlerCreationException(typeof(THandler), e);
+            throw new HandlerCreationException(handlerType, e);
         }
     }
 }

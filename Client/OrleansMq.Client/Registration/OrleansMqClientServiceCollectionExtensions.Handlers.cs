@@ -86,7 +86,14 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     private static OrleansMqClientBuilder AddHandler<TKey, TValue,
         [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(OrleansMqClientBuilder builder,
         Action<MessageHandlerOptions> configure, IDeserializer<TKey>? keys, IDeserializer<TValue>? values)
-        where THandler : class, IMessageHandler<TKey, TValue>
+        where THandler : class, IMessageHandler<TKey, TValue> =>
+        AddHandler<TKey, TValue, THandler>(builder, configure, static (scope, _) => scope.GetRequiredService<THandler>(), keys, values);
+
+    private static OrleansMqClientBuilder AddHandler<TKey, TValue,
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(OrleansMqClientBuilder builder,
+        Action<MessageHandlerOptions> configure, Func<IServiceProvider, OrleansMqClient, IMessageHandler<TKey, TValue>> resolve,
+        IDeserializer<TKey>? keys, IDeserializer<TValue>? values)
+        where THandler : class
     {
         RequireFormats<TKey, TValue>(builder, keys, values);
         var services = builder.Services;
@@ -94,14 +101,22 @@ public static partial class OrleansMqClientServiceCollectionExtensions
         ClientRegistrations.AddValidated<MessageHandlerOptions>(services, name, static options => options.Validate()).Configure(configure);
         services.TryAddScoped<THandler>();
         services.AddKeyedSingleton<IHostedMessageHandler>(name, (provider, _) =>
-            new MessageHandlerService<TKey, TValue, THandler>(name, provider.GetRequiredService<IServiceScopeFactory>(), handle =>
-            {
-                var options = provider.GetRequiredService<IOptionsMonitor<MessageHandlerOptions>>().Get(name);
-                return provider.GetRequiredService<OrleansMqClient>().CreateContextProcessor(options.Consumer, options.Handling, handle,
-                    keys, values);
-            }, provider.GetService<TopicsAtStart>()));
-        services.AddSingleton(provider => provider.GetRequiredKeyedService<IHostedMessageHandler>(name));
-        services.AddSingleton(provider => (IHostedService)provider.GetRequiredKeyedService<IHostedMessageHandler>(name));
+            new MessageHandlerService<TKey, TValue>(name, typeof(THandler),
+                scope => resolve(scope, provider.GetRequiredService<OrleansMqClient>()),
+                provider.GetRequiredService<IServiceScopeFactory>(), handle =>
+                {
+                    var options = provider.GetRequiredService<IOptionsMonitor<MessageHandlerOptions>>().Get(name);
+                    return provider.GetRequiredService<OrleansMqClient>().CreateContextProcessor(options.Consumer, options.Handling, handle,
+                        keys, values);
+                }, provider.GetService<TopicsAtStart>()));
+        return AddHosted(builder, name);
+    }
+
+    /// <summary>Lets the host run a handler that is registered by its name.</summary>
+    private static OrleansMqClientBuilder AddHosted(OrleansMqClientBuilder builder, string name)
+    {
+        builder.Services.AddSingleton(provider => provider.GetRequiredKeyedService<IHostedMessageHandler>(name));
+        builder.Services.AddSingleton(provider => (IHostedService)provider.GetRequiredKeyedService<IHostedMessageHandler>(name));
         return builder;
     }
 }

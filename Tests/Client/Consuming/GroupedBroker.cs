@@ -12,6 +12,10 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
     public Func<TopicPartition, ProduceResult?>? OnProduce { get; set; }
     /// <summary>Awaited before a batch is written.</summary>
     public Func<TopicPartition, Task>? BeforeProduce { get; set; }
+    /// <summary>Awaited before the answer to a batch.</summary>
+    public Func<TopicPartition, Task>? AfterProduce { get; set; }
+    /// <summary>Awaited before an offset is looked up.</summary>
+    public Func<TopicPartition, Task>? BeforeFindOffset { get; set; }
     /// <summary>Runs before a topic is looked up.</summary>
     public Action<string>? OnGetTopic { get; set; }
     /// <summary>Runs before a topic is described.</summary>
@@ -31,7 +35,10 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
     {
         if (BeforeProduce is { } script)
             await script(partition);
-        return OnProduce?.Invoke(partition) ?? await broker.ProduceAsync(partition, batch, acks, cancellationToken);
+        var answer = OnProduce?.Invoke(partition) ?? await broker.ProduceAsync(partition, batch, acks, cancellationToken);
+        if (AfterProduce is { } wait)
+            await wait(partition);
+        return answer;
     }
 
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
@@ -64,8 +71,15 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
         CancellationToken cancellationToken = default) => broker.AlterTopicAsync(topic, configs, cancellationToken);
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
         broker.AddPartitionsAsync(topic, totalCount, cancellationToken);
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
-        CancellationToken cancellationToken = default) => broker.FindOffsetAsync(partition, spec, cancellationToken);
+
+    public async ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default)
+    {
+        if (BeforeFindOffset is { } script)
+            await script(partition).WaitAsync(cancellationToken);
+        return await broker.FindOffsetAsync(partition, spec, cancellationToken);
+    }
+
     public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
         broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
     public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>

@@ -1,0 +1,26 @@
+namespace OrleansMq.Client;
+
+/// <summary>Why a request has no reply.</summary>
+public enum RequestFailure
+{
+    /// <summary>The responder could not handle the request. It may have had effects.</summary>
+    Handler = 0,
+    /// <summary>The reply came, and cannot be deserialized.</summary>
+    Reply = 1,
+    /// <summary>The reply topic cannot be read, or was deleted: a reply may have been missed.</summary>
+    Replies = 2,
+}
+
+/// <summary>A request failed before its deadline. Whether to send it again depends on its effects: it may have been handled.</summary>
+public sealed class RequestFailedException : Exception
+{
+    /// <summary>Creates a failure.</summary>
+    public RequestFailedException(RequestFailure failure, string message, string? errorType = null, Exception? inner = null)
+        : base(message, inner) => (Failure, ErrorType) = (failure, errorType);
+
+    /// <summary>Why.</summary>
+    public RequestFailure Failure { get; }
+
+    /// <summary>The type of the responder's exception, as it named it; null if there was none.</summary>
+    public string? ErrorType { get; }
+}

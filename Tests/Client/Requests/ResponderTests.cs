@@ -1,0 +1,185 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Tests.Client.Requests;
+
+/// <summary>The responder's side of requests: what is answered, what is dropped, and when a request is done.</summary>
+public sealed class ResponderTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
+
+    private RequestFixture _fixture = null!;
+
+    public async Task InitializeAsync() => _fixture = await RequestFixture.StartAsync();
+
+    public async Task DisposeAsync() => await _fixture.DisposeAsync();
+
+    [Fact]
+    public async Task Request_is_done_when_its_reply_is_acknowledged_and_not_before()
+    {
+        var (reached, free) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _fixture.Faults.BeforeProduce = partition =>
+        {
+            if (partition.Topic != "prices-replies")
+                return Task.CompletedTask;
+            reached.TrySetResult();
+            return free.Task;
+        };
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        var request = await _fixture.NextAsync();
+        var answering = responder.AnswerAsync(request.Headers, static _ => new("reply")).AsTask();
+        await reached.Task.SoonAsync();
+        Assert.False(answering.IsCompleted);
+        free.SetResult();
+        Assert.Equal(RequestOutcome.Answered, await answering.SoonAsync());
+        Assert.Equal("reply", await asking.SoonAsync());
+        Assert.Equal(new ResponderStatistics(1, 0, 0, 0, 0), responder.Statistics);
+    }
+
+    [Fact]
+    public async Task Handler_that_throws_answers_with_its_error()
+    {
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        Assert.Equal(RequestOutcome.Failed, await responder.AnswerAsync((await _fixture.NextAsync()).Headers,
+            static _ => throw new InvalidOperationException("no such fruit")).SoonAsync());
+        var failure = await Assert.ThrowsAsync<RequestFailedException>(() => asking.SoonAsync());
+        Assert.Equal((RequestFailure.Handler, "System.InvalidOperationException"), (failure.Failure, failure.ErrorType));
+        Assert.Equal("The responder of 'prices' failed: no such fruit", failure.Message);
+        Assert.Equal(1, responder.Statistics.Failed);
+    }
+
+    [Fact]
+    public async Task Null_is_a_reply()
+    {
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string?>();
+        var asking = requester.RequestAsync("k", "v");
+        await responder.AnswerAsync((await _fixture.NextAsync()).Headers, static _ => new((string?)null)).SoonAsync();
+        Assert.Null(await asking.SoonAsync());
+    }
+
+    [Fact]
+    public async Task Request_past_its_deadline_is_dropped_and_not_handled()
+    {
+        await using var requester = _fixture.CreateRequester(Limit);
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        var request = await _fixture.NextAsync();
+        _fixture.Clock.Advance(Limit);
+        await Assert.ThrowsAsync<TimeoutException>(() => asking.SoonAsync());
+        var handled = 0;
+        Assert.Equal(RequestOutcome.Expired, await responder.AnswerAsync(request.Headers, _ =>
+        {
+            handled++;
+            return new("reply");
+        }).SoonAsync());
+        Assert.Equal(0, handled);
+        Assert.Equal(1, responder.Statistics.Expired);
+        Assert.Equal(0, (await _fixture.Other.Admin.DescribeTopicAsync("prices-replies")).Partitions[0].HighWatermark);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Handler_is_cancelled_at_the_deadline_and_sends_no_reply(bool throwsAnother)
+    {
+        await using var requester = _fixture.CreateRequester(Limit);
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        var answering = responder.AnswerAsync((await _fixture.NextAsync()).Headers, async stopping =>
+        {
+            var stopped = new TaskCompletionSource();
+            await using var registration = stopping.Register(stopped.SetResult);
+            await stopped.Task;
+            return throwsAnother ? throw new InvalidOperationException("not in time") : "reply";
+        }).AsTask();
+        _fixture.Clock.Advance(Limit);
+        Assert.Equal(RequestOutcome.Late, await answering.SoonAsync());
+        await Assert.ThrowsAsync<TimeoutException>(() => asking.SoonAsync());
+        Assert.Equal(0, (await _fixture.Other.Admin.DescribeTopicAsync("prices-replies")).Partitions[0].HighWatermark);
+        Assert.Equal(1, responder.Statistics.Late);
+    }
+
+    [Fact]
+    public async Task Responder_that_is_stopped_leaves_the_request_unanswered_for_another()
+    {
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        var request = await _fixture.NextAsync();
+        using var stop = new CancellationTokenSource();
+        var answering = responder.AnswerAsync(request.Headers, async stopping =>
+        {
+            await Task.Delay(Timeout.Infinite, stopping);
+            return "";
+        }, stop.Token).AsTask();
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answering.SoonAsync());
+        Assert.Equal(RequestOutcome.Answered, await responder.AnswerAsync(request.Headers, static _ => new("the other's")).SoonAsync());
+        Assert.Equal("the other's", await asking.SoonAsync());
+    }
+
+    [Fact]
+    public async Task Request_that_comes_twice_is_handled_twice_and_answered_once_for_its_caller()
+    {
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        var request = await _fixture.NextAsync();
+        var handled = 0;
+        for (var delivery = 0; delivery < 2; delivery++)
+            await responder.AnswerAsync(request.Headers, _ => new($"run {++handled}")).SoonAsync();
+        Assert.Equal("run 1", await asking.SoonAsync());
+        await Wait.UntilAsync(() => requester.Statistics.Ignored == 1, "the second reply is read");
+    }
+
+    [Fact]
+    public async Task Reply_that_its_topic_refuses_is_counted_and_the_request_is_done()
+    {
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        Assert.Equal(RequestOutcome.Unanswered, await responder.AnswerAsync(
+            [RecordHeaders.Text(RequestHeaders.ReplyTo, "gone"), RecordHeaders.Text(RequestHeaders.CorrelationId, "1")],
+            static _ => new("reply")).SoonAsync());
+        Assert.Equal(1, responder.Statistics.Unanswered);
+    }
+
+    [Fact]
+    public async Task Reply_that_is_too_large_is_answered_with_that_error()
+    {
+        await using var requester = _fixture.CreateRequester();
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var asking = requester.RequestAsync("k", "v");
+        Assert.Equal(RequestOutcome.Failed, await responder.AnswerAsync((await _fixture.NextAsync()).Headers,
+            static _ => new(new string('x', 2_000_000))).SoonAsync());
+        var failure = await Assert.ThrowsAsync<RequestFailedException>(() => asking.SoonAsync());
+        Assert.Equal(typeof(ProduceException).FullName, failure.ErrorType);
+    }
+
+    [Fact]
+    public async Task Record_that_asks_for_no_reply_is_handled_and_its_failure_passes_through()
+    {
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        Assert.Equal(RequestOutcome.NotAsked, await responder.AnswerAsync([], static _ => new("")).SoonAsync());
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            responder.AnswerAsync([], static _ => throw new InvalidOperationException("no")).SoonAsync());
+        Assert.Equal(default, responder.Statistics);
+    }
+
+    [Fact]
+    public async Task Request_of_another_client_may_lack_deadline_partition_and_id()
+    {
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        Assert.Equal(RequestOutcome.Answered, await responder.AnswerAsync(
+        [
+            RecordHeaders.Text(RequestHeaders.ReplyTo, "prices-replies"),
+            RecordHeaders.Text(RequestHeaders.Deadline, "soon"),
+            RecordHeaders.Text(RequestHeaders.ReplyPartition, "-1"),
+        ], static _ => new("reply")).SoonAsync());
+        await using var replies = _fixture.Other.CreatePartitionReader<string?, string>();
+        replies.Assign(RequestFixture.Replies, ReadFrom.Earliest);
+        Assert.Equal((null, "reply"), ((await replies.ReadAsync().SoonAsync()) is var reply ? (reply.Key, reply.Value) : default));
+    }
+}
