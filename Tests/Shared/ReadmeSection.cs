@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace OrleansMq.Tests.Shared;
 
 /// <summary>A part of a Markdown document, between two marker lines, generated from the code it describes.</summary>
@@ -24,6 +26,20 @@ public static class ReadmeSection
             File.WriteAllText(path, text[..begin] + expected + text[end..]);
         else
             Assert.Equal(expected, text[begin..end]);
+    }
+
+    /// <summary>Returns the lines of a source file between the comments <c>// name</c> and <c>// end of name</c>, without their
+    /// indentation.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="path">The file; the caller's by default.</param>
+    public static string Code(string name, [CallerFilePath] string path = "")
+    {
+        var lines = File.ReadAllLines(path);
+        var begin = Array.FindIndex(lines, line => line.Trim() == $"// {name}") + 1;
+        var end = Array.FindIndex(lines, line => line.Trim() == $"// end of {name}");
+        Assert.True(begin > 0 && end > begin, $"{path} has no lines between '// {name}' and '// end of {name}'.");
+        var indent = lines[begin].Length - lines[begin].TrimStart().Length;
+        return string.Join('\n', lines[begin..end].Select(line => line.Length > indent ? line[indent..] : ""));
     }
 
     /// <summary>The folder above the tests that holds the solution.</summary>

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -31,19 +30,19 @@ public sealed class ReadmeExamples : IAsyncLifetime
 
     [Fact]
     public void Readme_shows_this_code() => ReadmeSection.AssertIs("README.md",
-        $"```csharp\n{Region("shop")}\n\n{Region("handler")}\n```\n",
+        $"```csharp\n{ReadmeSection.Code("shop")}\n\n{ReadmeSection.Code("handler")}\n```\n",
         "<!-- service: from ReadmeExamples.cs -->", "<!-- end of service -->");
 
     [Fact]
     public void Client_readme_shows_this_code()
     {
-        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{Region("connect")}\n{Region("send")}\n```\n",
+        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{ReadmeSection.Code("connect")}\n{ReadmeSection.Code("send")}\n```\n",
             "<!-- sending: from ReadmeExamples.cs -->", "<!-- end of sending -->");
         ReadmeSection.AssertIs("Client/README.md",
-            $"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and drains:\n\n"
-                + $"```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
+            $"```csharp\n{ReadmeSection.Code("loop")}\n```\n\nOr with a handler, which a host starts and drains:\n\n"
+                + $"```csharp\n{ReadmeSection.Code("handler")}\n\n{ReadmeSection.Code("registration")}\n```\n",
             "<!-- consumers: from ReadmeExamples.cs -->", "<!-- end of consumers -->");
-        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{Region("configured")}\n```\n",
+        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{ReadmeSection.Code("configured")}\n```\n",
             "<!-- configured: from ReadmeExamples.cs -->", "<!-- end of configured -->");
     }
 
@@ -184,13 +183,4 @@ public sealed class ReadmeExamples : IAsyncLifetime
             await BillAsync(record.Key, record.Value);          // throws: tried again, then orders.dead-letter
     }
     // end of handler
-
-    private static string Region(string name, [CallerFilePath] string path = "")
-    {
-        var lines = File.ReadAllLines(path);
-        var begin = Array.FindIndex(lines, line => line.Trim() == $"// {name}") + 1;
-        var end = Array.FindIndex(lines, line => line.Trim() == $"// end of {name}");
-        var indent = lines[begin].Length - lines[begin].TrimStart().Length;
-        return string.Join('\n', lines[begin..end].Select(line => line.Length > indent ? line[indent..] : ""));
-    }
 }

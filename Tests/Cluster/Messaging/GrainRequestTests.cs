@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Messaging;
 
@@ -28,4 +29,26 @@ public sealed class GrainRequestTests
         await Wait.UntilAsync(static () => PriceGrain.RanOnItsScheduler.Count >= 41, "all calls have returned");
         Assert.All(PriceGrain.RanOnItsScheduler, Assert.True);
     }
+
+    [Fact]
+    public async Task Grain_of_the_page_answers()
+    {
+        ReadmeSection.AssertIs("Client/OrleansMq.Client/REQUESTS.md", $"```csharp\n{ReadmeSection.Code("grain", PathOfGrains())}\n```\n",
+            "<!-- grain: from MessagingGrains.cs -->", "<!-- end of grain -->");
+        using var data = new TempDirectory();
+        await using var silo = await TestSilo.StartAsync(data.Path, static silo => silo.AddOrleansMqConsumers(static options => options with
+        {
+            MissingTopic = MissingTopic.Create,
+            Serves = static type => type == typeof(PriceList),
+        }).AddOrleansMqClient().AddTopic("prices-replies", 1).AddResponder<string>());
+        await using var requester = new OrleansMqClient(silo.Outside).CreateRequester<string, string, string>(
+            new() { Topic = "prices", ReplyTopic = "prices-replies" });
+        Assert.Equal("0.5", await requester.RequestAsync("apple", "EUR").WaitAsync(Wait.Deadline));
+        var failure = await Assert.ThrowsAsync<RequestFailedException>(
+            () => requester.RequestAsync("apple", "XYZ").WaitAsync(Wait.Deadline));
+        Assert.Equal(typeof(KeyNotFoundException).FullName, failure.ErrorType);
+    }
+
+    private static string PathOfGrains([System.Runtime.CompilerServices.CallerFilePath] string path = "") =>
+        Path.Combine(Path.GetDirectoryName(path)!, "MessagingGrains.cs");
 }

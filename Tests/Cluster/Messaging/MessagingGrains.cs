@@ -47,3 +47,16 @@ public sealed class BuyerGrain(IRequester<string, string, string> requester) : G
         }
     }
 }
+
+public interface IPriceList : IGrainWithStringKey;
+
+// grain
+[Consumes("prices")]
+public sealed class PriceList(IResponder<string> responder) : Grain, IPriceList, IGrainConsumer<string>
+{
+    private readonly Dictionary<string, decimal> _prices = new() { ["EUR"] = 0.5m };
+
+    public async Task ConsumeAsync(string currency, ConsumedRecord record) =>
+        await responder.AnswerAsync(record.Headers, _ => new($"{_prices[currency]}"));
+}
+// end of grain
