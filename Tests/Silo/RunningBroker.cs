@@ -140,6 +140,7 @@ public sealed class RunningBroker : IAsyncLifetime
             {
                 LocalGroups = async cancellation =>
                     [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
+                OpenVirtualHosts = hosted.OpenVirtualHosts,
             };
         }
 

@@ -8,6 +8,7 @@ using OrleansMq.Partitions;
 using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Brokers;
 
@@ -22,6 +23,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
     private readonly LocalTopics _topics;
     private readonly ProducerIds _producerIds;
     private readonly GroupCoordinators _groups;
+    private readonly IStateStore _state;
+    private readonly Lock _gate = new();
+    private Task<LocalVirtualHosts>? _virtualHosts;
     private int _disposed;
 
     private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
@@ -32,6 +36,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
         _directory = directory;
         _partitions = partitions;
         _topics = topics;
+        _state = state;
         _producerIds = new ProducerIds(state);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
         Queues = new LocalQueues(partition => Find(partition, out var error, out var message)
@@ -202,11 +207,35 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
         return found is not null;
     }
 
+    /// <summary>Returns the virtual hosts of AMQP. The first call opens them, and creates those of a new installation.</summary>
+    /// <exception cref="IOException">A document cannot be read or written. The next call tries again.</exception>
+    public Task<LocalVirtualHosts> OpenVirtualHostsAsync()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed != 0, this);
+            return _virtualHosts is null or { IsFaulted: true }
+                ? _virtualHosts = Task.Run(() => LocalVirtualHosts.OpenAsync(_state, _options.Log)) : _virtualHosts;
+        }
+    }
+
     /// <summary>Drains and closes cleanly.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
+        Task<LocalVirtualHosts>? virtualHosts;
+        lock (_gate)
+        {
+            if (_disposed != 0)
+                return;
+            _disposed = 1;
+            virtualHosts = _virtualHosts;
+        }
+        if (virtualHosts is not null)
+        {
+            await virtualHosts.ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            if (virtualHosts.IsCompletedSuccessfully)
+                await virtualHosts.Result.DisposeAsync().ConfigureAwait(false);
+        }
         await _groups.DisposeAsync().ConfigureAwait(false);
         await _topics.CloseAsync().ConfigureAwait(false);
         try

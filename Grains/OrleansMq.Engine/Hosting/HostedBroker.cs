@@ -2,6 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Partitions;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Hosting;
 
@@ -39,4 +40,9 @@ public sealed class HostedBroker
 
     /// <summary>Returns the ids of the groups that this broker coordinates now, for metrics.</summary>
     internal Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; } = static _ => new([]);
+
+    /// <summary>Returns the virtual hosts of AMQP, opening them the first time. A gateway calls it when it is opened, and again where it
+    /// has failed.</summary>
+    internal Func<ValueTask<IVirtualHosts>> OpenVirtualHosts { get; init; } =
+        static () => throw new NotSupportedException("This broker has no virtual hosts: AMQP is not available.");
 }

@@ -84,6 +84,19 @@ internal sealed record Definitions
         return buffer.WrittenSpan.ToArray();
     }
 
+    /// <summary>Returns what concerns one virtual host, without users.</summary>
+    public Definitions Of(string virtualHost) => new()
+    {
+        VirtualHosts = [.. VirtualHosts.Where(host => host.Name == virtualHost)],
+        Permissions = [.. Permissions.Where(item => item.VirtualHost == virtualHost)],
+        TopicPermissions = [.. TopicPermissions.Where(item => item.VirtualHost == virtualHost)],
+        Policies = [.. Policies.Where(item => item.VirtualHost == virtualHost)],
+        OperatorPolicies = [.. OperatorPolicies.Where(item => item.VirtualHost == virtualHost)],
+        Exchanges = [.. Exchanges.Where(item => item.VirtualHost == virtualHost)],
+        Queues = [.. Queues.Where(item => item.VirtualHost == virtualHost)],
+        Bindings = [.. Bindings.Where(item => item.VirtualHost == virtualHost)],
+    };
+
     private static Definitions Parse(JsonFields root, string? virtualHost)
     {
         var operators = new List<Defined<Policy>>();

@@ -101,4 +101,7 @@ internal sealed record VirtualHostShardDocument
 [JsonSerializable(typeof(VirtualHostShardDocument))]
 [JsonSerializable(typeof(VirtualHostSettings))]
 [JsonSerializable(typeof(UserState))]
+[JsonSerializable(typeof(VirtualHostIndex))]
+[JsonSerializable(typeof(VirtualHostCommand))]
+[JsonSerializable(typeof(VirtualHostAdministration))]
 internal sealed partial class VirtualHostJson : JsonSerializerContext;

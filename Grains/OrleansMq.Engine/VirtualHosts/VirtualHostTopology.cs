@@ -96,6 +96,23 @@ internal sealed partial class VirtualHostTopology
         return (topology, [.. repairs]);
     }
 
+    /// <summary>Returns the topology with what another one has that is not durable, as far as names are free and ends exist.</summary>
+    /// <param name="newest">The newest image of the virtual host.</param>
+    public VirtualHostTopology WithTransient(VirtualHostTopology newest)
+    {
+        var topology = this;
+        foreach (var exchange in newest.Exchanges.Where(exchange => !exchange.Durable && FindExchange(exchange.Name) is null))
+            topology = topology.Apply(new PutExchange(exchange));
+        foreach (var queue in newest.Queues.Where(queue => !queue.Durable && FindQueue(queue.Name) is null))
+            topology = topology.Apply(new PutQueue(queue));
+        foreach (var binding in newest.Bindings.Where(binding => !newest.IsDurable(binding)))
+        {
+            if (topology.IsInForce(binding))
+                topology = topology.Apply(new AddBinding(binding));
+        }
+        return topology;
+    }
+
     /// <summary>Returns what is stored of a shard; null for no document.</summary>
     public VirtualHostShardDocument? DocumentOf(int shard) => _shards[shard].ToDocument(IsDurable);
 

@@ -20,8 +20,8 @@ public sealed partial class FolderDependencyTests
         ("Storage", []),
         ("Filters", ["Records"]),
         ("Schedules", ["Diagnostics"]),
-        ("VirtualHosts", []),
         ("State", ["Records", "Storage"]),
+        ("VirtualHosts", ["Diagnostics", "State"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State", "Timing"]),
         ("Topics", ["Api", "Diagnostics", "Records"]),
@@ -38,8 +38,8 @@ public sealed partial class FolderDependencyTests
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
         ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Records", "Shares", "Topics"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Records", "Schedules",
-            "State", "Storage", "Topics"]),
-        ("Hosting", ["Access", "Api", "Clusters", "Partitions"]),
+            "State", "Storage", "Topics", "VirtualHosts"]),
+        ("Hosting", ["Access", "Api", "Clusters", "Partitions", "VirtualHosts"]),
     ];
 
     private static readonly string Engine = Path.Combine(ReadmeSection.RepositoryRoot(), "Grains", "OrleansMq.Engine");

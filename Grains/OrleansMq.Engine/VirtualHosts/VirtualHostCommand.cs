@@ -1,0 +1,64 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.VirtualHosts;
+
+/// <summary>A command of a client to the owner of a virtual host. Permissions were checked before (<see cref="UserAccess"/>).</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "command")]
+[JsonDerivedType(typeof(DeclareExchange), "declareExchange")]
+[JsonDerivedType(typeof(DeleteExchange), "deleteExchange")]
+[JsonDerivedType(typeof(Bind), "bind")]
+[JsonDerivedType(typeof(Unbind), "unbind")]
+[JsonDerivedType(typeof(DeclareQueue), "declareQueue")]
+[JsonDerivedType(typeof(DeleteQueue), "deleteQueue")]
+[JsonDerivedType(typeof(EndQueue), "endQueue")]
+[JsonDerivedType(typeof(EndConnection), "endConnection")]
+internal abstract record VirtualHostCommand
+{
+    /// <summary>Returns the command as JSON, for the way to the owner.</summary>
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, VirtualHostJson.Default.VirtualHostCommand);
+
+    /// <summary>Reads a command.</summary>
+    /// <exception cref="JsonException">It is damaged.</exception>
+    public static VirtualHostCommand Parse(ReadOnlySpan<byte> json) =>
+        JsonSerializer.Deserialize(json, VirtualHostJson.Default.VirtualHostCommand) ?? throw new JsonException("It is null.");
+}
+
+/// <summary>Declares an exchange.</summary>
+internal sealed record DeclareExchange(ExchangeDeclaration Exchange) : VirtualHostCommand;
+
+/// <summary>Deletes an exchange.</summary>
+/// <param name="Name">The exchange.</param>
+/// <param name="IfUnused">Whether to refuse if there are bindings from it.</param>
+internal sealed record DeleteExchange(string Name, bool IfUnused = false) : VirtualHostCommand;
+
+/// <summary>Binds a queue or an exchange.</summary>
+/// <param name="Binding">The binding.</param>
+/// <param name="Connection">The connection that binds; null for an operator.</param>
+internal sealed record Bind(BindingRequest Binding, string? Connection) : VirtualHostCommand;
+
+/// <summary>Removes a binding.</summary>
+/// <inheritdoc cref="Bind"/>
+internal sealed record Unbind(BindingRequest Binding, string? Connection) : VirtualHostCommand;
+
+/// <summary>Declares a queue. The owner chooses the name of one without a name.</summary>
+/// <param name="Queue">The declaration.</param>
+/// <param name="Connection">The connection that declares; an exclusive queue belongs to it. It is unique in the cluster.</param>
+internal sealed record DeclareQueue(QueueDeclaration Queue, string Connection) : VirtualHostCommand;
+
+/// <summary>Deletes a queue.</summary>
+/// <param name="Name">The queue.</param>
+/// <param name="Connection">The connection that deletes; null for an operator.</param>
+/// <param name="ExpectedId">The queue that the caller found unused or empty; null for a deletion without a condition. A queue with another
+/// id stays, and the answer says that nothing changed.</param>
+internal sealed record DeleteQueue(string Name, string? Connection, long? ExpectedId = null) : VirtualHostCommand;
+
+/// <summary>Ends a queue by its own rule. The gateway that holds the queue counts its consumers, and sends this when the last one of an
+/// auto-delete queue has gone, or when the queue has expired.</summary>
+/// <param name="Name">The queue.</param>
+/// <param name="Id">Its id: a new queue of the same name stays.</param>
+internal sealed record EndQueue(string Name, long Id) : VirtualHostCommand;
+
+/// <summary>Ends the exclusive queues of a connection.</summary>
+/// <param name="Connection">The connection, which is gone.</param>
+internal sealed record EndConnection(string Connection) : VirtualHostCommand;
