@@ -39,4 +39,8 @@ internal sealed record VirtualHostSettings
     /// <summary>The epoch of the owner. It rises when another one takes the virtual host over; 0 if none claimed it.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public int Epoch { get; init; }
+
+    /// <summary>The epoch of its first owner. Shards of an earlier one are what a deleted virtual host of the same name has left.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int FirstEpoch { get; init; }
 }

@@ -163,7 +163,8 @@ internal sealed class VirtualHostCatalogue
     {
         var documents = new VirtualHostDocuments(_store, settings.Name);
         var left = await documents.ReadAsync().ConfigureAwait(false);
-        await documents.WriteAsync(settings with { Epoch = Math.Max(settings.Epoch, left?.Epoch ?? 0) }).ConfigureAwait(false);
+        var epoch = Math.Max(settings.Epoch, left?.Epoch ?? 0);
+        await documents.WriteAsync(settings with { Epoch = epoch, FirstEpoch = epoch + 1 }).ConfigureAwait(false);
     }
 
     private StoredDocument<UserState> DocumentOf(string name)

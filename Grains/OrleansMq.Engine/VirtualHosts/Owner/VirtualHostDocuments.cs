@@ -49,17 +49,18 @@ internal sealed class VirtualHostDocuments(IStateStore store, string name)
     public Task<VirtualHostShardDocument?[]> ReadShardsAsync(CancellationToken cancellationToken = default) =>
         Task.WhenAll(Enumerable.Range(0, VirtualHostShard.Count).Select(shard => ReadShardAsync(shard, cancellationToken)));
 
-    /// <summary>Writes a shard. One without content is deleted.</summary>
-    public async Task WriteShardAsync(int shard, VirtualHostShardDocument? document)
+    /// <summary>Whether a shard has a document, as far as this owner knows.</summary>
+    public bool HasShard(int shard) => _shardETags[shard] is not null;
+
+    /// <summary>Writes a shard.</summary>
+    public async Task WriteShardAsync(int shard, VirtualHostShardDocument document) => _shardETags[shard] = await store.WriteAsync(
+        VirtualHostShard.KeyOf(name, shard), document.ToBytes(), _shardETags[shard]).ConfigureAwait(false);
+
+    /// <summary>Deletes a shard.</summary>
+    public async Task DeleteShardAsync(int shard)
     {
-        var key = VirtualHostShard.KeyOf(name, shard);
-        if (document is not null)
-            _shardETags[shard] = await store.WriteAsync(key, document.ToBytes(), _shardETags[shard]).ConfigureAwait(false);
-        else if (_shardETags[shard] is { } etag)
-        {
-            await store.DeleteAsync(key, etag).ConfigureAwait(false);
-            _shardETags[shard] = null;
-        }
+        await store.DeleteAsync(VirtualHostShard.KeyOf(name, shard), _shardETags[shard]).ConfigureAwait(false);
+        _shardETags[shard] = null;
     }
 
     private async Task<VirtualHostShardDocument?> ReadShardAsync(int shard, CancellationToken cancellationToken)

@@ -24,10 +24,10 @@ namespace OrleansMq.VirtualHosts;
 /// ended: it answers nothing more.
 /// </para>
 /// <para>
-/// <b>Several owners.</b> A new owner raises the epoch in <c>vhost/name</c>, reads the shards, and writes each that exists with its epoch.
-/// An earlier owner's write to one of these loses its compare-and-swap. Its write to a shard without a document can still succeed, so where
-/// a store is shared, an owner reads the epoch after its writes, and answers only if that is its own: a new owner that has claimed later
-/// has read the write.
+/// <b>Several owners.</b> A new owner raises the epoch in <c>vhost/name</c> and reads the shards. Where a store is shared, it then writes
+/// every shard with its epoch, empty ones too: from then on an earlier owner's writes lose their compare-and-swap. An answer may need no
+/// write, so an owner of a shared store reads the epoch before it answers. It answers only if that is its own: then no later owner had
+/// claimed when the command came.
 /// </para>
 /// </summary>
 internal sealed partial class VirtualHostOwner : IAsyncDisposable
@@ -252,7 +252,7 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
         var stored = await _documents.ReadShardsAsync().ConfigureAwait(false);
         var shards = Enumerable.Range(0, stored.Length).Where(shard => stored[shard] is not null).ToArray();
         _unclear.UnionWith(shards);
-        await Task.WhenAll(shards.Select(shard => _documents.WriteShardAsync(shard, null))).ConfigureAwait(false);
+        await Task.WhenAll(shards.Select(_documents.DeleteShardAsync)).ConfigureAwait(false);
         await _documents.DeleteAsync().ConfigureAwait(false);
         _unclear.Clear();
         _isDeleted = true;
@@ -273,15 +273,18 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
         }
     }
 
-    private Task WriteAllAsync(IEnumerable<int> shards, VirtualHostTopology topology) =>
-        Task.WhenAll(shards.Select(shard => WriteAsync(shard, topology)).ToArray());
+    private Task WriteAllAsync(IEnumerable<int> shards, VirtualHostTopology topology, bool isEmptyWritten = false) =>
+        Task.WhenAll(shards.Select(shard => WriteAsync(shard, topology, isEmptyWritten)).ToArray());
 
     private async Task WriteAsync(int shard, VirtualHostTopology topology, bool isEmptyWritten = false)
     {
-        var document = topology.DocumentOf(shard) ?? (isEmptyWritten ? new VirtualHostShardDocument() : null);
+        var document = topology.DocumentOf(shard);
+        if (document is null && !isEmptyWritten && !_documents.HasShard(shard))
+            return;
         lock (_unclear)
             _unclear.Add(shard);
-        await _documents.WriteShardAsync(shard, document is null ? null : document with { Epoch = Epoch }).ConfigureAwait(false);
+        // A shard that has a document keeps it: a late write that had found none would succeed where it is deleted again.
+        await _documents.WriteShardAsync(shard, (document ?? new VirtualHostShardDocument()) with { Epoch = Epoch }).ConfigureAwait(false);
         lock (_unclear)
             _unclear.Remove(shard);
     }
@@ -318,12 +321,12 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
         if (_isHostUnclear)
             await WriteHostAsync(settings).ConfigureAwait(false);
         var stored = await _documents.ReadShardsAsync().ConfigureAwait(false);
-        var (loaded, repairs) = VirtualHostTopology.Load(Name, stored.OfType<VirtualHostShardDocument>());
+        var (loaded, repairs) = VirtualHostTopology.Load(Name,
+            stored.OfType<VirtualHostShardDocument>().Where(shard => shard.Epoch >= settings.FirstEpoch));
         loaded = loaded.WithTransient(_image.Topology);
         // An empty document stands where an unclear write may still create one.
-        await Task.WhenAll(_unclear.ToArray().Select(shard => WriteAsync(shard, loaded, isEmptyWritten: true))).ConfigureAwait(false);
-        var claims = isClaim ? Enumerable.Range(0, stored.Length).Where(shard => stored[shard] is not null) : [];
-        await WriteAllAsync(repairs.Union(claims), loaded).ConfigureAwait(false);
+        await WriteAllAsync([.. _unclear], loaded, isEmptyWritten: true).ConfigureAwait(false);
+        await WriteAllAsync(isClaim ? Enumerable.Range(0, stored.Length) : repairs, loaded, isEmptyWritten: isClaim).ConfigureAwait(false);
         var ends = loaded.EndUnboundExchanges();
         foreach (var shard in ends.WritesBefore)
             await WriteAsync(shard, ends.Next).ConfigureAwait(false);
