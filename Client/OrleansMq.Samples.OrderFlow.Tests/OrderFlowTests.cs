@@ -39,7 +39,7 @@ public sealed class OrderFlowTests : IAsyncLifetime
         // The second order comes behind all records of the first one.
         await PlaceAsync("2", "ada", 100);
         Assert.Equal(OrderStatus.Paid, await DecidedAsync("2"));
-        Assert.Equal(600, (await _silo.Account("ada").GetAsync()).Balance);
+        Assert.Equal(new AccountView(Balance: 600, Opened: 1_000, Taken: 400, Returned: 0), await _silo.Account("ada").GetAsync());
     }
 
     [Fact]
