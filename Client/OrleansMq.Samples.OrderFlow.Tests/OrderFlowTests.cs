@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 namespace OrleansMq.Samples.OrderFlow.Tests;
 
 /// <summary>The flow from an order to its end, over the grains as they run.</summary>
@@ -124,10 +125,13 @@ public sealed class OrderFlowTests : IAsyncLifetime
         return (await _silo.Order(id).GetAsync()).Status;
     }
 
-    private static async Task UntilAsync(Func<Task<bool>> isSo)
+    private static async Task UntilAsync(Func<Task<bool>> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "")
     {
-        using var deadline = new CancellationTokenSource(Patience);
+        var began = TimeProvider.System.GetTimestamp();
         while (!await isSo())
-            await Task.Delay(20, deadline.Token);
+        {
+            Assert.True(TimeProvider.System.GetElapsedTime(began) < Patience, $"not in time: {what}");
+            await Task.Delay(20);
+        }
     }
 }

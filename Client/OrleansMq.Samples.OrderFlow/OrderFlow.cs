@@ -1,4 +1,3 @@
-using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Outboxes;
 

@@ -41,68 +41,46 @@ public sealed class Statistics([PersistentState("statistics")] IPersistentState<
     {
         if (position.SequenceNumber <= statistics.State.Last)
             return;
-        Count(happened);
-        statistics.State.Last = position.SequenceNumber;
+        var counted = statistics.State;
+        statistics.State = counted.With(happened, position.SequenceNumber);
         try
         {
             await statistics.WriteStateAsync();
         }
         catch
         {
-            // The event comes again, to an activation that begins with what is stored.
+            // Whether it is stored is not known. The event comes again, to an activation that begins with what is stored.
+            statistics.State = counted;
             DeactivateOnIdle();
             throw;
-        }
-    }
-
-    private void Count(OrderEvent happened)
-    {
-        switch (happened.Status)
-        {
-            case OrderStatus.Placed:
-                statistics.State.Placed++;
-                break;
-            case OrderStatus.Paid:
-                statistics.State.Paid++;
-                statistics.State.PaidCents += happened.Cents;
-                break;
-            case OrderStatus.Declined:
-                statistics.State.Declined++;
-                break;
-            case OrderStatus.Cancelled:
-                statistics.State.Cancelled++;
-                break;
-            default:
-                throw new NotSupportedException($"An order has no event '{happened.Status}'.");
         }
     }
 }
 
 /// <summary>The state of statistics.</summary>
+/// <param name="Placed">Orders that were placed.</param>
+/// <param name="Paid">Paid ones.</param>
+/// <param name="Declined">Declined ones.</param>
+/// <param name="Cancelled">Cancelled ones.</param>
+/// <param name="PaidCents">What the paid ones cost.</param>
+/// <param name="Last">The offset of the last event that is counted.</param>
 [GenerateSerializer]
-public sealed class StatisticsState
+public sealed record StatisticsState([property: Id(0)] int Placed, [property: Id(1)] int Paid, [property: Id(2)] int Declined,
+    [property: Id(3)] int Cancelled, [property: Id(4)] long PaidCents, [property: Id(5)] long Last)
 {
-    /// <summary>Orders that were placed.</summary>
-    [Id(0)]
-    public int Placed { get; set; }
+    /// <summary>Nothing is counted.</summary>
+    public StatisticsState()
+        : this(0, 0, 0, 0, 0, -1)
+    {
+    }
 
-    /// <summary>Paid ones.</summary>
-    [Id(1)]
-    public int Paid { get; set; }
-
-    /// <summary>Declined ones.</summary>
-    [Id(2)]
-    public int Declined { get; set; }
-
-    /// <summary>Cancelled ones.</summary>
-    [Id(3)]
-    public int Cancelled { get; set; }
-
-    /// <summary>What the paid ones cost.</summary>
-    [Id(4)]
-    public long PaidCents { get; set; }
-
-    /// <summary>The offset of the last event that is counted.</summary>
-    [Id(5)]
-    public long Last { get; set; } = -1;
+    /// <summary>Returns the counts with an event.</summary>
+    public StatisticsState With(OrderEvent happened, long position) => happened.Status switch
+    {
+        OrderStatus.Placed => this with { Placed = Placed + 1, Last = position },
+        OrderStatus.Paid => this with { Paid = Paid + 1, PaidCents = PaidCents + happened.Cents, Last = position },
+        OrderStatus.Declined => this with { Declined = Declined + 1, Last = position },
+        OrderStatus.Cancelled => this with { Cancelled = Cancelled + 1, Last = position },
+        _ => throw new NotSupportedException($"An order has no event '{happened.Status}'."),
+    };
 }

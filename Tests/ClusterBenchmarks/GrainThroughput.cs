@@ -12,7 +12,6 @@ using Orleans.Streams.Core;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
-using OrleansMq.Streams;
 using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
