@@ -64,7 +64,10 @@ public sealed class ConsumerFailoverTests(PostgreSqlFixture postgres, ITestOutpu
             output.WriteLine($"{topic}: {Received(topic).Sum(static numbers => numbers.Length) - (Keys * Records)} calls beyond the first");
         }
         // The last call may be received and its effect not stored yet.
-        await Wait.UntilAsync(async () => (await TalliesAsync()).All(static tally => tally.Length >= Records), "every effect is stored");
+        await Wait.UntilAsync(async () => (await TalliesAsync()).All(static tally => tally.Length >= Records), "every effect is stored",
+            async () => string.Join('\n', (await TalliesAsync()).Select(static (tally, index) =>
+                $"{(index % 2 == 0 ? "tally" : "journal")} {index / 2}: missing "
+                + $"{string.Join(' ', Enumerable.Range(0, Records).Except(tally))}")));
         Assert.All(await TalliesAsync(), static tally => Assert.Equal(Enumerable.Range(0, Records), tally));
 
         async Task SendAsync()
