@@ -12,15 +12,25 @@ public enum RequestFailure
 }
 
 /// <summary>A request failed before its deadline. Whether to send it again depends on its effects: it may have been handled.</summary>
-public sealed class RequestFailedException : Exception
+/// <remarks>Its code is <see cref="ErrorCode.UnknownServerError"/> for <see cref="RequestFailure.Handler"/>,
+/// <see cref="ErrorCode.InvalidRecord"/> for <see cref="RequestFailure.Reply"/> and <see cref="ErrorCode.UnknownTopicOrPartition"/> for
+/// <see cref="RequestFailure.Replies"/>.</remarks>
+public sealed class RequestFailedException : OrleansMqException
 {
     /// <summary>Creates a failure.</summary>
     public RequestFailedException(RequestFailure failure, string message, string? errorType = null, Exception? inner = null)
-        : base(message, inner) => (Failure, ErrorType) = (failure, errorType);
+        : base(CodeOf(failure), message, inner) => (Failure, ErrorType) = (failure, errorType);
 
     /// <summary>Why.</summary>
     public RequestFailure Failure { get; }
 
     /// <summary>The type of the responder's exception, as it named it; null if there was none.</summary>
     public string? ErrorType { get; }
+
+    private static ErrorCode CodeOf(RequestFailure failure) => failure switch
+    {
+        RequestFailure.Reply => ErrorCode.InvalidRecord,
+        RequestFailure.Replies => ErrorCode.UnknownTopicOrPartition,
+        _ => ErrorCode.UnknownServerError,
+    };
 }
