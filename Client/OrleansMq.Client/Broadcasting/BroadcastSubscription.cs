@@ -127,8 +127,8 @@ internal sealed partial class BroadcastReading(IBroker broker, string topic, Rea
         }
     }
 
-    private Task BackOffAsync(int attempt, CancellationToken cancellationToken) => Task.Delay(RetryBackoff.For(attempt,
-        reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble()), reader.TimeProvider, cancellationToken);
+    private Task BackOffAsync(int attempt, CancellationToken cancellationToken) =>
+        Task.Delay(reader.BackoffAfter(attempt), reader.TimeProvider, cancellationToken);
 
     [LoggerMessage(58, LogLevel.Warning, "The topic {Topic} cannot be looked up yet; the subscription waits for it. {Reason}")]
     private partial void LogRetry(string topic, string reason);

@@ -47,8 +47,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
                 if (attempt == 0)
                     await WaitForNewsAsync().ConfigureAwait(false);
                 else
-                    await WaitAsync(RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax,
-                        reader.Random.NextDouble())).ConfigureAwait(false);
+                    await WaitAsync(reader.BackoffAfter(attempt)).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)

@@ -151,8 +151,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
                             LogRetry(_options.GroupId!, error.Error, error.Message);
                         break;
                 }
-                await WaitAsync(RetryBackoff.For(++attempt, _reader.RetryBackoff, _reader.RetryBackoffMax,
-                    _reader.Random.NextDouble())).ConfigureAwait(false);
+                await WaitAsync(_reader.BackoffAfter(++attempt)).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)

@@ -146,7 +146,7 @@ internal sealed partial class ConsumerCore
                     : await StartAtCommittedAsync(claims, start).ConfigureAwait(false);
                 if (problem is null)
                     continue;
-                var wait = RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble());
+                var wait = _reader.BackoffAfter(attempt);
                 LogStartRetry(claims.Count, wait, problem);
                 await Task.Delay(wait, Time, _stop.Token).ConfigureAwait(false);
             }

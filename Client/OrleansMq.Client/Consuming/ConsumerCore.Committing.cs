@@ -38,8 +38,7 @@ internal sealed partial class ConsumerCore
             if (code.Action() != ErrorAction.Retry || Time.GetElapsedTime(since) >= _options.CommitTimeout)
                 throw new CommitException(code, asked,
                     $"Group '{_options.GroupId}': the committed offsets cannot be read: {message ?? code.ToString()}");
-            await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), Time,
-                cancellationToken).ConfigureAwait(false);
+            await Task.Delay(_reader.BackoffAfter(attempt), Time, cancellationToken).ConfigureAwait(false);
         }
     }
 

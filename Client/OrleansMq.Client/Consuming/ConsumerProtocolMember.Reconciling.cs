@@ -38,8 +38,7 @@ internal sealed partial class ConsumerProtocolMember
                     return;
                 }
                 if (!await ReconcileAsync(wanted, joins).ConfigureAwait(false))
-                    await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()),
-                        _reader.TimeProvider, _stop.Token).ConfigureAwait(false);
+                    await Task.Delay(_reader.BackoffAfter(attempt), _reader.TimeProvider, _stop.Token).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)

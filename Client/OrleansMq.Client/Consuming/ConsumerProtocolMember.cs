@@ -268,8 +268,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
 
     private async Task<int> BackOffAsync(int attempt)
     {
-        await DelayAsync(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()),
-            CancellationToken.None).ConfigureAwait(false);
+        await DelayAsync(_reader.BackoffAfter(attempt), CancellationToken.None).ConfigureAwait(false);
         return attempt;
     }
 

@@ -76,7 +76,7 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
                     $"{message ?? code.ToString()}; gave up after {options.CommitTimeout.TotalSeconds:0.#} s. Commit again later.");
                 break;
             }
-            var wait = RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
+            var wait = reader.BackoffAfter(attempt);
             LogRetry(groupId, open.Count, code, wait, message);
             await Task.Delay(wait, reader.TimeProvider, cancellationToken).ConfigureAwait(false);
         }

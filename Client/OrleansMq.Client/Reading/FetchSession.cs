@@ -234,7 +234,7 @@ internal sealed partial class FetchSession
             _attempt++;
             if (options.RetryTimeout != Timeout.InfiniteTimeSpan && options.TimeProvider.GetElapsedTime(_since) >= options.RetryTimeout)
                 return null;
-            return RetryBackoff.For(_attempt, options.RetryBackoff, options.RetryBackoffMax, options.Random.NextDouble());
+            return options.BackoffAfter(_attempt);
         }
     }
 }

@@ -44,6 +44,11 @@ public sealed record ReaderOptions
     /// <summary>The source of retry jitter. Must be thread-safe, as <see cref="System.Random.Shared"/> is.</summary>
     internal Random Random { get; init; } = Random.Shared;
 
+    /// <summary>Returns the wait after a failed attempt.</summary>
+    /// <param name="attempt">Its number, from 1.</param>
+    internal TimeSpan BackoffAfter(int attempt) =>
+        OrleansMq.Client.RetryBackoff.For(attempt, RetryBackoff, RetryBackoffMax, Random.NextDouble());
+
     /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()

@@ -269,8 +269,7 @@ internal sealed partial class ReplyReading : IAsyncDisposable
         }
     }
 
-    private Task BackOffAsync(int attempt) => Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax,
-        _reader.Random.NextDouble()), _reader.TimeProvider, _stop.Token);
+    private Task BackOffAsync(int attempt) => Task.Delay(_reader.BackoffAfter(attempt), _reader.TimeProvider, _stop.Token);
 
     private void Fail(Exception cause)
     {
