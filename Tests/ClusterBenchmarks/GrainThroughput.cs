@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection;
@@ -13,6 +11,7 @@ using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Tests.Benchmarks;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
@@ -70,7 +69,7 @@ internal static class GrainThroughput
 
     private static IHost Silo(string directory)
     {
-        var (silo, gateway) = (FreePort(), FreePort());
+        var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
         // Without configuration files: the default host watches all that is below the working directory, also the broker's logs.
         return new HostBuilder().ConfigureLogging(static logging => logging.AddConsole().SetMinimumLevel(LogLevel.Warning))
             .UseOrleans(host =>
@@ -81,13 +80,6 @@ internal static class GrainThroughput
                 host.AddOrleansMqStreams(TopicProvider);
                 host.AddMemoryStreams(MemoryProvider).AddMemoryGrainStorage("PubSubStore");
             }).Build();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     // Sends events of a key that follow each other: the key, the first number, and how many.

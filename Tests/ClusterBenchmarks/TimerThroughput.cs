@@ -1,11 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Tests.Benchmarks;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Timers;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
@@ -48,19 +47,12 @@ internal static class TimerThroughput
 
     private static IHost Silo(string directory)
     {
-        var (silo, gateway) = (FreePort(), FreePort());
+        var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
         builder.UseOrleans(host => host.UseLocalhostClustering(silo, gateway)
             .AddOrleansMq(options => options with { DataDirectory = Path.Combine(directory, "data") }).AddOrleansMqTimers());
         return builder.Build();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     // All of them are in the memory of the schedules: those that are far away take none.
