@@ -1,0 +1,95 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.PostgreSql.Servers;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Running;
+
+namespace OrleansMq.Tests.Chaos.Network;
+
+/// <summary>Silo processes that this process starts itself. A silo that ends is restarted.</summary>
+internal abstract class SupervisedCluster(PrivatePostgreSql database, string databaseDirectory, RunLog log)
+    : RunningCluster(database, databaseDirectory, log)
+{
+    private static readonly TimeSpan RestartPause = TimeSpan.FromMilliseconds(250);
+
+    private readonly ConcurrentDictionary<int, StartedProgram> _running = new();
+    private readonly List<Task> _supervising = [];
+    private readonly CancellationTokenSource _stop = new();
+
+    /// <summary>The processes that run, by the broker's number.</summary>
+    protected IReadOnlyDictionary<int, StartedProgram> Processes => _running;
+
+    public override string Said() => string.Join('\n', _running.Select(silo => $"broker {silo.Key}:\n{silo.Value.Said()}"));
+
+    public override async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        BeforeStop();
+        foreach (var silo in _running.Values)
+        {
+            Signals.TrySend(silo.Id, Signals.Terminate);
+            Signals.TrySend(silo.Id, Signals.Continue);
+        }
+        await Task.WhenAny(Task.WhenAll(_running.Values.Select(silo => silo.ExitAsync())), Task.Delay(TimeSpan.FromSeconds(30)));
+        foreach (var silo in _running.Values)
+            await silo.DisposeAsync();
+        await Task.WhenAll(_supervising);
+        await AfterStopAsync();
+        await base.DisposeAsync();
+    }
+
+    /// <summary>Lets the silos stop in order.</summary>
+    protected virtual void BeforeStop() { }
+
+    /// <summary>Releases what the silos used.</summary>
+    protected virtual ValueTask AfterStopAsync() => default;
+
+    /// <summary>Starts a silo, and again whenever it has ended.</summary>
+    /// <param name="brokerId">The broker's number.</param>
+    /// <param name="flags">The program and its flags.</param>
+    /// <param name="announced">Reads a line of its output: the silo, if the line says that it serves. Given the process id.</param>
+    /// <param name="environment">Environment variables; null for none.</param>
+    protected void Supervise(int brokerId, string[] flags, Func<string, int, Silo?> announced,
+        IReadOnlyDictionary<string, string>? environment = null) =>
+        _supervising.Add(Task.Run(() => SuperviseAsync(brokerId, flags, announced, environment)));
+
+    /// <summary>Waits until all silos serve, and all brokers are active.</summary>
+    protected async Task UntilActiveAsync(int silos)
+    {
+        using var patience = new CancellationTokenSource(StartPatience);
+        while (Silos.Count < silos)
+        {
+            if (patience.IsCancellationRequested)
+                throw new TimeoutException($"{Silos.Count} of {silos} silos serve. {Said()}");
+            await Task.Delay(20, CancellationToken.None);
+        }
+        using var client = new ClusterClient(Addresses, TimeSpan.FromSeconds(4));
+        while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker =>
+            broker.State == BrokerState.Active) < silos)
+            await Task.Delay(100, patience.Token);
+    }
+
+    private async Task SuperviseAsync(int brokerId, string[] flags, Func<string, int, Silo?> announced,
+        IReadOnlyDictionary<string, string>? environment)
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            // The first line may come before the process id is known here.
+            var process = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using var silo = new StartedProgram(Programs.DotNet, flags, Hear, environment);
+            process.SetResult(silo.Id);
+            _running[brokerId] = silo;
+            var exitCode = await silo.ExitAsync();
+            CountEnd(exitCode);
+            Log.Note($"broker {brokerId}, process {silo.Id}, ended with code {exitCode}");
+            await Task.WhenAny(Task.Delay(RestartPause, _stop.Token));
+
+            void Hear(string line)
+            {
+                Log.Note($"{brokerId}| {line}");
+                if (announced(line, process.Task.GetAwaiter().GetResult()) is { } serving)
+                    Announce(serving);
+            }
+        }
+    }
+}
