@@ -62,6 +62,9 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
     /// <inheritdoc/>
     void IThreadPoolWorkItem.Execute()
     {
+        // What is signalled from here on may be missing in what the turn reads.
+        lock (_lock)
+            _isSignalled = false;
         try
         {
             RunTurn();
@@ -101,10 +104,7 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
     protected void TakePosted()
     {
         lock (_lock)
-        {
             (_inbox, _turn) = (_turn, _inbox);
-            _isSignalled = false;
-        }
     }
 
     /// <summary>Carries out what was taken.</summary>

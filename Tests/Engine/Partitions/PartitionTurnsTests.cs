@@ -41,6 +41,27 @@ public sealed class PartitionTurnsTests
         GC.KeepAlive(turns);
     }
 
+    [Fact]
+    public async Task Signal_after_a_turn_has_read_brings_another_turn()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var turns = new Turns(rig.Partition);
+        var value = 0;
+        var (seen, isChanged) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), false);
+        turns.BeforeTaking = () =>
+        {
+            if (value == 1)
+                seen.TrySetResult();
+            if (isChanged)
+                return;
+            isChanged = true;
+            value = 1;
+            turns.Signal();
+        };
+        turns.Post(static () => { });
+        await seen.Task.WaitAsync(Patience);
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static WeakReference Post(Turns turns)
     {
@@ -51,8 +72,11 @@ public sealed class PartitionTurnsTests
 
     private sealed class Turns(Partition partition) : PartitionTurns(partition)
     {
+        public Action BeforeTaking { get; set; } = static () => { };
+
         protected override void RunTurn()
         {
+            BeforeTaking();
             TakePosted();
             RunPosted();
         }
