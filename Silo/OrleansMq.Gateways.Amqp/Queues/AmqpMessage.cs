@@ -1,0 +1,32 @@
+using OrleansMq.Gateways.Amqp.Wire;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>A message in a queue. Its memory is its own, and never changes.</summary>
+/// <param name="Exchange">The exchange that it was published to.</param>
+/// <param name="RoutingKey">Its routing key.</param>
+/// <param name="Properties">Its properties, as the publisher sent them.</param>
+/// <param name="Body">Its body.</param>
+/// <param name="Published">When the broker took it, in milliseconds since 1970.</param>
+internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentProperties Properties, ReadOnlyMemory<byte> Body,
+    long Published)
+{
+    /// <summary>The bytes that it takes in memory, about.</summary>
+    public int Bytes => Body.Length + Properties.Bytes.Length + 256;
+
+    /// <summary>Whether it must survive a power cut: delivery-mode 2.</summary>
+    public bool IsPersistent => Properties.DeliveryMode == 2;
+
+    /// <summary>Its own time to live, in milliseconds; null for none.</summary>
+    public long? Expiration => Properties.Expiration is { } text && long.TryParse(text, out var milliseconds) ? milliseconds : null;
+
+    /// <summary>Returns when it expires, in milliseconds since 1970; null for never.</summary>
+    /// <param name="queueTtl">The queue's time to live; null for none. The lower one counts.</param>
+    /// <param name="since">When it came into the queue.</param>
+    public long? ExpiresAt(TimeSpan? queueTtl, long since)
+    {
+        var own = Expiration;
+        var ttl = queueTtl is { } time ? Math.Min((long)time.TotalMilliseconds, own ?? long.MaxValue) : own;
+        return ttl is { } milliseconds ? since + milliseconds : null;
+    }
+}

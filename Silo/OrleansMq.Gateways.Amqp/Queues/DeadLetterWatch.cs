@@ -1,0 +1,101 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and receives only then:
+/// a message that is in time is not touched.
+/// </summary>
+/// <param name="queue">The queue.</param>
+internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
+{
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(10);
+    // A head that expired may be held by a consumer, which decides on it.
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(20);
+
+    private readonly CancellationTokenSource _stop = new();
+    private TaskCompletionSource _published = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task _running = Task.CompletedTask;
+
+    /// <summary>Begins.</summary>
+    public void Start() => _running = Task.Run(RunAsync);
+
+    /// <summary>A message was published: there may be a head.</summary>
+    public void Published() => Volatile.Read(ref _published).TrySetResult();
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        // The queue may be deleted by what this waits for.
+        _ = _running.ContinueWith(_ => _stop.Dispose(), TaskScheduler.Default);
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            await using var reader = new LogReader(queue, int.MinValue);
+            var isAttached = false;
+            while (true)
+            {
+                Volatile.Write(ref _published, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+                var pause = await PauseAsync().ConfigureAwait(false);
+                if (pause is null || pause > TimeSpan.Zero)
+                {
+                    await WaitAsync(pause).ConfigureAwait(false);
+                    continue;
+                }
+                if (!isAttached)
+                    await reader.AttachAsync().ConfigureAwait(false);
+                isAttached = true;
+                // The reader itself dead-letters what has expired.
+                foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
+                    await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(false);
+                await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception ended) when (ended is OperationCanceledException or QueueGoneException)
+        {
+            // The queue is deleted, or the gateway stops.
+        }
+        catch (Exception fault)
+        {
+            queue.Log.Write(EngineLogLevel.Error,
+                $"Queue '{queue.State.Name}' no longer dead-letters what expires while nothing consumes; a "
+                + "consumer's receive still does.", fault);
+        }
+    }
+
+    // Null: there is no head, or it does not expire.
+    private async Task<TimeSpan?> PauseAsync()
+    {
+        try
+        {
+            var head = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, 1, _stop.Token).ConfigureAwait(false);
+            return head.Count == 0 ? null : MessageRecords.Decode(head[0], queue.State.Name)
+                .ExpiresAt(queue.Settings.MessageTtl, head[0].Timestamp) is { } at
+                ? TimeSpan.FromMilliseconds(at - queue.Time.GetUtcNow().ToUnixTimeMilliseconds()) : null;
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            throw new QueueGoneException(gone);
+        }
+        catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
+        {
+            return MinPause;
+        }
+    }
+
+    private async Task WaitAsync(TimeSpan? pause)
+    {
+        if (pause is null)
+        {
+            // The head may leave without a publish; then a later one may be due.
+            await Task.WhenAny(Volatile.Read(ref _published).Task, Task.Delay(MaxPause, queue.Time, _stop.Token)).ConfigureAwait(false);
+            _stop.Token.ThrowIfCancellationRequested();
+            return;
+        }
+        await Task.Delay(pause < MaxPause ? pause.Value : MaxPause, queue.Time, _stop.Token).ConfigureAwait(false);
+    }
+}

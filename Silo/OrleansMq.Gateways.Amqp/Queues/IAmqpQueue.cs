@@ -1,0 +1,76 @@
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>What came of a publish.</summary>
+internal enum PublishOutcome
+{
+    /// <summary>Not known: the queue could not be reached, or did not answer.</summary>
+    Unknown = 0,
+    /// <summary>The queue has the message, as safely as it keeps messages.</summary>
+    Accepted,
+    /// <summary>The queue is full, or cannot hold the message.</summary>
+    Refused,
+    /// <summary>The queue was deleted meanwhile.</summary>
+    Gone,
+}
+
+/// <summary>What a reader does with a message that it received.</summary>
+internal enum Settlement
+{
+    /// <summary>Never used.</summary>
+    None = 0,
+    /// <summary>It is done.</summary>
+    Accept,
+    /// <summary>It goes back to its place.</summary>
+    Return,
+    /// <summary>It goes back to its place, and counts as failed.</summary>
+    Fail,
+}
+
+/// <summary>
+/// A queue's messages. States of a message: ready -> held by one reader -> gone, or ready again at its place. A message that was published
+/// and answered stays until it is settled, expires, overflows, is purged, or the queue is deleted. Thread safe.
+/// </summary>
+internal interface IAmqpQueue : IAsyncDisposable
+{
+    /// <summary>Publishes a message. The calls of one caller keep their order, also where it does not wait for each.</summary>
+    Task<PublishOutcome> PublishAsync(AmqpMessage message);
+
+    /// <summary>Attaches a reader. What it holds when it is disposed returns to the queue.</summary>
+    /// <param name="priority">Readers with a higher one receive first.</param>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    ValueTask<IQueueReader> AttachAsync(int priority);
+
+    /// <summary>Counts the ready messages.</summary>
+    ValueTask<long> CountAsync();
+
+    /// <summary>Removes the ready messages. Returns their number.</summary>
+    ValueTask<long> PurgeAsync();
+
+    /// <summary>Deletes the messages and what they are kept in. Readers end.</summary>
+    ValueTask DeleteAsync();
+}
+
+/// <summary>A reader of a queue. One call of <see cref="ReceiveAsync"/> at a time; settlements at any time.</summary>
+internal interface IQueueReader : IAsyncDisposable
+{
+    /// <summary>Receives ready messages, waiting for the first.</summary>
+    /// <param name="max">The most messages.</param>
+    /// <param name="maxWait">How long to wait.</param>
+    /// <param name="cancellationToken">Ends the wait; what arrives then goes back.</param>
+    /// <returns>The messages; none when the time is over.</returns>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken);
+
+    /// <summary>Settles a message that this reader received. Completes when that is stored.</summary>
+    Task SettleAsync(HeldMessage message, Settlement settlement);
+}
+
+/// <summary>A message that a reader holds.</summary>
+/// <param name="Message">The message.</param>
+/// <param name="Position">Its place in the queue.</param>
+/// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+/// <param name="Failures">How often it failed.</param>
+internal record HeldMessage(AmqpMessage Message, long Position, bool IsRedelivered, int Failures);
+
+/// <summary>The queue is deleted.</summary>
+internal sealed class QueueGoneException(Exception? inner = null) : Exception("The queue is deleted.", inner);

@@ -1,0 +1,189 @@
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// A durable queue: a topic of one partition, and a cursor on it. The topic keeps each record until the cursor has settled it. The cursor's
+/// name is the queue's id, and it begins at the log's end, so a queue that is declared again never sees old messages.
+/// <para>
+/// Failures: an append without an answer is <see cref="PublishOutcome.Unknown"/>, and the publisher publishes again. A reader whose session
+/// ended attaches again; what it held is delivered once more. With a dead-letter exchange the gateway, not the engine, judges times to
+/// live:
+/// as a message is received, and at the head while nothing consumes (<see cref="DeadLetterWatch"/>).
+/// </para>
+/// </summary>
+internal sealed class LogQueue : IAmqpQueue
+{
+    private readonly DeadLetterWatch? _watch;
+
+    private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
+        TimeProvider time, EngineLog log)
+    {
+        (Broker, State, Settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
+        Partition = new TopicPartition(QueueTopics.NameOf(virtualHost, state.Name), 0);
+        Cursor = QueueTopics.CursorOf(state.Id);
+        if (settings.DeadLetterExchange is not null)
+            _watch = new DeadLetterWatch(this);
+    }
+
+    /// <summary>The broker.</summary>
+    public IBroker Broker { get; }
+
+    /// <summary>The queue.</summary>
+    public QueueState State { get; }
+
+    /// <summary>How it delivers.</summary>
+    public QueueSettings Settings { get; }
+
+    /// <summary>Where dead letters go.</summary>
+    public IDeadLetters DeadLetters { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time { get; }
+
+    /// <summary>The log.</summary>
+    public EngineLog Log { get; }
+
+    /// <summary>Its partition.</summary>
+    public TopicPartition Partition { get; }
+
+    /// <summary>Its cursor.</summary>
+    public string Cursor { get; }
+
+    /// <summary>Returns what a durable queue with these settings lacks; null if nothing.</summary>
+    public static string? MissingOf(QueueSettings settings) =>
+        settings.MaxLengthBytes is not null ? "x-max-length-bytes of a durable queue is not implemented; use x-max-length"
+            : settings is { MaxLength: 0 } ? "x-max-length 0 of a durable queue is not implemented; use 1 or more"
+            : settings is { MaxLength: not null, DeadLetterExchange: not null, Overflow: not OverflowBehavior.RejectPublish }
+                ? "a dead-letter exchange for messages above x-max-length of a durable queue is not implemented; use x-overflow "
+                    + "reject-publish"
+            : settings.DelayedRetry != DelayedRetry.Disabled ? "x-delayed-retry-type is not implemented" : null;
+
+    /// <summary>Opens a queue, and creates its topic and cursor if they are missing.</summary>
+    /// <exception cref="BrokerException">They cannot be created.</exception>
+    public static async Task<LogQueue> OpenAsync(IBroker broker, string virtualHost, QueueState state, QueueSettings settings,
+        IDeadLetters deadLetters, TimeProvider time, EngineLog log)
+    {
+        var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log);
+        try
+        {
+            await broker.CreateTopicAsync(new NewTopic(queue.Partition.Topic, 1, -1, new Dictionary<string, string>
+            {
+                ["retention.until.settled"] = "true",
+                // Times to live count from the broker's clock.
+                ["message.timestamp.type"] = "LogAppendTime",
+                // A body of 16 MiB, and its headers.
+                ["max.message.bytes"] = "17825792",
+            })).ConfigureAwait(false);
+        }
+        catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
+        {
+            // It is there since an earlier declaration.
+        }
+        await broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
+        {
+            Start = OffsetSpec.Latest,
+            Options = OptionsOf(settings),
+        }).ConfigureAwait(false);
+        queue._watch?.Start();
+        return queue;
+    }
+
+    /// <summary>Returns the options of a queue's cursor. The gateway counts deliveries itself, since it dead-letters.</summary>
+    public static QueueOptions OptionsOf(QueueSettings settings) => new()
+    {
+        TimeToLive = settings is { DeadLetterExchange: null, MessageTtl: { } ttl }
+            ? ttl > TimeSpan.Zero ? ttl : TimeSpan.FromMilliseconds(1) : TimeSpan.Zero,
+        HasRecordTimes = settings.DeadLetterExchange is null,
+        MaxLength = settings.MaxLength ?? 0,
+        Overflow = settings.Overflow == OverflowBehavior.DropHead ? QueueOverflow.DropHead : QueueOverflow.RefusePublish,
+        IsSingleActiveConsumer = settings.SingleActiveConsumer,
+        PriorityLevels = settings.MaxPriority is { } most ? Math.Min(most + 1, 32) : 0,
+    };
+
+    /// <inheritdoc/>
+    public async Task<PublishOutcome> PublishAsync(AmqpMessage message)
+    {
+        var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
+        var batch = MessageRecords.Encode(message, priority,
+            Settings.DeadLetterExchange is null ? message.ExpiresAt(null, message.Published) : null);
+        try
+        {
+            var result = await Broker.ProduceAsync(Partition, batch, AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
+            _watch?.Published();
+            switch (result.Error)
+            {
+                case ErrorCode.None:
+                    return PublishOutcome.Accepted;
+                case ErrorCode.PolicyViolation or ErrorCode.MessageTooLarge:
+                    return PublishOutcome.Refused;
+                case ErrorCode.UnknownTopicOrPartition:
+                    return PublishOutcome.Gone;
+            }
+            Log.Write(EngineLogLevel.Warning, $"A message to queue '{State.Name}' was not stored: {result.Error}: {result.Message}");
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"A message to queue '{State.Name}' was not stored: {fault.Message}");
+        }
+        return PublishOutcome.Unknown;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IQueueReader> AttachAsync(int priority)
+    {
+        var reader = new LogReader(this, priority);
+        await reader.AttachAsync().ConfigureAwait(false);
+        return reader;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<long> CountAsync()
+    {
+        var description = await DescribeAsync().ConfigureAwait(false);
+        return Math.Max(description.Unsettled - description.Held, 0);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<long> PurgeAsync()
+    {
+        var before = await DescribeAsync().ConfigureAwait(false);
+        await Broker.Queues.PurgeAsync(Partition, Cursor).ConfigureAwait(false);
+        var after = await DescribeAsync().ConfigureAwait(false);
+        return after.Purged - before.Purged;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DeleteAsync()
+    {
+        await DisposeAsync().ConfigureAwait(false);
+        try
+        {
+            await Broker.DeleteTopicAsync(Partition.Topic).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (gone.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            // Deleted already.
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => _watch?.DisposeAsync() ?? default;
+
+    /// <summary>Whether a fault means that the queue is deleted.</summary>
+    public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.GroupIdNotFound;
+
+    private async ValueTask<QueueDescription> DescribeAsync()
+    {
+        try
+        {
+            return await Broker.Queues.DescribeAsync(Partition, Cursor).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (IsGone(gone.Code))
+        {
+            throw new QueueGoneException(gone);
+        }
+    }
+}

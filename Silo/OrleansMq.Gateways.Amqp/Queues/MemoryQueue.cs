@@ -1,0 +1,331 @@
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// A queue in this broker's memory: exclusive, or not durable. It ends with its broker. It refuses what would take it beyond
+/// <see cref="MaxBytes"/>, ready and held messages together.
+/// <para>Under its lock: messages ready by priority and place, readers that wait in the order of their turn. Dead letters are published
+/// outside of it; one that cannot be stored is lost, as the queue is with its broker.</para>
+/// </summary>
+internal sealed class MemoryQueue : IAmqpQueue
+{
+    /// <summary>The most bytes: 128 MiB.</summary>
+    public const long MaxBytes = 128L << 20;
+
+    private readonly Lock _lock = new();
+    private readonly SortedSet<Item> _ready = new(Order.Instance);
+    private readonly List<Reader> _waiting = [];
+    private readonly List<Reader> _readers = [];
+    private readonly ITimer? _expiry;
+    private readonly QueueState _state;
+    private readonly QueueSettings _settings;
+    private readonly IDeadLetters _deadLetters;
+    private readonly TimeProvider _time;
+    private long _next;
+    private long _bytes;
+    private long _readyBytes;
+    private bool _isGone;
+
+    public MemoryQueue(QueueState state, QueueSettings settings, IDeadLetters deadLetters, TimeProvider time)
+    {
+        (_state, _settings, _deadLetters, _time) = (state, settings, deadLetters, time);
+        _expiry = time.CreateTimer(_ => Run(new Work()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <inheritdoc/>
+    public Task<PublishOutcome> PublishAsync(AmqpMessage message)
+    {
+        var work = new Work();
+        PublishOutcome outcome;
+        lock (_lock)
+        {
+            var overflows = (_settings.MaxLength is { } length && _ready.Count + 1 > length)
+                || (_settings.MaxLengthBytes is { } bytes && _readyBytes + message.Body.Length > bytes);
+            if (_isGone)
+                outcome = PublishOutcome.Gone;
+            else if (_bytes + message.Bytes > MaxBytes)
+                outcome = PublishOutcome.Refused;
+            else if (overflows && _settings.Overflow != OverflowBehavior.DropHead && !_waiting.Exists(static reader => reader.CanTake))
+            {
+                outcome = PublishOutcome.Refused;
+                if (_settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
+                    work.Kill(message, DeathReason.MaxLength);
+            }
+            else
+            {
+                outcome = PublishOutcome.Accepted;
+                var priority = _settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, most) : 0;
+                Add(new Item(message, ++_next, priority, message.ExpiresAt(_settings.MessageTtl, message.Published)));
+            }
+        }
+        Run(work);
+        return Task.FromResult(outcome);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<IQueueReader> AttachAsync(int priority)
+    {
+        lock (_lock)
+        {
+            if (_isGone)
+                throw new QueueGoneException();
+            var reader = new Reader(this, priority);
+            _readers.Add(reader);
+            return new(reader);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<long> CountAsync()
+    {
+        lock (_lock)
+            return new(_ready.Count);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<long> PurgeAsync()
+    {
+        lock (_lock)
+        {
+            var count = _ready.Count;
+            _bytes -= _ready.Sum(static item => (long)item.Message.Bytes);
+            _ready.Clear();
+            _readyBytes = 0;
+            return new(count);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DeleteAsync()
+    {
+        Reader[] readers;
+        lock (_lock)
+        {
+            _isGone = true;
+            _ready.Clear();
+            readers = [.. _waiting];
+            _waiting.Clear();
+        }
+        foreach (var reader in readers)
+            reader.Fail();
+        if (_expiry is not null)
+            await _expiry.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => DeleteAsync();
+
+    private void Add(Item item)
+    {
+        _ready.Add(item);
+        _bytes += item.Message.Bytes;
+        _readyBytes += item.Message.Body.Length;
+    }
+
+    private Item TakeHead()
+    {
+        var head = _ready.Min!;
+        _ready.Remove(head);
+        _readyBytes -= head.Message.Body.Length;
+        return head;
+    }
+
+    private void Drop(Work work, DeathReason reason)
+    {
+        var head = TakeHead();
+        _bytes -= head.Message.Bytes;
+        work.Kill(head.Message, reason);
+    }
+
+    // Drops what has expired at the head, hands out, drops what is too much, and carries out what follows from it.
+    private void Run(Work work)
+    {
+        lock (_lock)
+        {
+            DropExpired(work);
+            for (var reader = NextReader(); reader is not null && _ready.Count > 0; reader = NextReader())
+            {
+                _waiting.Remove(reader);
+                work.Answers.Add((reader, Take(reader)));
+                DropExpired(work);
+            }
+            while (_settings.Overflow == OverflowBehavior.DropHead && _ready.Count > 0
+                && (_ready.Count > _settings.MaxLength || _readyBytes > _settings.MaxLengthBytes))
+                Drop(work, DeathReason.MaxLength);
+            if (_ready.Min?.ExpiresAt is { } at && !_isGone)
+                _expiry!.Change(TimeSpan.FromMilliseconds(Math.Clamp(at - Now, 1, int.MaxValue)), Timeout.InfiniteTimeSpan);
+        }
+        foreach (var (reader, items) in work.Answers)
+            reader.Answer(items);
+        foreach (var (message, reason) in work.Dead)
+            _ = _deadLetters.PublishAsync(message, _state, _settings, reason);
+    }
+
+    private void DropExpired(Work work)
+    {
+        while (_ready.Min is { ExpiresAt: { } at } && at <= Now)
+            Drop(work, DeathReason.Expired);
+    }
+
+    // Of the readers with the highest priority the one that has waited longest; of a single active consumer's, the active one.
+    private Reader? NextReader()
+    {
+        if (_settings.SingleActiveConsumer)
+        {
+            var active = _readers.Find(static reader => reader.IsActive) ?? _readers.MaxBy(static reader => reader.Priority);
+            if (active is not null)
+                active.IsActive = true;
+            return active is not null && _waiting.Contains(active) ? active : null;
+        }
+        return _waiting.MaxBy(static reader => reader.Priority);
+    }
+
+    private List<HeldMessage> Take(Reader reader)
+    {
+        var items = new List<HeldMessage>();
+        // Readers that wait share what is there.
+        var most = Math.Min(reader.Max, Math.Max(1, _ready.Count / (_waiting.Count + 1)));
+        while (items.Count < most && _ready.Count > 0 && !(_ready.Min!.ExpiresAt <= Now && items.Count > 0))
+        {
+            var item = TakeHead();
+            reader.Held.Add(item.Position, item);
+            items.Add(new HeldMessage(item.Message, item.Position, item.WasDelivered, item.Failures));
+            item.WasDelivered = true;
+        }
+        return items;
+    }
+
+    private void Settle(Reader reader, long position, Settlement settlement)
+    {
+        lock (_lock)
+        {
+            if (!reader.Held.Remove(position, out var item))
+                return;
+            if (settlement == Settlement.Accept || _isGone)
+            {
+                _bytes -= item.Message.Bytes;
+                return;
+            }
+            if (settlement == Settlement.Fail)
+                item.Failures++;
+            _ready.Add(item);
+            _readyBytes += item.Message.Body.Length;
+        }
+        Run(new Work());
+    }
+
+    private void End(Reader reader)
+    {
+        lock (_lock)
+        {
+            _waiting.Remove(reader);
+            _readers.Remove(reader);
+            foreach (var item in reader.Held.Values)
+            {
+                if (_isGone)
+                    continue;
+                _ready.Add(item);
+                _readyBytes += item.Message.Body.Length;
+            }
+            reader.Held.Clear();
+        }
+        Run(new Work());
+    }
+
+    private sealed class Work
+    {
+        public List<(Reader Reader, List<HeldMessage> Items)> Answers { get; } = [];
+
+        public List<(AmqpMessage Message, DeathReason Reason)> Dead { get; } = [];
+
+        public void Kill(AmqpMessage message, DeathReason reason) => Dead.Add((message, reason));
+    }
+
+    private sealed class Item(AmqpMessage message, long position, int priority, long? expiresAt)
+    {
+        public AmqpMessage Message { get; } = message;
+
+        public long Position { get; } = position;
+
+        public int Priority { get; } = priority;
+
+        public long? ExpiresAt { get; } = expiresAt;
+
+        public bool WasDelivered { get; set; }
+
+        public int Failures { get; set; }
+    }
+
+    private sealed class Order : IComparer<Item>
+    {
+        public static readonly Order Instance = new();
+
+        public int Compare(Item? x, Item? y) =>
+            x!.Priority != y!.Priority ? y.Priority.CompareTo(x.Priority) : x.Position.CompareTo(y.Position);
+    }
+
+    private sealed class Reader(MemoryQueue queue, int priority) : IQueueReader
+    {
+        private TaskCompletionSource<IReadOnlyList<HeldMessage>>? _answer;
+
+        public int Priority { get; } = priority;
+
+        public int Max { get; private set; }
+
+        public bool IsActive { get; set; }
+
+        public bool CanTake => Max > 0;
+
+        public Dictionary<long, Item> Held { get; } = [];
+
+        public async ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken)
+        {
+            var answer = new TaskCompletionSource<IReadOnlyList<HeldMessage>>(TaskCreationOptions.RunContinuationsAsynchronously);
+            lock (queue._lock)
+            {
+                if (queue._isGone)
+                    throw new QueueGoneException();
+                (_answer, Max) = (answer, max);
+                queue._waiting.Add(this);
+            }
+            queue.Run(new Work());
+            using var cancelled = cancellationToken.Register(Stop);
+            if (maxWait == TimeSpan.Zero)
+                Stop();
+            if (answer.Task.IsCompleted)
+                return await answer.Task.ConfigureAwait(false);
+            using var timer = queue._time.CreateTimer(_ => Stop(), null, maxWait, Timeout.InfiniteTimeSpan);
+            return await answer.Task.ConfigureAwait(false);
+        }
+
+        public Task SettleAsync(HeldMessage message, Settlement settlement)
+        {
+            queue.Settle(this, message.Position, settlement);
+            return Task.CompletedTask;
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            Stop();
+            queue.End(this);
+            return default;
+        }
+
+        public void Answer(IReadOnlyList<HeldMessage> messages) => _answer!.SetResult(messages);
+
+        public void Fail() => _answer!.TrySetException(new QueueGoneException());
+
+        // Without an answer that is on its way.
+        private void Stop()
+        {
+            bool isWaiting;
+            lock (queue._lock)
+                isWaiting = queue._waiting.Remove(this);
+            if (isWaiting)
+                _answer!.SetResult([]);
+        }
+    }
+}

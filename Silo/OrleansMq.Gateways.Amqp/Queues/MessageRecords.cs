@@ -1,0 +1,133 @@
+using System.Globalization;
+using System.Text;
+using OrleansMq.Api;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// Messages as records, and the reverse.
+/// <code>
+/// key      none
+/// value    the body
+/// headers  amqp.exchange, amqp.routing-key   text
+///          amqp.properties                   the properties as the publisher sent them: they are delivered as the same bytes
+///          amqp.content-type and other texts among the properties, for readers that know no AMQP
+///          NAME                              each header of the message that is a text, a number or a truth value, as text
+///          omq.priority, omq.expires-at      for the queue
+/// </code>
+/// A record without <c>amqp.properties</c> came from elsewhere, such as Kafka: its headers become headers of the message, its timestamp
+/// and delivery-mode 2 properties, and the queue's name the routing key.
+/// </summary>
+internal static class MessageRecords
+{
+    private const string Exchange = "amqp.exchange";
+    private const string RoutingKey = "amqp.routing-key";
+    private const string Properties = "amqp.properties";
+    private const string PropertyPrefix = "amqp.";
+    private const string QueuePrefix = "omq.";
+
+    private static readonly (BasicProperty Property, byte[] Name)[] Texts =
+    [
+        .. new[]
+        {
+            (BasicProperty.ContentType, "content-type"), (BasicProperty.ContentEncoding, "content-encoding"),
+            (BasicProperty.CorrelationId, "correlation-id"), (BasicProperty.ReplyTo, "reply-to"), (BasicProperty.MessageId, "message-id"),
+            (BasicProperty.Type, "type"), (BasicProperty.UserId, "user-id"), (BasicProperty.AppId, "app-id"),
+        }.Select(text => (text.Item1, Encoding.UTF8.GetBytes(PropertyPrefix + text.Item2))),
+    ];
+
+    /// <summary>Returns a batch with a message as its only record.</summary>
+    /// <param name="message">The message.</param>
+    /// <param name="priority">Its priority in the queue; null for none.</param>
+    /// <param name="expiresAt">When it expires by its own time to live, in milliseconds since 1970; null for never.</param>
+    public static byte[] Encode(AmqpMessage message, int? priority, long? expiresAt)
+    {
+        var headers = new List<RecordHeader>
+        {
+            Header(Exchange, message.Exchange),
+            Header(RoutingKey, message.RoutingKey),
+            new(Encoding.UTF8.GetBytes(Properties), message.Properties.Bytes.IsEmpty ? ContentProperties.None.Bytes
+                : message.Properties.Bytes),
+        };
+        foreach (var (property, name) in Texts)
+        {
+            if (message.Properties.Find(property) is { } text)
+                headers.Add(new RecordHeader(name, text[1..]));
+        }
+        foreach (var (name, value) in message.Properties.Headers?.Entries() ?? [])
+        {
+            if (!name.StartsWith(PropertyPrefix, StringComparison.Ordinal) && !name.StartsWith(QueuePrefix, StringComparison.Ordinal)
+                && TextOf(value) is { } text)
+                headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(name), text));
+        }
+        if (priority is { } level)
+            headers.Add(Header(QueueHeaders.Priority, level.ToString(CultureInfo.InvariantCulture)));
+        if (expiresAt is { } end)
+            headers.Add(Header(QueueHeaders.ExpiresAt, end.ToString(CultureInfo.InvariantCulture)));
+        using var builder = new RecordBatchBuilder();
+        builder.Add(message.Published, default, hasKey: false, message.Body.Span, hasValue: true, [.. headers]);
+        return builder.Build().ToArray();
+    }
+
+    /// <summary>Returns the message of a record.</summary>
+    /// <param name="record">The record.</param>
+    /// <param name="queue">The queue that it is in.</param>
+    public static AmqpMessage Decode(QueueRecord record, string queue)
+    {
+        var (exchange, routingKey, properties) = ("", queue, default(ReadOnlyMemory<byte>?));
+        foreach (var (key, value) in record.Headers)
+        {
+            if (key.Span.SequenceEqual("amqp.properties"u8))
+                properties = value;
+            else if (key.Span.SequenceEqual("amqp.exchange"u8))
+                exchange = ShortText(value, "");
+            else if (key.Span.SequenceEqual("amqp.routing-key"u8))
+                routingKey = ShortText(value, queue);
+        }
+        return new AmqpMessage(exchange, routingKey, properties is { } bytes && IsWellFormed(bytes.Span) ? new ContentProperties(bytes)
+            : Describe(record), record.Value ?? default, record.Timestamp);
+    }
+
+    private static ContentProperties Describe(QueueRecord record)
+    {
+        var headers = record.Headers.Where(static header => header.Key.Length <= 255
+            // They would be routing keys, if the message became a dead letter.
+            && !header.Key.Span.SequenceEqual("CC"u8) && !header.Key.Span.SequenceEqual("BCC"u8)).Select(static header =>
+            (Encoding.UTF8.GetString(header.Key.Span), ValueOf(header.Value))).ToArray();
+        var properties = headers.Length > 0 ? ContentProperties.None.With(FieldTable.Of(headers)) : ContentProperties.None;
+        Span<byte> seconds = stackalloc byte[sizeof(long)];
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(seconds, Math.Max(record.Timestamp, 0) / 1000);
+        return properties.With(BasicProperty.DeliveryMode, [2]).With(BasicProperty.Timestamp, seconds);
+    }
+
+    private static FieldValue ValueOf(ReadOnlyMemory<byte>? value) => value is not { } bytes ? FieldValue.Void
+        : System.Text.Unicode.Utf8.IsValid(bytes.Span) ? FieldValue.Of(Encoding.UTF8.GetString(bytes.Span)) : FieldValue.OfBytes(
+            bytes.Span);
+
+    // Another producer may have written the header.
+    private static bool IsWellFormed(ReadOnlySpan<byte> properties)
+    {
+        try
+        {
+            ContentProperties.Check(properties);
+            return true;
+        }
+        catch (AmqpException)
+        {
+            return false;
+        }
+    }
+
+    private static string ShortText(ReadOnlyMemory<byte>? value, string otherwise) =>
+        value is { Length: <= FieldWriter.MaxShortStringBytes } bytes && System.Text.Unicode.Utf8.IsValid(bytes.Span)
+            ? Encoding.UTF8.GetString(bytes.Span) : otherwise;
+
+    private static byte[]? TextOf(FieldValue value) => value.Bytes is { } bytes ? bytes.ToArray()
+        : value.Boolean is { } truth ? truth ? "true"u8.ToArray() : "false"u8.ToArray()
+        : (value.Integer ?? value.Timestamp)?.ToString(CultureInfo.InvariantCulture) is { } integer ? Encoding.UTF8.GetBytes(integer)
+        : value.Number is { } number ? Encoding.UTF8.GetBytes(number.ToString("R", CultureInfo.InvariantCulture)) : null;
+
+    private static RecordHeader Header(string name, string value) => new(Encoding.UTF8.GetBytes(name), Encoding.UTF8.GetBytes(value));
+}

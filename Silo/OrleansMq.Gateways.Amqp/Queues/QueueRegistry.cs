@@ -1,0 +1,331 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Channels;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// The queues that this broker has opened, one <see cref="QueueEntry"/> for each id, and who consumes them. A queue is opened by its first
+/// use. It ends when the virtual hosts say that it is deleted: its consumers are told, then its messages go. Thread safe.
+/// <para>
+/// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind; a queue that is
+/// declared under the same name takes it over, without its messages.
+/// </para>
+/// </summary>
+internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
+    private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
+    // The creation and deletion of one name's topic do not overlap.
+    private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
+    private readonly IBroker _broker;
+
+    /// <param name="broker">The broker that keeps durable queues.</param>
+    /// <param name="hosts">The virtual hosts.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="log">The log.</param>
+    public QueueRegistry(IBroker broker, IVirtualHosts hosts, TimeProvider time, EngineLog log)
+    {
+        (_broker, Hosts, Time, Log) = (broker, hosts, time, log);
+        hosts.Changed += OnChanged;
+    }
+
+    /// <summary>The virtual hosts.</summary>
+    public IVirtualHosts Hosts { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time { get; }
+
+    /// <summary>The log.</summary>
+    public EngineLog Log { get; }
+
+    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires.</summary>
+    public async Task OpenActiveAsync()
+    {
+        foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
+        {
+            foreach (var queue in host.Topology.Queues.Where(static queue => queue.Type != QueueType.Stream))
+            {
+                var settings = host.Settings.Policies.SettingsOf(queue);
+                if (settings.Expires is not null || settings.DeadLetterExchange is not null)
+                    await OpenAsync(host.Name, queue).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Opens a queue.</summary>
+    /// <exception cref="BrokerException">It cannot be opened.</exception>
+    public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue)
+    {
+        var key = (virtualHost, queue.Id);
+        var opening = _entries.GetOrAdd(key, _ => new Lazy<Task<QueueEntry>>(() => CreateAsync(virtualHost, queue)));
+        if (opening.Value.IsFaulted && _entries.TryRemove(new(key, opening)))
+            return OpenAsync(virtualHost, queue);
+        return opening.Value;
+    }
+
+    /// <summary>Ends a queue that is deleted. Completes when its messages are gone.</summary>
+    public Task EndAsync(string virtualHost, QueueState queue) =>
+        _ends.GetOrAdd((virtualHost, queue.Id), key => new Lazy<Task>(() => Task.Run(() => EndOnceAsync(virtualHost, queue)))).Value;
+
+    /// <summary>Publishes a message to a queue.</summary>
+    public async Task<PublishOutcome> PublishAsync(string virtualHost, QueueState queue, AmqpMessage message)
+    {
+        try
+        {
+            var entry = await OpenAsync(virtualHost, queue).ConfigureAwait(false);
+            return await entry.Queue.PublishAsync(message).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
+            return PublishOutcome.Unknown;
+        }
+    }
+
+    async Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason)
+    {
+        var host = Hosts.Names.Select(Hosts.Find).FirstOrDefault(host => host?.Topology.FindQueue(queue.Name)?.Id == queue.Id);
+        if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is null)
+            return true;
+        var letter = DeadLetter.Of(message, queue.Name, settings, reason, Time.GetUtcNow());
+        var collector = new RouteCollector();
+        host.Routes.Route(exchange, Publication.RoutedOf(letter), collector);
+        var published = new List<Task<PublishOutcome>>();
+        foreach (var target in collector.Queues)
+        {
+            if (host.Topology.FindQueue(target.Name) is { } found && !DeadLetter.IsCycle(letter, found.Name))
+                published.Add(PublishAsync(host.Name, found, letter));
+        }
+        return (await Task.WhenAll(published).ConfigureAwait(false)).All(static outcome => outcome != PublishOutcome.Unknown);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        Hosts.Changed -= OnChanged;
+        foreach (var entry in _entries.Values)
+        {
+            if (entry.Value.IsCompletedSuccessfully)
+                await entry.Value.Result.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void OnChanged(VirtualHostChange change)
+    {
+        foreach (var queue in change.EndedQueues())
+            _ = EndAsync(change.VirtualHost, queue);
+    }
+
+    private async Task<QueueEntry> CreateAsync(string virtualHost, QueueState state)
+    {
+        var settings = (Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty).SettingsOf(state);
+        if (!state.Durable)
+            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time));
+        var gate = GateOf(virtualHost, state.Name);
+        await gate.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log).ConfigureAwait(false);
+            return new QueueEntry(this, virtualHost, state, settings, log);
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+
+    private async Task EndOnceAsync(string virtualHost, QueueState queue)
+    {
+        try
+        {
+            if (_entries.TryRemove((virtualHost, queue.Id), out var opening) && await OpenedAsync(opening).ConfigureAwait(
+                false) is { } entry)
+            {
+                await entry.EndAsync().ConfigureAwait(false);
+                if (!queue.Durable)
+                    await entry.Queue.DeleteAsync().ConfigureAwait(false);
+            }
+            if (queue.Durable)
+                await DeleteTopicAsync(virtualHost, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"The topic of the deleted queue '{queue.Name}' was not deleted: {fault.Message}");
+        }
+    }
+
+    private async Task DeleteTopicAsync(string virtualHost, QueueState queue)
+    {
+        var partition = new TopicPartition(QueueTopics.NameOf(virtualHost, queue.Name), 0);
+        var gate = GateOf(virtualHost, queue.Name);
+        await gate.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            // A new queue of the name keeps the topic.
+            if (Hosts.Find(virtualHost)?.Topology.FindQueue(queue.Name) is { } newer && newer.Id != queue.Id)
+                await _broker.Queues.DeleteAsync(partition, QueueTopics.CursorOf(queue.Id)).ConfigureAwait(false);
+            else
+                await _broker.DeleteTopicAsync(partition.Topic).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            // Deleted already.
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+
+    private static async Task<QueueEntry?> OpenedAsync(Lazy<Task<QueueEntry>> opening)
+    {
+        try
+        {
+            return await opening.Value.ConfigureAwait(false);
+        }
+        catch (BrokerException)
+        {
+            return null;
+        }
+    }
+
+    private SemaphoreSlim GateOf(string virtualHost, string queue) =>
+        _topics[(uint)HashCode.Combine(virtualHost, queue) % (uint)_topics.Length];
+}
+
+/// <summary>Who is told that a queue ended.</summary>
+internal interface IQueueConsumer
+{
+    /// <summary>The queue is deleted.</summary>
+    void QueueEnded();
+}
+
+/// <summary>An open queue and its consumers. Thread safe.</summary>
+internal sealed class QueueEntry : IAsyncDisposable
+{
+    private readonly QueueRegistry _registry;
+    private readonly Lock _lock = new();
+    private readonly HashSet<IQueueConsumer> _consumers = [];
+    private readonly ITimer? _expiry;
+    private bool _isExclusive;
+    private bool _hasEnded;
+    private long _usedAt;
+
+    public QueueEntry(QueueRegistry registry, string virtualHost, QueueState state, QueueSettings settings, IAmqpQueue queue)
+    {
+        (_registry, VirtualHost, State, Settings, Queue) = (registry, virtualHost, state, settings, queue);
+        Used();
+        if (settings.Expires is { } expires)
+        {
+            var pause = TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromMilliseconds(5).Ticks, TimeSpan.FromMinutes(
+                1).Ticks));
+            _expiry = registry.Time.CreateTimer(_ => EndIfExpired(expires), null, pause, pause);
+        }
+    }
+
+    /// <summary>The virtual host.</summary>
+    public string VirtualHost { get; }
+
+    /// <summary>The queue.</summary>
+    public QueueState State { get; }
+
+    /// <summary>How it delivers.</summary>
+    public QueueSettings Settings { get; }
+
+    /// <summary>Its messages.</summary>
+    public IAmqpQueue Queue { get; }
+
+    /// <summary>The number of consumers.</summary>
+    public int Consumers
+    {
+        get
+        {
+            lock (_lock)
+                return _consumers.Count;
+        }
+    }
+
+    /// <summary>It was declared again, or read: it does not expire for its time.</summary>
+    public void Used() => Volatile.Write(ref _usedAt, _registry.Time.GetTimestamp());
+
+    /// <summary>Adds a consumer.</summary>
+    /// <exception cref="AmqpException">It is refused.</exception>
+    public void Add(IQueueConsumer consumer, bool isExclusive)
+    {
+        lock (_lock)
+        {
+            if (_isExclusive || (isExclusive && (_consumers.Count > 0 || Settings.SingleActiveConsumer)))
+                throw new AmqpException(ReplyCode.AccessRefused, $"{ResourceNames.Queue(VirtualHost, State.Name)} in exclusive use");
+            _consumers.Add(consumer);
+            _isExclusive = isExclusive;
+            if (_hasEnded)
+                throw new QueueGoneException();
+        }
+    }
+
+    /// <summary>Removes a consumer. A queue that is deleted automatically ends with its last one.</summary>
+    public async ValueTask RemoveAsync(IQueueConsumer consumer)
+    {
+        lock (_lock)
+        {
+            if (!_consumers.Remove(consumer))
+                return;
+            _isExclusive = false;
+            Used();
+            if (_hasEnded || !VirtualHostTopology.EndsWithoutConsumers(State, _consumers.Count))
+                return;
+        }
+        await EndByRuleAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>The queue is deleted: its consumers are told.</summary>
+    public async ValueTask EndAsync()
+    {
+        IQueueConsumer[] consumers;
+        lock (_lock)
+        {
+            _hasEnded = true;
+            consumers = [.. _consumers];
+            _consumers.Clear();
+        }
+        foreach (var consumer in consumers)
+            consumer.QueueEnded();
+        if (_expiry is not null)
+            await _expiry.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_expiry is not null)
+            await _expiry.DisposeAsync().ConfigureAwait(false);
+        await Queue.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private void EndIfExpired(TimeSpan expires)
+    {
+        lock (_lock)
+        {
+            if (_consumers.Count > 0 || _registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) < expires)
+                return;
+        }
+        _ = EndByRuleAsync();
+    }
+
+    private async Task EndByRuleAsync()
+    {
+        try
+        {
+            await _registry.Hosts.SendAsync(VirtualHost, new EndQueue(State.Name, State.Id)).ConfigureAwait(false);
+            await _registry.EndAsync(VirtualHost, State).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is BrokerException or AmqpRefusedException)
+        {
+            _registry.Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' should have ended, and stays: {fault.Message}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>The topics of durable queues: <c>amqp.QUEUE</c> in the virtual host <c>/</c>, else <c>amqp-HOST.QUEUE</c>.</summary>
+internal static class QueueTopics
+{
+    private const string Prefix = "amqp";
+
+    /// <summary>Returns the topic of a queue. A byte of UTF-8 that topics do not have is escaped as <c>-x</c> and two hexadecimal digits;
+    /// so are the underscore, which topics take for a dot, a dash before an x, and a dot of the host. A name that is too long ends in its
+    /// hash.</summary>
+    public static string NameOf(string virtualHost, string queue)
+    {
+        var name = new StringBuilder(Prefix);
+        if (virtualHost != "/")
+            Append(name.Append('-'), virtualHost, "-");
+        Append(name.Append('.'), queue, "-.");
+        if (name.Length <= TopicName.MaxLength)
+            return name.ToString();
+        var hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name.ToString())).AsSpan(0, 16));
+        return $"{name.ToString(0, TopicName.MaxLength - hash.Length - 2)}..{hash}";
+    }
+
+    /// <summary>Returns the name of a queue's cursor: a queue that is deleted and declared again has another one.</summary>
+    public static string CursorOf(long queueId) => queueId.ToString("x16", CultureInfo.InvariantCulture);
+
+    private static void Append(StringBuilder name, string text, string allowed)
+    {
+        var octets = Encoding.UTF8.GetBytes(text);
+        for (var i = 0; i < octets.Length; i++)
+        {
+            var c = (char)octets[i];
+            var looksEscaped = c == '-' && i + 1 < octets.Length && octets[i + 1] == 'x';
+            if (char.IsAsciiLetterOrDigit(c) || (allowed.Contains(c, StringComparison.Ordinal) && !looksEscaped))
+                name.Append(c);
+            else
+                name.Append("-x").Append(octets[i].ToString("x2", CultureInfo.InvariantCulture));
+        }
+    }
+}
