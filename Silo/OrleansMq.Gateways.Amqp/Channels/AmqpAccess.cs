@@ -1,0 +1,120 @@
+using System.Net;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+/// <summary>Logs users in, and opens virtual hosts. Thread safe.</summary>
+/// <param name="registry">The open queues.</param>
+internal sealed class AmqpAccess(QueueRegistry registry) : IAmqpAccess
+{
+    private readonly DirectReplies _replies = new();
+
+    /// <inheritdoc/>
+    public ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client) => new(UserState.MayLogIn(
+        registry.Hosts.Users.FindUser(login.User), login.Password, IPAddress.IsLoopback(client.Remote.Address))
+        ? new LoginResult(LoginOutcome.Accepted)
+        : new LoginResult(LoginOutcome.Refused, "the user is unknown, its password is wrong, or it may not log in from there"));
+
+    /// <inheritdoc/>
+    public async ValueTask<IAmqpSession> OpenAsync(string virtualHost, AmqpClient client)
+    {
+        try
+        {
+            var image = registry.Hosts.Find(virtualHost) ?? await registry.Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
+            if (registry.Hosts.Users.FindUser(client.User) is not { } user)
+                throw new AmqpException(ReplyCode.NotAllowed, $"access to vhost '{virtualHost}' refused for user '{client.User}'");
+            if (UserAccess.CheckOpen(virtualHost, user, image is not null, image?.Settings.Permissions.GetValueOrDefault(user.Name))
+                is { } refusal)
+                throw refusal.ToException();
+            return new AmqpSession(registry, _replies, image!, user.Name);
+        }
+        catch (BrokerException fault)
+        {
+            throw new AmqpException(ReplyCode.InternalError, $"vhost '{virtualHost}' could not be opened: {fault.Message}");
+        }
+    }
+}
+
+/// <summary>A connection in its virtual host: its identity, its rights and its exclusive queues. Thread safe.</summary>
+internal sealed class AmqpSession : IAmqpSession
+{
+    private readonly string _user;
+    private volatile VirtualHostImage _image;
+    private volatile Rights? _rights;
+
+    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
+        (Registry, Replies, _image, _user) = (registry, replies, image, user);
+
+    /// <summary>The connection's id, which no other connection ever has.</summary>
+    public string Id { get; } = Guid.NewGuid().ToString("n");
+
+    /// <summary>The virtual host.</summary>
+    public string VirtualHost => _image.Name;
+
+    /// <summary>The open queues.</summary>
+    public QueueRegistry Registry { get; }
+
+    /// <summary>The channels that take answers.</summary>
+    public DirectReplies Replies { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => Registry.Time;
+
+    /// <summary>The log.</summary>
+    public EngineLog Log => Registry.Log;
+
+    /// <summary>The newest image of the virtual host.</summary>
+    /// <exception cref="AmqpException">It is deleted.</exception>
+    public VirtualHostImage Image => _image = Registry.Hosts.Find(VirtualHost) ?? throw Deleted();
+
+    /// <summary>What the user may do.</summary>
+    public UserAccess Access
+    {
+        get
+        {
+            var image = Image;
+            var user = Registry.Hosts.Users.FindUser(_user)
+                ?? throw new AmqpException(ReplyCode.ConnectionForced, $"user '{_user}' was deleted");
+            if (_rights is { } known && ReferenceEquals(known.User, user) && ReferenceEquals(known.Settings, image.Settings))
+                return known.Access;
+            var access = image.AccessOf(user);
+            _rights = new Rights(user, image.Settings, access);
+            return access;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IAmqpChannel CreateChannel(IChannelClient client) => new AmqpChannel(this, client);
+
+    /// <summary>Asks the owner for what is newer than the image.</summary>
+    public async ValueTask<VirtualHostImage> RefreshAsync() =>
+        await Registry.Hosts.RefreshAsync(VirtualHost).ConfigureAwait(false) ?? throw Deleted();
+
+    /// <summary>Has the owner decide on a command.</summary>
+    public ValueTask<VirtualHostAnswer> SendAsync(VirtualHostCommand command) => Registry.Hosts.SendAsync(VirtualHost, command);
+
+    /// <inheritdoc/>
+    public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) =>
+        new(UserState.MayLogIn(Registry.Hosts.Users.FindUser(_user), secret.ToString(), isLoopback: true));
+
+    /// <inheritdoc/>
+    public async ValueTask EndAsync()
+    {
+        if (Registry.Hosts.Find(VirtualHost) is not { } image)
+            return;
+        var queues = image.Topology.QueuesOf(Id).Select(image.Topology.FindQueue).OfType<QueueState>().ToArray();
+        if (queues.Length == 0)
+            return;
+        await SendAsync(new EndConnection(Id)).ConfigureAwait(false);
+        foreach (var queue in queues)
+            await Registry.EndAsync(VirtualHost, queue).ConfigureAwait(false);
+    }
+
+    private AmqpException Deleted() => new(ReplyCode.ConnectionForced, $"vhost '{VirtualHost}' was deleted");
+
+    private sealed record Rights(UserState User, VirtualHostSettings Settings, UserAccess Access);
+}

@@ -1,0 +1,144 @@
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// basic.ack, nack, reject and recover.
+internal sealed partial class AmqpChannel
+{
+    private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
+    private ulong _deliveryTag;
+    // No tag below it is unacknowledged.
+    private ulong _lowestTag = 1;
+
+    private enum Outcome
+    {
+        None = 0,
+        Acknowledged,
+        Returned,
+        // Returned, and counted where the queue counts failures.
+        Failed,
+        Rejected,
+    }
+
+    // Under the lock.
+    private ulong Track(HeldMessage held, QueueEntry entry, IQueueReader reader, bool isNoAck, ChannelConsumer? consumer)
+    {
+        var tag = ++_deliveryTag;
+        if (isNoAck)
+            return tag;
+        _unacknowledged.Add(tag, new Delivery(tag, held, entry, reader, consumer));
+        if (consumer is not null)
+        {
+            consumer.Unacknowledged++;
+            _sharedUnacknowledged++;
+        }
+        return tag;
+    }
+
+    private async ValueTask AcknowledgeAsync(ulong tag, bool isMultiple, Outcome outcome)
+    {
+        List<Delivery> deliveries;
+        lock (Gate)
+            deliveries = Take(tag, isMultiple);
+        if (_transaction is { } transaction)
+            transaction.Add(deliveries, outcome);
+        else
+            await SettleAsync(deliveries, outcome).ConfigureAwait(false);
+    }
+
+    // Under the lock.
+    private List<Delivery> Take(ulong tag, bool isMultiple)
+    {
+        var taken = new List<Delivery>();
+        if (tag == 0 && isMultiple)
+            tag = _deliveryTag;
+        else if (!_unacknowledged.ContainsKey(tag))
+            throw new AmqpException(ReplyCode.PreconditionFailed, $"unknown delivery tag {tag}");
+        for (var next = isMultiple ? _lowestTag : tag; next <= tag; next++)
+        {
+            if (_unacknowledged.Remove(next, out var delivery))
+                taken.Add(delivery);
+        }
+        if (isMultiple || tag == _lowestTag)
+            _lowestTag = tag + 1;
+        return taken;
+    }
+
+    // The client's credit returns at once; the queues store what they are told.
+    private ValueTask SettleAsync(List<Delivery> deliveries, Outcome outcome)
+    {
+        _ = SettleAllAsync(deliveries, outcome);
+        return default;
+    }
+
+    private Task SettleAllAsync(List<Delivery> deliveries, Outcome outcome)
+    {
+        var settled = new List<Task>(deliveries.Count);
+        foreach (var delivery in deliveries)
+        {
+            settled.Add(outcome switch
+            {
+                Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Held, Settlement.Accept),
+                Outcome.Rejected => RejectAsync(delivery),
+                Outcome.Failed when delivery.Entry.State.Type == QueueType.Quorum =>
+                    delivery.Reader.SettleAsync(delivery.Held, Settlement.Fail),
+                _ => delivery.Reader.SettleAsync(delivery.Held, Settlement.Return),
+            });
+        }
+        var released = new List<ChannelConsumer>();
+        lock (Gate)
+        {
+            foreach (var consumer in deliveries.Select(static delivery => delivery.Consumer).OfType<ChannelConsumer>())
+            {
+                consumer.Unacknowledged--;
+                _sharedUnacknowledged--;
+                consumer.Wake();
+                if (consumer.Unacknowledged == 0 && _cancelled.Contains(consumer))
+                    released.Add(consumer);
+            }
+            if (_sharedLimit > 0)
+                WakeAll();
+        }
+        foreach (var consumer in released)
+            settled.Add(ReleaseAsync(consumer));
+        return Task.WhenAll(settled);
+    }
+
+    // The dead letter is stored before the message leaves the queue.
+    private async Task RejectAsync(Delivery delivery)
+    {
+        var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await ((IDeadLetters)session.Registry).PublishAsync(
+            delivery.Held.Message, delivery.Entry.State, delivery.Entry.Settings, DeathReason.Rejected).ConfigureAwait(false);
+        await delivery.Reader.SettleAsync(delivery.Held, isGone ? Settlement.Accept : Settlement.Return).ConfigureAwait(false);
+    }
+
+    private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)
+    {
+        if (!isRequeued)
+            throw new AmqpException(ReplyCode.NotImplemented, "requeue=false");
+        List<Delivery> deliveries;
+        lock (Gate)
+            deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
+        await SettleAsync(deliveries, Outcome.Returned).ConfigureAwait(false);
+        Reply(isAnswered, default(BasicRecoverOk));
+    }
+
+    // The channel ends.
+    private void ReturnAll()
+    {
+        List<Delivery> deliveries;
+        lock (Gate)
+        {
+            deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
+            deliveries.AddRange(_transaction?.TakeDeliveries() ?? []);
+        }
+        foreach (var delivery in deliveries)
+            _ = delivery.Reader.SettleAsync(delivery.Held,
+                delivery.Entry.State.Type == QueueType.Quorum ? Settlement.Fail : Settlement.Return);
+    }
+
+    private sealed record Delivery(ulong Tag, HeldMessage Held, QueueEntry Entry, IQueueReader Reader, ChannelConsumer? Consumer);
+}

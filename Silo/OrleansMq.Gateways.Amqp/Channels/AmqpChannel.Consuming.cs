@@ -1,0 +1,248 @@
+using System.Security.Cryptography;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+using FieldValue = OrleansMq.Gateways.Amqp.Wire.FieldValue;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// basic.qos, consume, cancel, get, and what is delivered.
+internal sealed partial class AmqpChannel
+{
+    private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
+    // Those that basic.get reads by, by the queue's id.
+    private readonly Dictionary<long, IQueueReader> _getters = [];
+    // Of consumers that are cancelled, until what they hold is settled.
+    private readonly HashSet<ChannelConsumer> _cancelled = [];
+    private int _nextLimit;
+    private int _sharedLimit;
+    private int _sharedUnacknowledged;
+    // Direct reply-to: the routing key of answers, and its consumer.
+    private string? _replyKey;
+    private string? _replyConsumer;
+
+    /// <summary>What the limit that all consumers share leaves; null without one. Under <see cref="Gate"/>.</summary>
+    public int? SharedCredit => _sharedLimit == 0 ? null : _sharedLimit - _sharedUnacknowledged;
+
+    /// <summary>Delivers a message. Under <see cref="Gate"/>; the caller flushes.</summary>
+    public void AddDelivery(ChannelConsumer consumer, HeldMessage held)
+    {
+        var tag = Track(held, consumer.Entry, consumer.Reader, consumer.IsNoAck, consumer);
+        _output.Add(new BasicDeliver(consumer.Tag, tag, held.IsRedelivered, held.Message.Exchange, held.Message.RoutingKey),
+            PropertiesOf(held, consumer.Entry), held.Message.Body);
+    }
+
+    /// <summary>Delivers an answer.</summary>
+    public void DeliverReply(AmqpMessage message)
+    {
+        if (client.IsFull)
+            return;
+        lock (Gate)
+        {
+            if (_hasEnded || _replyConsumer is not { } consumer)
+                return;
+            _output.Add(new BasicDeliver(consumer, ++_deliveryTag, false, message.Exchange, message.RoutingKey), message.Properties,
+                message.Body);
+        }
+        _output.Flush();
+    }
+
+    /// <summary>A consumer's queue is deleted.</summary>
+    public void QueueEnded(ChannelConsumer consumer)
+    {
+        lock (Gate)
+        {
+            if (!_consumers.Remove(consumer.Tag))
+                return;
+            consumer.Stop();
+            _cancelled.Add(consumer);
+            if (client.Client.WantsConsumerCancel)
+                _output.Add(new BasicCancel(consumer.Tag, true));
+        }
+        _output.Flush();
+        _ = ReleaseAsync(consumer);
+    }
+
+    /// <summary>A consumer met a fault: the connection is closed.</summary>
+    public void ConsumerFailed(ChannelConsumer consumer, Exception fault)
+    {
+        session.Log.Write(Diagnostics.EngineLogLevel.Error,
+            $"A consumer of queue '{consumer.Entry.State.Name}' failed; its connection is closed.", fault);
+        client.Fail(new AmqpException(ReplyCode.InternalError, "a consumer met a fault; see the broker's log"));
+    }
+
+    private ValueTask QosAsync(BasicQos qos)
+    {
+        if (qos.PrefetchSize != 0)
+            throw new AmqpException(ReplyCode.NotImplemented, $"prefetch_size!=0 ({qos.PrefetchSize})");
+        lock (Gate)
+        {
+            if (!qos.Global)
+                _nextLimit = qos.PrefetchCount;
+            else
+            {
+                _sharedLimit = qos.PrefetchCount;
+                WakeAll();
+            }
+        }
+        _output.Send(default(BasicQosOk));
+        return default;
+    }
+
+    private async ValueTask ConsumeAsync(BasicConsume consume)
+    {
+        var tag = consume.ConsumerTag.Length > 0 ? consume.ConsumerTag
+            : $"amq.ctag-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(11))}";
+        lock (Gate)
+        {
+            if (_consumers.ContainsKey(tag) || _replyConsumer == tag)
+                throw new AmqpException(ReplyCode.NotAllowed, $"attempt to reuse consumer tag '{tag}'");
+        }
+        if (consume.Queue == DirectReplies.Name)
+        {
+            ConsumeReplies(consume, tag);
+            return;
+        }
+        var name = NameOf(consume.Queue);
+        Check(session.Access.CheckReadQueue(name));
+        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        var priority = (int)Math.Clamp(consume.Arguments.Find("x-priority"u8)?.Integer ?? 0, int.MinValue + 1, int.MaxValue);
+        var reader = await entry.Queue.AttachAsync(priority).ConfigureAwait(false);
+        var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit);
+        lock (Gate)
+            _consumers.Add(tag, consumer);
+        try
+        {
+            entry.Add(consumer, consume.Exclusive);
+        }
+        catch
+        {
+            lock (Gate)
+                _consumers.Remove(tag);
+            await reader.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+        Reply(!consume.NoWait, new BasicConsumeOk(tag));
+        consumer.Start();
+    }
+
+    private void ConsumeReplies(BasicConsume consume, string tag)
+    {
+        if (!consume.NoAck)
+            throw new AmqpException(ReplyCode.PreconditionFailed, "reply consumer cannot acknowledge");
+        if (_replyKey is not null)
+            throw new AmqpException(ReplyCode.PreconditionFailed, "reply consumer already set");
+        Reply(!consume.NoWait, new BasicConsumeOk(tag));
+        lock (Gate)
+            _replyConsumer = tag;
+        _replyKey = session.Replies.Add(this);
+    }
+
+    private async ValueTask CancelAsync(BasicCancel cancel)
+    {
+        ChannelConsumer? consumer;
+        lock (Gate)
+        {
+            if (_replyConsumer == cancel.ConsumerTag)
+                EndReplies();
+            if (_consumers.Remove(cancel.ConsumerTag, out consumer))
+            {
+                consumer.Stop();
+                _cancelled.Add(consumer);
+            }
+        }
+        if (consumer is not null)
+        {
+            await consumer.EndAsync().ConfigureAwait(false);
+            await consumer.Entry.RemoveAsync(consumer).ConfigureAwait(false);
+            await ReleaseAsync(consumer).ConfigureAwait(false);
+        }
+        Reply(!cancel.NoWait, new BasicCancelOk(cancel.ConsumerTag));
+    }
+
+    private async ValueTask GetAsync(BasicGet get)
+    {
+        var name = NameOf(get.Queue);
+        Check(session.Access.CheckReadQueue(name));
+        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        if (entry.State.Type == QueueType.Quorum && entry.Settings.SingleActiveConsumer)
+            throw new AmqpException(ReplyCode.ResourceLocked, "cannot obtain access to locked "
+                + $"{ResourceNames.Queue(session.VirtualHost, name)}. basic.get operations are not supported by quorum queues with single "
+                + "active consumer");
+        entry.Used();
+        if (!_getters.TryGetValue(entry.State.Id, out var reader))
+            _getters.Add(entry.State.Id, reader = await entry.Queue.AttachAsync(0).ConfigureAwait(false));
+        var received = await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
+        if (received.Count == 0)
+        {
+            _output.Send(default(BasicGetEmpty));
+            return;
+        }
+        var held = received[0];
+        var left = Count(await entry.Queue.CountAsync().ConfigureAwait(false));
+        lock (Gate)
+        {
+            var tag = Track(held, entry, reader, get.NoAck, null);
+            _output.Add(new BasicGetOk(tag, held.IsRedelivered, held.Message.Exchange, held.Message.RoutingKey, left),
+                PropertiesOf(held, entry), held.Message.Body);
+        }
+        _output.Flush();
+        if (get.NoAck)
+            await reader.SettleAsync(held, Settlement.Accept).ConfigureAwait(false);
+    }
+
+    private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Failures > 0
+        && entry.State.Type == QueueType.Quorum
+        ? held.Message.Properties.WithHeader("x-delivery-count", FieldValue.Of((long)held.Failures)) : held.Message.Properties;
+
+    private void WakeAll()
+    {
+        foreach (var consumer in _consumers.Values)
+            consumer.Wake();
+    }
+
+    // Under the lock.
+    private void EndReplies()
+    {
+        if (_replyKey is { } key)
+            session.Replies.Remove(key);
+        (_replyKey, _replyConsumer) = (null, null);
+    }
+
+    // Detaches a cancelled consumer once it holds nothing.
+    private async Task ReleaseAsync(ChannelConsumer consumer)
+    {
+        lock (Gate)
+        {
+            if (consumer.Unacknowledged > 0 || !_cancelled.Remove(consumer))
+                return;
+        }
+        await consumer.EndAsync().ConfigureAwait(false);
+        await consumer.Reader.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask EndConsumersAsync()
+    {
+        ChannelConsumer[] consumers;
+        ChannelConsumer[] cancelled;
+        lock (Gate)
+        {
+            EndReplies();
+            consumers = [.. _consumers.Values];
+            _consumers.Clear();
+            foreach (var consumer in consumers)
+                consumer.Stop();
+            cancelled = [.. _cancelled];
+            _cancelled.Clear();
+        }
+        foreach (var consumer in consumers.Concat(cancelled))
+            await consumer.EndAsync().ConfigureAwait(false);
+        ReturnAll();
+        foreach (var reader in consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values))
+            await reader.DisposeAsync().ConfigureAwait(false);
+        // Last: an automatic deletion does not find messages that are held.
+        foreach (var consumer in consumers)
+            await consumer.Entry.RemoveAsync(consumer).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,64 @@
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// Class exchange.
+internal sealed partial class AmqpChannel
+{
+    private async ValueTask DeclareExchangeAsync(ExchangeDeclare declare)
+    {
+        if (declare.Passive)
+        {
+            var image = session.Image;
+            if (image.Topology.CheckExchange(declare.Exchange).Refusal is not null)
+                image = await session.RefreshAsync().ConfigureAwait(false);
+            Check(image.Topology.CheckExchange(declare.Exchange).Refusal);
+        }
+        else
+        {
+            var arguments = Publication.ToEngine(declare.Arguments);
+            Check(session.Access.CheckDeclareExchange(declare.Exchange, arguments.Text(ExchangeTypes.Alternate)));
+            if (declare.Type == ExchangeTypes.Delayed)
+                throw new AmqpException(ReplyCode.NotImplemented, "exchanges of type x-delayed-message are not implemented");
+            await session.SendAsync(new DeclareExchange(new ExchangeDeclaration
+            {
+                Name = declare.Exchange,
+                Type = declare.Type,
+                Durable = declare.Durable,
+                AutoDelete = declare.AutoDelete,
+                Internal = declare.Internal,
+                Arguments = arguments,
+            })).ConfigureAwait(false);
+        }
+        Reply(!declare.NoWait, default(ExchangeDeclareOk));
+    }
+
+    private async ValueTask DeleteExchangeAsync(ExchangeDelete delete)
+    {
+        Check(session.Access.CheckDeleteExchange(delete.Exchange));
+        await session.SendAsync(new DeleteExchange(delete.Exchange, delete.IfUnused)).ConfigureAwait(false);
+        Reply(!delete.NoWait, default(ExchangeDeleteOk));
+    }
+
+    private async ValueTask BindExchangeAsync(ExchangeBind bind)
+    {
+        await BindAsync(new BindingRequest(bind.Source, DestinationKind.Exchange, bind.Destination, bind.RoutingKey,
+            Publication.ToEngine(bind.Arguments)), isBound: true).ConfigureAwait(false);
+        Reply(!bind.NoWait, default(ExchangeBindOk));
+    }
+
+    private async ValueTask UnbindExchangeAsync(ExchangeUnbind unbind)
+    {
+        await BindAsync(new BindingRequest(unbind.Source, DestinationKind.Exchange, unbind.Destination, unbind.RoutingKey,
+            Publication.ToEngine(unbind.Arguments)), isBound: false).ConfigureAwait(false);
+        Reply(!unbind.NoWait, default(ExchangeUnbindOk));
+    }
+
+    private async ValueTask BindAsync(BindingRequest request, bool isBound)
+    {
+        Check(session.Access.CheckBinding(request, session.Image.Topology.FindExchange(request.Source)));
+        await session.SendAsync(isBound ? new Bind(request, session.Id) : new Unbind(request, session.Id)).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,199 @@
+using System.Globalization;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// basic.publish, and class confirm.
+internal sealed partial class AmqpChannel
+{
+    // Bytes of publishes that no queue has answered: the channel takes the next one below it.
+    private const long MaxPublishing = 8L << 20;
+
+    private readonly RouteCollector _routes = new();
+    private ConfirmWindow? _confirms;
+    private long _publishing;
+    private TaskCompletionSource? _room;
+
+    private ValueTask SelectConfirms(ConfirmSelect select)
+    {
+        if (_transaction is not null)
+            throw new AmqpException(ReplyCode.PreconditionFailed, "cannot switch from tx to confirm mode");
+        _confirms ??= new ConfirmWindow();
+        Reply(!select.NoWait, default(ConfirmSelectOk));
+        return default;
+    }
+
+    private async ValueTask PublishAsync(BasicPublish publish, AmqpContent content)
+    {
+        if (publish.Immediate)
+            throw new AmqpException(ReplyCode.NotImplemented, "immediate=true");
+        // The content's memory ends with this command.
+        var bytes = new byte[content.Properties.Bytes.Length + content.Body.Length];
+        content.Properties.Bytes.CopyTo(bytes);
+        content.Body.CopyTo(bytes.AsMemory(content.Properties.Bytes.Length));
+        var message = new AmqpMessage(publish.Exchange, publish.RoutingKey, new ContentProperties(bytes.AsMemory(0,
+            content.Properties.Bytes.Length)), bytes.AsMemory(content.Properties.Bytes.Length),
+            session.Time.GetUtcNow().ToUnixTimeMilliseconds());
+        await CheckPublishAsync(publish, message).ConfigureAwait(false);
+        if (message.Properties.ReplyTo == DirectReplies.Name)
+            message = message with { Properties = message.Properties.With(BasicProperty.ReplyTo, _replyKey
+                ?? throw new AmqpException(ReplyCode.PreconditionFailed, "fast reply consumer does not exist")) };
+        if (_transaction is { } transaction)
+        {
+            transaction.Add(publish.Mandatory, message);
+            return;
+        }
+        var tag = NextTag();
+        var published = await RouteAsync(publish.Mandatory, message).ConfigureAwait(false);
+        if (published.All(static task => task.IsCompletedSuccessfully))
+        {
+            Confirm(tag, IsAccepted(published));
+            return;
+        }
+        _ = CompleteAsync(tag, message.Bytes, published);
+        await WaitForPublishesAsync().ConfigureAwait(false);
+    }
+
+    private ulong NextTag()
+    {
+        lock (Gate)
+            return _confirms?.Next() ?? 0;
+    }
+
+    private async ValueTask CheckPublishAsync(BasicPublish publish, AmqpMessage message)
+    {
+        var topology = session.Image.Topology;
+        var exchange = topology.FindExchange(publish.Exchange);
+        Check(session.Access.CheckPublish(publish.Exchange, exchange, publish.RoutingKey));
+        if (exchange is null)
+            topology = (await session.RefreshAsync().ConfigureAwait(false)).Topology;
+        Check(topology.CheckPublish(publish.Exchange));
+        Check(session.Access.CheckUserId(message.Properties.UserId));
+        if (message.Properties.Expiration is { } expiration && FaultOfExpiration(expiration) is { } fault)
+            throw new AmqpException(ReplyCode.PreconditionFailed, $"invalid expiration '{expiration}': {fault}");
+        Publication.KeysOf(message.Properties.Headers, message.RoutingKey);
+    }
+
+    private static string? FaultOfExpiration(string text)
+    {
+        var digits = text.AsSpan().TrimStart('-');
+        var end = 0;
+        while (end < digits.Length && char.IsAsciiDigit(digits[end]))
+            end++;
+        if (end == 0)
+            return "no_integer";
+        if (end < digits.Length)
+            return $"{{leftover_string,\"{digits[end..]}\"}}";
+        if (text[0] == '-')
+            return $"{{value_negative,{text}}}";
+        return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds)
+            && milliseconds <= QueueArguments.MaxExpiry ? null : $"{{value_too_large,{text}}}";
+    }
+
+    // Publishes to each queue in the order of the channel's commands. A mandatory message without a queue is returned before its ack.
+    private async ValueTask<List<Task<PublishOutcome>>> RouteAsync(bool isMandatory, AmqpMessage message)
+    {
+        var published = new List<Task<PublishOutcome>>(1);
+        if (message.Exchange.Length == 0 && DirectReplies.IsReply(message.RoutingKey))
+        {
+            session.Replies.Deliver(message);
+            return published;
+        }
+        var image = session.Image;
+        image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
+        if (_routes.Queues.Count == 0 && isMandatory)
+        {
+            // A binding may be newer than this broker's image.
+            image = await session.RefreshAsync().ConfigureAwait(false);
+            image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
+        }
+        if (_routes.Queues.Count == 0)
+        {
+            if (isMandatory)
+            {
+                _output.Add(new BasicReturn((ushort)ReplyCode.NoRoute, "NO_ROUTE", message.Exchange, message.RoutingKey),
+                    message.Properties, message.Body);
+                _output.Flush();
+            }
+            return published;
+        }
+        if (message.Properties.Headers is { } headers && headers.Find("BCC"u8) is not null)
+            message = message with { Properties = message.Properties.With(headers.Without("BCC"u8)) };
+        foreach (var target in _routes.Queues.ToArray())
+        {
+            if (image.Topology.FindQueue(target.Name) is not { } queue)
+                continue;
+            if (queue.Type == QueueType.Stream)
+                throw new AmqpException(ReplyCode.NotImplemented, "queues of type stream are not implemented");
+            var entry = await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+            published.Add(entry.Queue.PublishAsync(message));
+        }
+        return published;
+    }
+
+    // A queue that was deleted meanwhile has nothing to keep.
+    private static bool IsAccepted(List<Task<PublishOutcome>> published) =>
+        published.All(static task => task.Result is PublishOutcome.Accepted or PublishOutcome.Gone);
+
+    private async Task CompleteAsync(ulong tag, int bytes, List<Task<PublishOutcome>> published)
+    {
+        lock (Gate)
+            _publishing += bytes;
+        bool isAccepted;
+        try
+        {
+            await Task.WhenAll(published).ConfigureAwait(false);
+            isAccepted = IsAccepted(published);
+        }
+        catch (Exception fault)
+        {
+            session.Log.Write(Diagnostics.EngineLogLevel.Error, "A publish failed, and is not confirmed.", fault);
+            isAccepted = false;
+        }
+        lock (Gate)
+        {
+            _publishing -= bytes;
+            if (_publishing < MaxPublishing)
+            {
+                _room?.TrySetResult();
+                _room = null;
+            }
+        }
+        Confirm(tag, isAccepted);
+    }
+
+    private async ValueTask WaitForPublishesAsync()
+    {
+        Task room;
+        lock (Gate)
+        {
+            if (_publishing < MaxPublishing)
+                return;
+            room = (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
+        await room.ConfigureAwait(false);
+    }
+
+    // What is complete at the same time shares an ack: the report follows on another thread.
+    private void Confirm(ulong tag, bool isAccepted)
+    {
+        if (tag == 0)
+            return;
+        bool mustReport;
+        lock (Gate)
+            mustReport = _confirms!.Complete(tag, isAccepted);
+        if (mustReport)
+            ThreadPool.UnsafeQueueUserWorkItem(static channel => channel.Report(), this, preferLocal: false);
+    }
+
+    private void Report()
+    {
+        lock (Gate)
+            _confirms!.Report(_output);
+        _output.Flush();
+    }
+}

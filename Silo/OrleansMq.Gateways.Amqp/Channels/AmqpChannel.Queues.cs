@@ -1,0 +1,119 @@
+using System.Security.Cryptography;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// Class queue.
+internal sealed partial class AmqpChannel
+{
+    private async ValueTask DeclareQueueAsync(QueueDeclare declare)
+    {
+        var name = ResourceNames.Clean(declare.Queue);
+        if (name.StartsWith(DirectReplies.Name, StringComparison.Ordinal))
+        {
+            session.Replies.Check(session.VirtualHost, name);
+            Reply(!declare.NoWait, new QueueDeclareOk(name, 0, 1));
+            return;
+        }
+        var queue = declare.Passive ? await FindQueueAsync(NameOf(name)).ConfigureAwait(false)
+            : await DeclareQueueAsync(name, declare, Publication.ToEngine(declare.Arguments)).ConfigureAwait(false);
+        _lastQueue = queue.Name;
+        var entry = await OpenQueueAsync(queue.Name).ConfigureAwait(false);
+        entry.Used();
+        Reply(!declare.NoWait, new QueueDeclareOk(queue.Name, Count(await entry.Queue.CountAsync().ConfigureAwait(false)),
+            (uint)entry.Consumers));
+    }
+
+    private async ValueTask<QueueState> DeclareQueueAsync(string name, QueueDeclare declare, VirtualHosts.FieldTable arguments)
+    {
+        Check(session.Access.CheckDeclareQueue(name.Length > 0 ? name : VirtualHostTopology.GeneratedPrefix
+            + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(11)), arguments.Text(QueueArguments.DeadLetterExchange)));
+        var declaration = new QueueDeclaration
+        {
+            Name = name,
+            Durable = declare.Durable,
+            Exclusive = declare.Exclusive,
+            AutoDelete = declare.AutoDelete,
+            Arguments = arguments,
+        };
+        if (session.Image.Topology.FindQueue(name) is null)
+            CheckImplemented(declaration);
+        var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
+        return answer.Queue!;
+    }
+
+    // What a new queue could not keep is refused before it exists.
+    private void CheckImplemented(QueueDeclaration declaration)
+    {
+        var image = session.Image;
+        var type = QueueArguments.TypeOf(declaration.Arguments);
+        if (type is null || QueueArguments.Check("", declaration.Arguments) is not null)
+            return; // The owner refuses it.
+        if (declaration.Arguments[QueueArguments.Type] is null && declaration.Durable && !declaration.Exclusive)
+            type = image.Settings.DefaultQueueType ?? type;
+        if (type == QueueType.Stream)
+            throw new AmqpException(ReplyCode.NotImplemented, "queues of type stream are not implemented");
+        var settings = image.Settings.Policies.SettingsOf(new QueueState
+        {
+            Name = declaration.Name,
+            Id = 1,
+            Type = type.Value,
+            Durable = declaration.Durable && !declaration.Exclusive,
+            Arguments = declaration.Arguments,
+        });
+        if (declaration is { Durable: true, Exclusive: false } && LogQueue.MissingOf(settings) is { } missing)
+            throw new AmqpException(ReplyCode.NotImplemented, missing);
+    }
+
+    private async ValueTask BindQueueAsync(QueueBind bind)
+    {
+        var name = NameOf(bind.Queue);
+        // Both empty: the queue's own name.
+        var key = bind is { Queue.Length: 0, RoutingKey.Length: 0 } ? name : bind.RoutingKey;
+        await BindAsync(new BindingRequest(bind.Exchange, DestinationKind.Queue, name, key, Publication.ToEngine(bind.Arguments)),
+            isBound: true).ConfigureAwait(false);
+        Reply(!bind.NoWait, default(QueueBindOk));
+    }
+
+    private async ValueTask UnbindQueueAsync(QueueUnbind unbind)
+    {
+        var name = NameOf(unbind.Queue);
+        var key = unbind is { Queue.Length: 0, RoutingKey.Length: 0 } ? name : unbind.RoutingKey;
+        await BindAsync(new BindingRequest(unbind.Exchange, DestinationKind.Queue, name, key, Publication.ToEngine(unbind.Arguments)),
+            isBound: false).ConfigureAwait(false);
+        Reply(true, default(QueueUnbindOk));
+    }
+
+    private async ValueTask PurgeAsync(QueuePurge purge)
+    {
+        var name = NameOf(purge.Queue);
+        Check(session.Access.CheckReadQueue(name));
+        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        Reply(!purge.NoWait, new QueuePurgeOk(Count(await entry.Queue.PurgeAsync().ConfigureAwait(false))));
+    }
+
+    private async ValueTask DeleteQueueAsync(QueueDelete delete)
+    {
+        var name = NameOf(delete.Queue);
+        Check(session.Access.CheckDeleteQueue(name));
+        var image = session.Image.Topology.FindQueue(name) is null ? await session.RefreshAsync().ConfigureAwait(false) : session.Image;
+        Check(image.Topology.DeleteQueue(name, session.Id).Refusal);
+        if (image.Topology.FindQueue(name) is not { } queue)
+        {
+            Reply(!delete.NoWait, new QueueDeleteOk(0));
+            return;
+        }
+        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        var messages = await entry.Queue.CountAsync().ConfigureAwait(false);
+        Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(entry.Consumers, messages))
+            .Refusal);
+        await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id)).ConfigureAwait(false);
+        await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        Reply(!delete.NoWait, new QueueDeleteOk(Count(messages)));
+    }
+
+    private static uint Count(long messages) => (uint)Math.Min(messages, uint.MaxValue);
+}

@@ -1,0 +1,89 @@
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+// Class tx. A commit is not atomic over queues.
+internal sealed partial class AmqpChannel
+{
+    private Transaction? _transaction;
+
+    private ValueTask SelectTransactions()
+    {
+        if (_confirms is not null)
+            throw new AmqpException(ReplyCode.PreconditionFailed, "cannot switch from confirm to tx mode");
+        _transaction ??= new Transaction();
+        _output.Send(default(TxSelectOk));
+        return default;
+    }
+
+    // Returns come before commit-ok, which comes when all is stored.
+    private async ValueTask CommitAsync()
+    {
+        var (publishes, settlements) = Current().Take();
+        var published = new List<Task<PublishOutcome>>();
+        foreach (var (isMandatory, message) in publishes)
+            published.AddRange(await RouteAsync(isMandatory, message).ConfigureAwait(false));
+        await Task.WhenAll(published).ConfigureAwait(false);
+        if (!IsAccepted(published))
+        {
+            // What was published stays published; the deliveries return with the channel.
+            lock (Gate)
+                Restore(settlements);
+            throw new AmqpException(ReplyCode.PreconditionFailed, "partial tx completion");
+        }
+        foreach (var (deliveries, outcome) in settlements)
+            await SettleAllAsync(deliveries, outcome).ConfigureAwait(false);
+        _output.Send(default(TxCommitOk));
+    }
+
+    private ValueTask Rollback()
+    {
+        var (_, settlements) = Current().Take();
+        lock (Gate)
+            Restore(settlements);
+        _output.Send(default(TxRollbackOk));
+        return default;
+    }
+
+    private Transaction Current() => _transaction ?? throw new AmqpException(ReplyCode.PreconditionFailed, "channel is not transactional");
+
+    private void Restore(List<(List<Delivery> Deliveries, Outcome Outcome)> settlements)
+    {
+        foreach (var delivery in settlements.SelectMany(static item => item.Deliveries))
+        {
+            _unacknowledged.Add(delivery.Tag, delivery);
+            _lowestTag = Math.Min(_lowestTag, delivery.Tag);
+        }
+    }
+
+    private sealed class Transaction
+    {
+        // What one transaction may hold in memory.
+        private const long MaxBytes = 64L << 20;
+
+        private List<(bool IsMandatory, AmqpMessage Message)> _publishes = [];
+        private List<(List<Delivery> Deliveries, Outcome Outcome)> _settlements = [];
+        private long _bytes;
+
+        public void Add(bool isMandatory, AmqpMessage message)
+        {
+            if ((_bytes += message.Bytes) > MaxBytes)
+                throw new AmqpException(ReplyCode.ResourceError, $"a transaction has at most {MaxBytes} bytes: commit more often");
+            _publishes.Add((isMandatory, message));
+        }
+
+        public void Add(List<Delivery> deliveries, Outcome outcome) => _settlements.Add((deliveries, outcome));
+
+        public (List<(bool IsMandatory, AmqpMessage Message)> Publishes, List<(List<Delivery> Deliveries, Outcome Outcome)> Settlements)
+            Take()
+        {
+            var taken = (_publishes, _settlements);
+            (_publishes, _settlements, _bytes) = ([], [], 0);
+            return taken;
+        }
+
+        public IEnumerable<Delivery> TakeDeliveries() => Take().Settlements.SelectMany(static item => item.Deliveries);
+    }
+}

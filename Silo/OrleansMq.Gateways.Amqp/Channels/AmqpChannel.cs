@@ -1,0 +1,131 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+/// <summary>
+/// A channel. Commands come one at a time; deliveries and the outcomes of publishes run beside them, under <see cref="Gate"/>.
+/// <code>
+/// plain -> confirming   confirm.select
+///       -> in transactions   tx.select
+/// </code>
+/// A delivery is unacknowledged until the client settles it, or the channel ends and returns it. A publish counts among those in flight
+/// until every queue has answered; the channel takes no further one while they have too many bytes.
+/// </summary>
+internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient client) : IAmqpChannel
+{
+    private readonly ChannelOutput _output = new(client);
+    // The queue that an empty name stands for.
+    private string _lastQueue = "";
+    private bool _hasEnded;
+
+    /// <summary>Guards what deliveries and outcomes of publishes share with commands. Nothing is sent under it.</summary>
+    public Lock Gate { get; } = new();
+
+    /// <inheritdoc/>
+    public ValueTask OpenAsync() => default;
+
+    /// <inheritdoc/>
+    public async ValueTask HandleAsync(IMethod method, AmqpContent? content)
+    {
+        try
+        {
+            await DispatchAsync(method, content).ConfigureAwait(false);
+        }
+        catch (AmqpRefusedException refused)
+        {
+            throw refused.Refusal.ToException();
+        }
+        catch (QueueGoneException)
+        {
+            throw new AmqpException(ReplyCode.NotFound, "the queue was deleted meanwhile");
+        }
+        catch (BrokerException fault)
+        {
+            session.Log.Write(EngineLogLevel.Warning, $"'{method.Id}' failed; the connection is closed: {fault.Message}");
+            throw new AmqpException(ReplyCode.InternalError, $"the outcome is unknown, connect again: {fault.Message}");
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask EndAsync()
+    {
+        lock (Gate)
+            _hasEnded = true;
+        await EndConsumersAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Waits until the client takes deliveries.</summary>
+    public Task WaitForRoomAsync() => client.IsFull ? client.WaitForRoomAsync() : Task.CompletedTask;
+
+    /// <summary>Sends what was added. Not under <see cref="Gate"/>.</summary>
+    public void Flush() => _output.Flush();
+
+    private ValueTask DispatchAsync(IMethod method, AmqpContent? content) => method switch
+    {
+        BasicPublish publish => PublishAsync(publish, content!),
+        BasicAck ack => AcknowledgeAsync(ack.DeliveryTag, ack.Multiple, Outcome.Acknowledged),
+        BasicNack nack => AcknowledgeAsync(nack.DeliveryTag, nack.Multiple, nack.Requeue ? Outcome.Returned : Outcome.Rejected),
+        BasicReject reject => AcknowledgeAsync(reject.DeliveryTag, false, reject.Requeue ? Outcome.Failed : Outcome.Rejected),
+        BasicGet get => GetAsync(get),
+        BasicConsume consume => ConsumeAsync(consume),
+        BasicCancel cancel => CancelAsync(cancel),
+        BasicQos qos => QosAsync(qos),
+        BasicRecover recover => RecoverAsync(recover.Requeue, isAnswered: true),
+        BasicRecoverAsync recover => RecoverAsync(recover.Requeue, isAnswered: false),
+        ExchangeDeclare declare => DeclareExchangeAsync(declare),
+        ExchangeDelete delete => DeleteExchangeAsync(delete),
+        ExchangeBind bind => BindExchangeAsync(bind),
+        ExchangeUnbind unbind => UnbindExchangeAsync(unbind),
+        QueueDeclare declare => DeclareQueueAsync(declare),
+        QueueBind bind => BindQueueAsync(bind),
+        QueueUnbind unbind => UnbindQueueAsync(unbind),
+        QueuePurge purge => PurgeAsync(purge),
+        QueueDelete delete => DeleteQueueAsync(delete),
+        ConfirmSelect select => SelectConfirms(select),
+        TxSelect => SelectTransactions(),
+        TxCommit => CommitAsync(),
+        TxRollback => Rollback(),
+        _ => throw new AmqpException(ReplyCode.NotImplemented, $"'{method.Id}' is not implemented"),
+    };
+
+    private void Reply<T>(bool isWanted, T method)
+        where T : IMethod
+    {
+        if (isWanted)
+            _output.Send(method);
+    }
+
+    private static void Check(AmqpRefusal? refusal)
+    {
+        if (refusal is not null)
+            throw refusal.ToException();
+    }
+
+    // An empty name is the queue that was declared last.
+    private string NameOf(string queue) => queue.Length > 0 ? ResourceNames.Clean(queue) : _lastQueue.Length > 0 ? _lastQueue
+        : throw new AmqpException(ReplyCode.NotFound, "no previously declared queue");
+
+    // Asks the owner before a queue counts as missing.
+    private async ValueTask<QueueState> FindQueueAsync(string name)
+    {
+        var image = session.Image;
+        if (image.Topology.FindQueue(name) is null)
+            image = await session.RefreshAsync().ConfigureAwait(false);
+        var decision = image.Topology.UseQueue(name, session.Id);
+        Check(decision.Refusal);
+        return decision.Queue!;
+    }
+
+    private async ValueTask<QueueEntry> OpenQueueAsync(string name)
+    {
+        var queue = await FindQueueAsync(name).ConfigureAwait(false);
+        if (queue.Type == QueueType.Stream)
+            throw new AmqpException(ReplyCode.NotImplemented, "streams are not implemented");
+        return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,149 @@
+using OrleansMq.Gateways.Amqp.Queues;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+/// <summary>
+/// A consumer of a channel: a loop that receives as much as its credit and the client's pace allow, and delivers. It ends when it is
+/// cancelled, when its queue is deleted, or with its channel; what it holds stays until the channel settles it or ends.
+/// </summary>
+internal sealed class ChannelConsumer : IQueueConsumer
+{
+    // What is received at once without a limit: the pace of the client's socket decides on the next.
+    private const int MaxReceived = 256;
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
+
+    private readonly AmqpChannel _channel;
+    private readonly CancellationTokenSource _stop = new();
+    private Task _running = Task.CompletedTask;
+    private TaskCompletionSource? _credit;
+
+    public ChannelConsumer(AmqpChannel channel, string tag, QueueEntry entry, IQueueReader reader, bool isNoAck, int limit) =>
+        (_channel, Tag, Entry, Reader, IsNoAck, Limit) = (channel, tag, entry, reader, isNoAck, limit);
+
+    /// <summary>Its tag.</summary>
+    public string Tag { get; }
+
+    /// <summary>Its queue.</summary>
+    public QueueEntry Entry { get; }
+
+    /// <summary>Its way to the queue.</summary>
+    public IQueueReader Reader { get; }
+
+    /// <summary>Whether deliveries count as acknowledged.</summary>
+    public bool IsNoAck { get; }
+
+    /// <summary>The most deliveries that are not acknowledged; 0 for no limit.</summary>
+    public int Limit { get; }
+
+    /// <summary>Its deliveries that are not acknowledged. Under the channel's lock.</summary>
+    public int Unacknowledged { get; set; }
+
+    /// <summary>Whether nothing more is delivered. Under the channel's lock.</summary>
+    public bool IsStopped { get; private set; }
+
+    /// <summary>Begins to deliver.</summary>
+    public void Start() => _running = Task.Run(RunAsync);
+
+    /// <summary>There may be credit. Under the channel's lock.</summary>
+    public void Wake()
+    {
+        _credit?.TrySetResult();
+        _credit = null;
+    }
+
+    /// <summary>Delivers nothing more from now on. Under the channel's lock.</summary>
+    public void Stop()
+    {
+        IsStopped = true;
+        Wake();
+    }
+
+    /// <summary>Waits until it receives nothing more; what was received and not delivered is returned.</summary>
+    public async Task EndAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _running.ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public void QueueEnded() => _channel.QueueEnded(this);
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            while (await WaitForCreditAsync().ConfigureAwait(false) is > 0 and var credit)
+            {
+                var received = await Reader.ReceiveAsync(credit, MaxWait, _stop.Token).ConfigureAwait(false);
+                foreach (var message in received)
+                    await DeliverAsync(message).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // It is cancelled.
+        }
+        catch (QueueGoneException)
+        {
+            _channel.QueueEnded(this);
+        }
+        catch (Exception fault)
+        {
+            _channel.ConsumerFailed(this, fault);
+        }
+    }
+
+    // 0: it is stopped.
+    private async ValueTask<int> WaitForCreditAsync()
+    {
+        while (true)
+        {
+            await _channel.WaitForRoomAsync().ConfigureAwait(false);
+            Task wait;
+            lock (_channel.Gate)
+            {
+                if (IsStopped)
+                    return 0;
+                var credit = IsNoAck ? MaxReceived
+                    : Math.Min(Limit == 0 ? MaxReceived : Limit - Unacknowledged, _channel.SharedCredit is { } shared ? Math.Min(shared, 1)
+                    : MaxReceived);
+                if (credit > 0)
+                    return Math.Min(credit, MaxReceived);
+                wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            }
+            await wait.ConfigureAwait(false);
+        }
+    }
+
+    // A shared limit may be used up by other consumers while this one received.
+    private async ValueTask DeliverAsync(HeldMessage message)
+    {
+        while (true)
+        {
+            Task wait;
+            lock (_channel.Gate)
+            {
+                if (IsStopped)
+                    break;
+                if (IsNoAck || _channel.SharedCredit is not <= 0)
+                {
+                    _channel.AddDelivery(this, message);
+                    wait = Task.CompletedTask;
+                }
+                else
+                {
+                    wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+                }
+            }
+            if (wait.IsCompleted)
+            {
+                _channel.Flush();
+                if (IsNoAck)
+                    _ = Reader.SettleAsync(message, Settlement.Accept);
+                return;
+            }
+            await wait.ConfigureAwait(false);
+        }
+        _ = Reader.SettleAsync(message, Settlement.Return);
+    }
+}

@@ -1,0 +1,54 @@
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Wire;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+/// <summary>What a channel sends, in the order in which it was added. Adding takes no lock of the connection, so that a channel may add
+/// under its own; <see cref="Flush"/> is called without one. Thread safe.</summary>
+/// <param name="client">The client.</param>
+internal sealed class ChannelOutput(IChannelClient client)
+{
+    private readonly Queue<Action<IChannelClient>> _queue = new();
+    private bool _isSending;
+
+    /// <summary>Adds a method.</summary>
+    public void Add<T>(T method)
+        where T : IMethod => Add(client => client.Send(method));
+
+    /// <summary>Adds a method and its content, whose memory must not change.</summary>
+    public void Add<T>(T method, ContentProperties properties, ReadOnlyMemory<byte> body)
+        where T : IMethod => Add(client => client.Send(method, properties, body.Span));
+
+    /// <summary>Adds a method, and sends.</summary>
+    public void Send<T>(T method)
+        where T : IMethod
+    {
+        Add(method);
+        Flush();
+    }
+
+    /// <summary>Sends what was added.</summary>
+    public void Flush()
+    {
+        lock (_queue)
+        {
+            if (_isSending)
+                return;
+            _isSending = true;
+        }
+        while (TryTake(out var send))
+            send(client);
+    }
+
+    private void Add(Action<IChannelClient> send)
+    {
+        lock (_queue)
+            _queue.Enqueue(send);
+    }
+
+    private bool TryTake(out Action<IChannelClient> send)
+    {
+        lock (_queue)
+            return _isSending = _queue.TryDequeue(out send!);
+    }
+}

@@ -1,0 +1,85 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.VirtualHosts;
+using EngineTable = OrleansMq.VirtualHosts.FieldTable;
+using EngineValue = OrleansMq.VirtualHosts.FieldValue;
+using FieldTable = OrleansMq.Gateways.Amqp.Wire.FieldTable;
+using FieldValue = OrleansMq.Gateways.Amqp.Wire.FieldValue;
+
+namespace OrleansMq.Gateways.Amqp.Channels;
+
+/// <summary>What routing needs of a message, and tables on their way between the wire and the virtual hosts.</summary>
+internal static class Publication
+{
+    /// <summary>Returns a message as routing tables take it.</summary>
+    public static RoutedMessage RoutedOf(AmqpMessage message)
+    {
+        var headers = message.Properties.Headers;
+        var keys = KeysOf(headers, message.RoutingKey);
+        var properties = message.Properties;
+        return new RoutedMessage(message.RoutingKey, headers is { } table ? ToEngine(table) : EngineTable.Empty,
+            keys.Count > 1 ? keys[1..] : null, name => name switch
+            {
+                "message_id" => properties.MessageId,
+                "correlation_id" => properties.CorrelationId,
+                "timestamp" => properties.Timestamp?.ToString(CultureInfo.InvariantCulture),
+                _ => null,
+            });
+    }
+
+    /// <summary>Returns the routing key, and those of the headers CC and BCC.</summary>
+    /// <exception cref="AmqpException">One of the headers is not an array of texts.</exception>
+    public static List<string> KeysOf(FieldTable? headers, string routingKey)
+    {
+        var keys = new List<string> { routingKey };
+        if (headers is not { } table)
+            return keys;
+        Add("CC", table.Find("CC"u8));
+        Add("BCC", table.Find("BCC"u8));
+        return keys;
+
+        void Add(string name, FieldValue? value)
+        {
+            if (value is not { } given)
+                return;
+            if (given.Values is not { } values)
+                throw Unacceptable(name, given);
+            foreach (var key in values)
+                keys.Add(key.Text ?? throw Unacceptable(name, key));
+        }
+    }
+
+    /// <summary>Returns an exception for a refusal.</summary>
+    public static AmqpException ToException(this AmqpRefusal refusal) => new((ReplyCode)(int)refusal.Code, refusal.Text);
+
+    /// <summary>Returns a table as the virtual hosts keep it.</summary>
+    public static EngineTable ToEngine(FieldTable table) =>
+        EngineTable.Of(table.Entries().Select(static entry => KeyValuePair.Create(entry.Name, ToEngine(entry.Value))));
+
+    private static EngineValue ToEngine(FieldValue value) => value.Type switch
+    {
+        FieldType.Boolean => new BooleanValue(value.Boolean!.Value),
+        FieldType.Int8 => new IntegerValue(value.Integer!.Value, IntegerKind.Int8),
+        FieldType.UInt8 => new IntegerValue(value.Integer!.Value, IntegerKind.UInt8),
+        FieldType.Int16 => new IntegerValue(value.Integer!.Value, IntegerKind.Int16),
+        FieldType.UInt16 => new IntegerValue(value.Integer!.Value, IntegerKind.UInt16),
+        FieldType.Int32 => new IntegerValue(value.Integer!.Value, IntegerKind.Int32),
+        FieldType.UInt32 => new IntegerValue(value.Integer!.Value, IntegerKind.UInt32),
+        FieldType.Int64 or FieldType.LongLong => new IntegerValue(value.Integer!.Value),
+        FieldType.Single => new FloatingValue(value.Number!.Value, IsSingle: true),
+        FieldType.Double => new FloatingValue(value.Number!.Value),
+        FieldType.Decimal => new DecimalValue(value.Decimal!.Value.Digits, value.Decimal.Value.Unscaled),
+        FieldType.LongString when System.Text.Unicode.Utf8.IsValid(value.Bytes!.Value.Span) => new TextValue(value.Text!),
+        FieldType.LongString => new BinaryValue([.. value.Bytes!.Value.Span], IsText: true),
+        FieldType.Bytes => new BinaryValue([.. value.Bytes!.Value.Span]),
+        FieldType.Timestamp => new TimestampValue(value.Timestamp!.Value),
+        FieldType.Array => new ArrayValue([.. value.Values!.Select(ToEngine)]),
+        FieldType.Table => new TableValue(ToEngine(value.Table!.Value)),
+        _ => VoidValue.Instance,
+    };
+
+    private static AmqpException Unacceptable(string header, FieldValue value) => new(ReplyCode.PreconditionFailed,
+        $"invalid message: {{unacceptable_type_in_header,\"{header}\",{ToEngine(value).TypeName}}}");
+}
