@@ -1,0 +1,144 @@
+using System.Diagnostics.Metrics;
+using System.Net;
+using OrleansMq.Access;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Channels;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Connections;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Gateways.Amqp;
+
+/// <summary>AMQP 0-9-1 in front of a broker. The virtual hosts open with the first login; one that fails is tried again by the
+/// next. Thread safe.</summary>
+internal sealed class AmqpGateway : IGateway, IAmqpAccess
+{
+    // How long a client may leave what was sent unread.
+    private static readonly TimeSpan MaxUnread = TimeSpan.FromMinutes(10);
+
+    private readonly AmqpGatewayOptions _options;
+    private readonly ConnectionServer _server;
+    private readonly ConnectionSettings _settings;
+    private readonly SemaphoreSlim _gate = new(1);
+    private HostedBroker? _broker;
+    private GatewayPort? _port;
+    private QueueRegistry? _registry;
+    private volatile AmqpAccess? _access;
+
+    /// <param name="options">Limits and defaults.</param>
+    public AmqpGateway(AmqpGatewayOptions options)
+    {
+        _options = options;
+        _settings = new ConnectionSettings { MaxMessageBytes = options.MaxMessageBytes };
+        _server = new ConnectionServer("AMQP", new ConnectionLimits
+        {
+            MaxConnections = options.MaxConnections,
+            MaxConnectionsPerAddress = int.MaxValue,
+            MaxIdle = MaxUnread,
+            MaxInFlightBytes = long.MaxValue,
+            MaxInFlightBytesPerConnection = _settings.MaxInFlightBytes,
+            Loops = 0,
+        }, options.TimeProvider, options.Log);
+    }
+
+    /// <inheritdoc/>
+    public string Name => "amqp";
+
+    /// <inheritdoc/>
+    public string Protocol => _server.Protocol;
+
+    /// <inheritdoc/>
+    public IPEndPoint EndPoint => _port?.EndPoint ?? _options.Listen;
+
+    /// <inheritdoc/>
+    public void AddMetrics(Meter meter)
+    {
+        // The gateway counts nothing yet.
+    }
+
+    /// <inheritdoc/>
+    public Task ListenAsync(CancellationToken cancellationToken)
+    {
+        _port = GatewayPort.Listen(_server, _options.Listen);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public void Open(HostedBroker broker)
+    {
+        _broker = broker;
+        _server.Open(client => new AmqpConnection(_server, client, _settings, this));
+        // Queues that expire, or dead-letter what expires, do so from the start.
+        _ = OpenEarlyAsync();
+    }
+
+    /// <inheritdoc/>
+    public void Drain() => _server.Drain();
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken deadline) => _port?.StopAsync(deadline) ?? Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client)
+    {
+        try
+        {
+            return await (await AccessAsync().ConfigureAwait(false)).LoginAsync(login, client).ConfigureAwait(false);
+        }
+        catch (NotSupportedException none)
+        {
+            return new LoginResult(LoginOutcome.Refused, none.Message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IAmqpSession> OpenAsync(string virtualHost, AmqpClient client) =>
+        await (await AccessAsync().ConfigureAwait(false)).OpenAsync(virtualHost, client).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
+        await _server.DisposeAsync().ConfigureAwait(false);
+        if (_registry is not null)
+            await _registry.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask<AmqpAccess> AccessAsync()
+    {
+        if (_access is { } known)
+            return known;
+        await _gate.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (_access is { } opened)
+                return opened;
+            var hosts = await _broker!.OpenVirtualHosts().ConfigureAwait(false);
+            _registry = new QueueRegistry(_broker.Access.Open(BrokerSession.InProcess).Broker, hosts, _options.TimeProvider, _options.Log);
+            return _access = new AmqpAccess(_registry);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private async Task OpenEarlyAsync()
+    {
+        try
+        {
+            await AccessAsync().ConfigureAwait(false);
+            await _registry!.OpenActiveAsync().ConfigureAwait(false);
+        }
+        catch (NotSupportedException none)
+        {
+            _options.Log.Write(EngineLogLevel.Warning, $"AMQP clients cannot log in: {none.Message}");
+        }
+        catch (Exception fault)
+        {
+            _options.Log.Write(EngineLogLevel.Warning, "Virtual hosts or queues could not be opened; they are by their first use.", fault);
+        }
+    }
+}
