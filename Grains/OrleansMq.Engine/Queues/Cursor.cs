@@ -101,6 +101,10 @@ internal sealed partial class Cursor
     /// <summary>Whether it hands records out, as far as there are any and credit.</summary>
     public bool IsHandingOut => IsActive;
 
+    /// <summary>Whether records may be handed out as soon as what it reads or writes is there: heads, keys, or a reservation.</summary>
+    public bool IsPreparing => IsActive && (_keysRead != NoRead || _headsRead != NoRead || _levelsRead != NoRead
+        || Math.Max(_draft.DeliveredUpTo, _writing?.DeliveredUpTo ?? 0) > _state.DeliveredUpTo);
+
     /// <summary>Whether there is no cursor, and none is begun.</summary>
     public bool IsAbsent => _state is null && _writing is null && _draft.IsEmpty;
 

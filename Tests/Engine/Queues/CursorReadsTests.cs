@@ -44,6 +44,18 @@ public sealed class CursorReadsTests
     }
 
     [Fact]
+    public async Task Receive_that_does_not_wait_takes_the_record_whose_head_is_read_and_whose_hand_out_is_reserved_first()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(PartitionCursorsActions.Configuration with { HasTimeToLive = true });
+        await AppendAsync(rig, ("here", QueueHeaders.ExpiresAt, $"{long.MaxValue}"));
+        var consumer = await rig.AttachAsync(new AttachOptions());
+        using var received = await consumer.ReceiveAsync(1, TimeSpan.Zero);
+        Assert.Equal("here", Assert.Single(received!.Records).Text());
+        Assert.Null(await consumer.ReceiveAsync(1, TimeSpan.Zero));
+    }
+
+    [Fact]
     public async Task Record_that_is_scheduled_too_far_ahead_waits_and_stops_neither_others_nor_their_timers()
     {
         await using var rig = await PartitionRig.StartAsync();

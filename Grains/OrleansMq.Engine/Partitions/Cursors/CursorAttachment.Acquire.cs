@@ -14,7 +14,7 @@ internal sealed partial class CursorAttachment
     {
         var waiting = new Waiting(maxRecords);
         _owner.Post(() => Begin(waiting));
-        return new CursorAcquisition(waiting.Delivery.Task, () => _owner.Post(() => GiveUp(waiting)));
+        return new CursorAcquisition(waiting.Delivery.Task, () => _owner.Post(() => GiveUp(waiting, mayPrepare: false)));
     }
 
     /// <summary>Tells that the consumer has records: they count as delivered from now on, and their lock begins anew.</summary>

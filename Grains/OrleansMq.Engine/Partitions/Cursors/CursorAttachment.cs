@@ -25,6 +25,8 @@ internal sealed partial class CursorAttachment
     private const int MostBytes = 16 << 20;
     // A broker may get the codec, and a damaged batch need not be read all the time.
     private const long UnreadableDelayMs = 10_000;
+    // How long a receive that is over waits for what the cursor reads or writes before it hands out what is there.
+    private static readonly TimeSpan LongestPreparation = TimeSpan.FromSeconds(1);
 
     private readonly PartitionCursors _owner;
     private readonly HostedCursor _cursor;
@@ -213,8 +215,7 @@ internal sealed partial class CursorAttachment
         }
         catch (Exception over) when (over is TimeoutException or OperationCanceledException)
         {
-            _owner.Post(() => GiveUp(waiting));
-            var late = await waiting.Delivery.Task.ConfigureAwait(false);
+            var late = await EndAsync(waiting, mayPrepare: over is TimeoutException).ConfigureAwait(false);
             if (late is not null && over is TimeoutException)
                 return late;
             if (late is not null)
@@ -222,6 +223,24 @@ internal sealed partial class CursorAttachment
             cancellationToken.ThrowIfCancellationRequested();
             return null;
         }
+    }
+
+    // Returns what was handed out before it ended; null: nothing.
+    private async Task<Deliver?> EndAsync(Waiting waiting, bool mayPrepare)
+    {
+        _owner.Post(() => GiveUp(waiting, mayPrepare));
+        if (mayPrepare)
+        {
+            try
+            {
+                return await waiting.Delivery.Task.WaitAsync(LongestPreparation, _owner.Time).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                _owner.Post(() => GiveUp(waiting, mayPrepare: false));
+            }
+        }
+        return await waiting.Delivery.Task.ConfigureAwait(false);
     }
 
     private void Begin(Waiting waiting)
@@ -257,7 +276,7 @@ internal sealed partial class CursorAttachment
         }
     }
 
-    private void GiveUp(Waiting waiting)
+    private void GiveUp(Waiting waiting, bool mayPrepare)
     {
         // What it asked for in the same turn is handed out before it gives up: a receive that does not wait takes what is there.
         if (_waiting == waiting)
@@ -268,7 +287,12 @@ internal sealed partial class CursorAttachment
         waiting.HighWatermark ??= _owner.Partition.HighWatermark;
         if (_cursor.Term.HighWatermark < waiting.HighWatermark)
         {
-            _owner.Post(() => GiveUp(waiting));
+            _owner.Post(() => GiveUp(waiting, mayPrepare));
+            return;
+        }
+        if (mayPrepare && _cursor.Cursor.IsPreparing)
+        {
+            _cursor.EndWhenPrepared(() => GiveUp(waiting, mayPrepare));
             return;
         }
         _waiting = null;

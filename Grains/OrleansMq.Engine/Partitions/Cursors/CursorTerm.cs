@@ -174,6 +174,7 @@ internal sealed class CursorTerm
             if (cursor.WakeAt <= Now)
                 cursor.Handle(new Tick());
             cursor.FinishTurn();
+            cursor.EndReceives();
         }
     }
 

@@ -10,6 +10,7 @@ internal sealed class HostedCursor
     private List<CursorEffect>? _effects;
     private Guid _incarnation;
     private CompiledFilter? _filter;
+    private List<Action> _ending = [];
     // Whether the last command left hand-out and transitions to a later one of the turn.
     private bool _isUnfinished;
 
@@ -67,6 +68,20 @@ internal sealed class HostedCursor
         // A delivery may take back the credit of the receive that it ends.
         while (_isUnfinished && !Term.HasEnded)
             Handle(new Tick());
+    }
+
+    /// <summary>Ends a receive that is over, once nothing is prepared that it might receive. In a turn.</summary>
+    public void EndWhenPrepared(Action end) => _ending.Add(end);
+
+    /// <summary>Ends the receives that are over, unless the cursor still prepares. At the end of a turn.</summary>
+    public void EndReceives()
+    {
+        if (_ending.Count == 0 || Cursor.IsPreparing)
+            return;
+        var over = _ending;
+        _ending = [];
+        foreach (var end in over)
+            end();
     }
 
     /// <summary>Returns the filter with a text; null without one. On any thread.</summary>
