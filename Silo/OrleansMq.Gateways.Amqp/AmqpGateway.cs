@@ -5,7 +5,6 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
-using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Hosting;
 

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;

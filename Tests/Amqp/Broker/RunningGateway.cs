@@ -1,0 +1,40 @@
+using System.Net;
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Amqp;
+using OrleansMq.Hosting;
+using OrleansMq.Tests.Amqp.Sockets;
+
+namespace OrleansMq.Tests.Amqp.Broker;
+
+/// <summary>A standalone broker with an AMQP gateway, in this process.</summary>
+internal sealed class RunningGateway : IAsyncDisposable
+{
+    private readonly AmqpGateway _gateway;
+
+    private RunningGateway(LocalBroker broker, AmqpGateway gateway, RecordedLog log) => (Broker, _gateway, Log) = (broker, gateway, log);
+
+    public LocalBroker Broker { get; }
+
+    public RecordedLog Log { get; }
+
+    public int Port => _gateway.EndPoint.Port;
+
+    public static async Task<RunningGateway> StartAsync(string directory)
+    {
+        var log = new RecordedLog();
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
+        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log });
+        await gateway.ListenAsync(CancellationToken.None);
+        gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
+        {
+            OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
+        });
+        return new RunningGateway(broker, gateway, log);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _gateway.DisposeAsync();
+        await Broker.DisposeAsync();
+    }
+}
