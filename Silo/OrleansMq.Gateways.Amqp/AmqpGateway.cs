@@ -14,6 +14,9 @@ namespace OrleansMq.Gateways.Amqp;
 /// next. Thread safe.</summary>
 internal sealed class AmqpGateway : IGateway, IAmqpAccess
 {
+    /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
+    internal const string GatewayName = "amqp";
+
     // How long a client may leave what was sent unread.
     private static readonly TimeSpan MaxUnread = TimeSpan.FromMinutes(10);
 
@@ -43,7 +46,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     }
 
     /// <inheritdoc/>
-    public string Name => "amqp";
+    public string Name => GatewayName;
 
     /// <inheritdoc/>
     public string Protocol => _server.Protocol;
@@ -52,10 +55,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     public IPEndPoint EndPoint => _port?.EndPoint ?? _options.Listen;
 
     /// <inheritdoc/>
-    public void AddMetrics(Meter meter)
-    {
-        // The gateway counts nothing yet.
-    }
+    public void AddMetrics(Meter meter) => _server.Metrics.AddTo(meter);
 
     /// <inheritdoc/>
     public Task ListenAsync(CancellationToken cancellationToken)

@@ -109,6 +109,7 @@ public static class OrleansMqSiloBuilderExtensions
             services.GetRequiredService<ILocalPartitions>())
         {
             LocalGroups = _ => new(services.GetRequiredService<ActiveCoordinators>().IdsOf(GroupGrain.TypeName)),
+            OpenVirtualHosts = broker.OpenVirtualHostsAsync,
         };
     }
 

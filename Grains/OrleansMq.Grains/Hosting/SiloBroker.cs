@@ -7,6 +7,7 @@ using OrleansMq.Partitions;
 using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -29,6 +30,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     private readonly ConcurrentDictionary<(Guid, int), Partition> _here = new();
     private readonly ConcurrentDictionary<(Guid, int), string> _missing = new();
     private readonly ConcurrentDictionary<string, string> _damaged = new(StringComparer.Ordinal);
+    private readonly Lock _hosts = new();
+    private Task<LocalVirtualHosts>? _virtualHosts;
     private volatile bool _isOpen;
 
     /// <param name="options">The engine's options.</param>
@@ -123,6 +126,23 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             return;
         await Partitions.DeleteAsync(partition);
         _here.TryRemove((topicId, partition.Partition), out _);
+    }
+
+    /// <summary>Returns the virtual hosts of AMQP, if this broker is the only one. The first call opens them, and creates those of a new
+    /// installation.</summary>
+    /// <exception cref="IOException">A document cannot be read or written. The next call tries again.</exception>
+    /// <exception cref="NotSupportedException">The cluster is replicated.</exception>
+    public async ValueTask<IVirtualHosts> OpenVirtualHostsAsync()
+    {
+        if (Cluster is not null)
+            throw new NotSupportedException("A replicated cluster does not serve AMQP yet.");
+        Task<LocalVirtualHosts> opening;
+        lock (_hosts)
+        {
+            opening = _virtualHosts is null or { IsFaulted: true }
+                ? _virtualHosts = Task.Run(() => LocalVirtualHosts.OpenAsync(State, Options.Log)) : _virtualHosts;
+        }
+        return await opening;
     }
 
     /// <summary>Parses the configuration of a topic that sets these keys.</summary>
@@ -223,9 +243,22 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     private async Task CloseAsync()
     {
         _isOpen = false;
+        await CloseVirtualHostsAsync();
         if (Interlocked.Exchange(ref _partitions, null) is { } partitions)
             await partitions.DisposeAsync();
         Interlocked.Exchange(ref _directory, null)?.Dispose();
+    }
+
+    private async Task CloseVirtualHostsAsync()
+    {
+        Task<LocalVirtualHosts>? opened;
+        lock (_hosts)
+            opened = _virtualHosts;
+        if (opened is null)
+            return;
+        await opened.ContinueWith(static _ => { }, TaskScheduler.Default);
+        if (opened.IsCompletedSuccessfully)
+            await opened.Result.DisposeAsync();
     }
 
     private static TopicConfig KeepEverything { get; } = TopicConfig.Default with { RetentionMs = -1, RetentionBytes = -1 };

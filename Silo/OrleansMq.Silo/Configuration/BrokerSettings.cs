@@ -37,6 +37,8 @@ internal sealed record BrokerSettings
     public string? KafkaAdvertised { get; init; }
     /// <summary>Whether a missing topic is created when a Kafka client requests it.</summary>
     public bool AutoCreateTopics { get; init; } = true;
+    /// <summary>The address of AMQP; null to turn it off.</summary>
+    public ListenAddress? Amqp { get; init; }
     /// <summary>When appended records become durable, for topics without a policy of their own.</summary>
     public FlushPolicy Flush { get; init; } = FlushPolicy.None;
     /// <summary>This broker's id.</summary>

@@ -50,6 +50,9 @@ internal static class SettingsResolver
         if (settings.PostgreSql is not null && settings.Flavour == Flavour.Standalone)
             throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is not part of a "
                 + "cluster. Omit one of them.");
+        if (settings.PostgreSql is not null && settings.Amqp is not null)
+            throw new SettingsException("--amqp: a replicated cluster does not serve AMQP yet. Omit it, or omit --postgres for a broker "
+                + "of its own.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
                 + $"{flag}.");

@@ -64,6 +64,7 @@ internal static class BrokerProgram
             SinceProcessStart(), settings.BrokerId)
         {
             Kafka = server.KafkaAddress,
+            Amqp = server.AmqpAddress,
             ClusterId = server.Member?.ClusterId,
             Orleans = server.Member?.Orleans,
             Gateway = server.Member?.Gateway,

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
+using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
@@ -28,14 +29,17 @@ internal sealed class BrokerServer : IAsyncDisposable
         _logger = _loggers.CreateLogger("broker");
         _gateways = new ConfiguredGateways(settings, files, host.Flavour, _loggers);
         if (files.Data < settings.MaxOpenFiles)
-            _logger.FewFiles(OpenFiles.FindLimit(), files.Data, settings.MaxOpenFiles, files.Http, files.Kafka);
+            _logger.FewFiles(OpenFiles.FindLimit(), files.Data, settings.MaxOpenFiles, files.Http, files.Kafka, files.Amqp);
     }
 
     /// <summary>The base URL of the HTTP API, with the port that was taken.</summary>
     public string Address => _gateways.Http.Address;
 
     /// <summary>The address for Kafka clients, with the port that was taken; null where they are not served.</summary>
-    public string? KafkaAddress => _gateways.All.FirstOrDefault(static gateway => gateway.Name == "kafka")?.Address;
+    public string? KafkaAddress => AddressOf("kafka");
+
+    /// <summary>The address for AMQP clients, with the port that was taken; null where they are not served.</summary>
+    public string? AmqpAddress => AddressOf(AmqpGateway.GatewayName);
 
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     public string Flavour => _host.Flavour;
@@ -60,7 +64,8 @@ internal sealed class BrokerServer : IAsyncDisposable
         if (limit < OpenFiles.Least)
             throw new StartException($"this process may open {limit} files, a broker needs {OpenFiles.Least} at least. Raise the limit: "
                 + "ulimit -n, or LimitNOFILE of the service.");
-        var files = OpenFiles.Share(limit, settings.MaxOpenFiles, settings.Kafka is not null, settings.HttpMaxConnections);
+        var files = OpenFiles.Share(limit, settings.MaxOpenFiles, settings.Kafka is not null, settings.HttpMaxConnections,
+            settings.Amqp is not null);
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
             with { MaxOpenFiles = files.Data };
         var server = new BrokerServer(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
@@ -145,9 +150,13 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private void WarnOfOpenDoors()
     {
-        foreach (var gateway in _gateways.All.Where(static gateway => !IPAddress.IsLoopback(gateway.EndPoint.Address)))
+        // AMQP clients log in.
+        foreach (var gateway in _gateways.All.Where(static gateway => gateway.Name != AmqpGateway.GatewayName
+            && !IPAddress.IsLoopback(gateway.EndPoint.Address)))
             _logger.OpenDoor(gateway.EndPoint.ToString());
     }
+
+    private string? AddressOf(string gateway) => _gateways.All.FirstOrDefault(one => one.Name == gateway)?.Address;
 
     private async Task StopGatewaysAsync()
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
@@ -40,6 +41,13 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 MaxConnectionsPerAddress = settings.KafkaMaxConnectionsPerAddress is > 0 and var most ? most : int.MaxValue,
                 Loops = settings.KafkaLoops,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
+            });
+        if (settings.Amqp is { } amqp)
+            this.AddAmqp(options => options with
+            {
+                Listen = EndPointOf(amqp),
+                MaxConnections = files.Amqp,
+                Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });
         GatewayMeters.Share(_all);
     }

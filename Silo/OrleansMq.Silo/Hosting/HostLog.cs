@@ -16,7 +16,7 @@ internal static partial class HostLog
     public static partial void DrainDeadlinePassed(this ILogger logger, double seconds);
 
     [LoggerMessage(EventId = 23, Level = LogLevel.Warning, Message = "This process may open {Limit} files: it keeps {Data} files of its "
-        + "data open instead of {Wanted}, and accepts {Http} HTTP and {Kafka} Kafka connections. Raise the limit: ulimit -n, or "
-        + "LimitNOFILE of the service")]
-    public static partial void FewFiles(this ILogger logger, long limit, int data, int wanted, int http, int kafka);
+        + "data open instead of {Wanted}, and accepts {Http} HTTP, {Kafka} Kafka and {Amqp} AMQP connections. Raise the limit: ulimit "
+        + "-n, or LimitNOFILE of the service")]
+    public static partial void FewFiles(this ILogger logger, long limit, int data, int wanted, int http, int kafka, int amqp);
 }

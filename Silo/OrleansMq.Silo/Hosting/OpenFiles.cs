@@ -9,7 +9,8 @@ namespace OrleansMq.Silo.Hosting;
 /// <param name="Data">Segment and index files that are kept open.</param>
 /// <param name="Http">Connections of the HTTP API.</param>
 /// <param name="Kafka">Connections of the Kafka protocol.</param>
-internal sealed record OpenFiles(int Data, int Http, int Kafka)
+/// <param name="Amqp">Connections of AMQP.</param>
+internal sealed record OpenFiles(int Data, int Http, int Kafka, int Amqp = 0)
 {
     /// <summary>The least limit with which a broker starts.</summary>
     public const int Least = 512;
@@ -23,15 +24,19 @@ internal sealed record OpenFiles(int Data, int Http, int Kafka)
     /// <param name="limit">The files that this process may open.</param>
     /// <param name="maxOpenFiles">The segment and index files that are wanted.</param>
     /// <param name="servesKafka">Whether Kafka clients are served, which takes a share.</param>
-    /// <param name="maxHttp">The connections of the HTTP API that are wanted; 0 for the usual share. Kafka clients keep a quarter.</param>
-    public static OpenFiles Share(long limit, int maxOpenFiles, bool servesKafka = true, int maxHttp = 0)
+    /// <param name="maxHttp">The connections of the HTTP API that are wanted; 0 for the usual share. The other protocols keep a
+    /// quarter.</param>
+    /// <param name="servesAmqp">Whether AMQP clients are served. They and Kafka clients have equal shares.</param>
+    public static OpenFiles Share(long limit, int maxOpenFiles, bool servesKafka = true, int maxHttp = 0, bool servesAmqp = false)
     {
         var rest = Math.Max(limit, Least) - Reserve;
         var data = (int)Math.Min(maxOpenFiles, rest / 2);
         var connections = rest - data;
-        var kafka = !servesKafka ? 0 : connections / 4 * (maxHttp > 0 ? 1 : 3);
-        var http = (int)Math.Min(connections - kafka, maxHttp > 0 ? maxHttp : MostHttp);
-        return new OpenFiles(data, http, servesKafka ? (int)Math.Min(connections - http, int.MaxValue) : 0);
+        var kept = !servesKafka && !servesAmqp ? 0 : connections / 4 * (maxHttp > 0 ? 1 : 3);
+        var http = (int)Math.Min(connections - kept, maxHttp > 0 ? maxHttp : MostHttp);
+        var others = (int)Math.Min(connections - http, int.MaxValue);
+        var amqp = !servesAmqp ? 0 : servesKafka ? others / 2 : others;
+        return new OpenFiles(data, http, servesKafka ? others - amqp : 0, amqp);
     }
 
     /// <summary>Returns how many files this process may open; a large number where the system does not say.</summary>

@@ -30,6 +30,13 @@ public sealed class OpenFilesTests
         Assert.Equal((http, kafka), (shares.Http, shares.Kafka));
     }
 
+    [Theory]
+    [InlineData(true, 0, 96, 144, 144)]
+    [InlineData(false, 0, 96, 0, 288)]
+    [InlineData(true, 20, 20, 182, 182)]
+    public void Amqp_and_Kafka_clients_have_equal_shares(bool servesKafka, int maxHttp, int http, int kafka, int amqp) =>
+        Assert.Equal(new OpenFiles(384, http, kafka, amqp), OpenFiles.Share(1024, 4096, servesKafka, maxHttp, servesAmqp: true));
+
     [Fact]
     public void Limit_is_read_from_what_the_system_says()
     {
