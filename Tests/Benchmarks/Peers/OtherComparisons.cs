@@ -19,8 +19,9 @@ internal static class OtherComparisons
 
     /// <summary>Returns the comparisons.</summary>
     /// <param name="ours">OrleansMq.</param>
-    public static IEnumerable<Comparison> All(IBrokerUnderTest ours) =>
-        [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. WithNats(ours), .. WithRedis(ours), .. WithDisk(ours)];
+    public static IEnumerable<Comparison> All(OrleansMqBroker ours) =>
+        [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. OverAmqp(ours.OverAmqp()), .. WithNats(ours),
+            .. WithRedis(ours), .. WithDisk(ours)];
 
     private static IEnumerable<Comparison> WithRocketMq(IBrokerUnderTest ours)
     {
@@ -68,6 +69,24 @@ internal static class OtherComparisons
                 new Contender(ours,
                     new ReplayWork(new BrokerSettings(Flush: FlushSetting.EveryAcknowledgement), Load(2, 500, 1, 1, 300_000))),
                 new Contender(new RabbitMqBroker(), new PerfTestWork(quorum, 2, 500, RecordBytes)));
+        }
+    }
+
+    // The same client and protocol for both.
+    private static IEnumerable<Comparison> OverAmqp(IBrokerUnderTest ours)
+    {
+        foreach (var (name, quorum, connections, window, consumers) in new[]
+        {
+            ("amqp-quorum", true, 2, 500, 0), ("amqp-classic", false, 2, 500, 0), ("amqp-quorum-through", true, 2, 500, 1),
+            ("amqp-quorum-one", true, 1, 1, 0),
+        })
+        {
+            var work = new PerfTestWork(quorum, connections, window, RecordBytes, consumers);
+            yield return new Comparison(name, $"RabbitMQ's PerfTest on both: persistent messages of 1,000 bytes, {connections} "
+                + $"connection{(connections == 1 ? "" : "s")}, {window} unconfirmed each, "
+                + $"{(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, "
+                + $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed.",
+                "rabbitmq", new Contender(ours, work), new Contender(new RabbitMqBroker(), work));
         }
     }
 

@@ -11,7 +11,13 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 /// <param name="clusterFolder">The folder <c>artifacts/cluster/bin</c> of a build with Orleans, for three nodes.</param>
 internal sealed class OrleansMqBroker(string name, string program, string clusterFolder) : IBrokerUnderTest
 {
+    // The listener that clients use, as the ready line names it.
+    private string _listener = "kafka";
+
     public string Name { get; } = name;
+
+    /// <summary>The same broker for AMQP clients, as one node.</summary>
+    public OrleansMqBroker OverAmqp() => new(Name, program, clusterFolder) { _listener = "amqp" };
 
     private string CommandLine { get; } = Path.Combine(clusterFolder, "OrleansMq.Cli", "release", "omq.dll");
 
@@ -43,14 +49,14 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
         string[] host = program.EndsWith(".dll", StringComparison.Ordinal) ? ["dotnet", program] : [program];
         var start = Stopwatch.GetTimestamp();
         var process = ChildProcess.Start([.. host, "--standalone", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0",
-            "--kafka", "127.0.0.1:0",
+            "--kafka", _listener == "kafka" ? "127.0.0.1:0" : "off", "--amqp", _listener == "amqp" ? "127.0.0.1:0" : "off",
             "--flush", FlushFlag(settings), "--log-level", "warning"]);
         return await ReadyAsync(process, async () =>
         {
             var line = await process.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal), cancellationToken);
-            var kafka = line.Split(' ').Single(word => word.StartsWith("kafka=", StringComparison.Ordinal))["kafka=".Length..];
-            return new Started(process) { Endpoint = kafka, Processes = [process.Id], StartTime = Stopwatch.GetElapsedTime(start),
-                Directory = directory };
+            var endpoint = line.Split(' ').Single(word => word.StartsWith($"{_listener}=", StringComparison.Ordinal));
+            return new Started(process) { Endpoint = endpoint[(_listener.Length + 1)..], Processes = [process.Id],
+                StartTime = Stopwatch.GetElapsedTime(start), Directory = directory };
         });
     }
 

@@ -13,8 +13,10 @@ internal static partial class PerfTestOutput
 
     /// <summary>Returns the confirmed messages a second after the warm-up, all confirmed messages, and the latency from publish to confirm
     /// in milliseconds.</summary>
+    /// <param name="output">What it printed.</param>
+    /// <param name="countsReceived">Whether received messages a second are returned instead.</param>
     /// <exception cref="PeerFailedException">There are no such lines: the generator failed, or ran too short.</exception>
-    public static (double PerSecond, double Confirmed, double P50, double P99) Read(string output)
+    public static (double PerSecond, double Confirmed, double P50, double P99) Read(string output, bool countsReceived = false)
     {
         var (confirmed, counted, countedSeconds, before) = (0.0, 0.0, 0.0, 0.0);
         foreach (Match line in Interval().Matches(output))
@@ -23,7 +25,7 @@ internal static partial class PerfTestOutput
             confirmed += rate * (time - before);
             if (before >= WarmUpSeconds)
             {
-                counted += rate * (time - before);
+                counted += (countsReceived ? Number(line, "received") : rate) * (time - before);
                 countedSeconds += time - before;
             }
             before = time;
@@ -36,7 +38,7 @@ internal static partial class PerfTestOutput
 
     private static double Number(Match match, string group) => double.Parse(match.Groups[group].ValueSpan, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"time (?<time>[0-9.]+) s,.*?confirmed: (?<confirmed>[0-9.]+) msg/s")]
+    [GeneratedRegex(@"time (?<time>[0-9.]+) s,.*?confirmed: (?<confirmed>[0-9.]+) msg/s(?:.*?received: (?<received>[0-9.]+) msg/s)?")]
     private static partial Regex Interval();
 
     [GeneratedRegex(@"confirm latency min/median/75th/95th/99th [0-9]+/(?<median>[0-9]+)/[0-9]+/[0-9]+/(?<p99>[0-9]+) .?s\s*$")]

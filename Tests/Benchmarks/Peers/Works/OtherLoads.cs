@@ -108,13 +108,14 @@ internal sealed class NatsWork(int connections, int unanswered, int recordBytes,
     }
 }
 
-/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, no consumer. Its first seconds are
-/// not counted.</summary>
+/// <summary>Loads a broker with RabbitMQ's generator: persistent messages, publisher confirms, one queue. Its first seconds are not
+/// counted.</summary>
 /// <param name="quorum">Whether the queue is a quorum queue (of one replica) or a classic durable one.</param>
 /// <param name="connections">The number of connections.</param>
 /// <param name="unconfirmed">The window of each.</param>
 /// <param name="recordBytes">The size of a message.</param>
-internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes) : IWork
+/// <param name="consumers">The consumers that acknowledge each message. With some, received messages are counted.</param>
+internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes, int consumers = 0) : IWork
 {
     // Enough for some whole seconds after the uncounted ones, even in a short run.
     private const int Seconds = 12;
@@ -130,14 +131,14 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
         string[] kind = quorum ? ["--quorum-queue"] : [];
         var output =
             await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{broker.Endpoint}", "-x",
-                Words.Of(connections), "-y", "0",
+                Words.Of(connections), "-y", Words.Of(consumers), "-q", "500",
             "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f",
             "persistent", "-ad", "false",
             "-u", "load", .. kind]), cancellationToken);
-        var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text);
+        var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text, consumers > 0);
         return
         [
-            new Measurement("produce", new Dictionary<Figure, double>
+            new Measurement(consumers > 0 ? "produce and consume" : "produce", new Dictionary<Figure, double>
             {
                 [Figure.RecordsPerSecond] = perSecond,
                 [Figure.MegabytesPerSecond] = perSecond * recordBytes / 1e6,
