@@ -12,6 +12,9 @@ internal sealed partial class AmqpChannel
     private ulong _deliveryTag;
     // No tag below it is unacknowledged.
     private ulong _lowestTag = 1;
+    // Returns and rejections that the queues have not stored yet.
+    private int _returning;
+    private TaskCompletionSource? _returned;
 
     private enum Outcome
     {
@@ -70,8 +73,33 @@ internal sealed partial class AmqpChannel
     // The client's credit returns at once; the queues store what they are told.
     private ValueTask SettleAsync(List<Delivery> deliveries, Outcome outcome)
     {
-        _ = SettleAllAsync(deliveries, outcome);
+        _ = outcome == Outcome.Acknowledged ? SettleAllAsync(deliveries, outcome) : ReturnAsync(deliveries, outcome);
         return default;
+    }
+
+    private async Task ReturnAsync(List<Delivery> deliveries, Outcome outcome)
+    {
+        lock (Gate)
+            _returning++;
+        // The reader logs a failure.
+        await SettleAllAsync(deliveries, outcome).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (Gate)
+        {
+            if (--_returning > 0)
+                return;
+            _returned?.TrySetResult();
+            _returned = null;
+        }
+    }
+
+    // What a channel returns to a queue is there for its next command, in its old place.
+    private Task ReturnedAsync()
+    {
+        lock (Gate)
+        {
+            return _returning == 0 ? Task.CompletedTask
+                : (_returned ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
     }
 
     private Task SettleAllAsync(List<Delivery> deliveries, Outcome outcome)
@@ -123,6 +151,7 @@ internal sealed partial class AmqpChannel
         lock (Gate)
             deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
         await SettleAsync(deliveries, Outcome.Returned).ConfigureAwait(false);
+        await ReturnedAsync().ConfigureAwait(false);
         Reply(isAnswered, default(BasicRecoverOk));
     }
 

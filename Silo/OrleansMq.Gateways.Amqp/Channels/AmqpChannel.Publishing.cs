@@ -17,6 +17,7 @@ internal sealed partial class AmqpChannel
     private ConfirmWindow? _confirms;
     private long _publishing;
     private TaskCompletionSource? _room;
+    private TaskCompletionSource? _published;
 
     private ValueTask SelectConfirms(ConfirmSelect select)
     {
@@ -162,6 +163,11 @@ internal sealed partial class AmqpChannel
                 _room?.TrySetResult();
                 _room = null;
             }
+            if (_publishing == 0)
+            {
+                _published?.TrySetResult();
+                _published = null;
+            }
         }
         Confirm(tag, isAccepted);
     }
@@ -176,6 +182,16 @@ internal sealed partial class AmqpChannel
             room = (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
         await room.ConfigureAwait(false);
+    }
+
+    // What a channel publishes is in the queues for its next command.
+    private Task PublishedAsync()
+    {
+        lock (Gate)
+        {
+            return _publishing == 0 ? Task.CompletedTask
+                : (_published ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
     }
 
     // What is complete at the same time shares an ack: the report follows on another thread.

@@ -126,6 +126,8 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
         var queue = await FindQueueAsync(name).ConfigureAwait(false);
         if (queue.Type == QueueType.Stream)
             throw new AmqpException(ReplyCode.NotImplemented, "streams are not implemented");
+        await PublishedAsync().ConfigureAwait(false);
+        await ReturnedAsync().ConfigureAwait(false);
         return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
     }
 }

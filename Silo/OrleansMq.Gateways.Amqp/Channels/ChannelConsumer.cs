@@ -14,6 +14,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
 
     private readonly AmqpChannel _channel;
     private readonly CancellationTokenSource _stop = new();
+    private readonly List<Task> _returned = [];
     private Task _running = Task.CompletedTask;
     private TaskCompletionSource? _credit;
 
@@ -91,6 +92,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
         {
             _channel.ConsumerFailed(this, fault);
         }
+        // The reader logs a failure.
+        await Task.WhenAll(_returned).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     // 0: it is stopped.
@@ -144,6 +147,6 @@ internal sealed class ChannelConsumer : IQueueConsumer
             }
             await wait.ConfigureAwait(false);
         }
-        _ = Reader.SettleAsync(message, Settlement.Return);
+        _returned.Add(Reader.SettleAsync(message, Settlement.Return));
     }
 }

@@ -17,6 +17,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 internal sealed class LogQueue : IAmqpQueue
 {
     private readonly DeadLetterWatch? _watch;
+    // A queue that refuses what does not fit decides for each message.
+    private readonly PublishLane? _lane;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
         TimeProvider time, EngineLog log)
@@ -26,6 +28,8 @@ internal sealed class LogQueue : IAmqpQueue
         Cursor = QueueTopics.CursorOf(state.Id);
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this);
+        if (settings is not { MaxLength: not null, Overflow: not OverflowBehavior.DropHead })
+            _lane = new PublishLane(StoreAsync);
     }
 
     /// <summary>The broker.</summary>
@@ -104,14 +108,19 @@ internal sealed class LogQueue : IAmqpQueue
     };
 
     /// <inheritdoc/>
-    public async Task<PublishOutcome> PublishAsync(AmqpMessage message)
+    public Task<PublishOutcome> PublishAsync(AmqpMessage message)
     {
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
-        var batch = MessageRecords.Encode(message, priority,
-            Settings.DeadLetterExchange is null ? message.ExpiresAt(null, message.Published) : null);
+        var expiresAt = Settings.DeadLetterExchange is null ? message.ExpiresAt(null, message.Published) : null;
+        return _lane is { } lane ? lane.AddAsync(message, priority, expiresAt)
+            : StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]), AcksLevels.Of(Acks.All, message.IsPersistent));
+    }
+
+    private async Task<PublishOutcome> StoreAsync(byte[] batch, Acks acks)
+    {
         try
         {
-            var result = await Broker.ProduceAsync(Partition, batch, AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
+            var result = await Broker.ProduceAsync(Partition, batch, acks).ConfigureAwait(false);
             _watch?.Published();
             switch (result.Error)
             {
@@ -122,11 +131,11 @@ internal sealed class LogQueue : IAmqpQueue
                 case ErrorCode.UnknownTopicOrPartition:
                     return PublishOutcome.Gone;
             }
-            Log.Write(EngineLogLevel.Warning, $"A message to queue '{State.Name}' was not stored: {result.Error}: {result.Message}");
+            Log.Write(EngineLogLevel.Warning, $"Messages to queue '{State.Name}' were not stored: {result.Error}: {result.Message}");
         }
         catch (BrokerException fault)
         {
-            Log.Write(EngineLogLevel.Warning, $"A message to queue '{State.Name}' was not stored: {fault.Message}");
+            Log.Write(EngineLogLevel.Warning, $"Messages to queue '{State.Name}' were not stored: {fault.Message}");
         }
         return PublishOutcome.Unknown;
     }

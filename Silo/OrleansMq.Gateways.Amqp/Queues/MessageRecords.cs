@@ -22,11 +22,14 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal static class MessageRecords
 {
-    private const string Exchange = "amqp.exchange";
-    private const string RoutingKey = "amqp.routing-key";
-    private const string Properties = "amqp.properties";
     private const string PropertyPrefix = "amqp.";
     private const string QueuePrefix = "omq.";
+
+    private static readonly byte[] Exchange = "amqp.exchange"u8.ToArray();
+    private static readonly byte[] RoutingKey = "amqp.routing-key"u8.ToArray();
+    private static readonly byte[] PropertiesName = "amqp.properties"u8.ToArray();
+    private static readonly byte[] Priority = Encoding.UTF8.GetBytes(QueueHeaders.Priority);
+    private static readonly byte[] ExpiresAt = Encoding.UTF8.GetBytes(QueueHeaders.ExpiresAt);
 
     private static readonly (BasicProperty Property, byte[] Name)[] Texts =
     [
@@ -38,17 +41,23 @@ internal static class MessageRecords
         }.Select(text => (text.Item1, Encoding.UTF8.GetBytes(PropertyPrefix + text.Item2))),
     ];
 
-    /// <summary>Returns a batch with a message as its only record.</summary>
-    /// <param name="message">The message.</param>
-    /// <param name="priority">Its priority in the queue; null for none.</param>
-    /// <param name="expiresAt">When it expires by its own time to live, in milliseconds since 1970; null for never.</param>
-    public static byte[] Encode(AmqpMessage message, int? priority, long? expiresAt)
+    /// <summary>Returns a batch of messages, each a record.</summary>
+    public static byte[] Encode(List<PublishLane.Publish> publishes)
     {
-        var headers = new List<RecordHeader>
+        using var builder = new RecordBatchBuilder(initialCapacity: publishes.Sum(static publish => publish.Message.Bytes));
+        foreach (var publish in publishes)
+            builder.Add(publish.Message.Published, default, hasKey: false, publish.Message.Body.Span, hasValue: true,
+                HeadersOf(publish.Message, publish.Priority, publish.ExpiresAt));
+        return builder.Build().ToArray();
+    }
+
+    private static RecordHeader[] HeadersOf(AmqpMessage message, int? priority, long? expiresAt)
+    {
+        var headers = new List<RecordHeader>(4)
         {
             Header(Exchange, message.Exchange),
             Header(RoutingKey, message.RoutingKey),
-            new(Encoding.UTF8.GetBytes(Properties), message.Properties.Bytes.IsEmpty ? ContentProperties.None.Bytes
+            new(PropertiesName, message.Properties.Bytes.IsEmpty ? ContentProperties.None.Bytes
                 : message.Properties.Bytes),
         };
         foreach (var (property, name) in Texts)
@@ -63,12 +72,10 @@ internal static class MessageRecords
                 headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(name), text));
         }
         if (priority is { } level)
-            headers.Add(Header(QueueHeaders.Priority, level.ToString(CultureInfo.InvariantCulture)));
+            headers.Add(Header(Priority, level.ToString(CultureInfo.InvariantCulture)));
         if (expiresAt is { } end)
-            headers.Add(Header(QueueHeaders.ExpiresAt, end.ToString(CultureInfo.InvariantCulture)));
-        using var builder = new RecordBatchBuilder();
-        builder.Add(message.Published, default, hasKey: false, message.Body.Span, hasValue: true, [.. headers]);
-        return builder.Build().ToArray();
+            headers.Add(Header(ExpiresAt, end.ToString(CultureInfo.InvariantCulture)));
+        return [.. headers];
     }
 
     /// <summary>Returns the message of a record.</summary>
@@ -129,5 +136,5 @@ internal static class MessageRecords
         : (value.Integer ?? value.Timestamp)?.ToString(CultureInfo.InvariantCulture) is { } integer ? Encoding.UTF8.GetBytes(integer)
         : value.Number is { } number ? Encoding.UTF8.GetBytes(number.ToString("R", CultureInfo.InvariantCulture)) : null;
 
-    private static RecordHeader Header(string name, string value) => new(Encoding.UTF8.GetBytes(name), Encoding.UTF8.GetBytes(value));
+    private static RecordHeader Header(byte[] name, string value) => new(name, Encoding.UTF8.GetBytes(value));
 }

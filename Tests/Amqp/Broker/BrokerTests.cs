@@ -15,6 +15,7 @@ public sealed class BrokerTests : IDisposable
     [InlineData("routing")]
     [InlineData("queues")]
     [InlineData("consuming")]
+    [InlineData("returns")]
     [InlineData("transactions")]
     [InlineData("dead_letters")]
     [InlineData("errors")]

@@ -1,0 +1,113 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// Appends a queue's messages in the order in which they came, one batch at a time: what comes while a batch is on its way shares the next
+/// one. Thread safe.
+/// <code>
+/// idle    -- a message comes       --> storing    a batch of this message
+/// storing -- a message comes       --> storing    it waits
+/// storing -- the batch is answered --> storing, if messages wait; else idle
+/// </code>
+/// </summary>
+/// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next.</remarks>
+/// <param name="store">Appends a batch of records.</param>
+internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store)
+{
+    /// <summary>The most messages of a batch.</summary>
+    internal const int MaxMessages = 1000;
+
+    /// <summary>The most bytes of a batch, unless one message has more.</summary>
+    internal const int MaxBytes = 512 << 10;
+
+    private readonly Lock _lock = new();
+    private readonly Queue<Publish> _waiting = new();
+    private bool _isStoring;
+
+    /// <summary>Appends a message.</summary>
+    /// <param name="message">The message.</param>
+    /// <param name="priority">Its priority in the queue; null for none.</param>
+    /// <param name="expiresAt">When it expires by its own time to live, in milliseconds since 1970; null for never.</param>
+    public Task<PublishOutcome> AddAsync(AmqpMessage message, int? priority, long? expiresAt)
+    {
+        var publish = new Publish(message, priority, expiresAt);
+        lock (_lock)
+        {
+            _waiting.Enqueue(publish);
+            if (_isStoring)
+                return publish.Task;
+            _isStoring = true;
+        }
+        _ = StoreAllAsync();
+        return publish.Task;
+    }
+
+    // The next batch is on its way while the messages of the one before are answered.
+    private async Task StoreAllAsync()
+    {
+        List<Publish>? answered = null;
+        Task<PublishOutcome>? answer = null;
+        while (true)
+        {
+            var batch = Take();
+            var storing = batch is null ? null : StoreAsync(batch);
+            answered?.ForEach(publish => publish.Answer(answer!));
+            if (batch is null)
+                return;
+            (answered, answer) = (batch, storing!);
+            var isDone = answer.IsCompleted;
+            await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            // The thread of a publisher does not store for the others.
+            if (isDone && HasMore())
+                await Task.Yield();
+        }
+    }
+
+    private async Task<PublishOutcome> StoreAsync(List<Publish> batch) =>
+        await store(MessageRecords.Encode(batch), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent)).ConfigureAwait(false);
+
+    private bool HasMore()
+    {
+        lock (_lock)
+            return _waiting.Count > 0;
+    }
+
+    // Messages that must survive a power cut wait for the disk, and others do not.
+    private List<Publish>? Take()
+    {
+        lock (_lock)
+        {
+            if (!_waiting.TryDequeue(out var first))
+            {
+                _isStoring = false;
+                return null;
+            }
+            var batch = new List<Publish> { first };
+            var bytes = (long)first.Message.Bytes;
+            while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Message.Bytes <= MaxBytes
+                && next.Message.IsPersistent == first.Message.IsPersistent)
+            {
+                bytes += next.Message.Bytes;
+                batch.Add(_waiting.Dequeue());
+            }
+            return batch;
+        }
+    }
+
+    /// <summary>A message that waits for its outcome.</summary>
+    internal sealed class Publish(AmqpMessage message, int? priority, long? expiresAt) : TaskCompletionSource<PublishOutcome>
+    {
+        /// <summary>The message.</summary>
+        public AmqpMessage Message => message;
+
+        /// <summary>Its priority in the queue; null for none.</summary>
+        public int? Priority => priority;
+
+        /// <summary>When it expires by its own time to live, in milliseconds since 1970; null for never.</summary>
+        public long? ExpiresAt => expiresAt;
+
+        /// <summary>Completes it with the answer to its batch.</summary>
+        public void Answer(Task<PublishOutcome> answer) => SetFromTask(answer);
+    }
+}
