@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>

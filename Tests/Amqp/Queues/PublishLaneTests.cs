@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using OrleansMq.Api;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Records;

@@ -26,6 +26,9 @@ internal static class StreamScript
     public static int[] Received(string topic, string key, string grain) =>
         s_received.TryGetValue((topic, key, grain), out var numbers) ? [.. numbers] : [];
 
+    /// <summary>Returns how often grains received events of a topic.</summary>
+    public static int Count(string topic) => s_received.Where(entry => entry.Key.Topic == topic).Sum(static entry => entry.Value.Count);
+
     public static async Task ReceiveAsync(StreamId stream, Grain grain, Happened item)
     {
         if (s_scripts.TryGetValue(stream.GetNamespace()!, out var script))
@@ -57,9 +60,12 @@ internal sealed class TestBatchObserver(StreamId stream, Grain grain) : IAsyncBa
 
 public interface IImplicitGrain : IGrainWithStringKey;
 
-/// <summary>Subscribes to all topics of a pattern, and attaches its observer when it is offered a subscription.</summary>
+/// <summary>Subscribes to all topics of a pattern.</summary>
 [RegexImplicitStreamSubscription("^implicit-")]
-public sealed class ImplicitGrain : Grain, IImplicitGrain, IStreamSubscriptionObserver
+public sealed class ImplicitGrain : ImplicitGrainBase, IImplicitGrain;
+
+/// <summary>Attaches its observer when it is offered a subscription.</summary>
+public abstract class ImplicitGrainBase : Grain, IStreamSubscriptionObserver
 {
     public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory) =>
         handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));

@@ -1,0 +1,244 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.GrainDirectory;
+using Orleans.Runtime.Hosting;
+using Orleans.Serialization;
+using Orleans.Storage;
+using Orleans.Streams;
+using OrleansMq.Api;
+using OrleansMq.Tests.Cluster.Catalogue;
+using OrleansMq.Tests.OrleansPackages.Consumers;
+using OrleansMq.Tests.PostgreSql.Server;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.OrleansPackages.Streams;
+
+/// <summary>What the contract of streams says, on three silos with faults, for implicit and explicit subscriptions. Streams over topics are
+/// asserted; of Orleans' memory streams what they lose is printed. Subscriptions of memory streams are in a storage that has no faults.
+/// </summary>
+public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
+{
+    private const string Memory = "memory";
+    private const string Topics = "test";
+    private const int Streams = 9;
+    // A third of the events is sent before the fault, one while it begins, and one after it.
+    private const int Third = 20;
+    private const int Events = 3 * Third;
+
+    // What memory streams have not delivered by then they have lost.
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(2);
+
+    private readonly SplitDirectory _directory = new();
+    private readonly ConcurrentDictionary<(GrainId Grain, ActivationId Activation), SiloAddress> _activations = [];
+    private string _provider = "";
+    private string _topic = "";
+    private Fault _fault;
+
+    /// <summary>What happens in the middle.</summary>
+    public enum Fault
+    {
+        /// <summary>A silo is killed that has subscribers and leads a partition of the topic.</summary>
+        SiloIsKilled,
+        /// <summary>Every subscriber asks for its deactivation in every tenth event.</summary>
+        ActivationsEnd,
+        /// <summary>Subscribers have several activations at a time.</summary>
+        ActivationsAreDoubled,
+        /// <summary>PostgreSQL is stopped, and started again.</summary>
+        DatabaseIsAway,
+    }
+
+    private protected override void ConfigureSilo(ISiloBuilder silo)
+    {
+        _directory.AddTo(silo);
+        silo.AddOrleansMqStreams(Topics, static options => options with
+        {
+            RetryDelay = TimeSpan.FromMilliseconds(50),
+            MaxRetryDelay = TimeSpan.FromSeconds(1),
+            RefreshInterval = TimeSpan.FromMilliseconds(200),
+            SessionTimeout = TimeSpan.FromSeconds(5),
+        });
+        silo.AddMemoryStreams(Memory);
+        silo.Services.AddGrainStorage("PubSubStore",
+            static (services, _) => new SharedStorage(services.GetRequiredService<IGrainStorageSerializer>()));
+    }
+
+    [SkippableTheory]
+    [InlineData(Fault.SiloIsKilled, Topics)]
+    [InlineData(Fault.SiloIsKilled, Memory)]
+    [InlineData(Fault.ActivationsEnd, Topics)]
+    [InlineData(Fault.ActivationsEnd, Memory)]
+    [InlineData(Fault.ActivationsAreDoubled, Topics)]
+    [InlineData(Fault.ActivationsAreDoubled, Memory)]
+    [InlineData(Fault.DatabaseIsAway, Topics)]
+    [InlineData(Fault.DatabaseIsAway, Memory)]
+    public async Task Every_acknowledged_event_is_delivered_in_order_and_none_sent_after_an_unsubscribe(Fault fault, string provider)
+    {
+        (_fault, _provider) = (fault, provider);
+        _topic = $"{(fault == Fault.ActivationsAreDoubled ? "doubled" : "implicit")}-conform-{fault}-{provider}".ToLowerInvariant();
+        _directory.IsSplit = fault == Fault.ActivationsAreDoubled;
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic(_topic, 3, 3));
+        await Cluster.UntilInSyncAsync(_topic);
+        StreamScript.On(_topic, OnEventAsync);
+        var victim = (await Cluster.Broker(1).DescribeTopicAsync(_topic)).Partitions[0].Leader;
+        var survivor = 1 + (victim % 3);
+        var (stayers, leavers) = (Readers(survivor, "stays"), Readers(survivor, "leaves"));
+        var implicits = Enumerable.Range(0, Streams).Select(key => Implicit(survivor, key)).ToList();
+        foreach (var reader in stayers.Concat(leavers))
+            await reader.SubscribeAsync();
+
+        await SendAsync(0);
+        await UntilReceivedAsync(Third, stayers.Concat(leavers).Concat(implicits), "everything before the fault is received");
+        var sending = SendAsync(Third);
+        await BeginAsync(victim);
+        // The events of the first two thirds may be under way when an unsubscribe is answered.
+        await Task.WhenAll(leavers.Select(LeaveAsync));
+        await sending;
+        if (fault == Fault.DatabaseIsAway && provider == Topics)
+            await UntilReceivedAsync(2 * Third, stayers.Concat(implicits), "streams go on without the database");
+        await EndAsync();
+        await SendAsync(2 * Third);
+
+        var readers = stayers.Concat(implicits).ToList();
+        if (provider == Topics)
+            await UntilReceivedAsync(Events, readers, "every event is received");
+        else
+            await UntilQuietAsync();
+        var isMet = fault switch
+        {
+            Fault.SiloIsKilled => _activations.Select(static pair => pair.Value).Distinct().Count() == 3,
+            Fault.DatabaseIsAway => true,
+            _ => readers.Any(reader => _activations.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
+        };
+        var late = leavers.Sum(leaver => Received(leaver).Count(static number => number >= 2 * Third));
+        if (provider == Topics)
+        {
+            Assert.True(isMet, "the fault has met subscribers");
+            Assert.All(readers, reader => StreamAssert.IsInOrder(Received(reader)));
+            Assert.All(leavers, leaver => StreamAssert.IsInOrder(Received(leaver)));
+            Assert.Equal(0, late);
+            var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{_topic}.dead-letter")).Partitions;
+            Assert.All(letters, static letter => Assert.Equal(0, letter.HighWatermark));
+        }
+        output.WriteLine($"figures: streams, {fault}, {provider}: of {readers.Count * Events:N0} deliveries of acknowledged events "
+            + $"{readers.Sum(reader => Events - Received(reader).Distinct().Count()):N0} missing, "
+            + $"{readers.Sum(reader => Received(reader).Length - Received(reader).Distinct().Count()):N0} again, "
+            + $"{readers.Count(reader => !IsInOrder(Received(reader)))} of {readers.Count} subscriptions not in order, "
+            + $"{late:N0} after an unsubscribe{(isMet ? "" : "; the fault has met no subscriber")}");
+
+        Task SendAsync(int first) => Task.WhenAll(Enumerable.Range(0, Streams).Select(async key =>
+        {
+            var stream = Cluster.Get<IServiceProvider>(survivor).GetRequiredKeyedService<IStreamProvider>(_provider)
+                .GetStream<Happened>(_topic, Key(key));
+            for (var number = first; number < first + Third; number++)
+                await RepeatAsync(() => stream.OnNextAsync(new Happened(number)), $"event {number} of stream {key}");
+        }));
+    }
+
+    private Task OnEventAsync(Happened happened, Grain grain)
+    {
+        _activations[(grain.GetGrainId(), grain.GrainContext.ActivationId)] = grain.GrainContext.Address.SiloAddress!;
+        if (_fault == Fault.ActivationsEnd && happened.Number % 10 == 5)
+            ((IGrainBase)grain).DeactivateOnIdle();
+        // Some are in delivery at any time.
+        return happened.Number % 3 == 0 ? Task.Delay(20) : Task.CompletedTask;
+    }
+
+    private Task BeginAsync(int victim) => _fault switch
+    {
+        Fault.SiloIsKilled => Cluster.KillAsync(victim),
+        Fault.DatabaseIsAway => Postgres.Server.StopAsync(),
+        _ => Task.CompletedTask,
+    };
+
+    private async Task EndAsync()
+    {
+        _directory.IsSplit = false;
+        if (_fault == Fault.DatabaseIsAway)
+            await Postgres.Server.StartAsync();
+    }
+
+    private protected override async Task BeforeStopAsync()
+    {
+        if (!Postgres.Server.IsRunning)
+            await Postgres.Server.StartAsync();
+    }
+
+    private List<IConforming> Readers(int broker, string name) => [.. Enumerable.Range(0, Streams).Select<int, IConforming>(key =>
+    {
+        var grain = $"{_provider}/{_topic}/{Key(key)}/{name}";
+        return _fault == Fault.ActivationsAreDoubled ? Cluster.Get<IGrainFactory>(broker).GetGrain<IDoubledConformingGrain>(grain)
+            : Cluster.Get<IGrainFactory>(broker).GetGrain<IConformingGrain>(grain);
+    })];
+
+    private IGrainWithStringKey Implicit(int broker, int key) => _fault == Fault.ActivationsAreDoubled
+        ? Cluster.Get<IGrainFactory>(broker).GetGrain<IDoubledImplicitGrain>(Key(key))
+        : Cluster.Get<IGrainFactory>(broker).GetGrain<IImplicitGrain>(Key(key));
+
+    // Grains of the two providers are different ones.
+    private string Key(int key) => $"{_provider}-{key}";
+
+    private int[] Received(IGrainWithStringKey reader)
+    {
+        var parts = reader.GetPrimaryKeyString().Split('/');
+        return StreamScript.Received(_topic, parts.Length > 1 ? parts[2] : parts[0], reader.GetGrainId().ToString());
+    }
+
+    private static Task LeaveAsync(IConforming leaver) => RepeatAsync(() => leaver.UnsubscribeAsync(), "the unsubscribe");
+
+    // Both calls may be repeated: the event may then be in the stream twice.
+    private static Task RepeatAsync(Func<Task> call, string what)
+    {
+        var last = "";
+        return Wait.UntilAsync(async () =>
+        {
+            try
+            {
+                await call();
+                return true;
+            }
+            catch (Exception failure) when (failure is OrleansMqException or OrleansException or TimeoutException)
+            {
+                last = failure.ToString();
+                await Task.Delay(50);
+                return false;
+            }
+        }, $"{what} is answered", () => Task.FromResult(last), Longest);
+    }
+
+    private Task UntilReceivedAsync(int count, IEnumerable<IGrainWithStringKey> readers, string what)
+    {
+        var all = readers.ToList();
+        return Wait.UntilAsync(() => Task.FromResult(all.All(reader => Received(reader).Distinct().Count() >= count)), what,
+            () => Task.FromResult(string.Join('\n', all.Select(reader => $"{reader.GetGrainId()} misses "
+                + string.Join(' ', Enumerable.Range(0, count).Except(Received(reader)))))), Longest);
+    }
+
+    private async Task UntilQuietAsync()
+    {
+        for (var (last, since) = (-1, DateTime.UtcNow); DateTime.UtcNow - since < Quiet; await Task.Delay(100))
+        {
+            if (StreamScript.Count(_topic) is var count && count != last)
+                (last, since) = (count, DateTime.UtcNow);
+        }
+    }
+
+    private static bool IsInOrder(IReadOnlyList<int> numbers)
+    {
+        // What is lost is counted, not called out of order.
+        var first = numbers.Distinct().ToList();
+        return first.SequenceEqual(first.Order());
+    }
+}
+
+public interface IDoubledConformingGrain : IConforming;
+
+/// <summary>Is in the directory that can be split.</summary>
+[GrainDirectory(SplitDirectory.Name)]
+public sealed class DoubledConformingGrain(OrleansJsonSerializer json) : ConformingGrainBase(json), IDoubledConformingGrain;
+
+public interface IDoubledImplicitGrain : IGrainWithStringKey;
+
+/// <summary>Is in the directory that can be split.</summary>
+[GrainDirectory(SplitDirectory.Name), RegexImplicitStreamSubscription("^doubled-")]
+public sealed class DoubledImplicitGrain : ImplicitGrainBase, IDoubledImplicitGrain;
