@@ -105,6 +105,14 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
             await _registry.DisposeAsync().ConfigureAwait(false);
     }
 
+    /// <summary>Returns the open queues, and with them the virtual hosts.</summary>
+    /// <exception cref="NotSupportedException">This broker has none.</exception>
+    internal async ValueTask<QueueRegistry> OpenQueuesAsync()
+    {
+        await AccessAsync().ConfigureAwait(false);
+        return _registry!;
+    }
+
     private async ValueTask<AmqpAccess> AccessAsync()
     {
         if (_access is { } known)

@@ -176,7 +176,9 @@ internal sealed record Definitions
             new TopicPermission(item.Text("write"), item.Text("read")));
     }
 
-    private static Policy PolicyOf(JsonFields item, string name)
+    /// <summary>Reads a policy.</summary>
+    /// <exception cref="FormatException">A value is not allowed; the message names it.</exception>
+    internal static Policy PolicyOf(JsonFields item, string name)
     {
         var definition = item.Object("definition");
         var settings = item.Table("definition");

@@ -40,7 +40,7 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
             writer.WriteString("component", "operator_policy");
             writer.WriteString("name", item.Value.Name);
             writer.WriteStartObject("value");
-            WritePolicy(item.Value);
+            WritePolicy(writer, item.Value);
             writer.WriteEndObject();
         });
         List<string>("global_parameters", [], _ => { });
@@ -48,7 +48,7 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
         {
             writer.WriteString("vhost", item.Host);
             writer.WriteString("name", item.Value.Name);
-            WritePolicy(item.Value);
+            WritePolicy(writer, item.Value);
         });
         List("queues", All(host => host.Topology.Queues.Where(queue => queue.Owner is null)
             .OrderBy(queue => queue.Name, StringComparer.Ordinal)), item =>
@@ -57,7 +57,7 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
             writer.WriteString("vhost", item.Host);
             writer.WriteBoolean("durable", item.Value.Durable);
             writer.WriteBoolean("auto_delete", item.Value.AutoDelete);
-            WriteArguments(item.Value.Arguments);
+            WriteArguments(writer, item.Value.Arguments);
         });
         List("exchanges", All(host => host.Topology.Exchanges.OrderBy(exchange => exchange.Name, StringComparer.Ordinal)), item =>
         {
@@ -67,7 +67,7 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
             writer.WriteBoolean("durable", item.Value.Durable);
             writer.WriteBoolean("auto_delete", item.Value.AutoDelete);
             writer.WriteBoolean("internal", item.Value.Internal);
-            WriteArguments(item.Value.Arguments);
+            WriteArguments(writer, item.Value.Arguments);
         });
         List("bindings", All(host => host.Topology.Bindings.Where(binding => binding.Kind == DestinationKind.Exchange
             || host.Topology.FindQueue(binding.Destination) is { Owner: null }).OrderBy(binding => binding.Source, StringComparer.Ordinal)
@@ -79,7 +79,7 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
             writer.WriteString("destination", item.Value.Destination);
             writer.WriteString("destination_type", item.Value.Kind == DestinationKind.Queue ? "queue" : "exchange");
             writer.WriteString("routing_key", item.Value.RoutingKey);
-            WriteArguments(item.Value.Arguments);
+            WriteArguments(writer, item.Value.Arguments);
         });
         writer.WriteEndObject();
     }
@@ -117,7 +117,8 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
             writer.WriteString("default_queue_type", QueueArguments.NameOf(type));
     }
 
-    private void WritePolicy(Policy policy)
+    /// <summary>Writes the fields of a policy, besides its name.</summary>
+    internal static void WritePolicy(Utf8JsonWriter writer, Policy policy)
     {
         writer.WriteString("pattern", policy.Pattern.Text);
         writer.WriteString("apply-to", JsonNamingPolicy.SnakeCaseLower.ConvertName(policy.ApplyTo.ToString()));
@@ -126,7 +127,8 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
         writer.WriteNumber("priority", policy.Priority);
     }
 
-    private void WriteArguments(FieldTable arguments)
+    /// <summary>Writes arguments.</summary>
+    internal static void WriteArguments(Utf8JsonWriter writer, FieldTable arguments)
     {
         writer.WritePropertyName("arguments");
         FieldJson.WriteTable(writer, arguments, isMarked: false);

@@ -39,33 +39,11 @@ internal sealed partial class AmqpChannel
             AutoDelete = declare.AutoDelete,
             Arguments = arguments,
         };
-        if (session.Image.Topology.FindQueue(name) is null)
-            CheckImplemented(declaration);
+        // What a new queue could not keep is refused before it exists.
+        if (session.Image.Topology.FindQueue(name) is null && LogQueue.MissingOf(declaration, session.Image.Settings) is { } missing)
+            throw new AmqpException(ReplyCode.NotImplemented, missing);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
         return answer.Queue!;
-    }
-
-    // What a new queue could not keep is refused before it exists.
-    private void CheckImplemented(QueueDeclaration declaration)
-    {
-        var image = session.Image;
-        var type = QueueArguments.TypeOf(declaration.Arguments);
-        if (type is null || QueueArguments.Check("", declaration.Arguments) is not null)
-            return; // The owner refuses it.
-        if (declaration.Arguments[QueueArguments.Type] is null && declaration.Durable && !declaration.Exclusive)
-            type = image.Settings.DefaultQueueType ?? type;
-        if (type == QueueType.Stream)
-            throw new AmqpException(ReplyCode.NotImplemented, "queues of type stream are not implemented");
-        var settings = image.Settings.Policies.SettingsOf(new QueueState
-        {
-            Name = declaration.Name,
-            Id = 1,
-            Type = type.Value,
-            Durable = declaration.Durable && !declaration.Exclusive,
-            Arguments = declaration.Arguments,
-        });
-        if (declaration is { Durable: true, Exclusive: false } && LogQueue.MissingOf(settings) is { } missing)
-            throw new AmqpException(ReplyCode.NotImplemented, missing);
     }
 
     private async ValueTask BindQueueAsync(QueueBind bind)

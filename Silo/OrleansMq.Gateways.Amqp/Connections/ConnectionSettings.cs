@@ -5,6 +5,9 @@ namespace OrleansMq.Gateways.Amqp.Connections;
 /// <summary>What a connection offers and allows.</summary>
 internal sealed record ConnectionSettings
 {
+    /// <summary>The version of RabbitMQ whose behaviour clients are told to expect.</summary>
+    public const string RabbitMqVersion = "4.3.0";
+
     /// <summary>The smallest frame_max of the specification. RabbitMQ 4.1 and later want 8192, which old clients do not offer.</summary>
     public const int MinFrameMax = 4096;
 
@@ -56,5 +59,5 @@ internal sealed record ConnectionSettings
         ("information", FieldValue.Of("Licensed under the MIT license")),
         ("platform", FieldValue.Of(".NET")),
         ("product", FieldValue.Of("OrleansMq")),
-        ("version", FieldValue.Of("4.3.0")));
+        ("version", FieldValue.Of(RabbitMqVersion)));
 }

@@ -1,3 +1,5 @@
+using OrleansMq.VirtualHosts;
+
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>What came of a publish.</summary>
@@ -40,8 +42,16 @@ internal interface IAmqpQueue : IAsyncDisposable
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     ValueTask<IQueueReader> AttachAsync(int priority);
 
+    /// <summary>Counts the messages.</summary>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    ValueTask<QueueCounts> CountAllAsync();
+
     /// <summary>Counts the ready messages.</summary>
-    ValueTask<long> CountAsync();
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    async ValueTask<long> CountAsync() => (await CountAllAsync().ConfigureAwait(false)).Ready;
+
+    /// <summary>Takes new settings, since a policy has changed. Returns false if the queue keeps its own.</summary>
+    ValueTask<bool> ApplyAsync(QueueSettings settings);
 
     /// <summary>Removes the ready messages. Returns their number.</summary>
     ValueTask<long> PurgeAsync();
@@ -49,6 +59,11 @@ internal interface IAmqpQueue : IAsyncDisposable
     /// <summary>Deletes the messages and what they are kept in. Readers end.</summary>
     ValueTask DeleteAsync();
 }
+
+/// <summary>How many messages a queue has.</summary>
+/// <param name="Ready">Those that no reader holds.</param>
+/// <param name="Held">Those that readers hold.</param>
+internal readonly record struct QueueCounts(long Ready, long Held);
 
 /// <summary>A reader of a queue. One call of <see cref="ReceiveAsync"/> at a time; settlements at any time.</summary>
 internal interface IQueueReader : IAsyncDisposable

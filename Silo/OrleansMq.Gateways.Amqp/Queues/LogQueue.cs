@@ -16,20 +16,20 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal sealed class LogQueue : IAmqpQueue
 {
-    private readonly DeadLetterWatch? _watch;
-    // A queue that refuses what does not fit decides for each message.
-    private readonly PublishLane? _lane;
+    private readonly Lock _lock = new();
+    private readonly PublishLane _lane;
+    private QueueSettings _settings;
+    private DeadLetterWatch? _watch;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
         TimeProvider time, EngineLog log)
     {
-        (Broker, State, Settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
+        (Broker, State, _settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
         Partition = new TopicPartition(QueueTopics.NameOf(virtualHost, state.Name), 0);
         Cursor = QueueTopics.CursorOf(state.Id);
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this);
-        if (settings is not { MaxLength: not null, Overflow: not OverflowBehavior.DropHead })
-            _lane = new PublishLane(StoreAsync);
+        _lane = new PublishLane(StoreAsync);
     }
 
     /// <summary>The broker.</summary>
@@ -39,7 +39,11 @@ internal sealed class LogQueue : IAmqpQueue
     public QueueState State { get; }
 
     /// <summary>How it delivers.</summary>
-    public QueueSettings Settings { get; }
+    public QueueSettings Settings
+    {
+        get => Volatile.Read(ref _settings);
+        private set => Volatile.Write(ref _settings, value);
+    }
 
     /// <summary>Where dead letters go.</summary>
     public IDeadLetters DeadLetters { get; }
@@ -55,6 +59,27 @@ internal sealed class LogQueue : IAmqpQueue
 
     /// <summary>Its cursor.</summary>
     public string Cursor { get; }
+
+    /// <summary>Returns what a queue that is declared would lack; null if nothing, or where the owner refuses it.</summary>
+    public static string? MissingOf(QueueDeclaration declaration, VirtualHostSettings host)
+    {
+        var type = QueueArguments.TypeOf(declaration.Arguments);
+        if (type is null || QueueArguments.Check("", declaration.Arguments) is not null)
+            return null;
+        var isDurable = declaration is { Durable: true, Exclusive: false };
+        if (isDurable && declaration.Arguments[QueueArguments.Type] is null)
+            type = host.DefaultQueueType ?? type;
+        if (type == QueueType.Stream)
+            return "queues of type stream are not implemented";
+        return !isDurable ? null : MissingOf(host.Policies.SettingsOf(new QueueState
+        {
+            Name = declaration.Name,
+            Id = 1,
+            Type = type.Value,
+            Durable = true,
+            Arguments = declaration.Arguments,
+        }));
+    }
 
     /// <summary>Returns what a durable queue with these settings lacks; null if nothing.</summary>
     public static string? MissingOf(QueueSettings settings) =>
@@ -112,7 +137,9 @@ internal sealed class LogQueue : IAmqpQueue
     {
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
         var expiresAt = Settings.DeadLetterExchange is null ? message.ExpiresAt(null, message.Published) : null;
-        return _lane is { } lane ? lane.AddAsync(message, priority, expiresAt)
+        // A queue that refuses what does not fit decides for each message.
+        return Settings is not { MaxLength: not null, Overflow: not OverflowBehavior.DropHead }
+            ? _lane.AddAsync(message, priority, expiresAt)
             : StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]), AcksLevels.Of(Acks.All, message.IsPersistent));
     }
 
@@ -149,10 +176,30 @@ internal sealed class LogQueue : IAmqpQueue
     }
 
     /// <inheritdoc/>
-    public async ValueTask<long> CountAsync()
+    public async ValueTask<QueueCounts> CountAllAsync()
     {
         var description = await DescribeAsync().ConfigureAwait(false);
-        return Math.Max(description.Unsettled - description.Held, 0);
+        return new QueueCounts(Math.Max(description.Unsettled - description.Held, 0), description.Held);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> ApplyAsync(QueueSettings settings)
+    {
+        if (MissingOf(settings) is { } missing)
+        {
+            Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' keeps its settings: {missing}.");
+            return false;
+        }
+        await Broker.Queues.AlterAsync(Partition, Cursor, OptionsOf(settings)).ConfigureAwait(false);
+        lock (_lock)
+        {
+            Settings = settings;
+            if (settings.DeadLetterExchange is null || _watch is not null)
+                return true;
+            _watch = new DeadLetterWatch(this);
+        }
+        _watch.Start();
+        return true;
     }
 
     /// <inheritdoc/>

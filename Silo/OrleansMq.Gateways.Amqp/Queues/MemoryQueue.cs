@@ -19,7 +19,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     private readonly List<Reader> _readers = [];
     private readonly ITimer? _expiry;
     private readonly QueueState _state;
-    private readonly QueueSettings _settings;
+    private QueueSettings _settings;
     private readonly IDeadLetters _deadLetters;
     private readonly TimeProvider _time;
     private long _next;
@@ -79,10 +79,20 @@ internal sealed class MemoryQueue : IAmqpQueue
     }
 
     /// <inheritdoc/>
-    public ValueTask<long> CountAsync()
+    public ValueTask<QueueCounts> CountAllAsync()
     {
         lock (_lock)
-            return new(_ready.Count);
+            return new(new QueueCounts(_ready.Count, _readers.Sum(static reader => (long)reader.Held.Count)));
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>A new time to live counts for what is published from now on.</remarks>
+    public ValueTask<bool> ApplyAsync(QueueSettings settings)
+    {
+        lock (_lock)
+            _settings = settings;
+        Run(new Work());
+        return new(true);
     }
 
     /// <inheritdoc/>

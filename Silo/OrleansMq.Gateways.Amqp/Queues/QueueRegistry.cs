@@ -21,6 +21,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
     // The creation and deletion of one name's topic do not overlap.
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
+    // Changes of policies reach the queues one after the other, so that the last one counts.
+    private readonly SemaphoreSlim _applying = new(1);
     private readonly IBroker _broker;
 
     /// <param name="broker">The broker that keeps durable queues.</param>
@@ -46,13 +48,16 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public async Task OpenActiveAsync()
     {
         foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
+            await OpenActiveAsync(host).ConfigureAwait(false);
+    }
+
+    private async Task OpenActiveAsync(VirtualHostImage host)
+    {
+        foreach (var queue in host.Topology.Queues.Where(static queue => queue.Type != QueueType.Stream))
         {
-            foreach (var queue in host.Topology.Queues.Where(static queue => queue.Type != QueueType.Stream))
-            {
-                var settings = host.Settings.Policies.SettingsOf(queue);
-                if (settings.Expires is not null || settings.DeadLetterExchange is not null)
-                    await OpenAsync(host.Name, queue).ConfigureAwait(false);
-            }
+            var settings = host.Settings.Policies.SettingsOf(queue);
+            if (settings.Expires is not null || settings.DeadLetterExchange is not null)
+                await OpenAsync(host.Name, queue).ConfigureAwait(false);
         }
     }
 
@@ -118,6 +123,50 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var queue in change.EndedQueues())
             _ = EndAsync(change.VirtualHost, queue);
+        if (change is { Before: { } before, After: { } after } && before.Settings.Policies != after.Settings.Policies)
+            _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
+    }
+
+    private async Task ApplyPoliciesAsync(string virtualHost)
+    {
+        await _applying.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (Hosts.Find(virtualHost) is not { } host)
+                return;
+            foreach (var opening in _entries.Where(entry => entry.Key.VirtualHost == virtualHost).Select(static entry => entry.Value))
+            {
+                if (await OpenedAsync(opening).ConfigureAwait(false) is { } entry
+                    && host.Settings.Policies.SettingsOf(entry.State) is var settings && settings != entry.Settings)
+                    await ApplyAsync(entry, settings).ConfigureAwait(false);
+            }
+            await OpenActiveAsync(host).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"A queue of virtual host '{virtualHost}' could not be opened: {fault.Message}");
+        }
+        finally
+        {
+            _applying.Release();
+        }
+    }
+
+    private async Task ApplyAsync(QueueEntry entry, QueueSettings settings)
+    {
+        try
+        {
+            await entry.ApplyAsync(settings).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            // It is deleted.
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"Queue '{entry.State.Name}' keeps its settings until the broker starts again, or a policy "
+                + $"changes: {fault.Message}");
+        }
     }
 
     private async Task<QueueEntry> CreateAsync(string virtualHost, QueueState state)
@@ -210,21 +259,17 @@ internal sealed class QueueEntry : IAsyncDisposable
     private readonly QueueRegistry _registry;
     private readonly Lock _lock = new();
     private readonly HashSet<IQueueConsumer> _consumers = [];
-    private readonly ITimer? _expiry;
+    private QueueSettings _settings;
+    private ITimer? _expiry;
     private bool _isExclusive;
     private bool _hasEnded;
     private long _usedAt;
 
     public QueueEntry(QueueRegistry registry, string virtualHost, QueueState state, QueueSettings settings, IAmqpQueue queue)
     {
-        (_registry, VirtualHost, State, Settings, Queue) = (registry, virtualHost, state, settings, queue);
+        (_registry, VirtualHost, State, _settings, Queue) = (registry, virtualHost, state, settings, queue);
         Used();
-        if (settings.Expires is { } expires)
-        {
-            var pause = TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromMilliseconds(5).Ticks, TimeSpan.FromMinutes(
-                1).Ticks));
-            _expiry = registry.Time.CreateTimer(_ => EndIfExpired(expires), null, pause, pause);
-        }
+        _expiry = CreateExpiry(settings);
     }
 
     /// <summary>The virtual host.</summary>
@@ -234,7 +279,7 @@ internal sealed class QueueEntry : IAsyncDisposable
     public QueueState State { get; }
 
     /// <summary>How it delivers.</summary>
-    public QueueSettings Settings { get; }
+    public QueueSettings Settings => Volatile.Read(ref _settings);
 
     /// <summary>Its messages.</summary>
     public IAmqpQueue Queue { get; }
@@ -247,6 +292,24 @@ internal sealed class QueueEntry : IAsyncDisposable
             lock (_lock)
                 return _consumers.Count;
         }
+    }
+
+    /// <summary>Takes new settings, since a policy has changed. Not two at a time.</summary>
+    /// <exception cref="BrokerException">They cannot be stored.</exception>
+    public async Task ApplyAsync(QueueSettings settings)
+    {
+        if (!await Queue.ApplyAsync(settings).ConfigureAwait(false))
+            return;
+        ITimer? before;
+        lock (_lock)
+        {
+            if (_hasEnded)
+                return;
+            (before, _expiry) = (_expiry, CreateExpiry(settings));
+            Volatile.Write(ref _settings, settings);
+        }
+        if (before is not null)
+            await before.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <summary>It was declared again, or read: it does not expire for its time.</summary>
@@ -304,6 +367,14 @@ internal sealed class QueueEntry : IAsyncDisposable
         if (_expiry is not null)
             await _expiry.DisposeAsync().ConfigureAwait(false);
         await Queue.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private ITimer? CreateExpiry(QueueSettings settings)
+    {
+        if (settings.Expires is not { } expires)
+            return null;
+        var pause = TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromMilliseconds(5).Ticks, TimeSpan.FromMinutes(1).Ticks));
+        return _registry.Time.CreateTimer(_ => EndIfExpired(expires), null, pause, pause);
     }
 
     private void EndIfExpired(TimeSpan expires)

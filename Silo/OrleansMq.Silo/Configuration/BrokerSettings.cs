@@ -39,6 +39,8 @@ internal sealed record BrokerSettings
     public bool AutoCreateTopics { get; init; } = true;
     /// <summary>The address of AMQP; null to turn it off.</summary>
     public ListenAddress? Amqp { get; init; }
+    /// <summary>The address of AMQP's management API; null to turn it off.</summary>
+    public ListenAddress? AmqpManagement { get; init; }
     /// <summary>When appended records become durable, for topics without a policy of their own.</summary>
     public FlushPolicy Flush { get; init; } = FlushPolicy.None;
     /// <summary>This broker's id.</summary>

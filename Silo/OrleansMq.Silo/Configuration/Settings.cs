@@ -49,6 +49,11 @@ internal static class Settings
             + "serve it yet. Default: off.",
             (s, text) => text == "off" ? s with { Amqp = null } : ListenAddress.TryParse(text, out var address)
             ? s with { Amqp = address } : null),
+        new("amqpManagement", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
+            "The address of RabbitMQ's management API over HTTP: users, virtual hosts, policies, definitions; port 0 takes a free port, "
+            + "off turns it off. Default: off.",
+            (s, text) => text == "off" ? s with { AmqpManagement = null } : ListenAddress.TryParse(text, out var address)
+            ? s with { AmqpManagement = address } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records become durable, unless the topic overrides it. none: when the operating system writes them; interval: every "
             + "second; sync: before they are acknowledged. Default: none.",

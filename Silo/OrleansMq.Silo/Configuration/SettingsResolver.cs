@@ -50,6 +50,8 @@ internal static class SettingsResolver
         if (settings.PostgreSql is not null && settings.Flavour == Flavour.Standalone)
             throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is not part of a "
                 + "cluster. Omit one of them.");
+        if (settings.AmqpManagement is not null && settings.Amqp is null)
+            throw new SettingsException("--amqp-management manages what AMQP clients use: add --amqp 5672, or omit --amqp-management.");
         if (settings.PostgreSql is not null && settings.Amqp is not null)
             throw new SettingsException("--amqp: a replicated cluster does not serve AMQP yet. Omit it, or omit --postgres for a broker "
                 + "of its own.");

@@ -65,6 +65,7 @@ internal static class BrokerProgram
         {
             Kafka = server.KafkaAddress,
             Amqp = server.AmqpAddress,
+            AmqpManagement = server.AmqpManagementAddress,
             ClusterId = server.Member?.ClusterId,
             Orleans = server.Member?.Orleans,
             Gateway = server.Member?.Gateway,

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
@@ -150,11 +151,15 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private void WarnOfOpenDoors()
     {
-        // AMQP clients log in.
-        foreach (var gateway in _gateways.All.Where(static gateway => gateway.Name != AmqpGateway.GatewayName
+        // AMQP clients and their managers log in.
+        foreach (var gateway in _gateways.All.Where(static gateway =>
+            gateway.Name is not (AmqpGateway.GatewayName or ManagementGateway.GatewayName)
             && !IPAddress.IsLoopback(gateway.EndPoint.Address)))
             _logger.OpenDoor(gateway.EndPoint.ToString());
     }
+
+    /// <summary>The URL of AMQP's management API, with the port that was taken; null where it is off.</summary>
+    public string? AmqpManagementAddress => AddressOf(ManagementGateway.GatewayName);
 
     private string? AddressOf(string gateway) => _gateways.All.FirstOrDefault(one => one.Name == gateway)?.Address;
 

@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
@@ -10,6 +11,9 @@ namespace OrleansMq.Silo.Hosting;
 /// <summary>The gateways that the settings ask for, in the order in which they are started.</summary>
 internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
 {
+    // They are few, and share the files that are kept in reserve.
+    private const int MaxManagers = 64;
+
     private readonly List<IGateway> _all = [];
     private readonly ServiceProvider _services;
 
@@ -49,6 +53,9 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 MaxConnections = files.Amqp,
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });
+        if (settings.AmqpManagement is { } management)
+            AddGateway(_ => new ManagementGateway(EndPointOf(management), MaxManagers, _all.OfType<AmqpGateway>().Single(),
+                new EngineLogAdapter(loggers.CreateLogger(ManagementGateway.GatewayName))));
         GatewayMeters.Share(_all);
     }
 

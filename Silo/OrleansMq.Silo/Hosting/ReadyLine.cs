@@ -19,6 +19,9 @@ internal sealed record ReadyLine(string Http, string Data, string Flavour, int P
     /// <summary>The address of AMQP; null if it is off.</summary>
     public string? Amqp { get; init; }
 
+    /// <summary>The URL of AMQP's management API; null if it is off.</summary>
+    public string? AmqpManagement { get; init; }
+
     /// <summary>The cluster's name; null without a cluster.</summary>
     public string? ClusterId { get; init; }
 
@@ -31,8 +34,8 @@ internal sealed record ReadyLine(string Http, string Data, string Flavour, int P
     /// <summary>Formats the line, without a line end.</summary>
     public string ToString(bool json) => json
         ? JsonSerializer.Serialize(this, ReadyLineJson.Readable.ReadyLine)
-        : $"ready http={Http}{(Kafka is null ? "" : $" kafka={Kafka}")}{(Amqp is null ? "" : $" amqp={Amqp}")} data={Data} "
-            + $"flavour={Flavour} broker={BrokerId}"
+        : $"ready http={Http}{(Kafka is null ? "" : $" kafka={Kafka}")}{(Amqp is null ? "" : $" amqp={Amqp}")}"
+            + $"{(AmqpManagement is null ? "" : $" amqp-management={AmqpManagement}")} data={Data} flavour={Flavour} broker={BrokerId}"
             + (ClusterId is null ? "" : $" cluster={ClusterId} orleans={Orleans} gateway={Gateway}") + $" pid={Pid} ms={Ms}";
 }
 

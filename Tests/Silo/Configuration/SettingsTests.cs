@@ -64,7 +64,7 @@ public sealed class SettingsTests
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
         { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
-        { "amqp", "on" }, { "maxQueuesPerPartition", "0" }, { "maxGroups", "0" }, { "maxMessageIds", "0" },
+        { "amqp", "on" }, { "amqpManagement", "on" }, { "maxQueuesPerPartition", "0" }, { "maxGroups", "0" }, { "maxMessageIds", "0" },
     };
 
     [Theory]
@@ -157,6 +157,7 @@ public sealed class SettingsTests
     [InlineData("--replica-catch-up-max-bytes-per-second", "replicaCatchUpMaxBytesPerSecond", "1")]
     [InlineData("--replica-catch-up-live-share", "replicaCatchUpLiveShare", "100")]
     [InlineData("--amqp", "amqp", "5672", "postgres", "Host=db")]
+    [InlineData("--amqp-management", "amqpManagement", "15672")]
     public void Contradictions_are_refused_by_name(string named, params string[] keysAndValues) => AssertRefused([named], () =>
         Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
 

@@ -1,0 +1,252 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Http;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Management;
+
+// PUT, POST and DELETE.
+internal sealed partial class ManagementApi
+{
+    // Exclusive queues belong to connections; an operator has none.
+    private const string NoConnection = "management";
+    private const int SaltBytes = 4;
+
+    private async Task<int> ChangeAsync(ManagementRequest request, string method, string[] path)
+    {
+        var isPut = method == HttpMethods.Put;
+        if (!isPut && method != HttpMethods.Delete && method != HttpMethods.Post)
+            throw new ManagementException(StatusCodes.Status405MethodNotAllowed, "method_not_allowed", $"{method} is not allowed");
+        if (method == HttpMethods.Post)
+            return await PostAsync(request, path).ConfigureAwait(false);
+        switch (path)
+        {
+            case ["vhosts", _] or ["users", _] or ["permissions", _, _] or ["topic-permissions", _, _]:
+                ManagementUser.Demand(request.User.IsAdministrator, "administrator");
+                return await AdministerAsync(request, isPut, path).ConfigureAwait(false);
+            case ["policies", var host, var name]:
+                ManagementUser.Demand(request.User.IsPolicymaker, "policymaker");
+                return await ChangePolicyAsync(request, isPut, host, name, isOperator: false).ConfigureAwait(false);
+            case ["operator-policies", var host, var name]:
+                ManagementUser.Demand(request.User.IsAdministrator, "administrator");
+                return await ChangePolicyAsync(request, isPut, host, name, isOperator: true).ConfigureAwait(false);
+            case ["exchanges", var host, var name]:
+                return await (isPut ? PutExchangeAsync(request, host, name) : DeleteExchangeAsync(request, host, name))
+                    .ConfigureAwait(false);
+            case ["queues", var host, var name]:
+                return await (isPut ? PutQueueAsync(request, host, name) : DeleteQueueAsync(request, host, name)).ConfigureAwait(false);
+            case ["queues", var host, var name, "contents"] when !isPut:
+                return await PurgeAsync(request, host, name).ConfigureAwait(false);
+            case ["bindings", var host, "e", var source, "q" or "e", var destination, var key] when !isPut:
+                return await UnbindAsync(request, host, NameOf(source), KindOf(path[4]), destination, key).ConfigureAwait(false);
+            default:
+                throw ManagementException.NotFound();
+        }
+    }
+
+    private async Task<int> PostAsync(ManagementRequest request, string[] path)
+    {
+        switch (path)
+        {
+            case ["definitions"] or ["definitions", _]:
+                ManagementUser.Demand(request.User.IsAdministrator, "administrator");
+                if (path.Length == 2)
+                    await request.SeeAsync(path[1]).ConfigureAwait(false);
+                var json = await request.BytesAsync().ConfigureAwait(false);
+                var answer = await request.Hosts.AdministerAsync(new ImportDefinitions(json.ToArray(), path.ElementAtOrDefault(1)))
+                    .ConfigureAwait(false);
+                foreach (var ignored in answer.Ignored)
+                    log.Write(EngineLogLevel.Warning, $"The import of definitions left out {ignored}.");
+                return StatusCodes.Status204NoContent;
+            case ["bindings", var host, "e", var source, "q" or "e", var destination]:
+                return await BindAsync(request, host, NameOf(source), KindOf(path[4]), destination).ConfigureAwait(false);
+            default:
+                throw ManagementException.NotFound();
+        }
+    }
+
+    private static int StatusOf(VirtualHostAnswer answer, bool isNew) =>
+        isNew && answer.IsChanged ? StatusCodes.Status201Created : StatusCodes.Status204NoContent;
+
+    private static async Task<int> AdministerAsync(ManagementRequest request, bool isPut, string[] path)
+    {
+        var body = isPut ? await request.BodyAsync().ConfigureAwait(false) : default;
+        var (users, name) = (request.Hosts.Users, path[1]);
+        if (path.Length == 3)
+            name = path[2];
+        bool isThere;
+        VirtualHostAdministration command;
+        switch (path[0])
+        {
+            case "vhosts":
+                isThere = request.Hosts.Find(name) is not null;
+                command = isPut ? new PutVirtualHost(name, request.User.State.Name)
+                {
+                    Description = body.Text("description", "") is { Length: > 0 } text ? text : null,
+                    Tags = body.Tags("tags"),
+                    DefaultQueueType = body.Text("default_queue_type", "undefined") is var type && type == "undefined" ? null
+                        : QueueArguments.TypeOf(FieldTable.Of((QueueArguments.Type, new TextValue(type))))
+                            ?? throw body.Wrong("default_queue_type", $"must be classic, quorum or stream, not '{type}'"),
+                } : new DeleteVirtualHost(name);
+                break;
+            case "users":
+                isThere = users.FindUser(name) is not null;
+                command = isPut ? UserOf(name, body) : new DeleteUser(name);
+                break;
+            case "permissions":
+                var host = await request.SeeAsync(path[1]).ConfigureAwait(false);
+                isThere = users.FindUser(name) is { } user && host.Settings.Permissions.GetValueOrDefault(name)?.UserId == user.Id;
+                command = isPut ? new SetPermissions(path[1], name, body.Pattern("configure"), body.Pattern("write"), body.Pattern("read"))
+                    : new ClearPermissions(path[1], name);
+                break;
+            default:
+                var permissions = (await request.SeeAsync(path[1]).ConfigureAwait(false)).Settings.Permissions.GetValueOrDefault(name);
+                isThere = permissions is not null && (isPut ? permissions.Topics.ContainsKey(body.Text("exchange"))
+                    : !permissions.Topics.IsEmpty);
+                if (isPut)
+                {
+                    body.Pattern("write");
+                    body.Pattern("read");
+                }
+                command = isPut ? new SetTopicPermission(path[1], name, body.Text("exchange"),
+                    new TopicPermission(body.Text("write"), body.Text("read"))) : new ClearTopicPermission(path[1], name, null);
+                break;
+        }
+        if (!isPut && !isThere)
+            throw ManagementException.NotFound();
+        return StatusOf(await request.Hosts.AdministerAsync(command).ConfigureAwait(false), isPut && !isThere);
+    }
+
+    private static PutUser UserOf(string name, JsonFields body)
+    {
+        var tags = body.Tags("tags");
+        if (body.Text("password", "") is { Length: > 0 } password)
+            return new PutUser(name, PasswordHash.Create(password, RandomNumberGenerator.GetBytes(SaltBytes)), PasswordHash.Sha256, tags);
+        // An empty hash is a user without a password, who cannot log in.
+        return new PutUser(name, body.Text("password_hash"), body.Text("hashing_algorithm", PasswordHash.Sha256), tags);
+    }
+
+    private static async Task<int> ChangePolicyAsync(ManagementRequest request, bool isPut, string hostName, string name, bool isOperator)
+    {
+        var (host, _) = await request.EnterAsync(hostName).ConfigureAwait(false);
+        var isThere = (isOperator ? host.Settings.Policies.OperatorPolicies : host.Settings.Policies.Policies).ContainsKey(name);
+        if (!isPut && !isThere)
+            throw ManagementException.NotFound();
+        VirtualHostAdministration command = isPut
+            ? new SetPolicy(hostName, Definitions.PolicyOf(await request.BodyAsync().ConfigureAwait(false), name), isOperator)
+            : new ClearPolicy(hostName, name, isOperator);
+        return StatusOf(await request.Hosts.AdministerAsync(command).ConfigureAwait(false), isPut && !isThere);
+    }
+
+    private static async Task<int> PutExchangeAsync(ManagementRequest request, string host, string name)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        var body = await request.BodyAsync().ConfigureAwait(false);
+        var declaration = new ExchangeDeclaration
+        {
+            Name = name,
+            Type = body.Text("type", ExchangeTypes.Direct),
+            Durable = body.Flag("durable", true),
+            AutoDelete = body.Flag("auto_delete", false),
+            Internal = body.Flag("internal", false),
+            Arguments = body.Table("arguments"),
+        };
+        Demand(access.CheckDeclareExchange(name, declaration.Arguments.Text(ExchangeTypes.Alternate)));
+        if (declaration.Type == ExchangeTypes.Delayed)
+            throw ManagementException.Bad("NOT_IMPLEMENTED - exchanges of type x-delayed-message are not implemented");
+        var answer = await request.Hosts.SendAsync(host, new DeclareExchange(declaration)).ConfigureAwait(false);
+        return StatusOf(answer, image.Topology.FindExchange(name) is null);
+    }
+
+    private static async Task<int> DeleteExchangeAsync(ManagementRequest request, string host, string name)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        Demand(access.CheckDeleteExchange(name));
+        if (image.Topology.FindExchange(name) is null)
+            throw ManagementException.NotFound();
+        await request.Hosts.SendAsync(host, new DeleteExchange(name, request.Flag("if-unused"))).ConfigureAwait(false);
+        return StatusCodes.Status204NoContent;
+    }
+
+    private static async Task<int> PutQueueAsync(ManagementRequest request, string host, string name)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        var body = await request.BodyAsync().ConfigureAwait(false);
+        var declaration = new QueueDeclaration
+        {
+            Name = name,
+            Durable = body.Flag("durable", true),
+            AutoDelete = body.Flag("auto_delete", false),
+            Arguments = body.Table("arguments"),
+        };
+        Demand(access.CheckDeclareQueue(name, declaration.Arguments.Text(QueueArguments.DeadLetterExchange)));
+        if (image.Topology.FindQueue(name) is null && LogQueue.MissingOf(declaration, image.Settings) is { } missing)
+            throw ManagementException.Bad($"NOT_IMPLEMENTED - {missing}");
+        var answer = await request.Hosts.SendAsync(host, new DeclareQueue(declaration, NoConnection)).ConfigureAwait(false);
+        return StatusOf(answer, image.Topology.FindQueue(name) is null);
+    }
+
+    private static async Task<int> DeleteQueueAsync(ManagementRequest request, string host, string name)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        Demand(access.CheckDeleteQueue(name));
+        var queue = QueueOf(image, name);
+        var described = await DescribeAsync(request, image, queue).ConfigureAwait(false);
+        Demand(image.Topology.DeleteQueue(name, connection: null, request.Flag("if-unused"), request.Flag("if-empty"),
+            new QueueFacts(described.Consumers, described.Counts.Ready)).Refusal);
+        await request.Hosts.SendAsync(host, new DeleteQueue(name, Connection: null, queue.Id)).ConfigureAwait(false);
+        await request.Registry.EndAsync(host, queue).ConfigureAwait(false);
+        return StatusCodes.Status204NoContent;
+    }
+
+    private static async Task<int> PurgeAsync(ManagementRequest request, string host, string name)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        Demand(access.CheckReadQueue(name));
+        var entry = await request.Registry.OpenAsync(host, QueueOf(image, name)).ConfigureAwait(false);
+        await entry.Queue.PurgeAsync().ConfigureAwait(false);
+        return StatusCodes.Status204NoContent;
+    }
+
+    private static async Task<int> BindAsync(ManagementRequest request, string host, string source, DestinationKind kind,
+        string destination)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        var body = await request.BodyAsync().ConfigureAwait(false);
+        var binding = new BindingRequest(source, kind, destination, body.Text("routing_key", ""), body.Table("arguments"));
+        Demand(access.CheckBinding(binding, image.Topology.FindExchange(source)));
+        await request.Hosts.SendAsync(host, new Bind(binding, Connection: null)).ConfigureAwait(false);
+        var key = KeyOf(new BindingState
+        {
+            Source = source,
+            SourceId = 0,
+            Destination = destination,
+            DestinationId = 0,
+            RoutingKey = binding.RoutingKey,
+            Arguments = binding.Arguments ?? FieldTable.Empty,
+        });
+        // Relative to the parent of the path, as RabbitMQ has it.
+        request.Context.Response.Headers.Location = $"{Uri.EscapeDataString(destination)}/{Uri.EscapeDataString(key)}";
+        return StatusCodes.Status201Created;
+    }
+
+    private static async Task<int> UnbindAsync(ManagementRequest request, string host, string source, DestinationKind kind,
+        string destination, string key)
+    {
+        var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
+        var binding = image.Topology.BindingsFrom(source).FirstOrDefault(binding => binding.Kind == kind
+            && binding.Destination == destination && IsNamed(binding, key)) ?? throw ManagementException.NotFound();
+        var unbound = new BindingRequest(source, kind, destination, binding.RoutingKey, binding.Arguments);
+        Demand(access.CheckBinding(unbound, image.Topology.FindExchange(source)));
+        await request.Hosts.SendAsync(host, new Unbind(unbound, Connection: null)).ConfigureAwait(false);
+        return StatusCodes.Status204NoContent;
+    }
+
+    private static void Demand(AmqpRefusal? refusal)
+    {
+        if (refusal is not null)
+            throw new AmqpRefusedException(refusal);
+    }
+}

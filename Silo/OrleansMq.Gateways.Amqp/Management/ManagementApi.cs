@@ -1,0 +1,187 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Hosting;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Management;
+
+/// <summary>
+/// Answers the requests of the management API. It keeps no state: it reads the images of the virtual hosts, and sends what changes them to
+/// their owner, as channels do. In paths each part is percent-encoded by itself, so that <c>%2F</c> is the virtual host <c>/</c>.
+/// </summary>
+/// <param name="amqp">The gateway.</param>
+/// <param name="broker">The broker.</param>
+/// <param name="management">The listener.</param>
+/// <param name="log">The log.</param>
+internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broker, ManagementGateway management, EngineLog log)
+{
+    // A plus sign of base64 stays as it is.
+    private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private const string Version = ConnectionSettings.RabbitMqVersion;
+
+    private string Node => $"orleansmq@{broker.BrokerId}";
+
+    /// <summary>Answers a request.</summary>
+    public async Task AnswerAsync(HttpContext context)
+    {
+        try
+        {
+            await HandleAsync(context).ConfigureAwait(false);
+        }
+        catch (ManagementException refused)
+        {
+            await RefuseAsync(context, refused).ConfigureAwait(false);
+        }
+        catch (AmqpRefusedException refused)
+        {
+            await RefuseAsync(context, refused.Refusal.Code switch
+            {
+                AmqpCode.NotFound => ManagementException.NotFound(),
+                AmqpCode.AccessRefused => ManagementException.NotAuthorized(refused.Refusal.ReplyText),
+                _ => ManagementException.Bad(refused.Refusal.ReplyText),
+            }).ConfigureAwait(false);
+        }
+        catch (JsonException wrong)
+        {
+            await RefuseAsync(context, ManagementException.Bad($"body: not JSON: {wrong.Message}")).ConfigureAwait(false);
+        }
+        catch (FormatException wrong)
+        {
+            await RefuseAsync(context, ManagementException.Bad(wrong.Message)).ConfigureAwait(false);
+        }
+        catch (BadHttpRequestException wrong)
+        {
+            await RefuseAsync(context, new ManagementException(wrong.StatusCode, "bad_request", wrong.Message)).ConfigureAwait(false);
+        }
+        catch (Exception unavailable) when (unavailable is BrokerException or NotSupportedException or QueueGoneException)
+        {
+            await RefuseAsync(context, new ManagementException(StatusCodes.Status503ServiceUnavailable, "service_unavailable",
+                unavailable.Message)).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client has gone.
+        }
+        catch (Exception fault)
+        {
+            log.Write(EngineLogLevel.Error, $"'{context.Request.Method} {context.Request.Path}' could not be answered.", fault);
+            await RefuseAsync(context, new ManagementException(StatusCodes.Status500InternalServerError, "internal_error",
+                "the broker met a fault; see its log")).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Answers that a request is refused.</summary>
+    public static Task RefuseAsync(HttpContext context, ManagementException refused)
+    {
+        if (context.Response.HasStarted)
+            return Task.CompletedTask;
+        if (refused.Status == StatusCodes.Status401Unauthorized)
+            context.Response.Headers.WWWAuthenticate = "Basic realm=\"OrleansMq\"";
+        return WriteAsync(context, refused.Status, writer =>
+        {
+            writer.WriteStartObject();
+            writer.WriteString("error", refused.Error);
+            writer.WriteString("reason", refused.Message);
+            writer.WriteEndObject();
+        });
+    }
+
+    private async Task HandleAsync(HttpContext context)
+    {
+        var registry = await amqp.OpenQueuesAsync().ConfigureAwait(false);
+        var request = new ManagementRequest(context, registry, ManagementUser.Of(context.Request, registry.Hosts.Users));
+        var path = PathOf(context);
+        if (path is not ["api", .. var rest])
+            throw ManagementException.NotFound();
+        var method = HttpMethods.IsHead(context.Request.Method) ? HttpMethods.Get : context.Request.Method;
+        if (method == HttpMethods.Get)
+            await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
+        else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
+            context.Response.StatusCode = status;
+    }
+
+    // The server decodes all but the slash; here each part is decoded by itself.
+    private static string[] PathOf(HttpContext context)
+    {
+        var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        var end = target.IndexOf('?', StringComparison.Ordinal);
+        var parts = (end < 0 ? target : target[..end]).Trim('/').Split('/');
+        return [.. parts.Select(Uri.UnescapeDataString)];
+    }
+
+    private static async Task WriteAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer, Json))
+            write(writer);
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        context.Response.ContentLength = buffer.WrittenCount;
+        context.Response.Headers.CacheControl = "no-cache";
+        if (!HttpMethods.IsHead(context.Request.Method))
+            await context.Response.Body.WriteAsync(buffer.WrittenMemory, context.RequestAborted).ConfigureAwait(false);
+    }
+}
+
+/// <summary>A request of the management API.</summary>
+/// <param name="Context">The request.</param>
+/// <param name="Registry">The open queues.</param>
+/// <param name="User">Its user.</param>
+internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Registry, ManagementUser User)
+{
+    /// <summary>The virtual hosts.</summary>
+    public IVirtualHosts Hosts => Registry.Hosts;
+
+    /// <summary>The images of the virtual hosts that the user sees.</summary>
+    public ImmutableArray<VirtualHostImage> Visible =>
+        [.. Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>().Where(User.Sees)];
+
+    /// <summary>Returns a virtual host that the user sees.</summary>
+    /// <exception cref="ManagementException">It does not exist, or the user must not see it.</exception>
+    public async ValueTask<VirtualHostImage> SeeAsync(string name)
+    {
+        var image = Hosts.Find(name) ?? await Hosts.RefreshAsync(name, Context.RequestAborted).ConfigureAwait(false)
+            ?? throw ManagementException.NotFound();
+        ManagementUser.Demand(User.Sees(image), "monitor");
+        return image;
+    }
+
+    /// <summary>Returns a virtual host in which the user has permissions, and what it may do there.</summary>
+    /// <exception cref="ManagementException">It does not exist, or the user has none.</exception>
+    public async ValueTask<(VirtualHostImage Image, UserAccess Access)> EnterAsync(string name)
+    {
+        var image = await SeeAsync(name).ConfigureAwait(false);
+        if (!User.MayOpen(image))
+            throw ManagementException.NotAuthorized($"User not authorized to access virtual host '{name}'");
+        return (image, image.AccessOf(User.State));
+    }
+
+    /// <summary>Reads the body; an empty one is an empty object.</summary>
+    /// <exception cref="JsonException">It is not JSON.</exception>
+    /// <exception cref="FormatException">It is no object.</exception>
+    public async Task<JsonFields> BodyAsync()
+    {
+        var body = await BytesAsync().ConfigureAwait(false);
+        using var document = JsonDocument.Parse(body.IsEmpty ? "{}"u8.ToArray() : body);
+        return new JsonFields(document.RootElement.Clone(), "body");
+    }
+
+    /// <summary>Reads the body.</summary>
+    public async Task<ReadOnlyMemory<byte>> BytesAsync()
+    {
+        using var body = new MemoryStream();
+        await Context.Request.Body.CopyToAsync(body, Context.RequestAborted).ConfigureAwait(false);
+        return body.GetBuffer().AsMemory(0, (int)body.Length);
+    }
+
+    /// <summary>Whether a parameter of the query is true.</summary>
+    public bool Flag(string name) => Context.Request.Query[name] == "true";
+}
