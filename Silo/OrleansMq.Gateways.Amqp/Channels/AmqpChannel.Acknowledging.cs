@@ -110,9 +110,8 @@ internal sealed partial class AmqpChannel
             settled.Add(outcome switch
             {
                 Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Held, Settlement.Accept),
-                Outcome.Rejected => RejectAsync(delivery),
-                Outcome.Failed when delivery.Entry.State.Type == QueueType.Quorum =>
-                    delivery.Reader.SettleAsync(delivery.Held, Settlement.Fail),
+                Outcome.Rejected => EndAsync(delivery, DeathReason.Rejected, Settlement.Return),
+                Outcome.Failed => FailAsync(delivery),
                 _ => delivery.Reader.SettleAsync(delivery.Held, Settlement.Return),
             });
         }
@@ -135,12 +134,18 @@ internal sealed partial class AmqpChannel
         return Task.WhenAll(settled);
     }
 
-    // The dead letter is stored before the message leaves the queue.
-    private async Task RejectAsync(Delivery delivery)
+    // It counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.
+    private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum
+        ? delivery.Reader.SettleAsync(delivery.Held, Settlement.Return)
+        : delivery.Held.Failures + 1 > delivery.Entry.Settings.DeliveryLimit
+            ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail) : delivery.Reader.SettleAsync(delivery.Held, Settlement.Fail);
+
+    // The dead letter is stored before the message leaves the queue; otherwise the message stays.
+    private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
     {
         var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await ((IDeadLetters)session.Registry).PublishAsync(
-            delivery.Held.Message, delivery.Entry.State, delivery.Entry.Settings, DeathReason.Rejected).ConfigureAwait(false);
-        await delivery.Reader.SettleAsync(delivery.Held, isGone ? Settlement.Accept : Settlement.Return).ConfigureAwait(false);
+            delivery.Held.Message, delivery.Entry.State, delivery.Entry.Settings, reason).ConfigureAwait(false);
+        await delivery.Reader.SettleAsync(delivery.Held, isGone ? Settlement.Accept : otherwise).ConfigureAwait(false);
     }
 
     private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)

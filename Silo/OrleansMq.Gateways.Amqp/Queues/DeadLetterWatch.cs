@@ -14,14 +14,14 @@ internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(20);
 
     private readonly CancellationTokenSource _stop = new();
-    private TaskCompletionSource _published = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _running = Task.CompletedTask;
 
     /// <summary>Begins.</summary>
     public void Start() => _running = Task.Run(RunAsync);
 
-    /// <summary>A message was published: there may be a head.</summary>
-    public void Published() => Volatile.Read(ref _published).TrySetResult();
+    /// <summary>A message was published or settled: there may be another head.</summary>
+    public void HeadMayChange() => Volatile.Read(ref _changed).TrySetResult();
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -39,7 +39,7 @@ internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
             var isAttached = false;
             while (true)
             {
-                Volatile.Write(ref _published, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+                Volatile.Write(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
                 var pause = await PauseAsync().ConfigureAwait(false);
                 if (pause is null || pause > TimeSpan.Zero)
                 {
@@ -91,8 +91,8 @@ internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
     {
         if (pause is null)
         {
-            // The head may leave without a publish; then a later one may be due.
-            await Task.WhenAny(Volatile.Read(ref _published).Task, Task.Delay(MaxPause, queue.Time, _stop.Token)).ConfigureAwait(false);
+            // A head that another broker's consumer settles is noticed later.
+            await Task.WhenAny(Volatile.Read(ref _changed).Task, Task.Delay(MaxPause, queue.Time, _stop.Token)).ConfigureAwait(false);
             _stop.Token.ThrowIfCancellationRequested();
             return;
         }

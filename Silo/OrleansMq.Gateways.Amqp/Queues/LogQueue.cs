@@ -148,7 +148,7 @@ internal sealed class LogQueue : IAmqpQueue
         try
         {
             var result = await Broker.ProduceAsync(Partition, batch, acks).ConfigureAwait(false);
-            _watch?.Published();
+            HeadMayChange();
             switch (result.Error)
             {
                 case ErrorCode.None:
@@ -166,6 +166,9 @@ internal sealed class LogQueue : IAmqpQueue
         }
         return PublishOutcome.Unknown;
     }
+
+    /// <summary>The first message may be another one.</summary>
+    public void HeadMayChange() => Volatile.Read(ref _watch)?.HeadMayChange();
 
     /// <inheritdoc/>
     public async ValueTask<IQueueReader> AttachAsync(int priority)

@@ -179,6 +179,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 }
                 if (taken.Count == 0)
                     await SettleAsync(_consumer, []).ConfigureAwait(false);
+                else
+                    queue.HeadMayChange();
                 round.SetResult();
             }
             catch (Exception fault)

@@ -151,11 +151,13 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private void WarnOfOpenDoors()
     {
-        // AMQP clients and their managers log in.
-        foreach (var gateway in _gateways.All.Where(static gateway =>
-            gateway.Name is not (AmqpGateway.GatewayName or ManagementGateway.GatewayName)
-            && !IPAddress.IsLoopback(gateway.EndPoint.Address)))
-            _logger.OpenDoor(gateway.EndPoint.ToString());
+        foreach (var gateway in _gateways.All.Where(static gateway => !IPAddress.IsLoopback(gateway.EndPoint.Address)))
+        {
+            if (gateway.Name is AmqpGateway.GatewayName or ManagementGateway.GatewayName)
+                _logger.ClearText(gateway.EndPoint.ToString(), gateway.Name);
+            else
+                _logger.OpenDoor(gateway.EndPoint.ToString());
+        }
     }
 
     /// <summary>The URL of AMQP's management API, with the port that was taken; null where it is off.</summary>

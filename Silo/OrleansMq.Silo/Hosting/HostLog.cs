@@ -8,6 +8,11 @@ internal static partial class HostLog
         + "127.0.0.1, or put a firewall or a proxy with authentication in front.")]
     public static partial void OpenDoor(this ILogger logger, string address);
 
+    [LoggerMessage(EventId = 24, Level = LogLevel.Warning,
+        Message = "Passwords and messages reach {Address} unencrypted, since --{Name} has no TLS. Bind 127.0.0.1, or keep the network to "
+        + "yourself.")]
+    public static partial void ClearText(this ILogger logger, string address, string name);
+
     [LoggerMessage(EventId = 21, Level = LogLevel.Information, Message = "Stopping: requests in flight may end")]
     public static partial void Stopping(this ILogger logger);
 

@@ -19,11 +19,11 @@ internal sealed class RunningGateway : IAsyncDisposable
 
     public int Port => _gateway.EndPoint.Port;
 
-    public static async Task<RunningGateway> StartAsync(string directory)
+    public static async Task<RunningGateway> StartAsync(string directory, int port = 0)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
-        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log });
+        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port), Log = log });
         await gateway.ListenAsync(CancellationToken.None);
         gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
         {

@@ -52,6 +52,21 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
+    public async Task Amqp_and_its_management_API_are_served_at_the_bound_ports_and_warned_of_where_others_reach_them()
+    {
+        var all = new ListenAddress(IPAddress.Any, 0);
+        var settings = Settings(0) with { Amqp = all, AmqpManagement = all };
+        await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
+        Assert.Contains($"{server.AmqpAddress} unencrypted, since --amqp has no TLS", _log.ToString(), StringComparison.Ordinal);
+        Assert.Contains("unencrypted, since --amqp-management has no TLS", _log.ToString(), StringComparison.Ordinal);
+        using var client = new HttpClient();
+        var port = new Uri(server.AmqpManagementAddress!.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal)).Port;
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"http://127.0.0.1:{port}/api/whoami"));
+        request.Headers.Authorization = new("Basic", Convert.ToBase64String("guest:guest"u8));
+        Assert.Contains("administrator", await (await client.SendAsync(request)).Content.ReadAsStringAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Kafka_port_in_use_is_named_with_the_flag_that_chooses_another()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
