@@ -9,7 +9,6 @@ using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Amqp.Sockets;
-using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
