@@ -1,4 +1,5 @@
 using Orleans.Services;
+using OrleansMq.Grains.Topics;
 
 namespace OrleansMq.Grains.Replication;
 
@@ -36,4 +37,17 @@ internal interface IReplicaService : IGrainService
     /// <returns>The version that this broker has afterwards.</returns>
     [Alias("PushImage"), ResponseTimeout("00:00:05")]
     Task<long> PushImageAsync(ReadOnlyMemory<byte> image);
+
+    /// <summary>Chooses the brokers of new partitions: <see cref="IClusterOwnerGrain.PlaceAsync"/> of the controller, also while its
+    /// activation deactivates.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: this broker is not the controller.
+    /// <see cref="ErrorCode.InvalidReplicationFactor"/>.</exception>
+    [Alias("Place"), ResponseTimeout(OwnerTimes.Call)]
+    Task<int[][]> PlaceAsync(int count, int replicationFactor);
+
+    /// <summary>Adds a topic, or changes of it, to the metadata: <see cref="IClusterOwnerGrain.AnnounceAsync"/> of the controller, also
+    /// while its activation deactivates.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: this broker is not the controller.</exception>
+    [Alias("Announce"), ResponseTimeout(OwnerTimes.Call)]
+    Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas);
 }

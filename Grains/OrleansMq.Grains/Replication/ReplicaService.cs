@@ -1,13 +1,15 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Topics;
 
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>This silo's end of <see cref="IReplicaService"/>: forwards to the broker's replicas. Calls interleave, so a slow disk delays
 /// only the calls that use it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
-    PartitionLeadership leadership, IClusterImageSink images) : GrainService(grainId, silo, loggers), IReplicaService
+    PartitionLeadership leadership, IClusterImageSink images, ControllerSeat controller)
+    : GrainService(grainId, silo, loggers), IReplicaService
 {
     /// <inheritdoc/>
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle) =>
@@ -29,4 +31,15 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
 
     /// <inheritdoc/>
     public Task<long> PushImageAsync(ReadOnlyMemory<byte> image) => images.AcceptAsync(image);
+
+    /// <inheritdoc/>
+    public Task<int[][]> PlaceAsync(int count, int replicationFactor) =>
+        controller.CallAsync(grain => grain.PlaceAsync(count, replicationFactor));
+
+    /// <inheritdoc/>
+    public Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas) => controller.CallAsync(async grain =>
+    {
+        await grain.AnnounceAsync(topic, first, replicas);
+        return true;
+    });
 }

@@ -20,6 +20,7 @@ internal static class CatalogueServices
         services.AddSingleton<LeadershipReports>();
         services.AddSingleton<ILeadershipReports>(provider => provider.GetRequiredService<LeadershipReports>());
         services.AddParticipant<LeadershipReports>();
+        services.AddSingleton<ControllerSeat>();
         services.AddSingleton<ClusterLink>();
         services.AddParticipant<ClusterLink>();
         services.AddSingleton<ReplicaCleanup>();

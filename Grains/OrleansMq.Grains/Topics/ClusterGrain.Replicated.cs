@@ -56,6 +56,7 @@ internal sealed partial class ClusterGrain
             throw;
         }
         _controller = controller;
+        _services.GetRequiredService<ControllerSeat>().Take(this);
         _runner = new RebalanceRunner(_broker, controller, Document<RebalanceJob>("rebalance"), GrainFactory, options.RebalanceSettleTime,
             options.AutoLeaderRebalance);
         _administration = new ClusterAdministration(_broker, controller, _runner, membership,
@@ -72,8 +73,10 @@ internal sealed partial class ClusterGrain
     {
         if (_runner is not null)
             await _runner.DisposeAsync();
-        if (_controller is not null)
-            await _controller.DisposeAsync();
+        if (_controller is null)
+            return;
+        _services.GetRequiredService<ControllerSeat>().Leave(this);
+        await _controller.DisposeAsync();
     }
 
     /// <inheritdoc/>

@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
 using OrleansMq.State;
@@ -24,6 +25,7 @@ internal sealed partial class TopicGrain
     private readonly IPartitionStates _states;
 
     private readonly LeaderServiceClient? _leaders;
+    private readonly ReplicaServices? _brokers;
     private readonly IBrokerPeers _peers;
 
     private bool IsReplicated => _images is not null;
@@ -52,7 +54,8 @@ internal sealed partial class TopicGrain
     /// <returns>The partitions, with their leaders.</returns>
     private async Task<ImagePartition[]> MakeReplicasAsync(TopicState topic, int from, int to)
     {
-        var replicas = await Cluster.PlaceAsync(to - from, topic.ReplicationFactor);
+        var replicas = await AskControllerAsync(broker => broker.PlaceAsync(to - from, topic.ReplicationFactor),
+            grain => grain.PlaceAsync(to - from, topic.ReplicationFactor));
         var stored = new StoredPartitionState[to - from];
         await ForEachAsync(from, to, async number =>
             stored[number - from] = await StoreAsync(new ReplicaKey(topic.TopicId, number), replicas[number - from]));
@@ -146,8 +149,40 @@ internal sealed partial class TopicGrain
         }
     }
 
-    private Task AnnounceAsync(TopicState topic, int first, int[][] replicas) =>
-        Cluster.AnnounceAsync(TopicRecord.Of(topic), first, replicas);
+    private Task AnnounceAsync(TopicState topic, int first, int[][] replicas)
+    {
+        var record = TopicRecord.Of(topic);
+        return AskControllerAsync(
+            async broker =>
+            {
+                await broker.AnnounceAsync(record, first, replicas);
+                return true;
+            },
+            async grain =>
+            {
+                await grain.AnnounceAsync(record, first, replicas);
+                return true;
+            });
+    }
+
+    // The controller may wait for this topic, and its activation may deactivate meanwhile, which takes no calls before that wait has ended.
+    // So its broker is asked first. The grain is where the metadata is controlled next, and knows what a broker that is not it cannot.
+    private async Task<T> AskControllerAsync<T>(Func<IReplicaService, Task<T>> ofBroker, Func<IClusterOwnerGrain, Task<T>> ofGrain)
+    {
+        var controller = _images!.Image.Controller;
+        try
+        {
+            if (controller >= 0)
+                return await ofBroker(_brokers!.Of(controller));
+        }
+        catch (Exception elsewhere) when (elsewhere is BrokerException { Code: ErrorCode.BrokerNotAvailable } or OrleansException
+            or TypeLoadException) // A silo of an earlier version cannot read the call, and answers so.
+        {
+            _broker.Log(EngineLogLevel.Debug, $"Broker {controller} does not control the cluster's metadata. Its grain is asked.",
+                elsewhere);
+        }
+        return await ofGrain(Cluster);
+    }
 
     // The image lists the topic as deleted by now, so no broker creates or leads a replica of it.
     private async Task ClearStatesAsync(Guid topicId, TopicState? topic)

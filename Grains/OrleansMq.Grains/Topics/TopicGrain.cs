@@ -7,6 +7,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Topics;
 
@@ -40,6 +41,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         _images = services.GetService<ClusterImageCache>();
         _states = services.GetRequiredService<IPartitionStates>();
         _leaders = services.GetService<LeaderServiceClient>();
+        _brokers = services.GetService<ReplicaServices>();
         _peers = services.GetRequiredService<IBrokerPeers>();
         _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
     }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using Orleans.Core.Internal;
 using Orleans.Storage;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
@@ -29,6 +30,25 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
             await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > before.Epoch),
                 "another one makes the metadata");
             await Wait.UntilAsync(async () => await Create(topic) is { Code: ErrorCode.TopicAlreadyExists }, "the topic is there");
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(10)]
+    [InlineData(20)]
+    [InlineData(40)]
+    public async Task Controller_that_Orleans_deactivates_in_the_middle_completes_a_creation(int milliseconds)
+    {
+        Assert.Null(await Create("before"));
+        var controller = Cluster.Get<IGrainFactory>(1).GetCluster().AsReference<IGrainManagementExtension>();
+        for (var round = 0; round < 3; round++)
+        {
+            var creating = Create($"orders-{round}");
+            await Task.Delay(milliseconds);
+            await controller.DeactivateOnIdle();
+            Assert.Null(await creating);
         }
     }
 
