@@ -184,7 +184,8 @@ internal sealed partial class ClusterGrain
     }
 
     /// <summary>Refuses new work, and deactivates when the current work has ended. A deactivating activation waits for its work but takes
-    /// no calls, not even those that the work waits for. Several brokers may tell that there is a later controller.</summary>
+    /// no calls; those that a creation waits for come through <see cref="ControllerSeat"/>. Several brokers may tell that there is a later
+    /// controller.</summary>
     private async Task RetireAsync()
     {
         if (Interlocked.Exchange(ref _retiring, true))
@@ -258,9 +259,4 @@ internal sealed partial class ClusterGrain
             .ReadAsync().AsTask();
 
     private GrainDocument<T> Document<T>(string type) where T : class => new(_storage, type, this.GetGrainId());
-
-    private sealed class Work(SemaphoreSlim working) : IDisposable
-    {
-        public void Dispose() => working.Release();
-    }
 }
