@@ -286,6 +286,8 @@ public sealed class SettledCleaningTests
             settled.Add(offset);
             return true;
         }, name, rig: rig);
+        // What the cursor appended as it ended is in force, so that the state is the log's.
+        await rig.PassUntilAsync(() => rig.Partition.HighWatermark == rig.Partition.LogEndOffset);
         return settled;
     }
 
