@@ -28,16 +28,19 @@ public sealed class SettledCleaningTests
         var waiting = (await rig.AppendAsync("waits")).BaseOffset;
         await rig.AppendManyAsync(300);
         await SettleAllAsync(rig, "c", offset => offset != waiting);
-        var (size, state) = (rig.Partition.Log!.SizeInBytes, rig.StateOf());
+        var size = rig.Partition.Log!.SizeInBytes;
         Clean(rig);
         Assert.InRange(rig.Partition.Log!.SizeInBytes, 1, size / 2);
         await CheckAsync(rig, waiting);
 
         // Every state from the log alone, which still has all transitions.
+        await rig.PassUntilAsync(() => rig.Partition.HighWatermark == rig.Partition.LogEndOffset);
+        var (state, end) = (rig.StateOf(), rig.Partition.LogEndOffset);
         await rig.Store.DisposeAsync();
         foreach (var name in rig.FilesOf(LogFiles.Cursors))
             rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, name));
         await rig.OpenAsync();
+        Assert.Equal(end, rig.Partition.LogEndOffset);
         Assert.Equal(CursorStateFormat.Encode(state), CursorStateFormat.Encode(rig.StateOf()));
         await CheckAsync(rig, waiting);
         Assert.Equal([waiting], await SettleAllAsync(rig, "c", static _ => true));
