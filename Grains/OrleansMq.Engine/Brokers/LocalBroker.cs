@@ -25,7 +25,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
     private readonly GroupCoordinators _groups;
     private readonly IStateStore _state;
     private readonly Lock _gate = new();
-    private Task<LocalVirtualHosts>? _virtualHosts;
+    private Task<VirtualHostOwners>? _virtualHosts;
     private int _disposed;
 
     private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
@@ -209,20 +209,20 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
 
     /// <summary>Returns the virtual hosts of AMQP. The first call opens them, and creates those of a new installation.</summary>
     /// <exception cref="IOException">A document cannot be read or written. The next call tries again.</exception>
-    public Task<LocalVirtualHosts> OpenVirtualHostsAsync()
+    public Task<VirtualHostOwners> OpenVirtualHostsAsync()
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed != 0, this);
             return _virtualHosts is null or { IsFaulted: true }
-                ? _virtualHosts = Task.Run(() => LocalVirtualHosts.OpenAsync(_state, _options.Log)) : _virtualHosts;
+                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(_state, _options.Log)) : _virtualHosts;
         }
     }
 
     /// <summary>Drains and closes cleanly.</summary>
     public async ValueTask DisposeAsync()
     {
-        Task<LocalVirtualHosts>? virtualHosts;
+        Task<VirtualHostOwners>? virtualHosts;
         lock (_gate)
         {
             if (_disposed != 0)

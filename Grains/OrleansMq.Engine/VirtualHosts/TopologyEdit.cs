@@ -1,9 +1,17 @@
 using System.Collections.Immutable;
+using System.Text.Json.Serialization;
 
 namespace OrleansMq.VirtualHosts;
 
 /// <summary>One change of a virtual host's exchanges, queues and bindings. The owner stores it, and sends it to all brokers, which apply it
 /// to their image and routing table.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "edit")]
+[JsonDerivedType(typeof(PutExchange), "putExchange")]
+[JsonDerivedType(typeof(RemoveExchange), "removeExchange")]
+[JsonDerivedType(typeof(PutQueue), "putQueue")]
+[JsonDerivedType(typeof(RemoveQueue), "removeQueue")]
+[JsonDerivedType(typeof(AddBinding), "addBinding")]
+[JsonDerivedType(typeof(RemoveBinding), "removeBinding")]
 internal abstract record TopologyEdit;
 
 /// <summary>An exchange is new, or changed.</summary>

@@ -104,4 +104,7 @@ internal sealed record VirtualHostShardDocument
 [JsonSerializable(typeof(VirtualHostIndex))]
 [JsonSerializable(typeof(VirtualHostCommand))]
 [JsonSerializable(typeof(VirtualHostAdministration))]
+[JsonSerializable(typeof(VirtualHostsDelta))]
+[JsonSerializable(typeof(VirtualHostRequest))]
+[JsonSerializable(typeof(VirtualHostReply))]
 internal sealed partial class VirtualHostJson : JsonSerializerContext;

@@ -3,7 +3,6 @@ using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
-using OrleansMq.State;
 
 namespace OrleansMq.Grains.Coordination;
 
@@ -11,11 +10,11 @@ namespace OrleansMq.Grains.Coordination;
 /// A thin shell around one of the engine's coordinators. An activation claims the documents when it begins; one that loses them to another
 /// deactivates. A derived class is reentrant, since coordinators are thread safe: requests go on while another waits for the store.
 /// </summary>
-/// <param name="kind">The kind of coordinator.</param>
+/// <param name="noun">What it coordinates, in messages.</param>
 /// <param name="broker">The silo's broker.</param>
 /// <param name="active">The coordinators of the silo.</param>
 /// <param name="services">The silo's services: one alone has no <see cref="CoordinatorSearch"/>.</param>
-internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker, ActiveCoordinators active, IServiceProvider services)
+internal abstract class CoordinatorGrain(string noun, SiloBroker broker, ActiveCoordinators active, IServiceProvider services)
     : Grain, ICoordinatorActivation
 {
     // How long an activation that could not claim its documents stays to report the reason: it bounds how often the store is asked.
@@ -29,7 +28,7 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
     private ICoordinator? _coordinator;
     // Why there is no coordinator, where there is none.
     private (ErrorCode Error, string Message) _refusal =
-        (ErrorCode.NotCoordinator, $"The {kind.Noun} is on its way to another broker. Retry.");
+        (ErrorCode.NotCoordinator, $"The {noun} is on its way to another broker. Retry.");
 
     private bool _isLookedAtAgain;
 
@@ -41,10 +40,6 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
 
     /// <summary>The silo's broker.</summary>
     protected SiloBroker Broker => broker;
-
-    /// <summary>The store of the coordinator's documents.</summary>
-    protected IStateStore Documents =>
-        services.GetRequiredService<CoordinatorDocuments>().Of(kind, this.GetGrainId().Type).For(Id);
 
     /// <inheritdoc/>
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
@@ -147,7 +142,7 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
         finally
         {
             if (coordinator.IsClosed)
-                _ = EndAsync($"Another activation coordinates the {kind.Noun}."); // The next call is to find that one.
+                _ = EndAsync($"Another activation coordinates the {noun}."); // The next call is to find that one.
             else if (coordinator.IsVacant && !_isLookedAtAgain)
                 _ = GoIfVacantAsync(coordinator);
         }
@@ -160,7 +155,7 @@ internal abstract class CoordinatorGrain(CoordinatorKind kind, SiloBroker broker
         await Task.Delay(VacantTime, broker.Options.TimeProvider, CancellationToken.None);
         _isLookedAtAgain = false;
         if (coordinator.IsVacant)
-            await EndAsync($"Nothing is stored of the {kind.Noun}.");
+            await EndAsync($"Nothing is stored of the {noun}.");
     }
 
     private void Refuse(ErrorCode error, string message)

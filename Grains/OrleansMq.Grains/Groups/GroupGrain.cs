@@ -20,8 +20,8 @@ namespace OrleansMq.Grains.Groups;
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
 internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IClusterMetadata topics,
-    IServiceProvider services)
-    : CoordinatorGrain(GroupDocuments.Kind, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
+    CoordinatorDocuments documents, IServiceProvider services)
+    : CoordinatorGrain(GroupDocuments.Kind.Noun, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.group";
@@ -40,7 +40,8 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
 
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
-        Documents, topics, Broker.Options.Groups, Broker.Options.TimeProvider, Broker.Options.Log);
+        documents.Of(GroupDocuments.Kind, this.GetGrainId().Type).For(Id), topics, Broker.Options.Groups, Broker.Options.TimeProvider,
+        Broker.Options.Log);
 
     /// <inheritdoc/>
     public Task Invoke(IIncomingGrainCallContext context)

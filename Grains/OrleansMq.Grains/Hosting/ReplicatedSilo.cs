@@ -8,6 +8,7 @@ using OrleansMq.Grains.PostgreSql;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Grains.VirtualHosts;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -66,6 +67,7 @@ internal static class ReplicatedSilo
         services.AddParticipant<LeadershipExit>();
         silo.AddGrainService<ReplicaService>();
         services.AddCatalogue();
+        services.AddVirtualHosts();
         silo.AddPartitionLeadership();
     }
 

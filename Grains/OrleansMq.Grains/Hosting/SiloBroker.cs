@@ -31,7 +31,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     private readonly ConcurrentDictionary<(Guid, int), string> _missing = new();
     private readonly ConcurrentDictionary<string, string> _damaged = new(StringComparer.Ordinal);
     private readonly Lock _hosts = new();
-    private Task<LocalVirtualHosts>? _virtualHosts;
+    private Task<VirtualHostOwners>? _virtualHosts;
     private volatile bool _isOpen;
 
     /// <param name="options">The engine's options.</param>
@@ -136,11 +136,11 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     {
         if (Cluster is not null)
             throw new NotSupportedException("A replicated cluster does not serve AMQP yet.");
-        Task<LocalVirtualHosts> opening;
+        Task<VirtualHostOwners> opening;
         lock (_hosts)
         {
             opening = _virtualHosts is null or { IsFaulted: true }
-                ? _virtualHosts = Task.Run(() => LocalVirtualHosts.OpenAsync(State, Options.Log)) : _virtualHosts;
+                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(State, Options.Log)) : _virtualHosts;
         }
         return await opening;
     }
@@ -251,7 +251,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     private async Task CloseVirtualHostsAsync()
     {
-        Task<LocalVirtualHosts>? opened;
+        Task<VirtualHostOwners>? opened;
         lock (_hosts)
             opened = _virtualHosts;
         if (opened is null)

@@ -38,6 +38,17 @@ internal interface IReplicaService : IGrainService
     [Alias("PushImage"), ResponseTimeout("00:00:05")]
     Task<long> PushImageAsync(ReadOnlyMemory<byte> image);
 
+    /// <summary>Pushes the virtual hosts of AMQP.</summary>
+    /// <param name="delta">A delta or a whole image, as JSON, which contains its version.</param>
+    /// <returns>The version that this broker has afterwards.</returns>
+    [Alias("PushVirtualHosts"), ResponseTimeout("00:00:05")]
+    Task<long> PushVirtualHostsAsync(ReadOnlyMemory<byte> delta);
+
+    /// <summary>Takes no virtual hosts of an owner before this epoch any more.</summary>
+    /// <returns>The virtual hosts that this broker has, as a whole image; empty for none.</returns>
+    [Alias("FenceVirtualHosts"), ResponseTimeout("00:00:05")]
+    Task<ReadOnlyMemory<byte>> FenceVirtualHostsAsync(int epoch);
+
     /// <summary>Chooses the brokers of new partitions: <see cref="IClusterOwnerGrain.PlaceAsync"/> of the controller, also while its
     /// activation deactivates.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: this broker is not the controller.

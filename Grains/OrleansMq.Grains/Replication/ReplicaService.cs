@@ -2,13 +2,14 @@ using Microsoft.Extensions.Logging;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Topics;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>This silo's end of <see cref="IReplicaService"/>: forwards to the broker's replicas. Calls interleave, so a slow disk delays
 /// only the calls that use it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
-    PartitionLeadership leadership, IClusterImageSink images, ControllerSeat controller)
+    PartitionLeadership leadership, IClusterImageSink images, ClusterVirtualHosts hosts, ControllerSeat controller)
     : GrainService(grainId, silo, loggers), IReplicaService
 {
     /// <inheritdoc/>
@@ -31,6 +32,15 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
 
     /// <inheritdoc/>
     public Task<long> PushImageAsync(ReadOnlyMemory<byte> image) => images.AcceptAsync(image);
+
+    /// <inheritdoc/>
+    public Task<long> PushVirtualHostsAsync(ReadOnlyMemory<byte> delta) =>
+        // Large ones take their time, and handlers of changes run.
+        Task.Run(() => hosts.Apply(VirtualHostsDelta.Parse(delta.Span)));
+
+    /// <inheritdoc/>
+    public Task<ReadOnlyMemory<byte>> FenceVirtualHostsAsync(int epoch) => Task.Run(() => hosts.Fence(epoch) is { Version: > 0 } image
+        ? new ReadOnlyMemory<byte>(VirtualHostsDelta.Between(null, image).ToBytes()) : default);
 
     /// <inheritdoc/>
     public Task<int[][]> PlaceAsync(int count, int replicationFactor) =>

@@ -18,7 +18,8 @@ namespace OrleansMq.Grains.Topics;
 /// controllers may exist for a moment: the later one has higher versions, and brokers follow those. Thread safe.
 /// </summary>
 internal sealed class ClusterController(SiloBroker broker, ClusterMembership membership, IPartitionStates states,
-    GrainDocument<BrokerRegistry> registry, ImagePublisher publisher, Func<string, Task<TopicState?>> readTopic) : IAsyncDisposable
+    GrainDocument<BrokerRegistry> registry, ImagePublisher<ClusterImage> publisher, Func<string, Task<TopicState?>> readTopic)
+    : IAsyncDisposable
 {
     // Concurrent reads at the start: enough to hide the database's latency, few enough for its connections.
     private const int ReadsAtATime = 32;

@@ -40,7 +40,8 @@ internal sealed partial class ClusterGrain
         if (_broker.Cluster is not { } options || !IsTheCluster)
             return;
         var membership = _services.GetRequiredService<ClusterMembership>();
-        var publisher = new ImagePublisher(_services.GetRequiredService<ReplicaServices>(), membership, _broker.Options.Log);
+        var publisher = new ImagePublisher<ClusterImage>(
+            new ClusterImageTransport(_services.GetRequiredService<ReplicaServices>()), membership, _broker.Options.Log);
         publisher.Superseded += () => _ = RetireAsync();
         _catalogue.Superseded += () => _ = RetireAsync();
         var controller = new ClusterController(_broker, membership, _services.GetRequiredService<IPartitionStates>(),

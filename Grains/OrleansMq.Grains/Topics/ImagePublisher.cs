@@ -1,14 +1,31 @@
-using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Topics;
 
+/// <summary>How images of one kind get to brokers.</summary>
+internal interface IImageTransport<TImage> where TImage : class
+{
+    /// <summary>What is pushed, in messages.</summary>
+    string Noun { get; }
+
+    /// <summary>Returns the version of an image. A later one has a higher version, also where it is another publisher's.</summary>
+    long VersionOf(TImage image);
+
+    /// <summary>Returns what makes the later image out of the earlier one, or the whole image where there is none.</summary>
+    ReadOnlyMemory<byte> Write(TImage? before, TImage after);
+
+    /// <summary>Sends what was written.</summary>
+    /// <returns>The version that the broker has afterwards.</returns>
+    Task<long> PushAsync(int broker, ReadOnlyMemory<byte> written);
+}
+
 /// <summary>
 /// Pushes the latest image to every live broker. Each broker has at most one call in flight, with the changes since its image; later
 /// changes go with the next call. A broker with an unexpected image gets the whole image. Thread safe.
 /// </summary>
-internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership membership, EngineLog log) : IAsyncDisposable
+internal sealed class ImagePublisher<TImage>(IImageTransport<TImage> transport, ClusterMembership membership, EngineLog log)
+    : IAsyncDisposable where TImage : class
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
@@ -17,13 +34,13 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     private readonly CancellationTokenSource _stopped = new();
     private readonly Dictionary<int, Recipient> _recipients = [];
     private TaskCompletionSource _progress = NewSignal();
-    private ClusterImage _newest = ClusterImage.Empty;
+    private TImage? _newest;
 
-    /// <summary>Raised when a broker has an image of a later controller, so this one no longer controls anything.</summary>
+    /// <summary>Raised when a broker has an image of a later publisher, so that this one has nothing to say any more.</summary>
     public event Action? Superseded;
 
     /// <summary>Publishes the latest image to all live brokers.</summary>
-    public void Publish(ClusterImage image)
+    public void Publish(TImage image)
     {
         lock (_lock)
         {
@@ -44,10 +61,10 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     {
         lock (_lock)
         {
-            if (!_recipients.TryGetValue(broker, out var recipient) || (recipient.Has?.Version ?? 0) <= version)
+            if (!_recipients.TryGetValue(broker, out var recipient) || VersionOf(recipient.Has) <= version)
                 return;
             recipient.Has = null;
-            Publish(_newest);
+            Publish(_newest!);
         }
     }
 
@@ -64,7 +81,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
                 lock (_lock)
                 {
                     if (membership.Brokers.Silos.Keys.All(broker => _recipients.TryGetValue(broker, out var found)
-                        && found.Has?.Version >= version))
+                        && found.Has is { } has && transport.VersionOf(has) >= version))
                         return;
                     progress = _progress.Task;
                 }
@@ -94,8 +111,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
         {
             try
             {
-                var delta = ClusterDelta.Between(next.Has ?? ClusterImage.Empty, next.Newest);
-                var version = await brokers.Of(recipient.Broker).PushImageAsync(ClusterDeltaCodec.Write(delta))
+                var version = await transport.PushAsync(recipient.Broker, transport.Write(next.Has, next.Newest))
                     .WaitAsync(_stopped.Token).ConfigureAwait(false);
                 if (Answered(recipient, next.Newest, version))
                     pause = FirstPause;
@@ -110,7 +126,8 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
                 when (unanswered is TimeoutException or OrleansException or BrokerException or InvalidDataException)
             {
                 log.Write(EngineLogLevel.Debug,
-                    $"Broker {recipient.Broker} did not confirm metadata version {next.Newest.Version}; retrying.", unanswered);
+                    $"Broker {recipient.Broker} did not confirm version {VersionOf(next.Newest)} of the {transport.Noun}; retrying.",
+                    unanswered);
                 // The outcome is unknown; the answer to the next push tells.
                 pause = await PauseAsync(pause).ConfigureAwait(false);
             }
@@ -118,12 +135,13 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     }
 
     // What to send; null if the broker has the latest image or is not alive.
-    private (ClusterImage? Has, ClusterImage Newest)? Next(Recipient recipient)
+    private (TImage? Has, TImage Newest)? Next(Recipient recipient)
     {
         lock (_lock)
         {
-            if (!_stopped.IsCancellationRequested && recipient.Has?.Version != _newest.Version && membership.IsAlive(recipient.Broker))
-                return (recipient.Has, _newest);
+            if (!_stopped.IsCancellationRequested && _newest is { } newest && VersionOf(recipient.Has) != VersionOf(newest)
+                && membership.IsAlive(recipient.Broker))
+                return (recipient.Has, newest);
             // Under the lock, so that the next publisher sees that no send is in progress.
             recipient.Sending = Task.CompletedTask;
             return null;
@@ -131,19 +149,20 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     }
 
     // Whether the broker applied what was sent.
-    private bool Answered(Recipient recipient, ClusterImage sent, long version)
+    private bool Answered(Recipient recipient, TImage sent, long version)
     {
+        var sentVersion = VersionOf(sent);
         lock (_lock)
         {
-            recipient.Has = version == sent.Version ? sent : null;
+            recipient.Has = version == sentVersion ? sent : null;
             Pulse();
         }
-        if (version > sent.Version)
+        if (version > sentVersion)
         {
             _stopped.Cancel();
             Superseded?.Invoke();
         }
-        return version == sent.Version;
+        return version == sentVersion;
     }
 
     private static async Task<TimeSpan> PauseAsync(TimeSpan pause)
@@ -151,6 +170,8 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
         await Task.Delay(pause, CancellationToken.None).ConfigureAwait(false);
         return pause * 2 < LongestPause ? pause * 2 : LongestPause;
     }
+
+    private long VersionOf(TImage? image) => image is null ? 0 : transport.VersionOf(image);
 
     private void Pulse()
     {
@@ -164,7 +185,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     {
         public int Broker => broker;
         // The broker's image; null if not known.
-        public ClusterImage? Has { get; set; }
+        public TImage? Has { get; set; }
         public Task Sending { get; set; } = Task.CompletedTask;
     }
 }

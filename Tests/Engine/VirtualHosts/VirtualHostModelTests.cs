@@ -31,7 +31,7 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
     private async Task RunAsync(Random random, bool isShared)
     {
         var store = new MemoryStateStore();
-        await (await LocalVirtualHosts.OpenAsync(store, EngineLog.Silent)).DisposeAsync();
+        await (await VirtualHostOwners.OpenAsync(store, EngineLog.Silent)).DisposeAsync();
         var owner = await OpenAsync(store, isShared, null);
         // What is known of each durable queue: the id that it must have (0: it must not exist); missing: unknown, or auto-deleted.
         var known = new Dictionary<string, long>();

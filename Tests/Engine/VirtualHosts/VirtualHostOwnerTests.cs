@@ -431,7 +431,7 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
     internal static async Task<VirtualHostOwner> OwnAsync(MemoryStateStore store, VirtualHostTopology? newest = null) =>
         (await VirtualHostOwner.OpenAsync(store, Host, new VirtualHostOwnerOptions { IsShared = true }, newest))!;
 
-    private Task<LocalVirtualHosts> OpenAsync() => OpenAsync(_store);
+    private Task<VirtualHostOwners> OpenAsync() => OpenAsync(_store);
 
-    private static Task<LocalVirtualHosts> OpenAsync(MemoryStateStore store) => LocalVirtualHosts.OpenAsync(store, EngineLog.Silent);
+    private static Task<VirtualHostOwners> OpenAsync(MemoryStateStore store) => VirtualHostOwners.OpenAsync(store, EngineLog.Silent);
 }

@@ -75,6 +75,9 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
     /// it.</summary>
     public Task Ended => _ended.Task;
 
+    /// <summary>Whether another owner has claimed the virtual host, as far as this one knows.</summary>
+    public bool IsSuperseded { get; private set; }
+
     /// <summary>Claims a virtual host, reads it and repairs what a crash has left.</summary>
     /// <param name="store">The store.</param>
     /// <param name="name">The virtual host.</param>
@@ -315,12 +318,15 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
         _isKnown = false;
         if (await _documents.ReadAsync().ConfigureAwait(false) is not { } settings || settings.Epoch != Epoch)
         {
+            IsSuperseded = true;
             Close("has another owner");
             throw new StateConflictException(VirtualHostDocuments.KeyOf(Name), null, null);
         }
         if (_isHostUnclear)
             await WriteHostAsync(settings).ConfigureAwait(false);
         var stored = await _documents.ReadShardsAsync().ConfigureAwait(false);
+        if (_options.IsShared)
+            await ConfirmAsync().ConfigureAwait(false); // Else these may be the etags of a later owner's shards.
         var (loaded, repairs) = VirtualHostTopology.Load(Name,
             stored.OfType<VirtualHostShardDocument>().Where(shard => shard.Epoch >= settings.FirstEpoch));
         loaded = loaded.WithTransient(_image.Topology);

@@ -7,23 +7,38 @@ using OrleansMq.State;
 namespace OrleansMq.VirtualHosts;
 
 /// <summary>
-/// The virtual hosts of a broker that stands alone: it owns them all, and its images are the owners'. Commands of clients go to the owner
-/// of the virtual host and do not wait for each other's host. Commands of operators take turns. Thread safe.
+/// The owners of all virtual hosts, and the users. Commands of clients go to the owner of the virtual host and do not wait for each other's
+/// host. Commands of operators take turns. A broker that stands alone reads the owners' images. Thread safe.
+/// <para>
+/// <b>Several brokers.</b> Where the store is shared, another broker may take everything over: the catalogue first, then each virtual host.
+/// This one then answers no more (<see cref="IsLost"/>), and claims nothing again.
+/// </para>
 /// </summary>
-internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
+internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
 {
     private readonly ConcurrentDictionary<string, VirtualHostOwner> _owners = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly IStateStore _store;
     private readonly VirtualHostCatalogue _catalogue;
     private readonly VirtualHostOwnerOptions _options;
-    private bool _isClosed;
+    private readonly VirtualHostsImage _newest;
+    private volatile bool _isClosed;
 
-    private LocalVirtualHosts(IStateStore store, VirtualHostCatalogue catalogue, VirtualHostOwnerOptions options) =>
-        (_store, _catalogue, _options) = (store, catalogue, options);
+    private VirtualHostOwners(IStateStore store, VirtualHostCatalogue catalogue, VirtualHostOwnerOptions options,
+        VirtualHostsImage newest) => (_store, _catalogue, _options, _newest) = (store, catalogue, options, newest);
 
     /// <inheritdoc/>
     public event Action<VirtualHostChange>? Changed;
+
+    /// <summary>Occurs after each change of <see cref="Users"/>, before the answer to the command that made it.</summary>
+    public event Action? UsersChanged
+    {
+        add => _catalogue.UsersChanged += value;
+        remove => _catalogue.UsersChanged -= value;
+    }
+
+    /// <summary>Whether another broker has taken the virtual hosts over.</summary>
+    public bool IsLost => _catalogue.IsLost || (_options.IsShared && _owners.Values.Any(static owner => owner.IsSuperseded));
 
     /// <inheritdoc/>
     public UserDirectory Users => _catalogue.Users;
@@ -31,17 +46,32 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
     /// <inheritdoc/>
     public ImmutableArray<string> Names => [.. _owners.Keys.Order(StringComparer.Ordinal)];
 
-    /// <summary>Opens all virtual hosts. One that cannot be opened is logged, and opened again when it is used.</summary>
+    /// <summary>Opens all virtual hosts of a store that no other process uses. One that cannot be opened is logged, and opened again when
+    /// it is used.</summary>
     /// <param name="store">The store.</param>
     /// <param name="log">The log.</param>
     /// <exception cref="CorruptStateException">The list of virtual hosts, or a user, is damaged.</exception>
-    public static async Task<LocalVirtualHosts> OpenAsync(IStateStore store, EngineLog log)
+    public static Task<VirtualHostOwners> OpenAsync(IStateStore store, EngineLog log) => OpenAsync(store,
+        new VirtualHostOwnerOptions { Log = log }, static _ => Task.FromResult(VirtualHostsImage.Empty));
+
+    /// <summary>Claims and opens all virtual hosts. One that cannot be opened is logged, and opened again when it is used.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="options">How the owners work.</param>
+    /// <param name="findNewest">Given the epoch, finds the newest image of the live brokers, which take none of an earlier owner from then
+    /// on. What is not durable is taken from it.</param>
+    /// <exception cref="CorruptStateException">The list of virtual hosts, or a user, is damaged.</exception>
+    /// <exception cref="StateConflictException">Another broker claims them at the same time.</exception>
+    public static async Task<VirtualHostOwners> OpenAsync(IStateStore store, VirtualHostOwnerOptions options,
+        Func<int, Task<VirtualHostsImage>> findNewest)
     {
-        var catalogue = await VirtualHostCatalogue.OpenAsync(store).ConfigureAwait(false);
-        var hosts = new LocalVirtualHosts(store, catalogue, new VirtualHostOwnerOptions { Log = log });
+        var catalogue = await VirtualHostCatalogue.OpenAsync(store, options.IsShared).ConfigureAwait(false);
+        var hosts = new VirtualHostOwners(store, catalogue, options, await findNewest(catalogue.Epoch).ConfigureAwait(false));
         await Task.WhenAll(catalogue.Hosts.Select(hosts.TryOpenAsync)).ConfigureAwait(false);
         return hosts;
     }
+
+    /// <summary>The epoch of the claim; 0 where the store is not shared.</summary>
+    public int Epoch => _catalogue.Epoch;
 
     /// <inheritdoc/>
     public VirtualHostImage? Find(string name) => _owners.GetValueOrDefault(name)?.Image;
@@ -62,6 +92,11 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
     /// <inheritdoc/>
     public ValueTask<VirtualHostAnswer> AdministerAsync(VirtualHostAdministration command, CancellationToken cancellationToken = default) =>
         new(InTurnAsync("could not be changed, the outcome is unknown", () => AdministerAsync(command), cancellationToken));
+
+    /// <summary>Demands that no other broker has taken the virtual hosts over.</summary>
+    /// <exception cref="BrokerException">One has, or the store cannot be read: retry.</exception>
+    public Task ConfirmAsync(CancellationToken cancellationToken) =>
+        InTurnAsync("could not be read", static () => Task.FromResult(true), cancellationToken);
 
     /// <summary>Ends all owners. Commands that wait are refused, and what is on its way to the store gets there.</summary>
     public async ValueTask DisposeAsync()
@@ -194,8 +229,9 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
         TryFind(name, out var owner) ? owner
             : await InTurnAsync($"'{name}' could not be opened", () => OwnerAsync(name), cancellationToken).ConfigureAwait(false);
 
-    private bool TryFind(string name, [NotNullWhen(true)] out VirtualHostOwner? owner) =>
-        _owners.TryGetValue(name, out owner) && !owner.Ended.IsCompleted;
+    // One that has lost its virtual host to another broker's says so.
+    private bool TryFind(string name, [NotNullWhen(true)] out VirtualHostOwner? owner) => _owners.TryGetValue(name, out owner)
+        && (!owner.Ended.IsCompleted || (_options.IsShared && owner.IsSuperseded));
 
     // In turn.
     private async Task<VirtualHostOwner?> OwnerAsync(string name)
@@ -208,8 +244,10 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
 
     private async Task<VirtualHostOwner?> OpenAsync(string name)
     {
-        var before = _owners.GetValueOrDefault(name)?.Image;
-        if (await VirtualHostOwner.OpenAsync(_store, name, _options, before?.Topology).ConfigureAwait(false) is not { } owner)
+        var before = _owners.GetValueOrDefault(name)?.Image ?? _newest.Hosts.GetValueOrDefault(name);
+        await _catalogue.ConfirmAsync().ConfigureAwait(false); // An earlier owner takes nothing from a later one.
+        if (await _catalogue.ClaimedAsync(() => VirtualHostOwner.OpenAsync(_store, name, _options, before?.Topology))
+            .ConfigureAwait(false) is not { } owner)
             return null; // Its deletion was not completed.
         owner.Changed += change => Changed?.Invoke(change);
         _owners[name] = owner;
@@ -234,8 +272,13 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return !_isClosed ? await action().ConfigureAwait(false)
-                : throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "The broker stops: retry at another, or later.");
+            if (_isClosed)
+                throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "The broker stops: retry at another, or later.");
+            return await ConfirmedAsync(action).ConfigureAwait(false);
+        }
+        catch (StateConflictException) when (_catalogue.IsLost)
+        {
+            throw new BrokerException(ErrorCode.NotCoordinator, "Another broker owns the virtual hosts: retry.");
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or StateConflictException)
         {
@@ -244,6 +287,22 @@ internal sealed class LocalVirtualHosts : IVirtualHosts, IAsyncDisposable
         finally
         {
             _turn.Release();
+        }
+    }
+
+    // An answer, or a refusal, that needed no write is given only where no other broker had claimed before.
+    private async Task<T> ConfirmedAsync<T>(Func<Task<T>> action)
+    {
+        try
+        {
+            var answer = await action().ConfigureAwait(false);
+            await _catalogue.ConfirmAsync().ConfigureAwait(false);
+            return answer;
+        }
+        catch (AmqpRefusedException)
+        {
+            await _catalogue.ConfirmAsync().ConfigureAwait(false);
+            throw;
         }
     }
 

@@ -1,0 +1,310 @@
+using OrleansMq.State;
+using OrleansMq.VirtualHosts;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Engine.VirtualHosts;
+
+/// <summary>Several brokers with one owner of the virtual hosts at a time: owners that are replaced while they live, writes that fail or
+/// come late, brokers that cannot be reached, and answers that must be seen everywhere.</summary>
+public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
+{
+    private const string Host = VirtualHostCatalogue.DefaultHost;
+    private const int Brokers = 3;
+
+    [Fact]
+    public async Task Answered_commands_are_seen_by_every_broker_and_survive_owners()
+    {
+        var seed = Seeds.Next();
+        output.WriteLine(Seeds.Replay(seed));
+        var random = new Random(seed);
+        for (var round = 0; round < 25; round++)
+            await RunAsync(random);
+        output.WriteLine($"{_answered} answered, {_unknown} unknown, {_refused} refused, {_takeovers} takeovers, {_cutOff} cut off");
+        Assert.True(_answered > 500 && _unknown > 20 && _takeovers > 40 && _cutOff > 20);
+    }
+
+    [Fact]
+    public async Task Whole_image_and_changes_make_the_same_image()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        var all = cluster.Brokers;
+        var exchange = new ExchangeDeclaration { Name = "x", Type = ExchangeTypes.Topic, Durable = true };
+        await all[0].SendAsync(Host, new DeclareExchange(exchange));
+        for (var i = 0; i < 20; i++)
+        {
+            await all[i % Brokers].SendAsync(Host, VirtualHostOwnerTests.Declare($"q{i}", durable: i % 3 != 0));
+            await all[i % Brokers].SendAsync(Host, new Bind(new BindingRequest("x", DestinationKind.Queue, $"q{i}", $"k.{i % 4}"), null));
+        }
+        await all[1].SendAsync(Host, new DeleteQueue("q3", null));
+        await all[1].SendAsync(Host, VirtualHostOwnerTests.Declare("q3"));
+        await all[2].AdministerAsync(new SetPolicy(Host, new Policy
+        {
+            Name = "p",
+            Pattern = SafePattern.Parse("^q1"),
+            Definition = FieldTable.Of(("max-length", new IntegerValue(5))),
+        }));
+        var whole = VirtualHostsDelta.Between(null, cluster.Image).ToBytes();
+        var fresh = VirtualHostsDelta.Parse(whole).ApplyTo(VirtualHostsImage.Empty, []);
+        foreach (var broker in all)
+            AssertSame(fresh, broker.Image);
+        AssertSame(cluster.Image, fresh);
+    }
+
+    [Fact]
+    public async Task Queue_that_is_declared_again_ends_the_earlier_one_at_a_broker_that_missed_both()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        var (near, far) = (cluster.Brokers[0], cluster.Brokers[1]);
+        var first = (await near.SendAsync(Host, VirtualHostOwnerTests.Declare("orders"))).Queue!;
+        var ended = new List<QueueState>();
+        far.Changed += change => ended.AddRange(change.EndedQueues());
+        cluster.CutOff.Add(far);
+        await near.SendAsync(Host, new DeleteQueue("orders", null));
+        var second = (await near.SendAsync(Host, VirtualHostOwnerTests.Declare("orders"))).Queue!;
+        Assert.Equal(first.Id, far.Find(Host)!.Topology.FindQueue("orders")!.Id);
+
+        cluster.CutOff.Clear();
+        Assert.Equal(second.Id, (await far.RefreshAsync(Host))!.Topology.FindQueue("orders")!.Id);
+        Assert.Equal([first.Id], ended.Select(static queue => queue.Id));
+    }
+
+    [Fact]
+    public async Task Owner_that_was_replaced_neither_answers_nor_changes_anything()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        var broker = cluster.Brokers[0];
+        await broker.SendAsync(Host, VirtualHostOwnerTests.Declare("mine", durable: false));
+        var before = cluster.Owner;
+        await cluster.TakeOverAsync();
+        Assert.NotNull(cluster.Image.Hosts[Host].Topology.FindQueue("mine"));
+
+        VirtualHostRequest[] requests =
+        [
+            new() { VirtualHost = Host, Command = VirtualHostOwnerTests.Declare("q") },
+            new() { VirtualHost = Host, Command = VirtualHostOwnerTests.Declare("mine", durable: false) },
+            new() { VirtualHost = "none", Command = VirtualHostOwnerTests.Declare("q") },
+            new() { Administration = new PutUser("u", "", PasswordHash.Sha256, []) },
+            new() { Administration = new DeleteUser("nobody") },
+            new() { Administration = new PutVirtualHost("new") },
+            new() { Administration = new DeleteVirtualHost(Host) },
+            new() { Known = 0 },
+        ];
+        foreach (var request in requests)
+            Assert.False(((VirtualHostReply)await before.AskAsync(request)).IsDecided);
+        Assert.True(before.IsClosed);
+        await cluster.TakeOverAsync();
+        Assert.Equal(["mine"], cluster.Image.Hosts[Host].Topology.Queues.Select(static queue => queue.Name));
+        Assert.Equal([Host], cluster.Image.Hosts.Keys);
+        Assert.Equal([UserState.Guest], cluster.Image.Users.ByName.Keys);
+    }
+
+    [Fact]
+    public async Task New_installation_is_made_once_where_several_brokers_begin_it()
+    {
+        for (var round = 0; round < 20; round++)
+        {
+            var store = new MemoryStateStore();
+            var clusters = Enumerable.Range(0, 4).Select(_ => new TestCluster(store)).ToArray();
+            await Task.WhenAll(clusters.Select(cluster => Task.Run(async () =>
+            {
+                try
+                {
+                    await cluster.TakeOverAsync();
+                }
+                catch (StateConflictException)
+                {
+                    // Another one claims, and this one would be activated again.
+                }
+            })));
+            var last = new TestCluster(store);
+            await last.TakeOverAsync();
+            var guest = last.Image.Users.FindUser(UserState.Guest)!;
+            Assert.Null(last.Image.Hosts[Host].AccessOf(guest).CheckReadQueue("q"));
+        }
+    }
+
+    private int _answered;
+    private int _unknown;
+    private int _refused;
+    private int _takeovers;
+    private int _cutOff;
+
+    private async Task RunAsync(Random random)
+    {
+        var store = new MemoryStateStore();
+        var cluster = new TestCluster(store);
+        await cluster.TakeOverAsync();
+        var known = new Dictionary<string, long>();
+        for (var step = 0; step < 40; step++)
+        {
+            if (random.Next(6) == 0)
+            {
+                cluster.CutOff.Add(cluster.Brokers[random.Next(Brokers)]);
+                _cutOff++;
+            }
+            var isFaulty = random.Next(4) == 0;
+            var fates = new Queue<WriteFate>(Enumerable.Range(0, 64).Select(_ => (WriteFate)random.Next(4)));
+            store.Fate = _ => isFaulty && fates.TryDequeue(out var fate) ? fate : WriteFate.Stored;
+            string[] names = ["q0", "q1", "q2", "q3", "q4", "q5"];
+            random.Shuffle(names);
+            var sent = names[..random.Next(1, names.Length)].Select(name => Send(cluster, random, name)).ToList();
+            if (random.Next(8) == 0)
+            {
+                // Another broker takes over while the commands are on their way.
+                store.Fate = static _ => WriteFate.Stored;
+                await cluster.TakeOverAsync();
+                _takeovers++;
+            }
+            foreach (var (queue, isDeclare, broker, answering) in sent)
+                await RecordAsync(cluster, queue, isDeclare, broker, answering, known);
+            store.Fate = static _ => WriteFate.Stored;
+            if (random.Next(6) == 0)
+            {
+                store.ArriveLate();
+                await cluster.TakeOverAsync();
+                _takeovers++;
+            }
+            cluster.CutOff.Clear();
+            foreach (var broker in cluster.Brokers)
+            {
+                await broker.CatchUpAsync(default);
+                AssertSame(cluster.Image, broker.Image);
+            }
+            foreach (var (name, id) in known)
+                Assert.True((cluster.Image.Hosts[Host].Topology.FindQueue(name)?.Id ?? 0) == id, $"{name} in step {step}");
+        }
+    }
+
+    private static (string Queue, bool IsDeclare, ClusterVirtualHosts Broker, Task<VirtualHostAnswer> Answer) Send(TestCluster cluster,
+        Random random, string name)
+    {
+        var broker = cluster.Brokers[random.Next(Brokers)];
+        var isDeclare = random.Next(3) > 0;
+        // Those of the lower half are not durable.
+        return (name, isDeclare, broker, (isDeclare
+            ? broker.SendAsync(Host, VirtualHostOwnerTests.Declare(name, durable: name is not ("q0" or "q1" or "q2")))
+            : broker.SendAsync(Host, new DeleteQueue(name, null))).AsTask());
+    }
+
+    private async Task RecordAsync(TestCluster cluster, string queue, bool isDeclare, ClusterVirtualHosts broker,
+        Task<VirtualHostAnswer> answering, Dictionary<string, long> known)
+    {
+        known.Remove(queue);
+        try
+        {
+            var answer = await answering;
+            _answered++;
+            var id = isDeclare ? answer.Queue!.Id : 0;
+            Assert.Equal(id, broker.Find(Host)!.Topology.FindQueue(queue)?.Id ?? 0);
+            foreach (var other in cluster.Brokers.Where(other => !cluster.CutOff.Contains(other)))
+                Assert.Equal(id, other.Find(Host)!.Topology.FindQueue(queue)?.Id ?? 0);
+            known[queue] = id;
+        }
+        catch (AmqpRefusedException)
+        {
+            _refused++;
+        }
+        catch (BrokerException)
+        {
+            _unknown++;
+        }
+    }
+
+    private static void AssertSame(VirtualHostsImage expected, VirtualHostsImage actual)
+    {
+        Assert.Equal(expected.Version, actual.Version);
+        Assert.Equal(expected.Users.ByName.Keys, actual.Users.ByName.Keys);
+        Assert.Equal(expected.Hosts.Keys, actual.Hosts.Keys);
+        foreach (var (name, host) in expected.Hosts)
+        {
+            var other = actual.Hosts[name];
+            Assert.Equal(host.Version, other.Version);
+            Assert.Equal(host.Settings.Policies.Policies.Select(static policy => policy.Key),
+                other.Settings.Policies.Policies.Select(static policy => policy.Key));
+            Assert.Equal(host.Topology.Queues.Select(static queue => (queue.Name, queue.Id)),
+                other.Topology.Queues.Select(static queue => (queue.Name, queue.Id)));
+            Assert.Equal(host.Topology.Bindings.Count(), other.Topology.Bindings.Count());
+            foreach (var key in new[] { "k.0", "k.1", "q1", "q4" })
+            {
+                Assert.Equal(VirtualHostOwnerTests.Route(host, "x", key), VirtualHostOwnerTests.Route(other, "x", key));
+                Assert.Equal(VirtualHostOwnerTests.Route(host, "", key), VirtualHostOwnerTests.Route(other, "", key));
+            }
+        }
+    }
+
+    /// <summary>Brokers, and the owner that they find. Images and requests go as bytes.</summary>
+    private sealed class TestCluster : IVirtualHostsLink
+    {
+        private readonly MemoryStateStore _store;
+        private VirtualHostCoordinator? _owner;
+
+        public TestCluster(MemoryStateStore store)
+        {
+            _store = store;
+            Brokers = [.. Enumerable.Range(0, ClusterVirtualHostsTests.Brokers)
+                .Select(_ => new ClusterVirtualHosts(this, Diagnostics.EngineLog.Silent))];
+        }
+
+        public ClusterVirtualHosts[] Brokers { get; }
+
+        /// <summary>The brokers that the owner does not reach.</summary>
+        public HashSet<ClusterVirtualHosts> CutOff { get; } = [];
+
+        public VirtualHostCoordinator Owner => _owner!;
+
+        public VirtualHostsImage Image => Owner.Image;
+
+        public async Task TakeOverAsync() => _owner = await VirtualHostCoordinator.OpenAsync(_store, new VirtualHostOwnerOptions(),
+            epoch => Task.FromResult(NewestAfter(epoch)), new Publisher(this));
+
+        public async Task<VirtualHostReply> AskAsync(VirtualHostRequest request, CancellationToken cancellationToken) =>
+            VirtualHostReply.Parse(((VirtualHostReply)await Owner.AskAsync(VirtualHostRequest.Parse(request.ToBytes()),
+                cancellationToken)).ToBytes());
+
+        private VirtualHostsImage NewestAfter(int epoch) => Brokers.Where(broker => !CutOff.Contains(broker))
+            .Select(broker => broker.Fence(epoch)).MaxBy(static image => image.Version) ?? VirtualHostsImage.Empty;
+
+        private sealed class Publisher(TestCluster cluster) : IVirtualHostsPublisher
+        {
+            private readonly Lock _lock = new();
+            private readonly Dictionary<ClusterVirtualHosts, VirtualHostsImage> _has = [];
+            private VirtualHostsImage _newest = VirtualHostsImage.Empty;
+
+            public event Action? Superseded;
+
+            public void Publish(VirtualHostsImage image) => Volatile.Write(ref _newest, image);
+
+            public Task WaitAsync(long version)
+            {
+                lock (_lock)
+                {
+                    foreach (var broker in cluster.Brokers.Where(broker => !cluster.CutOff.Contains(broker)))
+                        Push(broker, Volatile.Read(ref _newest));
+                }
+                return Task.CompletedTask;
+            }
+
+            public ValueTask DisposeAsync() => default;
+
+            private void Push(ClusterVirtualHosts broker, VirtualHostsImage newest)
+            {
+                for (var attempt = 0; attempt < 2; attempt++)
+                {
+                    var has = _has.GetValueOrDefault(broker);
+                    if (has?.Version == newest.Version)
+                        return;
+                    var version = broker.Apply(VirtualHostsDelta.Parse(VirtualHostsDelta.Between(has, newest).ToBytes()));
+                    if (version > newest.Version)
+                        Superseded?.Invoke();
+                    if (version == newest.Version)
+                        _has[broker] = newest;
+                    else
+                        _has.Remove(broker);
+                }
+            }
+        }
+    }
+}
