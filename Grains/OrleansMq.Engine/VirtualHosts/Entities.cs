@@ -90,6 +90,26 @@ internal sealed record QueueState
     public FieldTable Arguments { get; init; } = FieldTable.Empty;
 }
 
+/// <summary>A consumer of a queue. It is in memory only, and ends with its connection.</summary>
+internal sealed record QueueConsumer
+{
+    /// <summary>The queue.</summary>
+    public required string Queue { get; init; }
+
+    /// <summary>The queue's id.</summary>
+    public required long QueueId { get; init; }
+
+    /// <summary>Its id, which no other consumer ever has.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Its connection.</summary>
+    public required string Connection { get; init; }
+
+    /// <summary>Whether it demanded to be the only one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Exclusive { get; init; }
+}
+
 /// <summary>
 /// A binding. It is in force while its source and its destination exist with the ids that it names. So the deletion of either needs no
 /// write for the binding, and a new exchange or queue of the same name does not inherit it.

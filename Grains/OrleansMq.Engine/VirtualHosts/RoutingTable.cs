@@ -60,6 +60,8 @@ internal sealed class RoutingTable
                 return WithRoutes(binding, (routes, target) => routes.Add(binding, target));
             case RemoveBinding { Binding: var binding }:
                 return WithRoutes(binding, (routes, target) => routes.Remove(binding, target));
+            case PutConsumer or DropConsumer:
+                return this;
             default:
                 throw new ArgumentException($"The edit {edit.GetType().Name} is unknown.", nameof(edit));
         }

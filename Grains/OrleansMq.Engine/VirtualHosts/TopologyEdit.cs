@@ -12,6 +12,8 @@ namespace OrleansMq.VirtualHosts;
 [JsonDerivedType(typeof(RemoveQueue), "removeQueue")]
 [JsonDerivedType(typeof(AddBinding), "addBinding")]
 [JsonDerivedType(typeof(RemoveBinding), "removeBinding")]
+[JsonDerivedType(typeof(PutConsumer), "putConsumer")]
+[JsonDerivedType(typeof(DropConsumer), "dropConsumer")]
 internal abstract record TopologyEdit;
 
 /// <summary>An exchange is new, or changed.</summary>
@@ -33,6 +35,12 @@ internal sealed record AddBinding(BindingState Binding) : TopologyEdit;
 /// <param name="Binding">The binding.</param>
 /// <param name="IsDead">Whether it went with its source or destination. Its shard may be written later: stored, it is not in force.</param>
 internal sealed record RemoveBinding(BindingState Binding, bool IsDead) : TopologyEdit;
+
+/// <summary>A consumer is new.</summary>
+internal sealed record PutConsumer(QueueConsumer Consumer) : TopologyEdit;
+
+/// <summary>A consumer is gone.</summary>
+internal sealed record DropConsumer(QueueConsumer Consumer) : TopologyEdit;
 
 /// <summary>
 /// The decision on a command of a client: the refusal, or what changes. The owner writes <see cref="WritesBefore"/> in their order and then

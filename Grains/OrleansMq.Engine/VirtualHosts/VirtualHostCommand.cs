@@ -12,6 +12,8 @@ namespace OrleansMq.VirtualHosts;
 [JsonDerivedType(typeof(DeclareQueue), "declareQueue")]
 [JsonDerivedType(typeof(DeleteQueue), "deleteQueue")]
 [JsonDerivedType(typeof(EndQueue), "endQueue")]
+[JsonDerivedType(typeof(AddConsumer), "addConsumer")]
+[JsonDerivedType(typeof(RemoveConsumer), "removeConsumer")]
 [JsonDerivedType(typeof(EndConnection), "endConnection")]
 internal abstract record VirtualHostCommand
 {
@@ -51,14 +53,24 @@ internal sealed record DeclareQueue(QueueDeclaration Queue, string Connection) :
 /// <param name="Connection">The connection that deletes; null for an operator.</param>
 /// <param name="ExpectedId">The queue that the caller found unused or empty; null for a deletion without a condition. A queue with another
 /// id stays, and the answer says that nothing changed.</param>
-internal sealed record DeleteQueue(string Name, string? Connection, long? ExpectedId = null) : VirtualHostCommand;
+/// <param name="IfUnused">Whether to refuse if it has consumers.</param>
+internal sealed record DeleteQueue(string Name, string? Connection, long? ExpectedId = null, bool IfUnused = false) : VirtualHostCommand;
 
-/// <summary>Ends a queue by its own rule. The gateway that holds the queue counts its consumers, and sends this when the last one of an
-/// auto-delete queue has gone, or when the queue has expired.</summary>
+/// <summary>Adds a consumer of a queue.</summary>
+/// <param name="Consumer">The consumer.</param>
+internal sealed record AddConsumer(QueueConsumer Consumer) : VirtualHostCommand;
+
+/// <summary>Removes a consumer. An auto-delete queue ends with its last one.</summary>
+/// <param name="Queue">The queue.</param>
+/// <param name="QueueId">Its id.</param>
+/// <param name="Id">The consumer's id. One that is not there is not an error.</param>
+internal sealed record RemoveConsumer(string Queue, long QueueId, string Id) : VirtualHostCommand;
+
+/// <summary>Ends a queue that has expired.</summary>
 /// <param name="Name">The queue.</param>
 /// <param name="Id">Its id: a new queue of the same name stays.</param>
 internal sealed record EndQueue(string Name, long Id) : VirtualHostCommand;
 
-/// <summary>Ends the exclusive queues of a connection.</summary>
+/// <summary>Ends the exclusive queues of a connection, and its consumers.</summary>
 /// <param name="Connection">The connection, which is gone.</param>
 internal sealed record EndConnection(string Connection) : VirtualHostCommand;

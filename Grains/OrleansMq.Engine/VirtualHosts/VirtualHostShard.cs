@@ -32,6 +32,10 @@ internal sealed record VirtualHostShard
     /// <summary>The bindings.</summary>
     public ImmutableHashSet<BindingState> Bindings { get; init; } = [];
 
+    /// <summary>The consumers of its queues, by id. They are never stored.</summary>
+    public ImmutableSortedDictionary<string, QueueConsumer> Consumers { get; init; } =
+        ImmutableSortedDictionary.Create<string, QueueConsumer>(StringComparer.Ordinal);
+
     /// <summary>Returns the shard of an exchange or queue.</summary>
     public static int Of(string name) => (int)(Hash(2166136261u, name) % Count);
 

@@ -10,6 +10,8 @@ internal sealed partial class VirtualHostTopology
         var unbound = new List<TopologyEdit>();
         var put = new List<TopologyEdit>();
         var bound = new List<TopologyEdit>();
+        var dropped = new List<TopologyEdit>();
+        var consuming = new List<TopologyEdit>();
         for (var shard = 0; shard < VirtualHostShard.Count; shard++)
         {
             var (was, now) = (before._shards[shard], _shards[shard]);
@@ -24,6 +26,10 @@ internal sealed partial class VirtualHostTopology
                 .Select(static exchange => new PutExchange(exchange)));
             put.AddRange(now.Queues.Values.Where(queue => was.Queues.GetValueOrDefault(queue.Name) != queue)
                 .Select(static queue => new PutQueue(queue)));
+            dropped.AddRange(was.Consumers.Values.Where(consumer => !now.Consumers.ContainsKey(consumer.Id))
+                .Select(static consumer => new DropConsumer(consumer)));
+            consuming.AddRange(now.Consumers.Values.Where(consumer => !was.Consumers.ContainsKey(consumer.Id))
+                .Select(static consumer => new PutConsumer(consumer)));
             if (ReferenceEquals(was.Bindings, now.Bindings))
                 continue;
             unbound.AddRange(was.Bindings.Where(binding => !now.Bindings.Contains(binding))
@@ -31,6 +37,6 @@ internal sealed partial class VirtualHostTopology
             bound.AddRange(now.Bindings.Where(binding => !was.Bindings.Contains(binding))
                 .Select(static binding => new AddBinding(binding)));
         }
-        return [.. unbound, .. removed, .. put, .. bound];
+        return [.. dropped, .. unbound, .. removed, .. put, .. bound, .. consuming];
     }
 }

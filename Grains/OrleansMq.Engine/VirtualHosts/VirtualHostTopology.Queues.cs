@@ -20,9 +20,8 @@ internal sealed record QueueDeclaration
 }
 
 /// <summary>What only a queue's holder knows.</summary>
-/// <param name="Consumers">Its consumers.</param>
 /// <param name="Messages">Its ready messages.</param>
-internal readonly record struct QueueFacts(int Consumers, long Messages);
+internal readonly record struct QueueFacts(long Messages);
 
 // Queues.
 internal sealed partial class VirtualHostTopology
@@ -104,37 +103,23 @@ internal sealed partial class VirtualHostTopology
         if (queue.Type == QueueType.Quorum && (ifUnused || ifEmpty))
             return Refuse(AmqpRefusal.NotImplemented($"cannot delete {QueueName(name)}. queue.delete operations with "
                 + $"{(ifUnused ? "if-unused" : "if-empty")} flag set are not supported by quorum queues"));
-        if (ifUnused && facts.Consumers > 0)
+        if (ifUnused && !ConsumersOf(queue).IsEmpty)
             return Refuse(AmqpRefusal.Precondition($"{QueueName(name)} in use"));
         if (ifEmpty && facts.Messages > 0)
             return Refuse(AmqpRefusal.Precondition($"{QueueName(name)} not empty"));
-        return End([queue]);
+        return End([], [queue]);
     }
 
     /// <summary>Ends a queue by its own rule: its last consumer has gone, or it has expired.</summary>
     /// <param name="name">The queue.</param>
     /// <param name="id">Its id: a new queue of the same name stays.</param>
     public TopologyDecision EndQueue(string name, long id) =>
-        FindQueue(name) is { } queue && queue.Id == id ? End([queue]) : TopologyDecision.Keep(this);
+        FindQueue(name) is { } queue && queue.Id == id ? End([], [queue]) : TopologyDecision.Keep(this);
 
-    /// <summary>Whether a queue ends now that a consumer has gone.</summary>
-    /// <param name="queue">The queue.</param>
-    /// <param name="consumers">The consumers that are left.</param>
-    public static bool EndsWithoutConsumers(QueueState queue, int consumers) => queue.AutoDelete && consumers == 0;
-
-    /// <summary>Ends the exclusive queues of a connection that is gone.</summary>
+    /// <summary>Ends the exclusive queues of a connection that is gone, and its consumers.</summary>
     public TopologyDecision EndConnection(string connection) =>
-        End([.. QueuesOf(connection).Order(StringComparer.Ordinal).Select(FindQueue).OfType<QueueState>()]);
-
-    private TopologyDecision End(QueueState[] queues)
-    {
-        if (queues.Length == 0)
-            return TopologyDecision.Keep(this);
-        var changes = new TopologyChanges(this);
-        foreach (var queue in queues)
-            EndDestination(changes, DestinationKind.Queue, queue.Name, () => changes.Add(new RemoveQueue(queue)));
-        return TopologyDecision.Accept(changes, queues[0]);
-    }
+        End([.. _consumersOf.GetValueOrDefault(connection, []).OrderBy(static consumer => consumer.Id, StringComparer.Ordinal)],
+            [.. QueuesOf(connection).Order(StringComparer.Ordinal).Select(FindQueue).OfType<QueueState>()]);
 
     private static bool IsLocked(QueueState queue, string connection) => queue.Owner is { } owner && owner != connection;
 

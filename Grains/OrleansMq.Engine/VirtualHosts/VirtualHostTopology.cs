@@ -26,12 +26,14 @@ internal sealed partial class VirtualHostTopology
     private readonly ImmutableDictionary<string, ImmutableHashSet<BindingState>> _toQueue;
     private readonly ImmutableDictionary<string, ImmutableHashSet<BindingState>> _toExchange;
     private readonly ImmutableDictionary<string, ImmutableHashSet<string>> _byOwner;
+    private readonly ImmutableDictionary<string, ImmutableHashSet<QueueConsumer>> _consumersOf;
 
     private VirtualHostTopology(string name, int queueCount, ImmutableArray<VirtualHostShard> shards,
         ImmutableDictionary<string, ImmutableHashSet<BindingState>> bySource,
         ImmutableDictionary<string, ImmutableHashSet<BindingState>> toQueue,
         ImmutableDictionary<string, ImmutableHashSet<BindingState>> toExchange,
-        ImmutableDictionary<string, ImmutableHashSet<string>> byOwner)
+        ImmutableDictionary<string, ImmutableHashSet<string>> byOwner,
+        ImmutableDictionary<string, ImmutableHashSet<QueueConsumer>> consumersOf)
     {
         Name = name;
         QueueCount = queueCount;
@@ -40,6 +42,7 @@ internal sealed partial class VirtualHostTopology
         _toQueue = toQueue;
         _toExchange = toExchange;
         _byOwner = byOwner;
+        _consumersOf = consumersOf;
     }
 
     /// <summary>The virtual host's name.</summary>
@@ -60,7 +63,8 @@ internal sealed partial class VirtualHostTopology
     /// <summary>Creates a topology with nothing but the predeclared exchanges.</summary>
     public static VirtualHostTopology Create(string name) => new(name, 0,
         [.. Enumerable.Repeat(VirtualHostShard.Empty, VirtualHostShard.Count)], Index, Index, Index,
-        ImmutableDictionary.Create<string, ImmutableHashSet<string>>(StringComparer.Ordinal));
+        ImmutableDictionary.Create<string, ImmutableHashSet<string>>(StringComparer.Ordinal),
+        ImmutableDictionary.Create<string, ImmutableHashSet<QueueConsumer>>(StringComparer.Ordinal));
 
     private static ImmutableDictionary<string, ImmutableHashSet<BindingState>> Index { get; } =
         ImmutableDictionary.Create<string, ImmutableHashSet<BindingState>>(StringComparer.Ordinal);
@@ -110,6 +114,8 @@ internal sealed partial class VirtualHostTopology
             if (topology.IsInForce(binding))
                 topology = topology.Apply(new AddBinding(binding));
         }
+        foreach (var consumer in newest.Consumers.Where(consumer => topology.FindQueue(consumer.Queue)?.Id == consumer.QueueId))
+            topology = topology.Apply(new PutConsumer(consumer));
         return topology;
     }
 
@@ -164,6 +170,12 @@ internal sealed partial class VirtualHostTopology
             case RemoveBinding { Binding: var binding }:
                 return WithBinding(binding, shard => shard with { Bindings = shard.Bindings.Remove(binding) },
                     (index, key) => Without(index, key, binding));
+            case PutConsumer { Consumer: var consumer }:
+                return WithConsumer(consumer, static (consumers, added) => consumers.SetItem(added.Id, added),
+                    _consumersOf.SetItem(consumer.Connection, _consumersOf.GetValueOrDefault(consumer.Connection, []).Add(consumer)));
+            case DropConsumer { Consumer: var consumer }:
+                return WithConsumer(consumer, static (consumers, gone) => consumers.Remove(gone.Id),
+                    Without(_consumersOf, consumer.Connection, consumer));
             default:
                 throw new ArgumentException($"The edit {edit.GetType().Name} is unknown.", nameof(edit));
         }
@@ -181,7 +193,7 @@ internal sealed partial class VirtualHostTopology
     {
         var shard = VirtualHostShard.Of(name);
         return new VirtualHostTopology(Name, QueueCount + queues, _shards.SetItem(shard, change(_shards[shard])), _bySource, _toQueue,
-            _toExchange, byOwner ?? _byOwner);
+            _toExchange, byOwner ?? _byOwner, _consumersOf);
     }
 
     private VirtualHostTopology WithBinding(BindingState binding, Func<VirtualHostShard, VirtualHostShard> change,
@@ -192,6 +204,16 @@ internal sealed partial class VirtualHostTopology
         return new VirtualHostTopology(Name, QueueCount, _shards.SetItem(shard, change(_shards[shard])),
             index(_bySource, binding.Source),
             binding.Kind == DestinationKind.Queue ? index(_toQueue, binding.Destination) : _toQueue,
-            binding.Kind == DestinationKind.Exchange ? index(_toExchange, binding.Destination) : _toExchange, _byOwner);
+            binding.Kind == DestinationKind.Exchange ? index(_toExchange, binding.Destination) : _toExchange, _byOwner,
+            _consumersOf);
+    }
+
+    private VirtualHostTopology WithConsumer(QueueConsumer consumer, Func<ImmutableSortedDictionary<string, QueueConsumer>, QueueConsumer,
+        ImmutableSortedDictionary<string, QueueConsumer>> change, ImmutableDictionary<string, ImmutableHashSet<QueueConsumer>> consumersOf)
+    {
+        var shard = VirtualHostShard.Of(consumer.Queue);
+        return new VirtualHostTopology(Name, QueueCount,
+            _shards.SetItem(shard, _shards[shard] with { Consumers = change(_shards[shard].Consumers, consumer) }), _bySource, _toQueue,
+            _toExchange, _byOwner, consumersOf);
     }
 }

@@ -45,6 +45,7 @@ internal sealed class AmqpSession : IAmqpSession
     private readonly string _user;
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
+    private volatile bool _isUnclear;
 
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
         (Registry, Replies, _image, _user) = (registry, replies, image, user);
@@ -97,6 +98,21 @@ internal sealed class AmqpSession : IAmqpSession
     /// <summary>Has the owner decide on a command.</summary>
     public ValueTask<VirtualHostAnswer> SendAsync(VirtualHostCommand command) => Registry.Hosts.SendAsync(VirtualHost, command);
 
+    /// <summary>Adds a consumer of a queue.</summary>
+    /// <inheritdoc cref="QueueEntry.AddAsync" path="/exception"/>
+    public async ValueTask ConsumeAsync(QueueEntry entry, IQueueConsumer consumer, bool isExclusive)
+    {
+        try
+        {
+            await entry.AddAsync(consumer, Id, isExclusive).ConfigureAwait(false);
+        }
+        catch (BrokerException)
+        {
+            _isUnclear = true;
+            throw;
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) =>
         new(UserState.MayLogIn(Registry.Hosts.Users.FindUser(_user), secret.ToString(), isLoopback: true));
@@ -107,7 +123,7 @@ internal sealed class AmqpSession : IAmqpSession
         if (Registry.Hosts.Find(VirtualHost) is not { } image)
             return;
         var queues = image.Topology.QueuesOf(Id).Select(image.Topology.FindQueue).OfType<QueueState>().ToArray();
-        if (queues.Length == 0)
+        if (queues.Length == 0 && !_isUnclear && !image.Topology.HasConsumers(Id))
             return;
         await SendAsync(new EndConnection(Id)).ConfigureAwait(false);
         foreach (var queue in queues)

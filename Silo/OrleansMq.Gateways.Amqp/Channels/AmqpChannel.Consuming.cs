@@ -114,7 +114,7 @@ internal sealed partial class AmqpChannel
             _consumers.Add(tag, consumer);
         try
         {
-            entry.Add(consumer, consume.Exclusive);
+            await session.ConsumeAsync(entry, consumer, consume.Exclusive).ConfigureAwait(false);
         }
         catch
         {

@@ -86,9 +86,8 @@ internal sealed partial class AmqpChannel
         }
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
         var messages = await entry.Queue.CountAsync().ConfigureAwait(false);
-        Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(entry.Consumers, messages))
-            .Refusal);
-        await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id)).ConfigureAwait(false);
+        Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(messages)).Refusal);
+        await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
         Reply(!delete.NoWait, new QueueDeleteOk(Count(messages)));
     }

@@ -195,8 +195,9 @@ internal sealed partial class ManagementApi
         var queue = QueueOf(image, name);
         var described = await DescribeAsync(request, image, queue).ConfigureAwait(false);
         Demand(image.Topology.DeleteQueue(name, connection: null, request.Flag("if-unused"), request.Flag("if-empty"),
-            new QueueFacts(described.Consumers, described.Counts.Ready)).Refusal);
-        await request.Hosts.SendAsync(host, new DeleteQueue(name, Connection: null, queue.Id)).ConfigureAwait(false);
+            new QueueFacts(described.Counts.Ready)).Refusal);
+        await request.Hosts.SendAsync(host, new DeleteQueue(name, Connection: null, queue.Id,
+            request.Flag("if-unused"))).ConfigureAwait(false);
         await request.Registry.EndAsync(host, queue).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
     }

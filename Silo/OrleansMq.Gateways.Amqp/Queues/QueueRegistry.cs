@@ -258,10 +258,9 @@ internal sealed class QueueEntry : IAsyncDisposable
 {
     private readonly QueueRegistry _registry;
     private readonly Lock _lock = new();
-    private readonly HashSet<IQueueConsumer> _consumers = [];
+    private readonly Dictionary<IQueueConsumer, string> _consumers = [];
     private QueueSettings _settings;
     private ITimer? _expiry;
-    private bool _isExclusive;
     private bool _hasEnded;
     private long _usedAt;
 
@@ -284,15 +283,8 @@ internal sealed class QueueEntry : IAsyncDisposable
     /// <summary>Its messages.</summary>
     public IAmqpQueue Queue { get; }
 
-    /// <summary>The number of consumers.</summary>
-    public int Consumers
-    {
-        get
-        {
-            lock (_lock)
-                return _consumers.Count;
-        }
-    }
+    /// <summary>The number of consumers, those of other brokers too.</summary>
+    public int Consumers => _registry.Hosts.Find(VirtualHost)?.Topology.ConsumersOf(State).Length ?? 0;
 
     /// <summary>Takes new settings, since a policy has changed. Not two at a time.</summary>
     /// <exception cref="BrokerException">They cannot be stored.</exception>
@@ -316,33 +308,54 @@ internal sealed class QueueEntry : IAsyncDisposable
     public void Used() => Volatile.Write(ref _usedAt, _registry.Time.GetTimestamp());
 
     /// <summary>Adds a consumer.</summary>
-    /// <exception cref="AmqpException">It is refused.</exception>
-    public void Add(IQueueConsumer consumer, bool isExclusive)
+    /// <param name="consumer">The consumer.</param>
+    /// <param name="connection">Its connection.</param>
+    /// <param name="isExclusive">Whether it is to be the only one.</param>
+    /// <exception cref="AmqpRefusedException">It is refused.</exception>
+    /// <exception cref="BrokerException">The outcome is unknown. The connection's end removes it.</exception>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    public async ValueTask AddAsync(IQueueConsumer consumer, string connection, bool isExclusive)
     {
+        var id = Guid.NewGuid().ToString("n");
+        lock (_lock)
+            _consumers.Add(consumer, id);
+        try
+        {
+            await _registry.Hosts.SendAsync(VirtualHost, new AddConsumer(new QueueConsumer
+            {
+                Queue = State.Name,
+                QueueId = State.Id,
+                Id = id,
+                Connection = connection,
+                Exclusive = isExclusive,
+            })).ConfigureAwait(false);
+        }
+        catch
+        {
+            lock (_lock)
+                _consumers.Remove(consumer);
+            throw;
+        }
         lock (_lock)
         {
-            if (_isExclusive || (isExclusive && (_consumers.Count > 0 || Settings.SingleActiveConsumer)))
-                throw new AmqpException(ReplyCode.AccessRefused, $"{ResourceNames.Queue(VirtualHost, State.Name)} in exclusive use");
-            _consumers.Add(consumer);
-            _isExclusive = isExclusive;
             if (_hasEnded)
                 throw new QueueGoneException();
         }
     }
 
     /// <summary>Removes a consumer. A queue that is deleted automatically ends with its last one.</summary>
-    public async ValueTask RemoveAsync(IQueueConsumer consumer)
+    public ValueTask RemoveAsync(IQueueConsumer consumer)
     {
+        string? id;
         lock (_lock)
         {
-            if (!_consumers.Remove(consumer))
-                return;
-            _isExclusive = false;
+            if (!_consumers.Remove(consumer, out id))
+                return default;
             Used();
-            if (_hasEnded || !VirtualHostTopology.EndsWithoutConsumers(State, _consumers.Count))
-                return;
+            if (_hasEnded)
+                return default;
         }
-        await EndByRuleAsync().ConfigureAwait(false);
+        return new(EndByRuleAsync(new RemoveConsumer(State.Name, State.Id, id)));
     }
 
     /// <summary>The queue is deleted: its consumers are told.</summary>
@@ -352,7 +365,7 @@ internal sealed class QueueEntry : IAsyncDisposable
         lock (_lock)
         {
             _hasEnded = true;
-            consumers = [.. _consumers];
+            consumers = [.. _consumers.Keys];
             _consumers.Clear();
         }
         foreach (var consumer in consumers)
@@ -381,22 +394,25 @@ internal sealed class QueueEntry : IAsyncDisposable
     {
         lock (_lock)
         {
-            if (_consumers.Count > 0 || _registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) < expires)
+            if (_consumers.Count > 0 || Consumers > 0 || _registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) < expires)
                 return;
         }
-        _ = EndByRuleAsync();
+        _ = EndByRuleAsync(new EndQueue(State.Name, State.Id));
     }
 
-    private async Task EndByRuleAsync()
+    // The owner decides whether the queue ends.
+    private async Task EndByRuleAsync(VirtualHostCommand command)
     {
         try
         {
-            await _registry.Hosts.SendAsync(VirtualHost, new EndQueue(State.Name, State.Id)).ConfigureAwait(false);
-            await _registry.EndAsync(VirtualHost, State).ConfigureAwait(false);
+            await _registry.Hosts.SendAsync(VirtualHost, command).ConfigureAwait(false);
+            if (_registry.Hosts.Find(VirtualHost)?.Topology.FindQueue(State.Name)?.Id != State.Id)
+                await _registry.EndAsync(VirtualHost, State).ConfigureAwait(false);
         }
         catch (Exception fault) when (fault is BrokerException or AmqpRefusedException)
         {
-            _registry.Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' should have ended, and stays: {fault.Message}");
+            _registry.Log.Write(EngineLogLevel.Warning,
+                $"Queue '{State.Name}' may stay, or keep a consumer that has gone: {fault.Message}");
         }
     }
 }

@@ -36,6 +36,16 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
             await all[i % Brokers].SendAsync(Host, VirtualHostOwnerTests.Declare($"q{i}", durable: i % 3 != 0));
             await all[i % Brokers].SendAsync(Host, new Bind(new BindingRequest("x", DestinationKind.Queue, $"q{i}", $"k.{i % 4}"), null));
         }
+        foreach (var name in new[] { "q1", "q2", "q2", "q3" })
+        {
+            await all[0].SendAsync(Host, new AddConsumer(new QueueConsumer
+            {
+                Queue = name,
+                QueueId = cluster.Image.Hosts[Host].Topology.FindQueue(name)!.Id,
+                Id = Guid.NewGuid().ToString(),
+                Connection = "c1",
+            }));
+        }
         await all[1].SendAsync(Host, new DeleteQueue("q3", null));
         await all[1].SendAsync(Host, VirtualHostOwnerTests.Declare("q3"));
         await all[2].AdministerAsync(new SetPolicy(Host, new Policy
@@ -49,6 +59,13 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         foreach (var broker in all)
             AssertSame(fresh, broker.Image);
         AssertSame(cluster.Image, fresh);
+        Assert.Equal(3, fresh.Hosts[Host].Topology.Consumers.Count());
+
+        // A new owner has the consumers from the brokers.
+        await cluster.TakeOverAsync();
+        Assert.Equal(3, cluster.Image.Hosts[Host].Topology.Consumers.Count());
+        await all[2].SendAsync(Host, new EndConnection("c1"));
+        Assert.All(all, static broker => Assert.Empty(broker.Find(Host)!.Topology.Consumers));
     }
 
     [Fact]
@@ -227,6 +244,9 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
             Assert.Equal(host.Topology.Queues.Select(static queue => (queue.Name, queue.Id)),
                 other.Topology.Queues.Select(static queue => (queue.Name, queue.Id)));
             Assert.Equal(host.Topology.Bindings.Count(), other.Topology.Bindings.Count());
+            Assert.Equal(host.Topology.Consumers.OrderBy(static consumer => consumer.Id, StringComparer.Ordinal),
+                other.Topology.Consumers.OrderBy(static consumer => consumer.Id, StringComparer.Ordinal));
+            Assert.Equal(host.Topology.HasConsumers("c1"), other.Topology.HasConsumers("c1"));
             foreach (var key in new[] { "k.0", "k.1", "q1", "q4" })
             {
                 Assert.Equal(VirtualHostOwnerTests.Route(host, "x", key), VirtualHostOwnerTests.Route(other, "x", key));

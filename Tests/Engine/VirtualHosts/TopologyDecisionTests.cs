@@ -239,15 +239,16 @@ public sealed class TopologyDecisionTests
     public void Conditions_of_a_delete_are_checked()
     {
         _rig.Queue("q").Queue("quorum", arguments: Args("x-queue-type", "quorum")).Exchange("x").Bind("x", "q", "k");
-        Refused(Topology.DeleteQueue("q", null, ifUnused: true, facts: new QueueFacts(1, 0)), AmqpCode.PreconditionFailed,
-            "queue 'q' in vhost '/' in use");
-        Refused(Topology.DeleteQueue("q", null, ifEmpty: true, facts: new QueueFacts(0, 1)), AmqpCode.PreconditionFailed,
+        _rig.Do(Topology.AddConsumer(Consumer("q", "1"), isSingleActive: false));
+        Refused(Topology.DeleteQueue("q", null, ifUnused: true), AmqpCode.PreconditionFailed, "queue 'q' in vhost '/' in use");
+        _rig.Do(Topology.RemoveConsumer("q", Topology.FindQueue("q")!.Id, "1"));
+        Refused(Topology.DeleteQueue("q", null, ifEmpty: true, facts: new QueueFacts(1)), AmqpCode.PreconditionFailed,
             "queue 'q' in vhost '/' not empty");
         Refused(Topology.DeleteExchange("x", ifUnused: true), AmqpCode.PreconditionFailed, "exchange 'x' in vhost '/' in use");
         var refused = Topology.DeleteQueue("quorum", null, ifUnused: true).Refusal!;
         Assert.Equal(AmqpCode.NotImplemented, refused.Code);
         Assert.True(refused.ClosesConnection);
-        Assert.False(Topology.DeleteQueue("q", null, true, true, new QueueFacts(0, 0)).Edits.IsEmpty);
+        Assert.False(Topology.DeleteQueue("q", null, true, true, new QueueFacts(0)).Edits.IsEmpty);
     }
 
     [Fact]
@@ -266,12 +267,59 @@ public sealed class TopologyDecisionTests
     }
 
     [Fact]
+    public void Auto_delete_queue_ends_with_its_last_consumer_on_any_connection()
+    {
+        _rig.Queue("q", durable: false, autoDelete: true).Queue("stays");
+        var id = Topology.FindQueue("q")!.Id;
+        foreach (var (consumer, connection) in new[] { ("1", "c1"), ("2", "c2"), ("3", "c2") })
+            _rig.Do(Topology.AddConsumer(Consumer("q", consumer, connection), isSingleActive: false));
+        _rig.Do(Topology.AddConsumer(Consumer("stays", "4", "c2"), isSingleActive: false));
+        Assert.Empty(Topology.AddConsumer(Consumer("q", "1", "c1"), isSingleActive: false).Edits);
+        Assert.Equal(["1", "2", "3"], Topology.ConsumersOf(Topology.FindQueue("q")!).Select(static consumer => consumer.Id));
+        Assert.Empty(Topology.RemoveConsumer("q", id, "none").Edits);
+        Assert.Empty(Topology.RemoveConsumer("q", id + 1, "1").Edits);
+
+        _rig.Do(Topology.RemoveConsumer("q", id, "1"));
+        Assert.False(Topology.HasConsumers("c1"));
+        var before = Topology;
+        var ended = _rig.Do(Topology.EndConnection("c2"));
+        Assert.Equal(["q"], ended.Edits.OfType<RemoveQueue>().Select(static edit => edit.Queue.Name));
+        Assert.NotNull(Topology.FindQueue("stays"));
+        Assert.Empty(Topology.Consumers);
+        Assert.Equal(ended.Edits.Select(static edit => edit.ToString()).Order(StringComparer.Ordinal),
+            Topology.EditsSince(before).Select(static edit => edit.ToString()).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Exclusive_consumer_is_the_only_one()
+    {
+        _rig.Queue("q").Queue("mine", durable: false, exclusive: true);
+        const string InUse = "queue 'q' in vhost '/' in exclusive use";
+        Refused(Topology.AddConsumer(Consumer("q", "1") with { Exclusive = true }, isSingleActive: true), AmqpCode.AccessRefused, InUse);
+        _rig.Do(Topology.AddConsumer(Consumer("q", "1") with { Exclusive = true }, isSingleActive: false));
+        Refused(Topology.AddConsumer(Consumer("q", "2"), isSingleActive: false), AmqpCode.AccessRefused, InUse);
+        _rig.Do(Topology.RemoveConsumer("q", Topology.FindQueue("q")!.Id, "1"));
+        _rig.Do(Topology.AddConsumer(Consumer("q", "2"), isSingleActive: false));
+        Refused(Topology.AddConsumer(Consumer("q", "3") with { Exclusive = true }, isSingleActive: false), AmqpCode.AccessRefused, InUse);
+        Assert.Equal(AmqpCode.ResourceLocked,
+            Topology.AddConsumer(Consumer("mine", "4", "other"), isSingleActive: false).Refusal!.Code);
+        Assert.Equal(AmqpCode.NotFound,
+            Topology.AddConsumer(Consumer("q", "5") with { QueueId = 7 }, isSingleActive: false).Refusal!.Code);
+    }
+
+    private QueueConsumer Consumer(string queue, string id, string connection = HostRig.Connection) => new()
+    {
+        Queue = queue,
+        QueueId = Topology.FindQueue(queue)!.Id,
+        Id = id,
+        Connection = connection,
+    };
+
+    [Fact]
     public void Queue_ends_by_its_own_rule_once()
     {
         _rig.Queue("q", durable: false, autoDelete: true);
         var queue = Topology.FindQueue("q")!;
-        Assert.True(VirtualHostTopology.EndsWithoutConsumers(queue, 0));
-        Assert.False(VirtualHostTopology.EndsWithoutConsumers(queue, 1));
         _rig.Do(Topology.EndQueue("q", queue.Id));
         _rig.Queue("q");
         Assert.Empty(Topology.EndQueue("q", queue.Id).Edits);

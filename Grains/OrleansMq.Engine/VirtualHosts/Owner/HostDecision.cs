@@ -23,7 +23,10 @@ internal sealed record HostDecision(VirtualHostSettings Settings, TopologyDecisi
                 host.Settings.DefaultQueueType),
             DeleteQueue { ExpectedId: { } id } delete when topology.FindQueue(ResourceNames.Clean(delete.Name)) is { } other
                 && other.Id != id => TopologyDecision.Keep(topology),
-            DeleteQueue delete => topology.DeleteQueue(delete.Name, delete.Connection),
+            DeleteQueue delete => topology.DeleteQueue(delete.Name, delete.Connection, delete.IfUnused),
+            AddConsumer { Consumer: var consumer } => topology.AddConsumer(consumer,
+                topology.FindQueue(consumer.Queue) is { } queue && host.Settings.Policies.SettingsOf(queue).SingleActiveConsumer),
+            RemoveConsumer remove => topology.RemoveConsumer(remove.Queue, remove.QueueId, remove.Id),
             EndQueue end => topology.EndQueue(end.Name, end.Id),
             EndConnection end => topology.EndConnection(end.Connection),
             _ => throw new ArgumentException($"The command {command.GetType().Name} is unknown.", nameof(command)),
