@@ -41,6 +41,19 @@ public interface IClusterGrain : IGrainWithStringKey
     [GrainRule(AccessOperation.Delete, ResourceType.Topic, NameArgument = 0)]
     Task DeleteTopicAsync(string topic, CancellationToken cancellationToken = default);
 
+    /// <summary>Deletes a topic as <see cref="DeleteTopicAsync"/> does, if it has an id: one that was created again under the name
+    /// stays.</summary>
+    /// <param name="topic">The topic's name.</param>
+    /// <param name="topicId">Its id.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.UnknownTopicId"/>:
+    /// abort.</exception>
+    [Alias("DeleteTopicById")]
+    [ResponseTimeout(GrainTimes.Administration)]
+    [AlwaysInterleave]
+    [GrainRule(AccessOperation.Delete, ResourceType.Topic, NameArgument = 0)]
+    Task DeleteTopicByIdAsync(string topic, Guid topicId, CancellationToken cancellationToken = default);
+
     /// <summary>Lists all topics by name in ordinal order, without those being created or deleted.</summary>
     [Alias("ListTopics")]
     [ResponseTimeout(GrainTimes.Administration)]

@@ -3,7 +3,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Tests.Shared;
 
 /// <summary>A broker that forwards every call to another; a test overrides what it changes.</summary>
-public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends
+public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends, ITopicDeletion
 {
     public virtual IClusterAdministration Administration => inner.Administration;
 
@@ -39,6 +39,9 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends
     public virtual ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
+
+    ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
+        inner.DeleteTopicAsync(topic, topicId, cancellationToken);
 
     async ValueTask<ProduceResult> ITopicAppends.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken)

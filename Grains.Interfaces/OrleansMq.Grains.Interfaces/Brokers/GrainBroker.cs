@@ -15,7 +15,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
 /// fails at once with a retriable error, since only its sender knows the order of its batches.</para>
 /// </summary>
-internal sealed class GrainBroker : IBroker, ITopicAppends
+internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
 {
     private readonly IGrainFactory _grains;
     private readonly ILocalPartitions? _local;
@@ -71,7 +71,14 @@ internal sealed class GrainBroker : IBroker, ITopicAppends
     }
 
     /// <inheritdoc/>
-    public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
+    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        DeleteAsync(topic, () => Cluster.DeleteTopicAsync(topic, cancellationToken), cancellationToken);
+
+    /// <inheritdoc/>
+    ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
+        DeleteAsync(topic, () => Cluster.DeleteTopicByIdAsync(topic, topicId, cancellationToken), cancellationToken);
+
+    private async ValueTask DeleteAsync(string topic, Func<Task> delete, CancellationToken cancellationToken)
     {
         _topics.Forget(topic);
         await AnswerAsync($"Deleting topic '{topic}'", DeleteAsync(), cancellationToken).ConfigureAwait(false);
@@ -79,7 +86,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends
 
         async Task<bool> DeleteAsync()
         {
-            await Cluster.DeleteTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+            await delete().ConfigureAwait(false);
             return true;
         }
     }

@@ -4,7 +4,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Access;
 
 /// <summary>The broker API as one session may use it: authorizes each operation, and counts what it did. Thread safe.</summary>
-internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker
+internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) : IBroker, ITopicDeletion
 {
     private readonly IBroker _broker = access.Broker;
 
@@ -31,6 +31,14 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     {
         session.Demand(AccessOperation.Delete, ResourceType.Topic, topic);
         await _broker.DeleteTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        access.Meter.Topics.Forget(topic);
+    }
+
+    /// <inheritdoc/>
+    async ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken)
+    {
+        session.Demand(AccessOperation.Delete, ResourceType.Topic, topic);
+        await _broker.DeleteTopicAsync(topic, topicId, cancellationToken).ConfigureAwait(false);
         access.Meter.Topics.Forget(topic);
     }
 

@@ -15,7 +15,7 @@ namespace OrleansMq.Brokers;
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
 /// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
 /// <see cref="Access"/>.</para></summary>
-internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IAsyncDisposable
+internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -119,7 +119,11 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ILocalPartitions, IA
 
     /// <inheritdoc/>
     public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
-        new(_topics.DeleteAsync(topic, cancellationToken));
+        new(_topics.DeleteAsync(topic, topicId: null, cancellationToken));
+
+    /// <inheritdoc/>
+    ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
+        new(_topics.DeleteAsync(topic, topicId, cancellationToken));
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>

@@ -108,10 +108,13 @@ internal sealed class LocalTopics
     }, cancellationToken);
 
     /// <summary>Deletes a topic and frees its disk.</summary>
-    public Task DeleteAsync(string name, CancellationToken cancellationToken) => OneAtATimeAsync(
+    /// <param name="name">The topic.</param>
+    /// <param name="topicId">The id that it must have; null for any.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task DeleteAsync(string name, Guid? topicId, CancellationToken cancellationToken) => OneAtATimeAsync(
         $"Topic '{name}' was not deleted completely; delete it again", async () =>
     {
-        var deleting = (await _catalogue.ReadAsync(name).ConfigureAwait(false)).BeginDelete(name).Next;
+        var deleting = (await _catalogue.ReadAsync(name).ConfigureAwait(false)).BeginDelete(name, topicId).Next;
         await _catalogue.ChangeAsync(name, _ => deleting).ConfigureAwait(false);
         await FinishDeleteAsync(name, deleting.Topics[name].TopicId).ConfigureAwait(false);
         return true;

@@ -135,10 +135,15 @@ internal sealed record TopicCatalogue
     public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
 
     /// <summary>Begins to delete a topic, even if its creation or deletion was interrupted.</summary>
-    /// <returns>The next page, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</returns>
-    public TopicDecision<TopicCatalogue> BeginDelete(string name) => Topics.TryGetValue(name, out var entry)
-        ? TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting))
-        : TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name));
+    /// <param name="name">The topic.</param>
+    /// <param name="topicId">The id that it must have; null for any.</param>
+    /// <returns>The next page, <see cref="ErrorCode.UnknownTopicOrPartition"/> or <see cref="ErrorCode.UnknownTopicId"/>.</returns>
+    public TopicDecision<TopicCatalogue> BeginDelete(string name, Guid? topicId = null) => !Topics.TryGetValue(name, out var entry)
+        ? TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name))
+        : topicId is { } id && id != entry.TopicId
+            ? TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicId,
+                $"Topic '{name}' has the id {entry.TopicId}, not {id}: it was created again.")
+            : TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting));
 
     /// <summary>Begins to remove what exists of a topic whose creation failed.</summary>
     /// <returns>The next page; null if the topic is gone, or was completed meanwhile.</returns>

@@ -85,19 +85,26 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public async Task DeleteTopicAsync(string topic, CancellationToken cancellationToken)
+    public Task DeleteTopicAsync(string topic, CancellationToken cancellationToken) =>
+        DeleteInTurnAsync(topic, topicId: null, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task DeleteTopicByIdAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
+        DeleteInTurnAsync(topic, topicId, cancellationToken);
+
+    private async Task DeleteInTurnAsync(string topic, Guid? topicId, CancellationToken cancellationToken)
     {
         using var _ = await BeginAsync(topic);
         cancellationToken.ThrowIfCancellationRequested();
-        await DeleteAsync(topic);
+        await DeleteAsync(topic, topicId);
     }
 
-    private async Task DeleteAsync(string topic)
+    private async Task DeleteAsync(string topic, Guid? topicId = null)
     {
         TopicCatalogue? deleting = null;
         await DeleteAsync(topic, async () =>
         {
-            await ChangeAsync(topic, page => deleting = page.BeginDelete(topic).Next);
+            await ChangeAsync(topic, page => deleting = page.BeginDelete(topic, topicId).Next);
             return deleting!.Topics[topic].TopicId;
         });
     }

@@ -6,7 +6,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
 /// A durable queue: a topic of one partition, and a cursor on it. The topic keeps each record until the cursor has settled it. The cursor's
-/// name is the queue's id, and it begins at the log's end, so a queue that is declared again never sees old messages.
+/// name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none of this one, was left by a queue that
+/// is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes late, with the topic's id, takes nothing
+/// of a queue that was declared again.
 /// <para>
 /// Failures: an append without an answer is <see cref="PublishOutcome.Unknown"/>, and the publisher publishes again. A reader whose session
 /// ended attaches again; what it held is delivered once more. With a dead-letter exchange the gateway, not the engine, judges times to
@@ -16,6 +18,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal sealed class LogQueue : IAmqpQueue
 {
+    // Others create and delete topics within some hundred milliseconds.
+    private const int MostAttempts = 10;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
+
     private readonly Lock _lock = new();
     private readonly PublishLane _lane;
     private QueueSettings _settings;
@@ -93,23 +99,15 @@ internal sealed class LogQueue : IAmqpQueue
     /// <summary>Opens a queue, and creates its topic and cursor if they are missing.</summary>
     /// <exception cref="BrokerException">They cannot be created.</exception>
     public static async Task<LogQueue> OpenAsync(IBroker broker, string virtualHost, QueueState state, QueueSettings settings,
-        IDeadLetters deadLetters, TimeProvider time, EngineLog log)
+        IDeadLetters deadLetters, TimeProvider time, EngineLog log, Func<ValueTask<bool>> isCurrent)
     {
         var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log);
-        try
+        for (var attempt = 1; !await queue.TryCreateTopicAsync(isCurrent).ConfigureAwait(false); attempt++)
         {
-            await broker.CreateTopicAsync(new NewTopic(queue.Partition.Topic, 1, -1, new Dictionary<string, string>
-            {
-                ["retention.until.settled"] = "true",
-                // Times to live count from the broker's clock.
-                ["message.timestamp.type"] = "LogAppendTime",
-                // A body of 16 MiB, and its headers.
-                ["max.message.bytes"] = "17825792",
-            })).ConfigureAwait(false);
-        }
-        catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
-        {
-            // It is there since an earlier declaration.
+            if (attempt == MostAttempts)
+                throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
+                    $"The topic '{queue.Partition.Topic}' is being created or deleted. Retry.");
+            await Task.Delay(Pause * attempt, time).ConfigureAwait(false);
         }
         await broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
         {
@@ -118,6 +116,68 @@ internal sealed class LogQueue : IAmqpQueue
         }).ConfigureAwait(false);
         queue._watch?.Start();
         return queue;
+    }
+
+    /// <summary>Deletes the topic of a queue that is deleted, unless another queue has it. A topic that is gone is not an error.</summary>
+    /// <exception cref="BrokerException">It cannot be deleted.</exception>
+    public static async Task DeleteTopicAsync(IBroker broker, string virtualHost, QueueState state)
+    {
+        var partition = new TopicPartition(QueueTopics.NameOf(virtualHost, state.Name), 0);
+        try
+        {
+            var topicId = (await broker.DescribeTopicAsync(partition.Topic).ConfigureAwait(false)).TopicId;
+            var own = QueueTopics.CursorOf(state.Id);
+            var cursors = await broker.Queues.ListAsync(partition).ConfigureAwait(false);
+            if (!cursors.Any(cursor => cursor.Name == own))
+                return;
+            if (cursors.Any(cursor => cursor.Name != own && QueueTopics.IsCursor(cursor.Name)))
+                await broker.Queues.DeleteAsync(partition, own).ConfigureAwait(false);
+            else
+                await broker.DeleteTopicAsync(partition.Topic, topicId).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (IsGone(gone.Code))
+        {
+            // Deleted already, and perhaps created again.
+        }
+    }
+
+    // Whether the topic is there for this queue. If not, one that was left is gone now.
+    private async Task<bool> TryCreateTopicAsync(Func<ValueTask<bool>> isCurrent)
+    {
+        try
+        {
+            await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, new Dictionary<string, string>
+            {
+                ["retention.until.settled"] = "true",
+                // Times to live count from the broker's clock.
+                ["message.timestamp.type"] = "LogAppendTime",
+                // A body of 16 MiB, and its headers.
+                ["max.message.bytes"] = "17825792",
+            })).ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
+        {
+            // It is there since an earlier declaration, or is deleted just now.
+        }
+        try
+        {
+            var topicId = (await Broker.DescribeTopicAsync(Partition.Topic).ConfigureAwait(false)).TopicId;
+            var cursors = (await Broker.Queues.ListAsync(Partition).ConfigureAwait(false)).Where(static cursor =>
+                QueueTopics.IsCursor(cursor.Name)).ToArray();
+            if (cursors.Length == 0 || cursors.Any(cursor => cursor.Name == Cursor))
+                return true;
+            // Asked after the topic was found: a later queue of the name may have it.
+            if (await isCurrent().ConfigureAwait(false))
+                await Broker.DeleteTopicAsync(Partition.Topic, topicId).ConfigureAwait(false);
+        }
+        catch (BrokerException notYet) when (IsGone(notYet.Code) || notYet.Code.Action() == ErrorAction.Retry)
+        {
+            return false;
+        }
+        return !await isCurrent().ConfigureAwait(false)
+            ? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.")
+            : false;
     }
 
     /// <summary>Returns the options of a queue's cursor. The gateway counts deliveries itself, since it dead-letters.</summary>
@@ -232,7 +292,8 @@ internal sealed class LogQueue : IAmqpQueue
     public ValueTask DisposeAsync() => _watch?.DisposeAsync() ?? default;
 
     /// <summary>Whether a fault means that the queue is deleted.</summary>
-    public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.GroupIdNotFound;
+    public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId
+        or ErrorCode.GroupIdNotFound;
 
     private async ValueTask<QueueDescription> DescribeAsync()
     {

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
-using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -11,8 +10,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// The queues that this broker has opened, one <see cref="QueueEntry"/> for each id, and who consumes them. A queue is opened by its first
 /// use. It ends when the virtual hosts say that it is deleted: its consumers are told, then its messages go. Thread safe.
 /// <para>
-/// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind; a queue that is
-/// declared under the same name takes it over, without its messages.
+/// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind, until a queue is
+/// declared under the same name.
 /// </para>
 /// </summary>
 internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
@@ -178,7 +177,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         await gate.WaitAsync().ConfigureAwait(false);
         try
         {
-            var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log).ConfigureAwait(false);
+            var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
+                async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id)
+                .ConfigureAwait(false);
             return new QueueEntry(this, virtualHost, state, settings, log);
         }
         finally
@@ -209,20 +210,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private async Task DeleteTopicAsync(string virtualHost, QueueState queue)
     {
-        var partition = new TopicPartition(QueueTopics.NameOf(virtualHost, queue.Name), 0);
         var gate = GateOf(virtualHost, queue.Name);
         await gate.WaitAsync().ConfigureAwait(false);
         try
         {
-            // A new queue of the name keeps the topic.
-            if (Hosts.Find(virtualHost)?.Topology.FindQueue(queue.Name) is { } newer && newer.Id != queue.Id)
-                await _broker.Queues.DeleteAsync(partition, QueueTopics.CursorOf(queue.Id)).ConfigureAwait(false);
-            else
-                await _broker.DeleteTopicAsync(partition.Topic).ConfigureAwait(false);
-        }
-        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
-        {
-            // Deleted already.
+            await LogQueue.DeleteTopicAsync(_broker, virtualHost, queue).ConfigureAwait(false);
         }
         finally
         {

@@ -28,6 +28,10 @@ internal static class QueueTopics
     /// <summary>Returns the name of a queue's cursor: a queue that is deleted and declared again has another one.</summary>
     public static string CursorOf(long queueId) => queueId.ToString("x16", CultureInfo.InvariantCulture);
 
+    /// <summary>Whether a cursor is that of a queue.</summary>
+    public static bool IsCursor(string name) =>
+        name.Length == 16 && name.All(static c => char.IsAsciiHexDigitLower(c));
+
     private static void Append(StringBuilder name, string text, string allowed)
     {
         var octets = Encoding.UTF8.GetBytes(text);

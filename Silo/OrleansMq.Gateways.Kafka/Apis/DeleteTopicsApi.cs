@@ -1,4 +1,5 @@
 using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
@@ -62,7 +63,8 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
             return (ErrorCode.UnknownTopicId, $"No topic has the id {topic.TopicId}.");
         try
         {
-            await context.Broker.DeleteTopicAsync(name, context.Aborted).ConfigureAwait(false);
+            await (topic.Name is null ? context.Broker.DeleteTopicAsync(name, topic.TopicId, context.Aborted)
+                : context.Broker.DeleteTopicAsync(name, context.Aborted)).ConfigureAwait(false);
             return (ErrorCode.None, null);
         }
         catch (BrokerException refused)
