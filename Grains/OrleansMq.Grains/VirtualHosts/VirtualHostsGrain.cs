@@ -19,8 +19,7 @@ namespace OrleansMq.Grains.VirtualHosts;
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
-internal sealed class VirtualHostsGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, VirtualHostsReach reach,
-    IServiceProvider services)
+internal sealed class VirtualHostsGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IServiceProvider services)
     : CoordinatorGrain("owner of the virtual hosts", broker, active, services), IVirtualHostsGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
@@ -39,6 +38,9 @@ internal sealed class VirtualHostsGrain(SiloBroker broker, GrainDoor door, Activ
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync()
     {
+        if (Broker.Cluster is null)
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "This broker is the only one, and owns its virtual hosts itself.");
+        var reach = ServiceProvider.GetRequiredService<VirtualHostsReach>();
         var store = new GrainStateStore(ServiceProvider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName),
             this.GetGrainId().Type, Broker.Options.TimeProvider);
         var publisher = reach.CreatePublisher();

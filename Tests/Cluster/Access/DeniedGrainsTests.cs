@@ -4,6 +4,7 @@ using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Grains.VirtualHosts;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Access;
@@ -17,7 +18,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     private static readonly TopicPartition Orders = new("orders", 0);
 
     // Between brokers, and refused to clients.
-    private static readonly Type[] Refused = [typeof(IClusterOwnerGrain), typeof(ITopicOwnerGrain)];
+    private static readonly Type[] Refused = [typeof(IClusterOwnerGrain), typeof(ITopicOwnerGrain), typeof(IVirtualHostsGrain)];
 
     // Between brokers, on a partition's grain, which has no call filter so that a produce request passes none. Nothing keeps a client with
     // code of its own from them yet.
@@ -30,6 +31,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     {
         ["IClusterGrain.CreateTopicAsync"] = Topic,
         ["IClusterGrain.DeleteTopicAsync"] = Topic,
+        ["IClusterGrain.DeleteTopicByIdAsync"] = Topic,
         // A list answers with what the client may see: nothing.
         ["IClusterGrain.ListTopicsAsync"] = ErrorCode.None,
         ["IGroupListGrain.ListAsync"] = ErrorCode.None,
@@ -94,6 +96,8 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     {
         var owner = _silo.Client.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster);
         Assert.Equal(Cluster, (await Assert.ThrowsAsync<BrokerException>(() => owner.PlaceAsync(1, 1))).Code);
+        var hosts = _silo.Client.GetGrain<IVirtualHostsGrain>(VirtualHostsGrain.Key);
+        Assert.Equal(Cluster, (await Assert.ThrowsAsync<BrokerException>(() => hosts.SendAsync([]))).Code);
         var topic = _silo.Client.GetGrain<ITopicOwnerGrain>("orders");
         Assert.Equal(Cluster, (await Assert.ThrowsAsync<BrokerException>(() => topic.DeleteAsync(_topicId))).Code);
     }
