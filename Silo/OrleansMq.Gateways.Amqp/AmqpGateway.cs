@@ -1,6 +1,5 @@
 using System.Diagnostics.Metrics;
 using System.Net;
-using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
@@ -17,6 +16,9 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
     internal const string GatewayName = "amqp";
 
+    private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
+
     // How long a client may leave what was sent unread.
     private static readonly TimeSpan MaxUnread = TimeSpan.FromMinutes(10);
 
@@ -24,9 +26,12 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     private readonly ConnectionServer _server;
     private readonly ConnectionSettings _settings;
     private readonly SemaphoreSlim _gate = new(1);
+    private readonly CancellationTokenSource _closed = new();
     private HostedBroker? _broker;
     private GatewayPort? _port;
     private QueueRegistry? _registry;
+    private DirectReplies? _replies;
+    private Task _opening = Task.CompletedTask;
     private volatile AmqpAccess? _access;
 
     /// <param name="options">Limits and defaults.</param>
@@ -70,7 +75,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
         _broker = broker;
         _server.Open(client => new AmqpConnection(_server, client, _settings, this));
         // Queues that expire, or dead-letter what expires, do so from the start.
-        _ = OpenEarlyAsync();
+        _opening = OpenEarlyAsync();
     }
 
     /// <inheritdoc/>
@@ -100,7 +105,10 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     public async ValueTask DisposeAsync()
     {
         await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
+        await _closed.CancelAsync().ConfigureAwait(false);
+        await _opening.ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        _replies?.Dispose();
         if (_registry is not null)
             await _registry.DisposeAsync().ConfigureAwait(false);
     }
@@ -123,8 +131,8 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
             if (_access is { } opened)
                 return opened;
             var hosts = await _broker!.OpenVirtualHosts().ConfigureAwait(false);
-            _registry = new QueueRegistry(_broker.Access.Open(BrokerSession.InProcess).Broker, hosts, _options.TimeProvider, _options.Log);
-            return _access = new AmqpAccess(_registry);
+            _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log);
+            return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker));
         }
         finally
         {
@@ -134,18 +142,33 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
 
     private async Task OpenEarlyAsync()
     {
+        for (var pause = MinPause; !await TryOpenEarlyAsync().ConfigureAwait(false); pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
+        {
+            await Task.Delay(pause, _options.TimeProvider, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (_closed.IsCancellationRequested)
+                return;
+        }
+    }
+
+    // Whether it is done.
+    private async Task<bool> TryOpenEarlyAsync()
+    {
         try
         {
             await AccessAsync().ConfigureAwait(false);
             await _registry!.OpenActiveAsync().ConfigureAwait(false);
+            return true;
         }
         catch (NotSupportedException none)
         {
             _options.Log.Write(EngineLogLevel.Warning, $"AMQP clients cannot log in: {none.Message}");
+            return true;
         }
         catch (Exception fault)
         {
-            _options.Log.Write(EngineLogLevel.Warning, "Virtual hosts or queues could not be opened; they are by their first use.", fault);
+            _options.Log.Write(EngineLogLevel.Warning, "Virtual hosts or queues could not be opened; they are soon, or by their first use.",
+                fault);
+            return false;
         }
     }
 }

@@ -41,6 +41,13 @@ public sealed class HostedBroker
     /// <summary>Returns the ids of the groups that this broker coordinates now, for metrics.</summary>
     internal Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; } = static _ => new([]);
 
+    /// <summary>The incarnation of this broker: no other run of it, or of another broker, has the same. Empty where it stands
+    /// alone.</summary>
+    internal string Incarnation { get; init; } = "";
+
+    /// <summary>The gateways of the cluster's other brokers.</summary>
+    internal IGatewayPeers Peers { get; init; } = NoPeers.Instance;
+
     /// <summary>Returns the virtual hosts of AMQP, opening them the first time. A gateway calls it when it is opened, and again where it
     /// has failed.</summary>
     internal Func<ValueTask<IVirtualHosts>> OpenVirtualHosts { get; init; } =

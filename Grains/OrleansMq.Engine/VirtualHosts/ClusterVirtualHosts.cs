@@ -32,6 +32,9 @@ internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log)
     public VirtualHostsImage Image => Volatile.Read(ref _image);
 
     /// <inheritdoc/>
+    public bool IsShared => true;
+
+    /// <inheritdoc/>
     public UserDirectory Users => Image.Users;
 
     /// <inheritdoc/>

@@ -9,6 +9,9 @@ internal interface IVirtualHosts
     /// <summary>Occurs after each change of an image, before the answer to the command that made it. Handlers return quickly.</summary>
     event Action<VirtualHostChange> Changed;
 
+    /// <summary>Whether other brokers serve them, too.</summary>
+    bool IsShared { get; }
+
     /// <summary>The users of this broker's newest image.</summary>
     UserDirectory Users { get; }
 

@@ -11,6 +11,7 @@ namespace OrleansMq.VirtualHosts;
 [JsonDerivedType(typeof(Unbind), "unbind")]
 [JsonDerivedType(typeof(DeclareQueue), "declareQueue")]
 [JsonDerivedType(typeof(DeleteQueue), "deleteQueue")]
+[JsonDerivedType(typeof(UseQueue), "useQueue")]
 [JsonDerivedType(typeof(EndQueue), "endQueue")]
 [JsonDerivedType(typeof(AddConsumer), "addConsumer")]
 [JsonDerivedType(typeof(RemoveConsumer), "removeConsumer")]
@@ -66,10 +67,17 @@ internal sealed record AddConsumer(QueueConsumer Consumer) : VirtualHostCommand;
 /// <param name="Id">The consumer's id. One that is not there is not an error.</param>
 internal sealed record RemoveConsumer(string Queue, long QueueId, string Id) : VirtualHostCommand;
 
-/// <summary>Ends a queue that has expired.</summary>
+/// <summary>Tells that a queue was used: declared again, or read without a consumer. It expires later. Nothing is stored.</summary>
+/// <param name="Name">The queue.</param>
+/// <param name="Id">Its id.</param>
+internal sealed record UseQueue(string Name, long Id) : VirtualHostCommand;
+
+/// <summary>Ends a queue that has expired. One that has consumers stays.</summary>
 /// <param name="Name">The queue.</param>
 /// <param name="Id">Its id: a new queue of the same name stays.</param>
-internal sealed record EndQueue(string Name, long Id) : VirtualHostCommand;
+/// <param name="Idle">It stays where the owner has learned within that time that it was used; zero where the broker knows of all
+/// uses.</param>
+internal sealed record EndQueue(string Name, long Id, TimeSpan Idle = default) : VirtualHostCommand;
 
 /// <summary>Ends the exclusive queues of a connection, and its consumers.</summary>
 /// <param name="Connection">The connection, which is gone.</param>

@@ -8,6 +8,9 @@ internal sealed partial class VirtualHostTopology
     /// <summary>The consumers, in no particular order.</summary>
     public IEnumerable<QueueConsumer> Consumers => _shards.SelectMany(shard => shard.Consumers.Values);
 
+    /// <summary>The connections that have consumers or exclusive queues.</summary>
+    public IEnumerable<string> Connections => _consumersOf.Keys.Union(_byOwner.Keys);
+
     /// <summary>Returns the consumers of a queue, in the order of their ids.</summary>
     public ImmutableArray<QueueConsumer> ConsumersOf(QueueState queue) =>
         [.. _shards[VirtualHostShard.Of(queue.Name)].Consumers.Values.Where(consumer => consumer.QueueId == queue.Id)];

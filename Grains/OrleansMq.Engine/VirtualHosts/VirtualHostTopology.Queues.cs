@@ -110,11 +110,11 @@ internal sealed partial class VirtualHostTopology
         return End([], [queue]);
     }
 
-    /// <summary>Ends a queue by its own rule: its last consumer has gone, or it has expired.</summary>
+    /// <summary>Ends a queue that has expired, unless it has consumers.</summary>
     /// <param name="name">The queue.</param>
     /// <param name="id">Its id: a new queue of the same name stays.</param>
     public TopologyDecision EndQueue(string name, long id) =>
-        FindQueue(name) is { } queue && queue.Id == id ? End([], [queue]) : TopologyDecision.Keep(this);
+        FindQueue(name) is { } queue && queue.Id == id && ConsumersOf(queue).IsEmpty ? End([], [queue]) : TopologyDecision.Keep(this);
 
     /// <summary>Ends the exclusive queues of a connection that is gone, and its consumers.</summary>
     public TopologyDecision EndConnection(string connection) =>

@@ -18,6 +18,7 @@ using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Grains.VirtualHosts;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 
@@ -109,7 +110,10 @@ public static class OrleansMqSiloBuilderExtensions
             services.GetRequiredService<ILocalPartitions>())
         {
             LocalGroups = _ => new(services.GetRequiredService<ActiveCoordinators>().IdsOf(GroupGrain.TypeName)),
-            OpenVirtualHosts = broker.OpenVirtualHostsAsync,
+            Incarnation = broker.Cluster is null ? "" : services.GetRequiredService<ILocalSiloDetails>().SiloAddress.ToParsableString(),
+            Peers = services.GetService<GatewayPeers>() ?? (IGatewayPeers)NoPeers.Instance,
+            OpenVirtualHosts = broker.Cluster is null ? broker.OpenVirtualHostsAsync
+                : services.GetRequiredService<VirtualHostsFollower>().OpenAsync,
         };
     }
 

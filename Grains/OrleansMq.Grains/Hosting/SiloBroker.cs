@@ -131,11 +131,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     /// <summary>Returns the virtual hosts of AMQP, if this broker is the only one. The first call opens them, and creates those of a new
     /// installation.</summary>
     /// <exception cref="IOException">A document cannot be read or written. The next call tries again.</exception>
-    /// <exception cref="NotSupportedException">The cluster is replicated.</exception>
     public async ValueTask<IVirtualHosts> OpenVirtualHostsAsync()
     {
-        if (Cluster is not null)
-            throw new NotSupportedException("A replicated cluster does not serve AMQP yet.");
         Task<VirtualHostOwners> opening;
         lock (_hosts)
         {

@@ -45,6 +45,20 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
     /// <summary>Whether a broker may get new work: it is alive and not stopping.</summary>
     public bool IsActive(int broker) => _map.Silos.GetValueOrDefault(broker)?.Status == SiloStatus.Active;
 
+    /// <summary>Whether a silo has ended for good. One that the membership does not know has not.</summary>
+    /// <param name="incarnation">The silo's address with its generation, as <see cref="SiloAddress.ToParsableString"/> writes it.</param>
+    public bool IsDead(string incarnation)
+    {
+        try
+        {
+            return members.CurrentSnapshot.GetSiloStatus(SiloAddress.FromParsableString(incarnation)) == SiloStatus.Dead;
+        }
+        catch (FormatException)
+        {
+            return false;
+        }
+    }
+
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) =>
         lifecycle.Subscribe(nameof(ClusterMembership), ServiceLifecycleStage.RuntimeGrainServices + 1,

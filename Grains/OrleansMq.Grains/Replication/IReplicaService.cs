@@ -49,6 +49,13 @@ internal interface IReplicaService : IGrainService
     [Alias("FenceVirtualHosts"), ResponseTimeout("00:00:05")]
     Task<ReadOnlyMemory<byte>> FenceVirtualHostsAsync(int epoch);
 
+    /// <summary>Gives a message to a gateway.</summary>
+    /// <param name="gateway">The gateway's name.</param>
+    /// <param name="message">The message.</param>
+    /// <returns>The gateway's answer; false if this broker has no such gateway.</returns>
+    [Alias("TellGateway"), ResponseTimeout("00:00:05")]
+    Task<bool> TellGatewayAsync(string gateway, [Immutable] ReadOnlyMemory<byte> message);
+
     /// <summary>Chooses the brokers of new partitions: <see cref="IClusterOwnerGrain.PlaceAsync"/> of the controller, also while its
     /// activation deactivates.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: this broker is not the controller.

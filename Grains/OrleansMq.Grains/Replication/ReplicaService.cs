@@ -9,7 +9,8 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>This silo's end of <see cref="IReplicaService"/>: forwards to the broker's replicas. Calls interleave, so a slow disk delays
 /// only the calls that use it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
-    PartitionLeadership leadership, IClusterImageSink images, ClusterVirtualHosts hosts, ControllerSeat controller)
+    PartitionLeadership leadership, IClusterImageSink images, ClusterVirtualHosts hosts, ControllerSeat controller,
+    GatewayInbox gateways)
     : GrainService(grainId, silo, loggers), IReplicaService
 {
     /// <inheritdoc/>
@@ -41,6 +42,9 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public Task<ReadOnlyMemory<byte>> FenceVirtualHostsAsync(int epoch) => Task.Run(() => hosts.Fence(epoch) is { Version: > 0 } image
         ? new ReadOnlyMemory<byte>(VirtualHostsDelta.Between(null, image).ToBytes()) : default);
+
+    /// <inheritdoc/>
+    public Task<bool> TellGatewayAsync(string gateway, ReadOnlyMemory<byte> message) => Task.FromResult(gateways.Take(gateway, message));
 
     /// <inheritdoc/>
     public Task<int[][]> PlaceAsync(int count, int replicationFactor) =>

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Replication;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Grains.VirtualHosts;
@@ -11,6 +12,8 @@ internal static class VirtualHostServices
     /// <summary>Adds the services.</summary>
     public static void AddVirtualHosts(this IServiceCollection services)
     {
+        services.AddSingleton<GatewayInbox>();
+        services.AddSingleton<GatewayPeers>();
         services.AddSingleton<VirtualHostsReach>();
         services.AddSingleton<IVirtualHostsLink>(static provider => new VirtualHostsLink(provider.GetRequiredService<IGrainFactory>(),
             new GrainBrokerOptions { TimeProvider = provider.GetRequiredService<SiloBroker>().Options.TimeProvider }));

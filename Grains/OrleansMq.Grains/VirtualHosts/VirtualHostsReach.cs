@@ -78,6 +78,14 @@ internal sealed class VirtualHostsReach(SiloBroker broker, ReplicaServices broke
             remove => _images.Superseded -= value;
         }
 
+        public event Action? BrokersChanged
+        {
+            add => _membership.Changed += value;
+            remove => _membership.Changed -= value;
+        }
+
+        public bool HasEnded(string incarnation) => _membership.IsDead(incarnation);
+
         public void Publish(VirtualHostsImage image)
         {
             Volatile.Write(ref _newest, image);

@@ -9,10 +9,9 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 
 /// <summary>Logs users in, and opens virtual hosts. Thread safe.</summary>
 /// <param name="registry">The open queues.</param>
-internal sealed class AmqpAccess(QueueRegistry registry) : IAmqpAccess
+/// <param name="replies">The channels that take answers.</param>
+internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) : IAmqpAccess
 {
-    private readonly DirectReplies _replies = new();
-
     /// <inheritdoc/>
     public ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client) => new(UserState.MayLogIn(
         registry.Hosts.Users.FindUser(login.User), login.Password, IPAddress.IsLoopback(client.Remote.Address))
@@ -30,7 +29,7 @@ internal sealed class AmqpAccess(QueueRegistry registry) : IAmqpAccess
             if (UserAccess.CheckOpen(virtualHost, user, image is not null, image?.Settings.Permissions.GetValueOrDefault(user.Name))
                 is { } refusal)
                 throw refusal.ToException();
-            return new AmqpSession(registry, _replies, image!, user.Name);
+            return new AmqpSession(registry, replies, image!, user.Name);
         }
         catch (BrokerException fault)
         {
@@ -48,10 +47,10 @@ internal sealed class AmqpSession : IAmqpSession
     private volatile bool _isUnclear;
 
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
-        (Registry, Replies, _image, _user) = (registry, replies, image, user);
+        (Registry, Replies, _image, _user, Id) = (registry, replies, image, user, registry.NewConnection());
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
-    public string Id { get; } = Guid.NewGuid().ToString("n");
+    public string Id { get; }
 
     /// <summary>The virtual host.</summary>
     public string VirtualHost => _image.Name;

@@ -14,7 +14,7 @@ internal sealed partial class AmqpChannel
         var name = ResourceNames.Clean(declare.Queue);
         if (name.StartsWith(DirectReplies.Name, StringComparison.Ordinal))
         {
-            session.Replies.Check(session.VirtualHost, name);
+            await session.Replies.CheckAsync(session.VirtualHost, name).ConfigureAwait(false);
             Reply(!declare.NoWait, new QueueDeclareOk(name, 0, 1));
             return;
         }
@@ -40,7 +40,8 @@ internal sealed partial class AmqpChannel
             Arguments = arguments,
         };
         // What a new queue could not keep is refused before it exists.
-        if (session.Image.Topology.FindQueue(name) is null && LogQueue.MissingOf(declaration, session.Image.Settings) is { } missing)
+        if (session.Image.Topology.FindQueue(name) is null
+            && LogQueue.MissingOf(declaration, session.Image.Settings, session.Registry.Hosts.IsShared) is { } missing)
             throw new AmqpException(ReplyCode.NotImplemented, missing);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
         return answer.Queue!;

@@ -4,12 +4,15 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
 /// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and receives only then:
-/// a message that is in time is not touched.
+/// a message that is in time is not touched. Of several brokers the one that leads the queue's partition does so.
 /// </summary>
 /// <param name="queue">The queue.</param>
-internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
+/// <param name="isShared">Whether other brokers use the queue, too.</param>
+internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDisposable
 {
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(10);
+    // Messages that come through other brokers are noticed within it.
+    private static readonly TimeSpan SharedPause = TimeSpan.FromSeconds(1);
     // A head that expired may be held by a consumer, which decides on it.
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(20);
 
@@ -40,6 +43,11 @@ internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
             while (true)
             {
                 Volatile.Write(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+                if (!queue.IsLed)
+                {
+                    await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
+                    continue;
+                }
                 var pause = await PauseAsync().ConfigureAwait(false);
                 if (pause is null || pause > TimeSpan.Zero)
                 {
@@ -92,7 +100,8 @@ internal sealed class DeadLetterWatch(LogQueue queue) : IAsyncDisposable
         if (pause is null)
         {
             // A head that another broker's consumer settles is noticed later.
-            await Task.WhenAny(Volatile.Read(ref _changed).Task, Task.Delay(MaxPause, queue.Time, _stop.Token)).ConfigureAwait(false);
+            await Task.WhenAny(Volatile.Read(ref _changed).Task, Task.Delay(isShared ? SharedPause : MaxPause, queue.Time, _stop.Token))
+                .ConfigureAwait(false);
             _stop.Token.ThrowIfCancellationRequested();
             return;
         }

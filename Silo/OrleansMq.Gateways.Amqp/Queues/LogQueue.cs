@@ -5,7 +5,8 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// A durable queue: a topic of one partition, and a cursor on it. The topic keeps each record until the cursor has settled it. The cursor's
+/// A queue on the log: a topic of one partition, and a cursor on it. Queues that are not durable are on the log where several brokers serve
+/// them; else each is in memory (<see cref="MemoryQueue"/>). The topic keeps each record until the cursor has settled it. The cursor's
 /// name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none of this one, was left by a queue that
 /// is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes late, with the topic's id, takes nothing
 /// of a queue that was declared again.
@@ -24,17 +25,20 @@ internal sealed class LogQueue : IAmqpQueue
 
     private readonly Lock _lock = new();
     private readonly PublishLane _lane;
+    private readonly Func<TopicPartition, bool> _isLed;
+    private readonly bool _isShared;
     private QueueSettings _settings;
     private DeadLetterWatch? _watch;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
-        TimeProvider time, EngineLog log)
+        TimeProvider time, EngineLog log, Func<TopicPartition, bool>? isLed)
     {
+        (_isLed, _isShared) = (isLed ?? (static _ => true), isLed is not null);
         (Broker, State, _settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
-        Partition = new TopicPartition(QueueTopics.NameOf(virtualHost, state.Name), 0);
+        Partition = PartitionOf(virtualHost, state);
         Cursor = QueueTopics.CursorOf(state.Id);
         if (settings.DeadLetterExchange is not null)
-            _watch = new DeadLetterWatch(this);
+            _watch = new DeadLetterWatch(this, _isShared);
         _lane = new PublishLane(StoreAsync);
     }
 
@@ -67,7 +71,10 @@ internal sealed class LogQueue : IAmqpQueue
     public string Cursor { get; }
 
     /// <summary>Returns what a queue that is declared would lack; null if nothing, or where the owner refuses it.</summary>
-    public static string? MissingOf(QueueDeclaration declaration, VirtualHostSettings host)
+    /// <param name="declaration">The declaration.</param>
+    /// <param name="host">The settings of the virtual host.</param>
+    /// <param name="isShared">Whether several brokers serve the queue.</param>
+    public static string? MissingOf(QueueDeclaration declaration, VirtualHostSettings host, bool isShared)
     {
         var type = QueueArguments.TypeOf(declaration.Arguments);
         if (type is null || QueueArguments.Check("", declaration.Arguments) is not null)
@@ -77,7 +84,7 @@ internal sealed class LogQueue : IAmqpQueue
             type = host.DefaultQueueType ?? type;
         if (type == QueueType.Stream)
             return "queues of type stream are not implemented";
-        return !isDurable ? null : MissingOf(host.Policies.SettingsOf(new QueueState
+        return !isDurable && !isShared ? null : MissingOf(host.Policies.SettingsOf(new QueueState
         {
             Name = declaration.Name,
             Id = 1,
@@ -87,7 +94,7 @@ internal sealed class LogQueue : IAmqpQueue
         }));
     }
 
-    /// <summary>Returns what a durable queue with these settings lacks; null if nothing.</summary>
+    /// <summary>Returns what a queue on the log with these settings lacks; null if nothing.</summary>
     public static string? MissingOf(QueueSettings settings) =>
         settings.MaxLengthBytes is not null ? "x-max-length-bytes of a durable queue is not implemented; use x-max-length"
             : settings is { MaxLength: 0 } ? "x-max-length 0 of a durable queue is not implemented; use 1 or more"
@@ -96,12 +103,16 @@ internal sealed class LogQueue : IAmqpQueue
                     + "reject-publish"
             : settings.DelayedRetry != DelayedRetry.Disabled ? "x-delayed-retry-type is not implemented" : null;
 
+    /// <summary>Whether this broker leads the queue's partition, or none does: then it looks after what no client does.</summary>
+    public bool IsLed => _isLed(Partition);
+
     /// <summary>Opens a queue, and creates its topic and cursor if they are missing.</summary>
     /// <exception cref="BrokerException">They cannot be created.</exception>
     public static async Task<LogQueue> OpenAsync(IBroker broker, string virtualHost, QueueState state, QueueSettings settings,
-        IDeadLetters deadLetters, TimeProvider time, EngineLog log, Func<ValueTask<bool>> isCurrent)
+        IDeadLetters deadLetters, TimeProvider time, EngineLog log, Func<ValueTask<bool>> isCurrent,
+        Func<TopicPartition, bool>? isLed = null)
     {
-        var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log);
+        var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed);
         for (var attempt = 1; !await queue.TryCreateTopicAsync(isCurrent).ConfigureAwait(false); attempt++)
         {
             if (attempt == MostAttempts)
@@ -122,7 +133,7 @@ internal sealed class LogQueue : IAmqpQueue
     /// <exception cref="BrokerException">It cannot be deleted.</exception>
     public static async Task DeleteTopicAsync(IBroker broker, string virtualHost, QueueState state)
     {
-        var partition = new TopicPartition(QueueTopics.NameOf(virtualHost, state.Name), 0);
+        var partition = PartitionOf(virtualHost, state);
         try
         {
             var topicId = (await broker.DescribeTopicAsync(partition.Topic).ConfigureAwait(false)).TopicId;
@@ -140,6 +151,9 @@ internal sealed class LogQueue : IAmqpQueue
             // Deleted already, and perhaps created again.
         }
     }
+
+    private static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
+        new(QueueTopics.NameOf(virtualHost, state.Name, state.Durable), 0);
 
     // Whether the topic is there for this queue. If not, one that was left is gone now.
     private async Task<bool> TryCreateTopicAsync(Func<ValueTask<bool>> isCurrent)
@@ -259,7 +273,7 @@ internal sealed class LogQueue : IAmqpQueue
             Settings = settings;
             if (settings.DeadLetterExchange is null || _watch is not null)
                 return true;
-            _watch = new DeadLetterWatch(this);
+            _watch = new DeadLetterWatch(this, _isShared);
         }
         _watch.Start();
         return true;

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
+using OrleansMq.Hosting;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -22,15 +24,17 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
     // Changes of policies reach the queues one after the other, so that the last one counts.
     private readonly SemaphoreSlim _applying = new(1);
+    private readonly HostedBroker _host;
     private readonly IBroker _broker;
 
-    /// <param name="broker">The broker that keeps durable queues.</param>
+    /// <param name="host">The broker that keeps the queues.</param>
     /// <param name="hosts">The virtual hosts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
-    public QueueRegistry(IBroker broker, IVirtualHosts hosts, TimeProvider time, EngineLog log)
+    public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log)
     {
-        (_broker, Hosts, Time, Log) = (broker, hosts, time, log);
+        (_host, Hosts, Time, Log) = (host, hosts, time, log);
+        _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         hosts.Changed += OnChanged;
     }
 
@@ -43,22 +47,70 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>The log.</summary>
     public EngineLog Log { get; }
 
-    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires.</summary>
+    /// <summary>Returns the id of a new connection to this broker.</summary>
+    public string NewConnection() => ConnectionId.New(_host.Incarnation);
+
+    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires. Deletes what queues have left
+    /// that ended when no broker ran.</summary>
+    /// <exception cref="BrokerException">One cannot be opened.</exception>
     public async Task OpenActiveAsync()
     {
         foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
             await OpenActiveAsync(host).ConfigureAwait(false);
+        if (Hosts.IsShared)
+            await DeleteLeftAsync().ConfigureAwait(false);
+    }
+
+    // Queues that are not durable end with the last broker, and their topics stay. Topics of virtual hosts that are not open are kept.
+    private async Task DeleteLeftAsync()
+    {
+        var names = Hosts.Names;
+        var found = new List<(string Topic, Guid Id, string Cursor)>();
+        foreach (var topic in await _broker.ListTopicsAsync().ConfigureAwait(false))
+        {
+            if (!names.Any(name => topic.Name.StartsWith(QueueTopics.TransientStartOf(name), StringComparison.Ordinal)))
+                continue;
+            try
+            {
+                var cursors = await _broker.Queues.ListAsync(new TopicPartition(topic.Name, 0)).ConfigureAwait(false);
+                found.AddRange(cursors.Where(static cursor => QueueTopics.IsCursor(cursor.Name))
+                    .Select(cursor => (topic.Name, topic.TopicId, cursor.Name)));
+            }
+            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+            {
+                // Deleted just now.
+            }
+        }
+        // Read after the topics: a queue is declared before it has one.
+        var known = new HashSet<(string Topic, string Cursor)>();
+        foreach (var name in names)
+        {
+            var queues = (await Hosts.RefreshAsync(name).ConfigureAwait(false))?.Topology.Queues ?? [];
+            known.UnionWith(queues.Where(static queue => !queue.Durable)
+                .Select(queue => (QueueTopics.NameOf(name, queue.Name, isDurable: false), QueueTopics.CursorOf(queue.Id))));
+        }
+        foreach (var topic in found.GroupBy(static item => (item.Topic, item.Id))
+            .Where(topic => !topic.Any(item => known.Contains((item.Topic, item.Cursor)))))
+        {
+            try
+            {
+                await _broker.DeleteTopicAsync(topic.Key.Topic, topic.Key.Id).ConfigureAwait(false);
+            }
+            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+            {
+                // Another broker has deleted it.
+            }
+        }
     }
 
     private async Task OpenActiveAsync(VirtualHostImage host)
     {
-        foreach (var queue in host.Topology.Queues.Where(static queue => queue.Type != QueueType.Stream))
-        {
-            var settings = host.Settings.Policies.SettingsOf(queue);
-            if (settings.Expires is not null || settings.DeadLetterExchange is not null)
-                await OpenAsync(host.Name, queue).ConfigureAwait(false);
-        }
+        foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue)))
+            await OpenAsync(host.Name, queue).ConfigureAwait(false);
     }
+
+    private static bool IsActive(VirtualHostImage host, QueueState queue) => queue.Type != QueueType.Stream
+        && host.Settings.Policies.SettingsOf(queue) is { Expires: not null } or { DeadLetterExchange: not null };
 
     /// <summary>Opens a queue.</summary>
     /// <exception cref="BrokerException">It cannot be opened.</exception>
@@ -124,7 +176,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             _ = EndAsync(change.VirtualHost, queue);
         if (change is { Before: { } before, After: { } after } && before.Settings.Policies != after.Settings.Policies)
             _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
+        else if (Hosts.IsShared && change.After is { } now && AddedQueues(change).Any(queue => IsActive(now, queue)))
+            _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
     }
+
+    private static IEnumerable<QueueState> AddedQueues(VirtualHostChange change) => change.Edits is { } edits
+        ? edits.OfType<PutQueue>().Select(static edit => edit.Queue) : change.After!.Topology.Queues;
 
     private async Task ApplyPoliciesAsync(string virtualHost)
     {
@@ -171,15 +228,15 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private async Task<QueueEntry> CreateAsync(string virtualHost, QueueState state)
     {
         var settings = (Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty).SettingsOf(state);
-        if (!state.Durable)
+        if (!IsOnLog(state))
             return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time));
         var gate = GateOf(virtualHost, state.Name);
         await gate.WaitAsync().ConfigureAwait(false);
         try
         {
             var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
-                async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id)
-                .ConfigureAwait(false);
+                async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id,
+                Hosts.IsShared ? IsLed : null).ConfigureAwait(false);
             return new QueueEntry(this, virtualHost, state, settings, log);
         }
         finally
@@ -187,6 +244,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             gate.Release();
         }
     }
+
+    private bool IsOnLog(QueueState queue) => queue.Durable || Hosts.IsShared;
+
+    private bool IsLed(TopicPartition partition) =>
+        _host.Metadata.Image.FindServed(partition.Topic) is { } topic && topic.Partitions[partition.Partition].Leader is var leader
+        && (leader < 0 || leader == _host.BrokerId);
 
     private async Task EndOnceAsync(string virtualHost, QueueState queue)
     {
@@ -196,10 +259,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 false) is { } entry)
             {
                 await entry.EndAsync().ConfigureAwait(false);
-                if (!queue.Durable)
+                if (!IsOnLog(queue))
                     await entry.Queue.DeleteAsync().ConfigureAwait(false);
             }
-            if (queue.Durable)
+            if (IsOnLog(queue))
                 await DeleteTopicAsync(virtualHost, queue).ConfigureAwait(false);
         }
         catch (BrokerException fault)
@@ -254,12 +317,13 @@ internal sealed class QueueEntry : IAsyncDisposable
     private QueueSettings _settings;
     private ITimer? _expiry;
     private bool _hasEnded;
+    private bool _isUseUnknown;
     private long _usedAt;
 
     public QueueEntry(QueueRegistry registry, string virtualHost, QueueState state, QueueSettings settings, IAmqpQueue queue)
     {
         (_registry, VirtualHost, State, _settings, Queue) = (registry, virtualHost, state, settings, queue);
-        Used();
+        _usedAt = registry.Time.GetTimestamp();
         _expiry = CreateExpiry(settings);
     }
 
@@ -297,7 +361,11 @@ internal sealed class QueueEntry : IAsyncDisposable
     }
 
     /// <summary>It was declared again, or read: it does not expire for its time.</summary>
-    public void Used() => Volatile.Write(ref _usedAt, _registry.Time.GetTimestamp());
+    public void Used()
+    {
+        Volatile.Write(ref _usedAt, _registry.Time.GetTimestamp());
+        Volatile.Write(ref _isUseUnknown, true);
+    }
 
     /// <summary>Adds a consumer.</summary>
     /// <param name="consumer">The consumer.</param>
@@ -343,7 +411,7 @@ internal sealed class QueueEntry : IAsyncDisposable
         {
             if (!_consumers.Remove(consumer, out id))
                 return default;
-            Used();
+            Volatile.Write(ref _usedAt, _registry.Time.GetTimestamp());
             if (_hasEnded)
                 return default;
         }
@@ -382,14 +450,33 @@ internal sealed class QueueEntry : IAsyncDisposable
         return _registry.Time.CreateTimer(_ => EndIfExpired(expires), null, pause, pause);
     }
 
+    // Of several brokers each tells the owner of its uses four times in the period: a queue that the owner has not heard of for one and a
+    // half was not used for one.
     private void EndIfExpired(TimeSpan expires)
     {
+        var isShared = _registry.Hosts.IsShared;
         lock (_lock)
         {
-            if (_consumers.Count > 0 || Consumers > 0 || _registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) < expires)
+            if (_consumers.Count > 0 || Consumers > 0)
                 return;
         }
-        _ = EndByRuleAsync(new EndQueue(State.Name, State.Id));
+        if (isShared && Interlocked.Exchange(ref _isUseUnknown, false))
+            _ = ReportUseAsync();
+        else if (_registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) >= expires)
+            _ = EndByRuleAsync(new EndQueue(State.Name, State.Id, isShared ? expires * 1.5 : TimeSpan.Zero));
+    }
+
+    private async Task ReportUseAsync()
+    {
+        try
+        {
+            await _registry.Hosts.SendAsync(VirtualHost, new UseQueue(State.Name, State.Id)).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is BrokerException or AmqpRefusedException)
+        {
+            Volatile.Write(ref _isUseUnknown, true);
+            _registry.Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' may expire too early: {fault.Message}");
+        }
     }
 
     // The owner decides whether the queue ends.

@@ -5,25 +5,28 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
 
-/// <summary>The topics of durable queues: <c>amqp.QUEUE</c> in the virtual host <c>/</c>, else <c>amqp-HOST.QUEUE</c>.</summary>
+/// <summary>The topics of queues: <c>amqp.QUEUE</c> in the virtual host <c>/</c>, else <c>amqp-HOST.QUEUE</c>. Those of queues that are not
+/// durable, which a cluster has too, begin with <c>amqpt</c> instead.</summary>
 internal static class QueueTopics
 {
     private const string Prefix = "amqp";
+    private const string TransientPrefix = "amqpt";
 
     /// <summary>Returns the topic of a queue. A byte of UTF-8 that topics do not have is escaped as <c>-x</c> and two hexadecimal digits;
     /// so are the underscore, which topics take for a dot, a dash before an x, and a dot of the host. A name that is too long ends in its
     /// hash.</summary>
-    public static string NameOf(string virtualHost, string queue)
+    public static string NameOf(string virtualHost, string queue, bool isDurable = true)
     {
-        var name = new StringBuilder(Prefix);
-        if (virtualHost != "/")
-            Append(name.Append('-'), virtualHost, "-");
-        Append(name.Append('.'), queue, "-.");
+        var name = StartOf(virtualHost, isDurable ? Prefix : TransientPrefix);
+        Append(name, queue, "-.");
         if (name.Length <= TopicName.MaxLength)
             return name.ToString();
         var hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name.ToString())).AsSpan(0, 16));
         return $"{name.ToString(0, TopicName.MaxLength - hash.Length - 2)}..{hash}";
     }
+
+    /// <summary>Returns how the topics of a virtual host's queues begin that are not durable.</summary>
+    public static string TransientStartOf(string virtualHost) => StartOf(virtualHost, TransientPrefix).ToString();
 
     /// <summary>Returns the name of a queue's cursor: a queue that is deleted and declared again has another one.</summary>
     public static string CursorOf(long queueId) => queueId.ToString("x16", CultureInfo.InvariantCulture);
@@ -31,6 +34,14 @@ internal static class QueueTopics
     /// <summary>Whether a cursor is that of a queue.</summary>
     public static bool IsCursor(string name) =>
         name.Length == 16 && name.All(static c => char.IsAsciiHexDigitLower(c));
+
+    private static StringBuilder StartOf(string virtualHost, string prefix)
+    {
+        var name = new StringBuilder(prefix);
+        if (virtualHost != "/")
+            Append(name.Append('-'), virtualHost, "-");
+        return name.Append('.');
+    }
 
     private static void Append(StringBuilder name, string text, string allowed)
     {

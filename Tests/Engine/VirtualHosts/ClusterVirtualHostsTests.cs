@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using OrleansMq.State;
 using OrleansMq.VirtualHosts;
 using Xunit.Abstractions;
@@ -66,6 +67,47 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         Assert.Equal(3, cluster.Image.Hosts[Host].Topology.Consumers.Count());
         await all[2].SendAsync(Host, new EndConnection("c1"));
         Assert.All(all, static broker => Assert.Empty(broker.Find(Host)!.Topology.Consumers));
+    }
+
+    [Fact]
+    public async Task Connections_of_a_broker_that_died_end_also_where_their_command_comes_late()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        var broker = cluster.Brokers[0];
+        await DeclareAsync("own", isExclusive: true, "b1/1");
+        await DeclareAsync("own-2", isExclusive: true, "b2/1");
+        foreach (var (queue, connection) in new[] { ("auto", "b1/1"), ("auto-2", "b2/1"), ("auto-3", "unknown") })
+            await ConsumeAsync((await DeclareAsync(queue, isExclusive: false, connection))!, connection);
+
+        cluster.Ended["b1"] = true;
+        cluster.BrokersChanged!();
+        await EndAsync();
+
+        // The owner before had checked already.
+        await ConsumeAsync((await DeclareAsync("auto", isExclusive: false, "b1/2"))!, "b1/2");
+        await cluster.TakeOverAsync();
+        await EndAsync();
+
+        async Task<QueueState?> DeclareAsync(string name, bool isExclusive, string connection) =>
+            (await broker.SendAsync(Host, new DeclareQueue(
+                new QueueDeclaration { Name = name, Exclusive = isExclusive, AutoDelete = !isExclusive }, connection))).Queue;
+
+        async Task ConsumeAsync(QueueState queue, string connection) => await broker.SendAsync(Host, new AddConsumer(new QueueConsumer
+        {
+            Queue = queue.Name,
+            QueueId = queue.Id,
+            Id = Guid.NewGuid().ToString(),
+            Connection = connection,
+        }));
+
+        async Task EndAsync()
+        {
+            while (cluster.Image.Hosts[Host].Topology is var topology && !topology.Queues.Select(static queue => queue.Name)
+                .Order(StringComparer.Ordinal).SequenceEqual(["auto-2", "auto-3", "own-2"]))
+                await Task.Delay(1);
+            Assert.Equal(2, cluster.Image.Hosts[Host].Topology.Consumers.Count());
+        }
     }
 
     [Fact]
@@ -273,6 +315,10 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         /// <summary>The brokers that the owner does not reach.</summary>
         public HashSet<ClusterVirtualHosts> CutOff { get; } = [];
 
+        public ConcurrentDictionary<string, bool> Ended { get; } = new();
+
+        public Action? BrokersChanged { get; set; }
+
         public VirtualHostCoordinator Owner => _owner!;
 
         public VirtualHostsImage Image => Owner.Image;
@@ -294,6 +340,14 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
             private VirtualHostsImage _newest = VirtualHostsImage.Empty;
 
             public event Action? Superseded;
+
+            public event Action? BrokersChanged
+            {
+                add => cluster.BrokersChanged += value;
+                remove => cluster.BrokersChanged -= value;
+            }
+
+            public bool HasEnded(string incarnation) => cluster.Ended.ContainsKey(incarnation);
 
             public void Publish(VirtualHostsImage image) => Volatile.Write(ref _newest, image);
 

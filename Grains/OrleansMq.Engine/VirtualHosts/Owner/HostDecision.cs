@@ -27,6 +27,7 @@ internal sealed record HostDecision(VirtualHostSettings Settings, TopologyDecisi
             AddConsumer { Consumer: var consumer } => topology.AddConsumer(consumer,
                 topology.FindQueue(consumer.Queue) is { } queue && host.Settings.Policies.SettingsOf(queue).SingleActiveConsumer),
             RemoveConsumer remove => topology.RemoveConsumer(remove.Queue, remove.QueueId, remove.Id),
+            UseQueue => TopologyDecision.Keep(topology),
             EndQueue end => topology.EndQueue(end.Name, end.Id),
             EndConnection end => topology.EndConnection(end.Connection),
             _ => throw new ArgumentException($"The command {command.GetType().Name} is unknown.", nameof(command)),

@@ -1,13 +1,17 @@
 using System.Collections.Immutable;
 using OrleansMq.Api;
 using OrleansMq.Coordination;
+using OrleansMq.Diagnostics;
 using OrleansMq.State;
 
 namespace OrleansMq.VirtualHosts;
 
-/// <summary>Receives every new image of all virtual hosts, for the brokers.</summary>
+/// <summary>The brokers, for the owner of their virtual hosts: they receive every new image.</summary>
 internal interface IVirtualHostsPublisher : IAsyncDisposable
 {
+    /// <summary>Occurs when a broker may have died.</summary>
+    event Action? BrokersChanged;
+
     /// <summary>Occurs when a broker has an image of a later owner.</summary>
     event Action? Superseded;
 
@@ -16,24 +20,34 @@ internal interface IVirtualHostsPublisher : IAsyncDisposable
 
     /// <summary>Completes when every live broker has the version, or after a limit. A broker that does not answer gets it later.</summary>
     Task WaitAsync(long version);
+
+    /// <summary>Whether a broker's incarnation has ended for good.</summary>
+    bool HasEnded(string incarnation);
 }
 
 /// <summary>
 /// The owner of all virtual hosts of a cluster, for the brokers: it carries their commands out and publishes the images. It answers once
-/// every live broker that answers has the image with the outcome, so that a client may tell another one, who uses another broker. Thread
-/// safe.
+/// every live broker that answers has the image with the outcome, so that a client may tell another one, who uses another broker. Where a
+/// broker has died, it ends the connections that the broker had: their exclusive queues and consumers. Thread safe.
 /// </summary>
 internal sealed class VirtualHostCoordinator : ICoordinator
 {
+    // A command of a broker that died may come later than its death.
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(15);
+
     private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly SemaphoreSlim _due = new(1, 1);
+    private readonly VirtualHostOwnerOptions _options;
     private readonly VirtualHostOwners _owners;
     private readonly IVirtualHostsPublisher _publisher;
     private VirtualHostsImage _image;
+    private Task _ending = Task.CompletedTask;
     private volatile bool _isClosed;
 
-    private VirtualHostCoordinator(VirtualHostOwners owners, IVirtualHostsPublisher publisher)
+    private VirtualHostCoordinator(VirtualHostOwners owners, IVirtualHostsPublisher publisher, VirtualHostOwnerOptions options)
     {
-        (_owners, _publisher) = (owners, publisher);
+        (_owners, _publisher, _options) = (owners, publisher, options);
         _image = VirtualHostsImage.Empty with { Version = VirtualHostsImage.FirstVersion(owners.Epoch) };
     }
 
@@ -66,7 +80,7 @@ internal sealed class VirtualHostCoordinator : ICoordinator
         Func<int, Task<VirtualHostsImage>> findNewest, IVirtualHostsPublisher publisher)
     {
         var owners = await VirtualHostOwners.OpenAsync(store, options with { IsShared = true }, findNewest).ConfigureAwait(false);
-        var coordinator = new VirtualHostCoordinator(owners, publisher);
+        var coordinator = new VirtualHostCoordinator(owners, publisher, options);
         publisher.Superseded += () => coordinator._isClosed = true;
         owners.Changed += change => coordinator.Update(image => image with
         {
@@ -79,6 +93,8 @@ internal sealed class VirtualHostCoordinator : ICoordinator
             Hosts = image.Hosts.SetItems(owners.Names.Select(owners.Find).OfType<VirtualHostImage>()
                 .Select(static host => KeyValuePair.Create(host.Name, host))),
         });
+        publisher.BrokersChanged += coordinator.CheckConnections;
+        coordinator._ending = Task.Run(coordinator.EndConnectionsAsync);
         return coordinator;
     }
 
@@ -95,7 +111,10 @@ internal sealed class VirtualHostCoordinator : ICoordinator
     public async ValueTask DisposeAsync()
     {
         _isClosed = true;
+        _publisher.BrokersChanged -= CheckConnections;
+        await _stopped.CancelAsync().ConfigureAwait(false);
         await _owners.DisposeAsync().ConfigureAwait(false);
+        await _ending.ConfigureAwait(false);
         await _publisher.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -131,6 +150,54 @@ internal sealed class VirtualHostCoordinator : ICoordinator
         catch (BrokerException failure)
         {
             return new VirtualHostReply { Error = failure.Code, Message = failure.Message };
+        }
+    }
+
+    private void CheckConnections()
+    {
+        try
+        {
+            _due.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // A check is already due.
+        }
+    }
+
+    private async Task EndConnectionsAsync()
+    {
+        try
+        {
+            while (!IsClosed)
+            {
+                await _due.WaitAsync(CheckInterval, _stopped.Token).ConfigureAwait(false);
+                foreach (var host in Image.Hosts.Values)
+                {
+                    foreach (var connection in host.Topology.Connections.Where(HasEnded).ToArray())
+                        await EndConnectionAsync(host.Name, connection).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
+        {
+            // This owner ends.
+        }
+    }
+
+    private bool HasEnded(string connection) =>
+        ConnectionId.IncarnationOf(connection) is { Length: > 0 } incarnation && _publisher.HasEnded(incarnation);
+
+    private async Task EndConnectionAsync(string host, string connection)
+    {
+        try
+        {
+            await _owners.SendAsync(host, new EndConnection(connection), _stopped.Token).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is BrokerException or AmqpRefusedException)
+        {
+            _options.Log.Write(EngineLogLevel.Warning,
+                $"What connection {connection} had in virtual host '{host}' stays for now: {failure.Message}");
         }
     }
 

@@ -38,6 +38,7 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
     private readonly Queue<Request> _waiting = new();
     private readonly VirtualHostDocuments _documents;
     private readonly VirtualHostOwnerOptions _options;
+    private readonly QueueUses _uses;
     private readonly SortedSet<int> _later = [];
     private readonly SortedSet<int> _unclear = [];
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -55,6 +56,7 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
         VirtualHostTopology newest)
     {
         (_documents, _options, Name, Epoch) = (documents, options, claimed.Name, claimed.Epoch);
+        _uses = new QueueUses(options.Time);
         _working = new VirtualHostState(claimed, newest);
         _image = ImageOf(claimed, newest, RoutingTable.Of(newest, claimed.Policies.AlternateOf));
     }
@@ -102,7 +104,8 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
     /// <summary>Decides on a command of a client.</summary>
     /// <inheritdoc cref="ChangeAsync"/>
     public Task<VirtualHostAnswer> SendAsync(VirtualHostCommand command, CancellationToken cancellationToken = default) =>
-        ChangeAsync(host => HostDecision.Of(command, host, NewId, NewName), cancellationToken);
+        ChangeAsync(host => _uses.Keeps(command, host.Topology) ? HostDecision.Of(host, host.Settings)
+            : HostDecision.Of(command, host, NewId, NewName), cancellationToken);
 
     /// <summary>Changes the virtual host.</summary>
     /// <param name="decide">Decides, given the working state. It may be called again where the first result was not used.</param>
@@ -352,6 +355,7 @@ internal sealed partial class VirtualHostOwner : IAsyncDisposable
             Raise(new VirtualHostChange(Name, before, null));
         else if (step.Edits.Count > 0 || step.WritesHost)
         {
+            _uses.Note(step.Edits);
             var routes = step.Edits.Aggregate(before.Routes, (made, edit) => made.Apply(edit));
             if (step.Next.Settings.Policies != before.Settings.Policies)
                 routes = routes.WithAlternates(step.Next.Settings.Policies.AlternateOf);
@@ -420,6 +424,9 @@ internal sealed record VirtualHostOwnerOptions
 
     /// <summary>The most commands that are stored at once: more would keep the first ones waiting.</summary>
     public int MaxChanges { get; init; } = 4096;
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>The log.</summary>
     public EngineLog Log { get; init; } = EngineLog.Silent;

@@ -41,6 +41,9 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
     public bool IsLost => _catalogue.IsLost || (_options.IsShared && _owners.Values.Any(static owner => owner.IsSuperseded));
 
     /// <inheritdoc/>
+    public bool IsShared => _options.IsShared;
+
+    /// <inheritdoc/>
     public UserDirectory Users => _catalogue.Users;
 
     /// <inheritdoc/>

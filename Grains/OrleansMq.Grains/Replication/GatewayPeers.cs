@@ -1,0 +1,46 @@
+using System.Collections.Concurrent;
+using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Grains.Replication;
+
+/// <summary>The gateways of this broker that take messages of others. Thread safe.</summary>
+internal sealed class GatewayInbox
+{
+    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
+
+    /// <summary>Sets who takes the messages to a gateway; null for nobody.</summary>
+    public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler)
+    {
+        if (handler is null)
+            _handlers.TryRemove(gateway, out _);
+        else
+            _handlers[gateway] = handler;
+    }
+
+    /// <summary>Gives a message to a gateway. Returns its answer; false if there is no such gateway.</summary>
+    public bool Take(string gateway, ReadOnlyMemory<byte> message) =>
+        _handlers.TryGetValue(gateway, out var handler) && handler(message);
+}
+
+/// <summary>The gateways of other brokers, over <see cref="IReplicaService"/>.</summary>
+internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, SiloBroker broker) : IGatewayPeers
+{
+    /// <inheritdoc/>
+    public void Receive(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => inbox.Set(gateway, handler);
+
+    /// <inheritdoc/>
+    public async Task<bool> SendAsync(int to, string gateway, ReadOnlyMemory<byte> message)
+    {
+        try
+        {
+            return await brokers.Of(to).TellGatewayAsync(gateway, message).ConfigureAwait(false);
+        }
+        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
+        {
+            broker.Log(EngineLogLevel.Debug, $"Gateway '{gateway}' of broker {to} did not answer: {unanswered.Message}");
+            return false;
+        }
+    }
+}
