@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.GrainDirectory;
+using Orleans.Placement;
 using Orleans.Runtime.Hosting;
+using Orleans.Runtime.Placement;
 using Orleans.Serialization;
 using Orleans.Storage;
 using Orleans.Streams;
@@ -21,8 +23,9 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
     private const string Memory = "memory";
     private const string Topics = "test";
     private const int Streams = 9;
-    // A third of the events is sent before the fault, one while it begins, and one after it.
+    // A third of the events is sent before the fault, a half of one while it begins, the other half during it, and a third after it.
     private const int Third = 20;
+    private const int Half = Third / 2;
     private const int Events = 3 * Third;
 
     // What memory streams have not delivered by then they have lost.
@@ -33,6 +36,10 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
     private readonly ConcurrentDictionary<(GrainId Grain, ActivationId Activation), SiloAddress> _activations = [];
     // Where the events of the middle third came to each grain.
     private readonly ConcurrentDictionary<(GrainId Grain, SiloAddress Silo), bool> _middle = [];
+    // The silo that is killed, the events of the middle third that its grains have, and its end.
+    private SiloAddress? _victim;
+    private int _held;
+    private readonly TaskCompletionSource _killed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private string _provider = "";
     private string _topic = "";
     private Fault _fault;
@@ -40,7 +47,7 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
     /// <summary>What happens in the middle.</summary>
     public enum Fault
     {
-        /// <summary>A silo is killed that has subscribers and leads a partition of the topic.</summary>
+        /// <summary>A silo is killed that leads a partition of the topic, and whose subscribers have events in delivery.</summary>
         SiloIsKilled,
         /// <summary>Every subscriber asks for its deactivation in every tenth event.</summary>
         ActivationsEnd,
@@ -86,20 +93,27 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
         var survivor = 1 + (victim % 3);
         var (stayers, leavers) = (Readers(survivor, "stays"), Readers(survivor, "leaves"));
         var implicits = Enumerable.Range(0, Streams).Select(key => Implicit(survivor, key)).ToList();
-        foreach (var reader in stayers.Concat(leavers))
-            await reader.SubscribeAsync();
+        _victim = fault == Fault.SiloIsKilled ? Cluster.Get<ILocalSiloDetails>(victim).SiloAddress : null;
+        await SubscribeAsync(stayers, survivor);
+        await SubscribeAsync(leavers, survivor);
+        if (provider == Topics)
+            await UntilConsumedEverywhereAsync(survivor);
 
-        await SendAsync(0);
+        await SendAsync(0, Third);
         await UntilReceivedAsync(Third, stayers.Concat(leavers).Concat(implicits), "everything before the fault is received");
-        var sending = SendAsync(Third);
+        var sending = SendAsync(Third, Half);
         await BeginAsync(victim);
         // The events of the first two thirds may be under way when an unsubscribe is answered.
         await Task.WhenAll(leavers.Select(LeaveAsync));
         await sending;
+        if (fault == Fault.ActivationsAreDoubled && provider == Topics)
+            await SendApartAsync();
+        else
+            await SendAsync(Third + Half, Half);
         if (fault == Fault.DatabaseIsAway && provider == Topics)
             await UntilReceivedAsync(2 * Third, stayers.Concat(implicits), "streams go on without the database");
         await EndAsync();
-        await SendAsync(2 * Third);
+        await SendAsync(2 * Third, Third);
 
         var readers = stayers.Concat(implicits).ToList();
         if (provider == Topics)
@@ -108,10 +122,12 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
         await UntilQuietAsync();
         var isMet = fault switch
         {
-            Fault.SiloIsKilled => _activations.Select(static pair => pair.Value).Distinct().Count() == 3,
+            Fault.SiloIsKilled => _held > 0,
+            // Half a third is sent, and with topics received, without it.
             Fault.DatabaseIsAway => true,
             Fault.ActivationsAreDoubled => readers.Any(reader => _middle.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
-            _ => readers.Any(reader => _activations.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
+            // The events after the first third find the activations that had it at their end.
+            _ => readers.All(reader => _activations.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
         };
         var late = leavers.Sum(leaver => Received(leaver).Count(static number => number >= 2 * Third));
         if (provider == Topics)
@@ -129,14 +145,53 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
             + $"{readers.Count(reader => !IsInOrder(Received(reader)))} of {readers.Count} subscriptions not in order, "
             + $"{late:N0} after an unsubscribe{(isMet ? "" : "; the fault has met no subscriber")}");
 
-        Task SendAsync(int first) => Task.WhenAll(Enumerable.Range(0, Streams).Select(async key =>
+        Task SendAsync(int first, int count) => Task.WhenAll(Enumerable.Range(0, Streams).Select(async key =>
         {
-            var stream = Cluster.Get<IServiceProvider>(survivor).GetRequiredKeyedService<IStreamProvider>(_provider)
-                .GetStream<Happened>(_topic, Key(key));
-            for (var number = first; number < first + Third; number++)
-                await RepeatAsync(() => stream.OnNextAsync(new Happened(number)), $"event {number} of stream {key}");
+            for (var number = first; number < first + count; number++)
+                await SendOneAsync(key, number);
         }));
+
+        // A cursor hands events that come alone to the silos in turn, and each of them has an activation of its own.
+        async Task SendApartAsync()
+        {
+            for (var key = 0; key < Streams; key++)
+            {
+                for (var number = Third + Half; number < 2 * Third; number++)
+                {
+                    await SendOneAsync(key, number);
+                    await UntilReceivedAsync(number + 1, [stayers[key], implicits[key]], "an event alone is received");
+                }
+            }
+        }
+
+        Task SendOneAsync(int key, int number) => RepeatAsync(() => Cluster.Get<IServiceProvider>(survivor)
+            .GetRequiredKeyedService<IStreamProvider>(_provider).GetStream<Happened>(_topic, Key(key)).OnNextAsync(new Happened(number)),
+            $"event {number} of stream {key}");
     }
+
+    // A third of the readers is on each silo.
+    private async Task SubscribeAsync(List<IConforming> readers, int survivor)
+    {
+        foreach (var (key, reader) in readers.Index())
+        {
+            RequestContext.Set(IPlacementDirector.PlacementHintKey, Cluster.Get<ILocalSiloDetails>(1 + (key % 3)).SiloAddress);
+            await reader.SubscribeAsync();
+        }
+        RequestContext.Remove(IPlacementDirector.PlacementHintKey);
+    }
+
+    // The dispatchers of all silos receive from all cursors of the topic.
+    private Task UntilConsumedEverywhereAsync(int broker) => Wait.UntilAsync(async () =>
+    {
+        for (var partition = 0; partition < 3; partition++)
+        {
+            var queues = (await Cluster.Broker(broker).Queues.ListAsync(new TopicPartition(_topic, partition)))
+                .Where(static queue => queue.Name.StartsWith($"streams:{Topics}", StringComparison.Ordinal)).ToList();
+            if (queues.Count != 2 || queues.Exists(static queue => queue.Consumers != 3))
+                return false;
+        }
+        return true;
+    }, "every silo consumes the cursors of the topic");
 
     private Task OnEventAsync(Happened happened, Grain grain)
     {
@@ -146,16 +201,35 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
             _middle[(grain.GetGrainId(), silo)] = true;
         if (_fault == Fault.ActivationsEnd && happened.Number % 10 == 5)
             ((IGrainBase)grain).DeactivateOnIdle();
+        if (silo.Equals(_victim) && happened.Number is >= Third and < 2 * Third)
+        {
+            Interlocked.Increment(ref _held);
+            return _killed.Task;
+        }
         // Some are in delivery at any time.
         return happened.Number % 3 == 0 ? Task.Delay(20) : Task.CompletedTask;
     }
 
     private Task BeginAsync(int victim) => _fault switch
     {
-        Fault.SiloIsKilled => Cluster.KillAsync(victim),
+        Fault.SiloIsKilled => KillAsync(victim),
         Fault.DatabaseIsAway => Postgres.Server.StopAsync(),
         _ => Task.CompletedTask,
     };
+
+    // Its subscribers have events until the others have declared it dead.
+    private async Task KillAsync(int victim)
+    {
+        try
+        {
+            await Wait.UntilAsync(() => Task.FromResult(Volatile.Read(ref _held) > 0), "subscribers on the silo have events");
+            await Cluster.KillAsync(victim);
+        }
+        finally
+        {
+            _killed.SetResult();
+        }
+    }
 
     private async Task EndAsync()
     {
@@ -239,12 +313,12 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
 
 public interface IDoubledConformingGrain : IConforming;
 
-/// <summary>Is in the directory that can be split.</summary>
-[GrainDirectory(SplitDirectory.Name)]
+/// <summary>Is in the directory that can be split. While it is, each silo that calls has an activation.</summary>
+[GrainDirectory(SplitDirectory.Name), PreferLocalPlacement]
 public sealed class DoubledConformingGrain(OrleansJsonSerializer json) : ConformingGrainBase(json), IDoubledConformingGrain;
 
 public interface IDoubledImplicitGrain : IGrainWithStringKey;
 
-/// <summary>Is in the directory that can be split.</summary>
-[GrainDirectory(SplitDirectory.Name), RegexImplicitStreamSubscription("^doubled-")]
+/// <summary>Is in the directory that can be split. While it is, each silo that calls has an activation.</summary>
+[GrainDirectory(SplitDirectory.Name), PreferLocalPlacement, RegexImplicitStreamSubscription("^doubled-")]
 public sealed class DoubledImplicitGrain : ImplicitGrainBase, IDoubledImplicitGrain;
