@@ -30,6 +30,7 @@ internal static class ClusterCommands
             "Racks for new silos, assigned in turn: replicas are spread over them.", HelpName = "A,B,C" };
         var restart = new Option<bool>("--restart") { Description =
             "Restart processes that exit unexpectedly. Otherwise the exit is only reported." };
+        var amqp = new Option<bool>("--amqp") { Description = "Serve AMQP 0-9-1, for RabbitMQ's clients, on every broker." };
         var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
             "After '--': additional flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """
@@ -38,7 +39,7 @@ internal static class ClusterCommands
             where this process is killed, they stop too (on Linux).
             """.ReplaceLineEndings(" "),
             "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up -- --flush sync")
-        { silos, data, postgres, racks, restart, flags };
+        { silos, data, postgres, racks, restart, amqp, flags };
         var json = JsonOption.AddTo(command,
             "Write one JSON object per line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
         command.SetAction((parsed, cancellationToken) =>
@@ -51,6 +52,7 @@ internal static class ClusterCommands
                 Postgres = parsed.GetValue(postgres) ?? Databases.DatabaseCommands.FromEnvironment(),
                 Racks = RackNames(parsed.GetValue(racks)),
                 Restart = parsed.GetValue(restart),
+                Amqp = parsed.GetValue(amqp),
                 BrokerFlags = Flags(parsed.GetValue(flags) ?? []),
             };
             return LocalCluster.RunAsync(options, new ClusterEvents(parsed.GetValue(json)), cancellationToken);

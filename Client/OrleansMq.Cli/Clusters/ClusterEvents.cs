@@ -27,7 +27,11 @@ internal sealed record PostgresLine(int? Pid, int? Port, string ConnectionString
 /// <param name="Data">Its data directory.</param>
 /// <param name="Log">Its log file.</param>
 internal sealed record BrokerLine(int BrokerId, int Pid, string Http, string? Kafka, string? Orleans, string? Gateway, string? Rack,
-    string Data, string Log);
+    string Data, string Log)
+{
+    /// <summary>Its AMQP address; null without an AMQP listener.</summary>
+    public string? Amqp { get; init; }
+}
 
 /// <summary>The unexpected exit of a silo or of the database.</summary>
 /// <param name="BrokerId">The silo's broker id; null for the database.</param>
@@ -122,8 +126,8 @@ internal sealed class ClusterEvents(bool json)
     {
         string?[] parts =
         [
-            $"broker {line.BrokerId}", $"pid {line.Pid}", $"http {line.Http}", Named("kafka", line.Kafka), Named("orleans", line.Orleans),
-            Named("gateway", line.Gateway), Named("rack", line.Rack), $"log {line.Log}",
+            $"broker {line.BrokerId}", $"pid {line.Pid}", $"http {line.Http}", Named("kafka", line.Kafka), Named("amqp", line.Amqp),
+            Named("orleans", line.Orleans), Named("gateway", line.Gateway), Named("rack", line.Rack), $"log {line.Log}",
         ];
         return string.Join("  ", parts.Where(part => part is not null));
     }

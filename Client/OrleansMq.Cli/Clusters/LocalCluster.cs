@@ -164,7 +164,7 @@ internal sealed class LocalCluster : IDisposable
     private SupervisedSilo Start(RosterEntry entry)
     {
         var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId),
-            _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
+            _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags) { ServesAmqp = _options.Amqp };
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
         lock (_rosterLock)
             _silos.Add((silo, Task.Run(() => RunAsync(silo))));

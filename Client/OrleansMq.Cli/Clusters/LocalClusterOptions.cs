@@ -18,6 +18,9 @@ internal sealed record LocalClusterOptions
     /// <summary>Whether processes that exit unexpectedly are restarted.</summary>
     public bool Restart { get; init; }
 
+    /// <summary>Whether every broker serves AMQP.</summary>
+    public bool Amqp { get; init; }
+
     /// <summary>Additional flags for each broker.</summary>
     public IReadOnlyList<string> BrokerFlags { get; init; } = [];
 }

@@ -11,7 +11,8 @@ namespace OrleansMq.Cli.Clusters;
 /// <param name="Orleans">The address for other silos, <c>address:port</c>.</param>
 /// <param name="Gateway">The address for Orleans clients, <c>address:port</c>.</param>
 /// <param name="Kafka">The address for Kafka clients; null without a Kafka listener.</param>
-internal sealed record SiloReady(string Http, string? Orleans = null, string? Gateway = null, string? Kafka = null);
+/// <param name="Amqp">The address for AMQP clients; null without an AMQP listener.</param>
+internal sealed record SiloReady(string Http, string? Orleans = null, string? Gateway = null, string? Kafka = null, string? Amqp = null);
 
 /// <summary>One process of the broker program. It ends with this process, however that ends.</summary>
 internal sealed class SiloProcess : IAsyncDisposable

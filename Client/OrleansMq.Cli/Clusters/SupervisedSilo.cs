@@ -12,7 +12,11 @@ namespace OrleansMq.Cli.Clusters;
 /// <param name="Program">The broker program.</param>
 /// <param name="MoreFlags">Additional flags for all brokers, from the command line.</param>
 internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Postgres, string Data, string Log,
-    IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags);
+    IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags)
+{
+    /// <summary>Whether it serves AMQP.</summary>
+    public bool ServesAmqp { get; init; }
+}
 
 /// <summary>A silo of a local cluster, across the restarts of its process.</summary>
 internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool restart) : IDisposable
@@ -95,7 +99,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             if (await process.Ready.WaitAsync(StartTimeout, stop).ConfigureAwait(false) is not { } ready)
                 return false;
             var line = new BrokerLine(BrokerId, process.Id, ready.Http, ready.Kafka, ready.Orleans, ready.Gateway, spec.Entry.Rack,
-                spec.Data, spec.Log);
+                spec.Data, spec.Log) { Amqp = ready.Amqp };
             _lastServing = _last = line;
             events.BrokerReady(line);
             _firstReady.TrySetResult(line);
@@ -135,6 +139,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         "--data", spec.Data, "--http", $"127.0.0.1:{PortOf(_last?.Http)}", "--kafka", $"127.0.0.1:{PortOf(_last?.Kafka)}",
         "--orleans-port", PortOf(_last?.Orleans), "--gateway-port", PortOf(_last?.Gateway),
         .. spec.Entry.Rack is { } rack ? (string[])["--rack", rack] : [],
+        .. spec.ServesAmqp ? (string[])["--amqp", $"127.0.0.1:{PortOf(_last?.Amqp)}"] : [],
     ];
 
     // In the environment, since command lines are visible to all users of a machine.

@@ -91,7 +91,8 @@ public interface IQueues
     /// <param name="maxRecords">The most records, 1 to 10,000: those that it takes beyond what it holds.</param>
     /// <param name="maxWait">How long to wait for the first; after 5 minutes a longer wait ends, too.</param>
     /// <param name="cancellationToken">Ends the wait; a record that arrives then goes back.</param>
-    /// <returns>The delivery; null when the time is over.</returns>
+    /// <returns>The delivery; null when the time is over. A call that does not wait returns null only if there was nothing to hand out:
+    /// else it fails with <see cref="ErrorCode.LeaderNotAvailable"/>.</returns>
     ValueTask<QueueDelivery?> ReceiveAsync(TopicPartition partition, Guid consumer, int maxRecords, TimeSpan maxWait,
         CancellationToken cancellationToken = default);
 

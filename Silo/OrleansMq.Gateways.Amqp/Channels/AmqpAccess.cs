@@ -124,7 +124,8 @@ internal sealed class AmqpSession : IAmqpSession
         var queues = image.Topology.QueuesOf(Id).Select(image.Topology.FindQueue).OfType<QueueState>().ToArray();
         if (queues.Length == 0 && !_isUnclear && !image.Topology.HasConsumers(Id))
             return;
-        await SendAsync(new EndConnection(Id)).ConfigureAwait(false);
+        if (!await Registry.EndConnectionAsync(VirtualHost, Id).ConfigureAwait(false))
+            return;
         foreach (var queue in queues)
             await Registry.EndAsync(VirtualHost, queue).ConfigureAwait(false);
     }

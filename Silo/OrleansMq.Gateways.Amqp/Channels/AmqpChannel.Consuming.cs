@@ -188,8 +188,9 @@ internal sealed partial class AmqpChannel
                 PropertiesOf(held, entry), held.Message.Body);
         }
         _output.Flush();
+        // The reader logs a failure.
         if (get.NoAck)
-            await reader.SettleAsync(held, Settlement.Accept).ConfigureAwait(false);
+            await reader.SettleAsync(held, Settlement.Accept).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Failures > 0

@@ -42,25 +42,15 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             var isAttached = false;
             while (true)
             {
-                Volatile.Write(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-                if (!queue.IsLed)
+                try
                 {
+                    isAttached = await LookAsync(reader, isAttached).ConfigureAwait(false);
+                }
+                catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
+                {
+                    // The partition has no leader now.
                     await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
-                    continue;
                 }
-                var pause = await PauseAsync().ConfigureAwait(false);
-                if (pause is null || pause > TimeSpan.Zero)
-                {
-                    await WaitAsync(pause).ConfigureAwait(false);
-                    continue;
-                }
-                if (!isAttached)
-                    await reader.AttachAsync().ConfigureAwait(false);
-                isAttached = true;
-                // The reader itself dead-letters what has expired.
-                foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
-                    await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(false);
-                await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
             }
         }
         catch (Exception ended) when (ended is OperationCanceledException or QueueGoneException)
@@ -73,6 +63,30 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
                 $"Queue '{queue.State.Name}' no longer dead-letters what expires while nothing consumes; a "
                 + "consumer's receive still does.", fault);
         }
+    }
+
+    // Looks at the head once, and waits. Returns whether the reader is attached.
+    private async Task<bool> LookAsync(LogReader reader, bool isAttached)
+    {
+        Volatile.Write(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (!queue.IsLed)
+        {
+            await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
+            return isAttached;
+        }
+        var pause = await PauseAsync().ConfigureAwait(false);
+        if (pause is null || pause > TimeSpan.Zero)
+        {
+            await WaitAsync(pause).ConfigureAwait(false);
+            return isAttached;
+        }
+        if (!isAttached)
+            await reader.AttachAsync().ConfigureAwait(false);
+        // The reader itself dead-letters what has expired.
+        foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
+            await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
+        return true;
     }
 
     // Null: there is no head, or it does not expire.

@@ -72,11 +72,13 @@ internal interface IQueueReader : IAsyncDisposable
     /// <param name="max">The most messages.</param>
     /// <param name="maxWait">How long to wait.</param>
     /// <param name="cancellationToken">Ends the wait; what arrives then goes back.</param>
-    /// <returns>The messages; none when the time is over.</returns>
+    /// <returns>The messages; none when the time is over. A call that does not wait returns none only if the queue had none.</returns>
+    /// <exception cref="BrokerException">Whether it has some is not known.</exception>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken);
 
-    /// <summary>Settles a message that this reader received. Completes when that is stored.</summary>
+    /// <summary>Settles a message that this reader received. Completes when that is stored; fails where it is not known to be: the message
+    /// may come again.</summary>
     Task SettleAsync(HeldMessage message, Settlement settlement);
 }
 

@@ -19,6 +19,12 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal sealed class LogQueue : IAmqpQueue
 {
+    /// <summary>How long commands wait for a leader of the partition: a failover takes seconds, also where the leader is silent.</summary>
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    // How long messages wait for a leader, which then has none of them.
+    private static readonly TimeSpan PublishPatience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
     // Others create and delete topics within some hundred milliseconds.
     private const int MostAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
@@ -66,6 +72,9 @@ internal sealed class LogQueue : IAmqpQueue
 
     /// <summary>Its partition.</summary>
     public TopicPartition Partition { get; }
+
+    /// <summary>Whether several brokers serve it.</summary>
+    public bool IsShared => _isShared;
 
     /// <summary>Its cursor.</summary>
     public string Cursor { get; }
@@ -120,11 +129,11 @@ internal sealed class LogQueue : IAmqpQueue
                     $"The topic '{queue.Partition.Topic}' is being created or deleted. Retry.");
             await Task.Delay(Pause * attempt, time).ConfigureAwait(false);
         }
-        await broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
+        await queue.WithLeaderAsync(() => broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
         {
             Start = OffsetSpec.Latest,
             Options = OptionsOf(settings),
-        }).ConfigureAwait(false);
+        })).ConfigureAwait(false);
         queue._watch?.Start();
         return queue;
     }
@@ -217,11 +226,25 @@ internal sealed class LogQueue : IAmqpQueue
             : StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]), AcksLevels.Of(Acks.All, message.IsPersistent));
     }
 
+    // Appended again only where the leader had none of it: no message comes twice, and the order stays.
+    private async Task<ProduceResult> AppendAsync(byte[] batch, Acks acks)
+    {
+        var began = Time.GetTimestamp();
+        while (true)
+        {
+            var result = await Broker.ProduceAsync(Partition, batch, acks).ConfigureAwait(false);
+            if (result.Error is not (ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.NotEnoughReplicas)
+                || Time.GetElapsedTime(began) >= PublishPatience)
+                return result;
+            await Task.Delay(LeaderPause, Time).ConfigureAwait(false);
+        }
+    }
+
     private async Task<PublishOutcome> StoreAsync(byte[] batch, Acks acks)
     {
         try
         {
-            var result = await Broker.ProduceAsync(Partition, batch, acks).ConfigureAwait(false);
+            var result = await AppendAsync(batch, acks).ConfigureAwait(false);
             HeadMayChange();
             switch (result.Error)
             {
@@ -248,7 +271,11 @@ internal sealed class LogQueue : IAmqpQueue
     public async ValueTask<IQueueReader> AttachAsync(int priority)
     {
         var reader = new LogReader(this, priority);
-        await reader.AttachAsync().ConfigureAwait(false);
+        await WithLeaderAsync(async () =>
+        {
+            await reader.AttachAsync().ConfigureAwait(false);
+            return true;
+        }).ConfigureAwait(false);
         return reader;
     }
 
@@ -283,7 +310,11 @@ internal sealed class LogQueue : IAmqpQueue
     public async ValueTask<long> PurgeAsync()
     {
         var before = await DescribeAsync().ConfigureAwait(false);
-        await Broker.Queues.PurgeAsync(Partition, Cursor).ConfigureAwait(false);
+        await WithLeaderAsync(async () =>
+        {
+            await Broker.Queues.PurgeAsync(Partition, Cursor).ConfigureAwait(false);
+            return true;
+        }).ConfigureAwait(false);
         var after = await DescribeAsync().ConfigureAwait(false);
         return after.Purged - before.Purged;
     }
@@ -309,11 +340,29 @@ internal sealed class LogQueue : IAmqpQueue
     public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId
         or ErrorCode.GroupIdNotFound;
 
+    // Repeats what has no effect the second time.
+    private async ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call)
+    {
+        var began = Time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await call().ConfigureAwait(false);
+            }
+            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && !IsGone(fault.Code)
+                && Time.GetElapsedTime(began) < Patience)
+            {
+                await Task.Delay(LeaderPause, Time).ConfigureAwait(false);
+            }
+        }
+    }
+
     private async ValueTask<QueueDescription> DescribeAsync()
     {
         try
         {
-            return await Broker.Queues.DescribeAsync(Partition, Cursor).ConfigureAwait(false);
+            return await WithLeaderAsync(() => Broker.Queues.DescribeAsync(Partition, Cursor)).ConfigureAwait(false);
         }
         catch (BrokerException gone) when (IsGone(gone.Code))
         {

@@ -6,6 +6,11 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// A reader of a <see cref="LogQueue"/>: a consumer of its cursor. Settlements collect while one call is on its way, and follow together in
 /// the next. The session is kept alive while the reader has no credit to receive with.
+/// <para>
+/// Failures: where the partition's leader changes, the session ends. The reader attaches again, and what it held is delivered once more. So
+/// it does after a receive or a settlement without an answer: the leader may hold messages that never came, or that the client has settled.
+/// The session of a broker that died ends after <see cref="SharedTimeout"/>.
+/// </para>
 /// </summary>
 /// <param name="queue">The queue.</param>
 /// <param name="priority">Readers with a higher one receive first.</param>
@@ -15,8 +20,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private const int MaxSettlements = 1000;
     private const int MaxAttempts = 100;
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan SessionTimeout = TimeSpan.FromMinutes(5);
-    private static readonly TimeSpan KeepAlive = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan SoleTimeout = TimeSpan.FromMinutes(5);
+    // A leader that was paused for less keeps its sessions; messages of a dead broker's consumers come to others after it.
+    private static readonly TimeSpan SharedTimeout = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan LastSettlements = TimeSpan.FromSeconds(5);
 
     private readonly Lock _lock = new();
     private List<(Guid Consumer, QueueSettlement Settlement)> _waiting = [];
@@ -25,6 +32,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private bool _isSettling;
     private ITimer? _keepAlive;
     private Guid _consumer;
+    // The session has ended, or is given up.
+    private volatile bool _isBroken;
+
+    private TimeSpan SessionTimeout => queue.IsShared ? SharedTimeout : SoleTimeout;
 
     /// <summary>Attaches it.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
@@ -44,32 +55,46 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         {
             throw new QueueGoneException(gone);
         }
-        _keepAlive ??= queue.Time.CreateTimer(_ => BeginSettling(isKeepAlive: true), null, KeepAlive, KeepAlive);
+        _isBroken = false;
+        _keepAlive ??= queue.Time.CreateTimer(_ => BeginSettling(isKeepAlive: true), null, SessionTimeout / 4, SessionTimeout / 4);
     }
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken)
     {
-        try
+        var began = queue.Time.GetTimestamp();
+        while (true)
         {
-            var delivery = await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, max, maxWait, cancellationToken)
-                .ConfigureAwait(false);
-            return delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
-        }
-        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
-        {
-            throw new QueueGoneException(gone);
-        }
-        catch (BrokerException ended) when (ended.Code == ErrorCode.UnknownMemberId)
-        {
-            // The partition's leader changed, or the session ended: what it held is delivered again.
-            await AttachAsync().ConfigureAwait(false);
-            return [];
-        }
-        catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
-        {
+            try
+            {
+                if (_isBroken)
+                    await AttachAnewAsync().ConfigureAwait(false);
+                var delivery = await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, max, maxWait, cancellationToken)
+                    .ConfigureAwait(false);
+                return delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
+            }
+            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+            {
+                throw new QueueGoneException(gone);
+            }
+            catch (BrokerException ended) when (ended.Code is ErrorCode.UnknownMemberId or ErrorCode.RequestTimedOut)
+            {
+                _isBroken = true;
+            }
+            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
+            {
+                // The partition has no leader now, or one that may not hand out yet.
+            }
+            if (maxWait > TimeSpan.Zero)
+            {
+                await Task.Delay(RetryPause, queue.Time, cancellationToken).ConfigureAwait(false);
+                return [];
+            }
+            // Nothing is an answer only where a leader gave it.
+            if (queue.Time.GetElapsedTime(began) >= LogQueue.Patience)
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Queue '{queue.State.Name}' has no leader that can hand out "
+                    + $"messages for {LogQueue.Patience.TotalSeconds:0} seconds. Check that enough brokers run.");
             await Task.Delay(RetryPause, queue.Time, cancellationToken).ConfigureAwait(false);
-            return [];
         }
     }
 
@@ -106,6 +131,12 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         lock (_lock)
             settling = _settling;
         await settling.ConfigureAwait(false);
+        await DetachAsync().ConfigureAwait(false);
+    }
+
+    // What the session holds returns to its place.
+    private async Task DetachAsync()
+    {
         try
         {
             await queue.Broker.Queues.DetachAsync(queue.Partition, _consumer).ConfigureAwait(false);
@@ -115,6 +146,17 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             // What it holds returns as its session ends.
             queue.Log.Write(EngineLogLevel.Debug, $"A consumer of queue '{queue.State.Name}' was not detached: {fault.Message}");
         }
+    }
+
+    // The settlements of the client come first, where the leader takes them.
+    private async Task AttachAnewAsync()
+    {
+        Task settling;
+        lock (_lock)
+            settling = _settling;
+        await Task.WhenAny(settling, Task.Delay(LastSettlements, queue.Time)).ConfigureAwait(false);
+        await DetachAsync().ConfigureAwait(false);
+        await AttachAsync().ConfigureAwait(false);
     }
 
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -152,7 +194,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     {
         lock (_lock)
         {
-            if (_isSettling || (_waiting.Count == 0 && !isKeepAlive))
+            if (_isSettling || (_waiting.Count == 0 && (!isKeepAlive || _isBroken)))
                 return;
             _isSettling = true;
             _settling = Task.Run(SettleWaitingAsync);
@@ -170,23 +212,20 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 (taken, _waiting) = (_waiting, []);
                 (round, _round) = (_round, NewRound());
             }
-            try
+            Exception? fault = null;
+            foreach (var group in taken.GroupBy(static item => item.Consumer))
             {
-                foreach (var group in taken.GroupBy(static item => item.Consumer))
-                {
-                    foreach (var part in group.Select(static item => item.Settlement).Chunk(MaxSettlements))
-                        await SettleAsync(group.Key, part).ConfigureAwait(false);
-                }
-                if (taken.Count == 0)
-                    await SettleAsync(_consumer, []).ConfigureAwait(false);
-                else
-                    queue.HeadMayChange();
-                round.SetResult();
+                foreach (var part in group.Select(static item => item.Settlement).Chunk(MaxSettlements))
+                    fault = await TrySettleAsync(group.Key, part).ConfigureAwait(false) ?? fault;
             }
-            catch (Exception fault)
+            if (taken.Count == 0)
+                await TrySettleAsync(_consumer, []).ConfigureAwait(false);
+            else
+                queue.HeadMayChange();
+            if (fault is null)
+                round.SetResult();
+            else
             {
-                queue.Log.Write(EngineLogLevel.Warning, $"{taken.Count} settlements of queue '{queue.State.Name}' were not stored; their "
-                    + $"messages may be delivered again: {fault.Message}");
                 round.SetException(fault);
                 _ = round.Task.Exception; // Observed: few callers wait.
             }
@@ -200,25 +239,60 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             return _isSettling = _waiting.Count > 0;
     }
 
-    private async Task SettleAsync(Guid consumer, QueueSettlement[] settlements)
+    // Returns why some are not known to be stored.
+    private async Task<Exception?> TrySettleAsync(Guid consumer, QueueSettlement[] settlements)
     {
+        try
+        {
+            return await SettleAsync(consumer, settlements).ConfigureAwait(false) ? null
+                : throw new BrokerException(ErrorCode.InvalidRecordState, "The partition's leader changed, or the locks have ended.");
+        }
+        catch (Exception fault)
+        {
+            if (settlements.Length > 0)
+                queue.Log.Write(EngineLogLevel.Warning, $"Settlements of queue '{queue.State.Name}' were not stored; their messages may be "
+                    + $"delivered again: {fault.Message}");
+            return fault;
+        }
+    }
+
+    // Returns whether all are stored.
+    private async Task<bool> SettleAsync(Guid consumer, QueueSettlement[] settlements)
+    {
+        var areStored = true;
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                await queue.Broker.Queues.SettleAsync(queue.Partition, consumer, settlements).ConfigureAwait(false);
-                return;
+                var answers = await queue.Broker.Queues.SettleAsync(queue.Partition, consumer, settlements).ConfigureAwait(false);
+                areStored &= !answers.Contains(ErrorCode.InvalidRecordState);
+                // The others are in force, or have lost their locks.
+                settlements = [.. settlements.Where((_, i) => answers[i].Action() == ErrorAction.Retry)];
+                if (settlements.Length == 0)
+                    return areStored;
+                if (attempt == MaxAttempts)
+                    throw new BrokerException(ErrorCode.RequestTimedOut, "The partition's leader stored nothing for too long.");
             }
-            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code) || gone.Code == ErrorCode.UnknownMemberId)
+            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
             {
-                // The locks have ended: the messages are gone with the queue, or delivered again.
-                return;
+                return true;
+            }
+            catch (BrokerException ended) when (ended.Code == ErrorCode.UnknownMemberId)
+            {
+                // What was not stored is delivered again.
+                return settlements.Length == 0;
             }
             catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && attempt < MaxAttempts)
             {
                 // A settlement that was stored already does nothing.
-                await Task.Delay(RetryPause, queue.Time).ConfigureAwait(false);
             }
+            catch (BrokerException) when (consumer == _consumer)
+            {
+                // The leader would hold what the client has settled.
+                _isBroken = true;
+                throw;
+            }
+            await Task.Delay(RetryPause, queue.Time).ConfigureAwait(false);
         }
     }
 

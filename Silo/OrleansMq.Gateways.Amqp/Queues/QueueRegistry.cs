@@ -13,17 +13,22 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// use. It ends when the virtual hosts say that it is deleted: its consumers are told, then its messages go. Thread safe.
 /// <para>
 /// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind, until a queue is
-/// declared under the same name.
+/// declared under the same name. What the owner of the virtual hosts must learn of a connection or a consumer that has gone is repeated
+/// until it has.
 /// </para>
 /// </summary>
 internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 {
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(15);
+
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
     // The creation and deletion of one name's topic do not overlap.
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
     // Changes of policies reach the queues one after the other, so that the last one counts.
     private readonly SemaphoreSlim _applying = new(1);
+    private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
 
@@ -127,6 +132,50 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public Task EndAsync(string virtualHost, QueueState queue) =>
         _ends.GetOrAdd((virtualHost, queue.Id), key => new Lazy<Task>(() => Task.Run(() => EndOnceAsync(virtualHost, queue)))).Value;
 
+    /// <summary>Has the owner end the exclusive queues and consumers of a connection. Returns whether it has; else it follows.</summary>
+    public Task<bool> EndConnectionAsync(string virtualHost, string connection) =>
+        TellOwnerAsync(virtualHost, new EndConnection(connection), $"What connection {connection} had stays for now");
+
+    /// <summary>Tells the owner what must not be lost. Returns whether it has learned it; else that is repeated.</summary>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="command">The command, which has no effect the second time.</param>
+    /// <param name="consequence">What it means that the owner does not know.</param>
+    public async Task<bool> TellOwnerAsync(string virtualHost, VirtualHostCommand command, string consequence)
+    {
+        if (await TryTellOwnerAsync(virtualHost, command, consequence).ConfigureAwait(false))
+            return true;
+        _ = Task.Run(() => RepeatAsync(virtualHost, command, consequence));
+        return false;
+    }
+
+    private async Task RepeatAsync(string virtualHost, VirtualHostCommand command, string consequence)
+    {
+        for (var pause = MinPause; !_closed.IsCancellationRequested; pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
+        {
+            await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!_closed.IsCancellationRequested && await TryTellOwnerAsync(virtualHost, command, consequence).ConfigureAwait(false))
+                return;
+        }
+    }
+
+    private async Task<bool> TryTellOwnerAsync(string virtualHost, VirtualHostCommand command, string consequence)
+    {
+        try
+        {
+            await Hosts.SendAsync(virtualHost, command).ConfigureAwait(false);
+        }
+        catch (AmqpRefusedException)
+        {
+            // There is nothing of it any more.
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"{consequence}: {fault.Message}");
+            return false;
+        }
+        return true;
+    }
+
     /// <summary>Publishes a message to a queue.</summary>
     public async Task<PublishOutcome> PublishAsync(string virtualHost, QueueState queue, AmqpMessage message)
     {
@@ -163,6 +212,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Hosts.Changed -= OnChanged;
+        await _closed.CancelAsync().ConfigureAwait(false);
         foreach (var entry in _entries.Values)
         {
             if (entry.Value.IsCompletedSuccessfully)
@@ -415,7 +465,14 @@ internal sealed class QueueEntry : IAsyncDisposable
             if (_hasEnded)
                 return default;
         }
-        return new(EndByRuleAsync(new RemoveConsumer(State.Name, State.Id, id)));
+        return new(RemoveAsync(id));
+    }
+
+    private async Task RemoveAsync(string id)
+    {
+        if (await _registry.TellOwnerAsync(VirtualHost, new RemoveConsumer(State.Name, State.Id, id),
+            $"Queue '{State.Name}' keeps a consumer that has gone").ConfigureAwait(false))
+            await EndIfDeletedAsync().ConfigureAwait(false);
     }
 
     /// <summary>The queue is deleted: its consumers are told.</summary>
@@ -463,7 +520,7 @@ internal sealed class QueueEntry : IAsyncDisposable
         if (isShared && Interlocked.Exchange(ref _isUseUnknown, false))
             _ = ReportUseAsync();
         else if (_registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) >= expires)
-            _ = EndByRuleAsync(new EndQueue(State.Name, State.Id, isShared ? expires * 1.5 : TimeSpan.Zero));
+            _ = ExpireAsync(new EndQueue(State.Name, State.Id, isShared ? expires * 1.5 : TimeSpan.Zero));
     }
 
     private async Task ReportUseAsync()
@@ -480,18 +537,22 @@ internal sealed class QueueEntry : IAsyncDisposable
     }
 
     // The owner decides whether the queue ends.
-    private async Task EndByRuleAsync(VirtualHostCommand command)
+    private async Task ExpireAsync(EndQueue end)
     {
         try
         {
-            await _registry.Hosts.SendAsync(VirtualHost, command).ConfigureAwait(false);
-            if (_registry.Hosts.Find(VirtualHost)?.Topology.FindQueue(State.Name)?.Id != State.Id)
-                await _registry.EndAsync(VirtualHost, State).ConfigureAwait(false);
+            await _registry.Hosts.SendAsync(VirtualHost, end).ConfigureAwait(false);
+            await EndIfDeletedAsync().ConfigureAwait(false);
         }
         catch (Exception fault) when (fault is BrokerException or AmqpRefusedException)
         {
-            _registry.Log.Write(EngineLogLevel.Warning,
-                $"Queue '{State.Name}' may stay, or keep a consumer that has gone: {fault.Message}");
+            _registry.Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' has expired, and stays for now: {fault.Message}");
         }
+    }
+
+    private async Task EndIfDeletedAsync()
+    {
+        if (_registry.Hosts.Find(VirtualHost)?.Topology.FindQueue(State.Name)?.Id != State.Id)
+            await _registry.EndAsync(VirtualHost, State).ConfigureAwait(false);
     }
 }

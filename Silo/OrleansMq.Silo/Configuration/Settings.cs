@@ -45,8 +45,8 @@ internal static class Settings
             "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
         new("amqp", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
-            "The address of AMQP 0-9-1, for RabbitMQ's clients; port 0 takes a free port, off turns it off. A replicated cluster does not "
-            + "serve it yet. Default: off.",
+            "The address of AMQP 0-9-1, for RabbitMQ's clients; port 0 takes a free port, off turns it off. In a cluster the brokers serve "
+            + "the same virtual hosts and queues. Default: off.",
             (s, text) => text == "off" ? s with { Amqp = null } : ListenAddress.TryParse(text, out var address)
             ? s with { Amqp = address } : null),
         new("amqpManagement", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,

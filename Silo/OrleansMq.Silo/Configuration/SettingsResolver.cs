@@ -52,9 +52,6 @@ internal static class SettingsResolver
                 + "cluster. Omit one of them.");
         if (settings.AmqpManagement is not null && settings.Amqp is null)
             throw new SettingsException("--amqp-management manages what AMQP clients use: add --amqp 5672, or omit --amqp-management.");
-        if (settings.PostgreSql is not null && settings.Amqp is not null)
-            throw new SettingsException("--amqp: a replicated cluster does not serve AMQP yet. Omit it, or omit --postgres for a broker "
-                + "of its own.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
                 + $"{flag}.");

@@ -156,7 +156,6 @@ public sealed class SettingsTests
     [InlineData("--auto-leader-rebalance", "autoLeaderRebalance", "false")]
     [InlineData("--replica-catch-up-max-bytes-per-second", "replicaCatchUpMaxBytesPerSecond", "1")]
     [InlineData("--replica-catch-up-live-share", "replicaCatchUpLiveShare", "100")]
-    [InlineData("--amqp", "amqp", "5672", "postgres", "Host=db")]
     [InlineData("--amqp-management", "amqpManagement", "15672")]
     public void Contradictions_are_refused_by_name(string named, params string[] keysAndValues) => AssertRefused([named], () =>
         Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
@@ -172,6 +171,8 @@ public sealed class SettingsTests
             ["orleansPort"] = "*:7000",
             ["gatewayPort"] = "0",
             ["replicationFactor"] = "auto",
+            ["amqp"] = "5672",
+            ["amqpManagement"] = "15672",
         });
         Assert.Equal(("Host=db", "mine", "r1", "b1.example", 0),
             (settings.PostgreSql, settings.ClusterId, settings.Rack, settings.AdvertisedHost, settings.ReplicationFactor));

@@ -58,6 +58,10 @@ internal sealed partial class CursorAttachment
     /// <summary>Its number in the leadership.</summary>
     public long Number { get; }
 
+    /// <summary>Whether the last receive ended with nothing though there may be records: the leader could not hand out at that moment, or
+    /// did not read in time.</summary>
+    public bool WasBlind { get; private set; }
+
     /// <summary>Receives records that one lock holds. One call at a time.</summary>
     /// <param name="maxRecords">The most records, if it has no prefetch.</param>
     /// <param name="maxWait">How long to wait for the first record.</param>
@@ -70,6 +74,7 @@ internal sealed partial class CursorAttachment
     public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken = default)
     {
         var started = _owner.Time.GetTimestamp();
+        WasBlind = false;
         while (true)
         {
             var left = maxWait - _owner.Time.GetElapsedTime(started);
@@ -102,7 +107,10 @@ internal sealed partial class CursorAttachment
                 continue;
             // Another batch is decompressed at the moment.
             if (_owner.Time.GetElapsedTime(started) >= maxWait)
+            {
+                WasBlind = true;
                 return null;
+            }
             await Task.Delay(PartitionCursors.RetryInterval, _owner.Time, cancellationToken).ConfigureAwait(false);
         }
     }
@@ -296,6 +304,7 @@ internal sealed partial class CursorAttachment
             return;
         }
         _waiting = null;
+        WasBlind = !_cursor.Term.HasLease || !_cursor.Cursor.IsHandingOut || _cursor.Cursor.IsPreparing;
         if (_isPull)
             SetCredit(0);
         waiting.Delivery.TrySetResult(null);

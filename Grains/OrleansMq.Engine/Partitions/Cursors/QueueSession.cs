@@ -53,6 +53,8 @@ internal sealed class QueueSession
     }
 
     /// <summary>Receives. A call in progress ends first, with nothing.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: a call that does not wait found a leader that cannot
+    /// hand out now, so whether there are records is unknown.</exception>
     public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -66,7 +68,10 @@ internal sealed class QueueSession
             await _receiving.WaitAsync(ending.Token).ConfigureAwait(false);
             try
             {
-                return await _attachment.ReceiveAsync(maxRecords, maxWait, ending.Token).ConfigureAwait(false);
+                var received = await _attachment.ReceiveAsync(maxRecords, maxWait, ending.Token).ConfigureAwait(false);
+                return received is not null || maxWait > TimeSpan.Zero || !_attachment.WasBlind ? received
+                    : throw new BrokerException(ErrorCode.LeaderNotAvailable, "The partition's leader cannot hand out records at the "
+                        + "moment: its predecessor's lease lasts, or too few replicas are in sync. Retry.");
             }
             finally
             {
