@@ -39,6 +39,8 @@ internal static class QueueArguments
     public const string DelayedRetryMax = "x-delayed-retry-max";
     /// <summary>How long a stream keeps messages: a number and a unit of Y, M, D, h, m, s.</summary>
     public const string MaxAge = "x-max-age";
+    /// <summary>The size at which a stream begins another segment, in bytes.</summary>
+    public const string MaxSegmentBytes = "x-stream-max-segment-size-bytes";
 
     /// <summary>The longest time, in milliseconds: ten years.</summary>
     public const long MaxExpiry = 315_360_000_000;
@@ -67,7 +69,7 @@ internal static class QueueArguments
         [DelayedRetryMin] = (QueueTypes.Quorum, Expiry),
         [DelayedRetryMax] = (QueueTypes.Quorum, Expiry),
         [MaxAge] = (QueueTypes.Stream, Age),
-        ["x-stream-max-segment-size-bytes"] = (QueueTypes.Stream, NotNegative),
+        [MaxSegmentBytes] = (QueueTypes.Stream, NotNegative),
         ["x-stream-filter-size-bytes"] = (QueueTypes.Stream, NotNegative),
         ["x-initial-cluster-size"] = (QueueTypes.Stream, NotNegative),
         ["x-quorum-initial-group-size"] = (QueueTypes.Quorum, NotNegative),

@@ -100,9 +100,9 @@ internal sealed partial class VirtualHostTopology
             return TopologyDecision.Keep(this);
         if (connection is not null && IsLocked(queue, connection))
             return Refuse(AmqpRefusal.Locked(QueueName(name)));
-        if (queue.Type == QueueType.Quorum && (ifUnused || ifEmpty))
+        if (queue.Type != QueueType.Classic && (ifUnused || ifEmpty))
             return Refuse(AmqpRefusal.NotImplemented($"cannot delete {QueueName(name)}. queue.delete operations with "
-                + $"{(ifUnused ? "if-unused" : "if-empty")} flag set are not supported by quorum queues"));
+                + $"{(ifUnused ? "if-unused" : "if-empty")} flag set are not supported by {QueueArguments.NameOf(queue.Type)} queues"));
         if (ifUnused && !ConsumersOf(queue).IsEmpty)
             return Refuse(AmqpRefusal.Precondition($"{QueueName(name)} in use"));
         if (ifEmpty && facts.Messages > 0)

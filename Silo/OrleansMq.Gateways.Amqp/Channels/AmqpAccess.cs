@@ -2,6 +2,7 @@ using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.VirtualHosts;
 
@@ -96,6 +97,10 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <summary>Has the owner decide on a command.</summary>
     public ValueTask<VirtualHostAnswer> SendAsync(VirtualHostCommand command) => Registry.Hosts.SendAsync(VirtualHost, command);
+
+    /// <summary>Opens a topic's partition as a stream, which the user reads.</summary>
+    /// <inheritdoc cref="QueueRegistry.OpenTopicAsync" path="/exception"/>
+    public ValueTask<QueueEntry> OpenTopicAsync(TopicStream stream) => Registry.OpenTopicAsync(VirtualHost, stream, _user);
 
     /// <summary>Adds a consumer of a queue.</summary>
     /// <inheritdoc cref="QueueEntry.AddAsync" path="/exception"/>

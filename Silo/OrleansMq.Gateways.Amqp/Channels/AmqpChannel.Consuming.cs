@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.VirtualHosts;
@@ -107,14 +108,14 @@ internal sealed partial class AmqpChannel
         var name = NameOf(consume.Queue);
         Check(session.Access.CheckReadQueue(name));
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
-        var priority = (int)Math.Clamp(consume.Arguments.Find("x-priority"u8)?.Integer ?? 0, int.MinValue + 1, int.MaxValue);
-        var reader = await entry.Queue.AttachAsync(priority).ConfigureAwait(false);
+        var reader = await AttachAsync(entry, consume).ConfigureAwait(false);
         var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit);
         lock (Gate)
             _consumers.Add(tag, consumer);
         try
         {
-            await session.ConsumeAsync(entry, consumer, consume.Exclusive).ConfigureAwait(false);
+            if (TopicStream.Of(name) is null)
+                await session.ConsumeAsync(entry, consumer, consume.Exclusive).ConfigureAwait(false);
         }
         catch
         {
@@ -125,6 +126,24 @@ internal sealed partial class AmqpChannel
         }
         Reply(!consume.NoWait, new BasicConsumeOk(tag));
         consumer.Start();
+    }
+
+    private async ValueTask<IQueueReader> AttachAsync(QueueEntry entry, BasicConsume consume)
+    {
+        if (entry.Queue is not StreamQueue stream)
+        {
+            var priority = (int)Math.Clamp(consume.Arguments.Find("x-priority"u8)?.Integer ?? 0, int.MinValue + 1, int.MaxValue);
+            return await entry.Queue.AttachAsync(priority).ConfigureAwait(false);
+        }
+        var resource = ResourceNames.Queue(session.VirtualHost, entry.State.Name);
+        if (_sharedLimit > 0)
+            throw new AmqpException(ReplyCode.NotImplemented, $"{resource} does not support global qos");
+        if (_nextLimit == 0)
+            throw new AmqpException(ReplyCode.PreconditionFailed, $"consumer prefetch count is not set for stream {resource}");
+        if (consume.NoAck)
+            throw new AmqpException(ReplyCode.NotImplemented, $"automatic acknowledgement not supported by stream {resource}");
+        return await stream.AttachAsync(StreamStart.Of(consume.Arguments, session.Time.GetUtcNow()), StreamFilter.Of(consume.Arguments))
+            .ConfigureAwait(false);
     }
 
     private void ConsumeReplies(BasicConsume consume, string tag)
@@ -166,6 +185,7 @@ internal sealed partial class AmqpChannel
         var name = NameOf(get.Queue);
         Check(session.Access.CheckReadQueue(name));
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        CheckIsNoStream(entry, "basic.get");
         if (entry.State.Type == QueueType.Quorum && entry.Settings.SingleActiveConsumer)
             throw new AmqpException(ReplyCode.ResourceLocked, "cannot obtain access to locked "
                 + $"{ResourceNames.Queue(session.VirtualHost, name)}. basic.get operations are not supported by quorum queues with single "

@@ -128,8 +128,6 @@ internal sealed partial class AmqpChannel
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
                 continue;
-            if (queue.Type == QueueType.Stream)
-                throw new AmqpException(ReplyCode.NotImplemented, "queues of type stream are not implemented");
             var entry = await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
             published.Add(entry.Queue.PublishAsync(message));
         }

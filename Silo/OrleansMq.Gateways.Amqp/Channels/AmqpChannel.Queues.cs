@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.VirtualHosts;
@@ -16,6 +17,14 @@ internal sealed partial class AmqpChannel
         {
             await session.Replies.CheckAsync(session.VirtualHost, name).ConfigureAwait(false);
             Reply(!declare.NoWait, new QueueDeclareOk(name, 0, 1));
+            return;
+        }
+        if (TopicStream.Of(name) is { } topic)
+        {
+            Check(session.Access.CheckReadQueue(name));
+            await using var stream = await session.OpenTopicAsync(topic).ConfigureAwait(false);
+            _lastQueue = name;
+            Reply(!declare.NoWait, new QueueDeclareOk(name, Count(await stream.Queue.CountAsync().ConfigureAwait(false)), 0));
             return;
         }
         var queue = declare.Passive ? await FindQueueAsync(NameOf(name)).ConfigureAwait(false)
@@ -71,6 +80,7 @@ internal sealed partial class AmqpChannel
         var name = NameOf(purge.Queue);
         Check(session.Access.CheckReadQueue(name));
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+        CheckIsNoStream(entry, "queue.purge");
         Reply(!purge.NoWait, new QueuePurgeOk(Count(await entry.Queue.PurgeAsync().ConfigureAwait(false))));
     }
 
@@ -91,6 +101,13 @@ internal sealed partial class AmqpChannel
         await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
         Reply(!delete.NoWait, new QueueDeleteOk(Count(messages)));
+    }
+
+    private void CheckIsNoStream(QueueEntry entry, string operation)
+    {
+        if (entry.State.Type == QueueType.Stream)
+            throw new AmqpException(ReplyCode.NotImplemented,
+                $"{operation} not supported by stream queues {ResourceNames.Queue(session.VirtualHost, entry.State.Name)}");
     }
 
     private static uint Count(long messages) => (uint)Math.Min(messages, uint.MaxValue);

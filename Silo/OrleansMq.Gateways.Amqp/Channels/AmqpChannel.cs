@@ -1,6 +1,7 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.VirtualHosts;
@@ -123,9 +124,9 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
 
     private async ValueTask<QueueEntry> OpenQueueAsync(string name)
     {
+        if (TopicStream.Of(name) is { } topic)
+            return await session.OpenTopicAsync(topic).ConfigureAwait(false);
         var queue = await FindQueueAsync(name).ConfigureAwait(false);
-        if (queue.Type == QueueType.Stream)
-            throw new AmqpException(ReplyCode.NotImplemented, "streams are not implemented");
         await PublishedAsync().ConfigureAwait(false);
         await ReturnedAsync().ConfigureAwait(false);
         return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);

@@ -57,6 +57,9 @@ internal static class Publication
     public static EngineTable ToEngine(FieldTable table) =>
         EngineTable.Of(table.Entries().Select(static entry => KeyValuePair.Create(entry.Name, ToEngine(entry.Value))));
 
+    /// <summary>Returns the name of a value's type as refusals print it.</summary>
+    public static string TypeNameOf(FieldValue value) => ToEngine(value).TypeName;
+
     private static EngineValue ToEngine(FieldValue value) => value.Type switch
     {
         FieldType.Boolean => new BooleanValue(value.Boolean!.Value),
@@ -80,5 +83,5 @@ internal static class Publication
     };
 
     private static AmqpException Unacceptable(string header, FieldValue value) => new(ReplyCode.PreconditionFailed,
-        $"invalid message: {{unacceptable_type_in_header,\"{header}\",{ToEngine(value).TypeName}}}");
+        $"invalid message: {{unacceptable_type_in_header,\"{header}\",{TypeNameOf(value)}}}");
 }

@@ -152,8 +152,6 @@ internal sealed partial class ManagementApi
     private static async Task<DescribedQueue> DescribeAsync(ManagementRequest request, VirtualHostImage host, QueueState queue)
     {
         var settings = host.Settings.Policies.SettingsOf(queue);
-        if (queue.Type == QueueType.Stream)
-            return new DescribedQueue(host.Name, queue, settings, 0, default);
         var entry = await request.Registry.OpenAsync(host.Name, queue).ConfigureAwait(false);
         try
         {

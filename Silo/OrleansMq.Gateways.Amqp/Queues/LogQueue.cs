@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -91,9 +92,7 @@ internal sealed class LogQueue : IAmqpQueue
         var isDurable = declaration is { Durable: true, Exclusive: false };
         if (isDurable && declaration.Arguments[QueueArguments.Type] is null)
             type = host.DefaultQueueType ?? type;
-        if (type == QueueType.Stream)
-            return "queues of type stream are not implemented";
-        return !isDurable && !isShared ? null : MissingOf(host.Policies.SettingsOf(new QueueState
+        return type == QueueType.Stream || (!isDurable && !isShared) ? null : MissingOf(host.Policies.SettingsOf(new QueueState
         {
             Name = declaration.Name,
             Id = 1,
@@ -132,7 +131,8 @@ internal sealed class LogQueue : IAmqpQueue
         await queue.WithLeaderAsync(() => broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
         {
             Start = OffsetSpec.Latest,
-            Options = OptionsOf(settings),
+            // The cursor of a stream tells whose the topic is, and no more.
+            Options = state.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(settings),
         })).ConfigureAwait(false);
         queue._watch?.Start();
         return queue;
@@ -169,14 +169,7 @@ internal sealed class LogQueue : IAmqpQueue
     {
         try
         {
-            await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, new Dictionary<string, string>
-            {
-                ["retention.until.settled"] = "true",
-                // Times to live count from the broker's clock.
-                ["message.timestamp.type"] = "LogAppendTime",
-                // A body of 16 MiB, and its headers.
-                ["max.message.bytes"] = "17825792",
-            })).ConfigureAwait(false);
+            await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, ConfigsOf(State, Settings))).ConfigureAwait(false);
             return true;
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
@@ -203,6 +196,22 @@ internal sealed class LogQueue : IAmqpQueue
             : false;
     }
 
+    private static Dictionary<string, string> ConfigsOf(QueueState state, QueueSettings settings)
+    {
+        var configs = new Dictionary<string, string>
+        {
+            // Times to live, and the times of streams, count from the broker's clock.
+            ["message.timestamp.type"] = "LogAppendTime",
+            // A body of 16 MiB, and its headers.
+            ["max.message.bytes"] = "17825792",
+        };
+        if (state.Type != QueueType.Stream)
+            configs["retention.until.settled"] = "true";
+        else
+            StreamQueue.ConfigsOf(state, settings).ToList().ForEach(config => configs[config.Key] = config.Value!);
+        return configs;
+    }
+
     /// <summary>Returns the options of a queue's cursor. The gateway counts deliveries itself, since it dead-letters.</summary>
     public static QueueOptions OptionsOf(QueueSettings settings) => new()
     {
@@ -219,7 +228,8 @@ internal sealed class LogQueue : IAmqpQueue
     public Task<PublishOutcome> PublishAsync(AmqpMessage message)
     {
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
-        var expiresAt = Settings.DeadLetterExchange is null ? message.ExpiresAt(null, message.Published) : null;
+        var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
+            ? message.ExpiresAt(null, message.Published) : null;
         // A queue that refuses what does not fit decides for each message.
         return Settings is not { MaxLength: not null, Overflow: not OverflowBehavior.DropHead }
             ? _lane.AddAsync(message, priority, expiresAt)

@@ -1,8 +1,11 @@
 using System.Collections.Concurrent;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
+using OrleansMq.Gateways.Amqp.Streams;
+using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.VirtualHosts;
 
@@ -126,6 +129,21 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         if (opening.Value.IsFaulted && _entries.TryRemove(new(key, opening)))
             return OpenAsync(virtualHost, queue);
         return opening.Value;
+    }
+
+    /// <summary>Opens a topic's partition as a stream.</summary>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="stream">The partition.</param>
+    /// <param name="user">The user, as whom it is read.</param>
+    /// <exception cref="AmqpException">There is no such topic or partition, or it is not to be read so.</exception>
+    public async ValueTask<QueueEntry> OpenTopicAsync(string virtualHost, TopicStream stream, string user)
+    {
+        var broker = _host.Access.Open(BrokerSession.InProcess with { Principal = $"User:{user}" }).Broker;
+        var partition = await stream.FindAsync(broker, virtualHost).ConfigureAwait(false);
+        // It is no queue of a virtual host: its id is that of none.
+        var state = new QueueState { Name = stream.Name, Id = 0, Type = QueueType.Stream, Durable = true };
+        return new QueueEntry(this, virtualHost, state, PolicySet.Empty.SettingsOf(state), new StreamQueue(
+            new StreamSource(broker, partition, partition.Topic, StandardCodecs.All, Time, Log), own: null));
     }
 
     /// <summary>Ends a queue that is deleted. Completes when its messages are gone.</summary>
@@ -287,7 +305,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
                 async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id,
                 Hosts.IsShared ? IsLed : null).ConfigureAwait(false);
-            return new QueueEntry(this, virtualHost, state, settings, log);
+            return new QueueEntry(this, virtualHost, state, settings, state.Type != QueueType.Stream ? log : new StreamQueue(
+                new StreamSource(_broker, log.Partition, state.Name, StandardCodecs.All, Time, Log), log));
         }
         finally
         {

@@ -28,6 +28,16 @@ internal static class QueueTopics
     /// <summary>Returns how the topics of a virtual host's queues begin that are not durable.</summary>
     public static string TransientStartOf(string virtualHost) => StartOf(virtualHost, TransientPrefix).ToString();
 
+    /// <summary>Whether a topic has the name of a queue's.</summary>
+    public static bool IsOfQueue(string topic)
+    {
+        // Topics take an underscore for a dot.
+        topic = topic.Replace('_', '.');
+        return topic.StartsWith($"{Prefix}.", StringComparison.Ordinal) || topic.StartsWith($"{Prefix}-", StringComparison.Ordinal)
+            || topic.StartsWith($"{TransientPrefix}.", StringComparison.Ordinal)
+            || topic.StartsWith($"{TransientPrefix}-", StringComparison.Ordinal);
+    }
+
     /// <summary>Returns the name of a queue's cursor: a queue that is deleted and declared again has another one.</summary>
     public static string CursorOf(long queueId) => queueId.ToString("x16", CultureInfo.InvariantCulture);
 

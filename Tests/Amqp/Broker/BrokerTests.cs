@@ -18,6 +18,7 @@ public sealed class BrokerTests : IDisposable
     [InlineData("returns")]
     [InlineData("transactions")]
     [InlineData("dead_letters")]
+    [InlineData("streams")]
     [InlineData("errors")]
     public async Task Script_succeeds(string part)
     {

@@ -336,8 +336,38 @@ def errors(connection, channel):
           on(lambda c: (c.basic_publish("", "q", b"", pika.BasicProperties(expiration="soon")), c.queue_declare("q", passive=True))))
     fails(406, "cannot switch from confirm to tx mode", on(lambda c: (c.confirm_delivery(), c.tx_select())))
     assert connection.channel().queue_declare("q", passive=True).method.message_count == 0
-    fails(540, "NOT_IMPLEMENTED - queues of type stream are not implemented",
-          on(lambda c: c.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})))
+
+
+def streams(connection, channel):
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream", "x-max-age": "7D"})
+    channel.exchange_declare("events", "topic", durable=True)
+    channel.queue_bind("s", "events", "#")
+    channel.confirm_delivery()
+    for i in range(100):
+        channel.basic_publish("events", f"k.{i}", str(i).encode(), DURABLE)
+    offsets = []
+    for turn in range(2):
+        reader = connect().channel()
+        reader.basic_qos(prefetch_count=10)
+        count = 0
+        for method, properties, body in reader.consume("s", arguments={"x-stream-offset": "first"}):
+            assert (method.exchange, method.routing_key, body) == ("events", f"k.{count}", str(count).encode()), (method, body)
+            assert properties.headers["text"] == "hällo" and not method.redelivered
+            offsets.append(properties.headers["x-stream-offset"])
+            reader.basic_ack(method.delivery_tag)
+            count += 1
+            if count == 100:
+                break
+        reader.connection.close()
+    assert offsets[:100] == offsets[100:] == sorted(set(offsets)), offsets
+    reader = connect().channel()
+    reader.basic_qos(prefetch_count=1)
+    for method, properties, body in reader.consume("s", arguments={"x-stream-offset": offsets[70]}):
+        assert (body, properties.headers["x-stream-offset"]) == (b"70", offsets[70])
+        break
+    reader.connection.close()
+    assert channel.queue_declare("s", passive=True).method.message_count == 100
+    channel.queue_delete("s")
 
 
 def before_restart(connection, channel):
