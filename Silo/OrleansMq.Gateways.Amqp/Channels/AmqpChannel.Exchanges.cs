@@ -1,4 +1,3 @@
-using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.VirtualHosts;
 
@@ -20,8 +19,6 @@ internal sealed partial class AmqpChannel
         {
             var arguments = Publication.ToEngine(declare.Arguments);
             Check(session.Access.CheckDeclareExchange(declare.Exchange, arguments.Text(ExchangeTypes.Alternate)));
-            if (declare.Type == ExchangeTypes.Delayed)
-                throw new AmqpException(ReplyCode.NotImplemented, "exchanges of type x-delayed-message are not implemented");
             await session.SendAsync(new DeclareExchange(new ExchangeDeclaration
             {
                 Name = declare.Exchange,

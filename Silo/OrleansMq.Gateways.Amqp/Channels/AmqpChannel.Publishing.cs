@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Delays;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -77,6 +78,9 @@ internal sealed partial class AmqpChannel
         if (message.Properties.Expiration is { } expiration && FaultOfExpiration(expiration) is { } fault)
             throw new AmqpException(ReplyCode.PreconditionFailed, $"invalid expiration '{expiration}': {fault}");
         Publication.KeysOf(message.Properties.Headers, message.RoutingKey);
+        if (DelayedMessages.DelayOf(topology.FindExchange(publish.Exchange), message) is { } delay
+            && DelayedMessages.FaultOf(message, delay) is { } tooMuch)
+            throw new AmqpException(ReplyCode.PreconditionFailed, tooMuch);
     }
 
     private static string? FaultOfExpiration(string text)
@@ -105,6 +109,11 @@ internal sealed partial class AmqpChannel
             return published;
         }
         var image = session.Image;
+        if (DelayedMessages.DelayOf(image.Topology.FindExchange(message.Exchange), message) is { } delay)
+        {
+            published.Add(session.Registry.Delays.PublishAsync(session.VirtualHost, message, delay));
+            return published;
+        }
         image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
         if (_routes.Queues.Count == 0 && isMandatory)
         {

@@ -51,7 +51,15 @@ internal static class MessageRecords
         return builder.Build().ToArray();
     }
 
-    private static RecordHeader[] HeadersOf(AmqpMessage message, int? priority, long? expiresAt)
+    /// <summary>Returns the bytes of a message's record: its body and headers.</summary>
+    public static long BytesOf(AmqpMessage message) => message.Body.Length
+        + HeadersOf(message).Sum(static header => (long)header.Key.Length + (header.Value?.Length ?? 0));
+
+    /// <summary>Returns the headers of a message's record.</summary>
+    /// <param name="message">The message.</param>
+    /// <param name="priority">Its priority in the queue; null for none.</param>
+    /// <param name="expiresAt">When it expires by its own time to live, in milliseconds since 1970; null for never.</param>
+    public static RecordHeader[] HeadersOf(AmqpMessage message, int? priority = null, long? expiresAt = null)
     {
         var headers = new List<RecordHeader>(4)
         {

@@ -4,6 +4,7 @@ using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Channels;
+using OrleansMq.Gateways.Amqp.Delays;
 using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
@@ -43,8 +44,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         (_host, Hosts, Time, Log) = (host, hosts, time, log);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
+        Delays = new DelayedMessages(this, _broker);
         hosts.Changed += OnChanged;
     }
+
+    /// <summary>The messages that exchanges delay.</summary>
+    public DelayedMessages Delays { get; }
 
     /// <summary>The virtual hosts.</summary>
     public IVirtualHosts Hosts { get; }
@@ -58,8 +63,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>Returns the id of a new connection to this broker.</summary>
     public string NewConnection() => ConnectionId.New(_host.Incarnation);
 
-    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires. Deletes what queues have left
-    /// that ended when no broker ran.</summary>
+    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires, and what exchanges delay.
+    /// Deletes what queues have left that ended when no broker ran.</summary>
     /// <exception cref="BrokerException">One cannot be opened.</exception>
     public async Task OpenActiveAsync()
     {
@@ -115,6 +120,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue)))
             await OpenAsync(host.Name, queue).ConfigureAwait(false);
+        if (host.Topology.Exchanges.Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
+            await Delays.OpenAsync(host.Name).ConfigureAwait(false);
     }
 
     private static bool IsActive(VirtualHostImage host, QueueState queue) => queue.Type != QueueType.Stream
@@ -212,16 +219,42 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     async Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason)
     {
         var host = Hosts.Names.Select(Hosts.Find).FirstOrDefault(host => host?.Topology.FindQueue(queue.Name)?.Id == queue.Id);
-        if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is null)
+        if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is not { } found)
             return true;
         var letter = DeadLetter.Of(message, queue.Name, settings, reason, Time.GetUtcNow());
+        return DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
+            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false) != PublishOutcome.Unknown
+            : await RouteAsync(host, letter).ConfigureAwait(false);
+    }
+
+    /// <summary>Publishes a message to the queues that its exchange leads to.</summary>
+    /// <returns>Whether every one has it; also true where there is no exchange, or no queue.</returns>
+    public async Task<bool> RouteAsync(string virtualHost, AmqpMessage message)
+    {
+        try
+        {
+            var host = Hosts.Find(virtualHost);
+            // This broker's image may be older than the exchange.
+            if (host?.Topology.FindExchange(message.Exchange) is null)
+                host = await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
+            return host?.Topology.FindExchange(message.Exchange) is null || await RouteAsync(host, message).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"A message to exchange '{message.Exchange}' waits: {fault.Message}");
+            return false;
+        }
+    }
+
+    private async Task<bool> RouteAsync(VirtualHostImage host, AmqpMessage message)
+    {
         var collector = new RouteCollector();
-        host.Routes.Route(exchange, Publication.RoutedOf(letter), collector);
+        host.Routes.Route(message.Exchange, Publication.RoutedOf(message), collector);
         var published = new List<Task<PublishOutcome>>();
         foreach (var target in collector.Queues)
         {
-            if (host.Topology.FindQueue(target.Name) is { } found && !DeadLetter.IsCycle(letter, found.Name))
-                published.Add(PublishAsync(host.Name, found, letter));
+            if (host.Topology.FindQueue(target.Name) is { } found && !DeadLetter.IsCycle(message, found.Name))
+                published.Add(PublishAsync(host.Name, found, message));
         }
         return (await Task.WhenAll(published).ConfigureAwait(false)).All(static outcome => outcome != PublishOutcome.Unknown);
     }
@@ -231,6 +264,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         Hosts.Changed -= OnChanged;
         await _closed.CancelAsync().ConfigureAwait(false);
+        await Delays.DisposeAsync().ConfigureAwait(false);
         foreach (var entry in _entries.Values)
         {
             if (entry.Value.IsCompletedSuccessfully)
@@ -242,6 +276,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var queue in change.EndedQueues())
             _ = EndAsync(change.VirtualHost, queue);
+        if (change.After is null)
+            _ = Task.Run(() => Delays.EndAsync(change.VirtualHost));
+        else if (AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
+            _ = Task.Run(() => OpenDelaysAsync(change.VirtualHost));
         if (change is { Before: { } before, After: { } after } && before.Settings.Policies != after.Settings.Policies)
             _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
         else if (Hosts.IsShared && change.After is { } now && AddedQueues(change).Any(queue => IsActive(now, queue)))
@@ -250,6 +288,21 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private static IEnumerable<QueueState> AddedQueues(VirtualHostChange change) => change.Edits is { } edits
         ? edits.OfType<PutQueue>().Select(static edit => edit.Queue) : change.After!.Topology.Queues;
+
+    private static IEnumerable<ExchangeState> AddedExchanges(VirtualHostChange change) => change.Edits is { } edits
+        ? edits.OfType<PutExchange>().Select(static edit => edit.Exchange) : change.After!.Topology.Exchanges;
+
+    private async Task OpenDelaysAsync(string virtualHost)
+    {
+        try
+        {
+            await Delays.OpenAsync(virtualHost).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Warning, $"Delayed messages of virtual host '{virtualHost}' wait for the next: {fault.Message}");
+        }
+    }
 
     private async Task ApplyPoliciesAsync(string virtualHost)
     {

@@ -3,39 +3,15 @@ using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
-using OrleansMq.Tests.Amqp.Broker;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
-using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Tests.Amqp.DotNet;
 
 /// <summary>Streams, and topics as streams, with RabbitMQ's client over a standalone broker.</summary>
-public sealed class StreamTests : IAsyncLifetime
+public sealed class StreamTests : ClientTest
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-    private static readonly BasicProperties Persistent = new() { Persistent = true };
-
-    private readonly string _directory = Directory.CreateTempSubdirectory("omq-streams").FullName;
-    private RunningGateway _gateway = null!;
-    private IConnection _connection = null!;
-    private IChannel _channel = null!;
-
-    public async Task InitializeAsync()
-    {
-        _gateway = await RunningGateway.StartAsync(_directory);
-        _connection = await ConnectAsync();
-        _channel = await ConfirmingAsync();
-    }
-
-    public async Task DisposeAsync()
-    {
-        await _connection.DisposeAsync();
-        await _gateway.DisposeAsync();
-        Directory.Delete(_directory, recursive: true);
-    }
-
     [Fact]
     public async Task Consumers_replay_a_stream_each_from_its_own_start()
     {
@@ -53,7 +29,7 @@ public sealed class StreamTests : IAsyncLifetime
         var future = new AmqpTimestamp(DateTimeOffset.UtcNow.AddHours(1).ToUnixTimeSeconds());
         foreach (var start in new object?[] { "next", null, future, "0s", long.MaxValue >> 8 })
         {
-            await using var channel = await _connection.CreateChannelAsync();
+            await using var channel = await Connection.CreateChannelAsync();
             var received = await StartAsync(channel, "s", start);
             await PublishAsync("s", $"after {start}");
             if (start is not long)
@@ -61,7 +37,7 @@ public sealed class StreamTests : IAsyncLifetime
         }
         Assert.Equal("0", (await ConsumeAsync("s", 1, "1h")).Single().Body);
         Assert.Equal("0", (await ConsumeAsync("s", 1, new AmqpTimestamp(0))).Single().Body);
-        Assert.Equal(55u, (await _channel.QueueDeclarePassiveAsync("s")).MessageCount);
+        Assert.Equal(55u, (await Channel.QueueDeclarePassiveAsync("s")).MessageCount);
     }
 
     [Fact]
@@ -70,7 +46,7 @@ public sealed class StreamTests : IAsyncLifetime
         await DeclareAsync("s");
         for (var i = 0; i < 10; i++)
             await PublishAsync("s", $"{i}");
-        await using var channel = await _connection.CreateChannelAsync();
+        await using var channel = await Connection.CreateChannelAsync();
         var received = await StartAsync(channel, "s", "first", prefetch: 2);
         Assert.Equal("0", (await NextAsync(received)).Body);
         var second = await NextAsync(received);
@@ -89,7 +65,7 @@ public sealed class StreamTests : IAsyncLifetime
         await DeclareAsync("s");
         foreach (var (body, value) in new[] { ("1", "a"), ("2", "b"), ("3", null), ("4", "c"), ("5", "a") })
         {
-            await _channel.BasicPublishAsync("", "s", true, new BasicProperties
+            await Channel.BasicPublishAsync("", "s", true, new BasicProperties
             {
                 Headers = value is null ? null : new Dictionary<string, object?> { ["x-stream-filter-value"] = value },
             }, Encoding.UTF8.GetBytes(body));
@@ -145,8 +121,8 @@ public sealed class StreamTests : IAsyncLifetime
         await DeclareAsync("all");
         configs = await ConfigsAsync("amqp.all");
         Assert.Equal(("-1", "-1"), (configs["retention.ms"], configs["retention.bytes"]));
-        await _channel.QueueDeleteAsync("s");
-        var gone = await Assert.ThrowsAsync<BrokerException>(async () => await _gateway.Broker.DescribeTopicAsync("amqp.s"));
+        await Channel.QueueDeleteAsync("s");
+        var gone = await Assert.ThrowsAsync<BrokerException>(async () => await Gateway.Broker.DescribeTopicAsync("amqp.s"));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, gone.Code);
     }
 
@@ -156,10 +132,10 @@ public sealed class StreamTests : IAsyncLifetime
         await DeclareAsync("s");
         for (var i = 0; i < 20; i++)
             await PublishAsync("s", $"{i}");
-        await using var channel = await _connection.CreateChannelAsync();
+        await using var channel = await Connection.CreateChannelAsync();
         var received = await StartAsync(channel, "s", "first", prefetch: 1);
         var first = await NextAsync(received);
-        await _gateway.Broker.DeleteRecordsAsync(new TopicPartition("amqp.s", 0), first.Offset + 10);
+        await Gateway.Broker.DeleteRecordsAsync(new TopicPartition("amqp.s", 0), first.Offset + 10);
         await channel.BasicAckAsync(first.Tag, false);
         // What was fetched before may still come.
         var next = await NextAsync(received);
@@ -177,22 +153,22 @@ public sealed class StreamTests : IAsyncLifetime
     [InlineData(CompressionType.Gzip)]
     public async Task Topic_is_consumed_as_a_stream_with_keys_and_headers(CompressionType compression)
     {
-        await _gateway.Broker.CreateTopicAsync(new NewTopic("orders", 2, 1, new Dictionary<string, string>()));
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 2, 1, new Dictionary<string, string>()));
         using (var builder = new RecordBatchBuilder(compression: compression, codecs: StandardCodecs.All))
         {
             for (var i = 0; i < 100; i++)
                 builder.Add(1_700_000_000_000, Encoding.UTF8.GetBytes($"key {i}"), true, Encoding.UTF8.GetBytes($"{i}"), true,
                     [new RecordHeader("kind"u8.ToArray(), "big"u8.ToArray())]);
-            var appended = await _gateway.Broker.ProduceAsync(new TopicPartition("orders", 1), builder.Build().ToArray(), Acks.All);
+            var appended = await Gateway.Broker.ProduceAsync(new TopicPartition("orders", 1), builder.Build().ToArray(), Acks.All);
             Assert.Equal(ErrorCode.None, appended.Error);
         }
-        Assert.Equal(100u, (await _channel.QueueDeclarePassiveAsync("amq.topic/orders/1")).MessageCount);
+        Assert.Equal(100u, (await Channel.QueueDeclarePassiveAsync("amq.topic/orders/1")).MessageCount);
         var received = await ConsumeAsync("amq.topic/orders/1", 100, "first");
         Assert.Equal(Enumerable.Range(0, 100).Select(static i => ($"{i}", (long)i)),
             received.Select(static each => (each.Body, each.Offset)));
         var one = received[7];
         Assert.Equal(("key 7", "big", "orders", 1_700_000_000L), (Text(one.Headers["x-record-key"]), Text(one.Headers["kind"]),
-            one.RoutingKey, one.Seconds));
+            one.RoutingKey, one.Properties.Timestamp.UnixTime));
         Assert.Equal("40", (await ConsumeAsync("amq.topic/orders/1", 1, 40)).Single().Body);
         await RefusedAsync(406, "topic 'orders' has 2 partitions: name one, such as 'amq.topic/orders/0'",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/orders"));
@@ -205,7 +181,7 @@ public sealed class StreamTests : IAsyncLifetime
         });
         await RefusedAsync(404, "no queue 'amq.topic/__schedules' in vhost '/'",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/__schedules"));
-        await _channel.QueueDeclareAsync("q", true, false, false);
+        await Channel.QueueDeclareAsync("q", true, false, false);
         await RefusedAsync(403, "is the topic of a queue: consume the queue",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/amqp.q"));
     }
@@ -213,23 +189,23 @@ public sealed class StreamTests : IAsyncLifetime
     [Fact]
     public async Task Consumer_of_a_topic_is_told_that_it_is_deleted()
     {
-        await _gateway.Broker.CreateTopicAsync(new NewTopic("t", 1, 1, new Dictionary<string, string>()));
-        await using var channel = await _connection.CreateChannelAsync();
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("t", 1, 1, new Dictionary<string, string>()));
+        await using var channel = await Connection.CreateChannelAsync();
         await channel.BasicQosAsync(0, 1, false);
         var consumer = new AsyncEventingBasicConsumer(channel);
         var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         consumer.UnregisteredAsync += (_, _) => Task.FromResult(told.TrySetResult());
         await channel.BasicConsumeAsync("amq.topic/t", false, consumer);
-        await _gateway.Broker.DeleteTopicAsync("t");
+        await Gateway.Broker.DeleteTopicAsync("t");
         await told.Task.WaitAsync(Patience);
     }
 
     [Fact]
     public async Task User_needs_the_permission_to_read_the_name_of_a_topic_and_the_virtual_host_that_has_topics()
     {
-        await _gateway.Broker.CreateTopicAsync(new NewTopic("open", 1, 1, new Dictionary<string, string>()));
-        await _gateway.Broker.CreateTopicAsync(new NewTopic("secret", 1, 1, new Dictionary<string, string>()));
-        var hosts = await _gateway.Broker.OpenVirtualHostsAsync();
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("open", 1, 1, new Dictionary<string, string>()));
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("secret", 1, 1, new Dictionary<string, string>()));
+        var hosts = await Gateway.Broker.OpenVirtualHostsAsync();
         await hosts.AdministerAsync(new PutUser("alice", PasswordHash.Create("password", "salt"u8), PasswordHash.Sha256, []));
         await hosts.AdministerAsync(new SetPermissions("/", "alice", SafePattern.Parse(""), SafePattern.Parse(""),
             SafePattern.Parse(@"^amq\.topic/open$")));
@@ -244,33 +220,18 @@ public sealed class StreamTests : IAsyncLifetime
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/open"), elsewhere);
     }
 
-    private static string Text(object? value) => Encoding.UTF8.GetString((byte[])value!);
-
-    private static async Task<Received> NextAsync(BlockingCollection<Received> received) => await Task.Run(() =>
-        received.TryTake(out var one, Patience) ? one : throw new TimeoutException("No delivery came."));
-
-    private static async Task<BlockingCollection<Received>> StartAsync(IChannel channel, string queue, object? start, ushort prefetch = 100,
+    private static Task<BlockingCollection<Received>> StartAsync(IChannel channel, string queue, object? start, ushort prefetch = 100,
         params (string, object?)[] arguments)
     {
-        await channel.BasicQosAsync(0, prefetch, false);
-        var received = new BlockingCollection<Received>();
-        var consumer = new AsyncEventingBasicConsumer(channel);
-        consumer.ReceivedAsync += (_, one) =>
-        {
-            received.Add(new Received(Encoding.UTF8.GetString(one.Body.Span), (long)one.BasicProperties.Headers!["x-stream-offset"]!,
-                one.DeliveryTag, one.RoutingKey, one.Redelivered, one.BasicProperties.Headers!, one.BasicProperties.Timestamp.UnixTime));
-            return Task.CompletedTask;
-        };
         var all = arguments.ToDictionary(static one => one.Item1, static one => one.Item2);
         if (start is not null)
             all["x-stream-offset"] = start;
-        await channel.BasicConsumeAsync(queue, false, "", false, false, all, consumer);
-        return received;
+        return StartAsync(channel, queue, prefetch, all);
     }
 
     private async Task<List<Received>> ConsumeAsync(string queue, int count, object start, params (string, object?)[] arguments)
     {
-        await using var channel = await _connection.CreateChannelAsync();
+        await using var channel = await Connection.CreateChannelAsync();
         var received = await StartAsync(channel, queue, start, 7, arguments);
         var all = new List<Received>();
         while (all.Count < count)
@@ -281,41 +242,8 @@ public sealed class StreamTests : IAsyncLifetime
         return all;
     }
 
-    private async Task RefusedAsync(int code, string text, Func<IChannel, Task> action, IConnection? over = null)
-    {
-        await using var own = over is null ? await ConnectAsync() : null;
-        await using var channel = await (over ?? own!).CreateChannelAsync();
-        var refused = await Assert.ThrowsAnyAsync<OperationInterruptedException>(() => action(channel));
-        Assert.Equal(code, refused.ShutdownReason!.ReplyCode);
-        Assert.Contains(text, refused.ShutdownReason.ReplyText, StringComparison.Ordinal);
-    }
-
-    private Task DeclareAsync(string name, params (string Name, object? Value)[] arguments) => _channel.QueueDeclareAsync(name, true, false,
-        false, new Dictionary<string, object?>(arguments.Select(static one => KeyValuePair.Create(one.Name, one.Value)))
-        {
-            ["x-queue-type"] = "stream",
-        });
-
-    private ValueTask PublishAsync(string queue, string body) =>
-        _channel.BasicPublishAsync("", queue, true, Persistent, Encoding.UTF8.GetBytes(body));
+    private Task DeclareAsync(string name, params (string Name, object? Value)[] arguments) => DeclareAsync(name, "stream", arguments);
 
     private async Task<Dictionary<string, string>> ConfigsAsync(string topic) =>
-        (await _gateway.Broker.DescribeTopicAsync(topic)).Configs.ToDictionary(static one => one.Name, static one => one.Value);
-
-    private Task<IChannel> ConfirmingAsync() =>
-        _connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
-            publisherConfirmationTrackingEnabled: true));
-
-    private Task<IConnection> ConnectAsync(string user = "guest", string password = "guest", string host = "/") => new ConnectionFactory
-    {
-        HostName = "127.0.0.1",
-        Port = _gateway.Port,
-        UserName = user,
-        Password = password,
-        VirtualHost = host,
-        AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
-
-    private sealed record Received(string Body, long Offset, ulong Tag, string RoutingKey, bool IsRedelivered,
-        IDictionary<string, object?> Headers, long Seconds);
+        (await Gateway.Broker.DescribeTopicAsync(topic)).Configs.ToDictionary(static one => one.Name, static one => one.Value);
 }

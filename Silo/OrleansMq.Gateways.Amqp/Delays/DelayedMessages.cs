@@ -1,0 +1,161 @@
+using System.Collections.Concurrent;
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.VirtualHosts;
+using FieldValue = OrleansMq.Gateways.Amqp.Wire.FieldValue;
+
+namespace OrleansMq.Gateways.Amqp.Delays;
+
+/// <summary>
+/// Exchanges of type <c>x-delayed-message</c>. A message with a delay becomes a schedule of the broker, which appends it to the virtual
+/// host's queue of due messages at its time, once. One broker consumes that queue and routes each message by the bindings that its exchange
+/// has then. Thread safe.
+/// <code>
+/// published -> scheduled    the schedule is stored: the publish is confirmed
+/// scheduled -> due          its time has come: it is in the queue amq.delayed, which no client can declare or consume
+/// due       -> routed       every queue that it is routed to has it: it is settled
+/// </code>
+/// <para>Failures: a schedule without an answer is asked for again under its id. A router that ends between the last two states leaves the
+/// message due: it is routed again, and comes twice. A message whose exchange is deleted is dropped when it is due.</para>
+/// </summary>
+/// <param name="registry">The queues.</param>
+/// <param name="broker">The broker.</param>
+internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : IAsyncDisposable
+{
+    /// <summary>The header with the delay in milliseconds; of a message that was delayed, below 0.</summary>
+    public const string Header = "x-delay";
+
+    /// <summary>The queue of due messages.</summary>
+    public const string DueQueue = ExchangeTypes.ReservedPrefix + "delayed";
+
+    // One queue of a virtual host has the name at all times.
+    private const long DueQueueId = 0x64656c61796564;
+    private const int MaxAttempts = 10;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
+
+    private readonly ConcurrentDictionary<string, Lazy<Task<DueMessages>>> _hosts = new(StringComparer.Ordinal);
+
+    /// <summary>Returns how long a message is to wait; null if it is routed at once.</summary>
+    /// <param name="exchange">The exchange that it is published to.</param>
+    /// <param name="message">The message.</param>
+    public static TimeSpan? DelayOf(ExchangeState? exchange, AmqpMessage message) =>
+        exchange?.Type == ExchangeTypes.Delayed && message.Properties.Headers?.Find("x-delay"u8)?.Integer is > 0 and var delay
+            ? TimeSpan.FromMilliseconds(Math.Min(delay, (long)TimeSpan.MaxValue.TotalMilliseconds - 1)) : null;
+
+    /// <summary>Returns why a message cannot be delayed; null if it can.</summary>
+    public static string? FaultOf(AmqpMessage message, TimeSpan delay)
+    {
+        if (delay > NewSchedule.MaxAhead)
+            return $"{Header} is {delay.TotalMilliseconds:0}, at most {NewSchedule.MaxAhead.TotalMilliseconds:0} milliseconds are allowed";
+        return MessageRecords.BytesOf(message) is > NewSchedule.MaxBytes and var bytes
+            ? $"a delayed message has at most {NewSchedule.MaxBytes} bytes with its properties, not {bytes}" : null;
+    }
+
+    /// <summary>Has a virtual host's due messages routed from now on. Called where it has an exchange that delays.</summary>
+    /// <exception cref="BrokerException">Their queue cannot be opened.</exception>
+    public Task OpenAsync(string virtualHost) => HostAsync(virtualHost);
+
+    /// <summary>Publishes a message after a delay.</summary>
+    public async Task<PublishOutcome> PublishAsync(string virtualHost, AmqpMessage message, TimeSpan delay)
+    {
+        try
+        {
+            var host = await HostAsync(virtualHost).ConfigureAwait(false);
+            var delayed = message with
+            {
+                Properties = message.Properties.WithHeader(Header, delay.TotalMilliseconds <= int.MaxValue
+                    ? FieldValue.Of(-(int)delay.TotalMilliseconds) : FieldValue.Of(-(long)delay.TotalMilliseconds)),
+            };
+            var schedule = new NewSchedule(host.Topic)
+            {
+                Id = Guid.NewGuid().ToString("N"),
+                At = DateTimeOffset.FromUnixTimeMilliseconds(message.Published) + delay,
+                Partition = 0,
+                Value = delayed.Body,
+                Headers = MessageRecords.HeadersOf(delayed),
+            };
+            for (var attempt = 1; !await TryCreateAsync(schedule, attempt).ConfigureAwait(false); attempt++)
+                await Task.Delay(Pause, registry.Time).ConfigureAwait(false);
+            return PublishOutcome.Accepted;
+        }
+        catch (BrokerException fault)
+        {
+            registry.Log.Write(EngineLogLevel.Warning,
+                $"A message to exchange '{message.Exchange}' was not scheduled: {fault.Code}: {fault.Message}");
+            return fault.Code is ErrorCode.PolicyViolation or ErrorCode.MessageTooLarge ? PublishOutcome.Refused : PublishOutcome.Unknown;
+        }
+    }
+
+    /// <summary>A virtual host is deleted, and its delayed messages with it.</summary>
+    public async Task EndAsync(string virtualHost)
+    {
+        if (_hosts.TryRemove(virtualHost, out var opening) && opening.IsValueCreated)
+            await StopAsync(opening.Value).ConfigureAwait(false);
+        try
+        {
+            await LogQueue.DeleteTopicAsync(broker, virtualHost, StateOf()).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            registry.Log.Write(EngineLogLevel.Warning,
+                $"The delayed messages of the deleted virtual host '{virtualHost}' were not deleted: {fault.Message}");
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var opening in _hosts.Values.Where(static opening => opening.IsValueCreated))
+            await StopAsync(opening.Value).ConfigureAwait(false);
+    }
+
+    private static async Task StopAsync(Task<DueMessages> opening)
+    {
+        await ((Task)opening).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (opening.IsCompletedSuccessfully)
+            await (await opening.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static QueueState StateOf() => new()
+    {
+        Name = DueQueue,
+        Id = DueQueueId,
+        Durable = true,
+        // One broker at a time routes, so that the order stays.
+        Arguments = VirtualHosts.FieldTable.Of((QueueArguments.SingleActiveConsumer, new BooleanValue(true))),
+    };
+
+    private async Task<bool> TryCreateAsync(NewSchedule schedule, int attempt)
+    {
+        try
+        {
+            await broker.Schedules.CreateAsync(schedule).ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException fault) when (attempt < MaxAttempts
+            && (fault.Action == ErrorAction.Retry || fault.Code == ErrorCode.RequestTimedOut))
+        {
+            return false;
+        }
+    }
+
+    private async Task<DueMessages> HostAsync(string virtualHost)
+    {
+        while (true)
+        {
+            var opening = _hosts.GetOrAdd(virtualHost, _ => new Lazy<Task<DueMessages>>(() => OpenHostAsync(virtualHost)));
+            if (!opening.Value.IsFaulted && !(opening.Value.IsCompletedSuccessfully && opening.Value.Result.HasEnded))
+                return await opening.Value.ConfigureAwait(false);
+            _hosts.TryRemove(KeyValuePair.Create(virtualHost, opening));
+        }
+    }
+
+    private async Task<DueMessages> OpenHostAsync(string virtualHost)
+    {
+        var state = StateOf();
+        var queue = await LogQueue.OpenAsync(broker, virtualHost, state, PolicySet.Empty.SettingsOf(state), registry, registry.Time,
+            registry.Log, static () => new(true)).ConfigureAwait(false);
+        return new DueMessages(registry, virtualHost, queue);
+    }
+}
