@@ -32,7 +32,7 @@ internal sealed partial class AmqpChannel
         var tag = ++_deliveryTag;
         if (isNoAck)
             return tag;
-        _unacknowledged.Add(tag, new Delivery(tag, held, entry, reader, consumer));
+        _unacknowledged.Add(tag, new Delivery(tag, held, entry, reader, consumer, session.Time.GetTimestamp()));
         if (consumer is not null)
         {
             consumer.Unacknowledged++;
@@ -58,12 +58,14 @@ internal sealed partial class AmqpChannel
         var taken = new List<Delivery>();
         if (tag == 0 && isMultiple)
             tag = _deliveryTag;
-        else if (!_unacknowledged.ContainsKey(tag))
+        else if (!_unacknowledged.ContainsKey(tag) && !_timedOut.Contains(tag))
             throw new AmqpException(ReplyCode.PreconditionFailed, $"unknown delivery tag {tag}");
         for (var next = isMultiple ? _lowestTag : tag; next <= tag; next++)
         {
             if (_unacknowledged.Remove(next, out var delivery))
                 taken.Add(delivery);
+            else if (_timedOut.Count > 0)
+                _timedOut.Remove(next);
         }
         if (isMultiple || tag == _lowestTag)
             _lowestTag = tag + 1;
@@ -112,7 +114,8 @@ internal sealed partial class AmqpChannel
                 Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Held, Settlement.Accept),
                 Outcome.Rejected => EndAsync(delivery, DeathReason.Rejected, Settlement.Return),
                 Outcome.Failed => FailAsync(delivery),
-                _ => delivery.Reader.SettleAsync(delivery.Held, Settlement.Return),
+                _ => delivery.Reader.SettleAsync(delivery.Held, Settlement.Return, RetryDelay.Of(delivery.Entry.Settings, delivery.Held,
+                    isFailure: false)),
             });
         }
         var released = new List<ChannelConsumer>();
@@ -138,7 +141,9 @@ internal sealed partial class AmqpChannel
     private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum
         ? delivery.Reader.SettleAsync(delivery.Held, Settlement.Return)
         : delivery.Held.Failures + 1 > delivery.Entry.Settings.DeliveryLimit
-            ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail) : delivery.Reader.SettleAsync(delivery.Held, Settlement.Fail);
+            ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail)
+            : delivery.Reader.SettleAsync(delivery.Held, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Held,
+                isFailure: true));
 
     // The dead letter is stored before the message leaves the queue; otherwise the message stays.
     private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
@@ -160,8 +165,8 @@ internal sealed partial class AmqpChannel
         Reply(isAnswered, default(BasicRecoverOk));
     }
 
-    // The channel ends.
-    private void ReturnAll()
+    // The channel ends: what it holds counts as failed. Completes when that is stored, before the readers end.
+    private Task ReturnAllAsync()
     {
         List<Delivery> deliveries;
         lock (Gate)
@@ -169,10 +174,9 @@ internal sealed partial class AmqpChannel
             deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
             deliveries.AddRange(_transaction?.TakeDeliveries() ?? []);
         }
-        foreach (var delivery in deliveries)
-            _ = delivery.Reader.SettleAsync(delivery.Held,
-                delivery.Entry.State.Type == QueueType.Quorum ? Settlement.Fail : Settlement.Return);
+        return Task.WhenAll(deliveries.Select(FailAsync).ToArray());
     }
 
-    private sealed record Delivery(ulong Tag, HeldMessage Held, QueueEntry Entry, IQueueReader Reader, ChannelConsumer? Consumer);
+    private sealed record Delivery(ulong Tag, HeldMessage Held, QueueEntry Entry, IQueueReader Reader, ChannelConsumer? Consumer,
+        long Since);
 }

@@ -109,7 +109,10 @@ internal sealed partial class AmqpChannel
         Check(session.Access.CheckReadQueue(name));
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
         var reader = await AttachAsync(entry, consume).ConfigureAwait(false);
-        var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit);
+        var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit)
+        {
+            Timeout = TimeoutOf(entry, consume),
+        };
         lock (Gate)
             _consumers.Add(tag, consumer);
         try
@@ -125,6 +128,8 @@ internal sealed partial class AmqpChannel
             throw;
         }
         Reply(!consume.NoWait, new BasicConsumeOk(tag));
+        if (!consume.NoAck && consumer.Timeout > TimeSpan.Zero)
+            WatchTimeouts(consumer.Timeout);
         consumer.Start();
     }
 
@@ -259,7 +264,10 @@ internal sealed partial class AmqpChannel
         }
         foreach (var consumer in consumers.Concat(cancelled))
             await consumer.EndAsync().ConfigureAwait(false);
-        ReturnAll();
+        // The readers log failures.
+        await ReturnAllAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_timeouts is not null)
+            await _timeouts.DisposeAsync().ConfigureAwait(false);
         foreach (var reader in consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values))
             await reader.DisposeAsync().ConfigureAwait(false);
         // Last: an automatic deletion does not find messages that are held.

@@ -36,6 +36,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
     /// <summary>The most deliveries that are not acknowledged; 0 for no limit.</summary>
     public int Limit { get; }
 
+    /// <summary>How long it may hold a delivery; zero for ever.</summary>
+    public TimeSpan Timeout { get; init; }
+
     /// <summary>Its deliveries that are not acknowledged. Under the channel's lock.</summary>
     public int Unacknowledged { get; set; }
 

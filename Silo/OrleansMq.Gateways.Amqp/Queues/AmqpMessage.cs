@@ -11,6 +11,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentProperties Properties, ReadOnlyMemory<byte> Body,
     long Published)
 {
+    /// <summary>Whether it is a dead letter, whose header <c>x-death</c> is the broker's. What a client publishes under that name is not
+    /// read.</summary>
+    public bool IsDeadLetter { get; init; }
+
     /// <summary>The bytes that it takes in memory, about.</summary>
     public int Bytes => Body.Length + Properties.Bytes.Length + 256;
 

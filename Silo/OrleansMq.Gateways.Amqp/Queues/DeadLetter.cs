@@ -17,7 +17,8 @@ internal static class DeadLetter
         var name = NameOf(reason);
         var headers = message.Properties.Headers ?? default;
         var keys = Publication.KeysOf(message.Properties.Headers, message.RoutingKey);
-        var known = (headers.Find("x-death"u8)?.Values ?? []).Select(static value => value.Table).OfType<FieldTable>().ToList();
+        var known = (message.IsDeadLetter ? headers.Find("x-death"u8)?.Values ?? [] : []).Select(static value => value.Table)
+            .OfType<FieldTable>().ToList();
         var same = known.FindIndex(death => death.Find("queue"u8)?.Text == queue && death.Find("reason"u8)?.Text == name);
         FieldTable death;
         if (same >= 0)
@@ -35,7 +36,7 @@ internal static class DeadLetter
         }
         known.Insert(0, death);
         headers = headers.With(Deaths, FieldValue.OfArray([.. known.Select(static table => FieldValue.Of(table))]));
-        if (headers.Find("x-first-death-queue"u8) is null)
+        if (!message.IsDeadLetter || headers.Find("x-first-death-queue"u8) is null)
             headers = WithDeath(headers, "first", name, queue, message.Exchange);
         headers = WithDeath(headers, "last", name, queue, message.Exchange);
         if (settings.DeadLetterRoutingKey is not null)
@@ -46,6 +47,7 @@ internal static class DeadLetter
             RoutingKey = settings.DeadLetterRoutingKey ?? message.RoutingKey,
             Properties = message.Properties.Without(BasicProperty.Expiration).With(headers),
             Published = now.ToUnixTimeMilliseconds(),
+            IsDeadLetter = true,
         };
     }
 
@@ -53,6 +55,8 @@ internal static class DeadLetter
     /// ever.</summary>
     public static bool IsCycle(AmqpMessage letter, string queue)
     {
+        if (!letter.IsDeadLetter)
+            return false;
         // The latest death comes first.
         foreach (var death in letter.Properties.Headers?.Find("x-death"u8)?.Values ?? [])
         {

@@ -3,8 +3,9 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and receives only then:
-/// a message that is in time is not touched. Of several brokers the one that leads the queue's partition does so.
+/// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and attaches and receives
+/// only then: a message that is in time is not touched, and a single active consumer not kept waiting. It trims what other brokers
+/// publish. Of several brokers the one that leads the queue's partition does so.
 /// </summary>
 /// <param name="queue">The queue.</param>
 /// <param name="isShared">Whether other brokers use the queue, too.</param>
@@ -38,13 +39,11 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
     {
         try
         {
-            await using var reader = new LogReader(queue, int.MinValue);
-            var isAttached = false;
             while (true)
             {
                 try
                 {
-                    isAttached = await LookAsync(reader, isAttached).ConfigureAwait(false);
+                    await LookAsync().ConfigureAwait(false);
                 }
                 catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
                 {
@@ -65,28 +64,39 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         }
     }
 
-    // Looks at the head once, and waits. Returns whether the reader is attached.
-    private async Task<bool> LookAsync(LogReader reader, bool isAttached)
+    // Looks at the head once, and waits.
+    private async Task LookAsync()
     {
         Volatile.Write(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         if (!queue.IsLed)
         {
             await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
-            return isAttached;
+            return;
         }
+        if (isShared)
+            await queue.TrimAsync().ConfigureAwait(false);
         var pause = await PauseAsync().ConfigureAwait(false);
         if (pause is null || pause > TimeSpan.Zero)
-        {
             await WaitAsync(pause).ConfigureAwait(false);
-            return isAttached;
+        else if (!await EndExpiredAsync().ConfigureAwait(false))
+            await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
+    }
+
+    // The reader itself dead-letters what has expired. Whether something had.
+    private async Task<bool> EndExpiredAsync()
+    {
+        await using var reader = new LogReader(queue, int.MinValue);
+        await reader.AttachAsync().ConfigureAwait(false);
+        for (var hasEnded = false; ; hasEnded = true)
+        {
+            var before = reader.Ended;
+            foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
+                await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (reader.Ended == before)
+                return hasEnded;
+            if (await PauseAsync().ConfigureAwait(false) is not { } pause || pause > TimeSpan.Zero)
+                return true;
         }
-        if (!isAttached)
-            await reader.AttachAsync().ConfigureAwait(false);
-        // The reader itself dead-letters what has expired.
-        foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
-            await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
-        return true;
     }
 
     // Null: there is no head, or it does not expire.
@@ -119,6 +129,7 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             _stop.Token.ThrowIfCancellationRequested();
             return;
         }
-        await Task.Delay(pause < MaxPause ? pause.Value : MaxPause, queue.Time, _stop.Token).ConfigureAwait(false);
+        var most = isShared ? SharedPause : MaxPause;
+        await Task.Delay(pause < most ? pause.Value : most, queue.Time, _stop.Token).ConfigureAwait(false);
     }
 }

@@ -77,9 +77,12 @@ internal interface IQueueReader : IAsyncDisposable
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken);
 
-    /// <summary>Settles a message that this reader received. Completes when that is stored; fails where it is not known to be: the message
-    /// may come again.</summary>
-    Task SettleAsync(HeldMessage message, Settlement settlement);
+    /// <summary>Settles a message that this reader received. Completes when that is stored; fails where it is not known to be:
+    /// the message may come again.</summary>
+    /// <param name="message">The message.</param>
+    /// <param name="settlement">What to do with it.</param>
+    /// <param name="delay">How long one that goes back waits. A queue in memory does not wait.</param>
+    Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default);
 }
 
 /// <summary>A message that a reader holds.</summary>

@@ -35,6 +35,7 @@ internal sealed class LogQueue : IAmqpQueue
     private readonly Func<TopicPartition, bool> _isLed;
     private readonly bool _isShared;
     private QueueSettings _settings;
+    private readonly LengthTrim _trim;
     private DeadLetterWatch? _watch;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
@@ -47,6 +48,7 @@ internal sealed class LogQueue : IAmqpQueue
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this, _isShared);
         _lane = new PublishLane(StoreAsync);
+        _trim = new LengthTrim(this);
     }
 
     /// <summary>The broker.</summary>
@@ -105,11 +107,7 @@ internal sealed class LogQueue : IAmqpQueue
     /// <summary>Returns what a queue on the log with these settings lacks; null if nothing.</summary>
     public static string? MissingOf(QueueSettings settings) =>
         settings.MaxLengthBytes is not null ? "x-max-length-bytes of a durable queue is not implemented; use x-max-length"
-            : settings is { MaxLength: 0 } ? "x-max-length 0 of a durable queue is not implemented; use 1 or more"
-            : settings is { MaxLength: not null, DeadLetterExchange: not null, Overflow: not OverflowBehavior.RejectPublish }
-                ? "a dead-letter exchange for messages above x-max-length of a durable queue is not implemented; use x-overflow "
-                    + "reject-publish"
-            : settings.DelayedRetry != DelayedRetry.Disabled ? "x-delayed-retry-type is not implemented" : null;
+            : settings is { MaxLength: 0 } ? "x-max-length 0 of a durable queue is not implemented; use 1 or more" : null;
 
     /// <summary>Whether this broker leads the queue's partition, or none does: then it looks after what no client does.</summary>
     public bool IsLed => _isLed(Partition);
@@ -196,6 +194,10 @@ internal sealed class LogQueue : IAmqpQueue
             : false;
     }
 
+    // The gateway drops what is too much, since it becomes dead letters.
+    private static bool IsTrimmed(QueueSettings settings) =>
+        settings is { MaxLength: not null, DeadLetterExchange: not null, Overflow: OverflowBehavior.DropHead };
+
     private static Dictionary<string, string> ConfigsOf(QueueState state, QueueSettings settings)
     {
         var configs = new Dictionary<string, string>
@@ -218,7 +220,7 @@ internal sealed class LogQueue : IAmqpQueue
         TimeToLive = settings is { DeadLetterExchange: null, MessageTtl: { } ttl }
             ? ttl > TimeSpan.Zero ? ttl : TimeSpan.FromMilliseconds(1) : TimeSpan.Zero,
         HasRecordTimes = settings.DeadLetterExchange is null,
-        MaxLength = settings.MaxLength ?? 0,
+        MaxLength = IsTrimmed(settings) ? 0 : settings.MaxLength ?? 0,
         Overflow = settings.Overflow == OverflowBehavior.DropHead ? QueueOverflow.DropHead : QueueOverflow.RefusePublish,
         IsSingleActiveConsumer = settings.SingleActiveConsumer,
         PriorityLevels = settings.MaxPriority is { } most ? Math.Min(most + 1, 32) : 0,
@@ -231,9 +233,43 @@ internal sealed class LogQueue : IAmqpQueue
         var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
             ? message.ExpiresAt(null, message.Published) : null;
         // A queue that refuses what does not fit decides for each message.
-        return Settings is not { MaxLength: not null, Overflow: not OverflowBehavior.DropHead }
-            ? _lane.AddAsync(message, priority, expiresAt)
-            : StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]), AcksLevels.Of(Acks.All, message.IsPersistent));
+        if (Settings is { MaxLength: not null, Overflow: not OverflowBehavior.DropHead })
+            return RefusingAsync(message, priority, expiresAt);
+        var stored = _lane.AddAsync(message, priority, expiresAt);
+        return IsTrimmed(Settings) ? TrimmedAsync(stored, message.IsDeadLetter) : stored;
+    }
+
+    private async Task<PublishOutcome> RefusingAsync(AmqpMessage message, int? priority, long? expiresAt)
+    {
+        var outcome = await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
+            AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
+        if (outcome == PublishOutcome.Refused && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
+            await DeadLetters.PublishAsync(message, State, Settings, DeathReason.MaxLength).ConfigureAwait(false);
+        return outcome;
+    }
+
+    // A dead letter does not wait: two queues that trim may send each other theirs.
+    private async Task<PublishOutcome> TrimmedAsync(Task<PublishOutcome> stored, bool isDeadLetter)
+    {
+        var outcome = await stored.ConfigureAwait(false);
+        var trimming = outcome == PublishOutcome.Accepted ? TrimAsync() : Task.CompletedTask;
+        if (!isDeadLetter)
+            await trimming.ConfigureAwait(false);
+        return outcome;
+    }
+
+    /// <summary>Dead-letters what is above the queue's length. What cannot be now is by a later call.</summary>
+    public async Task TrimAsync()
+    {
+        try
+        {
+            if (IsTrimmed(Settings))
+                await _trim.TrimAsync().ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is QueueGoneException or BrokerException)
+        {
+            Log.Write(EngineLogLevel.Debug, $"Queue '{State.Name}' keeps more messages than its length for a while: {fault.Message}");
+        }
     }
 
     // Appended again only where the leader had none of it: no message comes twice, and the order stays.
@@ -305,9 +341,10 @@ internal sealed class LogQueue : IAmqpQueue
             return false;
         }
         await Broker.Queues.AlterAsync(Partition, Cursor, OptionsOf(settings)).ConfigureAwait(false);
+        Settings = settings;
+        await TrimAsync().ConfigureAwait(false);
         lock (_lock)
         {
-            Settings = settings;
             if (settings.DeadLetterExchange is null || _watch is not null)
                 return true;
             _watch = new DeadLetterWatch(this, _isShared);
@@ -344,7 +381,12 @@ internal sealed class LogQueue : IAmqpQueue
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _watch?.DisposeAsync() ?? default;
+    public async ValueTask DisposeAsync()
+    {
+        await _trim.DisposeAsync().ConfigureAwait(false);
+        if (_watch is not null)
+            await _watch.DisposeAsync().ConfigureAwait(false);
+    }
 
     /// <summary>Whether a fault means that the queue is deleted.</summary>
     public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId

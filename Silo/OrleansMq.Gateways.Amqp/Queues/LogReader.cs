@@ -19,6 +19,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // The most that one call settles.
     private const int MaxSettlements = 1000;
     private const int MaxAttempts = 100;
+    // What the engine allows.
+    private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan SoleTimeout = TimeSpan.FromMinutes(5);
     // A leader that was paused for less keeps its sessions; messages of a dead broker's consumers come to others after it.
@@ -37,6 +39,9 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
 
     private TimeSpan SessionTimeout => queue.IsShared ? SharedTimeout : SoleTimeout;
 
+    /// <summary>The messages that it has dead-lettered, or dropped.</summary>
+    public long Ended { get; private set; }
+
     /// <summary>Attaches it.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     public async Task AttachAsync()
@@ -46,8 +51,6 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             _consumer = await queue.Broker.Queues.AttachAsync(queue.Partition, queue.Cursor, new QueueAttachOptions
             {
                 Priority = priority,
-                LockDuration = queue.Settings.ConsumerTimeout is { } timeout
-                    ? TimeSpan.FromTicks(Math.Clamp(timeout.Ticks, TimeSpan.TicksPerSecond, TimeSpan.TicksPerDay)) : TimeSpan.Zero,
                 SessionTimeout = SessionTimeout,
             }).ConfigureAwait(false);
         }
@@ -99,9 +102,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     }
 
     /// <inheritdoc/>
-    public Task SettleAsync(HeldMessage message, Settlement settlement)
+    public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default)
     {
         var held = (LogMessage)message;
+        TimeSpan? wait = delay > TimeSpan.Zero ? delay < MaxDelay ? delay : MaxDelay : null;
         var action = settlement switch
         {
             Settlement.Accept => QueueAction.Accept,
@@ -112,10 +116,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         lock (_lock)
         {
             if (_waiting.Count > 0 && _waiting[^1] is var (consumer, last) && consumer == held.Consumer && last.Lock == held.Lock
-                && last.Action == action && last.Last + 1 == held.Position)
+                && last.Action == action && last.Last + 1 == held.Position && last.Delay == wait)
                 _waiting[^1] = (consumer, last with { Last = held.Position });
             else
-                _waiting.Add((held.Consumer, new QueueSettlement(held.Lock, held.Position, held.Position, action)));
+                _waiting.Add((held.Consumer, new QueueSettlement(held.Lock, held.Position, held.Position, action) { Delay = wait }));
             settled = _round.Task;
         }
         BeginSettling(isKeepAlive: false);
@@ -183,9 +187,23 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 && message.Message.ExpiresAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
                 ? DeathReason.Expired : null;
 
+    /// <summary>Dead-letters the first messages that no consumer holds.</summary>
+    /// <param name="max">The most messages.</param>
+    /// <param name="reason">Why they end.</param>
+    public async Task EndHeadAsync(int max, DeathReason reason)
+    {
+        foreach (var message in await ReceiveAsync(max, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false))
+            await EndAsync((LogMessage)message, reason).ConfigureAwait(false);
+        Task settling;
+        lock (_lock)
+            settling = _settling;
+        await settling.ConfigureAwait(false);
+    }
+
     private async Task EndAsync(LogMessage message, DeathReason reason)
     {
         var isPublished = await queue.DeadLetters.PublishAsync(message.Message, queue.State, queue.Settings, reason).ConfigureAwait(false);
+        Ended += isPublished ? 1 : 0;
         // It stays where its dead letter could not be stored: the next delivery tries again.
         _ = SettleAsync(message, isPublished ? Settlement.Accept : Settlement.Return);
     }

@@ -311,7 +311,7 @@ internal sealed class MemoryQueue : IAmqpQueue
             return await answer.Task.ConfigureAwait(false);
         }
 
-        public Task SettleAsync(HeldMessage message, Settlement settlement)
+        public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default)
         {
             queue.Settle(this, message.Position, settlement);
             return Task.CompletedTask;

@@ -15,6 +15,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 ///          amqp.properties                   the properties as the publisher sent them: they are delivered as the same bytes
 ///          amqp.content-type and other texts among the properties, for readers that know no AMQP
 ///          NAME                              each header of the message that is a text, a number or a truth value, as text
+///          amqp.dead-letter                  of a dead letter: its header x-death is the broker's
 ///          omq.priority, omq.expires-at      for the queue
 /// </code>
 /// A record without <c>amqp.properties</c> came from elsewhere, such as Kafka: its headers become headers of the message, its timestamp
@@ -28,6 +29,7 @@ internal static class MessageRecords
     private static readonly byte[] Exchange = "amqp.exchange"u8.ToArray();
     private static readonly byte[] RoutingKey = "amqp.routing-key"u8.ToArray();
     private static readonly byte[] PropertiesName = "amqp.properties"u8.ToArray();
+    private static readonly byte[] DeadLetterName = "amqp.dead-letter"u8.ToArray();
     private static readonly byte[] Priority = Encoding.UTF8.GetBytes(QueueHeaders.Priority);
     private static readonly byte[] ExpiresAt = Encoding.UTF8.GetBytes(QueueHeaders.ExpiresAt);
 
@@ -79,6 +81,8 @@ internal static class MessageRecords
                 && TextOf(value) is { } text)
                 headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(name), text));
         }
+        if (message.IsDeadLetter)
+            headers.Add(new RecordHeader(DeadLetterName, ReadOnlyMemory<byte>.Empty));
         if (priority is { } level)
             headers.Add(Header(Priority, level.ToString(CultureInfo.InvariantCulture)));
         if (expiresAt is { } end)
@@ -91,7 +95,7 @@ internal static class MessageRecords
     /// <param name="queue">The queue that it is in.</param>
     public static AmqpMessage Decode(QueueRecord record, string queue)
     {
-        var (exchange, routingKey, properties) = ("", queue, default(ReadOnlyMemory<byte>?));
+        var (exchange, routingKey, properties, isDeadLetter) = ("", queue, default(ReadOnlyMemory<byte>?), false);
         foreach (var (key, value) in record.Headers)
         {
             if (key.Span.SequenceEqual("amqp.properties"u8))
@@ -100,9 +104,14 @@ internal static class MessageRecords
                 exchange = ShortText(value, "");
             else if (key.Span.SequenceEqual("amqp.routing-key"u8))
                 routingKey = ShortText(value, queue);
+            else if (key.Span.SequenceEqual("amqp.dead-letter"u8))
+                isDeadLetter = true;
         }
         return new AmqpMessage(exchange, routingKey, properties is { } bytes && IsWellFormed(bytes.Span) ? new ContentProperties(bytes)
-            : Describe(record), record.Value ?? default, record.Timestamp);
+            : Describe(record), record.Value ?? default, record.Timestamp)
+        {
+            IsDeadLetter = isDeadLetter,
+        };
     }
 
     private static ContentProperties Describe(QueueRecord record)

@@ -82,7 +82,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
 
     /// <inheritdoc/>
     /// <remarks>A stream has no state of its consumers.</remarks>
-    public Task SettleAsync(HeldMessage message, Settlement settlement) => Task.CompletedTask;
+    public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()

@@ -206,6 +206,14 @@ def consuming(connection, channel):
     channel.queue_declare("alone")
     channel.basic_consume("alone", lambda *_: None, exclusive=True)
     fails(403, "queue 'alone' in vhost '/' in exclusive use", lambda: other.channel().basic_consume("alone", lambda *_: None))
+    # A consumer that holds a message for too long ends; a client that knows no cancellations loses its channel.
+    deaf = pika.BlockingConnection(pika.ConnectionParameters(host, int(port), "/", pika.PlainCredentials("guest", "guest"),
+                                                             client_properties={"capabilities": {"consumer_cancel_notify": False}}))
+    slow = deaf.channel()
+    slow.queue_declare("slow", durable=True)
+    slow.basic_publish("", "slow", b"m", DURABLE)
+    slow.basic_consume("slow", lambda *_: None, arguments={"x-consumer-timeout": 200})
+    fails(406, "delivery acknowledgement on channel 1 timed out. Timeout value used: 200 ms", slow.start_consuming)
     # Direct reply-to.
     channel = connection.channel()
     answers = []
@@ -283,11 +291,6 @@ def dead_letters(connection, channel):
         for reason, arguments in (("rejected", {}), ("expired", {"x-message-ttl": 50}), ("maxlen", {"x-max-length": 1})):
             name = f"{kind}.{reason}"
             arguments["x-dead-letter-exchange"] = "dead"
-            if durable and reason == "maxlen":
-                other = connect()
-                fails(540, "NOT_IMPLEMENTED - a dead-letter exchange for messages above x-max-length",
-                      lambda: other.channel().queue_declare(name, durable=True, arguments=arguments))
-                continue
             channel.queue_declare(name, durable=durable, arguments=arguments)
             channel.basic_publish("", name, b"m", DURABLE)
             if reason == "rejected":

@@ -100,7 +100,7 @@ public sealed class ManagementTests : IAsyncLifetime
             StringComparison.Ordinal);
         Assert.Contains("body: not JSON", await _server.DoAsync(400, "PUT", "queues/%2F/r", "{"), StringComparison.Ordinal);
         Assert.Contains("NOT_IMPLEMENTED", await _server.DoAsync(400, "PUT", "queues/%2F/r",
-            """{"arguments":{"x-queue-type":"stream"}}"""), StringComparison.Ordinal);
+            """{"arguments":{"x-max-length-bytes":5}}"""), StringComparison.Ordinal);
         var entry = await _server.OpenAsync("/", "q");
         for (var i = 0; i < 3; i++)
             Assert.Equal(PublishOutcome.Accepted, await entry.Queue.PublishAsync(Message()));

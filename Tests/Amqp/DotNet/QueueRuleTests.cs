@@ -1,0 +1,167 @@
+using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
+using RabbitMQ.Client.Exceptions;
+
+namespace OrleansMq.Tests.Amqp.DotNet;
+
+/// <summary>What queues do with messages that come back, are too many, or are held for too long, with RabbitMQ's client.</summary>
+public sealed class QueueRuleTests : ClientTest
+{
+    [Theory]
+    [InlineData("failed", true)]
+    [InlineData("failed", false)]
+    [InlineData("returned", true)]
+    [InlineData("returned", false)]
+    [InlineData("all", true)]
+    [InlineData("all", false)]
+    public async Task Message_that_comes_back_waits_where_the_queue_delays_such_returns(string type, bool isFailure)
+    {
+        await DeclareAsync("q", "quorum", ("x-delayed-retry-type", type), ("x-delayed-retry-min", 300), ("x-delayed-retry-max", 500));
+        await PublishAsync("q", "m");
+        var received = await StartAsync(Channel, "q", 1);
+        var isDelayed = type == "all" || isFailure == (type == "failed");
+        var one = await NextAsync(received);
+        // The second failure would wait 600 milliseconds without the limit.
+        foreach (var least in new[] { 300, isFailure ? 500 : 300 })
+        {
+            var returned = DateTimeOffset.UtcNow;
+            if (isFailure)
+                await Channel.BasicRejectAsync(one.Tag, requeue: true);
+            else
+                await Channel.BasicNackAsync(one.Tag, multiple: false, requeue: true);
+            one = await NextAsync(received);
+            Assert.Equal(("m", true), (one.Body, one.IsRedelivered));
+            // The clocks are rounded.
+            Assert.True(!isDelayed || one.At - returned >= TimeSpan.FromMilliseconds(least - 20), $"It came after {one.At - returned}.");
+        }
+        Assert.Equal(isFailure ? 2L : null, one.Headers.TryGetValue("x-delivery-count", out var count) ? count : null);
+    }
+
+    [Theory]
+    [InlineData("quorum")]
+    [InlineData("classic")]
+    public async Task Consumer_that_holds_a_message_for_too_long_is_cancelled_and_the_message_returns(string type)
+    {
+        await DeclareAsync("q", type, ("x-consumer-timeout", 300));
+        await PublishAsync("q", "m");
+        await using var channel = await Connection.CreateChannelAsync();
+        var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var received = new TaskCompletionSource<ulong>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var consumer = new AsyncEventingBasicConsumer(channel);
+        consumer.UnregisteredAsync += (_, _) => Task.FromResult(cancelled.TrySetResult());
+        consumer.ReceivedAsync += (_, one) => Task.FromResult(received.TrySetResult(one.DeliveryTag));
+        await channel.BasicConsumeAsync("q", false, consumer);
+        var tag = await received.Task.WaitAsync(Patience);
+        await cancelled.Task.WaitAsync(Patience);
+        var again = await GetAsync("q");
+        Assert.True(again.IsRedelivered);
+        Assert.False(again.Headers.ContainsKey("x-delivery-count"));
+        // A late settlement does nothing, and closes nothing.
+        await channel.BasicAckAsync(tag, multiple: false);
+        Assert.Equal(0u, (await channel.QueueDeclarePassiveAsync("q")).ConsumerCount);
+    }
+
+    [Theory]
+    [InlineData("quorum")]
+    [InlineData("classic")]
+    public async Task Messages_above_the_length_are_dead_letters_before_the_confirm(string type)
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", type, ("x-max-length", 3), ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "letters"));
+        for (var i = 0; i < 20; i++)
+        {
+            await PublishAsync("q", $"{i}");
+            Assert.Equal((uint)Math.Min(i + 1, 3), (await Channel.QueueDeclarePassiveAsync("q")).MessageCount);
+        }
+        for (var i = 0; i < 17; i++)
+        {
+            var letter = await GetAsync("letters");
+            Assert.Equal(($"{i}", "maxlen"), (letter.Body, ReasonOf(letter)));
+        }
+        await Task.WhenAll(Enumerable.Range(20, 100).Select(i => PublishAsync("q", $"{i}").AsTask()));
+        Assert.Equal(3u, (await Channel.QueueDeclarePassiveAsync("q")).MessageCount);
+        Assert.Equal(["117", "118", "119"], [(await GetAsync("q")).Body, (await GetAsync("q")).Body, (await GetAsync("q")).Body]);
+        Assert.Equal(100u, (await Channel.QueueDeclarePassiveAsync("letters")).MessageCount);
+    }
+
+    [Fact]
+    public async Task Queues_that_dead_letter_to_each_other_trim_without_waiting_for_each_other()
+    {
+        await DeclareAsync("a", "quorum", ("x-max-length", 1), ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "b"));
+        await DeclareAsync("b", "quorum", ("x-max-length", 1), ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "a"));
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(i => PublishAsync(i % 2 == 0 ? "a" : "b", $"{i}").AsTask())).WaitAsync(Patience);
+        foreach (var name in new[] { "a", "b" })
+            await UntilAsync(async () => (await Channel.QueueDeclarePassiveAsync(name)).MessageCount == 1);
+    }
+
+    [Fact]
+    public async Task Refused_message_is_a_dead_letter_where_the_overflow_says_so()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "classic", ("x-max-length", 1), ("x-overflow", "reject-publish-dlx"), ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", "letters"));
+        await PublishAsync("q", "1");
+        var refused = await Assert.ThrowsAsync<PublishException>(async () => await PublishAsync("q", "2"));
+        Assert.False(refused.IsReturn);
+        var letter = await GetAsync("letters");
+        Assert.Equal(("2", "maxlen"), (letter.Body, ReasonOf(letter)));
+        Assert.Equal("1", (await GetAsync("q")).Body);
+    }
+
+    [Fact]
+    public async Task Message_above_the_delivery_limit_is_a_dead_letter_when_its_channel_ends()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-delivery-limit", 0), ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", "letters"));
+        await PublishAsync("q", "m");
+        var channel = await Connection.CreateChannelAsync();
+        Assert.NotNull(await channel.BasicGetAsync("q", autoAck: false));
+        await channel.DisposeAsync();
+        // Nothing consumes the queue.
+        Assert.Equal("delivery_limit", ReasonOf(await GetAsync("letters")));
+        Assert.Equal(0u, (await Channel.QueueDeclarePassiveAsync("q")).MessageCount);
+    }
+
+    [Fact]
+    public async Task Deaths_that_a_client_publishes_are_not_read()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "letters"));
+        await Channel.BasicPublishAsync("", "q", true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?>
+            {
+                ["x-death"] = new List<object?>
+                {
+                    new Dictionary<string, object?> { ["queue"] = "letters", ["reason"] = "expired", ["count"] = 7L },
+                    new Dictionary<string, object?> { ["queue"] = "q", ["reason"] = "expired", ["count"] = 7L },
+                },
+                ["x-first-death-queue"] = "made up",
+            },
+        }, "m"u8.ToArray());
+        await Channel.BasicRejectAsync((await Channel.BasicGetAsync("q", autoAck: false))!.DeliveryTag, requeue: false);
+        var letter = await GetAsync("letters");
+        var death = (IDictionary<string, object?>)Assert.Single((List<object?>)letter.Headers["x-death"]!)!;
+        Assert.Equal(("q", "rejected", 1L, "q"), (Text(death["queue"]), Text(death["reason"]), death["count"],
+            Text(letter.Headers["x-first-death-queue"])));
+    }
+
+    [Fact]
+    public async Task Queue_with_a_single_active_consumer_dead_letters_what_expires_and_serves_its_consumer()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-single-active-consumer", true), ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", "letters"));
+        await Channel.BasicPublishAsync("", "q", true, new BasicProperties { Expiration = "50" }, "expires"u8.ToArray());
+        Assert.Equal("expires", (await GetAsync("letters")).Body);
+        var received = await StartAsync(Channel, "q", 10);
+        await PublishAsync("q", "served");
+        Assert.Equal("served", (await NextAsync(received)).Body);
+    }
+
+    private Task DeclareLettersAsync() => DeclareAsync("letters", "quorum");
+
+    private static string ReasonOf(Received letter) =>
+        Text(((IDictionary<string, object?>)((List<object?>)letter.Headers["x-death"]!)[0]!)["reason"]);
+}
