@@ -161,6 +161,8 @@ internal static class ExchangeTypes
     public const string Headers = "headers";
     /// <summary>Routes to one destination by a hash of the key; the binding's key is the weight.</summary>
     public const string ConsistentHash = "x-consistent-hash";
+    /// <summary>Routes to one destination at random, whatever the key.</summary>
+    public const string Random = "x-random";
     /// <summary>Routes as the type that <see cref="DelayedType"/> names, after a delay.</summary>
     public const string Delayed = "x-delayed-message";
     /// <summary>The argument with the type that a delayed exchange routes as.</summary>
@@ -188,7 +190,7 @@ internal static class ExchangeTypes
     }, StringComparer.Ordinal);
 
     /// <summary>Whether a type is known.</summary>
-    public static bool IsKnown(string type) => type is Direct or Fanout or Topic or Headers or ConsistentHash or Delayed;
+    public static bool IsKnown(string type) => type is Direct or Fanout or Topic or Headers or ConsistentHash or Random or Delayed;
 
     /// <summary>Returns the type by which an exchange routes.</summary>
     public static string RoutingTypeOf(ExchangeState exchange) =>

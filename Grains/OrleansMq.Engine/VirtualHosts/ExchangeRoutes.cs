@@ -13,6 +13,7 @@ internal abstract class ExchangeRoutes
         ExchangeTypes.Fanout => FanoutRoutes.Empty,
         ExchangeTypes.Topic => TopicRoutes.Empty,
         ExchangeTypes.Headers => HeadersRoutes.Empty,
+        ExchangeTypes.Random => RandomRoutes.Empty,
         ExchangeTypes.ConsistentHash => new HashRoutes(exchange.Arguments.Text("hash-header"), exchange.Arguments.Text("hash-property"),
             HashRoutes.NoBindings),
         var type => throw new ArgumentException($"The exchange '{exchange.Name}' has the type '{type}', which is unknown."),
@@ -84,6 +85,31 @@ internal sealed class FanoutRoutes : ExchangeRoutes
 
     /// <inheritdoc/>
     public override void Collect(in RoutedMessage message, RouteCollector collector) => collector.Add(_targets);
+}
+
+/// <summary>Routes to one target at random. Which one needs no decision that can be repeated.</summary>
+internal sealed class RandomRoutes : ExchangeRoutes
+{
+    private readonly TargetSet _targets;
+
+    private RandomRoutes(TargetSet targets) => _targets = targets;
+
+    /// <summary>No bindings.</summary>
+    public static RandomRoutes Empty { get; } = new(TargetSet.Empty);
+
+    /// <inheritdoc/>
+    public override ExchangeRoutes Add(BindingState binding, RouteTarget target) => new RandomRoutes(_targets.Add(target));
+
+    /// <inheritdoc/>
+    public override ExchangeRoutes Remove(BindingState binding, RouteTarget target) => new RandomRoutes(_targets.Remove(target));
+
+    /// <inheritdoc/>
+    public override void Collect(in RoutedMessage message, RouteCollector collector)
+    {
+        var all = _targets.All;
+        if (!all.IsEmpty)
+            collector.Add(all[Random.Shared.Next(all.Length)]);
+    }
 }
 
 /// <summary>Routes by headers. Every binding is tested, as in RabbitMQ.</summary>

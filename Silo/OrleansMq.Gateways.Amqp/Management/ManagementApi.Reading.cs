@@ -152,10 +152,10 @@ internal sealed partial class ManagementApi
     private static async Task<DescribedQueue> DescribeAsync(ManagementRequest request, VirtualHostImage host, QueueState queue)
     {
         var settings = host.Settings.Policies.SettingsOf(queue);
-        var entry = await request.Registry.OpenAsync(host.Name, queue).ConfigureAwait(false);
         try
         {
-            return new DescribedQueue(host.Name, queue, settings, entry.Consumers, await entry.Queue.CountAllAsync().ConfigureAwait(false));
+            return new DescribedQueue(host.Name, queue, settings, host.Topology.ConsumersOf(queue).Length,
+                await request.Registry.CountAsync(host.Name, queue).ConfigureAwait(false));
         }
         catch (QueueGoneException)
         {

@@ -47,7 +47,7 @@ internal sealed partial class ManagementApi
         writer.WriteString("node", Node);
         writer.WriteStartArray("exchange_types");
         foreach (var type in new[] { ExchangeTypes.Direct, ExchangeTypes.Fanout, ExchangeTypes.Headers, ExchangeTypes.Topic,
-            ExchangeTypes.ConsistentHash })
+            ExchangeTypes.ConsistentHash, ExchangeTypes.Delayed, ExchangeTypes.Random })
             Object(writer, () =>
             {
                 writer.WriteString("name", type);

@@ -326,11 +326,15 @@ internal sealed class LogQueue : IAmqpQueue
     }
 
     /// <inheritdoc/>
-    public async ValueTask<QueueCounts> CountAllAsync()
-    {
-        var description = await DescribeAsync().ConfigureAwait(false);
-        return new QueueCounts(Math.Max(description.Unsettled - description.Held, 0), description.Held);
-    }
+    public async ValueTask<QueueCounts> CountAllAsync() => CountsOf(await DescribeAsync().ConfigureAwait(false));
+
+    /// <summary>Counts the messages of a queue that need not be open.</summary>
+    /// <exception cref="QueueGoneException">It is deleted, or has no topic yet.</exception>
+    public static async ValueTask<QueueCounts> CountAllAsync(IBroker broker, string virtualHost, QueueState state) =>
+        CountsOf(await DescribeAsync(broker, PartitionOf(virtualHost, state), QueueTopics.CursorOf(state.Id)).ConfigureAwait(false));
+
+    private static QueueCounts CountsOf(QueueDescription description) =>
+        new(Math.Max(description.Unsettled - description.Held, 0), description.Held);
 
     /// <inheritdoc/>
     public async ValueTask<bool> ApplyAsync(QueueSettings settings)
@@ -410,11 +414,13 @@ internal sealed class LogQueue : IAmqpQueue
         }
     }
 
-    private async ValueTask<QueueDescription> DescribeAsync()
+    private ValueTask<QueueDescription> DescribeAsync() => WithLeaderAsync(() => DescribeAsync(Broker, Partition, Cursor));
+
+    private static async ValueTask<QueueDescription> DescribeAsync(IBroker broker, TopicPartition partition, string cursor)
     {
         try
         {
-            return await WithLeaderAsync(() => Broker.Queues.DescribeAsync(Partition, Cursor)).ConfigureAwait(false);
+            return await broker.Queues.DescribeAsync(partition, cursor).ConfigureAwait(false);
         }
         catch (BrokerException gone) when (IsGone(gone.Code))
         {

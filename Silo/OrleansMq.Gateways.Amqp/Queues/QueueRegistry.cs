@@ -70,44 +70,31 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
             await OpenActiveAsync(host).ConfigureAwait(false);
-        if (Hosts.IsShared)
-            await DeleteLeftAsync().ConfigureAwait(false);
+        await DeleteLeftAsync().ConfigureAwait(false);
     }
 
-    // Queues that are not durable end with the last broker, and their topics stay. Topics of virtual hosts that are not open are kept.
+    // A crash between the deletion of a queue and that of its topic leaves the topic. Queues that are not durable end with the last broker,
+    // and their topics stay. A topic is a queue's by the name of its cursor. Topics of virtual hosts that are not open are kept.
     private async Task DeleteLeftAsync()
     {
         var names = Hosts.Names;
-        var found = new List<(string Topic, Guid Id, string Cursor)>();
-        foreach (var topic in await _broker.ListTopicsAsync().ConfigureAwait(false))
+        var topics = (await _broker.ListTopicsAsync().ConfigureAwait(false)).Where(topic => names.Any(name =>
+            QueueTopics.IsOfHost(name, topic.Name))).ToArray();
+        // Read after the topics: a queue is declared before it has one.
+        var known = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var name in names)
         {
-            if (!names.Any(name => topic.Name.StartsWith(QueueTopics.TransientStartOf(name), StringComparison.Ordinal)))
-                continue;
+            known.Add(QueueTopics.NameOf(name, DelayedMessages.DueQueue));
+            known.UnionWith(((await Hosts.RefreshAsync(name).ConfigureAwait(false))?.Topology.Queues ?? [])
+                .Select(queue => QueueTopics.NameOf(name, queue.Name, queue.Durable)));
+        }
+        foreach (var topic in topics.Where(topic => !known.Contains(topic.Name)))
+        {
             try
             {
                 var cursors = await _broker.Queues.ListAsync(new TopicPartition(topic.Name, 0)).ConfigureAwait(false);
-                found.AddRange(cursors.Where(static cursor => QueueTopics.IsCursor(cursor.Name))
-                    .Select(cursor => (topic.Name, topic.TopicId, cursor.Name)));
-            }
-            catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
-            {
-                // Deleted just now.
-            }
-        }
-        // Read after the topics: a queue is declared before it has one.
-        var known = new HashSet<(string Topic, string Cursor)>();
-        foreach (var name in names)
-        {
-            var queues = (await Hosts.RefreshAsync(name).ConfigureAwait(false))?.Topology.Queues ?? [];
-            known.UnionWith(queues.Where(static queue => !queue.Durable)
-                .Select(queue => (QueueTopics.NameOf(name, queue.Name, isDurable: false), QueueTopics.CursorOf(queue.Id))));
-        }
-        foreach (var topic in found.GroupBy(static item => (item.Topic, item.Id))
-            .Where(topic => !topic.Any(item => known.Contains((item.Topic, item.Cursor)))))
-        {
-            try
-            {
-                await _broker.DeleteTopicAsync(topic.Key.Topic, topic.Key.Id).ConfigureAwait(false);
+                if (cursors.Any(static cursor => QueueTopics.IsCursor(cursor.Name)))
+                    await _broker.DeleteTopicAsync(topic.Name, topic.TopicId).ConfigureAwait(false);
             }
             catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
             {
@@ -199,6 +186,24 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             return false;
         }
         return true;
+    }
+
+    /// <summary>Counts a queue's messages. One that is on the log and not open stays so.</summary>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    /// <exception cref="BrokerException">Its messages cannot be counted.</exception>
+    public async ValueTask<QueueCounts> CountAsync(string virtualHost, QueueState queue)
+    {
+        if (_entries.ContainsKey((virtualHost, queue.Id)) || !IsOnLog(queue))
+            return await (await OpenAsync(virtualHost, queue).ConfigureAwait(false)).Queue.CountAllAsync().ConfigureAwait(false);
+        try
+        {
+            return await LogQueue.CountAllAsync(_broker, virtualHost, queue).ConfigureAwait(false);
+        }
+        catch (QueueGoneException)
+        {
+            // It was declared, and never used: it has no topic.
+            return default;
+        }
     }
 
     /// <summary>Publishes a message to a queue.</summary>
@@ -390,6 +395,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         catch (BrokerException fault)
         {
             Log.Write(EngineLogLevel.Warning, $"The topic of the deleted queue '{queue.Name}' was not deleted: {fault.Message}");
+        }
+        finally
+        {
+            // Asked again, it finds nothing to do.
+            _ends.TryRemove((virtualHost, queue.Id), out _);
         }
     }
 

@@ -25,8 +25,10 @@ internal static class QueueTopics
         return $"{name.ToString(0, TopicName.MaxLength - hash.Length - 2)}..{hash}";
     }
 
-    /// <summary>Returns how the topics of a virtual host's queues begin that are not durable.</summary>
-    public static string TransientStartOf(string virtualHost) => StartOf(virtualHost, TransientPrefix).ToString();
+    /// <summary>Whether a topic has the name of a queue of a virtual host.</summary>
+    public static bool IsOfHost(string virtualHost, string topic) =>
+        topic.StartsWith(StartOf(virtualHost, Prefix).ToString(), StringComparison.Ordinal)
+            || topic.StartsWith(StartOf(virtualHost, TransientPrefix).ToString(), StringComparison.Ordinal);
 
     /// <summary>Whether a topic has the name of a queue's.</summary>
     public static bool IsOfQueue(string topic)
