@@ -118,8 +118,9 @@ internal sealed class AmqpSession : IAmqpSession
     }
 
     /// <inheritdoc/>
-    public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) =>
-        new(UserState.MayLogIn(Registry.Hosts.Users.FindUser(_user), secret.ToString(), isLoopback: true));
+    /// <remarks>A user's password never expires, so there is no secret to replace: the connection continues as long as its user exists.
+    /// RabbitMQ does the same for its own users, and clients that refresh tokens rely on it.</remarks>
+    public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) => new(Registry.Hosts.Users.FindUser(_user) is not null);
 
     /// <inheritdoc/>
     public async ValueTask EndAsync()

@@ -51,7 +51,7 @@ internal enum ChannelStatus
     Failing,
     /// <summary>Close was sent: the client's close-ok frees the number. All other frames but close are ignored.</summary>
     ClosingByServer,
-    /// <summary>The connection is closing or gone.</summary>
+    /// <summary>The channel's number is free, or the connection is closing or gone. Nothing is sent.</summary>
     Ended,
 }
 

@@ -55,6 +55,8 @@ internal sealed partial class ConnectionMachine
         switch (channel.Status)
         {
             case ChannelStatus.ClosingByClient:
+                // The number is free for another channel: what this one still sends is dropped.
+                channel.Status = ChannelStatus.Ended;
                 _channels.Remove(channel.Number);
                 Write(channel.Number, default(ChannelCloseOk));
                 break;

@@ -20,6 +20,22 @@ public sealed class ChannelTests
     }
 
     [Fact]
+    public void Late_confirm_of_a_closed_channel_is_dropped()
+    {
+        var machine = MachineUnderTest.Running();
+        var channel = machine.Open(1);
+        machine.Publish(1).Method(1, default(ChannelClose)).Said();
+        machine.Machine.Send(channel, new BasicAck(1, false), machine.Now);
+        Assert.Equal("1 basic.ack", machine.Said());
+        machine.Machine.ChannelEnded(channel, machine.Now);
+        machine.Machine.Send(channel, new BasicAck(2, false), machine.Now);
+        Assert.Equal("1 channel.close-ok", machine.Said());
+        machine.Open(1);
+        machine.Machine.Send(channel, new BasicAck(3, false), machine.Now);
+        Assert.Equal("", machine.Said());
+    }
+
+    [Fact]
     public void Content_in_several_frames_is_assembled_beside_other_channels()
     {
         var machine = MachineUnderTest.Running();
