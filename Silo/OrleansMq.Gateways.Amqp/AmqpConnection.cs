@@ -21,13 +21,17 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     private const int ManyBytes = 64 << 10;
     // How long the last bytes of a connection may take to be sent.
     private static readonly TimeSpan LastSendTime = TimeSpan.FromSeconds(3);
+    private static long s_count;
 
     private readonly Lock _lock = new();
     private readonly ConnectionServer _server;
     private readonly ClientSocket _socket;
     private readonly ConnectionMachine _machine;
     private readonly IAmqpAccess _access;
+    private readonly IPEndPoint _local;
     private readonly long _began;
+    private readonly DateTimeOffset _connectedAt;
+    private readonly long _number = Interlocked.Increment(ref s_count);
     private readonly ConnectionOutput _output;
     private readonly ITimer _timer;
     private readonly Dictionary<ChannelState, ChannelLane> _lanes = [];
@@ -44,6 +48,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     private int _pending;
     // Bytes that were received together are handled: what they are answered is sent together.
     private bool _holdsOutput;
+    private long _received;
 
     /// <param name="server">The server of the gateway's connections.</param>
     /// <param name="client">The client.</param>
@@ -51,9 +56,10 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     /// <param name="access">Decides who may connect, and opens virtual hosts.</param>
     public AmqpConnection(ConnectionServer server, AcceptedClient client, ConnectionSettings settings, IAmqpAccess access)
     {
-        (_server, _socket, _access, RemoteEndPoint) = (server, client.Socket, access, client.Remote);
+        (_server, _socket, _access, RemoteEndPoint, _local) = (server, client.Socket, access, client.Remote, client.Local);
         _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote));
         _began = server.TimeProvider.GetTimestamp();
+        _connectedAt = server.TimeProvider.GetUtcNow();
         var pace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
         _output = new ConnectionOutput(_lock, _machine, _socket, pace, () => Run(Collect()));
         _timer = server.TimeProvider.CreateTimer(static connection => ((AmqpConnection)connection!).TickOrCut(), this,
@@ -75,11 +81,36 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     public bool ReceivesTooSlowly(bool isScarce) => false;
 
     /// <inheritdoc/>
-    public void Stop()
+    public void Stop() => Close("broker forced connection closure with reason 'shutdown'");
+
+    /// <summary>Closes it with 320, as an operator does.</summary>
+    /// <param name="reason">What the client is told.</param>
+    public void Close(string reason)
     {
         lock (_lock)
-            _machine.Close(ReplyCode.ConnectionForced, "broker forced connection closure with reason 'shutdown'", Now);
+            _machine.Close(ReplyCode.ConnectionForced, reason, Now);
         Run(Collect());
+    }
+
+    /// <summary>Describes it; null while its virtual host is not open.</summary>
+    public ConnectionDescription? Describe()
+    {
+        string? state;
+        ChannelLane[] lanes;
+        lock (_lock)
+            (state, lanes) = (_machine.OpenState, [.. _lanes.Values]);
+        return state is null ? null : new ConnectionDescription
+        {
+            Number = _number,
+            Remote = RemoteEndPoint,
+            Local = _local,
+            Client = _machine.Client,
+            State = state,
+            ConnectedAt = _connectedAt,
+            ReceivedBytes = Volatile.Read(ref _received),
+            SentBytes = _output.SentBytes,
+            Channels = [.. lanes.Select(static lane => lane.Describe()).OfType<ChannelDescription>().OrderBy(static one => one.Number)],
+        };
     }
 
     /// <inheritdoc/>
@@ -229,6 +260,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
                 if (count == 0)
                     return;
                 filled += count;
+                Volatile.Write(ref _received, _received + count);
                 buffer = Resize(buffer, filled);
             }
         }

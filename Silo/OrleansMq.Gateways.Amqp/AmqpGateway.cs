@@ -113,6 +113,9 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
             await _registry.DisposeAsync().ConfigureAwait(false);
     }
 
+    /// <summary>Returns the connections of this broker.</summary>
+    internal IEnumerable<AmqpConnection> Connections => _server.Connections.OfType<AmqpConnection>();
+
     /// <summary>Returns the open queues, and with them the virtual hosts.</summary>
     /// <exception cref="NotSupportedException">This broker has none.</exception>
     internal async ValueTask<QueueRegistry> OpenQueuesAsync()

@@ -32,6 +32,9 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
     /// <summary>Whether the client receives so slowly that what waits is not worth its memory. For one caller at a time.</summary>
     public bool IsTooSlow() => pace.IsTooSlow(_isWaiting, Interlocked.Read(ref _sent));
 
+    /// <summary>Bytes that were sent.</summary>
+    public long SentBytes => Interlocked.Read(ref _sent);
+
     /// <summary>Sends nothing from now on.</summary>
     public void Close() => _isClosed = true;
 

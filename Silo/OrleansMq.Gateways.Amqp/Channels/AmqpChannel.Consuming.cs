@@ -112,6 +112,8 @@ internal sealed partial class AmqpChannel
         var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit)
         {
             Timeout = TimeoutOf(entry, consume),
+            IsExclusive = consume.Exclusive,
+            Arguments = consume.Arguments,
         };
         lock (Gate)
             _consumers.Add(tag, consumer);

@@ -67,6 +67,12 @@ internal sealed partial class AmqpChannel
         private List<(List<Delivery> Deliveries, Outcome Outcome)> _settlements = [];
         private long _bytes;
 
+        /// <summary>The number of publishes.</summary>
+        public int Publishes => _publishes.Count;
+
+        /// <summary>The number of acknowledgements.</summary>
+        public int Acknowledgements => _settlements.Count;
+
         public void Add(bool isMandatory, AmqpMessage message)
         {
             if ((_bytes += message.Bytes) > MaxBytes)

@@ -60,6 +60,28 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
         await EndConsumersAsync().ConfigureAwait(false);
     }
 
+    /// <inheritdoc/>
+    public ChannelDescription Describe()
+    {
+        lock (Gate)
+        {
+            return new ChannelDescription
+            {
+                Number = client.Number,
+                IsConfirming = _confirms is not null,
+                IsTransactional = _transaction is not null,
+                Prefetch = _nextLimit,
+                SharedPrefetch = _sharedLimit,
+                Unacknowledged = _unacknowledged.Count,
+                Unconfirmed = _confirms?.Open ?? 0,
+                UncommittedPublishes = _transaction?.Publishes ?? 0,
+                UncommittedAcknowledgements = _transaction?.Acknowledgements ?? 0,
+                Consumers = [.. _consumers.Values.OrderBy(static consumer => consumer.Tag, StringComparer.Ordinal)
+                    .Select(static consumer => consumer.Describe())],
+            };
+        }
+    }
+
     /// <summary>Waits until the client takes deliveries.</summary>
     public Task WaitForRoomAsync() => client.IsFull ? client.WaitForRoomAsync() : Task.CompletedTask;
 

@@ -1,4 +1,6 @@
+using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Channels;
 
@@ -39,11 +41,20 @@ internal sealed class ChannelConsumer : IQueueConsumer
     /// <summary>How long it may hold a delivery; zero for ever.</summary>
     public TimeSpan Timeout { get; init; }
 
+    /// <summary>Whether it is the queue's only one.</summary>
+    public bool IsExclusive { get; init; }
+
+    /// <summary>Its arguments.</summary>
+    public FieldTable Arguments { get; init; }
+
     /// <summary>Its deliveries that are not acknowledged. Under the channel's lock.</summary>
     public int Unacknowledged { get; set; }
 
     /// <summary>Whether nothing more is delivered. Under the channel's lock.</summary>
     public bool IsStopped { get; private set; }
+
+    /// <summary>Describes it.</summary>
+    public ConsumerDescription Describe() => new(Tag, Entry.State.Name, IsNoAck, IsExclusive, Limit, Arguments);
 
     /// <summary>Begins to deliver.</summary>
     public void Start() => _running = Task.Run(RunAsync);

@@ -16,6 +16,9 @@ internal sealed class AmqpClient(IPEndPoint remote)
     /// <summary>The name that the client gave the connection; null for none.</summary>
     public string? ConnectionName { get; private set; }
 
+    /// <summary>The SASL mechanism by which it has logged in; empty before.</summary>
+    public string Mechanism { get; set; } = "";
+
     /// <summary>Whether it wants a failed login answered.</summary>
     public bool WantsLoginFailure { get; private set; }
 

@@ -16,7 +16,7 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
     private readonly Queue<ConnectionAction> _queue = new();
     private bool _isRunning;
     private bool _hasFailed;
-    private IAmqpChannel? _channel;
+    private volatile IAmqpChannel? _channel;
 
     /// <summary>Adds a command. Returns whether <see cref="RunAsync"/> must be called. Under the connection's lock.</summary>
     public bool Add(in ConnectionAction action)
@@ -29,6 +29,9 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
 
     /// <summary>Takes the next command; false where there is none, and the lane rests. Under the connection's lock.</summary>
     public bool TryTake(out ConnectionAction action) => _isRunning = _queue.TryDequeue(out action);
+
+    /// <summary>Describes the channel; null before it is created.</summary>
+    public ChannelDescription? Describe() => _channel?.Describe();
 
     /// <summary>Handles commands until there is none.</summary>
     public async Task RunAsync()

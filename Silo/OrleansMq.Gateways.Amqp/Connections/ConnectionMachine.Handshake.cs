@@ -20,7 +20,7 @@ internal sealed partial class ConnectionMachine
         switch (result.Outcome)
         {
             case LoginOutcome.Accepted:
-                Client.User = login.User;
+                (Client.User, Client.Mechanism) = (login.User, login.Mechanism);
                 _state = ConnectionState.Tune;
                 Write(0, new ConnectionTune(_settings.ChannelMax, (uint)_settings.FrameMax, _settings.Heartbeat));
                 break;

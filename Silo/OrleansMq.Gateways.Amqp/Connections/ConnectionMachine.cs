@@ -54,6 +54,14 @@ internal sealed partial class ConnectionMachine
     /// <summary>Whether the virtual host is open.</summary>
     public bool IsRunning => _state == ConnectionState.Running;
 
+    /// <summary>RabbitMQ's name of the state; null before the virtual host is open, and where the TCP connection is to be closed.</summary>
+    public string? OpenState => _state switch
+    {
+        ConnectionState.Running => _isBlocked ? "blocked" : "running",
+        ConnectionState.ClosingByClient or ConnectionState.ClosingByServer when _isHostOpen => "closing",
+        _ => null,
+    };
+
     /// <summary>Whether the TCP connection is to be closed, or gone.</summary>
     public bool IsEnded => _state == ConnectionState.Ended;
 

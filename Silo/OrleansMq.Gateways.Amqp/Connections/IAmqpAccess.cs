@@ -44,6 +44,9 @@ internal interface IAmqpChannel
     /// <summary>Ends it: consumers are cancelled, and deliveries that are not acknowledged are returned. Called once, whether or not the
     /// channel was opened.</summary>
     ValueTask EndAsync();
+
+    /// <summary>Describes it, from any thread.</summary>
+    ChannelDescription Describe();
 }
 
 /// <summary>A channel's way to its client. Thread safe. What is sent after the channel has failed or ended is dropped.</summary>

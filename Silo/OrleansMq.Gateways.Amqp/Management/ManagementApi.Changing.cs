@@ -24,6 +24,7 @@ internal sealed partial class ManagementApi
         switch (path)
         {
             case ["vhosts", _] or ["users", _] or ["permissions", _, _] or ["topic-permissions", _, _]:
+            case ["topic-permissions", _, _, _] when !isPut:
                 ManagementUser.Demand(request.User.IsAdministrator, "administrator");
                 return await AdministerAsync(request, isPut, path).ConfigureAwait(false);
             case ["policies", var host, var name]:
@@ -39,6 +40,8 @@ internal sealed partial class ManagementApi
                 return await (isPut ? PutQueueAsync(request, host, name) : DeleteQueueAsync(request, host, name)).ConfigureAwait(false);
             case ["queues", var host, var name, "contents"] when !isPut:
                 return await PurgeAsync(request, host, name).ConfigureAwait(false);
+            case ["connections", _] or ["connections", "username", _] when !isPut:
+                return CloseConnections(request, path);
             case ["bindings", var host, "e", var source, "q" or "e", var destination, var key] when !isPut:
                 return await UnbindAsync(request, host, NameOf(source), KindOf(path[4]), destination, key).ConfigureAwait(false);
             default:
@@ -74,7 +77,7 @@ internal sealed partial class ManagementApi
     {
         var body = isPut ? await request.BodyAsync().ConfigureAwait(false) : default;
         var (users, name) = (request.Hosts.Users, path[1]);
-        if (path.Length == 3)
+        if (path.Length >= 3)
             name = path[2];
         bool isThere;
         VirtualHostAdministration command;
@@ -103,15 +106,17 @@ internal sealed partial class ManagementApi
                 break;
             default:
                 var permissions = (await request.SeeAsync(path[1]).ConfigureAwait(false)).Settings.Permissions.GetValueOrDefault(name);
-                isThere = permissions is not null && (isPut ? permissions.Topics.ContainsKey(body.Text("exchange"))
-                    : !permissions.Topics.IsEmpty);
+                // RabbitMQ clears all of a user; a fourth part of the path is the one exchange to clear.
+                var exchange = isPut ? body.Text("exchange") : path.ElementAtOrDefault(3);
+                isThere = permissions is not null && (exchange is null ? !permissions.Topics.IsEmpty
+                    : permissions.Topics.ContainsKey(exchange));
                 if (isPut)
                 {
                     body.Pattern("write");
                     body.Pattern("read");
                 }
-                command = isPut ? new SetTopicPermission(path[1], name, body.Text("exchange"),
-                    new TopicPermission(body.Text("write"), body.Text("read"))) : new ClearTopicPermission(path[1], name, null);
+                command = isPut ? new SetTopicPermission(path[1], name, exchange!, new TopicPermission(body.Text("write"),
+                    body.Text("read"))) : new ClearTopicPermission(path[1], name, exchange);
                 break;
         }
         if (!isPut && !isThere)

@@ -24,6 +24,10 @@ internal sealed partial class ManagementApi
             case ["nodes"]:
                 ManagementUser.Demand(user.IsMonitoring, "monitor");
                 return writer => List(writer, [Node], WriteNode);
+            case ["feature-flags"]:
+                return writer => List(writer, FeatureFlags, WriteFeatureFlag, isObject: true);
+            case ["connections" or "channels" or "consumers", ..] or ["vhosts", _, "connections" or "channels"]:
+                return await ReadConnectionsAsync(request, path).ConfigureAwait(false);
             case ["vhosts"]:
                 return writer => List(writer, request.Visible, WriteHost);
             case ["vhosts", var host]:

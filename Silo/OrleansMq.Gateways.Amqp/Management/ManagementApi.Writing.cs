@@ -55,6 +55,10 @@ internal sealed partial class ManagementApi
             });
         writer.WriteEndArray();
         writer.WriteStartObject("object_totals");
+        var connections = ConnectionsOf(request);
+        writer.WriteNumber("connections", connections.Length);
+        writer.WriteNumber("channels", connections.Sum(static connection => connection.Channels.Count));
+        writer.WriteNumber("consumers", ConsumersOf(hosts).Count());
         writer.WriteNumber("exchanges", hosts.Sum(host => host.Topology.Exchanges.Count() + ExchangeTypes.Predeclared.Count));
         writer.WriteNumber("queues", hosts.Sum(static host => host.Topology.QueueCount));
         writer.WriteEndObject();

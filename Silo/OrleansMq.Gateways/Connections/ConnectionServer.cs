@@ -72,6 +72,9 @@ internal sealed class ConnectionServer : IAsyncDisposable
     /// <summary>How much of a file one connection reads at once.</summary>
     public PieceSizes Pieces { get; } = new();
 
+    /// <summary>The connections that are served.</summary>
+    public IEnumerable<IServedConnection> Connections => _connections.Select(static pair => pair.Key);
+
     /// <summary>Serves connections from now on, those that wait first.</summary>
     /// <param name="create">Creates the protocol's side of a connection.</param>
     public void Open(Func<AcceptedClient, IServedConnection> create) => _opened.TrySetResult(create);

@@ -43,6 +43,8 @@ public sealed class ChannelLaneTests
         }
 
         public ValueTask EndAsync() => default;
+
+        public ChannelDescription Describe() => new();
     }
 
     private sealed class Owner : IChannelOwner

@@ -56,6 +56,8 @@ internal sealed class TestAccess : IAmqpAccess
             return default;
         }
 
+        public ChannelDescription Describe() => new() { Number = client.Number };
+
         public async ValueTask HandleAsync(IMethod method, AmqpContent? content)
         {
             await access.Before(method);
