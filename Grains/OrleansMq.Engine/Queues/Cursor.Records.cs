@@ -51,6 +51,8 @@ internal sealed partial class Cursor
             if (request is Renew)
             {
                 var held = _held[offset];
+                if (held.IsWaiting)
+                    _consumers.Find(held.Attachment)?.Close(held.LockNumber);
                 Lock(offset, held with { IsWaiting = false, Since = held.IsWaiting ? _now : held.Since });
             }
             else if (request is Settle)
@@ -214,6 +216,8 @@ internal sealed partial class Cursor
         if (!_held.Remove(offset, out var held) || _consumers.Find(held.Attachment) is not { } consumer)
             return null;
         consumer.Held.Remove(offset);
+        // The same record may come again, and is told apart by its lock.
+        consumer.Close(held.LockNumber);
         return consumer;
     }
 
