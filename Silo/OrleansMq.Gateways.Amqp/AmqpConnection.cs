@@ -19,7 +19,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     private const int SmallBytes = 4 << 10;
     // Received at once while much comes.
     private const int ManyBytes = 64 << 10;
-    // How long the last bytes of a connection may take to be sent.
+    // How long the last bytes of a connection may take to be sent, and the client to end it in its turn.
     private static readonly TimeSpan LastSendTime = TimeSpan.FromSeconds(3);
     private static long s_count;
 
@@ -44,6 +44,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     // When a connection that closes is cut, whatever is not sent.
     private TimeSpan _cutAt = TimeSpan.MaxValue;
     private bool _isClosing;
+    // The side of the socket that is shut down when all is sent.
+    private SocketShutdown _ending = SocketShutdown.Receive;
     // Answers of the access or the session that are on their way.
     private int _pending;
     // Bytes that were received together are handled: what they are answered is sent together.
@@ -366,6 +368,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
                 break;
             case ActionKind.CloseTcp:
                 (_isClosing, _cutAt) = (true, Now + LastSendTime);
+                _ending = action.AwaitsClient ? SocketShutdown.Send : SocketShutdown.Receive;
                 if (action.Text is { } reason)
                     _server.Malformed(RemoteEndPoint, new MalformedRequestException(reason));
                 break;
@@ -404,17 +407,19 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         if (work.Sends)
             _ = _output.SendAsync();
         if (work.IsClosing)
-            EndReceive();
+            Shutdown();
         if (work.HasEnded)
             _ended.TrySetResult();
     }
 
-    // Ends a receive that is in progress; the server then closes the socket.
-    private void EndReceive()
+    // A client that closed the connection may still write: that is received and dropped until the client ends. A socket that is closed with
+    // unread bytes resets the connection, and the answer to the close may be lost. In other cases the receive that is in progress ends. The
+    // server then closes the socket.
+    private void Shutdown()
     {
         try
         {
-            _socket.Socket.Shutdown(SocketShutdown.Receive);
+            _socket.Socket.Shutdown(_ending);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {

@@ -34,8 +34,9 @@ internal enum ActionKind
 /// <param name="Bytes">What the command counts among those in flight.</param>
 /// <param name="Login">What the client logs in with.</param>
 /// <param name="Text">A reason.</param>
+/// <param name="AwaitsClient">Whether the client ends the TCP connection, within a limit, and what it still writes is dropped.</param>
 internal readonly record struct ConnectionAction(ActionKind Kind, ChannelState? Channel = null, IMethod? Method = null,
-    AmqpContent? Content = null, int Bytes = 0, AmqpLogin? Login = null, string? Text = null);
+    AmqpContent? Content = null, int Bytes = 0, AmqpLogin? Login = null, string? Text = null, bool AwaitsClient = false);
 
 /// <summary>The state of a channel, as its frames see it.</summary>
 internal enum ChannelStatus

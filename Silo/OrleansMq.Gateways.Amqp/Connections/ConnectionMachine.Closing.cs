@@ -103,13 +103,13 @@ internal sealed partial class ConnectionMachine
         if (_state != ConnectionState.ClosingByClient || _live.Count > 0 || (_isHostOpen && !_isSessionEnded))
             return;
         Write(0, default(ConnectionCloseOk));
-        EndTcp(null);
+        EndTcp(null, awaitsClient: true);
     }
 
-    private void EndTcp(string? reason)
+    private void EndTcp(string? reason, bool awaitsClient = false)
     {
         (_state, _deadline) = (ConnectionState.Ended, null);
-        Do(new ConnectionAction(ActionKind.CloseTcp, Text: reason));
+        Do(new ConnectionAction(ActionKind.CloseTcp, Text: reason, AwaitsClient: awaitsClient));
         EndChannels();
     }
 

@@ -58,7 +58,7 @@ public sealed class QueueRuleTests : ClientTest
         Assert.False(again.Headers.ContainsKey("x-delivery-count"));
         // A late settlement does nothing, and closes nothing.
         await channel.BasicAckAsync(tag, multiple: false);
-        Assert.Equal(0u, (await channel.QueueDeclarePassiveAsync("q")).ConsumerCount);
+        await UntilAsync(async () => (await channel.QueueDeclarePassiveAsync("q")).ConsumerCount == 0);
     }
 
     [Theory]

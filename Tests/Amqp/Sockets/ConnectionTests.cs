@@ -35,6 +35,22 @@ public sealed class ConnectionTests
     }
 
     [Fact]
+    public async Task Client_that_still_writes_behind_its_close_is_not_reset()
+    {
+        await using var server = Start(new TestAccess(), new RecordedLog(), time: new StoppedClock());
+        await using var client = await WireClient.OpenAsync(server.EndPoint);
+        await client.SendAsync(1, default(ChannelOpen));
+        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
+        await client.SendAsync(0, new ConnectionClose(200, "bye", 0, 0));
+        await client.PublishAsync(1, new byte[10_000]);
+        Assert.IsType<ConnectionCloseOk>(await client.ReceiveMethodAsync());
+        Assert.Null(await client.ReceiveAsync());
+        // More than the sockets hold: it is received.
+        for (var index = 0; index < 2000; index++)
+            await client.PublishAsync(1, new byte[10_000]);
+    }
+
+    [Fact]
     public async Task Thousands_of_pipelined_publishes_are_confirmed_in_order()
     {
         const int Count = 5000;
@@ -189,6 +205,27 @@ public sealed class ConnectionTests
         });
     }
 
-    private static AmqpServer Start(TestAccess access, RecordedLog log, ConnectionSettings? settings = null) => AmqpServer.Start(
-        new IPEndPoint(IPAddress.Loopback, 0), settings ?? new ConnectionSettings(), access, TimeProvider.System, log);
+    private static AmqpServer Start(TestAccess access, RecordedLog log, ConnectionSettings? settings = null, TimeProvider? time = null) =>
+        AmqpServer.Start(new IPEndPoint(IPAddress.Loopback, 0), settings ?? new ConnectionSettings(), access, time ?? TimeProvider.System,
+            log);
+
+    /// <summary>Nothing is ever due: a connection that waits for its client waits for ever.</summary>
+    private sealed class StoppedClock : TimeProvider
+    {
+        public override long GetTimestamp() => 0;
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            new Never();
+
+        private sealed class Never : ITimer
+        {
+            public bool Change(TimeSpan dueTime, TimeSpan period) => true;
+
+            public void Dispose()
+            {
+            }
+
+            public ValueTask DisposeAsync() => default;
+        }
+    }
 }
