@@ -113,6 +113,9 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
             await _registry.DisposeAsync().ConfigureAwait(false);
     }
 
+    /// <summary>The largest body of a message.</summary>
+    internal int MaxMessageBytes => _options.MaxMessageBytes;
+
     /// <summary>Returns the connections of this broker.</summary>
     internal IEnumerable<AmqpConnection> Connections => _server.Connections.OfType<AmqpConnection>();
 

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -255,6 +256,8 @@ internal readonly struct JsonFields
         null => otherwise,
         { ValueKind: JsonValueKind.True } => true,
         { ValueKind: JsonValueKind.False } => false,
+        // As rabbitmqadmin sends it.
+        { ValueKind: JsonValueKind.String } text when bool.TryParse(text.GetString(), out var flag) => flag,
         { } other => throw Wrong(name, $"must be true or false, not {other.GetRawText()}"),
     };
 
@@ -263,6 +266,8 @@ internal readonly struct JsonFields
     {
         null => otherwise,
         { ValueKind: JsonValueKind.Number } number when number.TryGetInt32(out var value) => value,
+        { ValueKind: JsonValueKind.String } text when int.TryParse(text.GetString(), NumberStyles.AllowLeadingSign,
+            CultureInfo.InvariantCulture, out var parsed) => parsed,
         { } other => throw Wrong(name, $"must be an integer, not {other.GetRawText()}"),
     };
 

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Http.Features;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.VirtualHosts;
 
@@ -47,6 +48,17 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
                 AmqpCode.NotFound => ManagementException.NotFound(),
                 AmqpCode.AccessRefused => ManagementException.NotAuthorized(refused.Refusal.ReplyText),
                 _ => ManagementException.Bad(refused.Refusal.ReplyText),
+            }).ConfigureAwait(false);
+        }
+        catch (AmqpException refused)
+        {
+            await RefuseAsync(context, refused.Code switch
+            {
+                ReplyCode.NotFound => ManagementException.NotFound(),
+                ReplyCode.AccessRefused => ManagementException.NotAuthorized(refused.ReplyText),
+                ReplyCode.InternalError => new ManagementException(StatusCodes.Status503ServiceUnavailable, "service_unavailable",
+                    refused.ReplyText),
+                _ => ManagementException.Bad(refused.ReplyText),
             }).ConfigureAwait(false);
         }
         catch (JsonException wrong)
@@ -104,6 +116,8 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         var method = HttpMethods.IsHead(context.Request.Method) ? HttpMethods.Get : context.Request.Method;
         if (method == HttpMethods.Get)
             await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
+        else if (method == HttpMethods.Post && await ExchangeMessagesAsync(request, rest).ConfigureAwait(false) is { } answer)
+            await WriteAsync(context, StatusCodes.Status200OK, answer).ConfigureAwait(false);
         else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
             context.Response.StatusCode = status;
     }
