@@ -155,8 +155,14 @@ public sealed class ConnectionsTests : IAsyncLifetime
         AutomaticRecoveryEnabled = false,
     }.CreateConnectionAsync(name);
 
-    private async Task<string> NameOfAsync(string connection) => (await _server.GetAsync("connections")).EnumerateArray()
-        .Single(one => one.GetProperty("user_provided_name").GetString() == connection).GetProperty("name").GetString()!;
+    private async Task<string> NameOfAsync(string connection)
+    {
+        string? name = null;
+        await UntilAsync(async () => (name = (await _server.GetAsync("connections")).EnumerateArray()
+            .Where(one => one.GetProperty("user_provided_name").GetString() == connection)
+            .Select(static one => one.GetProperty("name").GetString()).SingleOrDefault()) is not null);
+        return name!;
+    }
 
     private async Task CloseAsync(string name, int status, string login = "guest:guest", string? reason = null)
     {
