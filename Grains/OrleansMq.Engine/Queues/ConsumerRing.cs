@@ -14,21 +14,9 @@ internal sealed class Consumer(Attach attach, int priority)
     public int Credit { get; set; }
     /// <summary>The records that it holds.</summary>
     public HashSet<long> Held { get; } = [];
-    /// <summary>The lock of the delivery that waits for the consumer, which further records join; 0: none does.</summary>
-    public long OpenLock { get; private set; }
     /// <summary>Whether it stands in the ring.</summary>
     public bool IsInRing { get; set; }
     public bool IsAttached { get; set; } = true;
-
-    /// <summary>Records that are handed out join a delivery until that is closed.</summary>
-    public void Open(long lockNumber) => OpenLock = lockNumber;
-
-    /// <summary>No further record joins a delivery: the consumer takes it, or a record of it is held no more.</summary>
-    public void Close(long lockNumber)
-    {
-        if (OpenLock == lockNumber)
-            OpenLock = 0;
-    }
 }
 
 /// <summary>Gives consumers with credit their turns: the highest priority first, in a circle within one. Each step takes constant time,

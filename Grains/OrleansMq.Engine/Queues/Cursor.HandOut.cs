@@ -82,7 +82,7 @@ internal sealed partial class Cursor
             var together = consumer.IsWindow ? int.MaxValue : _rules.MostTogether(_state.CountsOf(offset), _state.Configuration);
             if (!(deliveries ??= []).TryGetValue(consumer, out var handed))
             {
-                var token = new LockToken(_state.Incarnation, _term.Epoch, LockFor(consumer));
+                var token = new LockToken(_state.Incarnation, _term.Epoch, ++_lastLock);
                 handed = (new Deliver(consumer.Attachment, token, []), int.MaxValue);
             }
             handed.Most = Math.Min(handed.Most, together);
@@ -102,17 +102,6 @@ internal sealed partial class Cursor
             _effects.AddRange(deliveries.Values.Select(static handed => handed.Delivery));
         WantKeys(_state);
         WantLevels(_state);
-    }
-
-    // What a consumer has not taken yet, and what follows, are one delivery: it takes all of them at once.
-    private long LockFor(Consumer consumer)
-    {
-        if (consumer.OpenLock != 0)
-            return consumer.OpenLock;
-        _lastLock++;
-        if (consumer is { IsBuffered: true, IsWindow: true })
-            consumer.Open(_lastLock);
-        return _lastLock;
     }
 
     private void On(Widen widen)

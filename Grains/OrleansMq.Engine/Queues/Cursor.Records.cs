@@ -51,8 +51,6 @@ internal sealed partial class Cursor
             if (request is Renew)
             {
                 var held = _held[offset];
-                if (held.IsWaiting)
-                    _consumers.Find(held.Attachment)?.Close(held.LockNumber);
                 Lock(offset, held with { IsWaiting = false, Since = held.IsWaiting ? _now : held.Since });
             }
             else if (request is Settle)
@@ -216,8 +214,6 @@ internal sealed partial class Cursor
         if (!_held.Remove(offset, out var held) || _consumers.Find(held.Attachment) is not { } consumer)
             return null;
         consumer.Held.Remove(offset);
-        // The same record may come again, and is told apart by its lock.
-        consumer.Close(held.LockNumber);
         return consumer;
     }
 

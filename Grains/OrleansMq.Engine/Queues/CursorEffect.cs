@@ -12,8 +12,7 @@ internal sealed record AppendTransitions(long Number, IReadOnlyList<CursorTransi
 /// <summary>Hands records to a consumer. Name those that settle by nature with <see cref="Advance"/>, before their lock ends: then their
 /// credit returns, and they do not count as failures.</summary>
 /// <param name="Attachment">The consumer.</param>
-/// <param name="Lock">The lock that holds all of them. A buffered consumer with a window may get several with the same lock before it takes
-/// them: they are one delivery.</param>
+/// <param name="Lock">The lock that holds all of them.</param>
 /// <param name="Records">The records, in order of delivery.</param>
 internal sealed record Deliver(long Attachment, LockToken Lock, List<DeliveredRecord> Records) : CursorEffect;
 

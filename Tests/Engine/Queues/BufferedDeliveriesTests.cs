@@ -54,34 +54,6 @@ public sealed class BufferedDeliveriesTests
         Assert.Equal(new DeliveryCounts(2, 1), rig.Deliveries[2].Records[0].Counts);
     }
 
-    [Fact]
-    public void Records_that_follow_before_any_is_taken_have_the_same_lock_and_those_after_that_another()
-    {
-        var rig = new CursorRig();
-        rig.Attach(1, credit: 10, isBuffered: true);
-        rig.Produce(2);
-        rig.Produce(1);
-        var first = rig.Deliveries[0];
-        Assert.Equal(3, rig.Deliveries.Sum(delivery => delivery.Records.Count));
-        Assert.All(rig.Deliveries, delivery => Assert.Equal(first.Lock, delivery.Lock));
-        Assert.Equal(CursorOutcome.Done, rig.Request(new Renew(100, first.Lock, OffsetRange.Of(first.Records[0].Offset))));
-        rig.Produce(1);
-        Assert.NotEqual(first.Lock, rig.Deliveries[^1].Lock);
-        Assert.Equal(4, rig.Deliveries.Sum(delivery => delivery.Records.Count));
-    }
-
-    [Fact]
-    public void Record_that_comes_again_before_it_is_taken_has_another_lock()
-    {
-        var rig = new CursorRig();
-        rig.Attach(1, credit: 10, lockMs: 1_000, isBuffered: true);
-        rig.Produce(1);
-        rig.PassTime(1_000);
-        Assert.Equal(2, rig.Deliveries.Count);
-        Assert.Equal(rig.Deliveries[0].Records[0].Offset, rig.Deliveries[1].Records[0].Offset);
-        Assert.NotEqual(rig.Deliveries[0].Lock, rig.Deliveries[1].Lock);
-    }
-
     private static CursorRig Start(CursorConfiguration configuration)
     {
         var rig = new CursorRig(configuration);

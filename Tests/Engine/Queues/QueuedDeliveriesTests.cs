@@ -10,22 +10,6 @@ public sealed class QueuedDeliveriesTests
     private static readonly AttachOptions Prefetching = new() { Prefetch = 10, LockDuration = TimeSpan.FromSeconds(30) };
 
     [Fact]
-    public async Task Records_that_came_one_after_the_other_are_received_together()
-    {
-        await using var rig = await PartitionRig.StartAsync();
-        await rig.BeginCursorAsync();
-        var slow = await rig.AttachAsync(Prefetching);
-        for (var count = 1; count <= 3; count++)
-        {
-            await rig.AppendAsync($"{count}");
-            await rig.WaitUntilAsync(async () => await rig.HeldAsync() == count);
-        }
-        using var received = await slow.ReceiveSomeAsync(0);
-        Assert.Equal(["1", "2", "3"], received.Records.Select(one => one.Text()));
-        Assert.Equal(CursorOutcome.Done, await slow.SettleAllAsync(received));
-    }
-
-    [Fact]
     public async Task Record_whose_lock_ended_in_the_queue_and_that_another_settled_is_not_received()
     {
         await using var rig = await PartitionRig.StartAsync();

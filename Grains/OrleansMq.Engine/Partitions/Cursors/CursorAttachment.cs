@@ -173,15 +173,7 @@ internal sealed partial class CursorAttachment
         // Those whose locks have ended, so that a consumer that does not receive holds no more than its prefetch.
         while (_deliveries.TryPeek(out var first) && !first.Records.Exists(record => _cursor.Cursor.Holds(first.Lock, record.Offset)))
             _deliveries.Dequeue();
-        // What waits under the same lock is received together.
-        if (_deliveries.TryPeek(out var waiting) && waiting.Lock == delivery.Lock)
-        {
-            waiting.Records.AddRange(delivery.Records);
-            if (_hasRuns)
-                waiting.Records.Sort(static (one, other) => one.Offset.CompareTo(other.Offset));
-        }
-        else
-            _deliveries.Enqueue(delivery);
+        _deliveries.Enqueue(delivery);
         Complete();
     }
 
