@@ -10,7 +10,7 @@ internal sealed class GatewayInbox
 {
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
 
-    /// <summary>Sets who takes the messages to a gateway; null for nobody.</summary>
+    /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
     public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler)
     {
         if (handler is null)

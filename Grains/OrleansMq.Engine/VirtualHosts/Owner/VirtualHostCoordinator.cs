@@ -27,7 +27,7 @@ internal interface IVirtualHostsPublisher : IAsyncDisposable
 
 /// <summary>
 /// The owner of all virtual hosts of a cluster, for the brokers: it carries their commands out and publishes the images. It answers once
-/// every live broker that answers has the image with the outcome, so that a client may tell another one, who uses another broker. Where a
+/// every live broker that answers has the image with the outcome, so that the client of another broker may rely on it. Where a
 /// broker has died, it ends the connections that the broker had: their exclusive queues and consumers. Thread safe.
 /// </summary>
 internal sealed class VirtualHostCoordinator : ICoordinator
