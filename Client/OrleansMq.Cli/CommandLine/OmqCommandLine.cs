@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using OrleansMq.Cli.Amqp;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
@@ -36,6 +37,7 @@ internal static class OmqCommandLine
             GroupCommands.Create(),
             QueueCommands.Create(),
             ScheduleCommands.Create(),
+            AmqpCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),

@@ -54,20 +54,27 @@ internal sealed partial class ManagementApi
         switch (path)
         {
             case ["definitions"] or ["definitions", _]:
-                ManagementUser.Demand(request.User.IsAdministrator, "administrator");
-                if (path.Length == 2)
-                    await request.SeeAsync(path[1]).ConfigureAwait(false);
-                var json = await request.BytesAsync().ConfigureAwait(false);
-                var answer = await request.Hosts.AdministerAsync(new ImportDefinitions(json.ToArray(), path.ElementAtOrDefault(1)))
-                    .ConfigureAwait(false);
-                foreach (var ignored in answer.Ignored)
-                    log.Write(EngineLogLevel.Warning, $"The import of definitions left out {ignored}.");
+                await ImportAsync(request, path).ConfigureAwait(false);
                 return StatusCodes.Status204NoContent;
             case ["bindings", var host, "e", var source, "q" or "e", var destination]:
                 return await BindAsync(request, host, NameOf(source), KindOf(path[4]), destination).ConfigureAwait(false);
             default:
                 throw ManagementException.NotFound();
         }
+    }
+
+    // Returns what was left out.
+    private async Task<ImmutableArray<string>> ImportAsync(ManagementRequest request, string[] path)
+    {
+        ManagementUser.Demand(request.User.IsAdministrator, "administrator");
+        if (path.Length == 2)
+            await request.SeeAsync(path[1]).ConfigureAwait(false);
+        var json = await request.BytesAsync().ConfigureAwait(false);
+        var answer = await request.Hosts.AdministerAsync(new ImportDefinitions(json.ToArray(), path.ElementAtOrDefault(1)))
+            .ConfigureAwait(false);
+        foreach (var ignored in answer.Ignored)
+            log.Write(EngineLogLevel.Warning, $"The import of definitions left out {ignored}.");
+        return answer.Ignored;
     }
 
     private static int StatusOf(VirtualHostAnswer answer, bool isNew) =>

@@ -12,8 +12,8 @@ internal sealed partial class ManagementApi
     // What one answer holds in memory.
     private const long MaxGottenBytes = 64L << 20;
 
-    // Null: the path is none of these.
-    private async Task<Action<Utf8JsonWriter>?> ExchangeMessagesAsync(ManagementRequest request, string[] path)
+    // The posts that answer with a document. Null: the path is none of these.
+    private async Task<Action<Utf8JsonWriter>?> AnswerPostAsync(ManagementRequest request, string[] path)
     {
         switch (path)
         {
@@ -24,6 +24,10 @@ internal sealed partial class ManagementApi
             case ["queues", var host, var queue, "get"]:
                 await request.EnterAsync(host).ConfigureAwait(false);
                 return await GetAsync(request, host, queue).ConfigureAwait(false);
+            // RabbitMQ answers nothing; who asks for it sees what was left out.
+            case ["definitions"] or ["definitions", _] when request.Flag("left_out"):
+                var leftOut = await ImportAsync(request, path).ConfigureAwait(false);
+                return writer => Object(writer, () => WriteTexts(writer, "left_out", leftOut));
             default:
                 return null;
         }

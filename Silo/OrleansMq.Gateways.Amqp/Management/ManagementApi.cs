@@ -116,7 +116,7 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         var method = HttpMethods.IsHead(context.Request.Method) ? HttpMethods.Get : context.Request.Method;
         if (method == HttpMethods.Get)
             await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
-        else if (method == HttpMethods.Post && await ExchangeMessagesAsync(request, rest).ConfigureAwait(false) is { } answer)
+        else if (method == HttpMethods.Post && await AnswerPostAsync(request, rest).ConfigureAwait(false) is { } answer)
             await WriteAsync(context, StatusCodes.Status200OK, answer).ConfigureAwait(false);
         else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
             context.Response.StatusCode = status;

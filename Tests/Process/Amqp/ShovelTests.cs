@@ -1,0 +1,175 @@
+using System.Globalization;
+using System.Net;
+using System.Text;
+using OrleansMq.Tests.Process.Running;
+using RabbitMQ.Client;
+
+namespace OrleansMq.Tests.Process.Amqp;
+
+/// <summary><c>omq amqp import-definitions</c> and <c>omq amqp shovel</c> between two brokers.</summary>
+public sealed class ShovelTests : IAsyncLifetime, IDisposable
+{
+    private static readonly CreateChannelOptions Confirmed = new(publisherConfirmationsEnabled: true,
+        publisherConfirmationTrackingEnabled: true);
+    private static readonly Dictionary<string, object?> Quorum = new() { ["x-queue-type"] = "quorum" };
+
+    private readonly TemporaryDirectory _directory = new();
+    private RunningBroker _old = null!, _new = null!;
+
+    public async Task InitializeAsync()
+    {
+        var started = await Task.WhenAll(UpAsync("old"), UpAsync("new"));
+        (_old, _new) = (started[0], started[1]);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _old.DisposeAsync();
+        await _new.DisposeAsync();
+    }
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task Definitions_and_messages_move_with_their_properties_and_in_their_order()
+    {
+        await using (var connection = await ConnectAsync(_old))
+        {
+            await using var channel = await connection.CreateChannelAsync(Confirmed);
+            foreach (var queue in (string[])["orders", "copies", "none"])
+                await channel.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false, Quorum);
+            await channel.ExchangeDeclareAsync("events", "topic", durable: true);
+            await channel.QueueBindAsync("orders", "events", "order.*");
+            for (var i = 0; i < 1_000; i++)
+                await channel.BasicPublishAsync("events", "order.new", mandatory: true, Properties(i), Body(i));
+            // One copy is in each queue already.
+            var copied = Properties(1_000);
+            copied.Headers!["CC"] = new List<object?> { "copies" };
+            await channel.BasicPublishAsync("", "orders", mandatory: true, copied, Body(1_000));
+        }
+        var management = Management(_old);
+        Assert.Equal("Imported.\n", (await OmqAsync("import-definitions", "--from", management)).Expect(0).Text);
+
+        var moved = (await OmqAsync("shovel", "--all", "--from-management", management)).Expect(0);
+
+        Assert.Equal(["copies: 1 message moved", "none: 0 messages moved", "orders: 1,001 messages moved"],
+            moved.Lines.Select(static line => line.Split(" (")[0]).Order());
+        await using var target = await ConnectAsync(_new);
+        await using var reader = await target.CreateChannelAsync();
+        for (var i = 0; i <= 1_000; i++)
+        {
+            var message = await reader.BasicGetAsync("orders", autoAck: true);
+            Assert.NotNull(message);
+            Assert.Equal(Body(i), message.Body.ToArray());
+            Assert.Equal($"{i}", message.BasicProperties.MessageId);
+            Assert.Equal(i, message.BasicProperties.Headers!["number"]);
+            Assert.True(message.BasicProperties.Persistent);
+        }
+        Assert.Equal(0u, await reader.MessageCountAsync("orders"));
+        Assert.Equal(1u, await reader.MessageCountAsync("copies"));
+        await using var source = await ConnectAsync(_old);
+        await using var counter = await source.CreateChannelAsync();
+        Assert.Equal(0u, await counter.MessageCountAsync("orders") + await counter.MessageCountAsync("copies"));
+        // The exchange came with its binding.
+        await using var publisher = await target.CreateChannelAsync(Confirmed);
+        await publisher.BasicPublishAsync("events", "order.late", mandatory: true, Properties(0), Body(0));
+        Assert.Equal(1u, await reader.MessageCountAsync("orders"));
+    }
+
+    [Fact]
+    public async Task Message_that_the_target_cannot_route_stays_at_the_source()
+    {
+        await using var connection = await ConnectAsync(_old);
+        await using var channel = await connection.CreateChannelAsync(Confirmed);
+        await channel.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
+        for (var i = 0; i < 10; i++)
+            await channel.BasicPublishAsync("", "orders", mandatory: true, Properties(i), Body(i));
+
+        Assert.Contains("import-definitions", (await OmqAsync("shovel", "--queue", "orders")).Expect(1).Error, StringComparison.Ordinal);
+        Assert.Contains("'none'", (await OmqAsync("shovel", "--queue", "none")).Expect(1).Error, StringComparison.Ordinal);
+        Assert.Contains("user or password", (await OmqAsync("shovel", "--queue", "orders", "--to",
+            Amqp(_new).Replace("guest:guest", "guest:wrong", StringComparison.Ordinal))).Expect(1).Error, StringComparison.Ordinal);
+        (await OmqAsync("shovel", "--queue", "orders", "--to", "amqp://127.0.0.1:1")).Expect(3);
+
+        Assert.Equal(10u, await channel.MessageCountAsync("orders"));
+    }
+
+    [Fact]
+    public async Task Target_that_is_killed_in_the_middle_loses_nothing()
+    {
+        const int Half = 2_000;
+        await using (var connection = await ConnectAsync(_new))
+        {
+            await using var channel = await connection.CreateChannelAsync();
+            await channel.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
+        }
+        await using var publishing = await ConnectAsync(_old);
+        await using var publisher = await publishing.CreateChannelAsync(Confirmed);
+        await publisher.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
+        await PublishAsync(publisher, 0, Half);
+        await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--follow"));
+        await UntilAsync(_new, static count => count > 0);
+
+        var endpoint = IPEndPoint.Parse(_new.Field("amqp"));
+        await _new.KillAsync();
+        await PublishAsync(publisher, Half, Half);
+        _new = await UpAsync("new", endpoint.Port);
+        await UntilAsync(_new, static count => count >= 2 * Half);
+        shovel.Signal(2);
+        var outcome = (await shovel.ExitAsync()).Expect(0);
+
+        Assert.Contains("reconnects", outcome.Text, StringComparison.Ordinal);
+        Assert.Equal(0u, await publisher.MessageCountAsync("orders"));
+        await using var target = await ConnectAsync(_new);
+        await using var reader = await target.CreateChannelAsync();
+        var bodies = new HashSet<string>();
+        while (await reader.BasicGetAsync("orders", autoAck: true) is { } message)
+            bodies.Add(Encoding.UTF8.GetString(message.Body.Span));
+        Assert.Equal(Enumerable.Range(0, 2 * Half).Select(static i => $"order {i}").ToHashSet(), bodies);
+    }
+
+    private Task<RunningBroker> UpAsync(string name, int port = 0) => RunningBroker.UpAsync(_directory[name], 0, "--kafka", "off",
+        "--amqp", $"127.0.0.1:{port}", "--amqp-management", "127.0.0.1:0");
+
+    private Task<Outcome> OmqAsync(string command, params string[] more) => RunningProgram.OmqAsync(Arguments(command, more));
+
+    private string[] Arguments(string command, params string[] more)
+    {
+        string[] all = ["amqp", command, .. more];
+        if (command == "shovel")
+            all = [.. all, "--from", Amqp(_old)];
+        return all.Contains("--to") ? all : [.. all, "--to", command == "shovel" ? Amqp(_new) : Management(_new)];
+    }
+
+    private static string Amqp(RunningBroker broker) => $"amqp://guest:guest@{broker.Field("amqp")}";
+
+    private static string Management(RunningBroker broker) =>
+        broker.Field("amqp-management").Replace("http://", "http://guest:guest@", StringComparison.Ordinal);
+
+    private static Task<IConnection> ConnectAsync(RunningBroker broker) =>
+        new ConnectionFactory { Uri = new Uri(Amqp(broker)), AutomaticRecoveryEnabled = false }.CreateConnectionAsync();
+
+    private static BasicProperties Properties(int number) => new()
+    {
+        Persistent = true,
+        MessageId = number.ToString(CultureInfo.InvariantCulture),
+        Headers = new Dictionary<string, object?> { ["number"] = number },
+    };
+
+    private static byte[] Body(int number) => Encoding.UTF8.GetBytes($"order {number}");
+
+    private static async Task PublishAsync(IChannel channel, int first, int count)
+    {
+        for (var i = first; i < first + count; i++)
+            await channel.BasicPublishAsync("", "orders", mandatory: true, Properties(i), Body(i));
+    }
+
+    private static async Task UntilAsync(RunningBroker broker, Func<uint, bool> wanted)
+    {
+        await using var connection = await ConnectAsync(broker);
+        await using var channel = await connection.CreateChannelAsync();
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (!wanted(await channel.MessageCountAsync("orders", deadline.Token)))
+            await Task.Delay(50, deadline.Token);
+    }
+}
