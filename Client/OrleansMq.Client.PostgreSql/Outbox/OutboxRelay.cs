@@ -63,8 +63,17 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         _identity ??= await _broker.InitProducerIdAsync(stop).ConfigureAwait(false);
         var next = Guid.NewGuid();
         var store = new OutboxStore(_database, _options, next);
-        if (!await store.TakeOverAsync(_session, stop).ConfigureAwait(false))
-            return null;
+        try
+        {
+            if (!await store.TakeOverAsync(_session, stop).ConfigureAwait(false))
+                return null;
+        }
+        catch (OperationCanceledException)
+        {
+            // It may be in charge already.
+            await store.ReleaseAsync(CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
         _session = next;
         var identity = _identity.Value;
         _identity = null;
@@ -125,6 +134,9 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         private readonly Dictionary<string, long> _routed = [];
         // Topics that a task looks up.
         private readonly HashSet<string> _routing = new(StringComparer.Ordinal);
+        // How often a topic was not found, and whether that is to be looked into.
+        private readonly Dictionary<string, int> _misses = new(StringComparer.Ordinal);
+        private readonly HashSet<string> _missed = new(StringComparer.Ordinal);
         private readonly CancellationTokenSource _ending = new();
         private long _lastId;
         private long _lastLook;
@@ -141,7 +153,8 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
             var background = Task.WhenAll(ListenAsync(), MeasureAsync());
             try
             {
-                core.Recover(await store.ReadBatchesAsync(stop).ConfigureAwait(false));
+                // Not cancelled: a session that is in charge hands over.
+                core.Recover(await store.ReadBatchesAsync(CancellationToken.None).ConfigureAwait(false));
                 _lastTurn = Time.GetTimestamp();
                 while (!stop.IsCancellationRequested && !core.IsWornOut)
                     await StepAsync(stop).ConfigureAwait(false);
@@ -158,6 +171,7 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         {
             while (_events.Reader.TryRead(out var next))
                 next();
+            await DropDiscardedAsync().ConfigureAwait(false);
             RouteTopics();
             if (_isNotified || Since(_lastLook) >= LookPause)
                 await LookAsync().ConfigureAwait(false);
@@ -249,36 +263,56 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 if ((_routed.TryGetValue(topic, out var last) && Since(last) < RouteInterval) || !_routing.Add(topic))
                     continue;
                 _routed[topic] = Time.GetTimestamp();
-                _ = RouteAsync(topic);
+                _ = RouteAsync(topic, _misses.GetValueOrDefault(topic));
             }
         }
 
-        private async Task RouteAsync(string topic)
+        // One attempt. The next one comes if the topic has messages still.
+        private async Task RouteAsync(string topic, int misses)
         {
-            for (var attempt = 0; !_ending.IsCancellationRequested; attempt++)
+            try
             {
-                try
+                var partitions = (await relay._broker.GetTopicAsync(topic, _ending.Token).ConfigureAwait(false)).Partitions;
+                _events.Writer.TryWrite(() =>
                 {
-                    var partitions = (await relay._broker.GetTopicAsync(topic, _ending.Token).ConfigureAwait(false)).Partitions;
-                    _events.Writer.TryWrite(() =>
-                    {
-                        _routing.Remove(topic);
-                        core.Route(topic, partitions);
-                    });
-                    return;
-                }
-                catch (OperationCanceledException) when (_ending.IsCancellationRequested)
-                {
-                    return;
-                }
-                catch (Exception failure)
-                {
-                    // Whatever the call was lost in: the messages wait until the topic is found.
-                    relay._once.Do(topic, () => LogNoTopic(relay._logger, Options.Name, topic, failure.Message));
-                }
-                var delay = FirstRetryDelay * Math.Pow(2, Math.Min(attempt, 20));
-                await relay.PauseAsync(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _ending.Token).ConfigureAwait(false);
+                    _routing.Remove(topic);
+                    _misses.Remove(topic);
+                    core.Route(topic, partitions);
+                });
+                return;
             }
+            catch (OperationCanceledException) when (_ending.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception failure)
+            {
+                // Whatever the call was lost in: the messages wait until the topic is found.
+                relay._once.Do(topic, () => LogNoTopic(relay._logger, Options.Name, topic, failure.Message));
+            }
+            var delay = FirstRetryDelay * Math.Pow(2, Math.Min(misses, 20));
+            await relay.PauseAsync(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _ending.Token).ConfigureAwait(false);
+            _events.Writer.TryWrite(() =>
+            {
+                _routing.Remove(topic);
+                _routed.Remove(topic);
+                _misses[topic] = misses + 1;
+                _missed.Add(topic);
+            });
+        }
+
+        // Messages to a topic that was never there are often discarded. Others leave when their batch is bound.
+        private async Task DropDiscardedAsync()
+        {
+            foreach (var topic in _missed)
+            {
+                var ids = core.Undecided(topic);
+                if (ids.Count > 0)
+                    core.Drop(topic, await store.ExistingAsync(ids, CancellationToken.None).ConfigureAwait(false));
+                if (!core.Topics().Contains(topic))
+                    _misses.Remove(topic);
+            }
+            _missed.Clear();
         }
 
         // The stop waits for what is on its way, stores it, and hands over.

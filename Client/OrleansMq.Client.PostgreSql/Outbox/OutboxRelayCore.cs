@@ -182,6 +182,26 @@ internal sealed class OutboxRelayCore(string outbox, long producerId, short epoc
             Queue(topic, row);
     }
 
+    /// <summary>Returns the messages that wait until their topic has a number of partitions.</summary>
+    public IReadOnlyList<long> Undecided(string name) =>
+        _topics.TryGetValue(name, out var topic) ? [.. topic.Undecided.Select(static row => row.Id)] : [];
+
+    /// <summary>Forgets messages that wait for their topic, and are in the table no more.</summary>
+    /// <param name="name">The topic.</param>
+    /// <param name="existing">Those of <see cref="Undecided"/> that are in the table.</param>
+    public void Drop(string name, IReadOnlySet<long> existing)
+    {
+        var topic = TopicOf(name);
+        for (var left = topic.Undecided.Count; left > 0; left--)
+        {
+            var row = topic.Undecided.Dequeue();
+            if (existing.Contains(row.Id))
+                topic.Undecided.Enqueue(row);
+            else
+                topic.Count--;
+        }
+    }
+
     /// <summary>Returns what a transaction loads: batches to store, and stored ones to send again.</summary>
     public IReadOnlyList<OutboxTake> Take()
     {

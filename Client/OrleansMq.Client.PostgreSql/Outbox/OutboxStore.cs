@@ -76,6 +76,18 @@ internal sealed class OutboxStore(NpgsqlDataSource database, PostgresOutboxOptio
         return (reader.GetInt64(0), reader.GetFieldValue<ulong>(1));
     }
 
+    /// <summary>Returns those of the messages that are in the table.</summary>
+    public async Task<IReadOnlySet<long>> ExistingAsync(IReadOnlyList<long> ids, CancellationToken cancellationToken)
+    {
+        await using var command = database.CreateCommand("SELECT id FROM omq_outbox WHERE outbox = $1 AND id = ANY($2)");
+        Add(command.Parameters, options.Name, ids);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        var existing = new HashSet<long>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            existing.Add(reader.GetInt64(0));
+        return existing;
+    }
+
     /// <summary>Runs a transaction of the session: stores what was answered, reads, and binds batches.</summary>
     /// <param name="core">The decisions.</param>
     /// <param name="last">An id that was given out before.</param>

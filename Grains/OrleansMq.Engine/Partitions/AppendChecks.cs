@@ -18,7 +18,7 @@ internal static class AppendChecks
     /// <param name="verifyCompressed">Whether the records of compressed batches are read, too.</param>
     /// <param name="now">The time, in milliseconds since 1970.</param>
     /// <param name="allowance">Counts what is decompressed, unless null.</param>
-    /// <param name="header">The batch's header.</param>
+    /// <param name="header">The batch's header; without records if the batch is damaged.</param>
     /// <returns>Null if the topic accepts it; otherwise the refusal, with a message that names the field and the limit.</returns>
     public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, bool verifyCompressed,
         long now, DecompressionAllowance? allowance, out RecordBatchHeader header)
@@ -26,13 +26,13 @@ internal static class AppendChecks
         var isLetter = LetterProducers.IsLetter(batch.Span);
         var most = isLetter && LetterProducers.IsDeadLetter(batch.Span)
             ? Math.Max(config.MaxMessageBytes, LetterProducers.MostBatchBytes) : config.MaxMessageBytes;
-        if (batch.Length > most)
-        {
+        var fault = RecordBatches.ValidateProduced(batch.Span, out header);
+        if (fault is not null)
             header = default;
+        if (batch.Length > most)
             return ProduceResult.Failed(ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "
                 + $"{config.MaxMessageBytes}.");
-        }
-        if (RecordBatches.ValidateProduced(batch.Span, out header) is { } fault)
+        if (fault is not null)
             return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
         if (header.IsTransactional)
             return ProduceResult.Failed(ErrorCode.InvalidRecord,

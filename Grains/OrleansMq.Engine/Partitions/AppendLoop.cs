@@ -46,7 +46,8 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         var ports = partition.Ports;
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
-            return new(Refused(unfit));
+            return header is { HasProducer: true, RecordCount: > 0 } ? RefuseUnlessWritten(unfit, header, acks, burst)
+                : new(Refused(unfit));
         var ids = default((UInt128[]? Ids, int Count, int RecordBytes));
         if (config.DedupeWindowMs > 0 && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
             return new(Refused(badIds));
@@ -125,6 +126,18 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             partition.Ports.MissingCodecs.Write(EngineLogLevel.Error, $"Partition {partition.TopicPartition} refused a batch: "
                 + refusal.Message);
         return refusal;
+    }
+
+    // The topic may have taken the batch before its configuration or the time changed. A producer that has missed the answer sends it
+    // again. Refused, it would append the records a second time, in batches that the topic takes.
+    private ValueTask<ProduceResult> RefuseUnlessWritten(ProduceResult refusal, in RecordBatchHeader header, Acks acks,
+        AppendBurst? burst)
+    {
+        var operation = partition.Ports.Operations.Rent();
+        operation.Header = header;
+        operation.Acks = acks;
+        operation.Refusal = Refused(refusal);
+        return Enqueue(operation, mayWrite: false, burst);
     }
 
     private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite, AppendBurst? burst)

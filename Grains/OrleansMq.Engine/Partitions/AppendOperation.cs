@@ -28,6 +28,9 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public PooledBuffer? Owned { get; set; }
     /// <summary>The sender of a control batch; null for a producer's batch.</summary>
     public IControlAppend? Control { get; set; }
+    /// <summary>Why the topic does not take the batch, which is then answered if it is in the log, and refused if not; null: it takes
+    /// it.</summary>
+    public ProduceResult? Refusal { get; set; }
     /// <summary>The message id of each record; null: none has one, or the topic keeps no ids.</summary>
     public UInt128[]? Ids { get; set; }
     /// <summary>The most bytes of the control batch that claims the <see cref="Ids"/>; 0 without ids.</summary>
@@ -138,6 +141,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         ForgetIds();
         Sender = null;
         Control = null;
+        Refusal = null;
         pool.Return(this);
         return result;
     }

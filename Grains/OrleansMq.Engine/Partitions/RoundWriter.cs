@@ -93,7 +93,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             return;
         }
         var header = operation.Header;
-        operation.Decide(ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
+        operation.Decide(operation.Refusal ?? ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
         {
             ProducerOutcome.FencedEpoch =>
                 $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
@@ -109,6 +109,11 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     public void Stage(AppendOperation operation)
     {
         // What is in the log is answered: a duplicate was before, and a batch that is left out adds no record.
+        if (operation.Refusal is { } refusal)
+        {
+            operation.Decide(refusal);
+            return;
+        }
         if (operation.Control is null && !operation.IsLeftOut && partition.RefusesPublishes is { } full)
         {
             operation.Decide(ProduceResult.Failed(ErrorCode.PolicyViolation, full));

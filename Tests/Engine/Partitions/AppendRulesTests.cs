@@ -22,6 +22,48 @@ public sealed class AppendRulesTests
         Assert.Contains("max.message.bytes is 200", refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("max.message.bytes")]
+    [InlineData("message.timestamp.before.max.ms")]
+    [InlineData("cleanup.policy")]
+    public async Task Batch_that_is_in_the_log_is_answered_again_when_its_topic_takes_no_more_such_batches(string changed)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var (sent, next) = (Keyless(rig.Clock.Now, 0), Keyless(rig.Clock.Now, 1));
+        Assert.Equal(0, (await rig.Partition.AppendAsync(sent.ToArray(), Acks.All)).BaseOffset);
+        rig.Clock.Advance(TimeSpan.FromMinutes(1));
+        rig.Partition.UpdateConfig(changed switch
+        {
+            "max.message.bytes" => rig.Partition.Config with { MaxMessageBytes = 70 },
+            "cleanup.policy" => rig.Partition.Config with { CleanupCompact = true },
+            _ => rig.Partition.Config with { TimestampBeforeMaxMs = 1 },
+        });
+        foreach (var restarts in (bool[])[false, true])
+        {
+            if (restarts)
+            {
+                rig.Config = rig.Partition.Config;
+                await rig.RestartAsync();
+            }
+            var again = await rig.Partition.AppendAsync(sent.ToArray(), Acks.All);
+            Assert.Equal((ErrorCode.None, 0L), (again.Error, again.BaseOffset));
+            var refused = await rig.Partition.AppendAsync(next.ToArray(), Acks.All);
+            Assert.True(refused.Error is ErrorCode.MessageTooLarge or ErrorCode.InvalidTimestamp or ErrorCode.InvalidRecord,
+                $"{refused.Error}");
+            // A gap in the sequence changes nothing about it.
+            Assert.Equal(refused.Error, (await rig.Partition.AppendAsync(Keyless(rig.Clock.Now - 60_000, 7), Acks.All)).Error);
+            Assert.Equal(1, rig.Partition.LogEndOffset);
+        }
+    }
+
+    private static byte[] Keyless(long timestamp, int sequence)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(timestamp, default, false, Encoding.UTF8.GetBytes($"value {sequence}"), true);
+        builder.SetProducer(5, 0, sequence);
+        return builder.Build().ToArray();
+    }
+
     [Fact]
     public async Task Input_other_than_one_whole_batch_is_refused_and_not_written()
     {

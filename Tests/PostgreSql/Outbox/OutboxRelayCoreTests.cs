@@ -117,4 +117,22 @@ public sealed class OutboxRelayCoreTests
         core.Answer(Bind(core), ErrorCode.None, null);
         Assert.Equal(new OutboxRead("lost", 10, 30, 10), Assert.Single(core.NextTopicReads()));
     }
+
+    [Fact]
+    public void Discarded_messages_of_a_topic_that_was_never_there_are_forgotten()
+    {
+        var core = Core(5);
+        Read(core, 5, "lost");
+        Assert.Equal((5, 5), (core.Count, core.Undecided("lost").Count));
+        core.Drop("lost", new HashSet<long> { 2, 4 });
+        Assert.Equal([2, 4], core.Undecided("lost"));
+        Assert.Equal(2, core.Count);
+        core.Route("lost", 1);
+        Assert.Equal([2, 4], Bind(core).Ids);
+
+        Read(core = Core(5), 5, "lost");
+        core.Drop("lost", new HashSet<long>());
+        Assert.Empty(core.Topics());
+        Assert.Empty(core.Undecided("unknown"));
+    }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -299,6 +300,79 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
+    public async Task Relay_looks_no_more_for_a_topic_whose_messages_were_discarded()
+    {
+        await using var database = await DatabaseAsync();
+        var broker = new CountingBroker(_broker.Broker);
+        await using var relay = Start(database, broker: broker);
+        await AddAsync(database, ["never"], topic: "misspelt");
+        await AddAsync(database, ["early"], topic: "later");
+        await UntilAsync(() => Task.FromResult(broker.Looks("misspelt") > 1 && broker.Looks("later") > 1), "a relay that looks for both");
+        await using (var connection = await database.OpenConnectionAsync())
+        {
+            await using var transaction = await connection.BeginTransactionAsync();
+            Assert.Equal(1, await s_outbox.DiscardPendingAsync(transaction, "misspelt"));
+            await transaction.CommitAsync();
+        }
+        // Both were looked for in turns.
+        var (later, misspelt) = (broker.Looks("later"), broker.Looks("misspelt"));
+        await UntilAsync(() =>
+        {
+            if (broker.Looks("misspelt") is var now && now > misspelt)
+                (later, misspelt) = (broker.Looks("later"), now);
+            return Task.FromResult(broker.Looks("later") > later + 10);
+        }, "a relay that looks for one");
+    }
+
+    [SkippableFact]
+    public async Task Relay_that_is_stopped_while_it_takes_over_hands_over_at_once()
+    {
+        await using var database = await DatabaseAsync();
+        var options = s_options with { LeaseDuration = TimeSpan.FromMinutes(10) };
+        Task stopping;
+        await using (var connection = await database.OpenConnectionAsync())
+        {
+            // It waits for this transaction in its first read.
+            await using var transaction = await connection.BeginTransactionAsync();
+            await using (var command = new NpgsqlCommand("LOCK TABLE omq_outbox_batch", connection, transaction))
+                await command.ExecuteNonQueryAsync();
+            var relay = Start(database, options);
+            await UntilAsync(async () => await TextAsync(database, "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = "
+                + "'omq_outbox_batch'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "1",
+                "a relay that is in charge and waits");
+            stopping = relay.DisposeAsync().AsTask();
+        }
+        await stopping.WaitAsync(TimeSpan.FromSeconds(60));
+        await using var heir = Start(database, options);
+        await AddAsync(database, ["a"]);
+        Assert.Equal(["a"], await ValuesAsync(1));
+    }
+
+    [SkippableFact]
+    public async Task Batch_whose_answer_was_lost_is_not_doubled_where_its_topic_takes_only_smaller_ones_now()
+    {
+        await using var database = await DatabaseAsync();
+        var values = Enumerable.Range(0, 20).Select(static number => $"{number}".PadLeft(1_000)).ToList();
+        await AddAsync(database, values);
+        var sends = 0;
+        await using var relay = Start(database, s_options with
+        {
+            AfterSend = async _ =>
+            {
+                if (Interlocked.Increment(ref sends) > 1)
+                    return;
+                await _broker.Broker.AlterTopicAsync(Topic, new Dictionary<string, string?> { ["max.message.bytes"] = "2000" });
+                throw new IOException("the answer is lost");
+            },
+        });
+        await UntilEmptyAsync(database);
+        Assert.True(sends > 1);
+        Assert.Equal(values, await ValuesAsync(values.Count));
+        Assert.Equal(values.Count, await _broker.Client.Admin.FindOffsetAsync(new TopicPartition(Topic, 0), ReadFrom.Latest));
+        Assert.Equal(0, (await s_outbox.GetStatusAsync(database)).Parked);
+    }
+
+    [SkippableFact]
     public async Task Host_runs_the_relay_and_serves_the_outbox()
     {
         await using var database = await DatabaseAsync();
@@ -393,6 +467,19 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
                 delivered.Where(record => record.Key == $"{key}").Select(static record => record.Value)), $"seed {seed}: key {key}");
         }
         Assert.Equal(Keys * PerKey, delivered.Count);
+    }
+
+    private sealed class CountingBroker(IBroker inner) : ForwardingBroker(inner)
+    {
+        private readonly ConcurrentDictionary<string, int> _looks = [];
+
+        public int Looks(string topic) => _looks.GetValueOrDefault(topic);
+
+        public override ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            _looks.AddOrUpdate(topic, 1, static (_, count) => count + 1);
+            return base.GetTopicAsync(topic, cancellationToken);
+        }
     }
 
     private sealed class FlakyBroker(IBroker inner, Func<int, int> next) : ForwardingBroker(inner)
