@@ -1,5 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Groups;
 using OrleansMq.Records;

@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Metrics;
 using OrleansMq.Hosting;
 
@@ -132,7 +133,7 @@ internal sealed class HttpGateway : IGateway
         HttpApi.Map(app, new ApiServices
         {
             Gate = _gate,
-            Hosts = new HostNames([Dns.GetHostName(), .. _options.Hosts], AdvertisedHosts),
+            Hosts = HostNames.Of(_options.Hosts, () => _hosted),
             Codecs = _options.Codecs,
             BatchBodies = _bodies,
             DiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes
@@ -144,12 +145,6 @@ internal sealed class HttpGateway : IGateway
         });
         return app;
     }
-
-    // Where this broker told its cluster that clients reach it.
-    private IEnumerable<string> AdvertisedHosts() =>
-        _hosted is { } hosted && hosted.Metadata.Image.Brokers.TryGetValue(hosted.BrokerId, out var self)
-            ? new[] { self.Registration.Http, self.Registration.Kafka, self.Registration.Host }.OfType<string>().Select(HostNames.HostOf)
-            : [];
 
     private void ConfigureKestrel(KestrelServerOptions options)
     {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Connections;
+using OrleansMq.Gateways.Browsers;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -12,7 +13,7 @@ internal static class RequestPipeline
         var started = Stopwatch.GetTimestamp();
         try
         {
-            if (CrossSiteRequest.Refusal(http.Request, api.Hosts) is { } refusal)
+            if (RefusalOf(http.Request, api.Hosts) is { } refusal)
                 await Problems.WriteAsync(http, refusal.Status, ErrorCode.InvalidRequest, refusal.Reason);
             else
                 await next(http);
@@ -27,6 +28,12 @@ internal static class RequestPipeline
             Measure(http, api, Stopwatch.GetElapsedTime(started));
         }
     };
+
+    private static (int Status, string Reason)? RefusalOf(HttpRequest request, HostNames own)
+    {
+        var headers = new BrowserHeaders(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString());
+        return HealthEndpoints.Serve(request.Path) ? CrossSiteRequest.RefusalOfOrigin(headers) : CrossSiteRequest.Refusal(headers, own);
+    }
 
     // A listener to the metrics is code of the application. The response is complete whatever it throws.
     private static void Measure(HttpContext http, ApiServices api, TimeSpan duration)

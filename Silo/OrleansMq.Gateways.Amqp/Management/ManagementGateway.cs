@@ -6,18 +6,14 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Browsers;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Amqp.Management;
 
 /// <summary>RabbitMQ's management API over HTTP: users, virtual hosts, permissions, policies, exchanges, queues, bindings and definitions
 /// of an <see cref="AmqpGateway"/>. Before <see cref="Open"/> it answers 503.</summary>
-/// <param name="listen">The endpoint; port 0 takes a free port.</param>
-/// <param name="maxConnections">Further connections are closed.</param>
-/// <param name="amqp">The gateway whose virtual hosts it manages.</param>
-/// <param name="log">The log.</param>
-internal sealed class ManagementGateway(IPEndPoint listen, int maxConnections, AmqpGateway amqp, EngineLog log) : IGateway
+internal sealed class ManagementGateway : IGateway
 {
     /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
     internal const string GatewayName = "amqp-management";
@@ -25,8 +21,20 @@ internal sealed class ManagementGateway(IPEndPoint listen, int maxConnections, A
     // Definitions of 10,000 queues have about 3 MiB.
     private const long MaxBodyBytes = 64 << 20;
 
+    private readonly ManagementGatewayOptions _options;
+    private readonly AmqpGateway _amqp;
+    private readonly HostNames _hosts;
     private WebApplication? _app;
+    private volatile HostedBroker? _broker;
     private volatile ManagementApi? _api;
+
+    /// <param name="options">Limits and defaults.</param>
+    /// <param name="amqp">The gateway whose virtual hosts it manages.</param>
+    public ManagementGateway(ManagementGatewayOptions options, AmqpGateway amqp)
+    {
+        (_options, _amqp) = (options, amqp);
+        _hosts = HostNames.Of(options.Hosts, () => _broker);
+    }
 
     /// <inheritdoc/>
     public string Name => GatewayName;
@@ -35,11 +43,11 @@ internal sealed class ManagementGateway(IPEndPoint listen, int maxConnections, A
     public string Protocol => "the management API";
 
     /// <inheritdoc/>
-    public IPEndPoint EndPoint => _app is null ? listen
-        : new IPEndPoint(listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
+    public IPEndPoint EndPoint => _app is null ? _options.Listen
+        : new IPEndPoint(_options.Listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
 
     /// <inheritdoc cref="IGateway.Address"/>
-    public string Address => _app?.Urls.FirstOrDefault() ?? $"http://{listen}";
+    public string Address => _app?.Urls.FirstOrDefault() ?? $"http://{_options.Listen}";
 
     /// <inheritdoc/>
     public void AddMetrics(Meter meter)
@@ -64,7 +72,11 @@ internal sealed class ManagementGateway(IPEndPoint listen, int maxConnections, A
     }
 
     /// <inheritdoc/>
-    public void Open(HostedBroker broker) => _api = new ManagementApi(amqp, broker, this, log);
+    public void Open(HostedBroker broker)
+    {
+        _broker = broker;
+        _api = new ManagementApi(_amqp, broker, this, _options.Log);
+    }
 
     /// <inheritdoc/>
     public void Drain()
@@ -96,25 +108,36 @@ internal sealed class ManagementGateway(IPEndPoint listen, int maxConnections, A
         builder.Services.AddSingleton<IHostLifetime>(new IgnoredSignals());
         builder.Services.AddLogging();
         builder.WebHost.UseKestrelCore();
-        builder.WebHost.ConfigureKestrel(options =>
-        {
-            options.AddServerHeader = false;
-            options.Limits.MaxRequestBodySize = MaxBodyBytes;
-            options.Limits.MaxConcurrentConnections = maxConnections;
-            options.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
-            if (listen.Address.Equals(IPAddress.IPv6Any))
-                options.ListenAnyIP(listen.Port, static one => one.Protocols = HttpProtocols.Http1);
-            else
-                options.Listen(listen, static one => one.Protocols = HttpProtocols.Http1);
-        });
+        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
         var app = builder.Build();
         app.Run(AnswerAsync);
         return app;
     }
 
-    private Task AnswerAsync(HttpContext context) => _api is { } api ? api.AnswerAsync(context)
-        : ManagementApi.RefuseAsync(context, new ManagementException(StatusCodes.Status503ServiceUnavailable, "service_unavailable",
-            "the broker starts"));
+    private void ConfigureKestrel(KestrelServerOptions server)
+    {
+        server.AddServerHeader = false;
+        server.Limits.MaxRequestBodySize = MaxBodyBytes;
+        server.Limits.MaxConcurrentConnections = _options.MaxConnections;
+        server.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
+        if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
+            server.ListenAnyIP(_options.Listen.Port, static one => one.Protocols = HttpProtocols.Http1);
+        else
+            server.Listen(_options.Listen, static one => one.Protocols = HttpProtocols.Http1);
+    }
+
+    // A page of another site knows guest's password as everyone does.
+    private Task AnswerAsync(HttpContext context)
+    {
+        if (CrossSiteRequest.Refusal(HeadersOf(context.Request), _hosts) is var (status, reason))
+            return ManagementApi.RefuseAsync(context, new ManagementException(status, "cross_site_request", reason));
+        return _api is { } api ? api.AnswerAsync(context)
+            : ManagementApi.RefuseAsync(context, new ManagementException(StatusCodes.Status503ServiceUnavailable, "service_unavailable",
+                "the broker starts"));
+    }
+
+    private static BrowserHeaders HeadersOf(HttpRequest request) =>
+        new(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString());
 
     /// <summary>Leaves signals to the host of the broker.</summary>
     private sealed class IgnoredSignals : IHostLifetime

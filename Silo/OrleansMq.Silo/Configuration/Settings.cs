@@ -18,8 +18,9 @@ internal static class Settings
             "The address of the HTTP API; port 0 takes a free port. Default: 127.0.0.1:8080.",
             (s, text) => ListenAddress.TryParse(text, out var address) ? s with { Http = address } : null),
         new("httpHosts", "NAME[,NAME...]", "host names, such as broker-1.example.com, *.example.com for all below a domain, or * for all",
-            "More host names by which requests may address the HTTP API. It refuses others, since a web page can have its own name resolve "
-            + "to the broker. Default: localhost, the machine's name, the advertised hosts and every IP address are always allowed.",
+            "More host names by which requests may address the HTTP API and RabbitMQ's management API. They refuse others, since a web "
+            + "page can have its own name resolve to the broker. Default: localhost, the machine's name, the advertised hosts and every IP "
+            + "address are always allowed.",
             (s, text) => HostPatterns(text) is { } hosts ? s with { HttpHosts = hosts } : null),
         new("httpMaxConnections", "N", "a whole number from 0 to 1000000",
             "The most connections of the HTTP API; further ones are closed. Kafka clients keep a part of what the process may open. 0: a "

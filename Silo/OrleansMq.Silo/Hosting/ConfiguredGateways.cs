@@ -54,8 +54,13 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });
         if (settings.AmqpManagement is { } management)
-            AddGateway(_ => new ManagementGateway(EndPointOf(management), MaxManagers, _all.OfType<AmqpGateway>().Single(),
-                new EngineLogAdapter(loggers.CreateLogger(ManagementGateway.GatewayName))));
+            AddGateway(_ => new ManagementGateway(new ManagementGatewayOptions
+            {
+                Listen = EndPointOf(management),
+                Hosts = HostsOf(settings),
+                MaxConnections = MaxManagers,
+                Log = new EngineLogAdapter(loggers.CreateLogger(ManagementGateway.GatewayName)),
+            }, _all.OfType<AmqpGateway>().Single()));
         GatewayMeters.Share(_all);
     }
 

@@ -4,7 +4,6 @@ using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
-using OrleansMq.Tests.Amqp.Sockets;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
@@ -230,7 +229,8 @@ public sealed class ManagementTests : IAsyncLifetime
     public async Task Before_the_broker_serves_it_says_so()
     {
         await using var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
-        await using var management = new ManagementGateway(new IPEndPoint(IPAddress.Loopback, 0), 10, gateway, new RecordedLog());
+        await using var management = new ManagementGateway(new ManagementGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) },
+            gateway);
         await management.ListenAsync(CancellationToken.None);
         using var client = new HttpClient();
         Assert.Equal(HttpStatusCode.ServiceUnavailable, (await client.GetAsync(new Uri($"{management.Address}/api/whoami"))).StatusCode);

@@ -1,4 +1,4 @@
-using OrleansMq.Gateways.Http;
+using OrleansMq.Gateways.Browsers;
 
 namespace OrleansMq.Tests.Silo.Http;
 

@@ -1,10 +1,12 @@
 using System.Net;
+using OrleansMq.Hosting;
 
-namespace OrleansMq.Gateways.Http;
+namespace OrleansMq.Gateways.Browsers;
 
 /// <summary>
-/// The names by which requests may address the API. A web page can have its own name resolve to the broker's address (DNS rebinding); the
-/// browser then treats the broker as the page's own site. Such a request names the page's host. An IP address cannot be rebound.
+/// The names by which requests may address an API over HTTP. A web page can have its own name resolve to the broker's address (DNS
+/// rebinding); the browser then treats the broker as the page's own site. Such a request names the page's host. An IP address cannot be
+/// rebound.
 /// </summary>
 internal sealed class HostNames
 {
@@ -29,6 +31,13 @@ internal sealed class HostNames
         }
     }
 
+    /// <summary>Creates the names of a broker: this machine's, those that the operator adds, and where the broker told its cluster that
+    /// clients reach it.</summary>
+    /// <param name="allowed">The operator's names.</param>
+    /// <param name="broker">Returns the broker, or null before it serves.</param>
+    public static HostNames Of(IEnumerable<string> allowed, Func<HostedBroker?> broker) =>
+        new([Dns.GetHostName(), .. allowed], () => AdvertisedBy(broker()));
+
     /// <summary>Whether a request may name this host.</summary>
     /// <param name="host">The host of a URL without its port. Empty where an HTTP/1.0 client sends none, which no browser does.</param>
     public bool Include(string host)
@@ -45,4 +54,9 @@ internal sealed class HostNames
     public static string HostOf(string address) =>
         Uri.TryCreate(address.Contains("://", StringComparison.Ordinal) ? address : $"http://{address}", UriKind.Absolute, out var url)
             ? url.Host : address;
+
+    private static IEnumerable<string> AdvertisedBy(HostedBroker? broker) =>
+        broker is not null && broker.Metadata.Image.Brokers.TryGetValue(broker.BrokerId, out var self)
+            ? new[] { self.Registration.Http, self.Registration.Kafka, self.Registration.Host }.OfType<string>().Select(HostOf)
+            : [];
 }

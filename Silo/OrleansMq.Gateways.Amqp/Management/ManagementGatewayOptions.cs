@@ -1,0 +1,25 @@
+using System.Net;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Gateways.Amqp.Management;
+
+/// <summary>The options of a management gateway.</summary>
+internal sealed record ManagementGatewayOptions
+{
+    /// <summary>The endpoint to listen on: port 15672 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
+    /// IPv4.</summary>
+    public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 15672);
+
+    /// <summary>
+    /// The host names by which clients may address the API: <c>broker-1</c>, <c>*.example.com</c>, or <c>*</c> for all. Localhost, the
+    /// machine's name and every IP address are always allowed. A request for another host is refused, since it may come from a web page
+    /// that has its own name resolve to this broker.
+    /// </summary>
+    public IReadOnlyList<string> Hosts { get; init; } = [];
+
+    /// <summary>The most connections; further ones are closed.</summary>
+    public int MaxConnections { get; init; } = 64;
+
+    /// <summary>The log.</summary>
+    public EngineLog Log { get; init; } = EngineLog.Silent;
+}
