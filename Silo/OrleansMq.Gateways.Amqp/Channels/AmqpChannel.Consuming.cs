@@ -16,6 +16,8 @@ internal sealed partial class AmqpChannel
     private readonly Dictionary<long, IQueueReader> _getters = [];
     // Of consumers that are cancelled, until what they hold is settled.
     private readonly HashSet<ChannelConsumer> _cancelled = [];
+    // The consumers that the client is told of later; null: it is told at once.
+    private List<ChannelConsumer>? _untold;
     private int _nextLimit;
     private int _sharedLimit;
     private int _sharedUnacknowledged;
@@ -58,8 +60,10 @@ internal sealed partial class AmqpChannel
                 return;
             consumer.Stop();
             _cancelled.Add(consumer);
-            if (client.Client.WantsConsumerCancel)
-                _output.Add(new BasicCancel(consumer.Tag, true));
+            if (_untold is not null)
+                _untold.Add(consumer);
+            else
+                AddCancel(consumer);
         }
         _output.Flush();
         _ = ReleaseAsync(consumer);
@@ -71,6 +75,30 @@ internal sealed partial class AmqpChannel
         session.Log.Write(Diagnostics.EngineLogLevel.Error,
             $"A consumer of queue '{consumer.Entry.State.Name}' failed; its connection is closed.", fault);
         client.Fail(new AmqpException(ReplyCode.InternalError, "a consumer met a fault; see the broker's log"));
+    }
+
+    // As RabbitMQ's channels, which do one thing at a time: consumers that a command ends are cancelled behind its answer.
+    private void HoldCancels()
+    {
+        lock (Gate)
+            _untold = [];
+    }
+
+    private void SendCancels()
+    {
+        lock (Gate)
+        {
+            _untold!.ForEach(AddCancel);
+            _untold = null;
+        }
+        _output.Flush();
+    }
+
+    // Under the lock.
+    private void AddCancel(ChannelConsumer consumer)
+    {
+        if (client.Client.WantsConsumerCancel)
+            _output.Add(new BasicCancel(consumer.Tag, true));
     }
 
     private ValueTask QosAsync(BasicQos qos)

@@ -86,21 +86,33 @@ internal sealed partial class AmqpChannel
 
     private async ValueTask DeleteQueueAsync(QueueDelete delete)
     {
+        HoldCancels();
+        try
+        {
+            var messages = await DeleteQueueOfAsync(delete).ConfigureAwait(false);
+            Reply(!delete.NoWait, new QueueDeleteOk(Count(messages)));
+        }
+        finally
+        {
+            SendCancels();
+        }
+    }
+
+    // Returns how many messages it had.
+    private async ValueTask<long> DeleteQueueOfAsync(QueueDelete delete)
+    {
         var name = NameOf(delete.Queue);
         Check(session.Access.CheckDeleteQueue(name));
         var image = session.Image.Topology.FindQueue(name) is null ? await session.RefreshAsync().ConfigureAwait(false) : session.Image;
         Check(image.Topology.DeleteQueue(name, session.Id).Refusal);
         if (image.Topology.FindQueue(name) is not { } queue)
-        {
-            Reply(!delete.NoWait, new QueueDeleteOk(0));
-            return;
-        }
+            return 0;
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
         var messages = await entry.Queue.CountAsync().ConfigureAwait(false);
         Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(messages)).Refusal);
         await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
-        Reply(!delete.NoWait, new QueueDeleteOk(Count(messages)));
+        return messages;
     }
 
     private void CheckIsNoStream(QueueEntry entry, string operation)

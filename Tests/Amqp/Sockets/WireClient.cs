@@ -22,12 +22,15 @@ internal sealed class WireClient : IAsyncDisposable
     }
 
     /// <summary>Connects, and opens the virtual host.</summary>
-    public static async Task<WireClient> OpenAsync(IPEndPoint endPoint, ushort heartbeat = 0)
+    /// <param name="endPoint">The server.</param>
+    /// <param name="heartbeat">In seconds; 0 for none.</param>
+    /// <param name="capabilities">What the client says that it can.</param>
+    public static async Task<WireClient> OpenAsync(IPEndPoint endPoint, ushort heartbeat = 0, params string[] capabilities)
     {
         var client = await ConnectAsync(endPoint);
         await client.SendAsync(ProtocolHeader.Amqp091.ToArray());
         Assert.IsType<ConnectionStart>(await client.ReceiveMethodAsync());
-        await client.SendAsync(0, new ConnectionStartOk(default, "PLAIN", LongString.Of("\0guest\0guest"), "en_US"));
+        await client.SendAsync(0, new ConnectionStartOk(PropertiesOf(capabilities), "PLAIN", LongString.Of("\0guest\0guest"), "en_US"));
         Assert.IsType<ConnectionTune>(await client.ReceiveMethodAsync());
         await client.SendAsync(0, new ConnectionTuneOk(2047, 131072, heartbeat));
         await client.SendAsync(0, new ConnectionOpen("/"));
@@ -101,6 +104,9 @@ internal sealed class WireClient : IAsyncDisposable
         _patience.Dispose();
         return default;
     }
+
+    private static FieldTable PropertiesOf(string[] capabilities) => FieldTable.Of(("capabilities", FieldValue.Of(FieldTable.Of(
+        [.. capabilities.Select(static name => (name, FieldValue.Of(true)))]))));
 
     private async Task<bool> FillAsync(Memory<byte> into)
     {
