@@ -35,8 +35,9 @@ internal sealed class SettlementLane(Func<IReadOnlyList<QueueSettlement>, ValueT
             if (!_isSending)
             {
                 _isSending = true;
-                // Those that the caller settles at once share the first request.
-                _sending = Task.Run(SendAllAsync);
+                // Behind the work that waits already: what that settles shares the first request, too.
+                _sending = Task.Factory.StartNew(SendAllAsync, CancellationToken.None,
+                    TaskCreationOptions.DenyChildAttach | TaskCreationOptions.PreferFairness, TaskScheduler.Default).Unwrap();
             }
         }
         return settling.Answer.Task;

@@ -57,20 +57,19 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         CancellationToken cancellationToken)
     {
         var line = Join(grain);
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
         try
         {
             // A grain works at one call at a time: further ones would time out in its queue, and take places from others.
-            await line.Turn.WaitAsync(ending.Token).ConfigureAwait(false);
+            await WaitAsync(line.Turn, delivery, cancellationToken).ConfigureAwait(false);
             try
             {
-                await places.WaitAsync(ending.Token).ConfigureAwait(false);
+                await WaitAsync(places, delivery, cancellationToken).ConfigureAwait(false);
                 try
                 {
                     // Another silo may have delivered them, and later ones, in the meantime.
-                    ending.Token.ThrowIfCancellationRequested();
-                    return await CallAsync(grains.GetGrain(grain), delivery, cancellationToken)
-                        .ConfigureAwait(false);
+                    cancellationToken.ThrowIfCancellationRequested();
+                    delivery.Ended.ThrowIfCancellationRequested();
+                    return await CallAsync(grain, delivery, cancellationToken).ConfigureAwait(false);
                 }
                 finally
                 {
@@ -88,11 +87,19 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         }
     }
 
-    private async Task<DeliveryAnswer> CallAsync(IAddressable grain, IGrainDelivery delivery, CancellationToken cancellationToken)
+    private static async ValueTask WaitAsync(SemaphoreSlim semaphore, IGrainDelivery delivery, CancellationToken cancellationToken)
+    {
+        if (semaphore.Wait(0, CancellationToken.None))
+            return;
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
+        await semaphore.WaitAsync(ending.Token).ConfigureAwait(false);
+    }
+
+    private async Task<DeliveryAnswer> CallAsync(GrainId grain, IGrainDelivery delivery, CancellationToken cancellationToken)
     {
         try
         {
-            return await delivery.CallAsync(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+            return await delivery.CallAsync(grains, grain).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -110,19 +117,19 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         catch (Exception failure)
         {
             // The exceptions of a grain's method come as an answer. What is thrown is none of the record's.
-            if (IsOfActivation(failure) && MayReport(grain.GetGrainId().Type))
-                LogNotActivated(grain.GetGrainId().Type, grain.GetGrainId(), delivery.Origin, Causes.Of(failure));
+            if (IsOfActivation(failure) && MayReport(grain.Type))
+                LogNotActivated(grain.Type, grain, delivery.Origin, Causes.Of(failure));
             return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(failure));
         }
     }
 
     // A call that still waited at its grain has not failed.
-    private static async Task<DeliveryAnswer> AfterTimeoutAsync(IAddressable grain, IGrainDelivery delivery, TimeoutException timeout,
+    private async Task<DeliveryAnswer> AfterTimeoutAsync(GrainId grain, IGrainDelivery delivery, TimeoutException timeout,
         CancellationToken cancellationToken)
     {
         try
         {
-            var current = await delivery.FindCurrentAsync(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+            var current = await delivery.FindCurrentAsync(grains, grain).WaitAsync(cancellationToken).ConfigureAwait(false);
             if (current is { } offset && delivery.Offsets.ToList().IndexOf(offset) is >= 0 and var index)
                 return new DeliveryAnswer(index, DeliveryOutcome.Failed, $"The grain has not answered. {Causes.Of(timeout)}");
         }

@@ -50,8 +50,8 @@ internal interface IGrainDelivery
     CancellationToken Ended { get; }
 
     /// <summary>Calls the grain.</summary>
-    Task<DeliveryAnswer> CallAsync(IAddressable grain);
+    Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain);
 
     /// <summary>Returns the record that the grain works at, by its offset; null: at none.</summary>
-    Task<long?> FindCurrentAsync(IAddressable grain);
+    Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain);
 }

@@ -47,11 +47,12 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery, RecordRun run) :
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IRecordReceiver>().DeliverAsync(delivery);
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IRecordReceiver>.Of(grains, grain).DeliverAsync(delivery);
 
     /// <inheritdoc/>
-    public Task<long?> FindCurrentAsync(IAddressable grain) =>
-        grain.AsReference<IRecordReceiver>().FindCurrentAsync(delivery.SourceInQueue);
+    public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IRecordReceiver>.Of(grains, grain).FindCurrentAsync(delivery.SourceInQueue);
 }
 
 /// <summary>Which topic a cursor belongs to. A topic that is deleted and created again has another id. Thread-safe.</summary>

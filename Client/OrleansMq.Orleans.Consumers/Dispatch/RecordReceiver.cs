@@ -10,6 +10,7 @@ internal sealed partial class RecordReceiver : IRecordReceiver
     private readonly ConsumingActivations _activations;
     private readonly ILogger _logger;
     private readonly RecordTurns _turns;
+    private readonly LastSource _source = new();
 
     /// <summary>Creates the receiver of an activation.</summary>
     /// <param name="context">The activation.</param>
@@ -71,8 +72,8 @@ internal sealed partial class RecordReceiver : IRecordReceiver
         + "handled this or a later record of its key before.")]
     private partial void LogSkipped(string topic, int partition, long offset, GrainId grain);
 
-    private static ConsumedRecord RecordOf(RecordDelivery delivery, ConsumedItem item) =>
-        new(RecordPosition.Of(delivery.TopicId, delivery.Partition, delivery.Key, item.Offset))
+    private ConsumedRecord RecordOf(RecordDelivery delivery, ConsumedItem item) =>
+        new(new RecordPosition(_source.Of(delivery.TopicId, delivery.Partition, delivery.Key), delivery.Partition, item.Offset))
         {
             Topic = delivery.Topic,
             Time = DateTimeOffset.FromUnixTimeMilliseconds(item.Timestamp),

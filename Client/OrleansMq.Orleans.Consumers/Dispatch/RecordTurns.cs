@@ -20,6 +20,7 @@ internal sealed class RecordTurns(IGrainContext grain, TimeSpan turnTimeout, boo
     private readonly SemaphoreSlim _turn = new(1);
     // One entry a topic, unless a producer chose partitions or the topic was created again.
     private readonly Dictionary<Guid, long> _served = [];
+    private readonly LastSource _source = new();
     private (Guid Source, long Offset)? _current;
     // What is in memory may not be what is stored.
     private bool _hasFailed;
@@ -52,7 +53,7 @@ internal sealed class RecordTurns(IGrainContext grain, TimeSpan turnTimeout, boo
 
     private async Task<DeliveryAnswer> InOrderAsync(RecordDelivery delivery, Func<ConsumedItem, ReadRecord> read, long began)
     {
-        var source = delivery.SourceInQueue;
+        var source = _source.Of(delivery.Queue, delivery.Partition, delivery.Key);
         // Delivered before, by a dispatcher that could not settle them.
         var count = _served.TryGetValue(source, out var served) ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
         foreach (var item in delivery.Items.AsSpan(0, count))

@@ -10,13 +10,17 @@ namespace OrleansMq.Consumers;
 public sealed record RecordPosition([property: Id(0)] Guid Source, [property: Id(1)] int Partition, [property: Id(2)] long Offset)
 {
     /// <summary>Returns the position of a record.</summary>
-    internal static RecordPosition Of(Guid topicId, int partition, ReadOnlySpan<byte> key, long offset)
+    internal static RecordPosition Of(Guid topicId, int partition, ReadOnlySpan<byte> key, long offset) =>
+        new(SourceOf(topicId, partition, key), partition, offset);
+
+    /// <summary>Returns the name of a source.</summary>
+    internal static Guid SourceOf(Guid topicId, int partition, ReadOnlySpan<byte> key)
     {
         const int IdLength = 16;
         var bytes = new byte[IdLength + sizeof(int) + key.Length];
         topicId.TryWriteBytes(bytes, bigEndian: true, out _);
         System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(IdLength), partition);
         key.CopyTo(bytes.AsSpan(IdLength + sizeof(int)));
-        return new RecordPosition(Hashes.Of(bytes), partition, offset);
+        return Hashes.Of(bytes);
     }
 }

@@ -174,9 +174,10 @@ internal sealed class StreamGrainDelivery(StreamDelivery delivery, RecordRun run
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<IStreamConsumer>().DeliverAsync(delivery);
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IStreamConsumer>.Of(grains, grain).DeliverAsync(delivery);
 
     /// <inheritdoc/>
-    public Task<long?> FindCurrentAsync(IAddressable grain) =>
-        grain.AsReference<IStreamConsumer>().FindObservedAsync(delivery.Subscription);
+    public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IStreamConsumer>.Of(grains, grain).FindObservedAsync(delivery.Subscription);
 }

@@ -46,9 +46,10 @@ internal sealed class TimerDelivery(RecordDelivery delivery, RecordRun run) : IG
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IAddressable grain) => grain.AsReference<ITimerReceiver>().DeliverAsync(delivery);
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<ITimerReceiver>.Of(grains, grain).DeliverAsync(delivery);
 
     /// <inheritdoc/>
-    public Task<long?> FindCurrentAsync(IAddressable grain) =>
-        grain.AsReference<ITimerReceiver>().FindCurrentAsync(delivery.SourceInQueue);
+    public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<ITimerReceiver>.Of(grains, grain).FindCurrentAsync(delivery.SourceInQueue);
 }

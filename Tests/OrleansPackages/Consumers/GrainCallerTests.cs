@@ -66,12 +66,12 @@ public sealed class GrainCallerTests : IAsyncLifetime
         public CancellationToken Ended => ended;
         public int Calls { get; private set; }
 
-        public Task<DeliveryAnswer> CallAsync(IAddressable grain)
+        public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain)
         {
             Calls++;
             return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
         }
 
-        public Task<long?> FindCurrentAsync(IAddressable grain) => Task.FromResult<long?>(null);
+        public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) => Task.FromResult<long?>(null);
     }
 }

@@ -20,6 +20,13 @@ internal readonly record struct ReadBounds(long Bytes, int Records = int.MaxValu
 /// <summary>Records that a consumer received under one lock, in pooled memory.</summary>
 internal sealed class ReceivedRecords : IDisposable
 {
+    private const long MostBytesAtOnce = 1 << 20;
+    // A read more costs as much as some small records that are not wanted.
+    private const int MostBetween = 32;
+    // Until a read has shown what an offset takes. Too little costs a second read, too much the bytes.
+    private const long ExpectedBytesPerOffset = 256;
+    private const long Reserve = 2;
+
     private readonly List<IDisposable> _memory = [];
     private readonly List<ReceivedRecord> _records = [];
     private readonly ReadBounds _bounds;
@@ -89,8 +96,8 @@ internal sealed class ReceivedRecords : IDisposable
     // Returns the index of the first record that was not read.
     private int Fill(Partition partition, List<DeliveredRecord> wanted, List<OffsetRange> naturals)
     {
-        const int mostBytesAtOnce = 1 << 20;
         var log = partition.Log!;
+        var bytesPerOffset = ExpectedBytesPerOffset;
         for (var next = 0; next < wanted.Count;)
         {
             var end = next + 1;
@@ -101,8 +108,9 @@ internal sealed class ReceivedRecords : IDisposable
                 if (IsFull)
                     return next;
                 var from = wanted[next].Offset;
-                var isRun = next + 1 < end && wanted[next + 1].Offset == from + 1;
-                if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, isRun ? mostBytesAtOnce : 1) is not { } read)
+                var size = (OffsetsTogether(CollectionsMarshal.AsSpan(wanted)[next..end]) - 1) * bytesPerOffset;
+                if (from < log.LogStartOffset
+                    || log.Read(from, partition.HighWatermark, (int)Math.Clamp(size, 1, MostBytesAtOnce)) is not { } read)
                 {
                     naturals.Add(OffsetRange.Of(from));
                     next++;
@@ -110,12 +118,22 @@ internal sealed class ReceivedRecords : IDisposable
                 }
                 _memory.Add(read);
                 _batchBytes += read.Memory.Length;
+                bytesPerOffset = Math.Max(1, read.Memory.Length / Math.Max(1, read.NextOffset - from)) * Reserve;
                 TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals);
                 if (_isFull || Fault is not null)
                     return next;
             }
         }
         return wanted.Count;
+    }
+
+    // From the first one to the last that is near the one before it: they are read at once, with what is between them.
+    private static long OffsetsTogether(ReadOnlySpan<DeliveredRecord> rising)
+    {
+        var last = 0;
+        while (last + 1 < rising.Length && rising[last + 1].Offset - rising[last].Offset <= MostBetween)
+            last++;
+        return rising[last].Offset - rising[0].Offset + 1;
     }
 
     private bool HasSome => _records.Count > 0 || _bounds.HasRecords;

@@ -9,6 +9,10 @@ internal delegate T RecordReading<out T>(in RecordBatchHeader batch, in Record r
 internal static class RecordScan
 {
     private const int MostBytes = 256 << 10;
+    // Small records are many in a read, and what is read beyond the wanted ones is read again.
+    private const int FewestBytes = 4 << 10;
+    private const int BytesPerRecord = 128;
+    private const int Growth = 4;
     // Of one call: what is found so far is of use, and the leadership may end meanwhile.
     private const long MostBytesPerScan = 4 << 20;
 
@@ -26,9 +30,11 @@ internal static class RecordScan
         var records = new List<T>();
         var limit = partition.HighWatermark;
         var scanned = 0L;
+        var size = (int)Math.Clamp((long)BytesPerRecord * most, FewestBytes, MostBytes);
         for (end = Math.Max(from, partition.LogStartOffset); end < limit && (scanned < MostBytesPerScan || end <= from);)
         {
-            using var buffer = partition.Log!.Read(end, limit, MostBytes);
+            using var buffer = partition.Log!.Read(end, limit, size);
+            size = Math.Min(size * Growth, MostBytes);
             if (buffer is null)
             {
                 end = limit;
