@@ -1,6 +1,6 @@
-using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Orleans.Metadata;
+using OrleansMq.Consumers;
 
 namespace OrleansMq.Timers;
 
@@ -23,7 +23,8 @@ internal sealed class TimerProperties : IGrainPropertiesProvider
 /// <summary>Which grain classes of the cluster handle which messages. Thread-safe.</summary>
 internal sealed class TimerCatalog(IClusterManifestProvider manifests, TimeProvider time)
 {
-    private readonly ConcurrentDictionary<(GrainType, string), long> _missing = [];
+    private readonly Absences<(GrainType Type, string Message)> _missing = new(manifests, static (manifest, handler) =>
+        ClassesOf(manifest, handler.Type).Any(one => one.Properties.ContainsKey(TimerProperties.KeyOf(handler.Message))), time);
 
     /// <summary>Returns why a message for a grain would not be handled; null: it would, as far as is known.</summary>
     /// <param name="grain">The grain.</param>
@@ -34,7 +35,7 @@ internal sealed class TimerCatalog(IClusterManifestProvider manifests, TimeProvi
         // A generic class is in the manifest without its type arguments.
         if (IsGeneric(grain.Type))
             return null;
-        var classes = ClassesOf(grain.Type).ToList();
+        var classes = ClassesOf(manifests.Current, grain.Type).ToList();
         if (classes.Count == 0)
             return $"No silo has the grain class of {grain}: deploy it, or send to another grain.";
         return classes.Any(one => one.Properties.ContainsKey(TimerProperties.KeyOf(message))) ? null
@@ -45,19 +46,10 @@ internal sealed class TimerCatalog(IClusterManifestProvider manifests, TimeProvi
     /// <summary>Returns for how long no silo has been known to handle messages for a class; null: one does.</summary>
     /// <param name="grainType">The class.</param>
     /// <param name="message">The name of the type of messages.</param>
-    public TimeSpan? MissingFor(GrainType grainType, string message)
-    {
-        if (ClassesOf(grainType).Any(one => one.Properties.ContainsKey(TimerProperties.KeyOf(message))))
-        {
-            _missing.TryRemove((grainType, message), out _);
-            return null;
-        }
-        var now = time.GetTimestamp();
-        return time.GetElapsedTime(_missing.GetOrAdd((grainType, message), now), now);
-    }
+    public TimeSpan? MissingFor(GrainType grainType, string message) => _missing.Of((grainType, message), out _);
 
     private static bool IsGeneric(GrainType grainType) => grainType.ToString()!.Contains('`', StringComparison.Ordinal);
 
-    private IEnumerable<GrainProperties> ClassesOf(GrainType grainType) => manifests.Current.AllGrainManifests
+    private static IEnumerable<GrainProperties> ClassesOf(ClusterManifest manifest, GrainType grainType) => manifest.AllGrainManifests
         .Select(silo => silo.Grains.GetValueOrDefault(grainType)).OfType<GrainProperties>();
 }
