@@ -90,7 +90,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     // The consumer's credit bounds what the lanes hold.
     private async Task ConsumeAsync(QueueConsumer<byte[]?, byte[]?> consumer, CancellationToken stopping)
     {
-        var lanes = new Lanes(static message => message.Size);
+        var lanes = new Lanes(static message => message.Size, _deliveries.MaxRun);
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var places = new SemaphoreSlim(_options.MaxInFlight);
         var workers = new HashSet<Task>();

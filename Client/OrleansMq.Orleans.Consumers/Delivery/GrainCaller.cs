@@ -16,11 +16,18 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     // For names, and for what the serializer adds.
     private const int MessageRoom = 64 << 10;
 
+    // Bounds the memory of a call, where messages may be larger.
+    private const long LargestRun = 8 << 20;
+
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMinutes(1);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<GrainId, Line> _lines = [];
     private readonly Dictionary<GrainType, long> _reported = [];
+    private readonly long _maxSize = maxMessageSize - MessageRoom;
+
+    /// <summary>The most bytes of records that a call takes together. A larger run is one record.</summary>
+    public long MaxRun => Math.Min(LargestRun, _maxSize);
 
     /// <summary>Delivers records; never throws but when it is cancelled.</summary>
     /// <param name="grain">The grain.</param>
@@ -38,9 +45,9 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     }
 
     // Orleans closes the connection of a message that is too large, with all calls on their way.
-    private DeliveryAnswer? ForSize(IGrainDelivery delivery) => delivery.Size <= maxMessageSize - MessageRoom ? null
+    private DeliveryAnswer? ForSize(IGrainDelivery delivery) => delivery.Size <= _maxSize ? null
         : new DeliveryAnswer(0, DeliveryOutcome.Unreadable, $"The record has {delivery.Size} bytes of key, value and headers, and a call "
-            + $"takes at most {maxMessageSize - MessageRoom}: send smaller records, or raise {nameof(SiloMessagingOptions)}."
+            + $"takes at most {_maxSize}: send smaller records, or raise {nameof(SiloMessagingOptions)}."
             + $"{nameof(SiloMessagingOptions.MaxMessageBodySize)} on every silo.");
 
     private DeliveryAnswer? ForMissing(GrainId grain, IGrainDelivery delivery)

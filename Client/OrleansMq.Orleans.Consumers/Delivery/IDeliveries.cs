@@ -8,6 +8,9 @@ internal interface IDeliveries
     /// <summary>Why a record without a key is dead-lettered; null: it is settled.</summary>
     string? CauseWithoutKey { get; }
 
+    /// <summary>The most bytes of records that are delivered together.</summary>
+    long MaxRun { get; }
+
     /// <summary>Delivers records of one key to every subscriber.</summary>
     Task<RunAnswer> DeliverAsync(RecordRun run, SemaphoreSlim places, CancellationToken cancellationToken);
 }
@@ -27,7 +30,7 @@ internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message
     /// <summary>Is cancelled when what received them has ended: they are delivered again, maybe elsewhere.</summary>
     public CancellationToken Ended => Messages[0].Attachment.Ended;
 
-    /// <summary>How many bytes they take in a call. Above <see cref="KeyLanes{T}.MaxTaken"/> it is one record.</summary>
+    /// <summary>How many bytes they take in a call. Above <see cref="IDeliveries.MaxRun"/> it is one record.</summary>
     public long Size => Messages.Sum(static message => message.Size);
 }
 

@@ -7,11 +7,9 @@ namespace OrleansMq.Consumers;
 /// </summary>
 /// <typeparam name="T">A message.</typeparam>
 /// <param name="sizeOf">Returns how many bytes a message takes in a call.</param>
-internal sealed class KeyLanes<T>(Func<T, long> sizeOf)
+/// <param name="maxTaken">The most bytes of records that are taken together; the first one is taken whatever its size.</param>
+internal sealed class KeyLanes<T>(Func<T, long> sizeOf, long maxTaken)
 {
-    /// <summary>The most bytes of records that are taken together; the first one is taken whatever its size.</summary>
-    internal const long MaxTaken = 8 << 20;
-
     private readonly Lock _lock = new();
     private readonly Dictionary<(int Partition, IdSpan Key), Lane> _lanes = [];
     private readonly Dictionary<int, Latest> _latest = [];
@@ -58,7 +56,7 @@ internal sealed class KeyLanes<T>(Func<T, long> sizeOf)
             while (lane.Waiting.TryPeek(out var next) && (taken.Count == 0 || next.Run == lane.Run))
             {
                 size += sizeOf(next.Message);
-                if (taken.Count > 0 && size > MaxTaken)
+                if (taken.Count > 0 && size > maxTaken)
                     break;
                 lane.Run = next.Run;
                 taken.Add(next.Message);

@@ -13,6 +13,9 @@ internal sealed class ConsumerDeliveries(ConsumerClass consumer, CursorSources s
     public string CauseWithoutKey => $"The record has no key, which would say which grain of {consumer.Class} it is for.";
 
     /// <inheritdoc/>
+    public long MaxRun => caller.MaxRun;
+
+    /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun run, SemaphoreSlim places, CancellationToken cancellationToken)
     {
         if (!consumer.Keys.TryGet(run.Key.AsSpan(), out var key))

@@ -39,6 +39,9 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
     public string? CauseWithoutKey => null;
 
     /// <inheritdoc/>
+    public long MaxRun => caller.MaxRun;
+
+    /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
     {
         var run = StreamRun.Of(records);
@@ -67,6 +70,9 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
     /// <inheritdoc/>
     /// <remarks>Such a record belongs to no stream.</remarks>
     public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public long MaxRun => caller.MaxRun;
 
     /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
@@ -126,6 +132,9 @@ internal sealed class ReplayDeliveries(OrleansMqStreamProvider provider, Replay 
     /// <inheritdoc/>
     /// <remarks>Its cursor has the events of one key.</remarks>
     public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public long MaxRun => caller.MaxRun;
 
     /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)

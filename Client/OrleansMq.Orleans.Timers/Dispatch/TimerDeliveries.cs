@@ -12,6 +12,9 @@ internal sealed class TimerDeliveries(CursorSources sources, GrainCaller caller,
     public string CauseWithoutKey => "The record has no key, which would say which grain the timer is for.";
 
     /// <inheritdoc/>
+    public long MaxRun => caller.MaxRun;
+
+    /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun run, SemaphoreSlim places, CancellationToken cancellationToken)
     {
         if (!TimerRecords.TryReadKey(run.Key.AsSpan(), out var grain))

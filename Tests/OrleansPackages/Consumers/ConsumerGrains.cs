@@ -53,6 +53,7 @@ public interface IOrdersGrain : IGrainWithStringKey;
 [Consumes("consume-deactivates")]
 [Consumes("consume-missing")]
 [Consumes("consume-limit")]
+[Consumes("consume-message-size", MaxAttempts = 3)]
 [Consumes("consume-again")]
 [Consumes("consume-interleaved")]
 [Consumes("consume-killed")]

@@ -345,6 +345,32 @@ public sealed class ConsumerTests : IAsyncLifetime
             : _silo!.Client.GetGrain<IJournalGrain>(key).GetAsync();
     }
 
+    [Fact]
+    public async Task Run_of_small_records_that_is_larger_than_a_message_is_delivered_in_several_calls()
+    {
+        const string Topic = "consume-message-size";
+        const int Records = 60;
+        var sent = new TaskCompletionSource();
+        ConsumerScript.On(Topic, async call => await (call.Number == 0 ? sent.Task : Task.CompletedTask));
+        _silo = await TestSilo.StartAsync(_data.Path, silo =>
+        {
+            SharedStorage.AddTo(silo);
+            silo.Services.Configure<SiloMessagingOptions>(static options => options.MaxMessageBodySize = 1 << 20);
+            silo.AddOrleansMqConsumers(static options => Configured(options, null));
+        });
+        await Client.Admin.CreateTopicAsync(Topic, 1);
+        // The first record holds the grain back until the others wait.
+        var padding = new string('x', 50_000);
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var number = 0; number < Records; number++)
+                await producer.SendAsync(new(Topic, "small", $$"""{"number":{{number}},"padding":"{{padding}}"}"""));
+        }
+        sent.SetResult();
+        await ReceivedAsync(Topic, "small", [.. Enumerable.Range(0, Records)]);
+        Assert.Equal(0, (await Client.Broker.DescribeTopicAsync(Topic + ".dead-letter")).Partitions[0].HighWatermark);
+    }
+
     private RecordedLifecycle Participating(IBroker broker, Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions> configure)
     {
         var options = configure(Configured(new(), null)) with { Serves = static type => type == typeof(AccountGrain) };

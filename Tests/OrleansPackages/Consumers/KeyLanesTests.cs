@@ -10,7 +10,8 @@ public sealed class KeyLanesTests
     private static readonly object Consumer = new();
 
     // The size of a message is its number, above a hundred.
-    private readonly KeyLanes<int> _lanes = new(static message => message > 100 ? message : 0);
+    private const int MaxTaken = 1_000;
+    private readonly KeyLanes<int> _lanes = new(static message => message > 100 ? message : 0, MaxTaken);
 
     [Fact]
     public void Events_of_one_run_are_taken_together_and_a_lane_without_events_is_over()
@@ -62,7 +63,7 @@ public sealed class KeyLanesTests
     [Fact]
     public void Events_beyond_what_a_call_takes_are_taken_next_and_the_first_one_whatever_its_size()
     {
-        const int Half = (int)KeyLanes<int>.MaxTaken / 2;
+        const int Half = MaxTaken / 2;
         var lane = Add(One, 1, Half, out _)!;
         foreach (var message in (int[])[Half, 101, 3 * Half, 102])
             Add(One, 1, message, out _);
