@@ -99,7 +99,8 @@ public sealed record QueueDelivery(QueueLock Lock, IReadOnlyList<QueueRecord> Re
 /// <summary>The right to settle the records of one delivery. It ends with its consumer.</summary>
 /// <param name="Queue">The queue's id.</param>
 /// <param name="LeaderEpoch">The leader that delivered.</param>
-/// <param name="Number">The delivery.</param>
+/// <param name="Number">The delivery. A leader numbers them upwards: one that brings a record again has a higher number than the one
+/// before, and so has one with later records of its key where the queue is ordered by key.</param>
 public readonly record struct QueueLock(Guid Queue, int LeaderEpoch, long Number);
 
 /// <summary>A record of a queue.</summary>

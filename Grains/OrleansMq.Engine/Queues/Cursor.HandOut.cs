@@ -125,6 +125,24 @@ internal sealed partial class Cursor
             _effects.Add(new Deliver(widen.Attachment, widen.Lock, records));
     }
 
+    // A lock is never older than what it holds: of two deliveries of a record, or of a key, the later one has the higher number.
+    private void On(Join join)
+    {
+        if (_state is null)
+            return;
+        var joined = new LockToken(_state.Incarnation, _term.Epoch, _rules.JoinedLock(join.Deliveries[0].Lock.Number, ++_lastLock));
+        var records = new List<DeliveredRecord>();
+        foreach (var delivery in join.Deliveries)
+        {
+            foreach (var record in delivery.Records.Where(record => Holds(delivery.Lock, record.Offset)))
+            {
+                Lock(record.Offset, _held[record.Offset] with { LockNumber = joined.Number });
+                records.Add(record);
+            }
+        }
+        _effects.Add(new Deliver(join.Attachment, joined, records));
+    }
+
     // The later records of a key go with its first one. Their order is kept by the consumer: none of the key follows before all of them are
     // settled in force, whatever becomes of each. A record that failed goes alone: it may be what ends its consumer.
     private void ExtendRuns(KeyOrder order, Dictionary<Consumer, (Deliver Delivery, int Most)> deliveries, long needed, CursorState state)

@@ -210,6 +210,7 @@ internal sealed partial class Cursor
                 break;
             case SetLockDuration: break;
             case Widen widen: On(widen); break;
+            case Join join: On(join); break;
             case CursorRequest request: On(request); break;
             default: Invariant.Check(false, "A cursor's command has a handler."); break;
         }

@@ -81,6 +81,12 @@ internal sealed record ReadFailed(long Number) : CursorCommand;
 /// <param name="Through">The last one that it takes.</param>
 internal sealed record Widen(long Attachment, LockToken Lock, long From, long Through) : CursorCommand;
 
+/// <summary>A buffered consumer takes deliveries that wait for it as one, under a lock of its own. It gets one <see cref="Deliver"/> of
+/// what their locks still hold, in that order; it may be of none.</summary>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="Deliveries">The deliveries, of which it has taken no record.</param>
+internal sealed record Join(long Attachment, IReadOnlyList<Deliver> Deliveries) : CursorCommand;
+
 // --- From the dead-letter target ---
 
 /// <summary>The target has all dead letters of a <see cref="PublishDeadLetters"/>.</summary>

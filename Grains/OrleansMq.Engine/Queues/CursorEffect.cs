@@ -62,7 +62,8 @@ internal sealed record WakeAt(long Time) : CursorEffect;
 /// <summary>The right to settle what one hand-out delivered. It ends with the incarnation and the leader epoch that gave it.</summary>
 /// <param name="Incarnation">The cursor's incarnation.</param>
 /// <param name="LeaderEpoch">The leader's epoch.</param>
-/// <param name="Number">The hand-out in that epoch, from 1.</param>
+/// <param name="Number">The delivery in that epoch, from 1. Of two deliveries of a record, or of records of one key, the later one has the
+/// higher number.</param>
 internal readonly record struct LockToken(Guid Incarnation, int LeaderEpoch, long Number);
 
 /// <summary>A delivered record.</summary>

@@ -30,6 +30,11 @@ internal class CursorRules
     /// <summary>Whether a lock holds a record.</summary>
     public virtual bool Holds(in HeldRecord held, long number) => held.State == HeldState.Acquired && held.LockNumber == number;
 
+    /// <summary>Returns the lock of deliveries that are joined.</summary>
+    /// <param name="first">The lock of the first one.</param>
+    /// <param name="next">A lock that none has had.</param>
+    public virtual long JoinedLock(long first, long next) => next;
+
     /// <summary>Whether a lock of this leader and incarnation is meant.</summary>
     public virtual bool IsCurrent(LockToken token, Guid incarnation, int leaderEpoch) =>
         token.Incarnation == incarnation && token.LeaderEpoch == leaderEpoch;

@@ -54,6 +54,51 @@ public sealed class BufferedDeliveriesTests
         Assert.Equal(new DeliveryCounts(2, 1), rig.Deliveries[2].Records[0].Counts);
     }
 
+    [Fact]
+    public void Deliveries_that_are_joined_have_the_newest_lock_and_each_record_is_settled_by_itself()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 10, isBuffered: true);
+        rig.Attach(2, credit: 1, priority: 1, isBuffered: true);
+        rig.Produce(2);
+        rig.Produce(1);
+        var (others, waiting) = (rig.Deliveries.Single(d => d.Attachment == 2), rig.Deliveries.Where(d => d.Attachment == 1).ToList());
+        Assert.Equal(2, waiting.Count);
+        rig.Handle(new Join(1, waiting));
+        var joined = rig.Deliveries[^1];
+        Assert.Equal(waiting.SelectMany(d => d.Records), joined.Records);
+        Assert.All(rig.Deliveries.SkipLast(1), before => Assert.True(before.Lock.Number < joined.Lock.Number));
+        var offsets = joined.Records.Select(record => record.Offset).ToList();
+        // The locks before it hold them no more, and it does not hold what another has.
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Renew(100, waiting[0].Lock, OffsetRange.Of(offsets[0]))));
+        Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(101, joined.Lock, OffsetRange.Of(others.Records[0].Offset))));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Renew(102, joined.Lock, OffsetRange.Of(offsets[0]))));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Settle(103, joined.Lock, OffsetRange.Of(offsets[0]))));
+        Assert.False(rig.Cursor.Holds(joined.Lock, offsets[0]));
+        Assert.True(rig.Cursor.Holds(joined.Lock, offsets[1]));
+    }
+
+    [Fact]
+    public void Record_whose_lock_ended_is_not_joined_and_the_others_hold_for_their_whole_time_again()
+    {
+        var rig = new CursorRig();
+        rig.Attach(1, credit: 2, lockMs: 1_000, isBuffered: true);
+        rig.Produce(1);
+        rig.PassTime(600);
+        rig.Produce(1);
+        rig.PassTime(400);
+        // The first one came again, under a third lock.
+        Assert.Equal(3, rig.Deliveries.Count);
+        var waiting = rig.Deliveries.ToList();
+        rig.Handle(new Join(1, waiting));
+        var joined = rig.Deliveries[^1];
+        Assert.Equal([waiting[1].Records[0].Offset, waiting[2].Records[0].Offset], joined.Records.Select(record => record.Offset));
+        rig.PassTime(900);
+        Assert.All(joined.Records, record => Assert.True(rig.Cursor.Holds(joined.Lock, record.Offset)));
+        rig.PassTime(100);
+        Assert.All(joined.Records, record => Assert.False(rig.Cursor.Holds(joined.Lock, record.Offset)));
+    }
+
     private static CursorRig Start(CursorConfiguration configuration)
     {
         var rig = new CursorRig(configuration);

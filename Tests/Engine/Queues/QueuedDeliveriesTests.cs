@@ -10,6 +10,48 @@ public sealed class QueuedDeliveriesTests
     private static readonly AttachOptions Prefetching = new() { Prefetch = 10, LockDuration = TimeSpan.FromSeconds(30) };
 
     [Fact]
+    public async Task Records_that_came_one_after_the_other_are_received_together()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        var slow = await rig.AttachAsync(Prefetching);
+        for (var count = 1; count <= 3; count++)
+        {
+            await rig.AppendAsync($"{count}");
+            await rig.WaitUntilAsync(async () => await rig.HeldAsync() == count);
+        }
+        using var received = await slow.ReceiveSomeAsync(0);
+        Assert.Equal(["1", "2", "3"], received.Records.Select(one => one.Text()));
+        Assert.Equal(CursorOutcome.Done, await slow.SettleAllAsync(received));
+    }
+
+    [Fact]
+    public async Task Records_that_are_received_together_have_a_higher_lock_than_what_another_received_meanwhile()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        var slow = await rig.AttachAsync(Prefetching);
+        await rig.AppendAsync("1");
+        await rig.WaitUntilAsync(async () => await rig.HeldAsync() == 1);
+        var other = await rig.AttachAsync(Prefetching with { Priority = 1 });
+        await rig.AppendAsync("2");
+        using var first = await other.ReceiveSomeAsync(0);
+        Assert.Equal("2", Assert.Single(first.Records).Text());
+        // It comes to the slow one, whose first delivery is older than that of the other.
+        Assert.Equal(CursorOutcome.Done, (await other.ReleaseAsync(first.Lock, OffsetRange.Of(first.Records[0].Record.Offset),
+            isFailure: false, TimeSpan.FromSeconds(1))).Outcome);
+        other.Detach(isFailure: false);
+        await rig.WaitUntilAsync(async () =>
+        {
+            rig.Clock.Advance(TimeSpan.FromMilliseconds(250));
+            return await rig.HeldAsync() == 2;
+        });
+        using var together = await slow.ReceiveSomeAsync(0);
+        Assert.Equal(["1", "2"], together.Records.Select(one => one.Text()));
+        Assert.True(together.Lock.Number > first.Lock.Number, $"{together.Lock} is older than {first.Lock}.");
+    }
+
+    [Fact]
     public async Task Record_whose_lock_ended_in_the_queue_and_that_another_settled_is_not_received()
     {
         await using var rig = await PartitionRig.StartAsync();

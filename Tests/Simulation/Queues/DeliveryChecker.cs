@@ -7,7 +7,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
 {
     private sealed class Lock(LockToken token, long attachment, long deadline, DeliveryCounts counts)
     {
-        public LockToken Token { get; } = token;
+        public LockToken Token { get; set; } = token;
         public long Attachment { get; } = attachment;
         public long Deadline { get; set; } = deadline;
         public DeliveryCounts Counts { get; } = counts;
@@ -95,12 +95,15 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             _asked.Add((request.Lock.Incarnation, offset));
     }
 
-    private IEnumerable<Lock> LocksOf(SimulatedLeader leader, LockRequest request)
+    private IEnumerable<Lock> LocksOf(SimulatedLeader leader, LockRequest request) =>
+        HeldBy(leader, request).Select(static pair => pair.Held);
+
+    private IEnumerable<(long Offset, Lock Held)> HeldBy(SimulatedLeader leader, LockRequest request)
     {
         for (var offset = request.Records.First; offset <= request.Records.Last; offset++)
         {
             if (_locks.TryGetValue((request.Lock.Incarnation, leader.Epoch, offset), out var held) && held.Token == request.Lock)
-                yield return held;
+                yield return (offset, held);
         }
     }
 
@@ -182,6 +185,10 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         {
             IsWaiting = simulation.Scenario.IsBuffered,
         };
+        if (!held.IsWaiting)
+            CheckNumber(leader, deliver.Lock, record.Offset);
+        Verdict.Require(!simulation.Scenario.IsWindow || !_taken.Contains(deliver.Lock),
+            $"3: {record.Offset} is handed out under a lock whose records its consumer has.");
         CheckRoom(leader, deliver.Lock.Incarnation, record.Offset);
         if (_consumers.TryGetValue(deliver.Attachment, out var consumer))
             CheckCredit(leader, consumer, held);
@@ -316,8 +323,13 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             return;
         if (request is Renew)
         {
-            foreach (var held in LocksOf(leader, lockRequest))
+            foreach (var (offset, held) in HeldBy(leader, lockRequest))
+            {
+                if (held.IsWaiting)
+                    CheckNumber(leader, held.Token, offset);
                 (held.Deadline, held.IsWaiting) = (LockEnd(leader), false);
+                _taken.Add(held.Token);
+            }
             AddDelivered(lockRequest);
             return;
         }

@@ -12,6 +12,8 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     public long Cut { get; set; }
     public long Deliveries { get; set; }
     public long Redeliveries { get; set; }
+    /// <summary>Records of deliveries that were joined.</summary>
+    public long Joined { get; set; }
     public long Settled { get; set; }
     /// <summary>Requests refused for their lock.</summary>
     public long Refused { get; set; }
@@ -32,6 +34,7 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
         Cut += other.Cut;
         Deliveries += other.Deliveries;
         Redeliveries += other.Redeliveries;
+        Joined += other.Joined;
         Settled += other.Settled;
         Refused += other.Refused;
         DeadLetters += other.DeadLetters;
@@ -47,6 +50,6 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} transitions cut, {Deliveries} deliveries "
-        + $"({Redeliveries} again), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, "
+        + $"({Redeliveries} again, {Joined} joined), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, "
         + $"{Overflows} overflows, {Expired} expired, {Filtered} filtered, {Resets} resets, {Rebuilds} rebuilds";
 }

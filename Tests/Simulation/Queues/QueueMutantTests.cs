@@ -17,6 +17,7 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(AnyLockHolds))]
     [InlineData(nameof(SettledTwice))]
     [InlineData(nameof(LocksOfEveryEpoch))]
+    [InlineData(nameof(JoinedUnderFirstLock))]
     [InlineData(nameof(FailuresDoNotCount))]
     [InlineData(nameof(ReturnsForgetDeliveries))]
     [InlineData(nameof(WaitingRecordsFail))]

@@ -105,6 +105,11 @@ internal sealed class LocksOfEveryEpoch : CursorRules
     public override bool IsCurrent(LockToken token, Guid incarnation, int leaderEpoch) => token.Incarnation == incarnation;
 }
 
+internal sealed class JoinedUnderFirstLock : CursorRules
+{
+    public override long JoinedLock(long first, long next) => first;
+}
+
 // --- 4: counts ---
 
 internal sealed class FailuresDoNotCount : CursorRules

@@ -69,6 +69,7 @@ internal sealed class QueueScenario
             Configuration = Configuration with { Filter = "a = 1", MaxLength = 0 };
         MaxLength = Configuration.MaxLength > 0 ? MaxLength : 0;
         KeyRun = random.Next(2) == 0 ? 1 : random.Next(2, 6);
+        Joins = IsBuffered && IsWindow && random.Next(2) == 0;
     }
 
     public int Consumers { get; }
@@ -117,6 +118,8 @@ internal sealed class QueueScenario
     public CursorConfiguration Configuration { get; }
     /// <summary>Whether deliveries wait at the leader until their consumers take them.</summary>
     public bool IsBuffered { get; }
+    /// <summary>Whether a consumer takes all that waits for it at once.</summary>
+    public bool Joins { get; }
     /// <summary>The most records of one key that a consumer holds at once.</summary>
     public int KeyRun { get; }
 
@@ -133,8 +136,8 @@ internal sealed class QueueScenario
     };
 
     public override string ToString() =>
-        $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}{(IsBuffered ? ", buffered" : "")}, "
-        + $"{Records} records every {ProduceEveryMs} ms, "
+        $"{Consumers} consumers with {(IsWindow ? "a window" : "credit")} of {Credit}"
+        + $"{(Joins ? ", joined" : IsBuffered ? ", buffered" : "")}, {Records} records every {ProduceEveryMs} ms, "
         + $"{Keys} keys, runs of {KeyRun}, gaps {GapPercent}%, lock {LockMs} ms, drops {DropPercent}%, doubles {DoublePercent}%, "
         + $"delay up to {MaxDelayMs} ms, refused {RefusePercent}%, unanswered {UnansweredPercent}%, a fault every {FaultEveryMs} ms, "
         + $"replication every {ReplicateEveryMs} ms, late naturals {LateNaturalsPercent}%, target {LatencyOfTargetMs} ms and fails "

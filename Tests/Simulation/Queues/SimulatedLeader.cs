@@ -10,6 +10,8 @@ internal sealed class SimulatedLeader
     private readonly Cursor _cursor;
     private readonly Dictionary<long, (CursorRequest Request, Action<Answer>? Answered)> _requests = [];
     private readonly HashSet<long> _told = [];
+    // By consumer, what waits for it to join all of it.
+    private readonly Dictionary<long, List<Deliver>> _waiting = [];
     private long _wake;
     private long _tickedAt;
     private int _ticks;
@@ -117,11 +119,17 @@ internal sealed class SimulatedLeader
         _simulation.Checker.OnCommand(this, command);
         var effects = new List<CursorEffect>();
         // As a broker does that finds more in its inbox.
-        var isMore = command is LockRequest or GrantCredit or Widen && _simulation.Chance(50);
+        var isMore = command is Join || (command is LockRequest or GrantCredit or Widen && _simulation.Chance(50));
         _cursor.Handle(command, _simulation.Now, effects, isMore);
         if (isMore)
             _simulation.After(0, () => Handle(new Tick()));
         _wasActive = _cursor.IsHandingOut;
+        if (command is Join)
+        {
+            if (effects.OfType<Deliver>().SingleOrDefault() is { } joined)
+                OnJoined(joined);
+            return;
+        }
         foreach (var effect in effects)
             CarryOut(effect);
         if (effects.Exists(effect => effect is Deliver))
@@ -240,17 +248,65 @@ internal sealed class SimulatedLeader
             });
         }
         var records = deliver.Records.Where(record => HasRecord(record.Offset)).ToList();
-        if (_simulation.Scenario.IsBuffered)
+        if (_simulation.Scenario.Joins)
+            Wait(deliver with { Records = records });
+        else if (_simulation.Scenario.IsBuffered)
             records.ForEach(record => Buffer(deliver, record));
         else if (records.Count > 0)
             _simulation.ToConsumer(this, deliver.Attachment, deliver.Lock, records, Range(deliver));
     }
 
+    private int TimeInBuffer() =>
+        _simulation.Quiet || _simulation.Chance(80) ? _simulation.Next(0, 20) : _simulation.Next(100, 900);
+
+    // Until its consumer receives, further deliveries join it.
+    private void Wait(Deliver deliver)
+    {
+        if (deliver.Records.Count == 0)
+            return;
+        if (_waiting.TryGetValue(deliver.Attachment, out var others))
+        {
+            others.Add(deliver);
+            return;
+        }
+        List<Deliver> waiting = _waiting[deliver.Attachment] = [deliver];
+        _simulation.After(TimeInBuffer(), () =>
+        {
+            _waiting.Remove(deliver.Attachment);
+            Handle(new Join(deliver.Attachment, waiting));
+        });
+    }
+
+    // They are read, and taken after that. The consumer has those whose lock did not end meanwhile.
+    private void OnJoined(Deliver joined)
+    {
+        if (_simulation.Trace is not null)
+            _simulation.Tell($"leader {Epoch}: joined: {Describe(joined)}");
+        _simulation.Figures.Joined += joined.Records.Count;
+        _simulation.Checker.OnJoined(this, joined);
+        _simulation.After(_simulation.Chance(80) ? _simulation.Next(0, 5) : TimeInBuffer(), () =>
+        {
+            var taken = new List<DeliveredRecord>();
+            foreach (var record in joined.Records)
+            {
+                Handle(new Renew(_simulation.NewNumber(), joined.Lock, OffsetRange.Of(record.Offset)), answer =>
+                {
+                    if (answer.Outcome == CursorOutcome.Done)
+                        taken.Add(record);
+                    else
+                        _simulation.After(0, () => GiveBack(joined.Lock, record.Offset));
+                });
+            }
+            if (taken.Count > 0)
+                _simulation.ToConsumer(this, joined.Attachment, joined.Lock, taken, Range(joined with { Records = taken }));
+        });
+    }
+
     // It waits for its consumer, some longer than their lock lasts.
     private void Buffer(Deliver deliver, DeliveredRecord record)
     {
-        var time = _simulation.Quiet || _simulation.Chance(80) ? _simulation.Next(0, 20) : _simulation.Next(100, 900);
-        _simulation.After(time, () => Handle(new Renew(_simulation.NewNumber(), deliver.Lock, OffsetRange.Of(record.Offset)), answer =>
+        var renew = new Renew(_simulation.NewNumber(), deliver.Lock, OffsetRange.Of(record.Offset));
+        _simulation.After(TimeInBuffer(), () => Handle(renew, answer =>
         {
             if (answer.Outcome == CursorOutcome.Done)
             {
@@ -260,12 +316,15 @@ internal sealed class SimulatedLeader
             // Without lease it goes back, and without window its consumer asks again.
             _simulation.After(0, () =>
             {
-                Handle(new Release(_simulation.NewNumber(), deliver.Lock, OffsetRange.Of(record.Offset), IsFailure: false), null);
+                GiveBack(deliver.Lock, record.Offset);
                 if (!_simulation.Scenario.IsWindow)
                     Handle(new GrantCredit(deliver.Attachment, 1));
             });
         }));
     }
+
+    private void GiveBack(LockToken token, long offset) =>
+        Handle(new Release(_simulation.NewNumber(), token, OffsetRange.Of(offset), IsFailure: false), null);
 
     // What the delivery covers, with the offsets that have no record; null where others' records are between them.
     private static OffsetRange? Range(Deliver deliver)

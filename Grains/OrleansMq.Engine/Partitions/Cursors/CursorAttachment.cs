@@ -38,6 +38,8 @@ internal sealed partial class CursorAttachment
     private Waiting? _waiting;
     // What a widened delivery takes along, while it is widened.
     private OffsetSet? _widened;
+    // What came of deliveries that are joined, while they are.
+    private List<Deliver>? _joined;
     private CursorOutcome _ended;
 
     /// <summary>Attaches. In a turn.</summary>
@@ -164,6 +166,11 @@ internal sealed partial class CursorAttachment
     /// <summary>Takes a delivery. In a turn.</summary>
     public void Enqueue(Deliver delivery)
     {
+        if (_joined is { } joined)
+        {
+            joined.Add(delivery);
+            return;
+        }
         if (_widened is { } widened)
         {
             foreach (var record in delivery.Records)
@@ -181,11 +188,8 @@ internal sealed partial class CursorAttachment
     /// turn.</summary>
     public void Complete()
     {
-        while (_waiting is { } waiting && _cursor.Term.HasLease && (_rest ?? _deliveries.FirstOrDefault()) is { } delivery)
+        while (_waiting is { } waiting && _cursor.Term.HasLease && Dequeue() is { } delivery)
         {
-            if (_rest is null)
-                _deliveries.Dequeue();
-            _rest = null;
             delivery.Records.RemoveAll(record => !_cursor.Cursor.Holds(delivery.Lock, record.Offset));
             if (delivery.Records.Count == 0)
                 continue;
@@ -200,6 +204,28 @@ internal sealed partial class CursorAttachment
                 SetCredit(0);
             waiting.Delivery.TrySetResult(delivery);
         }
+    }
+
+    // What waits for a consumer with a prefetch is one delivery, however many turns handed it out.
+    private Deliver? Dequeue()
+    {
+        if (_rest is { } rest)
+        {
+            _rest = null;
+            return rest;
+        }
+        if (_isPull || _deliveries.Count < 2)
+            return _deliveries.TryDequeue(out var only) ? only : null;
+        List<Deliver> waiting = [.. _deliveries];
+        _deliveries.Clear();
+        _joined = [];
+        _cursor.Handle(new Join(Number, waiting));
+        var joined = _joined.SingleOrDefault();
+        _joined = null;
+        // Records of different keys have no order, and those of one stay in theirs: the log is read once.
+        if (_hasRuns)
+            joined?.Records.Sort(static (one, other) => one.Offset.CompareTo(other.Offset));
+        return joined;
     }
 
     /// <summary>Ends it: the cursor does not know it any more. In a turn.</summary>

@@ -49,7 +49,7 @@ internal sealed class HostedCursor
     {
         if (Term.HasEnded)
             return;
-        _isUnfinished = command is LockRequest or Acknowledge or GrantCredit or Widen;
+        _isUnfinished = command is LockRequest or Acknowledge or GrantCredit or Widen or Join;
         // An effect may lead to the next command.
         var effects = _effects ?? [];
         _effects = null;
