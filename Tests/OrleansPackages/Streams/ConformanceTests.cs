@@ -56,6 +56,73 @@ public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal([0], Received(topic, leaver));
     }
 
+    /// <summary>Also of what was sent before: only a call that is under way goes on.</summary>
+    [Fact]
+    public async Task Subscription_that_is_removed_receives_nothing_of_what_waits_for_it()
+    {
+        const string Topic = "conform-waits";
+        const int Waiting = 10;
+        var (leaver, stayer) = (Reader(Topics, Topic, 1), Reader(Topics, Topic, 2));
+        var isLeft = false;
+        var (refused, late) = (0, 0);
+        StreamScript.On(Topic, (happened, grain) =>
+        {
+            if (grain.GetGrainId() != leaver.GetGrainId() || happened.Number == 0)
+                return Task.CompletedTask;
+            Interlocked.Increment(ref refused);
+            if (Volatile.Read(ref isLeft))
+                Interlocked.Increment(ref late);
+            throw new InvalidOperationException("not now");
+        });
+        await leaver.SubscribeAsync();
+        await stayer.SubscribeAsync();
+        await Stream(Topics, Topic).OnNextAsync(new Happened(0));
+        await ReceivedAsync(Topic, leaver, [0]);
+        await Stream(Topics, Topic).OnNextBatchAsync([.. Enumerable.Range(1, Waiting).Select(static number => new Happened(number))]);
+        await Wait.UntilAsync(() => Volatile.Read(ref refused) > 0, "the leaver has refused an event, and the others wait behind it");
+        // A call of its observer is over when the grain, which is not reentrant, answers.
+        await leaver.UnsubscribeAsync();
+        Volatile.Write(ref isLeft, true);
+        await Stream(Topics, Topic).OnNextAsync(new Happened(Waiting + 1));
+        await Wait.UntilAsync(() => Received(Topic, stayer).Distinct().Count() == Waiting + 2, "the other receives every event");
+        await Wait.UntilAsync(() => IsSettledAsync(Topic), "nothing waits any more");
+        Assert.Equal(0, Volatile.Read(ref late));
+        Assert.Equal([0], Received(Topic, leaver));
+    }
+
+    /// <summary>The activation handles what is in the same call as the event in which it asks for its end; another one has what comes
+    /// after that.</summary>
+    [Fact]
+    public async Task Grain_that_asks_for_its_end_in_the_middle_of_a_call_misses_nothing()
+    {
+        const string Topic = "conform-middle";
+        const int Together = 40;
+        var ending = new ConcurrentDictionary<ActivationId, bool>();
+        var (after, sent) = (0, 0);
+        StreamScript.On(Topic, (happened, grain) =>
+        {
+            if (ending.ContainsKey(grain.GrainContext.ActivationId))
+                Interlocked.Increment(ref after);
+            if (happened.Number % 10 == 5)
+            {
+                ending[grain.GrainContext.ActivationId] = true;
+                ((IGrainBase)grain).DeactivateOnIdle();
+            }
+            return Task.CompletedTask;
+        });
+        var reader = Reader(Topics, Topic, 1);
+        await reader.SubscribeAsync();
+        await Wait.UntilAsync(async () =>
+        {
+            var batch = Enumerable.Range(sent, Together).Select(static number => new Happened(number));
+            await Stream(Topics, Topic).OnNextBatchAsync([.. batch]);
+            sent += Together;
+            await Wait.UntilAsync(() => Received(Topic, reader).Distinct().Count() == sent, $"{sent} events");
+            return Volatile.Read(ref after) > 0 && ending.Count > 1;
+        }, "an activation handles events after it asked for its end, and another one follows it");
+        StreamAssert.IsInOrder(Received(Topic, reader));
+    }
+
     [Theory, MemberData(nameof(Providers))]
     public async Task Grain_that_deactivates_in_the_middle_and_resumes_misses_nothing(string provider)
     {
@@ -206,6 +273,16 @@ public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
         });
         silo.AddMemoryStreams(Memory).AddMemoryGrainStorage("PubSubStore");
     });
+
+    private async Task<bool> IsSettledAsync(string topic)
+    {
+        for (var number = 0; number < (await _silo.Inside.GetTopicAsync(topic)).Partitions; number++)
+        {
+            if ((await _silo.Inside.Queues.ListAsync(new TopicPartition(topic, number))).Any(static queue => queue.Unsettled > 0))
+                return false;
+        }
+        return true;
+    }
 
     private IStreamProvider ProviderOf(string provider) => _silo.Services.GetRequiredKeyedService<IStreamProvider>(provider);
 
