@@ -12,19 +12,24 @@ namespace OrleansMq.Tests.Chaos.Network;
 internal sealed class ProxiedCluster : SupervisedCluster
 {
     private readonly string _data;
+    private readonly bool _servesAmqp;
     private readonly ConcurrentDictionary<(int, int), Link> _links = new();
     private readonly List<SiloProxy> _proxies = [];
 
-    private ProxiedCluster(PrivatePostgreSql database, string databaseDirectory, string data, RunLog log)
-        : base(database, databaseDirectory, log) => _data = data;
+    private ProxiedCluster(PrivatePostgreSql database, string databaseDirectory, string data, RunLog log, bool servesAmqp)
+        : base(database, databaseDirectory, log) => (_data, _servesAmqp) = (data, servesAmqp);
 
     /// <summary>Starts the cluster. Returns when all silos serve.</summary>
+    /// <param name="data">The directory of the brokers' data.</param>
+    /// <param name="silos">The number of silos.</param>
+    /// <param name="log">Receives the silos' output.</param>
+    /// <param name="servesAmqp">Whether the silos have a port for AMQP, the same after a restart.</param>
     /// <returns>Null if the machine has no PostgreSQL.</returns>
-    public static async Task<ProxiedCluster?> StartAsync(string data, int silos, RunLog log)
+    public static async Task<ProxiedCluster?> StartAsync(string data, int silos, RunLog log, bool servesAmqp = false)
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
-        var cluster = new ProxiedCluster(database.Server, database.Directory, data, log);
+        var cluster = new ProxiedCluster(database.Server, database.Directory, data, log, servesAmqp);
         try
         {
             foreach (var brokerId in Enumerable.Range(1, silos))
@@ -74,6 +79,7 @@ internal sealed class ProxiedCluster : SupervisedCluster
             DataOf(_data, brokerId), "--http", $"127.0.0.1:{http}",
             "--advertised", $"127.0.1.{brokerId}", "--orleans-port", $"127.0.2.{brokerId}:{silo}", "--gateway-port",
             $"127.0.2.{brokerId}:{gateway}", "--min-free-bytes", "33554432",
+            .. _servesAmqp ? (string[])["--amqp", $"127.0.0.1:{FreePort.Choose()}"] : [],
         ];
         Supervise(brokerId, flags, (line, process) => AnnouncedIn(line, process, brokerId),
             new Dictionary<string, string> { ["OMQ_POSTGRES"] = Database.ConnectionString() });
@@ -85,7 +91,8 @@ internal sealed class ProxiedCluster : SupervisedCluster
             return null;
         using var said = JsonDocument.Parse(line);
         return said.RootElement.TryGetProperty("http", out var http)
-            ? new Silo(brokerId, process, new Uri(http.GetString()!), DataOf(_data, brokerId)) : null;
+            ? new Silo(brokerId, process, new Uri(http.GetString()!), DataOf(_data, brokerId),
+                Amqp: said.RootElement.TryGetProperty("amqp", out var amqp) ? amqp.GetString() : null) : null;
     }
 
     /// <summary>The link of a connection to this silo from the silo whose process owns it. An unowned connection gets a link of its

@@ -6,4 +6,5 @@ namespace OrleansMq.Tests.Chaos.Running;
 /// <param name="Http">Its HTTP API.</param>
 /// <param name="Data">Its data directory.</param>
 /// <param name="Kafka">HOST:PORT of its Kafka listener, if announced.</param>
-internal sealed record Silo(int BrokerId, int ProcessId, Uri Http, string Data, string? Kafka = null);
+/// <param name="Amqp">HOST:PORT of its AMQP listener, if announced.</param>
+internal sealed record Silo(int BrokerId, int ProcessId, Uri Http, string Data, string? Kafka = null, string? Amqp = null);

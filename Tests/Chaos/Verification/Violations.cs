@@ -41,6 +41,10 @@ internal enum ViolationKind
     Early,
     /// <summary>A scheduled record was appended although its cancellation had been answered.</summary>
     CameThoughCancelled,
+    /// <summary>A message was delivered again without the flag of a redelivery.</summary>
+    NotFlagged,
+    /// <summary>A message was delivered with a count of failures that it cannot have.</summary>
+    CountWrong,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>
