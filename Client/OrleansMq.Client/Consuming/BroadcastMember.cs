@@ -65,7 +65,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         IReadOnlyList<TopicListing> topics;
         try
         {
-            topics = await broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
+            topics = await ConfirmAsync(await broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false)).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Action == ErrorAction.Retry)
         {
@@ -85,6 +85,28 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         await target.AddAsync([.. wanted.Except(_held)], _isFirst ? null : ReadFrom.Earliest).ConfigureAwait(false);
         (_held, _isFirst) = (wanted, false);
         return true;
+    }
+
+    /// <summary>Returns a list of topics with what it lacks and exists. A list may be older than the one before; what was revoked for it
+    /// would be read again from its first record.</summary>
+    private async Task<IReadOnlyList<TopicListing>> ConfirmAsync(IReadOnlyList<TopicListing> topics)
+    {
+        var listed = topics.ToDictionary(static topic => topic.Name, StringComparer.Ordinal);
+        var doubtful = _held.Where(item => !(listed.TryGetValue(item.Partition.Topic, out var topic) && topic.TopicId == item.TopicId
+            && item.Partition.Partition < topic.Partitions)).Select(static item => item.Partition.Topic).ToHashSet(StringComparer.Ordinal);
+        foreach (var name in doubtful)
+        {
+            try
+            {
+                var topic = await broker.DescribeTopicAsync(name, _stop.Token).ConfigureAwait(false);
+                listed[name] = new TopicListing(topic.Name, topic.TopicId, topic.Partitions.Count);
+            }
+            catch (BrokerException e) when (e.Code is ErrorCode.UnknownTopicOrPartition or ErrorCode.TopicAuthorizationFailed)
+            {
+                listed.Remove(name);
+            }
+        }
+        return doubtful.Count == 0 ? topics : [.. listed.Values];
     }
 
     /// <summary>Waits until the topics are to be listed again: after <see cref="ConsumerOptions.MetadataMaxAge"/>, when the subscription

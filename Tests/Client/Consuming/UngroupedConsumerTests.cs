@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
@@ -30,6 +31,39 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
         await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return consumer.Assignment.Count == 5; },
             "the new partition");
         Assert.Equal(["written before anybody looked"], await ReadAsync(consumer, 1));
+    }
+
+    [Fact]
+    public async Task Broadcast_consumer_keeps_what_a_list_lacks_and_exists_and_gives_up_what_is_deleted()
+    {
+        var (lists, isOld) = (0, false);
+        // An older list may be one from before the topic, or from before its last partitions.
+        Broker.OnListTopics = () => (Interlocked.Increment(ref lists), Volatile.Read(ref isOld)) switch
+        {
+            (_, false) => null,
+            var (number, _) => number % 2 == 0 ? [] : [new TopicListing(Topic, TopicId, 1)],
+        };
+        await SendAsync(0, "a");
+        await SendAsync(3, "b");
+        await using var consumer = Consume(Ungrouped with { Broadcast = true, Reader = new ReaderOptions { TimeProvider = Clock } });
+        Assert.Equal(["a", "b"], (await ReadAsync(consumer, 2)).Order());
+        Volatile.Write(ref isOld, true);
+        await ListedAsync(4);
+        Volatile.Write(ref isOld, false);
+        await ListedAsync(2);
+        await SendAsync(0, "c");
+        Assert.Equal(["c"], await ReadAsync(consumer, 1));
+        await SendAsync(3, "d");
+        Assert.Equal(["d"], await ReadAsync(consumer, 1));
+        await Client.Admin.DeleteTopicAsync(Topic);
+        await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return consumer.Assignment.Count == 0; }, "the deletion");
+
+        // The last of them may be looked at still; those before it are done.
+        Task ListedAsync(int more)
+        {
+            var enough = Volatile.Read(ref lists) + more + 1;
+            return Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return Volatile.Read(ref lists) >= enough; }, "lists");
+        }
     }
 
     [Theory]
