@@ -97,7 +97,8 @@ internal readonly struct OpenedPartition
     }
 
     /// <summary>Finds an offset.</summary>
-    public OffsetResult FindOffset(OffsetSpec spec) => _partition!.FindOffset(spec);
+    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation = IsolationLevel.ReadUncommitted) =>
+        _partition!.FindOffset(spec, isolation);
 
     /// <summary>See <see cref="Partition.EndOffsetOf"/>.</summary>
     public LeaderEpochEntry EndOffsetOf(int epoch) => _partition!.EndOffsetOf(epoch);

@@ -134,6 +134,10 @@ public sealed class FetchResult : IDisposable
     /// <see cref="FetchRequest.AllowsSlice"/>.</summary>
     internal RecordSlice? Slice { get; private set; }
 
+    /// <summary>The aborted transactions that have records in it, in the order of their markers; of a read of
+    /// <see cref="IsolationLevel.ReadCommitted"/>.</summary>
+    internal IReadOnlyList<AbortedTransaction> Aborted { get; set; } = [];
+
     /// <summary>The size of the record batches in bytes, in memory or in a slice.</summary>
     public int Length => Slice?.Length ?? Records.Length;
 

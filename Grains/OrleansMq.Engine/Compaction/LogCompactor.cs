@@ -76,7 +76,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         var config = log.Config;
         var checkpoint = log.FirstDirtyOffset;
         var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset,
-            Math.Min(Math.Min(highWatermark, log.DeadLettersFrom), log.DedupeBound(highWatermark)), config, ports.Now);
+            Math.Min(Math.Min(log.State.Transactions.StableOffset(highWatermark), log.DeadLettersFrom), log.DedupeBound(highWatermark)),
+            config, ports.Now);
         result = new CompactionResult(decision);
         if (!decision.ShouldClean)
             return;
@@ -85,17 +86,18 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         log.SecureForCompaction();
         var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);
         var throttle = new CompactionThrottle(options.MaxBytesPerSecond, ports.Time);
+        var aborted = AbortedRecords.Of(log, end);
         var map = new KeyOffsetMap(options.MaxMapBytes, Math.Max(0, end - decision.FirstDirtyOffset));
         for (var dirty = decision.FirstDirtyOffset; dirty < end;)
         {
             map.Clear();
-            var next = BuildMap(log, dirty, end, map, throttle, cancellationToken);
+            var next = BuildMap(log, dirty, end, map, aborted, throttle, cancellationToken);
             // From here on offsets may have gaps, which readers treat as damage unless this is stored.
             if (next <= dirty || !log.BeginPass(dirty, next, cuts))
                 return;
             dirty = next;
             result = result with { Passes = result.Passes + 1 };
-            var cleaning = new Cleaning(new LatestOfKey(map, dirty), cuts, erasure, throttle,
+            var cleaning = new Cleaning(new LatestOfKey(map, dirty, aborted), cuts, erasure, throttle,
                 // A dead-lettering may have begun during the scan.
                 (from, to) => !log.HasDeadLettersIn(from, Math.Min(to, next)));
             foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
@@ -111,7 +113,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
     /// <summary>Adds keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached. Returns where it
     /// stopped: within a batch only if that has more keys than the map has room for.</summary>
-    private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle,
+    private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, AbortedRecords aborted, CompactionThrottle throttle,
         CancellationToken cancellationToken)
     {
         foreach (var segment in log.Segments)
@@ -129,7 +131,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                 if (header.NextOffset > end)
                     return Math.Max(from, header.BaseOffset);
                 string? opaque = null;
-                var added = header.IsControl ? header.NextOffset : _batches.PutKeys(scanner.Batch, header, from, map, out opaque);
+                var hasKeys = !header.IsControl && !aborted.Has(header);
+                var added = !hasKeys ? header.NextOffset : _batches.PutKeys(scanner.Batch, header, from, map, out opaque);
                 if (added < header.NextOffset)
                     return added;
                 if (opaque is not null)

@@ -26,11 +26,12 @@ internal abstract class RecordJudge
 /// <param name="map">The latest offset of each key in the dirty part.</param>
 /// <param name="mapEnd">The end of the range that the map covers. Records at or above it are kept: of the keys of tombstones among them
 /// there may be earlier records that stay.</param>
-internal sealed class LatestOfKey(KeyOffsetMap map, long mapEnd) : RecordJudge
+/// <param name="aborted">The records of aborted transactions, which go.</param>
+internal sealed class LatestOfKey(KeyOffsetMap map, long mapEnd, AbortedRecords aborted) : RecordJudge
 {
     public override bool KeepsAll(in RecordBatchHeader header) => header.BaseOffset >= mapEnd;
 
-    public override bool DropsAll(in RecordBatchHeader header) => false;
+    public override bool DropsAll(in RecordBatchHeader header) => aborted.Has(header);
 
     public override RecordFate Decide(in Record record, long? deleteHorizon, long now)
     {

@@ -40,6 +40,9 @@ internal sealed class SegmentCleaner(LogPorts ports)
             return true;
         if (!TryErase(log, cleaning))
             return false;
+        // A reader may have read the records of the old segments.
+        foreach (var segment in old)
+            segment.Aborted?.AddAllTo(cleaned.Segment.BeginAborted());
         var bytesBefore = old.Sum(segment => segment.Size);
         var segmentAfter = cleaned.Finish();
         if (!cleaning.MayReplace(old[0].BaseOffset, old[^1].NextOffset) || !log.Replace(old, segmentAfter, cleaning.Cuts, ports.Now))

@@ -14,6 +14,8 @@ internal static class LogFiles
     internal const string Index = ".index";
     /// <summary>Maps timestamps to offsets.</summary>
     internal const string TimeIndex = ".timeindex";
+    /// <summary>The aborted transactions whose markers are in the segment.</summary>
+    internal const string TransactionIndex = ".txnindex";
     /// <summary>Producer state as of the offset in the name.</summary>
     internal const string Snapshot = ".snapshot";
     /// <summary>What completes the producer state of the same name: the batches before each producer's last one.</summary>

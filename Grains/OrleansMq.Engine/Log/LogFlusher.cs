@@ -117,10 +117,13 @@ internal sealed class LogFlusher(LogParts log)
     private void FlushIndexes(LogPosition target)
     {
         var indexedTo = _points.RecoveryPoint.SegmentBase;
+        var hasNewFile = false;
         foreach (var segment in _segments.All)
         {
             if (segment.BaseOffset >= indexedTo && segment.BaseOffset <= target.SegmentBase)
-                segment.FlushIndexes();
+                hasNewFile |= segment.FlushIndexes();
         }
+        if (hasNewFile)
+            log.Directory.Flush();
     }
 }

@@ -25,19 +25,26 @@ internal static class LogLeftovers
     }
 
     /// <summary>Returns the base offsets of the segments in a directory, ascending; deletes indexes without a log.</summary>
-    public static List<long> FindSegments(IFileSystem files, string directory)
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">The directory.</param>
+    /// <param name="aborted">Those of segments with an index of aborted transactions.</param>
+    public static List<long> FindSegments(IFileSystem files, string directory, out List<long> aborted)
     {
         var names = files.ListFiles(directory);
         var bases = new List<long>();
+        aborted = [];
         foreach (var name in names)
         {
             if (LogFiles.TryParse(name, LogFiles.Log, out var segmentBase))
                 bases.Add(segmentBase);
+            else if (LogFiles.TryParse(name, LogFiles.TransactionIndex, out segmentBase))
+                aborted.Add(segmentBase);
         }
         bases.Sort();
         foreach (var name in names)
         {
-            if ((LogFiles.TryParse(name, LogFiles.Index, out var orphan) || LogFiles.TryParse(name, LogFiles.TimeIndex, out orphan))
+            if ((LogFiles.TryParse(name, LogFiles.Index, out var orphan) || LogFiles.TryParse(name, LogFiles.TimeIndex, out orphan)
+                    || LogFiles.TryParse(name, LogFiles.TransactionIndex, out orphan))
                 && bases.BinarySearch(orphan) < 0)
                 files.DeleteFile(Path.Combine(directory, name));
         }

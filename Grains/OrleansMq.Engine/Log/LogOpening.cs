@@ -29,7 +29,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         log.Compaction.Load();
         log.Gaps.Load();
         LogLeftovers.Remove(_ports.Files, _directory.Path, _ports.EngineLog);
-        var bases = LogLeftovers.FindSegments(_ports.Files, _directory.Path);
+        var bases = LogLeftovers.FindSegments(_ports.Files, _directory.Path, out var aborted);
         var isKnown = log.Points.TryRead(out var checkpoint);
         if (bases.Count == 0 && !isKnown)
         {
@@ -44,7 +44,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         if (!isKnown)
             _ports.EngineLog.Write(EngineLogLevel.Warning,
                 $"'{log.Points.Path}' is missing or damaged: the log is scanned from its start, and taken as found.");
-        var start = Load(bases, checkpoint);
+        var start = Load(bases, aborted, checkpoint);
         if (!isKnown)
             log.Points.CreateUnknown();
         var report = clean && IsEnd(start) ? OpenAtEnd(start) : Recover(start, checkpoint);
@@ -72,7 +72,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
 
     /// <summary>Loads segments, points and state. Returns where the log is known only from there on: the recovery point, or the start of
     /// the first segment.</summary>
-    private LogPosition Load(List<long> bases, in CheckpointState checkpoint)
+    private LogPosition Load(List<long> bases, List<long> aborted, in CheckpointState checkpoint)
     {
         var segments = LoadSegments(bases, checkpoint);
         log.Segments.Set(segments);
@@ -81,7 +81,24 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         var first = segments[0].BaseOffset;
         var start = recoveryPoint.IsKnown ? recoveryPoint : new LogPosition(first, first, 0);
         log.State.Rebuild(segments, start, checkpoint.Snapshots, _ports.Now);
+        OpenAborted(segments, aborted, start);
         return start;
+    }
+
+    // Of the segments from the start on, recovery finds the aborted transactions again.
+    private void OpenAborted(Segment[] segments, List<long> aborted, LogPosition start)
+    {
+        foreach (var segment in segments)
+        {
+            if (!aborted.Contains(segment.BaseOffset))
+                continue;
+            log.State.Transactions.NoteAborted();
+            if (segment.BeginAborted().Open(segment.BaseOffset) || segment.BaseOffset > start.SegmentBase)
+                continue;
+            _ports.EngineLog.Write(EngineLogLevel.Warning,
+                $"'{segment.Aborted!.File.Path}' is damaged; the aborted transactions are found in the log.");
+            TransactionIndexRebuild.Run(segments, segment, segment.BaseOffset == start.SegmentBase ? start.Offset : segment.NextOffset);
+        }
     }
 
     private Segment[] LoadSegments(List<long> bases, in CheckpointState checkpoint)

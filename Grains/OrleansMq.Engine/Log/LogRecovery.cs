@@ -66,12 +66,14 @@ internal sealed class LogRecovery(LogParts log, LogPosition start, bool allowGap
         var size = segment.Size;
         var indexIntervalBytes = log.Config.IndexIntervalBytes;
         IndexRebuild.CutTail(log.Ports.Files, segment, _expected, from, indexIntervalBytes, afterCrash: true);
+        segment.Aborted?.CutTo(_expected);
         segment.Found(from, _expected, flushed: false);
         using var lease = segment.Log.Rent();
         using var scanner = new LogScanner(lease.File, from, size, segment.BaseOffset);
         while (scanner.TryMoveNext(_expected, allowGaps, out var header, out var at))
         {
             log.State.Apply(header, scanner.Batch.Span, _now);
+            log.State.NoteMarker(header, segment);
             segment.Appended(header, at, indexIntervalBytes);
             _expected = header.NextOffset;
         }

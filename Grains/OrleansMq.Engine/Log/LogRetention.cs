@@ -63,10 +63,12 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
     /// <returns>The number of removed segments.</returns>
     public int Retain(long highWatermark, long now, long? settledBelow, out long wantedStart)
     {
+        // The records of a transaction that is not decided stay.
+        var stable = log.State.Transactions.StableOffset(highWatermark);
         if (settledBelow is null)
-            RollIfExpired(highWatermark, now);
+            RollIfExpired(stable, now);
         var segments = _segments.All;
-        var (expired, oversize, surplus, settled) = Count(segments, highWatermark, now, settledBelow);
+        var (expired, oversize, surplus, settled) = Count(segments, stable, now, settledBelow);
         var count = expired + oversize + surplus + settled;
         wantedStart = segments[count].BaseOffset;
         var bound = StartBound(highWatermark);

@@ -8,13 +8,15 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// What a log's batches amount to at its end: the idempotent producers, the cursors, and the message ids. It is derived from the batches
-/// below the log's end alone, so it can always be rebuilt from them. Anything else that a batch means to later ones belongs here, too.
+/// What a log's batches amount to at its end: the idempotent producers, the transactions, the cursors, and the message ids. It is derived
+/// from the batches below the log's end alone, so it can always be rebuilt from them. Anything else that a batch means to later ones
+/// belongs here, too.
 /// </summary>
 /// <remarks>
 /// Every call is made under the append lock, except those on snapshot files. Leader, follower, recovery and rebuild pass each batch to
 /// <see cref="Apply"/>, in the order of offsets, before the segment publishes it.
-/// <para>Producers and message ids see staged batches, cursors do not: their transitions are applied when the write is done.</para>
+/// <para>Producers and message ids see staged batches. Cursors and transactions do not: their changes are applied when the write is done.
+/// </para>
 /// <code>
 /// Settled -- Stage    --> Staged     a batch that is about to be written; later checks see it
 /// Staged  -- Stage    --> Staged     more batches of the same write
@@ -34,12 +36,17 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     private readonly Lock _filesLock = new();
     private long _saving = -1;
     private readonly List<(long Offset, IReadOnlyList<CursorTransition> Transitions)> _staged = [];
+    private readonly List<TransactionChange> _stagedTransactions = [];
+    private readonly List<EndedTransaction> _ended = [];
     private bool _isStaged;
     // What transitions before it replaced is not known.
     private long _rebuiltAt;
 
     /// <summary>The idempotent producers. Only this class changes them.</summary>
     public ProducerStateManager Producers { get; } = new();
+
+    /// <summary>The transactions. The high watermark alone is told from outside.</summary>
+    public LogTransactions Transactions { get; } = new();
 
     /// <summary>The cursors. Only this class changes them.</summary>
     public LogCursors Cursors { get; private set; } = new();
@@ -74,7 +81,9 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         if (!_isStaged)
             Producers.BeginGroup();
         _isStaged = true;
-        Producers.Apply(header, now);
+        var change = Producers.Apply(header, now, TransactionMarker.Find(header, batch));
+        if (change.Step != TransactionStep.None)
+            _stagedTransactions.Add(change);
         if (CursorControlRecord.TryFind(header, batch, out var transitions))
             _staged.Add((header.BaseOffset, CursorControlRecord.Decode(transitions)));
         Dedupe.Stage(header, batch);
@@ -87,6 +96,9 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
             return;
         _isStaged = false;
         Producers.CommitGroup();
+        foreach (var change in _stagedTransactions)
+            Transactions.Apply(change);
+        _stagedTransactions.Clear();
         foreach (var (offset, transitions) in _staged)
             Cursors.Apply(offset, transitions);
         _staged.Clear();
@@ -100,6 +112,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
             return;
         _isStaged = false;
         Producers.RollbackGroup();
+        _stagedTransactions.Clear();
         _staged.Clear();
         Dedupe.Rollback();
     }
@@ -111,9 +124,17 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     /// <exception cref="UnknownTransitionException">A later version wrote it: this replica cannot follow.</exception>
     public void Apply(in RecordBatchHeader header, ReadOnlySpan<byte> batch, long now)
     {
-        Producers.Apply(header, now);
+        Transactions.Apply(Producers.Apply(header, now, TransactionMarker.Find(header, batch)));
         ApplyToCursors(header, batch);
         Dedupe.Apply(header, batch);
+    }
+
+    /// <summary>Gives the aborted transaction that a marker ended to the index of the segment that gets the marker: before the segment
+    /// publishes it.</summary>
+    public void NoteMarker(in RecordBatchHeader header, Segment segment)
+    {
+        if (header.IsControl && Transactions.TryTakeAborted(header.BaseOffset, out var aborted))
+            segment.BeginAborted().Add(aborted);
     }
 
     /// <summary>Returns the last offset that each known producer wrote.</summary>
@@ -136,7 +157,9 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     public void Reset(long endOffset)
     {
         Invariant.Check(!_isStaged, "The log's state was replaced while batches were being written.");
+        Transactions.BeginRebuild();
         Producers.Reset(endOffset);
+        Transactions.EndRebuild();
         (Cursors, Dedupe, _rebuiltAt) = (new LogCursors(), new LogDedupe(), endOffset);
     }
 
@@ -150,15 +173,26 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, StateKinds known, long now)
     {
         Reset(end.Offset);
+        Transactions.BeginRebuild();
         var (producersFrom, cursorsFrom, dedupeFrom) = (end.Offset, end.Offset, end.Offset);
         if ((known & StateKinds.Producers) != 0)
-            producersFrom = producerSnapshots.Load(Producers, segments[0].BaseOffset, end.Offset, now);
+            producersFrom = LoadProducers(segments[0].BaseOffset, end.Offset, now);
         if ((known & StateKinds.Cursors) != 0)
             (Cursors, cursorsFrom) = cursorSnapshots.Load(segments[0].BaseOffset, end.Offset);
         if ((known & StateKinds.Dedupe) != 0)
             (Dedupe, dedupeFrom) = dedupeSnapshots.Load(segments[0].BaseOffset, end.Offset);
         if (Math.Min(Math.Min(producersFrom, cursorsFrom), dedupeFrom) < end.Offset)
             ApplyFrom(producersFrom, cursorsFrom, dedupeFrom, segments, end, now);
+        Transactions.EndRebuild();
+    }
+
+    private long LoadProducers(long first, long end, long now)
+    {
+        var from = producerSnapshots.Load(Producers, first, end, now, _ended);
+        Transactions.Restore(Producers.Producers.Where(static producer => producer.Value.CurrentTransactionFirstOffset >= 0)
+            .Select(static producer => (producer.Value.CurrentTransactionFirstOffset, producer.Key)), _ended);
+        _ended.Clear();
+        return from;
     }
 
     /// <summary>Writes the snapshots of a roll, without a flush. If they are lost, the next start takes longer: it uses older
@@ -180,7 +214,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     public StateSnapshot PrepareSnapshot() => PrepareSnapshot(withDedupe: true);
 
     private StateSnapshot PrepareSnapshot(bool withDedupe) => new(Producers.EndOffset,
-        Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null,
+        Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers, Transactions.Ended()) : null,
         Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.Capture(Producers.EndOffset) : null);
 
     /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
@@ -253,11 +287,11 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
             while (walker.TryMoveNext())
             {
                 var header = walker.Header;
-                if (header.BaseOffset >= producersFrom)
-                    Producers.Apply(header, now);
                 byte[]? control = null;
-                if (header.IsControl && header.BaseOffset >= Math.Min(cursorsFrom, dedupeFrom))
+                if (header.IsControl && header.BaseOffset >= (header.HasProducer ? producersFrom : Math.Min(cursorsFrom, dedupeFrom)))
                     control = ReadControlBatch(segment, lease.File, walker.Position, header);
+                if (header.BaseOffset >= producersFrom)
+                    Transactions.Apply(Producers.Apply(header, now, TransactionMarker.Find(header, control)));
                 if (header.BaseOffset >= cursorsFrom)
                     ApplyToCursors(header, control);
                 if (header.BaseOffset >= dedupeFrom)
@@ -267,7 +301,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     }
 
     // The walk reads headers only.
-    private static byte[] ReadControlBatch(Segment segment, IFile file, long position, in RecordBatchHeader header)
+    internal static byte[] ReadControlBatch(Segment segment, IFile file, long position, in RecordBatchHeader header)
     {
         var batch = new byte[header.SizeInBytes];
         var read = file.Read(batch, position);

@@ -155,6 +155,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         segment.WasCut();
         segment.Found(cut.Position, cut.Offset, flushed: false);
         segment.FlushLog();
+        segment.Aborted?.CutTo(cut.Offset);
         IndexRebuild.CutTail(log.Ports.Files, segment, cut.Offset, cut.Position, log.Config.IndexIntervalBytes, afterCrash: true);
         var end = segment.NoteTail();
         segment.GuessCreation(log.Ports.Now);

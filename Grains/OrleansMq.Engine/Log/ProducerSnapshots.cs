@@ -24,10 +24,12 @@ internal sealed class ProducerSnapshots(IFileSystem files, string directory, Eng
 
     /// <summary>Encodes the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: the part that must not run concurrently
     /// with appends.</summary>
-    public static PreparedSnapshot Prepare(ProducerStateManager producers)
+    /// <param name="producers">The state, without unwritten batches.</param>
+    /// <param name="ended">The transactions that the high watermark may not have passed.</param>
+    public static PreparedSnapshot Prepare(ProducerStateManager producers, IReadOnlyList<EndedTransaction>? ended = null)
     {
         var snapshot = ProducerSnapshotFormat.EncodeSnapshot(producers);
-        return new PreparedSnapshot(producers.EndOffset, snapshot, ProducerSnapshotFormat.EncodeCompanion(producers, snapshot));
+        return new PreparedSnapshot(producers.EndOffset, snapshot, ProducerSnapshotFormat.EncodeCompanion(producers, snapshot, ended));
     }
 
     /// <summary>Writes a prepared snapshot: see <see cref="Take"/>.</summary>
@@ -42,13 +44,14 @@ internal sealed class ProducerSnapshots(IFileSystem files, string directory, Eng
     /// <param name="logStartOffset">Where to start without a snapshot: the base offset of the first segment.</param>
     /// <param name="maxOffset">The offset to recover or truncate to; snapshots above it are ignored.</param>
     /// <param name="now">The broker's clock, in milliseconds since 1970.</param>
+    /// <param name="ended">Is filled with the ended transactions that the snapshot tells of.</param>
     /// <returns>The offset from which batches must be applied; equals <see cref="ProducerStateManager.EndOffset"/>.</returns>
-    public long Load(ProducerStateManager producers, long logStartOffset, long maxOffset, long now)
+    public long Load(ProducerStateManager producers, long logStartOffset, long maxOffset, long now, List<EndedTransaction>? ended = null)
     {
         var withoutCompanion = -1L;
         var whole = Files.Load(logStartOffset, maxOffset, offset =>
         {
-            var outcome = Load(producers, offset, now);
+            var outcome = Load(producers, offset, now, ended);
             // A crash may have torn a snapshot that a roll did not flush. The one before it is then intact, and at most a segment older.
             if (outcome == SnapshotOutcome.LastBatchesOnly)
                 withoutCompanion = Math.Max(withoutCompanion, offset);
@@ -60,17 +63,18 @@ internal sealed class ProducerSnapshots(IFileSystem files, string directory, Eng
         {
             log.Write(EngineLogLevel.Warning,
                 $"'{Files.CompanionPathOf(withoutCompanion)}' is missing or damaged: of each producer only the last batch is known.");
-            Load(producers, withoutCompanion, now);
+            Load(producers, withoutCompanion, now, ended);
             return withoutCompanion;
         }
         producers.Reset(logStartOffset);
+        ended?.Clear();
         return logStartOffset;
     }
 
-    private SnapshotOutcome Load(ProducerStateManager producers, long offset, long now)
+    private SnapshotOutcome Load(ProducerStateManager producers, long offset, long now, List<EndedTransaction>? ended)
     {
         producers.Reset(offset);
-        return ProducerSnapshotFormat.Decode(Files.TryRead(offset), Files.TryReadCompanion(offset), now, producers);
+        return ProducerSnapshotFormat.Decode(Files.TryRead(offset), Files.TryReadCompanion(offset), now, producers, ended);
     }
 }
 

@@ -69,6 +69,8 @@ internal sealed partial class Segment
     {
         yield return (Index.File, LogFiles.Index);
         yield return (TimeIndex.File, LogFiles.TimeIndex);
+        if (Aborted is { HasFile: true } aborted)
+            yield return (aborted.File, LogFiles.TransactionIndex);
         yield return (Log, LogFiles.Log);
     }
 }

@@ -30,6 +30,8 @@ internal sealed partial class Segment
     private int _bytesSinceEntry;
     private volatile bool _removed;
     private ReadMarks? _marks;
+    private readonly string _suffix;
+    private TransactionIndex? _aborted;
     private VerifiedRanges? _verified;
     // This process has written the bytes beyond it, or walked over them at its start, and none of them was found evicted since.
     private long _foundSize;
@@ -39,6 +41,7 @@ internal sealed partial class Segment
     {
         _cache = cache;
         _directory = directory;
+        _suffix = suffix;
         BaseOffset = baseOffset;
         _nextOffset = baseOffset;
         Log = new CachedFile(cache, directory, baseOffset, LogFiles.Log + suffix);
@@ -54,6 +57,8 @@ internal sealed partial class Segment
     public OffsetIndex Index { get; }
     /// <summary>Maps timestamps to offsets.</summary>
     public TimeIndex TimeIndex { get; }
+    /// <summary>The aborted transactions whose markers are in it; null while there are none.</summary>
+    public TransactionIndex? Aborted => Volatile.Read(ref _aborted);
     /// <summary>The number of records that a cleaning has counted in it since it was rolled; null: none has.</summary>
     public long? CountedRecords { get; set; }
     /// <summary>The bytes of complete batches in the <c>.log</c> file.</summary>
@@ -185,6 +190,7 @@ internal sealed partial class Segment
             TimeIndex.AddIfLater(MaxTimestamp, _offsetOfMaxTimestamp);
         Index.WritePending();
         TimeIndex.WritePending();
+        Aborted?.WritePending();
     }
 
     /// <summary>The size of both indexes' buffers in bytes.</summary>
@@ -223,12 +229,23 @@ internal sealed partial class Segment
     }
 
     /// <summary>Makes the indexes durable.</summary>
-    public void FlushIndexes()
+    /// <returns>Whether one of them is a new file, whose name is not durable yet.</returns>
+    public bool FlushIndexes()
     {
         using (var lease = Index.File.Rent())
             FlushOnce.Flush(lease.File);
         using (var lease = TimeIndex.File.Rent())
             FlushOnce.Flush(lease.File);
+        return Aborted?.Flush() ?? false;
+    }
+
+    /// <summary>Returns the index of aborted transactions, which is begun if there is none. Under the append lock.</summary>
+    public TransactionIndex BeginAborted()
+    {
+        if (_aborted is null)
+            Volatile.Write(ref _aborted,
+                new TransactionIndex(new CachedFile(_cache, _directory, BaseOffset, LogFiles.TransactionIndex + _suffix)));
+        return _aborted!;
     }
 
     /// <summary>Whether this process has verified a range of the log file, by writing it or by checking its CRCs.</summary>

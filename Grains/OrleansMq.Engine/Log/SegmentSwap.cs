@@ -73,7 +73,7 @@ internal static class SegmentSwap
 
     private static void Complete(IFileSystem files, string directory, IReadOnlyList<string> names, long baseOffset, long endOffset)
     {
-        string[] suffixes = [LogFiles.Index, LogFiles.TimeIndex, LogFiles.Log];
+        string[] suffixes = [LogFiles.Index, LogFiles.TimeIndex, LogFiles.TransactionIndex, LogFiles.Log];
         foreach (var name in names)
         {
             if (suffixes.Any(suffix => LogFiles.TryParse(name, suffix, out var old) && old >= baseOffset && old < endOffset))

@@ -166,6 +166,7 @@ internal sealed class SegmentedLog
     public void Appended(in RecordBatchHeader batch)
     {
         var active = _segments.Active;
+        State.NoteMarker(batch, active);
         active.Appended(batch, active.Size, _parts.Config.IndexIntervalBytes);
     }
 
@@ -211,6 +212,32 @@ internal sealed class SegmentedLog
     /// <returns>Both null if there is nothing below the limit.</returns>
     public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
         _reader.Read(offset, limit, maxBytes, allowsSlice: true);
+
+    /// <summary>Returns the aborted transactions that have records in a range below the last stable offset, in the order of their markers.
+    /// Readers leave those records out.</summary>
+    /// <param name="segments">The segments as they were before the range was read: compaction may drop an entry with its records.</param>
+    /// <param name="from">The first offset of the range.</param>
+    /// <param name="end">The offset after it.</param>
+    /// <returns>Null if a segment was removed meanwhile, with its files: read again.</returns>
+    public IReadOnlyList<AbortedTransaction>? FindAborted(IReadOnlyList<Segment> segments, long from, long end)
+    {
+        if (!State.Transactions.HasAborted || from >= end)
+            return [];
+        var found = new List<AbortedTransaction>();
+        try
+        {
+            for (var index = SegmentList.Find((Segment[])segments, from); index < segments.Count; index++)
+            {
+                if (segments[index].Aborted is { } aborted && aborted.Collect(from, end, found))
+                    break;
+            }
+            return found;
+        }
+        catch (FileNotFoundException)
+        {
+            return null;
+        }
+    }
 
     /// <inheritdoc cref="TimeLookup.FindAtOrAfter"/>
     public FoundRecord? FindAtOrAfter(long timestamp, long limit) => _times.FindAtOrAfter(timestamp, limit);

@@ -84,13 +84,18 @@ internal sealed class Partition
     /// <summary>The first offset that cannot be read yet.</summary>
     public long HighWatermark => Volatile.Read(ref _highWatermark);
     /// <summary>The first offset that a committed reader cannot read yet. Without transactions, the high watermark.</summary>
-    public long LastStableOffset => HighWatermark;
+    public long LastStableOffset => StableOffset(HighWatermark);
     /// <summary>The offset of the next record.</summary>
     public long LogEndOffset => Log?.LogEndOffset ?? -1;
     /// <summary>The epoch that appends are stamped with.</summary>
     public int LeaderEpoch => Volatile.Read(ref _leaderEpoch);
     /// <summary>The size of all segments' logs in bytes.</summary>
     public long SizeInBytes => Log?.SizeInBytes ?? 0;
+
+    /// <summary>Returns the last stable offset for a high watermark that was read before.</summary>
+    internal long StableOffset(long highWatermark) =>
+        Log is { } log ? Math.Min(highWatermark, Math.Max(log.State.Transactions.StableOffset(highWatermark), log.LogStartOffset))
+            : highWatermark;
 
     /// <summary>Whether its topic was deleted. It then serves nothing, and its directory is removed.</summary>
     internal bool IsDeleted => Availability.IsDeleted;
@@ -176,7 +181,10 @@ internal sealed class Partition
         _reader.ReadAsync(request, cancellationToken);
 
     /// <summary>Finds an offset.</summary>
-    public OffsetResult FindOffset(OffsetSpec spec) => _reader.FindOffset(spec);
+    /// <param name="spec">Which one.</param>
+    /// <param name="isolation">A committed reader's log ends at <see cref="LastStableOffset"/>.</param>
+    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation = IsolationLevel.ReadUncommitted) =>
+        _reader.FindOffset(spec, isolation);
 
     /// <summary>Returns where the records of an epoch end in this log: the largest epoch at or below <paramref name="epoch"/>, with the
     /// offset after its last record. A reader or follower asks for the epoch of its own last record.
@@ -255,6 +263,7 @@ internal sealed class Partition
         Invariant.Check(offset <= Log!.LogEndOffset, "The high watermark lies beyond the log's end.");
         Volatile.Write(ref _highWatermark, offset);
         Log.NoteHighWatermark(offset);
+        NoteDecided(offset);
         Volatile.Read(ref _cursors)?.Signal();
     }
 
@@ -263,7 +272,15 @@ internal sealed class Partition
     {
         Invariant.Check(end >= _highWatermark, "The high watermark went back.");
         Volatile.Write(ref _highWatermark, end);
+        NoteDecided(end);
         Volatile.Read(ref _cursors)?.Signal();
+    }
+
+    // The bytes that a marker makes stable became visible before: committed readers wait for no number of them.
+    private void NoteDecided(long highWatermark)
+    {
+        if (Log!.State.Transactions.Advance(highWatermark))
+            Waiters.WakeAll();
     }
 
     /// <summary>Tells cursors and schedules that a leadership began or ended. Under the append lock.</summary>

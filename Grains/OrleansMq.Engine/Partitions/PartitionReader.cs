@@ -34,7 +34,7 @@ internal sealed class PartitionReader(Partition partition)
     }
 
     /// <inheritdoc cref="Partition.FindOffset"/>
-    public OffsetResult FindOffset(OffsetSpec spec)
+    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation)
     {
         if (Refuse(out var refusal) is not ErrorCode.None and var refused)
             return new OffsetResult(refused, -1, Message: refusal);
@@ -45,6 +45,8 @@ internal sealed class PartitionReader(Partition partition)
             return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                 Message: $"The new leader of {partition.TopicPartition} does not know yet how far its replicas are. Retry.");
         var limit = partition.HighWatermark;
+        if (isolation == IsolationLevel.ReadCommitted)
+            limit = partition.StableOffset(limit);
         if (spec == OffsetSpec.Latest)
             return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch);
         if (spec == OffsetSpec.LatestProven)
@@ -128,9 +130,14 @@ internal sealed class PartitionReader(Partition partition)
             return FetchResult.Failed(refused, refusal);
         var log = partition.Log!;
         var start = log.LogStartOffset;
-        var limit = partition.HighWatermark;
+        var highWatermark = partition.HighWatermark;
+        // With the same high watermark: it may pass a marker meanwhile.
+        var stable = partition.StableOffset(highWatermark);
+        var isCommitted = request.Isolation == IsolationLevel.ReadCommitted;
+        var limit = isCommitted ? stable : highWatermark;
         if (request.Offset < start || request.Offset > log.LogEndOffset)
-            return OutOfRange(request, start, limit);
+            return OutOfRange(request, start, highWatermark, stable);
+        var segments = log.Segments;
         (BatchBuffer? Batches, LogSlice? Slice) read = default;
         if (request.Offset < limit)
         {
@@ -141,7 +148,7 @@ internal sealed class PartitionReader(Partition partition)
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
-                return FetchResult.Failed(ErrorCode.KafkaStorageError, Fail(fault), limit, limit, start);
+                return FetchResult.Failed(ErrorCode.KafkaStorageError, Fail(fault), highWatermark, stable, start);
             }
         }
         start = log.LogStartOffset;
@@ -150,18 +157,43 @@ internal sealed class PartitionReader(Partition partition)
             // The requested records were removed during the read. What was found begins at a later offset and must not be returned.
             read.Batches?.Dispose();
             read.Slice?.Dispose();
-            return OutOfRange(request, start, limit);
+            return OutOfRange(request, start, highWatermark, stable);
         }
-        var result = read.Slice is { } slice ? new FetchResult(limit, limit, start, slice)
-            : new FetchResult(ErrorCode.None, limit, limit, start, read.Batches?.Memory ?? default, read.Batches);
+        var result = read.Slice is { } slice ? new FetchResult(highWatermark, stable, start, slice)
+            : new FetchResult(ErrorCode.None, highWatermark, stable, start, read.Batches?.Memory ?? default, read.Batches);
         var nextOffset = read.Slice?.NextOffset ?? read.Batches?.NextOffset ?? limit;
+        if (isCommitted && result.Length > 0 && !TryNoteAborted(result, segments, request.Offset, nextOffset, out var failed))
+        {
+            result.Dispose();
+            return failed ?? ReadNow(request, out enough);
+        }
         enough = request.MinBytes <= 0
             || (result.Length > 0 && (result.Length >= Math.Min(request.MinBytes, request.MaxBytes) || nextOffset < limit));
         return result;
     }
 
-    private FetchResult OutOfRange(in FetchRequest request, long start, long limit) => FetchResult.Failed(ErrorCode.OffsetOutOfRange,
-        $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {limit}.", limit, limit, start);
+    // False where the read fails, or where it must begin again.
+    private bool TryNoteAborted(FetchResult result, IReadOnlyList<Segment> segments, long from, long end, out FetchResult? failed)
+    {
+        failed = null;
+        try
+        {
+            if (partition.Log!.FindAborted(segments, from, end) is not { } aborted)
+                return false;
+            result.Aborted = aborted;
+            return true;
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            failed = FetchResult.Failed(ErrorCode.KafkaStorageError, Fail(fault), result.HighWatermark, result.LastStableOffset,
+                result.LogStartOffset);
+            return false;
+        }
+    }
+
+    private FetchResult OutOfRange(in FetchRequest request, long start, long highWatermark, long stable) => FetchResult.Failed(
+        ErrorCode.OffsetOutOfRange, $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {highWatermark}.",
+        highWatermark, stable, start);
 
     // A read that fails is a sign of damage, unless the file could not even be opened.
     private string Fail(Exception fault)

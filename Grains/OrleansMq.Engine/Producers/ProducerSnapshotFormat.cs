@@ -32,16 +32,23 @@ internal enum SnapshotOutcome
 /// 0 version i16 = 1 | 2 crc u32 | 6 snapshotCrc u32 | 10 count i32 | entries:
 ///   0 producerId i64 | 8 flags i8 (bit 0: epoch held from sequence 0) | 9 lastAppendTime i64 | 17 batches i8 (0 to 4, oldest first), each:
 ///     0 baseSequence i32 | 4 offsetDelta i32 | 8 baseOffset i64 | 16 timestamp i64                  = 24 bytes
+/// </code>
+/// Version 2, written only where there are transactions to tell of, has after the entries:
+/// <code>
+/// numbered i32, each: producerId i64 | number of its last ended transaction i64
+/// ended i32, each: firstOffset i64 | markerOffset i64         transactions that the high watermark may not have passed
 /// </code></para>
 /// </summary>
 internal static class ProducerSnapshotFormat
 {
     private const short Version = 1;
+    private const short VersionWithTransactions = 2;
     private const int CrcOffset = 2;
     private const int BodyOffset = 6;
     private const int SnapshotEntrySize = 46;
     private const int CompanionEntrySize = 18;
     private const int BatchSize = 24;
+    private const int TransactionSize = 16;
 
     public static byte[] EncodeSnapshot(ProducerStateManager producers)
     {
@@ -65,12 +72,18 @@ internal static class ProducerSnapshotFormat
         return bytes;
     }
 
-    public static byte[] EncodeCompanion(ProducerStateManager producers, ReadOnlySpan<byte> snapshot)
+    public static byte[] EncodeCompanion(ProducerStateManager producers, ReadOnlySpan<byte> snapshot,
+        IReadOnlyList<EndedTransaction>? ended = null)
     {
-        var batches = 0;
+        var (batches, numbered, endedCount) = (0, 0, ended?.Count ?? 0);
         foreach (var (_, state) in producers.Producers)
+        {
             batches += Math.Max(0, state.Count - 1);
-        var bytes = new byte[BodyOffset + 8 + (producers.Count * CompanionEntrySize) + (batches * BatchSize)];
+            numbered += state.LastTransactionNumber > 0 ? 1 : 0;
+        }
+        var tellsTransactions = numbered > 0 || endedCount > 0;
+        var bytes = new byte[BodyOffset + 8 + (producers.Count * CompanionEntrySize) + (batches * BatchSize)
+            + (tellsTransactions ? 8 + ((numbered + endedCount) * TransactionSize) : 0)];
         var writer = new Writer(bytes, BodyOffset);
         writer.Int32((int)ReadCrc(snapshot));
         writer.Int32(producers.Count);
@@ -89,20 +102,43 @@ internal static class ProducerSnapshotFormat
                 writer.Int64(batch.Timestamp);
             }
         }
-        Seal(bytes);
+        if (tellsTransactions)
+            WriteTransactions(ref writer, producers, numbered, ended ?? []);
+        Seal(bytes, tellsTransactions ? VersionWithTransactions : Version);
         return bytes;
     }
 
-    /// <summary>Fills <paramref name="into"/> with the content of the files.</summary>
-    public static SnapshotOutcome Decode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into)
+    private static void WriteTransactions(ref Writer writer, ProducerStateManager producers, int numbered,
+        IReadOnlyList<EndedTransaction> ended)
     {
-        if (!IsIntact(snapshot, BodyOffset + 4))
+        writer.Int32(numbered);
+        foreach (var (id, state) in producers.Producers)
+        {
+            if (state.LastTransactionNumber <= 0)
+                continue;
+            writer.Int64(id);
+            writer.Int64(state.LastTransactionNumber);
+        }
+        writer.Int32(ended.Count);
+        foreach (var transaction in ended)
+        {
+            writer.Int64(transaction.First);
+            writer.Int64(transaction.Marker);
+        }
+    }
+
+    /// <summary>Fills <paramref name="into"/> with the content of the files, and a list with the ended transactions.</summary>
+    public static SnapshotOutcome Decode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into,
+        List<EndedTransaction>? ended = null)
+    {
+        ended?.Clear();
+        if (!IsIntact(snapshot, BodyOffset + 4, Version))
             return SnapshotOutcome.Damaged;
         var reader = new Reader(snapshot, BodyOffset);
         var count = reader.Int32();
         if (count < 0 || snapshot.Length != BodyOffset + 4 + ((long)count * SnapshotEntrySize))
             return SnapshotOutcome.Damaged;
-        var whole = TryDecodeCompanion(companion, ReadCrc(snapshot), out var older);
+        var whole = TryDecodeCompanion(companion, ReadCrc(snapshot), ended ?? [], out var older, out var numbers);
         for (var i = 0; i < count; i++)
         {
             var id = reader.Int64();
@@ -115,7 +151,7 @@ internal static class ProducerSnapshotFormat
             var transactionFirstOffset = reader.Int64();
             older.TryGetValue(id, out var rest);
             var state = ProducerState.Restore(epoch, rest?.StartedAtZero ?? false, rest?.LastAppendTime ?? now, coordinatorEpoch,
-                transactionFirstOffset);
+                transactionFirstOffset, numbers.GetValueOrDefault(id));
             foreach (var batch in rest?.Batches ?? [])
                 state.Remember(batch);
             if (lastOffset >= 0)
@@ -128,10 +164,11 @@ internal static class ProducerSnapshotFormat
         return whole ? SnapshotOutcome.Whole : SnapshotOutcome.LastBatchesOnly;
     }
 
-    private static bool TryDecodeCompanion(ReadOnlySpan<byte> bytes, uint snapshotCrc, out Dictionary<long, Older> all)
+    private static bool TryDecodeCompanion(ReadOnlySpan<byte> bytes, uint snapshotCrc, List<EndedTransaction> ended,
+        out Dictionary<long, Older> all, out Dictionary<long, long> numbers)
     {
-        all = [];
-        if (!IsIntact(bytes, BodyOffset + 8))
+        (all, numbers) = ([], []);
+        if (!IsIntact(bytes, BodyOffset + 8, VersionWithTransactions))
             return false;
         var reader = new Reader(bytes, BodyOffset);
         if ((uint)reader.Int32() != snapshotCrc)
@@ -147,17 +184,23 @@ internal static class ProducerSnapshotFormat
                 batches[i] = new ProducerBatch(reader.Int32(), reader.Int32(), reader.Int64(), reader.Int64());
             all[id] = new Older(startedAtZero, lastAppendTime, batches);
         }
+        if (BinaryPrimitives.ReadInt16BigEndian(bytes) < VersionWithTransactions)
+            return true;
+        for (var left = reader.Int32(); left > 0; left--)
+            numbers[reader.Int64()] = reader.Int64();
+        for (var left = reader.Int32(); left > 0; left--)
+            ended.Add(new EndedTransaction(reader.Int64(), reader.Int64()));
         return true;
     }
 
-    private static void Seal(Span<byte> bytes)
+    private static void Seal(Span<byte> bytes, short version = Version)
     {
-        BinaryPrimitives.WriteInt16BigEndian(bytes, Version);
+        BinaryPrimitives.WriteInt16BigEndian(bytes, version);
         BinaryPrimitives.WriteUInt32BigEndian(bytes[CrcOffset..], Crc32C.Compute(bytes[BodyOffset..]));
     }
 
-    private static bool IsIntact(ReadOnlySpan<byte> bytes, int minLength) =>
-        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version
+    private static bool IsIntact(ReadOnlySpan<byte> bytes, int minLength, short newest) =>
+        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) is var version && version >= Version && version <= newest
         && ReadCrc(bytes) == Crc32C.Compute(bytes[BodyOffset..]);
 
     private static uint ReadCrc(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]);

@@ -57,6 +57,9 @@ internal struct ProducerState
     /// <summary>The epoch of the coordinator that ended its last transaction; -1 for none.</summary>
     public int CoordinatorEpoch { get; private set; } = -1;
 
+    /// <summary>The highest number of its ended transactions; 0 if none had a number.</summary>
+    public long LastTransactionNumber { get; private set; }
+
     /// <summary>The number of remembered batches: 0 to <see cref="RememberedBatches"/>.</summary>
     public readonly int Count => _count;
 
@@ -124,7 +127,11 @@ internal struct ProducerState
 
     /// <summary>Remembers a batch that is in the log. Does not check it, since the log is authoritative, even if compaction left
     /// gaps.</summary>
-    internal void Apply(in RecordBatchHeader batch, long appendTime)
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="appendTime">When it was appended, in milliseconds since 1970.</param>
+    /// <param name="marker">The marker of a control batch; null if it has none, since compaction has emptied it.</param>
+    /// <returns>What it does to the transactions of the log.</returns>
+    internal TransactionChange Apply(in RecordBatchHeader batch, long appendTime, in TransactionMarker? marker)
     {
         if (batch.ProducerEpoch != Epoch)
         {
@@ -134,15 +141,27 @@ internal struct ProducerState
         }
         LastAppendTime = appendTime;
         if (batch.IsControl)
-        {
-            CurrentTransactionFirstOffset = -1;
-            return;
-        }
-        if (batch.IsTransactional && CurrentTransactionFirstOffset < 0)
-            CurrentTransactionFirstOffset = batch.BaseOffset;
+            return marker is { } end ? End(batch, end) : default;
         if (_count == 0)
             StartedAtZero = batch.BaseSequence == 0;
         Remember(new ProducerBatch(batch.BaseSequence, batch.LastOffsetDelta, batch.BaseOffset, batch.MaxTimestamp));
+        if (!batch.IsTransactional || CurrentTransactionFirstOffset >= 0)
+            return default;
+        CurrentTransactionFirstOffset = batch.BaseOffset;
+        return new TransactionChange(TransactionStep.Began, batch.ProducerId, batch.BaseOffset);
+    }
+
+    // The marker of a transaction without records here changes no more than the epochs.
+    private TransactionChange End(in RecordBatchHeader batch, in TransactionMarker marker)
+    {
+        CoordinatorEpoch = marker.CoordinatorEpoch;
+        LastTransactionNumber = Math.Max(LastTransactionNumber, marker.Number);
+        var first = CurrentTransactionFirstOffset;
+        if (first < 0)
+            return default;
+        CurrentTransactionFirstOffset = -1;
+        return new TransactionChange(marker.IsCommit ? TransactionStep.Committed : TransactionStep.Aborted, batch.ProducerId, first,
+            batch.BaseOffset);
     }
 
     /// <summary>Adds a batch as the newest one.</summary>
@@ -156,13 +175,14 @@ internal struct ProducerState
 
     /// <summary>Creates the state in a snapshot, without its batches.</summary>
     internal static ProducerState Restore(short epoch, bool startedAtZero, long lastAppendTime, int coordinatorEpoch,
-        long currentTransactionFirstOffset) => new()
+        long currentTransactionFirstOffset, long lastTransactionNumber = 0) => new()
     {
         Epoch = epoch,
         StartedAtZero = startedAtZero,
         LastAppendTime = lastAppendTime,
         CoordinatorEpoch = coordinatorEpoch,
         CurrentTransactionFirstOffset = currentTransactionFirstOffset,
+        LastTransactionNumber = lastTransactionNumber,
     };
 
     [InlineArray(RememberedBatches)]

@@ -49,18 +49,20 @@ internal sealed class ProducerStateManager
     /// </summary>
     /// <param name="batch">The batch's header.</param>
     /// <param name="appendTime">The broker's clock, in milliseconds since 1970; during recovery, the time of the recovery.</param>
-    public void Apply(in RecordBatchHeader batch, long appendTime)
+    /// <param name="marker">The marker of a control batch, if it has one.</param>
+    /// <returns>What it does to the transactions of the log.</returns>
+    public TransactionChange Apply(in RecordBatchHeader batch, long appendTime, in TransactionMarker? marker = null)
     {
         Invariant.Check(batch.BaseOffset >= EndOffset, "Producer state is built in the order of offsets.");
         EndOffset = batch.NextOffset;
         if (!batch.HasProducer)
-            return;
+            return default;
         ref var state = ref CollectionsMarshal.GetValueRefOrAddDefault(_producers, batch.ProducerId, out var known);
         if (_inGroup)
             _undo.Add(new Undo(batch.ProducerId, known, state));
         if (!known)
             state = new ProducerState();
-        state.Apply(batch, appendTime);
+        return state.Apply(batch, appendTime, marker);
     }
 
     /// <summary>Begins a group, whose changes can be rolled back.</summary>

@@ -118,12 +118,24 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
         response.WriteInt64(fetched.LastStableOffset);
         if (version >= 5)
             response.WriteInt64(fetched.LogStartOffset);
-        response.WriteLength(0); // Aborted transactions.
+        WriteAborted(response, fetched);
         if (version >= 11)
             response.WriteInt32(-1); // No preferred read replica.
         response.WriteRecords(fetched);
         if (version >= 12)
             WriteTags(response, read);
+    }
+
+    // In the order of their markers, as the client passes them.
+    private static void WriteAborted(ResponseWriter response, FetchResult fetched)
+    {
+        response.WriteLength(fetched.Aborted.Count);
+        foreach (var aborted in fetched.Aborted)
+        {
+            response.WriteInt64(aborted.ProducerId);
+            response.WriteInt64(aborted.First);
+            response.WriteNoTags();
+        }
     }
 
     private static void WriteTags(ResponseWriter response, in PartitionRead read)

@@ -103,10 +103,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             case -3 when version < 7:
                 return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
         }
-        var result = partition.FindOffset(new OffsetSpec(wanted.Timestamp));
-        return wanted.Timestamp == OffsetSpec.Latest.Value && isolation == IsolationLevel.ReadCommitted && result.Error == ErrorCode.None
-            ? result with { Offset = Math.Min(result.Offset, partition.LastStableOffset) }
-            : result;
+        return partition.FindOffset(new OffsetSpec(wanted.Timestamp), isolation);
     }
 
     private static void Write(ResponseWriter response, int index, in OffsetResult result)

@@ -84,12 +84,15 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             {
                 ref var read = ref _reads[next++];
                 if (read.Found.Partition.IsOpen && read.Fetched is { Error: ErrorCode.None } fetched
-                    && NextOffset(fetched, partition.Offset) < fetched.HighWatermark)
+                    && NextOffset(fetched, partition.Offset) < LimitOf(fetched))
                     return true;
             }
         }
         return false;
     }
+
+    private long LimitOf(FetchResult fetched) =>
+        request.Isolation == IsolationLevel.ReadCommitted ? fetched.LastStableOffset : fetched.HighWatermark;
 
     private static long NextOffset(FetchResult fetched, long offset)
     {
@@ -193,8 +196,11 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         return end.Epoch >= 0 && (end.Epoch < wanted.LastFetchedEpoch || end.StartOffset < wanted.Offset) ? end : null;
     }
 
-    private static FetchResult Nothing(in OpenedPartition partition) =>
-        new(ErrorCode.None, partition.HighWatermark, partition.LastStableOffset, partition.LogStartOffset, default);
+    private static FetchResult Nothing(in OpenedPartition partition)
+    {
+        var highWatermark = partition.HighWatermark;
+        return new(ErrorCode.None, highWatermark, Math.Min(partition.LastStableOffset, highWatermark), partition.LogStartOffset, default);
+    }
 
     // Clients of before zstd cannot read it (KIP-110).
     private static FetchResult WithoutZstd(FetchResult fetched)

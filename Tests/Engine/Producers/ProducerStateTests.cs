@@ -108,9 +108,10 @@ public class ProducerStateTests
         Append(Batch(Id, 0, 0, 5) with { Attributes = 0x10 });
         Assert.True(_producers.TryGet(Id, out var open));
         Assert.Equal(0, open.CurrentTransactionFirstOffset);
-        Append(Batch(Id, 1, -1, 1) with { Attributes = 0x30 });
+        var marker = Batch(Id, 1, -1, 1) with { Attributes = 0x30 };
+        Append(marker, new TransactionMarker(IsCommit: true, CoordinatorEpoch: 3));
         Assert.True(_producers.TryGet(Id, out var ended));
-        Assert.Equal(-1, ended.CurrentTransactionFirstOffset);
+        Assert.Equal((-1, 3), (ended.CurrentTransactionFirstOffset, ended.CoordinatorEpoch));
         Assert.Equal(ProducerOutcome.FencedEpoch, Check(Batch(Id, 0, 5, 1)).Outcome);
         Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 1, 5, 1)).Outcome);
         Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 1, 0, 1)).Outcome);
@@ -182,6 +183,15 @@ public class ProducerStateTests
     }
 
     private ProducerDecision Check(RecordBatchHeader batch) => _producers.Check(batch);
+
+    private RecordBatchHeader Append(RecordBatchHeader batch, TransactionMarker marker)
+    {
+        batch = batch with { BaseOffset = _end };
+        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch).Outcome);
+        _producers.Apply(batch, 0, marker);
+        _end = batch.NextOffset;
+        return batch;
+    }
 
     private RecordBatchHeader Append(RecordBatchHeader batch, long now = 0)
     {

@@ -1,0 +1,154 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Records;
+
+namespace OrleansMq.Producers;
+
+/// <summary>
+/// The transactions of a log: which are open, and which ended ones the high watermark may not have passed. Decides the last stable offset.
+/// </summary>
+/// <remarks>
+/// Changed under the append lock, read by any thread: a lock of its own guards it. A log without transactions never takes it.
+/// <code>
+/// Began      --> open                                   holds the last stable offset at its first record
+/// Committed  --> ended, until the high watermark has passed the marker
+/// Aborted    --> ended, and an entry for the segment's index
+/// </code>
+/// </remarks>
+internal sealed class LogTransactions
+{
+    private readonly Lock _lock = new();
+    private SortedSet<(long First, long ProducerId)>? _open;
+    // In the order of their markers.
+    private List<EndedTransaction>? _ended;
+    // For the index of the segment that holds the marker; under the append lock.
+    private Queue<AbortedTransaction>? _aborted;
+    private volatile bool _isQuiet = true;
+    private volatile bool _hasAborted;
+    private volatile bool _isRebuilt;
+
+    /// <summary>Whether a segment may have aborted transactions in its index.</summary>
+    public bool HasAborted => _hasAborted;
+
+    /// <summary>The number of open transactions.</summary>
+    public int OpenCount
+    {
+        get
+        {
+            lock (_lock)
+                return _open?.Count ?? 0;
+        }
+    }
+
+    /// <summary>Returns the last stable offset: no transaction that has a record below it is still undecided there.</summary>
+    /// <param name="highWatermark">The high watermark, read before: a transaction that begins below it is known here by then.</param>
+    public long StableOffset(long highWatermark)
+    {
+        if (_isRebuilt)
+            return 0;
+        if (_isQuiet)
+            return highWatermark;
+        lock (_lock)
+        {
+            var stable = highWatermark;
+            if (_open is { Count: > 0 } open)
+                stable = Math.Min(stable, open.Min.First);
+            for (var i = (_ended?.Count ?? 0) - 1; i >= 0 && _ended![i].Marker >= highWatermark; i--)
+                stable = Math.Min(stable, _ended[i].First);
+            return stable;
+        }
+    }
+
+    /// <summary>Applies what a batch in the log does. Under the append lock, in the order of the log.</summary>
+    public void Apply(in TransactionChange change)
+    {
+        if (change.Step == TransactionStep.None)
+            return;
+        lock (_lock)
+        {
+            if (change.Step == TransactionStep.Began)
+            {
+                (_open ??= []).Add((change.First, change.ProducerId));
+                _isQuiet = false;
+                return;
+            }
+            var isKnown = _open?.Remove((change.First, change.ProducerId)) ?? false;
+            Invariant.Check(isKnown, "A transaction ended that was not open.");
+            (_ended ??= []).Add(new EndedTransaction(change.First, change.Marker));
+            if (change.Step != TransactionStep.Aborted)
+                return;
+            var stable = _open!.Count > 0 ? _open.Min.First : change.Marker + 1;
+            (_aborted ??= []).Enqueue(new AbortedTransaction(change.ProducerId, change.First, change.Marker, stable));
+        }
+        _hasAborted = true;
+    }
+
+    /// <summary>Takes the aborted transaction that a marker ended, for the index of its segment. Under the append lock.</summary>
+    public bool TryTakeAborted(long marker, out AbortedTransaction aborted)
+    {
+        aborted = default;
+        return _aborted is { Count: > 0 } queue && queue.Peek().Last == marker && queue.TryDequeue(out aborted);
+    }
+
+    /// <summary>Notes that a segment's index has entries.</summary>
+    public void NoteAborted() => _hasAborted = true;
+
+    /// <summary>Forgets ended transactions whose marker is below the high watermark. Under the append lock.</summary>
+    /// <returns>Whether there were any: the last stable offset may have passed them.</returns>
+    public bool Advance(long highWatermark)
+    {
+        if (_isQuiet)
+            return false;
+        lock (_lock)
+        {
+            var decided = 0;
+            while (decided < (_ended?.Count ?? 0) && _ended![decided].Marker < highWatermark)
+                decided++;
+            if (decided > 0)
+                _ended!.RemoveRange(0, decided);
+            _isQuiet = (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
+            return decided > 0;
+        }
+    }
+
+    /// <summary>Returns the ended transactions whose marker the high watermark may not have passed. Under the append lock.</summary>
+    public IReadOnlyList<EndedTransaction> Ended()
+    {
+        if (_isQuiet)
+            return [];
+        lock (_lock)
+            return _ended is { Count: > 0 } ? [.. _ended] : [];
+    }
+
+    /// <summary>Forgets everything, before it is found again. Until <see cref="EndRebuild"/> nothing is stable.</summary>
+    public void BeginRebuild()
+    {
+        _isRebuilt = true;
+        lock (_lock)
+        {
+            _open?.Clear();
+            _ended?.Clear();
+            _isQuiet = true;
+        }
+        _aborted?.Clear();
+    }
+
+    /// <summary>Takes what a snapshot tells.</summary>
+    public void Restore(IEnumerable<(long First, long ProducerId)> open, IEnumerable<EndedTransaction> ended)
+    {
+        lock (_lock)
+        {
+            foreach (var transaction in open)
+                (_open ??= []).Add(transaction);
+            foreach (var transaction in ended)
+                (_ended ??= []).Add(transaction);
+            _isQuiet = (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
+        }
+    }
+
+    /// <summary>Ends a rebuild. The segments' indexes have the aborted transactions that it found.</summary>
+    public void EndRebuild()
+    {
+        _aborted?.Clear();
+        _isRebuilt = false;
+    }
+}
