@@ -64,12 +64,17 @@ internal sealed class ProducerSnapshots(IFileSystem files, string directory, Eng
             log.Write(EngineLogLevel.Warning,
                 $"'{Files.CompanionPathOf(withoutCompanion)}' is missing or damaged: of each producer only the last batch is known.");
             Load(producers, withoutCompanion, now, ended);
+            if (producers.Producers.Any(static producer => producer.Value.CoordinatorEpoch >= 0))
+                ended?.Add(Any(logStartOffset, withoutCompanion));
             return withoutCompanion;
         }
         producers.Reset(logStartOffset);
         ended?.Clear();
         return logStartOffset;
     }
+
+    // Which transactions ended where is not known: until the high watermark has passed the snapshot's offset, nothing below it is stable.
+    private static EndedTransaction Any(long from, long offset) => new(from, offset - 1);
 
     private SnapshotOutcome Load(ProducerStateManager producers, long offset, long now, List<EndedTransaction>? ended)
     {
