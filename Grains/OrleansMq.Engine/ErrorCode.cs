@@ -85,6 +85,8 @@ public enum ErrorCode : short
     DuplicateSequenceNumber = 46,
     /// <summary>A producer epoch older than the one the log knows: the producer is fenced.</summary>
     InvalidProducerEpoch = 47,
+    /// <summary>A marker of a transaction coordinator that another one has replaced.</summary>
+    TransactionCoordinatorFenced = 52,
     /// <summary>The client may not use that transactional id.</summary>
     TransactionalIdAuthorizationFailed = 53,
     /// <summary>The partition's storage is offline, full or failing; the message names the path and the fix.</summary>

@@ -88,6 +88,21 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         return Enqueue(operation, FlushDecision.MayCallerWrite(partition.Config), burst: null);
     }
 
+    /// <summary>Appends the marker that ends a producer's transaction, with <see cref="Acks.All"/>. Only for the transaction's
+    /// coordinator: a producer's control batch is refused.</summary>
+    /// <param name="producerId">The producer.</param>
+    /// <param name="producerEpoch">The epoch that the marker carries.</param>
+    /// <param name="marker">The marker.</param>
+    /// <param name="raisesEpoch">Whether that epoch is above that of the transaction's batches (KIP-890).</param>
+    /// <returns>Success also where this transaction has ended before: then nothing is written, and the base offset is -1.</returns>
+    public ValueTask<ProduceResult> AppendMarkerAsync(long producerId, short producerEpoch, in TransactionMarker marker, bool raisesEpoch)
+    {
+        if (partition.Replication.Leadership is not { } leadership)
+            return new(ProduceResult.Failed(ErrorCode.NotLeaderOrFollower, $"This broker does not lead {partition.TopicPartition}."));
+        return AppendControlAsync(marker.ToBatch(producerId, producerEpoch, partition.Ports.Log.Now),
+            new MarkerAppend(leadership.Epoch, marker, raisesEpoch));
+    }
+
     /// <summary>Runs the turn on an append thread.</summary>
     public void Run(AppendRound round) => RunTurn(round, sender: null);
 

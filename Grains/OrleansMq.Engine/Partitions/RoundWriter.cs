@@ -36,6 +36,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
 
     private SegmentedLog Log => partition.Log!;
 
+    private long StagedEnd => _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;
+
     /// <summary>Decides every operation of the round, and removes those that wait for other replicas from it.</summary>
     /// <param name="round">The round.</param>
     /// <param name="replication">The partition's replication.</param>
@@ -75,6 +77,8 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     /// <inheritdoc/>
     public ProducerDecision Check(AppendOperation operation)
     {
+        if (operation.Control is MarkerAppend marker)
+            return marker.Check(Log.State.Producers, operation.Header, StagedEnd);
         var decision = Log.State.Check(operation.Header);
         return operation.Ids is null ? decision : _dedupe.Check(operation, decision, _now);
     }
@@ -98,6 +102,9 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             ProducerOutcome.FencedEpoch =>
                 $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
                     + "instance writes. Close this one.",
+            ProducerOutcome.FencedCoordinator =>
+                $"The coordinator of the transaction of producer {header.ProducerId} is fenced by epoch {decision.KnownEpoch}: a newer one "
+                    + "has ended a later transaction.",
             ProducerOutcome.DuplicateSequence =>
                 $"Sequence {header.BaseSequence} of producer {header.ProducerId} was appended so long ago that its offset is forgotten.",
             _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was "
@@ -121,7 +128,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
         }
         var header = operation.Header;
         var epoch = partition.LeaderEpoch;
-        var endOffset = _round.Group.Count > 0 ? _round.Group[^1].Header.NextOffset : Log.LogEndOffset;
+        var endOffset = StagedEnd;
         var hasClaims = operation.Ids is not null && operation.Dedupe.HasClaims;
         var baseOffset = hasClaims ? endOffset + 1 : endOffset;
         if (partition.Config.TimestampType == TimestampType.LogAppendTime && operation.Owned is not null)

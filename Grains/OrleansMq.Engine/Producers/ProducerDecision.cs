@@ -15,6 +15,8 @@ internal enum ProducerOutcome
     OutOfOrderSequence = 4,
     /// <summary>A newer instance of the producer has written, so this one is fenced.</summary>
     FencedEpoch = 5,
+    /// <summary>The marker's coordinator was replaced by another one, which has ended a later transaction.</summary>
+    FencedCoordinator = 6,
 }
 
 /// <summary>The decision on one batch.</summary>
@@ -22,9 +24,9 @@ internal enum ProducerOutcome
 /// <param name="BaseOffset">For a duplicate, the original's first offset; otherwise -1.</param>
 /// <param name="LastOffset">For a duplicate, the original's last offset; otherwise -1.</param>
 /// <param name="ExpectedSequence">For a wrong sequence, the one that would have been accepted; otherwise -1.</param>
-/// <param name="KnownEpoch">For a wrong epoch, the newest known one; otherwise -1.</param>
+/// <param name="KnownEpoch">For a wrong epoch of a producer or coordinator, the newest known one; otherwise -1.</param>
 internal readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1,
-    int ExpectedSequence = -1, short KnownEpoch = -1)
+    int ExpectedSequence = -1, int KnownEpoch = -1)
 {
     /// <summary>The decision to append the batch.</summary>
     public static ProducerDecision Accepted => new(ProducerOutcome.Accept);
@@ -37,6 +39,7 @@ internal readonly record struct ProducerDecision(ProducerOutcome Outcome, long B
         ProducerOutcome.DuplicateSequence => ErrorCode.DuplicateSequenceNumber,
         ProducerOutcome.OutOfOrderSequence => ErrorCode.OutOfOrderSequenceNumber,
         ProducerOutcome.FencedEpoch => ErrorCode.InvalidProducerEpoch,
+        ProducerOutcome.FencedCoordinator => ErrorCode.TransactionCoordinatorFenced,
         _ => ErrorCode.UnknownServerError,
     };
 }
