@@ -19,8 +19,13 @@ internal sealed class AbortedRecords
     public static AbortedRecords Of(SegmentedLog log, long end)
     {
         var records = new AbortedRecords();
-        // Null: the log has changed, and this cleaning gives up later.
-        foreach (var aborted in log.FindAborted(log.Segments, 0, end) ?? [])
+        IReadOnlyList<AbortedTransaction>? found;
+        do
+        {
+            found = log.FindAborted(log.Segments, 0, end);
+        }
+        while (found is null); // Retention has removed a segment: the rest is read again.
+        foreach (var aborted in found)
         {
             if (!records._byProducer.TryGetValue(aborted.ProducerId, out var list))
                 records._byProducer.Add(aborted.ProducerId, list = []);

@@ -120,8 +120,11 @@ internal sealed class LogFlusher(LogParts log)
         var hasNewFile = false;
         foreach (var segment in _segments.All)
         {
-            if (segment.BaseOffset >= indexedTo && segment.BaseOffset <= target.SegmentBase)
-                hasNewFile |= segment.FlushIndexes();
+            if (segment.BaseOffset < indexedTo || segment.BaseOffset > target.SegmentBase)
+                continue;
+            if (log.State.Transactions.IsUsed)
+                segment.BeginAborted().EnsureFile();
+            hasNewFile |= segment.FlushIndexes();
         }
         if (hasNewFile)
             log.Directory.Flush();

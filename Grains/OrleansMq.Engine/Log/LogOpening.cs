@@ -88,17 +88,25 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
     // Of the segments from the start on, recovery finds the aborted transactions again.
     private void OpenAborted(Segment[] segments, List<long> aborted, LogPosition start)
     {
+        if (aborted.Count > 0)
+            log.State.Transactions.NoteAborted();
+        if (!log.State.Transactions.IsUsed)
+            return;
+        var lost = new HashSet<Segment>();
         foreach (var segment in segments)
         {
-            if (!aborted.Contains(segment.BaseOffset))
+            var isWhole = aborted.Contains(segment.BaseOffset) && segment.BeginAborted().Open(segment.BaseOffset);
+            if (isWhole || segment.BaseOffset >= start.Offset)
                 continue;
-            log.State.Transactions.NoteAborted();
-            if (segment.BeginAborted().Open(segment.BaseOffset) || segment.BaseOffset > start.SegmentBase)
-                continue;
-            _ports.EngineLog.Write(EngineLogLevel.Warning,
-                $"'{segment.Aborted!.File.Path}' is damaged; the aborted transactions are found in the log.");
-            TransactionIndexRebuild.Run(segments, segment, segment.BaseOffset == start.SegmentBase ? start.Offset : segment.NextOffset);
+            _ports.EngineLog.Write(EngineLogLevel.Warning, $"'{segment.BeginAborted().File.Path}' is missing or damaged; the aborted "
+                + "transactions are found in the log.");
+            lost.Add(segment);
         }
+        log.State.Transactions.NoteAborted();
+        if (lost.Count == 0)
+            return;
+        TransactionIndexRebuild.Run(segments, lost, start.Offset);
+        _directory.NoteChange();
     }
 
     private Segment[] LoadSegments(List<long> bases, in CheckpointState checkpoint)

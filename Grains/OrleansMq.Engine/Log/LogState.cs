@@ -192,6 +192,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         Transactions.Restore(Producers.Producers.Where(static producer => producer.Value.CurrentTransactionFirstOffset >= 0)
             .Select(static producer => (producer.Value.CurrentTransactionFirstOffset, producer.Key)), _ended);
         _ended.Clear();
+        if (Producers.Producers.Any(static producer => producer.Value.UsesTransactions))
+            Transactions.NoteUsed();
         return from;
     }
 

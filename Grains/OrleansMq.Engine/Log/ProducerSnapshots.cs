@@ -64,7 +64,7 @@ internal sealed class ProducerSnapshots(IFileSystem files, string directory, Eng
             log.Write(EngineLogLevel.Warning,
                 $"'{Files.CompanionPathOf(withoutCompanion)}' is missing or damaged: of each producer only the last batch is known.");
             Load(producers, withoutCompanion, now, ended);
-            if (producers.Producers.Any(static producer => producer.Value.CoordinatorEpoch >= 0))
+            if (producers.Producers.Any(static producer => producer.Value.UsesTransactions))
                 ended?.Add(Any(logStartOffset, withoutCompanion));
             return withoutCompanion;
         }

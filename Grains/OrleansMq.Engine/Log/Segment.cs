@@ -239,13 +239,13 @@ internal sealed partial class Segment
         return Aborted?.Flush() ?? false;
     }
 
-    /// <summary>Returns the index of aborted transactions, which is begun if there is none. Under the append lock.</summary>
+    /// <summary>Returns the index of aborted transactions, which is begun if there is none.</summary>
     public TransactionIndex BeginAborted()
     {
-        if (_aborted is null)
-            Volatile.Write(ref _aborted,
-                new TransactionIndex(new CachedFile(_cache, _directory, BaseOffset, LogFiles.TransactionIndex + _suffix)));
-        return _aborted!;
+        if (Aborted is { } begun)
+            return begun;
+        var index = new TransactionIndex(new CachedFile(_cache, _directory, BaseOffset, LogFiles.TransactionIndex + _suffix));
+        return Interlocked.CompareExchange(ref _aborted, index, null) ?? index;
     }
 
     /// <summary>Whether this process has verified a range of the log file, by writing it or by checking its CRCs.</summary>

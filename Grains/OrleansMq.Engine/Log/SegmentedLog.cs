@@ -233,7 +233,7 @@ internal sealed class SegmentedLog
             }
             return found;
         }
-        catch (FileNotFoundException)
+        catch (FileNotFoundException) when (segments.Any(static segment => segment.IsRemoved))
         {
             return null;
         }

@@ -4,8 +4,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// The aborted transactions whose markers are in a segment, in the order of the markers. The file exists once there is one. It is Kafka's
-/// <c>.txnindex</c>: entries of 34 bytes, big-endian.
+/// The aborted transactions whose markers are in a segment, in the order of the markers. It is Kafka's <c>.txnindex</c>: entries of 34
+/// bytes, big-endian. In a log with transactions each segment below the recovery point has the file, so that a lost one is noticed.
 /// <code>
 /// 0 version i16 = 0 | 2 producerId i64 | 10 firstOffset i64 | 18 lastOffset i64 (the marker) | 26 lastStableOffset i64
 /// </code>
@@ -82,11 +82,7 @@ internal sealed class TransactionIndex(CachedFile file)
         {
             if (_pending.Count == 0)
                 return;
-            if (!_hasFile)
-            {
-                File.CreateEmpty();
-                (_hasFile, _isNew) = (true, true);
-            }
+            EnsureFile();
             var bytes = new byte[_pending.Count * EntrySize];
             for (var i = 0; i < _pending.Count; i++)
                 Encode(_pending[i], bytes.AsSpan(i * EntrySize));
@@ -94,6 +90,18 @@ internal sealed class TransactionIndex(CachedFile file)
                 lease.File.Write(bytes, (long)_written * EntrySize);
             _written += _pending.Count;
             _pending.Clear();
+        }
+    }
+
+    /// <summary>Creates the file if it does not exist.</summary>
+    public void EnsureFile()
+    {
+        lock (_lock)
+        {
+            if (_hasFile)
+                return;
+            File.CreateEmpty();
+            (_hasFile, _isNew) = (true, true);
         }
     }
 
@@ -131,6 +139,8 @@ internal sealed class TransactionIndex(CachedFile file)
     {
         var all = new List<AbortedTransaction>();
         Collect(0, long.MaxValue, all);
+        if (_hasFile)
+            other.EnsureFile();
         foreach (var entry in all)
             other.Add(entry);
     }

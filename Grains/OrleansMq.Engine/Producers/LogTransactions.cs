@@ -24,10 +24,14 @@ internal sealed class LogTransactions
     private Queue<AbortedTransaction>? _aborted;
     private volatile bool _isQuiet = true;
     private volatile bool _hasAborted;
+    private volatile bool _isUsed;
     private volatile bool _isRebuilt;
 
     /// <summary>Whether a segment may have aborted transactions in its index.</summary>
     public bool HasAborted => _hasAborted;
+
+    /// <summary>Whether the log has, or had, a transaction. Then each segment below the recovery point has an index.</summary>
+    public bool IsUsed => _isUsed;
 
     /// <summary>The number of open transactions.</summary>
     public int OpenCount
@@ -63,6 +67,7 @@ internal sealed class LogTransactions
     {
         if (change.Step == TransactionStep.None)
             return;
+        _isUsed = true;
         lock (_lock)
         {
             if (change.Step == TransactionStep.Began)
@@ -90,7 +95,10 @@ internal sealed class LogTransactions
     }
 
     /// <summary>Notes that a segment's index has entries.</summary>
-    public void NoteAborted() => _hasAborted = true;
+    public void NoteAborted() => (_isUsed, _hasAborted) = (true, true);
+
+    /// <summary>Notes that there were transactions: a producer's last one has ended.</summary>
+    public void NoteUsed() => _isUsed = true;
 
     /// <summary>Forgets ended transactions whose marker is below the high watermark. Under the append lock.</summary>
     /// <returns>Whether there were any: the last stable offset may have passed them.</returns>

@@ -57,6 +57,9 @@ internal struct ProducerState
     /// <summary>The epoch of the coordinator that ended its last transaction; -1 for none.</summary>
     public int CoordinatorEpoch { get; private set; } = -1;
 
+    /// <summary>Whether it has, or had, a transaction.</summary>
+    public readonly bool UsesTransactions => CoordinatorEpoch >= 0 || CurrentTransactionFirstOffset >= 0;
+
     /// <summary>The highest number of its ended transactions; 0 if none had a number.</summary>
     public long LastTransactionNumber { get; private set; }
 

@@ -127,6 +127,33 @@ public sealed class LogTransactionsTests
     }
 
     [Fact]
+    public void Lost_index_is_found_again_in_the_log()
+    {
+        var random = new Random(Seeds.Next());
+        for (var round = 0; round < 10; round++)
+        {
+            var model = new Model();
+            var test = new TestLog(new MemoryFileSystem(), Small);
+            for (var step = 0; step < 60; step++)
+                Replicate(test, model.Next(random, test.Log.LogEndOffset));
+            test.Log.MoveRecoveryPoint();
+            for (var step = random.Next(20); step > 0; step--)
+                Replicate(test, model.Next(random, test.Log.LogEndOffset));
+            var disk = ((MemoryFileSystem)test.Disk).ProcessKill();
+            foreach (var name in disk.ListFiles(TestLog.Directory).Where(static name => name.EndsWith(LogFiles.TransactionIndex,
+                StringComparison.Ordinal)))
+            {
+                if (round == 0 || random.Next(2) == 0)
+                    disk.DeleteFile(Path.Combine(TestLog.Directory, name));
+            }
+            test = new TestLog(disk, Small);
+            Compare(model, test, random);
+            Assert.All(test.Log.Segments, static segment => Assert.True(segment.Aborted is { HasFile: true }));
+            Compare(model, new TestLog(((MemoryFileSystem)test.Disk).PowerCut(random), Small), random);
+        }
+    }
+
+    [Fact]
     public void Removed_segment_takes_its_index_along()
     {
         var random = new Random(Seeds.Next());
