@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -13,7 +14,7 @@ namespace OrleansMq.Gateways.Amqp;
 /// An AMQP client's connection: the shell of a <see cref="ConnectionMachine"/>. It receives bytes, has the channels handle commands, and
 /// sends what collects meanwhile. The machine and the queues of the channels are used under one lock; ports are called outside of it.
 /// </summary>
-internal sealed class AmqpConnection : IServedConnection, IChannelOwner
+internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarmed
 {
     // An idle connection holds this much.
     private const int SmallBytes = 4 << 10;
@@ -28,6 +29,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     private readonly ClientSocket _socket;
     private readonly ConnectionMachine _machine;
     private readonly IAmqpAccess _access;
+    private readonly ResourceAlarms? _alarms;
     private readonly IPEndPoint _local;
     private readonly long _began;
     private readonly DateTimeOffset _connectedAt;
@@ -56,10 +58,13 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     /// <param name="client">The client.</param>
     /// <param name="settings">What is offered and allowed.</param>
     /// <param name="access">Decides who may connect, and opens virtual hosts.</param>
-    public AmqpConnection(ConnectionServer server, AcceptedClient client, ConnectionSettings settings, IAmqpAccess access)
+    /// <param name="alarms">Say when publishers are blocked; null: never.</param>
+    public AmqpConnection(ConnectionServer server, AcceptedClient client, ConnectionSettings settings, IAmqpAccess access,
+        ResourceAlarms? alarms = null)
     {
         (_server, _socket, _access, RemoteEndPoint, _local) = (server, client.Socket, access, client.Remote, client.Local);
-        _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote));
+        _alarms = alarms;
+        _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote), alarms?.Memory);
         _began = server.TimeProvider.GetTimestamp();
         _connectedAt = server.TimeProvider.GetUtcNow();
         var pace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
@@ -78,6 +83,16 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
 
     /// <inheritdoc/>
     public bool SendsTooSlowly() => _output.IsTooSlow();
+
+    /// <summary>Bytes that the client has not received.</summary>
+    public int UnsentBytes
+    {
+        get
+        {
+            lock (_lock)
+                return _output.UnsentBytes;
+        }
+    }
 
     /// <summary>False: what has arrived of a frame is small, and of contents bounded.</summary>
     public bool ReceivesTooSlowly(bool isScarce) => false;
@@ -128,6 +143,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
     {
         try
         {
+            _alarms?.Add(this);
             Run(Collect());
             await ReadAsync().ConfigureAwait(false);
         }
@@ -143,11 +159,14 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         }
         finally
         {
+            _alarms?.Remove(this);
             Disconnect();
             await _ended.Task.ConfigureAwait(false);
             await _timer.DisposeAsync().ConfigureAwait(false);
         }
     }
+
+    void IAlarmed.AlarmChanged() => Guard(ChangeAlarm);
 
     bool IChannelOwner.TryTake(ChannelLane lane, out ConnectionAction action)
     {
@@ -206,12 +225,14 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
         Run(Collect());
     }
 
-    // Called by a timer, where a fault would end the process.
-    private void TickOrCut()
+    private void TickOrCut() => Guard(Tick);
+
+    // Of timers, where a fault would end the process.
+    private void Guard(Action action)
     {
         try
         {
-            Tick();
+            action();
         }
         catch (Exception fault)
         {
@@ -235,6 +256,18 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner
             Cut();
         else
             Run(Collect());
+    }
+
+    private void ChangeAlarm()
+    {
+        lock (_lock)
+        {
+            if (_alarms!.Reason is { } reason)
+                _machine.Block(reason, Now);
+            else
+                _machine.Unblock(Now);
+        }
+        Run(Collect());
     }
 
     private void Disconnect()

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
@@ -27,7 +28,8 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     private readonly ConnectionSettings _settings;
     private readonly SemaphoreSlim _gate = new(1);
     private readonly CancellationTokenSource _closed = new();
-    private HostedBroker? _broker;
+    private readonly ResourceAlarms _alarms;
+    private volatile HostedBroker? _broker;
     private GatewayPort? _port;
     private QueueRegistry? _registry;
     private DirectReplies? _replies;
@@ -39,6 +41,8 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     {
         _options = options;
         _settings = new ConnectionSettings { MaxMessageBytes = options.MaxMessageBytes };
+        Memory = new MemoryBudget(options.MaxMemoryBytes);
+        _alarms = new ResourceAlarms(Memory, options.IsDiskShort ?? IsDiskShort, options.TimeProvider, options.Log);
         _server = new ConnectionServer("AMQP", new ConnectionLimits
         {
             MaxConnections = options.MaxConnections,
@@ -60,7 +64,14 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     public IPEndPoint EndPoint => _port?.EndPoint ?? _options.Listen;
 
     /// <inheritdoc/>
-    public void AddMetrics(Meter meter) => _server.Metrics.AddTo(meter);
+    public void AddMetrics(Meter meter)
+    {
+        _server.Metrics.AddTo(meter);
+        meter.CreateObservableUpDownCounter("orleansmq.amqp.memory", () => Memory.Used, "By",
+            "Memory of AMQP messages: in queues in memory, on their way, and incomplete.");
+        meter.CreateObservableCounter("orleansmq.amqp.blocked", () => _alarms.Count, "{time}",
+            "How often AMQP publishers were blocked, for memory or for the disk.");
+    }
 
     /// <inheritdoc/>
     public Task ListenAsync(CancellationToken cancellationToken)
@@ -73,7 +84,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     public void Open(HostedBroker broker)
     {
         _broker = broker;
-        _server.Open(client => new AmqpConnection(_server, client, _settings, this));
+        _server.Open(client => new AmqpConnection(_server, client, _settings, this, _alarms));
         // Queues that expire, or dead-letter what expires, do so from the start.
         _opening = OpenEarlyAsync();
     }
@@ -108,10 +119,14 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
         await _closed.CancelAsync().ConfigureAwait(false);
         await _opening.ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        await _alarms.DisposeAsync().ConfigureAwait(false);
         _replies?.Dispose();
         if (_registry is not null)
             await _registry.DisposeAsync().ConfigureAwait(false);
     }
+
+    /// <summary>The memory of messages.</summary>
+    internal MemoryBudget Memory { get; }
 
     /// <summary>The largest body of a message.</summary>
     internal int MaxMessageBytes => _options.MaxMessageBytes;
@@ -127,6 +142,19 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
         return _registry!;
     }
 
+    // Any partition knows the volume of all. Appends report a volume that cannot be asked.
+    private bool IsDiskShort()
+    {
+        try
+        {
+            return _broker?.Local.Held.FirstOrDefault()?.Ports.Space.IsShort() == true;
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
     private async ValueTask<AmqpAccess> AccessAsync()
     {
         if (_access is { } known)
@@ -137,7 +165,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
             if (_access is { } opened)
                 return opened;
             var hosts = await _broker!.OpenVirtualHosts().ConfigureAwait(false);
-            _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log);
+            _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log, Memory);
             return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker));
         }
         finally

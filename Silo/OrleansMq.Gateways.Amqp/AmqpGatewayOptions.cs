@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -15,6 +16,16 @@ public sealed record AmqpGatewayOptions
 
     /// <summary>The largest body of a message: 16 MiB. A larger one closes its channel.</summary>
     public int MaxMessageBytes { get; init; } = 16 << 20;
+
+    /// <summary>
+    /// The memory of messages in bytes, at least 64 MiB: of queues in memory, on their way to the log, and incomplete. A quarter of the
+    /// memory that the process may use. Above it publishers are told <c>connection.blocked</c> and not read from, until a fifth is free.
+    /// </summary>
+    public long MaxMemoryBytes { get; init; } = MemoryBudget.DefaultLimit();
+
+    /// <summary>Whether the volume of the data is nearly full, which blocks publishers, too; null: as the broker's partitions
+    /// find.</summary>
+    internal Func<bool>? IsDiskShort { get; init; }
 
     /// <summary>The clock.</summary>
     internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Connections;
 
@@ -26,9 +27,10 @@ internal sealed class AmqpServer : IAsyncDisposable
     /// <param name="access">Decides who may connect, and opens virtual hosts.</param>
     /// <param name="timeProvider">The clock.</param>
     /// <param name="log">Where log lines go.</param>
+    /// <param name="alarms">Say when publishers are blocked; null: never.</param>
     /// <exception cref="SocketException">The port is in use, or the address is not one of this machine.</exception>
     public static AmqpServer Start(IPEndPoint listen, ConnectionSettings settings, IAmqpAccess access, TimeProvider timeProvider,
-        EngineLog log)
+        EngineLog log, ResourceAlarms? alarms = null)
     {
         var server = new ConnectionServer("AMQP", new ConnectionLimits
         {
@@ -39,7 +41,7 @@ internal sealed class AmqpServer : IAsyncDisposable
             MaxInFlightBytesPerConnection = settings.MaxInFlightBytes,
             Loops = 0,
         }, timeProvider, log);
-        server.Open(client => new AmqpConnection(server, client, settings, access));
+        server.Open(client => new AmqpConnection(server, client, settings, access, alarms));
         return new AmqpServer(server, GatewayPort.Listen(server, listen));
     }
 

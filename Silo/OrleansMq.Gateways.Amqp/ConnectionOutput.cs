@@ -27,7 +27,10 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
     public bool IsDone => _isClosed || (!_isSending && machine.Output.Length == 0);
 
     /// <summary>Whether the client receives more slowly than it is sent to. Under the lock.</summary>
-    public bool IsFull => !_isClosed && _sending.Length + machine.Output.Length > MaxUnsentBytes;
+    public bool IsFull => !_isClosed && UnsentBytes > MaxUnsentBytes;
+
+    /// <summary>Bytes that are not sent. Under the lock.</summary>
+    public int UnsentBytes => _sending.Length + machine.Output.Length;
 
     /// <summary>Whether the client receives so slowly that what waits is not worth its memory. For one caller at a time.</summary>
     public bool IsTooSlow() => pace.IsTooSlow(_isWaiting, Interlocked.Read(ref _sent));

@@ -48,6 +48,19 @@ internal sealed class FreeSpaceGuard(IFileSystem files, string directory, long m
         return refusal;
     }
 
+    /// <summary>Whether appends of producers are refused.</summary>
+    public bool IsShort()
+    {
+        if (minFreeBytes <= 0)
+            return false;
+        lock (_lock)
+        {
+            if (time.GetTimestamp() is var now && now >= _nextCheck)
+                Ask(now);
+            return _isShort;
+        }
+    }
+
     private string? Find(long bytes, SpaceUse use)
     {
         lock (_lock)

@@ -42,6 +42,9 @@ internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) 
 /// <summary>A connection in its virtual host: its identity, its rights and its exclusive queues. Thread safe.</summary>
 internal sealed class AmqpSession : IAmqpSession
 {
+    // Of all channels: eight that publish to queues that do not answer, or a few of the largest messages.
+    private const long MaxPublishing = 64L << 20;
+
     private readonly string _user;
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
@@ -61,6 +64,9 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <summary>The channels that take answers.</summary>
     public DirectReplies Replies { get; }
+
+    /// <summary>The publishes of all channels that no queue has answered.</summary>
+    public PublishWindow Publishes { get; } = new(MaxPublishing);
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => Registry.Time;

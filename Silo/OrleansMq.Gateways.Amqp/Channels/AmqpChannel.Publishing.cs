@@ -15,10 +15,8 @@ internal sealed partial class AmqpChannel
     private const long MaxPublishing = 8L << 20;
 
     private readonly RouteCollector _routes = new();
+    private readonly PublishWindow _publishes = new(MaxPublishing);
     private ConfirmWindow? _confirms;
-    private long _publishing;
-    private TaskCompletionSource? _room;
-    private TaskCompletionSource? _published;
 
     private ValueTask SelectConfirms(ConfirmSelect select)
     {
@@ -57,7 +55,8 @@ internal sealed partial class AmqpChannel
             return;
         }
         _ = CompleteAsync(tag, message.Bytes, published);
-        await WaitForPublishesAsync().ConfigureAwait(false);
+        await _publishes.WaitForRoomAsync().ConfigureAwait(false);
+        await session.Publishes.WaitForRoomAsync().ConfigureAwait(false);
     }
 
     private ulong NextTag()
@@ -149,8 +148,9 @@ internal sealed partial class AmqpChannel
 
     private async Task CompleteAsync(ulong tag, int bytes, List<Task<PublishOutcome>> published)
     {
-        lock (Gate)
-            _publishing += bytes;
+        _publishes.Add(bytes);
+        session.Publishes.Add(bytes);
+        session.Registry.Memory.Add(bytes);
         bool isAccepted;
         try
         {
@@ -162,44 +162,14 @@ internal sealed partial class AmqpChannel
             session.Log.Write(Diagnostics.EngineLogLevel.Error, "A publish failed, and is not confirmed.", fault);
             isAccepted = false;
         }
-        lock (Gate)
-        {
-            _publishing -= bytes;
-            if (_publishing < MaxPublishing)
-            {
-                _room?.TrySetResult();
-                _room = null;
-            }
-            if (_publishing == 0)
-            {
-                _published?.TrySetResult();
-                _published = null;
-            }
-        }
+        session.Registry.Memory.Add(-bytes);
+        session.Publishes.Remove(bytes);
+        _publishes.Remove(bytes);
         Confirm(tag, isAccepted);
     }
 
-    private async ValueTask WaitForPublishesAsync()
-    {
-        Task room;
-        lock (Gate)
-        {
-            if (_publishing < MaxPublishing)
-                return;
-            room = (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-        }
-        await room.ConfigureAwait(false);
-    }
-
     // What a channel publishes is in the queues for its next command.
-    private Task PublishedAsync()
-    {
-        lock (Gate)
-        {
-            return _publishing == 0 ? Task.CompletedTask
-                : (_published ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-        }
-    }
+    private Task PublishedAsync() => _publishes.WaitForNoneAsync();
 
     // What is complete at the same time shares an ack: the report follows on another thread.
     private void Confirm(ulong tag, bool isAccepted)

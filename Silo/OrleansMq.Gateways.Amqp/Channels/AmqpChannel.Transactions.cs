@@ -1,3 +1,4 @@
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -13,7 +14,7 @@ internal sealed partial class AmqpChannel
     {
         if (_confirms is not null)
             throw new AmqpException(ReplyCode.PreconditionFailed, "cannot switch from confirm to tx mode");
-        _transaction ??= new Transaction();
+        _transaction ??= new Transaction(session.Registry.Memory);
         _output.Send(default(TxSelectOk));
         return default;
     }
@@ -22,6 +23,22 @@ internal sealed partial class AmqpChannel
     private async ValueTask CommitAsync()
     {
         var (publishes, settlements) = Current().Take();
+        var bytes = publishes.Sum(static publish => (long)publish.Message.Bytes);
+        session.Registry.Memory.Add(bytes);
+        try
+        {
+            await CommitAsync(publishes, settlements).ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Registry.Memory.Add(-bytes);
+        }
+        _output.Send(default(TxCommitOk));
+    }
+
+    private async ValueTask CommitAsync(List<(bool IsMandatory, AmqpMessage Message)> publishes,
+        List<(List<Delivery> Deliveries, Outcome Outcome)> settlements)
+    {
         var published = new List<Task<PublishOutcome>>();
         foreach (var (isMandatory, message) in publishes)
             published.AddRange(await RouteAsync(isMandatory, message).ConfigureAwait(false));
@@ -35,7 +52,6 @@ internal sealed partial class AmqpChannel
         }
         foreach (var (deliveries, outcome) in settlements)
             await SettleAllAsync(deliveries, outcome).ConfigureAwait(false);
-        _output.Send(default(TxCommitOk));
     }
 
     private ValueTask Rollback()
@@ -58,7 +74,7 @@ internal sealed partial class AmqpChannel
         }
     }
 
-    private sealed class Transaction
+    private sealed class Transaction(MemoryBudget memory)
     {
         // What one transaction may hold in memory.
         private const long MaxBytes = 64L << 20;
@@ -75,8 +91,12 @@ internal sealed partial class AmqpChannel
 
         public void Add(bool isMandatory, AmqpMessage message)
         {
-            if ((_bytes += message.Bytes) > MaxBytes)
+            if (_bytes + message.Bytes > MaxBytes)
                 throw new AmqpException(ReplyCode.ResourceError, $"a transaction has at most {MaxBytes} bytes: commit more often");
+            _bytes += message.Bytes;
+            if (!memory.AddUnfinished(message.Bytes))
+                throw new AmqpException(ReplyCode.ResourceError, "transactions and incomplete messages of all connections have "
+                    + $"{memory.Unfinished} bytes, at most {memory.Limit / 2} are allowed: commit more often, or raise --amqp-memory");
             _publishes.Add((isMandatory, message));
         }
 
@@ -86,6 +106,7 @@ internal sealed partial class AmqpChannel
             Take()
         {
             var taken = (_publishes, _settlements);
+            memory.AddUnfinished(-_bytes);
             (_publishes, _settlements, _bytes) = ([], [], 0);
             return taken;
         }

@@ -132,9 +132,11 @@ internal sealed class ChannelConsumer : IQueueConsumer
         }
     }
 
-    // A shared limit may be used up by other consumers while this one received.
+    // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it. A shared limit may
+    // be used up by other consumers while this one received.
     private async ValueTask DeliverAsync(HeldMessage message)
     {
+        await _channel.WaitForRoomAsync().ConfigureAwait(false);
         while (true)
         {
             Task wait;

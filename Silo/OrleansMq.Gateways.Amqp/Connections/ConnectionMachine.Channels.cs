@@ -1,3 +1,4 @@
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 
@@ -30,6 +31,7 @@ internal sealed partial class ConnectionMachine
         _now = now;
         var wasReading = IsReading;
         _inFlight -= bytes;
+        _memory.Add(-bytes);
         // The time in which nothing was read is not the client's silence.
         if (!wasReading)
             _lastReceived = now;
@@ -93,7 +95,7 @@ internal sealed partial class ConnectionMachine
         _lastSent = now;
     }
 
-    /// <summary>The server takes no messages. Publishers are told at their next message, and not read from after it.</summary>
+    /// <summary>The server takes no messages. Publishers are told at once, or at their first message, and not read from.</summary>
     /// <param name="reason">Such as <c>low on memory</c>.</param>
     /// <param name="now">The time.</param>
     public void Block(string reason, TimeSpan now)
@@ -125,7 +127,7 @@ internal sealed partial class ConnectionMachine
             return;
         _isBlocked = true;
         if (Client.WantsBlocked)
-            Write(0, new ConnectionBlocked(_alarm!));
+            Write(0, new ConnectionBlocked(_alarm ?? MemoryBudget.Reason));
     }
 
     private void TakeChannelFrame(FrameHead head, ReadOnlySpan<byte> payload)
@@ -194,6 +196,10 @@ internal sealed partial class ConnectionMachine
         else if (MethodTable.HasContent(id))
         {
             channel.Pending = method;
+            _hasPublished = true;
+            // The alarm for memory may still be on its way.
+            if (_alarm is not null || _memory.IsOver)
+                EnterBlocked();
         }
         else
         {
@@ -237,27 +243,31 @@ internal sealed partial class ConnectionMachine
     private void Arrived(ChannelState channel, int bytes)
     {
         _incompleteBytes += bytes;
+        var hasRoom = _memory.AddUnfinished(bytes);
         var content = channel.Content!;
         if (content.Missing > 0)
         {
+            if (!hasRoom)
+                throw new AmqpException(ReplyCode.ResourceError, "transactions and incomplete messages of all connections have "
+                    + $"{_memory.Unfinished} bytes, at most {_memory.Limit / 2} are allowed: publish fewer large messages at a time, or "
+                    + "raise --amqp-memory", channel.Pending!.Id);
             if (_incompleteBytes > _settings.MaxInFlightBytes)
                 throw new AmqpException(ReplyCode.ResourceError, $"contents that arrived in part have {_incompleteBytes} bytes, at most "
                     + $"{_settings.MaxInFlightBytes} are allowed: complete some before others begin", channel.Pending!.Id);
             return;
         }
         _incompleteBytes -= content.Bytes;
+        _memory.AddUnfinished(-content.Bytes);
         var method = channel.Pending!;
         (channel.Pending, channel.Content) = (null, null);
         Handle(channel, method, content, content.Bytes);
-        _hasPublished = true;
-        if (_alarm is not null)
-            EnterBlocked();
     }
 
     private void Handle(ChannelState channel, IMethod method, AmqpContent? content, int bytes)
     {
         bytes += CommandBytes;
         _inFlight += bytes;
+        _memory.Add(bytes);
         Do(new ConnectionAction(ActionKind.Handle, channel, method, content, bytes));
     }
 
@@ -276,6 +286,7 @@ internal sealed partial class ConnectionMachine
         if (channel.Content is { } content)
         {
             _incompleteBytes -= content.Bytes - content.Missing;
+            _memory.AddUnfinished(content.Missing - content.Bytes);
             content.Dispose();
         }
         (channel.Pending, channel.Content) = (null, null);

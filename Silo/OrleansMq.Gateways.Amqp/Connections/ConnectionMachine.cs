@@ -1,4 +1,5 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Records;
 
@@ -22,6 +23,7 @@ internal sealed partial class ConnectionMachine
     private const int CommandBytes = 256;
 
     private readonly ConnectionSettings _settings;
+    private readonly MemoryBudget _memory;
     private readonly Queue<ConnectionAction> _actions = new();
     private readonly NamePool _names = new();
     private ConnectionState _state = ConnectionState.Header;
@@ -39,9 +41,10 @@ internal sealed partial class ConnectionMachine
 
     /// <param name="settings">What is offered and allowed.</param>
     /// <param name="client">The client.</param>
-    public ConnectionMachine(ConnectionSettings settings, AmqpClient client)
+    /// <param name="memory">Counts what all connections hold; null: nothing does.</param>
+    public ConnectionMachine(ConnectionSettings settings, AmqpClient client, MemoryBudget? memory = null)
     {
-        (_settings, Client) = (settings, client);
+        (_settings, Client, _memory) = (settings, client, memory ?? new MemoryBudget(long.MaxValue));
         client.FrameMax = ConnectionSettings.HandshakeFrameMax;
     }
 

@@ -1,3 +1,4 @@
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -22,14 +23,15 @@ internal sealed class MemoryQueue : IAmqpQueue
     private QueueSettings _settings;
     private readonly IDeadLetters _deadLetters;
     private readonly TimeProvider _time;
+    private readonly MemoryBudget _memory;
     private long _next;
     private long _bytes;
     private long _readyBytes;
     private bool _isGone;
 
-    public MemoryQueue(QueueState state, QueueSettings settings, IDeadLetters deadLetters, TimeProvider time)
+    public MemoryQueue(QueueState state, QueueSettings settings, IDeadLetters deadLetters, TimeProvider time, MemoryBudget memory)
     {
-        (_state, _settings, _deadLetters, _time) = (state, settings, deadLetters, time);
+        (_state, _settings, _deadLetters, _time, _memory) = (state, settings, deadLetters, time, memory);
         _expiry = time.CreateTimer(_ => Run(new Work()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -101,7 +103,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         lock (_lock)
         {
             var count = _ready.Count;
-            _bytes -= _ready.Sum(static item => (long)item.Message.Bytes);
+            Count(-_ready.Sum(static item => (long)item.Message.Bytes));
             _ready.Clear();
             _readyBytes = 0;
             return new(count);
@@ -115,6 +117,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         lock (_lock)
         {
             _isGone = true;
+            Count(-_bytes);
             _ready.Clear();
             readers = [.. _waiting];
             _waiting.Clear();
@@ -128,10 +131,17 @@ internal sealed class MemoryQueue : IAmqpQueue
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => DeleteAsync();
 
+    // Under the lock.
+    private void Count(long bytes)
+    {
+        _bytes += bytes;
+        _memory.Add(bytes);
+    }
+
     private void Add(Item item)
     {
         _ready.Add(item);
-        _bytes += item.Message.Bytes;
+        Count(item.Message.Bytes);
         _readyBytes += item.Message.Body.Length;
     }
 
@@ -146,7 +156,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     private void Drop(Work work, DeathReason reason)
     {
         var head = TakeHead();
-        _bytes -= head.Message.Bytes;
+        Count(-head.Message.Bytes);
         work.Kill(head.Message, reason);
     }
 
@@ -214,9 +224,11 @@ internal sealed class MemoryQueue : IAmqpQueue
         {
             if (!reader.Held.Remove(position, out var item))
                 return;
-            if (settlement == Settlement.Accept || _isGone)
+            if (_isGone)
+                return;
+            if (settlement == Settlement.Accept)
             {
-                _bytes -= item.Message.Bytes;
+                Count(-item.Message.Bytes);
                 return;
             }
             if (settlement == Settlement.Fail)

@@ -3,6 +3,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Delays;
 using OrleansMq.Gateways.Amqp.Streams;
@@ -40,9 +41,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <param name="hosts">The virtual hosts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
-    public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log)
+    /// <param name="memory">The memory of messages.</param>
+    public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log, MemoryBudget memory)
     {
-        (_host, Hosts, Time, Log) = (host, hosts, time, log);
+        (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         Delays = new DelayedMessages(this, _broker);
         hosts.Changed += OnChanged;
@@ -53,6 +55,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The virtual hosts.</summary>
     public IVirtualHosts Hosts { get; }
+
+    /// <summary>The memory of messages.</summary>
+    public MemoryBudget Memory { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; }
@@ -355,7 +360,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         var settings = (Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty).SettingsOf(state);
         if (!IsOnLog(state))
-            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time));
+            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time, Memory));
         var gate = GateOf(virtualHost, state.Name);
         await gate.WaitAsync().ConfigureAwait(false);
         try

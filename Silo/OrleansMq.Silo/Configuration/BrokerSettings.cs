@@ -41,6 +41,8 @@ internal sealed record BrokerSettings
     public ListenAddress? Amqp { get; init; }
     /// <summary>The address of AMQP's management API; null to turn it off.</summary>
     public ListenAddress? AmqpManagement { get; init; }
+    /// <summary>The memory of AMQP's messages in bytes; 0: a part of what the process may use.</summary>
+    public long AmqpMemory { get; init; }
     /// <summary>When appended records become durable, for topics without a policy of their own.</summary>
     public FlushPolicy Flush { get; init; } = FlushPolicy.None;
     /// <summary>This broker's id.</summary>

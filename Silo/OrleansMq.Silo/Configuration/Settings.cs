@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -55,6 +56,12 @@ internal static class Settings
             + "off turns it off. Default: off.",
             (s, text) => text == "off" ? s with { AmqpManagement = null } : ListenAddress.TryParse(text, out var address)
             ? s with { AmqpManagement = address } : null),
+        new("amqpMemory", "N", "0, or a whole number of bytes from 67108864",
+            "The memory of AMQP's messages in bytes: those of queues in memory, on their way to the log, and incomplete. Above it "
+            + "publishers are told connection.blocked and not read from, until a fifth is free. 0: a quarter of the memory that the "
+            + "process may use. Default: 0.",
+            (s, text) => TryNumber(text, 0, long.MaxValue, out var n) && n is 0 or >= MemoryBudget.LeastLimit
+                ? s with { AmqpMemory = n } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records become durable, unless the topic overrides it. none: when the operating system writes them; interval: every "
             + "second; sync: before they are acknowledged. Default: none.",

@@ -51,6 +51,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
             {
                 Listen = EndPointOf(amqp),
                 MaxConnections = files.Amqp,
+                MaxMemoryBytes = settings.AmqpMemory is > 0 and var memory ? memory : options.MaxMemoryBytes,
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });
         if (settings.AmqpManagement is { } management)

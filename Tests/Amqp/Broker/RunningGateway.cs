@@ -19,11 +19,15 @@ internal sealed class RunningGateway : IAsyncDisposable
 
     public int Port => _gateway.EndPoint.Port;
 
-    public static async Task<RunningGateway> StartAsync(string directory, int port = 0)
+    public AmqpGateway Gateway => _gateway;
+
+    public static async Task<RunningGateway> StartAsync(string directory, int port = 0,
+        Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
-        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port), Log = log });
+        var options = new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port), Log = log };
+        var gateway = new AmqpGateway(configure?.Invoke(options) ?? options);
         await gateway.ListenAsync(CancellationToken.None);
         gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
         {

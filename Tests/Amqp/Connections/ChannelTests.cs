@@ -1,3 +1,4 @@
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -259,6 +260,42 @@ public sealed class ChannelTests
     }
 
     [Fact]
+    public void Incomplete_contents_of_all_connections_are_bounded_and_given_back()
+    {
+        var memory = new MemoryBudget(2000);
+        var machines = new[] { new MachineUnderTest(memory: memory), new MachineUnderTest(memory: memory) };
+        foreach (var machine in machines)
+        {
+            machine.Start().Open(1);
+            machine.Frame(FrameType.Method, 1, "003C002800000178016B00")
+                .Frame(FrameType.Header, 1, "003C000000000000000010000000").Frame(FrameType.Body, 1, new string('A', 1200));
+        }
+        Assert.Equal("", machines[0].Said());
+        Assert.Equal("0 connection.close RESOURCE_ERROR - transactions and incomplete messages of all connections have 1204 bytes, at most "
+            + "1000 are allowed: publish fewer large messages at a time, or raise --amqp-memory (506, 60.40)\n> EndChannel 1",
+            machines[1].Said());
+        Assert.Equal(602, memory.Unfinished);
+        machines[0].Machine.Disconnected(machines[0].Now);
+        Assert.Equal((0, 0), (memory.Unfinished, memory.Used));
+    }
+
+    [Fact]
+    public void Commands_in_flight_count_until_they_are_handled()
+    {
+        var memory = new MemoryBudget(2000);
+        var machine = new MachineUnderTest(memory: memory).Start(MachineUnderTest.Capable("connection.blocked"));
+        machine.Open(1);
+        machine.Publish(1, new string('a', 2000)).Said();
+        Assert.True(memory.IsOver);
+        Assert.Equal("0 connection.blocked low on memory", machine.Publish(1, "later").Said());
+        Assert.Equal((0, machine.Actions[^1].Bytes), (memory.Unfinished, memory.Used));
+        machine.Machine.Handled(machine.Actions[^1].Bytes, machine.Now);
+        Assert.Equal((0, false), (memory.Used, memory.IsOver));
+        machine.Machine.Unblock(machine.Now);
+        Assert.Equal("0 connection.unblocked\n> Handle 1 basic.publish 'later'", machine.Continue().Said());
+    }
+
+    [Fact]
     public void Publisher_is_told_that_it_is_blocked_at_its_next_message_and_read_again_after()
     {
         var machine = MachineUnderTest.Running(MachineUnderTest.Capable("connection.blocked"));
@@ -266,10 +303,11 @@ public sealed class ChannelTests
         machine.Machine.Block("low on memory", machine.Now);
         Assert.Equal("> Handle 1 basic.get", machine.Method(1, new BasicGet("q", false)).Said());
         Assert.True(machine.Machine.IsReading);
-        Assert.Equal("0 connection.blocked low on memory\n> Handle 1 basic.publish 'hello'", machine.Publish(1).Publish(1, "later").Said());
+        Assert.Equal("0 connection.blocked low on memory", machine.Publish(1).Publish(1, "later").Said());
         Assert.False(machine.Machine.IsReading);
         machine.Machine.Unblock(machine.Now);
-        Assert.Equal("0 connection.unblocked\n> Handle 1 basic.publish 'later'", machine.Continue().Said());
+        Assert.Equal("0 connection.unblocked\n> Handle 1 basic.publish 'hello'\n> Handle 1 basic.publish 'later'",
+            machine.Continue().Said());
         machine.Machine.Block("low on disk", machine.Now);
         Assert.Equal("0 connection.blocked low on disk", machine.Said());
     }

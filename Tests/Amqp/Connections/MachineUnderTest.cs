@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -13,8 +14,8 @@ internal sealed class MachineUnderTest
     private readonly PooledBuffer _input = new();
     private readonly List<ConnectionAction> _actions = [];
 
-    public MachineUnderTest(ConnectionSettings? settings = null) =>
-        Machine = new ConnectionMachine(settings ?? new ConnectionSettings(), new AmqpClient(new IPEndPoint(IPAddress.Loopback, 1)));
+    public MachineUnderTest(ConnectionSettings? settings = null, MemoryBudget? memory = null) => Machine = new ConnectionMachine(
+        settings ?? new ConnectionSettings(), new AmqpClient(new IPEndPoint(IPAddress.Loopback, 1)), memory);
 
     public ConnectionMachine Machine { get; }
 
@@ -28,13 +29,19 @@ internal sealed class MachineUnderTest
         uint frameMax = 131072, ConnectionSettings? settings = null)
     {
         var machine = new MachineUnderTest(settings);
-        machine.Header().Method(0, StartOk(properties));
-        machine.LogIn(new LoginResult(LoginOutcome.Accepted));
-        machine.Method(0, new ConnectionTuneOk(channelMax, frameMax, heartbeat)).Method(0, new ConnectionOpen("/"));
-        machine.Take(ActionKind.OpenHost);
-        machine.Machine.HostOpened(null, machine.Now);
-        Assert.EndsWith("0 connection.open-ok", machine.Said(), StringComparison.Ordinal);
-        return machine;
+        return machine.Start(properties, channelMax, heartbeat, frameMax);
+    }
+
+    /// <summary>Opens the virtual host, and drops what was said.</summary>
+    public MachineUnderTest Start(FieldTable properties = default, ushort channelMax = 2047, ushort heartbeat = 0, uint frameMax = 131072)
+    {
+        Header().Method(0, StartOk(properties));
+        LogIn(new LoginResult(LoginOutcome.Accepted));
+        Method(0, new ConnectionTuneOk(channelMax, frameMax, heartbeat)).Method(0, new ConnectionOpen("/"));
+        Take(ActionKind.OpenHost);
+        Machine.HostOpened(null, Now);
+        Assert.EndsWith("0 connection.open-ok", Said(), StringComparison.Ordinal);
+        return this;
     }
 
     public static ConnectionStartOk StartOk(FieldTable properties = default, string mechanism = "PLAIN",

@@ -64,7 +64,8 @@ public sealed class SettingsTests
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
         { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
-        { "amqp", "on" }, { "amqpManagement", "on" }, { "maxQueuesPerPartition", "0" }, { "maxGroups", "0" }, { "maxMessageIds", "0" },
+        { "amqp", "on" }, { "amqpManagement", "on" }, { "amqpMemory", "1000" }, { "maxQueuesPerPartition", "0" },
+        { "maxGroups", "0" }, { "maxMessageIds", "0" },
     };
 
     [Theory]
