@@ -57,7 +57,7 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         if (record.Size > Options.MaxRequestSize)
             throw TooLarge(topicName, record);
         var topic = FindTopic(topicName);
-        if (topic.Partitions is { } partitions && _buffer.TryTake(record.Size))
+        if (topic.PartitionsFor(record) is { } partitions && _buffer.TryTake(record.Size))
         {
             ChooseOrGiveBack(topic, partitions, record).Append(record);
             return null;

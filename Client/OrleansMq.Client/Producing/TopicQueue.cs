@@ -18,6 +18,11 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     /// <summary>The partitions; null until their number is known and the records that waited for it are in them.</summary>
     public PartitionQueue[]? Partitions => Volatile.Read(ref _partitions);
 
+    /// <summary>The partitions, if a record can be added to one of them now. A partition beyond them may be new: null, until the topic
+    /// was looked up again.</summary>
+    public PartitionQueue[]? PartitionsFor(in RecordData record) =>
+        Partitions is { } partitions && record.Partition < partitions.Length ? partitions : null;
+
     /// <summary>Returns the partition of a record.</summary>
     /// <exception cref="ProduceException">The partition does not exist.</exception>
     public PartitionQueue Choose(PartitionQueue[] partitions, in RecordData record)
@@ -27,19 +32,18 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             : Producer.Partitioner.Choose(Name, record.Key, record.HasKey, partitions.Length);
         if ((uint)partition < (uint)partitions.Length)
             return partitions[partition];
-        Refresh();
         throw new ProduceException(ErrorCode.UnknownTopicOrPartition,
             $"Topic '{Name}' has the partitions 0 to {partitions.Length - 1}; the record asks for {partition}.",
             new TopicPartition(Name, partition));
     }
 
-    /// <summary>Adds a record for which room was taken: to its partition, or to the queue until the partitions are known.</summary>
+    /// <summary>Adds a record for which room was taken: to its partition, or to the queue until its partition is known.</summary>
     public void Append(PendingRecord record)
     {
         ProduceException? error = null;
         lock (_gate)
         {
-            if (_partitions is null)
+            if (PartitionsFor(record.Data) is not { } partitions)
             {
                 _pending.Enqueue(record);
                 StartLoading();
@@ -47,7 +51,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             }
             else
             {
-                error = TryAppend(_partitions, record);
+                error = TryAppend(partitions, record);
             }
         }
         record.SetAccepted();

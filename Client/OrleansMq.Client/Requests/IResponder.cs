@@ -39,7 +39,8 @@ public enum RequestOutcome
     Expired = 2,
     /// <summary>The deadline passed before the reply was acknowledged.</summary>
     Late = 3,
-    /// <summary>The request was handled, and its reply topic refuses the reply.</summary>
+    /// <summary>The request was handled, and its reply topic refuses the reply for good: it does not exist, is forbidden, or takes no such
+    /// record.</summary>
     Unanswered = 4,
     /// <summary>The record asks for no reply, and was handled.</summary>
     NotAsked = 5,

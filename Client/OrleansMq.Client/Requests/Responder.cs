@@ -18,6 +18,8 @@ internal sealed partial class Responder<TReply> : IResponder<TReply>
     private readonly (long LoggedAt, long Since)?[] _troubles = new (long, long)?[Enum.GetValues<RequestOutcome>().Length];
     private readonly ISerializer<TReply> _replies;
     private readonly TimeProvider _time;
+    private readonly IBroker _broker;
+    private readonly ProducerOptions _options;
     private readonly Producer<Ignore, byte[]?> _producer;
     private readonly ILogger _logger;
 
@@ -26,7 +28,7 @@ internal sealed partial class Responder<TReply> : IResponder<TReply>
         if (options.Acks == Acks.None)
             throw new ArgumentException("ProducerOptions.Acks of a responder is not None: a request is settled when its reply is "
                 + "acknowledged.", nameof(options));
-        (_replies, _time, _logger) = (replies, options.TimeProvider, logger);
+        (_broker, _options, _replies, _time, _logger) = (broker, options, replies, options.TimeProvider, logger);
         _producer = new Producer<Ignore, byte[]?>(broker, Serdes.Ignore, Serdes.Bytes, options, logger);
     }
 
@@ -96,7 +98,7 @@ internal sealed partial class Responder<TReply> : IResponder<TReply>
         }
         catch (ProduceException e) when (e.Action == ErrorAction.Abort)
         {
-            // Sent again, it would be refused again: the caller's reply topic is deleted, or forbidden.
+            // Sent again, it would be refused again: the caller's reply topic is deleted, forbidden, or takes no such record.
             Trouble(RequestOutcome.Unanswered, e);
             return RequestOutcome.Unanswered;
         }
@@ -126,12 +128,48 @@ internal sealed partial class Responder<TReply> : IResponder<TReply>
         if (address.CorrelationId is { } id)
             headers = [RecordHeaders.Text(RequestHeaders.CorrelationId, "") with { Value = id }, .. headers];
         // A reply need not survive a power cut: the caller that waits for it would not wait for so long.
-        await _producer.SendAsync(new ProducerRecord<Ignore, byte[]?>(address.Topic!, default, value)
+        var reply = new ProducerRecord<Ignore, byte[]?>(address.Topic!, default, value)
         {
             Partition = address.Partition,
             Headers = headers,
             IsPersistent = false,
-        }, cancellationToken).ConfigureAwait(false);
+        };
+        var began = _time.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await _producer.SendAsync(reply, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            // Without a deadline it is given up as any record is.
+            catch (ProduceException e) when (MayPass(e.Code)
+                && (address.Deadline is not null || _time.GetElapsedTime(began) < _options.DeliveryTimeout))
+            {
+                if (e.Code == ErrorCode.UnknownTopicOrPartition && await IsGoneAsync(address, cancellationToken).ConfigureAwait(false))
+                    throw;
+            }
+            await Task.Delay(RetryBackoff.For(attempt, _options.RetryBackoff, _options.RetryBackoffMax, _options.Random.NextDouble()),
+                _time, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    // The request was handled, and its caller waits. A broker may not know a new topic yet, a full queue is read, a fault is mended.
+    private static bool MayPass(ErrorCode refusal) =>
+        refusal is ErrorCode.UnknownTopicOrPartition or ErrorCode.PolicyViolation or ErrorCode.UnknownServerError;
+
+    // A lookup may answer from memory; a description does not.
+    private async Task<bool> IsGoneAsync(ReplyAddress address, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var topic = await _broker.DescribeTopicAsync(address.Topic!, cancellationToken).ConfigureAwait(false);
+            return address.Partition >= topic.Partitions.Count;
+        }
+        catch (BrokerException e)
+        {
+            return e.Code is ErrorCode.UnknownTopicOrPartition or ErrorCode.TopicAuthorizationFailed;
+        }
     }
 
     private RequestOutcome Done(RequestOutcome outcome)

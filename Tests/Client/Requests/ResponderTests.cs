@@ -157,6 +157,53 @@ public sealed class ResponderTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Reply_to_a_partition_that_was_added_since_the_last_one_is_sent()
+    {
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        Assert.Equal(RequestOutcome.Answered, await AnswerAsync(responder, partition: 0).SoonAsync());
+        await _fixture.Other.Admin.AddPartitionsAsync("prices-replies", 2);
+        Assert.Equal(RequestOutcome.Answered, await AnswerAsync(responder, partition: 1).SoonAsync());
+        Assert.Equal([1, 1], (await _fixture.Other.Admin.DescribeTopicAsync("prices-replies")).Partitions
+            .Select(static partition => partition.HighWatermark));
+        // One that the topic does not have is none that was added.
+        Assert.Equal(RequestOutcome.Unanswered, await AnswerAsync(responder, partition: 2).SoonAsync());
+    }
+
+    [Theory]
+    [InlineData(ErrorCode.UnknownTopicOrPartition)]
+    [InlineData(ErrorCode.PolicyViolation)]
+    [InlineData(ErrorCode.UnknownServerError)]
+    public async Task Reply_that_is_refused_for_a_moment_is_sent_again_and_the_request_is_not_handled_again(ErrorCode refusal)
+    {
+        var client = new OrleansMqClient(_fixture.Faults, new()
+        {
+            Producer = new() { TimeProvider = _fixture.Clock, RetryBackoff = TimeSpan.FromMilliseconds(1) },
+        });
+        await using var responder = client.CreateResponder<string>();
+        var (attempts, handled) = (0, 0);
+        _fixture.Faults.OnProduce = _ => Interlocked.Increment(ref attempts) <= 2 ? ProduceResult.Failed(refusal, "for a moment") : null;
+        var answering = AnswerAsync(responder, partition: 0, () => handled++).AsTask();
+        await Wait.UntilAsync(() => { _fixture.Clock.Advance(TimeSpan.FromMilliseconds(1)); return answering.IsCompleted; }, "the reply");
+        Assert.Equal(RequestOutcome.Answered, await answering);
+        Assert.Equal((3, 1), (attempts, handled));
+        Assert.Equal(new ResponderStatistics(1, 0, 0, 0, 0), responder.Statistics);
+    }
+
+    [Fact]
+    public async Task Reply_that_its_topic_never_takes_is_sent_once()
+    {
+        await using var responder = _fixture.Client.CreateResponder<string>();
+        var attempts = 0;
+        _fixture.Faults.OnProduce = _ =>
+        {
+            attempts++;
+            return ProduceResult.Failed(ErrorCode.InvalidRecord, "no key");
+        };
+        Assert.Equal(RequestOutcome.Unanswered, await AnswerAsync(responder, partition: 0).SoonAsync());
+        Assert.Equal(1, attempts);
+    }
+
+    [Fact]
     public async Task Reply_that_is_too_large_is_answered_with_that_error()
     {
         await using var requester = _fixture.CreateRequester();
@@ -192,4 +239,12 @@ public sealed class ResponderTests : IAsyncLifetime
         replies.Assign(RequestFixture.Replies, ReadFrom.Earliest);
         Assert.Equal((null, "reply"), ((await replies.ReadAsync().SoonAsync()) is var reply ? (reply.Key, reply.Value) : default));
     }
+
+    private static ValueTask<RequestOutcome> AnswerAsync(IResponder<string> responder, int partition, Action? handled = null) =>
+        responder.AnswerAsync([RecordHeaders.Text(RequestHeaders.ReplyTo, "prices-replies"),
+            RecordHeaders.Text(RequestHeaders.ReplyPartition, $"{partition}")], _ =>
+        {
+            handled?.Invoke();
+            return new("reply");
+        });
 }
