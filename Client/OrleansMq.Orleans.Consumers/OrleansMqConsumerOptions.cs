@@ -21,7 +21,7 @@ public enum MissingTopic
 public sealed record OrleansMqConsumerOptions
 {
     /// <summary>How often a record is tried before it is dead-lettered: 10 by default, 1 to 1,000. The death of a silo that delivers it
-    /// counts as well, and leads to no dead letter by itself.</summary>
+    /// counts as well; ten times as many deaths lead to a dead letter by themselves.</summary>
     public int MaxAttempts { get; init; } = 10;
 
     /// <summary>The wait after the first failure: 100 ms by default. Each further failure doubles it, up to

@@ -12,7 +12,7 @@ public sealed record OrleansMqStreamOptions
     public StreamFormat Format { get; init; } = StreamFormat.Json();
 
     /// <summary>How often an event is tried before it is dead-lettered: 10 by default, 1 to 1,000. The death of a silo that delivers it
-    /// counts as well, and leads to no dead letter by itself.</summary>
+    /// counts as well; ten times as many deaths lead to a dead letter by themselves.</summary>
     public int MaxAttempts { get; init; } = 10;
 
     /// <summary>The wait after the first failure: 100 ms by default. Each further failure doubles it, up to

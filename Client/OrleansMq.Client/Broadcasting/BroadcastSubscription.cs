@@ -124,6 +124,10 @@ internal sealed partial class BroadcastReading(IBroker broker, string topic, Rea
                 // A broker may not know a new topic yet. The consumer looks for its end again.
                 await BackOffAsync(attempt, cancellationToken).ConfigureAwait(false);
             }
+            catch (ConsumeException refused)
+            {
+                throw new BrokerException(refused.Code, refused.Message, refused);
+            }
         }
     }
 

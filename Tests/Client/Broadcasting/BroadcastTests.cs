@@ -197,6 +197,15 @@ public sealed class BroadcastTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Topic_that_must_not_be_read_refuses_the_subscription_as_one_that_does_not_exist()
+    {
+        _faults.BeforeFindOffset = static partition =>
+            throw new BrokerException(ErrorCode.TopicAuthorizationFailed, $"'{partition.Topic}' must not be read.");
+        var failure = await Assert.ThrowsAsync<BrokerException>(() => SubscribeAsync().SoonAsync());
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed, failure.Code);
+    }
+
+    [Fact]
     public async Task Options_out_of_range_are_named()
     {
         var failure = await Assert.ThrowsAsync<ArgumentException>(() => SubscribeAsync(s_news with { Topic = "" }));
