@@ -62,7 +62,7 @@ public sealed class RequestPageTests : IAsyncLifetime
         });
         try
         {
-            var price = await prices.RequestAsync("apple", "EUR", timeout: TimeSpan.FromSeconds(5), stopping);
+            var price = await prices.RequestAsync("apple", "EUR", timeout: TimeSpan.FromSeconds(30), stopping);
             Console.WriteLine($"An apple costs {price}");
         }
         catch (TimeoutException late)               // it may have been handled
