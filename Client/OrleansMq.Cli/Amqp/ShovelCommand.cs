@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Groups;
 using OrleansMq.Cli.Terminal;
@@ -41,16 +43,12 @@ internal static class ShovelCommand
             ?? throw CommandFailedException.Usage($"Give the source by --from, or by {FromVariable}, which no list of processes shows.");
         var from = ShovelRoute.Factory("--from", source);
         var to = ShovelRoute.Factory("--to", parsed.GetValue(options.To) ?? Environment.GetEnvironmentVariable(ToVariable) ?? DefaultTo);
+        var settings = new ShovelSettings((ushort)parsed.GetValue(options.Prefetch), parsed.GetValue(options.Follow),
+            Times.ParseDuration("--retry", parsed.GetRequiredValue(options.Retry)));
         foreach (var route in await RoutesAsync(parsed, options, from, cancellationToken).ConfigureAwait(false))
         {
-            RefuseCircle(route, from, to);
-            var follow = parsed.GetValue(options.Follow);
-            var run = new ShovelRun(route, from, to)
-            {
-                Prefetch = (ushort)parsed.GetValue(options.Prefetch),
-                Follow = follow,
-                RetryTimeout = Times.ParseDuration("--retry", parsed.GetRequiredValue(options.Retry)),
-            };
+            await RefuseCircleAsync(route, from, to).ConfigureAwait(false);
+            var run = new ShovelRun(route, settings, from, to);
             using (new ProgressLine(() => Describe(run.Summary)))
                 await run.RunAsync(cancellationToken).ConfigureAwait(false);
             if (json)
@@ -58,7 +56,7 @@ internal static class ShovelCommand
             else
                 Output.WriteLine(Describe(run.Summary));
             // What follows ends no other way.
-            if (!follow)
+            if (!settings.Follow)
                 cancellationToken.ThrowIfCancellationRequested();
         }
     }
@@ -96,12 +94,30 @@ internal static class ShovelCommand
     }
 
     // Messages would be taken and put back for ever.
-    private static void RefuseCircle(ShovelRoute route, ConnectionFactory from, ConnectionFactory to)
+    private static async Task RefuseCircleAsync(ShovelRoute route, ConnectionFactory from, ConnectionFactory to)
     {
-        if ((from.HostName, from.Port, from.VirtualHost) == (to.HostName, to.Port, to.VirtualHost)
-            && route is { Exchange: "", RoutingKey: { } target } && target == route.Queue)
+        if (route is { Exchange: "", RoutingKey: { } target } && target == route.Queue
+            && (from.Port, from.VirtualHost) == (to.Port, to.VirtualHost)
+            && await IsOneAsync(from.HostName, to.HostName).ConfigureAwait(false))
             throw CommandFailedException.Usage($"--from and --to are one broker, and queue '{route.Queue}' would go into itself. Give "
                 + "another --to, --to-queue or --to-exchange.");
+    }
+
+    private static async Task<bool> IsOneAsync(string one, string other)
+    {
+        if (one == other)
+            return true;
+        try
+        {
+            var (addresses, others) = (await Dns.GetHostAddressesAsync(one).ConfigureAwait(false),
+                await Dns.GetHostAddressesAsync(other).ConfigureAwait(false));
+            return addresses.Intersect(others).Any() || (addresses.Any(IPAddress.IsLoopback) && others.Any(IPAddress.IsLoopback));
+        }
+        catch (SocketException)
+        {
+            // A name that is not known: the connection will say so.
+            return false;
+        }
     }
 
     private static string Describe(ShovelSummary summary) => string.Create(CultureInfo.InvariantCulture,
@@ -138,8 +154,8 @@ internal static class ShovelCommand
 
         public Option<bool> Follow { get; } = new("--follow") { Description = "Wait for more messages; Ctrl-C ends it." };
 
-        public Option<string> Retry { get; } = new("--retry") { Description = "How long after the last moved message it tries to connect "
-            + "again; 60s by default.", HelpName = "DURATION", DefaultValueFactory = static _ => "60s" };
+        public Option<string> Retry { get; } = new("--retry") { Description = "How long it waits while nothing moves, though there is "
+            + "something to move; 60s by default.", HelpName = "DURATION", DefaultValueFactory = static _ => "60s" };
 
         public Options() => Prefetch.Validators.Add(static result =>
         {

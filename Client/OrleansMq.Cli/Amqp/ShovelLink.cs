@@ -1,100 +1,120 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Threading.Channels;
 using OrleansMq.Cli.CommandLine;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
+using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Cli.Amqp;
 
+/// <summary>How a shovel moves messages.</summary>
+/// <param name="Prefetch">The number of messages that the source delivers before they are settled.</param>
+/// <param name="Follow">Whether it waits for more when the queue is empty.</param>
+/// <param name="RetryTimeout">How long nothing may move while there is something to move.</param>
+internal sealed record ShovelSettings(ushort Prefetch, bool Follow, TimeSpan RetryTimeout);
+
+/// <summary>Counts what a shovel does.</summary>
+internal interface IShovelReport
+{
+    /// <summary>A message was moved.</summary>
+    /// <param name="bytes">The size of its body.</param>
+    void Moved(int bytes);
+
+    /// <summary>A connection was lost, and the next one is tried.</summary>
+    /// <param name="reason">Why.</param>
+    void Reconnecting(string reason);
+}
+
 /// <summary>
-/// Moves messages over one pair of connections. The source's acknowledgement follows the target's confirm, so that a lost connection leaves
-/// each message at the source or at the target, and may leave it at both. One loop takes all events, in their order.
+/// Moves messages over one connection to the source, and as many to the target as it takes. The source's acknowledgement follows the
+/// target's confirm, so that a lost connection leaves each message at the source or at the target, and may leave it at both. Messages are
+/// not given back because of the target: the source would count that as their failure. One loop takes all events, in their order.
 /// </summary>
 internal sealed class ShovelLink : IAsyncDisposable
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(200);
-    // Long enough for a broker that fails over.
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(1);
+    // After an interruption.
     private static readonly TimeSpan LastConfirms = TimeSpan.FromSeconds(20);
 
-    private readonly Channel<ShovelEvent> _events =
-        Channel.CreateUnbounded<ShovelEvent>(new UnboundedChannelOptions { SingleReader = true });
-    private readonly ConfirmedPrefix _pending = new();
-    private readonly Queue<int> _sizes = new();
+    private readonly Channel<ShovelEvent> _events = Channel.CreateUnbounded<ShovelEvent>(
+        new UnboundedChannelOptions { SingleReader = true });
+    private readonly PendingMessages _pending = new();
     private readonly ShovelRoute _route;
-    private readonly string _user;
-    private readonly IConnection _from, _to;
-    private readonly IChannel _source, _target;
+    private readonly ShovelSettings _settings;
+    private readonly IShovelReport _report;
+    private readonly ConnectionFactory _to;
+    private readonly IConnection _connection;
+    private readonly IChannel _source;
+    private ShovelTarget? _target;
+    private int _targets;
+    private long _progress = Stopwatch.GetTimestamp();
 
-    private ShovelLink(ShovelRoute route, string user, (IConnection Connection, IChannel Channel) from,
-        (IConnection Connection, IChannel Channel) to)
+    private ShovelLink(ShovelRoute route, ShovelSettings settings, IShovelReport report, ConnectionFactory to, IConnection connection,
+        IChannel source)
     {
-        (_route, _user) = (route, user);
-        (_from, _source) = from;
-        (_to, _target) = to;
-        _source.ChannelShutdownAsync += (_, reason) => Tell(new ShovelEvent.Lost(reason));
-        _target.ChannelShutdownAsync += (_, reason) => Tell(new ShovelEvent.Lost(reason));
-        _target.BasicAcksAsync += (_, ack) => Tell(new ShovelEvent.Confirmed(ack.DeliveryTag, ack.Multiple));
-        _target.BasicNacksAsync += (_, _) => Tell(new ShovelEvent.Nacked());
-        _target.BasicReturnAsync += (_, returned) => Tell(new ShovelEvent.Returned(returned.Exchange, returned.RoutingKey));
+        (_route, _settings, _report, _to, _connection, _source) = (route, settings, report, to, connection, source);
+        _source.ChannelShutdownAsync += (_, reason) =>
+        {
+            _events.Writer.TryWrite(new ShovelEvent.SourceLost(reason));
+            return Task.CompletedTask;
+        };
     }
 
-    /// <summary>Called for each message that was moved, with its size.</summary>
-    public required Action<int> Moved { get; init; }
-
     /// <summary>Connects to both brokers.</summary>
-    public static async Task<ShovelLink> OpenAsync(ShovelRoute route, ConnectionFactory from, ConnectionFactory to, ushort prefetch,
-        Action<int> moved, CancellationToken cancellationToken)
+    public static async Task<ShovelLink> OpenAsync(ShovelRoute route, ShovelSettings settings, IShovelReport report,
+        ConnectionFactory from, ConnectionFactory to, CancellationToken cancellationToken)
     {
-        var source = await from.CreateConnectionAsync(cancellationToken).ConfigureAwait(false);
+        var connection = await from.CreateConnectionAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            var target = await to.CreateConnectionAsync(cancellationToken).ConfigureAwait(false);
-            try
-            {
-                var taking = await source.CreateChannelAsync(null, cancellationToken).ConfigureAwait(false);
-                await taking.BasicQosAsync(0, prefetch, global: false, cancellationToken).ConfigureAwait(false);
-                // Numbers are counted here: confirms are awaited in bulk, and the order of publishes is that of deliveries.
-                var giving = await target.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
-                    publisherConfirmationTrackingEnabled: false), cancellationToken).ConfigureAwait(false);
-                return new ShovelLink(route, to.UserName, (source, taking), (target, giving)) { Moved = moved };
-            }
-            catch
-            {
-                await target.DisposeAsync().ConfigureAwait(false);
-                throw;
-            }
+            var source = await connection.CreateChannelAsync(null, cancellationToken).ConfigureAwait(false);
+            await source.BasicQosAsync(0, settings.Prefetch, global: false, cancellationToken).ConfigureAwait(false);
+            var link = new ShovelLink(route, settings, report, to, connection, source);
+            await link.ConnectTargetAsync(cancellationToken).ConfigureAwait(false);
+            return link;
         }
         catch
         {
-            await source.DisposeAsync().ConfigureAwait(false);
+            await connection.DisposeAsync().ConfigureAwait(false);
             throw;
         }
     }
 
     /// <summary>Moves messages until the queue is empty and each is confirmed, or for ever; a cancellation ends it after the confirms of
     /// what was published.</summary>
-    /// <exception cref="ShovelLostException">A connection ended, or the target could not store a message.</exception>
+    /// <exception cref="ShovelLostException">The source's connection ended, or the target takes nothing.</exception>
     /// <exception cref="CommandFailedException">A message can never be moved.</exception>
-    public async Task RunAsync(bool follow, CancellationToken cancellationToken)
+    public async Task RunAsync(CancellationToken cancellationToken)
     {
         using var timer = new Timer(_ => _events.Writer.TryWrite(new ShovelEvent.Tick()), null, TickInterval, TickInterval);
-        do
+        try
         {
-            var consumer = await _source.BasicConsumeAsync(_route.Queue, autoAck: false, new Taking(_source, _events.Writer),
-                CancellationToken.None).ConfigureAwait(false);
-            await MoveAsync(consumer, follow, cancellationToken).ConfigureAwait(false);
-            // A message that came between the last look and the cancellation is moved by another consumer.
+            do
+            {
+                var consumer = await _source.BasicConsumeAsync(_route.Queue, autoAck: false, new Taking(_source, _events.Writer),
+                    CancellationToken.None).ConfigureAwait(false);
+                await MoveAsync(consumer, cancellationToken).ConfigureAwait(false);
+                // A message that came between the last look and the cancellation is moved by another consumer.
+            }
+            while (!cancellationToken.IsCancellationRequested && !await IsEmptyAsync().ConfigureAwait(false));
         }
-        while (!cancellationToken.IsCancellationRequested && !await IsEmptyAsync().ConfigureAwait(false));
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The target takes nothing more. What it has not confirmed stays at the source.
+        }
     }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await _to.DisposeAsync().ConfigureAwait(false);
-        await _from.DisposeAsync().ConfigureAwait(false);
+        if (_target is not null)
+            await _target.DisposeAsync().ConfigureAwait(false);
+        await _connection.DisposeAsync().ConfigureAwait(false);
     }
 
-    private async Task MoveAsync(string consumer, bool follow, CancellationToken cancellationToken)
+    private async Task MoveAsync(string consumer, CancellationToken cancellationToken)
     {
         var (isEnding, isEnded) = (false, false);
         using var deadline = new CancellationTokenSource();
@@ -104,31 +124,38 @@ internal sealed class ShovelLink : IAsyncDisposable
             {
                 // Messages after an interruption go back to the source.
                 case ShovelEvent.Delivered message when !cancellationToken.IsCancellationRequested:
-                    await PublishAsync(message).ConfigureAwait(false);
-                    break;
-                case ShovelEvent.Confirmed confirm:
-                    await SettleAsync(confirm).ConfigureAwait(false);
+                    _progress = Stopwatch.GetTimestamp();
+                    _pending.Add(message);
+                    await PublishAsync(message, cancellationToken).ConfigureAwait(false);
                     break;
                 case ShovelEvent.ConsumerEnded { ByBroker: true }:
                     throw CommandFailedException.Refused($"The source ended the consumer: was queue '{_route.Queue}' deleted?");
                 case ShovelEvent.ConsumerEnded:
                     isEnded = true;
                     break;
-                case ShovelEvent.Returned returned:
-                    throw CommandFailedException.Refused(Unroutable(returned));
-                case ShovelEvent.Nacked:
-                    throw new ShovelLostException("the target could not store a message: its queue is full or has no leader", null);
-                case ShovelEvent.Lost lost:
+                case ShovelEvent.SourceLost lost:
                     throw Explain(lost.Reason);
-                case ShovelEvent.Tick when !isEnding && await IsOverAsync(follow, cancellationToken).ConfigureAwait(false):
+                case ShovelEvent.Tick when !isEnding && await IsOverAsync(cancellationToken).ConfigureAwait(false):
                     isEnding = true;
                     deadline.CancelAfter(LastConfirms);
                     // The answer comes after all deliveries.
                     await _source.BasicCancelAsync(consumer, noWait: false, CancellationToken.None).ConfigureAwait(false);
                     break;
+                case ShovelEvent.OfTarget happened when happened.Target == _targets:
+                    await HandleAsync(happened, cancellationToken).ConfigureAwait(false);
+                    break;
             }
         }
     }
+
+    private Task HandleAsync(ShovelEvent.OfTarget happened, CancellationToken cancellationToken) => happened switch
+    {
+        ShovelEvent.Confirmed confirm => SettleAsync(confirm),
+        ShovelEvent.Returned returned => throw CommandFailedException.Refused(Unroutable(returned)),
+        ShovelEvent.TargetLost lost when Explain(lost.Reason) is CommandFailedException refused => throw refused,
+        ShovelEvent.TargetLost lost => RestoreTargetAsync(Explain(lost.Reason).Message, cancellationToken),
+        _ => RestoreTargetAsync("the target could not store a message: its queue is full or has no leader", cancellationToken),
+    };
 
     private async ValueTask<ShovelEvent> NextAsync(CancellationToken deadline)
     {
@@ -142,28 +169,95 @@ internal sealed class ShovelLink : IAsyncDisposable
         }
     }
 
-    private async ValueTask<bool> IsOverAsync(bool follow, CancellationToken cancellationToken) =>
-        cancellationToken.IsCancellationRequested || (!follow && _pending.Count == 0 && await IsEmptyAsync().ConfigureAwait(false));
+    private async ValueTask<bool> IsOverAsync(CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return true;
+        var isLate = Stopwatch.GetElapsedTime(_progress) > _settings.RetryTimeout;
+        if (_pending.Count > 0)
+            return isLate ? throw Stuck("the target has confirmed nothing") : false;
+        if (_settings.Follow)
+            return false;
+        var isEmpty = await IsEmptyAsync().ConfigureAwait(false);
+        return isLate && !isEmpty ? throw Stuck("the source has delivered nothing, though the queue has messages: is it a stream, or does "
+            + "another consumer hold it?") : isEmpty;
+    }
+
+    private CommandFailedException Stuck(string what) => CommandFailedException.Refused(string.Create(CultureInfo.InvariantCulture,
+        $"Queue '{_route.Queue}': for {_settings.RetryTimeout.TotalSeconds:N0} s {what}"));
 
     private async Task<bool> IsEmptyAsync() =>
         (await _source.QueueDeclarePassiveAsync(_route.Queue, CancellationToken.None).ConfigureAwait(false)).MessageCount == 0;
 
-    private async Task PublishAsync(ShovelEvent.Delivered message)
+    private async Task ConnectTargetAsync(CancellationToken cancellationToken)
     {
-        _pending.Add(message.Tag);
-        _sizes.Enqueue(message.Body.Length);
-        await _target.BasicPublishAsync(_route.Exchange, _route.RoutingKey ?? message.RoutingKey, mandatory: true,
-            ShovelRoute.Adapt(message.Properties, _user), message.Body, CancellationToken.None).ConfigureAwait(false);
+        // Events of the one before mean nothing from now on.
+        var number = ++_targets;
+        if (_target is { } former)
+        {
+            _target = null;
+            await former.DisposeAsync().ConfigureAwait(false);
+        }
+        _target = await ShovelTarget.OpenAsync(number, _to, _events.Writer, cancellationToken).ConfigureAwait(false);
+    }
+
+    // What was on its way goes to the next connection first. The queue may have it already.
+    private async Task RestoreTargetAsync(string reason, CancellationToken cancellationToken)
+    {
+        _report.Reconnecting(reason);
+        while (true)
+        {
+            if (Stopwatch.GetElapsedTime(_progress) + RetryInterval > _settings.RetryTimeout)
+                throw new ShovelLostException(reason, null);
+            await Task.Delay(RetryInterval, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await ConnectTargetAsync(cancellationToken).ConfigureAwait(false);
+                _pending.Restart();
+                foreach (var message in _pending.All)
+                    await SendAsync(message, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException)
+            {
+                reason = e.Message.TrimEnd('.');
+            }
+        }
+    }
+
+    private async Task PublishAsync(ShovelEvent.Delivered message, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await SendAsync(message, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is RabbitMQClientException or IOException)
+        {
+            // The target is lost: the event that tells it follows.
+        }
+        catch (TimeoutException)
+        {
+            throw Stuck("the target has taken nothing");
+        }
+    }
+
+    // A target that is blocked takes nothing, and says nothing.
+    private async ValueTask SendAsync(ShovelEvent.Delivered message, CancellationToken cancellationToken)
+    {
+        var sending = _target!.PublishAsync(_route, message);
+        if (!sending.IsCompletedSuccessfully)
+            await sending.AsTask().WaitAsync(_settings.RetryTimeout, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task SettleAsync(ShovelEvent.Confirmed confirm)
     {
-        var (count, tag) = _pending.Confirm(confirm.Number, confirm.Multiple);
-        if (count == 0)
+        var settled = _pending.Confirm(confirm.Number, confirm.Multiple);
+        if (settled.Count == 0)
             return;
-        await _source.BasicAckAsync(tag, multiple: true, CancellationToken.None).ConfigureAwait(false);
-        for (; count > 0; count--)
-            Moved(_sizes.Dequeue());
+        _progress = Stopwatch.GetTimestamp();
+        await _source.BasicAckAsync(settled[^1].Tag, multiple: true, CancellationToken.None).ConfigureAwait(false);
+        foreach (var message in settled)
+            _report.Moved(message.Body.Length);
     }
 
     private static string Unroutable(ShovelEvent.Returned returned) => returned.Exchange.Length == 0
@@ -175,12 +269,6 @@ internal sealed class ShovelLink : IAsyncDisposable
         or Constants.ResourceLocked or Constants.PreconditionFailed or Constants.NotAllowed or Constants.NotImplemented
         ? CommandFailedException.Refused($"A broker refused: {reason.ReplyText} ({reason.ReplyCode})")
         : new ShovelLostException($"{reason.ReplyText} ({reason.ReplyCode})", reason.Exception);
-
-    private Task Tell(ShovelEvent happened)
-    {
-        _events.Writer.TryWrite(happened);
-        return Task.CompletedTask;
-    }
 
     private sealed class Taking(IChannel channel, ChannelWriter<ShovelEvent> events) : AsyncDefaultBasicConsumer(channel)
     {

@@ -7,33 +7,42 @@ namespace OrleansMq.Cli.Amqp;
 
 /// <summary>Moves one queue, over as many connections as it takes.</summary>
 /// <param name="route">The queue and where its messages go.</param>
+/// <param name="settings">How they are moved.</param>
 /// <param name="from">The source.</param>
 /// <param name="to">The target.</param>
-internal sealed class ShovelRun(ShovelRoute route, ConnectionFactory from, ConnectionFactory to)
+internal sealed class ShovelRun(ShovelRoute route, ShovelSettings settings, ConnectionFactory from, ConnectionFactory to) : IShovelReport
 {
     private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(1);
 
     private readonly long _start = Stopwatch.GetTimestamp();
-    private long _moved, _bytes;
+    private long _moved, _bytes, _movedBefore = -1;
     private int _reconnects;
-    // An address at which nobody ever answered is a wrong one.
+    // An address that has never answered is a wrong one.
     private bool _hasConnected;
-
-    /// <summary>The number of messages that the source delivers before they are settled.</summary>
-    public required ushort Prefetch { get; init; }
-
-    /// <summary>Whether the run waits for more when the queue is empty.</summary>
-    public required bool Follow { get; init; }
-
-    /// <summary>How long after the last moved message the run tries to connect again.</summary>
-    public required TimeSpan RetryTimeout { get; init; }
 
     /// <summary>What was moved until now.</summary>
     public ShovelSummary Summary => new(route.Queue, Volatile.Read(ref _moved), Volatile.Read(ref _bytes), Volatile.Read(ref _reconnects),
         Stopwatch.GetElapsedTime(_start).TotalSeconds);
 
+    /// <inheritdoc/>
+    public void Moved(int bytes)
+    {
+        _moved++;
+        _bytes += bytes;
+    }
+
+    /// <inheritdoc/>
+    public void Reconnecting(string reason)
+    {
+        _reconnects++;
+        if (_moved > _movedBefore)
+            Console.Error.WriteLine($"omq: connecting again: {reason}");
+        _movedBefore = _moved;
+    }
+
     /// <summary>Moves the messages.</summary>
-    /// <exception cref="CommandFailedException">A broker refused, or did not serve for <see cref="RetryTimeout"/>.</exception>
+    /// <exception cref="CommandFailedException">A broker refused, or did not serve for <see cref="ShovelSettings.RetryTimeout"/>.
+    /// </exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         var progress = Stopwatch.GetTimestamp();
@@ -45,13 +54,12 @@ internal sealed class ShovelRun(ShovelRoute route, ConnectionFactory from, Conne
                 return;
             if (_moved > before)
                 progress = Stopwatch.GetTimestamp();
-            if (!_hasConnected || Stopwatch.GetElapsedTime(progress) + RetryInterval > RetryTimeout
+            if (!_hasConnected || Stopwatch.GetElapsedTime(progress) + RetryInterval > settings.RetryTimeout
                 || cancellationToken.IsCancellationRequested)
                 throw new CommandFailedException(lost is BrokerUnreachableException ? ExitCode.Unreachable : ExitCode.Refused,
                     $"Queue '{route.Queue}': {Reason(lost)}. {_moved:N0} messages were moved; repeat the command for the others. Messages "
                     + "that were on their way may come twice.", lost);
-            if (_reconnects++ == 0 || _moved > before)
-                Console.Error.WriteLine($"omq: connecting again: {Reason(lost)}");
+            Reconnecting(Reason(lost));
             await Task.Delay(RetryInterval, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
@@ -61,10 +69,10 @@ internal sealed class ShovelRun(ShovelRoute route, ConnectionFactory from, Conne
     {
         try
         {
-            var link = await ShovelLink.OpenAsync(route, from, to, Prefetch, Count, cancellationToken).ConfigureAwait(false);
+            var link = await ShovelLink.OpenAsync(route, settings, this, from, to, cancellationToken).ConfigureAwait(false);
             _hasConnected = true;
             await using (link.ConfigureAwait(false))
-                await link.RunAsync(Follow, cancellationToken).ConfigureAwait(false);
+                await link.RunAsync(cancellationToken).ConfigureAwait(false);
             return null;
         }
         catch (OperationInterruptedException e) when (e.ShutdownReason is { } reason)
@@ -79,12 +87,6 @@ internal sealed class ShovelRun(ShovelRoute route, ConnectionFactory from, Conne
         {
             return e;
         }
-    }
-
-    private void Count(int bytes)
-    {
-        _moved++;
-        _bytes += bytes;
     }
 
     private static Exception Cause(Exception e) => e is AggregateException { InnerExceptions: [var only] } ? Cause(only)

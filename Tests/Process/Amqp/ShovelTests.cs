@@ -128,6 +128,36 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         Assert.Equal(Enumerable.Range(0, 2 * Half).Select(static i => $"order {i}").ToHashSet(), bodies);
     }
 
+    [Fact]
+    public async Task Messages_that_the_target_refuses_for_now_do_not_fail_at_the_source()
+    {
+        await using var source = await ConnectAsync(_old);
+        await using var publisher = await source.CreateChannelAsync(Confirmed);
+        // A message that is given back a second time is gone.
+        await publisher.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false,
+            new Dictionary<string, object?> { ["x-queue-type"] = "quorum", ["x-delivery-limit"] = 1 });
+        await PublishAsync(publisher, 0, 20);
+        await using var target = await ConnectAsync(_new);
+        await using var full = await target.CreateChannelAsync(Confirmed);
+        await full.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false,
+            new Dictionary<string, object?> { ["x-max-length"] = 1, ["x-overflow"] = "reject-publish" });
+        await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--prefetch", "5"));
+
+        // The target takes again when somebody has consumed.
+        var bodies = new HashSet<string>();
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (bodies.Count < 20)
+        {
+            await Task.Delay(200, deadline.Token);
+            while (await full.BasicGetAsync("orders", autoAck: true) is { } message)
+                bodies.Add(Encoding.UTF8.GetString(message.Body.Span));
+        }
+        shovel.Signal(2);
+        await shovel.ExitAsync();
+
+        Assert.Equal(Enumerable.Range(0, 20).Select(static i => $"order {i}").ToHashSet(), bodies);
+    }
+
     private Task<RunningBroker> UpAsync(string name, int port = 0) => RunningBroker.UpAsync(_directory[name], 0, "--kafka", "off",
         "--amqp", $"127.0.0.1:{port}", "--amqp-management", "127.0.0.1:0");
 
