@@ -75,9 +75,10 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     {
         var config = log.Config;
         var checkpoint = log.FirstDirtyOffset;
+        // A transaction may have begun below the log's start.
+        var stable = Math.Max(log.State.Transactions.StableOffset(highWatermark), log.LogStartOffset);
         var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset,
-            Math.Min(Math.Min(log.State.Transactions.StableOffset(highWatermark), log.DeadLettersFrom), log.DedupeBound(highWatermark)),
-            config, ports.Now);
+            Math.Min(Math.Min(stable, log.DeadLettersFrom), log.DedupeBound(highWatermark)), config, ports.Now);
         result = new CompactionResult(decision);
         if (!decision.ShouldClean)
             return;

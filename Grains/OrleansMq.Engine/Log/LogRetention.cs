@@ -63,12 +63,11 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
     /// <returns>The number of removed segments.</returns>
     public int Retain(long highWatermark, long now, long? settledBelow, out long wantedStart)
     {
-        // The records of a transaction that is not decided stay.
-        var stable = log.State.Transactions.StableOffset(highWatermark);
+        // An open transaction holds nothing: one that never ends would fill the volume.
         if (settledBelow is null)
-            RollIfExpired(stable, now);
+            RollIfExpired(highWatermark, now);
         var segments = _segments.All;
-        var (expired, oversize, surplus, settled) = Count(segments, stable, now, settledBelow);
+        var (expired, oversize, surplus, settled) = Count(segments, highWatermark, now, settledBelow);
         var count = expired + oversize + surplus + settled;
         wantedStart = segments[count].BaseOffset;
         var bound = StartBound(highWatermark);

@@ -97,7 +97,9 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             return;
         }
         var header = operation.Header;
-        operation.Decide(operation.Refusal ?? ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
+        // Also one whose offset is forgotten is in the log.
+        var refusal = decision.Outcome == ProducerOutcome.DuplicateSequence ? null : operation.Refusal;
+        operation.Decide(refusal ?? ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
         {
             ProducerOutcome.FencedEpoch =>
                 $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
