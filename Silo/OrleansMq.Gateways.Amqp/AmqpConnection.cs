@@ -371,6 +371,9 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         var work = default(Work);
         lock (_lock)
         {
+            // Others are read from, and what they have sent before counts.
+            if (_output.HasFailed && _machine.IsBlocked)
+                _machine.Disconnected(Now);
             while (_machine.TryTakeAction(out var action))
                 Collect(action, ref work);
             _machine.HoldInput(_output.IsFull, Now);

@@ -26,6 +26,9 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
     /// <summary>Whether all is sent, or nothing can be sent any more. Under the lock.</summary>
     public bool IsDone => _isClosed || (!_isSending && machine.Output.Length == 0);
 
+    /// <summary>Whether a send has failed: the client is gone.</summary>
+    public bool HasFailed { get; private set; }
+
     /// <summary>Whether the client receives more slowly than it is sent to. Under the lock.</summary>
     public bool IsFull => !_isClosed && UnsentBytes > MaxUnsentBytes;
 
@@ -68,7 +71,8 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
             }
             catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
             {
-                _isClosed = true;
+                lock (gate)
+                    HasFailed = _isClosed = true;
             }
             onSent();
         }

@@ -17,6 +17,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private readonly AmqpChannel _channel;
     private readonly CancellationTokenSource _stop = new();
     private readonly List<Task> _returned = [];
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _running = Task.CompletedTask;
     private TaskCompletionSource? _credit;
 
@@ -70,6 +71,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
     public void Stop()
     {
         IsStopped = true;
+        _stopped.TrySetResult();
         Wake();
     }
 
@@ -115,7 +117,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
     {
         while (true)
         {
-            await _channel.WaitForRoomAsync().ConfigureAwait(false);
+            await WaitForRoomAsync().ConfigureAwait(false);
             Task wait;
             lock (_channel.Gate)
             {
@@ -132,11 +134,18 @@ internal sealed class ChannelConsumer : IQueueConsumer
         }
     }
 
+    // A stopped consumer waits for no client that does not read: it returns what it has received.
+    private Task WaitForRoomAsync()
+    {
+        var room = _channel.WaitForRoomAsync();
+        return room.IsCompleted ? Task.CompletedTask : Task.WhenAny(room, _stopped.Task);
+    }
+
     // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it. A shared limit may
     // be used up by other consumers while this one received.
     private async ValueTask DeliverAsync(HeldMessage message)
     {
-        await _channel.WaitForRoomAsync().ConfigureAwait(false);
+        await WaitForRoomAsync().ConfigureAwait(false);
         while (true)
         {
             Task wait;

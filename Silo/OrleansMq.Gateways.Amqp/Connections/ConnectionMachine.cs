@@ -74,6 +74,9 @@ internal sealed partial class ConnectionMachine
     public bool IsReading => _state > ConnectionState.Running || (!_holdsInput && !_isBlocked && _inFlight < _settings.MaxInFlightBytes
         && !_isReplacingSecret && _state is not (ConnectionState.LoggingIn or ConnectionState.OpeningHost));
 
+    /// <summary>Whether nothing is read from it until messages are taken again.</summary>
+    public bool IsBlocked => _isBlocked && _state == ConnectionState.Running;
+
     /// <summary>Bytes of commands that are not done.</summary>
     public long InFlight => _inFlight;
 

@@ -24,7 +24,7 @@ internal sealed partial class ManagementApi
             case ["queues", var host, var queue, "get"]:
                 await request.EnterAsync(host).ConfigureAwait(false);
                 return await GetAsync(request, host, queue).ConfigureAwait(false);
-            // RabbitMQ answers nothing; who asks for it sees what was left out.
+            // RabbitMQ answers nothing; a request with the flag is told what was left out.
             case ["definitions"] or ["definitions", _] when request.Flag("left_out"):
                 var leftOut = await ImportAsync(request, path).ConfigureAwait(false);
                 return writer => Object(writer, () => WriteTexts(writer, "left_out", leftOut));

@@ -91,6 +91,30 @@ public sealed class AlarmTests : IDisposable
     }
 
     [Fact]
+    public async Task Blocked_connection_whose_client_has_died_ends_and_gives_back_what_it_held()
+    {
+        await using var gateway = await RunningGateway.StartAsync(_directory, configure: static options => options with
+        {
+            MaxMemoryBytes = Limit,
+        });
+        await using var other = await ConnectAsync(gateway.Port);
+        await using var channel = await other.CreateChannelAsync();
+        // Its queue is exclusive: the memory is free when the connection has ended.
+        var dying = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, gateway.Port), heartbeat: 10, "connection.blocked");
+        await dying.SendAsync(1, new ChannelOpen());
+        Assert.IsType<ChannelOpenOk>(await dying.ReceiveMethodAsync());
+        await dying.SendAsync(1, new QueueDeclare("q", false, false, true, false, false, default));
+        Assert.IsType<OrleansMq.Gateways.Amqp.Wire.Methods.QueueDeclareOk>(await dying.ReceiveMethodAsync());
+        var flood = FloodAsync(dying);
+        Assert.IsType<ConnectionBlocked>(await dying.ReceiveMethodAsync());
+        await UntilAsync(() => gateway.Gateway.Connections.Any(static one => one.Describe()?.State == "blocked"));
+        dying.Reset();
+        await Assert.ThrowsAnyAsync<Exception>(() => flood);
+        await UntilAsync(() => gateway.Gateway.Connections.Count() == 1);
+        await UntilAsync(() => gateway.Gateway.Memory is { IsOver: false, Used: 0, Unfinished: 0 });
+    }
+
+    [Fact]
     public async Task Publisher_to_a_queue_that_does_not_answer_is_blocked_at_the_limit()
     {
         var answers = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

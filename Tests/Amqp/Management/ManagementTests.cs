@@ -202,7 +202,7 @@ public sealed class ManagementTests : IAsyncLifetime
         Assert.Contains("queues[1]", await _server.DoAsync(400, "POST", "definitions/v",
             """{"queues":[{"name":"new","durable":true},{"name":""}]}"""), StringComparison.Ordinal);
         await _server.DoAsync(404, "GET", "queues/v/new");
-        // Who asks is told what has no meaning here.
+        // A request with the flag is told what has no meaning here.
         Assert.Equal("""{"left_out":["global_parameters[0]: 'cluster_name'"]}""", await _server.DoAsync(200, "POST",
             "definitions?left_out=true", """{"global_parameters":[{"name":"cluster_name","value":"old"}]}"""));
     }

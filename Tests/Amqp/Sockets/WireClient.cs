@@ -98,6 +98,14 @@ internal sealed class WireClient : IAsyncDisposable
         return bytes;
     }
 
+    /// <summary>Ends as a client whose process dies.</summary>
+    public void Reset()
+    {
+        _socket.LingerState = new LingerOption(enable: true, seconds: 0);
+        _socket.Close();
+        _patience.Dispose();
+    }
+
     public ValueTask DisposeAsync()
     {
         _socket.Dispose();
