@@ -35,7 +35,9 @@ public sealed class AmqpChaosTests(ITestOutputHelper output)
         [FaultKind.KillWithoutDatabase] = 1,
     };
 
+    // The suite's budget has no room for it in the normal run.
     [SkippableFact]
+    [Trait("Category", "Long")]
     public Task Confirmed_messages_are_accepted_or_dead_letters_and_committed_ones_never_come_again() => RunAsync(Weights, Short);
 
     [SkippableFact]
