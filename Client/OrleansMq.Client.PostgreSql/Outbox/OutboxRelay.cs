@@ -131,12 +131,7 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
     {
         private readonly Channel<Action> _events = Channel.CreateUnbounded<Action>(new UnboundedChannelOptions { SingleReader = true });
         private readonly Dictionary<TopicPartition, int> _attempts = [];
-        private readonly Dictionary<string, long> _routed = [];
-        // Topics that a task looks up.
-        private readonly HashSet<string> _routing = new(StringComparer.Ordinal);
-        // How often a topic was not found, and whether that is to be looked into.
-        private readonly Dictionary<string, int> _misses = new(StringComparer.Ordinal);
-        private readonly HashSet<string> _missed = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, Lookup> _lookups = new(StringComparer.Ordinal);
         private readonly CancellationTokenSource _ending = new();
         private long _lastId;
         private long _lastLook;
@@ -250,9 +245,15 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
 
         private async Task ResumeAsync(OutboxBatch batch, int attempt)
         {
-            var delay = FirstRetryDelay * Math.Pow(2, Math.Min(attempt - 1, 20));
-            await relay.PauseAsync(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _ending.Token).ConfigureAwait(false);
+            await PauseAsync(attempt).ConfigureAwait(false);
             _events.Writer.TryWrite(() => core.Resume(batch));
+        }
+
+        // Before a repetition.
+        private Task PauseAsync(int attempt)
+        {
+            var delay = FirstRetryDelay * Math.Pow(2, Math.Min(attempt - 1, 20));
+            return relay.PauseAsync(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _ending.Token);
         }
 
         // Topics may get more partitions.
@@ -260,23 +261,24 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         {
             foreach (var topic in core.Topics())
             {
-                if ((_routed.TryGetValue(topic, out var last) && Since(last) < RouteInterval) || !_routing.Add(topic))
+                if (!_lookups.TryGetValue(topic, out var lookup))
+                    _lookups.Add(topic, lookup = new Lookup());
+                if (lookup.IsRunning || (lookup.FoundAt is { } last && Since(last) < RouteInterval))
                     continue;
-                _routed[topic] = Time.GetTimestamp();
-                _ = RouteAsync(topic, _misses.GetValueOrDefault(topic));
+                lookup.IsRunning = true;
+                _ = RouteAsync(topic, lookup, Time.GetTimestamp());
             }
         }
 
         // One attempt. The next one comes if the topic has messages still.
-        private async Task RouteAsync(string topic, int misses)
+        private async Task RouteAsync(string topic, Lookup lookup, long began)
         {
             try
             {
                 var partitions = (await relay._broker.GetTopicAsync(topic, _ending.Token).ConfigureAwait(false)).Partitions;
                 _events.Writer.TryWrite(() =>
                 {
-                    _routing.Remove(topic);
-                    _misses.Remove(topic);
+                    (lookup.IsRunning, lookup.FoundAt, lookup.Misses) = (false, began, 0);
                     core.Route(topic, partitions);
                 });
                 return;
@@ -290,29 +292,28 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 // Whatever the call was lost in: the messages wait until the topic is found.
                 relay._once.Do(topic, () => LogNoTopic(relay._logger, Options.Name, topic, failure.Message));
             }
-            var delay = FirstRetryDelay * Math.Pow(2, Math.Min(misses, 20));
-            await relay.PauseAsync(delay < Options.MaxRetryDelay ? delay : Options.MaxRetryDelay, _ending.Token).ConfigureAwait(false);
+            await PauseAsync(lookup.Misses + 1).ConfigureAwait(false);
             _events.Writer.TryWrite(() =>
             {
-                _routing.Remove(topic);
-                _routed.Remove(topic);
-                _misses[topic] = misses + 1;
-                _missed.Add(topic);
+                (lookup.IsRunning, lookup.FoundAt, lookup.HasMissed) = (false, null, true);
+                lookup.Misses++;
             });
         }
 
         // Messages to a topic that was never there are often discarded. Others leave when their batch is bound.
         private async Task DropDiscardedAsync()
         {
-            foreach (var topic in _missed)
+            foreach (var (topic, lookup) in _lookups)
             {
+                if (!lookup.HasMissed)
+                    continue;
+                lookup.HasMissed = false;
                 var ids = core.Undecided(topic);
                 if (ids.Count > 0)
                     core.Drop(topic, await store.ExistingAsync(ids, CancellationToken.None).ConfigureAwait(false));
                 if (!core.Topics().Contains(topic))
-                    _misses.Remove(topic);
+                    lookup.Misses = 0;
             }
-            _missed.Clear();
         }
 
         // The stop waits for what is on its way, stores it, and hands over.
@@ -385,6 +386,18 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
         }
 
         private TimeSpan Since(long timestamp) => Time.GetElapsedTime(timestamp);
+
+        /// <summary>What is known of a topic. The loop writes it.</summary>
+        private sealed class Lookup
+        {
+            public bool IsRunning { get; set; }
+            // When the lookup began that found it; null: it was not found, or not looked up.
+            public long? FoundAt { get; set; }
+            // How often it was not found since.
+            public int Misses { get; set; }
+            // Its messages are to be looked at: they may have been discarded.
+            public bool HasMissed { get; set; }
+        }
     }
 
     // A failure that lasts is logged once a minute.

@@ -143,7 +143,7 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
             new Dictionary<string, object?> { ["x-max-length"] = 1, ["x-overflow"] = "reject-publish" });
         await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--prefetch", "5"));
 
-        // The target takes again when somebody has consumed.
+        // The target takes again when its message is consumed.
         var bodies = new HashSet<string>();
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);
         while (bodies.Count < 20)
