@@ -152,8 +152,11 @@ internal sealed class ShovelLink : IAsyncDisposable
     {
         ShovelEvent.Confirmed confirm => SettleAsync(confirm),
         ShovelEvent.Returned returned => throw CommandFailedException.Refused(Unroutable(returned)),
-        ShovelEvent.TargetLost lost when Explain(lost.Reason) is CommandFailedException refused => throw refused,
-        ShovelEvent.TargetLost lost => RestoreTargetAsync(Explain(lost.Reason).Message, cancellationToken),
+        ShovelEvent.TargetLost lost => Explain(lost.Reason) switch
+        {
+            ShovelLostException gone => RestoreTargetAsync(gone.Message, cancellationToken),
+            var refused => throw refused,
+        },
         _ => RestoreTargetAsync("the target could not store a message: its queue is full or has no leader", cancellationToken),
     };
 
