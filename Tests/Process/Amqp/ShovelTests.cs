@@ -152,9 +152,10 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
             while (await full.BasicGetAsync("orders", autoAck: true) is { } message)
                 bodies.Add(Encoding.UTF8.GetString(message.Body.Span));
         }
-        shovel.Signal(2);
-        await shovel.ExitAsync();
+        // It ends by itself when the target has confirmed the last message.
+        var outcome = (await shovel.ExitAsync()).Expect(0);
 
+        Assert.Contains("20 messages moved", outcome.Text, StringComparison.Ordinal);
         Assert.Equal(Enumerable.Range(0, 20).Select(static i => $"order {i}").ToHashSet(), bodies);
     }
 
