@@ -7,7 +7,8 @@ namespace OrleansMq.Brokers;
 
 /// <summary>
 /// Refuses to schedule what its topic would refuse: by the topic's configuration, which is remembered for a while. A topic that cannot be
-/// described now refuses nothing: a record that it refuses at its time is dropped, and counted. Thread safe.
+/// described now refuses nothing: a record that it refuses at its time is dropped, and counted. One that is not there any more, or is
+/// another one, refuses all. Thread safe.
 /// </summary>
 internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
 {
@@ -20,7 +21,8 @@ internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
     private sealed record Limits(bool IsCompacted, int MaxMessageBytes);
 
     /// <summary>Checks a record.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRecord"/>, <see cref="ErrorCode.MessageTooLarge"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRecord"/>, <see cref="ErrorCode.MessageTooLarge"/>, or
+    /// <see cref="ErrorCode.UnknownTopicId"/>: the listing is of a topic that was deleted.</exception>
     public async ValueTask CheckAsync(TopicListing topic, NewSchedule schedule, CancellationToken cancellationToken)
     {
         if (await FindAsync(topic, cancellationToken).ConfigureAwait(false) is not { } limits)
@@ -50,23 +52,38 @@ internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
         {
             return null;
         }
+        catch (BrokerException)
+        {
+            _known.TryRemove(KeyValuePair.Create(topic.TopicId, known));
+            throw;
+        }
     }
 
     private async Task<Limits?> DescribeAsync(TopicListing topic)
     {
+        TopicDescription described;
         try
         {
-            var described = await broker.DescribeTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
-            var configs = described.Configs.ToDictionary(config => config.Name, config => config.Value);
-            return described.TopicId != topic.TopicId ? null
-                : new Limits(configs["cleanup.policy"].Split(',').Contains("compact"),
-                    int.Parse(configs["max.message.bytes"], CultureInfo.InvariantCulture));
+            described = await broker.DescribeTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            throw Deleted(topic, unknown);
         }
         catch (BrokerException)
         {
             return null;
         }
+        if (described.TopicId != topic.TopicId)
+            throw Deleted(topic, null);
+        var configs = described.Configs.ToDictionary(config => config.Name, config => config.Value);
+        return new Limits(configs["cleanup.policy"].Split(',').Contains("compact"),
+            int.Parse(configs["max.message.bytes"], CultureInfo.InvariantCulture));
     }
+
+    // A lookup may answer from memory; a description does not.
+    private static BrokerException Deleted(TopicListing topic, Exception? cause) => new(ErrorCode.UnknownTopicId,
+        $"Topic '{topic.Name}' with the id {topic.TopicId} was deleted. Retry, if one of that name was created since.", cause);
 
     // Of the batch that has this record alone. Exact only near the limit.
     private static int SizeOf(NewSchedule schedule, int limit)

@@ -283,6 +283,28 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         Assert.NotNull(page.Next);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Topic_that_was_deleted_since_it_was_looked_up_takes_no_schedule(bool isCreatedAgain)
+    {
+        var remembering = new RememberingBroker(_broker, await _broker.GetTopicAsync("orders"));
+        await _broker.DeleteTopicAsync("orders");
+        if (isCreatedAgain)
+            await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        var schedules = new RoutedSchedules(remembering, _ => throw new InvalidOperationException("No partition is asked."), _clock);
+        var refusal = await Assert.ThrowsAsync<BrokerException>(async () =>
+            await schedules.CreateAsync(Schedule("a", _clock.GetUtcNow())));
+        Assert.Equal((ErrorCode.UnknownTopicId, ErrorAction.Retry), (refusal.Code, refusal.Action));
+    }
+
+    // Looks a topic up from memory, as a broker of a cluster may.
+    private sealed class RememberingBroker(IBroker inner, TopicListing remembered) : ForwardingBroker(inner)
+    {
+        public override ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+            topic == remembered.Name ? new(remembered) : base.GetTopicAsync(topic, cancellationToken);
+    }
+
     // Each has endless schedules, one a second.
     private sealed class ListedPartition(int number) : IPartitionSchedules
     {
