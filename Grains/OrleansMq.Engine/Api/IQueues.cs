@@ -107,7 +107,7 @@ public interface IQueues
     ValueTask<IReadOnlyList<ErrorCode>> SettleAsync(TopicPartition partition, Guid consumer, IReadOnlyList<QueueSettlement> settlements,
         CancellationToken cancellationToken = default);
 
-    /// <summary>Detaches a consumer. What it holds is returned, and not counted as failed. Does nothing for one that is not
-    /// attached.</summary>
+    /// <summary>Detaches a consumer. What it holds is returned, and not counted as failed: it is there for the next receive, in its old
+    /// place, or after 5 seconds will be there once enough replicas are in sync. Does nothing for one that is not attached.</summary>
     ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default);
 }

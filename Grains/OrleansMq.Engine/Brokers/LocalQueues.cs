@@ -72,11 +72,8 @@ internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueue
         await Of(partition).SettleAsync(consumer, settlements, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default)
-    {
-        Of(partition).Detach(consumer);
-        return ValueTask.CompletedTask;
-    }
+    public async ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default) =>
+        await Of(partition).DetachAsync(consumer, cancellationToken).ConfigureAwait(false);
 
     private PartitionQueues Of(TopicPartition partition) => find(partition).Cursors.Queues;
 }

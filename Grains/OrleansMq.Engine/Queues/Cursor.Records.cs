@@ -147,14 +147,29 @@ internal sealed partial class Cursor
 
     private void On(Detach detach)
     {
-        if (_consumers.Find(detach.Attachment) is not { } consumer)
+        if (_consumers.Find(detach.Attachment) is { } consumer)
+        {
+            _consumers.Detach(consumer);
+            // With the incarnation its locks end.
+            if (_state is not null && !IsBeginning)
+                ReturnAll(consumer, detach.IsFailure, _state);
+        }
+        if (detach.RequestId == CursorRequest.NoAnswer)
             return;
-        _consumers.Detach(consumer);
-        // With the incarnation its locks end.
-        if (_state is null || IsBeginning)
-            return;
+        if (_draft.Held.Exists(IsOfConsumer))
+            _draft.Waiters.Add(detach);
+        else if (_writing?.Held.Exists(IsOfConsumer) == true)
+            _writing.Waiters.Add(detach);
+        else
+            Reply(detach, CursorOutcome.Done);
+
+        bool IsOfConsumer(long offset) => _held.TryGetValue(offset, out var held) && held.Attachment == detach.Attachment;
+    }
+
+    private void ReturnAll(Consumer consumer, bool isFailure, CursorState state)
+    {
         foreach (var offset in consumer.Held.Order().ToList())
-            Return(offset, _state, _rules.IsFailed(_held[offset], detach.IsFailure), delayMs: null);
+            Return(offset, state, _rules.IsFailed(_held[offset], isFailure), delayMs: null);
     }
 
     private void Accept(long offset)

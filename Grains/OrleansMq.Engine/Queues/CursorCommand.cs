@@ -129,11 +129,6 @@ internal sealed record Attach(long Attachment, int Priority, bool IsWindow, long
 /// <param name="LockDurationMs">How long; 0: as long as it is attached.</param>
 internal sealed record SetLockDuration(long Attachment, long LockDurationMs) : CursorCommand;
 
-/// <summary>A consumer is gone; what it holds is returned.</summary>
-/// <param name="Attachment">The consumer.</param>
-/// <param name="IsFailure">Whether that counts as a failure of each record.</param>
-internal sealed record Detach(long Attachment, bool IsFailure) : CursorCommand;
-
 /// <summary>A consumer takes so many more records.</summary>
 internal sealed record GrantCredit(long Attachment, int Credit) : CursorCommand;
 
@@ -142,6 +137,13 @@ internal abstract record CursorRequest(long RequestId) : CursorCommand
 {
     public const long NoAnswer = 0;
 }
+
+/// <summary>A consumer is gone; what it holds is returned. Answered when that is in force, and what the consumer settled or gave back
+/// before.</summary>
+/// <param name="Attachment">The consumer.</param>
+/// <param name="IsFailure">Whether that counts as a failure of each record.</param>
+/// <param name="RequestId">The request.</param>
+internal sealed record Detach(long Attachment, bool IsFailure, long RequestId = CursorRequest.NoAnswer) : CursorRequest(RequestId);
 
 /// <summary>A request about records that a lock holds. It concerns all of them, or none.</summary>
 /// <param name="RequestId">The request.</param>

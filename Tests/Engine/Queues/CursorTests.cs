@@ -65,6 +65,28 @@ public sealed class CursorTests
         Assert.Equal(CursorOutcome.InvalidLock, rig.Request(new Settle(103, next, OffsetRange.Of(1))));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Detachment_is_answered_when_all_that_its_consumer_gave_back_is_in_force(bool isReleasedBefore)
+    {
+        var rig = new CursorRig();
+        rig.Produce(2);
+        rig.Attach(1, credit: 1);
+        rig.Attach(2, credit: 1);
+        var token = rig.Deliveries.Single(delivery => delivery.Attachment == 1).Lock;
+        rig.HoldsCommits = true;
+        if (isReleasedBefore)
+            rig.Handle(new Release(CursorRequest.NoAnswer, token, OffsetRange.Of(1), IsFailure: false));
+        // Of another consumer nothing returns.
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Detach(3, IsFailure: false, 100)));
+        Assert.Null(rig.Request(new Detach(1, IsFailure: false, 101)));
+        rig.Commit();
+        Assert.Equal([(100L, CursorOutcome.Done), (101L, CursorOutcome.Done)],
+            rig.Answers.Where(static answer => answer.RequestId >= 100).Select(static answer => (answer.RequestId, answer.Outcome)));
+        Assert.Equal(CursorOutcome.Done, rig.Request(new Detach(1, IsFailure: false, 102)));
+    }
+
     [Fact]
     public void Request_for_several_records_does_all_or_nothing()
     {

@@ -52,6 +52,27 @@ public sealed class QueuedDeliveriesTests
     }
 
     [Fact]
+    public async Task Record_that_came_to_a_cancelled_receive_is_in_its_place_when_that_ends()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync();
+        await rig.AppendAsync("1", "2");
+        var (consumer, other) = (await rig.AttachAsync(new AttachOptions()), await rig.AttachAsync(new AttachOptions()));
+        using (var reserved = await consumer.ReceiveSomeAsync(1))
+            Assert.Equal(CursorOutcome.Done, (await consumer.ReleaseAsync(reserved.Lock,
+                OffsetRange.Of(reserved.Records[0].Record.Offset), isFailure: false)).Outcome);
+        for (var turn = 0; turn < 20; turn++)
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+                consumer.ReceiveAsync(1, TimeSpan.FromHours(1), new CancellationToken(canceled: true)));
+            using var received = await other.ReceiveSomeAsync(1);
+            Assert.Equal("1", Assert.Single(received.Records).Text());
+            Assert.Equal(CursorOutcome.Done, (await other.ReleaseAsync(received.Lock,
+                OffsetRange.Of(received.Records[0].Record.Offset), isFailure: false)).Outcome);
+        }
+    }
+
+    [Fact]
     public async Task Record_whose_lock_ended_in_the_queue_and_that_another_settled_is_not_received()
     {
         await using var rig = await PartitionRig.StartAsync();

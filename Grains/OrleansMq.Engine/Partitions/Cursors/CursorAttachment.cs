@@ -88,7 +88,7 @@ internal sealed partial class CursorAttachment
                 _owner.Post(() => _cursor.HandleNaturals(naturals));
             // Later records of a key are not received without those before them.
             if (received.Rest is { } later && _hasRuns && received.Unreadable is not null)
-                _cursor.ReleaseAll(_owner, later, isFailure: false);
+                _ = _cursor.ReleaseAllAsync(_owner, later, isFailure: false);
             else if (received.Rest is { } rest)
                 _owner.Post(() => PutBack(rest));
             if (received.Unreadable is { } unreadable)
@@ -100,7 +100,7 @@ internal sealed partial class CursorAttachment
                 if (received.Records.Count > 0 && HoldsLease)
                     return received;
                 // Without the lease a successor may have handed them out.
-                _cursor.ReleaseAll(_owner, delivery, isFailure: false);
+                _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: false);
             }
             received.Dispose();
             if (received is { Fault: { } fault, Records.Count: 0, Rest: null })
@@ -148,16 +148,27 @@ internal sealed partial class CursorAttachment
     public void SetLockDuration(TimeSpan duration) =>
         _owner.Post(() => _cursor.Handle(new SetLockDuration(Number, (long)duration.TotalMilliseconds)));
 
-    /// <summary>Ends the attachment; what it holds is returned.</summary>
+    /// <summary>Ends the attachment; what it holds is returned. Answered when that is in force.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>
-    public void Detach(bool isFailure) => _owner.Post(() =>
+    public Task<Answer> DetachAsync(bool isFailure)
     {
-        if (_ended != CursorOutcome.Unknown)
-            return;
-        _cursor.Attachments.Remove(Number);
-        _cursor.Handle(new Detach(Number, isFailure));
-        End(CursorOutcome.NoCursor);
-    });
+        var returned = new TaskCompletionSource<Answer>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _owner.Post(() =>
+        {
+            if (_ended != CursorOutcome.Unknown)
+            {
+                returned.TrySetResult(new Answer(CursorRequest.NoAnswer, _ended));
+                return;
+            }
+            _cursor.Attachments.Remove(Number);
+            _cursor.Term.Send(_cursor, id => new Detach(Number, isFailure, id), returned);
+            End(CursorOutcome.NoCursor);
+        });
+        return returned.Task;
+    }
+
+    /// <summary>Ends the attachment soon.</summary>
+    public void Detach(bool isFailure) => _ = DetachAsync(isFailure);
 
     /// <summary>Whether no other broker can have handed out what this one does. On any thread.</summary>
     public bool HoldsLease => ReferenceEquals(_owner.Partition.Replication.Leadership, _cursor.Term.Leadership)
@@ -253,9 +264,22 @@ internal sealed partial class CursorAttachment
             if (late is not null && over is TimeoutException)
                 return late;
             if (late is not null)
-                _cursor.ReleaseAll(_owner, late, isFailure: false);
+                await ReturnAsync(late).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             return null;
+        }
+    }
+
+    // What a receive gave up in vain is in its old place for whoever asks next, unless that takes long.
+    private async Task ReturnAsync(Deliver late)
+    {
+        try
+        {
+            await _cursor.ReleaseAllAsync(_owner, late, isFailure: false).WaitAsync(LongestPreparation, _owner.Time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // It comes back when enough replicas have it.
         }
     }
 
@@ -351,7 +375,7 @@ internal sealed partial class CursorAttachment
         }
         catch (BrokerException fault)
         {
-            _cursor.ReleaseAll(_owner, delivery, isFailure: fault.Code != ErrorCode.KafkaStorageError);
+            _ = _cursor.ReleaseAllAsync(_owner, delivery, isFailure: fault.Code != ErrorCode.KafkaStorageError);
             throw;
         }
     }

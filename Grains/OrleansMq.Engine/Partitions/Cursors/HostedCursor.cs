@@ -108,14 +108,13 @@ internal sealed class HostedCursor
     public void HandleNaturals(IReadOnlyList<OffsetRange> naturals) =>
         Handle(new Advance(Term.HighWatermark, Term.ReadableEnd, naturals));
 
-    /// <summary>Gives back what the lock of a delivery still holds, soon. On any thread.</summary>
-    public void ReleaseAll(PartitionCursors owner, Deliver delivery, bool isFailure) => owner.Post(() =>
+    /// <summary>Gives back what the lock of a delivery still holds; completes when that is in force. On any thread.</summary>
+    public Task<Answer> ReleaseAllAsync(PartitionCursors owner, Deliver delivery, bool isFailure) => owner.SendAsync(this, id =>
     {
         var held = new OffsetSet();
         foreach (var record in delivery.Records.Where(record => Cursor.Holds(delivery.Lock, record.Offset)))
             held.Add(record.Offset);
-        foreach (var run in held)
-            Handle(new Release(CursorRequest.NoAnswer, delivery.Lock, run, isFailure));
+        return new Acknowledge(id, [.. held.Select(run => new Release(CursorRequest.NoAnswer, delivery.Lock, run, isFailure))]);
     });
 
     private void Follow(Guid incarnation)

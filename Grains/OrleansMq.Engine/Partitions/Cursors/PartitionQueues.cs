@@ -14,6 +14,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // As long as an append may wait for its replicas.
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
+    // How long the end of a consumer waits until others can receive what it held.
+    private static readonly TimeSpan ReturnTimeout = TimeSpan.FromSeconds(5);
+
     // A call is one turn of the partition's cursors.
     private const int MostSettlements = 1_000;
 
@@ -245,10 +248,18 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     }
 
     /// <inheritdoc cref="IQueues.DetachAsync"/>
-    public void Detach(Guid consumer)
+    public async Task DetachAsync(Guid consumer, CancellationToken cancellationToken)
     {
-        if (_sessions.TryGetValue(consumer, out var session))
-            session.End(isFailure: false);
+        if (!_sessions.TryGetValue(consumer, out var session))
+            return;
+        try
+        {
+            await session.EndAsync(isFailure: false).WaitAsync(ReturnTimeout, cursors.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // It is detached. What it held comes back when enough replicas are in sync.
+        }
     }
 
     private QueueSession.Call Enter(Guid consumer) => _sessions.TryGetValue(consumer, out var session) && session.TryEnter(out var call)

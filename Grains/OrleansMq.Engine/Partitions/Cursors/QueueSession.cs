@@ -84,7 +84,7 @@ internal sealed class QueueSession
         }
         catch (BrokerException ended) when (ended.Code == ErrorCode.NotLeaderOrFollower)
         {
-            End(isFailure: false);
+            _ = EndAsync(isFailure: false);
             throw;
         }
         finally
@@ -112,19 +112,20 @@ internal sealed class QueueSession
         };
     }
 
-    /// <summary>Detaches the consumer; what it holds is returned.</summary>
-    public void End(bool isFailure)
+    /// <summary>Detaches the consumer; what it holds is returned. Completes when that is in force.</summary>
+    public Task EndAsync(bool isFailure)
     {
         lock (_lock)
         {
             if (_hasEnded)
-                return;
+                return Task.CompletedTask;
             _hasEnded = true;
             _receive?.Cancel();
         }
         _timer.Dispose();
-        _attachment.Detach(isFailure);
+        var returned = _attachment.DetachAsync(isFailure);
         _ended();
+        return returned;
     }
 
     private void OnTimer()
@@ -141,7 +142,7 @@ internal sealed class QueueSession
                 return;
             }
         }
-        End(isFailure: true);
+        _ = EndAsync(isFailure: true);
     }
 
     private void Wait()
