@@ -1,5 +1,7 @@
+using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Hosting;
 
 namespace Orleans.Hosting;
@@ -22,4 +24,25 @@ public static class AmqpGatewayExtensions
         });
         return builder;
     }
+
+    /// <summary>
+    /// Serves RabbitMQ's management API, for its tools and for frameworks that ask it. It needs <see cref="AddAmqp"/> on the same broker.
+    /// The users are those of AMQP.
+    /// </summary>
+    /// <param name="builder">The broker.</param>
+    /// <param name="configure">Changes the defaults; they listen on <c>127.0.0.1:15672</c>, and log through the host.</param>
+    public static TBuilder AddAmqpManagement<TBuilder>(this TBuilder builder,
+        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null) where TBuilder : IBrokerBuilder
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.AddGateway(services =>
+        {
+            var options = new AmqpManagementOptions { Log = services.GetService(typeof(EngineLog)) as EngineLog ?? EngineLog.Silent };
+            return new ManagementGateway(configure?.Invoke(options) ?? options, () => AmqpOf(services));
+        });
+        return builder;
+    }
+
+    private static AmqpGateway AmqpOf(IServiceProvider services) => services.GetServices<IGateway>().OfType<AmqpGateway>().FirstOrDefault()
+        ?? throw new InvalidOperationException("AddAmqpManagement() needs an AMQP gateway on the same broker: call AddAmqp(), too.");
 }

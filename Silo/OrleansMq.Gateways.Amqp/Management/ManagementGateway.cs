@@ -21,16 +21,16 @@ internal sealed class ManagementGateway : IGateway
     // Definitions of 10,000 queues have about 3 MiB.
     private const long MaxBodyBytes = 64 << 20;
 
-    private readonly ManagementGatewayOptions _options;
-    private readonly AmqpGateway _amqp;
+    private readonly AmqpManagementOptions _options;
+    private readonly Func<AmqpGateway> _amqp;
     private readonly HostNames _hosts;
     private WebApplication? _app;
     private volatile HostedBroker? _broker;
     private volatile ManagementApi? _api;
 
     /// <param name="options">Limits and defaults.</param>
-    /// <param name="amqp">The gateway whose virtual hosts it manages.</param>
-    public ManagementGateway(ManagementGatewayOptions options, AmqpGateway amqp)
+    /// <param name="amqp">Returns the gateway whose virtual hosts it manages; called from <see cref="ListenAsync"/> on.</param>
+    public ManagementGateway(AmqpManagementOptions options, Func<AmqpGateway> amqp)
     {
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
@@ -58,6 +58,7 @@ internal sealed class ManagementGateway : IGateway
     /// <inheritdoc/>
     public async Task ListenAsync(CancellationToken cancellationToken)
     {
+        _ = _amqp();
         var app = Build();
         try
         {
@@ -75,7 +76,7 @@ internal sealed class ManagementGateway : IGateway
     public void Open(HostedBroker broker)
     {
         _broker = broker;
-        _api = new ManagementApi(_amqp, broker, this, _options.Log);
+        _api = new ManagementApi(_amqp(), broker, this, _options.Log);
     }
 
     /// <inheritdoc/>

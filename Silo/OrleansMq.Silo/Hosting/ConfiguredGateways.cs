@@ -23,7 +23,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
     /// <param name="loggers">Where log lines go.</param>
     public ConfiguredGateways(BrokerSettings settings, OpenFiles files, string flavour, ILoggerFactory loggers)
     {
-        _services = new ServiceCollection().AddSingleton(loggers).BuildServiceProvider();
+        _services = new ServiceCollection().AddSingleton(loggers).AddSingleton<IEnumerable<IGateway>>(_all).BuildServiceProvider();
         this.AddHttp(options => options with
         {
             Listen = EndPointOf(settings.Http),
@@ -55,13 +55,13 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });
         if (settings.AmqpManagement is { } management)
-            AddGateway(_ => new ManagementGateway(new ManagementGatewayOptions
+            this.AddAmqpManagement(options => options with
             {
                 Listen = EndPointOf(management),
                 Hosts = HostsOf(settings),
                 MaxConnections = MaxManagers,
                 Log = new EngineLogAdapter(loggers.CreateLogger(ManagementGateway.GatewayName)),
-            }, _all.OfType<AmqpGateway>().Single()));
+            });
         GatewayMeters.Share(_all);
     }
 

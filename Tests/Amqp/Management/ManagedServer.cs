@@ -21,13 +21,13 @@ internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, Manage
     public Uri Address => new(management.Address);
 
     public static async Task<ManagedServer> StartAsync(string directory,
-        Func<ManagementGatewayOptions, ManagementGatewayOptions>? configure = null)
+        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
         var amqp = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log });
-        var options = new ManagementGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), MaxConnections = 10, Log = log };
-        var management = new ManagementGateway(configure?.Invoke(options) ?? options, amqp);
+        var options = new AmqpManagementOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), MaxConnections = 10, Log = log };
+        var management = new ManagementGateway(configure?.Invoke(options) ?? options, () => amqp);
         var hosted = new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
         {
             OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),

@@ -1,9 +1,12 @@
 using System.Net;
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Hosting;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Hosting;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
@@ -229,11 +232,29 @@ public sealed class ManagementTests : IAsyncLifetime
     public async Task Before_the_broker_serves_it_says_so()
     {
         await using var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
-        await using var management = new ManagementGateway(new ManagementGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) },
-            gateway);
+        await using var management = new ManagementGateway(new AmqpManagementOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) },
+            () => gateway);
         await management.ListenAsync(CancellationToken.None);
         using var client = new HttpClient();
         Assert.Equal(HttpStatusCode.ServiceUnavailable, (await client.GetAsync(new Uri($"{management.Address}/api/whoami"))).StatusCode);
+    }
+
+    [Fact]
+    public async Task Broker_without_an_AMQP_gateway_refuses_to_open_the_management_API()
+    {
+        var builder = new ServicesBuilder();
+        builder.AddAmqpManagement(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
+        await using var services = builder.Services.BuildServiceProvider();
+        var management = services.GetServices<IGateway>().Single();
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => management.ListenAsync(CancellationToken.None));
+        Assert.Contains("call AddAmqp()", refused.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class ServicesBuilder : IBrokerBuilder
+    {
+        public ServiceCollection Services { get; } = [];
+
+        public void AddGateway(Func<IServiceProvider, IGateway> create) => Services.AddSingleton(create);
     }
 
     private static IEnumerable<string?> Names(JsonElement list) =>

@@ -1,12 +1,15 @@
 using System.Buffers.Binary;
 using System.Net;
+using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Shared;
+using RabbitMQ.Client;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
@@ -21,6 +24,8 @@ public sealed class GatewayTests : IAsyncLifetime
 
     public async Task InitializeAsync() => _silo = await TestSilo.StartAsync(_data.Path, static silo => silo
         .AddKafka(static options => options with { Listen = AnyPort })
+        .AddAmqpManagement(static options => options with { Listen = AnyPort })
+        .AddAmqp(static options => options with { Listen = AnyPort })
         .AddHttp(static options => options with { Listen = AnyPort }));
 
     public async Task DisposeAsync()
@@ -42,6 +47,22 @@ public sealed class GatewayTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Silo_with_gateways_serves_RabbitMQs_client_and_its_management_API()
+    {
+        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = Gateway("amqp").EndPoint.Port };
+        await using var connection = await factory.CreateConnectionAsync();
+        await using var channel = await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
+            publisherConfirmationTrackingEnabled: true));
+        await channel.QueueDeclareAsync("work", durable: true, exclusive: false, autoDelete: false);
+        await channel.BasicPublishAsync("", "work", mandatory: true, "message"u8.ToArray());
+        using var management = new HttpClient { BaseAddress = new Uri(Gateway("amqp-management").Address) };
+        management.DefaultRequestHeaders.Authorization = new("Basic", Convert.ToBase64String("guest:guest"u8));
+        var queue = await management.GetFromJsonAsync<JsonElement>("/api/queues/%2F/work");
+        Assert.Equal(1, queue.GetProperty("messages_ready").GetInt64());
+        Assert.Equal("message"u8.ToArray(), (await channel.BasicGetAsync("work", autoAck: true))!.Body.ToArray());
+    }
+
+    [Fact]
     public async Task Silo_with_gateways_reports_its_metrics()
     {
         using var client = new HttpClient { BaseAddress = new Uri(Gateway("http").Address) };
@@ -49,12 +70,13 @@ public sealed class GatewayTests : IAsyncLifetime
         var metrics = await client.GetStringAsync("/metrics");
         Assert.Contains("orleansmq_build_info{", metrics, StringComparison.Ordinal);
         Assert.Contains("orleansmq_kafka_connections", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_amqp_connections", metrics, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Silo_that_stops_closes_its_gateways()
     {
-        var addresses = new[] { Gateway("http").EndPoint, Gateway("kafka").EndPoint };
+        var addresses = _silo.Services.GetServices<IGateway>().Select(static gateway => gateway.EndPoint).ToArray();
         await _silo.DisposeAsync();
         foreach (var address in addresses)
         {

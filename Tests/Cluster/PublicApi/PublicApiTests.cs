@@ -9,6 +9,7 @@ public sealed class PublicApiTests
     [InlineData("OrleansMq.Client.Orleans")]
     [InlineData("OrleansMq.Connections")]
     [InlineData("OrleansMq.Gateways")]
+    [InlineData("OrleansMq.Gateways.Amqp")]
     [InlineData("OrleansMq.Gateways.Http")]
     [InlineData("OrleansMq.Gateways.Kafka")]
     [InlineData("OrleansMq.Grains")]

@@ -14,10 +14,12 @@ public sealed class TemplateTests(PackageFeed feed)
     [Fact]
     public async Task Silo_and_worker_from_the_templates_exchange_orders()
     {
-        var (silo, gateway, kafka, http) = (FreePort.Choose(), FreePort.Choose(), FreePort.Choose(), FreePort.Choose());
+        var (silo, gateway, kafka, http, amqp) = (FreePort.Choose(), FreePort.Choose(), FreePort.Choose(), FreePort.Choose(),
+            FreePort.Choose());
         var siloProgram = await feed.CreateAsync("omq-silo", "Broker", source => Change(source,
             (".UseLocalhostClustering()", $".UseLocalhostClustering({silo}, {gateway})"),
-            (".AddKafka()", $".AddKafka(options => options with {{ Listen = new(System.Net.IPAddress.Loopback, {kafka}) }})"),
+            (".AddKafka()", $".AddKafka(options => options with {{ Listen = new(System.Net.IPAddress.Loopback, {kafka}) }})\n"
+                + $"    .AddAmqp(options => options with {{ Listen = new(System.Net.IPAddress.Loopback, {amqp}) }})"),
             (".AddHttp()", $".AddHttp(options => options with {{ Listen = new(System.Net.IPAddress.Loopback, {http}) }})")));
         var workerProgram = await feed.CreateAsync("omq-worker", "Shop", source => Change(source,
             (".UseLocalhostClustering()", $".UseLocalhostClustering({gateway})")));
@@ -34,6 +36,7 @@ public sealed class TemplateTests(PackageFeed feed)
         Assert.Contains("orders", (await feed.RunAsync(omq, ["topic", "list", "--server", $"http://127.0.0.1:{http}"])).Expect(0).Text,
             StringComparison.Ordinal);
         Assert.Equal(4711, await AskApiVersionsAsync(kafka, correlationId: 4711));
+        Assert.Equal([1, 0, 0], await GreetOverAmqpAsync(amqp));
         worker.Signal(Interrupt);
         (await worker.ExitAsync()).Expect(0);
         broker.Signal(Interrupt);
@@ -48,6 +51,17 @@ public sealed class TemplateTests(PackageFeed feed)
             source = source.Replace(from, to, StringComparison.Ordinal);
         }
         return source;
+    }
+
+    // Returns how the frame begins that a broker greets with: of a method, on channel 0.
+    private static async Task<byte[]> GreetOverAmqpAsync(int port)
+    {
+        using var client = new TcpClient();
+        await client.ConnectAsync("127.0.0.1", port);
+        await client.GetStream().WriteAsync("AMQP\0\0\u0009\u0001"u8.ToArray());
+        var frame = new byte[3];
+        await client.GetStream().ReadExactlyAsync(frame).AsTask().WaitAsync(RunningProgram.Patience);
+        return frame;
     }
 
     // The shortest request of Kafka's protocol; returns the correlation id of the answer.

@@ -1,10 +1,10 @@
 using System.Net;
 using OrleansMq.Diagnostics;
 
-namespace OrleansMq.Gateways.Amqp.Management;
+namespace OrleansMq.Gateways.Amqp;
 
-/// <summary>The options of a management gateway.</summary>
-internal sealed record ManagementGatewayOptions
+/// <summary>The options of RabbitMQ's management API.</summary>
+public sealed record AmqpManagementOptions
 {
     /// <summary>The endpoint to listen on: port 15672 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
     /// IPv4.</summary>
@@ -17,9 +17,9 @@ internal sealed record ManagementGatewayOptions
     /// </summary>
     public IReadOnlyList<string> Hosts { get; init; } = [];
 
-    /// <summary>The most connections; further ones are closed.</summary>
+    /// <summary>Connections from all addresses: 64. Further ones are closed on accept.</summary>
     public int MaxConnections { get; init; } = 64;
 
     /// <summary>The log.</summary>
-    public EngineLog Log { get; init; } = EngineLog.Silent;
+    internal EngineLog Log { get; init; } = EngineLog.Silent;
 }
