@@ -1,5 +1,3 @@
-using OrleansMq.Api;
-
 namespace OrleansMq;
 
 /// <summary>Which offset to look up.</summary>

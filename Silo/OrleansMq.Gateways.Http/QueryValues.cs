@@ -1,5 +1,4 @@
 using System.Globalization;
-using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Gateways.Http;

@@ -30,16 +30,16 @@ internal static class RecordEndpoints
 
     private static async Task ConsumeAsync(HttpContext http, ApiServices api)
     {
-        var query = new QueryValues(http, "offset", "timestamp", "max", "waitMs", "encoding");
+        var query = new QueryValues(http, "offset", "timestamp", "max", "waitMs", "encoding", "isolation");
         var partition = RouteValues.Partition(http);
         var max = query.Number("max", DefaultMax, 1, int.MaxValue);
         var wait = TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, BatchEndpoints.MaxWaitMs));
-        var base64 = query.IsBase64();
+        var (base64, isolation) = (query.IsBase64(), query.Isolation());
         var (start, found) = await FindStartAsync(query, partition, api.BrokerOf(http), http.RequestAborted);
         if (found.Error != ErrorCode.None)
             await Problems.WriteAsync(http, api, found.Error, found.Message);
         else
-            await new ConsumeStream(http, api, partition, base64).RunAsync(start, max, wait);
+            await new ConsumeStream(http, api, partition, base64, isolation).RunAsync(start, max, wait);
     }
 
     private static async ValueTask<(long Start, OffsetResult Found)> FindStartAsync(QueryValues query, TopicPartition partition,

@@ -6,6 +6,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Hosting;
+using OrleansMq.Partitions;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -41,6 +42,9 @@ public sealed class RunningBroker : IAsyncLifetime
 
     /// <summary>The broker behind the API; a test may script its answers.</summary>
     public ScriptedBroker Script { get; private set; } = null!;
+
+    /// <summary>The partitions behind the API.</summary>
+    internal ILocalPartitions Local { get; private set; } = null!;
 
     public HttpClient Http { get; private set; } = null!;
 
@@ -133,6 +137,7 @@ public sealed class RunningBroker : IAsyncLifetime
         public async Task<HostedBroker> StartAsync(HostContext context, CancellationToken cancellationToken)
         {
             var hosted = await _inner.StartAsync(context, cancellationToken);
+            owner.Local = hosted.Local;
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
             var engine = owner.Engine?.Invoke(script) ?? script;
             return new HostedBroker(hosted.BrokerId, hosted.ClusterId,

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Client;
@@ -26,6 +27,13 @@ internal static class ConsumeCommand
         var max = new Option<long?>("--max") { Description = "End after this many records.", HelpName = "N" }.AtLeast(1);
         var idle = new Option<int?>("--idle-timeout") { Description = "End when all records were read and none arrived for this long; "
             + "by default only Ctrl-C ends it.", HelpName = "MS" }.AtLeast(0);
+        var isolation = new Option<IsolationLevel>("--isolation")
+        {
+            Description = "Which records to write: read_uncommitted (all, the default), or read_committed to leave out those of aborted "
+                + "transactions, and to wait for open ones.",
+            HelpName = "read_uncommitted|read_committed",
+            CustomParser = ParseIsolation,
+        };
         var separator = KeySeparator.Option("Write the key and this before each value.");
         var json = new Option<bool>("--json") { Description = "Write each record as a line of JSON; bytes that are not text are base64." };
         var command = new OmqCommand("consume",
@@ -34,7 +42,7 @@ internal static class ConsumeCommand
             "omq consume orders --json --idle-timeout 1000 | jq .value",
             "omq consume orders --group billing --offset latest")
         {
-            topic, partition, offset, group, max, idle, separator, json,
+            topic, partition, offset, group, max, idle, isolation, separator, json,
         };
         var server = ServerOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -51,6 +59,7 @@ internal static class ConsumeCommand
                     From = parsed.GetValue(offset) == ReadFrom.Latest ? AutoOffsetReset.Latest : AutoOffsetReset.Earliest,
                     MaxRecords = maxRecords,
                     IdleTimeout = idleTimeout,
+                    Isolation = parsed.GetValue(isolation),
                 };
                 await member.RunAsync(cancellationToken).ConfigureAwait(false);
                 return;
@@ -62,6 +71,7 @@ internal static class ConsumeCommand
                 FromIsNumber = IsNumber(parsed, offset),
                 MaxRecords = maxRecords,
                 IdleTimeout = idleTimeout,
+                Isolation = parsed.GetValue(isolation),
             };
             await run.RunAsync(cancellationToken).ConfigureAwait(false);
         });
@@ -83,6 +93,13 @@ internal static class ConsumeCommand
 
     private static bool IsNumber(ParseResult parsed, Option<ReadFrom?> offset) =>
         parsed.GetResult(offset)?.Tokens is [{ Value: [>= '0' and <= '9', ..] }];
+
+    private static IsolationLevel ParseIsolation(ArgumentResult result)
+    {
+        if (!HttpContract.TryParseIsolation(result.Tokens[0].Value, out var isolation))
+            result.AddError($"--isolation is '{result.Tokens[0].Value}'; it may be read_uncommitted or read_committed.");
+        return isolation;
+    }
 
     private static ReadFrom? ParseOffset(string text, Action<string> addError)
     {

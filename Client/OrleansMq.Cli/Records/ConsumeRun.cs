@@ -28,6 +28,9 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     /// <summary>How long to wait for more records; null for no limit.</summary>
     public TimeSpan? IdleTimeout { get; init; }
 
+    /// <summary>Whether records of transactions that are open or aborted are written.</summary>
+    public IsolationLevel Isolation { get; init; }
+
     /// <summary>Writes records until one of the limits is reached, or until cancelled, which is not a failure.</summary>
     /// <exception cref="CommandFailedException">The topic cannot be read.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
@@ -36,7 +39,11 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
         {
             var partitions = await PartitionsAsync(cancellationToken).ConfigureAwait(false);
             await using var reader = new PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(
-                broker, OptionalBytes.Instance, OptionalBytes.Instance, new ReaderOptions { RetryTimeout = RetryTimeout });
+                broker, OptionalBytes.Instance, OptionalBytes.Instance, new ReaderOptions
+                {
+                    RetryTimeout = RetryTimeout,
+                    Isolation = Isolation,
+                });
             reader.Assign(partitions, From);
             await CopyAsync(reader, cancellationToken).ConfigureAwait(false);
         }

@@ -39,6 +39,9 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     /// <summary>How long to wait for more records; null for no limit.</summary>
     public TimeSpan? IdleTimeout { get; init; }
 
+    /// <summary>Whether records of transactions that are open or aborted are written.</summary>
+    public IsolationLevel Isolation { get; init; }
+
     /// <summary>Writes the records of this member's partitions until one of the limits is reached, or until cancelled, which is not a
     /// failure. Then commits and leaves the group.</summary>
     /// <exception cref="CommandFailedException">The topic or the group cannot be read, or the printed records could not be
@@ -60,7 +63,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             AutoCommit = false,
             ClientId = "omq",
             RebalanceListener = this,
-            Reader = new ReaderOptions { RetryTimeout = RetryTimeout },
+            Reader = new ReaderOptions { RetryTimeout = RetryTimeout, Isolation = Isolation },
         }, OptionalBytes.Instance, OptionalBytes.Instance);
         _consumer.Subscribe(topic);
         try

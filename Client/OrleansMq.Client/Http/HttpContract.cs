@@ -1,4 +1,3 @@
-using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

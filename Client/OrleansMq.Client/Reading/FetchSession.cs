@@ -165,8 +165,8 @@ internal sealed partial class FetchSession
             string? message;
             try
             {
-                var result = await _broker.FetchAsync(new FetchRequest(Partition, offset, _fetchSize(), _options.MaxWait),
-                    _stop.Token).ConfigureAwait(false);
+                var result = await _broker.FetchAsync(new FetchRequest(Partition, offset, _fetchSize(), _options.MaxWait,
+                    Isolation: _options.Isolation), _stop.Token).ConfigureAwait(false);
                 if (result.Error == ErrorCode.None)
                 {
                     Volatile.Write(ref _highWatermark, result.HighWatermark);

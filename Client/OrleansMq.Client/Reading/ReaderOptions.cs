@@ -32,6 +32,13 @@ public sealed record ReaderOptions
     /// </summary>
     public TimeSpan RetryTimeout { get; init; } = Timeout.InfiniteTimeSpan;
 
+    /// <summary>
+    /// Whether records of transactions that are open or aborted are read: yes by default, as by Kafka's consumers
+    /// (<see cref="IsolationLevel.ReadUncommitted"/>). <see cref="IsolationLevel.ReadCommitted"/> leaves them out, and ends at the first
+    /// record of an open transaction until that ends.
+    /// </summary>
+    public IsolationLevel Isolation { get; init; } = IsolationLevel.ReadUncommitted;
+
     /// <summary>Whether the CRC of each batch is checked: true by default.</summary>
     public bool CheckCrc { get; init; } = true;
 
@@ -58,6 +65,8 @@ public sealed record ReaderOptions
         Require(MaxWait >= TimeSpan.Zero, nameof(MaxWait), "is zero or more");
         Require(RetryBackoff > TimeSpan.Zero && RetryBackoffMax >= RetryBackoff, nameof(RetryBackoff),
             "is above zero and at most RetryBackoffMax");
+        Require(Isolation is IsolationLevel.ReadUncommitted or IsolationLevel.ReadCommitted, nameof(Isolation),
+            "is ReadUncommitted or ReadCommitted");
         Require(RetryTimeout == Timeout.InfiniteTimeSpan || RetryTimeout >= TimeSpan.Zero, nameof(RetryTimeout),
             "is zero or more, or infinite");
     }

@@ -62,15 +62,6 @@ public readonly record struct ProduceResult(ErrorCode Error, long BaseOffset, lo
     public static ProduceResult Failed(ErrorCode error, string message) => new(error, -1, -1, -1, message);
 }
 
-/// <summary>Which records a reader sees, regarding transactions.</summary>
-public enum IsolationLevel : sbyte
-{
-    /// <summary>All records up to the high watermark.</summary>
-    ReadUncommitted = 0,
-    /// <summary>Only records of committed transactions, up to the last stable offset.</summary>
-    ReadCommitted = 1,
-}
-
 /// <summary>A read of one partition.</summary>
 /// <param name="Partition">The partition to read.</param>
 /// <param name="Offset">The first offset wanted. The first batch returned may begin below it.</param>
@@ -84,6 +75,10 @@ public readonly record struct FetchRequest(TopicPartition Partition, long Offset
     /// <summary>Whether the records may be returned as a <see cref="FetchResult.Slice"/>, which is read when it is sent. Only for callers
     /// in the same process.</summary>
     internal bool AllowsSlice { get; init; }
+
+    /// <summary>Whether the reader leaves the records of aborted transactions out by <see cref="FetchResult.Aborted"/>, as Kafka's clients
+    /// do. Otherwise they are left out of the result; of their batches the headers stay.</summary>
+    internal bool NamesAborted { get; init; }
 }
 
 /// <summary>The result of a read. Dispose it when the records are no longer needed, to return the memory to its pool.</summary>
@@ -140,6 +135,9 @@ public sealed class FetchResult : IDisposable
 
     /// <summary>The size of the record batches in bytes, in memory or in a slice.</summary>
     public int Length => Slice?.Length ?? Records.Length;
+
+    /// <summary>Keeps the first bytes of the records.</summary>
+    internal void CutTo(int length) => Records = Records[..length];
 
     /// <summary>Creates a failed result.</summary>
     public static FetchResult Failed(ErrorCode error, string message, long highWatermark = -1, long lastStableOffset = -1,

@@ -1,3 +1,4 @@
+using OrleansMq.Log;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 

@@ -213,6 +213,32 @@ internal sealed class SegmentedLog
     public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
         _reader.Read(offset, limit, maxBytes, allowsSlice: true);
 
+    /// <summary>Reads whole batches, and finds which of them belong to aborted transactions. See <see cref="LogReader.Read"/>.</summary>
+    /// <returns>Null if there is nothing below the limit.</returns>
+    public BatchBuffer? Read(long offset, long limit, int maxBytes, out AbortedRecords aborted)
+    {
+        while (true)
+        {
+            var segments = Segments;
+            var read = Read(offset, limit, maxBytes);
+            try
+            {
+                if ((read is null ? [] : FindAborted(segments, offset, read.NextOffset)) is { } found)
+                {
+                    aborted = AbortedRecords.Of(found);
+                    return read;
+                }
+            }
+            catch
+            {
+                read?.Dispose();
+                throw;
+            }
+            // A segment was removed meanwhile.
+            read?.Dispose();
+        }
+    }
+
     /// <summary>Returns the aborted transactions that have records in a range below the last stable offset, in the order of their markers.
     /// Readers leave those records out.</summary>
     /// <param name="segments">The segments as they were before the range was read: compaction may drop an entry with its records.</param>

@@ -143,7 +143,8 @@ internal sealed class PartitionReader(Partition partition)
         {
             try
             {
-                read = request.AllowsSlice ? log.ReadOrSlice(request.Offset, limit, request.MaxBytes)
+                var isWhole = !isCommitted || request.NamesAborted;
+                read = request.AllowsSlice && isWhole ? log.ReadOrSlice(request.Offset, limit, request.MaxBytes)
                     : (log.Read(request.Offset, limit, request.MaxBytes), null);
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
@@ -167,6 +168,8 @@ internal sealed class PartitionReader(Partition partition)
             result.Dispose();
             return failed ?? ReadNow(request, out enough);
         }
+        if (!request.NamesAborted && result.Aborted.Count > 0)
+            result.CutTo(AbortedRecords.Of(result.Aborted).LeaveOut(read.Batches!.Memory.Span));
         enough = request.MinBytes <= 0
             || (result.Length > 0 && (result.Length >= Math.Min(request.MinBytes, request.MaxBytes) || nextOffset < limit));
         return result;

@@ -9,7 +9,8 @@ namespace OrleansMq.Gateways.Http.Lines;
 /// One consume request: records as lines of JSON, streamed up to the high watermark or the requested number. It waits only for the first
 /// record, then answers with all available ones.
 /// </summary>
-internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPartition partition, bool isBase64)
+internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPartition partition, bool isBase64,
+    IsolationLevel isolation)
 {
     /// <summary>The header with the offset at which reading began: where to continue if there was no record.</summary>
     public const string StartOffsetHeader = "Omq-Start-Offset";
@@ -40,7 +41,8 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         while (_left > 0)
         {
             var patience = _lines.Count > 0 ? TimeSpan.Zero : wait - api.TimeProvider.GetElapsedTime(started);
-            var request = new FetchRequest(partition, _position, FetchBytes, patience > TimeSpan.Zero ? patience : TimeSpan.Zero);
+            var request = new FetchRequest(partition, _position, FetchBytes, patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
+                Isolation: isolation);
             using var result = await LongPoll.FetchAsync(http, api, request);
             if (result.Error != ErrorCode.None)
             {

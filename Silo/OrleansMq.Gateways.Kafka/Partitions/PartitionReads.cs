@@ -182,6 +182,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation)
         {
             AllowsSlice = context.Version >= FirstWithZstd,
+            NamesAborted = true,
         });
         // Without a wait it is done when it returns.
         return reading.IsCompletedSuccessfully ? reading.Result : reading.AsTask().GetAwaiter().GetResult();

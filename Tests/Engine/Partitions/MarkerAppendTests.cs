@@ -1,6 +1,7 @@
 using OrleansMq.Api;
 using OrleansMq.Producers;
 using OrleansMq.Records;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
@@ -76,19 +77,8 @@ public sealed class MarkerAppendTests
         Assert.Equal(0, rig.Partition.LogEndOffset);
     }
 
-    // No coordinator begins transactions yet: the log gets the batch as from a leader.
-    private static void Open(PartitionRig rig, int sequence)
-    {
-        var batch = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetProducer(Id, 0, sequence, transactional: true), "open");
-        var log = rig.Partition.Log!;
-        lock (log.AppendLock)
-        {
-            RecordBatchHeader.StampBaseOffset(batch, log.LogEndOffset);
-            RecordBatchHeader.StampLeaderEpoch(batch, rig.Partition.LeaderEpoch);
-            log.Write([batch]);
-            log.ApplyAppended(RecordBatchHeader.Read(batch), batch, rig.Clock.Now);
-        }
-    }
+    private static void Open(PartitionRig rig, int sequence) =>
+        Transactions.Append(rig.Partition, rig.Clock.Now, Id, sequence, "open");
 
     private static ValueTask<ProduceResult> End(PartitionRig rig, long number) =>
         rig.Partition.Appends.AppendMarkerAsync(Id, 0, new TransactionMarker(true, 3, number), raisesEpoch: false);

@@ -1,5 +1,8 @@
 using System.Net;
+using System.Text.Json;
 using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Http;
 
@@ -33,6 +36,42 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
         Assert.Equal("0", response.Headers.GetValues("Omq-Log-Start-Offset").Single());
     }
 
+    [Fact]
+    public async Task Committed_records_are_read_up_to_the_first_open_transaction_without_those_of_aborted_ones()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var name = new TopicPartition(topic, 0);
+        Assert.True(broker.Local.TryGet(name, out var partition));
+        Transactions.Append(partition, 1000, 7, 0, "aborted");
+        Transactions.Append(partition, 1000, 8, 0, "committed");
+        await Transactions.EndAsync(partition, 7, isCommit: false, 1);
+        await Transactions.EndAsync(partition, 8, isCommit: true, 2);
+        Transactions.Append(partition, 1000, 9, 0, "open");
+        await broker.ProduceAllAsync(topic, """{"value":"plain"}""");
+
+        Assert.Equal(["committed"], Values(await broker.ConsumeAsync(topic, 0, "?isolation=read_committed")));
+        Assert.Equal(["aborted", "committed", "open", "plain"], Values(await broker.ConsumeAsync(topic, 0)));
+        Assert.Equal(["committed"], await ReadAsync(name, IsolationLevel.ReadCommitted, 1));
+        Assert.Equal(["aborted", "committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadUncommitted, 4));
+        await Transactions.EndAsync(partition, 9, isCommit: true, 3);
+        Assert.Equal(["committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadCommitted, 3));
+    }
+
+    private static IEnumerable<string?> Values(JsonElement[] lines) => lines.Select(static line => line.GetProperty("value").GetString());
+
+    private async Task<List<string>> ReadAsync(TopicPartition partition, IsolationLevel isolation, int count)
+    {
+        using var http = new HttpBroker(broker.Http.BaseAddress!);
+        await using var reader = new PartitionReader<string?, string?>(http, Serdes.String, Serdes.String,
+            new ReaderOptions { Isolation = isolation });
+        reader.Assign([partition], ReadFrom.Earliest);
+        var values = new List<string>();
+        while (values.Count < count)
+            values.Add((await reader.ReadAsync(RunningBroker.Patience, CancellationToken.None))!.Value.Value!);
+        Assert.Null(await reader.ReadAsync(TimeSpan.FromMilliseconds(50), CancellationToken.None));
+        return values;
+    }
+
     [Theory]
     [InlineData("records?offset=x", 400, ErrorCode.InvalidRequest, "offset")]
     [InlineData("records?offset=-1", 400, ErrorCode.InvalidRequest, "offset")]
@@ -40,6 +79,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("records?timestamp=-5", 400, ErrorCode.InvalidRequest, "timestamp")]
     [InlineData("records?max=0", 400, ErrorCode.InvalidRequest, "max")]
     [InlineData("records?waitMs=600001", 400, ErrorCode.InvalidRequest, "waitMs")]
+    [InlineData("records?isolation=x", 400, ErrorCode.InvalidRequest, "isolation")]
     [InlineData("records?encoding=x", 400, ErrorCode.InvalidRequest, "encoding")]
     [InlineData("records?limit=5", 400, ErrorCode.InvalidRequest, "limit")]
     [InlineData("records?offset=1", 416, ErrorCode.OffsetOutOfRange, "1")]

@@ -1,9 +1,11 @@
+using OrleansMq.Log;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
 
-/// <summary>Finds the offsets that have no record: control batches, and what compaction or retention removed.</summary>
+/// <summary>Finds the offsets that have no record: control batches, aborted transactions, and what compaction or retention
+/// removed.</summary>
 internal static class NaturalOffsets
 {
     private const int MostBytes = 256 << 10;
@@ -34,7 +36,8 @@ internal static class NaturalOffsets
         {
             cancellationToken.ThrowIfCancellationRequested();
             var from = Math.Max(next, partition.LogStartOffset);
-            using var buffer = from < end ? partition.Log!.Read(from, end, MostBytes) : null;
+            var aborted = AbortedRecords.None;
+            using var buffer = from < end ? partition.Log!.Read(from, end, MostBytes, out aborted) : null;
             if (buffer is null)
             {
                 Add(found, next, end);
@@ -45,6 +48,8 @@ internal static class NaturalOffsets
             for (ReadOnlyMemory<byte> batches = buffer.Memory; !batches.IsEmpty && next < end;)
             {
                 var header = RecordBatchHeader.Read(batches.Span);
+                if (aborted.Has(header))
+                    header = header with { RecordCount = 0 };
                 Take(batches[..header.SizeInBytes], header, partition.Ports.Log.Codecs, ref next, end, found);
                 batches = batches[header.SizeInBytes..];
             }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using OrleansMq.Log;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 
@@ -70,7 +71,8 @@ internal sealed class ReceivedRecords : IDisposable
     /// <summary>Reads what was delivered, up to a batch that cannot be read.</summary>
     /// <param name="partition">The partition.</param>
     /// <param name="delivery">The delivery; all its offsets are below the high watermark.</param>
-    /// <param name="naturals">Receives the offsets without a record: control batches, and what compaction or retention removed.</param>
+    /// <param name="naturals">Receives the offsets without a record: control batches, aborted transactions, and what compaction or
+    /// retention removed.</param>
     /// <param name="bounds">Bounds of memory.</param>
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="RecordBatchException">A batch has no header.</exception>
@@ -110,7 +112,7 @@ internal sealed class ReceivedRecords : IDisposable
                 var from = wanted[next].Offset;
                 var size = (OffsetsTogether(CollectionsMarshal.AsSpan(wanted)[next..end]) - 1) * bytesPerOffset;
                 if (from < log.LogStartOffset
-                    || log.Read(from, partition.HighWatermark, (int)Math.Clamp(size, 1, MostBytesAtOnce)) is not { } read)
+                    || log.Read(from, partition.HighWatermark, (int)Math.Clamp(size, 1, MostBytesAtOnce), out var aborted) is not { } read)
                 {
                     naturals.Add(OffsetRange.Of(from));
                     next++;
@@ -119,7 +121,8 @@ internal sealed class ReceivedRecords : IDisposable
                 _memory.Add(read);
                 _batchBytes += read.Memory.Length;
                 bytesPerOffset = Math.Max(1, read.Memory.Length / Math.Max(1, read.NextOffset - from)) * Reserve;
-                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, naturals);
+                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, aborted,
+                    naturals);
                 if (_isFull || Fault is not null)
                     return next;
             }
@@ -142,14 +145,14 @@ internal sealed class ReceivedRecords : IDisposable
 
     // The wanted offsets rise from the next one on.
     private void TakeBatches(ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
-        List<OffsetRange> naturals)
+        AbortedRecords aborted, List<OffsetRange> naturals)
     {
         while (!batches.IsEmpty && next < wanted.Length && !IsFull)
         {
             var header = RecordBatchHeader.Read(batches.Span);
             var batch = batches[..header.SizeInBytes];
             batches = batches[header.SizeInBytes..];
-            if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0
+            if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0 && !aborted.Has(header)
                 && !TryTakeRecords(batch, header, wanted, ref next, codecs, naturals))
                 return;
             // What is left up to the batch's end has no record.

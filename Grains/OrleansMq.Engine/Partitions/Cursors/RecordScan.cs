@@ -33,7 +33,7 @@ internal static class RecordScan
         var size = (int)Math.Clamp((long)BytesPerRecord * most, FewestBytes, MostBytes);
         for (end = Math.Max(from, partition.LogStartOffset); end < limit && (scanned < MostBytesPerScan || end <= from);)
         {
-            using var buffer = partition.Log!.Read(end, limit, size);
+            using var buffer = partition.Log!.Read(end, limit, size, out var aborted);
             size = Math.Min(size * Growth, MostBytes);
             if (buffer is null)
             {
@@ -44,7 +44,7 @@ internal static class RecordScan
             for (ReadOnlyMemory<byte> batches = buffer.Memory; !batches.IsEmpty;)
             {
                 var header = RecordBatchHeader.Read(batches.Span);
-                if (!header.IsControl && header.RecordCount > 0
+                if (!header.IsControl && header.RecordCount > 0 && !aborted.Has(header)
                     && !TryAdd(batches[..header.SizeInBytes], header, partition, ref end, most, read, readNothing, records))
                     return records;
                 end = header.NextOffset;
