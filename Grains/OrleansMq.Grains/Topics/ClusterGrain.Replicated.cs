@@ -93,6 +93,7 @@ internal sealed partial class ClusterGrain
     /// <inheritdoc/>
     public Task ConfirmDeletedAsync(int broker, Guid[] topicIds)
     {
+        RefuseIfRetired(); // The next controller's image would list them for ever.
         Controller.Confirm(broker, topicIds);
         return Task.CompletedTask;
     }

@@ -67,7 +67,21 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         }
     }
 
+    // A fault of the store or of another broker passes; without a next attempt the deletion would never be confirmed.
     private async Task<bool> TryCleanAsync(ClusterImage image, ClusterImage? cleaned)
+    {
+        try
+        {
+            return await CleanAsync(image, cleaned).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is not InvariantViolationException && !_stopped.IsCancellationRequested)
+        {
+            broker.Log(EngineLogLevel.Warning, "Replicas of deleted topics, or that moved away, could not be removed; retrying.", fault);
+            return false;
+        }
+    }
+
+    private async Task<bool> CleanAsync(ClusterImage image, ClusterImage? cleaned)
     {
         var done = true;
         var left = new ConcurrentDictionary<Guid, bool>();

@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Grains.Topics;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
@@ -92,6 +93,19 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(3) is ["kept-0"], "what slept is cleaned");
         await Wait.UntilAsync(() => Cluster.ImageOf(1).Deleted.IsEmpty, "every broker has confirmed the deletion");
         Assert.Equal(again.TopicId, (await Cluster.Broker(3).GetTopicAsync("orders")).TopicId);
+    }
+
+    [SkippableFact]
+    public async Task Deleted_topic_leaves_nothing_although_its_confirmation_met_a_fault_that_nobody_expected()
+    {
+        var failures = 0;
+        Cluster.FailCall = method => method == nameof(IClusterOwnerGrain.ConfirmDeletedAsync) && Interlocked.Increment(ref failures) <= 4
+            ? new InvalidOperationException("A fault of the test.") : null;
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 2, 3));
+        await Cluster.Broker(1).DeleteTopicAsync("orders");
+        await Wait.UntilAsync(() => Task.FromResult(Cluster.Running.All(broker => Cluster.DirectoriesOf(broker).Length == 0
+            && Cluster.ImageOf(broker).Deleted.IsEmpty)), "every broker has confirmed the deletion");
+        Assert.True(Volatile.Read(ref failures) > 4);
     }
 
     [SkippableFact]
