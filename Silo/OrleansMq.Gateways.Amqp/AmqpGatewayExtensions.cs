@@ -20,7 +20,9 @@ public static class AmqpGatewayExtensions
         builder.AddGateway(services =>
         {
             var options = new AmqpGatewayOptions { Log = services.GetService(typeof(EngineLog)) as EngineLog ?? EngineLog.Silent };
-            return new AmqpGateway(configure?.Invoke(options) ?? options);
+            options = configure?.Invoke(options) ?? options;
+            options.Validate();
+            return new AmqpGateway(options);
         });
         return builder;
     }

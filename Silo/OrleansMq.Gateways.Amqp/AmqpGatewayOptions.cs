@@ -7,15 +7,18 @@ namespace OrleansMq.Gateways.Amqp;
 /// <summary>The options of an AMQP gateway.</summary>
 public sealed record AmqpGatewayOptions
 {
+    // The topics of queues take it, and its headers.
+    private const int MostMessageBytes = 16 << 20;
+
     /// <summary>The endpoint to listen on: port 5672 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
     /// IPv4.</summary>
     public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 5672);
 
-    /// <summary>Connections from all addresses: without a limit. Further ones are closed on accept.</summary>
+    /// <summary>Connections from all addresses, at least 1: without a limit. Further ones are closed on accept.</summary>
     public int MaxConnections { get; init; } = int.MaxValue;
 
-    /// <summary>The largest body of a message: 16 MiB. A larger one closes its channel.</summary>
-    public int MaxMessageBytes { get; init; } = 16 << 20;
+    /// <summary>The largest body of a message in bytes, from 1 to 16 MiB, the default. A larger one closes its channel.</summary>
+    public int MaxMessageBytes { get; init; } = MostMessageBytes;
 
     /// <summary>
     /// The memory of messages in bytes, at least 64 MiB: of queues in memory, on their way to the log, and incomplete. A quarter of the
@@ -32,4 +35,21 @@ public sealed record AmqpGatewayOptions
 
     /// <summary>The log.</summary>
     internal EngineLog Log { get; init; } = EngineLog.Silent;
+
+    /// <summary>Checks them.</summary>
+    /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
+    internal void Validate()
+    {
+        Require(MaxConnections >= 1, nameof(MaxConnections), MaxConnections, "1 or more");
+        Require(MaxMessageBytes is >= 1 and <= MostMessageBytes, nameof(MaxMessageBytes), MaxMessageBytes,
+            $"1 to {MostMessageBytes} bytes");
+        Require(MaxMemoryBytes >= MemoryBudget.LeastLimit, nameof(MaxMemoryBytes), MaxMemoryBytes,
+            $"{MemoryBudget.LeastLimit} bytes or more");
+    }
+
+    private static void Require(bool condition, string option, long value, string range)
+    {
+        if (!condition)
+            throw new ArgumentException($"AmqpGatewayOptions.{option} is {value}, but must be {range}.", option);
+    }
 }

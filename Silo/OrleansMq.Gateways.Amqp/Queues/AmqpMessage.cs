@@ -1,3 +1,4 @@
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -17,6 +18,27 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
 
     /// <summary>The bytes that it takes in memory, about.</summary>
     public int Bytes => Body.Length + Properties.Bytes.Length + 256;
+
+    private int _holders;
+
+    // No queue holds a copy.
+    private AmqpMessage(AmqpMessage original) =>
+        (Exchange, RoutingKey, Properties, Body, Published, IsDeadLetter) = (original.Exchange, original.RoutingKey, original.Properties,
+            original.Body, original.Published, original.IsDeadLetter);
+
+    /// <summary>A queue in memory holds it. Of several the first one counts its bytes.</summary>
+    public void Hold(MemoryBudget memory)
+    {
+        if (Interlocked.Increment(ref _holders) == 1)
+            memory.Add(Bytes);
+    }
+
+    /// <summary>A queue in memory holds it no more.</summary>
+    public void Release(MemoryBudget memory)
+    {
+        if (Interlocked.Decrement(ref _holders) == 0)
+            memory.Add(-Bytes);
+    }
 
     /// <summary>Whether it must survive a power cut: delivery-mode 2.</summary>
     public bool IsPersistent => Properties.DeliveryMode == 2;

@@ -103,7 +103,8 @@ internal sealed class MemoryQueue : IAmqpQueue
         lock (_lock)
         {
             var count = _ready.Count;
-            Count(-_ready.Sum(static item => (long)item.Message.Bytes));
+            foreach (var item in _ready)
+                Forget(item);
             _ready.Clear();
             _readyBytes = 0;
             return new(count);
@@ -116,8 +117,11 @@ internal sealed class MemoryQueue : IAmqpQueue
         Reader[] readers;
         lock (_lock)
         {
+            if (_isGone)
+                return;
             _isGone = true;
-            Count(-_bytes);
+            foreach (var item in _ready.Concat(_readers.SelectMany(static reader => reader.Held.Values)))
+                Forget(item);
             _ready.Clear();
             readers = [.. _waiting];
             _waiting.Clear();
@@ -132,16 +136,17 @@ internal sealed class MemoryQueue : IAmqpQueue
     public ValueTask DisposeAsync() => DeleteAsync();
 
     // Under the lock.
-    private void Count(long bytes)
+    private void Forget(Item item)
     {
-        _bytes += bytes;
-        _memory.Add(bytes);
+        _bytes -= item.Message.Bytes;
+        item.Message.Release(_memory);
     }
 
     private void Add(Item item)
     {
         _ready.Add(item);
-        Count(item.Message.Bytes);
+        _bytes += item.Message.Bytes;
+        item.Message.Hold(_memory);
         _readyBytes += item.Message.Body.Length;
     }
 
@@ -156,7 +161,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     private void Drop(Work work, DeathReason reason)
     {
         var head = TakeHead();
-        Count(-head.Message.Bytes);
+        Forget(head);
         work.Kill(head.Message, reason);
     }
 
@@ -228,7 +233,7 @@ internal sealed class MemoryQueue : IAmqpQueue
                 return;
             if (settlement == Settlement.Accept)
             {
-                Count(-item.Message.Bytes);
+                Forget(item);
                 return;
             }
             if (settlement == Settlement.Fail)

@@ -219,6 +219,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             var entry = await OpenAsync(virtualHost, queue).ConfigureAwait(false);
             return await entry.Queue.PublishAsync(message).ConfigureAwait(false);
         }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            return PublishOutcome.Gone;
+        }
         catch (BrokerException fault)
         {
             Log.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
@@ -360,7 +364,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         var settings = (Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty).SettingsOf(state);
         if (!IsOnLog(state))
-            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time, Memory));
+            return CreateInMemory(virtualHost, state, settings);
         var gate = GateOf(virtualHost, state.Name);
         await gate.WaitAsync().ConfigureAwait(false);
         try
@@ -375,6 +379,15 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             gate.Release();
         }
+    }
+
+    // Asked after the queue was registered: a deletion that follows finds it. A publisher may hold an image from before the deletion.
+    private QueueEntry CreateInMemory(string virtualHost, QueueState state, QueueSettings settings)
+    {
+        if (Hosts.Find(virtualHost)?.Topology.FindQueue(state.Name)?.Id == state.Id)
+            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time, Memory));
+        _entries.TryRemove((virtualHost, state.Id), out _);
+        throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{state.Name}' is deleted.");
     }
 
     private bool IsOnLog(QueueState queue) => queue.Durable || Hosts.IsShared;

@@ -1,3 +1,5 @@
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
 using RabbitMQ.Client.Exceptions;
@@ -172,6 +174,22 @@ public sealed class QueueRuleTests : ClientTest
         var received = await StartAsync(Channel, "q", 10);
         await PublishAsync("q", "served");
         Assert.Equal("served", (await NextAsync(received)).Body);
+    }
+
+    [Fact]
+    public async Task Queue_in_memory_is_not_made_again_by_a_publisher_that_has_not_heard_of_its_deletion()
+    {
+        await Channel.QueueDeclareAsync("q", durable: false, exclusive: false, autoDelete: false);
+        var registry = await Gateway.Gateway.OpenQueuesAsync();
+        var state = registry.Hosts.Find("/")!.Topology.FindQueue("q")!;
+        await Channel.QueueDeleteAsync("q");
+        // A deletion may still be looking for the queue's messages.
+        await registry.EndAsync("/", state);
+        var message = new AmqpMessage("", "q", ContentProperties.None, "late"u8.ToArray(), 0);
+        Assert.Equal(PublishOutcome.Gone, await registry.PublishAsync("/", state, message));
+        Assert.Equal(0, Gateway.Gateway.Memory.Used);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition,
+            (await Assert.ThrowsAsync<BrokerException>(() => registry.OpenAsync("/", state))).Code);
     }
 
     private Task DeclareLettersAsync() => DeclareAsync("letters", "quorum");

@@ -250,6 +250,25 @@ public sealed class ManagementTests : IAsyncLifetime
         Assert.Contains("call AddAmqp()", refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(1L << 20, 1 << 20, 1, "MaxMemoryBytes")]
+    [InlineData(64L << 20, (16 << 20) + 1, 1, "MaxMessageBytes")]
+    [InlineData(64L << 20, 0, 1, "MaxMessageBytes")]
+    [InlineData(64L << 20, 1, 0, "MaxConnections")]
+    public void Option_out_of_its_range_is_refused_by_its_name(long memory, int message, int connections, string option)
+    {
+        var builder = new ServicesBuilder();
+        builder.AddAmqp(options => options with
+        {
+            MaxMemoryBytes = memory,
+            MaxMessageBytes = message,
+            MaxConnections = connections,
+        });
+        using var services = builder.Services.BuildServiceProvider();
+        var refused = Assert.Throws<ArgumentException>(() => services.GetServices<IGateway>().Single());
+        Assert.Contains($"AmqpGatewayOptions.{option} is", refused.Message, StringComparison.Ordinal);
+    }
+
     private sealed class ServicesBuilder : IBrokerBuilder
     {
         public ServiceCollection Services { get; } = [];
