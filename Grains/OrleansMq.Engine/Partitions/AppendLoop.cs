@@ -46,11 +46,10 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         var ports = partition.Ports;
         if (AppendChecks.Check(batch, config, ports.Log.Codecs, ports.VerifyCompressed, ports.Log.Now, allowance, out var header)
             is { } unfit)
-            return header is { HasProducer: true, RecordCount: > 0 } ? RefuseUnlessWritten(unfit, header, acks, burst)
-                : new(Refused(unfit));
+            return RefuseUnlessWritten(unfit, header, acks, burst);
         var ids = default((UInt128[]? Ids, int Count, int RecordBytes));
         if (config.DedupeWindowMs > 0 && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
-            return new(Refused(badIds));
+            return RefuseUnlessWritten(badIds, header, acks, burst);
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
@@ -62,13 +61,13 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             && BatchConversion.TryConvert(operation, config, ports.Log.Codecs, allowance) is { } failed)
         {
             operation.Abandon();
-            return new(Refused(failed));
+            return RefuseUnlessWritten(failed, header, acks, burst);
         }
         if (ids.Ids is not null && ids.RecordBytes > FilteredBatch.MostBytesUnderLock
             && FilteredBatch.TryPrepare(operation, partition, ids.RecordBytes, allowance) is { } unfiltered)
         {
             operation.Abandon();
-            return new(Refused(unfiltered));
+            return RefuseUnlessWritten(unfiltered, header, acks, burst);
         }
         return Enqueue(operation, mayWrite && FlushDecision.MayCallerWrite(config), burst);
     }
@@ -148,6 +147,8 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
     private ValueTask<ProduceResult> RefuseUnlessWritten(ProduceResult refusal, in RecordBatchHeader header, Acks acks,
         AppendBurst? burst)
     {
+        if (header is not { HasProducer: true, RecordCount: > 0 })
+            return new(Refused(refusal));
         var operation = partition.Ports.Operations.Rent();
         operation.Header = header;
         operation.Acks = acks;

@@ -6,7 +6,9 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Diagnostics;
 
-/// <summary>Spans and metrics of producers and handlers. Other tests run beside these, so each has a topic of its own.</summary>
+/// <summary>Spans and metrics of producers and handlers. A listener is the whole process's: records of tests that ran beside these would
+/// get the headers of a trace.</summary>
+[Collection(nameof(ProcessWideListeners))]
 public sealed class TraceAndMetricTests : IAsyncLifetime
 {
     private readonly string _topic = $"orders-{Guid.NewGuid():n}";
@@ -295,3 +297,7 @@ public sealed class TraceAndMetricTests : IAsyncLifetime
         Assert.Contains(_measured, item => item.Instrument == "messaging.client.operation.duration");
     }
 }
+
+/// <summary>Tests with listeners of the whole process, which run alone.</summary>
+[CollectionDefinition(nameof(ProcessWideListeners), DisableParallelization = true)]
+public sealed class ProcessWideListeners;

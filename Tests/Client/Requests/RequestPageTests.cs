@@ -51,8 +51,8 @@ public sealed class RequestPageTests : IAsyncLifetime
         // end of answer
         using var host = builder.Build();
         await host.StartAsync().SoonAsync();
-        var handler = Assert.Single(host.Services.GetServices<IHostedMessageHandler>());
-        await Wait.UntilAsync(() => handler.Assignment.Count == 2, "the handler reads");
+        Assert.Single(host.Services.GetServices<IHostedMessageHandler>());
+        await AnswersAsync("apple");
         var stopping = CancellationToken.None;
         // ask
         await using var prices = client.CreateRequester<string, string, string>(new()
@@ -130,6 +130,28 @@ public sealed class RequestPageTests : IAsyncLifetime
         await producer.SendAsync(new("settings", "colour", "blue"));
         await Wait.UntilAsync(() => s_forgotten.Contains("colour"), "the message");
         await host.StopAsync().SoonAsync();
+    }
+
+    // A new group begins where the topic ends when its member looks that up, after the assignment: what is asked before is not answered.
+    private async Task AnswersAsync(string fruit)
+    {
+        await using var requester = _broker.Client.CreateRequester<string, string, string>(new()
+        {
+            Topic = "prices",
+            ReplyTopic = "prices-replies",
+        });
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while (true)
+        {
+            try
+            {
+                await requester.RequestAsync(fruit, "EUR", timeout: TimeSpan.FromSeconds(1), deadline.Token);
+                return;
+            }
+            catch (TimeoutException)
+            {
+            }
+        }
     }
 
     private static ValueTask<string> FindPriceAsync(string fruit, string currency) => new($"{fruit} in {currency}: 0.50");

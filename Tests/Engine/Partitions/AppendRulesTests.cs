@@ -56,10 +56,32 @@ public sealed class AppendRulesTests
         }
     }
 
-    private static byte[] Keyless(long timestamp, int sequence)
+    [Theory]
+    [InlineData("ids")]
+    [InlineData("compression")]
+    public async Task Batch_that_is_in_the_log_is_answered_again_when_its_ids_or_its_codec_would_be_refused(string changed)
+    {
+        await using var rig = await PartitionRig.StartAsync(options: static options => options with { Codecs = CompressionCodecs.Empty });
+        var (sent, next) = (Keyless(rig.Clock.Now, 0, records: 3), Keyless(rig.Clock.Now, 3, records: 3));
+        Assert.Equal(0, (await rig.Partition.AppendAsync(sent.ToArray(), Acks.All)).BaseOffset);
+        rig.Partition.UpdateConfig(changed == "ids" ? rig.Partition.Config with { DedupeWindowMs = 60_000, DedupeMaxIds = 2 }
+            : rig.Partition.Config with { CompressionType = CompressionType.Zstd });
+        var again = await rig.Partition.AppendAsync(sent.ToArray(), Acks.All);
+        Assert.Equal((ErrorCode.None, 0L), (again.Error, again.BaseOffset));
+        var refused = await rig.Partition.AppendAsync(next.ToArray(), Acks.All);
+        Assert.True(refused.Error is ErrorCode.InvalidRecord or ErrorCode.UnsupportedCompressionType or ErrorCode.MessageTooLarge,
+            $"{refused.Error}: {refused.Message}");
+        Assert.Equal(3, rig.Partition.LogEndOffset);
+    }
+
+    private static byte[] Keyless(long timestamp, int sequence, int records = 1)
     {
         using var builder = new RecordBatchBuilder();
-        builder.Add(timestamp, default, false, Encoding.UTF8.GetBytes($"value {sequence}"), true);
+        for (var i = 0; i < records; i++)
+        {
+            RecordHeader[] headers = [new(Encoding.UTF8.GetBytes(MessageHeaders.MessageId), Encoding.UTF8.GetBytes($"{sequence + i}"))];
+            builder.Add(timestamp, default, false, Encoding.UTF8.GetBytes($"value {sequence}"), true, records == 1 ? [] : headers);
+        }
         builder.SetProducer(5, 0, sequence);
         return builder.Build().ToArray();
     }
