@@ -30,7 +30,7 @@ internal static class RecordEndpoints
 
     private static async Task ConsumeAsync(HttpContext http, ApiServices api)
     {
-        var query = new QueryValues(http, "offset", "timestamp", "max", "waitMs", "encoding", "isolation");
+        var query = new QueryValues(http, "offset", "timestamp", "max", "waitMs", "isolation", "encoding");
         var partition = RouteValues.Partition(http);
         var max = query.Number("max", DefaultMax, 1, int.MaxValue);
         var wait = TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, BatchEndpoints.MaxWaitMs));
