@@ -51,7 +51,8 @@ public sealed class RequestPageTests : IAsyncLifetime
         // end of answer
         using var host = builder.Build();
         await host.StartAsync().SoonAsync();
-        Assert.Single(host.Services.GetServices<IHostedMessageHandler>());
+        var handler = Assert.Single(host.Services.GetServices<IHostedMessageHandler>());
+        await Wait.UntilAsync(() => handler.Assignment.Count == 2, "the handler is assigned");
         await AnswersAsync("apple");
         var stopping = CancellationToken.None;
         // ask
@@ -95,7 +96,7 @@ public sealed class RequestPageTests : IAsyncLifetime
                 concurrency: 8, stoppingToken);
             // end of work
         });
-        await using var prices = client.CreateRequester<string, string, string>(new() { Topic = "prices", ReplyTopic = "prices-replies" });
+        await using var prices = CreateRequester();
         Assert.Equal("apple in EUR: 0.50", await prices.RequestAsync("apple", "EUR").SoonAsync());
         await stop.CancelAsync();
         await working.ContinueWith(static _ => { }, TaskScheduler.Default).SoonAsync();
@@ -132,14 +133,13 @@ public sealed class RequestPageTests : IAsyncLifetime
         await host.StopAsync().SoonAsync();
     }
 
+    private IRequester<string, string, string> CreateRequester() =>
+        _broker.Client.CreateRequester<string, string, string>(new() { Topic = "prices", ReplyTopic = "prices-replies" });
+
     // A new group begins where the topic ends when its member looks that up, after the assignment: what is asked before is not answered.
     private async Task AnswersAsync(string fruit)
     {
-        await using var requester = _broker.Client.CreateRequester<string, string, string>(new()
-        {
-            Topic = "prices",
-            ReplyTopic = "prices-replies",
-        });
+        await using var requester = CreateRequester();
         using var deadline = new CancellationTokenSource(Wait.Deadline);
         while (true)
         {
