@@ -16,8 +16,8 @@ internal sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <param name="DefaultPartitions">The number of partitions if the request gives none.</param>
 /// <param name="DefaultReplicationFactor">The replication factor if the request gives none.</param>
 /// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
-/// <param name="Codecs">The broker's codecs: a topic that needs another one could not be written to. Null accepts any.</param>
-/// <param name="WhyMissing">Describes which other brokers lack a codec; returns null if none does. Null accepts any.</param>
+/// <param name="Codecs">The codecs of a broker alone: a topic that needs another one could not be written to. Null accepts any.</param>
+/// <param name="WhyMissing">Describes which brokers of a cluster lack a codec; returns null if none does. Null accepts any.</param>
 internal sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
     CompressionCodecs? Codecs = null, Func<CompressionType, string?>? WhyMissing = null);
 

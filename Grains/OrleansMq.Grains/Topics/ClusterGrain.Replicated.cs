@@ -140,8 +140,8 @@ internal sealed partial class ClusterGrain
         var brokers = _controller.Image.Brokers.Values.Count(broker => broker.TakesReplicas);
         var wanted = _broker.Cluster!.DefaultReplicationFactor;
         return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions,
-            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers, _broker.Options.Codecs,
-            _controller.Registry.WhyMissing);
+            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers,
+            WhyMissing: _controller.Registry.WhyMissing);
     }
 
     private Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change) =>

@@ -71,7 +71,8 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         var existing = await ExistingAsync();
         cancellationToken.ThrowIfCancellationRequested();
         var defaults = _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor);
-        var next = existing.Alter(configs, defaults, _broker.Options.Codecs).Next;
+        // A cluster's brokers are all asked below, whichever this grain is on.
+        var next = existing.Alter(configs, defaults, IsReplicated ? null : _broker.Options.Codecs).Next;
         if (IsReplicated && next.CodecOf(defaults) is { } codec && codec != existing.CodecOf(defaults))
             await RequireCodecAsync(codec);
         await _topic.WriteAsync(next);
