@@ -47,6 +47,7 @@ internal sealed class ShovelLink : IAsyncDisposable
     private readonly ConnectionFactory _to;
     private readonly IConnection _connection;
     private readonly IChannel _source;
+    private readonly CancellationTokenSource _sourceLost = new();
     private ShovelTarget? _target;
     private int _targets;
     private long _progress = Stopwatch.GetTimestamp();
@@ -58,7 +59,7 @@ internal sealed class ShovelLink : IAsyncDisposable
         _source.ChannelShutdownAsync += (_, reason) =>
         {
             _events.Writer.TryWrite(new ShovelEvent.SourceLost(reason));
-            return Task.CompletedTask;
+            return _sourceLost.CancelAsync();
         };
     }
 
@@ -258,7 +259,15 @@ internal sealed class ShovelLink : IAsyncDisposable
         if (settled.Count == 0)
             return;
         _progress = Stopwatch.GetTimestamp();
-        await _source.BasicAckAsync(settled[^1].Tag, multiple: true, CancellationToken.None).ConfigureAwait(false);
+        try
+        {
+            await _source.BasicAckAsync(settled[^1].Tag, multiple: true, _sourceLost.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
+        {
+            // The source is lost, and delivers them again: the event that tells it follows.
+            return;
+        }
         foreach (var message in settled)
             _report.Moved(message.Body.Length);
     }

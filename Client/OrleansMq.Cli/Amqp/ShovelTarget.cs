@@ -12,11 +12,16 @@ internal sealed class ShovelTarget : IAsyncDisposable
     private readonly IConnection _connection;
     private readonly IChannel _channel;
     private readonly string _user;
+    private readonly CancellationTokenSource _lost = new();
 
     private ShovelTarget(int number, string user, IConnection connection, IChannel channel, ChannelWriter<ShovelEvent> events)
     {
         (_user, _connection, _channel) = (user, connection, channel);
-        _channel.ChannelShutdownAsync += (_, reason) => Tell(new ShovelEvent.TargetLost(number, reason));
+        _channel.ChannelShutdownAsync += (_, reason) =>
+        {
+            events.TryWrite(new ShovelEvent.TargetLost(number, reason));
+            return _lost.CancelAsync();
+        };
         _channel.BasicAcksAsync += (_, ack) => Tell(new ShovelEvent.Confirmed(number, ack.DeliveryTag, ack.Multiple));
         _channel.BasicNacksAsync += (_, _) => Tell(new ShovelEvent.Nacked(number));
         _channel.BasicReturnAsync += (_, returned) => Tell(new ShovelEvent.Returned(number, returned.Exchange, returned.RoutingKey));
@@ -57,9 +62,20 @@ internal sealed class ShovelTarget : IAsyncDisposable
     }
 
     /// <summary>Publishes a message.</summary>
-    public ValueTask PublishAsync(ShovelRoute route, ShovelEvent.Delivered message) =>
-        _channel.BasicPublishAsync(route.Exchange, route.RoutingKey ?? message.RoutingKey, mandatory: true,
-            ShovelRoute.Adapt(message.Properties, _user), message.Body, CancellationToken.None);
+    /// <exception cref="IOException">The connection is lost.</exception>
+    public async ValueTask PublishAsync(ShovelRoute route, ShovelEvent.Delivered message)
+    {
+        try
+        {
+            // The library leaves a publish waiting for ever that waits to be written when the connection ends.
+            await _channel.BasicPublishAsync(route.Exchange, route.RoutingKey ?? message.RoutingKey, mandatory: true,
+                ShovelRoute.Adapt(message.Properties, _user), message.Body, _lost.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
+        {
+            throw new IOException("the connection to the target is lost", e);
+        }
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text;
@@ -12,6 +13,8 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
     private static readonly CreateChannelOptions Confirmed = new(publisherConfirmationsEnabled: true,
         publisherConfirmationTrackingEnabled: true);
     private static readonly Dictionary<string, object?> Quorum = new() { ["x-queue-type"] = "quorum" };
+
+    private const int Stop = 19;
 
     private readonly TemporaryDirectory _directory = new();
     private RunningBroker _old = null!, _new = null!;
@@ -97,7 +100,8 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task Target_that_is_killed_in_the_middle_loses_nothing()
     {
-        const int Half = 2_000;
+        // What is on its way fills the connection: the shovel waits to write when the target is killed.
+        const int Count = 700, Bytes = 64 << 10;
         await using (var connection = await ConnectAsync(_new))
         {
             await using var channel = await connection.CreateChannelAsync();
@@ -106,15 +110,16 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         await using var publishing = await ConnectAsync(_old);
         await using var publisher = await publishing.CreateChannelAsync(Confirmed);
         await publisher.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
-        await PublishAsync(publisher, 0, Half);
+        await PublishAsync(publisher, 0, 1, Bytes);
         await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--follow"));
-        await UntilAsync(_new, static count => count > 0);
+        await UntilAsync(_new, static count => count > 0, shovel);
 
         var endpoint = IPEndPoint.Parse(_new.Field("amqp"));
+        _new.Program.Signal(Stop);
+        await PublishAsync(publisher, 1, Count - 1, Bytes);
         await _new.KillAsync();
-        await PublishAsync(publisher, Half, Half);
         _new = await UpAsync("new", endpoint.Port);
-        await UntilAsync(_new, static count => count >= 2 * Half);
+        await UntilAsync(_new, static count => count >= Count, shovel);
         shovel.Signal(2);
         var outcome = (await shovel.ExitAsync()).Expect(0);
 
@@ -124,8 +129,8 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         await using var reader = await target.CreateChannelAsync();
         var bodies = new HashSet<string>();
         while (await reader.BasicGetAsync("orders", autoAck: true) is { } message)
-            bodies.Add(Encoding.UTF8.GetString(message.Body.Span));
-        Assert.Equal(Enumerable.Range(0, 2 * Half).Select(static i => $"order {i}").ToHashSet(), bodies);
+            bodies.Add(Encoding.UTF8.GetString(message.Body.Span).TrimEnd('\0'));
+        Assert.Equal(Enumerable.Range(0, Count).Select(static i => $"order {i}").ToHashSet(), bodies);
     }
 
     [Fact]
@@ -187,20 +192,24 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         Headers = new Dictionary<string, object?> { ["number"] = number },
     };
 
-    private static byte[] Body(int number) => Encoding.UTF8.GetBytes($"order {number}");
+    private static byte[] Body(int number, int bytes = 0) => Encoding.UTF8.GetBytes($"order {number}".PadRight(bytes, '\0'));
 
-    private static async Task PublishAsync(IChannel channel, int first, int count)
+    private static async Task PublishAsync(IChannel channel, int first, int count, int bytes = 0)
     {
         for (var i = first; i < first + count; i++)
-            await channel.BasicPublishAsync("", "orders", mandatory: true, Properties(i), Body(i));
+            await channel.BasicPublishAsync("", "orders", mandatory: true, Properties(i), Body(i, bytes));
     }
 
-    private static async Task UntilAsync(RunningBroker broker, Func<uint, bool> wanted)
+    private static async Task UntilAsync(RunningBroker broker, Func<uint, bool> wanted, RunningProgram shovel)
     {
         await using var connection = await ConnectAsync(broker);
         await using var channel = await connection.CreateChannelAsync();
-        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
-        while (!wanted(await channel.MessageCountAsync("orders", deadline.Token)))
-            await Task.Delay(50, deadline.Token);
+        var deadline = Stopwatch.StartNew();
+        while (await channel.MessageCountAsync("orders") is var count && !wanted(count))
+        {
+            Assert.False(shovel.HasExited || deadline.Elapsed > RunningProgram.Patience,
+                $"The target has {count} messages. The shovel said: {string.Join('\n', shovel.Lines)}");
+            await Task.Delay(50);
+        }
     }
 }
