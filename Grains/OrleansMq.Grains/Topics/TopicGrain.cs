@@ -23,6 +23,9 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.topic";
 
+    /// <summary>How long the activation of a name without a topic stays: long enough for those that ask together.</summary>
+    public static readonly TimeSpan LeaveAfter = TimeSpan.FromSeconds(1);
+
     // Partitions opened, configured, described or dropped concurrently: enough to overlap their disk access, few enough to leave room for
     // others.
     private const int PartitionsAtATime = 64;
@@ -32,6 +35,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     private readonly GrainDocument<TopicState> _topic;
     // Set when deletion begins: the topic is no longer served, although its document still exists.
     private bool _deleting;
+    private IGrainTimer? _leaving;
 
     public TopicGrain(IGrainContext context, SiloBroker broker, GrainDoor door, IServiceProvider services,
         [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
@@ -57,9 +61,20 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         if (await ServedAsync() is { } served)
             return served.ToListing();
         if (_topic.Known is null)
-            DeactivateOnIdle(); // So that invented names leave nothing behind.
+            LeaveSoon();
         return null;
     }
+
+    // Invented names leave nothing behind. Not at once: many ask for a topic that one of them then creates, and an activation that ends
+    // sends their calls on.
+    private void LeaveSoon() => _leaving ??= this.RegisterGrainTimer(static (grain, _) =>
+    {
+        grain._leaving!.Dispose();
+        grain._leaving = null;
+        if (grain._topic.Known is null)
+            grain.DeactivateOnIdle();
+        return Task.CompletedTask;
+    }, this, new GrainTimerCreationOptions(LeaveAfter, Timeout.InfiniteTimeSpan));
 
     /// <inheritdoc/>
     public async Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken) => await DescribeAsync(await ExistingAsync());
