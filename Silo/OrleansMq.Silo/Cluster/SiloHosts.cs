@@ -12,6 +12,8 @@ internal static class SiloHosts
         builder.Logging.AddProvider(new ForwardingLoggerProvider(log))
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("Orleans", LogLevel.Warning)
+            // Orleans retries by it, and it tells each placement of a grain.
+            .AddFilter("Polly", LogLevel.Warning)
             // It warns at every start that its thread, which has just begun, has been stuck since the machine booted.
             .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)
             // It recommends one heap per core at every start; this program chooses one heap.
