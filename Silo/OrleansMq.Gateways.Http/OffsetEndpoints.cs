@@ -21,7 +21,7 @@ internal static class OffsetEndpoints
         var partition = RouteValues.Partition(http);
         var at = query.Text("at") ?? "latest";
         if (!HttpContract.TryParseOffsetSpec(at, out var spec))
-            throw QueryValues.Bad("at", at, "earliest, latest, max-timestamp or milliseconds since 1970");
+            throw QueryValues.Bad("at", at, "earliest, latest, latest-proven, max-timestamp or milliseconds since 1970");
         var found = await api.BrokerOf(http).FindOffsetAsync(partition, spec, http.RequestAborted);
         if (found.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch),

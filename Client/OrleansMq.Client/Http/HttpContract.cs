@@ -61,11 +61,12 @@ internal static class HttpContract
         return known;
     }
 
-    /// <summary>Formats the query value of <c>at</c>: <c>earliest</c>, <c>latest</c>, <c>max-timestamp</c>, or milliseconds since
-    /// 1970.</summary>
+    /// <summary>Formats the query value of <c>at</c>: <c>earliest</c>, <c>latest</c>, <c>latest-proven</c>, <c>max-timestamp</c>, or
+    /// milliseconds since 1970.</summary>
     public static string Format(OffsetSpec spec) =>
         spec == OffsetSpec.Earliest ? "earliest"
         : spec == OffsetSpec.Latest ? "latest"
+        : spec == OffsetSpec.LatestProven ? "latest-proven"
         : spec == OffsetSpec.MaxTimestamp ? "max-timestamp"
         : spec.Value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
@@ -78,7 +79,7 @@ internal static class HttpContract
     public static bool TryParseQueueStart(string? text, out OffsetSpec start)
     {
         if (text?.StartsWith(OffsetPrefix, StringComparison.Ordinal) != true)
-            return TryParseOffsetSpec(text, out start) && start != OffsetSpec.MaxTimestamp;
+            return TryParseOffsetSpec(text, out start) && start != OffsetSpec.MaxTimestamp && start != OffsetSpec.LatestProven;
         var isOffset = long.TryParse(text.AsSpan(OffsetPrefix.Length), System.Globalization.NumberStyles.None,
             System.Globalization.CultureInfo.InvariantCulture, out var offset) && offset <= 1L << 62;
         start = isOffset ? OffsetSpec.AtOffset(offset) : default;
@@ -97,6 +98,9 @@ internal static class HttpContract
                 return true;
             case "latest":
                 spec = OffsetSpec.Latest;
+                return true;
+            case "latest-proven":
+                spec = OffsetSpec.LatestProven;
                 return true;
             case "max-timestamp":
                 spec = OffsetSpec.MaxTimestamp;

@@ -178,9 +178,9 @@ internal sealed partial class FetchSession
                     continue;
                 }
                 (code, message) = (result.Error, result.Message);
-                if (code == ErrorCode.OffsetOutOfRange)
-                    throw new OffsetOutOfRangeException(Partition, offset, result.LogStartOffset, result.HighWatermark);
                 result.Dispose();
+                if (code == ErrorCode.OffsetOutOfRange)
+                    (code, message) = await CheckRangeAsync(offset, result).ConfigureAwait(false);
             }
             catch (BrokerException e)
             {
@@ -188,6 +188,21 @@ internal sealed partial class FetchSession
             }
             await RetryOrThrowAsync(retries, code, message, offset).ConfigureAwait(false);
         }
+    }
+
+    // A leader that was replaced and does not know it yet has a log that ends earlier: there is such an offset, and it would be given up.
+    private async Task<(ErrorCode Code, string? Message)> CheckRangeAsync(long offset, FetchResult refused)
+    {
+        if (offset > refused.HighWatermark)
+        {
+            var end = await _broker.FindOffsetAsync(Partition, OffsetSpec.LatestProven, _stop.Token).ConfigureAwait(false);
+            if (end.Error == ErrorCode.None && end.Offset >= offset)
+                return (ErrorCode.NotLeaderOrFollower, $"A leader whose log ends at {refused.HighWatermark} was replaced by one whose log "
+                    + $"ends at {end.Offset}.");
+            if (end.Error.Action() == ErrorAction.Retry)
+                return (end.Error, end.Message);
+        }
+        throw new OffsetOutOfRangeException(Partition, offset, refused.LogStartOffset, refused.HighWatermark);
     }
 
     private async Task RetryOrThrowAsync(Retries retries, ErrorCode code, string? message, long offset)

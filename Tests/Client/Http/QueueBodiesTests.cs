@@ -38,6 +38,7 @@ public sealed class QueueBodiesTests
     [Theory]
     [InlineData("")]
     [InlineData("max-timestamp")]
+    [InlineData("latest-proven")]
     [InlineData("-1")]
     [InlineData("offset:")]
     [InlineData("offset:-1")]

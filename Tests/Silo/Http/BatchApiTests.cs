@@ -200,6 +200,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("?at=earliest", 0, -1)]
     [InlineData("?at=latest", 3, -1)]
     [InlineData("", 3, -1)]
+    [InlineData("?at=latest-proven", 3, -1)]
     [InlineData("?at=max-timestamp", 1, 3000)]
     [InlineData("?at=2000", 1, 3000)]
     [InlineData("?at=9000", -1, -1)]
