@@ -245,12 +245,12 @@ internal sealed partial class AmqpChannel
         _output.Flush();
         // The reader logs a failure.
         if (get.NoAck)
-            await reader.SettleAsync(held, Settlement.Accept).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await reader.SettleAsync(held.Hold, Settlement.Accept).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Failures > 0
+    private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Hold.Failures > 0
         && entry.State.Type == QueueType.Quorum
-        ? held.Message.Properties.WithHeader("x-delivery-count", FieldValue.Of((long)held.Failures)) : held.Message.Properties;
+        ? held.Message.Properties.WithHeader("x-delivery-count", FieldValue.Of((long)held.Hold.Failures)) : held.Message.Properties;
 
     private void WakeAll()
     {

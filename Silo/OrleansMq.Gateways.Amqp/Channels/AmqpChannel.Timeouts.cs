@@ -92,7 +92,7 @@ internal sealed partial class AmqpChannel
             .ToList();
         foreach (var delivery in returned)
         {
-            _unacknowledged.Remove(delivery.Tag);
+            Remove(delivery.Tag, out _);
             _timedOut.Add(delivery.Tag);
         }
         return returned;

@@ -167,11 +167,11 @@ internal sealed class ChannelConsumer : IQueueConsumer
             {
                 _channel.Flush();
                 if (IsNoAck)
-                    _ = Reader.SettleAsync(message, Settlement.Accept);
+                    _ = Reader.SettleAsync(message.Hold, Settlement.Accept);
                 return;
             }
             await wait.ConfigureAwait(false);
         }
-        _returned.Add(Reader.SettleAsync(message, Settlement.Return));
+        _returned.Add(Reader.SettleAsync(message.Hold, Settlement.Return));
     }
 }

@@ -77,7 +77,7 @@ internal sealed class DueMessages : IAsyncDisposable
             var isDone = await routed[i].ConfigureAwait(false);
             isStuck |= !isDone;
             // The reader logs a failure.
-            _ = reader.SettleAsync(received[i], isDone ? Settlement.Accept : Settlement.Return);
+            _ = reader.SettleAsync(received[i].Hold, isDone ? Settlement.Accept : Settlement.Return);
         }
         if (isStuck)
             await Task.Delay(Pause, _registry.Time, _stop.Token).ConfigureAwait(false);

@@ -253,7 +253,7 @@ internal sealed partial class ManagementApi
             var received = await reader.ReceiveAsync(1, TimeSpan.FromSeconds(5), request.Context.RequestAborted).ConfigureAwait(false);
             if (received.Count == 0)
                 throw new BrokerException(ErrorCode.RequestTimedOut, "The test message was not delivered.");
-            await reader.SettleAsync(received[0], Settlement.Accept).ConfigureAwait(false);
+            await reader.SettleAsync(received[0].Hold, Settlement.Accept).ConfigureAwait(false);
         }
     }
 

@@ -91,7 +91,7 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         {
             var before = reader.Ended;
             foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
-                await reader.SettleAsync(message, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await reader.SettleAsync(message.Hold, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (reader.Ended == before)
                 return hasEnded;
             if (await PauseAsync().ConfigureAwait(false) is not { } pause || pause > TimeSpan.Zero)

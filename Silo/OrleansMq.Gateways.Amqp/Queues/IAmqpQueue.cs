@@ -79,18 +79,26 @@ internal interface IQueueReader : IAsyncDisposable
 
     /// <summary>Settles a message that this reader received. Completes when that is stored; fails where it is not known to be:
     /// the message may come again.</summary>
-    /// <param name="message">The message.</param>
+    /// <param name="hold">The message's hold.</param>
     /// <param name="settlement">What to do with it.</param>
     /// <param name="delay">How long one that goes back waits. A queue in memory does not wait.</param>
-    Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default);
+    Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default);
+
+    /// <summary>Reads a message again that this reader holds; null if the queue has it no more.</summary>
+    /// <exception cref="BrokerException">It cannot be read now.</exception>
+    ValueTask<AmqpMessage?> ReadAsync(MessageHold hold);
 }
 
-/// <summary>A message that a reader holds.</summary>
+/// <summary>A message that a reader has received and holds.</summary>
 /// <param name="Message">The message.</param>
-/// <param name="Position">Its place in the queue.</param>
+/// <param name="Hold">What settles it.</param>
 /// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+internal sealed record HeldMessage(AmqpMessage Message, MessageHold Hold, bool IsRedelivered);
+
+/// <summary>What settles a message that a reader holds. A queue on the log needs no memory for the message itself meanwhile.</summary>
+/// <param name="Position">Its place in the queue.</param>
 /// <param name="Failures">How often it failed.</param>
-internal record HeldMessage(AmqpMessage Message, long Position, bool IsRedelivered, int Failures);
+internal record MessageHold(long Position, int Failures);
 
 /// <summary>The queue is deleted.</summary>
 internal sealed class QueueGoneException(Exception? inner = null) : Exception("The queue is deleted.", inner);

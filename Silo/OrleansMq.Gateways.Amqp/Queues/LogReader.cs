@@ -102,9 +102,9 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     }
 
     /// <inheritdoc/>
-    public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default)
+    public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default)
     {
-        var held = (LogMessage)message;
+        var held = (LogHold)hold;
         TimeSpan? wait = delay > TimeSpan.Zero ? delay < MaxDelay ? delay : MaxDelay : null;
         var action = settlement switch
         {
@@ -125,6 +125,9 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         BeginSettling(isKeepAlive: false);
         return settled;
     }
+
+    /// <inheritdoc/>
+    public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => queue.ReadAsync(hold.Position);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -171,8 +174,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         var messages = new List<HeldMessage>(delivery.Records.Count);
         foreach (var record in delivery.Records)
         {
-            var message = new LogMessage(MessageRecords.Decode(record, queue.State.Name), record.Offset, record.IsRedelivered,
-                record.Failures, delivery.Lock, _consumer);
+            var message = new HeldMessage(MessageRecords.Decode(record, queue.State.Name),
+                new LogHold(record.Offset, record.Failures, delivery.Lock, _consumer), record.IsRedelivered);
             if (DeathOf(message, record.Timestamp) is not { } reason)
                 messages.Add(message);
             else
@@ -181,8 +184,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         return messages;
     }
 
-    private DeathReason? DeathOf(LogMessage message, long appended) =>
-        queue.Settings.DeliveryLimit is { } limit && message.Failures > limit ? DeathReason.DeliveryLimit
+    private DeathReason? DeathOf(HeldMessage message, long appended) =>
+        queue.Settings.DeliveryLimit is { } limit && message.Hold.Failures > limit ? DeathReason.DeliveryLimit
             : queue.Settings.DeadLetterExchange is not null
                 && message.Message.ExpiresAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
                 ? DeathReason.Expired : null;
@@ -193,19 +196,19 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     public async Task EndHeadAsync(int max, DeathReason reason)
     {
         foreach (var message in await ReceiveAsync(max, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false))
-            await EndAsync((LogMessage)message, reason).ConfigureAwait(false);
+            await EndAsync(message, reason).ConfigureAwait(false);
         Task settling;
         lock (_lock)
             settling = _settling;
         await settling.ConfigureAwait(false);
     }
 
-    private async Task EndAsync(LogMessage message, DeathReason reason)
+    private async Task EndAsync(HeldMessage message, DeathReason reason)
     {
         var isPublished = await queue.DeadLetters.PublishAsync(message.Message, queue.State, queue.Settings, reason).ConfigureAwait(false);
         Ended += isPublished ? 1 : 0;
         // It stays where its dead letter could not be stored: the next delivery tries again.
-        _ = SettleAsync(message, isPublished ? Settlement.Accept : Settlement.Return);
+        _ = SettleAsync(message.Hold, isPublished ? Settlement.Accept : Settlement.Return);
     }
 
     private void BeginSettling(bool isKeepAlive)
@@ -314,6 +317,5 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         }
     }
 
-    private sealed record LogMessage(AmqpMessage Message, long Position, bool IsRedelivered, int Failures, QueueLock Lock, Guid Consumer)
-        : HeldMessage(Message, Position, IsRedelivered, Failures);
+    private sealed record LogHold(long Position, int Failures, QueueLock Lock, Guid Consumer) : MessageHold(Position, Failures);
 }

@@ -217,7 +217,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         {
             var item = TakeHead();
             reader.Held.Add(item.Position, item);
-            items.Add(new HeldMessage(item.Message, item.Position, item.WasDelivered, item.Failures));
+            items.Add(new HeldMessage(item.Message, new ItemHold(item.Message, item.Position, item.Failures), item.WasDelivered));
             item.WasDelivered = true;
         }
         return items;
@@ -286,6 +286,8 @@ internal sealed class MemoryQueue : IAmqpQueue
         public int Failures { get; set; }
     }
 
+    private sealed record ItemHold(AmqpMessage Message, long Position, int Failures) : MessageHold(Position, Failures);
+
     private sealed class Order : IComparer<Item>
     {
         public static readonly Order Instance = new();
@@ -328,11 +330,13 @@ internal sealed class MemoryQueue : IAmqpQueue
             return await answer.Task.ConfigureAwait(false);
         }
 
-        public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default)
+        public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default)
         {
-            queue.Settle(this, message.Position, settlement);
+            queue.Settle(this, hold.Position, settlement);
             return Task.CompletedTask;
         }
+
+        public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => new(((ItemHold)hold).Message);
 
         public ValueTask DisposeAsync()
         {

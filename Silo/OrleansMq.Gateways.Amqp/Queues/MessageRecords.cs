@@ -90,6 +90,20 @@ internal static class MessageRecords
         return [.. headers];
     }
 
+    /// <summary>Returns the message of a record, in memory of its own.</summary>
+    /// <param name="record">The record.</param>
+    /// <param name="queue">The queue that it is in.</param>
+    public static AmqpMessage Copy(in Record record, string queue)
+    {
+        var message = Decode(new QueueRecord(record.Offset, record.Timestamp, record.Key, record.Value, record.ReadHeaders(), 1, 0, false),
+            queue);
+        return message with
+        {
+            Properties = new ContentProperties(message.Properties.Bytes.ToArray()),
+            Body = message.Body.ToArray(),
+        };
+    }
+
     /// <summary>Returns the message of a record.</summary>
     /// <param name="record">The record.</param>
     /// <param name="queue">The queue that it is in.</param>

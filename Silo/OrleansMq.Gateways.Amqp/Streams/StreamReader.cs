@@ -82,7 +82,11 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
 
     /// <inheritdoc/>
     /// <remarks>A stream has no state of its consumers.</remarks>
-    public Task SettleAsync(HeldMessage message, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
+    public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    /// <remarks>A stream has no dead letters, for which alone messages are read again.</remarks>
+    public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => default;
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
@@ -132,7 +136,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     }
 
     // Its memory is that of the fetch, which ends.
-    private LogMessage MessageOf(in Record record, RecordHeader[] headers)
+    private HeldMessage MessageOf(in Record record, RecordHeader[] headers)
     {
         var message = MessageRecords.Decode(new QueueRecord(record.Offset, record.Timestamp, record.Key, record.Value, headers, 1, 0,
             false), source.Name);
@@ -140,11 +144,11 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
         if (record.Key is { } key)
             properties = properties.WithHeader(KeyHeader, Utf8.IsValid(key.Span) ? FieldValue.Of(Encoding.UTF8.GetString(key.Span))
                 : FieldValue.OfBytes(key.Span));
-        return new LogMessage(message with
+        return new HeldMessage(message with
         {
             Properties = properties.WithHeader(OffsetHeader, FieldValue.Of(record.Offset)),
             Body = message.Body.ToArray(),
-        }, record.Offset);
+        }, new MessageHold(record.Offset, 0), false);
     }
 
     // Whether the position moved, or records came.
@@ -254,6 +258,4 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
         }
         return last;
     }
-
-    private sealed record LogMessage(AmqpMessage Message, long Position) : HeldMessage(Message, Position, false, 0);
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using RabbitMQ.Client;
@@ -61,6 +62,51 @@ public sealed class QueueRuleTests : ClientTest
         // A late settlement does nothing, and closes nothing.
         await channel.BasicAckAsync(tag, multiple: false);
         await UntilAsync(async () => (await channel.QueueDeclarePassiveAsync("q")).ConsumerCount == 0);
+    }
+
+    // Beyond 1 MiB a channel reads them again, and here most of them.
+    [Theory]
+    [InlineData("multiple")]
+    [InlineData("each")]
+    [InlineData("transaction")]
+    [InlineData("limit")]
+    public async Task Large_messages_that_a_client_holds_are_dead_letters_as_they_were_and_in_their_order(string how)
+    {
+        const int Count = 40;
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-delivery-limit", 0), ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", "letters"));
+        // Together, so that a batch has several.
+        await Task.WhenAll(Enumerable.Range(0, Count).Select(number => Channel.BasicPublishAsync("", "q", true,
+            new BasicProperties { Persistent = true, Headers = new Dictionary<string, object?> { ["n"] = number } },
+            Encoding.UTF8.GetBytes(Large(number))).AsTask()));
+        await using var channel = await Connection.CreateChannelAsync();
+        if (how == "transaction")
+            await channel.TxSelectAsync();
+        var received = await StartAsync(channel, "q", 0);
+        var tags = new List<ulong>();
+        for (var number = 0; number < Count; number++)
+            tags.Add((await NextAsync(received)).Tag);
+
+        if (how == "multiple")
+            await channel.BasicNackAsync(tags[^1], multiple: true, requeue: false);
+        else
+        {
+            foreach (var tag in tags)
+                await channel.BasicRejectAsync(tag, requeue: how == "limit");
+        }
+        if (how == "transaction")
+            await channel.TxCommitAsync();
+
+        for (var number = 0; number < Count; number++)
+        {
+            var letter = await GetAsync("letters");
+            Assert.Equal((Large(number), number), (letter.Body, (int)letter.Headers["n"]!));
+            Assert.Contains("x-death", letter.Headers.Keys);
+        }
+        Assert.Equal(0u, (await Channel.QueueDeclarePassiveAsync("q")).MessageCount);
+
+        static string Large(int number) => $"{number}".PadRight(100_000, '.');
     }
 
     [Theory]

@@ -26,7 +26,7 @@ public sealed class MemoryQueueTests
         await using (var reader = await first.AttachAsync(0))
         {
             var held = Assert.Single(await reader.ReceiveAsync(1, Patience, CancellationToken.None));
-            await reader.SettleAsync(held, Settlement.Accept);
+            await reader.SettleAsync(held.Hold, Settlement.Accept);
         }
         Assert.Equal(1, await second.PurgeAsync());
         Assert.Equal(message.Bytes, _memory.Used);
@@ -44,7 +44,7 @@ public sealed class MemoryQueueTests
         var held = Assert.Single(await reader.ReceiveAsync(1, Patience, CancellationToken.None));
         await queue.DeleteAsync();
         Assert.Equal(0, _memory.Used);
-        await reader.SettleAsync(held, Settlement.Return);
+        await reader.SettleAsync(held.Hold, Settlement.Return);
         await reader.DisposeAsync();
         await queue.DisposeAsync();
         Assert.Equal(0, _memory.Used);
