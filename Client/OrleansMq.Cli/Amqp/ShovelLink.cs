@@ -265,8 +265,7 @@ internal sealed class ShovelLink : IAsyncDisposable
         }
         catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
         {
-            // The source is lost, and delivers them again: the event that tells it follows.
-            return;
+            throw new ShovelLostException("the connection to the source is lost", e);
         }
         foreach (var message in settled)
             _report.Moved(message.Body.Length);

@@ -65,6 +65,8 @@ internal sealed class ShovelTarget : IAsyncDisposable
     /// <exception cref="IOException">The connection is lost.</exception>
     public async ValueTask PublishAsync(ShovelRoute route, ShovelEvent.Delivered message)
     {
+        if (_lost.IsCancellationRequested)
+            throw new IOException("the connection to the target is lost");
         try
         {
             // The library leaves a publish waiting for ever that waits to be written when the connection ends.
