@@ -107,6 +107,8 @@ internal static class BatchEndpoints
         response.Headers[HttpContract.HighWatermarkHeader] = result.HighWatermark.ToString(CultureInfo.InvariantCulture);
         response.Headers[HttpContract.LastStableOffsetHeader] = result.LastStableOffset.ToString(CultureInfo.InvariantCulture);
         response.Headers[HttpContract.LogStartOffsetHeader] = result.LogStartOffset.ToString(CultureInfo.InvariantCulture);
+        if (result.LeaderEpoch >= 0)
+            response.Headers[HttpContract.LeaderEpochHeader] = result.LeaderEpoch.ToString(CultureInfo.InvariantCulture);
     }
 
     private static void RefuseOtherMediaTypes(HttpRequest request)

@@ -92,12 +92,15 @@ public abstract partial class BrokerConformance
             Assert.True(end.Records.IsEmpty);
             Assert.Equal((0, 2, 2), (end.LogStartOffset, end.HighWatermark, end.LastStableOffset));
         }
+        var epoch = (await broker.DescribeTopicAsync(topic)).Partitions[0].LeaderEpoch;
         foreach (var offset in new long[] { 3, 1000, -1 })
         {
             using var beyond = await broker.FetchAsync(new FetchRequest(partition, offset));
             Assert.Equal(ErrorCode.OffsetOutOfRange, beyond.Error);
             Assert.True(beyond.Records.IsEmpty);
             Assert.NotNull(beyond.Message);
+            if (offset > 0)
+                Assert.Equal(epoch, beyond.LeaderEpoch);
         }
     }
 

@@ -83,8 +83,12 @@ public sealed partial class HttpBroker
         {
             var (code, text, fromBroker) = await ReadErrorAsync(response, either.Token).ConfigureAwait(false);
             MoveOnAfter(address, code, !fromBroker);
-            return FetchResult.Failed(code, text, Header(response, HttpContract.HighWatermarkHeader),
-                Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader));
+            return new FetchResult(code, Header(response, HttpContract.HighWatermarkHeader),
+                Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader), default, null,
+                text)
+            {
+                LeaderEpoch = (int)Math.Min(Header(response, HttpContract.LeaderEpochHeader), int.MaxValue),
+            };
         }
         var (owner, length) = await ReadBodyAsync(response, either.Token).ConfigureAwait(false);
         return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader),

@@ -16,6 +16,8 @@ internal static class HttpContract
     public const string LastStableOffsetHeader = "Omq-Last-Stable-Offset";
     /// <summary>The response header of a read with the partition's log start offset.</summary>
     public const string LogStartOffsetHeader = "Omq-Log-Start-Offset";
+    /// <summary>The response header of a read that is out of range, with the epoch of the leader that answered.</summary>
+    public const string LeaderEpochHeader = "Omq-Leader-Epoch";
 
     /// <summary>The type of an election of preferred leaders.</summary>
     public const string PreferredElection = "preferred";

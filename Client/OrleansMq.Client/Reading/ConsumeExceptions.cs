@@ -22,8 +22,9 @@ public class ConsumeException : OrleansMqException
 }
 
 /// <summary>
-/// The position does not exist in the partition: its records were deleted, by retention or explicitly, or never existed. A position beyond
-/// the end is asked for again until the leader proves that no other one has it. The reader never skips on its own. Choose a new position with <see cref="IPartitionReader{TKey, TValue}.Seek"/>.
+/// The position does not exist in the partition: its records were deleted, by retention or explicitly, or never existed. It never comes
+/// from a leader that was replaced and has a shorter log; where too few replicas are in sync to tell, it may after 30 seconds. The reader
+/// never skips on its own. Choose a new position with <see cref="IPartitionReader{TKey, TValue}.Seek"/>.
 /// </summary>
 public sealed class OffsetOutOfRangeException(TopicPartition partition, long offset, long logStartOffset, long highWatermark)
     : ConsumeException(ErrorCode.OffsetOutOfRange, partition, offset,

@@ -17,6 +17,9 @@ internal sealed partial class FetchSession
     /// <summary>Chunks that a partition holds: one being read, and one ahead.</summary>
     public const int ChunksAhead = 2;
 
+    // Where too few replicas are in sync nobody can prove that there is no successor. A leader that is cut off learns of its own in less.
+    private static readonly TimeSpan MaxProofTime = TimeSpan.FromSeconds(30);
+
     private readonly IBroker _broker;
     private readonly ReaderOptions _options;
     private readonly ILogger _logger;
@@ -180,7 +183,10 @@ internal sealed partial class FetchSession
                 (code, message) = (result.Error, result.Message);
                 result.Dispose();
                 if (code == ErrorCode.OffsetOutOfRange)
-                    (code, message) = await CheckRangeAsync(offset, result).ConfigureAwait(false);
+                {
+                    message = await FindSuccessorAsync(offset, result, retries).ConfigureAwait(false);
+                    code = ErrorCode.NotLeaderOrFollower;
+                }
             }
             catch (BrokerException e)
             {
@@ -190,19 +196,35 @@ internal sealed partial class FetchSession
         }
     }
 
-    // A leader that was replaced and does not know it yet has a log that ends earlier: there is such an offset, and it would be given up.
-    private async Task<(ErrorCode Code, string? Message)> CheckRangeAsync(long offset, FetchResult refused)
+    // A leader that was replaced, and does not know it yet, has a log that may end earlier: its successor has what is asked for. What a
+    // leader of the same epoch has by now are other records.
+    private async Task<string> FindSuccessorAsync(long offset, FetchResult refused, Retries retries)
     {
-        if (offset > refused.HighWatermark)
+        var began = _options.TimeProvider.GetTimestamp();
+        while (offset > refused.HighWatermark && refused.LeaderEpoch >= 0)
         {
-            var end = await _broker.FindOffsetAsync(Partition, OffsetSpec.LatestProven, _stop.Token).ConfigureAwait(false);
-            if (end.Error == ErrorCode.None && end.Offset >= offset)
-                return (ErrorCode.NotLeaderOrFollower, $"A leader whose log ends at {refused.HighWatermark} was replaced by one whose log "
-                    + $"ends at {end.Offset}.");
-            if (end.Error.Action() == ErrorAction.Retry)
-                return (end.Error, end.Message);
+            var end = await FindProvenEndAsync().ConfigureAwait(false);
+            if (end.Error == ErrorCode.None && end.LeaderEpoch > refused.LeaderEpoch)
+                return $"The leader of epoch {refused.LeaderEpoch}, whose high watermark is {refused.HighWatermark}, was replaced.";
+            if (end.Error.Action() != ErrorAction.Retry || _options.TimeProvider.GetElapsedTime(began) >= MaxProofTime
+                || retries.Next() is not { } wait)
+                break;
+            LogRetry(Partition, offset, end.Error, wait, end.Message);
+            await Task.Delay(wait, _options.TimeProvider, _stop.Token).ConfigureAwait(false);
         }
         throw new OffsetOutOfRangeException(Partition, offset, refused.LogStartOffset, refused.HighWatermark);
+    }
+
+    private async Task<OffsetResult> FindProvenEndAsync()
+    {
+        try
+        {
+            return await _broker.FindOffsetAsync(Partition, OffsetSpec.LatestProven, _stop.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException e)
+        {
+            return new OffsetResult(e.Code, -1, Message: e.Message);
+        }
     }
 
     private async Task RetryOrThrowAsync(Retries retries, ErrorCode code, string? message, long offset)

@@ -47,13 +47,18 @@ internal struct FetchResultSurrogate
     [Id(3)] public long LogStartOffset;
     [Id(4)] public ReadOnlyMemory<byte> Records;
     [Id(5)] public string? Message;
+    // An earlier version sends none.
+    [Id(6)] public int LeaderEpochPlusOne;
 }
 
 [RegisterConverter]
 internal sealed class FetchResultConverter : IConverter<FetchResult, FetchResultSurrogate>
 {
     public FetchResult ConvertFromSurrogate(in FetchResultSurrogate surrogate) => new((ErrorCode)surrogate.Error, surrogate.HighWatermark,
-        surrogate.LastStableOffset, surrogate.LogStartOffset, surrogate.Records, owner: null, surrogate.Message);
+        surrogate.LastStableOffset, surrogate.LogStartOffset, surrogate.Records, owner: null, surrogate.Message)
+    {
+        LeaderEpoch = surrogate.LeaderEpochPlusOne - 1,
+    };
 
     public FetchResultSurrogate ConvertToSurrogate(in FetchResult value) => new()
     {
@@ -63,6 +68,7 @@ internal sealed class FetchResultConverter : IConverter<FetchResult, FetchResult
         LogStartOffset = value.LogStartOffset,
         Records = value.Records,
         Message = value.Message,
+        LeaderEpochPlusOne = value.LeaderEpoch + 1,
     };
 }
 

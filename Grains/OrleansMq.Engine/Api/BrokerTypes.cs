@@ -122,6 +122,10 @@ public sealed class FetchResult : IDisposable
     /// <summary>The first readable offset; -1 if unknown.</summary>
     public long LogStartOffset { get; }
 
+    /// <summary>The epoch of the leader that refused the offset with <see cref="ErrorCode.OffsetOutOfRange"/>; -1 otherwise, and if
+    /// unknown.</summary>
+    public int LeaderEpoch { get; init; } = -1;
+
     /// <summary>Whole record batches, back to back; empty if there was nothing to read.</summary>
     public ReadOnlyMemory<byte> Records { get; private set; }
 

@@ -194,9 +194,12 @@ internal sealed class PartitionReader(Partition partition)
         }
     }
 
-    private FetchResult OutOfRange(in FetchRequest request, long start, long highWatermark, long stable) => FetchResult.Failed(
-        ErrorCode.OffsetOutOfRange, $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {highWatermark}.",
-        highWatermark, stable, start);
+    private FetchResult OutOfRange(in FetchRequest request, long start, long highWatermark, long stable) => new(
+        ErrorCode.OffsetOutOfRange, highWatermark, stable, start, default, null,
+        $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {highWatermark}.")
+    {
+        LeaderEpoch = partition.LeaderEpoch,
+    };
 
     // A read that fails is a sign of damage, unless the file could not even be opened.
     private string Fail(Exception fault)

@@ -112,7 +112,10 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
             partition.Delivered(result);
             // The answer is serialized after this method has returned, so it must not use pooled memory.
             return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset,
-                result.Records.ToArray(), owner: null, result.Message);
+                result.Records.ToArray(), owner: null, result.Message)
+            {
+                LeaderEpoch = result.LeaderEpoch,
+            };
         }
         catch (OperationCanceledException) when (broker.Stopping.IsCancellationRequested)
         {

@@ -188,51 +188,74 @@ public class PartitionReaderTests
         Assert.Equal(["0"], await TakeAsync(reader, 1));
     }
 
-    // The first answers are those of a leader whose log ends at 1 and that does not know that it was replaced.
+    // The first answers are those of a leader of epoch 4 whose log ends at 1, and that does not know that it was replaced.
     [Fact]
     public async Task Reader_beyond_the_end_of_a_leader_that_was_replaced_reads_on()
     {
         foreach (var value in (string[])["0", "1", "2"])
             Append(value);
         var (fetches, lookups) = (0, 0);
-        _broker.OnFetch = (request, token) => request.Offset > 1 && ++fetches <= 2
-            ? new(FetchResult.Failed(ErrorCode.OffsetOutOfRange, "outside 0 to 1", 1, 1, 0))
+        _broker.OnFetch = (request, token) => request.Offset > 1 && ++fetches <= 2 ? new(OutOfRange(1, epoch: 4))
             : _broker.LogOf(Partition).FetchAsync(request, token);
-        _broker.OnFindOffset = (_, spec) => spec != OffsetSpec.LatestProven ? new OffsetResult(ErrorCode.None, 3)
-            : ++lookups == 1 ? new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: "cannot prove it yet")
-            : new OffsetResult(ErrorCode.None, 3);
+        _broker.OnFindOffset = (_, spec) =>
+        {
+            Assert.Equal(OffsetSpec.LatestProven, spec);
+            return ++lookups == 1 ? new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: "cannot prove it yet")
+                : new OffsetResult(ErrorCode.None, 3, LeaderEpoch: 5);
+        };
         await using var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Offset(2));
 
         Assert.Equal(["2"], await TakeAsync(reader, 1));
-        Assert.Equal(2, lookups);
+        Assert.Equal(3, lookups);
     }
 
+    // What has grown beyond the position since the refusal are other records than those that were there.
     [Theory]
-    [InlineData(ErrorCode.None, 7)]
-    [InlineData(ErrorCode.InvalidRequest, -1)] // A broker of an earlier version knows no such lookup.
-    public async Task Offset_beyond_the_end_is_out_of_range_where_no_leader_has_more(ErrorCode proven, long end)
+    [InlineData(4, ErrorCode.None, 7, 4)]
+    [InlineData(4, ErrorCode.None, 20, 4)]
+    [InlineData(4, ErrorCode.None, 20, 1)] // The topic was created again.
+    [InlineData(4, ErrorCode.InvalidRequest, -1, -1)] // A broker of an earlier version knows no such lookup,
+    [InlineData(-1, ErrorCode.None, 20, 5)] // and tells no epoch.
+    public async Task Offset_beyond_the_end_of_a_leader_that_was_not_replaced_is_out_of_range(int refusedBy, ErrorCode error, long end,
+        int provenBy)
     {
-        _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.OffsetOutOfRange, "outside 0 to 6", 6, 6, 0));
-        _broker.OnFindOffset = (_, _) => new OffsetResult(proven, end, Message: "as told");
+        var lookups = 0;
+        _broker.OnFetch = (_, _) => new(OutOfRange(6, refusedBy));
+        _broker.OnFindOffset = (_, _) => ++lookups == 1 ? new OffsetResult(ErrorCode.OffsetNotAvailable, -1)
+            : new OffsetResult(error, end, LeaderEpoch: provenBy, Message: "as told");
         await using var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Offset(8));
 
-        var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
-        Assert.Equal((8, 0, 6), (error.Offset, error.LogStartOffset, error.HighWatermark));
+        var thrown = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
+        Assert.Equal((8, 0, 6), (thrown.Offset, thrown.LogStartOffset, thrown.HighWatermark));
+    }
+
+    [Fact]
+    public async Task Offset_whose_range_cannot_be_proven_is_out_of_range_when_the_retries_end()
+    {
+        _broker.OnFetch = (_, _) => new(OutOfRange(6, epoch: 4));
+        _broker.OnFindOffset = (_, _) => throw new BrokerException(ErrorCode.OffsetNotAvailable, "cannot prove it");
+        await using var reader = NewReader(Quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
+        reader.Assign(Partition, ReadFrom.Offset(8));
+
+        await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
     }
 
     [Fact]
     public async Task Offset_below_the_start_needs_no_proof_of_the_end()
     {
-        _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.OffsetOutOfRange, "outside 5 to 6", 6, 6, 5));
-        _broker.OnFindOffset = (_, _) => new OffsetResult(ErrorCode.OffsetNotAvailable, -1);
+        _broker.OnFetch = (_, _) => new(OutOfRange(6, epoch: 4, start: 5));
+        _broker.OnFindOffset = (_, _) => throw new InvalidOperationException("No lookup is needed.");
         await using var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Offset(2));
 
         var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
         Assert.Equal((2, 5, 6), (error.Offset, error.LogStartOffset, error.HighWatermark));
     }
+
+    private static FetchResult OutOfRange(long highWatermark, int epoch, long start = 0) =>
+        new(ErrorCode.OffsetOutOfRange, highWatermark, highWatermark, start, default, null, "as told") { LeaderEpoch = epoch };
 
     [Fact]
     public async Task Retriable_errors_are_retried_without_skipping_records()

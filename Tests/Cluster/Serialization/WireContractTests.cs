@@ -67,7 +67,7 @@ public sealed class WireContractTests
         },
         ["DeleteGroup"] = new DeleteGroup("g"),
         ["DescribeGroup"] = new DescribeGroup("g"),
-        ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),
+        ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m") { LeaderEpoch = 6 },
         ["FetchedOffset"] = new FetchedOffset(new TopicPartition("orders", 1), TopicId, new CommittedOffset(17),
             ErrorCode.UnstableOffsetCommit),
         ["GroupDescription"] = new GroupDescription("g", GroupType.Consumer, GroupState.Reconciling, "consumer", "uniform", 2, 3, 4,
