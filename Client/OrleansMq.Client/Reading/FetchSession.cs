@@ -206,11 +206,11 @@ internal sealed partial class FetchSession
             var end = await FindProvenEndAsync().ConfigureAwait(false);
             if (end.Error == ErrorCode.None && end.LeaderEpoch > refused.LeaderEpoch)
                 return $"The leader of epoch {refused.LeaderEpoch}, whose high watermark is {refused.HighWatermark}, was replaced.";
-            if (end.Error.Action() != ErrorAction.Retry || _options.TimeProvider.GetElapsedTime(began) >= MaxProofTime
-                || retries.Next() is not { } wait)
+            // A broker of an earlier version does not know the lookup.
+            if (end.Error is ErrorCode.None or ErrorCode.InvalidRequest
+                || _options.TimeProvider.GetElapsedTime(began) >= MaxProofTime)
                 break;
-            LogRetry(Partition, offset, end.Error, wait, end.Message);
-            await Task.Delay(wait, _options.TimeProvider, _stop.Token).ConfigureAwait(false);
+            await RetryOrThrowAsync(retries, end.Error, end.Message, offset).ConfigureAwait(false);
         }
         throw new OffsetOutOfRangeException(Partition, offset, refused.LogStartOffset, refused.HighWatermark);
     }

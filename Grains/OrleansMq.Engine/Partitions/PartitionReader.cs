@@ -130,13 +130,15 @@ internal sealed class PartitionReader(Partition partition)
             return FetchResult.Failed(refused, refusal);
         var log = partition.Log!;
         var start = log.LogStartOffset;
+        // Before the end that it is told with: a later leader has at least that.
+        var epoch = partition.LeaderEpoch;
         var highWatermark = partition.HighWatermark;
         // With the same high watermark: it may pass a marker meanwhile.
         var stable = partition.StableOffset(highWatermark);
         var isCommitted = request.Isolation == IsolationLevel.ReadCommitted;
         var limit = isCommitted ? stable : highWatermark;
         if (request.Offset < start || request.Offset > log.LogEndOffset)
-            return OutOfRange(request, start, highWatermark, stable);
+            return OutOfRange(request, epoch, start, highWatermark, stable);
         var segments = log.Segments;
         (BatchBuffer? Batches, LogSlice? Slice) read = default;
         if (request.Offset < limit)
@@ -158,7 +160,7 @@ internal sealed class PartitionReader(Partition partition)
             // The requested records were removed during the read. What was found begins at a later offset and must not be returned.
             read.Batches?.Dispose();
             read.Slice?.Dispose();
-            return OutOfRange(request, start, highWatermark, stable);
+            return OutOfRange(request, epoch, start, highWatermark, stable);
         }
         var result = read.Slice is { } slice ? new FetchResult(highWatermark, stable, start, slice)
             : new FetchResult(ErrorCode.None, highWatermark, stable, start, read.Batches?.Memory ?? default, read.Batches);
@@ -194,11 +196,11 @@ internal sealed class PartitionReader(Partition partition)
         }
     }
 
-    private FetchResult OutOfRange(in FetchRequest request, long start, long highWatermark, long stable) => new(
+    private FetchResult OutOfRange(in FetchRequest request, int epoch, long start, long highWatermark, long stable) => new(
         ErrorCode.OffsetOutOfRange, highWatermark, stable, start, default, null,
         $"Offset {request.Offset} of {partition.TopicPartition} is outside {start} to {highWatermark}.")
     {
-        LeaderEpoch = partition.LeaderEpoch,
+        LeaderEpoch = epoch,
     };
 
     // A read that fails is a sign of damage, unless the file could not even be opened.

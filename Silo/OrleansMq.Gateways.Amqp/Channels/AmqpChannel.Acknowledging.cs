@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -10,16 +9,7 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 // basic.ack, nack, reject and recover.
 internal sealed partial class AmqpChannel
 {
-    // What a channel keeps of messages that may become dead letters. Beyond it they are read again.
-    private const long MaxKeptBytes = 1 << 20;
-
-    // Messages that are read again and not yet dead-lettered.
-    private const int ReadTogether = 64;
-
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
-    private long _keptBytes;
-    // The dead letters that were begun before: they keep their order.
-    private Task _ending = Task.CompletedTask;
     private ulong _deliveryTag;
     // No tag below it is unacknowledged.
     private ulong _lowestTag = 1;
@@ -43,8 +33,9 @@ internal sealed partial class AmqpChannel
         var tag = ++_deliveryTag;
         if (isNoAck)
             return tag;
-        var isKept = entry.Settings.DeadLetterExchange is not null && _keptBytes + held.Message.Bytes <= MaxKeptBytes;
-        Add(new Delivery(tag, held.Hold, isKept ? held.Message : null, entry, reader, consumer, session.Time.GetTimestamp()));
+        // Only dead letters need it.
+        var kept = entry.Settings.DeadLetterExchange is not null ? held.Message : null;
+        _unacknowledged.Add(tag, new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp()));
         if (consumer is not null)
         {
             consumer.Unacknowledged++;
@@ -53,29 +44,13 @@ internal sealed partial class AmqpChannel
         return tag;
     }
 
-    // Under the lock.
-    private void Add(Delivery delivery)
-    {
-        _unacknowledged.Add(delivery.Tag, delivery);
-        _keptBytes += delivery.Message?.Bytes ?? 0;
-    }
-
-    // Under the lock.
-    private bool Remove(ulong tag, [NotNullWhen(true)] out Delivery? delivery)
-    {
-        if (!_unacknowledged.Remove(tag, out delivery))
-            return false;
-        _keptBytes -= delivery.Message?.Bytes ?? 0;
-        return true;
-    }
-
     private async ValueTask AcknowledgeAsync(ulong tag, bool isMultiple, Outcome outcome)
     {
         List<Delivery> deliveries;
         lock (Gate)
             deliveries = Take(tag, isMultiple);
         if (_transaction is { } transaction)
-            transaction.Add(deliveries.ConvertAll(static delivery => delivery with { Message = null }), outcome);
+            transaction.Add(deliveries, outcome);
         else
             await SettleAsync(deliveries, outcome).ConfigureAwait(false);
     }
@@ -90,7 +65,7 @@ internal sealed partial class AmqpChannel
             throw new AmqpException(ReplyCode.PreconditionFailed, $"unknown delivery tag {tag}");
         for (var next = isMultiple ? _lowestTag : tag; next <= tag; next++)
         {
-            if (Remove(next, out var delivery))
+            if (_unacknowledged.Remove(next, out var delivery))
                 taken.Add(delivery);
             else if (_timedOut.Count > 0)
                 _timedOut.Remove(next);
@@ -134,7 +109,18 @@ internal sealed partial class AmqpChannel
 
     private Task SettleAllAsync(List<Delivery> deliveries, Outcome outcome)
     {
-        var settled = Begin(deliveries, outcome);
+        var settled = new List<Task>(deliveries.Count);
+        foreach (var delivery in deliveries)
+        {
+            settled.Add(outcome switch
+            {
+                Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Accept),
+                Outcome.Rejected => EndAsync(delivery, DeathReason.Rejected, Settlement.Return),
+                Outcome.Failed => FailAsync(delivery),
+                _ => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
+                    isFailure: false)),
+            });
+        }
         var released = new List<ChannelConsumer>();
         lock (Gate)
         {
@@ -154,98 +140,38 @@ internal sealed partial class AmqpChannel
         return Task.WhenAll(settled);
     }
 
-    private List<Task> Begin(List<Delivery> deliveries, Outcome outcome)
+    // It counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.
+    private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum
+        ? delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return)
+        : delivery.Hold.Failures + 1 > delivery.Entry.Settings.DeliveryLimit
+            ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail)
+            : delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
+                isFailure: true));
+
+    // The dead letter is stored before the message leaves the queue; otherwise the message stays.
+    private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
     {
-        var settled = new List<Task>(deliveries.Count);
-        List<(Delivery Delivery, DeathReason Reason)>? ends = null;
-        foreach (var delivery in deliveries)
-        {
-            if (EndOf(delivery, outcome) is { } reason)
-                (ends ??= []).Add((delivery, reason));
-            else
-                settled.Add(SettleAsync(delivery, outcome));
-        }
-        if (ends is not null)
-            settled.Add(EndAsync(ends));
-        return settled;
+        var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await PublishLetterAsync(delivery, reason).ConfigureAwait(false);
+        await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : otherwise).ConfigureAwait(false);
     }
 
-    // A failure counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.
-    private static DeathReason? EndOf(Delivery delivery, Outcome outcome) => outcome switch
+    private async Task<bool> PublishLetterAsync(Delivery delivery, DeathReason reason)
     {
-        Outcome.Rejected => DeathReason.Rejected,
-        Outcome.Failed when delivery.Entry.State.Type == QueueType.Quorum
-            && delivery.Hold.Failures + 1 > delivery.Entry.Settings.DeliveryLimit => DeathReason.DeliveryLimit,
-        _ => null,
-    };
-
-    private static Task SettleAsync(Delivery delivery, Outcome outcome) => outcome switch
-    {
-        Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Accept),
-        Outcome.Failed when delivery.Entry.State.Type != QueueType.Quorum => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return),
-        Outcome.Failed => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
-            isFailure: true)),
-        _ => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
-            isFailure: false)),
-    };
-
-    // In their order, also after those that a call before reads.
-    private async Task EndAsync(List<(Delivery Delivery, DeathReason Reason)> ends)
-    {
-        var turn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task before;
-        lock (Gate)
-            (before, _ending) = (_ending, turn.Task);
-        var begun = new List<Task>(ends.Count);
+        var message = delivery.Message;
         try
         {
-            await before.ConfigureAwait(false);
-            foreach (var (delivery, reason) in ends)
-            {
-                if (delivery.Message is not null || delivery.Entry.Settings.DeadLetterExchange is null)
-                {
-                    begun.Add(EndAsync(delivery, delivery.Message, reason));
-                    continue;
-                }
-                begun.Add(await EndReadAsync(delivery, reason).ConfigureAwait(false));
-                if (begun.Count % ReadTogether == 0)
-                    await Task.WhenAll(begun).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-        finally
-        {
-            turn.SetResult();
-        }
-        await Task.WhenAll(begun).ConfigureAwait(false);
-    }
-
-    // Completes when it is read; the result, when it has ended.
-    private async Task<Task> EndReadAsync(Delivery delivery, DeathReason reason)
-    {
-        try
-        {
-            var message = await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false);
-            return EndAsync(delivery, message, reason);
+            // The exchange came by a policy after the delivery.
+            message ??= await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false);
         }
         catch (BrokerException unread)
         {
-            session.Log.Write(EngineLogLevel.Warning, $"A message of queue '{delivery.Entry.State.Name}' goes back to it instead "
-                + $"of becoming a dead letter: {unread.Message}");
-            return delivery.Reader.SettleAsync(delivery.Hold, Otherwise(reason));
+            session.Log.Write(EngineLogLevel.Warning, $"A message of queue '{delivery.Entry.State.Name}' goes back to it instead of "
+                + $"becoming a dead letter: {unread.Message}");
+            return false;
         }
+        return message is null || await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State,
+            delivery.Entry.Settings, reason).ConfigureAwait(false);
     }
-
-    // The dead letter is stored before the message leaves the queue; otherwise the message stays. Null: the queue has it no more.
-    private async Task EndAsync(Delivery delivery, AmqpMessage? message, DeathReason reason)
-    {
-        var isGone = message is null || delivery.Entry.Settings.DeadLetterExchange is null
-            || await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State, delivery.Entry.Settings, reason)
-                .ConfigureAwait(false);
-        await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : Otherwise(reason)).ConfigureAwait(false);
-    }
-
-    private static Settlement Otherwise(DeathReason reason) =>
-        reason == DeathReason.DeliveryLimit ? Settlement.Fail : Settlement.Return;
 
     private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)
     {
@@ -268,7 +194,7 @@ internal sealed partial class AmqpChannel
             deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
             deliveries.AddRange(_transaction?.TakeDeliveries() ?? []);
         }
-        return Task.WhenAll(Begin(deliveries, Outcome.Failed));
+        return Task.WhenAll(deliveries.Select(FailAsync).ToArray());
     }
 
     private sealed record Delivery(ulong Tag, MessageHold Hold, AmqpMessage? Message, QueueEntry Entry, IQueueReader Reader,

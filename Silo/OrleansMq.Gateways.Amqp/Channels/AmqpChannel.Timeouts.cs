@@ -92,7 +92,7 @@ internal sealed partial class AmqpChannel
             .ToList();
         foreach (var delivery in returned)
         {
-            Remove(delivery.Tag, out _);
+            _unacknowledged.Remove(delivery.Tag);
             _timedOut.Add(delivery.Tag);
         }
         return returned;

@@ -69,7 +69,7 @@ internal sealed partial class AmqpChannel
     {
         foreach (var delivery in settlements.SelectMany(static item => item.Deliveries))
         {
-            Add(delivery);
+            _unacknowledged.Add(delivery.Tag, delivery);
             _lowestTag = Math.Min(_lowestTag, delivery.Tag);
         }
     }

@@ -64,13 +64,12 @@ public sealed class QueueRuleTests : ClientTest
         await UntilAsync(async () => (await channel.QueueDeclarePassiveAsync("q")).ConsumerCount == 0);
     }
 
-    // Beyond 1 MiB a channel reads them again, and here most of them.
     [Theory]
     [InlineData("multiple")]
     [InlineData("each")]
     [InlineData("transaction")]
     [InlineData("limit")]
-    public async Task Large_messages_that_a_client_holds_are_dead_letters_as_they_were_and_in_their_order(string how)
+    public async Task Messages_that_a_client_holds_are_dead_letters_as_they_were_and_in_their_order(string how)
     {
         const int Count = 40;
         await DeclareLettersAsync();

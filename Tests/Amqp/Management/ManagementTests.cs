@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Hosting;
@@ -7,6 +8,7 @@ using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
+using RabbitMQ.Client;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
@@ -166,6 +168,41 @@ public sealed class ManagementTests : IAsyncLifetime
         Assert.Equal(6, await entry.Queue.CountAsync());
         Assert.Contains("max-length", await _server.DoAsync(400, "PUT", "policies/%2F/bad",
             """{"pattern":"^q","definition":{"max-length":"x"}}"""), StringComparison.Ordinal);
+    }
+
+    // The channel keeps no messages of a queue without dead letters.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Messages_that_a_client_holds_are_dead_letters_where_a_policy_says_so_after_their_delivery(bool isDurable)
+    {
+        const int Count = 20;
+        await _server.DoAsync(201, "PUT", "queues/%2F/mails", $$"""{"durable":{{(isDurable ? "true" : "false")}}}""");
+        await _server.DoAsync(201, "PUT", "queues/%2F/letters", "{}");
+        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = _server.AmqpPort };
+        await using var connection = await factory.CreateConnectionAsync();
+        await using var channel = await connection.CreateChannelAsync(new CreateChannelOptions(true, true));
+        // Together, so that a batch has several.
+        await Task.WhenAll(Enumerable.Range(0, Count).Select(number => channel.BasicPublishAsync("", "mails", true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?> { ["n"] = number },
+        }, Encoding.UTF8.GetBytes($"mail {number}")).AsTask()));
+        var last = 0UL;
+        for (var number = 0; number < Count; number++)
+            last = (await channel.BasicGetAsync("mails", autoAck: false))!.DeliveryTag;
+        await _server.DoAsync(201, "PUT", "policies/%2F/dead",
+            """{"pattern":"^mails$","definition":{"dead-letter-exchange":"","dead-letter-routing-key":"letters"}}""");
+        var entry = await _server.OpenAsync("/", "mails");
+        await UntilAsync(() => Task.FromResult(entry.Settings.DeadLetterExchange is not null));
+
+        await channel.BasicNackAsync(last, multiple: true, requeue: false);
+
+        await UntilAsync(async () => await channel.MessageCountAsync("letters") == Count);
+        var letters = new List<string>();
+        while (await channel.BasicGetAsync("letters", autoAck: true) is { } letter)
+            letters.Add($"{Encoding.UTF8.GetString(letter.Body.Span)} {letter.BasicProperties.Headers!["n"]}");
+        Assert.Equal(Enumerable.Range(0, Count).Select(static number => $"mail {number} {number}").Order(), letters.Order());
+        Assert.Equal(0u, await channel.MessageCountAsync("mails"));
     }
 
     [Fact]

@@ -232,14 +232,15 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Offset_whose_range_cannot_be_proven_is_out_of_range_when_the_retries_end()
+    public async Task Offset_whose_range_cannot_be_proven_is_not_given_up_when_the_retries_end()
     {
         _broker.OnFetch = (_, _) => new(OutOfRange(6, epoch: 4));
         _broker.OnFindOffset = (_, _) => throw new BrokerException(ErrorCode.OffsetNotAvailable, "cannot prove it");
         await using var reader = NewReader(Quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
         reader.Assign(Partition, ReadFrom.Offset(8));
 
-        await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
+        var thrown = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
+        Assert.Equal(ErrorCode.OffsetNotAvailable, thrown.Code);
     }
 
     [Fact]
