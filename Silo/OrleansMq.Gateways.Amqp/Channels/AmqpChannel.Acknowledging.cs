@@ -9,6 +9,9 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 // basic.ack, nack, reject and recover.
 internal sealed partial class AmqpChannel
 {
+    // How long the end of a channel waits for returns and rejections.
+    private static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
+
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
     private ulong _deliveryTag;
     // No tag below it is unacknowledged.
@@ -135,9 +138,16 @@ internal sealed partial class AmqpChannel
             if (_sharedLimit > 0)
                 WakeAll();
         }
-        foreach (var consumer in released)
-            settled.Add(ReleaseAsync(consumer));
-        return Task.WhenAll(settled);
+        return released.Count == 0 ? Task.WhenAll(settled) : ReleaseAfterAsync(Task.WhenAll(settled), released);
+    }
+
+    // What a reader rejects becomes a dead letter before the reader ends, and others can receive it.
+    private async Task ReleaseAfterAsync(Task settled, List<ChannelConsumer> consumers)
+    {
+        await settled.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var consumer in consumers)
+            await ReleaseAsync(consumer).ConfigureAwait(false);
+        await settled.ConfigureAwait(false);
     }
 
     // It counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.

@@ -296,6 +296,8 @@ internal sealed partial class AmqpChannel
             await consumer.EndAsync().ConfigureAwait(false);
         // The readers log failures.
         await ReturnAllAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // What was rejected becomes a dead letter before others can receive it.
+        await ReturnedAsync().WaitAsync(MaxReturning, session.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_timeouts is not null)
             await _timeouts.DisposeAsync().ConfigureAwait(false);
         foreach (var reader in consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values))

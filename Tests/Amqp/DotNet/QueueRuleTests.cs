@@ -69,6 +69,7 @@ public sealed class QueueRuleTests : ClientTest
     [InlineData("each")]
     [InlineData("transaction")]
     [InlineData("limit")]
+    [InlineData("close")]
     public async Task Messages_that_a_client_holds_are_dead_letters_as_they_were_and_in_their_order(string how)
     {
         const int Count = 40;
@@ -87,7 +88,7 @@ public sealed class QueueRuleTests : ClientTest
         for (var number = 0; number < Count; number++)
             tags.Add((await NextAsync(received)).Tag);
 
-        if (how == "multiple")
+        if (how is "multiple" or "close")
             await channel.BasicNackAsync(tags[^1], multiple: true, requeue: false);
         else
         {
@@ -96,6 +97,9 @@ public sealed class QueueRuleTests : ClientTest
         }
         if (how == "transaction")
             await channel.TxCommitAsync();
+        // None of them comes back, and none is a dead letter twice.
+        if (how == "close")
+            await channel.CloseAsync();
 
         for (var number = 0; number < Count; number++)
         {
@@ -103,7 +107,8 @@ public sealed class QueueRuleTests : ClientTest
             Assert.Equal((Large(number), number), (letter.Body, (int)letter.Headers["n"]!));
             Assert.Contains("x-death", letter.Headers.Keys);
         }
-        Assert.Equal(0u, (await Channel.QueueDeclarePassiveAsync("q")).MessageCount);
+        foreach (var queue in (string[])["q", "letters"])
+            Assert.Equal(0u, (await Channel.QueueDeclarePassiveAsync(queue)).MessageCount);
 
         static string Large(int number) => $"{number}".PadRight(100_000, '.');
     }
