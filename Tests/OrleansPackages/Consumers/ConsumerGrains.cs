@@ -46,6 +46,7 @@ public interface IOrdersGrain : IGrainWithStringKey;
 /// <summary>Consumes what most tests send.</summary>
 [Consumes("consume-facts")]
 [Consumes("consume-parallel")]
+[Consumes("consume-flight")]
 [Consumes("consume-retry")]
 [Consumes("consume-fails", MaxAttempts = 3)]
 [Consumes("consume-metrics", MaxAttempts = 3)]

@@ -273,6 +273,35 @@ public sealed class ConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task No_more_grains_are_called_at_once_than_the_limit_says()
+    {
+        const int Limit = 3;
+        var (running, most) = (0, 0);
+        var gate = new Lock();
+        var full = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        ConsumerScript.On("consume-flight", async _ =>
+        {
+            lock (gate)
+            {
+                most = Math.Max(most, ++running);
+                if (running == Limit)
+                    full.TrySetResult();
+            }
+            // None ends before as many have begun as may.
+            await full.Task;
+            await Task.Delay(5);
+            lock (gate)
+                running--;
+        });
+        await StartAsync(static options => options with { MaxInFlight = Limit });
+        await Client.Admin.CreateTopicAsync("consume-flight", 2);
+        await SendAsync("consume-flight", [.. Enumerable.Range(0, 30).Select(static number => ($"{number}", number))]);
+        for (var key = 0; key < 30; key++)
+            await ReceivedAsync("consume-flight", $"{key}", [key]);
+        Assert.Equal(Limit, most);
+    }
+
+    [Fact]
     public async Task Activations_beyond_the_limit_are_deactivated_the_oldest_first()
     {
         await StartAsync(static options => options with { MaxActivations = 10 });

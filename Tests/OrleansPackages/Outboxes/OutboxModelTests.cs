@@ -13,6 +13,25 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
 {
     private const int Steps = 400;
 
+    /// <summary>A rule that is broken.</summary>
+    public enum Mutant
+    {
+        /// <summary>None is.</summary>
+        None,
+        /// <summary>A message is written although the record that wakes its grain is not stored.</summary>
+        WritesWithoutRecord,
+        /// <summary>Every record is settled that wakes a grain.</summary>
+        SettlesAtOnce,
+        /// <summary>A write does not compare the version of what it replaces.</summary>
+        IgnoresVersion,
+        /// <summary>A write that failed counts as stored.</summary>
+        TrustsFailedWrites,
+        /// <summary>All outboxes and runs send as one producer.</summary>
+        SharesProducer,
+        /// <summary>A send without an answer counts as delivered.</summary>
+        TrustsLostSends,
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -27,7 +46,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         {
             try
             {
-                var model = new Model(run);
+                var model = new Model(run, Mutant.None);
                 model.Run(Steps);
                 delivered += model.Check();
             }
@@ -40,7 +59,40 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         Assert.True(delivered > 1_000, "the runs deliver messages");
     }
 
-    private sealed class Model(int seed)
+    [Theory]
+    [InlineData(Mutant.WritesWithoutRecord)]
+    [InlineData(Mutant.SettlesAtOnce)]
+    [InlineData(Mutant.IgnoresVersion)]
+    [InlineData(Mutant.TrustsFailedWrites)]
+    [InlineData(Mutant.SharesProducer)]
+    [InlineData(Mutant.TrustsLostSends)]
+    public void Outbox_that_breaks_a_rule_is_caught(Mutant mutant)
+    {
+        // What stays behind is looked for long.
+        var runs = mutant == Mutant.SharesProducer ? 10 : 100;
+        var caught = Enumerable.Range(1, runs).Select(seed => Failure(seed, mutant)).OfType<string>().ToList();
+        output.WriteLine($"{caught.Count} of {runs} runs fail: {string.Join(", ", caught.Distinct().Take(3))}");
+        Assert.NotEmpty(caught);
+    }
+
+    private static string? Failure(int seed, Mutant mutant)
+    {
+        try
+        {
+            var model = new Model(seed, mutant);
+            model.Run(Steps);
+            model.Check();
+            return null;
+        }
+        catch (ModelException failure)
+        {
+            return failure.Message;
+        }
+    }
+
+    private sealed class ModelException(string message) : Exception(message);
+
+    private sealed class Model(int seed, Mutant mutant)
     {
         private const string Topic = "orders";
         private const int Partitions = 3;
@@ -259,7 +311,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             if (answer.Looks)
                 activation.Look = (mayCleanUp, answer.Fences);
             // The answer may be lost.
-            if (answer.IsSettled && _random.Next(10) > 0)
+            if ((answer.IsSettled || mutant == Mutant.SettlesAtOnce) && _random.Next(10) > 0)
                 _records.Remove(record);
         }
 
@@ -330,6 +382,8 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                 }
                 if (!_records.Contains(record))
                     _records.Add(record);
+                if (mutant == Mutant.WritesWithoutRecord)
+                    _records.Remove(record);
                 activation.Records.Stored(record, _now);
             }
             int? known = _random.Next(5) == 0 ? null : Partitions;
@@ -378,6 +432,11 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                 return;
             activation.Writing = null;
             var (core, records) = (activation.Core, activation.Records);
+            if (mutant == Mutant.TrustsFailedWrites && fate == Fate.NotDoneUnanswered)
+            {
+                Succeed();
+                return;
+            }
             if (fate is Fate.Done or Fate.DoneUnanswered && TryStore(write.Etag, write.Document) && fate == Fate.Done)
             {
                 Succeed();
@@ -428,7 +487,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
 
         private bool TryStore(int etag, OutboxDocument document)
         {
-            if (etag != _etag)
+            if (etag != _etag && mutant != Mutant.IgnoresVersion)
                 return false;
             _etag++;
             _stored = Copy(document);
@@ -454,7 +513,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
                     break;
                 case 1:
                     _lateRuns.Add(run);
-                    activation.Core.Answer(run, ErrorCode.RequestTimedOut, "");
+                    activation.Core.Answer(run, mutant == Mutant.TrustsLostSends ? ErrorCode.None : ErrorCode.RequestTimedOut, "");
                     break;
                 default:
                     activation.Core.Answer(run, Append(run), "");
@@ -470,7 +529,8 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
             using var builder = new RecordBatchBuilder();
             foreach (var message in run.Messages)
                 builder.Add(0, message.Key, true, message.Value, true);
-            builder.SetProducer(run.ProducerId, OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
+            builder.SetProducer(mutant == Mutant.SharesProducer ? 1 : run.ProducerId,
+                OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
             var batch = RecordBatchHeader.Read(builder.Build().Span) with { BaseOffset = log.Count };
             switch (producers.Check(batch).Outcome)
             {
@@ -506,7 +566,7 @@ public sealed class OutboxModelTests(ITestOutputHelper output)
         private static void Require(bool condition, string what)
         {
             if (!condition)
-                throw new InvalidOperationException(what);
+                throw new ModelException(what);
         }
     }
 }

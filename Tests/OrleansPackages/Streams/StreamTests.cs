@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using Orleans.Serialization;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
@@ -51,6 +52,38 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         reader.Assign(await PartitionOfAsync("implicit-mixed", "a"), ReadFrom.Earliest);
         var read = await reader.ReadAsync();
         Assert.Equal(("a", """{"number":1}"""), (read.Key, read.Value));
+    }
+
+    [Fact]
+    public async Task Events_have_the_format_of_Orleans_where_their_provider_says_so()
+    {
+        await _silo.DisposeAsync();
+        _silo = await StartAsync(static options => options with { Format = StreamFormat.Orleans });
+        _client = new OrleansMqClient(_silo.Inside);
+        await _client.Admin.CreateTopicAsync("implicit-format", 1);
+
+        await Stream("implicit-format", "a").OnNextBatchAsync([new Happened(1), new Happened(2)]);
+
+        await ReceivedAsync("implicit-format", "a", [1, 2]);
+        await using var reader = _client.CreatePartitionReader<string, byte[]>();
+        reader.Assign(new TopicPartition("implicit-format", 0), ReadFrom.Earliest);
+        var read = await reader.ReadAsync();
+        Assert.Equal(new Happened(1), _silo.Services.GetRequiredService<Serializer>().Deserialize<Happened>(read.Value));
+    }
+
+    [Fact]
+    public void Bytes_texts_and_numbers_have_the_formats_of_the_client_and_null_is_a_tombstone()
+    {
+        var (format, services) = (StreamFormat.Json(), _silo.Services);
+        Assert.Equal([1, 2, 3], format.Serialize<byte[]>([1, 2, 3], services)!);
+        Assert.Equal([1, 2, 3], format.Deserialize<byte[]>([1, 2, 3], services));
+        Assert.Equal("täxt"u8.ToArray(), format.Serialize("täxt", services)!);
+        Assert.Equal("täxt", format.Deserialize<string>("täxt"u8.ToArray(), services));
+        Assert.Equal([0, 0, 1, 2], format.Serialize(258, services)!);
+        Assert.Equal(258, format.Deserialize<int>([0, 0, 1, 2], services));
+        Assert.Null(format.Serialize<Happened?>(null, services));
+        Assert.Null(format.Deserialize<Happened?>(null, services));
+        Assert.Equal("""{"number":7}"""u8.ToArray(), format.Serialize(new Happened(7), services)!);
     }
 
     [Fact]
