@@ -17,7 +17,7 @@ internal sealed partial class FetchSession
     /// <summary>Chunks that a partition holds: one being read, and one ahead.</summary>
     public const int ChunksAhead = 2;
 
-    // Where too few replicas are in sync nobody can prove that there is no successor. A leader that is cut off learns of its own in less.
+    // Too few replicas in sync leave no proof that there is no successor. A leader that is cut off learns of its own in less.
     private static readonly TimeSpan MaxProofTime = TimeSpan.FromSeconds(30);
 
     private readonly IBroker _broker;

@@ -217,7 +217,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         {
             var item = TakeHead();
             reader.Held.Add(item.Position, item);
-            items.Add(new HeldMessage(item.Message, new ItemHold(item.Message, item.Position, item.Failures), item.WasDelivered));
+            items.Add(new HeldMessage(item.Message, new MessageHold(item.Position, item.Failures), item.WasDelivered));
             item.WasDelivered = true;
         }
         return items;
@@ -286,8 +286,6 @@ internal sealed class MemoryQueue : IAmqpQueue
         public int Failures { get; set; }
     }
 
-    private sealed record ItemHold(AmqpMessage Message, long Position, int Failures) : MessageHold(Position, Failures);
-
     private sealed class Order : IComparer<Item>
     {
         public static readonly Order Instance = new();
@@ -336,7 +334,11 @@ internal sealed class MemoryQueue : IAmqpQueue
             return Task.CompletedTask;
         }
 
-        public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => new(((ItemHold)hold).Message);
+        public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold)
+        {
+            lock (queue._lock)
+                return new(Held.GetValueOrDefault(hold.Position)?.Message);
+        }
 
         public ValueTask DisposeAsync()
         {

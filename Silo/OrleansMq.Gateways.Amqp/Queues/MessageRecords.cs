@@ -95,14 +95,20 @@ internal static class MessageRecords
     /// <param name="queue">The queue that it is in.</param>
     public static AmqpMessage Copy(in Record record, string queue)
     {
-        var message = Decode(new QueueRecord(record.Offset, record.Timestamp, record.Key, record.Value, record.ReadHeaders(), 1, 0, false),
-            queue);
+        var message = Decode(record, record.ReadHeaders(), queue);
         return message with
         {
             Properties = new ContentProperties(message.Properties.Bytes.ToArray()),
             Body = message.Body.ToArray(),
         };
     }
+
+    /// <summary>Returns the message of a record, in the memory of that.</summary>
+    /// <param name="record">The record.</param>
+    /// <param name="headers">Its headers.</param>
+    /// <param name="queue">The queue that it is in.</param>
+    public static AmqpMessage Decode(in Record record, RecordHeader[] headers, string queue) =>
+        Decode(new QueueRecord(record.Offset, record.Timestamp, record.Key, record.Value, headers, 1, 0, false), queue);
 
     /// <summary>Returns the message of a record.</summary>
     /// <param name="record">The record.</param>

@@ -138,8 +138,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     // Its memory is that of the fetch, which ends.
     private HeldMessage MessageOf(in Record record, RecordHeader[] headers)
     {
-        var message = MessageRecords.Decode(new QueueRecord(record.Offset, record.Timestamp, record.Key, record.Value, headers, 1, 0,
-            false), source.Name);
+        var message = MessageRecords.Decode(record, headers, source.Name);
         var properties = message.Properties;
         if (record.Key is { } key)
             properties = properties.WithHeader(KeyHeader, Utf8.IsValid(key.Span) ? FieldValue.Of(Encoding.UTF8.GetString(key.Span))

@@ -188,7 +188,7 @@ public class PartitionReaderTests
         Assert.Equal(["0"], await TakeAsync(reader, 1));
     }
 
-    // The first answers are those of a leader of epoch 4 whose log ends at 1, and that does not know that it was replaced.
+    // The first answers are those of a leader of epoch 4. Its log ends at 1, and it does not know that it was replaced.
     [Fact]
     public async Task Reader_beyond_the_end_of_a_leader_that_was_replaced_reads_on()
     {

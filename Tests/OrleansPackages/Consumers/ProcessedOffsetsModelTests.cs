@@ -42,7 +42,7 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
         for (var run = first; run != first + 1_000; run++)
         {
             var model = new Model(run, Mutant.None);
-            Assert.True(model.Failure() is null, $"seed {run}: {model.Failure()}");
+            Assert.True(model.Failure is null, $"seed {run}: {model.Failure}");
             (faults, again) = (faults + model.Faults, again + model.Skipped);
         }
         output.WriteLine($"{faults} faults, {again} records skipped");
@@ -57,7 +57,7 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
     [InlineData(Mutant.SettlesFirst)]
     public void Grain_that_breaks_a_rule_is_caught(Mutant mutant)
     {
-        var caught = Enumerable.Range(1, 200).Select(seed => new Model(seed, mutant).Failure()).OfType<string>().ToList();
+        var caught = Enumerable.Range(1, 200).Select(seed => new Model(seed, mutant).Failure).OfType<string>().ToList();
         output.WriteLine($"{caught.Count} of 200 runs fail: {string.Join(", ", caught.Distinct().Take(3))}");
         Assert.NotEmpty(caught);
     }
@@ -70,7 +70,6 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
         private readonly Mutant _mutant;
         private readonly List<Activation> _activations = [];
         private readonly int[] _settled = new int[Sources];
-        private readonly string? _failure;
         // The store.
         private State _stored = new([], []);
         private int _version;
@@ -93,19 +92,20 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
         {
             (_random, _mutant) = (new Random(seed), mutant);
             for (var step = 0; step < Steps; step++)
-                Step(isQuiet: false);
+                Step();
             // The end: what is not settled is delivered to a new activation, and nothing fails.
             _activations.Clear();
             for (var turn = 0; turn < Sources * (Records + 1); turn++)
                 Deliver(Some(), turn % Sources, isQuiet: true);
-            _failure = Check();
+            Failure = Check();
         }
 
         public int Faults { get; private set; }
 
         public int Skipped { get; private set; }
 
-        public string? Failure() => _failure;
+        /// <summary>The rule that the end breaks; null for none.</summary>
+        public string? Failure { get; }
 
         private string? Check()
         {
@@ -124,7 +124,7 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
             return null;
         }
 
-        private void Step(bool isQuiet)
+        private void Step()
         {
             switch (_random.Next(12))
             {
@@ -138,16 +138,15 @@ public sealed class ProcessedOffsetsModelTests(ITestOutputHelper output)
                     break;
                 case 2:
                     // A timer writes the state.
-                    var any = Some();
-                    Write(any, isQuiet);
+                    Write(Some(), isQuiet: false);
                     break;
                 case 3:
-                    // A queue is reset, or a session ends whose settlements were not stored.
+                    // A queue is reset, or a session ends before its settlements are stored.
                     var source = _random.Next(Sources);
                     _settled[source] = Math.Max(0, _settled[source] - _random.Next(4));
                     break;
                 default:
-                    Deliver(Some(), _random.Next(Sources), isQuiet);
+                    Deliver(Some(), _random.Next(Sources), isQuiet: false);
                     break;
             }
         }
