@@ -85,10 +85,20 @@ public enum ErrorCode : short
     DuplicateSequenceNumber = 46,
     /// <summary>A producer epoch older than the one the log knows: the producer is fenced.</summary>
     InvalidProducerEpoch = 47,
+    /// <summary>The transaction is not in a state that allows this, as a commit where none is open.</summary>
+    InvalidTxnState = 48,
+    /// <summary>The transactional id has another producer id, or is not known (any more).</summary>
+    InvalidProducerIdMapping = 49,
+    /// <summary>A transaction timeout that is not positive, or above <c>transaction.max.timeout.ms</c>.</summary>
+    InvalidTransactionTimeout = 50,
+    /// <summary>The producer's last transaction is being ended. Retry.</summary>
+    ConcurrentTransactions = 51,
     /// <summary>A marker of a transaction coordinator that another one has replaced.</summary>
     TransactionCoordinatorFenced = 52,
     /// <summary>The client may not use that transactional id.</summary>
     TransactionalIdAuthorizationFailed = 53,
+    /// <summary>Not attempted, since another part of the request was refused.</summary>
+    OperationNotAttempted = 55,
     /// <summary>The partition's storage is offline, full or failing; the message names the path and the fix.</summary>
     KafkaStorageError = 56,
     /// <summary>The producer id is not known to the partition (any more).</summary>
@@ -131,12 +141,16 @@ public enum ErrorCode : short
     InvalidRecord = 87,
     /// <summary>Offsets of an open transaction. Retry.</summary>
     UnstableOffsetCommit = 88,
+    /// <summary>A newer instance of the transactional id, its timeout or an operator has fenced the producer.</summary>
+    ProducerFenced = 90,
     /// <summary>No topic has that id.</summary>
     UnknownTopicId = 100,
     /// <summary>No broker of that number was ever in the cluster, or it was removed.</summary>
     BrokerIdNotRegistered = 102,
     /// <summary>The topic id and the topic's name do not belong together.</summary>
     InconsistentTopicId = 103,
+    /// <summary>There is no such transactional id.</summary>
+    TransactionalIdNotFound = 105,
     /// <summary>The member epoch is not the one the coordinator knows. Give all partitions up and join again.</summary>
     FencedMemberEpoch = 110,
     /// <summary>Another member with the same instance id has not left.</summary>
@@ -145,6 +159,8 @@ public enum ErrorCode : short
     UnsupportedAssignor = 112,
     /// <summary>The member epoch is older than the one the coordinator knows. Commit again with the new one.</summary>
     StaleMemberEpoch = 113,
+    /// <summary>The transaction cannot go on: abort it.</summary>
+    TransactionAbortable = 120,
     /// <summary>The lock of these records has ended, or they are settled already.</summary>
     InvalidRecordState = 121,
     /// <summary>The share session is not known (any more). Open another.</summary>
@@ -183,12 +199,13 @@ public static class ErrorCodes
             or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable
             or ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator
             or ErrorCode.RebalanceInProgress
-            or ErrorCode.UnstableOffsetCommit or ErrorCode.MemberIdRequired or ErrorCode.StaleMemberEpoch
-            or ErrorCode.FetchSessionIdNotFound
+            or ErrorCode.UnstableOffsetCommit or ErrorCode.ConcurrentTransactions or ErrorCode.MemberIdRequired
+            or ErrorCode.StaleMemberEpoch or ErrorCode.FetchSessionIdNotFound
             or ErrorCode.InvalidFetchSessionEpoch or ErrorCode.ShareSessionNotFound or ErrorCode.InvalidShareSessionEpoch
             or ErrorCode.ShareSessionLimitReached => ErrorAction.Retry,
         ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.IllegalGeneration
-            or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.FencedMemberEpoch => ErrorAction.GiveUp,
+            or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.FencedMemberEpoch or ErrorCode.ProducerFenced
+            or ErrorCode.InvalidProducerIdMapping or ErrorCode.InvalidTxnState => ErrorAction.GiveUp,
         _ => ErrorAction.Abort,
     };
 }

@@ -3,6 +3,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Share;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Shares;
 
@@ -52,16 +53,25 @@ internal readonly struct OpenedPartition
     /// <param name="acks">When it counts as appended.</param>
     /// <param name="burst">Where it is not null, the append is written when the burst is run.</param>
     /// <param name="allowance">Where it is not null, it bounds what the batches of its request decompress to.</param>
-    public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null, DecompressionAllowance? allowance = null)
+    /// <param name="verified">What the coordinator said of the batch's transaction.</param>
+    public CountedAppend AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null, DecompressionAllowance? allowance = null,
+        in VerifiedTransaction verified = default)
     {
         Demand(AccessOperation.Write);
         if (_grant is not null && ReservedProducers.Refuses(_grant.Session, batch.Span))
             return Refuse(ReservedProducers.Refusal);
         // Read before the memory is the engine's.
         var records = RecordCounts.OfBatch(batch.Span);
-        var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance);
+        var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance, verified: verified);
         return new CountedAppend(append, _grant, records, batch.Length);
     }
+
+    /// <summary>See <see cref="Partition.IsInTransaction"/>.</summary>
+    public bool IsInTransaction(long producerId, short epoch) => _partition!.IsInTransaction(producerId, epoch);
+
+    /// <summary>The partition as one of a transaction.</summary>
+    public TransactionPartition InTransaction =>
+        new(_partition!.TopicPartition.Topic, _partition.TopicPartition.Partition, _partition.TopicId);
 
     /// <summary>An append that the gateway refuses before it reaches the log. It is counted as a refusal.</summary>
     public CountedAppend Refuse(in ProduceResult refusal) => new(new(refusal), _grant, 0, 0);

@@ -11,6 +11,8 @@ public enum ResourceType : sbyte
     Group = 3,
     /// <summary>The cluster, under the name <see cref="ResourceTypes.Cluster"/>.</summary>
     Cluster = 4,
+    /// <summary>A transactional id.</summary>
+    TransactionalId = 5,
 }
 
 /// <summary>Facts about kinds of resources.</summary>
@@ -24,6 +26,7 @@ public static class ResourceTypes
     {
         ResourceType.Topic => ErrorCode.TopicAuthorizationFailed,
         ResourceType.Group => ErrorCode.GroupAuthorizationFailed,
+        ResourceType.TransactionalId => ErrorCode.TransactionalIdAuthorizationFailed,
         _ => ErrorCode.ClusterAuthorizationFailed,
     };
 }

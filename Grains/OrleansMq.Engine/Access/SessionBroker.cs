@@ -21,6 +21,9 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public ISchedules Schedules { get; } = new SessionSchedules(access.Broker.Schedules, session);
 
     /// <inheritdoc/>
+    public ITransactionCoordinator Transactions { get; } = new SessionTransactions(access.Broker.Transactions, session);
+
+    /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         session.AllowsCreation(topic.Name)
             ? _broker.CreateTopicAsync(topic, cancellationToken)

@@ -85,4 +85,8 @@ public interface IBroker
 
     /// <summary>Schedules. A broker without them refuses every call with <see cref="ErrorCode.UnsupportedVersion"/>.</summary>
     ISchedules Schedules => NoSchedules.Instance;
+
+    /// <summary>Transactions. A broker without them refuses every call with
+    /// <see cref="ErrorCode.TransactionalIdAuthorizationFailed"/>.</summary>
+    ITransactionCoordinator Transactions => NoTransactions.Instance;
 }

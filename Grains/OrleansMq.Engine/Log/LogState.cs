@@ -70,7 +70,10 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         : highWatermark < _rebuiltAt ? 0 : Dedupe.StartBound(highWatermark);
 
     /// <summary>Decides whether a batch may be appended. Staged batches count as appended.</summary>
-    public ProducerDecision Check(in RecordBatchHeader batch) => Producers.Check(batch);
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="verified">What the coordinator said of its transaction.</param>
+    public ProducerDecision Check(in RecordBatchHeader batch, in VerifiedTransaction verified = default) =>
+        Producers.Check(batch, verified);
 
     /// <summary>Applies a batch that the next write appends.</summary>
     /// <param name="header">Its header, with its offset.</param>
@@ -190,7 +193,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     {
         var from = producerSnapshots.Load(Producers, first, end, now, _ended);
         Transactions.Restore(Producers.Producers.Where(static producer => producer.Value.CurrentTransactionFirstOffset >= 0)
-            .Select(static producer => (producer.Value.CurrentTransactionFirstOffset, producer.Key)), _ended);
+            .Select(static producer =>
+                new OpenTransaction(producer.Value.CurrentTransactionFirstOffset, producer.Key, producer.Value.Epoch)), _ended);
         _ended.Clear();
         if (Producers.Producers.Any(static producer => producer.Value.UsesTransactions))
             Transactions.NoteUsed();

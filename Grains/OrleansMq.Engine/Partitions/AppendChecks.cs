@@ -34,9 +34,9 @@ internal static class AppendChecks
                 + $"{config.MaxMessageBytes}.");
         if (fault is not null)
             return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
-        if (header.IsTransactional)
+        if (header is { IsTransactional: true, HasProducer: false })
             return ProduceResult.Failed(ErrorCode.InvalidRecord,
-                "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
+                "The batch belongs to a transaction, and has no producer id: take one with the transactional id (InitProducerId).");
         if (!isLetter && CheckTimestamp(header, config, now) is { } outside)
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
         if (config.CleanupCompact)

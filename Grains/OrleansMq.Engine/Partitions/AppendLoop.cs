@@ -30,7 +30,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
 
     /// <inheritdoc cref="Partition.AppendAsync"/>
     public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken, bool mayWrite,
-        AppendBurst? burst, DecompressionAllowance? allowance)
+        AppendBurst? burst, DecompressionAllowance? allowance, in VerifiedTransaction verified = default)
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
@@ -48,13 +48,16 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             is { } unfit)
             return RefuseUnlessWritten(unfit, header, acks, burst);
         var ids = default((UInt128[]? Ids, int Count, int RecordBytes));
-        if (config.DedupeWindowMs > 0 && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
+        // The ids of records that are aborted would keep their repetitions out. A transaction repeats nothing.
+        if (config.DedupeWindowMs > 0 && !header.IsTransactional
+            && ReadIds(batch, header, config.DedupeMaxIds, allowance, out ids) is { } badIds)
             return RefuseUnlessWritten(badIds, header, acks, burst);
 
         var operation = ports.Operations.Rent();
         operation.Batch = batch;
         operation.Header = header;
         operation.Acks = acks;
+        operation.Verified = verified;
         operation.Ids = ids.Ids;
         operation.ClaimBytes = ids.Ids is null ? 0 : DedupeRecord.MostBytes(ids.Count);
         if (BatchConversion.IsNeeded(header, config)

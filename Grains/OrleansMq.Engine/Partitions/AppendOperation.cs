@@ -1,6 +1,7 @@
 using System.Threading.Tasks.Sources;
 using OrleansMq.Api;
 using OrleansMq.Dedupe;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;
@@ -31,6 +32,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     /// <summary>Why the topic does not take the batch, which is then answered if it is in the log, and refused if not; null: it takes
     /// it.</summary>
     public ProduceResult? Refusal { get; set; }
+    /// <summary>What the coordinator said of its transaction.</summary>
+    public VerifiedTransaction Verified { get; set; }
     /// <summary>The message id of each record; null: none has one, or the topic keeps no ids.</summary>
     public UInt128[]? Ids { get; set; }
     /// <summary>The most bytes of the control batch that claims the <see cref="Ids"/>; 0 without ids.</summary>
@@ -107,6 +110,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     {
         ReleaseBatch();
         ForgetIds();
+        Verified = default;
         pool.Return(this);
     }
 
@@ -142,6 +146,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
         Sender = null;
         Control = null;
         Refusal = null;
+        Verified = default;
         pool.Return(this);
         return result;
     }

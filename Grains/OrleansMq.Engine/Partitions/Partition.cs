@@ -4,6 +4,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Partitions.Schedules;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -172,9 +173,15 @@ internal sealed class Partition
     /// and no flush is needed, and the append may be complete when the call returns.</param>
     /// <param name="burst">If not null, the append is written when the burst is run.</param>
     /// <param name="allowance">If not null, bounds what the batches of its request decompress to.</param>
+    /// <param name="verified">What the coordinator said of the batch's transaction.</param>
     public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default,
-        bool mayWrite = false, AppendBurst? burst = null, DecompressionAllowance? allowance = null) =>
-        Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst, allowance);
+        bool mayWrite = false, AppendBurst? burst = null, DecompressionAllowance? allowance = null,
+        in VerifiedTransaction verified = default) =>
+        Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst, allowance, verified);
+
+    /// <summary>Whether a producer has a transaction of an epoch open here. Then its next batches need not be verified.</summary>
+    internal bool IsInTransaction(long producerId, short epoch) =>
+        Log is { } log && log.State.Transactions.IsOpen(producerId, epoch);
 
     /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
     public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default) =>

@@ -79,7 +79,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     {
         if (operation.Control is MarkerAppend marker)
             return marker.Check(Log.State.Producers, operation.Header, StagedEnd);
-        var decision = Log.State.Check(operation.Header);
+        var decision = Log.State.Check(operation.Header, operation.Verified);
         return operation.Ids is null ? decision : _dedupe.Check(operation, decision, _now);
     }
 
@@ -107,6 +107,12 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             ProducerOutcome.FencedCoordinator =>
                 $"The coordinator of the transaction of producer {header.ProducerId} is fenced by epoch {decision.KnownEpoch}: a newer one "
                     + "has ended a later transaction.",
+            ProducerOutcome.NotInTransaction =>
+                $"Producer {header.ProducerId} has no transaction of epoch {header.ProducerEpoch} open in {partition.TopicPartition}: "
+                    + "add the partition to its transaction first.",
+            ProducerOutcome.InTransaction =>
+                $"Producer {header.ProducerId} has a transaction open in {partition.TopicPartition}: a batch outside of it has to wait "
+                    + "until it has ended.",
             ProducerOutcome.DuplicateSequence =>
                 $"Sequence {header.BaseSequence} of producer {header.ProducerId} was appended so long ago that its offset is forgotten.",
             _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was "

@@ -17,7 +17,8 @@ namespace OrleansMq.Producers;
 internal sealed class LogTransactions
 {
     private readonly Lock _lock = new();
-    private SortedSet<(long First, long ProducerId)>? _open;
+    private SortedSet<OpenTransaction>? _open;
+    private Dictionary<long, OpenTransaction>? _openOf;
     // In the order of their markers.
     private List<EndedTransaction>? _ended;
     // For the index of the segment that holds the marker; under the append lock.
@@ -41,6 +42,24 @@ internal sealed class LogTransactions
             lock (_lock)
                 return _open?.Count ?? 0;
         }
+    }
+
+    /// <summary>Whether a producer has a transaction of an epoch open.</summary>
+    public bool IsOpen(long producerId, short epoch)
+    {
+        if (_isQuiet)
+            return false;
+        lock (_lock)
+            return _openOf is { } open && open.TryGetValue(producerId, out var transaction) && transaction.Epoch == epoch;
+    }
+
+    /// <summary>Returns the open transactions, in the order in which they began.</summary>
+    public IReadOnlyList<OpenTransaction> Open()
+    {
+        if (_isQuiet)
+            return [];
+        lock (_lock)
+            return _open is { Count: > 0 } ? [.. _open] : [];
     }
 
     /// <summary>Returns the last stable offset: no transaction that has a record below it is still undecided there.</summary>
@@ -72,11 +91,11 @@ internal sealed class LogTransactions
         {
             if (change.Step == TransactionStep.Began)
             {
-                (_open ??= []).Add((change.First, change.ProducerId));
+                Begin(new OpenTransaction(change.First, change.ProducerId, change.Epoch));
                 _isQuiet = false;
                 return;
             }
-            var isKnown = _open?.Remove((change.First, change.ProducerId)) ?? false;
+            var isKnown = (_openOf?.Remove(change.ProducerId, out var open) ?? false) && open.First == change.First && _open!.Remove(open);
             Invariant.Check(isKnown, "A transaction ended that was not open.");
             (_ended ??= []).Add(new EndedTransaction(change.First, change.Marker));
             if (change.Step != TransactionStep.Aborted)
@@ -134,6 +153,7 @@ internal sealed class LogTransactions
         lock (_lock)
         {
             _open?.Clear();
+            _openOf?.Clear();
             _ended?.Clear();
             _isQuiet = true;
         }
@@ -141,16 +161,22 @@ internal sealed class LogTransactions
     }
 
     /// <summary>Takes what a snapshot tells.</summary>
-    public void Restore(IEnumerable<(long First, long ProducerId)> open, IEnumerable<EndedTransaction> ended)
+    public void Restore(IEnumerable<OpenTransaction> open, IEnumerable<EndedTransaction> ended)
     {
         lock (_lock)
         {
             foreach (var transaction in open)
-                (_open ??= []).Add(transaction);
+                Begin(transaction);
             foreach (var transaction in ended)
                 (_ended ??= []).Add(transaction);
             _isQuiet = (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
         }
+    }
+
+    private void Begin(in OpenTransaction transaction)
+    {
+        (_open ??= []).Add(transaction);
+        (_openOf ??= []).Add(transaction.ProducerId, transaction);
     }
 
     /// <summary>Ends a rebuild. The segments' indexes have the aborted transactions that it found.</summary>

@@ -17,6 +17,10 @@ internal enum ProducerOutcome
     FencedEpoch = 5,
     /// <summary>The marker's coordinator was replaced by another one, which has ended a later transaction.</summary>
     FencedCoordinator = 6,
+    /// <summary>It belongs to a transaction, and would be its first batch here: the coordinator is to be asked first.</summary>
+    NotInTransaction = 7,
+    /// <summary>It belongs to none, and its producer has a transaction open here.</summary>
+    InTransaction = 8,
 }
 
 /// <summary>The decision on one batch.</summary>
@@ -40,6 +44,8 @@ internal readonly record struct ProducerDecision(ProducerOutcome Outcome, long B
         ProducerOutcome.OutOfOrderSequence => ErrorCode.OutOfOrderSequenceNumber,
         ProducerOutcome.FencedEpoch => ErrorCode.InvalidProducerEpoch,
         ProducerOutcome.FencedCoordinator => ErrorCode.TransactionCoordinatorFenced,
+        ProducerOutcome.NotInTransaction => ErrorCode.TransactionAbortable,
+        ProducerOutcome.InTransaction => ErrorCode.InvalidTxnState,
         _ => ErrorCode.UnknownServerError,
     };
 }

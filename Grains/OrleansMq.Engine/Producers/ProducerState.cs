@@ -70,7 +70,28 @@ internal struct ProducerState
     public readonly ProducerBatch this[int age] => _batches[(_newest + RememberedBatches - age) % RememberedBatches];
 
     /// <summary>Decides on a batch. Pure.</summary>
-    public readonly ProducerDecision Check(in RecordBatchHeader batch)
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="verified">What the coordinator said of its transaction.</param>
+    public readonly ProducerDecision Check(in RecordBatchHeader batch, in VerifiedTransaction verified = default)
+    {
+        var decision = CheckOrder(batch);
+        return decision.Outcome == ProducerOutcome.Accept && !batch.IsControl ? CheckTransaction(batch, verified) : decision;
+    }
+
+    private readonly ProducerDecision CheckTransaction(in RecordBatchHeader batch, in VerifiedTransaction verified)
+    {
+        var isOpen = CurrentTransactionFirstOffset >= 0;
+        if (!batch.IsTransactional)
+            return isOpen ? new ProducerDecision(ProducerOutcome.InTransaction) : ProducerDecision.Accepted;
+        if (isOpen && batch.ProducerEpoch == Epoch)
+            return ProducerDecision.Accepted;
+        if (isOpen || verified.Number <= LastTransactionNumber)
+            return new ProducerDecision(ProducerOutcome.NotInTransaction);
+        return verified.StartsAtZero && Epoch == NoEpoch && batch.BaseSequence != 0
+            ? new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: 0) : ProducerDecision.Accepted;
+    }
+
+    private readonly ProducerDecision CheckOrder(in RecordBatchHeader batch)
     {
         if (batch.ProducerEpoch < Epoch)
             return new ProducerDecision(ProducerOutcome.FencedEpoch, KnownEpoch: Epoch);
@@ -151,7 +172,7 @@ internal struct ProducerState
         if (!batch.IsTransactional || CurrentTransactionFirstOffset >= 0)
             return default;
         CurrentTransactionFirstOffset = batch.BaseOffset;
-        return new TransactionChange(TransactionStep.Began, batch.ProducerId, batch.BaseOffset);
+        return new TransactionChange(TransactionStep.Began, batch.ProducerId, batch.BaseOffset, Epoch: batch.ProducerEpoch);
     }
 
     // The marker of a transaction without records here changes no more than the epochs.

@@ -36,12 +36,15 @@ internal sealed class ProducerStateManager
     /// <summary>
     /// Decides on a batch. Pure: the result is the same until a batch is applied. A batch without producer id is accepted.
     /// </summary>
-    public ProducerDecision Check(in RecordBatchHeader batch)
+    /// <param name="batch">The batch's header.</param>
+    /// <param name="verified">What the coordinator said of its transaction.</param>
+    public ProducerDecision Check(in RecordBatchHeader batch, in VerifiedTransaction verified = default)
     {
         if (!batch.HasProducer)
             return ProducerDecision.Accepted;
         ref readonly var known = ref CollectionsMarshal.GetValueRefOrNullRef(_producers, batch.ProducerId);
-        return System.Runtime.CompilerServices.Unsafe.IsNullRef(in known) ? new ProducerState().Check(batch) : known.Check(batch);
+        return System.Runtime.CompilerServices.Unsafe.IsNullRef(in known)
+            ? new ProducerState().Check(batch, verified) : known.Check(batch, verified);
     }
 
     /// <summary>

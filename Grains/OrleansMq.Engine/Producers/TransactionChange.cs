@@ -18,9 +18,20 @@ internal enum TransactionStep
 /// <param name="ProducerId">The transaction's producer.</param>
 /// <param name="First">The transaction's first offset.</param>
 /// <param name="Marker">The offset of the marker; -1 for a transaction that begins.</param>
-internal readonly record struct TransactionChange(TransactionStep Step, long ProducerId, long First, long Marker = -1);
+/// <param name="Epoch">The epoch of a transaction that begins.</param>
+internal readonly record struct TransactionChange(TransactionStep Step, long ProducerId, long First, long Marker = -1, short Epoch = -1);
 
 /// <summary>A transaction that its marker has ended.</summary>
 /// <param name="First">Its first offset.</param>
 /// <param name="Marker">The offset of its marker.</param>
 internal readonly record struct EndedTransaction(long First, long Marker);
+
+/// <summary>A transaction that is open in a log. Ordered by where it begins.</summary>
+/// <param name="First">Its first offset.</param>
+/// <param name="ProducerId">Its producer.</param>
+/// <param name="Epoch">The producer's epoch.</param>
+internal readonly record struct OpenTransaction(long First, long ProducerId, short Epoch) : IComparable<OpenTransaction>
+{
+    /// <inheritdoc/>
+    public int CompareTo(OpenTransaction other) => First.CompareTo(other.First);
+}

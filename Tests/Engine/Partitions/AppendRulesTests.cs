@@ -220,12 +220,12 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task Markers_and_transactional_batches_from_clients_are_refused()
+    public async Task Markers_from_clients_and_transactional_batches_without_a_producer_are_refused()
     {
         await using var rig = await PartitionRig.StartAsync();
         var control = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetControl(), "a");
         Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(control, Acks.All)).Error);
-        var transactional = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetProducer(5, 0, 0, transactional: true), "a");
+        var transactional = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetProducer(-1, -1, -1, transactional: true), "a");
         Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(transactional, Acks.All)).Error);
     }
 

@@ -187,7 +187,7 @@ public class ProducerStateTests
     private RecordBatchHeader Append(RecordBatchHeader batch, TransactionMarker marker)
     {
         batch = batch with { BaseOffset = _end };
-        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch).Outcome);
+        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch, new VerifiedTransaction(1)).Outcome);
         _producers.Apply(batch, 0, marker);
         _end = batch.NextOffset;
         return batch;
@@ -196,7 +196,7 @@ public class ProducerStateTests
     private RecordBatchHeader Append(RecordBatchHeader batch, long now = 0)
     {
         batch = batch with { BaseOffset = _end };
-        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch).Outcome);
+        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch, new VerifiedTransaction(1)).Outcome);
         _producers.Apply(batch, now);
         _end = batch.NextOffset;
         return batch;

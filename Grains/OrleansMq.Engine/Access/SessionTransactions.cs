@@ -1,0 +1,68 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Access;
+
+/// <summary>Transactions as one session may use them. Thread safe.</summary>
+internal sealed class SessionTransactions(ITransactionCoordinator transactions, SessionAccess session) : ITransactionCoordinator
+{
+    /// <inheritdoc/>
+    public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken = default) =>
+        Refuses(request) is { } refusal ? Answer(request, refusal) : transactions.SendAsync(request, cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default)
+    {
+        session.Demand(AccessOperation.Describe, ResourceType.TransactionalId, transactionalId);
+        return await transactions.FindCoordinatorAsync(transactionalId, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Ids that the session may not describe are left out.</remarks>
+    public async ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default)
+    {
+        var all = await transactions.ListTransactionsAsync(cancellationToken).ConfigureAwait(false);
+        return all.All(MayDescribe) ? all : [.. all.Where(MayDescribe)];
+
+        bool MayDescribe(TransactionListing listing) =>
+            session.Allows(AccessOperation.Describe, ResourceType.TransactionalId, listing.TransactionalId);
+    }
+
+    // An operator aborts the transactions of others.
+    private object? Refuses(ITransactionRequest request)
+    {
+        if (request is AbortTransaction)
+            return session.Allows(AccessOperation.Alter, ResourceType.Cluster) ? null
+                : Refusal(request, AccessOperation.Alter, ResourceType.Cluster, ResourceTypes.Cluster);
+        if (!session.Allows(request.Operation, ResourceType.TransactionalId, request.TransactionalId))
+            return Refusal(request, request.Operation, ResourceType.TransactionalId, request.TransactionalId);
+        if (request is not AddToTransaction add)
+            return null;
+        foreach (var partition in add.Partitions)
+        {
+            if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+                return Refusal(request, AccessOperation.Write, ResourceType.Topic, partition.Topic);
+        }
+        foreach (var group in add.Groups)
+        {
+            if (!session.Allows(AccessOperation.Read, ResourceType.Group, group))
+                return Refusal(request, AccessOperation.Read, ResourceType.Group, group);
+        }
+        return null;
+    }
+
+    private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
+        request.Refuse(type.Refusal(), session.RefusalOf(operation, type, name));
+
+    // An exception belongs into the task, not into the caller's stack.
+    private static ValueTask<TResult> Answer<TResult>(ITransactionRequest<TResult> request, object refusal)
+    {
+        try
+        {
+            return new(request.Answer(refusal));
+        }
+        catch (BrokerException exception)
+        {
+            return ValueTask.FromException<TResult>(exception);
+        }
+    }
+}
