@@ -156,6 +156,9 @@ public sealed record TransactionDescription
     public string? LastEnd { get; init; }
     /// <summary>Who fenced the last earlier instance, why, and when; null if none was fenced.</summary>
     public string? LastFence { get; init; }
+
+    /// <summary>The id's entry in a list.</summary>
+    public TransactionListing ToListing() => new(TransactionalId, Producer.ProducerId, Phase, StartedAt);
 }
 
 /// <summary>A transactional id in a list.</summary>

@@ -2,6 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Groups;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
+using OrleansMq.Transactions;
 
 namespace OrleansMq.Brokers;
 
@@ -18,6 +19,8 @@ public sealed record BrokerOptions : PartitionStoreOptions
     public int DefaultPartitions { get; init; } = 1;
     /// <summary>Bounds and times of consumer groups.</summary>
     public GroupOptions Groups { get; init; } = new();
+    /// <summary>Transactions: limits and timeouts.</summary>
+    public TransactionOptions Transactions { get; init; } = new();
 }
 
 /// <summary>The data directory cannot be used; the message names it, and the fix.</summary>

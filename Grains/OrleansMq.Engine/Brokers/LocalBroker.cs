@@ -8,6 +8,7 @@ using OrleansMq.Partitions;
 using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
+using OrleansMq.Transactions;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Brokers;
@@ -23,6 +24,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
     private readonly LocalTopics _topics;
     private readonly ProducerIds _producerIds;
     private readonly GroupCoordinators _groups;
+    private readonly TransactionCoordinators _transactions;
     private readonly IStateStore _state;
     private readonly Lock _gate = new();
     private Task<VirtualHostOwners>? _virtualHosts;
@@ -39,6 +41,10 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         _state = state;
         _producerIds = new ProducerIds(state);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
+        _transactions = new TransactionCoordinators(options.BrokerId.Value, state,
+            new LocalParticipants((TopicPartition partition, out ErrorCode error) => Find(partition, out error, out _), () => Groups),
+            async cancellationToken => (await InitProducerIdAsync(cancellationToken).ConfigureAwait(false)).ProducerId,
+            options.Transactions, options.TimeProvider, options.Log);
         Queues = new LocalQueues(partition => Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!));
         Schedules = new RoutedSchedules(this, partition => (Find(partition, out var error, out var message)
@@ -48,6 +54,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Codecs, options.Log, options.TimeProvider);
         partitions.Ports.Broker = () => this;
         partitions.BeginCursors();
+        _transactions.Wake();
     }
 
     /// <summary>The door to this broker.</summary>
@@ -75,6 +82,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups => _groups;
+
+    /// <inheritdoc/>
+    public ITransactionCoordinator Transactions => _transactions;
 
     /// <inheritdoc/>
     public IQueues Queues { get; }
@@ -240,6 +250,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             if (virtualHosts.IsCompletedSuccessfully)
                 await virtualHosts.Result.DisposeAsync().ConfigureAwait(false);
         }
+        await _transactions.DisposeAsync().ConfigureAwait(false);
         await _groups.DisposeAsync().ConfigureAwait(false);
         await _topics.CloseAsync().ConfigureAwait(false);
         try

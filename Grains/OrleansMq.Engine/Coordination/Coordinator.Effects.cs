@@ -27,7 +27,11 @@ internal sealed partial class Coordinator
                 _log.Write(line.Level, line.Message);
                 break;
             case Deposed:
+                _closing.Cancel();
                 Ended?.Invoke();
+                break;
+            case var own when _perform is not null:
+                Begin(() => PerformAsync(own));
                 break;
             default:
                 throw new InvalidOperationException($"No effect of a coordinator: {effect}.");
@@ -102,6 +106,19 @@ internal sealed partial class Coordinator
         Post(new ReadCompleted(stored));
     }
 
+    private async Task PerformAsync(CoordinatorEffect effect)
+    {
+        try
+        {
+            if (await _perform!(effect, _closing.Token).ConfigureAwait(false) is { } command)
+                Post(command);
+        }
+        catch (OperationCanceledException) when (_closing.IsCancellationRequested)
+        {
+            // Whoever opens the documents next does it.
+        }
+    }
+
     private async Task ConfirmAsync(ConfirmClaim confirm)
     {
         CoordinatorClaim? coordinator;
@@ -148,6 +165,7 @@ internal sealed partial class Coordinator
                 _idle.TrySetResult();
             idle = _idle.Task;
         }
+        _closing.Cancel();
         Ended?.Invoke();
         foreach (var request in waiting)
             request.Refuse(error, message);

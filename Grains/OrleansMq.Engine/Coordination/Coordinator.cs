@@ -26,15 +26,19 @@ internal sealed partial class Coordinator : ICoordinator
     private readonly TimeProvider _time;
     private readonly EngineLog _log;
     private readonly WakeTimer _timer;
+    // Carries out the effects of one kind of coordinator; null: it has none of its own.
+    private readonly Func<CoordinatorEffect, CancellationToken, Task<CoordinatorCommand?>>? _perform;
+    private readonly CancellationTokenSource _closing = new();
     private TaskCompletionSource? _idle;
     private long _lastRequest;
     private int _operations;
     private bool _isRunning;
     private bool _isClosed;
 
-    private Coordinator(CoordinatorKind kind, string id, CoordinatorCore core, DocumentStore store, TimeProvider time, EngineLog log)
+    private Coordinator(CoordinatorKind kind, string id, CoordinatorCore core, DocumentStore store, TimeProvider time, EngineLog log,
+        Func<CoordinatorEffect, CancellationToken, Task<CoordinatorCommand?>>? perform)
     {
-        (_kind, _id, _core, _store, _time, _log) = (kind, id, core, store, time, log);
+        (_kind, _id, _core, _store, _time, _log, _perform) = (kind, id, core, store, time, log, perform);
         _timer = new WakeTimer(time, () => Post(new Wake()));
     }
 
@@ -73,15 +77,18 @@ internal sealed partial class Coordinator : ICoordinator
     /// <param name="createCore">Makes the core, given what is stored.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
+    /// <param name="perform">Carries out the effects of this kind of coordinator, and tells what came of it; null: it has none of its own.
+    /// Cancelled when the coordinator closes or is deposed; it does not throw otherwise.</param>
     /// <param name="cancellationToken">Ends the read.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
     public static async Task<Coordinator> OpenAsync(CoordinatorKind kind, string id, IStateStore store,
         Func<StoredDocuments, CoordinatorCore> createCore, TimeProvider time, EngineLog log,
+        Func<CoordinatorEffect, CancellationToken, Task<CoordinatorCommand?>>? perform = null,
         CancellationToken cancellationToken = default)
     {
         var documents = new DocumentStore(store, kind, id);
         var stored = await documents.ReadAsync(cancellationToken).ConfigureAwait(false);
-        return new Coordinator(kind, id, createCore(stored), documents, time, log);
+        return new Coordinator(kind, id, createCore(stored), documents, time, log, perform);
     }
 
     /// <inheritdoc/>

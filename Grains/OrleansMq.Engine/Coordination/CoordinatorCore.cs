@@ -163,6 +163,9 @@ internal abstract partial class CoordinatorCore
     protected void AnswerNow(CoordinatorRequest request, ErrorCode error, string message) =>
         _effects.Add(new Reply(request.RequestId, request.Body.Refuse(error, message)));
 
+    /// <summary>Adds an effect of the derived class' own.</summary>
+    protected void Emit(CoordinatorEffect effect) => _effects.Add(effect);
+
     /// <summary>Writes a line to the log.</summary>
     protected void Log(EngineLogLevel level, string message) => _effects.Add(new LogLine(level, $"{_kind.Describe(_id)}: {message}"));
 

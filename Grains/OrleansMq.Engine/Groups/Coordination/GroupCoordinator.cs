@@ -52,7 +52,7 @@ internal sealed class GroupCoordinator : ICoordinator
             // The topics of after the read: what is stored may name topics that came during it.
             stored => new GroupCore(groupId, brokerId, options, group._topics = GroupTopics.Of(topics.Image), Guid.NewGuid(),
                 (StoredGroup)stored, time.GetUtcNow()),
-            time, log, cancellationToken).ConfigureAwait(false);
+            time, log, cancellationToken: cancellationToken).ConfigureAwait(false);
         group._shell.Ended += () => topics.Changed -= group.OnTopicsChanged;
         topics.Changed += group.OnTopicsChanged;
         group.OnTopicsChanged(topics.Image);

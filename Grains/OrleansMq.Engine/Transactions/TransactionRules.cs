@@ -1,0 +1,46 @@
+using OrleansMq.Api;
+using OrleansMq.Coordination;
+
+namespace OrleansMq.Transactions;
+
+/// <summary>The decisions about a transactional id, as its coordinator calls them. Virtual for mutants: see
+/// <see cref="Replication.ReplicationRules"/>.</summary>
+internal class TransactionRules : CoordinatorRules
+{
+    /// <summary>The protocol.</summary>
+    public static readonly TransactionRules Shipped = new();
+
+    /// <inheritdoc cref="TransactionDecision.Init"/>
+    public virtual TransactionOutcome Init(TransactionState? state, InitTransactions request, long freshId, TransactionOptions options,
+        DateTimeOffset now) => TransactionDecision.Init(state, request, freshId, options, now);
+
+    /// <inheritdoc cref="TransactionDecision.Add"/>
+    public virtual TransactionOutcome Add(TransactionState? state, AddToTransaction request, TransactionOptions options,
+        DateTimeOffset now) => TransactionDecision.Add(state, request, options, now);
+
+    /// <inheritdoc cref="TransactionDecision.End"/>
+    public virtual TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now) =>
+        TransactionDecision.End(state, request, freshId, now);
+
+    /// <inheritdoc cref="TransactionDecision.Fence"/>
+    public virtual TransactionState? Fence(TransactionState state, long freshId, DateTimeOffset now, string reason, short lastEpoch) =>
+        TransactionDecision.Fence(state, freshId, now, reason, lastEpoch);
+
+    /// <inheritdoc cref="TransactionDecision.IsLate"/>
+    public virtual bool IsLate(TransactionState state, DateTimeOffset now) => TransactionDecision.IsLate(state, now);
+
+    /// <inheritdoc cref="TransactionDecision.IsExpired"/>
+    public virtual bool IsExpired(TransactionState state, TransactionOptions options, DateTimeOffset now) =>
+        TransactionDecision.IsExpired(state, options, now);
+
+    /// <summary>Whether the participants may be told of the end: when it is certainly stored.</summary>
+    public virtual bool MayTell(bool isCertain) => isCertain;
+
+    /// <summary>Whether all participants know, so that the transaction is complete: those of this transaction.</summary>
+    public virtual bool IsCompleted(TransactionState state, ParticipantsEnded ended) => state.IsEnding && state.Number == ended.Number;
+
+    /// <summary>Whether a commit or abort of a client without an epoch for each transaction comes over an older connection than that of
+    /// what the transaction holds: then it is of an earlier transaction.</summary>
+    public virtual bool IsOfEarlierConnection(in TransactionCaller caller, in TransactionCaller holder) =>
+        caller.Connection > 0 && caller.BrokerId == holder.BrokerId && caller.Connection < holder.Connection;
+}
