@@ -21,4 +21,11 @@ internal interface IPartitionAppendGrain : IGrainWithStringKey
     [Alias("AppendMany")]
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult[]> AppendManyAsync([Immutable] BatchInCall[] batches, Acks acks);
+
+    /// <summary>Appends one batch of a transaction, as <see cref="IBroker.ProduceInTransactionAsync"/> does.</summary>
+    /// <param name="batch">The batch, as above.</param>
+    /// <param name="transaction">The transaction's number.</param>
+    [Alias("AppendInTransaction")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<ProduceResult> AppendInTransactionAsync([Immutable] BatchInCall batch, long transaction);
 }

@@ -19,6 +19,11 @@ internal interface IPartitionForwardGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult[]> AppendManyAsync([Immutable] BatchInCall[] batches, Acks acks);
 
+    /// <summary>Appends one batch of a transaction, as <see cref="IPartitionAppendGrain.AppendInTransactionAsync"/> does.</summary>
+    [Alias("AppendInTransaction")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<ProduceResult> AppendInTransactionAsync([Immutable] BatchInCall batch, long transaction);
+
     /// <summary>Reads batches, as <see cref="IPartitionGrain.ReadAsync"/> does.</summary>
     [Alias("Read")]
     [ResponseTimeout(GrainTimes.Data)]

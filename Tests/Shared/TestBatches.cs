@@ -20,10 +20,15 @@ public static class TestBatches
     public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) =>
         Build(FirstTimestamp, (producer, baseSequence), values);
 
+    /// <summary>Builds a batch of an open transaction.</summary>
+    public static byte[] InTransaction(ProducerIdentity producer, int baseSequence, params string[] values) =>
+        Build(FirstTimestamp, (producer, baseSequence), values, isTransactional: true);
+
     /// <summary>Builds a batch of one record with a value of that many bytes.</summary>
     public static byte[] OfSize(int valueBytes) => Of(new string('x', valueBytes));
 
-    private static byte[] Build(long timestamp, (ProducerIdentity Identity, int Sequence)? producer, string[] values)
+    private static byte[] Build(long timestamp, (ProducerIdentity Identity, int Sequence)? producer, string[] values,
+        bool isTransactional = false)
     {
         using var builder = new RecordBatchBuilder();
         foreach (var value in values)
@@ -33,7 +38,7 @@ public static class TestBatches
             timestamp += 1000;
         }
         if (producer is { } from)
-            builder.SetProducer(from.Identity.ProducerId, from.Identity.ProducerEpoch, from.Sequence);
+            builder.SetProducer(from.Identity.ProducerId, from.Identity.ProducerEpoch, from.Sequence, isTransactional);
         return builder.Build().ToArray();
     }
 

@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;
@@ -42,6 +43,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
         _topics = new TopicDirectory(grains, _options, metadata, _deaths, forwards: local is not null);
         Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
+        Transactions = new GrainTransactions(grains, _options);
         Queues = new GrainQueues(this, local, _options);
         Schedules = local is null ? new GrainSchedules(grains, this) : new RoutedSchedules(this,
             partition => new GrainPartitionSchedules(this, local, _options, partition), _options.TimeProvider);
@@ -52,6 +54,9 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups { get; }
+
+    /// <inheritdoc/>
+    public ITransactionCoordinator Transactions { get; }
 
     /// <inheritdoc/>
     public IQueues Queues { get; }
@@ -146,6 +151,30 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
         cancellationToken.ThrowIfCancellationRequested();
         return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch, isUnflushed: acks == Acks.Replicated),
             static result => result.Error, ProduceResult.Failed);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default)
+    {
+        if (_local is not null && _local.TryGet(partition, out var local))
+            return local.AppendAsync(batch, Acks.All, cancellationToken, verified: new VerifiedTransaction(transaction));
+        cancellationToken.ThrowIfCancellationRequested();
+        return CallAsync(partition, grains => LendAsync(batch, lent => Answer(grains.Grain.AppendInTransactionAsync(lent, transaction))),
+            static result => result.Error, ProduceResult.Failed);
+    }
+
+    private static async Task<ProduceResult> LendAsync(Memory<byte> batch, Func<BatchInCall, Task<ProduceResult>> call)
+    {
+        var lent = BatchInCall.Lend(batch);
+        try
+        {
+            return await call(lent).ConfigureAwait(false);
+        }
+        finally
+        {
+            lent.Dispose();
+        }
     }
 
     /// <inheritdoc/>

@@ -11,6 +11,9 @@ internal abstract class PartitionCalls
     /// <summary>See <see cref="IPartitionAppendGrain.AppendManyAsync"/>.</summary>
     public abstract Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks);
 
+    /// <summary>See <see cref="IPartitionAppendGrain.AppendInTransactionAsync"/>.</summary>
+    public abstract Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction);
+
     /// <summary>See <see cref="IPartitionGrain.ReadAsync"/>.</summary>
     public abstract Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken);
 
@@ -50,6 +53,9 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => appends.AppendManyAsync(batches, acks);
 
+    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
+        appends.AppendInTransactionAsync(batch, transaction);
+
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);
 
@@ -71,6 +77,9 @@ internal sealed class ForwardedCalls(IPartitionForwardGrain grain, Func<IQueueFo
     public override Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => grain.AppendAsync(batch, acks);
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => grain.AppendManyAsync(batches, acks);
+
+    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
+        grain.AppendInTransactionAsync(batch, transaction);
 
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);

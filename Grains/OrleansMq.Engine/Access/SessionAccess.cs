@@ -118,6 +118,36 @@ public sealed class SessionAccess
             ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;
     }
 
+    /// <summary>Refuses a request to a transactional id that the session may not send. An operator aborts the transactions of
+    /// others.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="transactionalId">The id that answers it.</param>
+    /// <returns>The request's own refusal; null where it may be sent.</returns>
+    internal object? Refuses(ITransactionRequest request, string transactionalId)
+    {
+        if (request is AbortTransaction)
+            return Allows(AccessOperation.Alter, ResourceType.Cluster) ? null
+                : Refusal(request, AccessOperation.Alter, ResourceType.Cluster, ResourceTypes.Cluster);
+        if (!Allows(request.Operation, ResourceType.TransactionalId, transactionalId))
+            return Refusal(request, request.Operation, ResourceType.TransactionalId, transactionalId);
+        if (request is not AddToTransaction add)
+            return null;
+        foreach (var partition in add.Partitions)
+        {
+            if (!Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+                return Refusal(request, AccessOperation.Write, ResourceType.Topic, partition.Topic);
+        }
+        foreach (var group in add.Groups)
+        {
+            if (!Allows(AccessOperation.Read, ResourceType.Group, group))
+                return Refusal(request, AccessOperation.Read, ResourceType.Group, group);
+        }
+        return null;
+    }
+
+    private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
+        request.Refuse(type.Refusal(), RefusalOf(operation, type, name));
+
     /// <summary>The message of a refusal.</summary>
     public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
         type == ResourceType.Topic && InternalTopics.IsInternal(name) && !InternalTopics.Allows(operation)

@@ -85,7 +85,14 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     /// <inheritdoc/>
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, acks, transaction: null, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, Acks.All, transaction, cancellationToken);
+
+    private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, long? transaction,
+        CancellationToken cancellationToken)
     {
         if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
@@ -93,7 +100,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             return new(ReservedProducers.Refusal);
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
-        var producing = _broker.ProduceAsync(partition, batch, acks, cancellationToken);
+        var producing = transaction is { } number ? _broker.ProduceInTransactionAsync(partition, batch, number, cancellationToken)
+            : _broker.ProduceAsync(partition, batch, acks, cancellationToken);
         return producing.IsCompletedSuccessfully
             ? new(Counted(partition.Topic, records, batch.Length, producing.Result))
             : CountAsync(partition.Topic, records, batch.Length, producing);

@@ -7,7 +7,8 @@ internal sealed class SessionTransactions(ITransactionCoordinator transactions, 
 {
     /// <inheritdoc/>
     public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken = default) =>
-        Refuses(request) is { } refusal ? Answer(request, refusal) : transactions.SendAsync(request, cancellationToken);
+        session.Refuses(request, request.TransactionalId) is { } refusal
+            ? Answer(request, refusal) : transactions.SendAsync(request, cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default)
@@ -26,32 +27,6 @@ internal sealed class SessionTransactions(ITransactionCoordinator transactions, 
         bool MayDescribe(TransactionListing listing) =>
             session.Allows(AccessOperation.Describe, ResourceType.TransactionalId, listing.TransactionalId);
     }
-
-    // An operator aborts the transactions of others.
-    private object? Refuses(ITransactionRequest request)
-    {
-        if (request is AbortTransaction)
-            return session.Allows(AccessOperation.Alter, ResourceType.Cluster) ? null
-                : Refusal(request, AccessOperation.Alter, ResourceType.Cluster, ResourceTypes.Cluster);
-        if (!session.Allows(request.Operation, ResourceType.TransactionalId, request.TransactionalId))
-            return Refusal(request, request.Operation, ResourceType.TransactionalId, request.TransactionalId);
-        if (request is not AddToTransaction add)
-            return null;
-        foreach (var partition in add.Partitions)
-        {
-            if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
-                return Refusal(request, AccessOperation.Write, ResourceType.Topic, partition.Topic);
-        }
-        foreach (var group in add.Groups)
-        {
-            if (!session.Allows(AccessOperation.Read, ResourceType.Group, group))
-                return Refusal(request, AccessOperation.Read, ResourceType.Group, group);
-        }
-        return null;
-    }
-
-    private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
-        request.Refuse(type.Refusal(), session.RefusalOf(operation, type, name));
 
     // An exception belongs into the task, not into the caller's stack.
     private static ValueTask<TResult> Answer<TResult>(ITransactionRequest<TResult> request, object refusal)

@@ -53,6 +53,17 @@ public interface IBroker
     ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default);
 
+    /// <summary>Appends one record batch of a transaction with <see cref="Acks.All"/>, as <see cref="ProduceAsync"/> does. The first batch
+    /// of a transaction in a partition is appended in this way alone; later ones may be appended in either way.</summary>
+    /// <param name="partition">The partition to append to; it was added to the transaction before (<see cref="AddToTransaction"/>).</param>
+    /// <param name="batch">Exactly one batch, transactional.</param>
+    /// <param name="transaction">The transaction's number (<see cref="AddToTransactionResult.Number"/>). The number of a transaction that
+    /// has ended in the partition is refused with <see cref="ErrorCode.TransactionAbortable"/>.</param>
+    /// <param name="cancellationToken">Checked before the batch is queued, not afterwards: a queued batch is always written.</param>
+    ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default) =>
+        new(ProduceResult.Failed(ErrorCode.UnsupportedVersion, NoTransactions.Message));
+
     /// <summary>
     /// Reads whole batches up to the high watermark, starting with the one that contains <see cref="FetchRequest.Offset"/>. Without records
     /// it waits up to <see cref="FetchRequest.MaxWait"/>, then returns none. Dispose the result: its memory is pooled.

@@ -5,6 +5,7 @@ using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -168,8 +169,13 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
     ValueTask<ProduceResult> ITopicAppends.ProduceToAsync(Guid topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken) => AppendAsync(topicId, partition, batch, acks, cancellationToken);
 
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default) =>
+        AppendAsync(null, partition, batch, Acks.All, cancellationToken, new VerifiedTransaction(transaction));
+
     private ValueTask<ProduceResult> AppendAsync(Guid? topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken, in VerifiedTransaction verified = default)
     {
         if (Find(partition, out var error, out var message) is not { } found)
             return new(ProduceResult.Failed(error, message!));
@@ -177,7 +183,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             return new(ProduceResult.Failed(ErrorCode.UnknownTopicId, TopicCatalogue.OtherTopic(partition.Topic, id)));
         if (!acks.IsKnown())
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}."));
-        return found.AppendAsync(batch, acks, cancellationToken);
+        return found.AppendAsync(batch, acks, cancellationToken, verified: verified);
     }
 
     /// <inheritdoc/>

@@ -34,7 +34,7 @@ internal sealed class GrainDoor(BrokerAccess access)
         var rule = GrainRules.Of(call.InterfaceMethod);
         if (rule is RuleOfRequestAttribute)
         {
-            await SendAsync(call, (IGroupRequest)call.Request.GetArgument(0)!);
+            await SendAsync(call, call.Request.GetArgument(0)!);
             return;
         }
         var name = NameOf(call, rule);
@@ -49,23 +49,28 @@ internal sealed class GrainDoor(BrokerAccess access)
             call.Result = Array.FindAll(topics, topic => Clients.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name));
         else if (call.Result is GroupListing[] groups)
             call.Result = Array.FindAll(groups, group => Clients.Allows(AccessOperation.Describe, ResourceType.Group, group.GroupId));
+        else if (call.Result is TransactionListing[] transactions)
+            call.Result = Array.FindAll(transactions,
+                listing => Clients.Allows(AccessOperation.Describe, ResourceType.TransactionalId, listing.TransactionalId));
         else if (call.Result is TopicDescription described
             && !Clients.Allows(AccessOperation.DescribeConfigs, ResourceType.Topic, described.Name))
             call.Result = described with { Configs = [] };
     }
 
-    private async Task SendAsync(IIncomingGrainCallContext call, IGroupRequest request)
+    private async Task SendAsync(IIncomingGrainCallContext call, object request)
     {
-        // The key names the group that the grain coordinates, whatever the request names.
-        if (Clients.Refuses(request, call.TargetId.Key.ToString()!) is { } refusal)
+        // The key names the group or the transactional id that the grain coordinates, whatever the request names.
+        var id = call.TargetId.Key.ToString()!;
+        if ((request is IGroupRequest group ? Clients.Refuses(group, id) : Clients.Refuses((ITransactionRequest)request, id))
+            is { } refusal)
         {
             call.Result = refusal;
             return;
         }
         var started = Stopwatch.GetTimestamp();
         await call.Invoke();
-        if (call.Result is { } answer)
-            access.Count(request, answer, Stopwatch.GetElapsedTime(started));
+        if (request is IGroupRequest counted && call.Result is { } answer)
+            access.Count(counted, answer, Stopwatch.GetElapsedTime(started));
     }
 
     private static string NameOf(IIncomingGrainCallContext call, GrainRuleAttribute rule) =>

@@ -7,6 +7,7 @@ using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
+using OrleansMq.Transactions;
 
 namespace OrleansMq.Grains.Coordination;
 
@@ -15,6 +16,9 @@ internal interface ICoordinatorStores
 {
     /// <summary>The store of one coordinator.</summary>
     IStateStore For(string id);
+
+    /// <summary>The store of documents beside those of the coordinators.</summary>
+    IStateStore Shared { get; }
 
     /// <summary>All ids that have documents, in ordinal order; some may have been deleted.</summary>
     /// <exception cref="IOException">The store does not answer.</exception>
@@ -40,13 +44,30 @@ internal sealed class CoordinatorDocuments(SiloBroker broker, IServiceProvider s
     public ICoordinatorStores Of(CoordinatorKind kind, GrainType grainType) =>
         _stores.GetOrAdd(grainType, type => Make(kind, type));
 
-    private ICoordinatorStores Make(CoordinatorKind kind, GrainType grainType) => broker.Cluster is null
-        ? new FileCoordinatorStores(kind, broker, GroupDocuments.Bound(broker.State, broker.Options.Groups))
-        : new IndexedCoordinatorStores(kind,
-            new GrainStateStore(services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), grainType,
-                broker.Options.TimeProvider),
-            broker.Options.Groups.MaxGroups, broker.Options.Log);
+    private ICoordinatorStores Make(CoordinatorKind kind, GrainType grainType)
+    {
+        var bound = BoundOf(kind);
+        return broker.Cluster is null
+            ? new FileCoordinatorStores(kind, broker,
+                new BoundedStateStore(broker.State, kind.Documents[0].StoreType, bound.Most, bound.Refusal))
+            : new IndexedCoordinatorStores(kind,
+                new GrainStateStore(services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), grainType,
+                    broker.Options.TimeProvider),
+                bound, broker.Options.Log);
+    }
+
+    private CoordinatorBound BoundOf(CoordinatorKind kind)
+    {
+        if (kind == TransactionDocuments.Kind)
+            return new(broker.Options.Transactions.MaxIds, TransactionDocuments.TooMany(broker.Options.Transactions.MaxIds));
+        return new(broker.Options.Groups.MaxGroups, GroupDocuments.TooMany(broker.Options.Groups.MaxGroups));
+    }
 }
+
+/// <summary>The bound of one kind of coordinator.</summary>
+/// <param name="Most">The most coordinators that have documents.</param>
+/// <param name="Refusal">Why no other is created, and what to do.</param>
+internal sealed record CoordinatorBound(int Most, string Refusal);
 
 /// <summary>The files in the data directory of a silo alone, as the standalone host has them. A directory of files is its own
 /// index.</summary>
@@ -56,6 +77,9 @@ internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker bro
 
     /// <inheritdoc/>
     public IStateStore For(string id) => bounded;
+
+    /// <inheritdoc/>
+    public IStateStore Shared => broker.State;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<string>> ListAsync()
@@ -74,14 +98,18 @@ internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker bro
 /// <summary>The grain storage of a replicated cluster, and an index.</summary>
 /// <param name="kind">The kind of coordinator.</param>
 /// <param name="store">The grain storage.</param>
-/// <param name="most">The most coordinators that have documents.</param>
+/// <param name="bound">The most coordinators that have documents.</param>
 /// <param name="log">Receives warnings.</param>
-internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore store, int most, EngineLog log) : ICoordinatorStores
+internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore store, CoordinatorBound bound, EngineLog log)
+    : ICoordinatorStores
 {
     private readonly CoordinatorIndex _index = new(kind, store);
 
     /// <inheritdoc/>
-    public IStateStore For(string id) => new IndexedCoordinatorStore(this, store, _index, kind, id, most, log);
+    public IStateStore For(string id) => new IndexedCoordinatorStore(this, store, _index, kind, id, bound, log);
+
+    /// <inheritdoc/>
+    public IStateStore Shared => store;
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<string>> ListAsync() => _index.ListAsync();
@@ -106,7 +134,7 @@ internal sealed class IndexedCoordinatorStores(CoordinatorKind kind, IStateStore
 /// <summary>The documents of one coordinator. Its id stands in the index while it has any: the first document is the first to be written,
 /// and the last to be deleted.</summary>
 internal sealed class IndexedCoordinatorStore(ICoordinatorStores stores, IStateStore store, CoordinatorIndex index, CoordinatorKind kind,
-    string id, int most, EngineLog log) : IStateStore
+    string id, CoordinatorBound bound, EngineLog log) : IStateStore
 {
     private readonly string _firstKey = $"{kind.Documents[0].StoreType}/{id}";
     private int _wasChecked;
@@ -127,7 +155,7 @@ internal sealed class IndexedCoordinatorStore(ICoordinatorStores stores, IStateS
     {
         if (etag is not null || key != _firstKey)
             return await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
-        await index.AddAsync(id, most, GroupDocuments.TooMany(most)).ConfigureAwait(false);
+        await index.AddAsync(id, bound.Most, bound.Refusal).ConfigureAwait(false);
         var written = await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
         await TryAsync("be entered into", () => index.AddAsync(id)).ConfigureAwait(false);
         return written;

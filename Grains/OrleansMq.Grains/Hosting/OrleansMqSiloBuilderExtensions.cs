@@ -18,6 +18,7 @@ using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Grains.Transactions;
 using OrleansMq.Grains.VirtualHosts;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
@@ -97,6 +98,7 @@ public static class OrleansMqSiloBuilderExtensions
             services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloBroker>().Options.Authorizer,
             services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log));
         silo.Services.AddSingleton<GrainDoor>();
+        silo.Services.AddSingleton<TransactionServices>();
         silo.Services.TryAddSingleton<IBroker>(services =>
             services.GetRequiredService<BrokerAccess>().Open(BrokerSession.InProcess).Broker);
     }

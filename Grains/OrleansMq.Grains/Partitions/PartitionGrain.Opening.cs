@@ -1,5 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Producers;
 
 namespace OrleansMq.Grains.Partitions;
 
@@ -13,6 +14,10 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     Task<ProduceResult[]> IPartitionForwardGrain.AppendManyAsync(BatchInCall[] batches, Acks acks) =>
         AppendManyAsync(OpenForBroker(AccessOperation.Write), batches, acks);
+
+    /// <inheritdoc/>
+    Task<ProduceResult> IPartitionForwardGrain.AppendInTransactionAsync(BatchInCall batch, long transaction) =>
+        AppendAsync(OpenForBroker(AccessOperation.Write), batch, Acks.All, burst: null, new VerifiedTransaction(transaction));
 
     /// <inheritdoc/>
     Task<FetchResult> IPartitionForwardGrain.ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>

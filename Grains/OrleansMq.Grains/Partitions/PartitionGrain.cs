@@ -8,6 +8,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
@@ -81,16 +82,22 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
         return Task.WhenAll(appends);
     }
 
-    private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst)
+    /// <inheritdoc/>
+    public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
+        AppendAsync(OpenForClient(AccessOperation.Write), batch, Acks.All, burst: null, new VerifiedTransaction(transaction));
+
+    private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst,
+        VerifiedTransaction verified = default)
     {
         var bytes = batch.Own(out var owner);
         using (owner)
-            return await Append(opening, bytes, acks, burst);
+            return await Append(opening, bytes, acks, burst, verified);
     }
 
-    private static CountedAppend Append(in Opening opening, Memory<byte> batch, Acks acks, AppendBurst? burst) =>
+    private static CountedAppend Append(in Opening opening, Memory<byte> batch, Acks acks, AppendBurst? burst,
+        in VerifiedTransaction verified = default) =>
         opening.Partition.IsOpen
-            ? opening.Partition.AppendAsync(batch, acks, burst)
+            ? opening.Partition.AppendAsync(batch, acks, burst, verified: verified)
             : CountedAppend.Uncounted(ProduceResult.Failed(opening.Error, opening.Message!));
 
     /// <inheritdoc/>

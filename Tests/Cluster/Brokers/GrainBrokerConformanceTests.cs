@@ -30,3 +30,15 @@ public sealed class BrokerOutsideTheSiloTests(SiloFixture fixture) : BrokerConfo
 {
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
 }
+
+/// <summary>Transactions on the silo that leads the partitions.</summary>
+public sealed class TransactionsInsideTheSiloTests(SiloFixture fixture) : TransactionConformance, IClassFixture<SiloFixture>
+{
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Inside);
+}
+
+/// <summary>Transactions of an Orleans client.</summary>
+public sealed class TransactionsOutsideTheSiloTests(SiloFixture fixture) : TransactionConformance, IClassFixture<SiloFixture>
+{
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
+}

@@ -38,8 +38,8 @@ public sealed class CommittedReadTests
     public async Task Batch_of_an_aborted_transaction_is_left_out_but_for_its_header()
     {
         await using var rig = await PartitionRig.StartAsync();
-        Transactions.Append(rig.Partition, rig.Clock.Now, 7, 0, "a", "b", "c");
-        await Transactions.EndAsync(rig.Partition, 7, isCommit: false, 1);
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 7, 0, "a", "b", "c");
+        await LoggedTransactions.EndAsync(rig.Partition, 7, isCommit: false, 1);
         using var read = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0) { Isolation = IsolationLevel.ReadCommitted });
         var header = RecordBatchHeader.Read(read.Records.Span);
         Assert.Equal((0L, 3L, 0, RecordBatchHeader.Size), (header.BaseOffset, header.NextOffset, header.RecordCount, header.SizeInBytes));
@@ -98,7 +98,7 @@ public sealed class CommittedReadTests
             else if (random.Next(3) > 0)
             {
                 model.Add(rig.Partition.LogEndOffset, values, producer);
-                Transactions.Append(rig.Partition, rig.Clock.Now, producer, sequences[producer], values);
+                LoggedTransactions.Append(rig.Partition, rig.Clock.Now, producer, sequences[producer], values);
                 sequences[producer] += values.Length;
             }
             else if (model.IsOpen(producer))
@@ -117,7 +117,7 @@ public sealed class CommittedReadTests
         {
             var isCommit = random.Next(2) == 0;
             model.End(producer, isCommit);
-            await Transactions.EndAsync(rig.Partition, producer, isCommit, ++number);
+            await LoggedTransactions.EndAsync(rig.Partition, producer, isCommit, ++number);
         }
     }
 

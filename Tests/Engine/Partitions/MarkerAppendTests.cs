@@ -76,7 +76,7 @@ public sealed class MarkerAppendTests
     }
 
     private static void Open(PartitionRig rig, int sequence) =>
-        Transactions.Append(rig.Partition, rig.Clock.Now, Id, sequence, "open");
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, Id, sequence, "open");
 
     private static ValueTask<ProduceResult> End(PartitionRig rig, long number) =>
         rig.Partition.Appends.AppendMarkerAsync(Id, 0, new TransactionMarker(true, 3, number), raisesEpoch: false);

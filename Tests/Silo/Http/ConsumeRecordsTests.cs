@@ -42,18 +42,18 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
         var topic = await broker.CreateTopicAsync();
         var name = new TopicPartition(topic, 0);
         Assert.True(broker.Local.TryGet(name, out var partition));
-        Transactions.Append(partition, 1000, 7, 0, "aborted");
-        Transactions.Append(partition, 1000, 8, 0, "committed");
-        await Transactions.EndAsync(partition, 7, isCommit: false, 1);
-        await Transactions.EndAsync(partition, 8, isCommit: true, 2);
-        Transactions.Append(partition, 1000, 9, 0, "open");
+        LoggedTransactions.Append(partition, 1000, 7, 0, "aborted");
+        LoggedTransactions.Append(partition, 1000, 8, 0, "committed");
+        await LoggedTransactions.EndAsync(partition, 7, isCommit: false, 1);
+        await LoggedTransactions.EndAsync(partition, 8, isCommit: true, 2);
+        LoggedTransactions.Append(partition, 1000, 9, 0, "open");
         await broker.ProduceAllAsync(topic, """{"value":"plain"}""");
 
         Assert.Equal(["committed"], Values(await broker.ConsumeAsync(topic, 0, "?isolation=read_committed")));
         Assert.Equal(["aborted", "committed", "open", "plain"], Values(await broker.ConsumeAsync(topic, 0)));
         Assert.Equal(["committed"], await ReadAsync(name, IsolationLevel.ReadCommitted, 1));
         Assert.Equal(["aborted", "committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadUncommitted, 4));
-        await Transactions.EndAsync(partition, 9, isCommit: true, 3);
+        await LoggedTransactions.EndAsync(partition, 9, isCommit: true, 3);
         Assert.Equal(["committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadCommitted, 3));
     }
 

@@ -5,8 +5,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>Transactions in a partition's log. No producer begins them yet: the log gets their batches as from a leader.</summary>
-internal static class Transactions
+/// <summary>Transactions in a partition's log: it gets their batches as from a leader, without a coordinator.</summary>
+internal static class LoggedTransactions
 {
     /// <summary>Appends a batch to the open transaction of a producer, or begins one.</summary>
     public static void Append(Partition partition, long timestamp, long producerId, int sequence, params string[] values)

@@ -1,0 +1,74 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>
+/// Transactions over grains, for a silo or an Orleans client. Thread safe. A call that the cluster does not answer ends as
+/// <see cref="ErrorCode.CoordinatorNotAvailable"/>. While a transactional id moves to another broker, calls are retried for
+/// <see cref="GrainBrokerOptions.LeaderPatience"/>.
+/// </summary>
+internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions options) : ITransactionCoordinator
+{
+    /// <inheritdoc/>
+    public async ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request,
+        CancellationToken cancellationToken = default) => request.Answer(await CallAsync(request.TransactionalId,
+            grain => grain.SendAsync(request, cancellationToken), request.Refuse, cancellationToken).ConfigureAwait(false));
+
+    /// <inheritdoc/>
+    public async ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default)
+    {
+        var answer = await CallAsync(transactionalId,
+            async grain => await grain.FindCoordinatorAsync(cancellationToken).ConfigureAwait(false),
+            static (error, message) => new TransactionReply(error, message), cancellationToken).ConfigureAwait(false);
+        return answer is TransactionReply refusal ? throw new BrokerException(refusal.Error, refusal.Message) : (int)answer;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await grains.GetGrain<ITransactionListGrain>(GrainKeys.Cluster).ListAsync(cancellationToken)
+                .WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
+        {
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
+                $"Listing the transactional ids was not answered by the cluster. Retry. ({exception.Message})", exception);
+        }
+    }
+
+    private async ValueTask<object> CallAsync(string transactionalId, Func<ITransactionGrain, Task<object>> call,
+        Func<ErrorCode, string, object> refuse, CancellationToken cancellationToken)
+    {
+        // Refuse an id that cannot be, so that it never activates a grain.
+        if (TransactionalId.FindProblem(transactionalId) is { } problem)
+            return refuse(ErrorCode.InvalidRequest, problem);
+        var grain = grains.GetGrain<ITransactionGrain>(transactionalId);
+        var isUnreachable = false;
+        return await LeaderPatience.RepeatAsync(options, TryAsync,
+            answer => isUnreachable || answer is ITransactionAnswer { Error: ErrorCode.NotCoordinator }, cancellationToken)
+            .ConfigureAwait(false);
+
+        async ValueTask<object> TryAsync()
+        {
+            isUnreachable = false;
+            try
+            {
+                return await call(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+            }
+            catch (BrokerException refused)
+            {
+                return refuse(refused.Code, refused.Message);
+            }
+            catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
+            {
+                // The silo is gone or not yet reachable: the next call finds another. A call that timed out is for its sender to repeat.
+                isUnreachable = exception is not TimeoutException;
+                return refuse(ErrorCode.CoordinatorNotAvailable,
+                    $"The coordinator of '{transactionalId}' did not answer; whether the request was carried out is unknown. Retry. "
+                    + $"({exception.GetType().Name}: {exception.Message})");
+            }
+        }
+    }
+}
