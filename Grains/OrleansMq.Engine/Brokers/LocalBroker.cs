@@ -26,6 +26,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
     private readonly ProducerIds _producerIds;
     private readonly GroupCoordinators _groups;
     private readonly TransactionCoordinators _transactions;
+    private readonly TransactionWatch _transactionWatch;
     private readonly IStateStore _state;
     private readonly Lock _gate = new();
     private Task<VirtualHostOwners>? _virtualHosts;
@@ -56,6 +57,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         partitions.Ports.Broker = () => this;
         partitions.BeginCursors();
         _transactions.Wake();
+        _transactionWatch = new TransactionWatch(this, () => _transactions, _transactions.Producers, options.Transactions,
+            options.TimeProvider, options.Log);
     }
 
     /// <summary>The door to this broker.</summary>
@@ -86,6 +89,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
 
     /// <inheritdoc/>
     public ITransactionCoordinator Transactions => _transactions;
+
+    /// <summary>The coordinators of <see cref="Transactions"/>.</summary>
+    internal TransactionCoordinators TransactionalIds => _transactions;
 
     /// <inheritdoc/>
     public IQueues Queues { get; }
@@ -256,6 +262,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             if (virtualHosts.IsCompletedSuccessfully)
                 await virtualHosts.Result.DisposeAsync().ConfigureAwait(false);
         }
+        await _transactionWatch.DisposeAsync().ConfigureAwait(false);
         await _transactions.DisposeAsync().ConfigureAwait(false);
         await _groups.DisposeAsync().ConfigureAwait(false);
         await _topics.CloseAsync().ConfigureAwait(false);

@@ -105,6 +105,23 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
             new MarkerAppend(leadership.Epoch, marker, raisesEpoch));
     }
 
+    /// <summary>Appends the marker that aborts a transaction which nothing else will end, with <see cref="Acks.All"/>. Where it has ended
+    /// meanwhile, nothing is written.</summary>
+    public ValueTask<ProduceResult> AbortHangingAsync(OpenTransaction transaction)
+    {
+        if (partition.Replication.Leadership is not { } leadership)
+            return new(ProduceResult.Failed(ErrorCode.NotLeaderOrFollower, $"This broker does not lead {partition.TopicPartition}."));
+        var known = default(ProducerState);
+        lock (partition.Log!.AppendLock)
+        {
+            if (!partition.Log.State.Producers.TryGet(transaction.ProducerId, out known))
+                known = new ProducerState();
+        }
+        var marker = new TransactionMarker(IsCommit: false, Math.Max(known.CoordinatorEpoch, 0));
+        return AppendControlAsync(marker.ToBatch(transaction.ProducerId, transaction.Epoch, partition.Ports.Log.Now),
+            new MarkerAppend(leadership.Epoch, marker, raisesEpoch: false) { First = transaction.First });
+    }
+
     /// <summary>Runs the turn on an append thread.</summary>
     public void Run(AppendRound round) => RunTurn(round, sender: null);
 

@@ -12,6 +12,9 @@ internal sealed class MarkerAppend(int epoch, TransactionMarker marker, bool rai
     /// <inheritdoc/>
     public int Epoch => epoch;
 
+    /// <summary>The first offset of the one transaction that it may end; -1: any.</summary>
+    public long First { get; init; } = -1;
+
     /// <summary>Decides by the state of its producer.</summary>
     /// <param name="producers">The producers; staged batches count as appended.</param>
     /// <param name="header">The marker's batch.</param>
@@ -20,6 +23,8 @@ internal sealed class MarkerAppend(int epoch, TransactionMarker marker, bool rai
     {
         if (!producers.TryGet(header.ProducerId, out var known))
             known = new ProducerState();
+        if (First >= 0 && First != known.CurrentTransactionFirstOffset)
+            return new ProducerDecision(ProducerOutcome.Duplicate, LastOffset: logEnd - 1);
         return MarkerDecision.Decide(known, header.ProducerEpoch, marker, raisesEpoch, logEnd);
     }
 

@@ -12,6 +12,11 @@ internal sealed record EndParticipants(TransactionState State, int CoordinatorEp
 /// a time.</summary>
 internal sealed record TakeProducerId : CoordinatorEffect;
 
+/// <summary>Producer ids that no log of an open transaction names any more: what is noted of them may be forgotten. Nothing
+/// answers.</summary>
+/// <param name="ProducerIds">The ids.</param>
+internal sealed record ReleaseProducerIds(IReadOnlyList<long> ProducerIds) : CoordinatorEffect;
+
 /// <summary>All partitions and groups know of the end.</summary>
 /// <param name="Number">The transaction's number.</param>
 internal sealed record ParticipantsEnded(long Number) : CoordinatorCommand;

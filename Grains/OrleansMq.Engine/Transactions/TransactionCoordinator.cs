@@ -78,6 +78,7 @@ internal sealed class TransactionCoordinator : ICoordinator
     {
         TakeProducerId => TakeAsync(closing),
         EndParticipants end => TellAsync(end, closing),
+        ReleaseProducerIds release => ReleaseAsync(release, closing),
         _ => throw new InvalidOperationException($"No effect of a transactional id's coordinator: {effect}."),
     };
 
@@ -92,6 +93,13 @@ internal sealed class TransactionCoordinator : ICoordinator
         {
             return new ProducerIdNotTaken(failure.Message);
         }
+    }
+
+    private async Task<CoordinatorCommand?> ReleaseAsync(ReleaseProducerIds release, CancellationToken closing)
+    {
+        foreach (var id in release.ProducerIds)
+            await _producers.ForgetAsync(id, _transactionalId, closing).ConfigureAwait(false);
+        return null;
     }
 
     private async Task<CoordinatorCommand?> TellAsync(EndParticipants told, CancellationToken closing)

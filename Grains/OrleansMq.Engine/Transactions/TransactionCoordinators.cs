@@ -32,7 +32,7 @@ internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncD
     {
         store = new BoundedStateStore(store, TransactionDocument.StoreType, options.MaxIds, TransactionDocuments.TooMany(options.MaxIds));
         (_brokerId, _store, _options, _time, _log) = (brokerId, store, options, time, log);
-        Producers = new TransactionProducers(store, take);
+        Producers = new TransactionProducers(store, take, log);
         _open = new OpenCoordinators(TransactionDocuments.Kind, async id => await TransactionCoordinator.OpenAsync(id, brokerId, store,
             participants, Producers, options, time, log).ConfigureAwait(false), log);
     }

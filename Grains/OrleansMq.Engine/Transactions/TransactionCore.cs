@@ -175,8 +175,17 @@ internal sealed class TransactionCore : CoordinatorCore
             _spareId = -1;
         if (next.LastFence != _state?.LastFence && next.LastFence is { } fence)
             Log(EngineLogLevel.Information, $"its producer is fenced: {fence}.");
+        if (_state is { } state && state.PreviousProducerId != next.PreviousProducerId)
+            Release(state.PreviousProducerId);
         (_state, _storeAt) = (next, null);
         Changed(0);
+    }
+
+    private void Release(params long[] producerIds)
+    {
+        long[] known = [.. producerIds.Where(static id => id >= 0)];
+        if (known.Length > 0)
+            Emit(new ReleaseProducerIds(known));
     }
 
     private void Remember(ICoordinatorRequest body, object answer)
@@ -242,7 +251,10 @@ internal sealed class TransactionCore : CoordinatorCore
     // Not stored: of a Prepare phase that is read again the participants are told again.
     private void Complete(TransactionState state)
     {
-        _state = TransactionDecision.Complete(state, Now);
+        var next = TransactionDecision.Complete(state, Now);
+        if (state.PreviousProducerId != next.PreviousProducerId)
+            Release(state.PreviousProducerId);
+        _state = next;
         _holder = default;
         _storeAt = Now + CompleteIsStoredAfter;
     }
@@ -274,6 +286,7 @@ internal sealed class TransactionCore : CoordinatorCore
         if (_state is not { } state || !_rules.IsExpired(state, _options, Now) || _nextExpiry > Now)
             return;
         _nextExpiry = Now + ExpiryPause;
+        Release(state.PreviousProducerId, state.ProducerId);
         Forget();
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using OrleansMq.Diagnostics;
 using OrleansMq.State;
 
 namespace OrleansMq.Transactions;
@@ -8,7 +9,8 @@ namespace OrleansMq.Transactions;
 /// log finds its coordinator. Thread safe.</summary>
 /// <param name="store">Holds the documents.</param>
 /// <param name="take">Takes an id that was never used.</param>
-internal sealed class TransactionProducers(IStateStore store, Func<CancellationToken, ValueTask<long>> take)
+/// <param name="log">The log.</param>
+internal sealed class TransactionProducers(IStateStore store, Func<CancellationToken, ValueTask<long>> take, EngineLog log)
 {
     /// <summary>Takes an id for a transactional id.</summary>
     /// <exception cref="IOException">It may not be noted.</exception>
@@ -34,6 +36,22 @@ internal sealed class TransactionProducers(IStateStore store, Func<CancellationT
         catch (JsonException damaged)
         {
             throw new CorruptStateException(KeyOf(producerId), damaged);
+        }
+    }
+
+    /// <summary>Forgets a producer id. A note that cannot be deleted stays, and harms nobody.</summary>
+    public async Task ForgetAsync(long producerId, string transactionalId, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (await store.ReadAsync(KeyOf(producerId), cancellationToken).ConfigureAwait(false) is { } stored
+                && JsonSerializer.Deserialize(stored.Value.Span, TransactionJson.Default.TransactionProducer)?.TransactionalId
+                    == transactionalId)
+                await store.DeleteAsync(KeyOf(producerId), stored.ETag, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or StateConflictException or JsonException)
+        {
+            log.Write(EngineLogLevel.Debug, $"The note of producer id {producerId} could not be deleted.", failure);
         }
     }
 

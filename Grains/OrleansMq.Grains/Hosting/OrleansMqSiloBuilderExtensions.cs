@@ -99,6 +99,8 @@ public static class OrleansMqSiloBuilderExtensions
             services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log));
         silo.Services.AddSingleton<GrainDoor>();
         silo.Services.AddSingleton<TransactionServices>();
+        silo.Services.AddSingleton<SiloTransactionWatch>();
+        silo.Services.AddParticipant<SiloTransactionWatch>();
         silo.Services.TryAddSingleton<IBroker>(services =>
             services.GetRequiredService<BrokerAccess>().Open(BrokerSession.InProcess).Broker);
     }

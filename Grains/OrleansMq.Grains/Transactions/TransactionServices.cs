@@ -15,7 +15,7 @@ internal sealed class TransactionServices
     {
         Stores = documents.Of(TransactionDocuments.Kind, GrainType.Create(TransactionGrain.TypeName));
         Producers = new TransactionProducers(Stores.Shared,
-            async cancellationToken => (await broker.InitProducerIdAsync(cancellationToken)).ProducerId);
+            async cancellationToken => (await broker.InitProducerIdAsync(cancellationToken)).ProducerId, silo.Options.Log);
         Participants = new GrainParticipants(grains, broker.Groups, local, metadata, silo.Options.Log);
     }
 

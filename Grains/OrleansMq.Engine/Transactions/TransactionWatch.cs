@@ -1,0 +1,146 @@
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+using OrleansMq.Producers;
+
+namespace OrleansMq.Transactions;
+
+/// <summary>
+/// Looks after transactions that have been open for long in the partitions that are led here. It asks their coordinator, which wakes it
+/// where no broker ran it any more, so that it ends what is late, and tells of what was decided. A transaction that no coordinator knows is
+/// aborted: nothing else would end it, and committed readers would wait for ever.
+/// </summary>
+/// <remarks>
+/// State: since when each open transaction was seen; in memory only, so that after a restart or a change of leader each gets the whole time
+/// again. A coordinator completes a transaction when all of its partitions know its end. So one that is open here, while its coordinator
+/// says of a later moment that none is, hangs: its document was lost, or restored to an earlier time.
+/// </remarks>
+internal sealed class TransactionWatch : IAsyncDisposable
+{
+    /// <summary>The pause between two looks.</summary>
+    public static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+
+    // Most transactions are shorter: their coordinators are not asked.
+    private static readonly TimeSpan AskAfter = TimeSpan.FromSeconds(10);
+
+    // Beyond the longest timeout, for a transactional id that is not known: its document may be on its way.
+    private static readonly TimeSpan UnknownGrace = TimeSpan.FromMinutes(5);
+
+    private readonly ILocalPartitions _partitions;
+    private readonly Func<ITransactionCoordinator> _transactions;
+    private readonly TransactionProducers _producers;
+    private readonly TransactionOptions _options;
+    private readonly TimeProvider _time;
+    private readonly EngineLog _log;
+    private readonly Dictionary<(Guid Topic, int Partition, OpenTransaction Transaction), long> _seen = [];
+    private readonly CancellationTokenSource _closing = new();
+    private readonly Task _running;
+
+    /// <summary>Begins to look.</summary>
+    /// <param name="partitions">The partitions of this process.</param>
+    /// <param name="transactions">The coordinators.</param>
+    /// <param name="producers">Finds the transactional id of a producer.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="log">The log.</param>
+    public TransactionWatch(ILocalPartitions partitions, Func<ITransactionCoordinator> transactions, TransactionProducers producers,
+        TransactionOptions options, TimeProvider time, EngineLog log)
+    {
+        (_partitions, _transactions, _producers, _options, _time, _log) = (partitions, transactions, producers, options, time, log);
+        _running = Task.Run(RunAsync);
+    }
+
+    /// <summary>Looks once at all partitions.</summary>
+    internal async Task LookAsync(CancellationToken cancellationToken)
+    {
+        var now = _time.GetTimestamp();
+        var open = new List<(Partition Partition, OpenTransaction Transaction)>();
+        foreach (var partition in _partitions.Held)
+        {
+            if (partition.Replication.Leadership is null || partition.Log is not { } log)
+                continue;
+            foreach (var transaction in log.State.Transactions.Open())
+                open.Add((partition, transaction));
+        }
+        var keys = open.Select(static one => KeyOf(one.Partition, one.Transaction)).ToHashSet();
+        foreach (var gone in _seen.Keys.Where(key => !keys.Contains(key)).ToArray())
+            _seen.Remove(gone);
+        foreach (var (partition, transaction) in open)
+        {
+            _seen.TryAdd(KeyOf(partition, transaction), now);
+            var age = _time.GetElapsedTime(_seen[KeyOf(partition, transaction)], now);
+            if (age >= AskAfter && await FindWhyItHangsAsync(partition, transaction, age, cancellationToken).ConfigureAwait(false)
+                is { } reason)
+                await AbortAsync(partition, transaction, reason).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Ends the looks.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _closing.CancelAsync().ConfigureAwait(false);
+        await _running.ConfigureAwait(false);
+        _closing.Dispose();
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(Interval, _time, _closing.Token).ConfigureAwait(false);
+                await LookAsync(_closing.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (_closing.IsCancellationRequested)
+        {
+            // The broker stops.
+        }
+    }
+
+    /// <summary>Asks the coordinator.</summary>
+    /// <returns>Why nothing will end the transaction; null: its coordinator will, or did not answer.</returns>
+    private async Task<string?> FindWhyItHangsAsync(Partition partition, OpenTransaction transaction, TimeSpan age,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            var id = await _producers.FindAsync(transaction.ProducerId, cancellationToken).ConfigureAwait(false);
+            if (id is null)
+                return age < _options.MaxTimeout + UnknownGrace ? null : "no transactional id is known of its producer";
+            var known = await _transactions().SendAsync(new DescribeTransaction(id), cancellationToken).ConfigureAwait(false);
+            return IsOf(known, partition, transaction) ? null
+                : $"'{id}' has no open transaction there ({known.LastEnd ?? "none was ended"})";
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.TransactionalIdNotFound)
+        {
+            return age < _options.MaxTimeout + UnknownGrace ? null : "its transactional id is not known any more";
+        }
+        catch (Exception exception) when (exception is BrokerException or IOException or UnauthorizedAccessException)
+        {
+            _log.Write(EngineLogLevel.Debug, $"The coordinator of producer {transaction.ProducerId} did not answer; it is asked again.",
+                exception);
+            return null;
+        }
+    }
+
+    private static bool IsOf(TransactionDescription known, Partition partition, OpenTransaction transaction) =>
+        known.Phase is TransactionPhase.Ongoing or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort
+            && known.Producer.ProducerId == transaction.ProducerId
+            && known.Partitions.Any(one => one.Topic == partition.TopicPartition.Topic
+                && one.Partition == partition.TopicPartition.Partition && (one.TopicId == default || one.TopicId == partition.TopicId));
+
+    private async Task AbortAsync(Partition partition, OpenTransaction transaction, string reason)
+    {
+        var written = await partition.Appends.AbortHangingAsync(transaction).ConfigureAwait(false);
+        if (written is { Error: ErrorCode.None, BaseOffset: >= 0 })
+            _log.Write(EngineLogLevel.Error, string.Create(CultureInfo.InvariantCulture,
+                $"Partition {partition.TopicPartition}: a hanging transaction of producer {transaction.ProducerId}, epoch "
+                + $"{transaction.Epoch}, is aborted from offset {transaction.First} on: {reason}."));
+    }
+
+    private static (Guid, int, OpenTransaction) KeyOf(Partition partition, OpenTransaction transaction) =>
+        (partition.TopicId, partition.TopicPartition.Partition, transaction);
+}
