@@ -179,6 +179,10 @@ internal sealed class Partition
         in VerifiedTransaction verified = default) =>
         Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst, allowance, verified);
 
+    /// <summary>How long the oldest transaction has been open here, in milliseconds; 0 where none is.</summary>
+    internal long OldestTransactionMs => Log is { } log && log.State.Transactions.Open() is [var oldest, ..]
+        ? Math.Max(Ports.Log.Now - oldest.BeganAt, 0) : 0;
+
     /// <summary>Whether a producer has a transaction of an epoch open here. Then its next batches need not be verified.</summary>
     internal bool IsInTransaction(long producerId, short epoch) =>
         Log is { } log && log.State.Transactions.IsOpen(producerId, epoch);
