@@ -187,6 +187,18 @@ internal sealed class Partition
     internal bool IsInTransaction(long producerId, short epoch) =>
         Log is { } log && log.State.Transactions.IsOpen(producerId, epoch);
 
+    /// <summary>Returns the producers that the log knows, by id.</summary>
+    internal IReadOnlyList<ActiveProducer> DescribeProducers()
+    {
+        if (Log is not { } log)
+            return [];
+        ActiveProducer[] producers;
+        lock (log.AppendLock)
+            producers = [.. log.State.Producers.Producers.Select(static known => ActiveProducer.Of(known.Key, known.Value))];
+        Array.Sort(producers, static (one, other) => one.ProducerId.CompareTo(other.ProducerId));
+        return producers;
+    }
+
     /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
     public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         _reader.ReadAsync(request, cancellationToken);
