@@ -32,8 +32,8 @@ internal readonly record struct EndedTransaction(long First, long Marker);
 /// <param name="First">Its first offset.</param>
 /// <param name="ProducerId">Its producer.</param>
 /// <param name="Epoch">The producer's epoch.</param>
-/// <param name="BeganAt">When it began, in milliseconds since 1970. After a restart it is a later time: that of the producer's last batch, or
-/// of the start.</param>
+/// <param name="BeganAt">When it began, in milliseconds since 1970. After a restart it is a later time: that of the producer's last batch,
+/// or of the start.</param>
 internal readonly record struct OpenTransaction(long First, long ProducerId, short Epoch, long BeganAt) : IComparable<OpenTransaction>
 {
     /// <inheritdoc/>
