@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
@@ -6,7 +7,8 @@ using OrleansMq.Transactions;
 namespace OrleansMq.Grains.Transactions;
 
 /// <summary>Runs the <see cref="TransactionWatch"/> of a silo while it is active.</summary>
-internal sealed class SiloTransactionWatch(SiloBroker silo, GrainBroker broker, TransactionServices transactions, ILocalPartitions local)
+/// <remarks>The services of transactions are resolved late: they need the data directory, which the silo's start opens.</remarks>
+internal sealed class SiloTransactionWatch(SiloBroker silo, GrainBroker broker, ILocalPartitions local, IServiceProvider services)
     : ILifecycleParticipant<ISiloLifecycle>
 {
     private TransactionWatch? _watch;
@@ -17,8 +19,8 @@ internal sealed class SiloTransactionWatch(SiloBroker silo, GrainBroker broker, 
 
     private Task StartAsync(CancellationToken cancellationToken)
     {
-        _watch = new TransactionWatch(local, () => broker.Transactions, transactions.Producers, silo.Options.Transactions,
-            silo.Options.TimeProvider, silo.Options.Log);
+        _watch = new TransactionWatch(local, () => broker.Transactions, services.GetRequiredService<TransactionServices>().Producers,
+            silo.Options.Transactions, silo.Options.TimeProvider, silo.Options.Log);
         return Task.CompletedTask;
     }
 
