@@ -18,6 +18,12 @@ public sealed class GroupsOutsideTheSiloTests(SiloFixture fixture) : GroupConfor
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
 }
 
+/// <summary>Transactions in groups through an Orleans client.</summary>
+public sealed class GroupTransactionsOutsideTheSiloTests(SiloFixture fixture) : GroupTransactionConformance, IClassFixture<SiloFixture>
+{
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
+}
+
 /// <summary>A replicated cluster for all tests of a class.</summary>
 public sealed class ReplicatedFixture : IAsyncLifetime
 {
@@ -42,6 +48,19 @@ public sealed class ReplicatedFixture : IAsyncLifetime
 
 /// <summary>Groups of a replicated cluster, each test through another of its brokers.</summary>
 public sealed class GroupsOfAReplicatedClusterTests(ReplicatedFixture fixture) : GroupConformance, IClassFixture<ReplicatedFixture>
+{
+    private static int s_calls;
+
+    protected override ValueTask<IBroker> BrokerAsync()
+    {
+        Skip.If(fixture.Cluster is null, "needs PostgreSQL's server programs");
+        return new(fixture.Cluster.Broker(1 + ((Interlocked.Increment(ref s_calls) & int.MaxValue) % 3)));
+    }
+}
+
+/// <summary>Transactions in groups of a replicated cluster, each test through another of its brokers.</summary>
+public sealed class GroupTransactionsOfAReplicatedClusterTests(ReplicatedFixture fixture)
+    : GroupTransactionConformance, IClassFixture<ReplicatedFixture>
 {
     private static int s_calls;
 

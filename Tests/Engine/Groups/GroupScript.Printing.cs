@@ -4,6 +4,7 @@ using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
+using OrleansMq.Groups.Offsets;
 using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Tests.Engine.Groups;
@@ -31,7 +32,8 @@ internal sealed partial class GroupScript
             $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}{ConfigsOf(group)}",
         Store { Content: GroupOffsetsContent offsets } =>
             $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
-            .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}")))),
+            .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}"))))
+            + Transactions(offsets.Offsets),
         Store delete => $"delete {(delete.Document == GroupDocuments.Group ? "group" : "offsets")}",
         ReadStored => "read",
         ConfirmClaim => "confirm",
@@ -115,6 +117,11 @@ internal sealed partial class GroupScript
         ? "no members ever"
         : $"{state.State}, generation {state.Generation}, members " + Or("none", string.Join(' ', state.Members.Values.Select(member =>
             Name(member.MemberId) + (member.Assignment.IsEmpty ? "" : $":{Encoding.UTF8.GetString(member.Assignment.Span)}"))));
+
+    private string Transactions(GroupOffsets offsets) =>
+        string.Concat(offsets.Pending.Transactions.Select(open => $", {_producers[(int)open.Key]} #{open.Value.Number} pending "
+            + string.Join(' ', open.Value.Offsets.Select(static offset => $"{offset.Key}={offset.Value.Offset.Offset}"))))
+        + string.Concat(offsets.Fences.Select(fence => $", {_producers[(int)fence.Key]} #{fence.Value.Number} ended"));
 
     private static string ConfigsOf(GroupDocument group) =>
         group.Configs is null ? "" : $", {string.Join(", ", group.Configs.Select(static config => $"{config.Key}={config.Value}"))}";

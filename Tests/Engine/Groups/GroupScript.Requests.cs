@@ -18,6 +18,15 @@ internal sealed partial class GroupScript
             "leave" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember(Id(Member(name), settings), Member(name).Instance))]),
             "kick" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember("", name))]),
             "commit" => Commit(names[0], settings),
+            "pend" => Pend(names[0], settings),
+            "end" => new EndTransactionOffsets
+            {
+                GroupId = "g",
+                Producer = Producer(names[0], settings),
+                Number = Number(settings, "number", 1),
+                CoordinatorEpoch = (int)Number(settings, "coordinator", 1),
+                IsCommit = !settings.ContainsKey("abort"),
+            },
             "fetch" => new OffsetFetch
             {
                 GroupId = "g",
@@ -96,6 +105,32 @@ internal sealed partial class GroupScript
         Assignments = [.. settings.Where(setting => _members.ContainsKey(setting.Key))
             .Select(setting => new MemberAssignment(Member(setting.Key).Id, Encoding.UTF8.GetBytes(setting.Value)))],
     };
+
+    private static long Number(Dictionary<string, string> settings, string name, long otherwise) =>
+        settings.TryGetValue(name, out var number) ? long.Parse(number, CultureInfo.InvariantCulture) : otherwise;
+
+    private ProducerIdentity Producer(string name, Dictionary<string, string> settings)
+    {
+        if (!_producers.Contains(name))
+            _producers.Add(name);
+        return new ProducerIdentity(_producers.IndexOf(name), (short)Number(settings, "epoch", 0));
+    }
+
+    private TransactionOffsetCommit Pend(string producer, Dictionary<string, string> settings)
+    {
+        var commit = Commit(settings.GetValueOrDefault("as", "outside"), settings);
+        return new TransactionOffsetCommit
+        {
+            GroupId = commit.GroupId,
+            TransactionalId = producer,
+            Producer = Producer(producer, settings),
+            Number = Number(settings, "number", 1),
+            GenerationIdOrMemberEpoch = commit.GenerationIdOrMemberEpoch,
+            MemberId = commit.MemberId,
+            GroupInstanceId = commit.GroupInstanceId,
+            Offsets = commit.Offsets,
+        };
+    }
 
     private OffsetCommit Commit(string name, Dictionary<string, string> settings)
     {

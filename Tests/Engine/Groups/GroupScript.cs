@@ -19,6 +19,7 @@ internal sealed partial class GroupScript
     private readonly Dictionary<string, ScriptedMember> _members = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _names = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Core, long Request), string> _requests = [];
+    private readonly List<string> _producers = [];
     private readonly List<string> _output = [];
     private GroupOptions _options = new();
     private ClusterImage _image = ClusterImage.Empty with { Version = ClusterImage.FirstVersion(1) };

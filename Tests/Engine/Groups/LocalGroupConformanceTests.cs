@@ -16,3 +16,15 @@ public sealed class LocalGroupConformanceTests : GroupConformance, IAsyncLifetim
 
     protected override ValueTask<IBroker> BrokerAsync() => new(_broker!);
 }
+
+public sealed class LocalGroupTransactionConformanceTests : GroupTransactionConformance, IAsyncLifetime
+{
+    private LocalBroker? _broker;
+
+    public async Task InitializeAsync() =>
+        _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
+
+    public async Task DisposeAsync() => await _broker!.DisposeAsync();
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker!);
+}
