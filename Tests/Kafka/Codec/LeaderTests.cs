@@ -5,6 +5,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
@@ -18,7 +19,7 @@ namespace OrleansMq.Tests.Kafka.Codec;
 /// <summary>A broker that does not lead a partition names the leader and its address.</summary>
 public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnection
 {
-    private const short Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3;
+    private const short Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3, WriteTxnMarkers = 27;
 
     private readonly Guid _orders = Guid.NewGuid();
     private readonly ClusterImage _image;
@@ -31,7 +32,8 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
         {
             Version = 5,
             Controller = 2,
-            Brokers = ClusterImage.Empty.Brokers.Add(1, Broker(1)).Add(2, Broker(2)).Add(3, Broker(3) with { IsAlive = false }),
+            Brokers = ClusterImage.Empty.Brokers.Add(1, Broker(1)).Add(2, Broker(2)).Add(3, Broker(3) with { IsAlive = false })
+                .Add(0, new ImageBroker(new BrokerRegistration { BrokerId = 0 }, IsAlive: true)),
         }).WithTopic(new ImageTopic("orders", _orders, TopicStatus.Active, 3, ImmutableSortedDictionary<string, string>.Empty,
             [new ImagePartition(2, 7, replicas, inSync, [], [])], 1));
     }
@@ -104,6 +106,17 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     public async Task Offset_lookup_is_redirected_to_the_leader(string topic, int partition, int error) =>
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("Name", topic), ("PartitionIndex", partition)),
             StringComparison.Ordinal);
+
+    [Fact]
+    public async Task Marker_is_refused_where_another_broker_leads() =>
+        Assert.Contains("ErrorCode: 6\n", await AskAsync(WriteTxnMarkers, 1), StringComparison.Ordinal);
+
+    // 3 is dead. Clients do not reach 0, which has no listener.
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(2, false)]
+    public void One_broker_that_clients_reach_answers_for_all(int self, bool expected) =>
+        Assert.Equal(expected, new BrokerEndpoints(new KafkaGatewayOptions(), self, this).AnswersForAll(this));
 
     [Fact]
     public async Task Unknown_topic_id_has_its_own_error() =>

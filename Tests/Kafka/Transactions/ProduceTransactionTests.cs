@@ -2,8 +2,10 @@ using System.Buffers.Binary;
 using System.Text;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
 using OrleansMq.Records;
@@ -207,6 +209,39 @@ public sealed class ProduceTransactionTests
         Assert.Contains("BaseOffset: 2\n", await AskAsync(harness, 12, TestBatches.Of("plain")), StringComparison.Ordinal);
         Assert.False(harness.HoldsBack);
         Assert.Empty(_coordinator.Requests);
+    }
+
+    [Fact]
+    public async Task Coordinator_is_asked_on_another_thread_than_that_which_serves_many_connections()
+    {
+        await using var harness = await StartAsync();
+        var asked = 0;
+        _coordinator.Before = _ =>
+        {
+            asked = Environment.CurrentManagedThreadId;
+            return Task.CompletedTask;
+        };
+        var answer = Task.FromResult("");
+        var loop = new Thread(() => answer = AskAsync(harness, 12, Batch(0)));
+        loop.Start();
+        loop.Join();
+        Assert.Contains("ErrorCode: 0\n", await answer, StringComparison.Ordinal);
+        Assert.NotEqual(loop.ManagedThreadId, asked);
+        Assert.NotEqual(0, asked);
+    }
+
+    [Fact]
+    public async Task Broker_that_starts_again_counts_connections_on_above_the_former_ones()
+    {
+        await using var harness = await StartAsync();
+        using var before = Services();
+        var last = Enumerable.Range(0, 100).Select(_ => before.NextConnection()).Last();
+        harness.Time.Advance(TimeSpan.FromMilliseconds(1));
+        using var after = Services();
+        Assert.True(after.NextConnection() > last);
+
+        GatewayServices Services() => new(new KafkaGatewayOptions { TimeProvider = harness.Time }, new HostedBroker(0, "cluster",
+            harness.Broker.Access, harness.Broker, harness.Broker.Metadata, harness.Broker));
     }
 
     [Fact]

@@ -114,7 +114,8 @@ public sealed class TransactionToolsTests : IAsyncLifetime
     [Theory]
     [InlineData("none", 0, 3)]
     [InlineData("orders", 9, 3)]
-    public async Task Marker_for_an_unknown_partition_is_refused(string topic, int partition, int error) =>
+    [InlineData("__schedules", 0, 29)]
+    public async Task Marker_for_an_unknown_or_internal_partition_is_refused(string topic, int partition, int error) =>
         Assert.Contains($"ErrorCode: {error}\n",
             await AskAsync(WriteTxnMarkers, 1, ("Name", topic), ("PartitionIndexes", (long)partition)), StringComparison.Ordinal);
 
