@@ -10,7 +10,11 @@ namespace OrleansMq.Gateways.Kafka;
 /// <summary>What Kafka requests are answered from.</summary>
 internal sealed class GatewayServices : IDisposable
 {
+    // A million connections a millisecond would not reach the numbers of a broker that starts later.
+    private const int ConnectionBits = 20;
+
     private readonly ShareCleaning _cleaning;
+    private long _lastConnection;
 
     public GatewayServices(KafkaGatewayOptions options, HostedBroker hosted)
     {
@@ -26,6 +30,7 @@ internal sealed class GatewayServices : IDisposable
         _cleaning = new ShareCleaning(options, hosted);
         TooLarge = new RareLine(options.Log, options.TimeProvider);
         FaultyListeners = new RareLine(options.Log, options.TimeProvider);
+        _lastConnection = options.TimeProvider.GetUtcNow().ToUnixTimeMilliseconds() << ConnectionBits;
     }
 
     public KafkaGatewayOptions Options { get; }
@@ -54,6 +59,10 @@ internal sealed class GatewayServices : IDisposable
 
     /// <summary>Lines about listeners to the metrics that throw.</summary>
     public RareLine FaultyListeners { get; }
+
+    /// <summary>Returns the next connection's number, above all of this broker before, also of its earlier runs: they count from the time
+    /// when they started.</summary>
+    public long NextConnection() => Interlocked.Increment(ref _lastConnection);
 
     public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
 

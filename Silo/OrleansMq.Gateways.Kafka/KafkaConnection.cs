@@ -29,11 +29,15 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     {
         _services = services;
         _session = new ClientSession(services.Access, this);
+        Number = services.NextConnection();
         _metrics = metrics;
     }
 
     /// <summary>The program that the client introduced itself as; null before.</summary>
     public (string Name, string Version)? Software { get; private set; }
+
+    /// <inheritdoc/>
+    public long Number { get; }
 
     /// <summary>The length in front of a request: a big-endian int32.</summary>
     protected override int HeadBytes => sizeof(int);

@@ -13,6 +13,8 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends, 
 
     public virtual ISchedules Schedules => inner.Schedules;
 
+    public virtual ITransactionCoordinator Transactions => inner.Transactions;
+
     public virtual ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         inner.CreateTopicAsync(topic, cancellationToken);
 

@@ -31,6 +31,9 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
         return new TestTransactions(broker, id, answer.Producer);
     }
 
+    /// <summary>The same producer at another broker.</summary>
+    public TestTransactions Over(IBroker other) => new(other, id, Identity);
+
     /// <summary>Adds partitions of a topic.</summary>
     /// <returns>The transaction's number.</returns>
     public async Task<long> AddAsync(string topic, params int[] partitions)
@@ -61,10 +64,14 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     /// <summary>Sends the first batch of the transaction to a partition.</summary>
     public async Task SendAsync(string topic, int partition, long number, int sequence, params string[] values)
     {
-        var produced = await broker.ProduceInTransactionAsync(new TopicPartition(topic, partition),
-            TestBatches.InTransaction(Identity, sequence, values), number);
+        var produced = await TrySendFirstAsync(topic, partition, number, sequence, values);
         Assert.True(produced.Error == ErrorCode.None, $"{produced.Error}: {produced.Message}");
     }
+
+    /// <summary>Sends the first batch of the transaction to a partition, whatever comes of it.</summary>
+    public async Task<ProduceResult> TrySendFirstAsync(string topic, int partition, long number, int sequence, params string[] values) =>
+        await broker.ProduceInTransactionAsync(new TopicPartition(topic, partition),
+            TestBatches.InTransaction(Identity, sequence, values), number);
 
     /// <summary>Sends a batch without a number.</summary>
     public async Task<ProduceResult> TrySendAsync(string topic, int partition, int sequence, string value) => await broker.ProduceAsync(
@@ -102,22 +109,40 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     }
 
     /// <summary>Ends the transaction, whatever comes of it.</summary>
-    public async Task<EndTransactionResult> TryEndAsync(bool isCommit, bool raisesEpoch = false, ProducerIdentity? of = null) =>
+    public async Task<EndTransactionResult> TryEndAsync(bool isCommit, bool raisesEpoch = false, ProducerIdentity? of = null,
+        bool waits = true) =>
         await broker.Transactions.SendAsync(new EndTransaction
         {
             TransactionalId = id,
             Producer = of ?? Identity,
             IsCommit = isCommit,
             RaisesEpoch = raisesEpoch,
-            WaitsForMarkers = true,
+            WaitsForMarkers = waits,
             Caller = new TransactionCaller("test"),
         });
 
     /// <summary>Describes the transactional id.</summary>
     public async Task<TransactionDescription> DescribeAsync() => await broker.Transactions.SendAsync(new DescribeTransaction(id));
 
-    /// <summary>The values in what was read, without markers, and the offset after it.</summary>
-    public static (IReadOnlyList<(long Offset, string Value)> Values, long Next) Read(FetchResult fetched)
+    /// <summary>Reads the values of a partition; null where it cannot be read at the moment.</summary>
+    public static async Task<IReadOnlyList<string>?> ReadAllAsync(IBroker broker, string topic, int partition, IsolationLevel isolation)
+    {
+        var values = new List<string>();
+        for (var offset = 0L; ;)
+        {
+            using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, partition), offset,
+                Isolation: isolation));
+            if (fetched.Error != ErrorCode.None)
+                return null;
+            if (fetched.Records.IsEmpty)
+                return values;
+            var (read, next) = Read(fetched);
+            values.AddRange(read.Where(record => record.Offset >= offset).Select(static record => record.Value));
+            offset = next;
+        }
+    }
+
+    private static (IReadOnlyList<(long Offset, string Value)> Values, long Next) Read(FetchResult fetched)
     {
         var next = -1L;
         for (var batches = fetched.Records.Span; batches.Length >= RecordBatchHeader.Size;)

@@ -183,18 +183,9 @@ public abstract class TransactionConformance
 
     private static async Task<IReadOnlyList<string>> ReadAsync(IBroker broker, string topic, int partition, IsolationLevel isolation)
     {
-        var values = new List<string>();
-        for (var offset = 0L; ;)
-        {
-            using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, partition), offset,
-                Isolation: isolation));
-            Assert.True(fetched.Error == ErrorCode.None, fetched.Message);
-            if (fetched.Records.IsEmpty)
-                return values;
-            var (read, next) = TestTransactions.Read(fetched);
-            values.AddRange(read.Where(record => record.Offset >= offset).Select(static record => record.Value));
-            offset = next;
-        }
+        var read = await TestTransactions.ReadAllAsync(broker, topic, partition, isolation);
+        Assert.NotNull(read);
+        return read;
     }
 
     private static async Task<long?> OffsetAsync(IBroker broker, string group, string topic)

@@ -73,6 +73,28 @@ internal readonly struct OpenedPartition
     public TransactionPartition InTransaction =>
         new(_partition!.TopicPartition.Topic, _partition.TopicPartition.Partition, _partition.TopicId);
 
+    /// <summary>Ends whatever transaction a producer has open here, without its coordinator: an operator's way. See
+    /// <see cref="AppendLoop.AppendMarkerAsync"/>.</summary>
+    /// <param name="producerId">The producer; refused for those of brokers and outboxes, which have no transactions.</param>
+    /// <param name="producerEpoch">The epoch that the marker carries: 0 or above.</param>
+    /// <param name="marker">The marker.</param>
+    /// <param name="raisesEpoch">Whether that epoch is above that of the transaction's batches (KIP-890).</param>
+    public ValueTask<ProduceResult> AppendMarkerAsync(long producerId, short producerEpoch, in TransactionMarker marker, bool raisesEpoch)
+    {
+        Demand(AccessOperation.Alter);
+        return producerId is < 0 or >= LetterProducers.FirstId || producerEpoch < 0
+            ? new(ProduceResult.Failed(ErrorCode.InvalidRequest, $"Producer {producerId} with epoch {producerEpoch} has no transactions: "
+                + $"ids are 0 to {LetterProducers.FirstId - 1}, epochs 0 to {short.MaxValue}."))
+            : _partition!.Appends.AppendMarkerAsync(producerId, producerEpoch, marker, raisesEpoch);
+    }
+
+    /// <summary>See <see cref="Partition.DescribeProducers"/>.</summary>
+    public IReadOnlyList<ActiveProducer> DescribeProducers()
+    {
+        Demand(AccessOperation.Read);
+        return _partition!.DescribeProducers();
+    }
+
     /// <summary>An append that the gateway refuses before it reaches the log. It is counted as a refusal.</summary>
     public CountedAppend Refuse(in ProduceResult refusal) => new(new(refusal), _grant, 0, 0);
 

@@ -77,6 +77,25 @@ public sealed class SessionAccess
         return false;
     }
 
+    /// <summary>Opens a partition that this process serves for what an operator of the cluster does to any topic's
+    /// (<see cref="AccessOperation.Alter"/>). It is not counted.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="topicId">The topic's id; empty where the request named no id.</param>
+    /// <param name="opened">The partition.</param>
+    /// <param name="refusal"><see cref="ErrorCode.ClusterAuthorizationFailed"/>, or <see cref="ErrorCode.TopicAuthorizationFailed"/> for an
+    /// internal topic; <see cref="ErrorCode.None"/> where it is allowed.</param>
+    /// <returns>False: refused, or not served by this process.</returns>
+    internal bool TryOpenAsOperator(TopicPartition partition, Guid topicId, out OpenedPartition opened, out ErrorCode refusal)
+    {
+        opened = default;
+        refusal = !Allows(AccessOperation.Alter, ResourceType.Cluster) ? ErrorCode.ClusterAuthorizationFailed
+            : InternalTopics.IsInternal(partition.Topic) ? ErrorCode.TopicAuthorizationFailed : ErrorCode.None;
+        if (refusal != ErrorCode.None || !_access.TryGet(partition, topicId, out var found))
+            return false;
+        opened = new OpenedPartition(found, grant: null, AccessOperation.Alter);
+        return true;
+    }
+
     /// <summary>Opens a partition that the caller serves.</summary>
     /// <param name="partition">The partition.</param>
     /// <param name="operation">What the session is to do with it.</param>

@@ -157,11 +157,14 @@ internal abstract partial class CoordinatorCore
     /// <summary>The answer to a request that can be given while documents are read again; null: refuse.</summary>
     protected virtual object? FindAnswerWhileRecovering(ICoordinatorRequest body) => null;
 
+    /// <summary>The answer to a request that is refused without being carried out, or whose outcome is unknown.</summary>
+    protected virtual object Refuse(CoordinatorRequest request, ErrorCode error, string message) => request.Body.Refuse(error, message);
+
     // --- What a derived class uses ---
 
     /// <summary>Refuses a request at once.</summary>
     protected void AnswerNow(CoordinatorRequest request, ErrorCode error, string message) =>
-        _effects.Add(new Reply(request.RequestId, request.Body.Refuse(error, message)));
+        _effects.Add(new Reply(request.RequestId, Refuse(request, error, message)));
 
     /// <summary>Adds an effect of the derived class' own.</summary>
     protected void Emit(CoordinatorEffect effect) => _effects.Add(effect);

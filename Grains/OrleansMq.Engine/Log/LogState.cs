@@ -194,7 +194,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
         var from = producerSnapshots.Load(Producers, first, end, now, _ended);
         Transactions.Restore(Producers.Producers.Where(static producer => producer.Value.CurrentTransactionFirstOffset >= 0)
             .Select(static producer =>
-                new OpenTransaction(producer.Value.CurrentTransactionFirstOffset, producer.Key, producer.Value.Epoch)), _ended);
+                new OpenTransaction(producer.Value.CurrentTransactionFirstOffset, producer.Key, producer.Value.Epoch,
+                    producer.Value.LastAppendTime)), _ended);
         _ended.Clear();
         if (Producers.Producers.Any(static producer => producer.Value.UsesTransactions))
             Transactions.NoteUsed();

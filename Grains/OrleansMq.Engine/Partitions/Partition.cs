@@ -179,9 +179,25 @@ internal sealed class Partition
         in VerifiedTransaction verified = default) =>
         Appends.AppendAsync(batch, acks, cancellationToken, mayWrite, burst, allowance, verified);
 
+    /// <summary>How long the oldest transaction has been open here, in milliseconds; 0 where none is.</summary>
+    internal long OldestTransactionMs => Log is { } log && log.State.Transactions.Open() is [var oldest, ..]
+        ? Math.Max(Ports.Log.Now - oldest.BeganAt, 0) : 0;
+
     /// <summary>Whether a producer has a transaction of an epoch open here. Then its next batches need not be verified.</summary>
     internal bool IsInTransaction(long producerId, short epoch) =>
         Log is { } log && log.State.Transactions.IsOpen(producerId, epoch);
+
+    /// <summary>Returns the producers that the log knows, by id.</summary>
+    internal IReadOnlyList<ActiveProducer> DescribeProducers()
+    {
+        if (Log is not { } log)
+            return [];
+        ActiveProducer[] producers;
+        lock (log.AppendLock)
+            producers = [.. log.State.Producers.Producers.Select(static known => ActiveProducer.Of(known.Key, known.Value))];
+        Array.Sort(producers, static (one, other) => one.ProducerId.CompareTo(other.ProducerId));
+        return producers;
+    }
 
     /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
     public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default) =>

@@ -91,7 +91,7 @@ internal sealed class LogTransactions
         {
             if (change.Step == TransactionStep.Began)
             {
-                Begin(new OpenTransaction(change.First, change.ProducerId, change.Epoch));
+                Begin(new OpenTransaction(change.First, change.ProducerId, change.Epoch, change.BeganAt));
                 _isQuiet = false;
                 return;
             }

@@ -172,7 +172,8 @@ internal struct ProducerState
         if (!batch.IsTransactional || CurrentTransactionFirstOffset >= 0)
             return default;
         CurrentTransactionFirstOffset = batch.BaseOffset;
-        return new TransactionChange(TransactionStep.Began, batch.ProducerId, batch.BaseOffset, Epoch: batch.ProducerEpoch);
+        return new TransactionChange(TransactionStep.Began, batch.ProducerId, batch.BaseOffset, Epoch: batch.ProducerEpoch,
+            BeganAt: appendTime);
     }
 
     // The marker of a transaction without records here changes no more than the epochs.

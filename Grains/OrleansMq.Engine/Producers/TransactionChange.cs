@@ -19,7 +19,9 @@ internal enum TransactionStep
 /// <param name="First">The transaction's first offset.</param>
 /// <param name="Marker">The offset of the marker; -1 for a transaction that begins.</param>
 /// <param name="Epoch">The epoch of a transaction that begins.</param>
-internal readonly record struct TransactionChange(TransactionStep Step, long ProducerId, long First, long Marker = -1, short Epoch = -1);
+/// <param name="BeganAt">When a transaction begins, in milliseconds since 1970.</param>
+internal readonly record struct TransactionChange(TransactionStep Step, long ProducerId, long First, long Marker = -1, short Epoch = -1,
+    long BeganAt = 0);
 
 /// <summary>A transaction that its marker has ended.</summary>
 /// <param name="First">Its first offset.</param>
@@ -30,7 +32,9 @@ internal readonly record struct EndedTransaction(long First, long Marker);
 /// <param name="First">Its first offset.</param>
 /// <param name="ProducerId">Its producer.</param>
 /// <param name="Epoch">The producer's epoch.</param>
-internal readonly record struct OpenTransaction(long First, long ProducerId, short Epoch) : IComparable<OpenTransaction>
+/// <param name="BeganAt">When it began, in milliseconds since 1970. After a restart it is a later time: that of the producer's last batch,
+/// or of the start.</param>
+internal readonly record struct OpenTransaction(long First, long ProducerId, short Epoch, long BeganAt) : IComparable<OpenTransaction>
 {
     /// <inheritdoc/>
     public int CompareTo(OpenTransaction other) => First.CompareTo(other.First);

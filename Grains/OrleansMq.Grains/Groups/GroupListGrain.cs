@@ -80,11 +80,11 @@ internal sealed class GroupListGrain(CoordinatorDocuments documents, SiloBroker 
                 return null;
             }
             var group = GroupDocument.Parse(document.Value.Span);
-            if (await GroupDocuments.HasConfigurationAloneAsync(_stores.For(groupId), groupId, group))
-                return null;
             stored = group.ToListing(groupId);
-            if (stored.State == GroupState.Empty
-                && !await GroupDocuments.IsToGoAsync(_stores.For(groupId), groupId, group, broker.Options.TimeProvider.GetUtcNow()))
+            var use = await GroupDocuments.FindUseAsync(_stores.For(groupId), groupId, group, broker.Options.TimeProvider.GetUtcNow());
+            if (use == GroupUse.Remains)
+                return null;
+            if (use == GroupUse.Group && stored.State == GroupState.Empty)
                 return stored;
         }
         catch (Exception damaged) when (damaged is JsonException or CorruptStateException)

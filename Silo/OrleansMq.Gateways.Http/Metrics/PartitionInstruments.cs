@@ -22,6 +22,13 @@ internal static class PartitionInstruments
             static p => p.LogStartOffset);
         Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.",
             static p => p.LogEndOffset);
+        Add(meter, source, "orleansmq.partition.stable.lag", "{offset}",
+            "Offsets below the high watermark that committed readers cannot read yet, since a transaction is open.",
+            static p => Math.Max(p.HighWatermark - p.LastStableOffset, 0));
+        meter.CreateObservableGauge("orleansmq.partition.transaction.oldest",
+            () => Observe(source, static p => p.OldestTransactionMs).Select(static one =>
+                new Measurement<double>(one.Value / 1000.0, one.Tags)), "s",
+            "How long the oldest open transaction of a partition has been open.");
         meter.CreateObservableCounter("orleansmq.produced.duplicates", () => SumByTopic(source, static p => p.Dedupe.LeftOut),
             "{record}", "Records that were acknowledged and not appended, since their partition had seen their message ids.");
         meter.CreateObservableCounter("orleansmq.dedupe.forgotten",

@@ -6,8 +6,8 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 18: returns the supported requests and versions, and receives the client's software name (KIP-511).</summary>
 internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.ApiVersions, 0, 4, flexibleFrom: 3)
 {
-    // Share groups are served.
-    private const short ShareVersion = 1;
+    // Share groups are served, and transactions of which each has an epoch of its own: a client ends them so only where it is told.
+    private static readonly (string Name, short Level)[] Features = [("share.version", 1), ("transaction.version", 2)];
 
     /// <summary>Never: the header has its first form, since a client reads this answer before it knows what the broker supports.</summary>
     public override bool HasTagsInResponseHeader(short version) => false;
@@ -48,18 +48,22 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
     {
         response.WriteTagCount(response.Version >= 4 ? 3 : 2);
         if (response.Version >= 4)
-            response.WriteTag(0, ShareVersion, static (content, level) => WriteFeature(content, 0, level));
+            response.WriteTag(0, true, WriteFeatures);
         response.WriteTag(1, 0L, static (content, epoch) => content.WriteInt64(epoch));
-        response.WriteTag(2, ShareVersion, static (content, level) => WriteFeature(content, level, level));
+        response.WriteTag(2, false, WriteFeatures);
     }
 
-    private static void WriteFeature(ResponseWriter content, short first, short second)
+    // Supported: from the lowest level to the highest. Switched on: both bounds are the level in force.
+    private static void WriteFeatures(ResponseWriter content, bool isSupported)
     {
-        content.WriteLength(1);
-        content.WriteString("share.version");
-        content.WriteInt16(first);
-        content.WriteInt16(second);
-        content.WriteNoTags();
+        content.WriteLength(Features.Length);
+        foreach (var (name, level) in Features)
+        {
+            content.WriteString(name);
+            content.WriteInt16(isSupported ? (short)0 : level);
+            content.WriteInt16(level);
+            content.WriteNoTags();
+        }
     }
 
     private static void WriteRange(ResponseWriter response, KafkaApi api)

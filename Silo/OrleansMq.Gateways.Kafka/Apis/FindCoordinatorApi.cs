@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 10: finds the broker that coordinates a group.</summary>
+/// <summary>Key 10: finds the broker that coordinates a group, or the transactions of a transactional id.</summary>
 internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(ApiKey.FindCoordinator, 0, 6, flexibleFrom: 3)
 {
     private const sbyte Group = 0;
@@ -38,18 +38,17 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
 
     private static async ValueTask<FoundCoordinator> FindAsync(RequestContext context, sbyte type, string key)
     {
-        if (type == Transaction)
-            return new FoundCoordinator(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions, null);
-        if (type != Group)
+        if (type is not (Group or Transaction))
             return new FoundCoordinator(ErrorCode.InvalidRequest,
                 $"Coordinators exist for groups (0) and transactions (1), not for type {type}.", null);
         try
         {
-            var broker = await context.Broker.Groups.FindCoordinatorAsync(key, context.Aborted).ConfigureAwait(false);
+            var broker = await (type == Group ? context.Broker.Groups.FindCoordinatorAsync(key, context.Aborted)
+                : context.Broker.Transactions.FindCoordinatorAsync(key, context.Aborted)).ConfigureAwait(false);
             return context.Services.Endpoints.Find(broker, context.Connection) is { } endpoint
                 ? new FoundCoordinator(ErrorCode.None, null, endpoint)
                 : new FoundCoordinator(ErrorCode.CoordinatorNotAvailable,
-                    $"Broker {broker} coordinates the group but has no known Kafka listener. Retry.", null);
+                    $"Broker {broker} coordinates '{key}' but has no known Kafka listener. Retry.", null);
         }
         catch (BrokerException refused)
         {
@@ -86,5 +85,5 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
 
 /// <summary>The body.</summary>
 /// <param name="KeyType">0 for groups, 1 for transactions.</param>
-/// <param name="Keys">The groups; exactly one below version 4.</param>
+/// <param name="Keys">The groups or transactional ids; exactly one below version 4.</param>
 internal sealed record FindCoordinatorRequest(sbyte KeyType, string[] Keys);

@@ -37,11 +37,7 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
     {
         try
         {
-            // Of the brokers that clients reach, the one with the lowest id lists the groups of all brokers. So each group is listed once,
-            // including those that a broker without a listener coordinates.
-            if (context.Services.Endpoints.All(context.Connection).Select(static endpoint => endpoint.BrokerId)
-                .DefaultIfEmpty(context.Services.Self).Min()
-                != context.Services.Self)
+            if (!context.Services.Endpoints.AnswersForAll(context.Connection))
                 return (ErrorCode.None, []);
             var groups = await context.Broker.Groups.ListGroupsAsync(context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None,

@@ -2,10 +2,13 @@ using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Connections.Loops;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Transactions;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
@@ -67,7 +70,9 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ProduceRequest request, ResponseWriter response)
     {
-        // All appends begin, in order, before the first await: this keeps the order of a producer's batches.
+        // All appends begin, in order, before the first await: this keeps the order of a producer's batches. Where some must wait, later
+        // requests wait for this one.
+        var transaction = ProduceTransaction.Find(context, request);
         var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
         var burst = context.Burst;
         DecompressionAllowance? allowance = null;
@@ -90,10 +95,22 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                     }
                     if (allowance is null && IsCompressed(partition.Records.Span))
                         allowance = new DecompressionAllowance(MaxDecompressedBytes);
-                    appends[begun] = Begin(context.Version, request, found, partition.Records, burst, allowance);
+                    var refusal = Refuse(context.Version, request, transaction, found, partition.Records);
+                    if (refusal is null && transaction is not null && transaction.MustAsk(found.Partition, partition.Records.Span))
+                    {
+                        context.HoldsBack = true;
+                        transaction.Add(begun, found.Partition, partition.Records);
+                        appends[begun] = new Append(default, found);
+                    }
+                    else
+                    {
+                        appends[begun] = new Append(Begin(request, found.Partition, refusal, partition.Records, burst, allowance), found);
+                    }
                     begun++;
                 }
             }
+            if (transaction is { Waiting.Count: > 0 })
+                await BeginWaitingAsync(request, transaction, appends, allowance).ConfigureAwait(false);
             while (awaited < begun)
             {
                 var index = awaited++;
@@ -116,22 +133,33 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         return false;
     }
 
-    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records, AppendBurst? burst,
-        DecompressionAllowance? allowance)
+    private static CountedAppend Begin(ProduceRequest request, in OpenedPartition partition, in ProduceResult? refusal,
+        Memory<byte> records, AppendBurst? burst, DecompressionAllowance? allowance, in VerifiedTransaction verified = default)
     {
-        if (!found.Partition.IsOpen)
-            return new Append(CountedAppend.Uncounted(ProduceResult.Failed(found.Error, found.Message!)), found);
-        return new Append(Refuse(version, request, found, records) is { } refusal
-            ? found.Partition.Refuse(refusal)
-            : found.Partition.AppendAsync(records, (Acks)request.Acks, burst, allowance), found);
+        if (refusal is not { } refused)
+            return partition.AppendAsync(records, (Acks)request.Acks, burst, allowance, verified);
+        return partition.IsOpen ? partition.Refuse(refused) : CountedAppend.Uncounted(refused);
     }
 
-    private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
+    private static async ValueTask BeginWaitingAsync(ProduceRequest request, ProduceTransaction transaction, Append[] appends,
+        DecompressionAllowance? allowance)
     {
+        // Other connections wait for a loop's thread.
+        await LoopExit.Now;
+        var (refusal, verified) = await transaction.AskAsync().ConfigureAwait(false);
+        foreach (var (index, partition, records) in transaction.Waiting)
+            appends[index] = new Append(Begin(request, partition, refusal, records, null, allowance, verified), appends[index].Found);
+    }
+
+    private static ProduceResult? Refuse(short version, ProduceRequest request, ProduceTransaction? transaction, in LocatedPartition found,
+        Memory<byte> records)
+    {
+        if (!found.Partition.IsOpen)
+            return ProduceResult.Failed(found.Error, found.Message!);
         if (request.Acks is < -1 or > 1)
             return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {request.Acks}; allowed are 0, 1 and -1 (all).");
-        if (request.TransactionalId is not null)
-            return ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions);
+        if (transaction?.Refusal is { } refusal)
+            return refusal;
         if (records.IsEmpty)
             return ProduceResult.Failed(ErrorCode.InvalidRecord,
                 $"There are no records for {found.Partition.TopicPartition}: send one batch.");
@@ -173,7 +201,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         var version = response.Version;
         var result = append.Result;
         response.WriteInt32(index);
-        response.WriteError(result.Error);
+        response.WriteError(TransactionErrors.OfAppend(result.Error, version));
         response.WriteInt64(result.BaseOffset);
         response.WriteInt64(result.LogAppendTime);
         if (version >= 5)

@@ -23,6 +23,11 @@ internal sealed class BrokerEndpoints(KafkaGatewayOptions options, int self, ICl
         }
     }
 
+    /// <summary>Whether this broker answers a request that clients send to every broker, to merge the answers: of the brokers that clients
+    /// reach, the one with the lowest id. So all is listed once, including what a broker without a listener coordinates.</summary>
+    public bool AnswersForAll(IConnection client) =>
+        All(client).Select(static endpoint => endpoint.BrokerId).DefaultIfEmpty(self).Min() == self;
+
     /// <summary>Returns the endpoint of a broker; null where clients cannot reach it.</summary>
     public BrokerEndpoint? Find(int broker, IConnection client) =>
         metadata.Image.Brokers.TryGetValue(broker, out var found) ? Of(found, client) : null;

@@ -29,7 +29,8 @@ internal sealed class PartitionLocator(BrokerAccess access, IClusterMetadata met
 
     /// <summary>Finds a partition in memory, and opens it where this broker leads it.</summary>
     /// <param name="session">The client.</param>
-    /// <param name="operation">What the client is to do with it.</param>
+    /// <param name="operation">What the client is to do with it. <see cref="AccessOperation.Alter"/> is what an operator of the cluster may
+    /// do, whatever the topic.</param>
     /// <param name="topic">The topic's name; null where the request named an id.</param>
     /// <param name="topicId">The topic's id; empty where the request named a name.</param>
     /// <param name="number">The partition's number.</param>
@@ -65,10 +66,11 @@ internal sealed class PartitionLocator(BrokerAccess access, IClusterMetadata met
                 $"Partition {name} is led by another broker. Refresh the metadata and retry.");
     }
 
-    // True where the answer is final: open, or refused.
+    // True where the answer is final: open, or refused. Alter is an operator's: a matter of the cluster, whatever the topic.
     private bool TryOpen(SessionAccess session, AccessOperation operation, TopicPartition name, Guid topicId, out LocatedPartition found)
     {
-        if (session.TryOpen(name, topicId, operation, out var opened, out var refusal))
+        if (operation == AccessOperation.Alter ? session.TryOpenAsOperator(name, topicId, out var opened, out var refusal)
+            : session.TryOpen(name, topicId, operation, out opened, out refusal))
         {
             found = new LocatedPartition(opened, ErrorCode.None, self, opened.LeaderEpoch, null);
             return true;
@@ -78,7 +80,8 @@ internal sealed class PartitionLocator(BrokerAccess access, IClusterMetadata met
             found = default;
             return false;
         }
-        found = LocatedPartition.Failed(refusal, session.RefusalOf(operation, ResourceType.Topic, name.Topic));
+        found = LocatedPartition.Failed(refusal, refusal == ErrorCode.ClusterAuthorizationFailed
+            ? session.RefusalOf(operation, ResourceType.Cluster) : session.RefusalOf(operation, ResourceType.Topic, name.Topic));
         return true;
     }
 

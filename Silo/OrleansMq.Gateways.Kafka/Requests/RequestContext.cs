@@ -30,6 +30,9 @@ internal sealed class RequestContext
     /// <summary>The request's connection.</summary>
     public required IConnection Connection { get; init; }
 
+    /// <summary>The client, as the coordinator of a transaction sees it.</summary>
+    public TransactionCaller Caller => new($"client '{ClientId}' at {ClientHost}", Services.Self, Connection.Number);
+
     /// <summary>Whether later requests on the connection must not begin before this one is done, because their order matters. A handler
     /// sets it before its first await.</summary>
     public bool HoldsBack { get; set; }
@@ -50,6 +53,9 @@ internal interface IConnection
 
     /// <summary>The client's address.</summary>
     IPEndPoint RemoteEndPoint { get; }
+
+    /// <summary>A number that rises with each connection to this broker, also across its restarts.</summary>
+    long Number { get; }
 
     /// <summary>Cancelled when the connection is closed, or the gateway is stopping.</summary>
     CancellationToken Aborted { get; }

@@ -11,7 +11,8 @@ public sealed class CoordinatorIndexTests
 {
     private readonly ScriptedStore _store = new(FileStateStore.Open(new MemoryFileSystem(), "/state"));
 
-    private IndexedCoordinatorStores Stores => new(GroupDocuments.Kind, _store, 1000, EngineLog.Silent);
+    private IndexedCoordinatorStores Stores => new(GroupDocuments.Kind, _store,
+        new CoordinatorBound(1000, GroupDocuments.TooMany(1000)), EngineLog.Silent);
 
     [Fact]
     public async Task Group_is_listed_from_its_first_write_until_its_deletion()

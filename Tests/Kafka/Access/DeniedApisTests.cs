@@ -13,13 +13,14 @@ public sealed partial class DeniedApisTests
     private const ErrorCode Topic = ErrorCode.TopicAuthorizationFailed;
     private const ErrorCode Group = ErrorCode.GroupAuthorizationFailed;
     private const ErrorCode Cluster = ErrorCode.ClusterAuthorizationFailed;
+    private const ErrorCode TransactionalId = ErrorCode.TransactionalIdAuthorizationFailed;
     private const int CorrelationId = 1;
 
     // Open to every client: it must learn the versions before it can authenticate.
     private static readonly ApiKey[] Open = [ApiKey.ApiVersions];
 
     // Answer with what the client may see: nothing.
-    private static readonly ApiKey[] Filtered = [ApiKey.ListGroups];
+    private static readonly ApiKey[] Filtered = [ApiKey.ListGroups, ApiKey.ListTransactions];
 
     private static readonly Dictionary<ApiKey, ErrorCode> Refused = new()
     {
@@ -40,6 +41,11 @@ public sealed partial class DeniedApisTests
         [ApiKey.DeleteRecords] = Topic,
         [ApiKey.InitProducerId] = Cluster,
         [ApiKey.OffsetForLeaderEpoch] = Topic,
+        [ApiKey.AddPartitionsToTxn] = TransactionalId,
+        [ApiKey.AddOffsetsToTxn] = TransactionalId,
+        [ApiKey.EndTxn] = TransactionalId,
+        [ApiKey.WriteTxnMarkers] = Cluster,
+        [ApiKey.TxnOffsetCommit] = TransactionalId,
         [ApiKey.DescribeConfigs] = Topic,
         [ApiKey.AlterConfigs] = Topic,
         [ApiKey.DescribeLogDirs] = Cluster,
@@ -51,6 +57,8 @@ public sealed partial class DeniedApisTests
         [ApiKey.ListPartitionReassignments] = Cluster,
         [ApiKey.OffsetDelete] = Group,
         [ApiKey.DescribeCluster] = Cluster,
+        [ApiKey.DescribeProducers] = Topic,
+        [ApiKey.DescribeTransactions] = TransactionalId,
         [ApiKey.ConsumerGroupHeartbeat] = Group,
         [ApiKey.ConsumerGroupDescribe] = Group,
         [ApiKey.ShareGroupHeartbeat] = Group,

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Kafka.Codec;
 /// <summary>The effects and refusals of administration requests, beyond what third-party clients exercise.</summary>
 public sealed class AdministrationTests : IAsyncLifetime
 {
-    private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,
+    private const short CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,
         AlterConfigs = 33, CreatePartitions = 37, IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75, Metadata = 3,
         OffsetFetch = 9, DescribeGroups = 15, ConsumerGroupDescribe = 69;
 
@@ -179,15 +179,6 @@ public sealed class AdministrationTests : IAsyncLifetime
         var all = await AskAsync(DescribeTopicPartitions, 0, ("Topics", 0));
         Assert.Contains("NextCursor: null\n", all, StringComparison.Ordinal);
         Assert.Contains("PartitionIndex: 4\n", all, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public async Task Transactions_are_refused_permanently()
-    {
-        Assert.Contains("ErrorCode: 53\n", await AskAsync(InitProducerId, 4, ("TransactionalId", "tx")), StringComparison.Ordinal);
-        var coordinator = await AskAsync(FindCoordinator, 4, ("KeyType", 1));
-        Assert.Contains("ErrorCode: 53\n", coordinator, StringComparison.Ordinal);
-        Assert.Contains("does not support transactions", coordinator, StringComparison.Ordinal);
     }
 
     [Theory]

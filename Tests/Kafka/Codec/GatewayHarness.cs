@@ -42,6 +42,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Parse("10.0.0.2"), 40000);
 
+    public long Number { get; set; } = 7;
+
     public CancellationToken Aborted => _aborted.Token;
 
     public Guid Orders => Broker.Metadata.Image.FindServed("orders")?.TopicId ?? Guid.Empty;
@@ -67,6 +69,9 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 
     public void Introduce(string name, string version) { }
 
+    /// <summary>Whether the last request holds back later ones of its connection.</summary>
+    public bool HoldsBack { get; private set; }
+
     /// <summary>Answers a request, without the length prefix. Returns null if the request wants no answer.</summary>
     public async Task<byte[]?> AnswerAsync(byte[] frame)
     {
@@ -89,7 +94,10 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         };
         using var response = new ResponseWriter(request.Version, request.Api!.IsFlexible(request.Version));
         response.WriteHeader(request.CorrelationId, request.Api.HasTagsInResponseHeader(request.Version));
-        if (!await request.Api.AnswerAsync(context, request.Body!, response))
+        var answering = request.Api.AnswerAsync(context, request.Body!, response);
+        // The connection looks as soon as the handler waits.
+        HoldsBack = context.HoldsBack;
+        if (!await answering)
             return null;
         var bytes = response.Parts().SelectMany(static part => part.Memory.ToArray()).ToArray();
         Assert.Equal(bytes.Length, System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(bytes) + 4);

@@ -48,6 +48,8 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Loopback, 40000);
 
+    long IConnection.Number => 1;
+
     public CancellationToken Aborted => CancellationToken.None;
 
     IReadOnlyCollection<Partition> ILocalPartitions.Held => [];

@@ -37,6 +37,10 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
         (3, "Name") => "orders",
         (69, "GroupIds") => "modern",
         (77, "GroupIds") => "workers",
+        (24, "V3AndBelowProducerId") or (25 or 26 or 27 or 28, "ProducerId") or (66, "ProducerIdFilters") => 7,
+        (24, "V3AndBelowProducerEpoch") or (25 or 26 or 27 or 28, "ProducerEpoch") => 0,
+        (27, "CoordinatorEpoch" or "TransactionVersion") => 2,
+        (66, "StateFilters") => "Ongoing",
         _ => null,
     };
 

@@ -1,12 +1,15 @@
 using OrleansMq.Api;
+using OrleansMq.Tests.Kafka.Transactions;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A broker whose groups return fixed answers.</summary>
+/// <summary>A broker whose groups and transactions return fixed answers.</summary>
 internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 {
     public override IGroupCoordinator Groups { get; } = new ScriptedGroups();
+
+    public override ITransactionCoordinator Transactions { get; } = new ScriptedCoordinator();
 
     private sealed class ScriptedGroups : IGroupCoordinator
     {
@@ -60,6 +63,8 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
             FindShareCursors => new ShareCursorsResult(ErrorCode.None, null, true, [], []),
             AlterShareGroup => default(GroupReply),
             OffsetCommit commit => new OffsetCommitResult(
+                [.. commit.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]),
+            TransactionOffsetCommit commit => new OffsetCommitResult(
                 [.. commit.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]),
             OffsetFetch fetch => new OffsetFetchResult(ErrorCode.None, [.. (fetch.Partitions ?? [new TopicPartition("orders", 0)])
                 .Select(static partition => new FetchedOffset(partition, Guid.Empty, new CommittedOffset(2, 0, "note")))]),

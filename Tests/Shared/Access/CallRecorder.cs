@@ -9,7 +9,7 @@ public class CallRecorder : DispatchProxy
     private object _target = null!;
     private List<string> _calls = null!;
 
-    /// <summary>A broker that records its calls, and those of its groups, queues, schedules and administration, in
+    /// <summary>A broker that records its calls, and those of its groups, queues, schedules, transactions and administration, in
     /// <paramref name="calls"/>.</summary>
     public static IBroker Of(IBroker target, List<string> calls) => Of<IBroker>(target, calls);
 
@@ -27,6 +27,7 @@ public class CallRecorder : DispatchProxy
                 IGroupCoordinator groups => Of(groups, _calls),
                 IQueues queues => Of(queues, _calls),
                 ISchedules schedules => Of(schedules, _calls),
+                ITransactionCoordinator transactions => Of(transactions, _calls),
                 IClusterAdministration administration => Of(administration, _calls),
                 var result => result,
             };

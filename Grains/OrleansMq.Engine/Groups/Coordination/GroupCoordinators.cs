@@ -115,11 +115,12 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
             if (await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false) is not { } stored)
                 return null;
             var group = GroupDocument.Parse(stored.Value.Span);
-            if (await GroupDocuments.HasConfigurationAloneAsync(_store, groupId, group).ConfigureAwait(false))
-                return null;
-            return await GroupDocuments.IsToGoAsync(_store, groupId, group, _time.GetUtcNow()).ConfigureAwait(false)
-                ? await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false)
-                : group.ToListing(groupId);
+            return await GroupDocuments.FindUseAsync(_store, groupId, group, _time.GetUtcNow()).ConfigureAwait(false) switch
+            {
+                GroupUse.Group => group.ToListing(groupId),
+                GroupUse.Remains => null,
+                _ => await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false),
+            };
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.GroupIdNotFound)
         {

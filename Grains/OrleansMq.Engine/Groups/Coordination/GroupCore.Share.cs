@@ -5,7 +5,7 @@ namespace OrleansMq.Groups.Coordination;
 
 internal sealed partial class GroupCore
 {
-    // Whether the id belongs to a group of consumers, or to committed offsets.
+    // Whether the id belongs to a group of consumers, or to offsets.
     private bool IsOfConsumers => _membership.Classic is not null || _membership.Consumer is not null || !_offsets.IsEmpty;
 
     /// <summary>Carries out a request of share groups, and refuses what a share group does not know.</summary>
@@ -36,7 +36,8 @@ internal sealed partial class GroupCore
             case JoinGroup or SyncGroup or LeaveGroup or Heartbeat when _share.State is not null:
                 HoldRefusal(request, new GroupReply(ErrorCode.InconsistentGroupProtocol, IsShareGroup));
                 return true;
-            case ConsumerGroupHeartbeat or OffsetCommit or OffsetFetch or OffsetDelete when _share.State is not null:
+            case ConsumerGroupHeartbeat or OffsetCommit or TransactionOffsetCommit or OffsetFetch or OffsetDelete
+                when _share.State is not null:
                 HoldRefusal(request, new GroupReply(ErrorCode.GroupIdNotFound, IsShareGroup));
                 return true;
             default:
@@ -48,7 +49,7 @@ internal sealed partial class GroupCore
     {
         var reply = _share.Alter(alter, request.FreshId, _topics, Now);
         // The last value of an id without a group was removed.
-        if (HasConfigurationAlone && _share.Configs.IsEmpty)
+        if (IsBare && !HasRemains)
             Forget();
         return reply;
     }

@@ -12,7 +12,8 @@ namespace OrleansMq.Groups.Coordination;
 /// <list type="bullet">
 /// <item><see cref="WorkingMembership"/>: the group, formed by one of the protocols; stored as a document</item>
 /// <item><see cref="WorkingShareGroup"/>: the group, if it is a share group, and its configuration; in the same document</item>
-/// <item><see cref="WorkingOffsets"/>: the committed offsets; stored as a document</item>
+/// <item><see cref="WorkingOffsets"/>: the committed offsets, those of open transactions, and which have ended; stored as a
+/// document</item>
 /// <item><see cref="MemberSessions"/>: when each member times out; in memory only</item>
 /// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
 /// </list>
@@ -79,10 +80,13 @@ internal sealed partial class GroupCore : CoordinatorCore
 
     private GroupDocument DocumentOfGroup => _share.AddTo(_membership.ToDocument(Claim));
 
-    // The id has a configuration, and no group.
-    private bool HasConfigurationAlone => Exists && _share.State is null && !IsOfConsumers;
+    // Neither members, nor offsets, nor a former generation.
+    private bool IsBare => Exists && _share.State is null && !IsOfConsumers;
 
-    private bool IsGroup => Exists && (!HasConfigurationAlone || _share.Configs.IsEmpty);
+    // What belongs to the id, and has documents also where there is no group.
+    private bool HasRemains => !_share.Configs.IsEmpty || _offsets.HasFences;
+
+    private bool IsGroup => Exists && (!IsBare || !HasRemains);
 
     private string NotFound => $"There is no group '{_groupId}'.";
 
@@ -111,6 +115,12 @@ internal sealed partial class GroupCore : CoordinatorCore
                 break;
             case OffsetCommit commit:
                 Commit(request, commit);
+                break;
+            case TransactionOffsetCommit commit:
+                Commit(request, commit);
+                break;
+            case EndTransactionOffsets end:
+                Hold(request, _offsets.End(end, Now));
                 break;
             case OffsetFetch fetch:
                 Fetch(request, fetch);
@@ -190,40 +200,6 @@ internal sealed partial class GroupCore : CoordinatorCore
 
     private void Touch(string memberId) => Want(_sessions.Touch(memberId, Now));
 
-    // --- Offsets ---
-
-    private void Commit(CoordinatorRequest request, OffsetCommit commit)
-    {
-        var refusal = _membership.CheckCommit(commit);
-        if (refusal.Error != ErrorCode.None)
-        {
-            HoldRefusal(request, refusal);
-            return;
-        }
-        Touch(commit.MemberId);
-        Hold(request, _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics)), commit.MemberId);
-    }
-
-    private void Fetch(CoordinatorRequest request, OffsetFetch fetch)
-    {
-        var refusal = _membership.CheckFetch(fetch);
-        if (refusal.Error != ErrorCode.None)
-            HoldRefusal(request, refusal);
-        else if (fetch.AllowStale)
-            Hold(request, _offsets.Fetch(fetch, _topics));
-        else
-            HoldConfirmed(request, _offsets.Fetch(fetch, _topics));
-    }
-
-    private void DeleteOffsets(CoordinatorRequest request, OffsetDelete delete)
-    {
-        if (_membership.SubscribedTopics() is { } subscribed)
-            HoldConfirmed(request, _offsets.Delete(delete, _topics, subscribed));
-        else
-            HoldRefusal(request, new GroupReply(ErrorCode.NonEmptyGroup,
-                "The group has members whose subscriptions cannot be read, since they are not consumers: stop them first."));
-    }
-
     /// <summary>Refuses a request for a reason that the membership reveals.</summary>
     private void HoldRefusal(CoordinatorRequest request, GroupReply refusal) =>
         HoldFor(GroupDocuments.Group, request, request.Body.Refuse(refusal.Error, refusal.Message!));
@@ -242,9 +218,10 @@ internal sealed partial class GroupCore : CoordinatorCore
     }
 
     /// <summary>Removes the expired offsets of a group without members, and deletes the group with its last offset. Runs before each
-    /// request, so that idle groups with offsets need no timer, and when a group without any is to go.</summary>
+    /// request, so that idle groups with offsets need no timer, and when a group without any, or what remains of one, is to go.</summary>
     private void Expire()
     {
+        _offsets.ForgetFences(Now);
         if (!IsGroup || HasMembers)
             return;
         _offsets.Expire(_membership.EmptySince, Now);
@@ -254,10 +231,10 @@ internal sealed partial class GroupCore : CoordinatorCore
         ForgetGroup();
     }
 
-    // The configuration of its id stays.
+    // The configuration of its id stays, and what is to be remembered of transactions.
     private void ForgetGroup()
     {
-        if (_share.Configs.IsEmpty)
+        if (!HasRemains)
         {
             Forget();
             return;
@@ -270,6 +247,11 @@ internal sealed partial class GroupCore : CoordinatorCore
     /// <summary>When the group goes unless it is used; null while it has something to keep.</summary>
     private DateTimeOffset? EndOfEmptiness => IsGroup && !HasMembers && _offsets.IsEmpty && !_membership.HasPendingIds
         && _share.State is null && _membership.EmptySince + KeptWithoutOffsets is var end
+        ? end > _nextExpiry ? end : _nextExpiry
+        : null;
+
+    /// <summary>When the documents of an id without group go; null if there is a group, or a configuration.</summary>
+    private DateTimeOffset? EndOfRemains => !IsGroup && _share.Configs.IsEmpty && _offsets.EndOfFences is { } end
         ? end > _nextExpiry ? end : _nextExpiry
         : null;
 
@@ -381,7 +363,7 @@ internal sealed partial class GroupCore : CoordinatorCore
     {
         Want(_membership.NextTime);
         // A time in the past would look as if the coordinator had stood still.
-        if (EndOfEmptiness is { } end)
+        if ((EndOfEmptiness ?? EndOfRemains) is { } end)
             Want(end > Now ? end : Now);
     }
 

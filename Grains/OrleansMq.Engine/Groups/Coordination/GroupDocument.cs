@@ -5,7 +5,6 @@ using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
-using OrleansMq.Groups.Offsets;
 using OrleansMq.Groups.Share;
 
 namespace OrleansMq.Groups.Coordination;
@@ -76,113 +75,6 @@ internal sealed record GroupDocument : IOwnedDocument
             : document;
     }
 }
-
-/// <summary>The document <c>group-offsets/&lt;group id&gt;</c>.</summary>
-internal sealed record GroupOffsetsDocument : IOwnedDocument
-{
-    /// <summary>The version of the format that is written.</summary>
-    public const int CurrentVersion = 1;
-
-    /// <summary>The type in the key.</summary>
-    public const string StoreType = "group-offsets";
-
-    /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
-    public int Version { get; init; } = CurrentVersion;
-
-    /// <summary>The coordinator that wrote it.</summary>
-    public required CoordinatorClaim Coordinator { get; init; }
-
-    /// <summary>Committed offsets.</summary>
-    public ImmutableArray<StoredTopicOffsets> Topics { get; init; } = [];
-
-    /// <summary>Offsets of open transactions.</summary>
-    public ImmutableArray<StoredPendingOffsets> Pending { get; init; } = [];
-
-    /// <summary>The document's key in the state store.</summary>
-    public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
-
-    /// <summary>Creates the document of these offsets.</summary>
-    public static GroupOffsetsDocument Of(CoordinatorClaim coordinator, GroupOffsets offsets) => new()
-    {
-        Coordinator = coordinator,
-        Topics = StoredTopicOffsets.Of(offsets.Topics),
-        Pending = [.. offsets.Pending.Select(pending => new StoredPendingOffsets(pending.Key, StoredTopicOffsets.Of(pending.Value)))],
-    };
-
-    /// <summary>Returns the offsets in the document.</summary>
-    public GroupOffsets ToOffsets() => new()
-    {
-        Topics = StoredTopicOffsets.Read(Topics),
-        Pending = Pending.ToImmutableSortedDictionary(pending => pending.ProducerId, pending => StoredTopicOffsets.Read(pending.Topics)),
-    };
-
-    /// <summary>Serializes the document as it is stored.</summary>
-    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupOffsetsDocument);
-
-    /// <summary>Parses a stored document.</summary>
-    /// <exception cref="JsonException">The document is damaged, or of a newer version.</exception>
-    public static GroupOffsetsDocument Parse(ReadOnlySpan<byte> bytes)
-    {
-        var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupOffsetsDocument) ?? throw new JsonException("It is null.");
-        GroupJson.CheckVersion(document.Version, CurrentVersion);
-        return document;
-    }
-}
-
-/// <summary>Offsets of one topic in a document.</summary>
-/// <param name="Topic">The topic's name.</param>
-/// <param name="TopicId">Its id.</param>
-/// <param name="Partitions">By partition, ascending.</param>
-internal sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArray<StoredOffset> Partitions)
-{
-    internal static ImmutableArray<StoredTopicOffsets> Of(ImmutableSortedDictionary<string, TopicOffsets> topics) =>
-        [.. topics.Select(topic => new StoredTopicOffsets(topic.Key, topic.Value.TopicId,
-            [.. topic.Value.Partitions.Select(partition => StoredOffset.Of(partition.Key, partition.Value))]))];
-
-    internal static ImmutableSortedDictionary<string, TopicOffsets> Read(ImmutableArray<StoredTopicOffsets> topics) =>
-        topics.ToImmutableSortedDictionary(
-            topic => topic.Topic,
-            topic => new TopicOffsets(topic.TopicId,
-                topic.Partitions.ToImmutableSortedDictionary(offset => offset.Partition, offset => offset.ToCommitted())),
-            StringComparer.Ordinal);
-}
-
-/// <summary>One offset in a document.</summary>
-internal sealed record StoredOffset
-{
-    /// <summary>The partition's number.</summary>
-    public int Partition { get; init; }
-
-    /// <summary>The next offset to read.</summary>
-    public long Offset { get; init; }
-
-    /// <summary>The leader epoch of the last record read; null if unknown.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public int? LeaderEpoch { get; init; }
-
-    /// <summary>The committer's metadata; null for none.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public string? Metadata { get; init; }
-
-    /// <summary>The time of the commit, in milliseconds since 1970.</summary>
-    public long CommittedAt { get; init; }
-
-    internal static StoredOffset Of(int partition, CommittedOffset offset) => new()
-    {
-        Partition = partition,
-        Offset = offset.Offset,
-        LeaderEpoch = offset.LeaderEpoch < 0 ? null : offset.LeaderEpoch,
-        Metadata = offset.Metadata.Length == 0 ? null : offset.Metadata,
-        CommittedAt = offset.CommitTimestamp,
-    };
-
-    internal CommittedOffset ToCommitted() => new(Offset, LeaderEpoch ?? -1, Metadata ?? "", CommittedAt);
-}
-
-/// <summary>Offsets of an open transaction in a document.</summary>
-/// <param name="ProducerId">The transaction's producer.</param>
-/// <param name="Topics">By topic.</param>
-internal sealed record StoredPendingOffsets(long ProducerId, ImmutableArray<StoredTopicOffsets> Topics);
 
 /// <summary>The JSON of groups' documents, the same in both flavours.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]

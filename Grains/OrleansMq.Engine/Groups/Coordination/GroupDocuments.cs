@@ -1,6 +1,7 @@
 using System.Text.Json;
 using OrleansMq.Api;
 using OrleansMq.Coordination;
+using OrleansMq.Groups.Offsets;
 using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
@@ -31,37 +32,39 @@ internal static class GroupDocuments
     public static string TooMany(int most) => $"There are {most} groups already, as many as the broker allows: delete groups that are not "
         + "used any more (omq group delete; kafka-share-groups.sh and kafka-consumer-groups.sh --delete), or raise maxGroups.";
 
-    /// <summary>Whether a stored group has nothing to keep any more. Its coordinator deletes it; where none has run for so long, a request
-    /// to the group makes one that does.</summary>
-    /// <param name="store">Holds the group's documents.</param>
-    /// <param name="groupId">The group.</param>
-    /// <param name="group">The first of them.</param>
-    /// <param name="now">The time.</param>
-    /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
-    public static async ValueTask<bool> IsToGoAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
-    {
-        if (group.Share is not null || MayHaveConfigurationAlone(group))
-            return false;
-        var emptySince = group.Consumer is { } consumer ? consumer.EmptySince
-            : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
-        if (group.ToListing(groupId).State != GroupState.Empty || emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
-            return false;
-        return await HasNoOffsetsAsync(store, groupId).ConfigureAwait(false);
-    }
-
-    /// <summary>Whether an id has a configuration, and no group.</summary>
+    /// <summary>Finds out what the documents of an id are kept for. Those of offsets are read where that is needed.</summary>
     /// <param name="store">Holds the documents.</param>
     /// <param name="groupId">The id.</param>
     /// <param name="group">The first of them.</param>
+    /// <param name="now">The time.</param>
     /// <exception cref="JsonException">The document of its offsets is damaged.</exception>
-    public static async ValueTask<bool> HasConfigurationAloneAsync(IStateStore store, string groupId, GroupDocument group) =>
-        MayHaveConfigurationAlone(group) && await HasNoOffsetsAsync(store, groupId).ConfigureAwait(false);
+    public static async ValueTask<GroupUse> FindUseAsync(IStateStore store, string groupId, GroupDocument group, DateTimeOffset now)
+    {
+        if (group.Share is not null || group.ToListing(groupId).State != GroupState.Empty)
+            return GroupUse.Group;
+        var emptySince = group.Consumer is { } consumer ? consumer.EmptySince
+            : group.Classic is { } classic ? classic.EmptySince : DateTimeOffset.UnixEpoch;
+        if (emptySince is null || emptySince + GroupCore.KeptWithoutOffsets > now)
+            return GroupUse.Group;
+        var offsets = await store.ReadAsync(GroupOffsetsDocument.KeyOf(groupId)).ConfigureAwait(false) is { } stored
+            ? GroupOffsetsDocument.Parse(stored.Value.Span).ToOffsets() : GroupOffsets.Empty;
+        if (!offsets.IsEmpty)
+            return GroupUse.Group;
+        return group.Type == GroupType.Unknown && (group.Configs is not null || offsets.Fences.Values.Any(fence => fence.ForgottenAt > now))
+            ? GroupUse.Remains : GroupUse.None;
+    }
+}
 
-    private static bool MayHaveConfigurationAlone(GroupDocument group) => group is { Type: GroupType.Unknown, Configs: not null };
-
-    private static async ValueTask<bool> HasNoOffsetsAsync(IStateStore store, string groupId) =>
-        await store.ReadAsync(GroupOffsetsDocument.KeyOf(groupId)).ConfigureAwait(false) is not { } offsets
-            || GroupOffsetsDocument.Parse(offsets.Value.Span).ToOffsets().IsEmpty;
+/// <summary>What the documents of an id are kept for.</summary>
+internal enum GroupUse
+{
+    /// <summary>For a group.</summary>
+    Group,
+    /// <summary>For the id alone: its configuration, or transactions that have ended. There is no group.</summary>
+    Remains,
+    /// <summary>For nothing any more. The coordinator deletes them; where none has run for so long, a request to the group makes one that
+    /// does.</summary>
+    None,
 }
 
 /// <summary>A group's stored documents; null for none.</summary>
@@ -79,7 +82,7 @@ internal sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? O
 /// <summary>The content of a <see cref="GroupOffsetsDocument"/> to be written.</summary>
 /// <param name="Coordinator">The coordinator that writes them.</param>
 /// <param name="Offsets">All offsets of the group.</param>
-internal sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.GroupOffsets Offsets) : IOwnedDocument
+internal sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, GroupOffsets Offsets) : IOwnedDocument
 {
     /// <summary>Creates the document.</summary>
     public GroupOffsetsDocument ToDocument() => GroupOffsetsDocument.Of(Coordinator, Offsets);

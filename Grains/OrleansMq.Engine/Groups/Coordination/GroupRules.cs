@@ -113,6 +113,15 @@ internal class GroupRules : CoordinatorRules
         GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
         OffsetDecision.Commit(offsets, request, topics, options, now, check);
 
+    /// <inheritdoc cref="TransactionOffsetDecision.Commit"/>
+    public virtual OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, TransactionOffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
+        TransactionOffsetDecision.Commit(offsets, request, topics, options, now, check);
+
+    /// <inheritdoc cref="TransactionOffsetDecision.End"/>
+    public virtual OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now) =>
+        TransactionOffsetDecision.End(offsets, request, now);
+
     /// <inheritdoc cref="OffsetDecision.Fetch"/>
     public virtual OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics) =>
         OffsetDecision.Fetch(offsets, request, topics);

@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
+using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -223,6 +224,21 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     /// <summary>Checks whether offsets may be committed.</summary>
     public GroupReply CheckCommit(OffsetCommit request) =>
         Consumer is { } consumer ? rules.CheckCommit(consumer.State, request) : rules.CheckCommit(Classic?.State, request);
+
+    /// <summary>Checks whether offsets may be committed within a transaction.</summary>
+    public GroupReply CheckCommit(TransactionOffsetCommit request)
+    {
+        if (TransactionOffsetDecision.NamesNoMember(request))
+            return default;
+        var refusal = CheckCommit(TransactionOffsetDecision.AsCommit(request));
+        return refusal with { Error = TransactionOffsetDecision.ErrorWithin(refusal.Error) };
+    }
+
+    /// <summary>Returns the check of each partition of a commit within a transaction; null where all are accepted.</summary>
+    public Func<PartitionOffset, GroupTopic, ErrorCode>? PartitionCheckOf(TransactionOffsetCommit request, GroupTopics topics) =>
+        PartitionCheckOf(TransactionOffsetDecision.AsCommit(request), topics) is { } check
+            ? (wanted, topic) => TransactionOffsetDecision.ErrorWithin(check(wanted, topic))
+            : null;
 
     /// <summary>Returns the check of each partition of a commit; null where all are accepted. Members of a classic group assign by name:
     /// its coordinator does not know which topics they mean.</summary>

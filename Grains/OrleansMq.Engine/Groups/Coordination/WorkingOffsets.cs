@@ -12,15 +12,25 @@ namespace OrleansMq.Groups.Coordination;
 internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Action changed)
 {
     private GroupOffsets _offsets = GroupOffsets.Empty;
+    // No fence is old enough before.
+    private DateTimeOffset _fencesLastUntil;
 
     /// <summary>Whether there are no offsets at all.</summary>
     public bool IsEmpty => _offsets.IsEmpty;
 
+    /// <summary>Whether the end of a transaction is to be remembered. It belongs to the group's id, and stays when the group is
+    /// deleted.</summary>
+    public bool HasFences => !_offsets.Fences.IsEmpty;
+
+    /// <summary>When the last end of a transaction is forgotten; null for none.</summary>
+    public DateTimeOffset? EndOfFences => HasFences ? _offsets.Fences.Values.Max(static fence => fence.ForgottenAt) : null;
+
     /// <summary>Takes up what is stored.</summary>
-    public void Adopt(GroupOffsetsDocument? stored) => _offsets = stored?.ToOffsets() ?? GroupOffsets.Empty;
+    public void Adopt(GroupOffsetsDocument? stored) =>
+        (_offsets, _fencesLastUntil) = (stored?.ToOffsets() ?? GroupOffsets.Empty, default);
 
     /// <summary>Removes all offsets, since the group is deleted.</summary>
-    public void Forget() => _offsets = GroupOffsets.Empty;
+    public void Forget() => _offsets = GroupOffsets.Empty with { Fences = _offsets.Fences };
 
     /// <summary>Returns the content of the document.</summary>
     public GroupOffsetsContent ToContent(CoordinatorClaim claim) => new(claim, _offsets);
@@ -33,6 +43,18 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
     public OffsetCommitResult Commit(OffsetCommit request, GroupTopics topics, DateTimeOffset now,
         Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
         Apply(rules.Commit(_offsets, request, topics, options, now, check));
+
+    /// <summary>Adds the offsets that can be added to those of a transaction; each partition has its own result.</summary>
+    /// <param name="request">The commit.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="check">Checks each partition; null to accept all.</param>
+    public OffsetCommitResult Commit(TransactionOffsetCommit request, GroupTopics topics, DateTimeOffset now,
+        Func<PartitionOffset, GroupTopic, ErrorCode>? check) =>
+        Apply(rules.Commit(_offsets, request, topics, options, now, check));
+
+    /// <summary>Ends a transaction.</summary>
+    public GroupReply End(EndTransactionOffsets request, DateTimeOffset now) => Apply(rules.End(_offsets, request, now));
 
     /// <summary>Fetches committed offsets.</summary>
     public OffsetFetchResult Fetch(OffsetFetch request, GroupTopics topics) => rules.Fetch(_offsets, request, topics);
@@ -48,6 +70,16 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
     {
         if (options.OffsetsRetention is { } retention)
             Apply(OffsetDecision.Expire(_offsets, emptySince, retention, now));
+    }
+
+    /// <summary>Forgets transactions that have ended long ago.</summary>
+    public void ForgetFences(DateTimeOffset now)
+    {
+        if (now < _fencesLastUntil)
+            return;
+        Apply(TransactionOffsetDecision.Forget(_offsets, now));
+        _fencesLastUntil = _offsets.Fences.Values.Select(static fence => fence.ForgottenAt)
+            .Append(now + TransactionOffsetDecision.FenceRetention).Min();
     }
 
     /// <summary>Removes the offsets of topics that are known to be deleted, or replaced. A topic that is merely missing in the image may be

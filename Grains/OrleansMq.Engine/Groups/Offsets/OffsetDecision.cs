@@ -8,6 +8,12 @@ namespace OrleansMq.Groups.Offsets;
 /// <param name="Reply">The response.</param>
 internal readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
 
+/// <summary>An offset that can be stored.</summary>
+/// <param name="Topic">The topic.</param>
+/// <param name="Partition">The partition's number.</param>
+/// <param name="Offset">The offset, as its committer sent it.</param>
+internal readonly record struct AcceptedOffset(GroupTopic Topic, int Partition, CommittedOffset Offset);
+
 /// <summary>The decisions on commits, fetches and deletes. Whether the caller is authorized by its group's protocol is checked before.
 /// Pure.</summary>
 internal static class OffsetDecision
@@ -22,26 +28,43 @@ internal static class OffsetDecision
     public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
         GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check = null)
     {
-        var answers = new PartitionError[request.Offsets.Count];
+        var answers = Check(offsets, request.Offsets, topics, options, check, out var accepted);
+        foreach (var (topic, partition, offset) in accepted)
+            offsets = offsets.With(topic.Name, topic.TopicId, partition, offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
+        return new(offsets, new OffsetCommitResult(answers));
+    }
+
+    /// <summary>Checks each offset of a commit.</summary>
+    /// <param name="offsets">The offsets of the group.</param>
+    /// <param name="commit">The offsets to commit.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="check">Whether the committer may commit for a partition of the topic that its offset resolves to; null: all.</param>
+    /// <param name="accepted">Those that can be stored.</param>
+    /// <returns>The results, in the order of the commit.</returns>
+    internal static PartitionError[] Check(GroupOffsets offsets, IReadOnlyList<PartitionOffset> commit, GroupTopics topics,
+        GroupOptions options, Func<PartitionOffset, GroupTopic, ErrorCode>? check, out IReadOnlyList<AcceptedOffset> accepted)
+    {
+        var answers = new PartitionError[commit.Count];
+        var found = new List<AcceptedOffset>(answers.Length);
         for (var at = 0; at < answers.Length; at++)
         {
-            var wanted = request.Offsets[at];
+            var wanted = commit[at];
             var error = Resolve(wanted, topics, out var topic);
             if (error == ErrorCode.None)
                 error = Check(wanted, topic, options);
             // The coordinator's image is outdated: a newer topic with this name already has offsets here.
-            if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored)
-                && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
+            if (error == ErrorCode.None && offsets.HasNewer(new TopicPartition(topic.Name, wanted.Partition), topic.TopicId))
                 error = ErrorCode.UnknownTopicId;
             if (error == ErrorCode.None && check is not null)
                 error = check(wanted, topic);
             if (error == ErrorCode.None)
-                offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition,
-                    wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
+                found.Add(new AcceptedOffset(topic, wanted.Partition, wanted.Offset));
             answers[at] = new PartitionError(topic.Name ?? wanted.Topic, wanted.Partition, error, topic.TopicId == default
                 ? wanted.TopicId : topic.TopicId);
         }
-        return new(offsets, new OffsetCommitResult(answers));
+        accepted = found;
+        return answers;
     }
 
     private static ErrorCode Resolve(PartitionOffset wanted, GroupTopics topics, out GroupTopic topic)
@@ -91,13 +114,14 @@ internal static class OffsetDecision
     private static IEnumerable<TopicPartition> AllOf(GroupOffsets offsets, bool withPending)
     {
         var all = PartitionsOf(offsets.Topics);
-        return withPending ? all.Union(offsets.Pending.Values.SelectMany(PartitionsOf)) : all;
+        return withPending ? all.Union(offsets.Pending.Partitions) : all;
     }
 
     private static IEnumerable<TopicPartition> PartitionsOf(IEnumerable<KeyValuePair<string, TopicOffsets>> topics) =>
         topics.SelectMany(topic => topic.Value.Partitions.Keys.Select(partition => new TopicPartition(topic.Key, partition)));
 
-    /// <summary>Deletes the offsets of partitions, except of topics that members subscribe to (KIP-496).</summary>
+    /// <summary>Deletes the offsets of partitions, also those of open transactions, except of topics that members subscribe to
+    /// (KIP-496).</summary>
     public static OffsetOutcome<OffsetDeleteResult> Delete(GroupOffsets offsets, OffsetDelete request, GroupTopics topics,
         IReadOnlySet<string> subscribed)
     {
@@ -105,9 +129,9 @@ internal static class OffsetDecision
         for (var at = 0; at < answers.Length; at++)
         {
             var partition = request.Partitions[at];
-            var isCommitted = offsets.Find(partition) is not null;
+            var isKnown = offsets.Find(partition) is not null || offsets.IsPending(partition);
             var error = subscribed.Contains(partition.Topic) ? ErrorCode.GroupSubscribedToTopic
-                : isCommitted || IsServed(topics, partition) ? ErrorCode.None : ErrorCode.UnknownTopicOrPartition;
+                : isKnown || IsServed(topics, partition) ? ErrorCode.None : ErrorCode.UnknownTopicOrPartition;
             if (error == ErrorCode.None)
                 offsets = offsets.Without(partition);
             answers[at] = new PartitionError(partition.Topic, partition.Partition, error, topics.Find(partition.Topic)?.TopicId ?? default);

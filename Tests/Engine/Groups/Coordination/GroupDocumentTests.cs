@@ -25,8 +25,18 @@ public sealed class GroupDocumentTests
         {"version":1,"coordinator":{"epoch":3,"token":"00000001-0002-0003-0000-000000000000"},
         "topics":[{"topic":"t","topicId":"00000009-0000-0000-0000-000000000000","partitions":[
         {"partition":0,"offset":5,"leaderEpoch":2,"metadata":"m","committedAt":1000},{"partition":11,"offset":6,"committedAt":1001}]}],
-        "pending":[{"producerId":77,"topics":[{"topic":"t","topicId":"00000009-0000-0000-0000-000000000000","partitions":[
-        {"partition":1,"offset":8,"committedAt":1002}]}]}]}
+        "pending":[]}
+        """);
+
+    private static readonly string Transactions = OneLine("""
+        {"version":2,"coordinator":{"epoch":3,"token":"00000001-0002-0003-0000-000000000000"},"topics":[],
+        "pending":[{"producerId":77,"epoch":4,"number":5,"transactionalId":"x","topics":[
+        {"topic":"t","topicId":"00000009-0000-0000-0000-000000000000","partitions":[
+        {"partition":1,"offset":8,"committedAt":1002,"order":3},
+        {"partition":12,"offset":9,"leaderEpoch":2,"metadata":"m","committedAt":1003,"order":4}]},
+        {"topic":"u","topicId":"0000000a-0000-0000-0000-000000000000","partitions":[
+        {"partition":0,"offset":7,"committedAt":1001,"order":2}]}]}],
+        "fences":[{"producerId":78,"number":6,"epoch":7,"coordinatorEpoch":8,"endedAt":1004}]}
         """);
 
     private static string OneLine(string text) => text.Replace("\n", "", StringComparison.Ordinal);
@@ -73,16 +83,44 @@ public sealed class GroupDocumentTests
     }
 
     [Fact]
-    public void Offsets_round_trip_with_those_of_open_transactions()
+    public void Offsets_round_trip()
     {
         var offsets = GroupOffsets.Empty.With("t", TopicId, 11, new CommittedOffset(6, CommitTimestamp: 1001))
-            .With("t", TopicId, 0, new CommittedOffset(5, 2, "m", 1000))
-            .WithPending(77, "t", TopicId, 1, new CommittedOffset(8, CommitTimestamp: 1002));
+            .With("t", TopicId, 0, new CommittedOffset(5, 2, "m", 1000));
         Assert.Equal(Offsets, Encoding.UTF8.GetString(GroupOffsetsDocument.Of(Claim, offsets).ToBytes()));
         var read = GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets)).ToOffsets();
         Assert.Equal(new CommittedOffset(5, 2, "m", 1000), read.Find(new TopicPartition("t", 0)));
-        Assert.True(read.IsPending(new TopicPartition("t", 1)));
         Assert.Equal(Offsets, Encoding.UTF8.GetString(GroupOffsetsDocument.Of(Claim, read).ToBytes()));
+    }
+
+    [Fact]
+    public void Transactions_round_trip()
+    {
+        var read = GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Transactions)).ToOffsets();
+        Assert.Equal(Transactions, Encoding.UTF8.GetString(GroupOffsetsDocument.Of(Claim, read).ToBytes()));
+        var pending = read.Pending.Find(77)!;
+        Assert.Equal(("x", (short)4, 5), (pending.TransactionalId, pending.Epoch, pending.Number));
+        Assert.Equal(new PendingOffset(TopicId, new CommittedOffset(9, 2, "m", 1003), 4), pending.Offsets[new TopicPartition("t", 12)]);
+        Assert.Equal(KeyValuePair.Create(78L, new ProducerFence(6, 7, 8, 1004)), Assert.Single(read.Fences));
+        Assert.True(read.IsPending(new TopicPartition("u", 0)));
+        // What is written next is the latest.
+        var next = read.Pending.With(79, pending with
+        {
+            Offsets = pending.Offsets.Clear().Add(new TopicPartition("t", 1), new PendingOffset(TopicId, new CommittedOffset(1))),
+        });
+        Assert.Equal([3, 5], next.Of(new TopicPartition("t", 1)).Select(static offset => offset.Order));
+    }
+
+    [Fact]
+    public void Pending_offsets_that_an_earlier_version_wrote_are_read()
+    {
+        var read = GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets.Replace("\"pending\":[]", """
+            "pending":[{"producerId":77,"topics":[{"topic":"t","topicId":"00000009-0000-0000-0000-000000000000","partitions":[
+            {"partition":1,"offset":8,"committedAt":1002}]}]},{"producerId":78,"topics":[]}]
+            """, StringComparison.Ordinal))).ToOffsets();
+        Assert.Equal([77L], read.Pending.Transactions.Keys);
+        Assert.Equal(8, Assert.Single(read.Pending.Of(new TopicPartition("t", 1))).Offset.Offset);
+        Assert.True(read.EndTransaction(77, number: 1, isCommit: true).Pending.IsEmpty);
     }
 
     [Theory]
@@ -102,5 +140,5 @@ public sealed class GroupDocumentTests
     [Fact]
     public void Offsets_of_a_newer_version_are_refused() => Assert.Throws<JsonException>(
         () =>
-        GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets.Replace("\"version\":1,", "\"version\":2,", StringComparison.Ordinal))));
+        GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets.Replace("\"version\":1,", "\"version\":3,", StringComparison.Ordinal))));
 }

@@ -25,28 +25,8 @@ public sealed class GroupOffsetsTests
     {
         Assert.Same(Committed, Committed.Without(new TopicPartition("t", 1)));
         Assert.Same(Committed, Committed.WithoutTopics((_, id) => id == New));
-        Assert.Same(Committed, Committed.EndTransaction(1, isCommitted: true));
+        Assert.Same(Committed, Committed.EndTransaction(1, number: 1, isCommit: true));
         Assert.True(Committed.Without(Partition).IsEmpty);
-    }
-
-    [Fact]
-    public void Transactional_offsets_are_unstable_until_committed()
-    {
-        var open = Committed.WithPending(7, "t", Old, 0, new CommittedOffset(9));
-        Assert.Equal(5, open.Find(Partition)!.Offset);
-        var stable = new OffsetFetch { GroupId = "g", Partitions = [Partition], RequireStable = true };
-        Assert.Equal(ErrorCode.UnstableOffsetCommit,
-            Assert.Single(OffsetDecision.Fetch(open, stable, GroupTopics.Unknown).Partitions).Error);
-        Assert.Equal(ErrorCode.None,
-            Assert.Single(OffsetDecision.Fetch(open, stable with { RequireStable = false }, GroupTopics.Unknown).Partitions).Error);
-        Assert.Equal(ErrorCode.UnstableOffsetCommit,
-            Assert.Single(OffsetDecision.Fetch(open.Without(Partition), stable with { Partitions = null }, GroupTopics.Unknown).Partitions)
-            .Error);
-
-        Assert.Equal(9, open.EndTransaction(7, isCommitted: true).Find(Partition)!.Offset);
-        Assert.Equal(5, open.EndTransaction(7, isCommitted: false).Find(Partition)!.Offset);
-        Assert.Empty(open.EndTransaction(7, isCommitted: false).Pending);
-        Assert.Empty(open.WithoutTopics((_, id) => id == Old).Pending);
     }
 
     [Fact]

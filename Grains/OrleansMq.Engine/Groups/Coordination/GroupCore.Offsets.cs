@@ -1,0 +1,58 @@
+using OrleansMq.Api;
+using OrleansMq.Coordination;
+
+namespace OrleansMq.Groups.Coordination;
+
+internal sealed partial class GroupCore
+{
+    private void Commit(CoordinatorRequest request, OffsetCommit commit)
+    {
+        var refusal = _membership.CheckCommit(commit);
+        if (refusal.Error != ErrorCode.None)
+        {
+            HoldRefusal(request, refusal);
+            return;
+        }
+        Touch(commit.MemberId);
+        Hold(request, _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics)), commit.MemberId);
+    }
+
+    private void Commit(CoordinatorRequest request, TransactionOffsetCommit commit)
+    {
+        var refusal = _membership.CheckCommit(commit);
+        if (refusal.Error != ErrorCode.None)
+        {
+            HoldRefusal(request, refusal);
+            return;
+        }
+        Touch(commit.MemberId);
+        Hold(request, _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics)), commit.MemberId);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The end of a transaction needs a group only to refuse a commit that arrives late. Where there is no room for one, that
+    /// commit finds none either, and the transaction does not have to wait until groups are deleted.</remarks>
+    protected override object Refuse(CoordinatorRequest request, ErrorCode error, string message) =>
+        request.Body is EndTransactionOffsets && error == ErrorCode.PolicyViolation ? default(GroupReply)
+            : base.Refuse(request, error, message);
+
+    private void Fetch(CoordinatorRequest request, OffsetFetch fetch)
+    {
+        var refusal = _membership.CheckFetch(fetch);
+        if (refusal.Error != ErrorCode.None)
+            HoldRefusal(request, refusal);
+        else if (fetch.AllowStale)
+            Hold(request, _offsets.Fetch(fetch, _topics));
+        else
+            HoldConfirmed(request, _offsets.Fetch(fetch, _topics));
+    }
+
+    private void DeleteOffsets(CoordinatorRequest request, OffsetDelete delete)
+    {
+        if (_membership.SubscribedTopics() is { } subscribed)
+            HoldConfirmed(request, _offsets.Delete(delete, _topics, subscribed));
+        else
+            HoldRefusal(request, new GroupReply(ErrorCode.NonEmptyGroup,
+                "The group has members whose subscriptions cannot be read, since they are not consumers: stop them first."));
+    }
+}

@@ -1,0 +1,94 @@
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Producers;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 27: ends what producers have open in partitions that this broker leads, whatever their coordinators say. An operator's way:
+/// it needs Alter on the cluster. Brokers do not send it.</summary>
+internal sealed class WriteTxnMarkersApi() : KafkaApi<WriteTxnMarkersRequest>(ApiKey.WriteTxnMarkers, 1, 2, flexibleFrom: 1)
+{
+    // From this version of transactions on each marker raises the epoch (KIP-1228).
+    private const sbyte RaisesEpochFrom = 2;
+
+    protected override WriteTxnMarkersRequest Read(ref RequestReader reader, short version)
+    {
+        var markers = new WrittenMarker[reader.ReadArrayLength(elementBytes: 17)];
+        for (var index = 0; index < markers.Length; index++)
+        {
+            var producer = new ProducerIdentity(reader.ReadInt64(), reader.ReadInt16());
+            var isCommit = reader.ReadBool();
+            var topics = new TransactionTopic[reader.ReadArrayLength(elementBytes: 3)];
+            for (var other = 0; other < topics.Length; other++)
+            {
+                topics[other] = new TransactionTopic(reader.ReadString(), reader.ReadInt32Array());
+                reader.SkipTags();
+            }
+            markers[index] = new WrittenMarker(producer, isCommit, topics, reader.ReadInt32(), version >= 2 && reader.ReadInt8() is
+                >= RaisesEpochFrom);
+            reader.SkipTags();
+        }
+        return new WriteTxnMarkersRequest(markers);
+    }
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, WriteTxnMarkersRequest request, ResponseWriter response)
+    {
+        // All begin before the first is awaited: each waits for the replicas.
+        var appends = new List<ValueTask<ErrorCode>>();
+        foreach (var marker in request.Markers)
+        {
+            foreach (var topic in marker.Topics)
+                appends.AddRange(topic.Partitions.Select(partition => AppendAsync(context, marker, topic.Name, partition)));
+        }
+        var errors = new ErrorCode[appends.Count];
+        for (var index = 0; index < errors.Length; index++)
+            errors[index] = await appends[index].ConfigureAwait(false);
+        var next = 0;
+        response.WriteLength(request.Markers.Length);
+        foreach (var marker in request.Markers)
+        {
+            response.WriteInt64(marker.Producer.ProducerId);
+            response.WriteLength(marker.Topics.Length);
+            foreach (var topic in marker.Topics)
+            {
+                response.WriteString(topic.Name);
+                response.WriteLength(topic.Partitions.Length);
+                foreach (var partition in topic.Partitions)
+                {
+                    response.WriteInt32(partition);
+                    response.WriteError(errors[next++]);
+                    response.WriteNoTags();
+                }
+                response.WriteNoTags();
+            }
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+        return true;
+    }
+
+    private static async ValueTask<ErrorCode> AppendAsync(RequestContext context, WrittenMarker marker, string topic, int partition)
+    {
+        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
+            return ErrorCode.ClusterAuthorizationFailed;
+        var partitions = context.Services.Partitions;
+        if (!partitions.TryFind(context.Access, AccessOperation.Alter, topic, Guid.Empty, partition, out var found))
+            found = await partitions.ActivateAsync(context.Access, AccessOperation.Alter, topic, Guid.Empty, partition, context.Aborted)
+                .ConfigureAwait(false);
+        if (!found.Partition.IsOpen)
+            return found.Error;
+        var end = new TransactionMarker(marker.IsCommit, marker.CoordinatorEpoch);
+        var written = await found.Partition.AppendMarkerAsync(marker.Producer.ProducerId, marker.Producer.ProducerEpoch, end,
+            marker.RaisesEpoch).ConfigureAwait(false);
+        return written.Error;
+    }
+}
+
+/// <summary>The body.</summary>
+internal sealed record WriteTxnMarkersRequest(WrittenMarker[] Markers);
+
+/// <summary>The end of one producer's transaction.</summary>
+internal sealed record WrittenMarker(ProducerIdentity Producer, bool IsCommit, TransactionTopic[] Topics, int CoordinatorEpoch,
+    bool RaisesEpoch);
