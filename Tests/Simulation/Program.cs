@@ -7,12 +7,13 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--queues | --schedules | --groups] [--focus FOCUS] [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--queues | --schedules | --groups | --transactions] [--focus FOCUS] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
           --groups         simulates consumer groups instead: their coordinators and members
           --queues         simulates a cursor instead: its leaders, consumers and dead letters
           --schedules      simulates scheduled records instead: their leaders, log and targets
+          --transactions   simulates transactional ids instead: their coordinators, clients, partitions and groups
           --focus FOCUS    makes a rare combination of faults likely: AwayWhileErasing, JoinWhileDeleting, MessageIds; of groups
                            StaticHandover, RecreatedTopics, RestartedLeader
           --seeds N        the number of seeds, 1000 by default
@@ -25,8 +26,8 @@ internal static class Program
     // A file gets fewer lines than a terminal.
     private static TimeSpan TimeBetweenReports => TimeSpan.FromSeconds(Console.IsErrorRedirected ? 60 : 5);
 
-    private sealed record Options(bool Queues, bool Schedules, bool Groups, GroupFocus GroupFocus, ReplicationFocus Focus, int Seeds,
-        int First, bool Trace);
+    private sealed record Options(bool Queues, bool Schedules, bool Groups, bool Transactions, GroupFocus GroupFocus,
+        ReplicationFocus Focus, int Seeds, int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -44,6 +45,8 @@ internal static class Program
             return Run(SeedRuns.OfQueues(Console.WriteLine), options, "broken 0");
         if (options.Schedules)
             return Run(SeedRuns.OfSchedules(Console.WriteLine), options, "broken 0");
+        if (options.Transactions)
+            return Run(SeedRuns.OfTransactions(Console.WriteLine), options, "broken 0");
         return options.Groups
             ? Run(SeedRuns.OfGroups(Console.WriteLine, options.GroupFocus), options, "broken 0")
             : Run(SeedRuns.OfReplication(Console.WriteLine, options.Focus), options, "lost 0");
@@ -75,7 +78,7 @@ internal static class Program
 
     private static Options? Parse(string[] args)
     {
-        var (queues, schedules, groups, seeds, first, trace) = (false, false, false, 1_000, 0, false);
+        var (queues, schedules, groups, transactions, seeds, first, trace) = (false, false, false, false, 1_000, 0, false);
         var (groupFocus, focus) = (GroupFocus.None, ReplicationFocus.None);
         for (var i = 0; i < args.Length; i++)
         {
@@ -87,6 +90,8 @@ internal static class Program
                 schedules = true;
             else if (args[i] == "--groups")
                 groups = true;
+            else if (args[i] == "--transactions")
+                transactions = true;
             else if (args[i] == "--focus" && i + 1 < args.Length && (Enum.TryParse(args[i + 1], ignoreCase: true, out groupFocus)
                 || Enum.TryParse(args[i + 1], ignoreCase: true, out focus)))
                 i++;
@@ -99,9 +104,9 @@ internal static class Program
                 first = number;
         }
         return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) && (groups || groupFocus == GroupFocus.None)
-            && (focus == ReplicationFocus.None || !(groups || queues || schedules))
-            && !(queues && groups) && !(schedules && (queues || groups))
-            ? new Options(queues, schedules, groups, groupFocus, focus, seeds, first, trace)
+            && (focus == ReplicationFocus.None || !(groups || queues || schedules || transactions))
+            && ((bool[])[queues, schedules, groups, transactions]).Count(static one => one) <= 1
+            ? new Options(queues, schedules, groups, transactions, groupFocus, focus, seeds, first, trace)
             : null;
     }
 }

@@ -5,6 +5,8 @@ using OrleansMq.Schedules;
 using OrleansMq.Tests.Simulation.Groups;
 using OrleansMq.Tests.Simulation.Queues;
 using OrleansMq.Tests.Simulation.Schedules;
+using OrleansMq.Tests.Simulation.Transactions;
+using OrleansMq.Transactions;
 
 namespace OrleansMq.Tests.Simulation;
 
@@ -159,6 +161,13 @@ internal static class SeedRuns
 
     public static SeedRuns<QueueFigures> OfQueues(Action<FailedSeed>? failed = null) =>
         new("./omq sim --queues", (seed, trace) => new QueueSimulation(seed, CursorRules.Shipped) { Trace = trace }) { Failed = failed };
+
+    public static SeedRuns<TransactionFigures> OfTransactions(Action<FailedSeed>? failed = null) =>
+        new("./omq sim --transactions",
+            (seed, trace) => new TransactionSimulation(seed, TransactionRules.Shipped, ParticipantRules.Shipped) { Trace = trace })
+        {
+            Failed = failed,
+        };
 
     public static SeedRuns<ScheduleFigures> OfSchedules(Action<FailedSeed>? failed = null) =>
         new("./omq sim --schedules", (seed, trace) => new ScheduleSimulation(seed, ScheduleRules.Shipped) { Trace = trace })

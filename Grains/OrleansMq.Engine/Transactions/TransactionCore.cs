@@ -10,7 +10,6 @@ namespace OrleansMq.Transactions;
 /// <list type="bullet">
 /// <item>The state: stored as a document. A Complete phase is in memory only until something else is stored, or a while has passed.</item>
 /// <item>Requests that wait for the end of the transaction before, or for a producer id; in memory only.</item>
-/// <item>The connection over which the open transaction was filled; in memory only.</item>
 /// </list>
 /// <para>Participants are told of an end when it is certainly stored under this coordinator's claim. So all coordinators, also one that
 /// does not know yet that it was replaced, tell the same of a transaction.</para>
@@ -34,7 +33,6 @@ internal sealed class TransactionCore : CoordinatorCore
     private TransactionState? _state;
     // The transaction whose participants are being told, and the epoch that they are told with.
     private (long Number, int Epoch) _told;
-    private TransactionCaller _holder;
     private long _spareId = -1;
     private bool _isTaking;
     private DateTimeOffset _takeAgainAt;
@@ -140,7 +138,6 @@ internal sealed class TransactionCore : CoordinatorCore
                 TakeId();
             return;
         }
-        Remember(waiting.Request.Body, outcome.Answer!);
         // What is known already may be another coordinator's by now: a refusal ends a producer, and a success loses what was not stored.
         if (isChanged || outcome.Answer is AddToTransactionResult { Error: ErrorCode.None })
             Hold(waiting.Request, outcome.Answer!);
@@ -154,20 +151,25 @@ internal sealed class TransactionCore : CoordinatorCore
         {
             case InitTransactions init:
                 return _rules.Init(_state, init, _spareId, _options, Now);
+            case AddToTransaction { RaisesEpoch: false, VerifyOnly: false } add when IsOfEarlier(add.Producer, add.Caller):
+            case EndTransaction { RaisesEpoch: false } end when IsOfEarlier(end.Producer, end.Caller):
+                return new(_state, body.Refuse(ErrorCode.ConcurrentTransactions,
+                    "It came over an older connection than what the transaction holds: it is of an earlier transaction."));
             case AddToTransaction add:
                 return _rules.Add(_state, add, _options, Now);
-            case EndTransaction { RaisesEpoch: false } end when _state is { Phase: TransactionPhase.Ongoing }
-                && _rules.IsOfEarlierConnection(end.Caller, _holder):
-                return new(_state, ((ICoordinatorRequest)end).Refuse(ErrorCode.ConcurrentTransactions,
-                    "It came over an older connection than what the transaction holds: it is of an earlier transaction."));
             case EndTransaction end:
                 return _rules.End(_state, end, _spareId, Now);
             case AbortTransaction abort:
-                return TransactionDecision.Abort(_state, abort, _spareId, Now);
+                return _rules.Abort(_state, abort, _spareId, Now);
             default:
                 throw new ArgumentException($"No request of a transactional id: {body}.", nameof(body));
         }
     }
+
+    // An earlier instance is refused by its epoch.
+    private bool IsOfEarlier(ProducerIdentity producer, in TransactionCaller caller) =>
+        _state is { Phase: TransactionPhase.Ongoing } state && producer == state.Producer
+            && _rules.IsOfEarlierConnection(TransactionConnection.Of(caller), state.Connection);
 
     private void Change(TransactionState next)
     {
@@ -186,16 +188,6 @@ internal sealed class TransactionCore : CoordinatorCore
         long[] known = [.. producerIds.Where(static id => id >= 0)];
         if (known.Length > 0)
             Emit(new ReleaseProducerIds(known));
-    }
-
-    private void Remember(ICoordinatorRequest body, object answer)
-    {
-        if (((ITransactionAnswer)answer).Error != ErrorCode.None)
-            return;
-        if (body is AddToTransaction { VerifyOnly: false } add)
-            _holder = add.Caller;
-        else if (body is InitTransactions init)
-            _holder = init.Caller;
     }
 
     private void TakeId()
@@ -251,11 +243,10 @@ internal sealed class TransactionCore : CoordinatorCore
     // Not stored: of a Prepare phase that is read again the participants are told again.
     private void Complete(TransactionState state)
     {
-        var next = TransactionDecision.Complete(state, Now);
+        var next = _rules.Complete(state, Now);
         if (state.PreviousProducerId != next.PreviousProducerId)
             Release(state.PreviousProducerId);
         _state = next;
-        _holder = default;
         _storeAt = Now + CompleteIsStoredAfter;
     }
 
@@ -335,7 +326,7 @@ internal sealed class TransactionCore : CoordinatorCore
 
     /// <inheritdoc/>
     protected override void AdoptState(StoredDocuments stored) =>
-        (_state, _told, _holder, _storeAt) = (((StoredTransaction)stored).Transaction?.ToState(), default, default, null);
+        (_state, _told, _storeAt) = (((StoredTransaction)stored).Transaction?.ToState(), default, null);
 
     /// <inheritdoc/>
     protected override void ForgetState() => (_state, _storeAt) = (null, null);

@@ -97,7 +97,9 @@ internal static class TransactionDecision
             return Refused(state, ErrorCode.ProducerFenced, Fenced(state, request.Producer));
         var isOngoing = state.Phase == TransactionPhase.Ongoing;
         var isIn = isOngoing && state.Partitions.IsSupersetOf(request.Partitions) && state.Groups.IsSupersetOf(request.Groups);
-        if (isIn)
+        var connection = request.VerifyOnly || request.RaisesEpoch ? default : TransactionConnection.Of(request.Caller);
+        // A younger connection is stored: what comes late over the older one is of an earlier transaction, whatever coordinator it meets.
+        if (isIn && (connection == default || connection == state.Connection))
             return new(state, new AddToTransactionResult(ErrorCode.None, state.Number));
         if (request.VerifyOnly)
             return Refused(state, ErrorCode.TransactionAbortable, isOngoing
@@ -114,6 +116,7 @@ internal static class TransactionDecision
         {
             Partitions = begun.Partitions.Union(request.Partitions),
             Groups = begun.Groups.Union(request.Groups),
+            Connection = connection == default ? begun.Connection : connection,
             UpdatedAt = now,
         };
         return next.Partitions.Count + next.Groups.Count > options.MaxPartitions
@@ -129,6 +132,9 @@ internal static class TransactionDecision
     public static TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now)
     {
         var producer = request.Producer;
+        // The identity that the decided transaction was answered with.
+        if (state is { NextProducerId: >= 0 } && producer == state.NextProducer)
+            return new(state, null, TransactionNeed.Completion);
         if (state is null || !IsOf(state, producer))
             return Refused(state, request, ErrorCode.InvalidProducerIdMapping, Unmapped(state, request.TransactionalId, producer));
         var isRepeated = request.RaisesEpoch && IsLast(state, producer);
@@ -212,6 +218,7 @@ internal static class TransactionDecision
             Phase = state.Phase == TransactionPhase.PrepareCommit ? TransactionPhase.CompleteCommit : TransactionPhase.CompleteAbort,
             Partitions = TransactionState.NoPartitions,
             Groups = TransactionState.NoGroups,
+            Connection = default,
             StartedAt = null,
             RaisesEpoch = false,
             UpdatedAt = now,

@@ -48,6 +48,9 @@ internal sealed record TransactionDocument : IOwnedDocument
     /// <summary>See <see cref="TransactionState.RaisesEpoch"/>.</summary>
     public bool RaisesEpoch { get; init; }
 
+    /// <summary>See <see cref="TransactionState.Connection"/>; null if unknown.</summary>
+    public TransactionConnection? Connection { get; init; }
+
     /// <summary>When the transaction began, in milliseconds since 1970; null for none.</summary>
     public long? StartedAt { get; init; }
 
@@ -85,6 +88,7 @@ internal sealed record TransactionDocument : IOwnedDocument
         TimeoutMs = (long)state.Timeout.TotalMilliseconds,
         Number = state.Number,
         RaisesEpoch = state.RaisesEpoch,
+        Connection = state.Connection.Number > 0 ? state.Connection : null,
         StartedAt = state.StartedAt?.ToUnixTimeMilliseconds(),
         UpdatedAt = state.UpdatedAt.ToUnixTimeMilliseconds(),
         Topics = [.. state.Partitions.GroupBy(static partition => (partition.Topic, partition.TopicId)).Select(static topic =>
@@ -107,6 +111,7 @@ internal sealed record TransactionDocument : IOwnedDocument
         Timeout = TimeSpan.FromMilliseconds(TimeoutMs),
         Number = Number,
         RaisesEpoch = RaisesEpoch,
+        Connection = Connection ?? default,
         StartedAt = StartedAt is { } started ? DateTimeOffset.FromUnixTimeMilliseconds(started) : null,
         UpdatedAt = DateTimeOffset.FromUnixTimeMilliseconds(UpdatedAt),
         Partitions = TransactionState.NoPartitions.Union(Topics.SelectMany(static topic =>

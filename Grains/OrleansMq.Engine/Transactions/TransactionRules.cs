@@ -22,6 +22,13 @@ internal class TransactionRules : CoordinatorRules
     public virtual TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now) =>
         TransactionDecision.End(state, request, freshId, now);
 
+    /// <inheritdoc cref="TransactionDecision.Abort"/>
+    public virtual TransactionOutcome Abort(TransactionState? state, AbortTransaction request, long freshId, DateTimeOffset now) =>
+        TransactionDecision.Abort(state, request, freshId, now);
+
+    /// <inheritdoc cref="TransactionDecision.Complete"/>
+    public virtual TransactionState Complete(TransactionState state, DateTimeOffset now) => TransactionDecision.Complete(state, now);
+
     /// <inheritdoc cref="TransactionDecision.Fence"/>
     public virtual TransactionState? Fence(TransactionState state, long freshId, DateTimeOffset now, string reason, short lastEpoch) =>
         TransactionDecision.Fence(state, freshId, now, reason, lastEpoch);
@@ -39,8 +46,8 @@ internal class TransactionRules : CoordinatorRules
     /// <summary>Whether all participants know, so that the transaction is complete: those of this transaction.</summary>
     public virtual bool IsCompleted(TransactionState state, ParticipantsEnded ended) => state.IsEnding && state.Number == ended.Number;
 
-    /// <summary>Whether a commit or abort of a client without an epoch for each transaction comes over an older connection than that of
-    /// what the transaction holds: then it is of an earlier transaction.</summary>
-    public virtual bool IsOfEarlierConnection(in TransactionCaller caller, in TransactionCaller holder) =>
-        caller.Connection > 0 && caller.BrokerId == holder.BrokerId && caller.Connection < holder.Connection;
+    /// <summary>Whether a request of a client without an epoch for each transaction comes over an older connection than the one that filled
+    /// the transaction: then it is of an earlier one.</summary>
+    public virtual bool IsOfEarlierConnection(TransactionConnection connection, TransactionConnection filledOver) =>
+        connection.IsBefore(filledOver);
 }

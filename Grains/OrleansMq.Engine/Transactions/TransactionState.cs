@@ -3,6 +3,19 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Transactions;
 
+/// <summary>A client's connection to a broker.</summary>
+/// <param name="BrokerId">The broker.</param>
+/// <param name="Number">Rises with each connection to that broker; 0 if unknown.</param>
+internal readonly record struct TransactionConnection(int BrokerId, long Number)
+{
+    /// <summary>The connection of a caller.</summary>
+    public static TransactionConnection Of(in TransactionCaller caller) =>
+        caller.Connection > 0 ? new(caller.BrokerId, caller.Connection) : default;
+
+    /// <summary>Whether another one to the same broker is younger.</summary>
+    public bool IsBefore(TransactionConnection other) => Number > 0 && BrokerId == other.BrokerId && Number < other.Number;
+}
+
 /// <summary>
 /// A transactional id: its producer, and its open or last transaction. Immutable.
 /// <code>
@@ -47,6 +60,8 @@ internal sealed record TransactionState
     public ImmutableSortedSet<TransactionPartition> Partitions { get; init; } = NoPartitions;
     /// <summary>Its groups.</summary>
     public ImmutableSortedSet<string> Groups { get; init; } = NoGroups;
+    /// <summary>The youngest connection that filled the transaction, of a client without an epoch for each transaction.</summary>
+    public TransactionConnection Connection { get; init; }
     /// <summary>When it began; null where none is open, and none is being ended.</summary>
     public DateTimeOffset? StartedAt { get; init; }
     /// <summary>When the state changed last.</summary>

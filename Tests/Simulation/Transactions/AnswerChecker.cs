@@ -1,0 +1,129 @@
+using OrleansMq.Api;
+using OrleansMq.Transactions;
+
+namespace OrleansMq.Tests.Simulation.Transactions;
+
+/// <summary>Compares the answers of coordinators with what was stored between request and answer. A refusal ends a producer, so there must
+/// be a moment at which it was right.</summary>
+internal sealed class AnswerChecker(TransactionSimulation simulation)
+{
+    private readonly Dictionary<ProducerIdentity, SimulatedClient> _given = [];
+
+    /// <summary>An answer leaves a coordinator.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="answer">The answer.</param>
+    /// <param name="history">All states of the document.</param>
+    public void OnAnswered(OpenRequest request, object answer, IReadOnlyList<TransactionState?> history)
+    {
+        var window = new List<TransactionState?>();
+        for (var at = request.Known - 1; at < history.Count; at++)
+            window.Add(history[at]);
+        switch (request.Body)
+        {
+            case InitTransactions init:
+                Check(request, init, (InitTransactionsResult)answer, window);
+                break;
+            case AddToTransaction add:
+                Check(add, (AddToTransactionResult)answer, window);
+                break;
+            case EndTransaction end:
+                Check(request, end, (EndTransactionResult)answer, window);
+                break;
+        }
+    }
+
+    private void Check(OpenRequest request, InitTransactions init, InitTransactionsResult result, List<TransactionState?> window)
+    {
+        switch (result.Error)
+        {
+            case ErrorCode.None:
+                Verdict.Require(window.Exists(state => state?.NextProducer == result.Producer || Supersedes(state, result.Producer)),
+                    $"12: {result.Producer} is answered, and not stored");
+                Give(request, result.Producer);
+                simulation.Outcomes.OnInitialized(init.TransactionalId, result.Producer);
+                break;
+            case ErrorCode.ProducerFenced:
+                RequireFenced(init.Current!.Value, result.Error, window);
+                break;
+            default:
+                RequirePassing(result.Error, result.Message);
+                break;
+        }
+    }
+
+    private void Check(AddToTransaction add, AddToTransactionResult result, List<TransactionState?> window)
+    {
+        switch (result.Error)
+        {
+            case ErrorCode.None:
+                simulation.Outcomes.OnAdded(add, result.Number);
+                break;
+            case ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping:
+                RequireFenced(add.Producer, result.Error, window);
+                break;
+            case ErrorCode.TransactionAbortable:
+                Verdict.Require(add.VerifyOnly && !window.TrueForAll(state => IsOpen(state, add.Producer)
+                    && state!.Partitions.IsSupersetOf(add.Partitions) && state.Groups.IsSupersetOf(add.Groups)),
+                    $"12: {add.Producer} is told that its transaction lacks what it has");
+                break;
+            default:
+                RequirePassing(result.Error, result.Message);
+                break;
+        }
+    }
+
+    private void Check(OpenRequest request, EndTransaction end, EndTransactionResult result, List<TransactionState?> window)
+    {
+        switch (result.Error)
+        {
+            case ErrorCode.None:
+                Verdict.Require(window.Exists(state => (state?.NextProducer == result.Producer && HasOutcome(state, end.IsCommit)
+                    && (end.RaisesEpoch ? state.LastEpoch == end.Producer.ProducerEpoch : result.Producer == end.Producer))
+                    || (end is { RaisesEpoch: true, IsCommit: false } && Supersedes(state, result.Producer))),
+                    $"12: the end of a transaction of {end.Producer} is answered with {result.Producer}, and not so stored");
+                Give(request, result.Producer);
+                break;
+            case ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping:
+                RequireFenced(end.Producer, result.Error, window);
+                break;
+            case ErrorCode.InvalidTxnState:
+                Verdict.Require(!window.TrueForAll(state => IsOpen(state, end.Producer)
+                    || (HasOutcome(state, end.IsCommit) && state!.NextProducer == end.Producer && !end.RaisesEpoch)),
+                    $"12: the {(end.IsCommit ? "commit" : "abort")} of {end.Producer} is refused, and was right");
+                break;
+            case ErrorCode.ConcurrentTransactions:
+                var client = request.Client!;
+                Verdict.Require(client.Connection > end.Caller.Connection
+                    || !result.Message!.Contains("older connection", StringComparison.Ordinal),
+                    $"12: the end of {client} over its own connection is taken for one of an earlier transaction");
+                break;
+            default:
+                RequirePassing(result.Error, result.Message);
+                break;
+        }
+    }
+
+    private void Give(OpenRequest request, ProducerIdentity identity)
+    {
+        if (!_given.TryAdd(identity, request.Client!))
+            Verdict.Require(_given[identity] == request.Client, $"9: {identity} is given to {_given[identity]} and {request.Client}");
+    }
+
+    // Two changes may be stored with one write: then the first one's identity is fenced when it is answered.
+    private static bool Supersedes(TransactionState? state, ProducerIdentity producer) => state is not null
+        && (state.NextProducer.ProducerId == producer.ProducerId ? state.NextProducer.ProducerEpoch > producer.ProducerEpoch
+            : state.PreviousProducerId == producer.ProducerId);
+
+    private static bool IsOpen(TransactionState? state, ProducerIdentity producer) =>
+        state is { Phase: TransactionPhase.Ongoing } && state.Producer == producer;
+
+    private static bool HasOutcome(TransactionState? state, bool isCommit) => isCommit
+        ? state is { Phase: TransactionPhase.PrepareCommit or TransactionPhase.CompleteCommit }
+        : state is { Phase: TransactionPhase.PrepareAbort or TransactionPhase.CompleteAbort };
+
+    private static void RequireFenced(ProducerIdentity producer, ErrorCode error, List<TransactionState?> window) => Verdict.Require(
+        !window.TrueForAll(state => state?.NextProducer == producer), $"12: {producer} is refused with {error}, and is the current one");
+
+    private static void RequirePassing(ErrorCode error, string? message) =>
+        Verdict.Require(TransactionSimulation.IsPassing(error), $"12: an unexpected answer: {error} {message}");
+}

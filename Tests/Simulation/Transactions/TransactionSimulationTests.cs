@@ -1,0 +1,43 @@
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Simulation.Transactions;
+
+public sealed class TransactionSimulationTests(ITestOutputHelper output)
+{
+    // With the new seeds about two minutes on two cores that do other things, too.
+    private const int Seeds = 10_000;
+    private const int NewSeeds = 10_000;
+    // Above the seeds of every run.
+    private const int Lowest = 1_000_000;
+
+    [Fact]
+    public void Same_seed_runs_the_same_steps() => SeedRuns.OfTransactions().AssertRepeatable();
+
+    [Fact]
+    public void Transactions_keep_their_invariants()
+    {
+        var total = Run(0, Seeds);
+        Assert.True(total.Steps >= 500L * Seeds, $"A seed averages fewer than 500 events: {total}");
+        Assert.True(Math.Min(total.Commits, total.Aborts) >= 2 * Seeds, $"A seed averages fewer than two commits and aborts: {total}");
+        Assert.True(Math.Min(Math.Min(total.Failovers, total.LeaderChanges), Math.Min(total.Truncated, total.Fenced)) >= Seeds
+            && Math.Min(Math.Min(total.Zombies, total.Repeated), Math.Min(total.Offsets, total.Unclear)) >= Seeds / 2
+            && Math.Min(Math.Min(total.Exhausted, total.Raised), Math.Min(total.ExpiredIds, total.ExpiredProducers)) >= Seeds / 20
+            && total.TooLate >= Seeds / 20, $"The schedule exercises too little: {total}");
+    }
+
+    // New seeds with each run. The first one is printed; OMQ_SEED repeats them from there.
+    [Fact]
+    public void Transactions_keep_their_invariants_with_new_seeds() =>
+        Run(int.TryParse(Environment.GetEnvironmentVariable("OMQ_SEED"), out var given) ? given
+            : Random.Shared.Next(Lowest, int.MaxValue - NewSeeds), NewSeeds);
+
+    private TransactionFigures Run(int first, int count)
+    {
+        var runs = SeedRuns.OfTransactions();
+        runs.Run(first, count, CancellationToken.None);
+        output.WriteLine($"figures: transactions from seed {first}: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        Assert.Equal(count, runs.Figures.Seeds);
+        return runs.Figures;
+    }
+}
