@@ -23,6 +23,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // One look at what is not settled, which may be control batches of other queues for the most part.
     private const int OffsetsPerPeek = 1_000;
 
+    // Each is a MiB of the log: one description's part of the search.
+    private const int MostCountSteps = 64;
+
     // An answer fits a message between brokers.
     private const int MostPeekBytes = 16 << 20;
 
@@ -82,6 +85,7 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task<IReadOnlyList<QueueDescription>> ListAsync(CancellationToken cancellationToken)
     {
         await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
+        await CountAsync(name: null, cancellationToken).ConfigureAwait(false);
         var queues = await AskAsync(term => term.Cursors.Where(QueueConfigurations.IsQueue).Select(_figures.Describe).ToList(),
             cancellationToken).ConfigureAwait(false);
         return [.. queues.OrderBy(queue => queue.Description.Name, StringComparer.Ordinal).Select(_figures.WithOldest)];
@@ -312,9 +316,25 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     private async Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken)
     {
         await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
+        await CountAsync(name, cancellationToken).ConfigureAwait(false);
         var queue = await AskAsync(term => FindIn(term, name) is { Cursor.State: not null } cursor ? _figures.Describe(cursor) : null,
             cancellationToken).ConfigureAwait(false);
         return queue is null ? null : _figures.WithOldest(queue);
+    }
+
+    // A limit counts, and drops what is too much, before a queue is described: as far as some steps of its search go.
+    private async Task CountAsync(string? name, CancellationToken cancellationToken)
+    {
+        for (var left = MostCountSteps; left > 0; left--)
+        {
+            var counting = await AskAsync(StepsIn, cancellationToken).ConfigureAwait(false);
+            if (counting.Count == 0)
+                return;
+            await Task.WhenAll(counting).WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        List<Task> StepsIn(CursorTerm term) => [.. term.Cursors.Where(cursor => cursor.Cursor.IsCounting
+            && (name is null || cursor.Name == QueueConfigurations.CursorOf(name))).Select(static cursor => cursor.CountAsync())];
     }
 
     // Up to the end that the leader answers at that moment, which the term may not have followed yet. A leader that does not know the end,
