@@ -19,6 +19,9 @@ internal sealed partial class Cursor
     private long _headsRead = NoRead;
     private long _headExpiresAt = long.MaxValue;
 
+    /// <summary>The heads that were read ahead.</summary>
+    public int HeadsKept => _heads.Count;
+
     private enum HeadVerdict
     {
         Waits,

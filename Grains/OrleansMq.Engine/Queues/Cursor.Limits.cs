@@ -48,8 +48,10 @@ internal sealed partial class Cursor
     /// <summary>Whether what is too much stays until its size is read.</summary>
     public bool IsDropWaiting => _dropWaits;
 
-    /// <summary>Whether a read is on its way that a limit waits for: a step of the search, or the sizes of what is dropped.</summary>
-    public bool IsCounting => _search != NoRead || (_dropWaits && _headsRead != NoRead);
+    /// <summary>Whether a limit is about to decide: records are counted, sizes of what is dropped are read, or a consumer is about to
+    /// get what is too much otherwise.</summary>
+    public bool IsDeciding => _search != NoRead || (_dropWaits && _headsRead != NoRead)
+        || (_state is not null && IsLimited(_state) && IsAwaited);
 
     /// <summary>The offsets that the limits have looked at to find the records that they drop.</summary>
     public long DropSteps { get; private set; }
@@ -68,11 +70,17 @@ internal sealed partial class Cursor
     {
         if (!_serves || _state is null || !IsLimited(_state) || _search != NoRead || !MayRead || IsBeginning)
             return;
-        var from = Math.Max(_countedEnd, _state.Floor);
-        if (from >= _readableEnd || !(CountsBytes(_state) || IsNearLength(_state)))
+        if (_countedEnd >= _readableEnd || !(CountsBytes(_state) || IsNearLength(_state)))
             return;
         _search = ++_lastRead;
-        _effects.Add(new FindNaturals(_search, new OffsetRange(from, _readableEnd - 1), CountsBytes(_state)));
+        _effects.Add(new FindNaturals(_search, new OffsetRange(_countedEnd, _readableEnd - 1), CountsBytes(_state)));
+    }
+
+    // Over what is over, or is known to have no record, such as the batch that has dropped some.
+    private void MoveCountedEnd()
+    {
+        if (_state is not null && IsLimited(_state))
+            _countedEnd = _naturals.NextNotIn(Math.Max(_countedEnd, _state.Floor));
     }
 
     private bool IsNearLength(CursorState state) => state.Configuration.MaxLength is { } limit

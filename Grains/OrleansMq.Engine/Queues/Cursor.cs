@@ -158,6 +158,7 @@ internal sealed partial class Cursor
             _frontier = Math.Max(_frontier, _state.HighestException);
         ExpireHead();
         HandOut();
+        MoveCountedEnd();
         DropHead();
         Reserve();
         Write();

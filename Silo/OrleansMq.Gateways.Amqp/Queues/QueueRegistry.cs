@@ -496,8 +496,7 @@ internal sealed class QueueEntry : IAsyncDisposable
     /// <exception cref="BrokerException">They cannot be stored.</exception>
     public async Task ApplyAsync(QueueSettings settings)
     {
-        if (!await Queue.ApplyAsync(settings).ConfigureAwait(false))
-            return;
+        await Queue.ApplyAsync(settings).ConfigureAwait(false);
         ITimer? before;
         lock (_lock)
         {

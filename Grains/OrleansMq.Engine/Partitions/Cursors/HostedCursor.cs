@@ -11,7 +11,7 @@ internal sealed class HostedCursor
     private Guid _incarnation;
     private CompiledFilter? _filter;
     private List<Action> _ending = [];
-    // Ends with the next read that a limit waits for.
+    // Ends with the next step of the search, or the decision of a limit.
     private TaskCompletionSource? _counting;
     // Whether the last command left hand-out and transitions to a later one of the turn.
     private bool _isUnfinished;
@@ -61,19 +61,19 @@ internal sealed class HostedCursor
             CarryOut(effect);
         effects.Clear();
         _effects = effects;
-        if (command is NaturalsFound or HeadsRead or ReadFailed || !Cursor.IsCounting)
+        if (_counting is not null && (command is NaturalsFound || !Cursor.IsDeciding))
             EndCounts();
         Follow(Cursor.State?.Incarnation ?? Guid.Empty);
     }
 
-    /// <summary>Completes with the next read of a cursor that counts. In a turn.</summary>
+    /// <summary>Completes when a limit has decided, or its search has gone a step further. In a turn.</summary>
     public Task CountAsync()
     {
         _counting ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         return _counting.Task;
     }
 
-    /// <summary>Lets those that wait for a read go on. In a turn.</summary>
+    /// <summary>Lets those that wait for a limit go on. In a turn.</summary>
     public void EndCounts()
     {
         _counting?.TrySetResult();

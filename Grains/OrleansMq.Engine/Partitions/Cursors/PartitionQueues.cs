@@ -26,6 +26,8 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // Each is a MiB of the log: one description's part of the search.
     private const int MostCountSteps = 64;
 
+    private static readonly TimeSpan LongestDecision = TimeSpan.FromSeconds(1);
+
     // An answer fits a message between brokers.
     private const int MostPeekBytes = 16 << 20;
 
@@ -85,7 +87,6 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     public async Task<IReadOnlyList<QueueDescription>> ListAsync(CancellationToken cancellationToken)
     {
         await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
-        await CountAsync(name: null, cancellationToken).ConfigureAwait(false);
         var queues = await AskAsync(term => term.Cursors.Where(QueueConfigurations.IsQueue).Select(_figures.Describe).ToList(),
             cancellationToken).ConfigureAwait(false);
         return [.. queues.OrderBy(queue => queue.Description.Name, StringComparer.Ordinal).Select(_figures.WithOldest)];
@@ -322,19 +323,25 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         return queue is null ? null : _figures.WithOldest(queue);
     }
 
-    // A limit counts, and drops what is too much, before a queue is described: as far as some steps of its search go.
-    private async Task CountAsync(string? name, CancellationToken cancellationToken)
+    // A limit counts, and drops what is too much, before a queue is described: as far as some steps of its search go. Not for long: a
+    // leader may get no answer of its replicas, or read nothing.
+    private async Task CountAsync(string name, CancellationToken cancellationToken)
     {
         for (var left = MostCountSteps; left > 0; left--)
         {
-            var counting = await AskAsync(StepsIn, cancellationToken).ConfigureAwait(false);
-            if (counting.Count == 0)
+            var counting = await AskAsync(term => FindIn(term, name) is { Cursor.IsDeciding: true } cursor ? cursor.CountAsync() : null,
+                cancellationToken).ConfigureAwait(false);
+            if (counting is null)
                 return;
-            await Task.WhenAll(counting).WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await counting.WaitAsync(LongestDecision, cursors.Time, cancellationToken).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                return;
+            }
         }
-
-        List<Task> StepsIn(CursorTerm term) => [.. term.Cursors.Where(cursor => cursor.Cursor.IsCounting
-            && (name is null || cursor.Name == QueueConfigurations.CursorOf(name))).Select(static cursor => cursor.CountAsync())];
     }
 
     // Up to the end that the leader answers at that moment, which the term may not have followed yet. A leader that does not know the end,
