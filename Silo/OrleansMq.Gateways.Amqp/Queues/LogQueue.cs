@@ -136,7 +136,8 @@ internal sealed class LogQueue : IAmqpQueue
         }
     }
 
-    private static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
+    /// <summary>Returns the partition of a queue.</summary>
+    public static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
         new(QueueTopics.NameOf(virtualHost, state.Name, state.Durable), 0);
 
     // Whether the topic is there for this queue. If not, one that was left is gone now.
@@ -347,7 +348,8 @@ internal sealed class LogQueue : IAmqpQueue
     public static async ValueTask<QueueCounts> CountAllAsync(IBroker broker, string virtualHost, QueueState state) =>
         CountsOf(await DescribeAsync(broker, PartitionOf(virtualHost, state), QueueTopics.CursorOf(state.Id)).ConfigureAwait(false));
 
-    private static QueueCounts CountsOf(QueueDescription description) =>
+    /// <summary>Returns the messages of a queue that its cursor describes.</summary>
+    public static QueueCounts CountsOf(QueueDescription description) =>
         new(Math.Max(description.Unsettled - description.Held, 0), description.Held, description.WaitingBytes);
 
     /// <inheritdoc/>
