@@ -1,6 +1,7 @@
 namespace OrleansMq;
 
-/// <summary>What a queue with <see cref="QueueOptions.MaxLength"/> records does.</summary>
+/// <summary>What a queue does at <see cref="QueueOptions.MaxLength"/>, <see cref="QueueOptions.HasNoBacklog"/> or
+/// <see cref="QueueOptions.MaxBytes"/>.</summary>
 public enum QueueOverflow
 {
     /// <summary>Never used.</summary>
@@ -57,15 +58,27 @@ public sealed record QueueOptions
     /// name with other characters than letters, digits, _ and $ stands in double quotes. Values are UTF-8 text; where one is compared with
     /// a number, it is read as one. <c>KEY() = 'customer-7'</c>, or <c>KEY() = X'00ff'</c> with the bytes in hexadecimal digits, delivers
     /// the records of one key; it stands alone, without other conditions. A record that does not match is passed over as consumers come to
-    /// it; until then it counts as unsettled. Not together with <see cref="MaxLength"/>. At most 8,192 characters. Fixed at
-    /// creation.</summary>
+    /// it; until then it counts as unsettled. Not together with <see cref="MaxLength"/>, <see cref="HasNoBacklog"/> or
+    /// <see cref="MaxBytes"/>. At most 8,192 characters. Fixed at creation.</summary>
     public string? Filter { get; init; }
 
     /// <summary>The most records that wait or are deferred, up to 10^15; 0, the default, for no limit. Those that consumers hold do not
     /// count.</summary>
     public long MaxLength { get; init; }
 
-    /// <summary>What is done at <see cref="MaxLength"/>; by default the first records leave the queue.</summary>
+    /// <summary>Whether no record waits: one that no consumer takes as it comes is one too many, and with
+    /// <see cref="QueueOverflow.RefusePublish"/> nothing is appended. False by default. Not together with
+    /// <see cref="MaxLength"/>.</summary>
+    public bool HasNoBacklog { get; init; }
+
+    /// <summary>The most bytes of the records that wait or are deferred, 0 to 10^15: those of their values. Null, the default, for no
+    /// limit. Those that consumers hold do not count. Records leave until the others fit; a queue that refuses them does so once it has as
+    /// many bytes, so it may have one record more. The bytes are counted by the partition's leader, which reads what waits once when it
+    /// begins to lead: until it has, the queue may have more. A batch that cannot be read counts as empty.</summary>
+    public long? MaxBytes { get; init; }
+
+    /// <summary>What is done at <see cref="MaxLength"/>, <see cref="HasNoBacklog"/> or <see cref="MaxBytes"/>; by default the first records
+    /// leave the queue.</summary>
     public QueueOverflow Overflow { get; init; } = QueueOverflow.DropHead;
 
     /// <summary>The number of priorities, up to 32: of the records that wait, one with the highest <see cref="QueueHeaders.Priority"/>

@@ -4,6 +4,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Hosting;
@@ -12,7 +13,7 @@ namespace OrleansMq.Gateways.Amqp;
 
 /// <summary>AMQP 0-9-1 in front of a broker. The virtual hosts open with the first login; one that fails is tried again by the
 /// next. Thread safe.</summary>
-internal sealed class AmqpGateway : IGateway, IAmqpAccess
+internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
 {
     /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
     internal const string GatewayName = "amqp";
@@ -29,6 +30,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     private readonly SemaphoreSlim _gate = new(1);
     private readonly CancellationTokenSource _closed = new();
     private readonly ResourceAlarms _alarms;
+    private readonly QueueLook _look;
     private volatile HostedBroker? _broker;
     private GatewayPort? _port;
     private QueueRegistry? _registry;
@@ -43,6 +45,7 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
         _settings = new ConnectionSettings { MaxMessageBytes = options.MaxMessageBytes };
         Memory = new MemoryBudget(options.MaxMemoryBytes);
         _alarms = new ResourceAlarms(Memory, options.IsDiskShort ?? IsDiskShort, options.TimeProvider, options.Log);
+        _look = new QueueLook(options.TimeProvider);
         _server = new ConnectionServer("AMQP", new ConnectionLimits
         {
             MaxConnections = options.MaxConnections,
@@ -67,11 +70,21 @@ internal sealed class AmqpGateway : IGateway, IAmqpAccess
     public void AddMetrics(Meter meter)
     {
         _server.Metrics.AddTo(meter);
+        new AmqpMetrics(_server.Metrics, _alarms, _look)
+        {
+            Connections = () => Connections.Select(static connection => connection.Describe()).OfType<ConnectionDescription>(),
+            Broker = () => _broker,
+            Totals = () => Volatile.Read(ref _registry)?.Totals,
+        }.AddTo(meter);
         meter.CreateObservableUpDownCounter("orleansmq.amqp.memory", () => Memory.Used, "By",
             "Memory of AMQP messages: in queues in memory, on their way, and incomplete.");
         meter.CreateObservableCounter("orleansmq.amqp.blocked", () => _alarms.Count, "{time}",
             "How often AMQP publishers were blocked, for memory or for the disk.");
     }
+
+    /// <inheritdoc/>
+    public ValueTask RefreshAsync(CancellationToken ended) =>
+        Volatile.Read(ref _registry) is { } registry ? _look.RefreshAsync(registry.CountLedAsync, ended) : default;
 
     /// <inheritdoc/>
     public Task ListenAsync(CancellationToken cancellationToken)

@@ -9,7 +9,7 @@ using OrleansMq.Hosting;
 namespace OrleansMq.Gateways.Http;
 
 /// <summary>The HTTP API and the metrics of a broker. Before <see cref="Open"/> it answers that the broker starts.</summary>
-internal sealed class HttpGateway : IGateway
+internal sealed class HttpGateway : IGateway, IMetricsReader
 {
     private readonly HttpGatewayOptions _options;
     private readonly BrokerGate _gate = new();
@@ -65,6 +65,9 @@ internal sealed class HttpGateway : IGateway
     /// <inheritdoc/>
     /// <remarks>Does nothing: its instruments are those of its own <see cref="Meter"/>.</remarks>
     public void AddMetrics(Meter meter) { }
+
+    /// <inheritdoc/>
+    void IMetricsReader.Add(IReadOnlyList<IRefreshedMetrics> sources) => Metrics.Gateways = sources;
 
     /// <inheritdoc/>
     public async Task ListenAsync(CancellationToken cancellationToken)

@@ -10,6 +10,8 @@ internal static class MetricsEndpoint
         {
             await api.Metrics.Groups.RefreshAsync(api.Gate.Own.Groups, api.GroupLag, api.LocalGroups, api.Gate.Draining);
             await api.Metrics.Queues.RefreshAsync(api.Gate.Own.Queues, api.Gate.Draining);
+            foreach (var gateway in api.Metrics.Gateways)
+                await gateway.RefreshAsync(api.Gate.Draining);
         }
         http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         api.Metrics.WriteText(http.Response.BodyWriter);

@@ -410,6 +410,50 @@ public abstract class QueueConformance
         await UntilAsync(async () => (await broker.ProduceAsync(partition, TestBatches.Of("again"), Acks.All)).Error == ErrorCode.None);
     }
 
+    [SkippableFact]
+    public async Task Queue_at_its_bytes_drops_its_first_records_or_refuses_further_ones()
+    {
+        var (queues, partition) = await StartAsync();
+        var options = new QueueOptions { MaxBytes = 8 };
+        Assert.Equal(options, (await queues.CreateAsync(partition, new NewQueue("small") { Options = options })).Options);
+        await ProduceAsync(partition, "one", "two", "three");
+        // A description counts first.
+        var described = await queues.DescribeAsync(partition, "small");
+        Assert.Equal((8, 2), (described.WaitingBytes, described.Unsettled - described.Held));
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, "small")).Dropped == 1);
+        Assert.Equal(["two", "three"], (await queues.PeekAsync(partition, "small", 10)).Select(Text));
+        Assert.Null((await queues.DescribeAsync(partition, Name)).WaitingBytes);
+        var consumer = await queues.AttachAsync(partition, "small", new QueueAttachOptions());
+        var delivery = await ReceiveAsync(queues, partition, consumer, 1);
+        Assert.Equal(5, (await queues.DescribeAsync(partition, "small")).WaitingBytes);
+        Assert.Equal([ErrorCode.None], await SettleAsync(queues, partition, consumer, delivery, 0, QueueAction.Release));
+        Assert.Equal(8, (await queues.DescribeAsync(partition, "small")).WaitingBytes);
+        var refusing = await queues.AlterAsync(partition, "small", options with { Overflow = QueueOverflow.RefusePublish });
+        Assert.Equal(8, refusing.WaitingBytes);
+        var broker = await BrokerAsync();
+        await UntilAsync(async () => (await broker.ProduceAsync(partition, TestBatches.Of("more"), Acks.All)).Error
+            == ErrorCode.PolicyViolation);
+        await queues.PurgeAsync(partition, "small");
+        await UntilAsync(async () => (await broker.ProduceAsync(partition, TestBatches.Of("again"), Acks.All)).Error == ErrorCode.None);
+        Assert.Equal(5, (await queues.DescribeAsync(partition, "small")).WaitingBytes);
+    }
+
+    [SkippableFact]
+    public async Task Queue_without_backlog_keeps_what_a_consumer_waits_for()
+    {
+        var (queues, partition) = await StartAsync();
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.CreateAsync(partition,
+            new NewQueue("direct") { Options = new QueueOptions { HasNoBacklog = true, MaxLength = 1 } })));
+        var options = new QueueOptions { HasNoBacklog = true };
+        Assert.Equal(options, (await queues.CreateAsync(partition, new NewQueue("direct") { Options = options })).Options);
+        await ProduceAsync(partition, "one");
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, "direct")).Dropped == 1);
+        var consumer = await queues.AttachAsync(partition, "direct", new QueueAttachOptions { Prefetch = 2 });
+        await ProduceAsync(partition, "two", "three", "four");
+        await UntilAsync(async () => (await queues.DescribeAsync(partition, "direct")) is { Dropped: 2, Held: 2 });
+        Assert.Equal(["two", "three"], (await ReceiveAsync(queues, partition, consumer, 2)).Records.Select(Text));
+    }
+
     private static async Task<List<(byte[]? Key, byte[]? Value, List<(string Name, string Value)> Headers)>> ReadAsync(IBroker broker,
         TopicPartition partition, int count)
     {

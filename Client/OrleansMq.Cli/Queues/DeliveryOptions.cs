@@ -19,11 +19,15 @@ internal sealed class DeliveryOptions
         + $"{QueueHeaders.ExpiresAt} of records count, milliseconds since 1970.", HelpName = "true|false" };
     private readonly Option<long?> _maxLength = new("--max-length") { Description = "The most records that wait; 0 for no limit.",
         HelpName = "N" };
-    private readonly Option<string?> _overflow = new("--overflow") { Description = "At the most records: the first ones leave the queue, "
+    private readonly Option<long?> _maxBytes = new("--max-bytes") { Description = "The most bytes of values of the records that wait; -1 "
+        + "for no limit.", HelpName = "BYTES" };
+    private readonly Option<bool?> _noBacklog = new("--no-backlog") { Description = "No record waits: one that no consumer takes as it "
+        + "comes is one too many.", HelpName = "true|false" };
+    private readonly Option<string?> _overflow = new("--overflow") { Description = "At a limit: the first records leave the queue, "
         + "or nothing more is appended to the partition.", HelpName = DropHead + "|" + RefusePublish };
 
     private readonly Option<string?> _deadLetters = new("--dead-letter-topic") { Description = "The topic for records that are rejected, "
-        + "expire, exceed --max-length, or fail --max-failures times. It must exist. Without one, or with \"\", they are dropped.",
+        + "expire, exceed a limit, or fail --max-failures times. It must exist. Without one, or with \"\", they are dropped.",
         HelpName = "TOPIC" };
 
     private const string DropHead = "drop-head";
@@ -33,8 +37,8 @@ internal sealed class DeliveryOptions
     public DeliveryOptions(Command command)
     {
         _overflow.AcceptOnlyFromAmong(DropHead, RefusePublish);
-        foreach (var option in (Option[])[_maxFailures, _retryDelay, _maxRetryDelay, _timeToLive, _recordTimes, _maxLength, _overflow,
-            _deadLetters])
+        foreach (var option in (Option[])[_maxFailures, _retryDelay, _maxRetryDelay, _timeToLive, _recordTimes, _maxLength, _maxBytes,
+            _noBacklog, _overflow, _deadLetters])
             command.Add(option);
     }
 
@@ -47,6 +51,8 @@ internal sealed class DeliveryOptions
         TimeToLive = DurationOf(parsed, _timeToLive) ?? options.TimeToLive,
         HasRecordTimes = parsed.GetValue(_recordTimes) ?? options.HasRecordTimes,
         MaxLength = parsed.GetValue(_maxLength) ?? options.MaxLength,
+        MaxBytes = parsed.GetValue(_maxBytes) switch { null => options.MaxBytes, -1 => null, var bytes => bytes },
+        HasNoBacklog = parsed.GetValue(_noBacklog) ?? options.HasNoBacklog,
         Overflow = parsed.GetValue(_overflow) switch
         {
             DropHead => QueueOverflow.DropHead,

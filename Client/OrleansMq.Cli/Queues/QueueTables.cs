@@ -63,8 +63,15 @@ internal static class QueueTables
         + (options.Filter is { } filter ? $"; only records with {filter}" : "")
         + (options.TimeToLiveMs > 0 ? $"; records live {Seconds(options.TimeToLiveMs)}" : "")
         + (options.HasRecordTimes ? "; records name their times" : "")
-        + (options.MaxLength > 0 ? $"; at most {options.MaxLength} records, then "
+        + (LimitOf(options) is { } limit ? $"; {limit}, then "
             + (options.Overflow == QueueOverflow.RefusePublish ? "none is appended" : "the first leave") : "") + ".";
+
+    private static string? LimitOf(QueueOptionsBody options)
+    {
+        var length = options.HasNoBacklog ? "no record waits" : options.MaxLength > 0 ? $"at most {options.MaxLength} records" : null;
+        var bytes = options.MaxBytes is { } most ? $"at most {most} bytes" : null;
+        return length is null ? bytes : bytes is null ? length : $"{length} and {bytes}";
+    }
 
     private static string Seconds(long milliseconds) => (milliseconds / 1000.0).ToString("0.###", CultureInfo.InvariantCulture) + " s";
 

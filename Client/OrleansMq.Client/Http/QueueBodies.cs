@@ -17,17 +17,20 @@ namespace OrleansMq.Client;
 /// <param name="PriorityLevels">The number of priorities, up to 32; 0: log order.</param>
 /// <param name="DeadLetterTopic">The topic for records that are rejected, expire, or fail too often; absent: they are dropped.</param>
 /// <param name="Filter">The condition over headers that delivered records meet; absent: all are delivered.</param>
+/// <param name="HasNoBacklog">Whether a record leaves that no consumer takes as it comes.</param>
+/// <param name="MaxBytes">The most bytes of values of records that wait or are deferred; absent: no limit.</param>
 internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs = 0, long MaxRetryDelayMs = 600_000,
     bool IsOrderedByKey = false, bool IsSingleActiveConsumer = false, long TimeToLiveMs = 0, bool HasRecordTimes = false,
     long MaxLength = 0, QueueOverflow Overflow = QueueOverflow.DropHead, int PriorityLevels = 0,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? DeadLetterTopic = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Filter = null)
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Filter = null, bool HasNoBacklog = false,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? MaxBytes = null)
 {
     /// <summary>Converts <paramref name="options"/> to a body.</summary>
     public static QueueOptionsBody Of(QueueOptions options) => new(options.MaxFailures, Milliseconds.Of(options.RetryDelay),
         Milliseconds.Of(options.MaxRetryDelay), options.IsOrderedByKey, options.IsSingleActiveConsumer,
         Milliseconds.Of(options.TimeToLive), options.HasRecordTimes, options.MaxLength, options.Overflow, options.PriorityLevels,
-        options.DeadLetterTopic, options.Filter);
+        options.DeadLetterTopic, options.Filter, options.HasNoBacklog, options.MaxBytes);
 
     /// <summary>Converts the body to options.</summary>
     public QueueOptions ToOptions() => new()
@@ -44,6 +47,8 @@ internal sealed record QueueOptionsBody(int MaxFailures = 0, long RetryDelayMs =
         Overflow = Overflow,
         PriorityLevels = PriorityLevels,
         Filter = Filter,
+        HasNoBacklog = HasNoBacklog,
+        MaxBytes = MaxBytes,
     };
 }
 
@@ -80,16 +85,18 @@ internal sealed record ResetQueueBody(string Start);
 /// batch, where producers send several at once. Absent where there is none.</param>
 /// <param name="Filtered">The records that were passed over since the partition's leadership began, as the filter does not match
 /// them.</param>
+/// <param name="WaitingBytes">The bytes of values of the records that wait or are deferred; absent without <c>maxBytes</c>.</param>
 internal sealed record QueueDocument(string Topic, int Partition, string Name, Guid Id, QueueOptionsBody Options, long Floor,
     long Unsettled, int Held, int Consumers, long Accepted, long Rejected, long Purged, long Deferred = 0, long Expired = 0,
     long Dropped = 0, long DeadLettered = 0, long Redelivered = 0,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null, long Filtered = 0)
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? OldestTimestamp = null, long Filtered = 0,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? WaitingBytes = null)
 {
     /// <summary>Converts a description to a document.</summary>
     public static QueueDocument Of(TopicPartition partition, QueueDescription queue) =>
         new(partition.Topic, partition.Partition, queue.Name, queue.Id, QueueOptionsBody.Of(queue.Options), queue.Floor, queue.Unsettled,
             queue.Held, queue.Consumers, queue.Accepted, queue.Rejected, queue.Purged, queue.Deferred, queue.Expired, queue.Dropped,
-            queue.DeadLettered, queue.Redelivered, queue.OldestTimestamp, queue.Filtered);
+            queue.DeadLettered, queue.Redelivered, queue.OldestTimestamp, queue.Filtered, queue.WaitingBytes);
 
     /// <summary>Converts the document to a description.</summary>
     public QueueDescription ToDescription() => new(Name, Id, Options.ToOptions())
@@ -108,6 +115,7 @@ internal sealed record QueueDocument(string Topic, int Partition, string Name, G
         Redelivered = Redelivered,
         OldestTimestamp = OldestTimestamp,
         Filtered = Filtered,
+        WaitingBytes = WaitingBytes,
     };
 }
 

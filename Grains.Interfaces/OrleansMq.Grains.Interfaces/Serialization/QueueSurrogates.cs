@@ -43,6 +43,8 @@ internal struct QueueOptionsSurrogate
     [Id(9)] public QueueOverflow Overflow;
     [Id(10)] public int PriorityLevels;
     [Id(11)] public string? Filter;
+    [Id(12)] public bool HasNoBacklog;
+    [Id(13)] public long? MaxBytes;
 }
 
 [RegisterConverter]
@@ -63,6 +65,8 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         Overflow = surrogate.Overflow == QueueOverflow.Unknown ? QueueOverflow.DropHead : surrogate.Overflow,
         PriorityLevels = surrogate.PriorityLevels,
         Filter = surrogate.Filter,
+        HasNoBacklog = surrogate.HasNoBacklog,
+        MaxBytes = surrogate.MaxBytes,
     };
 
     public QueueOptionsSurrogate ConvertToSurrogate(in QueueOptions value) => new()
@@ -79,6 +83,8 @@ internal sealed class QueueOptionsConverter : IConverter<QueueOptions, QueueOpti
         Overflow = value.Overflow,
         PriorityLevels = value.PriorityLevels,
         Filter = value.Filter,
+        HasNoBacklog = value.HasNoBacklog,
+        MaxBytes = value.MaxBytes,
     };
 }
 
@@ -104,6 +110,7 @@ internal struct QueueDescriptionSurrogate
     [Id(14)] public long DeadLettered;
     [Id(15)] public long Redelivered;
     [Id(16)] public long Filtered;
+    [Id(17)] public long? WaitingBytes;
 }
 
 [RegisterConverter]
@@ -126,6 +133,7 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         DeadLettered = surrogate.DeadLettered,
         Redelivered = surrogate.Redelivered,
         Filtered = surrogate.Filtered,
+        WaitingBytes = surrogate.WaitingBytes,
     };
 
     public QueueDescriptionSurrogate ConvertToSurrogate(in QueueDescription value) => new()
@@ -147,6 +155,7 @@ internal sealed class QueueDescriptionConverter : IConverter<QueueDescription, Q
         DeadLettered = value.DeadLettered,
         Redelivered = value.Redelivered,
         Filtered = value.Filtered,
+        WaitingBytes = value.WaitingBytes,
     };
 }
 

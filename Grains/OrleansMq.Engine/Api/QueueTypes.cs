@@ -24,6 +24,9 @@ public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options
     public long Unsettled { get; init; }
     /// <summary>The records that consumers hold, or that are being settled.</summary>
     public int Held { get; init; }
+    /// <summary>The bytes of values of the records that wait or are deferred; null: the queue has no <see cref="QueueOptions.MaxBytes"/>,
+    /// and does not count them. A leader counts them once it leads, some hundred MiB a second; until then they are too few.</summary>
+    public long? WaitingBytes { get; init; }
     /// <summary>The records whose time has not come: after a failure, by a delay, or as their header says.</summary>
     public long Deferred { get; init; }
     /// <summary>The timestamp of the first record that is not settled, in milliseconds since 1970; of the first in its batch, where

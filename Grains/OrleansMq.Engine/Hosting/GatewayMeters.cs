@@ -17,6 +17,8 @@ internal static class GatewayMeters
                 if (!ReferenceEquals(gateway, reporter))
                     gateway.AddMetrics(meter);
             }
+            if (reporter is IMetricsReader reader)
+                reader.Add([.. gateways.OfType<IRefreshedMetrics>()]);
         }
     }
 }

@@ -40,7 +40,7 @@ internal sealed partial class Cursor
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
         (_keysRead, _headsRead, _levelsRead, _search) = (NoRead, NoRead, NoRead, NoRead);
-        (_countedEnd, _dropFrom) = (0, 0);
+        (_countedEnd, _bytes, _dropFrom) = (0, 0, 0);
         (_frontier, _unreserved) = (-1, -1);
         _bounded.Clear();
         // A reset goes on with the sequence of its dead letters; a creation begins at 0.
@@ -69,6 +69,8 @@ internal sealed partial class Cursor
             }
             if (_state.CountsOf(offset) is { Deliveries: > 0 } counts && _rules.IsAtLimit(counts, _state.Configuration))
             {
+                if (!KnowsSize(offset, _state))
+                    break;
                 // The limit was lowered after the record came back.
                 _order.Take(offset);
                 Discard(offset, _state, SettlementCause.DeliveryLimit, counts);
@@ -194,6 +196,7 @@ internal sealed partial class Cursor
         Lock(offset, new HeldRecord(HeldState.Acquired, consumer.Attachment, lockNumber, long.MaxValue, counts, consumer.IsBuffered)
         {
             Since = _now,
+            Bytes = Leave(offset, state),
         });
         consumer.Held.Add(offset);
         _consumers.Took(consumer, state.Configuration.RecordsPerTurn);

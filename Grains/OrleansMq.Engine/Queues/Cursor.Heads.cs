@@ -1,9 +1,9 @@
 namespace OrleansMq.Queues;
 
 /// <summary>
-/// Times of records and what the filter says, judged at the head: the record that would be handed out next. None is handed out of which
-/// that is not known, and some records ahead are read at once. One that the filter does not match is settled by nature. One whose time
-/// to live has passed is dropped. One whose time has not come is deferred, as a returned record is, and later ones go on.
+/// Times of records, their sizes, and what the filter says, judged at the head: the record that would be handed out next. None is handed
+/// out of which that is not known, and some records ahead are read at once. One that the filter does not match is settled by nature. One
+/// whose time to live has passed is dropped. One whose time has not come is deferred, as a returned record is, and later ones go on.
 /// </summary>
 internal sealed partial class Cursor
 {
@@ -18,6 +18,9 @@ internal sealed partial class Cursor
     private long _headsFrom;
     private long _headsRead = NoRead;
     private long _headExpiresAt = long.MaxValue;
+
+    /// <summary>The heads that were read ahead.</summary>
+    public int HeadsKept => _heads.Count;
 
     private enum HeadVerdict
     {
@@ -57,7 +60,6 @@ internal sealed partial class Cursor
             }
             if (!MayDiscard(offset, NeededFrom(_state), _state))
                 return;
-            _heads.Remove(offset);
             Expire(offset, _state);
         }
     }
@@ -82,9 +84,9 @@ internal sealed partial class Cursor
         return true;
     }
 
-    // Whether a record's headers say whether it is handed out.
+    // Whether a record's headers say whether it is handed out, or its size is needed.
     private static bool HasHeads(CursorState state) =>
-        HasTimeToLive(state) || state.Configuration.HasSchedules || state.Configuration.Filter is not null;
+        HasTimeToLive(state) || state.Configuration.HasSchedules || state.Configuration.Filter is not null || CountsBytes(state);
 
     private HeadVerdict Judge(long offset, CursorState state)
     {
@@ -98,7 +100,6 @@ internal sealed partial class Cursor
         var isExpired = HasTimeToLive(state) && _rules.IsExpired(head.ExpiresAt, TimeOfExpiry);
         if (isExpired && !MayDiscard(offset, NeededFrom(state), state))
             return HeadVerdict.Waits;
-        _heads.Remove(offset);
         if (isExpired)
         {
             Expire(offset, state);

@@ -169,6 +169,7 @@ internal sealed partial class Cursor
 
     private void PutInForce(TransitionDraft written)
     {
+        var countedBytes = _state is not null && CountsBytes(_state);
         for (var i = 0; i < _parts.Count; i++)
         {
             foreach (var transition in _parts[i])
@@ -181,7 +182,11 @@ internal sealed partial class Cursor
         else
             FreeRecords(written);
         if (written.Configuration is not null)
+        {
             ForgetHeads();
+            if (_state is not null && CountsBytes(_state) != countedBytes)
+                CountAnew();
+        }
         if (_state is not null)
             _naturals.RemoveBelow(_state.Floor - NaturalsBehind);
         ReplyAll(written, CursorOutcome.Done);
@@ -195,7 +200,10 @@ internal sealed partial class Cursor
             _purging.Remove(range);
         }
         foreach (var offset in written.Held)
-            _held.Remove(offset);
+        {
+            if (_held.Remove(offset, out var held))
+                ComeBack(offset, held);
+        }
         foreach (var intent in written.Intents)
             _order.Remove(OffsetRange.Of(intent.Offset));
         foreach (var returned in written.Returns)

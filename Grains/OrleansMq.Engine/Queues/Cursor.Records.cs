@@ -217,7 +217,9 @@ internal sealed partial class Cursor
 
     private void HoldUntilInForce(long offset)
     {
-        if (_held.TryGetValue(offset, out var held) && held.State == HeldState.Acquired && LetGo(offset) is { } consumer)
+        if (!_held.TryGetValue(offset, out var held))
+            held = held with { Bytes = Leave(offset, _state!) };
+        else if (held.State == HeldState.Acquired && LetGo(offset) is { } consumer)
             GiveCredit(consumer, _rules.CreditReturned(consumer.IsWindow));
         _held[offset] = held with { State = HeldState.Settling };
         _draft.Held.Add(offset);
@@ -266,6 +268,10 @@ internal sealed partial class Cursor
         _draft.Settle(SettlementCause.Purged, purged, records);
         foreach (var range in purged)
             _purging.Add(range);
+        if (below >= _countedEnd)
+            _bytes = 0;
+        else if (CountsBytes(state))
+            CountAnew();
         _order.SkipTo(below);
     }
 

@@ -10,7 +10,7 @@ namespace OrleansMq.Queues;
 /// <remarks>
 /// <code>
 /// available -- credit                         --> acquired    the counts rise; only below the reservation in force
-/// available -- purge, expiry, length limit    --> settling
+/// available -- purge, expiry, limit           --> settling
 /// acquired  -- Settle, Reject, Release        --> settling    with its lock; the consumer's credit returns at once
 /// acquired  -- lock ends, Detach              --> settling    as a return
 /// acquired  -- the record settles by nature   --> settled
@@ -156,9 +156,10 @@ internal sealed partial class Cursor
         ReturnDeferred();
         if (_state is not null)
             _frontier = Math.Max(_frontier, _state.HighestException);
-        DropHead();
         ExpireHead();
         HandOut();
+        MoveCountedEnd();
+        DropHead();
         Reserve();
         Write();
         Publish();
@@ -254,6 +255,7 @@ internal sealed partial class Cursor
         range = range with { First = Math.Max(range.First, _state.Floor) };
         if (range.Last < range.First || (range.First > _order.KnownUpTo + NaturalsAhead && !IsLimited(_state)))
             return;
+        NoteLost(range, _state);
         _naturals.Add(range);
         for (var first = _state.Settled.NextNotIn(range.First); first <= range.Last; first = _state.Settled.NextNotIn(first))
         {

@@ -49,7 +49,16 @@ internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offse
 /// <param name="Number">As given with the effect.</param>
 /// <param name="End">The offsets of the range below it are searched; at least one further than where the search began.</param>
 /// <param name="Naturals">All of them that settle by nature.</param>
-internal sealed record NaturalsFound(long Number, long End, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;
+internal sealed record NaturalsFound(long Number, long End, IReadOnlyList<OffsetRange> Naturals) : CursorCommand
+{
+    /// <summary>The other ones, where <see cref="FindNaturals.HasSizes"/> asked for them.</summary>
+    public IReadOnlyList<RecordSize> Sizes { get; init; } = [];
+}
+
+/// <summary>The size of a record.</summary>
+/// <param name="Offset">The record.</param>
+/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read.</param>
+internal readonly record struct RecordSize(long Offset, int Bytes);
 
 /// <summary>The answer to <see cref="ReadHeads"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
@@ -65,8 +74,9 @@ internal sealed record HeadsRead(long Number, long End, IReadOnlyList<RecordHead
 /// <param name="Priority">Its level; higher ones come first. Those beyond <see cref="CursorConfiguration.PriorityLevels"/> count as the
 /// highest.</param>
 /// <param name="IsFiltered">Whether <see cref="CursorConfiguration.Filter"/> does not match it.</param>
+/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read.</param>
 internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.MaxValue, long DeliverAt = 0, int Priority = 0,
-    bool IsFiltered = false);
+    bool IsFiltered = false, int Bytes = 0);
 
 /// <summary>A <see cref="ReadKeys"/>, <see cref="ReadHeads"/> or <see cref="FindNaturals"/> has no result. The cursor reads again
 /// after a moment.</summary>

@@ -11,7 +11,8 @@ internal enum LimitedCount
     Failures = 2,
 }
 
-/// <summary>What is done when a cursor has <see cref="CursorConfiguration.MaxLength"/> records.</summary>
+/// <summary>What is done when a cursor is at <see cref="CursorConfiguration.MaxLength"/> or
+/// <see cref="CursorConfiguration.MaxBytes"/>.</summary>
 internal enum OverflowAction
 {
     /// <summary>Unknown.</summary>
@@ -51,10 +52,15 @@ internal sealed record CursorConfiguration
     /// <summary>The name that the target's topic had when it was set; null without a target, or where it is not known.</summary>
     public string? DeadLetterTopic { get; init; }
 
-    /// <summary>The most records that are kept, without those that consumers hold; 0 for no limit.</summary>
-    public long MaxLength { get; init; }
+    /// <summary>The most records that are kept, without those that consumers hold; null for no limit. With 0 each record is handed out as
+    /// it comes, or is one too many.</summary>
+    public long? MaxLength { get; init; }
 
-    /// <summary>What is done at <see cref="MaxLength"/>.</summary>
+    /// <summary>The most bytes of values of the records that are kept, without those that consumers hold; null for no limit: then they are
+    /// not counted.</summary>
+    public long? MaxBytes { get; init; }
+
+    /// <summary>What is done at a limit.</summary>
     public OverflowAction Overflow { get; init; } = OverflowAction.DropHead;
 
     /// <summary>Whether records may have a time to live, by the cursor's topic or their own. They expire at the head: when they would be

@@ -38,18 +38,20 @@ internal sealed record StartMayMove(long Offset) : CursorEffect;
 /// <param name="Most">The most records to read.</param>
 internal sealed record ReadKeys(long Number, long From, int Most) : CursorEffect;
 
-/// <summary>Reads the heads of records from an offset on; answer with <see cref="HeadsRead"/>. Only a cursor with times to live, schedules
-/// or priorities asks. At most two are in flight.</summary>
+/// <summary>Reads the heads of records from an offset on; answer with <see cref="HeadsRead"/>. Only a cursor with times to live, schedules,
+/// priorities, a filter or a limit of bytes asks. At most two are in flight.</summary>
 /// <param name="Number">Comes back with the answer.</param>
 /// <param name="From">The first offset; it is below the readable end.</param>
 /// <param name="Most">The most records to read.</param>
 internal sealed record ReadHeads(long Number, long From, int Most) : CursorEffect;
 
 /// <summary>Finds the control, aborted and missing offsets of a range, or of its beginning, so that records can be counted; answer with
-/// <see cref="NaturalsFound"/>. Only a cursor that is near its length limit asks. At most one is in flight.</summary>
+/// <see cref="NaturalsFound"/>. Only a cursor that is near its length limit, or has a limit of bytes, asks. At most one is in
+/// flight.</summary>
 /// <param name="Number">Comes back with the answer.</param>
 /// <param name="Range">The range, below the readable end.</param>
-internal sealed record FindNaturals(long Number, OffsetRange Range) : CursorEffect;
+/// <param name="HasSizes">Whether the sizes of the records are asked for, too.</param>
+internal sealed record FindNaturals(long Number, OffsetRange Range, bool HasSizes = false) : CursorEffect;
 
 /// <summary>Whether the log takes further records, which a length limit decides; as long as none is told, it does. What was on its way is
 /// appended all the same.</summary>

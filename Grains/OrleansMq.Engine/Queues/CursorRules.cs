@@ -122,10 +122,29 @@ internal class CursorRules
     public virtual long PurgedBelow(long below, long readableEnd) => Math.Min(below, readableEnd);
 
     /// <summary>Returns the number of records that are too many.</summary>
-    public virtual long Excess(long length, CursorConfiguration configuration) => length - configuration.MaxLength;
+    public virtual long Excess(long length, CursorConfiguration configuration) =>
+        configuration.MaxLength is { } most ? length - most : 0;
 
-    /// <summary>Whether no further record is accepted.</summary>
+    /// <summary>Returns the bytes that are too many.</summary>
+    public virtual long ExcessBytes(long bytes, CursorConfiguration configuration) =>
+        configuration.MaxBytes is { } most ? bytes - most : 0;
+
+    /// <summary>Whether no further record is accepted, for their number.</summary>
     public virtual bool IsFull(long length, CursorConfiguration configuration) => length >= configuration.MaxLength;
+
+    /// <summary>Whether no further record is accepted, for their bytes.</summary>
+    /// <param name="bytes">The bytes of those that are counted.</param>
+    /// <param name="isCounted">Whether that is all of them. What is not counted yet makes no room.</param>
+    /// <param name="wasFull">Whether none was accepted before.</param>
+    /// <param name="configuration">The limit.</param>
+    public virtual bool IsFullOfBytes(long bytes, bool isCounted, bool wasFull, CursorConfiguration configuration) =>
+        configuration.MaxBytes is { } most && (bytes >= most || (wasFull && !isCounted));
+
+    /// <summary>Returns the bytes that a record takes again when it comes back.</summary>
+    public virtual long BytesReturned(in HeldRecord held) => held.Bytes;
+
+    /// <summary>Whether a record that is too much stays as long as a consumer waits for it.</summary>
+    public virtual bool StaysForConsumer(bool isAwaited) => isAwaited;
 
     /// <summary>Returns the offset up to which the log's start may move.</summary>
     /// <param name="needed">The lowest record that the cursor needs.</param>
@@ -200,4 +219,8 @@ internal readonly record struct HeldRecord(HeldState State, long Attachment, lon
 {
     /// <summary>When its consumer took it, or while it waits, when it was handed out; milliseconds since 1970.</summary>
     public long Since { get; init; }
+
+    /// <summary>The bytes of its value, which it takes again if it comes back. Known where the records around it are counted, and the
+    /// cursor counts bytes; else 0.</summary>
+    public int Bytes { get; init; }
 }

@@ -4,19 +4,21 @@ namespace OrleansMq.Queues;
 /// The encoding of a cursor's state, in statements and snapshots. The same state has the same bytes: sets are written in order, whatever
 /// they are in memory. Numbers are varlongs; a list begins with its length.
 /// <code>
-/// version i8 = 0 | floor | delivered up to | next sequence | totals: count, each
+/// version i8 | floor | delivered up to | next sequence | totals: count, each
 /// configuration: name | max deliveries | limited count i8 | backoff: first, multiplier, most, jitter | flags i8 (bit 0: dead-letter
 ///   target: 16 bytes, partition; 1: single active consumer; 2: by key; 3: time to live; 4: schedules; 5: the target's name; 6: time to
 ///   live of all; 7: filter) | look-ahead | records per turn | max exceptions | max length | overflow i8 | priority levels | time to live
-///   of all, if there is one | filter, if there is one
+///   of all, if there is one | filter, if there is one | in version 1: limits i8 (bit 0: max length 0; 1: max bytes) | max bytes, if
+///   there are
 /// settled ranges: distance, length - 1
 /// returns, by offset: distance | deliveries | failures | available at, negative where it follows from a delay | that delay
 /// intents, by sequence: see WriteIntent
 /// </code>
+/// The version is 0, and 1 with one of the limits that a broker of version 0 does not know: that broker does not follow.
 /// </summary>
 internal static class CursorStateFormat
 {
-    private const int Version = 0;
+    private const int Version = 1;
     private const int TargetFlag = 1;
     private const int SingleActiveConsumerFlag = 2;
     private const int ByKeyFlag = 4;
@@ -25,6 +27,8 @@ internal static class CursorStateFormat
     private const int TargetNameFlag = 32;
     private const int TimeToLiveOfAllFlag = 64;
     private const int FilterFlag = 128;
+    private const int NoBacklogLimit = 1;
+    private const int BytesLimit = 2;
     // An intent's cause with these bits is followed by the reason, and the origin. Brokers that know neither meet an unknown cause.
     private const int ReasonFlag = 64;
     private const int OriginFlag = 128;
@@ -33,15 +37,21 @@ internal static class CursorStateFormat
     /// <summary>Encodes a state, with another configuration if one is given.</summary>
     public static byte[] Encode(CursorState state, CursorConfiguration? configuration = null)
     {
+        configuration ??= state.Configuration;
+        var limits = LimitsOf(configuration);
         var writer = new TransitionWriter();
-        writer.Byte(Version);
+        writer.Byte(limits == 0 ? 0 : Version);
         writer.Number(state.Floor);
         writer.Number(state.DeliveredUpTo);
         writer.Number(state.NextSequence);
         writer.Number(Causes.Length);
         foreach (var cause in Causes)
             writer.Number(state.Total(cause));
-        WriteConfiguration(writer, configuration ?? state.Configuration);
+        WriteConfiguration(writer, configuration);
+        if (limits != 0)
+            writer.Byte(limits);
+        if (configuration.MaxBytes is { } bytes)
+            writer.Number(bytes);
         writer.Ranges([.. state.Settled]);
         WriteReturns(writer, [.. state.Returns.Values.OrderBy(returned => returned.Offset)]);
         writer.Number(state.Intents.Count);
@@ -55,7 +65,7 @@ internal static class CursorStateFormat
     public static CursorState Decode(int cursorId, Guid incarnation, ReadOnlySpan<byte> bytes)
     {
         var reader = new TransitionReader(bytes);
-        if (reader.Byte() != Version)
+        if (reader.Byte() is var version && version is not (0 or Version))
             throw new UnknownTransitionException("The statement of a cursor has a later version than this broker knows.");
         var (floor, deliveredUpTo, nextSequence) = (reader.Number(), reader.Number(), reader.Number());
         Span<long> totals = stackalloc long[Causes.Length];
@@ -65,7 +75,8 @@ internal static class CursorStateFormat
         totals.Clear();
         for (var i = 0; i < count; i++)
             totals[i] = reader.Number();
-        var state = new CursorState(cursorId, incarnation, ReadConfiguration(ref reader), floor);
+        var configuration = ReadConfiguration(ref reader);
+        var state = new CursorState(cursorId, incarnation, version == 0 ? configuration : ReadLimits(ref reader, configuration), floor);
         state.Restore(nextSequence, deliveredUpTo, totals);
         foreach (var range in reader.Ranges())
             state.Restore(range);
@@ -162,13 +173,28 @@ internal static class CursorStateFormat
         writer.Number(configuration.LookAhead);
         writer.Number(configuration.RecordsPerTurn);
         writer.Number(configuration.MaxExceptions);
-        writer.Number(configuration.MaxLength);
+        writer.Number(configuration.MaxLength ?? 0);
         writer.Byte((int)configuration.Overflow);
         writer.Number(configuration.PriorityLevels);
         if (configuration.TimeToLiveMs > 0)
             writer.Number(configuration.TimeToLiveMs);
         if (configuration.Filter is not null)
             writer.Text(configuration.Filter);
+    }
+
+    private static int LimitsOf(CursorConfiguration configuration) =>
+        (configuration.MaxLength == 0 ? NoBacklogLimit : 0) | (configuration.MaxBytes is null ? 0 : BytesLimit);
+
+    private static CursorConfiguration ReadLimits(ref TransitionReader reader, CursorConfiguration configuration)
+    {
+        var limits = reader.Byte();
+        if ((limits & ~(NoBacklogLimit | BytesLimit)) != 0)
+            throw new UnknownTransitionException($"The statement of a cursor has the limits {limits}, which this broker does not know.");
+        return configuration with
+        {
+            MaxLength = (limits & NoBacklogLimit) != 0 ? 0 : configuration.MaxLength,
+            MaxBytes = (limits & BytesLimit) != 0 ? reader.Number() : null,
+        };
     }
 
     private static CursorConfiguration ReadConfiguration(ref TransitionReader reader)
@@ -194,7 +220,7 @@ internal static class CursorStateFormat
             LookAhead = reader.SmallNumber(),
             RecordsPerTurn = reader.SmallNumber(),
             MaxExceptions = reader.SmallNumber(),
-            MaxLength = reader.Number(),
+            MaxLength = reader.Number() is not 0 and var length ? length : null,
             Overflow = (OverflowAction)reader.Byte(),
             PriorityLevels = reader.SmallNumber(),
             TimeToLiveMs = (flags & TimeToLiveOfAllFlag) != 0 ? reader.Number() : 0,

@@ -44,6 +44,9 @@ internal sealed class ResourceAlarms : IAsyncDisposable
     /// <summary>The reason in RabbitMQ's words; null: publishers are not blocked.</summary>
     public string? Reason => Volatile.Read(ref _reason);
 
+    /// <summary>Whether publishers are blocked for the data volume, as of the last look at it.</summary>
+    public bool IsDiskShort => Volatile.Read(ref _wasShort);
+
     /// <summary>How often publishers were blocked.</summary>
     public long Count => Memory.TimesOver + Interlocked.Read(ref _timesShort);
 

@@ -1,4 +1,5 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -34,6 +35,10 @@ internal sealed partial class AmqpChannel
     private ulong Track(HeldMessage held, QueueEntry entry, IQueueReader reader, bool isNoAck, ChannelConsumer? consumer)
     {
         var tag = ++_deliveryTag;
+        _counters.Add(consumer is not null ? isNoAck ? MessageCount.ConsumedAutoAck : MessageCount.ConsumedManualAck
+            : isNoAck ? MessageCount.GotAutoAck : MessageCount.GotManualAck);
+        if (held.IsRedelivered)
+            _counters.Add(MessageCount.Redelivered);
         if (isNoAck)
             return tag;
         // Only dead letters need it.
@@ -127,6 +132,8 @@ internal sealed partial class AmqpChannel
         var released = new List<ChannelConsumer>();
         lock (Gate)
         {
+            if (outcome == Outcome.Acknowledged)
+                _counters.Add(MessageCount.Acknowledged, deliveries.Count);
             foreach (var consumer in deliveries.Select(static delivery => delivery.Consumer).OfType<ChannelConsumer>())
             {
                 consumer.Unacknowledged--;

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -231,6 +232,7 @@ internal sealed partial class AmqpChannel
         var received = await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
         if (received.Count == 0)
         {
+            _counters.Add(MessageCount.GotNone);
             _output.Send(default(BasicGetEmpty));
             return;
         }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Delays;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -39,6 +40,9 @@ internal sealed partial class AmqpChannel
             content.Properties.Bytes.Length)), bytes.AsMemory(content.Properties.Bytes.Length),
             session.Time.GetUtcNow().ToUnixTimeMilliseconds());
         await CheckPublishAsync(publish, message).ConfigureAwait(false);
+        _counters.Add(MessageCount.Received);
+        if (_confirms is not null)
+            _counters.Add(MessageCount.ReceivedConfirm);
         if (message.Properties.ReplyTo == DirectReplies.Name)
             message = message with { Properties = message.Properties.With(BasicProperty.ReplyTo, _replyKey
                 ?? throw new AmqpException(ReplyCode.PreconditionFailed, "fast reply consumer does not exist")) };
@@ -105,12 +109,14 @@ internal sealed partial class AmqpChannel
         if (message.Exchange.Length == 0 && DirectReplies.IsReply(message.RoutingKey))
         {
             session.Replies.Deliver(message);
+            _counters.Add(MessageCount.Routed);
             return published;
         }
         var image = session.Image;
         if (DelayedMessages.DelayOf(image.Topology.FindExchange(message.Exchange), message) is { } delay)
         {
             published.Add(session.Registry.Delays.PublishAsync(session.VirtualHost, message, delay));
+            _counters.Add(MessageCount.Routed);
             return published;
         }
         image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
@@ -122,6 +128,7 @@ internal sealed partial class AmqpChannel
         }
         if (_routes.Queues.Count == 0)
         {
+            _counters.Add(isMandatory ? MessageCount.UnroutableReturned : MessageCount.UnroutableDropped);
             if (isMandatory)
             {
                 _output.Add(new BasicReturn((ushort)ReplyCode.NoRoute, "NO_ROUTE", message.Exchange, message.RoutingKey),
@@ -139,6 +146,7 @@ internal sealed partial class AmqpChannel
             var entry = await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
             published.Add(entry.Queue.PublishAsync(message));
         }
+        _counters.Add(MessageCount.Routed, published.Count);
         return published;
     }
 
@@ -178,7 +186,11 @@ internal sealed partial class AmqpChannel
             return;
         bool mustReport;
         lock (Gate)
+        {
             mustReport = _confirms!.Complete(tag, isAccepted);
+            if (isAccepted)
+                _counters.Add(MessageCount.Confirmed);
+        }
         if (mustReport)
             ThreadPool.UnsafeQueueUserWorkItem(static channel => channel.Report(), this, preferLocal: false);
     }

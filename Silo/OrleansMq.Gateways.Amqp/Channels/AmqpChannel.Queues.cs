@@ -48,10 +48,6 @@ internal sealed partial class AmqpChannel
             AutoDelete = declare.AutoDelete,
             Arguments = arguments,
         };
-        // What a new queue could not keep is refused before it exists.
-        if (session.Image.Topology.FindQueue(name) is null
-            && LogQueue.MissingOf(declaration, session.Image.Settings, session.Registry.Hosts.IsShared) is { } missing)
-            throw new AmqpException(ReplyCode.NotImplemented, missing);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
         return answer.Queue!;
     }

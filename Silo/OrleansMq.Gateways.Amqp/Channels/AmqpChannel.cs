@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -20,6 +21,7 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient client) : IAmqpChannel
 {
     private readonly ChannelOutput _output = new(client);
+    private readonly ChannelCounters _counters = session.Registry.Totals.Open();
     // The queue that an empty name stands for.
     private string _lastQueue = "";
     private bool _hasEnded;
@@ -57,7 +59,14 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
     {
         lock (Gate)
             _hasEnded = true;
-        await EndConsumersAsync().ConfigureAwait(false);
+        try
+        {
+            await EndConsumersAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Registry.Totals.End(_counters);
+        }
     }
 
     /// <inheritdoc/>

@@ -8,6 +8,9 @@ internal sealed record ConnectionSettings
     /// <summary>The version of RabbitMQ whose behaviour clients are told to expect.</summary>
     public const string RabbitMqVersion = "4.3.0";
 
+    /// <summary>The product's name.</summary>
+    public const string Product = "OrleansMq";
+
     /// <summary>The smallest frame_max of the specification. RabbitMQ 4.1 and later want 8192, which old clients do not offer.</summary>
     public const int MinFrameMax = 4096;
 
@@ -58,6 +61,6 @@ internal sealed record ConnectionSettings
         ("copyright", FieldValue.Of("Copyright (c) OrleansMq contributors")),
         ("information", FieldValue.Of("Licensed under the MIT license")),
         ("platform", FieldValue.Of(".NET")),
-        ("product", FieldValue.Of("OrleansMq")),
+        ("product", FieldValue.Of(Product)),
         ("version", FieldValue.Of(RabbitMqVersion)));
 }

@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Management;
@@ -194,9 +193,6 @@ internal sealed partial class ManagementApi
             Arguments = body.Table("arguments"),
         };
         Demand(access.CheckDeclareQueue(name, declaration.Arguments.Text(QueueArguments.DeadLetterExchange)));
-        if (image.Topology.FindQueue(name) is null
-            && LogQueue.MissingOf(declaration, image.Settings, request.Hosts.IsShared) is { } missing)
-            throw ManagementException.Bad($"NOT_IMPLEMENTED - {missing}");
         var answer = await request.Hosts.SendAsync(host, new DeclareQueue(declaration, NoConnection)).ConfigureAwait(false);
         return StatusOf(answer, image.Topology.FindQueue(name) is null);
     }

@@ -159,6 +159,12 @@ internal sealed partial class ManagementApi
         writer.WriteNumber("messages", queue.Counts.Ready + queue.Counts.Held);
         writer.WriteNumber("messages_ready", queue.Counts.Ready);
         writer.WriteNumber("messages_unacknowledged", queue.Counts.Held);
+        if (queue.Counts.ReadyBytes is { } ready)
+            writer.WriteNumber("message_bytes_ready", ready);
+        if (queue.Counts is not { ReadyBytes: { } waiting, HeldBytes: { } held })
+            return;
+        writer.WriteNumber("message_bytes_unacknowledged", held);
+        writer.WriteNumber("message_bytes", waiting + held);
     });
 
     private static void WriteBinding(Utf8JsonWriter writer, (string Host, BindingState Binding) item)

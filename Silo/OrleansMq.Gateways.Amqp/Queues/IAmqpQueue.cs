@@ -50,8 +50,8 @@ internal interface IAmqpQueue : IAsyncDisposable
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     async ValueTask<long> CountAsync() => (await CountAllAsync().ConfigureAwait(false)).Ready;
 
-    /// <summary>Takes new settings, since a policy has changed. Returns false if the queue keeps its own.</summary>
-    ValueTask<bool> ApplyAsync(QueueSettings settings);
+    /// <summary>Takes new settings, since a policy has changed.</summary>
+    ValueTask ApplyAsync(QueueSettings settings);
 
     /// <summary>Removes the ready messages. Returns their number.</summary>
     ValueTask<long> PurgeAsync();
@@ -63,7 +63,9 @@ internal interface IAmqpQueue : IAsyncDisposable
 /// <summary>How many messages a queue has.</summary>
 /// <param name="Ready">Those that no reader holds.</param>
 /// <param name="Held">Those that readers hold.</param>
-internal readonly record struct QueueCounts(long Ready, long Held);
+/// <param name="ReadyBytes">The bytes of bodies of the ready ones; null where they are not counted.</param>
+/// <param name="HeldBytes">The bytes of bodies of the held ones; null where they are not counted.</param>
+internal readonly record struct QueueCounts(long Ready, long Held, long? ReadyBytes = null, long? HeldBytes = null);
 
 /// <summary>A reader of a queue. One call of <see cref="ReceiveAsync"/> at a time; settlements at any time.</summary>
 internal interface IQueueReader : IAsyncDisposable

@@ -1,15 +1,13 @@
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// Dead-letters what a queue has above its length, from its head, after each publish and before its confirm. Publishes that come while one
-/// round is on its way share the next. What consumers hold does not count. Of several brokers the leader of the queue's partition trims:
-/// what comes through others is trimmed within a second.
+/// Dead-letters what a queue has above its length and bytes, from its head, after each publish and before its confirm. Publishes that come
+/// while one round is on its way share the next. What consumers hold does not count. Of several brokers the leader of the queue's partition
+/// trims: what comes through others is trimmed within a second.
 /// </summary>
 /// <param name="queue">The queue.</param>
 internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
 {
-    private const int MaxDropped = 256;
-
     private readonly SemaphoreSlim _gate = new(1);
     private LogReader? _reader;
     private long _asked;
@@ -55,7 +53,7 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
 
     private async Task DropAsync()
     {
-        while (await ExcessAsync().ConfigureAwait(false) is > 0 and var excess)
+        while (await ExcessAsync().ConfigureAwait(false) is var (messages, bytes) && (messages > 0 || bytes > 0))
         {
             if (_reader is null)
             {
@@ -64,7 +62,7 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
                 _reader = reader;
             }
             var before = _reader.Ended;
-            await _reader.EndHeadAsync((int)Math.Min(excess, MaxDropped), DeathReason.MaxLength).ConfigureAwait(false);
+            await _reader.EndHeadAsync(messages, bytes, DeathReason.MaxLength).ConfigureAwait(false);
             // A single active consumer's queue gives it no turn while another is attached, and none to others while it is.
             if (queue.Settings.SingleActiveConsumer)
                 await ReleaseAsync().ConfigureAwait(false);
@@ -73,8 +71,12 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
         }
     }
 
-    private async ValueTask<long> ExcessAsync() => queue.Settings.MaxLength is { } most
-        ? (await queue.CountAllAsync().ConfigureAwait(false)).Ready - most : 0;
+    private async ValueTask<(long Messages, long Bytes)> ExcessAsync()
+    {
+        var (settings, counts) = (queue.Settings, await queue.CountAllAsync().ConfigureAwait(false));
+        return (settings.MaxLength is { } length ? counts.Ready - length : 0,
+            settings.MaxLengthBytes is { } bytes ? (counts.ReadyBytes ?? 0) - bytes : 0);
+    }
 
     private async ValueTask ReleaseAsync()
     {

@@ -28,6 +28,8 @@ internal sealed class LogQueue : IAmqpQueue
     // How long messages wait for a leader, which then has none of them.
     private static readonly TimeSpan PublishPatience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
+    // What the engine allows.
+    private const long MostLimit = 1_000_000_000_000_000;
     // Others create and delete topics within some hundred milliseconds.
     private const int MostAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
@@ -84,33 +86,6 @@ internal sealed class LogQueue : IAmqpQueue
     /// <summary>Its cursor.</summary>
     public string Cursor { get; }
 
-    /// <summary>Returns what a queue that is declared would lack; null if nothing, or where the owner refuses it.</summary>
-    /// <param name="declaration">The declaration.</param>
-    /// <param name="host">The settings of the virtual host.</param>
-    /// <param name="isShared">Whether several brokers serve the queue.</param>
-    public static string? MissingOf(QueueDeclaration declaration, VirtualHostSettings host, bool isShared)
-    {
-        var type = QueueArguments.TypeOf(declaration.Arguments);
-        if (type is null || QueueArguments.Check("", declaration.Arguments) is not null)
-            return null;
-        var isDurable = declaration is { Durable: true, Exclusive: false };
-        if (isDurable && declaration.Arguments[QueueArguments.Type] is null)
-            type = host.DefaultQueueType ?? type;
-        return type == QueueType.Stream || (!isDurable && !isShared) ? null : MissingOf(host.Policies.SettingsOf(new QueueState
-        {
-            Name = declaration.Name,
-            Id = 1,
-            Type = type.Value,
-            Durable = true,
-            Arguments = declaration.Arguments,
-        }));
-    }
-
-    /// <summary>Returns what a queue on the log with these settings lacks; null if nothing.</summary>
-    public static string? MissingOf(QueueSettings settings) =>
-        settings.MaxLengthBytes is not null ? "x-max-length-bytes of a durable queue is not implemented; use x-max-length"
-            : settings is { MaxLength: 0 } ? "x-max-length 0 of a durable queue is not implemented; use 1 or more" : null;
-
     /// <summary>Whether this broker leads the queue's partition, or none does: then it looks after what no client does.</summary>
     public bool IsLed => _isLed(Partition);
 
@@ -161,7 +136,8 @@ internal sealed class LogQueue : IAmqpQueue
         }
     }
 
-    private static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
+    /// <summary>Returns the partition of a queue.</summary>
+    public static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
         new(QueueTopics.NameOf(virtualHost, state.Name, state.Durable), 0);
 
     // Whether the topic is there for this queue. If not, one that was left is gone now.
@@ -198,7 +174,9 @@ internal sealed class LogQueue : IAmqpQueue
 
     // The gateway drops what is too much, since it becomes dead letters.
     private static bool IsTrimmed(QueueSettings settings) =>
-        settings is { MaxLength: not null, DeadLetterExchange: not null, Overflow: OverflowBehavior.DropHead };
+        HasLimit(settings) && settings is { DeadLetterExchange: not null, Overflow: OverflowBehavior.DropHead };
+
+    private static bool HasLimit(QueueSettings settings) => settings is { MaxLength: not null } or { MaxLengthBytes: not null };
 
     private static Dictionary<string, string> ConfigsOf(QueueState state, QueueSettings settings)
     {
@@ -216,17 +194,23 @@ internal sealed class LogQueue : IAmqpQueue
         return configs;
     }
 
-    /// <summary>Returns the options of a queue's cursor. The gateway counts deliveries itself, since it dead-letters.</summary>
+    /// <summary>Returns the options of a queue's cursor. The gateway counts deliveries itself, since it dead-letters. Where it drops what
+    /// is too much, too, the cursor has limits that are never reached: it counts.</summary>
     public static QueueOptions OptionsOf(QueueSettings settings) => new()
     {
         TimeToLive = settings is { DeadLetterExchange: null, MessageTtl: { } ttl }
             ? ttl > TimeSpan.Zero ? ttl : TimeSpan.FromMilliseconds(1) : TimeSpan.Zero,
         HasRecordTimes = settings.DeadLetterExchange is null,
-        MaxLength = IsTrimmed(settings) ? 0 : settings.MaxLength ?? 0,
+        MaxLength = LimitOf(settings, settings.MaxLength) ?? 0,
+        HasNoBacklog = LimitOf(settings, settings.MaxLength) == 0,
+        MaxBytes = LimitOf(settings, settings.MaxLengthBytes),
         Overflow = settings.Overflow == OverflowBehavior.DropHead ? QueueOverflow.DropHead : QueueOverflow.RefusePublish,
         IsSingleActiveConsumer = settings.SingleActiveConsumer,
         PriorityLevels = settings.MaxPriority is { } most ? Math.Min(most + 1, 32) : 0,
     };
+
+    private static long? LimitOf(QueueSettings settings, long? limit) =>
+        limit is null ? null : IsTrimmed(settings) ? MostLimit : Math.Min(limit.Value, MostLimit);
 
     /// <inheritdoc/>
     public Task<PublishOutcome> PublishAsync(AmqpMessage message)
@@ -235,7 +219,7 @@ internal sealed class LogQueue : IAmqpQueue
         var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
             ? message.ExpiresAt(null, message.Published) : null;
         // A queue that refuses what does not fit decides for each message.
-        if (Settings is { MaxLength: not null, Overflow: not OverflowBehavior.DropHead })
+        if (HasLimit(Settings) && Settings.Overflow != OverflowBehavior.DropHead)
             return RefusingAsync(message, priority, expiresAt);
         var stored = _lane.AddAsync(message, priority, expiresAt);
         return IsTrimmed(Settings) ? TrimmedAsync(stored, message.IsDeadLetter) : stored;
@@ -243,8 +227,9 @@ internal sealed class LogQueue : IAmqpQueue
 
     private async Task<PublishOutcome> RefusingAsync(AmqpMessage message, int? priority, long? expiresAt)
     {
-        var outcome = await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
-            AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
+        var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.Refused
+            : await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
+                AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
         if (outcome == PublishOutcome.Refused && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
             await DeadLetters.PublishAsync(message, State, Settings, DeathReason.MaxLength).ConfigureAwait(false);
         return outcome;
@@ -260,7 +245,7 @@ internal sealed class LogQueue : IAmqpQueue
         return outcome;
     }
 
-    /// <summary>Dead-letters what is above the queue's length. What cannot be now is by a later call.</summary>
+    /// <summary>Dead-letters what is above the queue's limits. What cannot be now is by a later call.</summary>
     public async Task TrimAsync()
     {
         try
@@ -270,7 +255,7 @@ internal sealed class LogQueue : IAmqpQueue
         }
         catch (Exception fault) when (fault is QueueGoneException or BrokerException)
         {
-            Log.Write(EngineLogLevel.Debug, $"Queue '{State.Name}' keeps more messages than its length for a while: {fault.Message}");
+            Log.Write(EngineLogLevel.Debug, $"Queue '{State.Name}' keeps more messages than its limits allow for a while: {fault.Message}");
         }
     }
 
@@ -363,28 +348,23 @@ internal sealed class LogQueue : IAmqpQueue
     public static async ValueTask<QueueCounts> CountAllAsync(IBroker broker, string virtualHost, QueueState state) =>
         CountsOf(await DescribeAsync(broker, PartitionOf(virtualHost, state), QueueTopics.CursorOf(state.Id)).ConfigureAwait(false));
 
-    private static QueueCounts CountsOf(QueueDescription description) =>
-        new(Math.Max(description.Unsettled - description.Held, 0), description.Held);
+    /// <summary>Returns the messages of a queue that its cursor describes.</summary>
+    public static QueueCounts CountsOf(QueueDescription description) =>
+        new(Math.Max(description.Unsettled - description.Held, 0), description.Held, description.WaitingBytes);
 
     /// <inheritdoc/>
-    public async ValueTask<bool> ApplyAsync(QueueSettings settings)
+    public async ValueTask ApplyAsync(QueueSettings settings)
     {
-        if (MissingOf(settings) is { } missing)
-        {
-            Log.Write(EngineLogLevel.Warning, $"Queue '{State.Name}' keeps its settings: {missing}.");
-            return false;
-        }
         await Broker.Queues.AlterAsync(Partition, Cursor, OptionsOf(settings)).ConfigureAwait(false);
         Settings = settings;
         await TrimAsync().ConfigureAwait(false);
         lock (_lock)
         {
             if (settings.DeadLetterExchange is null || _watch is not null)
-                return true;
+                return;
             _watch = new DeadLetterWatch(this, _isShared);
         }
         _watch.Start();
-        return true;
     }
 
     /// <inheritdoc/>

@@ -18,6 +18,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
 {
     // The most that one call settles.
     private const int MaxSettlements = 1000;
+    private const int MaxEnded = 256;
     private const int MaxAttempts = 100;
     // What the engine allows.
     private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
@@ -190,13 +191,28 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 && message.Message.ExpiresAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
                 ? DeathReason.Expired : null;
 
-    /// <summary>Dead-letters the first messages that no consumer holds.</summary>
-    /// <param name="max">The most messages.</param>
+    /// <summary>Dead-letters the first messages that no consumer holds: as many as are too many, and further ones as long as their bodies
+    /// are too large. Some at a call.</summary>
+    /// <param name="messages">The messages that are too many.</param>
+    /// <param name="bytes">The bytes of bodies that are too many.</param>
     /// <param name="reason">Why they end.</param>
-    public async Task EndHeadAsync(int max, DeathReason reason)
+    public async Task EndHeadAsync(long messages, long bytes, DeathReason reason)
     {
-        foreach (var message in await ReceiveAsync(max, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false))
-            await EndAsync(message, reason).ConfigureAwait(false);
+        for (var left = MaxEnded; left > 0 && (messages > 0 || bytes > 0);)
+        {
+            var before = Ended;
+            // The size of a message is known when it is received.
+            var received = await ReceiveAsync(messages > 0 ? (int)Math.Min(messages, left) : 1, TimeSpan.Zero, CancellationToken.None)
+                .ConfigureAwait(false);
+            foreach (var message in received)
+            {
+                await EndAsync(message, reason).ConfigureAwait(false);
+                (messages, bytes, left) = (messages - 1, bytes - message.Message.Body.Length, left - 1);
+            }
+            // Others have expired, or could not be dead-lettered: what is too much is counted again.
+            if (received.Count == 0 || Ended != before + received.Count)
+                break;
+        }
         Task settling;
         lock (_lock)
             settling = _settling;

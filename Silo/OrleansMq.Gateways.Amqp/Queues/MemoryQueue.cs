@@ -84,17 +84,18 @@ internal sealed class MemoryQueue : IAmqpQueue
     public ValueTask<QueueCounts> CountAllAsync()
     {
         lock (_lock)
-            return new(new QueueCounts(_ready.Count, _readers.Sum(static reader => (long)reader.Held.Count)));
+            return new(new QueueCounts(_ready.Count, _readers.Sum(static reader => (long)reader.Held.Count), _readyBytes,
+                _readers.Sum(static reader => reader.Held.Values.Sum(static item => (long)item.Message.Body.Length))));
     }
 
     /// <inheritdoc/>
     /// <remarks>A new time to live counts for what is published from now on.</remarks>
-    public ValueTask<bool> ApplyAsync(QueueSettings settings)
+    public ValueTask ApplyAsync(QueueSettings settings)
     {
         lock (_lock)
             _settings = settings;
         Run(new Work());
-        return new(true);
+        return default;
     }
 
     /// <inheritdoc/>

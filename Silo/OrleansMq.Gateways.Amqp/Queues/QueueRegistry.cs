@@ -6,6 +6,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Delays;
+using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
@@ -58,6 +59,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The memory of messages.</summary>
     public MemoryBudget Memory { get; }
+
+    /// <summary>What channels and dead letters count.</summary>
+    public MessageTotals Totals { get; } = new();
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; }
@@ -236,9 +240,59 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is not { } found)
             return true;
         var letter = DeadLetter.Of(message, queue.Name, settings, reason, Time.GetUtcNow());
-        return DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
+        var isStored = DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
             ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false) != PublishOutcome.Unknown
             : await RouteAsync(host, letter).ConfigureAwait(false);
+        if (isStored)
+            Totals.DeadLettered(reason);
+        return isStored;
+    }
+
+    /// <summary>Counts the queues that this broker leads, or has in memory. None is opened by that.</summary>
+    public async Task<IReadOnlyList<CountedQueue>> CountLedAsync(CancellationToken cancellationToken)
+    {
+        var counted = new List<CountedQueue>();
+        foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
+        {
+            foreach (var queue in host.Topology.Queues)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                var counts = IsOnLog(queue) ? await CountOnLogAsync(host.Name, queue, cancellationToken).ConfigureAwait(false)
+                    : await CountInMemoryAsync(host.Name, queue).ConfigureAwait(false);
+                if (counts is { } known)
+                    counted.Add(new CountedQueue(host.Name, queue.Name, known, host.Topology.ConsumersOf(queue).Length));
+            }
+        }
+        return counted;
+    }
+
+    // Null: another broker leads it. One without a topic was never used.
+    private async ValueTask<QueueCounts?> CountOnLogAsync(string virtualHost, QueueState queue, CancellationToken cancellationToken)
+    {
+        var partition = LogQueue.PartitionOf(virtualHost, queue);
+        if (_host.Metadata.Image.FindServed(partition.Topic) is not { } topic)
+            return Hosts.IsShared ? null : default(QueueCounts);
+        if (topic.Partitions[partition.Partition].Leader != _host.BrokerId)
+            return null;
+        try
+        {
+            var own = QueueTopics.CursorOf(queue.Id);
+            var cursors = await _host.Broker.Queues.ListAsync(partition, cancellationToken).ConfigureAwait(false);
+            return cursors.FirstOrDefault(cursor => cursor.Name == own) is { } cursor ? LogQueue.CountsOf(cursor) : null;
+        }
+        catch (BrokerException)
+        {
+            // Led elsewhere by now, or deleted.
+            return null;
+        }
+    }
+
+    private async ValueTask<QueueCounts?> CountInMemoryAsync(string virtualHost, QueueState queue)
+    {
+        if (!_entries.TryGetValue((virtualHost, queue.Id), out var opening))
+            return default(QueueCounts);
+        var entry = await OpenedAsync(opening).ConfigureAwait(false);
+        return entry is null ? null : await entry.Queue.CountAllAsync().ConfigureAwait(false);
     }
 
     /// <summary>Publishes a message to the queues that its exchange leads to.</summary>
@@ -496,8 +550,7 @@ internal sealed class QueueEntry : IAsyncDisposable
     /// <exception cref="BrokerException">They cannot be stored.</exception>
     public async Task ApplyAsync(QueueSettings settings)
     {
-        if (!await Queue.ApplyAsync(settings).ConfigureAwait(false))
-            return;
+        await Queue.ApplyAsync(settings).ConfigureAwait(false);
         ITimer? before;
         lock (_lock)
         {

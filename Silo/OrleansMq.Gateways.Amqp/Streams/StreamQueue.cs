@@ -56,12 +56,10 @@ internal sealed class StreamQueue(StreamSource source, LogQueue? own) : IAmqpQue
             - await source.FindAsync(OffsetSpec.Earliest).ConfigureAwait(false), 0), 0);
 
     /// <inheritdoc/>
-    public async ValueTask<bool> ApplyAsync(QueueSettings settings)
+    public async ValueTask ApplyAsync(QueueSettings settings)
     {
-        if (own is null)
-            return true;
-        await own.Broker.AlterTopicAsync(own.Partition.Topic, ConfigsOf(own.State, settings)).ConfigureAwait(false);
-        return true;
+        if (own is not null)
+            await own.Broker.AlterTopicAsync(own.Partition.Topic, ConfigsOf(own.State, settings)).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics.Metrics;
 using OrleansMq.Access;
+using OrleansMq.Hosting;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Http.Metrics;
@@ -34,6 +35,9 @@ internal sealed class BrokerMetrics : IDisposable
 
     /// <summary>The meter with all instruments.</summary>
     public Meter Meter { get; } = new(MeterName);
+
+    /// <summary>Other gateways, whose values are looked up before they are read.</summary>
+    public IReadOnlyList<IRefreshedMetrics> Gateways { get; set; } = [];
 
     /// <summary>Adds what the sessions of the broker do.</summary>
     public void Add(AccessMeter access)

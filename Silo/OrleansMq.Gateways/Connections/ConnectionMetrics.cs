@@ -8,18 +8,25 @@ internal sealed class ConnectionMetrics(string protocol)
 {
     private long _open;
     private long _accepted;
+    private long _closed;
     private long _refused;
     private long _malformed;
 
     /// <summary>Connections that are open.</summary>
     public long Open => Interlocked.Read(ref _open);
 
+    /// <summary>Connections that were accepted.</summary>
+    public long TotalAccepted => Interlocked.Read(ref _accepted);
+
+    /// <summary>Connections that ended.</summary>
+    public long TotalClosed => Interlocked.Read(ref _closed);
+
     /// <summary>Adds the instruments to a meter.</summary>
     public void AddTo(Meter meter)
     {
         var prefix = $"orleansmq.{protocol.ToLowerInvariant()}";
         meter.CreateObservableUpDownCounter($"{prefix}.connections", () => Open, "{connection}", $"{protocol} connections that are open.");
-        meter.CreateObservableCounter($"{prefix}.connections.accepted", () => Interlocked.Read(ref _accepted), "{connection}",
+        meter.CreateObservableCounter($"{prefix}.connections.accepted", () => TotalAccepted, "{connection}",
             $"{protocol} connections that were accepted.");
         meter.CreateObservableCounter($"{prefix}.connections.refused", () => Interlocked.Read(ref _refused), "{connection}",
             $"{protocol} connections that were closed as they came: too many from one address.");
@@ -35,7 +42,11 @@ internal sealed class ConnectionMetrics(string protocol)
     }
 
     /// <summary>A connection ended.</summary>
-    public void Closed() => Interlocked.Decrement(ref _open);
+    public void Closed()
+    {
+        Interlocked.Decrement(ref _open);
+        Interlocked.Increment(ref _closed);
+    }
 
     /// <summary>A connection was closed since its address has too many.</summary>
     public void Refused() => Interlocked.Increment(ref _refused);

@@ -99,8 +99,6 @@ public sealed class ManagementTests : IAsyncLifetime
         Assert.Contains("body.durable must be true or false", await _server.DoAsync(400, "PUT", "queues/%2F/r", """{"durable":"x"}"""),
             StringComparison.Ordinal);
         Assert.Contains("body: not JSON", await _server.DoAsync(400, "PUT", "queues/%2F/r", "{"), StringComparison.Ordinal);
-        Assert.Contains("NOT_IMPLEMENTED", await _server.DoAsync(400, "PUT", "queues/%2F/r",
-            """{"arguments":{"x-max-length-bytes":5}}"""), StringComparison.Ordinal);
         var entry = await _server.OpenAsync("/", "q");
         for (var i = 0; i < 3; i++)
             Assert.Equal(PublishOutcome.Accepted, await entry.Queue.PublishAsync(Message()));
@@ -158,6 +156,8 @@ public sealed class ManagementTests : IAsyncLifetime
         await _server.DoAsync(201, "PUT", "policies/%2F/short",
             """{"pattern":"^mails$","definition":{"max-length":3},"apply-to":"queues","priority":1}""");
         await UntilAsync(async () => await entry.Queue.CountAsync() == 3);
+        // What is deleted before it was taken would change nothing.
+        await UntilAsync(() => Task.FromResult(entry.Settings.MaxLength is not null));
         var found = await _server.GetAsync("queues/%2F/mails");
         Assert.Equal("short", found.GetProperty("policy").GetString());
         Assert.Equal(3, (await _server.GetAsync("policies/%2F/short")).GetProperty("definition").GetProperty("max-length").GetInt64());
@@ -166,6 +166,14 @@ public sealed class ManagementTests : IAsyncLifetime
         for (var i = 0; i < 3; i++)
             Assert.Equal(PublishOutcome.Accepted, await entry.Queue.PublishAsync(Message()));
         Assert.Equal(6, await entry.Queue.CountAsync());
+        // Bytes of queues in memory are known, and of those on the log where there is a limit.
+        var each = Message().Body.Length;
+        var isKnown = (await _server.GetAsync("queues/%2F/mails")).TryGetProperty("message_bytes_ready", out var bytes);
+        Assert.Equal((!isDurable, isDurable ? 0 : 6 * each), (isKnown, isKnown ? bytes.GetInt64() : 0));
+        await _server.DoAsync(201, "PUT", "policies/%2F/small",
+            $$"""{"pattern":"^mails$","definition":{"max-length-bytes":{{2 * each}}},"apply-to":"queues"}""");
+        await UntilAsync(async () => await entry.Queue.CountAsync() == 2);
+        Assert.Equal(2 * each, (await _server.GetAsync("queues/%2F/mails")).GetProperty("message_bytes_ready").GetInt64());
         Assert.Contains("max-length", await _server.DoAsync(400, "PUT", "policies/%2F/bad",
             """{"pattern":"^q","definition":{"max-length":"x"}}"""), StringComparison.Ordinal);
     }

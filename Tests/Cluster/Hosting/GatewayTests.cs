@@ -59,6 +59,11 @@ public sealed class GatewayTests : IAsyncLifetime
         management.DefaultRequestHeaders.Authorization = new("Basic", Convert.ToBase64String("guest:guest"u8));
         var queue = await management.GetFromJsonAsync<JsonElement>("/api/queues/%2F/work");
         Assert.Equal(1, queue.GetProperty("messages_ready").GetInt64());
+        using var http = new HttpClient { BaseAddress = new Uri(Gateway("http").Address) };
+        var metrics = (await http.GetStringAsync("/metrics")).Split('\n');
+        Assert.Contains("rabbitmq_queue_messages_ready{vhost=\"/\",queue=\"work\"} 1", metrics);
+        Assert.Contains("rabbitmq_global_messages_confirmed_total{protocol=\"amqp091\"} 1", metrics);
+        Assert.Contains("rabbitmq_connections 1", metrics);
         Assert.Equal("message"u8.ToArray(), (await channel.BasicGetAsync("work", autoAck: true))!.Body.ToArray());
     }
 

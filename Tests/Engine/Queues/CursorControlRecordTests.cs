@@ -63,6 +63,32 @@ public sealed class CursorControlRecordTests
         }
     }
 
+    [Theory]
+    [InlineData(null, null, 0)]
+    [InlineData(7L, null, 0)]
+    [InlineData(0L, null, 1)]
+    [InlineData(7L, 0L, 1)]
+    [InlineData(0L, 9L, 1)]
+    public void Limits_that_earlier_brokers_do_not_know_have_a_version_that_they_refuse(long? length, long? bytes, int version)
+    {
+        var configuration = new CursorConfiguration { Name = "q", MaxLength = length, MaxBytes = bytes };
+        var encoded = CursorStateFormat.Encode(new CursorState(1, Incarnation, configuration, 0));
+        Assert.Equal(version, encoded[0]);
+        Assert.Equal(configuration, CursorStateFormat.Decode(1, Incarnation, encoded).Configuration);
+        encoded[0] = 2;
+        Assert.Throws<UnknownTransitionException>(() => CursorStateFormat.Decode(1, Incarnation, encoded));
+    }
+
+    [Fact]
+    public void Limit_of_a_later_version_is_unknown_and_not_ignored()
+    {
+        var configuration = new CursorConfiguration { Name = "q", MaxLength = 0 };
+        var encoded = CursorStateFormat.Encode(new CursorState(1, Incarnation, configuration, 0));
+        // No settled ranges, returns and intents follow.
+        encoded[^4] = 4;
+        Assert.Throws<UnknownTransitionException>(() => CursorStateFormat.Decode(1, Incarnation, encoded));
+    }
+
     [Fact]
     public void Later_version_is_unknown_and_not_ignored()
     {
@@ -138,7 +164,8 @@ public sealed class CursorControlRecordTests
             HasTimeToLive = random.Next(2) == 0,
             HasSchedules = random.Next(2) == 0,
             PriorityLevels = random.Next(33),
-            MaxLength = random.Next(2) * 100,
+            MaxLength = random.Next(3) switch { 0 => null, 1 => 0, _ => 100 },
+            MaxBytes = random.Next(3) switch { 0 => null, 1 => 0, _ => 1L << 40 },
             TimeToLiveMs = random.Next(2) * 1_000,
             Filter = random.Next(2) == 0 ? null : "region = 'β'",
         }, random.NextInt64(1L << 30));

@@ -1,9 +1,18 @@
+using System.Globalization;
 using OrleansMq.Queues;
 
 namespace OrleansMq.Tests.Engine.Queues;
 
 public sealed class CursorLimitsTests
 {
+    private static CursorConfiguration LimitedTo(long bytes, OverflowAction overflow = OverflowAction.DropHead) =>
+        new() { Name = "c", MaxBytes = bytes, Overflow = overflow };
+
+    // Each record has ten bytes for every digit of its offset.
+    private static RecordHead SizedHead(long offset) => new(offset, Bytes: 10 * offset.ToString(CultureInfo.InvariantCulture).Length);
+
+    private static CursorRig Sized(CursorConfiguration configuration) => new(configuration) { HeadOf = SizedHead };
+
     private static CursorConfiguration Limited(long length, OverflowAction overflow = OverflowAction.DropHead) =>
         new() { Name = "c", MaxLength = length, Overflow = overflow };
 
@@ -54,7 +63,7 @@ public sealed class CursorLimitsTests
         near.Produce(waiting + 5_000);
         // Each offset once, some at a time, although records were dropped meanwhile.
         Assert.All(near.Searched, range => Assert.InRange(range.Count, 1, step));
-        Assert.Equal(near.End, near.Searched.Sum(range => range.Count));
+        Assert.InRange(near.Searched.Sum(range => range.Count), waiting + 5_000, near.End);
         Assert.Equal((5_000, waiting), (near.Cursor.State!.Total(SettlementCause.LengthLimit), near.Cursor.Length));
         var searched = near.Searched.Count;
         near.Produce(10);
@@ -81,6 +90,174 @@ public sealed class CursorLimitsTests
         rig.Request(new Release(100, token, OffsetRange.Of(back), IsFailure: true));
         Assert.True(rig.Cursor.State.IsIntended(back));
         Assert.Equal(10, rig.Cursor.Length);
+    }
+
+    [Fact]
+    public void Larger_log_loses_its_first_records_until_the_others_fit()
+    {
+        var rig = Sized(LimitedTo(35));
+        rig.Produce(3);
+        Assert.Equal((0, 30), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        rig.Produce(2);
+        Assert.Equal((2, 30), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        // What is larger than the limit is dropped last, and leaves none.
+        rig.Produce(9_000);
+        Assert.Equal((9_005, 0), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+    }
+
+    [Fact]
+    public void Held_records_take_no_bytes_and_those_that_come_back_take_them_again()
+    {
+        var rig = Sized(LimitedTo(30));
+        rig.Produce(3);
+        rig.Attach(1, credit: 2, isWindow: false);
+        Assert.Equal(10, rig.Cursor.Bytes);
+        var token = rig.Deliveries[^1].Lock;
+        rig.Produce(2);
+        rig.Request(new Settle(100, token, OffsetRange.Of(2)));
+        Assert.Equal((0, 30), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        // A returned record is the first one.
+        rig.Request(new Release(101, token, OffsetRange.Of(1), IsFailure: true, DelayMs: 60_000));
+        Assert.Equal((1, 30), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        Assert.True(rig.Cursor.State.IsSettled(1));
+    }
+
+    [Fact]
+    public void Both_limits_count_and_empty_records_take_no_bytes()
+    {
+        var rig = new CursorRig(LimitedTo(0) with { MaxLength = 3 }) { HeadOf = static offset => new(offset, Bytes: offset < 10 ? 0 : 1) };
+        rig.Produce(9);
+        Assert.Equal((6, 3, 0), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Length, rig.Cursor.Bytes));
+        rig.Produce(20);
+        Assert.Equal((0, 0), (rig.Cursor.Length, rig.Cursor.Bytes));
+    }
+
+    [Fact]
+    public void Next_leader_counts_bytes_anew_and_drops_nothing_before()
+    {
+        var rig = Sized(LimitedTo(30));
+        rig.Produce(3);
+        rig.Attach(1, credit: 1);
+        rig.FailOver();
+        Assert.Equal(0, rig.Cursor.Bytes);
+        // What a consumer held is waiting again.
+        rig.Commit();
+        Assert.Equal((30, true), (rig.Cursor.Bytes, rig.Cursor.IsCounted));
+        rig.Produce(1);
+        Assert.Equal((1, 30), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+    }
+
+    [Fact]
+    public void Log_full_of_bytes_refuses_publishes_until_some_are_handed_out_also_while_they_are_counted_anew()
+    {
+        var rig = Sized(LimitedTo(30, OverflowAction.RefusePublish));
+        rig.Produce(2);
+        Assert.True(rig.AcceptsPublishes);
+        rig.Produce(1);
+        Assert.False(rig.AcceptsPublishes);
+        var answers = new List<bool>();
+        rig.Observe = effect =>
+        {
+            if (effect is AcceptPublishes accept)
+                answers.Add(accept.IsAccepted);
+        };
+        rig.Lost.Add(OffsetRange.Of(900));
+        // The count begins anew with each, and ends as before.
+        rig.Request(new Purge(100, 1));
+        Assert.Empty(answers);
+        rig.Attach(1, credit: 1);
+        Assert.Equal([true], answers);
+        Assert.Equal(0, rig.Cursor.State!.Total(SettlementCause.LengthLimit));
+    }
+
+    [Theory]
+    [InlineData(1, 40)]
+    [InlineData(3, 20)]
+    [InlineData(99, 0)]
+    public void Purge_takes_the_bytes_of_what_it_settles(long below, long left)
+    {
+        var rig = Sized(LimitedTo(1_000));
+        rig.Produce(4);
+        rig.Request(new Purge(100, below));
+        Assert.Equal((left, true), (rig.Cursor.Bytes, rig.Cursor.IsCounted));
+    }
+
+    [Fact]
+    public void Records_that_the_log_has_lost_take_no_bytes()
+    {
+        var rig = Sized(LimitedTo(1_000));
+        rig.Produce(6);
+        rig.Attach(1, credit: 1);
+        Assert.Equal(50, rig.Cursor.Bytes);
+        rig.Lost.Add(new OffsetRange(0, 3));
+        rig.Handle(new Advance(rig.End, rig.End, [new OffsetRange(0, 3)]));
+        // The first one was held, and is replaced by the next.
+        Assert.Equal((20, true), (rig.Cursor.Bytes, rig.Cursor.IsCounted));
+    }
+
+    [Fact]
+    public void Limit_of_bytes_that_comes_later_counts_what_waits_and_what_is_held()
+    {
+        var rig = Sized(new CursorConfiguration { Name = "c" });
+        rig.Produce(5);
+        rig.Attach(1, credit: 2, isWindow: false);
+        Assert.Null(rig.Cursor.Bytes);
+        rig.Request(new Configure(100, LimitedTo(20)));
+        Assert.Equal((1, 20), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        rig.Request(new Release(101, rig.Deliveries[^1].Lock, new OffsetRange(1, 2), IsFailure: false));
+        Assert.Equal((3, 20), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Bytes));
+        rig.Request(new Configure(102, new CursorConfiguration { Name = "c" }));
+        Assert.Null(rig.Cursor.Bytes);
+        rig.Produce(9);
+        Assert.Equal(3, rig.Cursor.State.Total(SettlementCause.LengthLimit));
+    }
+
+    [Fact]
+    public void Ten_million_waiting_records_are_counted_in_steps_and_none_is_kept_in_memory()
+    {
+        const int waiting = 10_000_000, step = 50_000;
+        var rig = new CursorRig(LimitedTo(10L * waiting))
+        {
+            HeadOf = static offset => new RecordHead(offset, Bytes: 10),
+            OffsetsPerSearch = step,
+            HeadsPerRead = 500,
+        };
+        rig.Produce(waiting);
+        Assert.Equal((10L * waiting, 0), (rig.Cursor.Bytes!.Value, rig.Cursor.State!.Total(SettlementCause.LengthLimit)));
+        Assert.All(rig.Searched, range => Assert.InRange(range.Count, 1, step));
+        Assert.InRange(rig.Searched.Sum(range => range.Count), waiting, rig.End);
+        rig.Produce(1_500);
+        Assert.Equal((10L * waiting, 1_500), (rig.Cursor.Bytes!.Value, rig.Cursor.State.Total(SettlementCause.LengthLimit)));
+        // One sum, and some heads.
+        Assert.InRange(rig.Cursor.HeadsKept, 0, 1_000);
+        Assert.InRange(rig.Cursor.State.Exceptions + rig.Cursor.Held, 0, 10);
+    }
+
+    [Fact]
+    public void Log_without_backlog_drops_what_no_consumer_waits_for()
+    {
+        var rig = Sized(Limited(0));
+        rig.Produce(2);
+        Assert.Equal((2, 0), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Length));
+        rig.Attach(1, credit: 2, isWindow: false);
+        // One more than it has credit for. It stays until its reservation is in force, and the count is known.
+        rig.HoldsAppends = true;
+        rig.Produce(3);
+        Assert.Empty(rig.Deliveries);
+        Assert.Equal(3, rig.Cursor.Length);
+        rig.HoldsAppends = false;
+        rig.Append(rig.Appends[^1]);
+        Assert.Equal(2, rig.Delivered().Count);
+        Assert.Equal((3, 0), (rig.Cursor.State.Total(SettlementCause.LengthLimit), rig.Cursor.Length));
+    }
+
+    [Fact]
+    public void Log_without_backlog_that_refuses_takes_nothing()
+    {
+        var rig = Sized(Limited(0, OverflowAction.RefusePublish));
+        Assert.False(rig.AcceptsPublishes);
+        rig.Attach(1, credit: 2);
+        Assert.False(rig.AcceptsPublishes);
     }
 
     [Fact]

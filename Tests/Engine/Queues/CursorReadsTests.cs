@@ -180,6 +180,12 @@ public sealed class CursorReadsTests
         var some = NaturalOffsets.Find(rig.Partition, new OffsetRange(0, end - 1), 1, default, out var searched);
         Assert.True(searched > 0);
         Assert.Equal(all.TakeWhile(range => range.First < searched), some);
+        var sizes = new List<RecordSize>();
+        Assert.Equal(all, NaturalOffsets.Find(rig.Partition, new OffsetRange(0, end - 1), long.MaxValue, default, out _, sizes));
+        Assert.Equal([new RecordSize(1, 3), new RecordSize(2, 3), new RecordSize(4, 5)], sizes);
+        sizes.Clear();
+        NaturalOffsets.Find(rig.Partition, new OffsetRange(2, 3), long.MaxValue, default, out _, sizes);
+        Assert.Equal([new RecordSize(2, 3)], sizes);
     }
 
     [Fact]

@@ -8,6 +8,7 @@ internal sealed class CursorRig
 {
     public const int Epoch = 7;
     private readonly List<OffsetRange> _controls = [];
+    private readonly HashSet<long> _controlOffsets = [];
     private long _requests;
 
     private readonly int _mostPartBytes;
@@ -41,9 +42,13 @@ internal sealed class CursorRig
     public Func<long, long?>? KeyOf { get; set; }
     /// <summary>Returns the times and the priority of a record.</summary>
     public Func<long, RecordHead>? HeadOf { get; set; }
+    /// <summary>The records of one read of heads.</summary>
+    public int HeadsPerRead { get; init; } = int.MaxValue;
     public bool FindsNaturals { get; init; } = true;
     /// <summary>The offsets that one search for offsets without a record goes through.</summary>
     public long OffsetsPerSearch { get; init; } = int.MaxValue;
+    /// <summary>Records that the log has no more.</summary>
+    public List<OffsetRange> Lost { get; } = [];
     /// <summary>Where offsets without a record were searched.</summary>
     public List<OffsetRange> Searched { get; } = [];
     /// <summary>Sees each effect.</summary>
@@ -90,6 +95,7 @@ internal sealed class CursorRig
         Log.Apply(End, CursorControlRecord.Encode(append.Transitions));
         var offset = End++;
         _controls.Add(OffsetRange.Of(offset));
+        _controlOffsets.Add(offset);
         Handle(new TransitionsAppended(append.Number, offset));
         if (!HoldsCommits)
             Commit();
@@ -129,17 +135,23 @@ internal sealed class CursorRig
             Handle(new KeysRead(read.Number, keys.Count < read.Most ? End : keys[^1].Item1 + 1, keys));
         }
         foreach (var read in effects.OfType<ReadHeads>().Where(_ => HeadOf is not null))
-            Handle(new HeadsRead(read.Number, End, [.. RecordsFrom(read.From).Select(o => HeadOf!(o) with { Offset = o })]));
+        {
+            var heads = RecordsFrom(read.From).Take(HeadsPerRead).Select(o => HeadOf!(o) with { Offset = o }).ToList();
+            Handle(new HeadsRead(read.Number, heads.Count < HeadsPerRead ? End : heads[^1].Offset + 1, heads));
+        }
         foreach (var find in effects.OfType<FindNaturals>().Where(_ => FindsNaturals))
         {
             var end = Math.Min(find.Range.Last + 1, find.Range.First + OffsetsPerSearch);
             Searched.Add(find.Range with { Last = end - 1 });
-            Handle(new NaturalsFound(find.Number, end, [.. _controls.Where(c => c.First >= find.Range.First && c.Last < end)]));
+            var naturals = _controls.Concat(Lost).Where(c => c.First >= find.Range.First && c.Last < end).ToList();
+            var sizes = find.HasSizes ? RecordsFrom(find.Range.First).TakeWhile(offset => offset < end)
+                .Select(offset => new RecordSize(offset, HeadOf!(offset).Bytes)).ToArray() : [];
+            Handle(new NaturalsFound(find.Number, end, naturals) { Sizes = sizes });
         }
     }
 
     private IEnumerable<long> RecordsFrom(long from) => Enumerable.Range(0, (int)(End - from)).Select(i => from + i)
-        .Where(offset => !_controls.Contains(OffsetRange.Of(offset)));
+        .Where(offset => !_controlOffsets.Contains(offset) && !Lost.Exists(lost => lost.First <= offset && offset <= lost.Last));
 
     private Cursor NewCursor(long handOutFrom)
     {

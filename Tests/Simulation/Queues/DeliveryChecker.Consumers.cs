@@ -85,7 +85,7 @@ internal sealed partial class DeliveryChecker
                     "5: a delivery is not in the order of priorities.");
         }
         var incarnation = deliveries[0].Lock.Incarnation;
-        if (leader != simulation.Leader || InForce.Incarnation != incarnation || scenario.MaxLength > 0 || scenario.Expires
+        if (leader != simulation.Leader || InForce.Incarnation != incarnation || scenario.IsLimited || scenario.Expires
             || scenario.Purges || scenario.Configuration.MaxExceptions <= 1_000)
             return;
         var delivered = deliveries.SelectMany(deliver => deliver.Records).Select(r => r.Offset).Where(leader.HasRecord).ToHashSet();

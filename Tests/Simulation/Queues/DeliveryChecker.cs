@@ -217,7 +217,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             || simulation.Scenario.Configuration.IsOrderedByKey || leader != simulation.Leader || InForce.Returns.ContainsKey(offset))
             return;
         // One that is dropped, expires or is above a lowered limit may be among the returned ones.
-        Verdict.Require(simulation.Scenario.MaxLength > 0 || simulation.Scenario.Expires || simulation.Scenario.Configures
+        Verdict.Require(simulation.Scenario.IsLimited || simulation.Scenario.Expires || simulation.Scenario.Configures
             || !_available.Any(a => a.Epoch == leader.Epoch && a.Incarnation == incarnation && a.Offset < offset),
             $"5: {offset} is handed out before a returned record.");
         Verdict.Require(_lastFresh.GetValueOrDefault((leader.Epoch, incarnation), -1) < offset, $"5: {offset} is handed out too late.");
@@ -269,23 +269,62 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
                 continue;
             simulation.Figures.Overflows += dropped;
             // What was held when a divided change was decided may be settled by an earlier part of it.
-            Verdict.Require(simulation.Scenario.DividesChanges || Unfinished(leader) - dropped >= simulation.Scenario.MaxLength,
-                $"2: {dropped} records are dropped for the length limit, and fewer than it allows are left.");
+            if (!simulation.Scenario.DividesChanges)
+                CheckDropped(leader, dropped, delta);
         }
     }
+
+    private void CheckDropped(SimulatedLeader leader, long dropped, CursorDelta delta)
+    {
+        var offsets = delta.Settlements.Where(s => s.Cause == SettlementCause.LengthLimit).SelectMany(s => s.Ranges).SelectMany(OffsetsOf)
+            .Concat(delta.Intents.Where(i => i.Cause == SettlementCause.LengthLimit).Select(i => i.Offset)).Where(leader.IsWanted).ToList();
+        var isLong = Unfinished(leader) - dropped >= simulation.Scenario.MaxLength;
+        // Those that stay, and the last one that is dropped, did not fit.
+        var isLarge = offsets.Count > 0 && simulation.Scenario.Configuration.MaxBytes is { } most && BytesOf(leader,
+            UnfinishedOffsets(leader)) - BytesOf(leader, offsets) + offsets.Max(offset => leader.HeadOf(offset).Bytes) > most;
+        Verdict.Require(isLong || isLarge, $"2: {dropped} records are dropped for a limit, and fewer than it allows are left.");
+    }
+
+    private static IEnumerable<long> OffsetsOf(OffsetRange range)
+    {
+        for (var offset = range.First; offset <= range.Last; offset++)
+            yield return offset;
+    }
+
+    private static long BytesOf(SimulatedLeader leader, IEnumerable<long> offsets) =>
+        offsets.Sum(offset => (long)leader.HeadOf(offset).Bytes);
 
     /// <summary>A leader has handled a command.</summary>
     public void OnLength(SimulatedLeader leader, Cursor cursor)
     {
-        if (simulation.Scenario.MaxLength == 0 || leader != simulation.Leader || !cursor.IsIdle
+        if (!simulation.Scenario.IsLimited || leader != simulation.Leader || !cursor.IsIdle
             || cursor.State!.Incarnation != InForce.Incarnation)
             return;
+        var configuration = cursor.State.Configuration;
         Verdict.Require(cursor.Length <= Unfinished(leader), "2: more records are counted than there are.");
-        Verdict.Require(cursor.Length <= simulation.Scenario.MaxLength
-            || simulation.Scenario.Configuration.Overflow != OverflowAction.DropHead
-            || (simulation.Scenario.Configuration.DeadLetterTarget is not null
-                && cursor.Held + cursor.State.Exceptions >= simulation.Scenario.Configuration.MaxExceptions),
-            "2: more records are kept than the limit allows.");
+        CheckBytes(leader, cursor);
+        // A consumer is about to get one, or its size is read.
+        if (configuration.Overflow != OverflowAction.DropHead || cursor.IsAwaited || cursor.IsDropWaiting
+            || (configuration.DeadLetterTarget is not null && cursor.Held + cursor.State.Exceptions >= configuration.MaxExceptions))
+            return;
+        Verdict.Require(!(cursor.Length > configuration.MaxLength), "2: more records are kept than the limit allows.");
+        Verdict.Require(!(cursor.Bytes > configuration.MaxBytes), "2: more bytes are kept than the limit allows.");
+    }
+
+    // The sum that a leader keeps is that of the records, one by one.
+    private void CheckBytes(SimulatedLeader leader, Cursor cursor)
+    {
+        if (cursor.Bytes is not { } counted || !cursor.IsCounted)
+            return;
+        simulation.Figures.Counts++;
+        var (state, bytes) = (cursor.State!, 0L);
+        var held = cursor.HeldLongest(int.MaxValue).Select(static held => held.Offset).ToHashSet();
+        for (var offset = state.Floor; offset < leader.ReadableEnd; offset++)
+        {
+            if (leader.HasRecord(offset) && !state.IsSettled(offset) && !state.IsIntended(offset) && !held.Contains(offset))
+                bytes += leader.HeadOf(offset).Bytes;
+        }
+        Verdict.Require(bytes == counted, $"2: {counted} bytes are counted, and {bytes} wait.");
     }
 
     private static bool HasAny(SimulatedLeader leader, OffsetRange range)
@@ -298,12 +337,15 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         return false;
     }
 
-    private long Unfinished(SimulatedLeader leader)
+    private long Unfinished(SimulatedLeader leader) => UnfinishedOffsets(leader).LongCount();
+
+    private IEnumerable<long> UnfinishedOffsets(SimulatedLeader leader)
     {
-        var unfinished = 0;
         for (var offset = Math.Max(InForce.Floor, simulation.LogStart); offset < leader.HighWatermark; offset++)
-            unfinished += leader.IsWanted(offset) && !InForce.IsFinished(offset) ? 1 : 0;
-        return unfinished;
+        {
+            if (leader.IsWanted(offset) && !InForce.IsFinished(offset))
+                yield return offset;
+        }
     }
 
     /// <summary>A leader answers.</summary>

@@ -18,8 +18,10 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     /// <summary>Requests refused for their lock.</summary>
     public long Refused { get; set; }
     public long DeadLetters { get; set; }
-    /// <summary>Records that were dropped for the length limit.</summary>
+    /// <summary>Records that were dropped for a limit.</summary>
     public long Overflows { get; set; }
+    /// <summary>Comparisons of a leader's sum of bytes with its records.</summary>
+    public long Counts { get; set; }
     public long Expired { get; set; }
     public long Filtered { get; set; }
     public long Resets { get; set; }
@@ -39,6 +41,7 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
         Refused += other.Refused;
         DeadLetters += other.DeadLetters;
         Overflows += other.Overflows;
+        Counts += other.Counts;
         Expired += other.Expired;
         Filtered += other.Filtered;
         Resets += other.Resets;
@@ -51,5 +54,5 @@ internal sealed class QueueFigures : IFigures<QueueFigures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} transitions cut, {Deliveries} deliveries "
         + $"({Redeliveries} again, {Joined} joined), {Settled} settlements answered, {Refused} refused, {DeadLetters} dead letters, "
-        + $"{Overflows} overflows, {Expired} expired, {Filtered} filtered, {Resets} resets, {Rebuilds} rebuilds";
+        + $"{Overflows} overflows, {Counts} counts of bytes, {Expired} expired, {Filtered} filtered, {Resets} resets, {Rebuilds} rebuilds";
 }

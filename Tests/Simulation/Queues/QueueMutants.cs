@@ -68,6 +68,27 @@ internal sealed class NeverTooLong : CursorRules
     public override long Excess(long length, CursorConfiguration configuration) => 0;
 }
 
+internal sealed class DropsTooManyBytes : CursorRules
+{
+    public override long ExcessBytes(long bytes, CursorConfiguration configuration) =>
+        configuration.MaxBytes is null ? 0 : base.ExcessBytes(bytes, configuration) + 200;
+}
+
+internal sealed class NeverTooLarge : CursorRules
+{
+    public override long ExcessBytes(long bytes, CursorConfiguration configuration) => 0;
+}
+
+internal sealed class ReturnedTakeNoBytes : CursorRules
+{
+    public override long BytesReturned(in HeldRecord held) => 0;
+}
+
+internal sealed class StaysForAnyConsumer : CursorRules
+{
+    public override bool StaysForConsumer(bool isAwaited) => true;
+}
+
 internal sealed class PurgesOneMore : CursorRules
 {
     public override long PurgedBelow(long below, long readableEnd) => Math.Min(below + 1, readableEnd);
@@ -241,6 +262,11 @@ internal sealed class DeadLettersForgotten : CursorRules
 internal sealed class AlwaysFull : CursorRules
 {
     public override bool IsFull(long length, CursorConfiguration configuration) => true;
+}
+
+internal sealed class AlwaysFullOfBytes : CursorRules
+{
+    public override bool IsFullOfBytes(long bytes, bool isCounted, bool wasFull, CursorConfiguration configuration) => true;
 }
 
 internal sealed class NoBound : CursorRules

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Simulation.Queues;
 /// <summary>The parameters of a run, drawn from its seed.</summary>
 internal sealed class QueueScenario
 {
-    public QueueScenario(Random random, Guid target)
+    public QueueScenario(int seed, Random random, Guid target)
     {
         Consumers = random.Next(1, 5);
         Records = random.Next(40, 160);
@@ -37,7 +37,7 @@ internal sealed class QueueScenario
         HasTransactions = random.Next(4) == 0;
         RejectPercent = random.Next(2, 10);
         ReleasePercent = random.Next(0, 25);
-        MaxLength = random.Next(6) == 0 ? random.Next(3, 40) : 0;
+        MaxLength = random.Next(6) == 0 ? random.Next(3, 40) : null;
         MostPartBytes = random.Next(4) == 0 ? random.Next(20, 200) : 100_000;
         var limit = random.Next(3) == 0 ? 0 : random.Next(2, 6);
         Configuration = new CursorConfiguration
@@ -66,10 +66,19 @@ internal sealed class QueueScenario
         IsBuffered = random.Next(3) == 0;
         Filters = random.Next(5) == 0;
         if (Filters)
-            Configuration = Configuration with { Filter = "a = 1", MaxLength = 0 };
-        MaxLength = Configuration.MaxLength > 0 ? MaxLength : 0;
+            Configuration = Configuration with { Filter = "a = 1", MaxLength = null };
         KeyRun = random.Next(2) == 0 ? 1 : random.Next(2, 6);
         Joins = IsBuffered && IsWindow && random.Next(2) == 0;
+        // Of a generator of their own: the runs of the other seeds stay as they are.
+        var limits = new Random(~seed);
+        if (!Filters && limits.Next(6) == 0)
+            Configuration = Configuration with { MaxBytes = limits.Next(8) == 0 ? 0 : limits.Next(30, 1_500) };
+        if (!Filters && limits.Next(20) == 0)
+            Configuration = Configuration with { MaxLength = 0, Overflow = OverflowAction.DropHead };
+        // Nothing would be appended, and the run would have no end.
+        if (Configuration is { MaxBytes: 0, Overflow: OverflowAction.RefusePublish })
+            Configuration = Configuration with { MaxBytes = 1 };
+        MaxLength = Configuration.MaxLength;
     }
 
     public int Consumers { get; }
@@ -111,7 +120,9 @@ internal sealed class QueueScenario
     public bool HasTransactions { get; }
     public int RejectPercent { get; }
     public int ReleasePercent { get; }
-    public int MaxLength { get; }
+    public long? MaxLength { get; }
+    /// <summary>Whether records leave, or are refused, for their number or bytes.</summary>
+    public bool IsLimited => Configuration is { MaxLength: not null } or { MaxBytes: not null };
     /// <summary>The size at which changes are divided.</summary>
     public int MostPartBytes { get; }
     public bool DividesChanges => MostPartBytes < 1_000;
@@ -129,6 +140,8 @@ internal sealed class QueueScenario
         MaxDeliveries = random.Next(3) == 0 ? 0 : random.Next(2, 6),
         Backoff = new BackoffSchedule(random.Next(0, 200)),
         RecordsPerTurn = random.Next(1, 4),
+        // Its bytes are counted, or not, from then on.
+        MaxBytes = Configuration.MaxBytes is not null && random.Next(3) == 0 ? null : Configuration.MaxBytes,
         // Fixed at creation.
         IsOrderedByKey = random.Next(2) == 0,
         IsSingleActiveConsumer = random.Next(2) == 0,

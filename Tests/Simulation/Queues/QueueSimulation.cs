@@ -25,7 +25,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         _random = new Random(seed);
         _rules = rules;
         _replicas = [.. Enumerable.Range(0, 3).Select(number => new SimulatedReplica(this, number))];
-        Scenario = new QueueScenario(_random, NewGuid());
+        Scenario = new QueueScenario(seed, _random, NewGuid());
         Checker = new DeliveryChecker(this);
         Leader = new SimulatedLeader(this, _replicas[0], _epoch, 0, rules);
     }
@@ -82,7 +82,7 @@ internal sealed partial class QueueSimulation : ISimulation<QueueFigures>
         long? key = hasRecord && !Chance(10) ? Next(Scenario.Keys) : null;
         var deliverAt = Scenario.Schedules && Chance(30) ? Now + Next(50, 2_000) : 0;
         var head = new RecordHead(0, expiresAt, deliverAt, Scenario.Levels > 0 ? Next(Scenario.Levels) : 0,
-            IsFiltered: Scenario.Filters && Chance(40));
+            IsFiltered: Scenario.Filters && Chance(40), Bytes: Scenario.Configuration.MaxBytes is null || Chance(10) ? 0 : Next(1, 100));
         Figures.Filtered += hasRecord && head.IsFiltered ? 1 : 0;
         Leader.Replica.Append(new SimulatedEntry(Leader.Epoch, hasRecord, key, head));
         After(Chance(5) ? 300 : Next(1, Scenario.ProduceEveryMs), Produce);

@@ -21,6 +21,7 @@ public sealed class QueueSimulationTests(ITestOutputHelper output)
         Assert.True(total.Failovers >= 2 * Seeds && total.Zombies >= Seeds / 2 && total.Cut >= Seeds / 4,
             $"The schedule exercises too few failovers: {total}");
         Assert.True(total.Settled >= 20 * Seeds && total.Redeliveries >= Seeds && total.Refused >= Seeds && total.DeadLetters >= Seeds
-            && total.Resets >= Seeds / 20 && total.Joined >= Seeds, $"The schedule exercises too little: {total}");
+            && total.Resets >= Seeds / 20 && total.Joined >= Seeds && total.Counts >= Seeds
+            && total.Overflows >= Seeds, $"The schedule exercises too little: {total}");
     }
 }

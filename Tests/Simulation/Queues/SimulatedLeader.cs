@@ -117,6 +117,9 @@ internal sealed class SimulatedLeader
             _simulation.Tell($"leader {Epoch} <- {command}");
         MoveActiveTime();
         _simulation.Checker.OnCommand(this, command);
+        // What waits for a consumer goes with it.
+        if (command is Detach detach)
+            _waiting.Remove(detach.Attachment);
         var effects = new List<CursorEffect>();
         // As a broker does that finds more in its inbox.
         var isMore = command is Join || (command is LockRequest or GrantCredit or Widen && _simulation.Chance(50));
@@ -272,8 +275,8 @@ internal sealed class SimulatedLeader
         List<Deliver> waiting = _waiting[deliver.Attachment] = [deliver];
         _simulation.After(TimeInBuffer(), () =>
         {
-            _waiting.Remove(deliver.Attachment);
-            Handle(new Join(deliver.Attachment, waiting));
+            if (_waiting.Remove(deliver.Attachment))
+                Handle(new Join(deliver.Attachment, waiting));
         });
     }
 
@@ -356,8 +359,18 @@ internal sealed class SimulatedLeader
             if (!HasRecord(offset))
                 naturals.Add(OffsetRange.Of(offset));
         }
+        var sizes = find.HasSizes ? RecordsOf(find.Range.First, end).Select(offset => new RecordSize(offset, HeadOf(offset).Bytes)) : [];
         if (MayAnswer(find.Number))
-            Handle(new NaturalsFound(find.Number, end, naturals));
+            Handle(new NaturalsFound(find.Number, end, naturals) { Sizes = [.. sizes] });
+    }
+
+    private IEnumerable<long> RecordsOf(long first, long end)
+    {
+        for (var offset = first; offset < end; offset++)
+        {
+            if (HasRecord(offset))
+                yield return offset;
+        }
     }
 
     private bool MayAnswer(long number)

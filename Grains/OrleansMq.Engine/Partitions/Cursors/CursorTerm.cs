@@ -188,6 +188,7 @@ internal sealed class CursorTerm
         {
             foreach (var attachment in cursor.Attachments.Values)
                 attachment.End(CursorOutcome.NotLeader);
+            cursor.EndCounts();
         }
         foreach (var waiting in _requests.Values)
             waiting.TrySetResult(PartitionCursors.NotLeader);
@@ -235,11 +236,12 @@ internal sealed class CursorTerm
         });
     }
 
-    /// <summary>Finds offsets without a record, outside the turn.</summary>
+    /// <summary>Finds offsets without a record, and the sizes of the others, outside the turn.</summary>
     public void FindNaturals(HostedCursor cursor, FindNaturals find) => Read(cursor, find.Number, () =>
     {
-        var found = NaturalOffsets.Find(_owner.Partition, find.Range, MostSearchedBytes, _end.Token, out var end);
-        return new NaturalsFound(find.Number, end, found);
+        List<RecordSize>? sizes = find.HasSizes ? [] : null;
+        var found = NaturalOffsets.Find(_owner.Partition, find.Range, MostSearchedBytes, _end.Token, out var end, sizes);
+        return new NaturalsFound(find.Number, end, found) { Sizes = sizes ?? [] };
     });
 
     private void HandleAll(CursorCommand command)

@@ -11,6 +11,8 @@ internal sealed class HostedCursor
     private Guid _incarnation;
     private CompiledFilter? _filter;
     private List<Action> _ending = [];
+    // Ends with the next step of the search, or the decision of a limit.
+    private TaskCompletionSource? _counting;
     // Whether the last command left hand-out and transitions to a later one of the turn.
     private bool _isUnfinished;
 
@@ -59,7 +61,23 @@ internal sealed class HostedCursor
             CarryOut(effect);
         effects.Clear();
         _effects = effects;
+        if (_counting is not null && (command is NaturalsFound || !Cursor.IsDeciding))
+            EndCounts();
         Follow(Cursor.State?.Incarnation ?? Guid.Empty);
+    }
+
+    /// <summary>Completes when a limit has decided, or its search has gone a step further. In a turn.</summary>
+    public Task CountAsync()
+    {
+        _counting ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        return _counting.Task;
+    }
+
+    /// <summary>Lets those that wait for a limit go on. In a turn.</summary>
+    public void EndCounts()
+    {
+        _counting?.TrySetResult();
+        _counting = null;
     }
 
     /// <summary>Hands out what the turn's commands allow up to now, and appends what they changed.</summary>

@@ -4,8 +4,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
 
-/// <summary>Finds the offsets that have no record: control batches, aborted transactions, and what compaction or retention
-/// removed.</summary>
+/// <summary>Finds the offsets that have no record: control batches, aborted transactions, and what compaction or retention removed. And the
+/// sizes of the other ones.</summary>
 internal static class NaturalOffsets
 {
     private const int MostBytes = 256 << 10;
@@ -27,8 +27,9 @@ internal static class NaturalOffsets
     /// <param name="mostBytes">The bytes of batches at which the search ends.</param>
     /// <param name="cancellationToken">Ends the search.</param>
     /// <param name="searchedEnd">Where it ended.</param>
+    /// <param name="sizes">Receives the sizes of the records; null: they are not read.</param>
     public static List<OffsetRange> Find(Partition partition, OffsetRange range, long mostBytes, CancellationToken cancellationToken,
-        out long searchedEnd)
+        out long searchedEnd, List<RecordSize>? sizes = null)
     {
         var found = new List<OffsetRange>();
         var (next, end) = (range.First, range.Last + 1);
@@ -50,7 +51,7 @@ internal static class NaturalOffsets
                 var header = RecordBatchHeader.Read(batches.Span);
                 if (aborted.Has(header))
                     header = header with { RecordCount = 0 };
-                Take(batches[..header.SizeInBytes], header, partition.Ports.Log.Codecs, ref next, end, found);
+                Take(batches[..header.SizeInBytes], header, partition.Ports.Log.Codecs, ref next, end, found, sizes);
                 batches = batches[header.SizeInBytes..];
             }
         }
@@ -59,27 +60,30 @@ internal static class NaturalOffsets
     }
 
     private static void Take(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, ref long next, long end,
-        List<OffsetRange> found)
+        List<OffsetRange> found, List<RecordSize>? sizes)
     {
         Add(found, next, Math.Min(header.BaseOffset, end));
         next = Math.Max(next, header.BaseOffset);
         if (header.IsControl || header.RecordCount == 0)
             Add(found, next, Math.Min(header.NextOffset, end));
-        else if (header.RecordCount <= header.LastOffsetDelta)
-            TakeHoles(batch, header, codecs, next, end, found);
+        else if (header.RecordCount <= header.LastOffsetDelta || sizes is not null)
+            TakeRecords(batch, header, codecs, next, end, found, sizes);
         next = Math.Max(next, header.NextOffset);
     }
 
-    private static void TakeHoles(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, long next, long end,
-        List<OffsetRange> found)
+    private static void TakeRecords(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, long next, long end,
+        List<OffsetRange> found, List<RecordSize>? sizes)
     {
         using var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
         try
         {
             while (reader.MoveNext() && next < end)
             {
-                Add(found, next, Math.Min(reader.Current.Offset, end));
-                next = Math.Max(next, reader.Current.Offset + 1);
+                var record = reader.Current;
+                Add(found, next, Math.Min(record.Offset, end));
+                if (record.Offset >= next && record.Offset < end)
+                    sizes?.Add(new RecordSize(record.Offset, record.Value?.Length ?? 0));
+                next = Math.Max(next, record.Offset + 1);
             }
             Add(found, next, Math.Min(header.NextOffset, end));
         }

@@ -23,6 +23,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // One look at what is not settled, which may be control batches of other queues for the most part.
     private const int OffsetsPerPeek = 1_000;
 
+    // Each is a MiB of the log: one description's part of the search.
+    private const int MostCountSteps = 64;
+
+    private static readonly TimeSpan LongestDecision = TimeSpan.FromSeconds(1);
+
     // An answer fits a message between brokers.
     private const int MostPeekBytes = 16 << 20;
 
@@ -312,9 +317,31 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     private async Task<QueueDescription?> FindAsync(string name, CancellationToken cancellationToken)
     {
         await _figures.ContinueAsync(cancellationToken).ConfigureAwait(false);
+        await CountAsync(name, cancellationToken).ConfigureAwait(false);
         var queue = await AskAsync(term => FindIn(term, name) is { Cursor.State: not null } cursor ? _figures.Describe(cursor) : null,
             cancellationToken).ConfigureAwait(false);
         return queue is null ? null : _figures.WithOldest(queue);
+    }
+
+    // A limit counts, and drops what is too much, before a queue is described: as far as some steps of its search go. Not for long: a
+    // leader may get no answer of its replicas, or read nothing.
+    private async Task CountAsync(string name, CancellationToken cancellationToken)
+    {
+        for (var left = MostCountSteps; left > 0; left--)
+        {
+            var counting = await AskAsync(term => FindIn(term, name) is { Cursor.IsDeciding: true } cursor ? cursor.CountAsync() : null,
+                cancellationToken).ConfigureAwait(false);
+            if (counting is null)
+                return;
+            try
+            {
+                await counting.WaitAsync(LongestDecision, cursors.Time, cancellationToken).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                return;
+            }
+        }
     }
 
     // Up to the end that the leader answers at that moment, which the term may not have followed yet. A leader that does not know the end,

@@ -80,11 +80,13 @@ internal static class QueueConfigurations
             || (options.TimeToLive >= TimeSpan.FromMilliseconds(1) && options.TimeToLive <= MaxTimeToLive),
             $"TimeToLive is zero, or 1 millisecond to {MaxTimeToLive.TotalDays} days, not {options.TimeToLive}.");
         Check(options.MaxLength is >= 0 and <= MostLength, $"MaxLength is 0 to {MostLength}, not {options.MaxLength}.");
+        Check(!options.HasNoBacklog || options.MaxLength == 0, "A queue with HasNoBacklog has no MaxLength: no record waits in it.");
+        Check(options.MaxBytes is null or (>= 0 and <= MostLength), $"MaxBytes is null, or 0 to {MostLength}, not {options.MaxBytes}.");
         Check(options.Overflow is QueueOverflow.DropHead or QueueOverflow.RefusePublish, $"{options.Overflow} is no overflow of a queue.");
         Check(options.PriorityLevels is >= 0 and <= 32, $"PriorityLevels is 0 to 32, not {options.PriorityLevels}.");
         Check(options.PriorityLevels <= 1 || !options.IsOrderedByKey, "A queue that is ordered by key has no priorities.");
-        Check(options.Filter is null || options.MaxLength == 0,
-            "A queue with a Filter has no MaxLength: which of the waiting records match is known when they are delivered.");
+        Check(options.Filter is null || (options.MaxLength == 0 && !options.HasNoBacklog && options.MaxBytes is null), "A queue with a "
+            + "Filter has no MaxLength, HasNoBacklog or MaxBytes: which of the waiting records match is known when they are delivered.");
         return configuration with
         {
             MaxDeliveries = options.MaxFailures,
@@ -93,7 +95,8 @@ internal static class QueueConfigurations
             HasTimeToLive = options.TimeToLive > TimeSpan.Zero || options.HasRecordTimes,
             TimeToLiveMs = (long)options.TimeToLive.TotalMilliseconds,
             HasSchedules = options.HasRecordTimes,
-            MaxLength = options.MaxLength,
+            MaxLength = options.HasNoBacklog ? 0 : options.MaxLength > 0 ? options.MaxLength : null,
+            MaxBytes = options.MaxBytes,
             Overflow = (OverflowAction)options.Overflow,
             DeadLetterTarget = target,
             DeadLetterTopic = target is null ? null : options.DeadLetterTopic,
@@ -110,7 +113,9 @@ internal static class QueueConfigurations
         IsSingleActiveConsumer = configuration.IsSingleActiveConsumer,
         TimeToLive = TimeSpan.FromMilliseconds(configuration.TimeToLiveMs),
         HasRecordTimes = configuration.HasSchedules,
-        MaxLength = configuration.MaxLength,
+        MaxLength = configuration.MaxLength ?? 0,
+        HasNoBacklog = configuration.MaxLength == 0,
+        MaxBytes = configuration.MaxBytes,
         Overflow = (QueueOverflow)configuration.Overflow,
         PriorityLevels = configuration.PriorityLevels,
         Filter = configuration.Filter,
@@ -150,6 +155,7 @@ internal static class QueueConfigurations
         {
             Floor = state.Floor,
             Held = cursor.Cursor.Held,
+            WaitingBytes = cursor.Cursor.Bytes,
             Deferred = cursor.Cursor.CountDeferred(cursor.Term.Now),
             Redelivered = cursor.Cursor.Redelivered,
             Consumers = cursor.Attachments.Count,

@@ -52,7 +52,7 @@ internal sealed class QueueFigures(PartitionCursors cursors)
     {
         var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
         var unsettled = Math.Max(0, end - state.Floor - state.Settled.Count);
-        if (state.Configuration.Filter is not null)
+        if (state.Configuration.Filter is not null || cursor.Cursor.IsCounted)
             unsettled = Math.Max(0, unsettled - cursor.Cursor.KnownNaturals);
         else if (cursor.Term == _term)
             unsettled = Math.Max(0, unsettled - UnsettledNaturals(cursor, state, end));

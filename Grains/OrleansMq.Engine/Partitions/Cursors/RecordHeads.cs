@@ -6,7 +6,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
 
-/// <summary>Reads what the headers of records say to queues; see <see cref="QueueHeaders"/>.</summary>
+/// <summary>Reads the sizes of records, and what their headers say to queues; see <see cref="QueueHeaders"/>.</summary>
 internal static class RecordHeads
 {
     // The end of the year 9999, in milliseconds since 1970: the last time that clocks, consumers and operators can name.
@@ -32,7 +32,7 @@ internal static class RecordHeads
     /// <summary>Returns the head of a record.</summary>
     public static RecordHead Of(in RecordBatchHeader batch, in Record record, long timeToLiveMs)
     {
-        var head = new RecordHead(record.Offset);
+        var head = new RecordHead(record.Offset, Bytes: record.Value?.Length ?? 0);
         // A producer's clock does not shorten a life: only a time that a broker logged counts.
         if (timeToLiveMs > 0 && batch.IsLogAppendTime)
             head = head with { ExpiresAt = batch.MaxTimestamp + timeToLiveMs };
