@@ -112,7 +112,10 @@ public sealed class WorkQueueTests
         await using var silo = await TestSilo.StartAsync(data.Path, static silo => silo.AddOrleansMqClient()
             .AddProducer<string, Ordered>(values: Serdes.Json<Ordered>()));
         var client = silo.Services.GetRequiredService<OrleansMqClient>();
-        await client.Admin.CreateTopicAsync(Topic, 1);
+        await silo.Inside.CreateTopicAsync(new NewTopic(Topic, 1)
+        {
+            Configs = new Dictionary<string, string> { ["message.timestamp.type"] = "LogAppendTime" },
+        });
         await client.Admin.CreateTopicAsync($"{Topic}.dead-letter", 1);
         var options = new QueueOptions { TimeToLive = TimeSpan.FromMilliseconds(50), DeadLetterTopic = $"{Topic}.dead-letter" };
         await silo.Inside.Queues.CreateAsync(partition, new NewQueue("workers") { Options = options });
