@@ -11,5 +11,8 @@ public interface IGrainConsumer<TValue>
     /// makes its effect on the grain's state happen once.</summary>
     /// <param name="value">The record's value.</param>
     /// <param name="record">The rest of the record.</param>
-    Task ConsumeAsync(TValue value, ConsumedRecord record);
+    /// <param name="cancellationToken">Is cancelled when the record goes to another call: the time of a call is over (five minutes), the
+    /// record's lock has ended, or a silo stops, the one that delivers or the grain's. What the method has done by its end is then not
+    /// settled. An <see cref="OperationCanceledException"/> counts as an attempt after the five minutes, and not otherwise.</param>
+    Task ConsumeAsync(TValue value, ConsumedRecord record, CancellationToken cancellationToken);
 }

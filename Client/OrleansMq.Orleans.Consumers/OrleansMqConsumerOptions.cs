@@ -92,6 +92,13 @@ public sealed record OrleansMqConsumerOptions
     /// <summary>How long a call waits at its grain for an earlier one. The rest of the time that a call may take is for records.</summary>
     internal TimeSpan TurnTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>How long a call may take at its grain before its token is cancelled: its answer comes before the caller times
+    /// out.</summary>
+    internal TimeSpan WorkTimeout { get; init; } = TimeSpan.FromSeconds(295);
+
+    /// <summary>What they say of calls at their grain.</summary>
+    internal TurnOptions Turns => new(TurnTimeout, WorkTimeout, DeactivateOnFailure);
+
     /// <summary>What they say of deliveries.</summary>
     /// <param name="maxAttempts">How often a record is tried.</param>
     internal DeliveryOptions DeliveryOf(int maxAttempts) => new()

@@ -13,7 +13,10 @@ public interface IDurableTimerHandler<TMessage>
     /// with <see cref="FiredTimer.Position"/>.</summary>
     /// <param name="message">The message.</param>
     /// <param name="timer">The timer.</param>
-    Task HandleTimerAsync(TMessage message, FiredTimer timer);
+    /// <param name="cancellationToken">Is cancelled when the message goes to another call: the time of a call is over (five minutes), the
+    /// message's lock has ended, or a silo stops, the one that delivers or the grain's. What the method has done by its end is then not
+    /// settled. An <see cref="OperationCanceledException"/> counts as an attempt after the five minutes, and not otherwise.</param>
+    Task HandleTimerAsync(TMessage message, FiredTimer timer, CancellationToken cancellationToken);
 }
 
 /// <summary>A timer that has fired.</summary>

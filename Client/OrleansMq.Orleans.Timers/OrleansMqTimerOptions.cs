@@ -69,6 +69,13 @@ public sealed record OrleansMqTimerOptions
     /// <summary>How long a call waits at its grain for an earlier one. The rest of the time that a call may take is for messages.</summary>
     internal TimeSpan TurnTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>How long a call may take at its grain before its token is cancelled: its answer comes before the caller times
+    /// out.</summary>
+    internal TimeSpan WorkTimeout { get; init; } = TimeSpan.FromSeconds(295);
+
+    /// <summary>What they say of calls at their grain.</summary>
+    internal TurnOptions Turns => new(TurnTimeout, WorkTimeout, DeactivateOnFailure);
+
     /// <summary>How long a call is repeated while brokers do not answer.</summary>
     internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
 

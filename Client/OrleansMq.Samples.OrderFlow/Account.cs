@@ -40,7 +40,7 @@ public sealed class Account([OutboxState("account")] IOutboxState<AccountState> 
     }
 
     /// <inheritdoc/>
-    public async Task ConsumeAsync(AccountOrder order, ConsumedRecord record)
+    public async Task ConsumeAsync(AccountOrder order, ConsumedRecord record, CancellationToken cancellationToken)
     {
         if (account.State.Processed.TryApply(record, () => Book(order)))
             await account.WriteStateAsync();

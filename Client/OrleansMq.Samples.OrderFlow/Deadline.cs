@@ -12,6 +12,6 @@ public interface IDeadline : IGrainWithStringKey;
 public sealed class Deadline : Grain, IDeadline, IDurableTimerHandler<PaymentDue>
 {
     /// <inheritdoc/>
-    public Task HandleTimerAsync(PaymentDue message, FiredTimer timer) =>
+    public Task HandleTimerAsync(PaymentDue message, FiredTimer timer, CancellationToken cancellationToken) =>
         GrainFactory.GetGrain<IOrder>(this.GetPrimaryKeyString()).ExpireAsync();
 }

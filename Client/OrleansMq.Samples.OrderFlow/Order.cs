@@ -79,7 +79,7 @@ public sealed class Order([OutboxState("order")] IOutboxState<OrderState> order,
     }
 
     /// <inheritdoc/>
-    public async Task ConsumeAsync(Payment payment, ConsumedRecord record)
+    public async Task ConsumeAsync(Payment payment, ConsumedRecord record, CancellationToken cancellationToken)
     {
         // First what may fail. The deadline of a decided order would change nothing, so it need not come.
         if (!order.State.Processed.Contains(record.Position))

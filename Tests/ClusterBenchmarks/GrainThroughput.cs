@@ -189,7 +189,8 @@ public sealed class BenchmarkConsumer : Grain, IBenchmarkConsumer, IGrainConsume
 {
     internal const string Topic = "benchmark-consumers";
 
-    public Task ConsumeAsync(BenchmarkEvent value, ConsumedRecord record) => BenchmarkEvents.Received(value);
+    public Task ConsumeAsync(BenchmarkEvent value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        BenchmarkEvents.Received(value);
 }
 
 /// <summary>A grain that observes a stream.</summary>

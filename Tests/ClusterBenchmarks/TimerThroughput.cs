@@ -117,7 +117,7 @@ public interface IBenchmarkTimerGrain : IGrainWithIntegerKey;
 /// <inheritdoc cref="IBenchmarkTimerGrain"/>
 internal sealed class BenchmarkTimerGrain : Grain, IBenchmarkTimerGrain, IDurableTimerHandler<BenchmarkMessage>
 {
-    public Task HandleTimerAsync(BenchmarkMessage message, FiredTimer timer)
+    public Task HandleTimerAsync(BenchmarkMessage message, FiredTimer timer, CancellationToken cancellationToken)
     {
         BenchmarkTimers.Handled(DateTimeOffset.UtcNow - timer.Due);
         return Task.CompletedTask;

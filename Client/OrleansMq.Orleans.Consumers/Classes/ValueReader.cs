@@ -13,7 +13,7 @@ internal abstract class ValueReader
     /// <summary>Reads a value.</summary>
     /// <returns>A call of the grain with it.</returns>
     /// <exception cref="Exception">The value cannot be read, whatever the format throws.</exception>
-    public abstract Func<object, ConsumedRecord, Task> Read(byte[]? value);
+    public abstract Func<object, ConsumedRecord, CancellationToken, Task> Read(byte[]? value);
 }
 
 /// <inheritdoc/>
@@ -23,10 +23,10 @@ internal sealed class ValueReader<TValue>(OrleansMqConsumerOptions options) : Va
         ? (IDeserializer<TValue>)own : Serdes.FindBuiltIn<TValue>();
 
     /// <inheritdoc/>
-    public override Func<object, ConsumedRecord, Task> Read(byte[]? value)
+    public override Func<object, ConsumedRecord, CancellationToken, Task> Read(byte[]? value)
     {
         var item = ValueOf(value);
-        return (grain, record) => ((IGrainConsumer<TValue>)grain).ConsumeAsync(item, record);
+        return (grain, record, cancellationToken) => ((IGrainConsumer<TValue>)grain).ConsumeAsync(item, record, cancellationToken);
     }
 
     private TValue ValueOf(byte[]? value)

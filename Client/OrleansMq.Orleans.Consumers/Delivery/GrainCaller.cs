@@ -34,7 +34,7 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     /// <param name="delivery">The records.</param>
     /// <param name="places">The calls that may be under way. Those that wait for their grain take none.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <exception cref="OperationCanceledException">It was cancelled, or what received the records ended before the call.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled, or what received the records ended.</exception>
     public async Task<DeliveryAnswer> DeliverAsync(GrainId grain, IGrainDelivery delivery, SemaphoreSlim places,
         CancellationToken cancellationToken)
     {
@@ -104,11 +104,12 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
 
     private async Task<DeliveryAnswer> CallAsync(GrainId grain, IGrainDelivery delivery, CancellationToken cancellationToken)
     {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
         try
         {
-            return await delivery.CallAsync(grains, grain).WaitAsync(cancellationToken).ConfigureAwait(false);
+            return await delivery.CallAsync(grains, grain, ending.Token).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (ending.IsCancellationRequested)
         {
             throw;
         }

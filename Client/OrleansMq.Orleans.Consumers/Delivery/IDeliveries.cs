@@ -53,7 +53,10 @@ internal interface IGrainDelivery
     CancellationToken Ended { get; }
 
     /// <summary>Calls the grain.</summary>
-    Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain);
+    /// <param name="grains">The grains.</param>
+    /// <param name="grain">The grain.</param>
+    /// <param name="cancellationToken">Is cancelled when the records are delivered again, maybe elsewhere. The call may go on.</param>
+    Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain, CancellationToken cancellationToken);
 
     /// <summary>Returns the record that the grain works at, by its offset; null: at none.</summary>
     Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain);

@@ -50,8 +50,8 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery, RecordRun run) :
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
-        ExtensionReferences<IRecordReceiver>.Of(grains, grain).DeliverAsync(delivery);
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain, CancellationToken cancellationToken) =>
+        ExtensionReferences<IRecordReceiver>.Of(grains, grain).DeliverAsync(delivery, cancellationToken);
 
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>

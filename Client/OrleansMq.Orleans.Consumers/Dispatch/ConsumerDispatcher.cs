@@ -37,6 +37,9 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
     private readonly Dictionary<ConsumerClass, (CursorTopics Topics, CursorDispatcher Dispatcher)> _running = [];
     private Task _refreshing = Task.CompletedTask;
 
+    /// <summary>Is cancelled when the silo begins to stop.</summary>
+    public CancellationToken Stopping => _stopping.Token;
+
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(ConsumerDispatcher), Stage, StartAsync, StopAsync);
 

@@ -8,9 +8,10 @@ internal interface IRecordReceiver : IGrainExtension
 {
     /// <summary>Delivers records of one key, in order. Completes when the grain has handled all of them, or one failed.</summary>
     /// <param name="delivery">The records.</param>
+    /// <param name="cancellationToken">Is cancelled when its answer is not waited for any more.</param>
     /// <remarks>A grain has 5 minutes for a record. That is longer than calls wait at a grain that is busy.</remarks>
     [Alias("Deliver"), ResponseTimeout("00:05:00")]
-    Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery);
+    Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery, CancellationToken cancellationToken = default);
 
     /// <summary>Returns the record that the grain works at; null: at none of these.</summary>
     /// <param name="source">The records' source.</param>

@@ -17,16 +17,17 @@ internal sealed partial class RecordReceiver : IRecordReceiver
     /// <param name="classes">What the grain classes of this silo consume.</param>
     /// <param name="activations">The activations of this silo that consume.</param>
     /// <param name="options">The options.</param>
+    /// <param name="dispatcher">The dispatcher of this silo, which ends with it.</param>
     /// <param name="logger">Takes records that are skipped.</param>
     public RecordReceiver(IGrainContextAccessor context, ConsumerClasses classes, ConsumingActivations activations,
-        OrleansMqConsumerOptions options, ILogger<RecordReceiver> logger)
+        OrleansMqConsumerOptions options, ConsumerDispatcher dispatcher, ILogger<RecordReceiver> logger)
     {
         (_grain, _classes, _activations, _logger) = (context.GrainContext, classes, activations, logger);
-        _turns = new RecordTurns(_grain, options.TurnTimeout, options.DeactivateOnFailure, Skipped);
+        _turns = new RecordTurns(_grain, options.Turns, Skipped, dispatcher.Stopping);
     }
 
     /// <inheritdoc/>
-    public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery)
+    public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery, CancellationToken cancellationToken)
     {
         if (_classes.Find(_grain.GrainId.Type, delivery.Topic) is not { } consumer)
         {
@@ -36,7 +37,7 @@ internal sealed partial class RecordReceiver : IRecordReceiver
         _activations.Begin(_grain);
         try
         {
-            return await _turns.DeliverAsync(delivery, item => Read(consumer, delivery, item));
+            return await _turns.DeliverAsync(delivery, item => Read(consumer, delivery, item), cancellationToken);
         }
         finally
         {
@@ -52,10 +53,10 @@ internal sealed partial class RecordReceiver : IRecordReceiver
         var call = consumer.Reader.Read(item.Value);
         return new ReadRecord(CallAsync, null);
 
-        async Task CallAsync()
+        async Task CallAsync(CancellationToken cancellationToken)
         {
             var record = RecordOf(delivery, item);
-            await call(_grain.GrainInstance!, record);
+            await call(_grain.GrainInstance!, record, cancellationToken);
             if (record.IsSkipped)
                 Skipped(delivery, item);
         }

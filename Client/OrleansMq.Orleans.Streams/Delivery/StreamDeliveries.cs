@@ -183,7 +183,7 @@ internal sealed class StreamGrainDelivery(StreamDelivery delivery, RecordRun run
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain, CancellationToken cancellationToken) =>
         ExtensionReferences<IStreamConsumer>.Of(grains, grain).DeliverAsync(delivery);
 
     /// <inheritdoc/>

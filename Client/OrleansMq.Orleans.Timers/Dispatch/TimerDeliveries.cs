@@ -49,8 +49,8 @@ internal sealed class TimerDelivery(RecordDelivery delivery, RecordRun run) : IG
     public CancellationToken Ended => run.Ended;
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain) =>
-        ExtensionReferences<ITimerReceiver>.Of(grains, grain).DeliverAsync(delivery);
+    public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain, CancellationToken cancellationToken) =>
+        ExtensionReferences<ITimerReceiver>.Of(grains, grain).DeliverAsync(delivery, cancellationToken);
 
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>

@@ -32,6 +32,9 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
     private readonly CancellationTokenSource _stopping = new();
     private Task _running = Task.CompletedTask;
 
+    /// <summary>Is cancelled when the silo begins to stop.</summary>
+    public CancellationToken Stopping => _stopping.Token;
+
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(TimerDispatcher), Stage, StartAsync, StopAsync);
 

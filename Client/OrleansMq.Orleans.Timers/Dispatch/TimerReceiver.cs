@@ -18,16 +18,18 @@ internal sealed partial class TimerReceiver : ITimerReceiver
     /// <param name="handlers">What the classes of this silo handle.</param>
     /// <param name="catalog">What the classes of the cluster handle.</param>
     /// <param name="options">The options.</param>
+    /// <param name="dispatcher">The dispatcher of this silo, which ends with it.</param>
     /// <param name="logger">Takes timers that are skipped.</param>
     public TimerReceiver(IGrainContextAccessor context, TimerHandlers handlers, TimerCatalog catalog, OrleansMqTimerOptions options,
-        ILogger<TimerReceiver> logger)
+        TimerDispatcher dispatcher, ILogger<TimerReceiver> logger)
     {
         (_grain, _handlers, _catalog, _options, _logger) = (context.GrainContext, handlers, catalog, options, logger);
-        _turns = new RecordTurns(_grain, options.TurnTimeout, options.DeactivateOnFailure, Skipped);
+        _turns = new RecordTurns(_grain, options.Turns, Skipped, dispatcher.Stopping);
     }
 
     /// <inheritdoc/>
-    public Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery) => _turns.DeliverAsync(delivery, item => Read(delivery, item));
+    public Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery, CancellationToken cancellationToken) =>
+        _turns.DeliverAsync(delivery, item => Read(delivery, item), cancellationToken);
 
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(Guid source) => Task.FromResult(_turns.FindCurrent(source));
@@ -43,7 +45,7 @@ internal sealed partial class TimerReceiver : ITimerReceiver
         if (_handlers.Find(grain.GetType(), message) is not { } handler)
             return new ReadRecord(null, ForMissing(grain.GetType(), message));
         var call = handler.Read(item.Value);
-        return new ReadRecord(() => call(grain, TimerRecords.TimerOf(delivery, item)), null);
+        return new ReadRecord(cancellationToken => call(grain, TimerRecords.TimerOf(delivery, item), cancellationToken), null);
     }
 
     // A silo of another version may handle it. A generic class is in no manifest with its type arguments.

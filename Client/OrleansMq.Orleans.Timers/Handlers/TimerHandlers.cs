@@ -42,7 +42,7 @@ internal abstract class TimerHandler
     /// <summary>Reads a message.</summary>
     /// <returns>A call of the grain with it.</returns>
     /// <exception cref="Exception">The message cannot be read, whatever the format throws.</exception>
-    public abstract Func<object, FiredTimer, Task> Read(byte[]? value);
+    public abstract Func<object, FiredTimer, CancellationToken, Task> Read(byte[]? value);
 }
 
 /// <inheritdoc/>
@@ -51,9 +51,10 @@ internal sealed class TimerHandler<TMessage>(OrleansMqTimerOptions options) : Ti
     private readonly MessageFormat<TMessage> _format = new(options);
 
     /// <inheritdoc/>
-    public override Func<object, FiredTimer, Task> Read(byte[]? value)
+    public override Func<object, FiredTimer, CancellationToken, Task> Read(byte[]? value)
     {
         var message = _format.Read(value);
-        return (grain, timer) => ((IDurableTimerHandler<TMessage>)grain).HandleTimerAsync(message, timer);
+        return (grain, timer, cancellationToken) =>
+            ((IDurableTimerHandler<TMessage>)grain).HandleTimerAsync(message, timer, cancellationToken);
     }
 }

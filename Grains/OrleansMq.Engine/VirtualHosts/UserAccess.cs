@@ -61,6 +61,10 @@ internal sealed class UserAccess
     /// <summary>Checks consume, get and purge.</summary>
     public AmqpRefusal? CheckReadQueue(string name) => CheckQueue(Permission.Read, name);
 
+    /// <summary>Checks a publish to a topic, beside that to the default exchange.</summary>
+    /// <param name="name">The topic's name among queues.</param>
+    public AmqpRefusal? CheckWriteTopic(string name) => CheckQueue(Permission.Write, name);
+
     /// <summary>Checks a bind or unbind.</summary>
     /// <param name="request">The binding.</param>
     /// <param name="source">Its source; null if it does not exist.</param>

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
@@ -49,6 +50,7 @@ internal sealed class AmqpSession : IAmqpSession
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
     private volatile bool _isUnclear;
+    private readonly ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>> _publishers = new(StringComparer.Ordinal);
 
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
         (Registry, Replies, _image, _user, Id) = (registry, replies, image, user, registry.NewConnection());
@@ -107,6 +109,39 @@ internal sealed class AmqpSession : IAmqpSession
     /// <summary>Opens a topic's partition as a stream, which the user reads.</summary>
     /// <inheritdoc cref="QueueRegistry.OpenTopicAsync" path="/exception"/>
     public ValueTask<QueueEntry> OpenTopicAsync(TopicStream stream) => Registry.OpenTopicAsync(VirtualHost, stream, _user);
+
+    /// <summary>Opens a topic, to which the user publishes.</summary>
+    /// <inheritdoc cref="QueueRegistry.OpenPublisherAsync" path="/exception"/>
+    public async ValueTask<TopicPublisher> OpenPublisherAsync(TopicStream stream)
+    {
+        var opening = _publishers.GetOrAdd(stream.Topic, _ => new Lazy<Task<TopicPublisher>>(() =>
+            Registry.OpenPublisherAsync(VirtualHost, stream, _user)));
+        try
+        {
+            return await opening.Value.ConfigureAwait(false);
+        }
+        catch
+        {
+            _publishers.TryRemove(KeyValuePair.Create(stream.Topic, opening));
+            throw;
+        }
+    }
+
+    /// <summary>Publishes a message to a topic.</summary>
+    /// <param name="publisher">The topic's publisher.</param>
+    /// <param name="stream">The topic.</param>
+    /// <param name="message">The message.</param>
+    public async Task<PublishOutcome> PublishAsync(TopicPublisher publisher, TopicStream stream, AmqpMessage message)
+    {
+        var outcome = await publisher.PublishAsync(stream, message).ConfigureAwait(false);
+        if (outcome != PublishOutcome.Gone)
+            return outcome;
+        // The next publish finds no topic, or one that was created again.
+        foreach (var entry in _publishers.Where(entry => entry.Value.Value is { IsCompletedSuccessfully: true } opened
+            && ReferenceEquals(opened.Result, publisher)))
+            _publishers.TryRemove(entry);
+        return PublishOutcome.Unknown;
+    }
 
     /// <summary>Adds a consumer of a queue.</summary>
     /// <inheritdoc cref="QueueEntry.AddAsync" path="/exception"/>

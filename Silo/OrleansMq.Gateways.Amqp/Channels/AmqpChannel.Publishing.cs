@@ -3,6 +3,7 @@ using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Delays;
 using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.VirtualHosts;
@@ -81,6 +82,13 @@ internal sealed partial class AmqpChannel
         if (message.Properties.Expiration is { } expiration && FaultOfExpiration(expiration) is { } fault)
             throw new AmqpException(ReplyCode.PreconditionFailed, $"invalid expiration '{expiration}': {fault}");
         Publication.KeysOf(message.Properties.Headers, message.RoutingKey);
+        if (RecordKey.FaultOf(message.Properties) is { } unfit)
+            throw new AmqpException(ReplyCode.PreconditionFailed, unfit);
+        if (publish.Exchange.Length == 0 && TopicStream.Of(publish.RoutingKey) is { } topic)
+        {
+            Check(session.Access.CheckWriteTopic(topic.Name));
+            (await session.OpenPublisherAsync(topic).ConfigureAwait(false)).Check(topic);
+        }
         if (DelayedMessages.DelayOf(topology.FindExchange(publish.Exchange), message) is { } delay
             && DelayedMessages.FaultOf(message, delay) is { } tooMuch)
             throw new AmqpException(ReplyCode.PreconditionFailed, tooMuch);
@@ -119,7 +127,14 @@ internal sealed partial class AmqpChannel
             _counters.Add(MessageCount.Routed);
             return published;
         }
+        if (message.Exchange.Length == 0 && TopicStream.Of(message.RoutingKey) is { } topic)
+        {
+            var publisher = await session.OpenPublisherAsync(topic).ConfigureAwait(false);
+            published.Add(session.PublishAsync(publisher, topic, WithoutBlindCopies(message)));
+        }
         image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
+        if (_routes.Queues.Count == 0 && published.Count > 0)
+            return published;
         if (_routes.Queues.Count == 0 && isMandatory)
         {
             // A binding may be newer than this broker's image.
@@ -137,8 +152,7 @@ internal sealed partial class AmqpChannel
             }
             return published;
         }
-        if (message.Properties.Headers is { } headers && headers.Find("BCC"u8) is not null)
-            message = message with { Properties = message.Properties.With(headers.Without("BCC"u8)) };
+        message = WithoutBlindCopies(message);
         foreach (var target in _routes.Queues.ToArray())
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
@@ -149,6 +163,10 @@ internal sealed partial class AmqpChannel
         _counters.Add(MessageCount.Routed, published.Count);
         return published;
     }
+
+    private static AmqpMessage WithoutBlindCopies(AmqpMessage message) =>
+        message.Properties.Headers is { } headers && headers.Find("BCC"u8) is not null
+            ? message with { Properties = message.Properties.With(headers.Without("BCC"u8)) } : message;
 
     // A queue that was deleted meanwhile has nothing to keep.
     private static bool IsAccepted(List<Task<PublishOutcome>> published) =>

@@ -19,10 +19,10 @@ internal sealed partial class AmqpChannel
             Reply(!declare.NoWait, new QueueDeclareOk(name, 0, 1));
             return;
         }
-        if (TopicStream.Of(name) is { } topic)
+        if (TopicStream.Of(name) is not null)
         {
             Check(session.Access.CheckReadQueue(name));
-            await using var stream = await session.OpenTopicAsync(topic).ConfigureAwait(false);
+            await using var stream = await OpenQueueAsync(name).ConfigureAwait(false);
             _lastQueue = name;
             Reply(!declare.NoWait, new QueueDeclareOk(name, Count(await stream.Queue.CountAsync().ConfigureAwait(false)), 0));
             return;

@@ -156,7 +156,10 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
     private async ValueTask<QueueEntry> OpenQueueAsync(string name)
     {
         if (TopicStream.Of(name) is { } topic)
+        {
+            await PublishedAsync().ConfigureAwait(false);
             return await session.OpenTopicAsync(topic).ConfigureAwait(false);
+        }
         var queue = await FindQueueAsync(name).ConfigureAwait(false);
         await PublishedAsync().ConfigureAwait(false);
         await ReturnedAsync().ConfigureAwait(false);

@@ -25,16 +25,15 @@ internal sealed class LogQueue : IAmqpQueue
     /// <summary>How long commands wait for a leader of the partition: a failover takes seconds, also where the leader is silent.</summary>
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    // How long messages wait for a leader, which then has none of them.
-    private static readonly TimeSpan PublishPatience = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
     // What the engine allows.
     private const long MostLimit = 1_000_000_000_000_000;
     // Others create and delete topics within some hundred milliseconds.
     private const int MostAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
 
     private readonly Lock _lock = new();
+    private readonly LogAppender _appender;
     private readonly PublishLane _lane;
     private readonly Func<TopicPartition, bool> _isLed;
     private readonly bool _isShared;
@@ -51,6 +50,7 @@ internal sealed class LogQueue : IAmqpQueue
         Cursor = QueueTopics.CursorOf(state.Id);
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this, _isShared);
+        _appender = new LogAppender(broker, Partition, $"queue '{state.Name}'", time, log);
         _lane = new PublishLane(StoreAsync);
         _trim = new LengthTrim(this);
     }
@@ -259,42 +259,11 @@ internal sealed class LogQueue : IAmqpQueue
         }
     }
 
-    // Appended again only where the leader had none of it: no message comes twice, and the order stays.
-    private async Task<ProduceResult> AppendAsync(byte[] batch, Acks acks)
-    {
-        var began = Time.GetTimestamp();
-        while (true)
-        {
-            var result = await Broker.ProduceAsync(Partition, batch, acks).ConfigureAwait(false);
-            if (result.Error is not (ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.NotEnoughReplicas)
-                || Time.GetElapsedTime(began) >= PublishPatience)
-                return result;
-            await Task.Delay(LeaderPause, Time).ConfigureAwait(false);
-        }
-    }
-
     private async Task<PublishOutcome> StoreAsync(byte[] batch, Acks acks)
     {
-        try
-        {
-            var result = await AppendAsync(batch, acks).ConfigureAwait(false);
-            HeadMayChange();
-            switch (result.Error)
-            {
-                case ErrorCode.None:
-                    return PublishOutcome.Accepted;
-                case ErrorCode.PolicyViolation or ErrorCode.MessageTooLarge:
-                    return PublishOutcome.Refused;
-                case ErrorCode.UnknownTopicOrPartition:
-                    return PublishOutcome.Gone;
-            }
-            Log.Write(EngineLogLevel.Warning, $"Messages to queue '{State.Name}' were not stored: {result.Error}: {result.Message}");
-        }
-        catch (BrokerException fault)
-        {
-            Log.Write(EngineLogLevel.Warning, $"Messages to queue '{State.Name}' were not stored: {fault.Message}");
-        }
-        return PublishOutcome.Unknown;
+        var outcome = await _appender.AppendAsync(batch, acks).ConfigureAwait(false);
+        HeadMayChange();
+        return outcome;
     }
 
     /// <summary>The first message may be another one.</summary>

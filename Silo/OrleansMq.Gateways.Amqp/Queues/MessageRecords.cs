@@ -9,7 +9,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// Messages as records, and the reverse.
 /// <code>
-/// key      none
+/// key      the message's header x-record-key; without it none
 /// value    the body
 /// headers  amqp.exchange, amqp.routing-key   text
 ///          amqp.properties                   the properties as the publisher sent them: they are delivered as the same bytes
@@ -19,7 +19,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 ///          omq.priority, omq.expires-at      for the queue
 /// </code>
 /// A record without <c>amqp.properties</c> came from elsewhere, such as Kafka: its headers become headers of the message, its timestamp
-/// and delivery-mode 2 properties, and the queue's name the routing key.
+/// and delivery-mode 2 properties, and the queue's name the routing key. The key of a record is the header <c>x-record-key</c> of its
+/// message (<see cref="RecordKey"/>).
 /// </summary>
 internal static class MessageRecords
 {
@@ -48,8 +49,11 @@ internal static class MessageRecords
     {
         using var builder = new RecordBatchBuilder(initialCapacity: publishes.Sum(static publish => publish.Message.Bytes));
         foreach (var publish in publishes)
-            builder.Add(publish.Message.Published, default, hasKey: false, publish.Message.Body.Span, hasValue: true,
+        {
+            var key = RecordKey.Of(publish.Message.Properties);
+            builder.Add(publish.Message.Published, key.GetValueOrDefault().Span, key.HasValue, publish.Message.Body.Span, hasValue: true,
                 HeadersOf(publish.Message, publish.Priority, publish.ExpiresAt));
+        }
         return builder.Build().ToArray();
     }
 
@@ -78,7 +82,7 @@ internal static class MessageRecords
         foreach (var (name, value) in message.Properties.Headers?.Entries() ?? [])
         {
             if (!name.StartsWith(PropertyPrefix, StringComparison.Ordinal) && !name.StartsWith(QueuePrefix, StringComparison.Ordinal)
-                && TextOf(value) is { } text)
+                && name != RecordKey.Header && TextOf(value) is { } text)
                 headers.Add(new RecordHeader(Encoding.UTF8.GetBytes(name), text));
         }
         if (message.IsDeadLetter)
@@ -127,8 +131,8 @@ internal static class MessageRecords
             else if (key.Span.SequenceEqual("amqp.dead-letter"u8))
                 isDeadLetter = true;
         }
-        return new AmqpMessage(exchange, routingKey, properties is { } bytes && IsWellFormed(bytes.Span) ? new ContentProperties(bytes)
-            : Describe(record), record.Value ?? default, record.Timestamp)
+        return new AmqpMessage(exchange, routingKey, RecordKey.With(properties is { } bytes && IsWellFormed(bytes.Span)
+            ? new ContentProperties(bytes) : Describe(record), record.Key), record.Value ?? default, record.Timestamp)
         {
             IsDeadLetter = isDeadLetter,
         };

@@ -11,12 +11,13 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 /// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next.</remarks>
 /// <param name="store">Appends a batch of records.</param>
-internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store)
+/// <param name="maxBytes">The most bytes of a batch, unless one message has more.</param>
+internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store, int maxBytes = PublishLane.MaxBytes)
 {
     /// <summary>The most messages of a batch.</summary>
     internal const int MaxMessages = 1000;
 
-    /// <summary>The most bytes of a batch, unless one message has more.</summary>
+    /// <summary>The most bytes of a batch where its log takes more, unless one message has more.</summary>
     internal const int MaxBytes = 512 << 10;
 
     private readonly Lock _lock = new();
@@ -83,7 +84,7 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
             }
             var batch = new List<Publish> { first };
             var bytes = (long)first.Message.Bytes;
-            while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Message.Bytes <= MaxBytes
+            while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Message.Bytes <= maxBytes
                 && next.Message.IsPersistent == first.Message.IsPersistent)
             {
                 bytes += next.Message.Bytes;

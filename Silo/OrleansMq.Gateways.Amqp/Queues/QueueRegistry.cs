@@ -149,6 +149,15 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             new StreamSource(broker, partition, partition.Topic, StandardCodecs.All, Time, Log), own: null));
     }
 
+    /// <summary>Opens a topic for a user's publishes.</summary>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="stream">The topic.</param>
+    /// <param name="user">The user, as whom it is written.</param>
+    /// <exception cref="AmqpException">There is no such topic, or it is not to be written so.</exception>
+    public Task<TopicPublisher> OpenPublisherAsync(string virtualHost, TopicStream stream, string user) => TopicPublisher.OpenAsync(stream,
+        virtualHost, _host.Access.Open(BrokerSession.InProcess with { Principal = $"User:{user}" }).Broker, _broker,
+        topic => _host.Metadata.Image.FindServed(topic)?.Partitions.Length, Time, Log);
+
     /// <summary>Ends a queue that is deleted. Completes when its messages are gone.</summary>
     public Task EndAsync(string virtualHost, QueueState queue) =>
         _ends.GetOrAdd((virtualHost, queue.Id), key => new Lazy<Task>(() => Task.Run(() => EndOnceAsync(virtualHost, queue)))).Value;

@@ -1,5 +1,3 @@
-using System.Text;
-using System.Text.Unicode;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
@@ -18,8 +16,6 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
 {
     /// <summary>The header of a delivery with its offset.</summary>
     public const string OffsetHeader = "x-stream-offset";
-    /// <summary>The header of a delivery with the key of its record, where another producer gave it one.</summary>
-    public const string KeyHeader = "x-record-key";
 
     // Fetched at once. A batch that is larger comes whole.
     private const int FetchBytes = 256 << 10;
@@ -139,13 +135,9 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     private HeldMessage MessageOf(in Record record, RecordHeader[] headers)
     {
         var message = MessageRecords.Decode(record, headers, source.Name);
-        var properties = message.Properties;
-        if (record.Key is { } key)
-            properties = properties.WithHeader(KeyHeader, Utf8.IsValid(key.Span) ? FieldValue.Of(Encoding.UTF8.GetString(key.Span))
-                : FieldValue.OfBytes(key.Span));
         return new HeldMessage(message with
         {
-            Properties = properties.WithHeader(OffsetHeader, FieldValue.Of(record.Offset)),
+            Properties = message.Properties.WithHeader(OffsetHeader, FieldValue.Of(record.Offset)),
             Body = message.Body.ToArray(),
         }, new MessageHold(record.Offset, 0), false);
     }

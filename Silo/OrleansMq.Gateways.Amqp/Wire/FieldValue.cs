@@ -106,7 +106,9 @@ internal readonly record struct FieldValue(FieldType Type, ReadOnlyMemory<byte> 
     public string? Text => Type == FieldType.LongString ? Encoding.UTF8.GetString(Encoded.Span[sizeof(uint)..]) : null;
 
     /// <summary>The bytes of a long string or of bytes; null if it is neither.</summary>
-    public ReadOnlyMemory<byte>? Bytes => Type is FieldType.LongString or FieldType.Bytes ? Encoded[sizeof(uint)..] : null;
+    // A plain null would be an empty memory.
+    public ReadOnlyMemory<byte>? Bytes =>
+        Type is FieldType.LongString or FieldType.Bytes ? Encoded[sizeof(uint)..] : default(ReadOnlyMemory<byte>?);
 
     /// <summary>The table; null if it is none.</summary>
     public FieldTable? Table => Type == FieldType.Table ? new FieldTable(Encoded[sizeof(uint)..]) : null;

@@ -2,10 +2,12 @@ using System.Collections.Concurrent;
 using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Compression;
+using OrleansMq.Partitioning;
 using OrleansMq.Records;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
+using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Tests.Amqp.DotNet;
 
@@ -187,7 +189,7 @@ public sealed class StreamTests : ClientTest
         await RefusedAsync(404, "no queue 'amq.topic/__schedules' in vhost '/'",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/__schedules"));
         await Channel.QueueDeclareAsync("q", true, false, false);
-        await RefusedAsync(403, "is the topic of a queue: consume the queue",
+        await RefusedAsync(403, "is the topic of a queue: use the queue",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/amqp.q"));
     }
 
@@ -223,6 +225,228 @@ public sealed class StreamTests : ClientTest
         await using var elsewhere = await ConnectAsync(host: "other");
         await RefusedAsync(404, "no queue 'amq.topic/open' in vhost 'other'",
             static channel => channel.QueueDeclarePassiveAsync("amq.topic/open"), elsewhere);
+    }
+
+    [Theory]
+    [InlineData("stream")]
+    [InlineData("classic")]
+    public async Task Publisher_gives_a_record_its_key_which_consumers_see_as_it_was_sent(string type)
+    {
+        await DeclareAsync("q", type);
+        await PublishKeyedAsync("q", "text", "customer 7");
+        await PublishKeyedAsync("q", "integer", 7);
+        await PublishKeyedAsync("q", "long", -7L);
+        await PublishKeyedAsync("q", "bytes", new BinaryTableValue([0xff, 0]));
+        await PublishKeyedAsync("q", "empty", "");
+        await PublishKeyedAsync("q", "void", null);
+        await PublishAsync("q", "none");
+
+        Assert.Equal([("text", "637573746F6D65722037"), ("integer", "37"), ("long", "2D37"), ("bytes", "FF00"), ("empty", ""),
+            ("void", null), ("none", null)], await RecordsAsync("amqp.q", 0));
+        var received = type == "stream" ? await ConsumeAsync("q", 7, "first") : await TakeAsync("q", 7);
+        Assert.Equal(["customer 7", 7, -7L], received.Take(3).Select(static one => KeyOf(one)));
+        Assert.Equal([0xff, 0], ((BinaryTableValue)received[3].Headers["x-record-key"]!).Bytes);
+        Assert.False(received[6].Headers.ContainsKey("x-record-key"));
+        foreach (var wrong in new object[] { true, 1.5, new List<object> { "a" } })
+        {
+            await RefusedAsync(406, "header 'x-record-key' is the key of a record: a text, bytes, or an integer; leave it out for none",
+                async channel =>
+                {
+                    await channel.BasicPublishAsync("", "q", true, Keyed(wrong), "wrong"u8.ToArray());
+                    await channel.QueueDeclarePassiveAsync("q");
+                });
+        }
+    }
+
+    [Fact]
+    public async Task Numbers_and_truth_values_among_headers_are_texts_in_the_record()
+    {
+        await Channel.QueueDeclareAsync("q", true, false, false);
+        await Channel.BasicPublishAsync("", "q", true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?> { ["number"] = 7, ["half"] = 0.5, ["yes"] = true, ["text"] = "t" },
+        }, "x"u8.ToArray());
+        using var fetched = await Gateway.Broker.FetchAsync(new FetchRequest(new TopicPartition("amqp.q", 0), 0, 1 << 20));
+        using var records = new RecordReader(fetched.Records, StandardCodecs.All);
+        while (records.MoveTo(0) && records.Batch.IsControl)
+        {
+            // The cursor's own records come first.
+        }
+        var headers = records.Current.ReadHeaders().ToDictionary(static header => Encoding.UTF8.GetString(header.Key.Span),
+            static header => Encoding.UTF8.GetString(header.Value!.Value.Span));
+        Assert.Equal(("7", "0.5", "true", "t"), (headers["number"], headers["half"], headers["yes"], headers["text"]));
+    }
+
+    [Fact]
+    public async Task Record_of_another_producer_in_a_queue_has_its_key_as_a_header()
+    {
+        await Channel.QueueDeclareAsync("q", true, false, false);
+        using (var builder = new RecordBatchBuilder())
+        {
+            builder.Add(1_700_000_000_000, "k"u8, true, "body"u8, true);
+            Assert.Equal(ErrorCode.None, (await Gateway.Broker.ProduceAsync(new TopicPartition("amqp.q", 0), builder.Build().ToArray(),
+                Acks.All)).Error);
+        }
+        Assert.Equal("k", KeyOf(await GetAsync("q")));
+    }
+
+    [Fact]
+    public async Task Messages_published_to_a_topic_are_in_the_partition_of_their_key_in_their_order()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 3, 1, new Dictionary<string, string>()));
+        for (var i = 0; i < 60; i++)
+            await PublishKeyedAsync("amq.topic/orders", $"{i}", $"key {i % 10}");
+        var all = new List<(string Body, string? Key)>();
+        for (var partition = 0; partition < 3; partition++)
+        {
+            var records = await RecordsAsync("orders", partition);
+            Assert.All(records, record => Assert.Equal(partition, Murmur2Partitioner.ForKey(Convert.FromHexString(record.Key!), 3)));
+            Assert.Equal(records.Select(static record => int.Parse(record.Body, System.Globalization.CultureInfo.InvariantCulture)).Order(),
+                records.Select(static record => int.Parse(record.Body, System.Globalization.CultureInfo.InvariantCulture)));
+            all.AddRange(records);
+        }
+        Assert.Equal(60, all.Select(static record => record.Body).Distinct().Count());
+        var one = (await ConsumeAsync("amq.topic/orders/1", 1, "first"))[0];
+        Assert.Equal(("amq.topic/orders", ""), (one.RoutingKey, one.Exchange));
+        Assert.StartsWith("key ", KeyOf(one) as string, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Message_without_a_key_or_with_a_partition_needs_no_key()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 2, 1, new Dictionary<string, string>()));
+        for (var i = 0; i < 10; i++)
+            await PublishAsync("amq.topic/orders", $"{i}");
+        await PublishKeyedAsync("amq.topic/orders/1", "chosen", "k");
+        Assert.Equal(5, (await RecordsAsync("orders", 0)).Count);
+        Assert.Equal(("chosen", "6B"), (await RecordsAsync("orders", 1))[5]);
+    }
+
+    [Fact]
+    public async Task Copies_of_a_message_to_a_topic_go_to_queues_and_transactions_write_topics()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 1, 1, new Dictionary<string, string>()));
+        await Channel.QueueDeclareAsync("copies", true, false, false);
+        await Channel.BasicPublishAsync("", "amq.topic/orders", true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?> { ["BCC"] = new List<object?> { "copies" }, ["x-record-key"] = "k" },
+        }, "copied"u8.ToArray());
+        Assert.Equal("copied", (await GetAsync("copies")).Body);
+        Assert.False((await ConsumeAsync("amq.topic/orders", 1, "first"))[0].Headers.ContainsKey("BCC"));
+        await using var channel = await Connection.CreateChannelAsync();
+        await channel.TxSelectAsync();
+        await channel.BasicPublishAsync("", "amq.topic/orders", true, Keyed("k"), "dropped"u8.ToArray());
+        await channel.TxRollbackAsync();
+        await channel.BasicPublishAsync("", "amq.topic/orders", true, Keyed("k"), "committed"u8.ToArray());
+        await channel.TxCommitAsync();
+        Assert.Equal(["copied", "committed"], (await RecordsAsync("orders", 0)).Select(static record => record.Body));
+    }
+
+    [Fact]
+    public async Task Topic_that_takes_small_batches_takes_many_small_messages()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 1, 1,
+            new Dictionary<string, string> { ["max.message.bytes"] = "5000" }));
+        await using var channel = await Connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
+            publisherConfirmationTrackingEnabled: true));
+        var published = Enumerable.Range(0, 500).Select(i => channel.BasicPublishAsync("", "amq.topic/orders", true, Keyed($"{i}"),
+            Encoding.UTF8.GetBytes($"{i}")).AsTask()).ToList();
+        await Task.WhenAll(published);
+        Assert.Equal(Enumerable.Range(0, 500).Select(static i => $"{i}"),
+            (await RecordsAsync("orders", 0)).Select(static record => record.Body));
+        await Assert.ThrowsAsync<PublishException>(() => channel.BasicPublishAsync("", "amq.topic/orders", true, Keyed("k"),
+            new byte[6000]).AsTask());
+    }
+
+    [Fact]
+    public async Task Publish_to_a_topic_that_is_missing_internal_or_not_permitted_is_refused()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("open", 1, 1, new Dictionary<string, string>()));
+        await Channel.QueueDeclareAsync("q", true, false, false);
+        foreach (var (code, text, name) in new[]
+        {
+            (404, "no queue 'amq.topic/none' in vhost '/'", "amq.topic/none"),
+            (404, "no queue 'amq.topic/open/1' in vhost '/'", "amq.topic/open/1"),
+            (404, "no queue 'amq.topic/__schedules' in vhost '/'", "amq.topic/__schedules"),
+            (403, "is the topic of a queue: use the queue", "amq.topic/amqp.q"),
+            (406, "'x' is not a number", "amq.topic/open/x"),
+        })
+            await RefusedAsync(code, text, channel => PublishAndWaitAsync(channel, name));
+        var hosts = await Gateway.Broker.OpenVirtualHostsAsync();
+        await hosts.AdministerAsync(new PutUser("alice", PasswordHash.Create("password", "salt"u8), PasswordHash.Sha256, []));
+        await hosts.AdministerAsync(new SetPermissions("/", "alice", SafePattern.Parse(""), SafePattern.Parse(@"^amq\.default$"),
+            SafePattern.Parse(".*")));
+        await using (var connection = await ConnectAsync("alice", "password"))
+        {
+            await RefusedAsync(403, "write access to queue 'amq.topic/open' in vhost '/' refused for user 'alice'",
+                static channel => PublishAndWaitAsync(channel, "amq.topic/open"), connection);
+        }
+        await hosts.AdministerAsync(new PutVirtualHost("other", "guest"));
+        await using var elsewhere = await ConnectAsync(host: "other");
+        await RefusedAsync(404, "no queue 'amq.topic/open' in vhost 'other'",
+            static channel => PublishAndWaitAsync(channel, "amq.topic/open"), elsewhere);
+        Assert.Empty(await RecordsAsync("open", 0));
+    }
+
+    [Fact]
+    public async Task Publish_to_a_topic_that_was_deleted_is_nacked_and_then_refused_until_it_is_there_again()
+    {
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 4, 1, new Dictionary<string, string>()));
+        await PublishKeyedAsync("amq.topic/orders", "1", "k");
+        await Gateway.Broker.DeleteTopicAsync("orders");
+        await Assert.ThrowsAsync<PublishException>(() => PublishKeyedAsync("amq.topic/orders", "2", "k"));
+        await Gateway.Broker.CreateTopicAsync(new NewTopic("orders", 1, 1, new Dictionary<string, string>()));
+        await PublishKeyedAsync("amq.topic/orders", "3", "k");
+        Assert.Equal(("3", "6B"), (await RecordsAsync("orders", 0)).Single());
+    }
+
+    private static async Task PublishAndWaitAsync(IChannel channel, string name)
+    {
+        await channel.BasicPublishAsync("", name, true, Keyed("k"), "x"u8.ToArray());
+        // The answer to a command comes after the refusal of a publish.
+        await channel.QueueDeclareAsync("", false, true, true);
+    }
+
+    private static BasicProperties Keyed(object? key) => new()
+    {
+        Persistent = true,
+        Headers = new Dictionary<string, object?> { ["x-record-key"] = key },
+    };
+
+    private async Task PublishKeyedAsync(string queue, string body, object? key) =>
+        await Channel.BasicPublishAsync("", queue, true, Keyed(key), Encoding.UTF8.GetBytes(body));
+
+    private static object? KeyOf(Received one) => one.Headers["x-record-key"] is byte[] text ? Encoding.UTF8.GetString(text)
+        : one.Headers["x-record-key"];
+
+    private async Task<List<Received>> TakeAsync(string queue, int count)
+    {
+        var all = new List<Received>();
+        while (all.Count < count)
+            all.Add(await GetAsync(queue));
+        return all;
+    }
+
+    // With their keys as hexadecimal digits.
+    private async Task<List<(string Body, string? Key)>> RecordsAsync(string topic, int partition)
+    {
+        var all = new List<(string, string?)>();
+        var at = new TopicPartition(topic, partition);
+        for (var offset = 0L; ;)
+        {
+            using var fetched = await Gateway.Broker.FetchAsync(new FetchRequest(at, offset, 1 << 20));
+            Assert.Equal(ErrorCode.None, fetched.Error);
+            if (fetched.Records.IsEmpty)
+                return all;
+            using var records = new RecordReader(fetched.Records, StandardCodecs.All);
+            while (records.MoveTo(offset))
+            {
+                offset = records.Current.Offset + 1;
+                if (!records.Batch.IsControl)
+                    all.Add((Encoding.UTF8.GetString(records.Current.Value!.Value.Span), records.Current.Key is { } key
+                        ? Convert.ToHexString(key.Span) : null));
+            }
+        }
     }
 
     private static Task<BlockingCollection<Received>> StartAsync(IChannel channel, string queue, object? start, ushort prefetch = 100,

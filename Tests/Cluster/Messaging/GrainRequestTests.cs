@@ -31,6 +31,38 @@ public sealed class GrainRequestTests
     }
 
     [Fact]
+    public async Task Request_of_a_grain_ends_with_its_deadline_or_its_token_and_the_next_one_is_answered()
+    {
+        using var data = new TempDirectory();
+        await using var silo = await TestSilo.StartAsync(data.Path, static silo => silo.AddOrleansMqConsumers(static options => options with
+        {
+            MissingTopic = MissingTopic.Create,
+            Serves = static type => type == typeof(SlowPriceGrain),
+        }).AddOrleansMqClient().AddTopic("ask-slow-replies", 1).AddResponder<string>()
+            .AddRequester<string, string, string>(new() { Topic = "ask-slow-prices", ReplyTopic = "ask-slow-replies" }));
+        var buyer = silo.Client.GetGrain<IHastyBuyerGrain>("ada");
+        // The deadline travels with the request: it ends the wait of the grain that asks, and the work of the one that answers.
+        Assert.StartsWith("No reply", await buyer.AskAsync("apple", "late", TimeSpan.FromSeconds(1), CancellationToken.None)
+            .WaitAsync(Wait.Deadline), StringComparison.Ordinal);
+        await Wait.UntilAsync(static () => SlowPriceGrain.Cancelled.Contains("late"), "the handler's token is cancelled");
+
+        using var giveUp = new CancellationTokenSource();
+        var asking = buyer.AskAsync("apple", "given up", TimeSpan.FromMinutes(5), giveUp.Token);
+        await SlowPriceGrain.Of(SlowPriceGrain.Handling, "given up").Task.WaitAsync(Wait.Deadline);
+        await giveUp.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asking).WaitAsync(Wait.Deadline);
+        // Its deadline is far: what handles it may go on, and its late reply is nobody's.
+        Assert.DoesNotContain("given up", SlowPriceGrain.Cancelled);
+        SlowPriceGrain.Of(SlowPriceGrain.Answering, "given up").SetResult();
+
+        SlowPriceGrain.Of(SlowPriceGrain.Answering, "7").SetResult();
+        Assert.Equal("apple costs 7", await buyer.AskAsync("apple", "7", TimeSpan.FromMinutes(1), CancellationToken.None)
+            .WaitAsync(Wait.Deadline));
+        Assert.All((await silo.Inside.DescribeTopicAsync("ask-slow-prices.dead-letter")).Partitions,
+            static letters => Assert.Equal(0, letters.HighWatermark));
+    }
+
+    [Fact]
     public async Task Grain_of_the_page_answers()
     {
         ReadmeSection.AssertIs("Client/OrleansMq.Client/REQUESTS.md", $"```csharp\n{ReadmeSection.Code("grain", PathOfGrains())}\n```\n",

@@ -13,7 +13,7 @@ public sealed class PriceGrain(IResponder<string> responder) : Grain, IPriceGrai
     /// <summary>What each call ran on: the grain's own scheduler, or not.</summary>
     public static ConcurrentQueue<bool> RanOnItsScheduler { get; } = [];
 
-    public async Task ConsumeAsync(string value, ConsumedRecord record)
+    public async Task ConsumeAsync(string value, ConsumedRecord record, CancellationToken cancellationToken)
     {
         var own = TaskScheduler.Current;
         await responder.AnswerAsync(record.Headers, async _ =>
@@ -27,9 +27,65 @@ public sealed class PriceGrain(IResponder<string> responder) : Grain, IPriceGrai
     }
 }
 
+public interface ISlowPriceGrain : IGrainWithStringKey;
+
+/// <summary>Answers requests when it is told to, or never: until the handler's token is cancelled.</summary>
+[Consumes("ask-slow-prices")]
+public sealed class SlowPriceGrain(IResponder<string> responder) : Grain, ISlowPriceGrain, IGrainConsumer<string>
+{
+    /// <summary>Completes when a request is being handled, by its value.</summary>
+    internal static ConcurrentDictionary<string, TaskCompletionSource> Handling { get; } = [];
+
+    /// <summary>Lets requests be answered, by their value.</summary>
+    internal static ConcurrentDictionary<string, TaskCompletionSource> Answering { get; } = [];
+
+    /// <summary>The requests whose handler's token was cancelled.</summary>
+    internal static ConcurrentQueue<string> Cancelled { get; } = [];
+
+    public async Task ConsumeAsync(string value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        await responder.AnswerAsync(record.Headers, async token =>
+        {
+            Of(Handling, value).TrySetResult();
+            try
+            {
+                await Of(Answering, value).Task.WaitAsync(token);
+            }
+            catch (OperationCanceledException)
+            {
+                Cancelled.Enqueue(value);
+                throw;
+            }
+            return $"{this.GetPrimaryKeyString()} costs {value}";
+        }, cancellationToken);
+
+    internal static TaskCompletionSource Of(ConcurrentDictionary<string, TaskCompletionSource> all, string value) =>
+        all.GetOrAdd(value, static _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
+}
+
 public interface IBuyerGrain : IGrainWithStringKey
 {
     Task<string> AskAsync(string fruit, string price);
+}
+
+public interface IHastyBuyerGrain : IGrainWithStringKey
+{
+    Task<string> AskAsync(string fruit, string price, TimeSpan timeout, CancellationToken cancellationToken);
+}
+
+/// <summary>Asks, with a deadline.</summary>
+public sealed class HastyBuyerGrain(IRequester<string, string, string> requester) : Grain, IHastyBuyerGrain
+{
+    public async Task<string> AskAsync(string fruit, string price, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await requester.RequestAsync(fruit, price, timeout, cancellationToken);
+        }
+        catch (TimeoutException late)
+        {
+            return late.Message;
+        }
+    }
 }
 
 /// <summary>Asks.</summary>
@@ -56,7 +112,7 @@ public sealed class PriceList(IResponder<string> responder) : Grain, IPriceList,
 {
     private readonly Dictionary<string, decimal> _prices = new() { ["EUR"] = 0.5m };
 
-    public async Task ConsumeAsync(string currency, ConsumedRecord record) =>
-        await responder.AnswerAsync(record.Headers, _ => new($"{_prices[currency]}"));
+    public async Task ConsumeAsync(string currency, ConsumedRecord record, CancellationToken cancellationToken) =>
+        await responder.AnswerAsync(record.Headers, _ => new($"{_prices[currency]}"), cancellationToken);
 }
 // end of grain

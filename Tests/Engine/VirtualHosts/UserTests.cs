@@ -75,6 +75,8 @@ public sealed class UserTests
         Refused("write access to exchange 'dlx' in vhost '/' refused for user 'ann'", Access(".*", "", ".*").CheckDeclareQueue("q", "dlx"));
         Refused("read access to queue 'q' in vhost '/' refused for user 'ann'", access.CheckReadQueue("q"));
         Assert.Null(access.CheckReadQueue("rq"));
+        Refused("write access to queue 'amq.topic/t' in vhost '/' refused for user 'ann'", access.CheckWriteTopic("amq.topic/t"));
+        Assert.Null(Access(write: @"^amq\.topic/t$").CheckWriteTopic("amq.topic/t"));
         Refused("write access to queue 'q' in vhost '/' refused for user 'ann'",
             access.CheckBinding(new BindingRequest("rx", DestinationKind.Queue, "q"), null));
         Refused("read access to exchange 'x' in vhost '/' refused for user 'ann'",

@@ -5,7 +5,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Transactions;
 using OrleansMq.Tests.Shared;
-using LogTransactions = OrleansMq.Tests.Shared.Transactions;
+using LogTransactions = OrleansMq.Tests.Shared.LoggedTransactions;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Clients;

@@ -7,7 +7,7 @@ using OrleansMq.Tests.Kafka.Codec;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;
-using LogTransactions = OrleansMq.Tests.Shared.Transactions;
+using LogTransactions = OrleansMq.Tests.Shared.LoggedTransactions;
 
 namespace OrleansMq.Tests.Kafka.Transactions;
 

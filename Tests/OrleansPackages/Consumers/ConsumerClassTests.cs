@@ -46,19 +46,19 @@ public sealed class ConsumerClassTests
 
     private abstract class Consumer : Grain, IGrainConsumer<Ordered>, IGrainWithStringKey
     {
-        public Task ConsumeAsync(Ordered value, ConsumedRecord record) => Task.CompletedTask;
+        public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     [Consumes<Ordered>("orders"), Consumes<Paid>("payments", MaxAttempts = 2)]
     private abstract class TwoTopics : Consumer, IGrainConsumer<Paid>
     {
-        public Task ConsumeAsync(Paid value, ConsumedRecord record) => Task.CompletedTask;
+        public Task ConsumeAsync(Paid value, ConsumedRecord record, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     [Consumes("orders")]
     private abstract class Ambiguous : Consumer, IGrainConsumer<Paid>
     {
-        public Task ConsumeAsync(Paid value, ConsumedRecord record) => Task.CompletedTask;
+        public Task ConsumeAsync(Paid value, ConsumedRecord record, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     [Consumes("orders")]
@@ -70,7 +70,7 @@ public sealed class ConsumerClassTests
     [Consumes("orders")]
     private abstract class WithoutKey : Grain, IGrainConsumer<Ordered>
     {
-        public Task ConsumeAsync(Ordered value, ConsumedRecord record) => Task.CompletedTask;
+        public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     [Consumes("orders")]

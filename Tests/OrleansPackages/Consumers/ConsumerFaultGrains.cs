@@ -13,11 +13,11 @@ public interface IReentrantTallyGrain : IGrainWithStringKey
 public sealed class ReentrantTallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain,
     IReentrantTallyGrain, IGrainConsumer<Ordered>
 {
-    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {
         if (!tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
             return;
-        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        await ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
         await tally.WriteStateAsync();
     }
 
@@ -34,11 +34,11 @@ public interface IWriteBehindGrain : IGrainWithStringKey
 public sealed class WriteBehindGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain,
     IWriteBehindGrain, IGrainConsumer<Ordered>
 {
-    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {
         if (!tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
             return;
-        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        await ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
         await tally.WriteStateAsync();
     }
 
@@ -64,7 +64,8 @@ public sealed class FragileGrain : Grain, IFragileGrain, IGrainConsumer<Ordered>
         return Fails(this.GetPrimaryKeyString()) ? throw new IOException("The storage is away.") : Task.CompletedTask;
     }
 
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
 }
 
 public interface IForgottenGrain : IGrainWithStringKey;
@@ -72,5 +73,6 @@ public interface IForgottenGrain : IGrainWithStringKey;
 /// <summary>Says no topic.</summary>
 public sealed class ForgottenGrain : Grain, IForgottenGrain, IGrainConsumer<Ordered>
 {
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => throw new InvalidOperationException("It consumes no topic.");
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        throw new InvalidOperationException("It consumes no topic.");
 }

@@ -14,7 +14,7 @@ public sealed record Ordered([property: Id(0)] int Number);
 public sealed record Paid(int Cents);
 
 /// <summary>What a grain received.</summary>
-internal sealed record Consumption(int Number, ConsumedRecord Record, Grain Grain);
+internal sealed record Consumption(int Number, ConsumedRecord Record, Grain Grain, CancellationToken Token);
 
 /// <summary>What grains received, and what they do then. Every test has topics of its own.</summary>
 internal static class ConsumerScript
@@ -32,9 +32,9 @@ internal static class ConsumerScript
     /// <summary>Returns the numbers that were received, in order.</summary>
     public static int[] Received(string topic, string key) => [.. Calls(topic, key).Select(static call => call.Number)];
 
-    public static async Task ReceiveAsync(Grain grain, int number, ConsumedRecord record)
+    public static async Task ReceiveAsync(Grain grain, int number, ConsumedRecord record, CancellationToken cancellationToken)
     {
-        var call = new Consumption(number, record, grain);
+        var call = new Consumption(number, record, grain, cancellationToken);
         if (s_scripts.TryGetValue(record.Topic, out var script))
             await script(call);
         s_received.GetOrAdd((record.Topic, Encoding.UTF8.GetString(record.Key.Span)), _ => new()).Enqueue(call);
@@ -62,7 +62,8 @@ public interface IOrdersGrain : IGrainWithStringKey;
 [Orleans.Concurrency.Reentrant]
 public sealed class OrdersGrain : Grain, IOrdersGrain, IGrainConsumer<Ordered>
 {
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
 }
 
 public interface IAccountGrain : IGrainWithGuidKey;
@@ -72,9 +73,11 @@ public interface IAccountGrain : IGrainWithGuidKey;
 [Consumes<Paid>("consume-two-payments")]
 public sealed class AccountGrain : Grain, IAccountGrain, IGrainConsumer<Ordered>, IGrainConsumer<Paid>
 {
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
 
-    public Task ConsumeAsync(Paid value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Cents, record);
+    public Task ConsumeAsync(Paid value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Cents, record, cancellationToken);
 }
 
 public interface ISpreadGrain : IGrainWithStringKey;
@@ -83,7 +86,8 @@ public interface ISpreadGrain : IGrainWithStringKey;
 [Consumes("consume-spread"), RandomPlacement]
 public sealed class SpreadGrain : Grain, ISpreadGrain, IGrainConsumer<Ordered>
 {
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
 }
 
 /// <summary>What a grain counts.</summary>
@@ -116,9 +120,9 @@ public interface ITallyGrain : IGrainWithStringKey
 public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain, ITallyGrain,
     IGrainConsumer<Ordered>
 {
-    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {
-        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        await ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
         if (tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
             await tally.WriteStateAsync();
     }
@@ -142,9 +146,9 @@ public interface IJournalGrain : IGrainWithStringKey
 [Orleans.Providers.LogConsistencyProvider(ProviderName = "journal")]
 public sealed class JournalGrain : JournaledGrain<Tally, Tallied>, IJournalGrain, IGrainConsumer<Ordered>
 {
-    public async Task ConsumeAsync(Ordered value, ConsumedRecord record)
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {
-        await ConsumerScript.ReceiveAsync(this, value.Number, record);
+        await ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
         if (State.Processed.Contains(record.Position))
             return;
         RaiseEvent(new Tallied(value.Number, record.Position));

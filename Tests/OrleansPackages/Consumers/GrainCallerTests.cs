@@ -43,6 +43,29 @@ public sealed class GrainCallerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Call_under_way_is_cancelled_when_what_received_its_records_ends()
+    {
+        using var ended = new CancellationTokenSource();
+        using var places = new SemaphoreSlim(1);
+        var working = new TaskCompletionSource<CancellationToken>();
+        var delivering = DeliverAsync(new Delivery(1, ended.Token)
+        {
+            Working = async cancellationToken =>
+            {
+                working.SetResult(cancellationToken);
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+                return new DeliveryAnswer(1, DeliveryOutcome.Served);
+            },
+        }, places);
+        var token = await working.Task;
+        Assert.False(token.IsCancellationRequested);
+        await ended.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => delivering);
+        Assert.True(token.IsCancellationRequested);
+        Assert.Equal(1, places.CurrentCount);
+    }
+
+    [Fact]
     public async Task Record_beyond_the_largest_message_is_not_delivered_and_the_cause_says_its_size_and_what_to_do()
     {
         using var places = new SemaphoreSlim(1);
@@ -65,11 +88,12 @@ public sealed class GrainCallerTests : IAsyncLifetime
         public long Size => size;
         public CancellationToken Ended => ended;
         public int Calls { get; private set; }
+        public Func<CancellationToken, Task<DeliveryAnswer>>? Working { get; init; }
 
-        public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain)
+        public Task<DeliveryAnswer> CallAsync(IGrainFactory grains, GrainId grain, CancellationToken cancellationToken)
         {
             Calls++;
-            return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
+            return Working?.Invoke(cancellationToken) ?? Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
         }
 
         public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) => Task.FromResult<long?>(null);

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 
@@ -7,15 +9,36 @@ namespace OrleansMq.Tests.OrleansPackages.Consumers;
 
 public interface IEnqueuingGrain : IGrainWithStringKey
 {
-    Task EnqueueAsync(int number);
+    Task EnqueueAsync(int number, string topic = "consume-work");
 }
 
 /// <summary>Enqueues work.</summary>
 [Orleans.Concurrency.StatelessWorker]
 public sealed class EnqueuingGrain(IProducer<string, Ordered> jobs) : Grain, IEnqueuingGrain
 {
-    public Task EnqueueAsync(int number) =>
-        jobs.SendAsync(new("consume-work", $"{number % 3}", new Ordered(number))).AsTask();
+    public Task EnqueueAsync(int number, string topic) =>
+        jobs.SendAsync(new(topic, $"{number % 3}", new Ordered(number))).AsTask();
+}
+
+public interface ITakingGrain : IGrainWithStringKey
+{
+    Task<int> TakeAsync(string queue);
+}
+
+/// <summary>Takes work from a queue, one job a call.</summary>
+public sealed class TakingGrain(OrleansMqClient client) : Grain, ITakingGrain
+{
+    public async Task<int> TakeAsync(string queue)
+    {
+        await using var jobs = client.CreateQueueConsumer<string?, Ordered>(new QueueConsumerOptions
+        {
+            Topic = this.GetPrimaryKeyString(),
+            Queue = queue,
+        }, values: Serdes.Json<Ordered>());
+        var job = await jobs.ReceiveAsync();
+        await job.CompleteAsync();
+        return job.Value.Number;
+    }
 }
 
 public interface IWorkGrain : IGrainWithStringKey;
@@ -24,7 +47,8 @@ public interface IWorkGrain : IGrainWithStringKey;
 [Consumes("consume-work")]
 public sealed class WorkGrain : Grain, IWorkGrain, IGrainConsumer<Ordered>
 {
-    public Task ConsumeAsync(Ordered value, ConsumedRecord record) => ConsumerScript.ReceiveAsync(this, value.Number, record);
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
 }
 
 /// <summary>Work that grains enqueue: for grains by its key, and for workers that share a queue.</summary>
@@ -77,5 +101,45 @@ public sealed class WorkQueueTests
                 return ValueTask.CompletedTask;
             }, concurrency: 4, stopping.Token);
         }
+    }
+
+    [Fact]
+    public async Task Job_of_a_grain_that_none_has_taken_in_its_time_to_live_is_dead_lettered_and_later_ones_are_taken_by_grains()
+    {
+        const string Topic = "expiring-work";
+        var partition = new TopicPartition(Topic, 0);
+        using var data = new TempDirectory();
+        await using var silo = await TestSilo.StartAsync(data.Path, static silo => silo.AddOrleansMqClient()
+            .AddProducer<string, Ordered>(values: Serdes.Json<Ordered>()));
+        var client = silo.Services.GetRequiredService<OrleansMqClient>();
+        await silo.Inside.CreateTopicAsync(new NewTopic(Topic, 1)
+        {
+            Configs = new Dictionary<string, string> { ["message.timestamp.type"] = "LogAppendTime" },
+        });
+        await client.Admin.CreateTopicAsync($"{Topic}.dead-letter", 1);
+        var options = new QueueOptions { TimeToLive = TimeSpan.FromMilliseconds(50), DeadLetterTopic = $"{Topic}.dead-letter" };
+        await silo.Inside.Queues.CreateAsync(partition, new NewQueue("workers") { Options = options });
+        await EnqueueAsync(0, 1, 2);
+        await using var reader = client.CreatePartitionReader<string, string>();
+        reader.Assign(new TopicPartition($"{Topic}.dead-letter", 0), ReadFrom.Earliest);
+        for (var number = 0; number < 3; number++)
+        {
+            var letter = await reader.ReadAsync().AsTask().WaitAsync(Wait.Deadline);
+            Assert.Equal($$"""{"number":{{number}}}""", letter.Value);
+            Assert.Equal("expired", Encoding.UTF8.GetString(letter.Headers.Single(static header =>
+                Encoding.UTF8.GetString(header.Key.Span) == DeadLetterHeaders.Cause).Value!.Value.Span));
+        }
+        // A grain that has waited takes the next job; what has expired comes to none.
+        await silo.Inside.Queues.AlterAsync(partition, "workers", options with { TimeToLive = TimeSpan.FromHours(1) });
+        var taking = silo.Client.GetGrain<ITakingGrain>(Topic).TakeAsync("workers");
+        await EnqueueAsync(3);
+        Assert.Equal(3, await taking.WaitAsync(Wait.Deadline));
+        Assert.Equal(0, (await silo.Inside.Queues.DescribeAsync(partition, "workers")).Unsettled);
+
+        Task EnqueueAsync(params int[] numbers) => numbers.Aggregate(Task.CompletedTask, async (before, number) =>
+        {
+            await before;
+            await silo.Client.GetGrain<IEnqueuingGrain>("0").EnqueueAsync(number, Topic);
+        });
     }
 }

@@ -3,6 +3,8 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Partitions;
 using OrleansMq.Partitioning;
 using OrleansMq.Streams;
 using OrleansMq.Tests.Cluster.Catalogue;
@@ -67,6 +69,75 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
                 await Task.WhenAll(Enumerable.Range(0, Streams).Select(key =>
                     producer.SendAsync(new(topic, $"{key}", $$"""{"number":{{number}}}""")).AsTask()));
             }
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("implicit-handed-over")]
+    [InlineData("explicit-handed-over")]
+    public async Task Leaders_that_hand_over_while_all_silos_live_take_no_event_along(string topic)
+    {
+        const int Partitions = 3, Handovers = 6;
+        var topicId = (await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, Partitions, 3))).TopicId;
+        await Cluster.UntilInSyncAsync(topic);
+        StreamScript.On(topic, static (happened, _) => happened.Number % 3 == 0 ? Task.Delay(20) : Task.CompletedTask);
+        if (topic.StartsWith("explicit", StringComparison.Ordinal))
+        {
+            for (var key = 0; key < Streams; key++)
+                await Grains(1 + (key % 3)).GetGrain<IReaderGrain>($"{topic}/{key}/1").SubscribeAsync();
+        }
+        await using var producer = new OrleansMqClient(Cluster.Broker(1)).CreateProducer<string, string>();
+        var epochs = await EpochsAsync();
+        // A part of the events is sent before each handover, and is in delivery while it goes on.
+        const int Part = Events / (Handovers + 1);
+        for (var handover = 0; handover < Handovers; handover++)
+        {
+            var sending = SendAsync(handover * Part, (handover + 1) * Part);
+            for (var partition = 0; partition < Partitions; partition++)
+                await HandOverAsync(partition);
+            await sending;
+        }
+        await SendAsync(Handovers * Part, Events);
+        Assert.All((await EpochsAsync()).Zip(epochs), static epoch => Assert.True(epoch.First >= epoch.Second + Handovers));
+        await Wait.UntilAsync(() => Task.FromResult(Received(topic).All(numbers => numbers.Distinct().Count() == Events)),
+            "every event is received", () => Task.FromResult(Describe(topic)), TimeSpan.FromMinutes(3));
+        Assert.All(Received(topic), StreamAssert.IsInOrder);
+        var letters = (await Cluster.Broker(1).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
+        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+
+        async Task SendAsync(int from, int end)
+        {
+            for (var number = from; number < end; number++)
+            {
+                await Task.WhenAll(Enumerable.Range(0, Streams).Select(key =>
+                    producer.SendAsync(new(topic, $"{key}", $$"""{"number":{{number}}}""")).AsTask()));
+            }
+        }
+
+        async Task<int[]> EpochsAsync() =>
+            [.. (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions.Select(static partition => partition.LeaderEpoch)];
+
+        // The successor may not have caught up yet, and then is asked again.
+        async Task HandOverAsync(int partition)
+        {
+            var before = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[partition];
+            var successor = 1 + (before.Leader % 3);
+            var grain = Grains(1).GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(topicId, partition));
+            await Wait.UntilAsync(async () =>
+            {
+                try
+                {
+                    return await grain.HandOverAsync(successor) == successor;
+                }
+                catch (BrokerException leads) when (leads.Code == ErrorCode.ElectionNotNeeded)
+                {
+                    return true;
+                }
+                catch (BrokerException notReady) when (notReady.Action == ErrorAction.Retry)
+                {
+                    return false;
+                }
+            }, $"partition {partition} is led by broker {successor}");
         }
     }
 

@@ -15,7 +15,7 @@ public sealed record Pong(string Text);
 public sealed record Unhandled(int Number);
 
 /// <summary>What a grain received.</summary>
-internal sealed record Firing(int Number, FiredTimer Timer, Grain Grain, DateTimeOffset At);
+internal sealed record Firing(int Number, FiredTimer Timer, Grain Grain, DateTimeOffset At, CancellationToken Token);
 
 /// <summary>What grains received, and what they do then. Every test has grains of its own.</summary>
 internal static class TimerScript
@@ -32,9 +32,9 @@ internal static class TimerScript
     /// <summary>Returns the numbers that were received, in order.</summary>
     public static int[] Received(string key) => [.. Calls(key).Select(static call => call.Number)];
 
-    public static async Task ReceiveAsync(Grain grain, int number, FiredTimer timer)
+    public static async Task ReceiveAsync(Grain grain, int number, FiredTimer timer, CancellationToken cancellationToken)
     {
-        var call = new Firing(number, timer, grain, DateTimeOffset.UtcNow);
+        var call = new Firing(number, timer, grain, DateTimeOffset.UtcNow, cancellationToken);
         var key = grain.GetPrimaryKeyString();
         if (s_scripts.TryGetValue(key, out var script))
             await script(call);
@@ -53,9 +53,11 @@ public sealed class TimedGrain(IDurableTimers timers) : Grain, ITimedGrain, IDur
 {
     public Task ScheduleAsync(DateTimeOffset at, int number, string id) => timers.ScheduleAsync(this, at, new Ping(number), id);
 
-    public Task HandleTimerAsync(Ping message, FiredTimer timer) => TimerScript.ReceiveAsync(this, message.Number, timer);
+    public Task HandleTimerAsync(Ping message, FiredTimer timer, CancellationToken cancellationToken) =>
+        TimerScript.ReceiveAsync(this, message.Number, timer, cancellationToken);
 
-    public Task HandleTimerAsync(Pong message, FiredTimer timer) => TimerScript.ReceiveAsync(this, message.Text.Length, timer);
+    public Task HandleTimerAsync(Pong message, FiredTimer timer, CancellationToken cancellationToken) =>
+        TimerScript.ReceiveAsync(this, message.Text.Length, timer, cancellationToken);
 }
 
 public interface ITimedTallyGrain : IGrainWithStringKey
@@ -67,9 +69,9 @@ public interface ITimedTallyGrain : IGrainWithStringKey
 public sealed class TimedTallyGrain([PersistentState("timed", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain, ITimedTallyGrain,
     IDurableTimerHandler<Ping>
 {
-    public async Task HandleTimerAsync(Ping message, FiredTimer timer)
+    public async Task HandleTimerAsync(Ping message, FiredTimer timer, CancellationToken cancellationToken)
     {
-        await TimerScript.ReceiveAsync(this, message.Number, timer);
+        await TimerScript.ReceiveAsync(this, message.Number, timer, cancellationToken);
         if (tally.State.Processed.TryApply(timer.Position, () => tally.State.Numbers.Add(message.Number)))
             await tally.WriteStateAsync();
     }

@@ -131,14 +131,14 @@ public sealed class TimerRecordsTests
     [Orleans.Concurrency.StatelessWorker]
     private sealed class Worker : IDurableTimerHandler<Ping>
     {
-        public Task HandleTimerAsync(Ping message, FiredTimer timer) => Task.CompletedTask;
+        public Task HandleTimerAsync(Ping message, FiredTimer timer, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     private sealed class Twice : IDurableTimerHandler<Pong>, IDurableTimerHandler<OtherPong>
     {
-        public Task HandleTimerAsync(Pong message, FiredTimer timer) => Task.CompletedTask;
+        public Task HandleTimerAsync(Pong message, FiredTimer timer, CancellationToken cancellationToken) => Task.CompletedTask;
 
-        public Task HandleTimerAsync(OtherPong message, FiredTimer timer) => Task.CompletedTask;
+        public Task HandleTimerAsync(OtherPong message, FiredTimer timer, CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }
 

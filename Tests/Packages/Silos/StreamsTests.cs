@@ -1,3 +1,4 @@
+using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Packages.Silos;
@@ -43,5 +44,19 @@ public sealed class StreamsTests(PackageFeed feed)
                 """ + Grains, StringComparison.Ordinal), "OrleansMq.Orleans.Streams");
         await using var running = feed.Start("dotnet", [program], feed["Streaming"]);
         await running.LineAsync(static line => line.StartsWith("customer-7 ordered apples at ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Program_of_the_page_delivers_an_event_to_a_grain()
+    {
+        var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
+        var page = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "Client/OrleansMq.Orleans.Streams/STREAMS.md"));
+        const string Fence = "```csharp\n";
+        var first = page[(page.IndexOf(Fence, StringComparison.Ordinal) + Fence.Length)..];
+        var program = await feed.CreateAsync("omq-silo", "Billing", _ => first[..first.IndexOf("```", StringComparison.Ordinal)]
+            .Replace(".UseLocalhostClustering()", $".UseLocalhostClustering({silo}, {gateway})", StringComparison.Ordinal),
+            "OrleansMq.Orleans.Streams");
+        await using var running = feed.Start("dotnet", [program], feed["Billing"]);
+        await running.LineAsync(static line => line == "Billed two apples");
     }
 }

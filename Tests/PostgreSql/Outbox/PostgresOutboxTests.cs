@@ -59,6 +59,60 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         }
     }
 
+    [SkippableFact]
+    public async Task Record_that_comes_again_is_in_the_inbox_and_its_messages_in_the_outbox_of_one_transaction_once()
+    {
+        const int Orders = 30;
+        await using var database = await DatabaseAsync();
+        await ConsumerTables.CreateAsync(database);
+        await _broker.Client.Admin.CreateTopicAsync("bills", 1);
+        await using (var setup = database.CreateCommand("CREATE TABLE bill (item text NOT NULL)"))
+            await setup.ExecuteNonQueryAsync();
+        await using var running = Start(database);
+        await using var producer = _broker.Client.CreateProducer<string, string>();
+        for (var order = 0; order < Orders; order++)
+            await producer.SendAsync(new(Topic, $"{order % 3}", $"order {order}"));
+        var orders = await ReadAsync(Orders);
+        // Each record comes three times: its first transaction fails after both writes, its second one commits, and the third finds it.
+        var outcomes = new List<(bool IsNew, bool IsCommitted)>();
+        foreach (var commits in (bool[])[false, true, true])
+        {
+            // Two consumers have it at the same time, as when the lock of one has ended.
+            foreach (var handled in await Task.WhenAll(orders.Select(order => BillAsync(order, commits))
+                .Concat(commits ? orders.Select(order => BillAsync(order, commits)) : [])))
+                outcomes.Add((handled, commits));
+        }
+        Assert.Equal((Orders, Orders),
+            (outcomes.Count(static one => one is (true, false)), outcomes.Count(static one => one is (true, true))));
+
+        var bills = await ReadAsync(Orders, "bills");
+        // What comes behind all of them shows that there are no more.
+        await AddAsync(database, ["the last one"], topic: "bills");
+        bills = await ReadAsync(Orders + 1, "bills");
+        Assert.Equal("the last one", bills[^1].Value);
+        Assert.Equal(Enumerable.Range(0, Orders).Select(static order => $"bill of order {order}").Order(StringComparer.Ordinal),
+            bills.SkipLast(1).Select(static bill => bill.Value).Order(StringComparer.Ordinal));
+        await using var count = database.CreateCommand("SELECT count(*), count(DISTINCT item) FROM bill");
+        await using var counted = await count.ExecuteReaderAsync();
+        Assert.True(await counted.ReadAsync());
+        Assert.Equal((Orders, Orders), ((int)counted.GetInt64(0), (int)counted.GetInt64(1)));
+
+        async Task<bool> BillAsync(ConsumeResult<string, string> order, bool commits)
+        {
+            await using var connection = await database.OpenConnectionAsync();
+            await using var transaction = await connection.BeginTransactionAsync();
+            if (!await new PostgresInbox("billing").TryAddAsync(transaction, order))
+                return false;
+            await using var insert = new NpgsqlCommand("INSERT INTO bill VALUES ($1)", connection, transaction);
+            insert.Parameters.Add(new NpgsqlParameter { Value = order.Value });
+            await insert.ExecuteNonQueryAsync();
+            await s_outbox.AddAsync(transaction, "bills", order.Key, $"bill of {order.Value}");
+            if (commits)
+                await transaction.CommitAsync();
+            return true;
+        }
+    }
+
     private static async Task AddAsync(NpgsqlDataSource database, IEnumerable<string> values, bool commits = true, string topic = Topic,
         string key = "ada")
     {
