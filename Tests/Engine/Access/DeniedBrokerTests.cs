@@ -29,6 +29,8 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
             async broker => Done(await broker.AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "1" }))),
         ["AddPartitionsAsync"] = (Topic, async broker => Done(await broker.AddPartitionsAsync("orders", 9))),
         ["ProduceAsync"] = (Topic, async broker => (await broker.ProduceAsync(Orders, TestBatches.Of("b"), Acks.All)).Error),
+        ["ProduceInTransactionAsync"] = (Topic,
+            async broker => (await broker.ProduceInTransactionAsync(Orders, TestBatches.InTransaction(new(1, 0), 0, "b"), 1)).Error),
         ["FetchAsync"] = (Topic, async broker => (await broker.FetchAsync(new FetchRequest(Orders, 0))).Error),
         ["FindOffsetAsync"] = (Topic, async broker => (await broker.FindOffsetAsync(Orders, OffsetSpec.Latest)).Error),
         ["DeleteRecordsAsync"] = (Topic, async broker => Done(await broker.DeleteRecordsAsync(Orders, -1))),
@@ -127,6 +129,49 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Denied_requests_to_a_transactional_id_do_not_reach_the_engine()
+    {
+        var access = new BrokerAccess(CallRecorder.Of(_broker, _calls), _broker, new SwitchedAuthorizer { Denies = true });
+        var transactions = access.Open(BrokerSession.InProcess).Broker.Transactions;
+        const ErrorCode denied = ErrorCode.TransactionalIdAuthorizationFailed;
+        var producer = new ProducerIdentity(1, 0);
+        Assert.Equal(denied, (await transactions.SendAsync(new InitTransactions
+        {
+            TransactionalId = "t",
+            Timeout = TimeSpan.FromMinutes(1),
+        })).Error);
+        Assert.Equal(denied, (await transactions.SendAsync(new AddToTransaction { TransactionalId = "t", Producer = producer })).Error);
+        Assert.Equal(denied, (await transactions.SendAsync(new EndTransaction
+        {
+            TransactionalId = "t",
+            Producer = producer,
+            IsCommit = true,
+        })).Error);
+        Assert.Equal(denied, await RefusedAsync(async () => await transactions.SendAsync(new DescribeTransaction("t"))));
+        Assert.Equal(Cluster, await RefusedAsync(async () => await transactions.SendAsync(new AbortTransaction("t"))));
+        Assert.Equal(denied, await RefusedAsync(async () => await transactions.FindCoordinatorAsync("t")));
+        Assert.Empty(_calls);
+        Assert.Empty(await transactions.ListTransactionsAsync());
+
+        static async Task<ErrorCode> RefusedAsync(Func<Task> call) => (await Assert.ThrowsAsync<BrokerException>(call)).Code;
+    }
+
+    [Fact]
+    public async Task Partition_of_a_transaction_takes_the_right_to_write_it()
+    {
+        var access = new BrokerAccess(CallRecorder.Of(_broker, _calls), _broker, new WriteDenied());
+        var transactions = access.Open(BrokerSession.InProcess).Broker.Transactions;
+        var added = await transactions.SendAsync(new AddToTransaction
+        {
+            TransactionalId = "t",
+            Producer = new ProducerIdentity(1, 0),
+            Partitions = [new TransactionPartition("orders", 0, default)],
+        });
+        Assert.Equal(Topic, added.Error);
+        Assert.Empty(_calls);
+    }
+
+    [Fact]
     public async Task Dead_letter_topic_of_a_share_group_takes_the_right_to_write_it()
     {
         var access = new BrokerAccess(CallRecorder.Of(_broker, _calls), _broker, new WriteDenied());
@@ -145,7 +190,7 @@ public sealed class DeniedBrokerTests : IAsyncLifetime
         public int Version => 0;
 
         public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
-            operation != AccessOperation.Write;
+            operation != AccessOperation.Write || type != ResourceType.Topic;
     }
 
     private static ValueTask<ErrorCode> SendAsync(IGroupCoordinator groups, string name)

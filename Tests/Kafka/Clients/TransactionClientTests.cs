@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Confluent.Kafka;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Transactions;
 using OrleansMq.Tests.Shared;
@@ -15,10 +14,10 @@ namespace OrleansMq.Tests.Kafka.Clients;
 public sealed class TransactionClientTests : IAsyncLifetime
 {
     private KafkaServer _server = null!;
-    private MemoryCoordinator _coordinator = null!;
+    private RecordedCoordinator _coordinator = null!;
 
     public async Task InitializeAsync() => _server = await KafkaServer.StartAsync(wrap: broker =>
-        new TransactionalBroker(broker, _coordinator = new MemoryCoordinator((LocalBroker)broker)));
+        new TransactionalBroker(broker, _coordinator = new RecordedCoordinator(broker.Transactions)));
 
     public async Task DisposeAsync() => await _server.DisposeAsync();
 

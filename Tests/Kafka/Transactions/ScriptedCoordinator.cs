@@ -82,3 +82,24 @@ internal sealed class TransactionalBroker(IBroker inner, ITransactionCoordinator
 
     public override IGroupCoordinator Groups => groups ?? base.Groups;
 }
+
+/// <summary>A broker's transactions, with what they were asked. Thread safe.</summary>
+internal sealed class RecordedCoordinator(ITransactionCoordinator inner) : ITransactionCoordinator
+{
+    private readonly System.Collections.Concurrent.ConcurrentQueue<ITransactionRequest> _requests = new();
+
+    /// <summary>What they were asked so far.</summary>
+    public IReadOnlyCollection<ITransactionRequest> Requests => _requests;
+
+    public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken = default)
+    {
+        _requests.Enqueue(request);
+        return inner.SendAsync(request, cancellationToken);
+    }
+
+    public ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default) =>
+        inner.FindCoordinatorAsync(transactionalId, cancellationToken);
+
+    public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default) =>
+        inner.ListTransactionsAsync(cancellationToken);
+}
