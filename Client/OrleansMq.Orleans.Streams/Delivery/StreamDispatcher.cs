@@ -6,6 +6,7 @@ using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Streams;
 
@@ -67,7 +68,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
             provider.Options.MissingClassTimeout,
             services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize, logger);
-        _replays = new StreamReplays(provider, client, caller, logger);
+        _replays = new StreamReplays(provider, client, caller, logger, services.GetService<ILocalPartitions>());
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {

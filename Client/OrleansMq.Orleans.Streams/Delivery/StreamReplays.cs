@@ -1,22 +1,32 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Streams;
 
 /// <summary>
 /// Carries out the replays of a provider on a silo. Every silo does so for every replay: the replay's cursor gives each event to one of
-/// them, and what they decide is the same.
+/// them, and what they decide is the same. The silo that leads the partition looks how far a replay is; the others look now and then, in
+/// case that one has no provider.
 /// <para>A replay has a cursor of its own, with the events of its stream alone. While it is behind, the cursor of all explicit
 /// subscriptions, the shared one, passes its subscription over, and other subscribers go on. When it has nearly caught up,
 /// <see cref="ReplayStep.Joining"/> is written. From then on the shared cursor keeps the stream's events back, so that it has passed over
 /// nothing above the end that the partition has after that. When the replay has settled everything below that end,
 /// <see cref="ReplayStep.Joined"/> is written with it: there the shared cursor takes over. The cursor of the replay is deleted.</para>
 /// </summary>
-internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, ILogger logger)
+/// <param name="provider">The provider.</param>
+/// <param name="client">The broker.</param>
+/// <param name="caller">Calls grains.</param>
+/// <param name="logger">Takes failures.</param>
+/// <param name="local">The partitions that this silo leads; null: it is no broker.</param>
+internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, ILogger logger,
+    ILocalPartitions? local)
 {
     private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan JoiningPause = TimeSpan.FromMilliseconds(20);
+    // A silo that does not lead the partition looks in one of so many rounds.
+    private const int Seldom = 10;
     // Other silos have seen by then that it is over.
     private static readonly TimeSpan DeletePause = TimeSpan.FromSeconds(2);
 
@@ -160,30 +170,41 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     {
         long? end = null;
         var isBound = false;
-        while (true)
+        for (var round = 0; ; round++)
         {
             var step = await FindStepAsync(replay, stopping).ConfigureAwait(false);
             if (step is null or ReplayStep.Joined)
                 return;
-            if (step == ReplayStep.Joining && !isBound)
+            var isNear = local?.TryGet(partition, out _) ?? true;
+            // While it joins the stream waits.
+            if (Looks(isNear || step == ReplayStep.Joining, round))
             {
-                // Everything that the shared cursor has passed over is below it.
-                (end, isBound) = (await FindEndAsync(partition, OffsetSpec.LatestProven, stopping).ConfigureAwait(false), true);
-            }
-            if (end is { } below && await HasSettledAsync(partition, replay, below, stopping).ConfigureAwait(false))
-            {
-                // Not joined after that: until then each event that is settled was delivered.
-                if (await FindStepAsync(replay, stopping).ConfigureAwait(false) != step)
+                if (step == ReplayStep.Joining && !isBound)
+                {
+                    // Everything that the shared cursor has passed over is below it.
+                    (end, isBound) = (await FindEndAsync(partition, OffsetSpec.LatestProven, stopping).ConfigureAwait(false), true);
+                }
+                if (end is { } below && await HasSettledAsync(partition, replay, below, stopping).ConfigureAwait(false))
+                {
+                    // Not joined after that: until then each event that is settled was delivered.
+                    if (await FindStepAsync(replay, stopping).ConfigureAwait(false) == step)
+                    {
+                        await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
+                            .ConfigureAwait(false);
+                    }
                     continue;
-                await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
-                    .ConfigureAwait(false);
-                continue;
+                }
+                if (!isBound)
+                    end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);
             }
-            if (!isBound)
-                end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);
-            await Task.Delay(isBound ? JoiningPause : provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
+            await Task.Delay(isBound && isNear ? JoiningPause : provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
         }
     }
+
+    /// <summary>Whether a silo looks in a round how far a replay is.</summary>
+    /// <param name="isNear">Whether it leads the partition, or is none that could; or the replay joins.</param>
+    /// <param name="round">The number of the round, from 0.</param>
+    internal static bool Looks(bool isNear, int round) => isNear || round % Seldom == 0;
 
     private async Task<ReplayStep?> FindStepAsync(Replay replay, CancellationToken cancellationToken)
     {

@@ -25,6 +25,14 @@ public sealed class ReplayTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Silo_that_does_not_lead_the_partition_looks_seldom_how_far_a_replay_is()
+    {
+        Assert.Equal(100, Enumerable.Range(0, 100).Count(static round => StreamReplays.Looks(isNear: true, round)));
+        Assert.Equal([0, 10, 20, 30, 40, 50, 60, 70, 80, 90],
+            Enumerable.Range(0, 100).Where(static round => StreamReplays.Looks(isNear: false, round)));
+    }
+
+    [Fact]
     public async Task Subscription_with_a_token_receives_from_that_event_on_and_then_what_comes()
     {
         var tokens = await CreateAsync("replay-from", events: 60, others: 5);
@@ -196,7 +204,7 @@ public sealed class ReplayTests : IAsyncLifetime
         await provider.Topics.CreateReplayQueueAsync(partition, "k"u8.ToArray(), stray, CancellationToken.None);
         var classes = new GrainClasses(_silo.Services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System);
         var replays = new StreamReplays(provider, _client, new GrainCaller(_silo.Client, classes, TimeSpan.FromMinutes(1), 1 << 20,
-            NullLogger.Instance), NullLogger.Instance);
+            NullLogger.Instance), NullLogger.Instance, local: null);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.FromMinutes(1), CancellationToken.None);
         Assert.Equal(2, (await ReplayQueuesAsync("replay-stray")).Count);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.Zero, CancellationToken.None);
