@@ -5,7 +5,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and attaches and receives
 /// only then: a message that is in time is not touched, and a single active consumer not kept waiting. It trims what other brokers
-/// publish. Of several brokers the one that leads the queue's partition does so.
+/// publish, and what comes back. Of several brokers the one that leads the queue's partition does so.
 /// </summary>
 /// <param name="queue">The queue.</param>
 /// <param name="isShared">Whether other brokers use the queue, too.</param>
@@ -73,8 +73,7 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
             return;
         }
-        if (isShared)
-            await queue.TrimAsync().ConfigureAwait(false);
+        await queue.TrimAsync().ConfigureAwait(false);
         var pause = await PauseAsync().ConfigureAwait(false);
         if (pause is null || pause > TimeSpan.Zero)
             await WaitAsync(pause).ConfigureAwait(false);

@@ -61,6 +61,24 @@ public sealed class QueueLimitTests : ClientTest
     }
 
     [Theory]
+    [InlineData("quorum", "x-max-length", 1)]
+    [InlineData("classic", "x-max-length", 1)]
+    [InlineData("quorum", "x-max-length-bytes", 3)]
+    [InlineData("classic", "x-max-length-bytes", 3)]
+    public async Task Message_that_comes_back_to_a_full_queue_is_a_dead_letter(string type, string argument, int limit)
+    {
+        await DeclareAsync("letters", "quorum");
+        await DeclareAsync("q", type, [(argument, limit), .. Letters]);
+        await PublishAsync("q", "one");
+        var held = await Channel.BasicGetAsync("q", autoAck: false);
+        await PublishAsync("q", "two");
+        Assert.Equal((1u, 0u), (await CountAsync("q"), await CountAsync("letters")));
+        await Channel.BasicNackAsync(held!.DeliveryTag, multiple: false, requeue: true);
+        Assert.Equal(("one", "maxlen"), await GetAsync("letters") is var letter ? (letter.Body, ReasonOf(letter)) : default);
+        Assert.Equal("two", (await GetAsync("q")).Body);
+    }
+
+    [Theory]
     [InlineData("quorum")]
     [InlineData("classic")]
     public async Task Queue_counts_its_bytes_again_after_a_restart(string type)
