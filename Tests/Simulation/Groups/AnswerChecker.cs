@@ -81,6 +81,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
     // member that learned of it gets the next one at its first request, and no other member ever learns of it.
     private static bool IsOver(SimulatedCoordinator coordinator, int generation) => coordinator.Known?.Consumer is not null ||
         (coordinator.Known is null && coordinator.AllKnown.Count > 0) ||
+        // The id is remembered for transactions.
+        (coordinator.Known is { Classic: null } && coordinator.AllKnown.Exists(static known => known.Classic is not null)) ||
         GroupView.GenerationOf(coordinator.Known) > generation
         || (GroupView.GenerationOf(coordinator.Known) == generation
             && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);

@@ -19,6 +19,12 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
     public long Resets { get; set; }
     /// <summary>Store reads before answers that a caller acts on.</summary>
     public long Confirmations { get; set; }
+    /// <summary>Transactions that ended in the group.</summary>
+    public long Transactions { get; set; }
+    /// <summary>Commits refused since their transaction had ended.</summary>
+    public long LateCommits { get; set; }
+    /// <summary>Partitions that a fetch found with an offset of an open transaction.</summary>
+    public long Unstable { get; set; }
 
     public void Add(GroupFigures other)
     {
@@ -34,6 +40,9 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
         Unclear += other.Unclear;
         Resets += other.Resets;
         Confirmations += other.Confirmations;
+        Transactions += other.Transactions;
+        LateCommits += other.LateCommits;
+        Unstable += other.Unstable;
     }
 
     public string Last =>
@@ -42,5 +51,6 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Rebalances} rebalances, {Commits} commits "
         + $"acknowledged, {Fenced} fenced, "
-        + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets, {Confirmations} confirmations";
+        + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets, {Confirmations} confirmations"
+        + (Transactions == 0 ? "" : $", {Transactions} transactions, {LateCommits} late commits, {Unstable} unstable");
 }

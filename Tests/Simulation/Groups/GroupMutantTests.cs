@@ -72,6 +72,19 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
         });
     }
 
+    [Theory]
+    [InlineData(nameof(LateOffsetsOpen))]
+    [InlineData(nameof(EndOfNothingIsForgotten))]
+    [InlineData(nameof(TransactionEndsInPart))]
+    [InlineData(nameof(WhatEndsLastPrevails))]
+    [InlineData(nameof(AbortedTakesEffect))]
+    [InlineData(nameof(PendingCountsAsStable))]
+    public void Checkers_find_in_runs_with_transactions(string mutant)
+    {
+        var rules = Create(mutant);
+        _search.Find(mutant, seed => new GroupSimulation(seed, rules, GroupFocus.Transactions).Run());
+    }
+
     private static bool Passes(int seed, GroupRules rules, GroupFocus focus)
     {
         try

@@ -387,3 +387,52 @@ internal sealed class CommitOfManyIsDropped : GroupRules
         return request.Offsets.Count > 1 ? new(offsets, outcome.Reply) : outcome;
     }
 }
+
+// --- Transactions ---
+
+internal sealed class LateOffsetsOpen : GroupRules
+{
+    // Accepts offsets of a transaction that has ended, if they were verified before.
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, TransactionOffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check)
+    {
+        var outcome = base.Commit(offsets with { Fences = offsets.Fences.Clear() }, request, topics, options, now, check);
+        return outcome with { Next = outcome.Next with { Fences = offsets.Fences } };
+    }
+}
+
+internal sealed class EndOfNothingIsForgotten : GroupRules
+{
+    public override OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now) =>
+        offsets.Pending.Find(request.Producer.ProducerId) is null ? new(offsets, default) : base.End(offsets, request, now);
+}
+
+internal sealed class TransactionEndsInPart : GroupRules
+{
+    public override OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now) =>
+        offsets.Pending.Find(request.Producer.ProducerId) is { Offsets.Count: > 1 } open
+            ? base.End(offsets with { Pending = offsets.Pending.Without(open.Offsets.Keys.First()) }, request, now)
+            : base.End(offsets, request, now);
+}
+
+internal sealed class WhatEndsLastPrevails : GroupRules
+{
+    public override OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now)
+    {
+        var outcome = base.End(offsets, request, now);
+        return ReferenceEquals(outcome.Next, offsets) ? outcome
+            : outcome with { Next = outcome.Next with { Pending = offsets.Pending.WithoutTransaction(request.Producer.ProducerId) } };
+    }
+}
+
+internal sealed class AbortedTakesEffect : GroupRules
+{
+    public override OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now) =>
+        base.End(offsets, request with { IsCommit = true }, now);
+}
+
+internal sealed class PendingCountsAsStable : GroupRules
+{
+    public override OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics) =>
+        base.Fetch(offsets, request with { RequireStable = false }, topics);
+}

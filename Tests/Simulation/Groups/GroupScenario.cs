@@ -20,6 +20,8 @@ internal enum GroupFocus
     StaticHandover,
     /// <summary>Members of both protocols, and topics that are created again, seen by each at another time.</summary>
     RecreatedTopics,
+    /// <summary>Producers that commit offsets in transactions.</summary>
+    Transactions,
     /// <summary>Static members of the classic protocol that restart while topics grow and the coordinator is replaced, all with other views
     /// of the topics.</summary>
     RestartedLeader,
@@ -80,6 +82,10 @@ internal sealed class GroupScenario
                 (RecreatesTopics, Topics, ViewsSpreadMs) = (true, random.Next(2, 4), 10_000);
                 ChangeEveryMs = random.Next(500, 2_500);
                 break;
+            case GroupFocus.Transactions:
+                Producers = random.Next(1, 4);
+                (Members, CommitEveryMs) = (random.Next(1, 3), random.Next(50, 600));
+                break;
             case GroupFocus.RestartedLeader:
                 Mix = GroupMix.Classic;
                 Protocols = ProtocolSets[random.Next(5)];
@@ -129,6 +135,8 @@ internal sealed class GroupScenario
     public int ViewsSpreadMs { get; }
     /// <summary>The percentage of requests sent to another than the current coordinator, if there is one.</summary>
     public int MisroutedPercent { get; }
+    /// <summary>The number of producers of transactions.</summary>
+    public int Producers { get; }
     public bool RecreatesTopics { get; }
     public bool DeletesGroup { get; }
     public string Server { get; }
@@ -143,5 +151,6 @@ internal sealed class GroupScenario
         + $"{StoreFailsPercent}% and takes {StoreDelayMs} ms, "
         + $"a fault every {FaultEveryMs} ms, a change every {ChangeEveryMs} ms, a commit every {CommitEveryMs} ms, views differ by "
         + $"{ViewsSpreadMs} ms, misrouted {MisroutedPercent}%"
+        + $"{(Producers == 0 ? "" : $", {Producers} producers")}"
         + $"{(RecreatesTopics ? ", topics created again" : "")}{(DeletesGroup ? ", the group deleted" : "")}";
 }

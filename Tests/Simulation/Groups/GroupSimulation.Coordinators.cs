@@ -71,6 +71,7 @@ internal sealed partial class GroupSimulation
     private void Handle(SimulatedCoordinator coordinator, IGroupRequest body, Action<object> answer)
     {
         var id = ++_requests;
+        Transactions.OnArrived(body);
         switch (body)
         {
             case OffsetCommit commit:
@@ -189,7 +190,8 @@ internal sealed partial class GroupSimulation
             throw new Verdict($"answers: request {reply.RequestId} is answered twice, or was never asked: {reply.Result}");
         if (IsTraced)
             Tell($"{coordinator} answers {Describe(request.Body)}: {Describe(reply.Result)}");
-        _answers.OnAnswered(coordinator, request, reply.Result);
+        if (!Transactions.OnAnswered(request.Body, reply.Result, _documents.Offsets.Value))
+            _answers.OnAnswered(coordinator, request, reply.Result);
         request.Answer(reply.Result);
     }
 
@@ -248,5 +250,6 @@ internal sealed partial class GroupSimulation
             return;
         }
         Offsets.OnStored(coordinator.Number, offsets, _documents.Offsets.Value, coordinator.WasToDelete);
+        Transactions.OnStored(offsets, _documents.Offsets.Value);
     }
 }

@@ -24,6 +24,8 @@ internal sealed partial class GroupSimulation
     /// <summary>Describes what is not settled; null if everything is.</summary>
     private string? FindUnsettled()
     {
+        if (FindUnsettledTransaction() is { } transaction)
+            return transaction;
         var stored = _documents.Group.Value;
         var live = Live();
         if (GroupView.StateOf(stored) != GroupState.Stable)

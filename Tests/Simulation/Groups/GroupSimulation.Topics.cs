@@ -28,9 +28,11 @@ internal sealed partial class GroupSimulation
             CreateTopic(TopicNames[i]);
     }
 
-    private void CreateTopic(string name)
+    private void CreateTopic(string name) => CreateTopic(name, _random.Next(1, 7));
+
+    private void CreateTopic(string name, int partitions)
     {
-        var topic = new SimulatedTopic(name, NewTopicId(), _random.Next(1, 7));
+        var topic = new SimulatedTopic(name, NewTopicId(), partitions);
         _topics[name] = topic;
         _names[topic.Id] = name;
         SpreadTopics();

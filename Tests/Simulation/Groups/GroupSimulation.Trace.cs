@@ -27,7 +27,10 @@ internal sealed partial class GroupSimulation
         { Content: GroupOffsetsContent offsets } => $"offsets by {offsets.Coordinator.Epoch}: "
             + string.Join(' ',
                 offsets.Offsets.Topics.SelectMany(t =>
-                    t.Value.Partitions.Select(p => $"{t.Key}-{p.Key}={p.Value.Offset}/{p.Value.Metadata}"))),
+                    t.Value.Partitions.Select(p => $"{t.Key}-{p.Key}={p.Value.Offset}/{p.Value.Metadata}")))
+            + string.Concat(offsets.Offsets.Pending.Transactions.Select(p => $"; p{p.Key}#{p.Value.Number} pending "
+                + string.Join(' ', p.Value.Offsets.Select(o => $"{o.Key}={o.Value.Offset.Metadata}"))))
+            + string.Concat(offsets.Offsets.Fences.Select(f => $"; p{f.Key}#{f.Value.Number} ended")),
         _ => $"delete {GroupDocuments.Kind.Documents[write.Document].Name}",
     };
 
@@ -55,6 +58,8 @@ internal sealed partial class GroupSimulation
             $"heartbeat of {heartbeat.MemberId} in {heartbeat.MemberEpoch}, owns "
             + $"{Describe(heartbeat.OwnedPartitions)}{(heartbeat.SubscribedTopicNames is null ? "" : ", full")}",
         OffsetCommit commit => $"commit of '{commit.MemberId}' in {commit.GenerationIdOrMemberEpoch}: {Describe(commit.Offsets)}",
+        TransactionOffsetCommit commit => $"commit of p{commit.Producer.ProducerId}#{commit.Number}: {Describe(commit.Offsets)}",
+        EndTransactionOffsets end => $"end of p{end.Producer.ProducerId}#{end.Number} by {(end.IsCommit ? "commit" : "abort")}",
         OffsetFetch fetch => $"fetch of {string.Join(' ', fetch.Partitions ?? [])}",
         JoinGroupResult joined =>
             $"{joined.Error} {joined.MemberId} in {joined.GenerationId}, {joined.Leader} leads by "

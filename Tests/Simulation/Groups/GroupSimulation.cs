@@ -30,7 +30,8 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
             ConsumerSessionTimeout = TimeSpan.FromMilliseconds(Scenario.SessionMs),
         };
         Ownership = new OwnershipChecker(this);
-        Offsets = new OffsetChecker(Scenario.IsOrdered, id => _topics.Values.All(t => t.Id != id));
+        Offsets = new OffsetChecker(Scenario.IsOrdered, id => _topics.Values.All(t => t.Id != id), IsLedger);
+        Transactions = new TransactionChecker(this);
         _answers = new AnswerChecker(this, Ownership, Offsets);
         _membership = new MembershipChecker(this);
     }
@@ -60,6 +61,7 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     public void Run()
     {
         CreateTopics();
+        StartProducers();
         for (var i = 0; i < Scenario.Members; i++)
             After(_random.Next(1_000), () => StartMember());
         After(_random.Next(1_000, 3_000), Fault);

@@ -7,6 +7,7 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
 {
     // About a minute on two idle cores.
     private const int Seeds = 6_000;
+    private const int TransactionSeeds = 1_000;
 
     [Fact]
     public void Same_seed_runs_the_same_steps() => SeedRuns.OfGroups().AssertRepeatable();
@@ -26,6 +27,18 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
     [Fact]
     public void Commit_is_acknowledged_that_the_deletion_of_its_group_overtook() =>
         new GroupSimulation(1_000_019_565, GroupRules.Shipped).Run();
+
+    [Fact]
+    public void Groups_keep_their_invariants_with_transactions()
+    {
+        var runs = SeedRuns.OfGroups(focus: GroupFocus.Transactions);
+        runs.Run(0, TransactionSeeds, CancellationToken.None);
+        output.WriteLine($"figures: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        var total = runs.Figures;
+        Assert.True(total.Transactions >= 20L * TransactionSeeds && Math.Min(total.LateCommits, total.Unstable) >= TransactionSeeds,
+            $"The schedule exercises too little: {total}");
+    }
 
     [Fact]
     public void Groups_keep_their_invariants()

@@ -16,7 +16,10 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <item>Where a member's requests keep their order, only a reset moves an offset below an acknowledged or revealed one.</item>
 /// </list>
 /// </summary>
-internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
+/// <param name="isOrdered">Whether a member's requests keep their order.</param>
+/// <param name="isGone">Whether a topic is deleted.</param>
+/// <param name="isLedger">Whether a topic is that of transactions, which <see cref="TransactionChecker"/> checks.</param>
+internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone, Func<Guid, bool> isLedger)
 {
     private sealed class History
     {
@@ -119,6 +122,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     /// <summary>A commit is acknowledged: it is stored, or was stored and has been replaced.</summary>
     public void OnAcknowledged(int coordinator, PartitionOffset commit)
     {
+        if (isLedger(commit.TopicId))
+            return;
         var partition = new TopicIdPartition(commit.TopicId, commit.Partition);
         var history = HistoryOf(partition);
         var index = history.LastIndexOf(commit.Offset.Metadata);
@@ -212,12 +217,12 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         return history;
     }
 
-    private static Dictionary<TopicIdPartition, StoredOffset> Read(GroupOffsetsDocument? document)
+    private Dictionary<TopicIdPartition, StoredOffset> Read(GroupOffsetsDocument? document)
     {
         var offsets = new Dictionary<TopicIdPartition, StoredOffset>();
         if (document is null)
             return offsets;
-        foreach (var topic in document.Topics)
+        foreach (var topic in document.Topics.Where(topic => !isLedger(topic.TopicId)))
         {
             foreach (var offset in topic.Partitions)
                 offsets.Add(new TopicIdPartition(topic.TopicId, offset.Partition), offset);

@@ -26,7 +26,12 @@ internal sealed partial class GroupCore
             return;
         }
         Touch(commit.MemberId);
-        Hold(request, _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics)), commit.MemberId);
+        var result = _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics));
+        // A coordinator that was replaced does not learn of the older transaction's end: its caller would retry here for ever.
+        if (result.Partitions.Any(static partition => partition.Error == ErrorCode.ConcurrentTransactions))
+            HoldConfirmed(request, result);
+        else
+            Hold(request, result, commit.MemberId);
     }
 
     /// <inheritdoc/>
