@@ -153,7 +153,7 @@ public sealed class CursorLimitsTests
         var rig = Sized(LimitedTo(30, OverflowAction.RefusePublish));
         rig.Produce(2);
         Assert.True(rig.AcceptsPublishes);
-        rig.Produce(1);
+        rig.Produce(2);
         Assert.False(rig.AcceptsPublishes);
         var answers = new List<bool>();
         rig.Observe = effect =>
@@ -161,9 +161,9 @@ public sealed class CursorLimitsTests
             if (effect is AcceptPublishes accept)
                 answers.Add(accept.IsAccepted);
         };
-        rig.Lost.Add(OffsetRange.Of(900));
-        // The count begins anew with each, and ends as before.
-        rig.Request(new Purge(100, 1));
+        // The count begins anew, and three are left.
+        rig.Request(new Purge(100, 2));
+        Assert.Equal(30, rig.Cursor.Bytes);
         Assert.Empty(answers);
         rig.Attach(1, credit: 1);
         Assert.Equal([true], answers);
@@ -210,6 +210,16 @@ public sealed class CursorLimitsTests
         Assert.Null(rig.Cursor.Bytes);
         rig.Produce(9);
         Assert.Equal(3, rig.Cursor.State.Total(SettlementCause.LengthLimit));
+    }
+
+    [Fact]
+    public void Limit_of_bytes_beside_one_of_length_counts_what_is_counted_without_sizes()
+    {
+        var rig = Sized(Limited(5));
+        rig.Produce(5);
+        Assert.Equal((5, null), (rig.Cursor.Length, rig.Cursor.Bytes));
+        rig.Request(new Configure(100, Limited(5) with { MaxBytes = 30 }));
+        Assert.Equal((2, 3, 30), (rig.Cursor.State!.Total(SettlementCause.LengthLimit), rig.Cursor.Length, rig.Cursor.Bytes));
     }
 
     [Fact]
