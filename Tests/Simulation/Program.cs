@@ -15,7 +15,7 @@ internal static class Program
           --schedules      simulates scheduled records instead: their leaders, log and targets
           --transactions   simulates transactional ids instead: their coordinators, clients, partitions and groups
           --focus FOCUS    makes a rare combination of faults likely: AwayWhileErasing, JoinWhileDeleting, MessageIds; of groups
-                           StaticHandover, RecreatedTopics, RestartedLeader
+                           StaticHandover, RecreatedTopics, RestartedLeader, Transactions
           --seeds N        the number of seeds, 1000 by default
           --first-seed N   the first seed, 0 by default
           --trace          prints each step of one seed
