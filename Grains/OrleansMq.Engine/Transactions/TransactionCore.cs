@@ -138,8 +138,7 @@ internal sealed class TransactionCore : CoordinatorCore
                 TakeId();
             return;
         }
-        // What is known already may be another coordinator's by now: a refusal ends a producer, and a success loses what was not stored.
-        if (isChanged || outcome.Answer is AddToTransactionResult { Error: ErrorCode.None })
+        if (isChanged || !_rules.MustConfirm(waiting.Request.Body, (ITransactionAnswer)outcome.Answer!))
             Hold(waiting.Request, outcome.Answer!);
         else
             HoldConfirmed(waiting.Request, outcome.Answer!);

@@ -40,6 +40,13 @@ internal class TransactionRules : CoordinatorRules
     public virtual bool IsExpired(TransactionState state, TransactionOptions options, DateTimeOffset now) =>
         TransactionDecision.IsExpired(state, options, now);
 
+    /// <summary>Whether an answer that changes nothing waits until the store confirms that no other coordinator has taken over. A refusal
+    /// ends a producer. What a client with one epoch for many transactions adds may be known of an earlier transaction, which another
+    /// coordinator has ended. A verification, and what is added with an epoch of its own, reach nothing that has ended: its number or
+    /// epoch is refused there.</summary>
+    public virtual bool MustConfirm(ICoordinatorRequest request, ITransactionAnswer answer) => answer.Error != ErrorCode.None
+        || request is not (AddToTransaction { VerifyOnly: true } or AddToTransaction { RaisesEpoch: true });
+
     /// <summary>Whether the participants may be told of the end: when it is certainly stored.</summary>
     public virtual bool MayTell(bool isCertain) => isCertain;
 

@@ -111,7 +111,8 @@ internal sealed class TransactionWatch : IAsyncDisposable
             if (id is null)
                 return age < _options.MaxTimeout + UnknownGrace ? null : "no transactional id is known of its producer";
             var known = await _transactions().SendAsync(new DescribeTransaction(id), cancellationToken).ConfigureAwait(false);
-            return IsOf(known, partition, transaction) ? null
+            return IsOf(known, new TransactionPartition(partition.TopicPartition.Topic, partition.TopicPartition.Partition,
+                partition.TopicId), transaction.ProducerId) ? null
                 : $"'{id}' has no open transaction there ({known.LastEnd ?? "none was ended"})";
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.TransactionalIdNotFound)
@@ -126,11 +127,15 @@ internal sealed class TransactionWatch : IAsyncDisposable
         }
     }
 
-    private static bool IsOf(TransactionDescription known, Partition partition, OpenTransaction transaction) =>
+    /// <summary>Whether the coordinator knows a transaction that is open in a partition.</summary>
+    /// <param name="known">The description, of a later moment than the one at which the transaction was seen open.</param>
+    /// <param name="partition">The partition.</param>
+    /// <param name="producerId">The producer.</param>
+    internal static bool IsOf(TransactionDescription known, TransactionPartition partition, long producerId) =>
         known.Phase is TransactionPhase.Ongoing or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort
-            && known.Producer.ProducerId == transaction.ProducerId
-            && known.Partitions.Any(one => one.Topic == partition.TopicPartition.Topic
-                && one.Partition == partition.TopicPartition.Partition && (one.TopicId == default || one.TopicId == partition.TopicId));
+            && known.Producer.ProducerId == producerId
+            && known.Partitions.Any(one => one.Topic == partition.Topic && one.Partition == partition.Partition
+                && (one.TopicId == default || one.TopicId == partition.TopicId));
 
     private async Task AbortAsync(Partition partition, OpenTransaction transaction, string reason)
     {

@@ -43,7 +43,10 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                 simulation.Outcomes.OnInitialized(init.TransactionalId, result.Producer);
                 break;
             case ErrorCode.ProducerFenced:
-                RequireFenced(init.Current!.Value, result.Error, window);
+                var current = init.Current!.Value;
+                RequireFenced(current, result.Error, window);
+                Verdict.Require(!window.TrueForAll(state => state is { IsAtRest: true } && IsLast(state, current)),
+                    $"12: {current} asks once more for the next epoch, and is refused");
                 break;
             default:
                 RequirePassing(result.Error, result.Message);
@@ -85,6 +88,9 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                 break;
             case ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping:
                 RequireFenced(end.Producer, result.Error, window);
+                Verdict.Require(!end.RaisesEpoch
+                    || !window.TrueForAll(state => HasOutcome(state, end.IsCommit) && IsLast(state!, end.Producer)),
+                    $"12: {end.Producer} asks once more for the end of its transaction, and is refused");
                 break;
             case ErrorCode.InvalidTxnState:
                 Verdict.Require(!window.TrueForAll(state => IsOpen(state, end.Producer)
@@ -109,13 +115,17 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
             Verdict.Require(_given[identity] == request.Client, $"9: {identity} is given to {_given[identity]} and {request.Client}");
     }
 
-    // Two changes may be stored with one write: then the first one's identity is fenced when it is answered.
-    private static bool Supersedes(TransactionState? state, ProducerIdentity producer) => state is not null
-        && (state.NextProducer.ProducerId == producer.ProducerId ? state.NextProducer.ProducerEpoch > producer.ProducerEpoch
+    // Two changes may be stored with one write: then the first one's identity is fenced, or forgotten, when it is answered.
+    private static bool Supersedes(TransactionState? state, ProducerIdentity producer) => state is null
+        || (state.NextProducer.ProducerId == producer.ProducerId ? state.NextProducer.ProducerEpoch > producer.ProducerEpoch
             : state.PreviousProducerId == producer.ProducerId);
 
     private static bool IsOpen(TransactionState? state, ProducerIdentity producer) =>
         state is { Phase: TransactionPhase.Ongoing } && state.Producer == producer;
+
+    // Its next identity was the last answer.
+    private static bool IsLast(TransactionState state, ProducerIdentity producer) => state.LastEpoch == producer.ProducerEpoch
+        && (producer.ProducerId == state.ProducerId || producer.ProducerId == state.PreviousProducerId);
 
     private static bool HasOutcome(TransactionState? state, bool isCommit) => isCommit
         ? state is { Phase: TransactionPhase.PrepareCommit or TransactionPhase.CompleteCommit }

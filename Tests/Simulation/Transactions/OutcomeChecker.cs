@@ -53,6 +53,9 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
         Verdict.Require(_identities.TryAdd(identity, _identities.Count), $"9: {identity} is given twice");
     }
 
+    /// <summary>The transactional id of a producer.</summary>
+    public string OwnerOf(long producerId) => _owners[producerId];
+
     private Known Find(TransactionState state)
     {
         if (!_numbers.TryGetValue((state.ProducerId, state.Number), out var known))
@@ -164,6 +167,10 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
             Check(group);
     }
 
+    /// <summary>Whether a transaction with data is committed or aborted.</summary>
+    public bool IsDecided(ClientTransaction transaction) => transaction.Number > 0
+        && _numbers[(transaction.Producer.ProducerId, transaction.Number)].IsCommitted is not null;
+
     private bool IsCommitted(ClientTransaction transaction) =>
         transaction.Number > 0 && _numbers[(transaction.Producer.ProducerId, transaction.Number)].IsCommitted == true;
 
@@ -184,12 +191,12 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
 
     private void Check(SimulatedGroup group)
     {
-        foreach (var taken in group.Taken.GroupBy(one => one.Partition))
+        for (var partition = 0; partition < SimulatedGroup.Partitions; partition++)
         {
-            var (_, last) = taken.Where(one => one.Entry.Transaction is not { } transaction || IsCommitted(transaction))
-                .MaxBy(one => one.Entry.Order);
-            var committed = group.Committed.GetValueOrDefault(taken.Key);
-            Verdict.Require(committed == last, $"11: {group} has {committed} of partition {taken.Key}, expected is {last}");
+            var last = group.Taken.FindLast(one => one.Partition == partition
+                && (one.Transaction is not { } transaction || IsCommitted(transaction)));
+            Verdict.Require((group.Find(partition) ?? 0) == last.Offset,
+                $"11: {group} has {group.Find(partition)} of partition {partition}, expected is {last.Offset} of {last.Transaction}");
         }
     }
 

@@ -1,3 +1,6 @@
+using OrleansMq.Api;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Offsets;
 using OrleansMq.Producers;
 using OrleansMq.Records;
 using OrleansMq.Transactions;
@@ -26,9 +29,12 @@ internal class ParticipantRules
 
     public virtual ParticipantOutcome OutcomeOf(ErrorCode error) => ParticipantOutcomes.Of(error);
 
-    /// <summary>Whether a transaction has ended in a group: its number, and the last that ended there.</summary>
-    public virtual bool HasEnded(long number, long lastEnded) => number <= lastEnded;
+    public virtual OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, TransactionOffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now) => TransactionOffsetDecision.Commit(offsets, request, topics, options, now);
 
-    /// <summary>Whether an offset of a committed transaction replaces the committed one, by the order in which both came.</summary>
-    public virtual bool Replaces(long pending, long committed) => pending > committed;
+    public virtual OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now) => OffsetDecision.Commit(offsets, request, topics, options, now);
+
+    public virtual OffsetOutcome<GroupReply> End(GroupOffsets offsets, EndTransactionOffsets request, DateTimeOffset now) =>
+        TransactionOffsetDecision.End(offsets, request, now);
 }

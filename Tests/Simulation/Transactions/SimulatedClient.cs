@@ -309,7 +309,7 @@ internal sealed class SimulatedClient(TransactionSimulation simulation, string i
     }
 
     // Repeats a request of a partition or group, and gives up after a while.
-    private void Repeat(Action<Action<ErrorCode>> send, Action<ErrorCode, bool> answered)
+    private void Repeat(Action<Action<ErrorCode, bool>> send, Action<ErrorCode, bool> answered)
     {
         var attempts = 0;
         var until = Now + simulation.Next(200, 1_500);
@@ -318,10 +318,10 @@ internal sealed class SimulatedClient(TransactionSimulation simulation, string i
         void Attempt()
         {
             attempts++;
-            send(error =>
+            send((error, isSure) =>
             {
                 if (!TransactionSimulation.IsPassing(error) || Now > until)
-                    answered(error, attempts == 1 && error != ErrorCode.RequestTimedOut);
+                    answered(error, attempts == 1 && isSure);
                 else
                     simulation.AfterOn(this, simulation.Next(5, 40), Attempt);
             });

@@ -1,32 +1,46 @@
+using System.Collections.Immutable;
+using OrleansMq.Api;
+using OrleansMq.Clusters;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Offsets;
+using OrleansMq.Topics;
 using OrleansMq.Transactions;
 
 namespace OrleansMq.Tests.Simulation.Transactions;
 
-/// <summary>A group's committed offsets, and those of open transactions by their producers. What it has answered is durable; it may be away
-/// for a while.</summary>
+/// <summary>A group's offsets by the shipped decisions. What it has answered is durable; it may be away for a while.</summary>
 internal sealed class SimulatedGroup(TransactionSimulation simulation, string id)
 {
-    private readonly Dictionary<int, Entry> _committed = [];
-    private readonly Dictionary<long, Pending> _pending = [];
-    private readonly Dictionary<long, Ended> _ended = [];
-    private long _order;
+    public const int Partitions = 2;
+
+    private const string Topic = "source";
+    private static readonly GroupTopics Topics = GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic(Topic,
+        new Guid(1, 0, 0, new byte[8]), TopicStatus.Active, 1, ImmutableSortedDictionary<string, string>.Empty,
+        [.. Enumerable.Repeat(ImagePartition.Create([0]), Partitions)], Partitions)));
+    private static readonly GroupOptions Options = new();
+
+    private GroupOffsets _offsets = GroupOffsets.Empty;
     private long _awayUntil;
 
     public string Id { get; } = id;
-    public bool HasPending => _pending.Count > 0;
-    /// <summary>All commits that were taken, in their order.</summary>
-    public List<(int Partition, Entry Entry)> Taken { get; } = [];
-    /// <summary>The committed offsets.</summary>
-    public IReadOnlyDictionary<int, Entry> Committed => _committed;
+    public bool HasPending => !_offsets.Pending.IsEmpty;
+    /// <summary>All commits that were taken, in their order, with their transaction; null for none.</summary>
+    public List<(int Partition, int Offset, ClientTransaction? Transaction)> Taken { get; } = [];
 
     private bool IsAway => simulation.Now < _awayUntil;
+
+    /// <summary>Returns the committed offset of a partition; null for none.</summary>
+    public long? Find(int partition) => _offsets.Find(new TopicPartition(Topic, partition))?.Offset;
 
     public void Stop(int milliseconds) => _awayUntil = simulation.Now + milliseconds;
 
     public void CommitPlainly(int partition, int offset)
     {
-        if (!IsAway)
-            _committed[partition] = Take(partition, new Entry(offset, ++_order, null));
+        if (IsAway)
+            return;
+        Taken.Add((partition, offset, null));
+        _offsets = simulation.Participants.Commit(_offsets, new OffsetCommit { GroupId = Id, Offsets = [Of(partition, offset)] }, Topics,
+            Options, simulation.Time).Next;
     }
 
     /// <summary>Commits an offset in a transaction.</summary>
@@ -38,23 +52,27 @@ internal sealed class SimulatedGroup(TransactionSimulation simulation, string id
             return;
         }
         var producer = transaction.Producer;
-        var ended = _ended.GetValueOrDefault(producer.ProducerId);
-        if (producer.ProducerEpoch < ended.Epoch || simulation.Participants.HasEnded(number, ended.Number))
+        var (next, result) = simulation.Participants.Commit(_offsets, new TransactionOffsetCommit
         {
-            simulation.Figures.TooLate++;
-            answered(producer.ProducerEpoch < ended.Epoch ? ErrorCode.InvalidProducerEpoch : ErrorCode.TransactionAbortable);
-            return;
-        }
+            GroupId = Id,
+            TransactionalId = transaction.Client.Id,
+            Producer = producer,
+            Number = number,
+            Offsets = [Of(partition, offset)],
+        }, Topics, Options, simulation.Time);
+        var error = result.Partitions[0].Error;
         if (simulation.IsTraced)
-            simulation.Tell($"{this}: {transaction} commits {partition}={offset} in {TransactionSimulation.Short(number)}");
-        if (!_pending.TryGetValue(producer.ProducerId, out var pending))
-            _pending.Add(producer.ProducerId, pending = new Pending(number));
-        Verdict.Require(pending.Number == number, $"4: {this} has offsets of transaction {pending.Number}, and gets some of {number}");
-        simulation.Outcomes.OnOffset(this, transaction, number,
-            isRepeated: pending.Offsets.TryGetValue(partition, out var entry) && entry.Offset == offset);
-        pending.Offsets[partition] = Take(partition, new Entry(offset, ++_order, transaction));
-        simulation.Figures.Offsets++;
-        answered(ErrorCode.None);
+            simulation.Tell($"{this}: {transaction} commits {partition}={offset} in {TransactionSimulation.Short(number)}: {error}");
+        if (error == ErrorCode.None)
+        {
+            simulation.Outcomes.OnOffset(this, transaction, number, isRepeated: Taken.Contains((partition, offset, transaction)));
+            Taken.Add((partition, offset, transaction));
+            _offsets = next;
+            simulation.Figures.Offsets++;
+        }
+        else if (error == ErrorCode.TransactionAbortable)
+            simulation.Figures.TooLate++;
+        answered(error);
     }
 
     /// <summary>Ends a transaction.</summary>
@@ -62,54 +80,23 @@ internal sealed class SimulatedGroup(TransactionSimulation simulation, string id
     {
         if (IsAway)
         {
-            answered(ParticipantOutcome.Retry);
+            answered(simulation.Participants.OutcomeOf(ErrorCode.NotCoordinator));
             return;
         }
-        var known = _ended.GetValueOrDefault(end.Producer.ProducerId);
-        if (end.Number <= known.Number)
-        {
+        var producerId = end.Producer.ProducerId;
+        var before = _offsets.Pending.Find(producerId);
+        var (next, reply) = simulation.Participants.End(_offsets, ParticipantOutcomes.ForGroup(Id, end), simulation.Time);
+        if (ReferenceEquals(next, _offsets))
             simulation.Figures.Repeated++;
-            answered(ParticipantOutcome.Done);
-            return;
-        }
-        if (end.CoordinatorEpoch < known.CoordinatorEpoch)
-        {
-            answered(simulation.Participants.OutcomeOf(ErrorCode.TransactionCoordinatorFenced));
-            return;
-        }
-        simulation.Outcomes.OnEnd(end, $"{this}");
-        _ended[end.Producer.ProducerId] = new Ended(end.Number, Math.Max(known.Epoch, end.Producer.ProducerEpoch), end.CoordinatorEpoch);
-        if (_pending.Remove(end.Producer.ProducerId, out var pending))
-        {
-            Verdict.Require(pending.Number == end.Number,
-                $"3: transaction {end.Number} ends in {this}, which has offsets of {pending.Number}");
-            foreach (var (partition, entry) in pending.Offsets)
-            {
-                if (end.IsCommit && simulation.Participants.Replaces(entry.Order, _committed.GetValueOrDefault(partition).Order))
-                    _committed[partition] = entry;
-            }
-        }
-        answered(ParticipantOutcome.Done);
+        else
+            simulation.Outcomes.OnEnd(end, Id);
+        Verdict.Require(before is null || before.Number == end.Number || ReferenceEquals(before, next.Pending.Find(producerId)),
+            $"3: transaction {end.Number} ends in {Id}, which has offsets of {before?.Number}");
+        _offsets = next;
+        answered(simulation.Participants.OutcomeOf(reply.Error));
     }
 
     public override string ToString() => Id;
 
-    private Entry Take(int partition, Entry entry)
-    {
-        Taken.Add((partition, entry));
-        return entry;
-    }
-
-    /// <summary>An offset.</summary>
-    /// <param name="Offset">Unique in the run.</param>
-    /// <param name="Order">Rises with each commit that is taken.</param>
-    /// <param name="Transaction">Its transaction; null for none.</param>
-    public readonly record struct Entry(int Offset, long Order, ClientTransaction? Transaction);
-
-    private sealed record Pending(long Number)
-    {
-        public Dictionary<int, Entry> Offsets { get; } = [];
-    }
-
-    private readonly record struct Ended(long Number, short Epoch, int CoordinatorEpoch);
+    private static PartitionOffset Of(int partition, int offset) => new(Topic, partition, new CommittedOffset(offset));
 }

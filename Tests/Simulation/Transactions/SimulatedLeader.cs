@@ -22,7 +22,8 @@ internal sealed class SimulatedLeader
     // By producer, what the markers in the log forbid later batches.
     private readonly Dictionary<long, (short Epoch, long Number)> _marked = [];
     private readonly List<AbortedTransaction> _aborted = [];
-    private readonly HashSet<int> _decided = [];
+    // By the offset of a record, that of the marker of its transaction.
+    private readonly Dictionary<int, int> _decided = [];
     private readonly List<(long Offset, Action Answer)> _waiting = [];
 
     public SimulatedLeader(TransactionSimulation simulation, SimulatedPartition partition, List<LogEntry> log, int epoch)
@@ -39,8 +40,15 @@ internal sealed class SimulatedLeader
     /// <summary>Whether a transaction of a producer is open here.</summary>
     public bool IsOpen(ProducerIdentity producer) => _transactions.IsOpen(producer.ProducerId, producer.ProducerEpoch);
 
-    /// <summary>Whether the marker of a record's transaction is in the log.</summary>
-    public bool IsDecided(int offset) => _decided.Contains(offset);
+    /// <summary>The transactions that have been open for a while.</summary>
+    public IEnumerable<OpenTransaction> FindOld(int milliseconds) =>
+        _transactions.Open().Where(open => _log[(int)open.First].Time + milliseconds <= _simulation.Now);
+
+    public bool IsOpenFrom(OpenTransaction open) =>
+        _producers.TryGet(open.ProducerId, out var known) && known.CurrentTransactionFirstOffset == open.First;
+
+    /// <summary>Whether the marker of a record's transaction is in the log for good.</summary>
+    public bool IsDecided(int offset) => _decided.TryGetValue(offset, out var marker) && marker < HighWatermark;
 
     /// <summary>Whether a reader leaves a record out.</summary>
     public bool IsAborted(int offset, long producerId) =>
@@ -119,6 +127,9 @@ internal sealed class SimulatedLeader
         _log.Add(entry);
         Apply(_log.Count - 1, entry);
         Replicate();
+        var scenario = _simulation.Scenario;
+        if (!_simulation.Quiet && _simulation.Next(1_000) < scenario.ElectionPerMille)
+            _simulation.After(_simulation.Next(scenario.ReplicationMs), () => _partition.ChangeLeader(_simulation.Next(1, 200)));
     }
 
     private static string Describe(LogEntry entry) => entry.Record is { } record
@@ -149,7 +160,7 @@ internal sealed class SimulatedLeader
         for (var at = (int)change.First; at < offset; at++)
         {
             if (_log[at].Producer.ProducerId == producerId)
-                _decided.Add(at);
+                _decided.TryAdd(at, offset);
         }
     }
 

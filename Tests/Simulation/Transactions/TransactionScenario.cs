@@ -42,6 +42,7 @@ internal sealed class TransactionScenario
         CrashPerMille = random.Next(2) == 0 ? 0 : random.Next(1, 15);
         MisroutedPercent = random.Next(3) == 0 ? random.Next(1, 30) : 0;
         ReplicationMs = random.Next(3) == 0 ? random.Next(20, 80) : random.Next(2, 10);
+        ElectionPerMille = random.Next(2) == 0 ? 0 : random.Next(1, 60);
         RivalPercent = random.Next(2) == 0 ? 0 : random.Next(5, 40);
         ThinkMs = random.Next(10, 250);
         SkewMs = random.Next(2) == 0 ? 0 : random.Next(1, 400);
@@ -78,6 +79,8 @@ internal sealed class TransactionScenario
     /// <summary>The percentage of requests sent to another than the current coordinator, if there is one.</summary>
     public int MisroutedPercent { get; }
     public int ReplicationMs { get; }
+    /// <summary>How often a leader is lost when it has just appended, in a thousand.</summary>
+    public int ElectionPerMille { get; }
     /// <summary>How likely another instance begins beside a client when that begins a transaction.</summary>
     public int RivalPercent { get; }
     public int ThinkMs { get; }
@@ -101,8 +104,8 @@ internal sealed class TransactionScenario
         + $"timeout {TimeoutMs} ms, wait {MaxWaitMs} ms, request timeout {RequestTimeoutMs} ms, drops {DropPercent}%, doubles "
         + $"{DoublePercent}%, delay up to {MaxDelayMs} ms, late {LatePercent}% by up to {MostLateMs} ms, store fails "
         + $"{StoreFailsPercent}% and takes {StoreDelayMs} ms, a fault every {FaultEveryMs} ms, crashes {CrashPerMille} in a thousand "
-        + $"effects, misrouted {MisroutedPercent}%, replication {ReplicationMs} ms, rivals {RivalPercent}%, think {ThinkMs} ms, skew "
-        + $"{SkewMs} ms, ids expire after {IdExpirationMs} ms"
+        + $"effects, misrouted {MisroutedPercent}%, replication {ReplicationMs} ms, leaders lost after {ElectionPerMille} in a thousand "
+        + $"appends, rivals {RivalPercent}%, think {ThinkMs} ms, skew {SkewMs} ms, ids expire after {IdExpirationMs} ms"
         + $"{(ProducersExpire ? ", producers expire" : "")}{(RecreatesTopics ? ", topics created again" : "")}"
         + $"{(RestoresClaims ? ", claims restored" : "")}";
 }

@@ -8,6 +8,8 @@ namespace OrleansMq.Tests.Simulation.Transactions;
 internal sealed partial class TransactionSimulation
 {
     private const int TellTimeoutMs = 150;
+    // Some calls end long after another telling has replaced theirs.
+    private const int LongTellTimeoutMs = 2_500;
 
     /// <summary>
     /// Sends a request of a client to its coordinator. Answered once, with null on a timeout. Requests of a client with one epoch for many
@@ -53,8 +55,9 @@ internal sealed partial class TransactionSimulation
         }
     }
 
-    /// <summary>Sends a batch to its partition's leader, whose gateway asks the coordinator where it must. Answered once.</summary>
-    public void Produce(SimulatedClient client, ProducedRecord record, Action<ErrorCode> answered) =>
+    /// <summary>Sends a batch to its partition's leader, whose gateway asks the coordinator where it must. Answered once: with the error,
+    /// and whether the batch is under way no more.</summary>
+    public void Produce(SimulatedClient client, ProducedRecord record, Action<ErrorCode, bool> answered) =>
         Send(client, answered, answer =>
         {
             var partition = record.Partition;
@@ -78,7 +81,8 @@ internal sealed partial class TransactionSimulation
         });
 
     /// <summary>Sends an offset to a group, whose gateway asks the coordinator. Answered once.</summary>
-    public void CommitOffset(ClientTransaction transaction, SimulatedGroup group, int partition, int offset, Action<ErrorCode> answered) =>
+    public void CommitOffset(ClientTransaction transaction, SimulatedGroup group, int partition, int offset,
+        Action<ErrorCode, bool> answered) =>
         Send(transaction.Client, answered, answer => Ask(transaction.Client, new AddToTransaction
         {
             TransactionalId = transaction.Client.Id,
@@ -89,36 +93,40 @@ internal sealed partial class TransactionSimulation
             Caller = new TransactionCaller($"{transaction.Client}"),
         }, answer, number => group.Commit(transaction, number, partition, offset, answer), () => !IsOfNext(transaction)));
 
-    // Its client goes on with the same epoch in another transaction.
-    private static bool IsOfNext(ClientTransaction transaction) => !transaction.Client.RaisesEpoch
-        && transaction.Client.Transaction != transaction && transaction.Client.Identity == transaction.Producer;
+    // Its client goes on with the same epoch in another transaction, or the coordinator does.
+    private bool IsOfNext(ClientTransaction transaction) => !transaction.Client.RaisesEpoch
+        && (transaction.Client.Transaction != transaction || Outcomes.IsDecided(transaction))
+        && transaction.Client.Identity == transaction.Producer;
 
     private void Ask(SimulatedClient client, AddToTransaction request, Action<ErrorCode> refuse, Action<long> go,
         Func<bool>? arrives = null)
     {
+        var isAnswered = false;
         AskCoordinator(request, null, client, new CoordinatorCall(), Answer, arrives);
         if (IsDoubled())
             AskCoordinator(request, null, client, new CoordinatorCall(), Answer, arrives);
 
-        // The second answer carries the request out once more, as a repeated request does.
         void Answer(object answer)
         {
+            if (isAnswered)
+                return;
+            isAnswered = true;
             var added = (AddToTransactionResult)answer;
             if (added.Error == ErrorCode.None)
-                After(Delay(), () => go(added.Number));
+                After(!Quiet && Chance(8) ? Next(Scenario.MostLateMs) : Delay(), () => go(added.Number));
             else
                 refuse(added.Error == ErrorCode.ProducerFenced ? ErrorCode.InvalidProducerEpoch : added.Error);
         }
     }
 
-    private void Send(SimulatedClient client, Action<ErrorCode> answered, Action<Action<ErrorCode>> arrive)
+    private void Send(SimulatedClient client, Action<ErrorCode, bool> answered, Action<Action<ErrorCode>> arrive)
     {
-        var isDone = false;
+        var (isDone, isDoubled) = (false, IsDoubled());
         AfterOn(client, Scenario.RequestTimeoutMs, () => Finish(ErrorCode.RequestTimedOut));
         if (IsLost())
             return;
         After(Delay(), () => arrive(Answer));
-        if (IsDoubled())
+        if (isDoubled)
             After(3 * Delay(), () => arrive(Answer));
 
         void Answer(ErrorCode error)
@@ -132,7 +140,7 @@ internal sealed partial class TransactionSimulation
             if (isDone)
                 return;
             isDone = true;
-            answered(error);
+            answered(error, !isDoubled && error != ErrorCode.RequestTimedOut);
         }
     }
 
@@ -171,7 +179,7 @@ internal sealed partial class TransactionSimulation
         if (!coordinator.IsUp || coordinator.Telling != telling)
             return;
         var isDone = false;
-        After(TellTimeoutMs, () => Finish(ParticipantOutcome.Retry));
+        After(!Quiet && Chance(10) ? LongTellTimeoutMs : TellTimeoutMs, () => Finish(ParticipantOutcome.Retry));
         if (IsLost())
             return;
         After(Delay(), () => tell(Answer));

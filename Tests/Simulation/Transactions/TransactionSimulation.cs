@@ -15,8 +15,8 @@ namespace OrleansMq.Tests.Simulation.Transactions;
 /// </remarks>
 internal sealed partial class TransactionSimulation : ISimulation<TransactionFigures>
 {
-    private const long FaultsEndAt = 4_000;
-    private const long LastWorkAt = 4_300;
+    private const long FaultsEndAt = 5_000;
+    private const long LastWorkAt = 5_300;
     private const long EndAt = 60_000;
     // Above twice the longest delay of a message, twice the longest pause, and what a store takes: nothing comes after a producer is
     // forgotten.
@@ -57,6 +57,7 @@ internal sealed partial class TransactionSimulation : ISimulation<TransactionFig
     public TransactionFigures Figures { get; } = new() { Seeds = 1 };
     /// <summary>Milliseconds since the run began.</summary>
     public long Now { get; private set; }
+    public DateTimeOffset Time => Epoch.AddMilliseconds(Now);
     public bool Quiet => Now > FaultsEndAt;
     /// <summary>Whether clients begin no more transactions.</summary>
     public bool IsEnding => Now > LastWorkAt;
@@ -78,6 +79,7 @@ internal sealed partial class TransactionSimulation : ISimulation<TransactionFig
         }
         After(Scenario.FaultEveryMs, Fault);
         After(500, Sweep);
+        After(Next(400), Watch);
         if (_groups.Count > 0)
             After(Next(300), CommitPlainly);
         if (Scenario.ProducersExpire)
@@ -156,8 +158,32 @@ internal sealed partial class TransactionSimulation : ISimulation<TransactionFig
     {
         if (IsEnding)
             return;
-        Choose(_groups).CommitPlainly(Next(2), NewValue());
+        Choose(_groups).CommitPlainly(Next(SimulatedGroup.Partitions), NewValue());
         After(Next(50, 400), CommitPlainly);
+    }
+
+    // A transaction that is open in a partition is known to its coordinator, also to one that does not know yet that it was replaced: the
+    // leader would abort any other.
+    private void Watch()
+    {
+        After(400, Watch);
+        foreach (var partition in _partitions.Where(static partition => partition.Leader is not null))
+        {
+            var leader = partition.Leader!;
+            foreach (var open in leader.FindOld(300))
+            {
+                if (IsTraced)
+                    Tell($"{partition} asks about {open}");
+                AskCoordinator(new DescribeTransaction(Outcomes.OwnerOf(open.ProducerId)), null, null, new CoordinatorCall(), answer =>
+                {
+                    if (answer is TransactionReply { Error: not ErrorCode.TransactionalIdNotFound } || partition.Leader != leader)
+                        return;
+                    Verdict.Require((answer is TransactionDescription known && TransactionWatch.IsOf(known, partition.InTransaction,
+                        open.ProducerId)) || !leader.IsOpenFrom(open),
+                        $"10: {open} hangs in {partition}: its coordinator does not know it");
+                });
+            }
+        }
     }
 
     private void ExpireProducers()
