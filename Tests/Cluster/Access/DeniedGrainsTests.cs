@@ -4,6 +4,7 @@ using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Grains.Transactions;
 using OrleansMq.Grains.VirtualHosts;
 using OrleansMq.Tests.Shared;
 
@@ -24,7 +25,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
     // code of its own from them yet.
     private static readonly Type[] Unguarded =
         [typeof(IPartitionForwardGrain), typeof(IQueueForwardGrain), typeof(IScheduleForwardGrain), typeof(IPartitionOwnerGrain),
-            typeof(IPartitionLeaderGrain)];
+            typeof(IPartitionLeaderGrain), typeof(ITransactionMarkerGrain)];
 
     // What a method is about where its grain is about something else.
     private static readonly Dictionary<string, ErrorCode> Others = new()
@@ -36,6 +37,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
         ["IClusterGrain.ListTopicsAsync"] = ErrorCode.None,
         ["IGroupListGrain.ListAsync"] = ErrorCode.None,
         ["IGroupListGrain.ListConfiguredAsync"] = Cluster,
+        ["ITransactionListGrain.ListAsync"] = ErrorCode.None,
     };
 
     private static readonly IReadOnlyDictionary<string, MethodInfo> Methods = typeof(IClusterGrain).Assembly.GetTypes()
@@ -113,7 +115,8 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
 
     private static ErrorCode ErrorOf(Type grain) =>
         grain == typeof(ITopicGrain) || grain == typeof(IScheduleGrain) || IsOfPartition(grain) ? Topic
-        : grain == typeof(IGroupGrain) ? Group : Cluster;
+        : grain == typeof(IGroupGrain) ? Group
+        : grain == typeof(ITransactionGrain) ? ErrorCode.TransactionalIdAuthorizationFailed : Cluster;
 
     private async Task<ErrorCode> ErrorOfAsync(MethodInfo method)
     {
@@ -131,6 +134,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
 
     private IGrain GrainOf(Type type) => (IGrain)_silo.Client.GetGrain(type, type == typeof(ITopicGrain) ? "orders"
         : type == typeof(IGroupGrain) ? "g"
+        : type == typeof(ITransactionGrain) ? "t"
         : IsOfPartition(type) ? GrainKeys.Partition(_topicId, 0) : GrainKeys.Cluster);
 
     private static bool IsOfPartition(Type type) =>
@@ -149,6 +153,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
         var type when type == typeof(BatchInCall) => BatchInCall.Lend(TestBatches.Of("b")),
         var type when type == typeof(BatchInCall[]) => new[] { BatchInCall.Lend(TestBatches.Of("b")) },
         var type when type == typeof(IGroupRequest) => new OffsetFetch { GroupId = "g" },
+        var type when type == typeof(ITransactionRequest) => new DescribeTransaction("t"),
         { IsValueType: true } type => Activator.CreateInstance(type),
         _ => null,
     };
@@ -160,6 +165,7 @@ public sealed class DeniedGrainsTests : IAsyncLifetime
         FetchResult fetched => fetched.Error,
         OffsetResult offset => offset.Error,
         IGroupAnswer answer => answer.Error,
+        ITransactionAnswer answer => answer.Error,
         Array { Length: > 0 } => ErrorCode.UnknownServerError,
         _ => ErrorCode.None,
     };

@@ -32,13 +32,14 @@ public sealed partial class FolderDependencyTests
         ("Compaction", ["Dedupe", "Diagnostics", "Log", "Queues", "Records", "Topics"]),
         ("Partitions", ["Api", "Compaction", "Dedupe", "Diagnostics", "Filters", "Log", "Partitioning", "Producers", "Queues", "Records",
             "Schedules", "Storage", "Timing", "Topics"]),
+        ("Transactions", ["Api", "Coordination", "Diagnostics", "Partitions", "Producers", "State"]),
         ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Records", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
         ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Records", "Shares", "Topics"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Records", "Schedules",
-            "State", "Storage", "Topics", "VirtualHosts"]),
+            "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
         ("Hosting", ["Access", "Api", "Clusters", "Partitions", "VirtualHosts"]),
     ];
 
