@@ -19,7 +19,7 @@ internal sealed class LocalParticipants(LocalParticipants.FindPartition find, Fu
         var found = find(new TopicPartition(partition.Topic, partition.Partition), out var error);
         if (found is null)
             return error == ErrorCode.UnknownTopicOrPartition ? ParticipantOutcome.Done : ParticipantOutcome.Retry;
-        return await EndAsync(found, partition, end).ConfigureAwait(false);
+        return await EndAsync(found, partition, end).WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Writes the marker into a partition that is led here.</summary>

@@ -117,6 +117,10 @@ internal sealed partial class Coordinator
         {
             // Whoever opens the documents next does it.
         }
+        catch (Exception exception) when (!_closing.IsCancellationRequested) // A bug of ours, as in Run.
+        {
+            Fault(exception);
+        }
     }
 
     private async Task ConfirmAsync(ConfirmClaim confirm)

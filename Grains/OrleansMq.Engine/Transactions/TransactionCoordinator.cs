@@ -78,7 +78,7 @@ internal sealed class TransactionCoordinator : ICoordinator
     {
         TakeProducerId => TakeAsync(closing),
         EndParticipants end => TellAsync(end, closing),
-        ReleaseProducerIds release => ReleaseAsync(release, closing),
+        ReleaseProducerIds release => ReleaseAsync(release),
         _ => throw new InvalidOperationException($"No effect of a transactional id's coordinator: {effect}."),
     };
 
@@ -88,17 +88,17 @@ internal sealed class TransactionCoordinator : ICoordinator
         {
             return new ProducerIdTaken(await _producers.TakeAsync(_transactionalId, closing).ConfigureAwait(false));
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or BrokerException
-            or StateConflictException)
+        catch (Exception failure) when (!closing.IsCancellationRequested) // Whatever it is: another attempt takes another id.
         {
             return new ProducerIdNotTaken(failure.Message);
         }
     }
 
-    private async Task<CoordinatorCommand?> ReleaseAsync(ReleaseProducerIds release, CancellationToken closing)
+    private async Task<CoordinatorCommand?> ReleaseAsync(ReleaseProducerIds release)
     {
+        // Also while the coordinator closes, as one does whose id was refused.
         foreach (var id in release.ProducerIds)
-            await _producers.ForgetAsync(id, _transactionalId, closing).ConfigureAwait(false);
+            await _producers.ForgetAsync(id, _transactionalId, CancellationToken.None).ConfigureAwait(false);
         return null;
     }
 
@@ -108,19 +108,20 @@ internal sealed class TransactionCoordinator : ICoordinator
         var state = told.State;
         var end = new TransactionEnd(state.Producer, state.Number, told.CoordinatorEpoch,
             state.Phase == TransactionPhase.PrepareCommit, state.RaisesEpoch);
+        var isFenced = false;
         try
         {
-            var outcomes = await Task.WhenAll(state.Partitions
+            await Task.WhenAll(state.Partitions
                 .Select(partition => TellOneAsync($"partition {partition.Topic}-{partition.Partition}", end,
                     () => _participants.EndAsync(partition, end, telling.Token), telling.Token))
                 .Concat(state.Groups.Select(group => TellOneAsync($"group '{group}'", end,
                     () => _participants.EndAsync(group, end, telling.Token), telling.Token)))).ConfigureAwait(false);
-            return outcomes.Contains(ParticipantOutcome.Fenced)
-                ? new CoordinatorFenced(state.Number, told.CoordinatorEpoch) : new ParticipantsEnded(state.Number);
+            return new ParticipantsEnded(state.Number);
         }
         catch (OperationCanceledException) when (!closing.IsCancellationRequested)
         {
-            return null; // A later telling goes on.
+            // Where no participant refused the epoch, a later telling goes on.
+            return isFenced ? new CoordinatorFenced(state.Number, told.CoordinatorEpoch) : null;
         }
         finally
         {
@@ -130,15 +131,34 @@ internal sealed class TransactionCoordinator : ICoordinator
                     _telling = null;
             }
         }
+
+        async Task TellOneAsync(string participant, TransactionEnd end, Func<Task<ParticipantOutcome>> tell,
+            CancellationToken cancellationToken)
+        {
+            if (await TellUntilAsync(participant, end, tell, cancellationToken).ConfigureAwait(false) != ParticipantOutcome.Fenced)
+                return;
+            // All are told again with a higher epoch.
+            isFenced = true;
+            await telling.CancelAsync().ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
     }
 
-    private async Task<ParticipantOutcome> TellOneAsync(string participant, TransactionEnd end, Func<Task<ParticipantOutcome>> tell,
+    private async Task<ParticipantOutcome> TellUntilAsync(string participant, TransactionEnd end, Func<Task<ParticipantOutcome>> tell,
         CancellationToken cancellationToken)
     {
         var pause = FirstPause;
         for (var attempt = 1; ; attempt++)
         {
-            var outcome = await tell().ConfigureAwait(false);
+            var outcome = ParticipantOutcome.Retry;
+            try
+            {
+                outcome = await tell().ConfigureAwait(false);
+            }
+            catch (Exception failure) when (!cancellationToken.IsCancellationRequested) // Whatever it is: the participant may not know.
+            {
+                _log.Write(EngineLogLevel.Debug, $"The {participant} was not told of the end of transaction {end.Number}.", failure);
+            }
             if (outcome != ParticipantOutcome.Retry)
                 return outcome;
             if (attempt == SilentAttempts)

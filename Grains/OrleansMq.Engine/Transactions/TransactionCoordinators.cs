@@ -10,6 +10,9 @@ namespace OrleansMq.Transactions;
 /// transaction is not complete; it stays open. Thread safe.</summary>
 internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncDisposable
 {
+    // The pause before ids that could not be woken are tried again.
+    private static readonly TimeSpan WakePause = TimeSpan.FromSeconds(10);
+
     private readonly OpenCoordinators _open;
     private readonly int _brokerId;
     private readonly IStateStore _store;
@@ -91,22 +94,45 @@ internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncD
     {
         try
         {
-            foreach (var id in await ListIdsAsync(_closing.Token).ConfigureAwait(false))
-            {
-                _closing.Token.ThrowIfCancellationRequested();
-                if (await ReadAsync(id, _closing.Token).ConfigureAwait(false) is { Phase: TransactionPhase.Ongoing
-                    or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort })
-                    await _open.AskAsync(id, new DescribeTransaction(id), _closing.Token).ConfigureAwait(false);
-            }
+            while (!await TryWakeAllAsync().ConfigureAwait(false))
+                await Task.Delay(WakePause, _time, _closing.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (_closing.IsCancellationRequested)
         {
             // The next start does it.
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+    }
+
+    private async Task<bool> TryWakeAllAsync()
+    {
+        var isComplete = true;
+        try
         {
-            _log.Write(EngineLogLevel.Error, "The transactional ids cannot be read. Transactions that were open are ended with the next "
-                + $"request for their id, or the next start: {exception.Message}", exception);
+            foreach (var id in await ListIdsAsync(_closing.Token).ConfigureAwait(false))
+                isComplete &= await TryWakeAsync(id).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            _log.Write(EngineLogLevel.Error, "The transactional ids cannot be listed, to end transactions that were open; they are listed "
+                + $"again: {failure.Message}", failure);
+            return false;
+        }
+        return isComplete;
+    }
+
+    private async Task<bool> TryWakeAsync(string id)
+    {
+        try
+        {
+            return await ReadAsync(id, _closing.Token).ConfigureAwait(false) is not { Phase: TransactionPhase.Ongoing
+                or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort }
+                || await _open.AskAsync(id, new DescribeTransaction(id), _closing.Token).ConfigureAwait(false) is TransactionDescription;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            _log.Write(EngineLogLevel.Error, $"The transactional id '{id}' cannot be read, to end a transaction that was open; it is read "
+                + $"again: {failure.Message}", failure);
+            return false;
         }
     }
 

@@ -215,7 +215,13 @@ internal sealed class TransactionCore : CoordinatorCore
     }
 
     /// <inheritdoc/>
-    protected override void FailWaiting(ErrorCode error, string message) => RefuseWaiting(static _ => true, error, message);
+    protected override void FailWaiting(ErrorCode error, string message)
+    {
+        // There are too many ids: this one was never stored.
+        if (error == ErrorCode.PolicyViolation && _state is { } state)
+            Release(state.ProducerId);
+        RefuseWaiting(static _ => true, error, message);
+    }
 
     /// <inheritdoc/>
     protected override void Abandon(long requestId) => _waiting.RemoveAll(waiting => waiting.Request.RequestId == requestId);
@@ -276,7 +282,7 @@ internal sealed class TransactionCore : CoordinatorCore
         if (_state is not { } state || !_rules.IsExpired(state, _options, Now) || _nextExpiry > Now)
             return;
         _nextExpiry = Now + ExpiryPause;
-        Release(state.PreviousProducerId, state.ProducerId);
+        // What is noted of its producer ids stays: until the deletion is stored the id may come back with them.
         Forget();
     }
 

@@ -66,13 +66,18 @@ internal sealed class TransactionWatch : IAsyncDisposable
         var keys = open.Select(static one => KeyOf(one.Partition, one.Transaction)).ToHashSet();
         foreach (var gone in _seen.Keys.Where(key => !keys.Contains(key)).ToArray())
             _seen.Remove(gone);
+        // A producer is asked for once in each look, after all were seen.
+        var known = new Dictionary<long, Known>();
         foreach (var (partition, transaction) in open)
         {
             _seen.TryAdd(KeyOf(partition, transaction), now);
             var age = _time.GetElapsedTime(_seen[KeyOf(partition, transaction)], now);
-            if (age >= AskAfter && await FindWhyItHangsAsync(partition, transaction, age, cancellationToken).ConfigureAwait(false)
-                is { } reason)
-                await AbortAsync(partition, transaction, reason).ConfigureAwait(false);
+            if (age < AskAfter)
+                continue;
+            if (!known.TryGetValue(transaction.ProducerId, out var answer))
+                known[transaction.ProducerId] = answer = await AskAsync(transaction.ProducerId, cancellationToken).ConfigureAwait(false);
+            if (FindWhyItHangs(answer, partition, transaction, age) is { } reason)
+                await AbortAsync(partition, transaction, reason).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -91,7 +96,15 @@ internal sealed class TransactionWatch : IAsyncDisposable
             while (true)
             {
                 await Task.Delay(Interval, _time, _closing.Token).ConfigureAwait(false);
-                await LookAsync(_closing.Token).ConfigureAwait(false);
+                try
+                {
+                    await LookAsync(_closing.Token).ConfigureAwait(false);
+                }
+                catch (Exception failure) when (!_closing.IsCancellationRequested) // Whatever it is: the next look may succeed.
+                {
+                    _log.Write(EngineLogLevel.Error, "A look after open transactions failed; the next one follows in "
+                        + $"{Interval.TotalSeconds} s: {failure.Message}", failure);
+                }
             }
         }
         catch (OperationCanceledException) when (_closing.IsCancellationRequested)
@@ -100,42 +113,43 @@ internal sealed class TransactionWatch : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks the coordinator.</summary>
-    /// <returns>Why nothing will end the transaction; null: its coordinator will, or did not answer.</returns>
-    private async Task<string?> FindWhyItHangsAsync(Partition partition, OpenTransaction transaction, TimeSpan age,
-        CancellationToken cancellationToken)
+    /// <summary>Asks the coordinator of a producer's transactional id.</summary>
+    private async Task<Known> AskAsync(long producerId, CancellationToken cancellationToken)
     {
         try
         {
-            var id = await _producers.FindAsync(transaction.ProducerId, cancellationToken).ConfigureAwait(false);
-            if (id is null)
-                return age < _options.MaxTimeout + UnknownGrace ? null : "no transactional id is known of its producer";
-            var known = await _transactions().SendAsync(new DescribeTransaction(id), cancellationToken).ConfigureAwait(false);
-            return IsOf(known, new TransactionPartition(partition.TopicPartition.Topic, partition.TopicPartition.Partition,
-                partition.TopicId), transaction.ProducerId) ? null
-                : $"'{id}' has no open transaction there ({known.LastEnd ?? "none was ended"})";
+            var id = await _producers.FindAsync(producerId, cancellationToken).ConfigureAwait(false);
+            return id is null ? new Known("no transactional id is known of its producer")
+                : new Known(await _transactions().SendAsync(new DescribeTransaction(id), cancellationToken).ConfigureAwait(false));
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.TransactionalIdNotFound)
         {
-            return age < _options.MaxTimeout + UnknownGrace ? null : "its transactional id is not known any more";
+            return new Known("its transactional id is not known any more");
         }
         catch (Exception exception) when (exception is BrokerException or IOException or UnauthorizedAccessException)
         {
-            _log.Write(EngineLogLevel.Debug, $"The coordinator of producer {transaction.ProducerId} did not answer; it is asked again.",
-                exception);
-            return null;
+            _log.Write(EngineLogLevel.Debug, $"The coordinator of producer {producerId} did not answer; it is asked again.", exception);
+            return default;
         }
     }
 
-    /// <summary>Whether the coordinator knows a transaction that is open in a partition.</summary>
+    /// <summary>Says why nothing will end a transaction; null: its coordinator will, or did not answer.</summary>
+    private string? FindWhyItHangs(in Known known, Partition partition, OpenTransaction transaction, TimeSpan age)
+    {
+        if (known.Unknown is { } unknown)
+            return age < _options.MaxTimeout + UnknownGrace ? null : unknown;
+        return known.Description is not { } description || known.IsOf(new TransactionPartition(partition.TopicPartition.Topic,
+            partition.TopicPartition.Partition, partition.TopicId), transaction.ProducerId) ? null
+            : $"'{description.TransactionalId}' has no open transaction there ({description.LastEnd ?? "none was ended"})";
+    }
+
+    /// <summary>Whether a transaction that is open in a partition is the one that its coordinator describes, or an earlier one that it
+    /// ends.</summary>
     /// <param name="known">The description, of a later moment than the one at which the transaction was seen open.</param>
     /// <param name="partition">The partition.</param>
     /// <param name="producerId">The producer.</param>
     internal static bool IsOf(TransactionDescription known, TransactionPartition partition, long producerId) =>
-        known.Phase is TransactionPhase.Ongoing or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort
-            && known.Producer.ProducerId == producerId
-            && known.Partitions.Any(one => one.Topic == partition.Topic && one.Partition == partition.Partition
-                && (one.TopicId == default || one.TopicId == partition.TopicId));
+        new Known(known).IsOf(partition, producerId);
 
     private async Task AbortAsync(Partition partition, OpenTransaction transaction, string reason)
     {
@@ -148,4 +162,30 @@ internal sealed class TransactionWatch : IAsyncDisposable
 
     private static (Guid, int, OpenTransaction) KeyOf(Partition partition, OpenTransaction transaction) =>
         (partition.TopicId, partition.TopicPartition.Partition, transaction);
+
+    /// <summary>What was found of a producer: a description, or that nothing is known of it; neither where nobody answered.</summary>
+    private readonly struct Known
+    {
+        private readonly HashSet<(string Topic, int Partition, Guid TopicId)>? _partitions;
+
+        public Known(string unknown) => Unknown = unknown;
+
+        public Known(TransactionDescription description)
+        {
+            Description = description;
+            _partitions = [.. description.Partitions.Select(static one => (one.Topic, one.Partition, one.TopicId))];
+        }
+
+        public string? Unknown { get; }
+
+        public TransactionDescription? Description { get; }
+
+        public bool IsOf(TransactionPartition partition, long producerId) => Description is
+        {
+            Phase: TransactionPhase.Ongoing or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort,
+        } known
+            && known.Producer.ProducerId == producerId
+            && (_partitions!.Contains((partition.Topic, partition.Partition, partition.TopicId))
+                || _partitions.Contains((partition.Topic, partition.Partition, default)));
+    }
 }

@@ -18,7 +18,7 @@ internal sealed class GrainParticipants(IGrainFactory grains, IGroupCoordinator 
     public async Task<ParticipantOutcome> EndAsync(TransactionPartition partition, TransactionEnd end, CancellationToken cancellationToken)
     {
         if (local.TryGet(new TopicPartition(partition.Topic, partition.Partition), out var found) && found.TopicId == partition.TopicId)
-            return await LocalParticipants.EndAsync(found, partition, end).ConfigureAwait(false);
+            return await LocalParticipants.EndAsync(found, partition, end).WaitAsync(cancellationToken).ConfigureAwait(false);
         var topics = GroupTopics.Of(metadata.Image);
         if (topics.IsDeleted(partition.TopicId) || topics.IsReplaced(partition.Topic, partition.TopicId))
             return ParticipantOutcome.Done;
@@ -26,7 +26,9 @@ internal sealed class GrainParticipants(IGrainFactory grains, IGroupCoordinator 
             GrainKeys.Partition(partition.TopicId, partition.Partition)).EndTransactionAsync(end.Producer.ProducerId,
                 end.Producer.ProducerEpoch, end.Number, end.CoordinatorEpoch, end.IsCommit, end.RaisesEpoch), cancellationToken)
             .ConfigureAwait(false);
-        return ParticipantOutcomes.Of(error);
+        // Deleted so long ago that the image has forgotten it. The transaction had its id from an image, so a newer one has it, or had it.
+        return error == ErrorCode.UnknownTopicId && metadata.Image is { Version: > 0 } image && !image.Topics.ContainsKey(partition.TopicId)
+            ? ParticipantOutcome.Done : ParticipantOutcomes.Of(error);
     }
 
     /// <inheritdoc/>

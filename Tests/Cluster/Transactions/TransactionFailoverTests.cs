@@ -56,6 +56,35 @@ public sealed class TransactionFailoverTests(PostgreSqlFixture postgres) : Repli
     }
 
     [SkippableFact]
+    public async Task Offsets_alone_take_effect_although_the_coordinator_dies_with_the_decision()
+    {
+        await CreateTopicAsync();
+        var producer = await TestTransactions.InitAsync(AnyBroker, "id");
+        Assert.Equal(ErrorCode.None, await producer.CommitOffsetAsync("group", Topic, 0, 7));
+        var coordinator = (await producer.DescribeAsync()).Coordinator;
+        Assert.Equal(ErrorCode.None, (await producer.TryEndAsync(isCommit: true, waits: false)).Error);
+        await Cluster.KillAsync(coordinator);
+        // Neither a partition nor a client asks for the id.
+        await Wait.UntilAsync(async () => (await AnyBroker.Groups.FetchOffsetsAsync(new OffsetFetch
+        {
+            GroupId = "group",
+            Partitions = [new TopicPartition(Topic, 0)],
+            RequireStable = true,
+        })).Partitions is [{ Error: ErrorCode.None, Offset.Offset: 7 }], "the offset counts");
+    }
+
+    [SkippableFact]
+    public async Task Topic_that_is_deleted_does_not_keep_its_transaction_from_ending()
+    {
+        await CreateTopicAsync();
+        var producer = await TestTransactions.InitAsync(AnyBroker, "id");
+        await SendToAllAsync(producer, "a");
+        await AnyBroker.DeleteTopicAsync(Topic);
+        await EndAsync(producer, isCommit: true);
+        Assert.Equal(TransactionPhase.CompleteCommit, (await producer.DescribeAsync()).Phase);
+    }
+
+    [SkippableFact]
     public async Task Kill_of_a_partitions_leader_leaves_its_part_of_the_transaction()
     {
         await CreateTopicAsync();
