@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Launcher;
@@ -83,7 +84,9 @@ public sealed class TestRunnerTests : IDisposable
     public async Task Suite_over_its_budget_is_stopped_and_fails_the_run()
     {
         var runner = await File.ReadAllTextAsync(_repository["Tests/run"]);
-        await File.WriteAllTextAsync(_repository["Tests/run"], runner.Replace("[Engine]=600", "[Engine]=15", StringComparison.Ordinal));
+        var budget = new Regex(@"(?<=^ *\[Engine\]=)\d+", RegexOptions.Multiline);
+        Assert.Single(budget.Matches(runner));
+        await File.WriteAllTextAsync(_repository["Tests/run"], budget.Replace(runner, "15"));
         _repository.Dotnet("[[ $1 != test ]] || { echo 'still at it'; sleep 600; }");
 
         var outcome = (await RunAsync("Engine")).Expect(1);
