@@ -53,6 +53,96 @@ public sealed class OrleansMqClient
         new Producer<TKey, TValue>(Broker, keys ?? Format<TKey>(), values ?? Format<TValue>(), options ?? _options.Producer,
             _loggers.CreateLogger("OrleansMq.Client.Producer"));
 
+    /// <summary>Creates a producer of transactions. It begins nothing before its first transaction.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> for records without keys.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="transactionalId">The id: 1 to 255 characters without control characters. One instance at a time has it; an instance
+    /// that restarts keeps it, so that it ends what it has left open.</param>
+    /// <param name="options">Null for the defaults.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Serializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">The id is not valid, or an option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public ITransactionalProducer<TKey, TValue> CreateTransactionalProducer<TKey, TValue>(string transactionalId,
+        TransactionalProducerOptions? options = null, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null) =>
+        new TransactionalProducer<TKey, TValue>(CreateTransactions(transactionalId, options), keys ?? Format<TKey>(),
+            values ?? Format<TValue>(), this);
+
+    /// <summary>
+    /// Reads topics as a member of a group, and writes what a handler makes of each record: exactly once. Results and offsets are one
+    /// transaction, so each record has its effect in the topics once, although processes and brokers die anywhere. Records of a partition
+    /// are handled in order, one at a time; for more in parallel run several loops, each with its own transactional id.
+    /// <code>
+    /// await client.ProcessAsync&lt;string, string, string, string&gt;(
+    ///     new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
+    ///     new() { Topics = ["orders"], TransactionalId = "billing-1" },
+    ///     (order, stopping) => new([new("invoices", order.Key, Bill(order.Value))]),
+    ///     cancellationToken: stopping);
+    /// </code>
+    /// <para><b>Failures.</b> A handler that throws has its transaction aborted, and the records are handled again, at most
+    /// <see cref="TransactionalProcessingOptions.MaxAttempts"/> times in a row. A record that cannot be handled is best written elsewhere:
+    /// a
+    /// handler that catches its own exception and returns a record for another topic sets it aside, exactly once. What a handler does
+    /// besides returning results is not part of the transaction.</para>
+    /// </summary>
+    /// <typeparam name="TKey">The type of keys that are read.</typeparam>
+    /// <typeparam name="TValue">The type of values that are read.</typeparam>
+    /// <typeparam name="TResultKey">The type of keys that are written.</typeparam>
+    /// <typeparam name="TResultValue">The type of values that are written.</typeparam>
+    /// <param name="consumer">The group, and how it is read. Only committed records are read, and offsets are committed by the
+    /// transactions alone.</param>
+    /// <param name="options">The topics and the transactions.</param>
+    /// <param name="handle">Returns the records to write for one record; null and empty for none.</param>
+    /// <param name="cancellationToken">Ends the loop: it commits what it has handled, leaves the group and completes.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <param name="resultKeys">Serializes keys of results; null for the built-in format of the type.</param>
+    /// <param name="resultValues">Serializes values of results; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="ProducerFencedException">Another loop has taken over the transactional id.</exception>
+    /// <exception cref="ConsumerGroupException">The consumer cannot be a member of its group (any more).</exception>
+    /// <exception cref="ConsumeException">A partition cannot be read any further.</exception>
+    public async Task ProcessAsync<TKey, TValue, TResultKey, TResultValue>(ConsumerOptions consumer, TransactionalProcessingOptions options,
+        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask<IEnumerable<ProducerRecord<TResultKey, TResultValue>>>> handle,
+        IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null, ISerializer<TResultKey>? resultKeys = null,
+        ISerializer<TResultValue>? resultValues = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(consumer);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(handle);
+        options.Validate();
+        if (consumer.GroupId is null)
+        {
+            throw new ArgumentException("ConsumerOptions.GroupId has to be set: the group keeps the offsets of what was handled.",
+                nameof(consumer));
+        }
+        var consuming = consumer with
+        {
+            AutoCommit = false,
+            Reader = (consumer.Reader ?? _options.Reader) with { Isolation = IsolationLevel.ReadCommitted },
+        };
+        var transactions = CreateTransactions(options.TransactionalId ?? $"{consumer.GroupId}-{Guid.NewGuid():n}", options.Producer);
+        var processor = new TransactionalProcessor<TKey, TValue, TResultKey, TResultValue>(
+            listener => new Consumer<TKey, TValue>(Broker, consuming with { RebalanceListener = listener }, keys ?? Format<TKey>(),
+                values ?? Format<TValue>(), _loggers.CreateLogger("OrleansMq.Client.Consumer")),
+            consuming, transactions, options, handle, resultKeys ?? Format<TResultKey>(), resultValues ?? Format<TResultValue>(),
+            _loggers.CreateLogger("OrleansMq.Client.TransactionalProcessor"));
+        await using (processor.ConfigureAwait(false))
+            await processor.RunAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private TransactionSequence CreateTransactions(string transactionalId, TransactionalProducerOptions? options)
+    {
+        if (TransactionalId.FindProblem(transactionalId) is { } problem)
+            throw new ArgumentException(problem, nameof(transactionalId));
+        options ??= new TransactionalProducerOptions();
+        options.Validate();
+        var producer = options.ProducerOr(_options.Producer);
+        var caller = new TransactionCaller($"OrleansMq client at {Environment.MachineName}, process {Environment.ProcessId}");
+        return new TransactionSequence(new TransactionCoordination(Broker, transactionalId, options, producer, caller), producer,
+            _loggers.CreateLogger("OrleansMq.Client.TransactionalProducer"));
+    }
+
     /// <summary>Creates a partition reader. Use one per reading loop.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>

@@ -7,7 +7,7 @@ namespace OrleansMq.Client;
 /// <summary>The consumer. See <see cref="IConsumer{TKey, TValue}"/>.</summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
-internal sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
+internal sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>, IConsumedPositions
 {
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
@@ -131,6 +131,19 @@ internal sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
                 yield break;
             }
             yield return record;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ClaimedOffset> ToCommit() => _core.ToCommit();
+
+    /// <summary>The assignment of the record that the application holds; null if it holds none.</summary>
+    public AssignedPartition? HandedOut
+    {
+        get
+        {
+            lock (_core.Buffer.Stepping)
+                return (AssignedPartition?)_handedOut?.Owner;
         }
     }
 

@@ -46,10 +46,22 @@ internal sealed partial class ConsumerCore
     {
         RequireGroup();
         // Positions as of the call, not as of the time when the commit is sent.
-        ClaimedOffset[] positions = [.. Claims().Select(claim => (Claim: claim, Offset: Position(claim)))
-            .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))];
+        var positions = Positions();
         return positions.Length == 0 ? Task.CompletedTask : _committer.CommitAsync(() => positions, cancellationToken);
     }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ClaimedOffset> ToCommit()
+    {
+        RequireGroup();
+        return _options.AutoCommit
+            ? throw new InvalidOperationException("The consumer commits automatically, also what a transaction then aborts. Set "
+                + "ConsumerOptions.AutoCommit to false.")
+            : Positions();
+    }
+
+    private ClaimedOffset[] Positions() => [.. Claims().Select(claim => (Claim: claim, Offset: Position(claim)))
+        .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))];
 
     public Task CommitAsync(IEnumerable<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default)
     {

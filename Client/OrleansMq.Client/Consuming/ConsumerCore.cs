@@ -5,7 +5,7 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>A consumer apart from the types of its records: its assignment, its positions and its commits.</summary>
-internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
+internal sealed partial class ConsumerCore : IConsumer, IConsumedPositions, IAssignmentTarget
 {
     private readonly IBroker _broker;
     private readonly ConsumerOptions _options;

@@ -63,7 +63,8 @@ internal sealed partial class PartitionQueue
         bool ended;
         try
         {
-            var call = _producer.Broker.ProduceAsync(_topicPartition, batch.Seal(identity),
+            var target = _producer.Target;
+            var call = target.ProduceAsync(_topicPartition, batch.Seal(identity, target.IsTransactional), identity,
                 AcksLevels.Of(_producer.Options.Acks, batch.IsPersistent));
             ended = batch.Await(call);
         }

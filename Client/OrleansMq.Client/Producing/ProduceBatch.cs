@@ -95,10 +95,10 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     }
 
     /// <summary>Returns the batch's bytes, sealed for a producer and sequence; valid until the batch is reset.</summary>
-    public Memory<byte> Seal(ProducerIdentity? identity)
+    public Memory<byte> Seal(ProducerIdentity? identity, bool transactional)
     {
         if (identity is { } producer)
-            _builder.SetProducer(producer.ProducerId, producer.ProducerEpoch, BaseSequence);
+            _builder.SetProducer(producer.ProducerId, producer.ProducerEpoch, BaseSequence, transactional);
         return _builder.Build();
     }
 

@@ -29,8 +29,12 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         ArgumentNullException.ThrowIfNull(broker);
         _keys = keys ?? Serdes.For<TKey>();
         _values = values ?? Serdes.For<TValue>();
-        _core = new ProducerCore(broker, options ?? new ProducerOptions(), logger ?? NullLogger.Instance);
+        _core = new ProducerCore(new BrokerTarget(broker), options ?? new ProducerOptions(), logger ?? NullLogger.Instance);
     }
+
+    /// <summary>Creates a producer of other types over the same core, which is disposed with either.</summary>
+    public Producer(ProducerCore core, ISerializer<TKey> keys, ISerializer<TValue> values) =>
+        (_core, _keys, _values) = (core, keys, values);
 
     /// <inheritdoc/>
     public event Action<ProduceException>? DeliveryFailed
@@ -186,6 +190,19 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     }
 
     private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
+    {
+        try
+        {
+            return AcceptOrRefuse(record, recipient, wantsAcceptance);
+        }
+        catch (ProduceException refused)
+        {
+            _core.Target.OnFailed(refused);
+            throw;
+        }
+    }
+
+    private PendingRecord? AcceptOrRefuse(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
     {
         if (record.Partition is < 0)
             throw new ProduceException(ErrorCode.UnknownTopicOrPartition, $"Partition {record.Partition} is negative.",

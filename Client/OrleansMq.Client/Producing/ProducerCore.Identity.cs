@@ -62,5 +62,5 @@ internal sealed partial class ProducerCore
         }
     }
 
-    private async Task<ProducerIdentity> NewIdentityAsync() => await Broker.InitProducerIdAsync().ConfigureAwait(false);
+    private async Task<ProducerIdentity> NewIdentityAsync() => await Target.GetIdentityAsync().ConfigureAwait(false);
 }

@@ -6,6 +6,7 @@ namespace OrleansMq.Client;
 internal sealed partial class ProducerCore
 {
     private readonly BatchPool _batches;
+    private readonly bool _ownsBatches;
     private long _delivered;
     private long _failed;
     private long _sent;
@@ -60,6 +61,7 @@ internal sealed partial class ProducerCore
     private void FailWithoutRoom(PendingRecord record, ProduceException error)
     {
         Interlocked.Increment(ref _failed);
+        Target.OnFailed(error);
         Measure(error.TopicPartition, 1, record.SentAt, error.Code);
         // A sender that still waits for room receives the exception there; the callback is not called.
         if (!record.TrySetFailed(error))
@@ -99,6 +101,7 @@ internal sealed partial class ProducerCore
         for (var i = 0; i < keys.Length; i++)
         {
             var error = new ProduceException(code, message, topicPartition, keys[i], batch.MayBeWritten);
+            Target.OnFailed(error);
             if (!entries.IsEmpty && entries[0].Index == i)
             {
                 Tell(entries[0].Target, new DeliveryReport(topicPartition, -1, entries[0].Timestamp, error));

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
@@ -23,20 +22,26 @@ internal sealed partial class ProducerCore : IAsyncDisposable
     private FlushGeneration _generation = new(null);
     private volatile bool _disposed;
 
-    public ProducerCore(IBroker broker, ProducerOptions options, ILogger logger)
+    /// <summary>Creates a producer of bytes.</summary>
+    /// <param name="target">What it sends to.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="logger">Its logger.</param>
+    /// <param name="batches">The memory of batches, if it is shared with other producers of the same options; null: its own.</param>
+    public ProducerCore(IProduceTarget target, ProducerOptions options, ILogger logger, BatchPool? batches = null)
     {
         options.Validate();
-        Broker = broker;
+        Target = target;
         Options = options;
         _logger = logger;
         Clock = new ProducerClock(options.TimeProvider);
         Partitioner = options.Partitioner ?? new DefaultPartitioner();
         DeliveryTicks = Clock.Ticks(options.DeliveryTimeout);
         _buffer = new BufferMemory(options.BufferMemory);
-        _batches = new BatchPool(options);
+        _batches = batches ?? new BatchPool(options);
+        _ownsBatches = batches is null;
     }
 
-    public IBroker Broker { get; }
+    public IProduceTarget Target { get; }
     public ProducerOptions Options { get; }
     public ProducerClock Clock { get; }
     public IPartitioner Partitioner { get; }
@@ -90,7 +95,8 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         _deadlineTimer?.Dispose();
         foreach (var partition in _partitions)
             partition.Dispose();
-        _batches.Dispose();
+        if (_ownsBatches)
+            _batches.Dispose();
     }
 
     private TopicQueue FindTopic(string name)

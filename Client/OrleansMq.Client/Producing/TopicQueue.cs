@@ -130,7 +130,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     {
         try
         {
-            var listing = await Producer.Broker.GetTopicAsync(Name).ConfigureAwait(false);
+            var listing = await Producer.Target.GetTopicAsync(Name).ConfigureAwait(false);
             return (listing.Partitions, default);
         }
         catch (Exception e)

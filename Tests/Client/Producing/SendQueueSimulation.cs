@@ -164,7 +164,7 @@ internal sealed class SendQueueSimulation(int seed)
         {
             if (!report)
                 continue;
-            var records = Records(batch.Seal(null));
+            var records = Records(batch.Seal(null, false));
             Assert.All(records, record => Assert.True(_reported.Add(record), "A record is reported once."));
             var list = batch.Result.Error == ErrorCode.None ? Acknowledged : batch.MayBeWritten ? Doubtful : SurelyFailed;
             list.AddRange(records);
@@ -187,7 +187,7 @@ internal sealed class SendQueueSimulation(int seed)
 
     private static Request NewRequest(ProduceBatch batch, ProducerIdentity identity)
     {
-        var bytes = batch.Seal(identity);
+        var bytes = batch.Seal(identity, false);
         return new Request(batch, RecordBatchHeader.Read(bytes.Span), Records(bytes));
     }
 
