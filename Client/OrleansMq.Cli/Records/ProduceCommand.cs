@@ -29,12 +29,34 @@ internal static class ProduceCommand
             Description = "The records need not survive a power cut: they are acknowledged without waiting for a flush, and carry the "
                 + "header omq.persistent=false.",
         };
+        var transactionalId = new Option<string?>("--transactional-id")
+        {
+            Description = "Send all lines in one transaction under this id: readers of committed records see all of them, or none. A later "
+                + "run with the id ends what this one has left open.",
+            HelpName = "ID",
+        };
+        var transactionTimeout = new Option<int>("--transaction-timeout")
+        {
+            Description = "How long the transaction may be open before the broker aborts it.",
+            HelpName = "MS",
+            DefaultValueFactory = _ => 60_000,
+        }.AtLeast(1);
         var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
         var command = new OmqCommand("produce", "Sends standard input, one record per line. Bytes are sent as they are.",
-            "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt")
+            "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt",
+            "omq produce orders --transactional-id nightly < orders.txt")
         {
-            topic, separator, acks, compression, transient, partition, timeout, trim,
+            topic, separator, acks, compression, transient, partition, timeout, trim, transactionalId, transactionTimeout,
         };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(transactionalId) is null)
+                return;
+            if (TransactionalId.FindProblem(result.GetValue(transactionalId)) is { } problem)
+                result.AddError($"--transactional-id: {problem}");
+            if (RecordOptions.ParseAcks(result.GetValue(acks) ?? "all") != Acks.All)
+                result.AddError("--transactional-id needs --acks all: a transaction is acknowledged by all in-sync replicas.");
+        });
         var server = ServerOption.AddTo(command);
         var json = JsonOption.AddTo(command, "Write a summary of the acknowledged records as JSON to standard output.");
         command.SetAction(async (parsed, cancellationToken) =>
@@ -46,6 +68,8 @@ internal static class ProduceCommand
                 Partition = parsed.GetValue(partition),
                 IsTransient = parsed.GetValue(transient),
                 TrimCarriageReturn = parsed.GetValue(trim),
+                TransactionalId = parsed.GetValue(transactionalId),
+                TransactionTimeout = TimeSpan.FromMilliseconds(parsed.GetValue(transactionTimeout)),
                 Options = new ProducerOptions
                 {
                     Acks = RecordOptions.ParseAcks(parsed.GetRequiredValue(acks)),

@@ -36,6 +36,12 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     /// <summary>The producer's options.</summary>
     public ProducerOptions Options { get; init; } = new();
 
+    /// <summary>The transactional id, for all lines in one transaction; null for none.</summary>
+    public string? TransactionalId { get; init; }
+
+    /// <summary>How long the transaction may be open.</summary>
+    public TimeSpan TransactionTimeout { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Sends all lines of <paramref name="input"/> and waits for their acknowledgements.</summary>
     /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message gives their number and the reason.</exception>
     public async Task<ProduceSummary> RunAsync(Stream input, CancellationToken cancellationToken)
@@ -51,9 +57,19 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         };
         var lines = new LineReader(input, maxRecordBytes - RecordBatchBuilder.MaxRecordSize(0, 0, []), TrimCarriageReturn);
         var start = Stopwatch.GetTimestamp();
+        if (TransactionalId is not null)
+            return await InTransactionAsync(lines, options, maxBatchBytes, start, cancellationToken).ConfigureAwait(false);
         // Not disposed after an interruption: that would wait for deliveries that the user no longer wants, and the program ends anyway.
         var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance,
             options);
+        await SendAllAsync(lines, producer, maxBatchBytes, start, cancellationToken).ConfigureAwait(false);
+        await producer.DisposeAsync().ConfigureAwait(false);
+        return Summary(lines, producer.Statistics.Retries, start);
+    }
+
+    private async Task SendAllAsync(LineReader lines, IProducer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, int maxBatchBytes,
+        long start, CancellationToken cancellationToken)
+    {
         using (new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start)))
         {
             var stopped = await SendAsync(lines, producer, cancellationToken).ConfigureAwait(false)
@@ -61,14 +77,56 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
             if ((_failure ?? stopped) is { } failure)
                 throw Explain(failure, lines, maxBatchBytes);
         }
-        await producer.DisposeAsync().ConfigureAwait(false);
-        return new ProduceSummary(topic, Volatile.Read(ref _acknowledged), lines.BytesRead, producer.Statistics.Retries,
-            Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
+
+    /// <summary>Sends all lines in one transaction. Whatever ends the run early aborts it.</summary>
+    private async Task<ProduceSummary> InTransactionAsync(LineReader lines, ProducerOptions options, int maxBatchBytes, long start,
+        CancellationToken cancellationToken)
+    {
+        var producer = new OrleansMqClient(broker).CreateTransactionalProducer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(
+            TransactionalId!, new TransactionalProducerOptions
+            {
+                TransactionTimeout = TransactionTimeout,
+                RequestTimeout = options.DeliveryTimeout,
+                Producer = options,
+            }, OptionalBytes.Instance, OptionalBytes.Instance);
+        try
+        {
+            await using (producer.ConfigureAwait(false))
+            {
+                var transaction = await producer.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
+                await SendAllAsync(lines, transaction, maxBatchBytes, start, cancellationToken).ConfigureAwait(false);
+                await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+                return Summary(lines, transaction.Statistics.Retries, start);
+            }
+        }
+        catch (CommandFailedException e)
+        {
+            throw new CommandFailedException(e.ExitCode, $"{e.Message} The transaction is aborted: none of them counts.", e);
+        }
+        catch (TransactionOutcomeUnknownException e)
+        {
+            throw new CommandFailedException(ExitCode.Unreachable, $"{e.Message} Read the topic with --isolation read_committed to learn "
+                + "whether the lines are in it.", e);
+        }
+        catch (TransactionException e)
+        {
+            throw e.Action == ErrorAction.Retry ? new CommandFailedException(ExitCode.Unreachable, e.Message, e)
+                : CommandFailedException.Refused(e.Message, e);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw CommandFailedException.Refused("Interrupted: the transaction is aborted, or was being committed. Read the topic with "
+                + "--isolation read_committed to learn which.", e);
+        }
+    }
+
+    private ProduceSummary Summary(LineReader lines, long retries, long start) => new(topic, Volatile.Read(ref _acknowledged),
+        lines.BytesRead, retries, Stopwatch.GetElapsedTime(start).TotalSeconds);
 
     /// <summary>Sends line by line, and waits until all sent records are acknowledged or have failed. Returns what ended the input early,
     /// if anything.</summary>
-    private async Task<Exception?> SendAsync(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+    private async Task<Exception?> SendAsync(LineReader lines, IProducer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
         CancellationToken cancellationToken)
     {
         try
@@ -87,7 +145,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     }
 
     /// <summary>Waits for the sent records: until their deadline, or only briefly after an interruption.</summary>
-    private static async Task<Exception?> FlushAsync(Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+    private static async Task<Exception?> FlushAsync(IProducer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
         CancellationToken cancellationToken)
     {
         try
@@ -104,7 +162,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         }
     }
 
-    private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+    private void Send(LineReader lines, IProducer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
         CancellationToken cancellationToken)
     {
         Action<DeliveryReport> delivered = OnDelivered;

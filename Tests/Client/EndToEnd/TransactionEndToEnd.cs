@@ -136,7 +136,12 @@ public abstract class TransactionEndToEnd
         var topic = await TopicAsync();
         var id = NewName("id");
         await using var producer = Client.CreateTransactionalProducer<string, string>(id,
-            Readable with { TransactionTimeout = TimeSpan.FromMilliseconds(200) });
+            Readable with { TransactionTimeout = TimeSpan.FromSeconds(4) });
+        await using (var first = await producer.BeginTransactionAsync())
+        {
+            await first.SendAsync(new(topic, "k", "first"));
+            await first.CommitAsync();
+        }
         await using (var late = await producer.BeginTransactionAsync())
         {
             await late.SendAsync(new(topic, "k", "late"));
@@ -150,7 +155,7 @@ public abstract class TransactionEndToEnd
             await next.SendAsync(new(topic, "k", "next"));
             await next.CommitAsync();
         }
-        Assert.Equal(["next"], await CommittedAsync(topic));
+        Assert.Equal(["first", "next"], await CommittedAsync(topic));
     }
 
     [Fact]
