@@ -102,6 +102,11 @@ public sealed class OrleansMqClient
     /// <exception cref="ProducerFencedException">Another loop has taken over the transactional id.</exception>
     /// <exception cref="ConsumerGroupException">The consumer cannot be a member of its group (any more).</exception>
     /// <exception cref="ConsumeException">A partition cannot be read any further.</exception>
+    /// <exception cref="DeserializationException">A key or value cannot be read. With bytes as the type, the handler can set it
+    /// aside.</exception>
+    /// <exception cref="TransactionException">Transactions failed too often by what the handler wrote. A handler that fails too often ends
+    /// the
+    /// loop with its own exception.</exception>
     public async Task ProcessAsync<TKey, TValue, TResultKey, TResultValue>(ConsumerOptions consumer, TransactionalProcessingOptions options,
         Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask<IEnumerable<ProducerRecord<TResultKey, TResultValue>>>> handle,
         IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null, ISerializer<TResultKey>? resultKeys = null,

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;

@@ -45,6 +45,8 @@ internal sealed class AssignedPartition(FetchBuffer buffer, TopicPartition parti
     private long _done = -1;
     private int _doneEpoch = -1;
     private long _committed = -1;
+    // Up to where a transaction has the offset, in force or not.
+    private long _inTransaction = -1;
 
     public TopicPartition Partition { get; } = partition;
 
@@ -131,7 +133,7 @@ internal sealed class AssignedPartition(FetchBuffer buffer, TopicPartition parti
         _holds = (_holds & (HoldReasons.Paused | HoldReasons.Stopped)) | (_inFlight > 0 ? HoldReasons.Settling : HoldReasons.None);
         var session = _session = buffer.Begin(Partition, start, this, _holds != HoldReasons.None, failure, TopicId);
         (_done, _doneEpoch) = (start.ExactOffset ?? -1, -1);
-        _handedOutTo = -1;
+        (_handedOutTo, _inTransaction) = (-1, -1);
         if (committed)
             _committed = _done;
         _begun.TrySetResult(session);
@@ -214,6 +216,23 @@ internal sealed class AssignedPartition(FetchBuffer buffer, TopicPartition parti
                 (_done, _doneEpoch) = (_handedOutTo, _handedOutEpoch);
             return _done < 0 ? null : new TopicPartitionOffset(Partition, _done, _doneEpoch);
         }
+    }
+
+    /// <summary>Whether records were handed out whose offset is neither committed nor in a transaction.</summary>
+    public bool HasUncommitted
+    {
+        get
+        {
+            lock (_gate)
+                return _handedOutTo > Math.Max(_committed, _inTransaction);
+        }
+    }
+
+    /// <summary>Notes that a transaction has an offset.</summary>
+    public void TakenIntoTransaction(long offset)
+    {
+        lock (_gate)
+            _inTransaction = offset;
     }
 
     /// <summary>Marks the handed-out records below an offset as done, which the application commits. Else an automatic commit of what was

@@ -137,13 +137,13 @@ internal sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>, IConsume
     /// <inheritdoc/>
     public IReadOnlyList<ClaimedOffset> ToCommit() => _core.ToCommit();
 
-    /// <summary>The assignment of the record that the application holds; null if it holds none.</summary>
-    public AssignedPartition? HandedOut
+    /// <summary>The session of the record that the application holds; null if it holds none.</summary>
+    public FetchSession? HandedOut
     {
         get
         {
             lock (_core.Buffer.Stepping)
-                return (AssignedPartition?)_handedOut?.Owner;
+                return _handedOut;
         }
     }
 

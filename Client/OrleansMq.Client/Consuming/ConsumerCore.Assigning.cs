@@ -22,6 +22,7 @@ internal sealed partial class ConsumerCore
         {
             claims = [.. _assigned.Values];
             _assigned.Clear();
+            NoteUncommitted(claims);
             // Without partitions the lease cannot expire.
             _lease.Release();
         }
@@ -100,12 +101,21 @@ internal sealed partial class ConsumerCore
         }
     }
 
+    private void NoteUncommitted(IEnumerable<AssignedPartition> claims)
+    {
+        if (!_options.AutoCommit)
+            _goneUncommitted.UnionWith(claims.Where(static claim => claim.HasUncommitted).Select(static claim => claim.Partition));
+    }
+
     private void Forget(AssignedPartition[] claims)
     {
         lock (_gate)
         {
             foreach (var claim in claims.Where(claim => _assigned.GetValueOrDefault(claim.Partition) == claim))
+            {
                 _assigned.Remove(claim.Partition);
+                NoteUncommitted([claim]);
+            }
         }
         foreach (var claim in claims)
             claim.Leave();

@@ -54,14 +54,30 @@ internal sealed partial class ConsumerCore
     public IReadOnlyList<ClaimedOffset> ToCommit()
     {
         RequireGroup();
-        return _options.AutoCommit
-            ? throw new InvalidOperationException("The consumer commits automatically, also what a transaction then aborts. Set "
-                + "ConsumerOptions.AutoCommit to false.")
-            : Positions();
+        if (_options.AutoCommit)
+            throw new InvalidOperationException("The consumer commits automatically, also what a transaction then aborts. Set "
+                + "ConsumerOptions.AutoCommit to false.");
+        ClaimedOffset[] positions;
+        TopicPartition[] gone;
+        // At once, so that a partition that is revoked meanwhile is in either.
+        lock (_gate)
+        {
+            positions = [.. PositionsOf(_assigned.Values)];
+            gone = [.. _goneUncommitted];
+            _goneUncommitted.Clear();
+        }
+        if (gone.Length > 0)
+            throw new CommitFencedException(ErrorCode.UnknownMemberId, gone);
+        foreach (var (claim, offset) in positions)
+            claim.TakenIntoTransaction(offset.Offset);
+        return positions;
     }
 
-    private ClaimedOffset[] Positions() => [.. Claims().Select(claim => (Claim: claim, Offset: Position(claim)))
-        .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))];
+    private ClaimedOffset[] Positions() => [.. PositionsOf(Claims())];
+
+    private IEnumerable<ClaimedOffset> PositionsOf(IEnumerable<AssignedPartition> claims) =>
+        claims.Select(claim => (Claim: claim, Offset: Position(claim))).Where(static item => item.Offset is not null)
+            .Select(static item => new ClaimedOffset(item.Claim, item.Offset!));
 
     public Task CommitAsync(IEnumerable<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default)
     {

@@ -15,6 +15,8 @@ internal sealed partial class ConsumerCore : IConsumer, IConsumedPositions, IAss
     private readonly SessionLease _lease;
     private readonly Lock _gate = new();
     private readonly Dictionary<TopicPartition, AssignedPartition> _assigned = [];
+    // Partitions whose assignment has ended with records handed out that were in no commit. A transaction may have what was made of them.
+    private readonly HashSet<TopicPartition> _goneUncommitted = [];
     private readonly CancellationTokenSource _stop = new();
     private IMembership? _membership;
     private ConsumerGroupException? _failure;

@@ -23,6 +23,12 @@ internal interface IProduceTarget
     /// <param name="acks">When to acknowledge.</param>
     ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, ProducerIdentity? producer, Acks acks);
 
+    /// <summary>Returns the size of batches that a topic took before; <see cref="int.MaxValue"/> if none was too large.</summary>
+    int BatchSizeOf(string topic);
+
+    /// <summary>Notes the size of batches that a topic may take, since a larger one was refused.</summary>
+    void LearnBatchSize(string topic, int size);
+
     /// <summary>Notes that a record is not delivered. Called before its sender learns of it.</summary>
     void OnFailed(ProduceException failure);
 }
@@ -42,6 +48,13 @@ internal sealed class BrokerTarget(IBroker broker) : IProduceTarget
     /// <inheritdoc/>
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, ProducerIdentity? producer, Acks acks) =>
         broker.ProduceAsync(partition, batch, acks);
+
+    /// <inheritdoc/>
+    public int BatchSizeOf(string topic) => int.MaxValue;
+
+    /// <inheritdoc/>
+    /// <remarks>Each partition's queue remembers it.</remarks>
+    public void LearnBatchSize(string topic, int size) { }
 
     /// <inheritdoc/>
     public void OnFailed(ProduceException failure) { }

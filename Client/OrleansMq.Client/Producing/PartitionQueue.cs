@@ -38,8 +38,8 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         _lingers = producer.Options.Linger > TimeSpan.Zero;
         var idempotent = producer.Options.IsIdempotent;
         _queue = new SendQueue(idempotent, retries: producer.Options.Acks != Acks.None, idempotent ? producer.Options.MaxInFlight : 1,
-            producer.Clock.Ticks(ProducerCore.ProducerRest), Split);
-        _batchSize = producer.Options.BatchSize;
+            producer.Clock.Ticks(ProducerCore.ProducerRest), Split, producer.Target.IsTransactional);
+        _batchSize = Math.Min(producer.Options.BatchSize, topic.MaxBatchSize);
     }
 
     /// <summary>Adds a record, for which room was taken, to the open batch, and has the batch sent when it is due.</summary>
@@ -166,6 +166,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
     private (ProduceBatch, ProduceBatch) Split(ProduceBatch tooLarge)
     {
         _batchSize = Math.Max(ProducerOptions.MinBatchSize, Math.Min(_batchSize, tooLarge.EstimatedSize / 2));
+        _producer.Target.LearnBatchSize(_topicPartition.Topic, _batchSize);
         var (first, second) = (_producer.RentBatch(), _producer.RentBatch());
         tooLarge.SplitInto(first, second, _producer.Options.Codecs);
         return (first, second);

@@ -49,7 +49,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     /// <inheritdoc/>
     public ValueTask<DeliveryReport> SendAsync(ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default)
     {
-        if (cancellationToken.IsCancellationRequested)
+        if (IsCancelled(record, cancellationToken))
             return ValueTask.FromCanceled<DeliveryReport>(cancellationToken);
         return SendSpan.Begin(record.Topic, record.Headers) is { } span
             ? SendInSpanAsync(record with { Headers = span.Headers }, span, cancellationToken)
@@ -92,7 +92,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null,
         CancellationToken cancellationToken = default)
     {
-        if (cancellationToken.IsCancellationRequested)
+        if (IsCancelled(record, cancellationToken))
             return ValueTask.FromCanceled(cancellationToken);
         return SendSpan.Begin(record.Topic, record.Headers) is { } span
             ? EnqueueInSpanAsync(record with { Headers = span.Headers }, callback, span, cancellationToken)
@@ -153,7 +153,8 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
 
     private void SendBlocking(in ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback, CancellationToken cancellationToken)
     {
-        cancellationToken.ThrowIfCancellationRequested();
+        if (IsCancelled(record, cancellationToken))
+            cancellationToken.ThrowIfCancellationRequested();
         var sent = SendSpan.Begin(record.Topic, record.Headers) is { } span
             ? EnqueueInSpanAsync(record with { Headers = span.Headers }, callback, span, cancellationToken)
             : EnqueueAcceptedAsync(record, callback, cancellationToken);
@@ -195,11 +196,21 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         {
             return AcceptOrRefuse(record, recipient, wantsAcceptance);
         }
-        catch (ProduceException refused)
+        catch (Exception e)
         {
-            _core.Target.OnFailed(refused);
+            _core.Target.OnFailed(e as ProduceException ?? new ProduceException(ErrorCode.InvalidRecord,
+                $"A record for topic '{record.Topic}' cannot be sent: {e.Message}",
+                new TopicPartition(record.Topic, record.Partition ?? -1), inner: e));
             throw;
         }
+    }
+
+    private bool IsCancelled(in ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken)
+    {
+        if (!cancellationToken.IsCancellationRequested)
+            return false;
+        _core.Target.OnFailed(ProducerCore.Cancelled(new TopicPartition(record.Topic, record.Partition ?? -1)));
+        return true;
     }
 
     private PendingRecord? AcceptOrRefuse(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)

@@ -76,9 +76,14 @@ internal sealed partial class ProducerCore : IAsyncDisposable
     {
         if (!_buffer.Withdraw(record))
             return false;
+        Target.OnFailed(Cancelled(record.TopicPartition));
         record.Generation.Done();
         return true;
     }
+
+    /// <summary>The failure of a record that its sender cancelled before it was accepted.</summary>
+    public static ProduceException Cancelled(TopicPartition partition) =>
+        new(ErrorCode.RequestTimedOut, $"{partition}: the sender cancelled before the record was accepted. It is not sent.", partition);
 
     public Task FlushAsync(CancellationToken cancellationToken)
     {

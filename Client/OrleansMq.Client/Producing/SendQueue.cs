@@ -47,8 +47,9 @@ internal readonly record struct Resolution(ProduceBatch Batch, bool Report, bool
 /// <param name="maxInFlight">The maximum number of batches in flight; 1 without idempotence, to preserve their order.</param>
 /// <param name="restAfter">The time without an acknowledgement after which the broker may have forgotten the producer.</param>
 /// <param name="split">Splits a batch that is too large.</param>
+/// <param name="keepsEpoch">Whether another epoch would be another transaction.</param>
 internal sealed partial class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter,
-    Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split)
+    Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split, bool keepsEpoch = false)
 {
     private readonly List<ProduceBatch> _batches = [];
     private readonly List<Resolution> _resolved = [];
@@ -58,6 +59,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private int _nextSequence;
     private long? _lastAcknowledged;
     private bool _recovering;
+    private bool _isCareful;
     // From this index on, batches start over under another epoch once those before it are resolved; -1 for none.
     private int _resetAt = -1;
 
@@ -232,8 +234,8 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private static bool IsOutOfStep(ErrorCode code) =>
         code is ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.InvalidProducerEpoch;
 
-    private int InFlightLimit(long now) =>
-        !idempotent || (_lastAcknowledged is { } last && now - last < restAfter) ? maxInFlight : 1;
+    private int InFlightLimit(long now) => _isCareful && keepsEpoch ? 1
+        : !idempotent || (_lastAcknowledged is { } last && now - last < restAfter) ? maxInFlight : 1;
 
     private ProduceBatch TakeUnsent()
     {

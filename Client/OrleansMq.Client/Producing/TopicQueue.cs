@@ -15,6 +15,9 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
 
     public ProducerCore Producer { get; } = producer;
 
+    /// <summary>The size of batches that the topic took before.</summary>
+    public int MaxBatchSize { get; } = producer.Target.BatchSizeOf(name);
+
     /// <summary>The partitions; null until their number is known and the records that waited for it are in them.</summary>
     public PartitionQueue[]? Partitions => Volatile.Read(ref _partitions);
 
@@ -199,6 +202,12 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
         catch (ProduceException e)
         {
             return e;
+        }
+        catch (Exception e)
+        {
+            // Of a partitioner: the record has no partition, and its sender is told.
+            return new ProduceException(ErrorCode.InvalidRecord, $"The partitioner failed for topic '{Name}': {e.Message}",
+                record.TopicPartition, record.Key, inner: e);
         }
     }
 }

@@ -57,6 +57,14 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
         $"A record was not delivered, so it cannot be committed. Abort it. {failure.Message}", failure));
 
     /// <inheritdoc/>
+    public int BatchSizeOf(string topic) => coordination.BatchSizes.GetValueOrDefault(topic, int.MaxValue);
+
+    /// <inheritdoc/>
+    /// <remarks>For the transactions to come: each has queues of its own.</remarks>
+    public void LearnBatchSize(string topic, int size) =>
+        coordination.BatchSizes.AddOrUpdate(topic, size, (_, known) => Math.Min(known, size));
+
+    /// <inheritdoc/>
     public async ValueTask<TopicListing> GetTopicAsync(string topic)
     {
         var listing = await coordination.Broker.GetTopicAsync(topic).ConfigureAwait(false);
@@ -109,7 +117,8 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
             adding = Next(addition => addition.Groups.Add(group));
         }
         var answer = await adding.WaitAsync(cancellationToken).ConfigureAwait(false);
-        return answer.Error == ErrorCode.None ? answer.Number : throw Failure!;
+        return answer.Error == ErrorCode.None ? answer.Number
+            : throw Failure ?? coordination.ExceptionOf(answer.Error, answer.Message, $"Group '{group}' was not added");
     }
 
     private ValueTask<AddToTransactionResult> AddAsync(TransactionPartition partition)

@@ -53,10 +53,15 @@ public interface ITransaction<TKey, TValue> : IProducer<TKey, TValue>
     /// <summary>
     /// Commits the positions of a consumer with the transaction: those of all partitions, including the last record handed out. So each
     /// record that was read has its effect exactly once, although the process may die anywhere.
+    /// <para>After an abort the consumer is still behind the records that it handed out: seek back to the committed offsets before going
+    /// on,
+    /// or they are passed over. A consumer of topics that others write in transactions reads with
+    /// <see cref="IsolationLevel.ReadCommitted"/>. <see cref="OrleansMqClient.ProcessAsync"/> does both.</para>
     /// </summary>
     /// <param name="consumer">A consumer of this library, in a group, with <see cref="ConsumerOptions.AutoCommit"/> off.</param>
     /// <param name="cancellationToken">Ends the wait, and fails the transaction.</param>
-    /// <exception cref="CommitFencedException">Partitions are assigned to another consumer by now. The transaction has failed.</exception>
+    /// <exception cref="CommitFencedException">Partitions whose records were handed out are assigned to another consumer by now. The
+    /// transaction has failed.</exception>
     /// <exception cref="TransactionException">The offsets are not taken; the message gives the reason. The transaction has
     /// failed.</exception>
     /// <exception cref="InvalidOperationException">The consumer commits automatically, has no group, or is not of this library; or the
@@ -81,15 +86,17 @@ public interface ITransaction<TKey, TValue> : IProducer<TKey, TValue>
     /// </summary>
     /// <param name="cancellationToken">Ends the wait; whether the transaction is committed is not known then.</param>
     /// <exception cref="TransactionOutcomeUnknownException">No broker answered in time. Call again to learn the outcome.</exception>
-    /// <exception cref="ProducerFencedException">Another instance has taken over the transactional id; nothing is committed.</exception>
+    /// <exception cref="ProducerFencedException">Another instance has taken over the transactional id. Nothing is committed, unless the
+    /// message says that an attempt before was not answered.</exception>
     /// <exception cref="TransactionException">Nothing is committed: a record or offset has failed, or the transaction was open for longer
     /// than <see cref="TransactionalProducerOptions.TransactionTimeout"/>. Abort it.</exception>
     /// <exception cref="InvalidOperationException">The transaction has ended.</exception>
     Task CommitAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>Aborts: none of the records and offsets counts. Records not sent yet are discarded, and their senders get an
-    /// error.</summary>
-    /// <param name="cancellationToken">Ends the wait. The producer's next transaction aborts this one before it begins.</param>
+    /// <summary>Aborts: none of the records and offsets counts. Records not sent yet are discarded, and their senders get an error. A
+    /// consumer whose offsets were sent does not go back by itself.</summary>
+    /// <param name="cancellationToken">Ends the wait. Dispose the transaction then: the producer's next one ends it before it
+    /// begins.</param>
     /// <exception cref="ProducerFencedException">Another instance has taken over the transactional id; the transaction is
     /// aborted.</exception>
     /// <exception cref="TransactionException">The broker did not answer in time, or the transaction was committed by a call whose outcome

@@ -30,9 +30,10 @@ internal sealed class OffsetSending(TransactionCoordination coordination, Broker
     {
         while (true)
         {
-            RequireClaims();
+            // First the member, then its partitions: a member that has lost them has another generation by then.
             var who = member();
-            var (error, message) = await coordination.RetryAsync(cancelled => SendOnceAsync(who, cancelled), cancellationToken)
+            RequireClaims();
+            var (error, message, _) = await coordination.RetryAsync(cancelled => SendOnceAsync(who, cancelled), cancellationToken)
                 .ConfigureAwait(false);
             if (error == ErrorCode.None)
                 return;
@@ -50,6 +51,7 @@ internal sealed class OffsetSending(TransactionCoordination coordination, Broker
         // Under another generation the answer is final: the caller looks it up again.
         if (IsClaimed && member() != who)
             return (ErrorCode.IllegalGeneration, null);
+        RequireClaims();
         var result = await coordination.Broker.Groups.SendAsync(new TransactionOffsetCommit
         {
             GroupId = group,
@@ -64,7 +66,9 @@ internal sealed class OffsetSending(TransactionCoordination coordination, Broker
                 item.Claim?.TopicId ?? Guid.Empty))],
         }, cancellationToken).ConfigureAwait(false);
         // All or nothing: offsets of partitions that are left out of a commit would be lost with their records' effects in force.
-        var error = result.Partitions.Select(static partition => partition.Error).FirstOrDefault(static error => error != ErrorCode.None);
+        // An id that the group does not know belongs to a deleted topic, which is never read again.
+        var error = result.Partitions.Where((partition, i) => partition.Error != ErrorCode.UnknownTopicId || offsets[i].Claim is null)
+            .Select(static partition => partition.Error).FirstOrDefault(static error => error != ErrorCode.None);
         return (error, result.Message);
     }
 

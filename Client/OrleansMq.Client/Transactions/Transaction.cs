@@ -18,10 +18,11 @@ internal sealed class Transaction<TKey, TValue>(TransactionRun run, Producer<TKe
     public Task SendOffsetsAsync(IConsumer consumer, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(consumer);
-        var positions = (consumer as IConsumedPositions ?? throw new InvalidOperationException(
-            "The consumer is not one of this client library: commit its offsets by SendOffsetsAsync(group, offsets).")).ToCommit();
+        var positions = consumer as IConsumedPositions ?? throw new InvalidOperationException(
+            "The consumer is not one of this client library: commit its offsets by SendOffsetsAsync(group, offsets).");
         return _run.SendOffsetsAsync(() => consumer.GroupMetadata,
-            [.. positions.Select(static position => new TransactionOffset(position.Offset, position.Claim))], cancellationToken);
+            () => [.. positions.ToCommit().Select(static position => new TransactionOffset(position.Offset, position.Claim))],
+            cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -30,7 +31,7 @@ internal sealed class Transaction<TKey, TValue>(TransactionRun run, Producer<TKe
     {
         ArgumentNullException.ThrowIfNull(group);
         ArgumentNullException.ThrowIfNull(offsets);
-        return _run.SendOffsetsAsync(() => group, [.. offsets.Select(static offset => new TransactionOffset(offset, null))],
+        return _run.SendOffsetsAsync(() => group, () => [.. offsets.Select(static offset => new TransactionOffset(offset, null))],
             cancellationToken);
     }
 

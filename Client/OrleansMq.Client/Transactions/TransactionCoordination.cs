@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using OrleansMq.Api;
 
 namespace OrleansMq.Client;
@@ -13,6 +14,9 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
     public string TransactionalId => transactionalId;
 
     public IBroker Broker => broker;
+
+    /// <summary>The sizes of batches that topics take, where larger ones were refused.</summary>
+    public ConcurrentDictionary<string, int> BatchSizes { get; } = new(StringComparer.Ordinal);
 
     public TransactionalProducerOptions Options => options;
 
@@ -46,9 +50,10 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
         }, static result => (result.Error, result.Message), cancellationToken);
 
     /// <summary>Ends the transaction.</summary>
-    /// <returns>The answer, refused or not.</returns>
-    public Task<EndTransactionResult> EndAsync(ProducerIdentity identity, bool isCommit, CancellationToken cancellationToken) =>
-        SendAsync(new EndTransaction
+    /// <returns>The answer, refused or not, and the number of attempts.</returns>
+    public Task<(EndTransactionResult Answer, int Attempts)> EndAsync(ProducerIdentity identity, bool isCommit,
+        CancellationToken cancellationToken) =>
+        SendCountedAsync(new EndTransaction
         {
             TransactionalId = transactionalId,
             Producer = identity,
@@ -58,40 +63,51 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
             Caller = caller,
         }, static result => (result.Error, result.Message), cancellationToken);
 
-    /// <summary>Whether the coordinator knows the id no more, and so no instance has it.</summary>
-    public async Task<bool> IsForgottenAsync(CancellationToken cancellationToken)
+    /// <summary>Finds out why the coordinator does not know the producer under its id.</summary>
+    /// <param name="error">The error of the request before.</param>
+    /// <returns>Whether the id is forgotten, and so no instance has it; otherwise <see cref="ErrorCode.ProducerFenced"/> where another has
+    /// it. The error stays where no broker tells.</returns>
+    public async Task<(ErrorCode Error, bool IsForgotten)> FindOwnerAsync(ErrorCode error)
     {
-        try
+        var (answer, _, _) = await RetryAsync(async cancelled =>
         {
-            await broker.Transactions.SendAsync(new DescribeTransaction(transactionalId), cancellationToken).ConfigureAwait(false);
-            return false;
-        }
-        catch (BrokerException e)
+            await broker.Transactions.SendAsync(new DescribeTransaction(transactionalId), cancelled).ConfigureAwait(false);
+            return (ErrorCode.None, null);
+        }, CancellationToken.None).ConfigureAwait(false);
+        return answer switch
         {
-            return e.Code == ErrorCode.TransactionalIdNotFound;
-        }
+            ErrorCode.TransactionalIdNotFound => (error, true),
+            ErrorCode.None => (ErrorCode.ProducerFenced, false),
+            _ => (error, false),
+        };
     }
 
-    /// <summary>Sends offsets to their group, until it answers.</summary>
-    /// <param name="send">Sends them once; returns the error.</param>
+    /// <summary>Whether an error leaves open whether a request was executed.</summary>
+    public static bool IsUnknown(ErrorCode error) => error == ErrorCode.UnknownServerError || error.Action() == ErrorAction.Retry;
+
+    /// <summary>Sends a request until it is answered, at most for <see cref="TransactionalProducerOptions.RequestTimeout"/>.</summary>
+    /// <param name="send">Sends it once; returns the error.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public async Task<(ErrorCode Error, string? Message)> RetryAsync(
+    /// <returns>The last error, and the number of attempts.</returns>
+    public async Task<(ErrorCode Error, string? Message, int Attempts)> RetryAsync(
         Func<CancellationToken, Task<(ErrorCode Error, string? Message)>> send, CancellationToken cancellationToken)
     {
-        var since = Time.GetTimestamp();
+        using var deadline = new CancellationTokenSource(options.RequestTimeout, Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         for (var attempt = 1; ; attempt++)
         {
-            (ErrorCode Error, string? Message) answer;
+            ProduceResult answer;
             try
             {
-                answer = await send(cancellationToken).ConfigureAwait(false);
+                var (error, message) = await send(either.Token).ConfigureAwait(false);
+                answer = ProduceResult.Failed(error, message ?? error.ToString());
             }
-            catch (BrokerException e)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested && e is not CommitException)
             {
-                answer = (e.Code, e.Message);
+                answer = ProduceBatch.ResultOf(e);
             }
-            if (answer.Error.Action() != ErrorAction.Retry || Time.GetElapsedTime(since) >= options.RequestTimeout)
-                return answer;
+            if (answer.Error.Action() != ErrorAction.Retry || deadline.IsCancellationRequested)
+                return (answer.Error, answer.Message, attempt);
             await BackoffAsync(attempt, cancellationToken).ConfigureAwait(false);
         }
     }
@@ -100,29 +116,38 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
     public Task BackoffAsync(int attempt, CancellationToken cancellationToken) => Task.Delay(
         RetryBackoff.For(attempt, producer.RetryBackoff, producer.RetryBackoffMax, producer.Random.NextDouble()), Time, cancellationToken);
 
-    /// <summary>Returns the exception of a refusal.</summary>
+    /// <summary>Returns the exception of a beginning or an end that was refused: the coordinator alone knows who is fenced.</summary>
+    /// <inheritdoc cref="ExceptionOf"/>
+    public TransactionException EndOf(ErrorCode error, string? message, string what) => error == ErrorCode.ProducerFenced
+        ? new ProducerFencedException(error, transactionalId, $"{what}: {message ?? error.ToString()}")
+        : ExceptionOf(error, message, what);
+
+    /// <summary>Returns the exception of a refusal within a transaction. The coordinator may have ended it by its timeout, or for an
+    /// operator: the abort tells.</summary>
     /// <param name="error">The error.</param>
     /// <param name="message">The broker's words; null for none.</param>
     /// <param name="what">What was refused, in words that end a sentence.</param>
     public TransactionException ExceptionOf(ErrorCode error, string? message, string what) => error switch
     {
-        ErrorCode.ProducerFenced or ErrorCode.InvalidProducerEpoch =>
-            new ProducerFencedException(error, transactionalId, $"{what}: {message ?? error.ToString()}"),
         _ when error.Action() == ErrorAction.Retry => new TransactionException(error, transactionalId,
             $"{what} within {options.RequestTimeout.TotalSeconds:0.#} s: {message ?? error.ToString()}"),
         _ => new TransactionException(error, transactionalId, $"{what}: {message ?? error.ToString()}"),
     };
 
     private async Task<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request,
+        Func<TResult, (ErrorCode Error, string? Message)> read, CancellationToken cancellationToken) =>
+        (await SendCountedAsync(request, read, cancellationToken).ConfigureAwait(false)).Answer;
+
+    private async Task<(TResult Answer, int Attempts)> SendCountedAsync<TResult>(ITransactionRequest<TResult> request,
         Func<TResult, (ErrorCode Error, string? Message)> read, CancellationToken cancellationToken)
     {
         TResult? last = default;
-        var (error, message) = await RetryAsync(async cancelled =>
+        var (error, message, attempts) = await RetryAsync(async cancelled =>
         {
             last = default;
             last = await broker.Transactions.SendAsync(request, cancelled).ConfigureAwait(false);
             return read(last);
         }, cancellationToken).ConfigureAwait(false);
-        return last is null ? request.Answer(request.Refuse(error, message ?? error.ToString())) : last;
+        return (last is null ? request.Answer(request.Refuse(error, message ?? error.ToString())) : last, attempts);
     }
 }

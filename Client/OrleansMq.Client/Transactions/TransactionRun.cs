@@ -18,9 +18,10 @@ internal enum TransactionStage
 }
 
 /// <summary>
-/// One transaction apart from the types of its records. Thread-safe; commits and aborts run one at a time.
+/// One transaction apart from the types of its records. Thread-safe; offsets, commits and aborts run one at a time.
 /// <para><c>Open -> Committing -> Committed</c>, or <c>Open | Committing -> Aborting -> Aborted</c>. What the coordinator refuses to commit
-/// goes on to <c>Aborting</c>; a commit that is not answered stays in <c>Committing</c>, and may be repeated.</para>
+/// goes on to <c>Aborting</c>; a commit that is not answered stays in <c>Committing</c>, and may be repeated. Disposal ends in <c>Left</c>
+/// where nobody answers.</para>
 /// </summary>
 internal sealed class TransactionRun(TransactionSequence sequence, TransactionCoordination coordination, BrokerTransaction transaction,
     ProducerCore core) : IAsyncDisposable
@@ -30,9 +31,14 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
 
     private readonly SemaphoreSlim _turn = new(1);
     private volatile TransactionStage _stage;
+    private bool _isFlushed;
+    private bool _mayBeCommitted;
 
     /// <summary>The producer of its records.</summary>
     public ProducerCore Core => core;
+
+    /// <summary>Whether the commit is stored.</summary>
+    public bool IsCommitted => _stage == TransactionStage.Committed;
 
     /// <summary>Whether the next transaction may begin.</summary>
     public bool IsOver => _stage is TransactionStage.Committed or TransactionStage.Aborted or TransactionStage.Left;
@@ -49,16 +55,18 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
 
     /// <summary>Commits offsets with the transaction.</summary>
     /// <param name="member">The member, looked up for each attempt.</param>
-    /// <param name="offsets">The offsets.</param>
+    /// <param name="collect">Returns the offsets.</param>
     /// <param name="cancellationToken">Ends the wait, and fails the transaction.</param>
-    public async Task SendOffsetsAsync(Func<ConsumerGroupMetadata> member, IReadOnlyList<TransactionOffset> offsets,
+    public async Task SendOffsetsAsync(Func<ConsumerGroupMetadata> member, Func<IReadOnlyList<TransactionOffset>> collect,
         CancellationToken cancellationToken)
     {
-        RequireOpen();
-        if (offsets.Count == 0)
-            return;
+        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
+            RequireOpen();
+            var offsets = collect();
+            if (offsets.Count == 0)
+                return;
             var group = member().GroupId
                 ?? throw new InvalidOperationException("Offsets cannot be committed without a group. Set ConsumerOptions.GroupId.");
             var number = await transaction.AddGroupAsync(group, cancellationToken).ConfigureAwait(false);
@@ -78,6 +86,10 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
                 "Sending its offsets was cancelled. Abort it.", e));
             throw;
         }
+        finally
+        {
+            _turn.Release();
+        }
     }
 
     public async Task CommitAsync(CancellationToken cancellationToken)
@@ -87,16 +99,19 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
         {
             if (_stage is not (TransactionStage.Open or TransactionStage.Committing))
                 throw Over();
-            if (_stage == TransactionStage.Open)
+            // From here on it takes no record: what is sent beside the commit is refused.
+            _stage = TransactionStage.Committing;
+            if (!_isFlushed)
                 await core.FlushAsync(cancellationToken).ConfigureAwait(false);
-            if (transaction.Failure is { } failure)
+            _isFlushed = true;
+            transaction.Close();
+            if (transaction.Failure is { } failure && !_mayBeCommitted)
             {
-                Close(TransactionStage.Aborting);
+                _stage = TransactionStage.Aborting;
                 throw failure;
             }
-            Close(TransactionStage.Committing);
             if (transaction.MayBeOpen)
-                await EndAsync(isCommit: true, cancellationToken).ConfigureAwait(false);
+                await CommitOnceAsync(cancellationToken).ConfigureAwait(false);
             _stage = TransactionStage.Committed;
         }
         finally
@@ -108,6 +123,12 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
 
     public async Task AbortAsync(CancellationToken cancellationToken)
     {
+        // Ends a commit that still delivers records.
+        if (!IsOver)
+        {
+            transaction.Fail(new TransactionException(ErrorCode.TransactionAbortable, coordination.TransactionalId,
+                "It is being aborted."));
+        }
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
@@ -115,11 +136,12 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
                 return;
             if (_stage is TransactionStage.Committed or TransactionStage.Left)
                 throw Over();
-            Close(TransactionStage.Aborting);
+            _stage = TransactionStage.Aborting;
+            transaction.Close();
             // What is not sent is refused; a batch that is on its way is refused by the partition, or discarded with the transaction.
             _ = core.DisposeAsync().AsTask();
             if (transaction.MayBeOpen)
-                await EndAsync(isCommit: false, cancellationToken).ConfigureAwait(false);
+                await AbortOnceAsync(cancellationToken).ConfigureAwait(false);
             _stage = TransactionStage.Aborted;
         }
         finally
@@ -139,15 +161,12 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
         }
         catch (OperationCanceledException)
         {
-            _stage = TransactionStage.Left;
-            sequence.LogLeftOpen($"No broker answered within {DisposePatience.TotalSeconds} s.");
+            Leave($"No broker answered within {DisposePatience.TotalSeconds} s.");
         }
         catch (TransactionException e)
         {
-            var isFenced = _stage == TransactionStage.Aborted;
-            _stage = TransactionStage.Left;
-            if (!isFenced)
-                sequence.LogLeftOpen(e.Message);
+            if (!IsOver)
+                Leave(e.Message);
         }
         catch (InvalidOperationException) when (IsOver)
         {
@@ -155,29 +174,55 @@ internal sealed class TransactionRun(TransactionSequence sequence, TransactionCo
         }
     }
 
-    private async Task EndAsync(bool isCommit, CancellationToken cancellationToken)
+    private void Leave(string reason)
     {
+        sequence.Leave(this);
+        _stage = TransactionStage.Left;
+        sequence.LogLeftOpen(reason);
+    }
+
+    private async Task CommitOnceAsync(CancellationToken cancellationToken)
+    {
+        var wasUnanswered = _mayBeCommitted;
+        _mayBeCommitted = true;
         try
         {
-            await sequence.EndAsync(transaction, isCommit, cancellationToken).ConfigureAwait(false);
+            await sequence.EndAsync(this, transaction, isCommit: true, wasUnanswered, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TransactionOutcomeUnknownException)
+        {
+            throw;
         }
         catch (ProducerFencedException)
         {
-            // The coordinator has aborted it.
+            // The coordinator has ended it, for the instance that took over.
             _stage = TransactionStage.Aborted;
             throw;
         }
-        catch (TransactionException e) when (isCommit && e is not TransactionOutcomeUnknownException)
+        catch (TransactionException)
         {
             _stage = TransactionStage.Aborting;
             throw;
         }
     }
 
-    private void Close(TransactionStage stage)
+    private async Task AbortOnceAsync(CancellationToken cancellationToken)
     {
-        _stage = stage;
-        transaction.Close();
+        try
+        {
+            await sequence.EndAsync(this, transaction, isCommit: false, wasUnanswered: false, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ProducerFencedException)
+        {
+            _stage = TransactionStage.Aborted;
+            throw;
+        }
+        catch (TransactionException e) when (e.Code == ErrorCode.InvalidTxnState)
+        {
+            // The commit whose outcome was unknown was stored.
+            _stage = TransactionStage.Committed;
+            throw;
+        }
     }
 
     private InvalidOperationException Over() => new(_stage switch

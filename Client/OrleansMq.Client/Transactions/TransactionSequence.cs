@@ -12,6 +12,7 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
     : IAsyncDisposable
 {
     private readonly SemaphoreSlim _turn = new(1);
+    private readonly Lock _gate = new();
     private readonly BatchPool _batches = new(producer);
     private ProducerIdentity? _identity;
     private bool _isUncertain;
@@ -30,16 +31,22 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
             ObjectDisposedException.ThrowIf(_isDisposed, typeof(ITransactionalProducer<,>));
             if (_fenced is not null)
                 throw _fenced;
-            if (_current is { IsOver: false })
+            TransactionRun? current;
+            lock (_gate)
+                current = _current;
+            if (current is { IsOver: false })
             {
                 throw new InvalidOperationException($"The last transaction of '{TransactionalId}' is neither committed nor aborted: "
                     + "dispose it before the next begins. For transactions side by side, create a producer for each, with another id.");
             }
             if (_identity is null || _isUncertain)
                 await InitAsync(cancellationToken).ConfigureAwait(false);
-            var transaction = new BrokerTransaction(coordination, _identity!.Value);
-            var core = new ProducerCore(transaction, producer, logger, _batches);
-            return _current = new TransactionRun(this, coordination, transaction, core);
+            lock (_gate)
+            {
+                var transaction = new BrokerTransaction(coordination, _identity!.Value);
+                var core = new ProducerCore(transaction, producer, logger, _batches);
+                return _current = new TransactionRun(this, coordination, transaction, core);
+            }
         }
         finally
         {
@@ -47,27 +54,52 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
         }
     }
 
+    /// <summary>Leaves a transaction that was not ended: the next one begins by ending it, and late answers change nothing.</summary>
+    public void Leave(TransactionRun run)
+    {
+        lock (_gate)
+        {
+            if (_current != run)
+                return;
+            _isUncertain = true;
+            _current = null;
+        }
+    }
+
     /// <summary>Ends a transaction at the coordinator.</summary>
+    /// <param name="run">The transaction.</param>
+    /// <param name="transaction">The same at the broker.</param>
+    /// <param name="isCommit">Whether to commit.</param>
+    /// <param name="wasUnanswered">Whether a commit before was not answered.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="TransactionException">It was refused, or not answered.</exception>
-    public async Task EndAsync(BrokerTransaction transaction, bool isCommit, CancellationToken cancellationToken)
+    public async Task EndAsync(TransactionRun run, BrokerTransaction transaction, bool isCommit, bool wasUnanswered,
+        CancellationToken cancellationToken)
     {
         // Until the answer: a caller that gives up leaves it open or not.
-        _isUncertain = true;
-        var answer = await coordination.EndAsync(transaction.Identity, isCommit, cancellationToken).ConfigureAwait(false);
+        Note(run, () => _isUncertain = true);
+        var (answer, attempts) = await coordination.EndAsync(transaction.Identity, isCommit, cancellationToken).ConfigureAwait(false);
         if (answer.Error == ErrorCode.None)
         {
-            (_identity, _isUncertain) = (answer.Producer, false);
+            Note(run, () => (_identity, _isUncertain) = (answer.Producer, false));
             return;
         }
-        if (isCommit && answer.Error.Action() == ErrorAction.Retry)
+        if (isCommit && (wasUnanswered || attempts > 1) && answer.Error == ErrorCode.ProducerFenced)
+        {
+            answer = answer with
+            {
+                Message = $"{answer.Message} It may be committed: an attempt before was not answered.",
+            };
+        }
+        if (isCommit && TransactionCoordination.IsUnknown(answer.Error))
         {
             throw new TransactionOutcomeUnknownException(answer.Error, TransactionalId, "Whether it is committed is not known: no broker "
                 + $"answered within {coordination.Options.RequestTimeout.TotalSeconds:0.#} s. Commit again. {answer.Message}");
         }
-        var refusal = await JudgeAsync(answer.Error, answer.Message, isCommit ? "It is not committed" : "It was not aborted")
-            .ConfigureAwait(false);
+        var (refusal, isForgotten) = await JudgeAsync(run, answer.Error, answer.Message, isCommit ? "It is not committed"
+            : "It was not aborted").ConfigureAwait(false);
         // What the coordinator has forgotten is not open.
-        if (isCommit || _identity is not null)
+        if (isCommit || !isForgotten)
             throw refusal;
     }
 
@@ -79,7 +111,8 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
         try
         {
             _isDisposed = true;
-            open = _current;
+            lock (_gate)
+                open = _current;
         }
         finally
         {
@@ -97,23 +130,38 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
     {
         var answer = await coordination.InitAsync(_identity, cancellationToken).ConfigureAwait(false);
         if (answer.Error != ErrorCode.None)
-            throw await JudgeAsync(answer.Error, answer.Message, "It cannot begin").ConfigureAwait(false);
+            throw (await JudgeAsync(null, answer.Error, answer.Message, "It cannot begin").ConfigureAwait(false)).Refusal;
         (_identity, _isUncertain) = (answer.Producer, false);
     }
 
-    /// <summary>Returns the exception of a refusal, and notes what it means for the next transaction.</summary>
-    private async Task<TransactionException> JudgeAsync(ErrorCode error, string? message, string what)
+    /// <summary>Changes what the next transaction begins with, unless that has begun.</summary>
+    /// <param name="run">The transaction of which an answer came; null between two.</param>
+    /// <param name="change">The change.</param>
+    private void Note(TransactionRun? run, Action change)
     {
+        lock (_gate)
+        {
+            if (run is null || run == _current)
+                change();
+        }
+    }
+
+    /// <summary>Returns the exception of a refusal, and notes what it means for the next transaction.</summary>
+    private async Task<(TransactionException Refusal, bool IsForgotten)> JudgeAsync(TransactionRun? run, ErrorCode error, string? message,
+        string what)
+    {
+        var isForgotten = false;
         if (error == ErrorCode.InvalidProducerIdMapping)
         {
-            if (await coordination.IsForgottenAsync(CancellationToken.None).ConfigureAwait(false))
-                (_identity, _isUncertain) = (null, false); // Nobody has the id: the next transaction begins as a new instance.
-            else
-                error = ErrorCode.ProducerFenced;
+            (error, isForgotten) = await coordination.FindOwnerAsync(error).ConfigureAwait(false);
+            // Nobody has the id: the next transaction begins as a new instance.
+            if (isForgotten)
+                Note(run, () => (_identity, _isUncertain) = (null, false));
         }
-        var refusal = coordination.ExceptionOf(error, message, what);
-        _fenced ??= refusal as ProducerFencedException;
-        return refusal;
+        var refusal = coordination.EndOf(error, message, what);
+        if (refusal is ProducerFencedException fenced)
+            Note(run, () => _fenced ??= fenced);
+        return (refusal, isForgotten);
     }
 
     [LoggerMessage(60, LogLevel.Warning, "A transaction of '{TransactionalId}' was not aborted when it was disposed. The next one "

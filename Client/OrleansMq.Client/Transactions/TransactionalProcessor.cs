@@ -46,6 +46,8 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     /// <summary>Runs until it is cancelled: then it commits what it has handled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
+        // At once: a commit that waits for a broker at a rebalance would keep the loop from seeing it.
+        using var stopping = cancellationToken.Register(() => _isStopping = true);
         _consumer.Subscribe(_options.Topics);
         while (!cancellationToken.IsCancellationRequested)
         {
@@ -118,13 +120,16 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     /// <returns>How long to wait after a failure; null: it has succeeded.</returns>
     private async Task<TimeSpan?> StepAsync(ConsumeResult<TKey, TValue>? record, CancellationToken cancellationToken)
     {
-        var claim = record is null ? null : _consumer.HandedOut;
+        var session = record is null ? null : _consumer.HandedOut;
+        var claim = session?.Owner as AssignedPartition;
         var isHandled = false;
         await _turn.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
-            // A record of a partition that is gone is read by its next owner.
-            if (record is { } read && claim is { IsGone: false })
+            // Meanwhile the partition may have gone, or returned to an earlier offset: then the record is read again, here or elsewhere.
+            if (claim is null or { IsGone: true } || claim.Session != session)
+                (record, claim) = (null, null);
+            if (record is { } read && claim is not null)
                 await HandleAsync(read, claim, cancellationToken).ConfigureAwait(false);
             isHandled = true;
             if (_open is not null && (_count >= _limit || UntilCommit == TimeSpan.Zero))
@@ -138,6 +143,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
         }
         catch (ProducerFencedException)
         {
+            await AbortAsync(null).ConfigureAwait(false);
             throw;
         }
         catch (Exception e)
@@ -176,7 +182,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     private async Task CommitAsync(CancellationToken cancellationToken)
     {
         TransactionOffset[] offsets = [.. _progress.Select(static item => new TransactionOffset(item.Value.Next, item.Key))];
-        await _open!.SendOffsetsAsync(() => _consumer.GroupMetadata, offsets, cancellationToken).ConfigureAwait(false);
+        await _open!.SendOffsetsAsync(() => _consumer.GroupMetadata, () => offsets, cancellationToken).ConfigureAwait(false);
         while (true)
         {
             try
@@ -207,6 +213,12 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     {
         if (_open is not null)
             await _open.DisposeAsync().ConfigureAwait(false);
+        // A commit whose answer was lost was stored after all: nothing of it is handled again.
+        if (_open is { IsCommitted: true })
+        {
+            Clear();
+            return;
+        }
         foreach (var (claim, progress) in _progress)
             claim.Begin(ReadFrom.Offset(progress.First));
         if (failed is { } again && !_progress.ContainsKey(again.Claim))

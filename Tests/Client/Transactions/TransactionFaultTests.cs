@@ -25,10 +25,9 @@ public sealed class TransactionFaultTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _test.DisposeAsync();
 
-    private static TransactionalProducerOptions Options(TimeSpan? requests = null) => new()
+    private static TransactionalProducerOptions Options() => new()
     {
         WaitUntilReadable = true,
-        RequestTimeout = requests ?? TimeSpan.FromMinutes(1),
         Producer = new ProducerOptions { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(5) },
     };
 
@@ -69,10 +68,10 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     [Fact]
     public async Task Commit_whose_answers_are_lost_is_unknown_until_it_is_repeated()
     {
-        await using var producer = _client.CreateTransactionalProducer<string, string>("unknown", Options(TimeSpan.FromMilliseconds(50)));
+        await using var producer = _client.CreateTransactionalProducer<string, string>("unknown", Options());
         await using var transaction = await producer.BeginTransactionAsync();
         await transaction.SendAsync(new(Topic, "k", "v"));
-        _broker.Loses = static () => Loss.Answer;
+        _broker.Loses = static () => Loss.AnswerForGood;
         var unknown = await Assert.ThrowsAsync<TransactionOutcomeUnknownException>(() => transaction.CommitAsync());
         Assert.Contains("Commit again", unknown.Message, StringComparison.Ordinal);
         _broker.Loses = static () => Loss.None;
@@ -87,11 +86,11 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     [Fact]
     public async Task Commit_that_never_arrived_is_aborted_when_it_is_disposed_and_the_next_begins()
     {
-        await using var producer = _client.CreateTransactionalProducer<string, string>("never", Options(TimeSpan.FromMilliseconds(50)));
+        await using var producer = _client.CreateTransactionalProducer<string, string>("never", Options());
         await using (var transaction = await producer.BeginTransactionAsync())
         {
             await transaction.SendAsync(new(Topic, "k", "v"));
-            _broker.Loses = static () => Loss.Request;
+            _broker.Loses = static () => Loss.RequestForGood;
             await Assert.ThrowsAsync<TransactionOutcomeUnknownException>(() => transaction.CommitAsync());
         }
         var refused = await Assert.ThrowsAsync<TransactionException>(async () => await producer.BeginTransactionAsync());
@@ -126,6 +125,202 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         Assert.Equal(["v", "w"], (await CommittedAsync()).Order());
     }
 
+    [Fact]
+    public async Task Transaction_that_is_left_while_its_commit_hangs_never_counts_and_lends_nothing_to_the_next()
+    {
+        await using var producer = _client.CreateTransactionalProducer<string, string>("hanging", Options());
+        var left = await producer.BeginTransactionAsync();
+        await left.SendAsync(new(Topic, "k", "left") { Partition = 0 });
+        var (gate, isOnItsWay) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.BeforeProduce = () =>
+        {
+            isOnItsWay.TrySetResult();
+            return gate.Task;
+        };
+        await left.EnqueueAsync(new(Topic, "k", "on its way") { Partition = 0 });
+        var commit = left.CommitAsync();
+        await isOnItsWay.Task.SoonAsync();
+        await left.DisposeAsync();
+        Assert.False(commit.IsCompleted);
+        _broker.BeforeProduce = static () => Task.CompletedTask;
+        await using (var next = await producer.BeginTransactionAsync())
+        {
+            await next.SendAsync(new(Topic, "k", "next") { Partition = 0 });
+            gate.SetResult();
+            await Assert.ThrowsAsync<TransactionException>(() => commit.SoonAsync());
+            await next.CommitAsync();
+        }
+        Assert.Equal(["next"], await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task Record_that_its_sender_cancelled_fails_the_transaction()
+    {
+        await using var producer = _client.CreateTransactionalProducer<string, string>("cancelled", Options());
+        await using var transaction = await producer.BeginTransactionAsync();
+        await transaction.EnqueueAsync(new(Topic, "k", "v"));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+            await transaction.SendAsync(new(Topic, "k", "w"), new CancellationToken(canceled: true)));
+        await Assert.ThrowsAsync<TransactionException>(() => transaction.CommitAsync());
+    }
+
+    [Fact]
+    public async Task Batches_above_the_topics_limit_are_split_within_the_transaction()
+    {
+        await _client.Admin.CreateTopicAsync("small", configs: new Dictionary<string, string> { ["max.message.bytes"] = "4000" });
+        await using var producer = _client.CreateTransactionalProducer<string, string>("splitting", Options());
+        for (var round = 0; round < 2; round++)
+        {
+            await using var transaction = await producer.BeginTransactionAsync();
+            for (var i = 0; i < 500; i++)
+                await transaction.EnqueueAsync(new("small", "k", $"{round}.{i} {new string('x', 400)}"));
+            await transaction.CommitAsync();
+        }
+        var read = await TestTransactions.ReadAllAsync(_test.Broker, "small", 0, IsolationLevel.ReadCommitted);
+        Assert.NotNull(read);
+        Assert.Equal(Enumerable.Range(0, 1000).Select(static i => $"{i / 500}.{i % 500}"),
+            read.Select(static value => value.Split(' ')[0]));
+    }
+
+    [Fact]
+    public async Task Partition_that_was_revoked_with_records_in_the_transaction_fails_it()
+    {
+        var groups = new OrleansMqClient(_test.Broker);
+        await groups.Admin.CreateTopicAsync("input", 2);
+        await using (var sender = groups.CreateProducer<int, int>())
+        {
+            foreach (var partition in (int[])[0, 1])
+                await sender.SendAsync(new("input", partition, partition) { Partition = partition });
+        }
+        await using var consumer = groups.CreateConsumer<int, int>(Group() with { AutoCommit = false });
+        consumer.Subscribe("input");
+        await using var producer = _client.CreateTransactionalProducer<string, string>("revoked", Options());
+        await using (var transaction = await producer.BeginTransactionAsync())
+        {
+            for (var i = 0; i < 2; i++)
+                await transaction.EnqueueAsync(new(Topic, "k", $"of {(await consumer.ReadAsync().SoonAsync()).Value}"));
+            await using var other = groups.CreateConsumer<int, int>(Group() with { AutoCommit = false });
+            other.Subscribe("input");
+            // The last record is done when the next is asked for, and its partition can move.
+            await consumer.ReadAsync(TimeSpan.Zero);
+            await Wait.UntilAsync(() => consumer.Assignment.Count == 1, "one partition moves");
+            var fenced = await Assert.ThrowsAsync<CommitFencedException>(() => transaction.SendOffsetsAsync(consumer));
+            Assert.Single(fenced.Partitions);
+            await Assert.ThrowsAsync<TransactionException>(() => transaction.CommitAsync());
+        }
+        Assert.Empty(await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task Loop_whose_handler_outlasts_the_transaction_goes_on()
+    {
+        await _client.Admin.CreateTopicAsync("slow");
+        await using (var sender = _client.CreateProducer<int, int>())
+        {
+            for (var i = 0; i < 5; i++)
+                await sender.EnqueueAsync(new("slow", i, i));
+        }
+        var times = 0;
+        using var stop = new CancellationTokenSource();
+        var loop = _client.ProcessAsync<int, int, string, string>(Group(), new TransactionalProcessingOptions
+        {
+            Topics = ["slow"],
+            TransactionalId = "slow-loop",
+            Producer = Options() with { TransactionTimeout = TimeSpan.FromSeconds(2) },
+        }, async (record, stopping) =>
+        {
+            if (record.Value == 3 && ++times == 1)
+            {
+                while ((await _client.Broker.Transactions.SendAsync(new DescribeTransaction("slow-loop"), stopping)).Phase
+                    != TransactionPhase.CompleteAbort)
+                    await Task.Delay(20, stopping);
+            }
+            return [new(Topic, "k", $"{record.Value}")];
+        }, cancellationToken: stop.Token);
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while ((await CommittedAsync()).Count < 5 && !loop.IsCompleted)
+            await Task.Delay(20, deadline.Token);
+        await stop.CancelAsync();
+        await loop.SoonAsync();
+        Assert.Equal(["0", "1", "2", "3", "4"], await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task Loops_that_come_and_go_while_calls_are_lost_and_batches_refused_lose_and_double_nothing()
+    {
+        const int Count = 2000;
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        int Roll(int sides)
+        {
+            lock (random)
+                return random.Next(sides);
+        }
+        await _client.Admin.CreateTopicAsync("input", 6);
+        _broker.Loses = () => Roll(12) switch { 0 => Loss.Request, 1 => Loss.Answer, _ => Loss.None };
+        _broker.Refuses = () => Roll(60) == 0;
+        var handled = new System.Collections.Concurrent.ConcurrentDictionary<int, bool>();
+        List<(CancellationTokenSource Stop, Task Loop)> loops = [];
+        await using (var sender = _client.CreateProducer<int, int>())
+        {
+            for (var i = 0; i < Count; i++)
+            {
+                if (i % 200 == 0)
+                    await TurnAsync();
+                await sender.SendAsync(new("input", i, i));
+            }
+        }
+        while (handled.Count < Count)
+        {
+            await TurnAsync();
+            var before = handled.Count;
+            await Wait.UntilAsync(() => handled.Count >= Math.Min(Count, before + 50),
+                $"progress; {Seeds.Replay(seed, "~Loops_that_come")}");
+        }
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while ((await CommittedAsync()).Count < Count)
+            await Task.Delay(20, deadline.Token);
+        foreach (var (stop, loop) in loops)
+        {
+            await stop.CancelAsync();
+            await loop.SoonAsync();
+        }
+        var committed = (await CommittedAsync()).Select(int.Parse).Order();
+        Assert.True(committed.SequenceEqual(Enumerable.Range(0, Count)), $"Lost or doubled: {Seeds.Replay(seed, "~Loops_that_come")}");
+
+        // Starts a loop, and stops one where there are three.
+        async Task TurnAsync()
+        {
+            var stop = new CancellationTokenSource();
+            loops.Add((stop, _client.ProcessAsync<int, int, string, string>(Group(), new TransactionalProcessingOptions
+            {
+                Topics = ["input"],
+                MaxRecords = 20,
+                CommitInterval = TimeSpan.FromMilliseconds(5),
+                MaxAttempts = int.MaxValue,
+                Producer = Options(),
+            }, (record, _) =>
+            {
+                handled[record.Value] = true;
+                return Roll(300) == 0 ? throw new InvalidOperationException("Now and then.") : new([new(Topic, "k", $"{record.Value}")]);
+            }, cancellationToken: stop.Token)));
+            if (loops.Count <= 3)
+                return;
+            var at = Roll(loops.Count);
+            var (ended, loop) = loops[at];
+            loops.RemoveAt(at);
+            await ended.CancelAsync();
+            await loop.SoonAsync();
+        }
+    }
+
+    private static ConsumerOptions Group() => new()
+    {
+        GroupId = "group",
+        AutoOffsetReset = AutoOffsetReset.Earliest,
+        Reader = new ReaderOptions { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(10) },
+    };
+
     private async Task<List<string>> CommittedAsync()
     {
         var values = new List<string>();
@@ -144,6 +339,10 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         None = 0,
         Request = 1,
         Answer = 2,
+        /// <summary>The request, and no error says that it may be repeated.</summary>
+        RequestForGood = 3,
+        /// <summary>The answer, and no error says that the request may be repeated.</summary>
+        AnswerForGood = 4,
     }
 
     /// <summary>A broker that loses calls of transactions on cue.</summary>
@@ -153,6 +352,12 @@ public sealed class TransactionFaultTests : IAsyncLifetime
 
         /// <summary>What is lost of the next call.</summary>
         public Func<Loss> Loses { get; set; } = static () => Loss.None;
+
+        /// <summary>Whether the next batch is refused for good.</summary>
+        public Func<bool> Refuses { get; set; } = static () => false;
+
+        /// <summary>Awaited before a batch is appended.</summary>
+        public Func<Task> BeforeProduce { get; set; } = static () => Task.CompletedTask;
 
         /// <summary>Whether it answers as if it had forgotten every transactional id.</summary>
         public bool Forgets { get; set; }
@@ -164,6 +369,9 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         {
             var loss = Loses();
             await Task.Yield();
+            await BeforeProduce();
+            if (Refuses())
+                return ProduceResult.Failed(ErrorCode.PolicyViolation, "Refused.");
             if (loss == Loss.Request)
                 return ProduceResult.Failed(ErrorCode.RequestTimedOut, "The request is lost.");
             var result = await _inner.ProduceInTransactionAsync(partition, batch, transaction, cancellationToken);
@@ -179,8 +387,15 @@ public sealed class TransactionFaultTests : IAsyncLifetime
                     : ErrorCode.InvalidProducerIdMapping, "Forgotten."));
             if (loss == Loss.Request)
                 throw new BrokerException(ErrorCode.RequestTimedOut, "The request is lost.");
+            if (loss == Loss.RequestForGood)
+                throw new IOException("The request is lost.");
             var answer = await _inner.Transactions.SendAsync(request, cancellationToken);
-            return loss == Loss.Answer ? throw new BrokerException(ErrorCode.RequestTimedOut, "The answer is lost.") : answer;
+            return loss switch
+            {
+                Loss.Answer => throw new BrokerException(ErrorCode.RequestTimedOut, "The answer is lost."),
+                Loss.AnswerForGood => throw new IOException("The answer is lost."),
+                _ => answer,
+            };
         }
 
         public ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken) =>
