@@ -42,6 +42,10 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends, 
         CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
 
+    public virtual ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default) =>
+        inner.ProduceInTransactionAsync(partition, batch, transaction, cancellationToken);
+
     ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
         inner.DeleteTopicAsync(topic, topicId, cancellationToken);
 

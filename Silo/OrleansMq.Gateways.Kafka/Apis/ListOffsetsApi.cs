@@ -103,7 +103,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             case -3 when version < 7:
                 return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
         }
-        return partition.FindOffset(new OffsetSpec(wanted.Timestamp), isolation);
+        return partition.FindOffset(new OffsetSpec(wanted.Timestamp) { Isolation = isolation });
     }
 
     private static void Write(ResponseWriter response, int index, in OffsetResult result)
