@@ -57,6 +57,40 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
         Assert.Equal(["committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadCommitted, 3));
     }
 
+    [Fact]
+    public async Task Committed_reader_that_begins_at_the_latest_reads_what_is_open_at_that_time()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var name = new TopicPartition(topic, 0);
+        Assert.True(broker.Local.TryGet(name, out var partition));
+        LoggedTransactions.Append(partition, 1000, 7, 0, "before");
+        await LoggedTransactions.EndAsync(partition, 7, isCommit: true, 1);
+        LoggedTransactions.Append(partition, 1000, 9, 0, "open");
+
+        foreach (var query in (string[])["?offset=latest&isolation=read_committed", "?timestamp=5000&isolation=read_committed"])
+        {
+            using var response = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records{query}");
+            Assert.Equal("2", response.Headers.GetValues("Omq-Start-Offset").Single());
+        }
+        var found = await broker.Http.GetStringAsync($"/api/topics/{topic}/partitions/0/offsets?at=latest&isolation=read_committed");
+        Assert.Equal(2, JsonDocument.Parse(found).RootElement.GetProperty("offset").GetInt64());
+        using var http = new HttpBroker(broker.Http.BaseAddress!);
+        await using var reader = new PartitionReader<string?, string?>(http, Serdes.String, Serdes.String,
+            new ReaderOptions { Isolation = IsolationLevel.ReadCommitted });
+        reader.Assign(name, ReadFrom.Latest);
+        Assert.Equal(2, await reader.GetPositionAsync(name));
+        await LoggedTransactions.EndAsync(partition, 9, isCommit: true, 2);
+        Assert.Equal("open", (await reader.ReadAsync(RunningBroker.Patience))!.Value.Value);
+    }
+
+    [Fact]
+    public async Task Offset_of_an_unknown_isolation_is_refused()
+    {
+        using var response = await broker.Http.GetAsync(
+            $"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/offsets?at=latest&isolation=x");
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, "isolation", "read_committed");
+    }
+
     private static IEnumerable<string?> Values(JsonElement[] lines) => lines.Select(static line => line.GetProperty("value").GetString());
 
     private async Task<List<string>> ReadAsync(TopicPartition partition, IsolationLevel isolation, int count)
