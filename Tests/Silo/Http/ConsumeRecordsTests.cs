@@ -62,24 +62,26 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     {
         var topic = await broker.CreateTopicAsync();
         var name = new TopicPartition(topic, 0);
-        Assert.True(broker.Local.TryGet(name, out var partition));
-        LoggedTransactions.Append(partition, 1000, 7, 0, "before");
-        await LoggedTransactions.EndAsync(partition, 7, isCommit: true, 1);
-        LoggedTransactions.Append(partition, 1000, 9, 0, "open");
+        using var http = new HttpBroker(broker.Http.BaseAddress!);
+        var producer = await TestTransactions.InitAsync(http, topic);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 0, "before");
+        await producer.EndAsync(isCommit: true);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 1, "open");
 
-        foreach (var query in (string[])["?offset=latest&isolation=read_committed", "?timestamp=5000&isolation=read_committed"])
+        // No record is that late.
+        foreach (var query in (string[])["offset=latest", "timestamp=9999999999999"])
         {
-            using var response = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records{query}");
+            using var response = await broker.Http.GetAsync(
+                $"/api/topics/{topic}/partitions/0/records?{query}&isolation=read_committed");
             Assert.Equal("2", response.Headers.GetValues("Omq-Start-Offset").Single());
         }
         var found = await broker.Http.GetStringAsync($"/api/topics/{topic}/partitions/0/offsets?at=latest&isolation=read_committed");
         Assert.Equal(2, JsonDocument.Parse(found).RootElement.GetProperty("offset").GetInt64());
-        using var http = new HttpBroker(broker.Http.BaseAddress!);
         await using var reader = new PartitionReader<string?, string?>(http, Serdes.String, Serdes.String,
             new ReaderOptions { Isolation = IsolationLevel.ReadCommitted });
         reader.Assign(name, ReadFrom.Latest);
         Assert.Equal(2, await reader.GetPositionAsync(name));
-        await LoggedTransactions.EndAsync(partition, 9, isCommit: true, 2);
+        await producer.EndAsync(isCommit: true);
         Assert.Equal("open", (await reader.ReadAsync(RunningBroker.Patience))!.Value.Value);
     }
 
