@@ -2,7 +2,6 @@ using System.CommandLine;
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Replicas;
-using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Transactions;
