@@ -5,6 +5,10 @@ namespace OrleansMq;
 /// <see cref="AtOffset"/> encodes it.</param>
 public readonly record struct OffsetSpec(long Value)
 {
+    /// <summary>For what reader: the log of a <see cref="IsolationLevel.ReadCommitted"/> reader ends at the last stable offset instead of
+    /// the high watermark. <see cref="IsolationLevel.ReadUncommitted"/> unless set. Where a queue begins it makes no difference.</summary>
+    public IsolationLevel Isolation { get; init; }
+
     /// <summary>The log start offset.</summary>
     public static readonly OffsetSpec Earliest = new(-2);
     /// <summary>The high watermark; for a <see cref="IsolationLevel.ReadCommitted"/> reader, the last stable offset.</summary>
@@ -29,6 +33,9 @@ public readonly record struct OffsetSpec(long Value)
 
     /// <summary>The offset that <see cref="AtOffset"/> names; null for any other.</summary>
     public long? Offset => Value <= long.MinValue + MostOffset ? Value - long.MinValue : null;
+
+    /// <summary>Whether this looks up the same as another one, for whatever reader.</summary>
+    internal bool IsAt(OffsetSpec other) => Value == other.Value;
 
     // Far from the values of Kafka.
     private const long MostOffset = 1L << 62;

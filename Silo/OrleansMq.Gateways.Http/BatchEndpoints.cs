@@ -30,7 +30,8 @@ internal static class BatchEndpoints
 
     private static async Task ProduceAsync(HttpContext http, ApiServices api)
     {
-        var acks = new QueryValues(http, "acks").Acks();
+        var query = new QueryValues(http, "acks", "transaction");
+        var (acks, transaction) = (query.Acks(), TransactionOf(query));
         var partition = RouteValues.Partition(http);
         RefuseOtherMediaTypes(http.Request);
         var length = LengthOf(http.Request);
@@ -41,7 +42,9 @@ internal static class BatchEndpoints
         try
         {
             // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
-            result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
+            result = transaction is { } number
+                ? await broker.ProduceInTransactionAsync(partition, body.Memory, number, CancellationToken.None)
+                : await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         }
         finally
         {
@@ -52,6 +55,16 @@ internal static class BatchEndpoints
                 JsonBodies.Answers.ProduceResponse);
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
+    }
+
+    // Null: none is given.
+    private static long? TransactionOf(QueryValues query)
+    {
+        if (query.Text("transaction") is null)
+            return null;
+        if (query.Acks() != Acks.All)
+            throw QueryValues.Bad("acks", query.Text("acks"), "all, or none given: a batch of a transaction has no other");
+        return query.Number("transaction", 0, 0, long.MaxValue);
     }
 
     /// <summary>Returns the batch's length.</summary>

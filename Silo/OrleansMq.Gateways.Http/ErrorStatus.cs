@@ -8,16 +8,19 @@ internal static class ErrorStatus
     public static int Of(ErrorCode code, bool diskFull) => code switch
     {
         ErrorCode.None => StatusCodes.Status200OK,
-        ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed =>
+        ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed
+            or ErrorCode.TransactionalIdAuthorizationFailed =>
             StatusCodes.Status403Forbidden,
         ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId or ErrorCode.BrokerIdNotRegistered
-            or ErrorCode.GroupIdNotFound => StatusCodes.Status404NotFound,
+            or ErrorCode.GroupIdNotFound or ErrorCode.TransactionalIdNotFound => StatusCodes.Status404NotFound,
         ErrorCode.TopicAlreadyExists or ErrorCode.ReassignmentInProgress or ErrorCode.NoReassignmentInProgress
             or ErrorCode.ElectionNotNeeded => StatusCodes.Status409Conflict,
         ErrorCode.OutOfOrderSequenceNumber or ErrorCode.DuplicateSequenceNumber or ErrorCode.InvalidProducerEpoch
             or ErrorCode.UnknownProducerId
             or ErrorCode.FencedLeaderEpoch or ErrorCode.InconsistentTopicId or ErrorCode.NonEmptyGroup or ErrorCode.GroupSubscribedToTopic
-            or ErrorCode.RebalanceInProgress or ErrorCode.UnstableOffsetCommit or ErrorCode.UnknownMemberId or ErrorCode.StaleMemberEpoch =>
+            or ErrorCode.RebalanceInProgress or ErrorCode.UnstableOffsetCommit or ErrorCode.UnknownMemberId or ErrorCode.StaleMemberEpoch
+            or ErrorCode.InvalidTxnState or ErrorCode.TransactionAbortable or ErrorCode.ConcurrentTransactions
+            or ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping or ErrorCode.TransactionCoordinatorFenced =>
             StatusCodes.Status409Conflict,
         ErrorCode.OffsetOutOfRange => StatusCodes.Status416RangeNotSatisfiable,
         ErrorCode.MessageTooLarge => StatusCodes.Status413PayloadTooLarge,

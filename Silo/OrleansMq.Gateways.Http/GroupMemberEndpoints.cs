@@ -27,11 +27,13 @@ internal static class GroupMemberEndpoints
         Map(routes, api, "heartbeat", JsonBodies.Groups.Heartbeat, JsonBodies.GroupAnswers.GroupReply,
             static (http, api, body) => api.BrokerOf(http).Groups.HeartbeatAsync(body, http.RequestAborted));
         Map(routes, api, "leave", JsonBodies.Groups.LeaveGroup, JsonBodies.GroupAnswers.LeaveGroupResult,
-            static (http, api, body) => api.BrokerOf(http).Groups.LeaveGroupAsync(body with { Members = Present(body.Members, "members") },
-                http.RequestAborted));
+            static (http, api, body) => api.BrokerOf(http).Groups.LeaveGroupAsync(
+                body with { Members = JsonBodies.Present(body.Members, "members") }, http.RequestAborted));
         Map(routes, api, "consumer-heartbeat", JsonBodies.Groups.ConsumerHeartbeatBody, JsonBodies.GroupAnswers.ConsumerHeartbeatAnswer,
             ConsumerHeartbeatAsync);
         Map(routes, api, "commit-offsets", JsonBodies.Groups.OffsetCommitBody, JsonBodies.GroupAnswers.OffsetCommitResult, CommitAsync);
+        Map(routes, api, "commit-transaction-offsets", JsonBodies.Groups.TransactionOffsetCommitBody,
+            JsonBodies.GroupAnswers.OffsetCommitResult, CommitAsync);
         Map(routes, api, "fetch-offsets", JsonBodies.Groups.OffsetFetchBody, JsonBodies.GroupAnswers.OffsetFetchResult,
             static (http, api, body) => api.BrokerOf(http).Groups.FetchOffsetsAsync(Checked(body).ToRequest(), http.RequestAborted));
         Map(routes, api, "delete-offsets", JsonBodies.Groups.OffsetDelete, JsonBodies.GroupAnswers.OffsetDeleteResult, DeleteAsync);
@@ -40,14 +42,18 @@ internal static class GroupMemberEndpoints
     private static async ValueTask<JoinGroupResult> JoinAsync(HttpContext http, ApiServices api, JoinGroupBody body)
     {
         var request =
-            (body with { Protocols = Present(body.Protocols ?? [], "protocols"), ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
+            (body with
+            {
+                Protocols = JsonBodies.Present(body.Protocols ?? [], "protocols"),
+                ClientHost = HostOf(http, body.ClientHost),
+            }).ToRequest();
         return await LongPoll.AskAsync(http, api, ended => api.BrokerOf(http).Groups.JoinGroupAsync(request, ended))
             ?? JoinGroupResult.Failed(ErrorCode.CoordinatorNotAvailable, Stopping, request.MemberId);
     }
 
     private static async ValueTask<SyncGroupResult> SyncAsync(HttpContext http, ApiServices api, SyncGroupBody body)
     {
-        var request = (body with { Assignments = Present(body.Assignments ?? [], "assignments") }).ToRequest();
+        var request = (body with { Assignments = JsonBodies.Present(body.Assignments ?? [], "assignments") }).ToRequest();
         return await LongPoll.AskAsync(http, api, ended => api.BrokerOf(http).Groups.SyncGroupAsync(request, ended))
             ?? new SyncGroupResult(ErrorCode.CoordinatorNotAvailable, Stopping);
     }
@@ -57,8 +63,8 @@ internal static class GroupMemberEndpoints
     {
         if (body.MaxWaitMs is < 0 or > BatchEndpoints.MaxWaitMs)
             throw new RequestException($"'maxWaitMs' is {body.MaxWaitMs}; expected a whole number from 0 to {BatchEndpoints.MaxWaitMs}.");
-        Present(body.OwnedPartitions ?? [], "ownedPartitions");
-        Present(body.SubscribedTopicNames ?? [], "subscribedTopicNames");
+        JsonBodies.Present(body.OwnedPartitions ?? [], "ownedPartitions");
+        JsonBodies.Present(body.SubscribedTopicNames ?? [], "subscribedTopicNames");
         var request = (body with { ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
         var groups = api.BrokerOf(http).Groups;
         var result = request.MaxWait > TimeSpan.Zero && !api.Gate.Draining.IsCancellationRequested
@@ -71,10 +77,21 @@ internal static class GroupMemberEndpoints
 
     private static ValueTask<OffsetCommitResult> CommitAsync(HttpContext http, ApiServices api, OffsetCommitBody body)
     {
-        if (Present(body.Offsets, "offsets").Any(entry => entry.Offset is null))
+        CheckOffsets(body.Offsets);
+        return api.BrokerOf(http).Groups.CommitOffsetsAsync(body.ToRequest(), http.RequestAborted);
+    }
+
+    private static ValueTask<OffsetCommitResult> CommitAsync(HttpContext http, ApiServices api, TransactionOffsetCommitBody body)
+    {
+        CheckOffsets(body.Offsets);
+        return api.BrokerOf(http).Groups.SendAsync(body.ToRequest(), http.RequestAborted);
+    }
+
+    private static void CheckOffsets(IReadOnlyList<PartitionOffset> offsets)
+    {
+        if (JsonBodies.Present(offsets, "offsets").Any(entry => entry.Offset is null))
             throw new RequestException(
                 """An entry of 'offsets' lacks its offset; expected {"topic": "orders", "partition": 0, "offset": {"offset": 42}}.""");
-        return api.BrokerOf(http).Groups.CommitOffsetsAsync(body.ToRequest(), http.RequestAborted);
     }
 
     private static ValueTask<OffsetDeleteResult> DeleteAsync(HttpContext http, ApiServices api, OffsetDelete body)
@@ -97,9 +114,6 @@ internal static class GroupMemberEndpoints
 
     /// <summary>Returns the client's address, or the one that an intermediary gives for its own client.</summary>
     private static string HostOf(HttpContext http, string given) => given.Length > 0 ? given : "/" + http.Connection.RemoteIpAddress;
-
-    private static IReadOnlyList<T> Present<T>(IReadOnlyList<T> entries, string field) where T : class =>
-        entries.All(entry => entry is not null) ? entries : throw new RequestException($"An entry of '{field}' is null; leave it out.");
 
     private static void Map<TBody, TAnswer>(IEndpointRouteBuilder routes, ApiServices api, string path, JsonTypeInfo<TBody> bodyType,
         JsonTypeInfo<TAnswer> answerType, Func<HttpContext, ApiServices, TBody, ValueTask<TAnswer>> answer) where TBody : class =>

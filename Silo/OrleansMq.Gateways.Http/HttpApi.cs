@@ -1,5 +1,6 @@
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Gateways.Http.Scheduling;
+using OrleansMq.Gateways.Http.Transactions;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -27,5 +28,6 @@ internal static class HttpApi
         QueueEndpoints.Map(app, api);
         QueueConsumerEndpoints.Map(app, api);
         ScheduleEndpoints.Map(app, api);
+        TransactionEndpoints.Map(app, api);
     }
 }

@@ -25,6 +25,9 @@ internal static class JsonBodies
     /// <summary>The same for schedules.</summary>
     public static ScheduleJson ScheduleAnswers { get; } = new(ReadableOptions());
 
+    /// <summary>The same for transactions.</summary>
+    public static TransactionJson TransactionAnswers { get; } = new(ReadableOptions());
+
     /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
@@ -49,6 +52,10 @@ internal static class JsonBodies
     /// <summary>The contracts of <c>/api/schedules</c>.</summary>
     public static ScheduleJson Schedules { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
+    /// <summary>The contracts of <c>/api/transactions</c>.</summary>
+    public static TransactionJson Transactions { get; } =
+        new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
+
     /// <summary>Reads the body; null if it is empty.</summary>
     /// <param name="http">The request.</param>
     /// <param name="type">The contract.</param>
@@ -70,6 +77,12 @@ internal static class JsonBodies
             throw new RequestException($"The body is wrong {where}; expected JSON such as {example}.");
         }
     }
+
+    /// <summary>Returns the entries of a field.</summary>
+    /// <exception cref="RequestException">One is null.</exception>
+    public static IReadOnlyList<T> Present<T>(IReadOnlyList<T> entries, string field) where T : class =>
+        entries.All(static entry => entry is not null) ? entries
+            : throw new RequestException($"An entry of '{field}' is null; leave it out.");
 
     /// <summary>Answers with JSON.</summary>
     public static Task WriteAsync<T>(HttpContext http, T value, JsonTypeInfo<T> type, int status = StatusCodes.Status200OK)

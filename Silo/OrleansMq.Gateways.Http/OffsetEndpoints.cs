@@ -17,11 +17,12 @@ internal static class OffsetEndpoints
 
     private static async Task FindAsync(HttpContext http, ApiServices api)
     {
-        var query = new QueryValues(http, "at");
+        var query = new QueryValues(http, "at", "isolation");
         var partition = RouteValues.Partition(http);
         var at = query.Text("at") ?? "latest";
         if (!HttpContract.TryParseOffsetSpec(at, out var spec))
             throw QueryValues.Bad("at", at, "earliest, latest, latest-proven, max-timestamp or milliseconds since 1970");
+        spec = spec with { Isolation = query.Isolation() };
         var found = await api.BrokerOf(http).FindOffsetAsync(partition, spec, http.RequestAborted);
         if (found.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch),

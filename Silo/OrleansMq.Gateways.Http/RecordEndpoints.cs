@@ -35,7 +35,7 @@ internal static class RecordEndpoints
         var max = query.Number("max", DefaultMax, 1, int.MaxValue);
         var wait = TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, BatchEndpoints.MaxWaitMs));
         var (base64, isolation) = (query.IsBase64(), query.Isolation());
-        var (start, found) = await FindStartAsync(query, partition, api.BrokerOf(http), http.RequestAborted);
+        var (start, found) = await FindStartAsync(query, partition, isolation, api.BrokerOf(http), http.RequestAborted);
         if (found.Error != ErrorCode.None)
             await Problems.WriteAsync(http, api, found.Error, found.Message);
         else
@@ -43,7 +43,7 @@ internal static class RecordEndpoints
     }
 
     private static async ValueTask<(long Start, OffsetResult Found)> FindStartAsync(QueryValues query, TopicPartition partition,
-        IBroker broker, CancellationToken cancellationToken)
+        IsolationLevel isolation, IBroker broker, CancellationToken cancellationToken)
     {
         var text = query.Text("offset");
         var timestamp = query.Number("timestamp", -1, 0, long.MaxValue);
@@ -56,10 +56,10 @@ internal static class RecordEndpoints
                 : throw QueryValues.Bad("offset", text, "earliest, latest or a whole number from 0");
 
         var spec = timestamp >= 0 ? OffsetSpec.AtOrAfter(timestamp) : text == "latest" ? OffsetSpec.Latest : OffsetSpec.Earliest;
-        var found = await broker.FindOffsetAsync(partition, spec, cancellationToken);
+        var found = await broker.FindOffsetAsync(partition, spec with { Isolation = isolation }, cancellationToken);
         if (found is { Error: ErrorCode.None, Offset: < 0 })
             // No record is that late yet: begin with the next one.
-            found = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken);
+            found = await broker.FindOffsetAsync(partition, OffsetSpec.Latest with { Isolation = isolation }, cancellationToken);
         return (found.Offset, found);
     }
 }

@@ -31,6 +31,10 @@ internal static class RouteValues
     public static string Schedule(HttpContext http) =>
         RawSegment(http, "/api/schedules/", 1) ?? (string)http.Request.RouteValues["schedule"]!;
 
+    /// <summary>Returns the transactional id, which may contain any characters.</summary>
+    public static string Transaction(HttpContext http) =>
+        RawSegment(http, "/api/transactions/", 0) ?? (string)http.Request.RouteValues["transaction"]!;
+
     /// <summary>Returns the id of a queue's consumer.</summary>
     /// <exception cref="RequestException">It is not a UUID.</exception>
     public static Guid Consumer(HttpContext http)

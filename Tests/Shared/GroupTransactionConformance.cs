@@ -2,8 +2,8 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>The part of a group in transactions, in process and over grains; one subclass for each implementation. Tests may share a broker
-/// that is not empty, so each test uses its own group and topics.</summary>
+/// <summary>The part of a group in transactions, in process, over grains and over HTTP; one subclass for each implementation. Tests may
+/// share a broker that is not empty, so each test uses its own group and topics.</summary>
 public abstract class GroupTransactionConformance
 {
     private static int s_lastProducer;
@@ -11,11 +11,15 @@ public abstract class GroupTransactionConformance
     /// <summary>The broker whose groups are under test.</summary>
     protected abstract ValueTask<IBroker> BrokerAsync();
 
+    /// <summary>The groups as the coordinator of a transaction reaches them. No client ends a transaction in a group.</summary>
+    protected virtual async ValueTask<IGroupCoordinator> ParticipantsAsync() => (await BrokerAsync()).Groups;
+
     private async Task<Participant> ParticipantAsync(string test)
     {
         var broker = await BrokerAsync();
         var topic = await broker.CreateTopicAsync(new NewTopic($"{test}-{Guid.NewGuid():N}", 2));
-        return new Participant(broker.Groups, $"{test}-{Guid.NewGuid():N}", topic.Name, Interlocked.Increment(ref s_lastProducer));
+        return new Participant(broker.Groups, await ParticipantsAsync(), $"{test}-{Guid.NewGuid():N}", topic.Name,
+            Interlocked.Increment(ref s_lastProducer));
     }
 
     [SkippableFact]
@@ -54,7 +58,7 @@ public abstract class GroupTransactionConformance
         Assert.Equal([(null, ErrorCode.None), (null, ErrorCode.None)], await group.FetchAsync(requireStable: true));
     }
 
-    private sealed record Participant(IGroupCoordinator Groups, string GroupId, string Topic, long Producer)
+    private sealed record Participant(IGroupCoordinator Groups, IGroupCoordinator Ends, string GroupId, string Topic, long Producer)
     {
         public async Task CommitOutsideAsync(int partition, long offset) => Assert.Equal(ErrorCode.None, Assert.Single(
             (await Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = GroupId, Offsets = [Of(partition, offset)] })).Partitions).Error);
@@ -70,7 +74,7 @@ public abstract class GroupTransactionConformance
             })).Partitions).Error;
 
         public async Task<ErrorCode> EndAsync(long number, bool isCommit, int coordinatorEpoch = 2) =>
-            (await Groups.SendAsync(new EndTransactionOffsets
+            (await Ends.SendAsync(new EndTransactionOffsets
             {
                 GroupId = GroupId,
                 Producer = new ProducerIdentity(Producer, 2),

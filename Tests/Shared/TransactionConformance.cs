@@ -2,8 +2,8 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>The contract of <see cref="ITransactionCoordinator"/>, in process and over grains; one subclass for each implementation. Tests
-/// may share a broker that is not empty, so each test uses its own topics, groups and transactional ids.</summary>
+/// <summary>The contract of <see cref="ITransactionCoordinator"/>, in process, over grains and over HTTP; one subclass for each
+/// implementation. Tests may share a broker that is not empty, so each test uses its own topics, groups and transactional ids.</summary>
 public abstract class TransactionConformance
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(1);
@@ -26,6 +26,33 @@ public abstract class TransactionConformance
         for (var partition = 0; partition < 3; partition++)
             Assert.Equal([$"v{partition}"], await ReadAsync(broker, topic, partition, IsolationLevel.ReadCommitted));
         Assert.Equal(TransactionPhase.CompleteCommit, (await producer.DescribeAsync()).Phase);
+    }
+
+    [Fact]
+    public async Task Latest_of_committed_readers_is_the_last_stable_offset()
+    {
+        var (broker, topic) = await TopicAsync("latest");
+        var partition = new TopicPartition(topic, 0);
+        var producer = await TestTransactions.InitAsync(broker, NewId());
+        Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(partition, TestBatches.Of("before"), Acks.All)).Error);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 0, "open", "later");
+        Assert.Equal((3, 1, 0), (await LatestAsync(IsolationLevel.ReadUncommitted), await LatestAsync(IsolationLevel.ReadCommitted),
+            await FindAsync(OffsetSpec.Earliest, IsolationLevel.ReadCommitted)));
+        Assert.Equal(1, await FindAsync(OffsetSpec.LatestProven, IsolationLevel.ReadCommitted));
+        var later = OffsetSpec.AtOrAfter(TestBatches.FirstTimestamp + 1);
+        Assert.Equal(2, await FindAsync(later, IsolationLevel.ReadUncommitted));
+        Assert.Equal(-1, await FindAsync(later, IsolationLevel.ReadCommitted));
+        await producer.EndAsync(isCommit: true);
+        Assert.Equal((4, 4), (await LatestAsync(IsolationLevel.ReadUncommitted), await LatestAsync(IsolationLevel.ReadCommitted)));
+
+        Task<long> LatestAsync(IsolationLevel isolation) => FindAsync(OffsetSpec.Latest, isolation);
+
+        async Task<long> FindAsync(OffsetSpec spec, IsolationLevel isolation)
+        {
+            var found = await broker.FindOffsetAsync(partition, spec with { Isolation = isolation });
+            Assert.Equal(ErrorCode.None, found.Error);
+            return found.Offset;
+        }
     }
 
     [Fact]

@@ -74,7 +74,7 @@ public sealed class RecordedGroups : IGroupCoordinator
             Heartbeat => Beaten,
             LeaveGroup => Left,
             ConsumerGroupHeartbeat => Heard,
-            OffsetCommit => Committed,
+            OffsetCommit or TransactionOffsetCommit => Committed,
             OffsetFetch => Offsets is null ? Fetched : new OffsetFetchResult(ErrorCode.None, Offsets),
             OffsetDelete => Deleted,
             DescribeGroup => Described,

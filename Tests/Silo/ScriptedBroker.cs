@@ -18,6 +18,12 @@ public sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
     /// <summary>Replaces the group coordinator, if set.</summary>
     public IGroupCoordinator? OnGroups { get; set; }
 
+    /// <summary>Replaces the coordinator of transactions, if set.</summary>
+    public ITransactionCoordinator? OnTransactions { get; set; }
+
+    // A session keeps the coordinator that it has got.
+    public override ITransactionCoordinator Transactions => field ??= new SwitchedTransactions(() => OnTransactions ?? base.Transactions);
+
     public override IGroupCoordinator Groups => OnGroups ?? base.Groups;
 
     public override IClusterAdministration Administration => OnAdministration ?? base.Administration;
@@ -38,4 +44,16 @@ public sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 
     public override ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         OnFetch?.Invoke(request, cancellationToken) ?? base.FetchAsync(request, cancellationToken);
+
+    private sealed class SwitchedTransactions(Func<ITransactionCoordinator> present) : ITransactionCoordinator
+    {
+        public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken) =>
+            present().SendAsync(request, cancellationToken);
+
+        public ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken) =>
+            present().FindCoordinatorAsync(transactionalId, cancellationToken);
+
+        public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken) =>
+            present().ListTransactionsAsync(cancellationToken);
+    }
 }

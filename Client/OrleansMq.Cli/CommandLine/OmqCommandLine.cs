@@ -12,6 +12,7 @@ using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Schedules;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
+using OrleansMq.Cli.Transactions;
 
 namespace OrleansMq.Cli.CommandLine;
 
@@ -37,6 +38,7 @@ internal static class OmqCommandLine
             GroupCommands.Create(),
             QueueCommands.Create(),
             ScheduleCommands.Create(),
+            TransactionCommands.Create(),
             AmqpCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),

@@ -41,7 +41,7 @@ internal sealed class ServerOption
     {
         var addresses = Addresses(parsed);
         return new HttpBroker(addresses,
-            new HttpBrokerOptions { RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
+            new HttpBrokerOptions { ClientName = "omq", RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
     }
 
     /// <summary>Returns the brokers' addresses: from the option, the environment, or the default.</summary>

@@ -160,8 +160,8 @@ internal sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartit
     };
 }
 
-/// <summary>The response to <c>GET /api/groups/{group}/coordinator</c>.</summary>
-/// <param name="BrokerId">The broker that currently coordinates the group.</param>
+/// <summary>The response to <c>GET /api/groups/{group}/coordinator</c> and <c>GET /api/transactions/{id}/coordinator</c>.</summary>
+/// <param name="BrokerId">The broker that currently coordinates the group or transactional id.</param>
 internal sealed record CoordinatorAnswer(int BrokerId);
 
 /// <summary>The body of <c>POST /api/groups/{group}/reset</c>; see <see cref="OffsetReset"/>.</summary>

@@ -47,12 +47,7 @@ internal sealed class ProtocolRoute<TRequest, TResult, TBody, TAnswer>(string pa
         }
         catch (BrokerException failure)
         {
-            return request.Refused(CodeOf(failure), failure.Message);
+            return request.Refused(HttpBroker.CoordinatorErrorOf(failure), failure.Message);
         }
     }
-
-    // A broker that is unreachable or not serving yet is an unavailable coordinator.
-    private static ErrorCode CodeOf(BrokerException failure) =>
-        failure is BrokerUnreachableException || failure.Code is ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut
-        ? ErrorCode.CoordinatorNotAvailable : failure.Code;
 }

@@ -29,6 +29,9 @@ internal static class GroupRoutes
             static answer => answer.ToResult(), static request => request.MaxWait),
         [typeof(OffsetCommit)] = new ProtocolRoute<OffsetCommit, OffsetCommitResult, OffsetCommitBody, OffsetCommitResult>(
             "commit-offsets", OffsetCommitBody.Of, Json.OffsetCommitBody, Json.OffsetCommitResult, Same),
+        [typeof(TransactionOffsetCommit)] =
+            new ProtocolRoute<TransactionOffsetCommit, OffsetCommitResult, TransactionOffsetCommitBody, OffsetCommitResult>(
+            "commit-transaction-offsets", TransactionOffsetCommitBody.Of, Json.TransactionOffsetCommitBody, Json.OffsetCommitResult, Same),
         [typeof(OffsetFetch)] = new ProtocolRoute<OffsetFetch, OffsetFetchResult, OffsetFetchBody, OffsetFetchResult>("fetch-offsets",
             OffsetFetchBody.Of, Json.OffsetFetchBody, Json.OffsetFetchResult, Same),
         [typeof(OffsetDelete)] = new ProtocolRoute<OffsetDelete, OffsetDeleteResult, OffsetDelete, OffsetDeleteResult>("delete-offsets",
@@ -71,6 +74,7 @@ internal static class GroupRoutes
 [JsonSerializable(typeof(ConsumerHeartbeatAnswer))]
 [JsonSerializable(typeof(OffsetCommitBody))]
 [JsonSerializable(typeof(OffsetCommitResult))]
+[JsonSerializable(typeof(TransactionOffsetCommitBody))]
 [JsonSerializable(typeof(OffsetFetchBody))]
 [JsonSerializable(typeof(OffsetFetchResult))]
 [JsonSerializable(typeof(OffsetDelete))]

@@ -15,12 +15,22 @@ public sealed partial class HttpBroker
     {
         if (!acks.IsKnown())
             return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are {AcksLevels.Allowed}.");
+        return await PostInTurnAsync(partition, $"acks={HttpContract.Format(acks)}", batch, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+        CancellationToken cancellationToken = default) => PostInTurnAsync(partition,
+            string.Create(CultureInfo.InvariantCulture, $"transaction={transaction}"), batch, cancellationToken);
+
+    private async ValueTask<ProduceResult> PostInTurnAsync(TopicPartition partition, string query, Memory<byte> batch,
+        CancellationToken cancellationToken)
+    {
         var turn = _turns.GetOrAdd(partition, static _ => new SemaphoreSlim(1, 1));
         await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}",
-                batch).ConfigureAwait(false);
+            return await PostBatchAsync($"{PartitionPath(partition)}/batches?{query}", batch).ConfigureAwait(false);
         }
         finally
         {
@@ -59,8 +69,9 @@ public sealed partial class HttpBroker
     {
         try
         {
-            var found = await AskAsync(HttpMethod.Get, $"{PartitionPath(partition)}/offsets?at={HttpContract.Format(spec)}", null,
-                HttpJson.Default.OffsetResponse, cancellationToken).ConfigureAwait(false);
+            var isolation = spec.Isolation == IsolationLevel.ReadUncommitted ? "" : $"&isolation={HttpContract.Format(spec.Isolation)}";
+            var found = await AskAsync(HttpMethod.Get, $"{PartitionPath(partition)}/offsets?at={HttpContract.Format(spec)}{isolation}",
+                null, HttpJson.Default.OffsetResponse, cancellationToken).ConfigureAwait(false);
             return new OffsetResult(ErrorCode.None, found.Offset, found.Timestamp, found.LeaderEpoch);
         }
         catch (BrokerUnreachableException e)

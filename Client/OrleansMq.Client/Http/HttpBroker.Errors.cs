@@ -19,6 +19,12 @@ public sealed partial class HttpBroker
             ? ErrorCode.LeaderNotAvailable
             : ErrorCode.RequestTimedOut;
 
+    /// <summary>Returns the code of a coordinator's request that failed: a broker that is unreachable or not serving yet, and an outcome
+    /// that is unknown, are an unavailable coordinator. The request may be sent again.</summary>
+    internal static ErrorCode CoordinatorErrorOf(BrokerException failure) =>
+        failure is BrokerUnreachableException || failure.Code is ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut
+            ? ErrorCode.CoordinatorNotAvailable : failure.Code;
+
     private string UnreachableMessage(Uri address, Exception e)
     {
         var message = e is OperationCanceledException

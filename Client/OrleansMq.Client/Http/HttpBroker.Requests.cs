@@ -136,11 +136,16 @@ public sealed partial class HttpBroker
     private TimeSpan TimeLimit(TimeSpan maxWait) =>
         maxWait < TimeSpan.FromDays(1) ? _options.RequestTimeout + maxWait : TimeSpan.FromDays(1);
 
-    private static HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body) =>
-        new(method, new Uri(address, path))
+    private HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body)
+    {
+        var request = new HttpRequestMessage(method, new Uri(address, path))
         {
             Version = HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = body,
         };
+        if (_options.ClientName is { Length: > 0 } name)
+            request.Headers.TryAddWithoutValidation("User-Agent", name);
+        return request;
+    }
 }

@@ -49,6 +49,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         Groups = new HttpGroupCoordinator(this);
         Queues = new HttpQueues(this);
         Schedules = new HttpSchedules(this);
+        Transactions = new HttpTransactions(this);
     }
 
     private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
@@ -76,6 +77,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public ISchedules Schedules { get; }
+
+    /// <inheritdoc/>
+    public ITransactionCoordinator Transactions { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)

@@ -23,6 +23,10 @@ public sealed record HttpBrokerOptions
     /// </summary>
     public int MaxConnections { get; init; } = 256;
 
+    /// <summary>The client's name in messages of the broker, such as the reason why a transaction was fenced; null for none. It is sent as
+    /// the header <c>User-Agent</c>: printable ASCII. The broker shows 100 characters of it.</summary>
+    public string? ClientName { get; init; }
+
     /// <summary>The clock of the time limits.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 }

@@ -66,10 +66,10 @@ internal static class HttpContract
     /// <summary>Formats the query value of <c>at</c>: <c>earliest</c>, <c>latest</c>, <c>latest-proven</c>, <c>max-timestamp</c>, or
     /// milliseconds since 1970.</summary>
     public static string Format(OffsetSpec spec) =>
-        spec == OffsetSpec.Earliest ? "earliest"
-        : spec == OffsetSpec.Latest ? "latest"
-        : spec == OffsetSpec.LatestProven ? "latest-proven"
-        : spec == OffsetSpec.MaxTimestamp ? "max-timestamp"
+        spec.IsAt(OffsetSpec.Earliest) ? "earliest"
+        : spec.IsAt(OffsetSpec.Latest) ? "latest"
+        : spec.IsAt(OffsetSpec.LatestProven) ? "latest-proven"
+        : spec.IsAt(OffsetSpec.MaxTimestamp) ? "max-timestamp"
         : spec.Value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
     /// <summary>Formats where a queue begins: <c>earliest</c>, <c>latest</c>, milliseconds since 1970, or <c>offset:</c> and an

@@ -145,7 +145,8 @@ internal sealed partial class FetchSession
             string? message;
             try
             {
-                var found = await _broker.FindOffsetAsync(Partition, spec, _stop.Token).ConfigureAwait(false);
+                var found = await _broker.FindOffsetAsync(Partition, spec with { Isolation = _options.Isolation }, _stop.Token)
+                    .ConfigureAwait(false);
                 if (found.Error == ErrorCode.None)
                     return found.Offset;
                 (code, message) = (found.Error, found.Message);

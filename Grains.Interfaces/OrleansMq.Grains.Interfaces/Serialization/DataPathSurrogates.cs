@@ -78,14 +78,19 @@ internal sealed class FetchResultConverter : IConverter<FetchResult, FetchResult
 internal struct OffsetSpecSurrogate
 {
     [Id(0)] public long Value;
+    [Id(1)] public bool IsCommitted;
 }
 
 [RegisterConverter]
 internal sealed class OffsetSpecConverter : IConverter<OffsetSpec, OffsetSpecSurrogate>
 {
-    public OffsetSpec ConvertFromSurrogate(in OffsetSpecSurrogate surrogate) => new(surrogate.Value);
+    public OffsetSpec ConvertFromSurrogate(in OffsetSpecSurrogate surrogate) => new(surrogate.Value)
+    {
+        Isolation = surrogate.IsCommitted ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted,
+    };
 
-    public OffsetSpecSurrogate ConvertToSurrogate(in OffsetSpec value) => new() { Value = value.Value };
+    public OffsetSpecSurrogate ConvertToSurrogate(in OffsetSpec value) =>
+        new() { Value = value.Value, IsCommitted = value.Isolation == IsolationLevel.ReadCommitted };
 }
 
 /// <summary>The wire form of <see cref="OffsetResult"/> between silos.</summary>

@@ -129,8 +129,7 @@ internal readonly struct OpenedPartition
     }
 
     /// <summary>Finds an offset.</summary>
-    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation = IsolationLevel.ReadUncommitted) =>
-        _partition!.FindOffset(spec, isolation);
+    public OffsetResult FindOffset(OffsetSpec spec) => _partition!.FindOffset(spec);
 
     /// <summary>See <see cref="Partition.EndOffsetOf"/>.</summary>
     public LeaderEpochEntry EndOffsetOf(int epoch) => _partition!.EndOffsetOf(epoch);

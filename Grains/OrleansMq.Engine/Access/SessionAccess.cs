@@ -132,6 +132,11 @@ public sealed class SessionAccess
     {
         if (!Allows(request.Operation, ResourceType.Group, groupId))
             return request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
+        // The offsets are of the id's transaction.
+        if (request is TransactionOffsetCommit { TransactionalId: var id }
+            && !Allows(AccessOperation.Write, ResourceType.TransactionalId, id))
+            return request.Refuse(ErrorCode.TransactionalIdAuthorizationFailed,
+                RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, id));
         // The broker writes there from then on.
         return request is AlterShareGroup { DeadLetterTopic: { } letters } && !Allows(AccessOperation.Write, ResourceType.Topic, letters)
             ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;

@@ -70,7 +70,8 @@ public interface IBroker
     /// </summary>
     ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default);
 
-    /// <summary>Finds an offset: the earliest, the latest, the first at or after a time, or that of the largest timestamp.</summary>
+    /// <summary>Finds an offset: the earliest, the latest, the first at or after a time, or that of the largest timestamp. For a reader of
+    /// committed records (<see cref="OffsetSpec.Isolation"/>) the latest is the last stable offset.</summary>
     ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default);
 
     /// <summary>Raises the log start offset to <paramref name="beforeOffset"/> (-1: the high watermark). Returns the new log start

@@ -2,8 +2,9 @@ namespace OrleansMq.Api;
 
 /// <summary>
 /// Transactions: each transactional id has a coordinator, which fences earlier instances of its producer and decides, once and for all
-/// partitions and groups of a transaction, whether it is committed or aborted. One implementation runs in process, one over grains. Each
-/// finds the coordinator of an id on its own. Thread-safe.
+/// partitions and groups of a transaction, whether it is committed or aborted. One implementation runs in process, one over grains, one
+/// over HTTP in the client library, where the broker sets the caller of each request. Each finds the coordinator of an id on its own.
+/// Thread-safe.
 /// </summary>
 public interface ITransactionCoordinator
 {

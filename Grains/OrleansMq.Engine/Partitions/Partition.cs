@@ -204,10 +204,8 @@ internal sealed class Partition
         _reader.ReadAsync(request, cancellationToken);
 
     /// <summary>Finds an offset.</summary>
-    /// <param name="spec">Which one.</param>
-    /// <param name="isolation">A committed reader's log ends at <see cref="LastStableOffset"/>.</param>
-    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation = IsolationLevel.ReadUncommitted) =>
-        _reader.FindOffset(spec, isolation);
+    /// <param name="spec">Which one; a committed reader's log ends at <see cref="LastStableOffset"/>.</param>
+    public OffsetResult FindOffset(OffsetSpec spec) => _reader.FindOffset(spec);
 
     /// <summary>Returns where the records of an epoch end in this log: the largest epoch at or below <paramref name="epoch"/>, with the
     /// offset after its last record. A reader or follower asks for the epoch of its own last record.

@@ -34,22 +34,22 @@ internal sealed class PartitionReader(Partition partition)
     }
 
     /// <inheritdoc cref="Partition.FindOffset"/>
-    public OffsetResult FindOffset(OffsetSpec spec, IsolationLevel isolation)
+    public OffsetResult FindOffset(OffsetSpec spec)
     {
         if (Refuse(out var refusal) is not ErrorCode.None and var refused)
             return new OffsetResult(refused, -1, Message: refusal);
         var start = partition.LogStartOffset;
-        if (spec == OffsetSpec.Earliest)
+        if (spec.IsAt(OffsetSpec.Earliest))
             return new OffsetResult(ErrorCode.None, start, LeaderEpoch: EpochOf(start));
         if (!partition.Replication.KnowsLatest)
             return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                 Message: $"The new leader of {partition.TopicPartition} does not know yet how far its replicas are. Retry.");
         var limit = partition.HighWatermark;
-        if (isolation == IsolationLevel.ReadCommitted)
+        if (spec.Isolation == IsolationLevel.ReadCommitted)
             limit = partition.StableOffset(limit);
-        if (spec == OffsetSpec.Latest)
+        if (spec.IsAt(OffsetSpec.Latest))
             return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch);
-        if (spec == OffsetSpec.LatestProven)
+        if (spec.IsAt(OffsetSpec.LatestProven))
         {
             return partition.Replication.IsSoleLeader
                 ? new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch)
@@ -57,14 +57,14 @@ internal sealed class PartitionReader(Partition partition)
                     Message: $"The leader of {partition.TopicPartition} cannot prove yet that no other one answers: the lease of an "
                     + "earlier one may last, or fewer replicas than min.insync.replicas are in sync. Retry.");
         }
-        if (spec.Value < 0 && spec != OffsetSpec.MaxTimestamp)
+        if (spec.Value < 0 && !spec.IsAt(OffsetSpec.MaxTimestamp))
             return new OffsetResult(ErrorCode.InvalidRequest, -1,
                 Message: $"{spec.Value} names no offset; use a time in milliseconds since 1970, -1 (latest), "
                 + "-2 (earliest) or -3 (largest timestamp).");
         try
         {
             var log = partition.Log!;
-            var found = spec == OffsetSpec.MaxTimestamp ? log.FindMaxTimestamp(limit) : log.FindAtOrAfter(spec.Value, limit);
+            var found = spec.IsAt(OffsetSpec.MaxTimestamp) ? log.FindMaxTimestamp(limit) : log.FindAtOrAfter(spec.Value, limit);
             return found is { } record
                 ? new OffsetResult(ErrorCode.None, record.Offset, record.Timestamp, record.LeaderEpoch)
                 : new OffsetResult(ErrorCode.None, -1);

@@ -23,12 +23,21 @@ internal sealed class DescribeProducersApi() : KafkaApi<DescribeProducersRequest
     {
         response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
+        var repeated = RepeatedPartitions.Of(from topic in request.Topics
+                                             from partition in topic.Partitions
+                                             select (topic.Name, partition));
         foreach (var topic in request.Topics)
         {
             response.WriteString(topic.Name);
             response.WriteLength(topic.Partitions.Length);
             foreach (var partition in topic.Partitions)
             {
+                if (repeated.Contains((topic.Name, partition)))
+                {
+                    Write(response, partition, ErrorCode.InvalidRequest,
+                        $"The request names partition {partition} of '{topic.Name}' more than once: name it once.", []);
+                    continue;
+                }
                 if (!context.Services.Partitions.TryFind(context.Access, AccessOperation.Read, topic.Name, Guid.Empty, partition,
                     out var found))
                     found = await context.Services.Partitions.ActivateAsync(context.Access, AccessOperation.Read, topic.Name, Guid.Empty,
@@ -46,10 +55,15 @@ internal sealed class DescribeProducersApi() : KafkaApi<DescribeProducersRequest
         var (error, message) = (found.Error, found.Message);
         if (found.Partition.IsOpen)
             error = found.Partition.CanRead(out message);
+        Write(response, partition, error, message, error == ErrorCode.None ? found.Partition.DescribeProducers() : []);
+    }
+
+    private static void Write(ResponseWriter response, int partition, ErrorCode error, string? message,
+        IReadOnlyCollection<ActiveProducer> producers)
+    {
         response.WriteInt32(partition);
         response.WriteError(error);
         response.WriteString(error == ErrorCode.None ? null : message);
-        var producers = error == ErrorCode.None ? found.Partition.DescribeProducers() : [];
         response.WriteLength(producers.Count);
         foreach (var producer in producers)
             Write(response, producer);

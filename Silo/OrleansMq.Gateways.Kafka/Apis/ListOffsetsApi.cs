@@ -40,7 +40,10 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         if (context.Version >= 2)
             response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
-        var repeated = RepeatedIn(request);
+        // As with Kafka: each lookup may decompress a batch.
+        var repeated = RepeatedPartitions.Of(from topic in request.Topics
+                                             from partition in topic.Partitions
+                                             select (topic.Name, partition.Index));
         var asked = 0;
         foreach (var topic in request.Topics)
         {
@@ -68,23 +71,6 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
         return true;
     }
 
-    /// <summary>Returns the partitions that are named more than once. As with Kafka, each lookup of such a partition is refused: a request
-    /// could otherwise ask for tens of thousands of times in one partition, each of which may decompress a batch.</summary>
-    private static HashSet<(string Topic, int Index)> RepeatedIn(ListOffsetsRequest request)
-    {
-        var repeated = new HashSet<(string, int)>();
-        var seen = new HashSet<(string, int)>();
-        foreach (var topic in request.Topics)
-        {
-            foreach (var partition in topic.Partitions)
-            {
-                if (!seen.Add((topic.Name, partition.Index)))
-                    repeated.Add((topic.Name, partition.Index));
-            }
-        }
-        return repeated;
-    }
-
     private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found,
         in ListOffsetsPartition wanted)
     {
@@ -103,7 +89,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             case -3 when version < 7:
                 return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
         }
-        return partition.FindOffset(new OffsetSpec(wanted.Timestamp), isolation);
+        return partition.FindOffset(new OffsetSpec(wanted.Timestamp) { Isolation = isolation });
     }
 
     private static void Write(ResponseWriter response, int index, in OffsetResult result)

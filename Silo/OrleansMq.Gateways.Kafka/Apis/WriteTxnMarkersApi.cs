@@ -13,6 +13,12 @@ internal sealed class WriteTxnMarkersApi() : KafkaApi<WriteTxnMarkersRequest>(Ap
     // From this version of transactions on each marker raises the epoch (KIP-1228).
     private const sbyte RaisesEpochFrom = 2;
 
+    // A partition refuses lower epochs from then on. The coordinator raises its own by doubling, up to 2^30, and must get above.
+    private const int MaxCoordinatorEpoch = (1 << 30) - 1;
+
+    // The appends that wait for their replicas: far more than fill the disks, and less than a request may name.
+    private const int MaxAppendsAtOnce = 256;
+
     protected override WriteTxnMarkersRequest Read(ref RequestReader reader, short version)
     {
         var markers = new WrittenMarker[reader.ReadArrayLength(elementBytes: 17)];
@@ -35,16 +41,7 @@ internal sealed class WriteTxnMarkersApi() : KafkaApi<WriteTxnMarkersRequest>(Ap
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, WriteTxnMarkersRequest request, ResponseWriter response)
     {
-        // All begin before the first is awaited: each waits for the replicas.
-        var appends = new List<ValueTask<ErrorCode>>();
-        foreach (var marker in request.Markers)
-        {
-            foreach (var topic in marker.Topics)
-                appends.AddRange(topic.Partitions.Select(partition => AppendAsync(context, marker, topic.Name, partition)));
-        }
-        var errors = new ErrorCode[appends.Count];
-        for (var index = 0; index < errors.Length; index++)
-            errors[index] = await appends[index].ConfigureAwait(false);
+        var errors = await AppendAllAsync(context, request).ConfigureAwait(false);
         var next = 0;
         response.WriteLength(request.Markers.Length);
         foreach (var marker in request.Markers)
@@ -69,10 +66,34 @@ internal sealed class WriteTxnMarkersApi() : KafkaApi<WriteTxnMarkersRequest>(Ap
         return true;
     }
 
+    // One error a partition, in the order of the request. Many begin before the first is awaited: each waits for the replicas.
+    private static async ValueTask<List<ErrorCode>> AppendAllAsync(RequestContext context, WriteTxnMarkersRequest request)
+    {
+        var errors = new List<ErrorCode>();
+        var appends = new Queue<ValueTask<ErrorCode>>();
+        foreach (var marker in request.Markers)
+        {
+            foreach (var topic in marker.Topics)
+            {
+                foreach (var partition in topic.Partitions)
+                {
+                    if (appends.Count == MaxAppendsAtOnce)
+                        errors.Add(await appends.Dequeue().ConfigureAwait(false));
+                    appends.Enqueue(AppendAsync(context, marker, topic.Name, partition));
+                }
+            }
+        }
+        while (appends.TryDequeue(out var append))
+            errors.Add(await append.ConfigureAwait(false));
+        return errors;
+    }
+
     private static async ValueTask<ErrorCode> AppendAsync(RequestContext context, WrittenMarker marker, string topic, int partition)
     {
         if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
             return ErrorCode.ClusterAuthorizationFailed;
+        if (marker.CoordinatorEpoch is < 0 or > MaxCoordinatorEpoch)
+            return ErrorCode.InvalidRequest;
         var partitions = context.Services.Partitions;
         if (!partitions.TryFind(context.Access, AccessOperation.Alter, topic, Guid.Empty, partition, out var found))
             found = await partitions.ActivateAsync(context.Access, AccessOperation.Alter, topic, Guid.Empty, partition, context.Aborted)

@@ -8,8 +8,6 @@ namespace OrleansMq.Gateways.Kafka.Requests;
 /// <summary>A request's context for its handler.</summary>
 internal sealed class RequestContext
 {
-    private const int MaxShownClientId = 100;
-
     public required GatewayServices Services { get; init; }
 
     /// <summary>What the client may do, and its way to partitions.</summary>
@@ -33,15 +31,7 @@ internal sealed class RequestContext
     public required IConnection Connection { get; init; }
 
     /// <summary>The client, as the coordinator of a transaction sees it.</summary>
-    public TransactionCaller Caller => new($"client '{Shown(ClientId)}' at {ClientHost}", Services.Self, Connection.Number);
-
-    // It is kept with the transactional id, and written to the log.
-    private static string Shown(string clientId) => string.Create(Math.Min(clientId.Length, MaxShownClientId), clientId,
-        static (shown, whole) =>
-        {
-            for (var at = 0; at < shown.Length; at++)
-                shown[at] = char.IsControl(whole[at]) ? '?' : whole[at];
-        });
+    public TransactionCaller Caller => new($"client '{ClientNames.Shown(ClientId)}' at {ClientHost}", Services.Self, Connection.Number);
 
     /// <summary>Whether later requests on the connection must not begin before this one is done, because their order matters. A handler
     /// sets it before its first await.</summary>

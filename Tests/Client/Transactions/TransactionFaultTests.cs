@@ -246,6 +246,61 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Record_that_was_read_while_a_rebalance_aborts_is_not_handled_before_those_that_are_read_again()
+    {
+        await _client.Admin.CreateTopicAsync("input", 2);
+        await using var sender = _client.CreateProducer<int, int>();
+        foreach (var partition in (int[])[0, 1])
+            await sender.SendAsync(new("input", 0, partition) { Partition = partition });
+        using var stop = new CancellationTokenSource();
+        var (handled, read) = (new List<int>(), new HashSet<int>());
+        var first = RunAsync(record => handled.Add(record), TimeSpan.FromMinutes(10), new Seen(read));
+        await Wait.UntilAsync(() => { lock (handled) return handled.Count == 2; }, "both partitions are in the transaction");
+        var (isEnding, mayEnd) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.OnEnd = async end =>
+        {
+            isEnding.TrySetResult();
+            await mayEnd.Task;
+            return end.Refuse(ErrorCode.InvalidTxnState, "Refused.");
+        };
+        var second = RunAsync(_ => { }, TimeSpan.FromMilliseconds(5), null);
+        await isEnding.Task.SoonAsync();
+        // The loop reads on in the partition that stays, whichever it is, and waits for the rebalance.
+        foreach (var partition in (int[])[0, 1])
+            await sender.SendAsync(new("input", 0, 10 + partition) { Partition = partition });
+        await Wait.UntilAsync(() => { lock (read) return read.Any(static value => value >= 10); }, "the loop has read on");
+        _broker.OnEnd = null;
+        mayEnd.SetResult();
+        await Wait.UntilAsync(() => { lock (handled) return handled.Count >= 4; }, "the first loop has handled again");
+        await stop.CancelAsync();
+        await Task.WhenAll(first, second).SoonAsync();
+        lock (handled)
+            Assert.Equal(handled[2] + 10, handled[3]);
+        Assert.Equal([0, 1, 10, 11], (await CommittedAsync()).Select(int.Parse).Order());
+
+        Task RunAsync(Action<int> handle, TimeSpan interval, IDeserializer<int>? values) => _client.ProcessAsync<int, int, string, string>(
+            Group(), new TransactionalProcessingOptions { Topics = ["input"], CommitInterval = interval, Producer = Options() },
+            (record, _) =>
+            {
+                lock (handled)
+                    handle(record.Value);
+                return new([new(Topic, "k", $"{record.Value}")]);
+            }, values: values, cancellationToken: stop.Token);
+    }
+
+    /// <summary>Notes each value that is read.</summary>
+    private sealed class Seen(HashSet<int> values) : IDeserializer<int>
+    {
+        public int Deserialize(ReadOnlySpan<byte> bytes, bool isNull)
+        {
+            var value = Serdes.Int32.Deserialize(bytes, isNull);
+            lock (values)
+                values.Add(value);
+            return value;
+        }
+    }
+
+    [Fact]
     public async Task Loops_that_come_and_go_while_calls_are_lost_and_batches_refused_lose_and_double_nothing()
     {
         const int Count = 2000;
@@ -356,6 +411,9 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         /// <summary>Whether the next batch is refused for good.</summary>
         public Func<bool> Refuses { get; set; } = static () => false;
 
+        /// <summary>Answers an end; null: the broker does.</summary>
+        public Func<ICoordinatorRequest, Task<object>>? OnEnd { get; set; }
+
         /// <summary>Awaited before a batch is appended.</summary>
         public Func<Task> BeforeProduce { get; set; } = static () => Task.CompletedTask;
 
@@ -385,6 +443,8 @@ public sealed class TransactionFaultTests : IAsyncLifetime
             if (Forgets)
                 return request.Answer(request.Refuse(request is DescribeTransaction ? ErrorCode.TransactionalIdNotFound
                     : ErrorCode.InvalidProducerIdMapping, "Forgotten."));
+            if (request is EndTransaction && OnEnd is { } script)
+                return request.Answer(await script(request));
             if (loss == Loss.Request)
                 throw new BrokerException(ErrorCode.RequestTimedOut, "The request is lost.");
             if (loss == Loss.RequestForGood)

@@ -164,7 +164,7 @@ public sealed class WireContractTests
         ["OffsetFetchResult"] = new OffsetFetchResult(ErrorCode.StaleMemberEpoch,
             [new FetchedOffset(new TopicPartition("orders", 1), TopicId, null)], "m"),
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),
-        ["OffsetSpec"] = OffsetSpec.MaxTimestamp,
+        ["OffsetSpec"] = OffsetSpec.MaxTimestamp with { Isolation = IsolationLevel.ReadCommitted },
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
         ["PartitionError"] = new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId),
         ["PartitionOffset"] = new PartitionOffset("orders", 1, new CommittedOffset(17, 2, "m", 1234), TopicId),

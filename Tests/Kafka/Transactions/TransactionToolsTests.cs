@@ -60,6 +60,18 @@ public sealed class TransactionToolsTests : IAsyncLifetime
         Assert.DoesNotContain("ErrorMessage: null\n", text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Partition_that_is_named_twice_is_refused_each_time()
+    {
+        var text = await AskAsync(DescribeProducers, 0, ("PartitionIndexes", 2));
+        Assert.Equal(2, text.Split("ErrorCode: 42\n").Length - 1);
+        Assert.Equal(2, text.Split("more than once").Length - 1);
+        Assert.DoesNotContain("ErrorCode: 0\n", text, StringComparison.Ordinal);
+        // Also where its topic is.
+        text = await AskAsync(DescribeProducers, 0, ("Topics", 2));
+        Assert.Equal(2, text.Split("ErrorCode: 42\n").Length - 1);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -99,6 +111,27 @@ public sealed class TransactionToolsTests : IAsyncLifetime
         Assert.Contains("ErrorCode: 42\n", await AskAsync(WriteTxnMarkers, 1, ("ProducerId", producer), ("ProducerEpoch", epoch)),
             StringComparison.Ordinal);
         Assert.Equal(2, Partition().LogEndOffset);
+    }
+
+    [Theory]
+    [InlineData(int.MaxValue, 42)]
+    [InlineData(1 << 30, 42)]
+    [InlineData(-1, 42)]
+    [InlineData((1 << 30) - 1, 0)]
+    [InlineData(0, 0)]
+    public async Task Marker_has_an_epoch_that_the_coordinator_can_raise_its_own_above(int epoch, int error)
+    {
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(WriteTxnMarkers, 1, ("CoordinatorEpoch", (long)epoch)),
+            StringComparison.Ordinal);
+        Assert.Equal(error == 0 ? 3 : 2, Partition().LogEndOffset);
+    }
+
+    [Fact]
+    public async Task More_markers_than_are_appended_at_once_are_answered_one_by_one()
+    {
+        var text = await AskAsync(WriteTxnMarkers, 1, ("PartitionIndexes", 1000));
+        Assert.Equal(1000, text.Split("ErrorCode: 0\n").Length - 1);
+        Assert.Equal(1002, Partition().LogEndOffset);
     }
 
     [Fact]

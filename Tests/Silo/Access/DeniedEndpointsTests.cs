@@ -18,7 +18,8 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
     private static readonly string[] Open = ["GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"];
 
     // Answer with what the client may see: nothing.
-    private static readonly string[] Filtered = ["GET /api/topics", "GET /api/groups", "GET /api/dead-letters"];
+    private static readonly string[] Filtered = ["GET /api/topics", "GET /api/groups", "GET /api/dead-letters",
+        "GET /api/transactions"];
 
     private static readonly IReadOnlyList<Endpoint> Refused = [.. Described().Where(static endpoint =>
         !Open.Contains(endpoint.Route) && !Filtered.Contains(endpoint.Route))];
@@ -114,10 +115,11 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
     {
         // The path names the resource.
         public ErrorCode Error => IsOfTopics ? ErrorCode.TopicAuthorizationFailed
-            : IsOfGroups ? ErrorCode.GroupAuthorizationFailed : ErrorCode.ClusterAuthorizationFailed;
+            : IsOfGroups ? ErrorCode.GroupAuthorizationFailed
+            : IsOfTransactions ? ErrorCode.TransactionalIdAuthorizationFailed : ErrorCode.ClusterAuthorizationFailed;
 
-        // Answers of the group protocols carry their error in the body.
-        public int Status => IsOfGroups && !Path.Contains("{group}", StringComparison.Ordinal) ? 200 : 403;
+        // Answers of the protocols of groups and transactions carry their error in the body.
+        public int Status => (IsOfGroups || IsOfTransactions) && !Path.Contains('{', StringComparison.Ordinal) ? 200 : 403;
 
         private string Path => Route.Split(' ')[1];
 
@@ -126,10 +128,15 @@ public sealed class DeniedEndpointsTests : IAsyncLifetime
             || Path.StartsWith("/api/queue", StringComparison.Ordinal)
             || Path.StartsWith("/api/schedules/", StringComparison.Ordinal);
 
+        // An operator aborts the transactions of others.
+        private bool IsOfTransactions => Path.StartsWith("/api/transactions/", StringComparison.Ordinal)
+            && !Path.EndsWith("/abort", StringComparison.Ordinal);
+
         private bool IsOfGroups => Path.StartsWith("/api/groups/", StringComparison.Ordinal);
 
         public HttpRequestMessage ToRequest() => new(new HttpMethod(Route.Split(' ')[0]), Path.Replace("{topic}", "orders")
             .Replace("{partition}", "0").Replace("{broker}", "0").Replace("{group}", "g").Replace("{queue}", "q")
-            .Replace("{consumer}", Guid.Empty.ToString()).Replace("{schedule}", "x") + Query) { Content = Body };
+            .Replace("{consumer}", Guid.Empty.ToString()).Replace("{schedule}", "x").Replace("{transaction}", "t")
+            + Query) { Content = Body };
     }
 }

@@ -24,6 +24,31 @@ public sealed class HttpGroupConformanceTests(RunningBroker running) : GroupConf
     public void Dispose() => _broker.Dispose();
 }
 
+/// <summary>Transactions over HTTP meet the contract of every broker's transactions.</summary>
+public sealed class HttpTransactionConformanceTests(RunningBroker running)
+    : TransactionConformance, IClassFixture<RunningBroker>, IDisposable
+{
+    // The broker sets the caller, by the name of the client and its address.
+    private readonly HttpBroker _broker = new(new Uri(running.Server.Address), new HttpBrokerOptions { ClientName = "ops" });
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
+
+    public void Dispose() => _broker.Dispose();
+}
+
+/// <summary>Groups in transactions over HTTP meet the contract of every broker's groups.</summary>
+public sealed class HttpGroupTransactionConformanceTests(RunningBroker running)
+    : GroupTransactionConformance, IClassFixture<RunningBroker>, IDisposable
+{
+    private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
+
+    protected override ValueTask<IGroupCoordinator> ParticipantsAsync() => new(running.Script.Groups);
+
+    public void Dispose() => _broker.Dispose();
+}
+
 /// <summary>Queues over HTTP meet the contract of every broker's queues.</summary>
 public sealed class HttpQueueConformanceTests(RunningBroker running) : QueueConformance, IClassFixture<RunningBroker>, IDisposable
 {

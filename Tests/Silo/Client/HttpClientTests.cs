@@ -20,6 +20,22 @@ public sealed class HttpClientTests : ClientEndToEnd, IClassFixture<RunningBroke
     public void Dispose() => _broker.Dispose();
 }
 
+/// <summary>The client's transactions over HTTP.</summary>
+public sealed class HttpClientTransactionTests : TransactionEndToEnd, IClassFixture<RunningBroker>, IDisposable
+{
+    private readonly HttpBroker _broker;
+
+    public HttpClientTransactionTests(RunningBroker running)
+    {
+        _broker = new HttpBroker(new Uri(running.Server.Address));
+        Client = new OrleansMqClient(_broker);
+    }
+
+    protected override OrleansMqClient Client { get; }
+
+    public void Dispose() => _broker.Dispose();
+}
+
 /// <summary>A producer over HTTP while its broker restarts.</summary>
 public sealed class HttpRestartTests
 {

@@ -57,6 +57,42 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
         Assert.Equal(["committed", "open", "plain"], await ReadAsync(name, IsolationLevel.ReadCommitted, 3));
     }
 
+    [Fact]
+    public async Task Committed_reader_that_begins_at_the_latest_reads_what_is_open_at_that_time()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var name = new TopicPartition(topic, 0);
+        using var http = new HttpBroker(broker.Http.BaseAddress!);
+        var producer = await TestTransactions.InitAsync(http, topic);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 0, "before");
+        await producer.EndAsync(isCommit: true);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 1, "open");
+
+        // No record is that late.
+        foreach (var query in (string[])["offset=latest", "timestamp=9999999999999"])
+        {
+            using var response = await broker.Http.GetAsync(
+                $"/api/topics/{topic}/partitions/0/records?{query}&isolation=read_committed");
+            Assert.Equal("2", response.Headers.GetValues("Omq-Start-Offset").Single());
+        }
+        var found = await broker.Http.GetStringAsync($"/api/topics/{topic}/partitions/0/offsets?at=latest&isolation=read_committed");
+        Assert.Equal(2, JsonDocument.Parse(found).RootElement.GetProperty("offset").GetInt64());
+        await using var reader = new PartitionReader<string?, string?>(http, Serdes.String, Serdes.String,
+            new ReaderOptions { Isolation = IsolationLevel.ReadCommitted });
+        reader.Assign(name, ReadFrom.Latest);
+        Assert.Equal(2, await reader.GetPositionAsync(name));
+        await producer.EndAsync(isCommit: true);
+        Assert.Equal("open", (await reader.ReadAsync(RunningBroker.Patience))!.Value.Value);
+    }
+
+    [Fact]
+    public async Task Offset_of_an_unknown_isolation_is_refused()
+    {
+        using var response = await broker.Http.GetAsync(
+            $"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/offsets?at=latest&isolation=x");
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, "isolation", "read_committed");
+    }
+
     private static IEnumerable<string?> Values(JsonElement[] lines) => lines.Select(static line => line.GetProperty("value").GetString());
 
     private async Task<List<string>> ReadAsync(TopicPartition partition, IsolationLevel isolation, int count)

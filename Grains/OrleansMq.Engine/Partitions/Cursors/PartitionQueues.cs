@@ -294,6 +294,7 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
 
     private long FloorOf(OffsetSpec start)
     {
+        start = start with { Isolation = IsolationLevel.ReadUncommitted };
         if (start == OffsetSpec.Latest)
             return CursorState.Latest;
         if (start.Offset is { } named)

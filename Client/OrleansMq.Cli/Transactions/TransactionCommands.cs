@@ -1,0 +1,59 @@
+using System.CommandLine;
+using OrleansMq.Api;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Replicas;
+using OrleansMq.Client;
+
+namespace OrleansMq.Cli.Transactions;
+
+/// <summary><c>omq transaction ...</c>: list, describe, abort.</summary>
+internal static class TransactionCommands
+{
+    /// <summary>Creates the command.</summary>
+    public static Command Create() =>
+        new OmqCommand("transaction", "Shows transactional ids and their last transactions, aborts open ones.",
+            "omq transaction list --open", "omq transaction describe billing-1", "omq transaction abort billing-1")
+        {
+            List(), Describe(), Abort(),
+        };
+
+    private static OmqCommand List()
+    {
+        var open = new Option<bool>("--open") { Description = "Leaves out ids without a transaction that is open or being ended." };
+        var command = new OmqCommand("list", "Lists the transactional ids with the phases of their last transactions.",
+            "omq transaction list", "omq transaction list --open --json | jq -r '.[].transactionalId'") { open };
+        BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
+        {
+            var listed = await broker.Transactions.ListTransactionsAsync(cancellationToken).ConfigureAwait(false);
+            return parsed.GetValue(open) ? [.. listed.Where(static one => one.StartedAt is not null)] : listed;
+        }, TransactionJson.Default.IReadOnlyListTransactionListing, TransactionTables.List);
+        return command;
+    }
+
+    private static OmqCommand Describe()
+    {
+        var id = IdArgument();
+        var command = new OmqCommand("describe", "Shows a transactional id: its producer, the partitions and groups of its open "
+            + "transaction, and who ended the last one or fenced an earlier instance, when and why.",
+            "omq transaction describe billing-1", "omq transaction describe billing-1 --json | jq -r .lastFence") { id };
+        BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
+            TransactionDescriptionDocument.Of(await broker.Transactions.SendAsync(new DescribeTransaction(parsed.GetRequiredValue(id)),
+                cancellationToken).ConfigureAwait(false)),
+            TransactionJson.Default.TransactionDescriptionDocument, TransactionTables.Describe);
+        return command;
+    }
+
+    private static OmqCommand Abort()
+    {
+        var id = IdArgument();
+        var command = new OmqCommand("abort", "Aborts the open transaction of a transactional id and fences its producer, which cannot go "
+            + "on. This cannot be undone.", "omq transaction abort billing-1") { id };
+        BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
+            TransactionDescriptionDocument.Of(await broker.Transactions.SendAsync(new AbortTransaction(parsed.GetRequiredValue(id)),
+                cancellationToken).ConfigureAwait(false)),
+            TransactionJson.Default.TransactionDescriptionDocument, TransactionTables.Aborted);
+        return command;
+    }
+
+    private static Argument<string> IdArgument() => new("ID") { Description = "The transactional id: see omq transaction list." };
+}

@@ -1,0 +1,60 @@
+using System.Text.Json;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Tests.Process.Running;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Process.CommandLine;
+
+/// <summary><c>omq transaction</c> against a real broker.</summary>
+public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixture<StandaloneBroker>, IDisposable
+{
+    private readonly HttpBroker _broker = new(new Uri(standalone.Broker.Url), new HttpBrokerOptions { ClientName = "billing" });
+
+    public void Dispose() => _broker.Dispose();
+
+    [Fact]
+    public async Task Transactions_are_listed_described_and_aborted()
+    {
+        Assert.StartsWith("No transactions.", (await OmqAsync("transaction list")).Text, StringComparison.Ordinal);
+        await _broker.CreateTopicAsync(new NewTopic("orders", 2));
+        var done = await TestTransactions.InitAsync(_broker, "done");
+        await done.SendAsync("orders", 0, await done.AddAsync("orders", 0), 0, "a");
+        await done.EndAsync(isCommit: true);
+        var open = await TestTransactions.InitAsync(_broker, "open");
+        await open.SendAsync("orders", 1, await open.AddAsync("orders", 1), 0, "b");
+        Assert.Equal(ErrorCode.None, await open.CommitOffsetAsync("group", "orders", 0, 1));
+
+        Assert.Matches(@"done +CompleteCommit +\d+ +-", (await OmqAsync("transaction list")).Text);
+        Assert.Matches(@"^ID +PHASE +PRODUCER +OPEN SINCE *\nopen +Ongoing +\d+ +20\d\d-\S+Z",
+            (await OmqAsync("transaction list --open")).Text);
+        Assert.Equal(["open"], (await JsonAsync("transaction list --open --json")).EnumerateArray()
+            .Select(static one => one.GetProperty("transactionalId").GetString()));
+
+        var ended = (await OmqAsync("transaction describe done")).Text;
+        Assert.Contains("done  CompleteCommit  producer ", ended, StringComparison.Ordinal);
+        Assert.Matches(@"Last end: +client 'billing' at /127\.0\.0\.1 committed transaction \d+ at 20\d\d-", ended);
+        Assert.Contains("Last fence: none", ended, StringComparison.Ordinal);
+        var described = (await OmqAsync("transaction describe open")).Text;
+        Assert.Matches(@"Transaction \d+ is open since 20\d\d-", described);
+        Assert.Matches(@"orders +1", described);
+        Assert.Contains("Commits offsets of: group", described, StringComparison.Ordinal);
+
+        Assert.Matches(@"^open: transaction \d+ was aborted: an operator, client 'omq' at /127\.0\.0\.1, aborted it at 20\d\d-",
+            (await OmqAsync("transaction abort open")).Text);
+        Assert.Equal(ErrorCode.ProducerFenced, (await open.TryEndAsync(isCommit: true)).Error);
+        var aborted = await JsonAsync("transaction describe open --json");
+        Assert.Equal("CompleteAbort", aborted.GetProperty("phase").GetString());
+        Assert.StartsWith("an operator, client 'omq'", aborted.GetProperty("lastFence").GetString(), StringComparison.Ordinal);
+        Assert.Contains("has no open transaction",
+            (await standalone.Broker.OmqAsync(["transaction", "abort", "open"])).Expect(1).Error, StringComparison.Ordinal);
+        foreach (var command in (string[])["describe", "abort"])
+            Assert.Contains("TransactionalIdNotFound",
+                (await standalone.Broker.OmqAsync(["transaction", command, "nobody"])).Expect(1).Error, StringComparison.Ordinal);
+    }
+
+    private async Task<Outcome> OmqAsync(string arguments) =>
+        (await standalone.Broker.OmqAsync(arguments.Split(' '))).Expect(0);
+
+    private async Task<JsonElement> JsonAsync(string arguments) => JsonDocument.Parse((await OmqAsync(arguments)).Output).RootElement;
+}
