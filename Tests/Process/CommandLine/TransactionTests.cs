@@ -16,7 +16,6 @@ public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixtur
     [Fact]
     public async Task Transactions_are_listed_described_and_aborted()
     {
-        Assert.StartsWith("No transactions.", (await OmqAsync("transaction list")).Text, StringComparison.Ordinal);
         await _broker.CreateTopicAsync(new NewTopic("orders", 2));
         var done = await TestTransactions.InitAsync(_broker, "done");
         await done.SendAsync("orders", 0, await done.AddAsync("orders", 0), 0, "a");
@@ -51,6 +50,26 @@ public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixtur
         foreach (var command in (string[])["describe", "abort"])
             Assert.Contains("TransactionalIdNotFound",
                 (await standalone.Broker.OmqAsync(["transaction", command, "nobody"])).Expect(1).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Lines_are_sent_as_one_transaction_or_not_at_all()
+    {
+        await _broker.CreateTopicAsync(new NewTopic("lines", 2));
+        var sent = (await ProduceAsync("a:1\nb:2\nc:3\n")).Expect(0);
+        Assert.Contains("3 records acknowledged", sent.Error, StringComparison.Ordinal);
+        var refused = (await ProduceAsync("d:4\nno separator\n")).Expect(1);
+        Assert.Contains("Line 2 has no key separator", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("The transaction is aborted: none of them counts", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("--acks all", (await ProduceAsync("e:5\n", "--acks", "1")).Expect(2).Error, StringComparison.Ordinal);
+
+        var read = (await OmqAsync("consume lines --isolation read_committed --idle-timeout 500")).Lines;
+        Assert.Equal(["1", "2", "3"], read.Order());
+        Assert.Matches(@"nightly +CompleteAbort", (await OmqAsync("transaction list")).Text);
+
+        Task<Outcome> ProduceAsync(string lines, params string[] more) => standalone.Broker.OmqAsync(
+            ["produce", "lines", "--key-separator", ":", "--transactional-id", "nightly", .. more],
+            System.Text.Encoding.UTF8.GetBytes(lines));
     }
 
     private async Task<Outcome> OmqAsync(string arguments) =>
