@@ -9,9 +9,15 @@ namespace OrleansMq.Tests.Chaos.Transactions;
 /// <summary>Producers of transactions, each in its own process: a writer and a copier of librdkafka and of Apache Kafka's client. One that
 /// is
 /// killed or ends is replaced by one with the same transactional id.</summary>
-internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed) : IAsyncDisposable
+internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
+
+    // Where the client finds librdkafka.
+    private static readonly Dictionary<string, string> Peers = new()
+    {
+        ["OMQ_PEERS"] = Environment.GetEnvironmentVariable("OMQ_PEERS") ?? "",
+    };
 
     private readonly List<Slot> _slots = [new("writer", IsJava: false), new("writer", IsJava: true), new("copier", IsJava: false),
         new("copier", IsJava: true)];
@@ -24,8 +30,11 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         string.Create(CultureInfo.InvariantCulture, $"{fault.Value} {fault.Key}")));
 
     /// <summary>Starts all.</summary>
-    public void Start()
+    public async Task StartAsync()
     {
+        // Once, since each process would compile it again.
+        await ClientProgram.RunAsync(ClientProgram.Require("javac"),
+            ["-cp", Path.Combine(ClientProgram.RequireKafka(), "*"), "-d", classes, JavaSource()]);
         foreach (var slot in _slots)
             Replace(slot);
     }
@@ -35,7 +44,7 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
     {
         var random = new Random(seed);
         var pauses = new List<Task>();
-        while (await TryDelayAsync(TimeSpan.FromSeconds(0.5 + (2.5 * random.NextDouble())), time))
+        while (await TryDelayAsync(TimeSpan.FromSeconds(1 + (3 * random.NextDouble())), time))
         {
             var slot = _slots[random.Next(_slots.Count)];
             var process = slot.Program!.Id;
@@ -94,7 +103,7 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
     public async Task ScanAsync(string reader)
     {
         await using var program = new StartedProgram(ClientProgram.Require("java"),
-            ClientProgram.Java(JavaSource(), "scan", servers, reader, $"{TransactionRun.Partitions}"), line => Hear(reader, line));
+            Java("scan", servers, reader, $"{TransactionRun.Partitions}"), line => Hear(reader, line));
         Assert.True(await program.ExitAsync().WaitAsync(StopPatience) == 0, program.Said());
     }
 
@@ -110,10 +119,11 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         var id = $"{slot.Role}-{(slot.IsJava ? "java" : "librdkafka")}";
         slot.Name = name;
         slot.Program = slot.IsJava
-            ? new StartedProgram(ClientProgram.Require("java"), ClientProgram.Java(JavaSource(), slot.Role, servers, id, name,
+            ? new StartedProgram(ClientProgram.Require("java"), Java(slot.Role, servers, id, name,
                 $"{seed + _started}", $"{TransactionRun.Partitions}"), line => Hear(name, line))
             : new StartedProgram(Programs.DotNet, [typeof(TransactionFleet).Assembly.Location, TransactionProgram.Argument,
-                JsonSerializer.Serialize(new TransactionOrder(slot.Role, servers, id, name, seed + _started))], line => Hear(name, line));
+                JsonSerializer.Serialize(new TransactionOrder(slot.Role, servers, id, name, seed + _started))], line => Hear(name, line),
+                Peers);
         _all.Add(slot.Program);
     }
 
@@ -136,6 +146,9 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         await Task.Delay(length, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return !time.IsCancellationRequested;
     }
+
+    private string[] Java(params string[] arguments) => ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp",
+        $"{classes}:{Path.Combine(ClientProgram.RequireKafka(), "*")}", "TransactionClient", .. arguments];
 
     private static string JavaSource([CallerFilePath] string path = "") =>
         Path.Combine(Path.GetDirectoryName(path)!, "TransactionClient.java");

@@ -50,7 +50,7 @@ public sealed class TransactionTests(ITestOutputHelper output)
         await using var brokers = await start(directory, log, DelayOf);
         Skip.If(brokers is null, "needs PostgreSQL's server programs");
         using var patience = new CancellationTokenSource(length + Slack);
-        var run = new TransactionRun(brokers, log, seed);
+        var run = new TransactionRun(brokers, log, seed, directory.FullName);
         try
         {
             await run.RunAsync(length, patience.Token);
