@@ -102,30 +102,40 @@ internal sealed class KafkaProxy : IAsyncDisposable
                 }
             }
         }
-        catch (Exception gone) when (gone is SocketException or EndOfStreamException)
+        catch (Exception gone) when (gone is SocketException or EndOfStreamException or ObjectDisposedException)
         {
             if (server.Connected)
                 server.Shutdown(SocketShutdown.Send);
         }
     }
 
-    // Answers to a client that is gone are read to their end, lest a reset overtake its last request.
+    // Answers to a client that is gone are read to their end, lest a reset overtake its last request. When the broker is gone so is the
+    // connection of its client, which would wait otherwise.
     private async Task AnswerAsync(Socket server, Socket client)
     {
         var (buffer, isThere) = (new byte[64 << 10], true);
-        for (int read; (read = await server.ReceiveAsync(buffer, _stop.Token)) > 0;)
+        try
         {
-            try
-            {
-                if (isThere)
-                    await WriteAsync(client, buffer.AsMemory(0, read));
-            }
-            catch (SocketException)
-            {
-                isThere = false;
-            }
+            for (int read; (read = await server.ReceiveAsync(buffer, _stop.Token)) > 0;)
+                isThere = isThere && await TryWriteAsync(client, buffer.AsMemory(0, read));
         }
-        client.Close();
+        finally
+        {
+            client.Close();
+        }
+    }
+
+    private async Task<bool> TryWriteAsync(Socket client, ReadOnlyMemory<byte> bytes)
+    {
+        try
+        {
+            await WriteAsync(client, bytes);
+            return true;
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            return false;
+        }
     }
 
     private async Task ReadAsync(Socket from, Memory<byte> into)
