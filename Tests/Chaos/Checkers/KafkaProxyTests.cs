@@ -47,7 +47,7 @@ public sealed class KafkaProxyTests : IAsyncLifetime
             foreach (var request in requests)
                 Assert.Equal(request, await ReceiveAsync(broker, request.Length));
             await broker.SendAsync("answer"u8.ToArray());
-            Assert.Equal("answer"u8, await ReceiveAsync(client, 6));
+            Assert.Equal("answer"u8.ToArray(), await ReceiveAsync(client, 6));
         }
     }
 

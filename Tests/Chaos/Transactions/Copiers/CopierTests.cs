@@ -9,24 +9,24 @@ namespace OrleansMq.Tests.Chaos.Transactions.Copiers;
 public sealed class CopierTests(ITestOutputHelper output)
 {
     private const int All = 100_000;
-    private const int Sample = 8_000;
+    private const int Sample = 10_000;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(12);
 
     [SkippableFact]
     public Task Kafkas_copier_copies_exactly_once_over_one_broker() =>
-        RunAsync(Sample, faults: 2, static (data, log) => CopierBroker.StartAsync(data, log));
+        RunAsync(Sample, faults: 2, CopierFault.Kill, static (data, log) => CopierBroker.StartAsync(data, log));
 
     [SkippableFact]
     [Trait("Category", "Long")]
     public Task Kafkas_copier_copies_all_messages_exactly_once_over_one_broker() =>
-        RunAsync(All, faults: 12, static (data, log) => CopierBroker.StartAsync(data, log));
+        RunAsync(All, faults: 12, CopierFault.Pause, static (data, log) => CopierBroker.StartAsync(data, log));
 
     [SkippableFact]
     [Trait("Category", "Long")]
     public Task Kafkas_copier_copies_all_messages_exactly_once_over_three_silos() =>
-        RunAsync(All, faults: 12, static (data, log) => CopierCluster.StartAsync(data, log));
+        RunAsync(All, faults: 12, CopierFault.Pause, static (data, log) => CopierCluster.StartAsync(data, log));
 
-    private async Task RunAsync(int messages, int faults, Func<string, RunLog, Task<ICopierBrokers?>> start)
+    private async Task RunAsync(int messages, int faults, CopierFault lastKind, Func<string, RunLog, Task<ICopierBrokers?>> start)
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "needs Linux: its signals");
         Librdkafka.Require();
@@ -40,7 +40,7 @@ public sealed class CopierTests(ITestOutputHelper output)
         using var patience = new CancellationTokenSource(Patience);
         try
         {
-            await new CopierRun(brokers, log, seed, messages, faults).RunAsync(patience.Token);
+            await new CopierRun(brokers, log, seed, messages, faults, lastKind).RunAsync(patience.Token);
         }
         catch (Exception e)
         {
