@@ -10,16 +10,22 @@ using KafkaIsolation = Confluent.Kafka.IsolationLevel;
 
 namespace OrleansMq.Tests.Chaos.Transactions.Copiers;
 
+/// <summary>What is copied under which faults.</summary>
+/// <param name="Messages">The number of messages.</param>
+/// <param name="TransactionSize">The messages of a transaction.</param>
+/// <param name="Faults">The most faults, one after each further part of the messages.</param>
+/// <param name="LastKind">The faults, up to this one.</param>
+internal sealed record CopierLoad(int Messages, int TransactionSize, int Faults, CopierFault LastKind);
+
 /// <summary>Apache Kafka's TransactionalMessageCopier copies each partition of a topic, with random aborts, while it and the brokers are
 /// killed, stopped and paused. The copy must be the original, record by record.</summary>
-internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, int messages, int faults, CopierFault lastKind)
+internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, CopierLoad load)
 {
     /// <summary>The topics: the original, the copy.</summary>
     public static readonly IReadOnlyList<string> Topics = ["input", "output"];
 
     private const string Group = "transactions-test-consumer-group";
     private const int Partitions = 2;
-    private const int TransactionSize = 100;
     private const int MaxRestarts = 20;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     // Without progress. A transaction that was left open ends after its timeout.
@@ -30,17 +36,17 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
     {
         await CreateTopicsAsync();
         await WriteAsync();
-        log.Tell($"seed {seed}: {messages} messages are written");
-        Copier[] copiers = [.. Enumerable.Range(0, Partitions).Select(partition => new Copier(partition, brokers.Servers, log))];
+        log.Tell($"seed {seed}: {load.Messages} messages are written");
+        Copier[] copiers = [.. Enumerable.Range(0, Partitions).Select(partition => new Copier(partition, brokers.Servers, load, log))];
         try
         {
             var (done, restarts) = await CopyAsync(copiers, cancellationToken);
             var (input, output) = (Read("input"), Read("output"));
-            Assert.Equal(messages, input.Sum(static partition => partition.Count));
+            Assert.Equal(load.Messages, input.Sum(static partition => partition.Count));
             for (var partition = 0; partition < Partitions; partition++)
                 Assert.Equal(input[partition], output[partition]);
             var figures = string.Create(CultureInfo.InvariantCulture,
-                $"figures: seed {seed}; {done} faults, {restarts} restarts of copiers; {messages} messages copied exactly once");
+                $"figures: seed {seed}; {done} faults, {restarts} restarts of copiers; {load.Messages} messages copied exactly once");
             log.Tell(figures);
             return figures;
         }
@@ -68,8 +74,8 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
             var copied = Copied(group);
             if (copied > best)
                 (best, progress) = (copied, Stopwatch.StartNew());
-            Assert.False(progress.Elapsed > ProgressPatience, $"No progress since {best} of {messages} messages: {copiers[0].Said}");
-            if (done < faults && copied >= (long)messages * (done + 1) / (faults + 2))
+            Assert.False(progress.Elapsed > ProgressPatience, $"No progress since {best} of {load.Messages} messages: {copiers[0].Said}");
+            if (done < load.Faults && copied >= (long)load.Messages * (done + 1) / (load.Faults + 2))
             {
                 done++;
                 await BreakAsync(copiers, random, copied, cancellationToken);
@@ -77,13 +83,13 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
             await Task.Delay(20, cancellationToken);
         }
         // A fast machine may be at the end before the last ones.
-        Assert.InRange(done, 1, faults);
+        Assert.InRange(done, 1, load.Faults);
         return (done, restarts);
     }
 
     private async Task BreakAsync(Copier[] copiers, Random random, long copied, CancellationToken cancellationToken)
     {
-        var (fault, choice) = ((CopierFault)(1 + random.Next((int)lastKind)), random.Next(1 << 20));
+        var (fault, choice) = ((CopierFault)(1 + random.Next((int)load.LastKind)), random.Next(1 << 20));
         if (random.Next(2) == 0)
         {
             log.Tell($"{fault} of a broker after {copied} messages");
@@ -115,10 +121,10 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
             BootstrapServers = brokers.Servers,
             EnableIdempotence = true,
             LingerMs = 20,
-            QueueBufferingMaxMessages = messages + 1,
+            QueueBufferingMaxMessages = load.Messages + 1,
         }).Build();
         var failures = 0;
-        for (var message = 0; message < messages; message++)
+        for (var message = 0; message < load.Messages; message++)
         {
             producer.Produce(new KafkaPartition("input", message % Partitions),
                 new Message<Null, string> { Value = message.ToString(CultureInfo.InvariantCulture) },
@@ -175,7 +181,7 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
     }
 
     // A process for one partition. It ends when it has copied what there was at its start.
-    private sealed class Copier(int partition, string servers, RunLog log) : IAsyncDisposable
+    private sealed class Copier(int partition, string servers, CopierLoad load, RunLog log) : IAsyncDisposable
     {
         private StartedProgram? _program;
 
@@ -188,7 +194,7 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, in
         public void Start() => _program = new StartedProgram(ClientProgram.Require("java"), ClientProgram.Java(
             "org.apache.kafka.tools.TransactionalMessageCopier", "--broker-list", servers, "--input-topic", "input", "--output-topic",
             "output", "--input-partition", $"{partition}", "--consumer-group", Group, "--transactional-id", $"copier-{partition}",
-            "--transaction-size", $"{TransactionSize}", "--transaction-timeout", "10000", "--enable-random-aborts"),
+            "--transaction-size", $"{load.TransactionSize}", "--transaction-timeout", "10000", "--enable-random-aborts"),
             line => log.Note($"copier {partition}: {line}"));
 
         public async Task BreakAsync(CopierFault fault, CancellationToken cancellationToken)
