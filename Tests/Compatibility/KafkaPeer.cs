@@ -41,6 +41,14 @@ internal static class KafkaPeer
         }
     }
 
+    /// <summary>Returns the script that starts and stops brokers, or skips the test if it is missing.</summary>
+    public static string RequireScript()
+    {
+        var script = Path.Combine(Path.GetDirectoryName(Require())!, "peer");
+        Skip.IfNot(File.Exists(script), $"There is no {script}.");
+        return script;
+    }
+
     private static string Require()
     {
         var peers = Environment.GetEnvironmentVariable("OMQ_PEERS");

@@ -16,12 +16,14 @@ internal static class AcquiredBatches
     /// <param name="partition">The partition.</param>
     /// <param name="wanted">The records, by offset.</param>
     /// <param name="maxBytes">The bytes at which no further batch is read.</param>
+    /// <param name="isCommitted">Whether the records of aborted transactions are none. The wanted ones are below the last stable
+    /// offset.</param>
     /// <param name="weight">The size of records, which tells how much is read at once; it learns from what was read.</param>
     /// <param name="batches">Receives the batches, in parts; the caller disposes them.</param>
     /// <param name="naturals">Receives the offsets without a record, as far as batches tell.</param>
     /// <returns>How many of the records were found, or have none; and the last offset of the last batch, -1 without batches.</returns>
     public static (int Found, long Through) Read(Partition partition, IReadOnlyList<DeliveredRecord> wanted, int maxBytes,
-        RecordWeight weight, List<FetchResult> batches, List<OffsetRange> naturals)
+        bool isCommitted, RecordWeight weight, List<FetchResult> batches, List<OffsetRange> naturals)
     {
         var (next, bytes, through) = (0, 0L, -1L);
         var log = partition.Log!;
@@ -30,13 +32,17 @@ internal static class AcquiredBatches
             var from = wanted[next].Offset;
             var run = RunAt(wanted, next);
             var atOnce = run == 1 ? 1 : (int)Math.Min(weight.BytesOf(run), Math.Clamp(maxBytes - bytes, 1, BytesAtOnce));
-            if (from < log.LogStartOffset || log.Read(from, partition.HighWatermark, atOnce) is not { } buffer)
+            var aborted = AbortedRecords.None;
+            var read = from < log.LogStartOffset ? null
+                : isCommitted ? log.Read(from, partition.LastStableOffset, atOnce, out aborted)
+                : log.Read(from, partition.HighWatermark, atOnce);
+            if (read is not { } buffer)
             {
                 naturals.Add(OffsetRange.Of(from));
                 next++;
                 continue;
             }
-            var parts = PartsOf(buffer.Memory.Span, wanted, ref next, ref through, weight, naturals);
+            var parts = PartsOf(buffer.Memory.Span, aborted, wanted, ref next, ref through, weight, naturals);
             // No batch is at the offset, nor before the next one.
             if (next < wanted.Count && wanted[next].Offset == from)
                 naturals.Add(OffsetRange.Of(wanted[next++].Offset));
@@ -65,8 +71,8 @@ internal static class AcquiredBatches
         return end - first;
     }
 
-    private static List<Range> PartsOf(ReadOnlySpan<byte> batches, IReadOnlyList<DeliveredRecord> wanted, ref int next,
-        ref long through, RecordWeight weight, List<OffsetRange> naturals)
+    private static List<Range> PartsOf(ReadOnlySpan<byte> batches, AbortedRecords aborted, IReadOnlyList<DeliveredRecord> wanted,
+        ref int next, ref long through, RecordWeight weight, List<OffsetRange> naturals)
     {
         var parts = new List<Range>();
         var (bytes, records) = (0L, 0L);
@@ -74,7 +80,7 @@ internal static class AcquiredBatches
         {
             var header = RecordBatchHeader.Read(batches[position..]);
             var end = position + header.SizeInBytes;
-            var hasRecords = !header.IsControl && header.RecordCount > 0;
+            var hasRecords = !header.IsControl && header.RecordCount > 0 && !aborted.Has(header);
             var isWanted = false;
             for (; next < wanted.Count && wanted[next].Offset <= header.LastOffset; next++)
             {

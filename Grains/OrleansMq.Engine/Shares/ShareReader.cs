@@ -147,7 +147,8 @@ internal sealed class ShareReader
         var (batches, naturals, read, through) = (new List<FetchResult>(), new List<OffsetRange>(), 0, -1L);
         try
         {
-            (read, through) = AcquiredBatches.Read(_partition, wanted, maxBytes, _weight, batches, naturals);
+            (read, through) = AcquiredBatches.Read(_partition, wanted, maxBytes, _config.IsReadCommitted, _weight, batches,
+                naturals);
         }
         catch (Exception fault) when (fault is RecordBatchException || StorageFaults.IsStorageFault(fault))
         {

@@ -3,6 +3,7 @@ using System.Text.Json;
 using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Queues;
+using OrleansMq.Tests.Chaos.Transactions;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
@@ -26,9 +27,12 @@ internal static class ConsumerProgram
                 return await RunAsync(order.Name, stop => ConsumeAsync(order, stop));
             case [QueueConsumerProgram.Argument, var json] when JsonSerializer.Deserialize<QueueConsumerOrder>(json) is { } order:
                 return await RunAsync(order.Name, stop => QueueConsumerProgram.ConsumeAsync(order, stop));
+            case [TransactionProgram.Argument, var json] when JsonSerializer.Deserialize<TransactionOrder>(json) is { } order:
+                return await RunAsync(order.Name, stop => TransactionProgram.RunAsync(order, stop));
             default:
                 await Console.Error.WriteLineAsync("A consumer for the tests: its argument is a ConsumerOrder as JSON, or "
-                    + $"'{QueueConsumerProgram.Argument}' and a QueueConsumerOrder.");
+                    + $"'{QueueConsumerProgram.Argument}' and a QueueConsumerOrder, or "
+                    + $"'{TransactionProgram.Argument}' and a TransactionOrder.");
                 return 2;
         }
     }

@@ -45,6 +45,12 @@ internal enum ViolationKind
     NotFlagged,
     /// <summary>A message was delivered with a count of failures that it cannot have.</summary>
     CountWrong,
+    /// <summary>A reader of committed records saw one of a transaction that is not committed.</summary>
+    AbortedRead,
+    /// <summary>A part of a transaction is committed.</summary>
+    Torn,
+    /// <summary>What a producer sent after it was fenced is committed.</summary>
+    FencedCommitted,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>

@@ -4,6 +4,7 @@ using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Shares;
 using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Shares;
@@ -84,6 +85,36 @@ public sealed class ShareReaderTests
         await rig.AppendAsync("next");
         using var next = await AcquireAsync(rig, reader, 1);
         Assert.Equal(["next"], Values(next));
+    }
+
+    [Theory]
+    [InlineData(true, "a,e,f")]
+    [InlineData(false, "a,b,c,d,e,f")]
+    public async Task Records_of_aborted_transactions_are_left_out_by_groups_that_read_committed_ones(bool isCommitted, string expected)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("a");
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 7, 0, "b", "c");
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 8, 0, "d");
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 9, 0, "e");
+        await LoggedTransactions.EndAsync(rig.Partition, 7, isCommit: false, 1);
+        await LoggedTransactions.EndAsync(rig.Partition, 9, isCommit: true, 1);
+        await LoggedTransactions.EndAsync(rig.Partition, 8, isCommit: false, 1);
+        await rig.AppendAsync("f");
+        var end = rig.Partition.HighWatermark;
+        var reader = await OpenAsync(rig, New(1), Earliest with { IsReadCommitted = isCommitted });
+        var read = new List<string>();
+        while (!read.Contains("f"))
+        {
+            using var some = await AcquireAsync(rig, reader, 10);
+            read.AddRange(Values(some));
+            foreach (var (first, last, _) in some.Acquired)
+                Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (first, last, ShareAcknowledgeType.Accept)));
+        }
+        Assert.Equal(expected.Split(','), read);
+        // What was left out holds the group as little as what was accepted.
+        var (_, facts) = await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"));
+        Assert.True(facts!.Floor >= end, $"{facts.Floor} of {end}");
     }
 
     [Fact]

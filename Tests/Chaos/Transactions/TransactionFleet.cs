@@ -1,0 +1,162 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Chaos.Transactions;
+
+/// <summary>Producers of transactions, each in its own process: a writer and a copier of librdkafka and of Apache Kafka's client. One that
+/// is
+/// killed or ends is replaced by one with the same transactional id.</summary>
+internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
+{
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
+
+    // Where the client finds librdkafka.
+    private static readonly Dictionary<string, string> Peers = new()
+    {
+        ["OMQ_PEERS"] = Environment.GetEnvironmentVariable("OMQ_PEERS") ?? "",
+    };
+
+    private readonly List<Slot> _slots = [new("writer", IsJava: false), new("writer", IsJava: true), new("copier", IsJava: false),
+        new("copier", IsJava: true)];
+    private readonly List<StartedProgram> _all = [];
+    private readonly Dictionary<string, int> _faults = [];
+    private int _started;
+
+    /// <summary>The faults so far, for the figures.</summary>
+    public string Faults => string.Join(", ", _faults.OrderBy(static fault => fault.Key, StringComparer.Ordinal).Select(static fault =>
+        string.Create(CultureInfo.InvariantCulture, $"{fault.Value} {fault.Key}")));
+
+    /// <summary>Starts all.</summary>
+    public async Task StartAsync()
+    {
+        // Once, since each process would compile it again.
+        await ClientProgram.RunAsync(ClientProgram.Require("javac"),
+            ["-cp", Path.Combine(ClientProgram.RequireKafka(), "*"), "-d", classes, JavaSource()]);
+        foreach (var slot in _slots)
+            Replace(slot);
+    }
+
+    /// <summary>Kills, pauses or replaces clients, and replaces those that have ended, until the time is over.</summary>
+    public async Task BreakAsync(CancellationToken time)
+    {
+        var random = new Random(seed);
+        var pauses = new List<Task>();
+        while (await TryDelayAsync(TimeSpan.FromSeconds(1 + (3 * random.NextDouble())), time))
+        {
+            var slot = _slots[random.Next(_slots.Count)];
+            var process = slot.Program!.Id;
+            var lasts = TimeSpan.FromSeconds(0.3 + (9 * random.NextDouble()));
+            switch (random.Next(4))
+            {
+                case 0:
+                    Tell($"{slot.Name} is killed", "killed");
+                    Signals.TrySend(process, Signals.Kill);
+                    await slot.Program.ExitAsync();
+                    break;
+                case 1:
+                    Tell($"{slot.Name} pauses for {lasts.TotalSeconds:0.0} s", "paused");
+                    Signals.TrySend(process, Signals.Stop);
+                    pauses.Add(ResumeAsync(process, lasts));
+                    break;
+                case 2:
+                    Tell($"{slot.Name} is replaced while it pauses for {lasts.TotalSeconds:0.0} s", "replaced");
+                    Signals.TrySend(process, Signals.Stop);
+                    Replace(slot);
+                    pauses.Add(ResumeAsync(process, lasts));
+                    break;
+                default:
+                    break;
+            }
+            ReplaceEnded();
+        }
+        await Task.WhenAll(pauses);
+    }
+
+    /// <summary>Replaces those that have ended.</summary>
+    public void ReplaceEnded()
+    {
+        foreach (var slot in _slots.Where(static slot => slot is { IsStopped: false, Program.HasExited: true }))
+            Replace(slot);
+    }
+
+    /// <summary>Stops those of a role, and all that were replaced.</summary>
+    public async Task StopAsync(string role)
+    {
+        foreach (var slot in _slots.Where(slot => slot.Role == role))
+            slot.IsStopped = true;
+        var ending = _all.Where(program => !_slots.Any(slot => !slot.IsStopped && slot.Program == program)).ToList();
+        foreach (var program in ending)
+            Signals.TrySend(program.Id, Signals.Terminate);
+        await Task.WhenAll(ending.Select(static program => program.ExitAsync())).WaitAsync(StopPatience);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var program in _all)
+            await program.DisposeAsync();
+    }
+
+    /// <summary>Reads all committed records by Apache Kafka's client, as events of the reader.</summary>
+    public async Task ScanAsync(string reader)
+    {
+        await using var program = new StartedProgram(ClientProgram.Require("java"),
+            Java("scan", servers, reader, $"{TransactionRun.Partitions}"), line => Hear(reader, line));
+        Assert.True(await program.ExitAsync().WaitAsync(StopPatience) == 0, program.Said());
+    }
+
+    private async Task ResumeAsync(int process, TimeSpan after)
+    {
+        await Task.Delay(after);
+        Signals.TrySend(process, Signals.Continue);
+    }
+
+    private void Replace(Slot slot)
+    {
+        var name = $"{slot.Role}-{(slot.IsJava ? "java" : "librdkafka")}-{++_started}";
+        var id = $"{slot.Role}-{(slot.IsJava ? "java" : "librdkafka")}";
+        slot.Name = name;
+        slot.Program = slot.IsJava
+            ? new StartedProgram(ClientProgram.Require("java"), Java(slot.Role, servers, id, name,
+                $"{seed + _started}", $"{TransactionRun.Partitions}"), line => Hear(name, line))
+            : new StartedProgram(Programs.DotNet, [typeof(TransactionFleet).Assembly.Location, TransactionProgram.Argument,
+                JsonSerializer.Serialize(new TransactionOrder(slot.Role, servers, id, name, seed + _started))], line => Hear(name, line),
+                Peers);
+        _all.Add(slot.Program);
+    }
+
+    private void Hear(string name, string line)
+    {
+        if (TransactionEvent.Parse(line) is { } seen)
+            history.Take(seen);
+        // All of it, so that a history can be read and judged again.
+        log.Note($"{name}: {line}");
+    }
+
+    private void Tell(string what, string kind)
+    {
+        log.Note(what);
+        _faults[kind] = _faults.GetValueOrDefault(kind) + 1;
+    }
+
+    private static async Task<bool> TryDelayAsync(TimeSpan length, CancellationToken time)
+    {
+        await Task.Delay(length, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return !time.IsCancellationRequested;
+    }
+
+    private string[] Java(params string[] arguments) => ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp",
+        $"{classes}:{Path.Combine(ClientProgram.RequireKafka(), "*")}", "TransactionClient", .. arguments];
+
+    private static string JavaSource([CallerFilePath] string path = "") =>
+        Path.Combine(Path.GetDirectoryName(path)!, "TransactionClient.java");
+
+    private sealed record Slot(string Role, bool IsJava)
+    {
+        public StartedProgram? Program { get; set; }
+        public string Name { get; set; } = "";
+        public bool IsStopped { get; set; }
+    }
+}
