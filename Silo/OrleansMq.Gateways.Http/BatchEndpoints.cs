@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.Net.Http.Headers;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -41,6 +42,8 @@ internal static class BatchEndpoints
         ProduceResult result;
         try
         {
+            if (transaction is not null && !IsTransactional(body.Memory.Span))
+                throw new RequestException("The batch belongs to no transaction: set bit 4 of its attributes, or leave 'transaction' out.");
             // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
             result = transaction is { } number
                 ? await broker.ProduceInTransactionAsync(partition, body.Memory, number, CancellationToken.None)
@@ -56,6 +59,10 @@ internal static class BatchEndpoints
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
     }
+
+    // What is no batch is refused where it is appended.
+    private static bool IsTransactional(ReadOnlySpan<byte> batch) =>
+        batch.Length < RecordBatchHeader.Size || RecordBatchHeader.Read(batch).IsTransactional;
 
     // Null: none is given.
     private static long? TransactionOf(QueryValues query)

@@ -13,6 +13,8 @@ namespace OrleansMq.Gateways.Http.Transactions;
 internal static class TransactionEndpoints
 {
     private const string Root = "/api/transactions";
+    // As many as a transaction may have.
+    private const int MostEntries = 10_000;
     private const string Path = Root + "/{transaction}";
     private const string InitExample = """{"transactionalId": "billing-1", "timeoutMs": 60000}""";
     private const string OfProducer = """{"transactionalId": "billing-1", "producer": {"producerId": 1, "producerEpoch": 0}""";
@@ -86,7 +88,12 @@ internal static class TransactionEndpoints
         CancellationToken cancellationToken)
     {
         if (!access.Allows(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId))
-            return await access.Broker.Transactions.SendAsync(request, cancellationToken); // It has the refusal.
+            return Refused(ErrorCode.TransactionalIdAuthorizationFailed,
+                access.RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId));
+        // Before anything is made of each.
+        if (request.Partitions.Count + request.Groups.Count > MostEntries)
+            return Refused(ErrorCode.InvalidRequest,
+                $"The request has {request.Partitions.Count + request.Groups.Count} partitions and groups; allowed are {MostEntries}.");
         foreach (var group in request.Groups)
         {
             if (GroupId.FindProblem(group) is { } problem)
@@ -97,7 +104,8 @@ internal static class TransactionEndpoints
         foreach (var partition in request.Partitions)
         {
             if (!access.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
-                return await access.Broker.Transactions.SendAsync(request, cancellationToken); // It has the refusal.
+                return Refused(ErrorCode.TopicAuthorizationFailed,
+                    access.RefusalOf(AccessOperation.Write, ResourceType.Topic, partition.Topic));
             if (!known.TryGetValue(partition.Topic, out var topic))
             {
                 try

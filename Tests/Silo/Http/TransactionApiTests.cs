@@ -279,6 +279,33 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
     }
 
     [Fact]
+    public async Task Batch_that_belongs_to_no_transaction_is_refused_with_a_number()
+    {
+        var topic = await _broker.CreateTopicAsync();
+        using var batch = new ByteArrayContent(TestBatches.Of("a"))
+        {
+            Headers = { ContentType = MediaTypeHeaderValue.Parse(HttpContract.RecordBatchMediaType) },
+        };
+        using var response = await _broker.Http.PostAsync($"/api/topics/{topic}/partitions/0/batches?transaction=1", batch);
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, "belongs to no transaction");
+        Assert.Equal(0, (await _client.FindOffsetAsync(new TopicPartition(topic, 0), OffsetSpec.Latest)).Offset);
+    }
+
+    [Fact]
+    public async Task Addition_of_more_than_a_transaction_may_have_is_refused_before_the_coordinator_sees_it()
+    {
+        var added = await _client.Transactions.SendAsync(new AddToTransaction
+        {
+            TransactionalId = "t",
+            Producer = Producer,
+            Groups = [.. Enumerable.Range(0, 10_001).Select(static i => $"g{i}")],
+        });
+        Assert.Equal(ErrorCode.InvalidRequest, added.Error);
+        Assert.Contains("10001", added.Message, StringComparison.Ordinal);
+        Assert.Empty(_transactions.Asked);
+    }
+
+    [Fact]
     public async Task Producer_is_told_to_retry_when_no_broker_answers()
     {
         using var client = new HttpBroker(Nobody());
