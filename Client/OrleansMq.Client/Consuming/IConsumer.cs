@@ -59,7 +59,8 @@ public interface IConsumer : IAsyncDisposable
     /// <exception cref="ConsumeException">The position cannot be found.</exception>
     ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default);
 
-    /// <summary>Returns the partition's high watermark as of its last fetch; -1 before the first.</summary>
+    /// <summary>Returns the partition's high watermark as of its last fetch, or with <see cref="IsolationLevel.ReadCommitted"/> its last
+    /// stable offset; -1 before the first.</summary>
     /// <exception cref="InvalidOperationException">The partition is not (or no longer) assigned to the consumer.</exception>
     long GetHighWatermark(TopicPartition partition);
 

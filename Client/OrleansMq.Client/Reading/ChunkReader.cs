@@ -35,6 +35,8 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             _isPending = true;
             return true;
         }
+        // Past markers at its end, too: what is behind them is read next.
+        Session.Position = Math.Max(Session.Position, FetchSession.OffsetAfter(result.Records.Span, 0));
         return false;
     }
 

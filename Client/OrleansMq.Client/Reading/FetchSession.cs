@@ -52,6 +52,7 @@ internal sealed partial class FetchSession
     /// <summary>The application's position, the next offset to read; -1 before the start is found. Set by the reader.</summary>
     public long Position { get; set; } = -1;
 
+    /// <summary>The end of what is read: the high watermark, or for committed records the last stable offset; -1 if unknown.</summary>
     public long HighWatermark => Volatile.Read(ref _highWatermark);
 
     /// <summary>Completes with the offset of the start.</summary>
@@ -173,7 +174,8 @@ internal sealed partial class FetchSession
                     Isolation: _options.Isolation), _stop.Token).ConfigureAwait(false);
                 if (result.Error == ErrorCode.None)
                 {
-                    Volatile.Write(ref _highWatermark, result.HighWatermark);
+                    Volatile.Write(ref _highWatermark, _options.Isolation == IsolationLevel.ReadCommitted
+                        ? result.LastStableOffset : result.HighWatermark);
                     retries.Reset();
                     if (!result.Records.IsEmpty)
                         return result;

@@ -34,7 +34,8 @@ public interface IPartitionReader<TKey, TValue> : IAsyncEnumerable<ConsumeResult
     /// <exception cref="ConsumeException">The position cannot be found.</exception>
     ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default);
 
-    /// <summary>Returns the partition's high watermark as of its last fetch; -1 before the first.</summary>
+    /// <summary>Returns the partition's high watermark as of its last fetch, or with <see cref="IsolationLevel.ReadCommitted"/> its last
+    /// stable offset; -1 before the first.</summary>
     /// <exception cref="InvalidOperationException">The partition is not assigned.</exception>
     long GetHighWatermark(TopicPartition partition);
 

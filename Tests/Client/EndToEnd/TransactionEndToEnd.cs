@@ -186,6 +186,32 @@ public abstract class TransactionEndToEnd
     }
 
     [Fact]
+    public async Task Committed_reader_ends_at_the_last_stable_offset_past_the_markers()
+    {
+        var topic = await TopicAsync();
+        await using var producer = Client.CreateTransactionalProducer<string, string>(NewName("id"), Readable);
+        await using (var committed = await producer.BeginTransactionAsync())
+        {
+            await committed.SendAsync(new(topic, "k", "v"));
+            await committed.CommitAsync();
+        }
+        await using (var aborted = await producer.BeginTransactionAsync())
+            await aborted.SendAsync(new(topic, "k", "aborted"));
+        await using var open = await producer.BeginTransactionAsync();
+        await open.SendAsync(new(topic, "k", "open"));
+        var partition = new TopicPartition(topic, 0);
+        await using var reader = Client.CreatePartitionReader<string, string>(
+            new ReaderOptions { Isolation = IsolationLevel.ReadCommitted });
+        reader.Assign(partition, ReadFrom.Earliest);
+        Assert.Equal("v", (await reader.ReadAsync().SoonAsync()).Value);
+        // A record and a marker, twice.
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while (await reader.GetPositionAsync(partition, deadline.Token) < 4)
+            Assert.Null(await reader.ReadAsync(TimeSpan.FromMilliseconds(20), deadline.Token));
+        Assert.Equal(4, reader.GetHighWatermark(partition));
+    }
+
+    [Fact]
     public async Task Offsets_of_a_stranger_fail_the_transaction()
     {
         var (topic, group) = (await TopicAsync(), NewName("group"));
