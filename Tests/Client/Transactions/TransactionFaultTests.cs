@@ -263,7 +263,8 @@ public sealed class TransactionFaultTests : IAsyncLifetime
             await mayEnd.Task;
             return end.Refuse(ErrorCode.InvalidTxnState, "Refused.");
         };
-        var second = RunAsync(_ => { }, TimeSpan.FromMilliseconds(5), null);
+        var others = new List<int>();
+        var second = RunAsync(record => others.Add(record), TimeSpan.FromMilliseconds(5), null);
         await isEnding.Task.SoonAsync();
         // The loop reads on in the partition that stays, whichever it is, and waits for the rebalance.
         foreach (var partition in (int[])[0, 1])
@@ -271,7 +272,7 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         await Wait.UntilAsync(() => { lock (read) return read.Any(static value => value >= 10); }, "the loop has read on");
         _broker.OnEnd = null;
         mayEnd.SetResult();
-        await Wait.UntilAsync(() => { lock (handled) return handled.Count >= 4; }, "the first loop has handled again");
+        await Wait.UntilAsync(() => { lock (handled) return handled.Count >= 4 && others.Count >= 2; }, "both loops have handled theirs");
         await stop.CancelAsync();
         await Task.WhenAll(first, second).SoonAsync();
         lock (handled)
