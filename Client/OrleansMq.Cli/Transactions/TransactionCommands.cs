@@ -46,8 +46,9 @@ internal static class TransactionCommands
     private static OmqCommand Abort()
     {
         var id = IdArgument();
-        var command = new OmqCommand("abort", "Aborts the open transaction of a transactional id and fences its producer, which cannot go "
-            + "on. This cannot be undone.", "omq transaction abort billing-1") { id };
+        var command = new OmqCommand("abort", "Aborts the open transaction of a transactional id. This cannot be undone. Its producer is "
+            + "fenced; one with an epoch for each transaction, as of Java from 4.0 on and .NET, goes on with the next.",
+            "omq transaction abort billing-1") { id };
         BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
             TransactionDescriptionDocument.Of(await broker.Transactions.SendAsync(new AbortTransaction(parsed.GetRequiredValue(id)),
                 cancellationToken).ConfigureAwait(false)),
