@@ -37,6 +37,8 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     public bool IsAcknowledged { get; set; }
     /// <summary>Whether an attempt ended without telling whether it was appended.</summary>
     public bool MayBeWritten { get; set; }
+    /// <summary>Whether an attempt was not answered, and so may arrive at the broker yet.</summary>
+    public bool WasUnanswered { get; set; }
     /// <summary>Whether an earlier batch under the same producer epoch will never be written, and so neither will this one.</summary>
     public bool CannotBeWritten { get; set; }
     /// <summary>Whether its recipients were notified.</summary>
@@ -193,7 +195,8 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         Bytes = 0;
         _generation = null;
         _earlierGenerations?.Clear();
-        IsUrgent = IsPersistent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
+        IsUrgent = IsPersistent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = WasUnanswered = CannotBeWritten = IsReported
+            = false;
         BaseSequence = -1;
         Attempts = 0;
         Result = default;

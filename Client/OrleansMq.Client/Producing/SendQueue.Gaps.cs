@@ -28,6 +28,7 @@ internal sealed partial class SendQueue
         {
             RetryAt = Math.Max(RetryAt, retryAt);
             ResetFrom(index);
+            _gapSequence = -1;
         }
         if (code != ErrorCode.OutOfOrderSequenceNumber)
             _identityRefused = true;
@@ -93,6 +94,9 @@ internal sealed partial class SendQueue
             return;
         }
         _recovering = true;
+        _isGapUnclear |= batch.WasUnanswered;
+        if (_resetAt < 0 || index < _resetAt)
+            _gapSequence = batch.BaseSequence;
         if (!batch.MayBeWritten)
         {
             for (var i = index + 1; i <= _sent; i++)
@@ -124,11 +128,28 @@ internal sealed partial class SendQueue
         }
     }
 
+    /// <summary>
+    /// Whether the batches behind a gap can be sent again under the epoch that they had. The broker has refused each of them, so none
+    /// is on its way: their sequence numbers are free.
+    /// </summary>
+    private bool MayKeepEpoch()
+    {
+        if (!keepsEpoch || _isGapUnclear || _gapSequence < 0)
+            return false;
+        for (var i = 0; i < _sent; i++)
+        {
+            if (_batches[i].IsAcknowledged || _batches[i].WasUnanswered)
+                return false;
+        }
+        return true;
+    }
+
     /// <summary>Starts the next epoch: sent batches that are certainly not written become unsent again, the others have failed.</summary>
     private void StartOver()
     {
+        var isKept = MayKeepEpoch();
         _resetAt = -1;
-        _recovering = false;
+        _recovering = _isGapUnclear = false;
         var lastAcknowledged = _sent - 1;
         while (lastAcknowledged >= 0 && !_batches[lastAcknowledged].IsAcknowledged)
             lastAcknowledged--;
@@ -149,6 +170,11 @@ internal sealed partial class SendQueue
         }
         _batches.RemoveRange(kept, _sent - kept);
         _sent = 0;
+        if (isKept)
+        {
+            _nextSequence = _gapSequence;
+            return;
+        }
         _nextSequence = 0;
         _lastAcknowledged = null;
         if (_identity is { } identity)

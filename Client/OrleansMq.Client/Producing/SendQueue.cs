@@ -60,6 +60,9 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private long? _lastAcknowledged;
     private bool _recovering;
     private bool _isCareful;
+    // The sequence number of the batch that left the first gap; -1 if broker and producer disagree otherwise.
+    private int _gapSequence = -1;
+    private bool _isGapUnclear;
     // From this index on, batches start over under another epoch once those before it are resolved; -1 for none.
     private int _resetAt = -1;
 
@@ -138,6 +141,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
             return;
         }
         batch.Result = result;
+        batch.WasUnanswered |= IsInDoubt(code);
         batch.MayBeWritten |= IsInDoubt(code) && !batch.CannotBeWritten;
         if (batch.IsReported || !retries)
             Drop(batch);

@@ -173,7 +173,12 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         {
             await using var transaction = await producer.BeginTransactionAsync();
             for (var i = 0; i < 500; i++)
+            {
                 await transaction.EnqueueAsync(new("small", "k", $"{round}.{i} {new string('x', 400)}"));
+                // The first is known to the partition before large batches follow, several at a time.
+                if (i == 0)
+                    await transaction.FlushAsync();
+            }
             await transaction.CommitAsync();
         }
         var read = await TestTransactions.ReadAllAsync(_test.Broker, "small", 0, IsolationLevel.ReadCommitted);
