@@ -86,8 +86,7 @@ internal static class GroupEndpoints
     {
         _ = new QueryValues(http);
         RequestBody.Limit(http, GroupMemberEndpoints.MaxBodyBytes);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.Groups.ResetOffsetsBody, ResetExample)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.Groups.ResetOffsetsBody, ResetExample);
         var reset = new OffsetReset(RouteValues.Group(http), body.Target, body.Topics, body.Partitions, body.Offsets is null
             ? null : OffsetsOf(body.Offsets));
         var resets = new GroupOffsetResets(api.BrokerOf(http), api.TimeProvider);

@@ -121,8 +121,7 @@ internal static class GroupMemberEndpoints
         {
             _ = new QueryValues(http);
             RequestBody.Limit(http, MaxBodyBytes);
-            var body = await JsonBodies.ReadAsync(http, bodyType, GroupExample)
-                ?? throw new RequestException($"The body is empty; expected JSON such as {GroupExample}.");
+            var body = await JsonBodies.RequireAsync(http, bodyType, GroupExample);
             await JsonBodies.WriteAsync(http, await answer(http, api, body), answerType);
         });
 }

@@ -56,6 +56,11 @@ internal static class JsonBodies
     public static TransactionJson Transactions { get; } =
         new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
+    /// <summary>Reads the body, which must not be empty.</summary>
+    /// <inheritdoc cref="ReadAsync"/>
+    public static async Task<T> RequireAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class =>
+        await ReadAsync(http, type, example) ?? throw new RequestException($"The body is empty; expected JSON such as {example}.");
+
     /// <summary>Reads the body; null if it is empty.</summary>
     /// <param name="http">The request.</param>
     /// <param name="type">The contract.</param>

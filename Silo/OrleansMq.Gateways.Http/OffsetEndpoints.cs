@@ -35,8 +35,7 @@ internal static class OffsetEndpoints
     {
         _ = new QueryValues(http);
         var partition = RouteValues.Partition(http);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.DeleteRecords, DeleteExample)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {DeleteExample}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.DeleteRecords, DeleteExample);
         if (body.BeforeOffset < -1)
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"beforeOffset is {body.BeforeOffset}; expected an offset from 0, or -1 for everything up to the high watermark.");

@@ -74,8 +74,7 @@ internal static class QueueConsumerEndpoints
         _ = new QueryValues(http);
         var (partition, consumer) = (RouteValues.Partition(http), RouteValues.Consumer(http));
         RequestBody.Limit(http, MaxBodyBytes);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.SettleQueueBody, SettleExample)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {SettleExample}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.Queues.SettleQueueBody, SettleExample);
         if (body.Settlements.Count > MostSettlements)
             throw new RequestException($"'settlements' has {body.Settlements.Count} entries; send at most {MostSettlements} at once.");
         if (body.Settlements.Any(static settlement => settlement is null))

@@ -82,8 +82,7 @@ internal static class QueueEndpoints
     {
         _ = new QueryValues(http);
         var partition = RouteValues.Partition(http);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.QueueOptionsBody, OptionsExample)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {OptionsExample}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.Queues.QueueOptionsBody, OptionsExample);
         await WriteAsync(http, partition,
             await queues.AlterAsync(partition, RouteValues.Queue(http), body.ToOptions(), http.RequestAborted));
     }
@@ -99,8 +98,7 @@ internal static class QueueEndpoints
     {
         _ = new QueryValues(http);
         var partition = RouteValues.Partition(http);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.Queues.ResetQueueBody, ResetExample)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.Queues.ResetQueueBody, ResetExample);
         await WriteAsync(http, partition,
             await queues.ResetAsync(partition, RouteValues.Queue(http), StartOf(body.Start), http.RequestAborted));
     }

@@ -40,8 +40,7 @@ internal static class ScheduleEndpoints
     {
         var isBase64 = new QueryValues(http, "encoding").IsBase64();
         RequestBody.Limit(http, MostBodyBytes);
-        var body = await JsonBodies.ReadAsync(http, JsonBodies.Schedules.CreateScheduleBody, Example)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {Example}.");
+        var body = await JsonBodies.RequireAsync(http, JsonBodies.Schedules.CreateScheduleBody, Example);
         if (body.At == default && body.Cron is null)
             throw new RequestException("'at' is missing: the time of the record, unless 'cron' says when it repeats; expected JSON such as "
                 + $"{Example}.");

@@ -136,8 +136,7 @@ internal static class TransactionEndpoints
     {
         _ = new QueryValues(http);
         RequestBody.Limit(http, mostBytes);
-        return await JsonBodies.ReadAsync(http, type, example)
-            ?? throw new RequestException($"The body is empty; expected JSON such as {example}.");
+        return await JsonBodies.RequireAsync(http, type, example);
     }
 
     private static Task WriteAsync(HttpContext http, TransactionDescription transaction) => JsonBodies.WriteAsync(http,
