@@ -142,6 +142,19 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
         }
     }
 
+    /// <summary>Reads the committed values of the first partitions of a topic, one partition after the other.</summary>
+    public static async Task<List<string>> ReadCommittedAsync(IBroker broker, string topic, int partitions)
+    {
+        var values = new List<string>();
+        for (var partition = 0; partition < partitions; partition++)
+        {
+            var read = await ReadAllAsync(broker, topic, partition, IsolationLevel.ReadCommitted);
+            Assert.NotNull(read);
+            values.AddRange(read);
+        }
+        return values;
+    }
+
     private static (IReadOnlyList<(long Offset, string Value)> Values, long Next) Read(FetchResult fetched)
     {
         var next = -1L;

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using Confluent.Kafka;
-using Confluent.Kafka.Admin;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Verification;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
@@ -39,7 +38,7 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
     public async Task<string> RunAsync(TimeSpan length, CancellationToken cancellationToken)
     {
         Violations.Found += violation => log.Tell($"VIOLATION {violation}");
-        await CreateTopicsAsync();
+        await TransactionTopics.CreateAsync(brokers.Servers, Topics, Partitions, brokers.Replicas);
         await brokers.WellAsync(cancellationToken);
         var history = new TransactionHistory(Violations);
         await using var fleet = new TransactionFleet(brokers.Servers, history, log, seed, directory);
@@ -89,18 +88,6 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
             fleet.ReplaceEnded();
             await Task.Delay(200, cancellationToken);
         }
-    }
-
-    private async Task CreateTopicsAsync()
-    {
-        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = brokers.Servers }).Build();
-        await admin.CreateTopicsAsync(Topics.Select(topic => new TopicSpecification
-        {
-            Name = topic,
-            NumPartitions = Partitions,
-            ReplicationFactor = brokers.Replicas,
-            Configs = new Dictionary<string, string> { ["min.insync.replicas"] = brokers.Replicas > 1 ? "2" : "1" },
-        }));
     }
 
     // Reads everything committed from the start until it is stopped.

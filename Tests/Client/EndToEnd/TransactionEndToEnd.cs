@@ -319,16 +319,8 @@ public abstract class TransactionEndToEnd
             await producer.EnqueueAsync(new(topic, i, i));
     }
 
-    private async Task<List<string>> CommittedAsync(string topic, int partitions = 1)
-    {
-        var values = new List<string>();
-        for (var partition = 0; partition < partitions; partition++)
-        {
-            values.AddRange(Assert.IsAssignableFrom<IReadOnlyList<string>>(await TestTransactions.ReadAllAsync(Client.Broker, topic,
-                partition, IsolationLevel.ReadCommitted)));
-        }
-        return values;
-    }
+    private Task<List<string>> CommittedAsync(string topic, int partitions = 1) =>
+        TestTransactions.ReadCommittedAsync(Client.Broker, topic, partitions);
 
     private async Task<IEnumerable<int>> CommittedNumbersAsync(string topic, int partitions = 1) =>
         (await CommittedAsync(topic, partitions)).Select(int.Parse);

@@ -382,17 +382,7 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         Reader = new ReaderOptions { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(10) },
     };
 
-    private async Task<List<string>> CommittedAsync()
-    {
-        var values = new List<string>();
-        for (var partition = 0; partition < Partitions; partition++)
-        {
-            var read = await TestTransactions.ReadAllAsync(_test.Broker, Topic, partition, IsolationLevel.ReadCommitted);
-            Assert.NotNull(read);
-            values.AddRange(read);
-        }
-        return values;
-    }
+    private Task<List<string>> CommittedAsync() => TestTransactions.ReadCommittedAsync(_test.Broker, Topic, Partitions);
 
     /// <summary>What is lost of a call.</summary>
     private enum Loss

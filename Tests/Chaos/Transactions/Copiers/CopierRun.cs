@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using Confluent.Kafka;
-using Confluent.Kafka.Admin;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Shared;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
@@ -34,7 +33,7 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, Co
     /// <summary>Copies all messages and compares. Returns the figures.</summary>
     public async Task<string> RunAsync(CancellationToken cancellationToken)
     {
-        await CreateTopicsAsync();
+        await TransactionTopics.CreateAsync(brokers.Servers, Topics, Partitions, brokers.Replicas);
         await WriteAsync();
         log.Tell($"seed {seed}: {load.Messages} messages are written");
         Copier[] copiers = [.. Enumerable.Range(0, Partitions).Select(partition => new Copier(partition, brokers.Servers, load, log))];
@@ -100,18 +99,6 @@ internal sealed class CopierRun(ICopierBrokers brokers, RunLog log, int seed, Co
             log.Tell($"{fault} of copier {choice % copiers.Length} after {copied} messages");
             await copiers[choice % copiers.Length].BreakAsync(fault, cancellationToken);
         }
-    }
-
-    private async Task CreateTopicsAsync()
-    {
-        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = brokers.Servers }).Build();
-        await admin.CreateTopicsAsync(Topics.Select(topic => new TopicSpecification
-        {
-            Name = topic,
-            NumPartitions = Partitions,
-            ReplicationFactor = brokers.Replicas,
-            Configs = new Dictionary<string, string> { ["min.insync.replicas"] = brokers.Replicas > 1 ? "2" : "1" },
-        }));
     }
 
     private async Task WriteAsync()
