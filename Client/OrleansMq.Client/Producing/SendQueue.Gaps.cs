@@ -68,8 +68,6 @@ internal sealed partial class SendQueue
     /// </summary>
     private void Split(ProduceBatch batch)
     {
-        // More of the batches that are closed already may be too large. One at a time leaves no gap, and so needs no other epoch.
-        _isCareful = true;
         var index = _batches.IndexOf(batch);
         var (first, second) = split(batch);
         _resolved.Add(new Resolution(batch, Report: false, Release: true));

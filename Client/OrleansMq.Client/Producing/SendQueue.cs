@@ -59,7 +59,6 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private int _nextSequence;
     private long? _lastAcknowledged;
     private bool _recovering;
-    private bool _isCareful;
     // The sequence number of the batch that left the first gap; -1 if broker and producer disagree otherwise.
     private int _gapSequence = -1;
     private bool _isGapUnclear;
@@ -238,8 +237,8 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private static bool IsOutOfStep(ErrorCode code) =>
         code is ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.InvalidProducerEpoch;
 
-    private int InFlightLimit(long now) => _isCareful && keepsEpoch ? 1
-        : !idempotent || (_lastAcknowledged is { } last && now - last < restAfter) ? maxInFlight : 1;
+    private int InFlightLimit(long now) =>
+        !idempotent || (_lastAcknowledged is { } last && now - last < restAfter) ? maxInFlight : 1;
 
     private ProduceBatch TakeUnsent()
     {

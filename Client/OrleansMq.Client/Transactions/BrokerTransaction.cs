@@ -14,7 +14,8 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
     private readonly HashSet<TransactionPartition> _partitions = [];
     private readonly HashSet<string> _groups = new(StringComparer.Ordinal);
     private Addition? _next;
-    private Task _last = Task.CompletedTask;
+    // The answer of the last request; where there is a next one, of that.
+    private Task<AddToTransactionResult>? _last;
     private long _number;
     private bool _isClosed;
     private TransactionException? _failure;
@@ -137,11 +138,10 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
         if (_next is null)
         {
             _next = new Addition();
-            _next.Answer = SendAsync(_last, _next);
-            _last = _next.Answer;
+            _last = SendAsync(_last ?? Task.CompletedTask, _next);
         }
         add(_next);
-        return _next.Answer;
+        return _last!;
     }
 
     private async Task<AddToTransactionResult> SendAsync(Task before, Addition addition)
@@ -201,6 +201,5 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
     {
         public HashSet<TransactionPartition> Partitions { get; } = [];
         public HashSet<string> Groups { get; } = new(StringComparer.Ordinal);
-        public Task<AddToTransactionResult> Answer { get; set; } = null!;
     }
 }

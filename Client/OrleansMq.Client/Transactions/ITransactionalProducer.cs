@@ -33,7 +33,7 @@ public interface ITransactionalProducer<TKey, TValue> : IAsyncDisposable
 }
 
 /// <summary>
-/// An open transaction: a producer whose records count when it commits. Dispose aborts it, unless it is committed.
+/// An open transaction: the records of this producer count when it commits. Dispose aborts it, unless it is committed.
 /// <para>A record that is not delivered fails the transaction, whether its sender looks or not: <see cref="CommitAsync"/> then throws, and
 /// nothing of the transaction counts.</para>
 /// </summary>

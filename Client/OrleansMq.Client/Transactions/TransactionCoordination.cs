@@ -33,7 +33,7 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
             Timeout = options.TransactionTimeout,
             Current = current,
             Caller = caller,
-        }, static result => (result.Error, result.Message), cancellationToken);
+        }, cancellationToken);
 
     /// <summary>Adds partitions and groups to the transaction.</summary>
     /// <returns>The answer, refused or not.</returns>
@@ -47,7 +47,7 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
             Groups = groups,
             RaisesEpoch = true,
             Caller = caller,
-        }, static result => (result.Error, result.Message), cancellationToken);
+        }, cancellationToken);
 
     /// <summary>Ends the transaction.</summary>
     /// <returns>The answer, refused or not, and the number of attempts.</returns>
@@ -61,7 +61,7 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
             RaisesEpoch = true,
             WaitsForMarkers = isCommit && options.WaitUntilReadable,
             Caller = caller,
-        }, static result => (result.Error, result.Message), cancellationToken);
+        }, cancellationToken);
 
     /// <summary>Finds out why the coordinator does not know the producer under its id.</summary>
     /// <param name="error">The error of the request before.</param>
@@ -96,25 +96,23 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         for (var attempt = 1; ; attempt++)
         {
-            ProduceResult answer;
+            ErrorCode error;
+            string? message;
             try
             {
-                var (error, message) = await send(either.Token).ConfigureAwait(false);
-                answer = ProduceResult.Failed(error, message ?? error.ToString());
+                (error, message) = await send(either.Token).ConfigureAwait(false);
             }
             catch (Exception e) when (!cancellationToken.IsCancellationRequested && e is not CommitException)
             {
-                answer = ProduceBatch.ResultOf(e);
+                var failed = ProduceBatch.ResultOf(e);
+                (error, message) = (failed.Error, failed.Message);
             }
-            if (answer.Error.Action() != ErrorAction.Retry || deadline.IsCancellationRequested)
-                return (answer.Error, answer.Message, attempt);
-            await BackoffAsync(attempt, cancellationToken).ConfigureAwait(false);
+            if (error.Action() != ErrorAction.Retry || deadline.IsCancellationRequested)
+                return (error, message, attempt);
+            var wait = RetryBackoff.For(attempt, producer.RetryBackoff, producer.RetryBackoffMax, producer.Random.NextDouble());
+            await Task.Delay(wait, Time, cancellationToken).ConfigureAwait(false);
         }
     }
-
-    /// <summary>Waits before the next attempt.</summary>
-    public Task BackoffAsync(int attempt, CancellationToken cancellationToken) => Task.Delay(
-        RetryBackoff.For(attempt, producer.RetryBackoff, producer.RetryBackoffMax, producer.Random.NextDouble()), Time, cancellationToken);
 
     /// <summary>Returns the exception of a beginning or an end that was refused: the coordinator alone knows who is fenced.</summary>
     /// <inheritdoc cref="ExceptionOf"/>
@@ -127,26 +125,25 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
     /// <param name="error">The error.</param>
     /// <param name="message">The broker's words; null for none.</param>
     /// <param name="what">What was refused, in words that end a sentence.</param>
-    public TransactionException ExceptionOf(ErrorCode error, string? message, string what) => error switch
+    public TransactionException ExceptionOf(ErrorCode error, string? message, string what)
     {
-        _ when error.Action() == ErrorAction.Retry => new TransactionException(error, transactionalId,
-            $"{what} within {options.RequestTimeout.TotalSeconds:0.#} s: {message ?? error.ToString()}"),
-        _ => new TransactionException(error, transactionalId, $"{what}: {message ?? error.ToString()}"),
-    };
+        var within = error.Action() == ErrorAction.Retry ? $" within {options.RequestTimeout.TotalSeconds:0.#} s" : "";
+        return new TransactionException(error, transactionalId, $"{what}{within}: {message ?? error.ToString()}");
+    }
 
-    private async Task<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request,
-        Func<TResult, (ErrorCode Error, string? Message)> read, CancellationToken cancellationToken) =>
-        (await SendCountedAsync(request, read, cancellationToken).ConfigureAwait(false)).Answer;
+    private async Task<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken)
+        where TResult : class, ITransactionAnswer =>
+        (await SendCountedAsync(request, cancellationToken).ConfigureAwait(false)).Answer;
 
     private async Task<(TResult Answer, int Attempts)> SendCountedAsync<TResult>(ITransactionRequest<TResult> request,
-        Func<TResult, (ErrorCode Error, string? Message)> read, CancellationToken cancellationToken)
+        CancellationToken cancellationToken) where TResult : class, ITransactionAnswer
     {
-        TResult? last = default;
+        TResult? last = null;
         var (error, message, attempts) = await RetryAsync(async cancelled =>
         {
-            last = default;
+            last = null;
             last = await broker.Transactions.SendAsync(request, cancelled).ConfigureAwait(false);
-            return read(last);
+            return (last.Error, last.Message);
         }, cancellationToken).ConfigureAwait(false);
         return (last is null ? request.Answer(request.Refuse(error, message ?? error.ToString())) : last, attempts);
     }

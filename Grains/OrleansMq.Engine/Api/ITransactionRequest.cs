@@ -32,6 +32,9 @@ public interface ITransactionAnswer
 {
     /// <summary>The error of the whole request, or <see cref="ErrorCode.None"/>.</summary>
     ErrorCode Error { get; }
+
+    /// <summary>On an error, the cause and how to fix it; null if there is nothing to add to the code.</summary>
+    string? Message { get; }
 }
 
 /// <summary>The refusal of a request whose response has no error.</summary>
