@@ -21,7 +21,7 @@ internal static class KafkaComparisons
     /// <param name="theirs">The peer.</param>
     /// <param name="peer">The peer's name for <c>--against</c>.</param>
     public static IEnumerable<Comparison> All(IBrokerUnderTest ours, IBrokerUnderTest theirs, string peer) =>
-        Replays().Concat(Reads()).Concat(Latencies()).Concat(Clients()).Concat(Resources())
+        Replays().Concat(Reads()).Concat(Latencies()).Concat(Clients()).Concat(Transactions()).Concat(Resources())
             .Select(work => new Comparison(work.Name, work.About, peer, new Contender(ours, work.Work), new Contender(theirs, work.Work)));
 
     private static IEnumerable<(string Name, string About, IWork Work)> Replays()
@@ -107,6 +107,25 @@ internal static class KafkaComparisons
             + "group of that name for the first time; "
             + "then 2,000,000 records of 100 bytes read.",
             new GroupWork(Small with { Records = 2_000_000, Partitions = 100 }, members: 50));
+    }
+
+    private static IEnumerable<(string Name, string About, IWork Work)> Transactions()
+    {
+        foreach (var (inTransaction, transactions, version) in new[] { (1, 20_000, 2), (10, 10_000, 2), (100, 2_000, 2), (1, 20_000, 1) })
+        {
+            var load = new TransactionOptions { Bootstrap = "", Topic = "transactions", InTransaction = inTransaction, Version = version,
+                Transactions = transactions, WarmTransactions = transactions / 2 };
+            yield return ($"transactions-{inTransaction}{(version == 2 ? "" : "-v1")}",
+                $"{load.Producers} producers, each with one transaction at a time: a record of 100 bytes to each of {inTransaction} "
+                + $"of {load.Partitions} partitions, then the commit; version {version} of the protocol, one node, no flush of records.",
+                new TransactionWork(load));
+        }
+        var fill = new TransactionOptions { Bootstrap = "", Topic = "committed", Partitions = 16, Transactions = 20_000, AbortEvery = 10,
+            BatchBytes = 16 << 10 };
+        yield return ("consume-committed-100", "Reads what was committed of 20,000 transactions, every tenth aborted, each of a batch of "
+            + "16 KiB with records of 100 bytes, over 16 partitions: 4 connections, answers of up to 50 MiB, 1 MiB of a partition; five "
+            + "times from the page cache after one that is not counted. Aborted records and markers count, too: the broker sends them.",
+            new CommittedReadWork(fill, passes: 5));
     }
 
     private static IEnumerable<(string Name, string About, IWork Work)> Resources()

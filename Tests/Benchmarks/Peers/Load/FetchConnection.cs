@@ -62,7 +62,8 @@ internal sealed class FetchConnection : IDisposable
 
     private byte[] Request(List<ReadPartition> active)
     {
-        var request = new WireWriter(ApiVersion.Fetch).Int32(-1).Int32(MaxWaitMs).Int32(1).Int32(_options.FetchBytes).Int8(0)
+        var request = new WireWriter(ApiVersion.Fetch).Int32(-1).Int32(MaxWaitMs).Int32(1).Int32(_options.FetchBytes)
+            .Int8((sbyte)(_options.IsCommitted ? 1 : 0))
             .Int32(0).Int32(-1) // no session
             .Int32(1).String(_options.Topic).Int32(active.Count);
         foreach (var partition in active)

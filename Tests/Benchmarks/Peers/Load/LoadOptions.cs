@@ -26,6 +26,7 @@ internal sealed record LoadOptions
           --codec none              none, gzip, snappy, lz4, zstd
         fetch only:
           --fetch-bytes 52428800    the maximum size of an answer; --partition-bytes 1048576 of each partition
+          --committed               reads only what was committed
         """;
 
     public required bool IsProduce { get; init; }
@@ -54,6 +55,9 @@ internal sealed record LoadOptions
     public int FetchBytes { get; init; } = 50 << 20;
     public int PartitionBytes { get; init; } = 1 << 20;
 
+    /// <summary>Whether only what was committed is read.</summary>
+    public bool IsCommitted { get; init; }
+
     public static LoadOptions Parse(bool isProduce, CommandArguments arguments)
     {
         arguments.RefuseOthersThan(Usage);
@@ -67,8 +71,7 @@ internal sealed record LoadOptions
             Records = arguments.Number("--records", (int)defaults.Records),
             WarmRecords = arguments.Number("--warm-records", 0),
             Connections = arguments.Number("--connections", defaults.Connections),
-            BrokerProcesses = [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)
-                .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))],
+            BrokerProcesses = Processes(arguments),
             RecordBytes = arguments.Number("--record-bytes", defaults.RecordBytes),
             BatchBytes = arguments.Number("--batch-bytes", defaults.BatchBytes),
             RequestPartitions = arguments.Number("--request-partitions", defaults.RequestPartitions),
@@ -85,8 +88,14 @@ internal sealed record LoadOptions
                 : throw new LoadFailedException($"--codec is '{arguments.Text("--codec")}'; it may be none, gzip, snappy, lz4 or zstd."),
             FetchBytes = arguments.Number("--fetch-bytes", defaults.FetchBytes),
             PartitionBytes = arguments.Number("--partition-bytes", defaults.PartitionBytes),
+            IsCommitted = arguments.Has("--committed"),
         };
     }
+
+    /// <summary>Returns the processes of <c>--pid</c>.</summary>
+    public static IReadOnlyList<int> Processes(CommandArguments arguments) =>
+        [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)
+            .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))];
 
     /// <summary>Returns the load with a share of its records, counted and warm-up.</summary>
     public LoadOptions Scaled(double share) => this with { Records = (long)(Records * share), WarmRecords = (long)(WarmRecords * share) };

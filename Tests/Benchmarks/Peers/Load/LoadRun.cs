@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -33,9 +32,10 @@ internal static class LoadRun
                     options.InFlight));
             Send(options.WarmRecords, 0, new LatencyHistogram());
             var latencies = new LatencyHistogram();
-            var meter = new Meter(options.BrokerProcesses);
+            var meter = new LoadMeter(options.BrokerProcesses);
             var requests = Send(options.Records, options.Rate, latencies);
-            return meter.Result(requests * template.RecordsInRequest, requests * inRequest * batch.Length, requests, latencies.Summarize());
+            return Result(meter, requests * template.RecordsInRequest, requests * inRequest * batch.Length, requests,
+                latencies.Summarize());
         }
         finally
         {
@@ -76,9 +76,9 @@ internal static class LoadRun
             if (options.WarmRecords > 0)
                 Read(options.WarmRecords, new LatencyHistogram());
             var latencies = new LatencyHistogram();
-            var meter = new Meter(options.BrokerProcesses);
+            var meter = new LoadMeter(options.BrokerProcesses);
             var progress = Read(options.Records, latencies);
-            return meter.Result(progress.Records, progress.Bytes, latencies.Count, latencies.Summarize());
+            return Result(meter, progress.Records, progress.Bytes, latencies.Count, latencies.Summarize());
         }
         finally
         {
@@ -94,6 +94,12 @@ internal static class LoadRun
             cancellationToken.ThrowIfCancellationRequested();
             return progress;
         }
+    }
+
+    private static LoadResult Result(LoadMeter meter, long records, long bytes, long requests, Latency latency)
+    {
+        var (seconds, generator, broker) = meter.Read();
+        return new LoadResult(records, bytes, seconds, requests, latency, generator, broker);
     }
 
     /// <summary>Spreads connections over the leading brokers in turn, at least one for each, and a broker's partitions over its
@@ -115,21 +121,5 @@ internal static class LoadRun
                     : [partitions[i % partitions.Length]]));
         }
         return shares;
-    }
-
-    /// <summary>Measures wall-clock and processor time since its creation.</summary>
-    private sealed class Meter(IReadOnlyList<int> brokerProcesses)
-    {
-        private readonly double _broker = ProcessorTime.Of(brokerProcesses);
-        private readonly TimeSpan _generator = Environment.CpuUsage.TotalTime;
-        private readonly long _start = Stopwatch.GetTimestamp();
-
-        public LoadResult Result(long records, long bytes, long requests, Latency latency)
-        {
-            var seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
-            double? broker = brokerProcesses.Count == 0 ? null : ProcessorTime.Of(brokerProcesses) - _broker;
-            return new LoadResult(records, bytes, seconds, requests, latency, (Environment.CpuUsage.TotalTime - _generator).TotalSeconds,
-                broker);
-        }
     }
 }

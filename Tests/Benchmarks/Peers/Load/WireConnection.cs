@@ -124,6 +124,30 @@ internal sealed class WireConnection : IDisposable
     /// <summary>Skips a string.</summary>
     public void SkipString() => Skip(Math.Max((int)ReadInt16(), 0));
 
+    /// <summary>Reads the length of a compact array, string or field; 0 for null.</summary>
+    public int ReadCompactLength() => Math.Max(ReadUnsigned() - 1, 0);
+
+    /// <summary>Skips tagged fields.</summary>
+    public void SkipTags()
+    {
+        for (var left = ReadUnsigned(); left > 0; left--)
+        {
+            ReadUnsigned(); // its number
+            Skip(ReadUnsigned());
+        }
+    }
+
+    private int ReadUnsigned()
+    {
+        for (var (value, shift) = (0, 0); ; shift += 7)
+        {
+            var next = Read(1)[0];
+            value |= (next & 0x7f) << shift;
+            if (next < 0x80)
+                return value;
+        }
+    }
+
     private void Fill()
     {
         if (_start == _end)

@@ -4,9 +4,9 @@ using System.Text;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// Encodes a request of Kafka's protocol in a version without compact fields: the length, filled in at the end, and the header.
+/// Encodes a request of Kafka's protocol: the length, filled in at the end, and the header.
 /// <code>
-/// int32 length | int16 key | int16 version | int32 correlation id | string client id | body
+/// int32 length | int16 key | int16 version | int32 correlation id | string client id | tags of flexible versions | body
 /// </code>
 /// </summary>
 internal sealed class WireWriter
@@ -23,6 +23,8 @@ internal sealed class WireWriter
         Int16(api.Version);
         Int32(0);
         String("orleansmq-load");
+        if (api.IsFlexible)
+            Tags();
     }
 
     /// <summary>The bytes so far: the position of the next field.</summary>
@@ -68,6 +70,29 @@ internal sealed class WireWriter
         value.CopyTo(Take(value.Length));
         return this;
     }
+
+    /// <summary>Writes the length of a compact array.</summary>
+    public WireWriter CompactLength(int length)
+    {
+        for (var left = (uint)length + 1; ; left >>= 7)
+        {
+            Int8((sbyte)(left < 0x80 ? left : left | 0x80));
+            if (left < 0x80)
+                return this;
+        }
+    }
+
+    public WireWriter CompactString(string value) => CompactBytes(Encoding.UTF8.GetBytes(value));
+
+    public WireWriter CompactBytes(ReadOnlySpan<byte> value)
+    {
+        CompactLength(value.Length);
+        value.CopyTo(Take(value.Length));
+        return this;
+    }
+
+    /// <summary>Writes that no tagged field follows.</summary>
+    public WireWriter Tags() => Int8(0);
 
     /// <summary>Returns the whole request.</summary>
     public byte[] Build()

@@ -7,12 +7,14 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 internal sealed record Figure(string Name, string Heading, string Format = "N0")
 {
     public static readonly Figure RecordsPerSecond = new("recordsPerSecond", "records/s");
+    public static readonly Figure TransactionsPerSecond = new("transactionsPerSecond", "transactions/s");
     public static readonly Figure MegabytesPerSecond = new("megabytesPerSecond", "MB/s", "N1");
     public static readonly Figure Mean = new("meanMs", "mean ms", "N2");
     public static readonly Figure P50 = new("p50Ms", "p50 ms", "N2");
     public static readonly Figure P99 = new("p99Ms", "p99 ms", "N2");
     public static readonly Figure P999 = new("p999Ms", "p99.9 ms", "N2");
     public static readonly Figure CpuPerMillion = new("brokerCpuSecondsPerMillion", "broker CPU s/million", "N3");
+    public static readonly Figure CpuPerTransaction = new("brokerCpuMsPerTransaction", "broker CPU ms/transaction", "N3");
     public static readonly Figure DiskReads = new("diskReadMegabytes", "read from disk MB");
     public static readonly Figure StartMs = new("startMs", "start ms");
     public static readonly Figure IdleMemory = new("idleMegabytes", "idle memory MB", "N1");
@@ -26,9 +28,8 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     /// <summary>All figures in column order, followed by peer-specific ones.</summary>
     public static IReadOnlyList<Figure> Known { get; } =
     [
-        RecordsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection,
-        IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards,
-        DiskMegabytes,
+        RecordsPerSecond, TransactionsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, CpuPerTransaction, DiskReads,
+        JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards, DiskMegabytes,
     ];
 }
 
