@@ -13,6 +13,7 @@ namespace OrleansMq.Brokers;
 /// meta.json      format version, cluster id, broker id
 /// .lock          held while a broker runs; broker.pid says which process that is
 /// state/         state documents
+/// state-journal/ changes of those that change often, which are not in state/ yet
 /// logs/          partitions
 /// </code>
 /// The same in both flavours: what one wrote the other opens.
@@ -50,6 +51,9 @@ internal sealed class DataDirectory : IDisposable
 
     /// <summary>Where the state documents are.</summary>
     public string StatePath => StatePathOf(Path);
+
+    /// <summary>Where the journal of state documents is.</summary>
+    public string StateJournalPath => System.IO.Path.Combine(Path, "state-journal");
 
     /// <summary>Where the partitions' directories are.</summary>
     public string LogsPath => LogsPathOf(Path);

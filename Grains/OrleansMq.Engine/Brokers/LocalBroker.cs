@@ -28,22 +28,23 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
     private readonly TransactionCoordinators _transactions;
     private readonly TransactionWatch _transactionWatch;
     private readonly IStateStore _state;
+    private readonly JournaledStateStore _journaled;
     private readonly Lock _gate = new();
     private Task<VirtualHostOwners>? _virtualHosts;
     private int _disposed;
 
     private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
-        SoleBrokerMetadata metadata)
+        JournaledStateStore journaled, SoleBrokerMetadata metadata)
     {
         Metadata = metadata;
         _options = options;
         _directory = directory;
         _partitions = partitions;
         _topics = topics;
-        _state = state;
+        (_state, _journaled) = (state, journaled);
         _producerIds = new ProducerIds(state);
-        _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
-        _transactions = new TransactionCoordinators(options.BrokerId.Value, state,
+        _groups = new GroupCoordinators(options.BrokerId.Value, journaled, metadata, options.Groups, options.TimeProvider, options.Log);
+        _transactions = new TransactionCoordinators(options.BrokerId.Value, journaled,
             new LocalParticipants((TopicPartition partition, out ErrorCode error) => Find(partition, out error, out _), () => Groups),
             async cancellationToken => (await InitProducerIdAsync(cancellationToken).ConfigureAwait(false)).ProducerId,
             options.Transactions, options.TimeProvider, options.Log);
@@ -108,9 +109,12 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId),
             cancellationToken).ConfigureAwait(false);
         PartitionStore? partitions = null;
+        JournaledStateStore? journaled = null;
         try
         {
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
+            journaled = await Task.Run(() => JournaledStateStore.Open(files, directory.StateJournalPath, state, options.Log),
+                cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
                 .ConfigureAwait(false);
@@ -118,13 +122,15 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
-            broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
+            broker = new LocalBroker(options, directory, partitions, topics, state, journaled, metadata);
             return broker;
         }
         catch
         {
             if (partitions is not null)
                 await partitions.DisposeAsync().ConfigureAwait(false);
+            if (journaled is not null)
+                await journaled.DisposeAsync().ConfigureAwait(false);
             directory.Dispose();
             throw;
         }
@@ -272,6 +278,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         }
         finally
         {
+            await _journaled.DisposeAsync().ConfigureAwait(false);
             _directory.Dispose();
         }
     }

@@ -73,20 +73,62 @@ internal sealed class FileStateStore : IStateStore
         var stored = Find(path);
         ThrowIfOther(key, etag, stored);
         DurableDirectory.Create(_files, Path.GetDirectoryName(path)!);
+        var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
+        Replace(path, stored, new StateEnvelope(version, Split(key).Name, value), flushesDirectory: true);
+        return ETagOf(version);
+    }
+
+    /// <summary>Throws unless a key is of the form <c>type/name</c>.</summary>
+    /// <exception cref="ArgumentException">It is not.</exception>
+    public static void DemandKey(string key) => Split(key);
+
+    /// <summary>Returns the version of a document; null if there is none.</summary>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
+    public long? FindVersion(string key) => Find(PathOf(key))?.Version;
+
+    /// <summary>Writes documents with their versions, and deletes those without a value, whatever is stored. All are durable when this
+    /// returns; after an exception some are.</summary>
+    /// <exception cref="IOException">A file cannot be written.</exception>
+    public void Put(IReadOnlyList<JournaledChange> changes)
+    {
+        foreach (var folder in changes.GroupBy(change => Path.GetDirectoryName(PathOf(change.Key))!))
+        {
+            DurableDirectory.Create(_files, folder.Key);
+            foreach (var (key, version, value) in folder)
+            {
+                var path = PathOf(key);
+                lock (LockOf(path))
+                {
+                    if (value is null)
+                        DeleteFiles(path);
+                    else
+                        Replace(path, Find(path), new StateEnvelope(version, Split(key).Name, value), flushesDirectory: false);
+                }
+            }
+            _files.FlushDirectory(folder.Key);
+        }
+    }
+
+    private void DeleteFiles(string path)
+    {
+        _files.DeleteFile(path + PreviousSuffix);
+        _files.DeleteFile(path);
+    }
+
+    private void Replace(string path, in StateEnvelope? stored, in StateEnvelope next, bool flushesDirectory)
+    {
         if (stored is { } before)
             KeepPrevious(path, before);
-        var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
-        var content = new StateEnvelope(version, Split(key).Name, value).ToBytes();
+        var content = next.ToBytes();
         try
         {
-            AtomicFile.Write(_files, path, content);
+            AtomicFile.Write(_files, path, content, flushesDirectory: flushesDirectory);
         }
         catch (DiskFullException) when (TryGiveRoom(path))
         {
             // The version before takes about as much. A deletion that cannot be stored would keep the disk full.
-            AtomicFile.Write(_files, path, content);
+            AtomicFile.Write(_files, path, content, flushesDirectory: flushesDirectory);
         }
-        return ETagOf(version);
     }
 
     // Gives up the version before, with what the failed writes left.
@@ -141,8 +183,7 @@ internal sealed class FileStateStore : IStateStore
         {
             // Another delete came in between: retry.
         }
-        _files.DeleteFile(path + PreviousSuffix);
-        _files.DeleteFile(path);
+        DeleteFiles(path);
         _files.FlushDirectory(Path.GetDirectoryName(path)!);
     }
 

@@ -17,8 +17,10 @@ internal static class AtomicFile
     /// <param name="durable">
     /// Whether the content survives a power cut once this returns. False is for files whose reader detects damage and can do without them.
     /// </param>
+    /// <param name="flushesDirectory">Whether a durable write is durable at once: else when the directory is flushed.</param>
     /// <exception cref="IOException">The write failed; the old content is unchanged.</exception>
-    public static void Write(IFileSystem fileSystem, string path, ReadOnlySpan<byte> content, bool durable = true)
+    public static void Write(IFileSystem fileSystem, string path, ReadOnlySpan<byte> content, bool durable = true,
+        bool flushesDirectory = true)
     {
         var temporary = path + TemporarySuffix;
         using (var file = fileSystem.Open(temporary, FileOpening.CreateOrTruncate))
@@ -28,7 +30,7 @@ internal static class AtomicFile
                 file.Flush();
         }
         fileSystem.MoveFile(temporary, path);
-        if (durable)
+        if (durable && flushesDirectory)
             fileSystem.FlushDirectory(Path.GetDirectoryName(path)!);
     }
 

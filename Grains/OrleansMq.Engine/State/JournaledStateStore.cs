@@ -1,0 +1,274 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Threading.Channels;
+using OrleansMq.Diagnostics;
+using OrleansMq.Storage;
+
+namespace OrleansMq.State;
+
+/// <summary>
+/// Documents that change often, over those of a <see cref="FileStateStore"/> of which no other writes the same types. A change is durable
+/// in a journal, many with one flush; the documents' own files follow when the journal has grown, and when the store closes. Until then a
+/// read finds the document here. A store that was killed reads its journal again when it opens. Thread safe.
+/// </summary>
+internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
+{
+    /// <summary>The bytes of a journal after which the documents' files follow.</summary>
+    public const int DefaultLimit = 4 << 20;
+
+    // Further bytes than the limit, times which changes wait for files that follow too slowly.
+    private const int MostLimits = 16;
+    private const int MostAtOnce = 1000;
+
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+    private readonly FileStateStore _store;
+    private readonly StateJournal _journal;
+    private readonly int _limit;
+    private readonly EngineLog _log;
+    private readonly Channel<Change> _changes = Channel.CreateUnbounded<Change>(new UnboundedChannelOptions { SingleReader = true });
+    // What the files do not have yet.
+    private readonly ConcurrentDictionary<string, Entry> _latest = new(StringComparer.Ordinal);
+    private readonly Task _run;
+    private long _highestDeletedVersion;
+    private Task _checkpoint = Task.CompletedTask;
+
+    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, EngineLog log)
+    {
+        (_files, _directory, _store, _limit, _log) = (files, directory, store, limit, log);
+        _journal = StateJournal.Open(files, directory, change => Install(change, number: -1));
+        _run = Task.Run(RunAsync);
+    }
+
+    /// <summary>Opens the store with what its journal has.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">Where the journal is. It is made with the first change.</param>
+    /// <param name="store">The documents' files.</param>
+    /// <param name="log">Hears of files that cannot be written.</param>
+    /// <param name="limit">The bytes of a journal after which the documents' files follow.</param>
+    /// <exception cref="CorruptStateException">The journal is damaged before its end.</exception>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static JournaledStateStore Open(IFileSystem files, string directory, FileStateStore store, EngineLog log,
+        int limit = DefaultLimit) => new(files, directory, store, limit, log);
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
+    public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default)
+    {
+        if (!_latest.TryGetValue(key, out var entry))
+            return _store.ReadAsync(key, cancellationToken);
+        return new(entry.Value is null ? null : new StateDocument(entry.Value, ETagOf(entry.Version)));
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+        CancellationToken cancellationToken = default) =>
+        ETagOf(await EnqueueAsync(new Change(key, value.ToArray(), etag, cancellationToken)).ConfigureAwait(false));
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
+    public async ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) =>
+        await EnqueueAsync(new Change(key, null, etag, cancellationToken)).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default)
+    {
+        // Before the files: what leaves here meanwhile is there.
+        var here = _latest.Where(entry => IsOfType(entry.Key, type)).ToDictionary(static entry => entry.Key, static entry => entry.Value);
+        var keys = await _store.ListAsync(type, cancellationToken).ConfigureAwait(false);
+        return [.. keys.Where(key => !here.ContainsKey(key)), .. here.Where(static entry => entry.Value.Value is not null)
+            .Select(static entry => entry.Key)];
+    }
+
+    /// <summary>Closes the store when all changes are made and in their files. What cannot be written stays in the journal.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_changes.Writer.TryComplete())
+            return;
+        await _run.ConfigureAwait(false);
+        await _checkpoint.ConfigureAwait(false);
+        var before = Rotate();
+        if (!_latest.IsEmpty)
+            await Task.Run(() => Checkpoint(before)).ConfigureAwait(false);
+        _journal.Dispose();
+    }
+
+    private Task<long> EnqueueAsync(Change change)
+    {
+        FileStateStore.DemandKey(change.Key);
+        return _changes.Writer.TryWrite(change) ? change.Done.Task
+            : Task.FromException<long>(new ObjectDisposedException(nameof(JournaledStateStore)));
+    }
+
+    private async Task RunAsync()
+    {
+        var batch = new List<Change>();
+        while (await _changes.Reader.WaitToReadAsync().ConfigureAwait(false))
+        {
+            batch.Clear();
+            for (var bytes = 0; bytes < _limit && batch.Count < MostAtOnce && _changes.Reader.TryRead(out var change);)
+            {
+                batch.Add(change);
+                bytes += change.Value?.Length ?? 0;
+            }
+            await CommitAsync(batch).ConfigureAwait(false);
+            if (_journal.Length >= (long)_limit * MostLimits)
+                await _checkpoint.ConfigureAwait(false);
+            if ((_journal.Length >= _limit || _journal.IsCramped) && _checkpoint.IsCompleted)
+            {
+                var before = Rotate();
+                _checkpoint = Task.Run(() => Checkpoint(before));
+            }
+        }
+    }
+
+    // Returns the number of the file that takes the next change.
+    private long Rotate()
+    {
+        try
+        {
+            _journal.Rotate();
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            _log.Write(EngineLogLevel.Warning, $"The journal '{_directory}' keeps the room that it does not need: {fault.Message}");
+        }
+        return _journal.Number;
+    }
+
+    private async Task CommitAsync(List<Change> batch)
+    {
+        var staged = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
+        var changes = new List<JournaledChange>(batch.Count);
+        foreach (var change in batch)
+        {
+            try
+            {
+                if (Decide(change, staged) is { } next)
+                {
+                    change.Version = next.Version;
+                    staged[change.Key] = next;
+                    changes.Add(next);
+                }
+            }
+            catch (Exception refused) when (refused is StateConflictException or IOException or UnauthorizedAccessException
+                or OperationCanceledException)
+            {
+                change.Refused = refused;
+            }
+        }
+        var fault = changes.Count > 0 ? Append(changes) : null;
+        if (fault is DiskFullException)
+        {
+            // The journals themselves give room. A deletion that cannot be stored would keep the disk full.
+            await _checkpoint.ConfigureAwait(false);
+            Checkpoint(Rotate());
+            fault = Append(changes);
+        }
+        if (fault is null)
+        {
+            foreach (var change in staged.Values)
+                Install(change, _journal.Number);
+        }
+        foreach (var change in batch)
+            change.Tell(fault);
+    }
+
+    private Exception? Append(List<JournaledChange> changes)
+    {
+        try
+        {
+            _journal.Append(changes);
+            return null;
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            return fault;
+        }
+    }
+
+    // Null where there is nothing to delete.
+    private JournaledChange? Decide(Change change, Dictionary<string, JournaledChange> staged)
+    {
+        change.CancellationToken.ThrowIfCancellationRequested();
+        var (version, exists) = Current(change.Key, staged);
+        if (change.Value is null && !exists)
+            return null;
+        var stored = exists ? ETagOf(version) : null;
+        if (stored != change.ETag)
+            throw new StateConflictException(change.Key, change.ETag, stored);
+        if (change.Value is not null)
+            version = (exists ? version : Math.Max(version, _highestDeletedVersion)) + 1;
+        return new JournaledChange(change.Key, version, change.Value);
+    }
+
+    private (long Version, bool Exists) Current(string key, Dictionary<string, JournaledChange> staged)
+    {
+        if (staged.TryGetValue(key, out var change))
+            return (change.Version, change.Value is not null);
+        if (_latest.TryGetValue(key, out var entry))
+            return (entry.Version, entry.Value is not null);
+        return _store.FindVersion(key) is { } version ? (version, true) : (0, false);
+    }
+
+    private void Install(JournaledChange change, long number)
+    {
+        _latest[change.Key] = new Entry(change.Version, change.Value, number);
+        if (change.Value is null)
+            _highestDeletedVersion = Math.Max(_highestDeletedVersion, change.Version);
+    }
+
+    // Writes what the journals before a number have into the documents' files, and deletes those journals.
+    private void Checkpoint(long before)
+    {
+        try
+        {
+            var entries = _latest.Where(entry => entry.Value.Number < before).ToArray();
+            _store.Put([.. entries.Select(static entry => new JournaledChange(entry.Key, entry.Value.Version, entry.Value.Value))]);
+            StateJournal.DeleteBefore(_files, _directory, before);
+            foreach (var entry in entries)
+                _latest.TryRemove(entry);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            _log.Write(EngineLogLevel.Warning,
+                $"Documents stay in the journal '{_directory}', and their files are older: {fault.Message}");
+        }
+    }
+
+    private static bool IsOfType(string key, string type) =>
+        key.Length > type.Length && key[type.Length] == '/' && key.StartsWith(type, StringComparison.Ordinal);
+
+    private static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
+
+    /// <param name="Version">The document's version.</param>
+    /// <param name="Value">The document; null where it was deleted.</param>
+    /// <param name="Number">The journal that has it.</param>
+    private sealed record Entry(long Version, byte[]? Value, long Number);
+
+    private sealed class Change(string key, byte[]? value, string? etag, CancellationToken cancellationToken)
+    {
+        public string Key { get; } = key;
+
+        public byte[]? Value { get; } = value;
+
+        public string? ETag { get; } = etag;
+
+        public CancellationToken CancellationToken { get; } = cancellationToken;
+
+        public TaskCompletionSource<long> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public long Version { get; set; }
+
+        public Exception? Refused { get; set; }
+
+        public void Tell(Exception? fault)
+        {
+            if ((Refused ?? (Version > 0 ? fault : null)) is { } exception)
+                Done.TrySetException(exception);
+            else
+                Done.TrySetResult(Version);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+
+namespace OrleansMq.State;
+
+/// <summary>A change of a document as a journal holds it.</summary>
+/// <param name="Key">The document's key.</param>
+/// <param name="Version">The version that it made.</param>
+/// <param name="Value">The document; null where it was deleted.</param>
+internal readonly record struct JournaledChange(string Key, long Version, byte[]? Value);
+
+/// <summary>
+/// Changes of documents in the order in which they were made, in files <c>&lt;number&gt;.journal</c> of a directory. A frame holds changes
+/// that are flushed together:
+/// <code>
+/// uint32 magic | uint32 CRC-32C of what follows | int32 bytes of the changes | int64 number of the frame
+/// changes: uint16 bytes of the key, key, int64 version, int32 bytes of the value or -1, value
+/// </code>
+/// Behind the last frame a file has zeros, so that a flush need not change its length. A frame that is not whole is the end of what was
+/// flushed, unless a whole one follows it. Big-endian; for one thread at a time.
+/// </summary>
+internal sealed class StateJournal : IDisposable
+{
+    /// <summary>The suffix of its files.</summary>
+    public const string Suffix = ".journal";
+
+    private const uint Magic = 0x4f4d514a;
+    private const int HeaderBytes = 20;
+    private const int CrcFrom = 8;
+    private const int ExtensionBytes = 256 << 10;
+    // On a full disk the zeros take the last changes, and then give room to the documents' files.
+    private const int ReservedBytes = 64 << 10;
+
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+    private readonly ArrayBufferWriter<byte> _frame = new(4096);
+    private IFile? _file;
+    private long _position;
+    private long _allocated;
+    private long _frames;
+    private IOException? _broken;
+
+    private StateJournal(IFileSystem files, string directory, long number, long frames)
+    {
+        (_files, _directory) = (files, directory);
+        (Number, _frames) = (number, frames);
+    }
+
+    /// <summary>The number of the file that takes the next change.</summary>
+    public long Number { get; private set; }
+
+    /// <summary>The bytes of the changes in that file.</summary>
+    public long Length => _position;
+
+    /// <summary>Whether the disk has no room for a longer file: another should begin, and those before it go.</summary>
+    public bool IsCramped { get; private set; }
+
+    /// <summary>Reads what is there. The next change begins a new file.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">Where; it need not exist.</param>
+    /// <param name="replay">Called with each change, in order.</param>
+    /// <exception cref="CorruptStateException">A file is damaged before its end.</exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public static StateJournal Open(IFileSystem files, string directory, Action<JournaledChange> replay)
+    {
+        var (number, frames) = (0L, 0L);
+        if (files.DirectoryExists(directory))
+        {
+            foreach (var there in Numbers(files, directory))
+            {
+                frames = Read(files, PathOf(directory, there), frames, replay);
+                number = there + 1;
+            }
+        }
+        return new StateJournal(files, directory, number, frames);
+    }
+
+    /// <summary>Appends changes. They are durable when this returns.</summary>
+    /// <exception cref="IOException">None of them is stored.</exception>
+    public void Append(IReadOnlyCollection<JournaledChange> changes)
+    {
+        if (_broken is not null)
+        {
+            throw new IOException($"{_broken.Message} The journal '{_directory}' takes no changes since then: restart the broker.",
+                _broken);
+        }
+        Encode(changes);
+        try
+        {
+            Write();
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            TakeBack(fault);
+            throw;
+        }
+        _frames++;
+    }
+
+    /// <summary>Ends the file and gives back its zeros: the next change begins a new one.</summary>
+    /// <exception cref="IOException">The zeros stay.</exception>
+    public void Rotate()
+    {
+        if (_file is null)
+            return;
+        try
+        {
+            _file.SetLength(_position);
+        }
+        finally
+        {
+            _file.Dispose();
+            _file = null;
+            (_position, _allocated, IsCramped) = (0, 0, false);
+            Number++;
+        }
+    }
+
+    /// <summary>Deletes the files before that number, the oldest first: a later one never goes before an earlier one.</summary>
+    /// <exception cref="IOException">Some are left.</exception>
+    public static void DeleteBefore(IFileSystem files, string directory, long number)
+    {
+        foreach (var old in Numbers(files, directory).Where(there => there < number))
+        {
+            files.DeleteFile(PathOf(directory, old));
+            files.FlushDirectory(directory);
+        }
+    }
+
+    public void Dispose() => _file?.Dispose();
+
+    private static long[] Numbers(IFileSystem files, string directory) => [.. files.ListFiles(directory)
+        .Where(static name => name.EndsWith(Suffix, StringComparison.Ordinal))
+        .Select(static name => long.Parse(name[..^Suffix.Length], CultureInfo.InvariantCulture)).Order()];
+
+    private static string PathOf(string directory, long number) =>
+        Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{number:D12}{Suffix}"));
+
+    private void Encode(IReadOnlyCollection<JournaledChange> changes)
+    {
+        _frame.ResetWrittenCount();
+        _frame.GetSpan(HeaderBytes);
+        _frame.Advance(HeaderBytes);
+        foreach (var (key, version, value) in changes)
+        {
+            var keyBytes = Encoding.UTF8.GetByteCount(key);
+            var span = _frame.GetSpan(sizeof(ushort) + keyBytes + sizeof(long) + sizeof(int) + (value?.Length ?? 0));
+            BinaryPrimitives.WriteUInt16BigEndian(span, checked((ushort)keyBytes));
+            Encoding.UTF8.GetBytes(key, span[sizeof(ushort)..]);
+            var rest = span[(sizeof(ushort) + keyBytes)..];
+            BinaryPrimitives.WriteInt64BigEndian(rest, version);
+            BinaryPrimitives.WriteInt32BigEndian(rest[sizeof(long)..], value?.Length ?? -1);
+            value.CopyTo(rest[(sizeof(long) + sizeof(int))..]);
+            _frame.Advance(sizeof(ushort) + keyBytes + sizeof(long) + sizeof(int) + (value?.Length ?? 0));
+        }
+        var frame = System.Runtime.InteropServices.MemoryMarshal.AsMemory(_frame.WrittenMemory).Span;
+        BinaryPrimitives.WriteUInt32BigEndian(frame, Magic);
+        BinaryPrimitives.WriteInt32BigEndian(frame[8..], frame.Length - HeaderBytes);
+        BinaryPrimitives.WriteInt64BigEndian(frame[12..], _frames + 1);
+        BinaryPrimitives.WriteUInt32BigEndian(frame[4..], Crc32C.Compute(frame[CrcFrom..]));
+    }
+
+    private void Write()
+    {
+        var isNew = _file is null;
+        if (isNew)
+        {
+            DurableDirectory.Create(_files, _directory);
+            _file = _files.Open(PathOf(_directory, Number), FileOpening.CreateOrTruncate);
+        }
+        var end = _position + _frame.WrittenCount;
+        if (end + ReservedBytes > _allocated)
+            Extend(end);
+        _file!.Write(_frame.WrittenSpan, _position);
+        _file.Flush();
+        if (isNew)
+            _files.FlushDirectory(_directory);
+        _position = end;
+    }
+
+    private void Extend(long end)
+    {
+        try
+        {
+            _file!.Write(new byte[end + ExtensionBytes - _allocated], _allocated);
+            _allocated = end + ExtensionBytes;
+        }
+        catch (DiskFullException)
+        {
+            IsCramped = true;
+        }
+    }
+
+    // What of the frame has reached the disk must not be there after a restart: its callers are told that it is not stored. A file whose
+    // flush has failed takes no further one.
+    private void TakeBack(Exception fault)
+    {
+        try
+        {
+            if (_file is not null)
+            {
+                _file.SetLength(_position);
+                _file.Flush();
+                Rotate();
+            }
+        }
+        catch (Exception second) when (second is IOException or UnauthorizedAccessException)
+        {
+            _broken = new IOException(fault.Message, second);
+        }
+    }
+
+    // Returns the number of the last frame.
+    private static long Read(IFileSystem files, string path, long frames, Action<JournaledChange> replay)
+    {
+        var bytes = (AtomicFile.TryRead(files, path) ?? []).AsSpan();
+        var position = 0;
+        while (TryFrame(bytes[position..], frames, out var length, out var number))
+        {
+            Replay(bytes.Slice(position + HeaderBytes, length), replay);
+            position += HeaderBytes + length;
+            frames = number;
+        }
+        for (var behind = position + 1; behind <= bytes.Length - HeaderBytes; behind++)
+        {
+            if (TryFrame(bytes[behind..], frames, out _, out _))
+            {
+                throw new CorruptStateException(path,
+                    new InvalidDataException($"the changes at byte {position} cannot be read, and those at byte {behind} follow them"));
+            }
+        }
+        return frames;
+    }
+
+    // Each frame has a higher number than the one before it.
+    private static bool TryFrame(ReadOnlySpan<byte> bytes, long after, out int length, out long number)
+    {
+        (length, number) = (0, 0);
+        if (bytes.Length < HeaderBytes || BinaryPrimitives.ReadUInt32BigEndian(bytes) != Magic)
+            return false;
+        length = BinaryPrimitives.ReadInt32BigEndian(bytes[8..]);
+        number = BinaryPrimitives.ReadInt64BigEndian(bytes[12..]);
+        return length >= 0 && length <= bytes.Length - HeaderBytes && number > after
+            && BinaryPrimitives.ReadUInt32BigEndian(bytes[4..]) == Crc32C.Compute(bytes[CrcFrom..(HeaderBytes + length)]);
+    }
+
+    private static void Replay(ReadOnlySpan<byte> changes, Action<JournaledChange> replay)
+    {
+        while (changes.Length > 0)
+        {
+            var keyBytes = BinaryPrimitives.ReadUInt16BigEndian(changes);
+            var key = Encoding.UTF8.GetString(changes.Slice(sizeof(ushort), keyBytes));
+            changes = changes[(sizeof(ushort) + keyBytes)..];
+            var version = BinaryPrimitives.ReadInt64BigEndian(changes);
+            var valueBytes = BinaryPrimitives.ReadInt32BigEndian(changes[sizeof(long)..]);
+            changes = changes[(sizeof(long) + sizeof(int))..];
+            replay(new JournaledChange(key, version, valueBytes < 0 ? null : changes[..valueBytes].ToArray()));
+            changes = changes[Math.Max(valueBytes, 0)..];
+        }
+    }
+}
