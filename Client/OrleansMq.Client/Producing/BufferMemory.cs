@@ -23,7 +23,7 @@ internal sealed class BufferMemory(long limit)
         {
             // Counts the waiter first and then checks for room. Release does it in the opposite order, so one of the two sees the other.
             Interlocked.Increment(ref _waiting);
-            if (_line.Count == 0 && TryAdd(record.Size))
+            if (_line.Count == 0 && TryAdd(record.Room))
             {
                 Interlocked.Decrement(ref _waiting);
                 return true;
@@ -84,7 +84,7 @@ internal sealed class BufferMemory(long limit)
     {
         lock (_gate)
         {
-            while (_line.TryPeek(out var first) && (first.IsGone || TryAdd(first.Size)))
+            while (_line.TryPeek(out var first) && (first.IsGone || TryAdd(first.Room)))
             {
                 _line.Dequeue();
                 if (!first.IsGone)

@@ -28,6 +28,26 @@ public interface IProducer<TKey, TValue> : IAsyncDisposable
     ValueTask<DeliveryReport> SendAsync(ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Sends records that are written together or not at all: as one batch of one partition, which readers see at once. No transaction is
+    /// needed where everything goes to one partition. With idempotence (the default) the batch is never there twice.
+    /// </summary>
+    /// <param name="records">
+    /// The records, in order, at least one, of one topic and one partition: that of the first. The others name it, have a key that belongs
+    /// to it, or neither. Together they take at most <see cref="ProducerOptions.MaxRequestSize"/> and the topic's <c>max.message.bytes</c>.
+    /// </param>
+    /// <param name="cancellationToken">
+    /// Ends the wait. Records that still wait for room are not sent; accepted ones are delivered nevertheless, all of them.
+    /// </param>
+    /// <returns>Partition, offset and timestamp of each record, in their order.</returns>
+    /// <exception cref="ProduceException">None of the records was delivered; if <see cref="ProduceException.MayBeWritten"/>, all or none of
+    /// them may be in the log.</exception>
+    /// <exception cref="ArgumentException">There is no record, or they are of different topics.</exception>
+    /// <exception cref="OperationCanceledException">The wait was cancelled; the records may have been delivered, all of them.</exception>
+    /// <exception cref="ObjectDisposedException">The producer was disposed.</exception>
+    Task<IReadOnlyList<DeliveryReport>> SendTogetherAsync(IReadOnlyList<ProducerRecord<TKey, TValue>> records,
+        CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Accepts a record and completes when there is room for it, which is nearly always at once. The delivery is reported to
     /// <paramref name="callback"/>; without one, only failures are reported, to <see cref="DeliveryFailed"/>.
     /// </summary>

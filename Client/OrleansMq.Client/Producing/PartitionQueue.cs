@@ -74,6 +74,26 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
+    /// <summary>Has records sent as one batch, for which room was taken.</summary>
+    /// <param name="first">The first record, with the others.</param>
+    public void AppendTogether(PendingRecord first)
+    {
+        lock (_gate)
+        {
+            if (_open is not null)
+                Close();
+            _open = OpenBatch(first.SentAt);
+            _open.IsWhole = true;
+            _open.Add(first.Data);
+            foreach (var other in first.Others)
+                _open.Add(other.Data);
+            _open.Carry(first.Generation);
+            Close();
+        }
+        _topic.OnBatchClosed(_topicPartition.Partition, _producer.Clock.Now);
+        Start();
+    }
+
     /// <summary>Ends the linger of the open batch.</summary>
     public void Urge()
     {

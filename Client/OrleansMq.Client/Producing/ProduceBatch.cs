@@ -16,6 +16,8 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     public long LingerUntil { get; set; }
     /// <summary>Whether one of its records is awaited, or a flush waits for it: no linger.</summary>
     public bool IsUrgent { get; set; }
+    /// <summary>Whether its records are written together or not at all: it is never split, and its first recipient hears for all.</summary>
+    public bool IsWhole { get; set; }
     /// <summary>Whether one of its records must survive a power cut.</summary>
     public bool IsPersistent { get; private set; }
     /// <summary>Bytes of buffer memory taken by its records.</summary>
@@ -196,7 +198,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         _generation = null;
         _earlierGenerations?.Clear();
         IsUrgent = IsPersistent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = WasUnanswered = CannotBeWritten = IsReported
-            = false;
+            = IsWhole = false;
         BaseSequence = -1;
         Attempts = 0;
         Result = default;

@@ -89,6 +89,57 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     }
 
     /// <inheritdoc/>
+    public async Task<IReadOnlyList<DeliveryReport>> SendTogetherAsync(IReadOnlyList<ProducerRecord<TKey, TValue>> records,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(records);
+        if (records.Count == 0)
+            throw new ArgumentException("There is no record to send.", nameof(records));
+        if (records.Any(record => record.Topic != records[0].Topic))
+            throw new ArgumentException("Records that are sent together are of one topic: use a transaction for several.", nameof(records));
+        if (IsCancelled(records[0], cancellationToken))
+            cancellationToken.ThrowIfCancellationRequested();
+        var spans = records.Select(static record => SendSpan.Begin(record.Topic, record.Headers)).ToArray();
+        try
+        {
+            var reports = await SendBatchAsync([.. records.Select((record, at) => spans[at] is { } span
+                ? record with { Headers = span.Headers } : record)], cancellationToken).ConfigureAwait(false);
+            for (var at = 0; at < reports.Length; at++)
+                spans[at]?.End(reports[at].TopicPartition, reports[at].Offset);
+            return reports;
+        }
+        catch (Exception e)
+        {
+            foreach (var span in spans)
+                span?.Fail(e);
+            throw;
+        }
+    }
+
+    private async Task<DeliveryReport[]> SendBatchAsync(ProducerRecord<TKey, TValue>[] records, CancellationToken cancellationToken)
+    {
+        var delivery = Delivery.Rent();
+        var task = delivery.Task;
+        var copies = new List<PendingRecord>(records.Length);
+        foreach (var record in records)
+            Accept(record, new Recipient(copies.Count == 0 ? delivery : null), wantsAcceptance: false, copies);
+        try
+        {
+            delivery.ObserveCancellation(cancellationToken, _core.AcceptTogether(copies));
+        }
+        catch (ProduceException e)
+        {
+            _core.Target.OnFailed(e);
+            throw;
+        }
+        var first = await task.ConfigureAwait(false);
+        // The topic may give them the time of their append.
+        var isAppendTime = first.Timestamp != copies[0].Data.Timestamp;
+        return [.. copies.Select((copy, at) => new DeliveryReport(first.TopicPartition, first.Offset < 0 ? -1 : first.Offset + at,
+            isAppendTime ? first.Timestamp : copy.Data.Timestamp))];
+    }
+
+    /// <inheritdoc/>
     public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null,
         CancellationToken cancellationToken = default)
     {
@@ -190,11 +241,12 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
                 + $"{MessageHeaders.MostIdBytes}. Send a shorter id, or none.", new TopicPartition(record.Topic, record.Partition ?? -1));
     }
 
-    private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
+    private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance,
+        List<PendingRecord>? together = null)
     {
         try
         {
-            return AcceptOrRefuse(record, recipient, wantsAcceptance);
+            return AcceptOrRefuse(record, recipient, wantsAcceptance, together);
         }
         catch (Exception e)
         {
@@ -213,7 +265,9 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         return true;
     }
 
-    private PendingRecord? AcceptOrRefuse(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
+    // Records that are sent together are only copied.
+    private PendingRecord? AcceptOrRefuse(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance,
+        List<PendingRecord>? together)
     {
         if (record.Partition is < 0)
             throw new ProduceException(ErrorCode.UnknownTopicOrPartition, $"Partition {record.Partition} is negative.",
@@ -239,7 +293,10 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
                 Recipient = recipient,
                 IsTransient = !record.IsPersistent,
             };
-            return _core.Accept(record.Topic, data, wantsAcceptance);
+            if (together is null)
+                return _core.Accept(record.Topic, data, wantsAcceptance);
+            together.Add(_core.Copy(record.Topic, data));
+            return null;
         }
         finally
         {

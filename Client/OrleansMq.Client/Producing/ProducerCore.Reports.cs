@@ -49,7 +49,7 @@ internal sealed partial class ProducerCore
     /// <summary>Fails a record that had found room but is not in a batch yet.</summary>
     public void Fail(PendingRecord record, ProduceException error)
     {
-        _buffer.Release(record.Size);
+        _buffer.Release(record.Room);
         FailWithoutRoom(record, error);
     }
 
@@ -60,9 +60,10 @@ internal sealed partial class ProducerCore
 
     private void FailWithoutRoom(PendingRecord record, ProduceException error)
     {
-        Interlocked.Increment(ref _failed);
+        var records = 1 + record.Others.Count;
+        Interlocked.Add(ref _failed, records);
         Target.OnFailed(error);
-        Measure(error.TopicPartition, 1, record.SentAt, error.Code);
+        Measure(error.TopicPartition, records, record.SentAt, error.Code);
         // A sender that still waits for room receives the exception there; the callback is not called.
         if (!record.TrySetFailed(error))
         {
@@ -107,7 +108,7 @@ internal sealed partial class ProducerCore
                 Tell(entries[0].Target, new DeliveryReport(topicPartition, -1, entries[0].Timestamp, error));
                 entries = entries[1..];
             }
-            else
+            else if (!batch.IsWhole)
             {
                 RaiseDeliveryFailed(error);
             }

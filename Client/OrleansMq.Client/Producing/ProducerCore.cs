@@ -70,6 +70,29 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         return AcceptLater(topic, record, wantsAcceptance);
     }
 
+    /// <summary>Copies a record that is sent together with others.</summary>
+    public PendingRecord Copy(string topic, in RecordData record) => new(FindTopic(topic), record, Clock.Now, _generation);
+
+    /// <summary>Accepts records that go into one batch: at once if there is room, otherwise into a queue for it.</summary>
+    /// <param name="records">The records, of one topic. The recipient of the first hears for all.</param>
+    /// <exception cref="ProduceException">The records are rejected.</exception>
+    public PendingRecord AcceptTogether(IReadOnlyList<PendingRecord> records)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, typeof(IProducer<,>));
+        var topic = records[0].Topic;
+        var size = records.Sum(static record => (long)record.Room);
+        if (size > Options.MaxRequestSize)
+        {
+            throw new ProduceException(ErrorCode.MessageTooLarge, $"The records take {size} bytes together; ProducerOptions.MaxRequestSize "
+                + $"is {Options.MaxRequestSize}. Raise it, and the topic's max.message.bytes, or send fewer together.",
+                records[0].TopicPartition, records[0].Key);
+        }
+        var first = new PendingRecord(topic, records[0].Data, Clock.Now, JoinGeneration());
+        first.TakeAlong([.. records.Skip(1)]);
+        Queue(first);
+        return first;
+    }
+
     /// <summary>Withdraws a record that still waits for room.</summary>
     /// <returns>Whether it was withdrawn, and so is not sent.</returns>
     public bool Withdraw(PendingRecord record)
@@ -130,22 +153,24 @@ internal sealed partial class ProducerCore : IAsyncDisposable
 
     private PendingRecord AcceptLater(TopicQueue topic, in RecordData record, bool wantsAcceptance)
     {
-        var now = Clock.Now;
-        var pending = new PendingRecord(topic, record, now, JoinGeneration());
+        var pending = new PendingRecord(topic, record, Clock.Now, JoinGeneration());
         if (wantsAcceptance)
             _ = pending.Accepted;
+        Queue(pending);
+        return pending;
+    }
+
+    private void Queue(PendingRecord pending)
+    {
         if (_buffer.TakeOrQueue(pending))
         {
             pending.IsGone = true;
-            topic.Append(pending);
+            pending.Topic.Append(pending);
+            return;
         }
-        else
-        {
-            ArmDeadline(now);
-            // A lingering batch holds room that this record waits for.
-            Urge();
-        }
-        return pending;
+        ArmDeadline(pending.SentAt);
+        // A lingering batch holds room that this record waits for.
+        Urge();
     }
 
     private void Urge()

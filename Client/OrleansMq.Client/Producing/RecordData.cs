@@ -39,8 +39,13 @@ internal sealed class PendingRecord
     private readonly long _timestamp;
     private readonly int _partition;
     private readonly bool _isTransient;
+    private readonly int _size;
     private TaskCompletionSource? _accepted;
 
+    /// <param name="topic">Its topic.</param>
+    /// <param name="data">The record, which is copied.</param>
+    /// <param name="sentAt">When it was sent.</param>
+    /// <param name="generation">The flush generation that counts it.</param>
     public PendingRecord(TopicQueue topic, in RecordData data, long sentAt, FlushGeneration generation)
     {
         Topic = topic;
@@ -54,14 +59,17 @@ internal sealed class PendingRecord
         _timestamp = data.Timestamp;
         _partition = data.Partition;
         _isTransient = data.IsTransient;
-        Size = data.Size;
+        _size = Room = data.Size;
         Recipient = data.Recipient;
         SentAt = sentAt;
         Generation = generation;
     }
 
     public TopicQueue Topic { get; }
-    public int Size { get; }
+    /// <summary>The bytes of room that it takes, with <see cref="Others"/>.</summary>
+    public int Room { get; private set; }
+    /// <summary>The records that go into one batch with it, behind it.</summary>
+    public IReadOnlyList<PendingRecord> Others { get; private set; } = [];
     public Recipient Recipient { get; }
     /// <summary>When it was sent. The delivery deadline counts from here.</summary>
     public long SentAt { get; }
@@ -80,16 +88,26 @@ internal sealed class PendingRecord
         HasValue = _hasValue,
         Headers = _headers,
         Timestamp = _timestamp,
-        Size = Size,
+        Size = _size,
         Partition = _partition,
         Recipient = Recipient,
         IsTransient = _isTransient,
     };
 
+    /// <summary>Whether it says where it belongs, by a partition or a key.</summary>
+    public bool IsPlaced => _partition >= 0 || _hasKey;
+
     public TopicPartition TopicPartition => new(Topic.Name, _partition);
 
     /// <summary>Completes when there is room. If used, it must be read before the record is queued.</summary>
     public Task Accepted => (_accepted ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>Takes the records that go into one batch with it.</summary>
+    public void TakeAlong(IReadOnlyList<PendingRecord> others)
+    {
+        Others = others;
+        Room = _size + others.Sum(static other => other._size);
+    }
 
     public void SetAccepted() => _accepted?.TrySetResult();
 

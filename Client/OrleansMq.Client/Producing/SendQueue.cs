@@ -144,7 +144,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         batch.MayBeWritten |= IsInDoubt(code) && !batch.CannotBeWritten;
         if (batch.IsReported || !retries)
             Drop(batch);
-        else if (code == ErrorCode.MessageTooLarge && batch is { RecordCount: > 1, MayBeWritten: false })
+        else if (code == ErrorCode.MessageTooLarge && batch is { RecordCount: > 1, MayBeWritten: false, IsWhole: false })
             Split(batch);
         else if (idempotent && IsOutOfStep(code))
             OnOutOfStep(batch, code, retryAt);

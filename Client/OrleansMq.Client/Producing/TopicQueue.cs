@@ -196,7 +196,19 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     {
         try
         {
-            Choose(partitions, record.Data).Append(record.Data, record);
+            var partition = Choose(partitions, record.Data);
+            if (record.Others.Count == 0)
+            {
+                partition.Append(record.Data, record);
+                return null;
+            }
+            if (record.Others.FirstOrDefault(other => other.IsPlaced && Choose(partitions, other.Data) != partition) is { } elsewhere)
+            {
+                throw new ProduceException(ErrorCode.InvalidRecord, "Records that are sent together belong to one partition, and one of "
+                    + $"these belongs to another than the first. Give them one key, or name a partition of '{Name}'.",
+                    elsewhere.TopicPartition, elsewhere.Key);
+            }
+            partition.AppendTogether(record);
             return null;
         }
         catch (ProduceException e)

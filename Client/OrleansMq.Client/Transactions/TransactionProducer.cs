@@ -23,6 +23,14 @@ internal class TransactionProducer<TKey, TValue>(TransactionRun run, Producer<TK
     }
 
     /// <inheritdoc/>
+    public Task<IReadOnlyList<DeliveryReport>> SendTogetherAsync(IReadOnlyList<ProducerRecord<TKey, TValue>> records,
+        CancellationToken cancellationToken = default)
+    {
+        run.RequireOpen();
+        return producer.SendTogetherAsync(records, cancellationToken);
+    }
+
+    /// <inheritdoc/>
     public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null,
         CancellationToken cancellationToken = default)
     {
