@@ -19,8 +19,8 @@ internal sealed class TransactionCore : CoordinatorCore
     // A Complete phase is stored after this long without another change. Until then a new coordinator would tell the participants again.
     internal static readonly TimeSpan CompleteIsStoredAfter = TimeSpan.FromSeconds(10);
 
-    // For so long after the end of a transaction a late addition is refused. Callers give a request up before. A longer time could shut a
-    // client out whose broker counts its connections from an earlier time, since its clock was set back.
+    // For so long after the end of a transaction a late addition is refused. Callers give a request up before. Without a limit, clients
+    // would be shut out of a broker that counts connections from an earlier time, since its clock was set back.
     internal static readonly TimeSpan LateFor = TimeSpan.FromMinutes(5);
 
     // The pause after a failure to take a producer id.

@@ -227,7 +227,7 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
         public HashSet<string> EnteredGroups { get; } = [];
         /// <summary>Null: it is not decided.</summary>
         public bool? IsCommitted { get; set; }
-        /// <summary>Whose requests have added to it; null: none.</summary>
+        /// <summary>The transaction of the client that has added to it; null: none.</summary>
         public ClientTransaction? AddedBy { get; set; }
         /// <summary>Whose data it has; null: none.</summary>
         public ClientTransaction? Transaction { get; set; }
