@@ -22,8 +22,8 @@ public enum TransactionPhase
 /// <summary>Who sends a request of a transaction.</summary>
 /// <param name="Name">For messages and the log, such as <c>client 'orders' at /10.0.0.7</c>.</param>
 /// <param name="BrokerId">The broker that the client's connection ends at; -1 if unknown.</param>
-/// <param name="Connection">Rises with each connection to that broker; 0 if unknown. A commit that comes late, over an older connection
-/// than that of what the transaction holds, is of an earlier transaction.</param>
+/// <param name="Connection">Rises with each connection to that broker; 0 if unknown. What comes late, over an older connection than
+/// the last addition of the same producer and epoch, is of an earlier transaction.</param>
 public readonly record struct TransactionCaller(string Name, int BrokerId = -1, long Connection = 0);
 
 /// <summary>A partition of a transaction.</summary>

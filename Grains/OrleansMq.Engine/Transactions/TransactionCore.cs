@@ -19,6 +19,10 @@ internal sealed class TransactionCore : CoordinatorCore
     // A Complete phase is stored after this long without another change. Until then a new coordinator would tell the participants again.
     internal static readonly TimeSpan CompleteIsStoredAfter = TimeSpan.FromSeconds(10);
 
+    // For so long after the end of a transaction a late addition is refused. Callers give a request up before. Without a limit, clients
+    // would be shut out of a broker that counts connections from an earlier time, since its clock was set back.
+    internal static readonly TimeSpan LateFor = TimeSpan.FromMinutes(5);
+
     // The pause after a failure to take a producer id.
     private static readonly TimeSpan TakePause = TimeSpan.FromSeconds(1);
 
@@ -151,9 +155,12 @@ internal sealed class TransactionCore : CoordinatorCore
             case InitTransactions init:
                 return _rules.Init(_state, init, _spareId, _options, Now);
             case AddToTransaction { RaisesEpoch: false, VerifyOnly: false } add when IsOfEarlier(add.Producer, add.Caller):
-            case EndTransaction { RaisesEpoch: false } end when IsOfEarlier(end.Producer, end.Caller):
+            // What has ended is not changed by another end.
+            case EndTransaction { RaisesEpoch: false } end when _state is { Phase: TransactionPhase.Ongoing }
+                && IsOfEarlier(end.Producer, end.Caller):
                 return new(_state, body.Refuse(ErrorCode.ConcurrentTransactions,
-                    "It came over an older connection than what the transaction holds: it is of an earlier transaction."));
+                    "It came over an older connection than what the transaction holds: it is of an earlier transaction, or a repetition "
+                    + "has replaced it."));
             case AddToTransaction add:
                 return _rules.Add(_state, add, _options, Now);
             case EndTransaction end:
@@ -165,9 +172,10 @@ internal sealed class TransactionCore : CoordinatorCore
         }
     }
 
-    // An earlier instance is refused by its epoch.
+    // An earlier instance is refused by its epoch. A transaction of the same epoch that has ended counts, too: a late addition must not
+    // begin another one.
     private bool IsOfEarlier(ProducerIdentity producer, in TransactionCaller caller) =>
-        _state is { Phase: TransactionPhase.Ongoing } state && producer == state.Producer
+        _state is { } state && producer == state.Producer && (!state.IsAtRest || Now < state.UpdatedAt + LateFor)
             && _rules.IsOfEarlierConnection(TransactionConnection.Of(caller), state.Connection);
 
     private void Change(TransactionState next)

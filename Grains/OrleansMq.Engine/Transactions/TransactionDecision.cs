@@ -68,6 +68,7 @@ internal static class TransactionDecision
         {
             Phase = TransactionPhase.Empty,
             Timeout = request.Timeout,
+            Connection = default,
             UpdatedAt = now,
             LastEpoch = request.Current?.ProducerEpoch ?? -1,
             LastFence = request.Current is null ? Said(now, $"{request.Caller.Name} began as a new instance") : state.LastFence,
@@ -92,7 +93,14 @@ internal static class TransactionDecision
         if (state is null || request.Producer.ProducerId != state.ProducerId && !state.IsEnding)
             return Refused(state, ErrorCode.InvalidProducerIdMapping, Unmapped(state, request.TransactionalId, request.Producer));
         if (state.IsEnding)
-            return new(state, null, TransactionNeed.Completion);
+        {
+            // What is verified was added before: to the transaction that is being ended. If it waited, it could be taken for a part of the
+            // next one. Where the end raises the epoch, the wait ends with the refusal of the old one.
+            return request.VerifyOnly && request.Producer == state.Producer
+                ? Refused(state, ErrorCode.TransactionAbortable, $"The transaction of '{request.TransactionalId}' is being ended: "
+                    + $"{state.LastEnd}.")
+                : new(state, null, TransactionNeed.Completion);
+        }
         if (request.Producer.ProducerEpoch != state.Epoch)
             return Refused(state, ErrorCode.ProducerFenced, Fenced(state, request.Producer));
         var isOngoing = state.Phase == TransactionPhase.Ongoing;
@@ -203,6 +211,7 @@ internal static class TransactionDecision
             LastEpoch = lastEpoch,
             RaisesEpoch = true,
             NextProducerId = state.IsExhausted ? freshId : -1,
+            Connection = default,
             UpdatedAt = now,
             LastEnd = Said(now, $"transaction {state.Number} was aborted: {reason}"),
             LastFence = Said(now, reason),
@@ -218,7 +227,6 @@ internal static class TransactionDecision
             Phase = state.Phase == TransactionPhase.PrepareCommit ? TransactionPhase.CompleteCommit : TransactionPhase.CompleteAbort,
             Partitions = TransactionState.NoPartitions,
             Groups = TransactionState.NoGroups,
-            Connection = default,
             StartedAt = null,
             RaisesEpoch = false,
             UpdatedAt = now,
@@ -274,6 +282,7 @@ internal static class TransactionDecision
         Epoch = (short)(state.Epoch + 1),
         LastEpoch = state.Epoch,
         NextProducerId = state.IsExhausted ? freshId : -1,
+        Connection = default,
     };
 
     // A repetition of the request that this epoch, or this id, was the answer to.

@@ -53,8 +53,8 @@ internal class TransactionRules : CoordinatorRules
     /// <summary>Whether all participants know, so that the transaction is complete: those of this transaction.</summary>
     public virtual bool IsCompleted(TransactionState state, ParticipantsEnded ended) => state.IsEnding && state.Number == ended.Number;
 
-    /// <summary>Whether a request of a client without an epoch for each transaction comes over an older connection than the one that filled
-    /// the transaction: then it is of an earlier one.</summary>
+    /// <summary>Whether a request of a client without an epoch for each transaction comes over an older connection than the last addition
+    /// to a transaction of the epoch: then it is late.</summary>
     public virtual bool IsOfEarlierConnection(TransactionConnection connection, TransactionConnection filledOver) =>
         connection.IsBefore(filledOver);
 }

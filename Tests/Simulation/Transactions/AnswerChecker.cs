@@ -24,7 +24,7 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                 Check(request, init, (InitTransactionsResult)answer, window);
                 break;
             case AddToTransaction add:
-                Check(add, (AddToTransactionResult)answer, window);
+                Check(request, add, (AddToTransactionResult)answer, window);
                 break;
             case EndTransaction end:
                 Check(request, end, (EndTransactionResult)answer, window);
@@ -54,12 +54,12 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
         }
     }
 
-    private void Check(AddToTransaction add, AddToTransactionResult result, List<TransactionState?> window)
+    private void Check(OpenRequest request, AddToTransaction add, AddToTransactionResult result, List<TransactionState?> window)
     {
         switch (result.Error)
         {
             case ErrorCode.None:
-                simulation.Outcomes.OnAdded(add, result.Number);
+                simulation.Outcomes.OnAdded(add, result.Number, request.Transaction);
                 break;
             case ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping:
                 RequireFenced(add.Producer, result.Error, window);
@@ -68,6 +68,9 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                 Verdict.Require(add.VerifyOnly && !window.TrueForAll(state => IsOpen(state, add.Producer)
                     && state!.Partitions.IsSupersetOf(add.Partitions) && state.Groups.IsSupersetOf(add.Groups)),
                     $"12: {add.Producer} is told that its transaction lacks what it has");
+                break;
+            case ErrorCode.ConcurrentTransactions:
+                RequireOlderConnection(request, add.Caller, result.Message);
                 break;
             default:
                 RequirePassing(result.Error, result.Message);
@@ -98,10 +101,7 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                     $"12: the {(end.IsCommit ? "commit" : "abort")} of {end.Producer} is refused, and was right");
                 break;
             case ErrorCode.ConcurrentTransactions:
-                var client = request.Client!;
-                Verdict.Require(client.Connection > end.Caller.Connection
-                    || !result.Message!.Contains("older connection", StringComparison.Ordinal),
-                    $"12: the end of {client} over its own connection is taken for one of an earlier transaction");
+                RequireOlderConnection(request, end.Caller, result.Message);
                 break;
             default:
                 RequirePassing(result.Error, result.Message);
@@ -133,6 +133,10 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
 
     private static void RequireFenced(ProducerIdentity producer, ErrorCode error, List<TransactionState?> window) => Verdict.Require(
         !window.TrueForAll(state => state?.NextProducer == producer), $"12: {producer} is refused with {error}, and is the current one");
+
+    private static void RequireOlderConnection(OpenRequest request, TransactionCaller caller, string? message) => Verdict.Require(
+        request.Client?.Connection > caller.Connection || !message!.Contains("older connection", StringComparison.Ordinal),
+        $"12: what {request.Client} sends over its own connection is taken for a request of an earlier transaction");
 
     private static void RequirePassing(ErrorCode error, string? message) =>
         Verdict.Require(TransactionSimulation.IsPassing(error), $"12: an unexpected answer: {error} {message}");

@@ -32,6 +32,8 @@ internal sealed class ClientTransaction(SimulatedClient client, int index, Produ
     public ClientOutcome Outcome { get; set; }
     /// <summary>The coordinator's number of the transaction that its first data entered; 0: none has.</summary>
     public long Number { get; set; }
+    /// <summary>The coordinator's number of the transaction that has what its client added; 0: none has.</summary>
+    public long AddedTo { get; set; }
     /// <summary>The acknowledged records.</summary>
     public List<ProducedRecord> Acknowledged { get; } = [];
 

@@ -101,10 +101,29 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
         _identities.TryGetValue(identity, out var place) ? place : _identities[_last[id]]);
 
     /// <summary>AddPartitionsToTxn has answered with a number.</summary>
-    public void OnAdded(AddToTransaction request, long number) => Verdict.Require(
-        _numbers.TryGetValue((request.Producer.ProducerId, number), out var known) && known.Producer == request.Producer
+    /// <param name="request">The request.</param>
+    /// <param name="number">The number.</param>
+    /// <param name="transaction">The client's transaction that the request is of; null: it may be late.</param>
+    public void OnAdded(AddToTransaction request, long number, ClientTransaction? transaction)
+    {
+        Verdict.Require(_numbers.TryGetValue((request.Producer.ProducerId, number), out var known) && known.Producer == request.Producer
             && request.Partitions.All(known.Partitions.Contains) && request.Groups.All(known.Groups.Contains),
-        $"4: {request.Producer} is told that what it adds is in transaction {number}, which is not stored");
+            $"4: {request.Producer} is told that what it adds is in transaction {number}, which is not stored");
+        if (transaction is null)
+            return;
+        if (request.VerifyOnly)
+        {
+            // A coordinator that was replaced knows an earlier number, which the group refuses.
+            Verdict.Require(number <= transaction.AddedTo,
+                $"1: {transaction} adds to transaction {transaction.AddedTo}, and is verified as a part of {number}");
+            return;
+        }
+        Verdict.Require(transaction.AddedTo == 0 || transaction.AddedTo == number,
+            $"1: {transaction} adds to transactions {transaction.AddedTo} and {number}");
+        Verdict.Require(known!.AddedBy is null || known.AddedBy == transaction,
+            $"1: {known.AddedBy} and {transaction} add to transaction {number}");
+        (transaction.AddedTo, known.AddedBy) = (number, transaction);
+    }
 
     // --- Partitions and groups ---
 
@@ -167,10 +186,6 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
             Check(group);
     }
 
-    /// <summary>Whether a transaction with data is committed or aborted.</summary>
-    public bool IsDecided(ClientTransaction transaction) => transaction.Number > 0
-        && _numbers[(transaction.Producer.ProducerId, transaction.Number)].IsCommitted is not null;
-
     private bool IsCommitted(ClientTransaction transaction) =>
         transaction.Number > 0 && _numbers[(transaction.Producer.ProducerId, transaction.Number)].IsCommitted == true;
 
@@ -212,6 +227,8 @@ internal sealed class OutcomeChecker(TransactionSimulation simulation)
         public HashSet<string> EnteredGroups { get; } = [];
         /// <summary>Null: it is not decided.</summary>
         public bool? IsCommitted { get; set; }
+        /// <summary>The transaction of the client that has added to it; null: none.</summary>
+        public ClientTransaction? AddedBy { get; set; }
         /// <summary>Whose data it has; null: none.</summary>
         public ClientTransaction? Transaction { get; set; }
     }

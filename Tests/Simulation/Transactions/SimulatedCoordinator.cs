@@ -34,11 +34,12 @@ internal sealed class SimulatedCoordinator(string id, int number, int skewMs)
 /// <param name="Body">The request.</param>
 /// <param name="Client">The client that sent it itself; null: a gateway, or an operator.</param>
 /// <param name="For">The client for which it was sent; null: an operator.</param>
+/// <param name="Transaction">The client's transaction that it is of; null: of none, or it may be late.</param>
 /// <param name="Known">The number of states that were stored when it arrived.</param>
 /// <param name="ArrivedAt">When it arrived.</param>
 /// <param name="Answer">Sends the answer.</param>
-internal sealed record OpenRequest(ITransactionRequest Body, SimulatedClient? Client, SimulatedClient? For, int Known, long ArrivedAt,
-    Action<object> Answer)
+internal sealed record OpenRequest(ITransactionRequest Body, SimulatedClient? Client, SimulatedClient? For,
+    ClientTransaction? Transaction, int Known, long ArrivedAt, Action<object> Answer)
 {
     public bool IsAbandoned { get; set; }
 }

@@ -16,6 +16,8 @@ public sealed class TransactionMutantTests(ITestOutputHelper output)
     [InlineData(nameof(RefusedWithoutConfirmation))]
     [InlineData(nameof(AddedWithoutConfirmation))]
     [InlineData(nameof(ConnectionIsForgotten))]
+    [InlineData(nameof(ConnectionEndsWithItsTransaction))]
+    [InlineData(nameof(ConnectionOutlivesItsEpoch))]
     [InlineData(nameof(ToldBeforeStored))]
     [InlineData(nameof(LateCommitEndsTheNext))]
     [InlineData(nameof(OppositeIsRepeated))]

@@ -63,6 +63,23 @@ internal sealed class ConnectionIsForgotten : TransactionRules
     }
 }
 
+internal sealed class ConnectionEndsWithItsTransaction : TransactionRules
+{
+    public override TransactionState Complete(TransactionState state, DateTimeOffset now) =>
+        base.Complete(state, now) with { Connection = default };
+}
+
+internal sealed class ConnectionOutlivesItsEpoch : TransactionRules
+{
+    public override TransactionOutcome Init(TransactionState? state, InitTransactions request, long freshId, TransactionOptions options,
+        DateTimeOffset now)
+    {
+        var outcome = base.Init(state, request, freshId, options, now);
+        return state is { IsAtRest: true } && outcome.Next is { } next && !ReferenceEquals(next, state)
+            ? outcome with { Next = next with { Connection = state.Connection } } : outcome;
+    }
+}
+
 internal sealed class OppositeIsRepeated : TransactionRules
 {
     public override TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now) =>

@@ -79,24 +79,26 @@ internal sealed partial class TransactionSimulation
 
     /// <summary>Sends a request to a coordinator, from the broker that a client's request has come to.</summary>
     private void AskCoordinator(ITransactionRequest request, SimulatedClient? client, SimulatedClient? servedFor, CoordinatorCall call,
-        Action<object> answered, Func<bool>? arrives = null) => After(Delay(), () =>
+        Action<object> answered, Predicate<SimulatedCoordinator>? arrives = null, ClientTransaction? transaction = null) =>
+        After(Delay(), () =>
         {
             var coordinator = FindCoordinator(request.TransactionalId);
             RunOn(coordinator, () => WhenServing(coordinator, () =>
             {
-                if (arrives?.Invoke() ?? true)
-                    Handle(coordinator, request, client, servedFor, call, answer => After(Delay(), () => answered(answer)));
+                if (arrives?.Invoke(coordinator) ?? true)
+                    Handle(coordinator, request, client, servedFor, transaction, call, answer => After(Delay(), () => answered(answer)));
             }));
         });
 
     private void Handle(SimulatedCoordinator coordinator, ITransactionRequest body, SimulatedClient? client, SimulatedClient? servedFor,
-        CoordinatorCall call, Action<object> answer)
+        ClientTransaction? transaction, CoordinatorCall call, Action<object> answer)
     {
         var id = ++_requests;
         (call.Coordinator, call.Request) = (coordinator, id);
         if (IsTraced)
             Tell($"{coordinator} <- {servedFor}: {Describe(body)}");
-        coordinator.Waiting.Add(id, new OpenRequest(body, client, servedFor, _documents[coordinator.Id].History.Count, Now, answer));
+        coordinator.Waiting.Add(id, new OpenRequest(body, client, servedFor, transaction, _documents[coordinator.Id].History.Count, Now,
+            answer));
         Give(coordinator, new CoordinatorRequest(id, body));
     }
 

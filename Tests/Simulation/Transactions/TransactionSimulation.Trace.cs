@@ -17,13 +17,17 @@ internal sealed partial class TransactionSimulation
     private string Describe(object message) => message switch
     {
         InitTransactions init => $"init {(init.Current is { } current ? $"of {current}" : "")}",
+        AddToTransaction { Caller.Connection: > 0 } add =>
+            $"add {add.Producer} [{Describe(add.Partitions, add.Groups)}] over {Describe(add.Caller)}",
         AddToTransaction add => $"{(add.VerifyOnly ? "verify" : "add")} {add.Producer} [{Describe(add.Partitions, add.Groups)}]",
-        EndTransaction end => $"{(end.IsCommit ? "commit" : "abort")} {end.Producer} over {end.Caller.BrokerId}/{end.Caller.Connection}",
+        EndTransaction end => $"{(end.IsCommit ? "commit" : "abort")} {end.Producer} over {Describe(end.Caller)}",
         InitTransactionsResult result => $"{result.Error} {result.Producer} {result.Message}",
         AddToTransactionResult result => $"{result.Error} {Short(result.Number)} {result.Message}",
         EndTransactionResult result => $"{result.Error} {result.Producer} {result.Message}",
         _ => message.ToString() ?? "",
     };
+
+    private static string Describe(in TransactionCaller caller) => $"{caller.BrokerId}/{caller.Connection}";
 
     /// <summary>A transaction's number without the time when the run begins.</summary>
     public static long Short(long number) => number == 0 ? 0 : number - Epoch.ToUnixTimeMilliseconds();

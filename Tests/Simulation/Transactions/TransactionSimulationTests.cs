@@ -28,6 +28,13 @@ public sealed class TransactionSimulationTests(ITestOutputHelper output)
             Assert.True(figure >= most * Seeds, $"A seed averages fewer than {most} {what}, or of what is like them: {total}");
     }
 
+    // An addition that came late, over an older connection, began a transaction after the end of its own. The next end of the producer, or
+    // an offset of the transaction before, entered that one.
+    [Theory]
+    [InlineData(3350943)]
+    [InlineData(3395445)]
+    public void Late_addition_begins_no_transaction(int seed) => Run(seed, 1);
+
     // New seeds with each run. The first one is printed; OMQ_SEED repeats them from there.
     [Fact]
     public void Transactions_keep_their_invariants_with_new_seeds() =>
