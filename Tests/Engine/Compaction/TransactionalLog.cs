@@ -124,14 +124,14 @@ internal sealed class TransactionalLog
         return entries;
     }
 
-    /// <summary>Opens a copy of the log that has nothing but its batches to tell its state.</summary>
+    /// <summary>Opens a copy of the log that has nothing but its batches to tell its state. The indexes of aborted transactions stay: a log
+    /// without known producers does not notice that they are lost.</summary>
     public TransactionalLog Scanned()
     {
         var disk = new MemoryFileSystem(tracksPowerCuts: false);
         disk.CreateDirectory(TestLog.Directory);
         foreach (var name in Test.Disk.ListFiles(TestLog.Directory).Where(static name => !name.EndsWith(LogFiles.Producers,
-            StringComparison.Ordinal) && !name.EndsWith(".snapshot", StringComparison.Ordinal) && !name.EndsWith(LogFiles.TransactionIndex,
-            StringComparison.Ordinal)))
+            StringComparison.Ordinal) && !name.EndsWith(".snapshot", StringComparison.Ordinal)))
         {
             var path = Path.Combine(TestLog.Directory, name);
             using var from = Test.Disk.Open(path, FileOpening.Read);
