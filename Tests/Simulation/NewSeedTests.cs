@@ -9,6 +9,7 @@ public sealed class NewSeedTests(ITestOutputHelper output)
     private const int ReplicationSeeds = 30_000;
     private const int GroupSeeds = 12_000;
     private const int QueueSeeds = 60_000;
+    private const int TransactionSeeds = 20_000;
     // Above the seeds of every run.
     private const int Lowest = 1_000_000;
 
@@ -23,6 +24,11 @@ public sealed class NewSeedTests(ITestOutputHelper output)
     [Fact]
     [Trait("Category", "Long")]
     public void Queues_keep_their_invariants_with_new_seeds() => Run("queues", SeedRuns.OfQueues(), QueueSeeds);
+
+    [Fact]
+    [Trait("Category", "Long")]
+    public void Transactions_keep_their_invariants_with_new_seeds() =>
+        Run("transactions", SeedRuns.OfTransactions(), TransactionSeeds);
 
     private void Run<TFigures>(string name, SeedRuns<TFigures> runs, int count) where TFigures : IFigures<TFigures>, new()
     {

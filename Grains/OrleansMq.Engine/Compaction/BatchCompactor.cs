@@ -1,4 +1,5 @@
 using OrleansMq.Dedupe;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Compaction;
@@ -12,7 +13,7 @@ internal enum BatchFate
     Kept = 1,
     /// <summary>Rewritten, with fewer records or with a delete horizon.</summary>
     Rewritten = 2,
-    /// <summary>Written without records, since it is the last batch of its producer.</summary>
+    /// <summary>Written without records, since it is the latest batch of its producer.</summary>
     Emptied = 3,
     /// <summary>Removed.</summary>
     Dropped = 4,
@@ -21,7 +22,7 @@ internal enum BatchFate
 /// <summary>
 /// Cleans single batches. Base offset, last offset delta, leader epoch, producer fields and codec are unchanged; each record keeps its
 /// offset, timestamp, headers and bytes. A batch that cannot be decoded (written before the topic was compacted, or with an unavailable
-/// codec) is kept as it is, and its keys are ignored. Not thread-safe.
+/// codec) is kept as it is, and its keys are ignored. Control batches stay, except markers of transactions. Not thread-safe.
 /// </summary>
 /// <param name="codecs">The codecs for compressed batches.</param>
 internal sealed class BatchCompactor(CompressionCodecs codecs)
@@ -32,13 +33,20 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     private readonly List<bool> _keeps = [];
     private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
     private long _eraseLimit;
+    private MarkerJudge? _markers;
 
     /// <summary>The end of the last record that was removed without a trace since <see cref="Begin"/>; 0 if none was.</summary>
     public long ErasedEnd { get; private set; }
 
     /// <summary>Begins a new segment.</summary>
-    /// <param name="eraseLimit">Tombstones at or above it are kept, even if their time has passed.</param>
-    public void Begin(long eraseLimit) => (_eraseLimit, ErasedEnd) = (eraseLimit, 0);
+    /// <param name="eraseLimit">Tombstones and markers at or above it are kept, even if their time has passed: a follower without the
+    /// marker would have its transaction open for ever.</param>
+    /// <param name="markers">Decides on markers; null: all are kept.</param>
+    public void Begin(long eraseLimit, MarkerJudge? markers)
+    {
+        (_eraseLimit, _markers, ErasedEnd) = (eraseLimit, markers, 0);
+        markers?.BeginGroup();
+    }
 
     /// <summary>Adds the keys of a batch to the map: those that are decoded, whatever the header claims, and only after the whole batch was
     /// decoded. A key that readers can never reach must not supersede one that they can.</summary>
@@ -104,19 +112,31 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     /// <param name="batch">Exactly one valid batch.</param>
     /// <param name="header">Its header.</param>
     /// <param name="judge">Decides which records stay.</param>
-    /// <param name="isLastOfProducer">Whether its producer is still known and this is its latest batch.</param>
+    /// <param name="last">The last entries of its producer; null if it has none, or the producer is not known any more.</param>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
     /// <param name="destination">Receives one batch, or nothing.</param>
-    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, RecordJudge judge, bool isLastOfProducer, long now,
+    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, RecordJudge judge, LastEntries? last, long now,
         long deleteRetentionMs, PooledBuffer destination)
     {
+        _markers?.Note(header);
         var keepsAll = judge.KeepsAll(header);
         // The log tells its message ids above what is cleaned.
         if (!keepsAll && DedupeRecord.TryFind(header, batch.Span, out _))
             return BatchFate.Dropped;
-        if (!keepsAll && !header.IsControl && !isLastOfProducer && judge.DropsAll(header))
-            return BatchFate.Dropped;
+        if (!keepsAll && _markers is not null && header is { IsControl: true, HasProducer: true })
+            return CleanMarker(batch, header, last, now, deleteRetentionMs, destination);
+        var isLastOfProducer = last?.DataOffset == header.LastOffset;
+        if (!keepsAll && !header.IsControl && judge.DropsAll(header))
+        {
+            if (!isLastOfProducer)
+                return BatchFate.Dropped;
+            if (header.RecordCount > 0)
+            {
+                RecordBatchRewriter.RetainNone(batch.Span, destination);
+                return BatchFate.Emptied;
+            }
+        }
         if (keepsAll || header.IsControl || Decide(batch, header, judge, now, out var hasTombstone) is not { } kept)
         {
             destination.Write(batch.Span);
@@ -134,6 +154,25 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         var next = 0;
         RecordBatchRewriter.Retain(batch, (in Record _) => _keeps[next++], codecs, destination, horizon);
         return kept == 0 ? BatchFate.Emptied : BatchFate.Rewritten;
+    }
+
+    private BatchFate CleanMarker(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, LastEntries? last, long now,
+        long deleteRetentionMs, PooledBuffer destination)
+    {
+        var fate = _markers!.Decide(header, batch.Span, last, now);
+        if (fate == MarkerFate.Drop && header.NextOffset <= _eraseLimit)
+        {
+            ErasedEnd = Math.Max(ErasedEnd, header.NextOffset);
+            return BatchFate.Dropped;
+        }
+        if (fate == MarkerFate.SetHorizon)
+        {
+            RecordBatchRewriter.Retain(batch, static (in Record _) => true, codecs, destination,
+                RecordFates.DeleteHorizon(now, deleteRetentionMs));
+            return BatchFate.Rewritten;
+        }
+        destination.Write(batch.Span);
+        return BatchFate.Kept;
     }
 
     /// <summary>Returns how many records are kept; null if the batch cannot be decoded.</summary>

@@ -36,8 +36,8 @@ internal enum CompactionReason
 /// </summary>
 /// <param name="Reason">The reason for or against cleaning.</param>
 /// <param name="FirstDirtyOffset">The first offset that was never cleaned.</param>
-/// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base offset, or the high
-/// watermark.</param>
+/// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base offset, or the given
+/// bound.</param>
 /// <param name="DirtyRatio">Cleanable dirty bytes divided by these plus the clean bytes; 0 to 1.</param>
 internal readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1,
     double DirtyRatio = 0)

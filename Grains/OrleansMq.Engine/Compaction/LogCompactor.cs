@@ -22,7 +22,8 @@ internal readonly record struct CompactionResult(CompactionDecision Decision, in
 /// Cleans one log: collects the latest offset of each key in the dirty part, then rewrites the segments from the log's start to there
 /// without superseded records. Appends and reads continue meanwhile; readers inside an old segment finish there. Only one cleaning per log
 /// at a time. A record that is being dead-lettered, and what follows it, waits until the letter is confirmed; so do records whose
-/// message ids are remembered.
+/// message ids are remembered. Records of aborted transactions go, those of open ones and what follows them wait; see
+/// <see cref="MarkerJudge"/> for markers.
 /// </summary>
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
@@ -100,7 +101,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
             result = result with { Passes = result.Passes + 1 };
             var cleaning = new Cleaning(new LatestOfKey(map, dirty, aborted), cuts, erasure, throttle,
                 // A dead-lettering may have begun during the scan.
-                (from, to) => !log.HasDeadLettersIn(from, Math.Min(to, next)));
+                (from, to) => !log.HasDeadLettersIn(from, Math.Min(to, next)), new MarkerJudge());
             foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
             {
                 // Not the groups after one that was overtaken: they may hold tombstones of keys that are still in it.

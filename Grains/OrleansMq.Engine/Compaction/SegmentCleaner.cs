@@ -1,4 +1,5 @@
 using OrleansMq.Log;
+using OrleansMq.Producers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Compaction;
@@ -9,8 +10,9 @@ namespace OrleansMq.Compaction;
 /// <param name="Erasure">Limits which tombstones may go.</param>
 /// <param name="Throttle">Bounds the bytes a second.</param>
 /// <param name="MayReplace">Tells, just before segments are replaced, whether the records of a range of offsets may still go.</param>
+/// <param name="Markers">Decides which markers of transactions stay, if the cleaning is a pass from the log's start; null: all do.</param>
 internal sealed record Cleaning(RecordJudge Judge, int Cuts, IErasure Erasure, CompactionThrottle Throttle,
-    Func<long, long, bool> MayReplace);
+    Func<long, long, bool> MayReplace, MarkerJudge? Markers = null);
 
 /// <summary>Rewrites neighbouring segments into one without the records that go, and puts it in their place. Not thread-safe.</summary>
 internal sealed class SegmentCleaner(LogPorts ports)
@@ -30,19 +32,19 @@ internal sealed class SegmentCleaner(LogPorts ports)
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
         if (old.Count != group.Count)
             return false;
-        var lastOffsets = log.LastOffsetsOfProducers();
+        var lastEntries = log.LastEntriesOfProducers();
         using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
-        _batches.Begin(cleaning.Erasure.EraseLimit);
+        _batches.Begin(cleaning.Erasure.EraseLimit, cleaning.Markers);
         var changed = old.Count > 1;
         foreach (var segment in old)
-            changed |= Clean(log, segment, cleaning, lastOffsets, cleaned, cancellationToken);
+            changed |= Clean(log, segment, cleaning, lastEntries, cleaned, cancellationToken);
         if (!changed)
             return true;
         if (!TryErase(log, cleaning))
             return false;
         // A reader may have read the records of the old segments.
         foreach (var segment in old)
-            segment.Aborted?.AddAllTo(cleaned.Segment.BeginAborted());
+            segment.Aborted?.AddAllTo(cleaned.Segment.BeginAborted(), cleaning.Markers is null ? null : cleaning.Markers.IsBare);
         var bytesBefore = old.Sum(segment => segment.Size);
         var segmentAfter = cleaned.Finish();
         if (!cleaning.MayReplace(old[0].BaseOffset, old[^1].NextOffset) || !log.Replace(old, segmentAfter, cleaning.Cuts, ports.Now))
@@ -89,8 +91,8 @@ internal sealed class SegmentCleaner(LogPorts ports)
     }
 
     // Returns whether anything changed.
-    private bool Clean(SegmentedLog log, Segment segment, Cleaning cleaning, Dictionary<long, long> lastOffsets, CleanedSegment cleaned,
-        CancellationToken cancellationToken)
+    private bool Clean(SegmentedLog log, Segment segment, Cleaning cleaning, Dictionary<long, LastEntries> lastEntries,
+        CleanedSegment cleaned, CancellationToken cancellationToken)
     {
         var changed = false;
         using var lease = segment.Log.Rent();
@@ -100,8 +102,8 @@ internal sealed class SegmentCleaner(LogPorts ports)
         {
             ThrowIfBeyond(segment, header, at);
             var start = cleaned.Buffer.Length;
-            var isLast = header.HasProducer && lastOffsets.TryGetValue(header.ProducerId, out var last) && last == header.LastOffset;
-            var fate = _batches.Clean(scanner.Batch, header, cleaning.Judge, isLast, ports.Now, log.Config.DeleteRetentionMs,
+            var last = header.HasProducer && lastEntries.TryGetValue(header.ProducerId, out var known) ? known : (LastEntries?)null;
+            var fate = _batches.Clean(scanner.Batch, header, cleaning.Judge, last, ports.Now, log.Config.DeleteRetentionMs,
                 cleaned.Buffer);
             changed |= fate != BatchFate.Kept;
             var written = cleaned.Buffer.Length - start;

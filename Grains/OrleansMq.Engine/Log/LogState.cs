@@ -140,16 +140,16 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
             segment.BeginAborted().Add(aborted);
     }
 
-    /// <summary>Returns the last offset that each known producer wrote.</summary>
-    public Dictionary<long, long> LastOffsetsOfProducers()
+    /// <summary>Returns the last entries of each known producer.</summary>
+    public Dictionary<long, LastEntries> LastEntriesOfProducers()
     {
-        var offsets = new Dictionary<long, long>(Producers.Count);
+        var entries = new Dictionary<long, LastEntries>(Producers.Count);
         foreach (var (id, state) in Producers.Producers)
         {
-            if (state.Count > 0)
-                offsets[id] = state[0].LastOffset;
+            entries.Add(id, new LastEntries(state.Count > 0 ? state[0].LastOffset : -1, state.Epoch, state.CoordinatorEpoch,
+                state.LastTransactionNumber));
         }
-        return offsets;
+        return entries;
     }
 
     /// <summary>Forgets producers that have been idle for too long.</summary>

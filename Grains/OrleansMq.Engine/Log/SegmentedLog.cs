@@ -1,3 +1,4 @@
+using OrleansMq.Producers;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 using OrleansMq.Storage;
@@ -244,7 +245,8 @@ internal sealed class SegmentedLog
     /// <param name="segments">The segments as they were before the range was read: compaction may drop an entry with its records.</param>
     /// <param name="from">The first offset of the range.</param>
     /// <param name="end">The offset after it.</param>
-    /// <returns>Null if a segment was removed meanwhile, with its files: read again.</returns>
+    /// <returns>Null if a segment with records of the range was removed or replaced meanwhile: read again. With the entry of a marker that
+    /// is gone a client would leave out what the producer committed later.</returns>
     public IReadOnlyList<AbortedTransaction>? FindAborted(IReadOnlyList<Segment> segments, long from, long end)
     {
         if (!State.Transactions.HasAborted || from >= end)
@@ -252,17 +254,31 @@ internal sealed class SegmentedLog
         var found = new List<AbortedTransaction>();
         try
         {
-            for (var index = SegmentList.Find((Segment[])segments, from); index < segments.Count; index++)
+            var first = SegmentList.Find((Segment[])segments, from);
+            for (var index = first; index < segments.Count; index++)
             {
                 if (segments[index].Aborted is { } aborted && aborted.Collect(from, end, found))
                     break;
             }
-            return found;
+            return AreInPlace(segments, first, end) ? found : null;
         }
         catch (FileNotFoundException) when (segments.Any(static segment => segment.IsRemoved))
         {
             return null;
         }
+    }
+
+    private bool AreInPlace(IReadOnlyList<Segment> segments, int first, long end)
+    {
+        var current = _segments.All;
+        if (ReferenceEquals(current, segments))
+            return true;
+        for (var index = first; index < segments.Count && segments[index].BaseOffset < end; index++)
+        {
+            if (current[SegmentList.Find(current, segments[index].BaseOffset)] != segments[index])
+                return false;
+        }
+        return true;
     }
 
     /// <inheritdoc cref="TimeLookup.FindAtOrAfter"/>
@@ -428,11 +444,11 @@ internal sealed class SegmentedLog
             return State.Cursors.HasDeadLettersIn(new OffsetRange(from, end - 1));
     }
 
-    /// <summary>Returns the last offset that each known producer wrote.</summary>
-    public Dictionary<long, long> LastOffsetsOfProducers()
+    /// <summary>Returns the last entries of each known producer.</summary>
+    public Dictionary<long, LastEntries> LastEntriesOfProducers()
     {
         lock (AppendLock)
-            return State.LastOffsetsOfProducers();
+            return State.LastEntriesOfProducers();
     }
 
     /// <summary>

@@ -134,15 +134,20 @@ internal sealed class TransactionIndex(CachedFile file)
         return isNew;
     }
 
-    /// <summary>Adds all entries to another index, which gets the segment's records.</summary>
-    public void AddAllTo(TransactionIndex other)
+    /// <summary>Adds entries to another index, which gets the segment's records.</summary>
+    /// <param name="other">The other index.</param>
+    /// <param name="isLeftOut">Tells by the offset of its marker whether an entry is left out; null: none is.</param>
+    public void AddAllTo(TransactionIndex other, Predicate<long>? isLeftOut)
     {
         var all = new List<AbortedTransaction>();
         Collect(0, long.MaxValue, all);
         if (_hasFile)
             other.EnsureFile();
         foreach (var entry in all)
-            other.Add(entry);
+        {
+            if (isLeftOut?.Invoke(entry.Last) != true)
+                other.Add(entry);
+        }
     }
 
     /// <summary>Adds the transactions that have records in a range to a list, in the order of their markers.</summary>

@@ -73,7 +73,8 @@ internal static class TopicConfigKeys
     private static TopicConfigKey[] Compaction() =>
     [
         TopicConfigKey.Int64("delete.retention.ms", "ms", 0, c => c.DeleteRetentionMs, (c, v) => c with { DeleteRetentionMs = v },
-            "How long compaction keeps a tombstone, so that readers see the deletion."),
+            "How long compaction keeps a tombstone, so that readers see the deletion, and the marker of a transaction "
+                + "of which no record is left."),
         TopicConfigKey.Int64("min.compaction.lag.ms", "ms", 0, c => c.MinCompactionLagMs, (c, v) => c with { MinCompactionLagMs = v },
             "The minimum age of a record before it can be compacted."),
         TopicConfigKey.Int64("max.compaction.lag.ms", "ms", 1, c => c.MaxCompactionLagMs, (c, v) => c with { MaxCompactionLagMs = v },

@@ -29,7 +29,7 @@ public sealed partial class FolderDependencyTests
         ("Queues", ["Diagnostics", "Records"]),
         ("Dedupe", ["Queues", "Records"]),
         ("Log", ["Dedupe", "Diagnostics", "Producers", "Queues", "Records", "Storage", "Topics"]),
-        ("Compaction", ["Dedupe", "Diagnostics", "Log", "Queues", "Records", "Topics"]),
+        ("Compaction", ["Dedupe", "Diagnostics", "Log", "Producers", "Queues", "Records", "Topics"]),
         ("Partitions", ["Api", "Compaction", "Dedupe", "Diagnostics", "Filters", "Log", "Partitioning", "Producers", "Queues", "Records",
             "Schedules", "Storage", "Timing", "Topics"]),
         ("Transactions", ["Api", "Coordination", "Diagnostics", "Partitions", "Producers", "State"]),

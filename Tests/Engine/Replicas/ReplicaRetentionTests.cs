@@ -1,8 +1,10 @@
 using System.Text;
+using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
@@ -220,6 +222,40 @@ public sealed class ReplicaRetentionTests
         Assert.Equal(expected, ValuesOf(partition.ReplicaOf(2).Partition));
     }
 
+    /// <summary>It has a record of the transaction, and never gets its marker.</summary>
+    [Fact]
+    public async Task Replica_that_was_away_while_a_marker_was_erased_has_no_open_transaction()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Erasing with { MinInsyncReplicas = 1 });
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        LoggedTransactions.Append(leader.Partition, 1, producerId: 7, sequence: 0, "aborted");
+        await ChangeAsync(partition, "kept", "a value");
+        await partition.AllTheSameAsync();
+        Assert.Equal(1, partition.LogOf(3).State.Transactions.OpenCount);
+        foreach (var away in (int[])[2, 3])
+            await partition[away].StopAsync();
+        await partition.InSyncAsync(1);
+        await LoggedTransactions.EndAsync(leader.Partition, producerId: 7, isCommit: false, number: 1);
+        var log = leader.Partition.Log!;
+        lock (log.AppendLock)
+            log.State.RemoveExpired(long.MaxValue, TimeSpan.Zero, log.LogStartOffset);
+        for (var round = 0; MarkersIn(log) > 0; round++)
+        {
+            Assert.True(round < 100, "the marker stays");
+            for (var i = 0; i < 30; i++)
+                await ChangeAsync(partition, $"later {i}", $"{round}");
+            partition[1].Store.RunCompaction();
+        }
+        var expected = ValuesOf(leader.Partition);
+        Assert.DoesNotContain("kaborted", expected.Keys);
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(2);
+        Assert.Equal(expected, ValuesOf(partition.ReplicaOf(3).Partition));
+        var transactions = partition.LogOf(3).State.Transactions;
+        Assert.Equal((0, log.LogEndOffset), (transactions.OpenCount, transactions.StableOffset(log.LogEndOffset)));
+    }
+
     /// <summary>Keys are written and deleted at random while replicas stop, are killed, compact, catch up and lead.</summary>
     [Theory]
     [InlineData(1)]
@@ -274,6 +310,17 @@ public sealed class ReplicaRetentionTests
                     model[key] = value;
             }
         }
+    }
+
+    private static int MarkersIn(SegmentedLog log)
+    {
+        var count = 0;
+        for (var offset = log.LogStartOffset; log.Read(offset, log.LogEndOffset, 1) is { } batch; offset = batch.NextOffset)
+        {
+            using (batch)
+                count += RecordBatchHeader.Read(batch.Memory.Span).IsControl ? 1 : 0;
+        }
+        return count;
     }
 
     private static TopicConfig Erasing => Small with { CleanupCompact = true, CleanupDelete = false, MinCleanableDirtyRatio = 0,

@@ -1,0 +1,327 @@
+using System.Globalization;
+using OrleansMq.Api;
+using OrleansMq.Transactions;
+
+namespace OrleansMq.Tests.Engine.Transactions;
+
+/// <summary>
+/// The decisions about a transactional id as tables: a state, a request, the answer, the next state. A state is written as
+/// <c>Phase id/epoch</c>, with <c>last</c> (the epoch of the last request), <c>previous</c> and <c>next</c> (producer ids) where it has
+/// them; the next one is <c>same</c> where nothing changes, so that nothing is written. The tables follow Kafka's coordinator.
+/// </summary>
+public sealed class TransactionDecisionTests
+{
+    private const string Id = "id";
+    private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly DateTimeOffset Now = Start + TimeSpan.FromSeconds(5);
+    private static readonly TransactionOptions Options = new();
+    private static readonly TransactionPartition First = new("t", 0, Guid.Empty);
+    private static readonly TransactionPartition Second = new("t", 1, Guid.Empty);
+
+    [Theory]
+    [InlineData("none", "-", 9, "None 9/0", "Empty 9/0")]
+    [InlineData("none", "-", -1, "needs ProducerId", "same")]
+    [InlineData("none", "7/3", 9, "None 9/0", "Empty 9/0")]
+    // A new instance.
+    [InlineData("Empty 7/3", "-", -1, "None 7/4", "Empty 7/4")]
+    [InlineData("Empty 7/3 last 2", "-", -1, "None 7/4", "Empty 7/4")]
+    [InlineData("Empty 9/0 previous 7", "-", -1, "None 9/1", "Empty 9/1 previous 7")]
+    [InlineData("CompleteCommit 7/3", "-", -1, "None 7/4", "Empty 7/4")]
+    [InlineData("CompleteAbort 7/4 last 3", "-", -1, "None 7/5", "Empty 7/5")]
+    [InlineData("Ongoing 7/3", "-", -1, "needs Completion", "PrepareAbort 7/4")]
+    [InlineData("PrepareCommit 7/3", "-", -1, "needs Completion", "same")]
+    [InlineData("PrepareAbort 7/4", "-", -1, "needs Completion", "same")]
+    // One that goes on (KIP-360).
+    [InlineData("Empty 7/3", "7/3", -1, "None 7/4", "Empty 7/4 last 3")]
+    [InlineData("CompleteCommit 7/3", "7/3", -1, "None 7/4", "Empty 7/4 last 3")]
+    [InlineData("Empty 7/3", "7/2", -1, "ProducerFenced", "same")]
+    [InlineData("Empty 7/3", "7/4", -1, "ProducerFenced", "same")]
+    [InlineData("Empty 7/3", "8/3", -1, "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/3", "7/3", -1, "needs Completion", "PrepareAbort 7/4 last 3")]
+    [InlineData("Ongoing 7/3", "7/2", -1, "ProducerFenced", "same")]
+    [InlineData("PrepareAbort 7/4 last 3", "7/3", -1, "needs Completion", "same")]
+    // Its repetition: the epoch is raised once.
+    [InlineData("Empty 7/4 last 3", "7/3", -1, "None 7/4", "same")]
+    [InlineData("CompleteAbort 7/4 last 3", "7/3", -1, "None 7/4", "same")]
+    [InlineData("Empty 7/4 last 3", "7/2", -1, "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/4 last 3", "7/3", -1, "ProducerFenced", "same")]
+    // Used up epochs.
+    [InlineData("Empty 7/32765", "-", -1, "None 7/32766", "Empty 7/32766")]
+    [InlineData("Empty 7/32766", "-", 9, "None 9/0", "Empty 9/0 previous 7")]
+    [InlineData("Empty 7/32766", "-", -1, "needs ProducerId", "same")]
+    [InlineData("Empty 7/32766", "7/32766", 9, "None 9/0", "Empty 9/0 last 32766 previous 7")]
+    [InlineData("Empty 9/0 last 32766 previous 7", "7/32766", -1, "None 9/0", "same")]
+    [InlineData("Empty 9/0 previous 7", "7/32766", -1, "ProducerFenced", "same")]
+    [InlineData("Empty 9/1 previous 7", "7/32766", -1, "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/32766", "-", 9, "needs Completion", "PrepareAbort 7/32767 next 9")]
+    [InlineData("Ongoing 7/32766", "7/32766", 9, "needs Completion", "PrepareAbort 7/32767 last 32766 next 9")]
+    [InlineData("Ongoing 7/32766", "-", -1, "needs ProducerId", "same")]
+    public void InitProducerId(string state, string current, long freshId, string answer, string next) => AssertOutcome(state, answer, next,
+        state => TransactionDecision.Init(state, new InitTransactions
+        {
+            TransactionalId = Id,
+            Timeout = TimeSpan.FromSeconds(60),
+            Current = current == "-" ? null : Producer(current),
+        }, freshId, Options, Now));
+
+    [Theory]
+    [InlineData(-1, "InvalidTransactionTimeout")]
+    [InlineData(0, "InvalidTransactionTimeout")]
+    [InlineData(1, "None 7/4")]
+    [InlineData(900_000, "None 7/4")]
+    [InlineData(900_001, "InvalidTransactionTimeout")]
+    public void InitProducerId_bounds_the_timeout(int milliseconds, string answer) => AssertOutcome("Empty 7/3", answer,
+        answer == "None 7/4" ? "Empty 7/4" : "same", state => TransactionDecision.Init(state, new InitTransactions
+        {
+            TransactionalId = Id,
+            Timeout = TimeSpan.FromMilliseconds(milliseconds),
+        }, -1, Options, Now));
+
+    [Theory]
+    [InlineData("none", "7/3", "InvalidProducerIdMapping", "same")]
+    [InlineData("Empty 7/3", "8/3", "InvalidProducerIdMapping", "same")]
+    [InlineData("Empty 9/0 last 32766 previous 7", "7/32766", "InvalidProducerIdMapping", "same")]
+    [InlineData("Empty 7/3", "7/2", "ProducerFenced", "same")]
+    [InlineData("Empty 7/3", "7/4", "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/3", "7/2", "ProducerFenced", "same")]
+    [InlineData("Empty 7/3", "7/3", "None", "Ongoing 7/3")]
+    [InlineData("Empty 7/3 last 2", "7/3", "None", "Ongoing 7/3")]
+    [InlineData("Empty 9/0 last 32766 previous 7", "9/0", "None", "Ongoing 9/0 previous 7")]
+    [InlineData("CompleteCommit 7/4 last 3", "7/4", "None", "Ongoing 7/4")]
+    [InlineData("CompleteAbort 7/3", "7/3", "None", "Ongoing 7/3")]
+    [InlineData("Ongoing 7/3", "7/3", "None", "same")]
+    // Before the id and the epoch are looked at.
+    [InlineData("PrepareCommit 7/3", "7/3", "needs Completion", "same")]
+    [InlineData("PrepareAbort 7/4 last 3", "7/3", "needs Completion", "same")]
+    [InlineData("PrepareAbort 7/32767 last 32766 next 9", "9/0", "needs Completion", "same")]
+    public void AddPartitions(string state, string producer, string answer, string next) => AssertOutcome(state, answer, next,
+        state => TransactionDecision.Add(state, Add(producer, First), Options, Now));
+
+    [Theory]
+    [InlineData("Ongoing 7/3", 0, "None", "same")]
+    [InlineData("Ongoing 7/3", 1, "TransactionAbortable", "same")]
+    [InlineData("Empty 7/3", 0, "TransactionAbortable", "same")]
+    [InlineData("CompleteCommit 7/3", 0, "TransactionAbortable", "same")]
+    [InlineData("Ongoing 7/4", 0, "ProducerFenced", "same")]
+    [InlineData("PrepareCommit 7/3", 0, "needs Completion", "same")]
+    public void AddPartitions_that_only_verifies(string state, int partition, string answer, string next) => AssertOutcome(state, answer,
+        next, state => TransactionDecision.Add(state, Add("7/3", new("t", partition, Guid.Empty)) with { VerifyOnly = true }, Options,
+            Now));
+
+    [Fact]
+    public void AddPartitions_begins_a_transaction_with_the_next_number_and_extends_it()
+    {
+        var empty = State("CompleteCommit 7/3")! with { Number = 4 };
+        var begun = TransactionDecision.Add(empty, Add("7/3", First), Options, Now).Next!;
+        Assert.Equal((Now.ToUnixTimeMilliseconds(), Now), (begun.Number, begun.StartedAt));
+        var later = Now + TimeSpan.FromSeconds(1);
+        var extended = TransactionDecision.Add(begun, Add("7/3", Second) with { Groups = ["g"] }, Options, later);
+        Assert.Equal(begun.Number, ((AddToTransactionResult)extended.Answer!).Number);
+        Assert.Equal((begun.Number, Now, later), (extended.Next!.Number, extended.Next.StartedAt, extended.Next.UpdatedAt));
+        Assert.Equal([First, Second], extended.Next.Partitions.AsEnumerable());
+        Assert.Equal(["g"], extended.Next.Groups.AsEnumerable());
+        // The clock went back, as after the restore of a database.
+        var ended = TransactionDecision.Complete(extended.Next with { Phase = TransactionPhase.PrepareCommit }, Start);
+        Assert.Equal(begun.Number + 1, TransactionDecision.Add(ended, Add("7/3", First), Options, Start).Next!.Number);
+    }
+
+    [Fact]
+    public void AddPartitions_beyond_the_most_is_refused() => AssertOutcome("Ongoing 7/3", "InvalidRequest", "same",
+        state => TransactionDecision.Add(state, Add("7/3", Second), Options with { MaxPartitions = 1 }, Now));
+
+    [Fact]
+    public void AddPartitions_over_a_younger_connection_is_stored_unless_each_transaction_has_an_epoch()
+    {
+        var state = State("Ongoing 7/3")! with { Connection = new(1, 5) };
+        var request = Add("7/3", First) with { Caller = new("c", 1, 6) };
+        Assert.Equal(new(1, 6), TransactionDecision.Add(state, request, Options, Now).Next!.Connection);
+        Assert.Same(state, TransactionDecision.Add(state, request with { RaisesEpoch = true }, Options, Now).Next);
+        Assert.Same(state, TransactionDecision.Add(state, request with { Caller = new("c", 1, 5) }, Options, Now).Next);
+    }
+
+    [Theory]
+    [InlineData("none", "7/3", "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]
+    [InlineData("Empty 7/3", "8/3", "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]
+    [InlineData("Ongoing 7/3", "7/2", "ProducerFenced", "same", "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/3", "7/4", "ProducerFenced", "same", "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/3", "7/3", "None 7/3", "PrepareCommit 7/3", "None 7/3", "PrepareAbort 7/3")]
+    [InlineData("Ongoing 7/32766", "7/32766", "None 7/32766", "PrepareCommit 7/32766", "None 7/32766", "PrepareAbort 7/32766")]
+    [InlineData("PrepareCommit 7/3", "7/3", "needs Completion", "same", "InvalidTxnState", "same")]
+    [InlineData("PrepareAbort 7/3", "7/3", "InvalidTxnState", "same", "needs Completion", "same")]
+    [InlineData("CompleteCommit 7/3", "7/3", "None 7/3", "same", "InvalidTxnState", "same")]
+    [InlineData("CompleteAbort 7/3", "7/3", "InvalidTxnState", "same", "None 7/3", "same")]
+    [InlineData("Empty 7/3", "7/3", "InvalidTxnState", "same", "InvalidTxnState", "same")]
+    // It was fenced after its timeout.
+    [InlineData("PrepareAbort 7/4 last 3", "7/3", "ProducerFenced", "same", "ProducerFenced", "same")]
+    [InlineData("CompleteAbort 7/4 last 3", "7/3", "ProducerFenced", "same", "ProducerFenced", "same")]
+    public void EndTxn_with_one_epoch_for_all_transactions(string state, string producer, string commit, string committed, string abort,
+        string aborted)
+    {
+        AssertOutcome(state, commit, committed, state => TransactionDecision.End(state, End(producer, isCommit: true), -1, Now));
+        AssertOutcome(state, abort, aborted, state => TransactionDecision.End(state, End(producer, isCommit: false), -1, Now));
+    }
+
+    [Theory]
+    [InlineData("none", "7/3", -1, "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]
+    [InlineData("Ongoing 7/3", "8/3", -1, "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]
+    [InlineData("Ongoing 7/3", "7/2", -1, "ProducerFenced", "same", "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/4 last 3", "7/3", -1, "ProducerFenced", "same", "ProducerFenced", "same")]
+    [InlineData("Ongoing 7/3", "7/3", -1, "None 7/4", "PrepareCommit 7/4 last 3", "None 7/4", "PrepareAbort 7/4 last 3")]
+    // The request came again.
+    [InlineData("PrepareCommit 7/4 last 3", "7/3", -1, "needs Completion", "same", "InvalidTxnState", "same")]
+    [InlineData("PrepareAbort 7/4 last 3", "7/3", -1, "InvalidTxnState", "same", "needs Completion", "same")]
+    [InlineData("CompleteCommit 7/4 last 3", "7/3", -1, "None 7/4", "same", "InvalidTxnState", "same")]
+    [InlineData("CompleteAbort 7/4 last 3", "7/3", -1, "InvalidTxnState", "same", "None 7/4", "same")]
+    [InlineData("Empty 7/4 last 3", "7/3", -1, "ProducerFenced", "same", "ProducerFenced", "same")]
+    // The next transaction has no partition.
+    [InlineData("PrepareCommit 7/4 last 3", "7/4", -1, "needs Completion", "same", "needs Completion", "same")]
+    [InlineData("CompleteCommit 7/4 last 3", "7/4", -1, "InvalidTxnState", "same", "None 7/5", "CompleteAbort 7/5 last 4")]
+    [InlineData("CompleteAbort 7/4 last 3", "7/4", -1, "InvalidTxnState", "same", "None 7/5", "CompleteAbort 7/5 last 4")]
+    [InlineData("Empty 7/4", "7/4", -1, "InvalidTxnState", "same", "None 7/5", "CompleteAbort 7/5 last 4")]
+    // Used up epochs.
+    [InlineData("Ongoing 7/32766", "7/32766", 9, "None 9/0", "PrepareCommit 7/32767 last 32766 next 9", "None 9/0",
+        "PrepareAbort 7/32767 last 32766 next 9")]
+    [InlineData("Ongoing 7/32766", "7/32766", -1, "needs ProducerId", "same", "needs ProducerId", "same")]
+    [InlineData("PrepareCommit 7/32767 last 32766 next 9", "7/32766", -1, "needs Completion", "same", "InvalidTxnState", "same")]
+    [InlineData("PrepareCommit 7/32767 last 32766 next 9", "9/0", -1, "needs Completion", "same", "needs Completion", "same")]
+    [InlineData("CompleteCommit 9/0 last 32766 previous 7", "7/32766", -1, "None 9/0", "same", "InvalidTxnState", "same")]
+    [InlineData("CompleteCommit 9/0 last 32766 previous 7", "7/5", -1, "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping",
+        "same")]
+    [InlineData("Empty 7/32766", "7/32766", 9, "InvalidTxnState", "same", "None 9/0", "CompleteAbort 9/0 last 32766 previous 7")]
+    [InlineData("Empty 7/32766", "7/32766", -1, "InvalidTxnState", "same", "needs ProducerId", "same")]
+    public void EndTxn_with_an_epoch_for_each_transaction(string state, string producer, long freshId, string commit, string committed,
+        string abort, string aborted)
+    {
+        AssertOutcome(state, commit, committed, state => TransactionDecision.End(state,
+            End(producer, isCommit: true) with { RaisesEpoch = true }, freshId, Now));
+        AssertOutcome(state, abort, aborted, state => TransactionDecision.End(state,
+            End(producer, isCommit: false) with { RaisesEpoch = true }, freshId, Now));
+    }
+
+    [Fact]
+    public void EndTxn_that_waits_for_the_markers_is_decided_and_not_answered() => AssertOutcome("Ongoing 7/3", "needs Completion",
+        "PrepareCommit 7/3", state => TransactionDecision.End(state, End("7/3", isCommit: true) with { WaitsForMarkers = true }, -1, Now));
+
+    [Theory]
+    [InlineData("none", "TransactionalIdNotFound", "same")]
+    [InlineData("Empty 7/3", "InvalidTxnState", "same")]
+    [InlineData("CompleteCommit 7/3", "InvalidTxnState", "same")]
+    [InlineData("PrepareCommit 7/3", "needs Completion", "same")]
+    [InlineData("Ongoing 7/3", "needs Completion", "PrepareAbort 7/4 last 3")]
+    [InlineData("Ongoing 7/32766", "needs ProducerId", "same")]
+    public void Abort_of_an_operator(string state, string answer, string next) => AssertOutcome(state, answer, next,
+        state => TransactionDecision.Abort(state, new AbortTransaction(Id), -1, Now));
+
+    [Theory]
+    [InlineData("Ongoing 7/3", 60_000, true)]
+    [InlineData("Ongoing 7/3", 59_999, false)]
+    [InlineData("Empty 7/3", 60_000, false)]
+    [InlineData("PrepareCommit 7/3", 60_000, false)]
+    [InlineData("CompleteAbort 7/3", 60_000, false)]
+    public void Transaction_is_late_after_its_timeout(string state, int milliseconds, bool isLate) =>
+        Assert.Equal(isLate, TransactionDecision.IsLate(State(state)!, Start + TimeSpan.FromMilliseconds(milliseconds)));
+
+    [Theory]
+    [InlineData("Ongoing 7/3", -1, "PrepareAbort 7/4 last 3")]
+    [InlineData("Ongoing 7/32766", 9, "PrepareAbort 7/32767 last 32766 next 9")]
+    [InlineData("Ongoing 7/32766", -1, "none")]
+    public void Late_transaction_is_aborted_with_a_higher_epoch(string state, long freshId, string next)
+    {
+        var late = State(state)!;
+        var fenced = TransactionDecision.Fence(late, freshId, Now, "it is late", late.Epoch);
+        Assert.Equal(next, Text(fenced));
+        Assert.True(fenced is null || (fenced.RaisesEpoch && fenced.Partitions.Contains(First)));
+    }
+
+    [Theory]
+    [InlineData("PrepareCommit 7/3", "CompleteCommit 7/3")]
+    [InlineData("PrepareAbort 7/4 last 3", "CompleteAbort 7/4 last 3")]
+    [InlineData("PrepareCommit 7/32767 last 32766 next 9", "CompleteCommit 9/0 last 32766 previous 7")]
+    [InlineData("PrepareAbort 7/32767 next 9", "CompleteAbort 9/0 previous 7")]
+    public void Transaction_is_complete_when_all_know(string state, string next)
+    {
+        var complete = TransactionDecision.Complete(State(state)! with { RaisesEpoch = true, Groups = ["g"], Connection = new(1, 5) }, Now);
+        Assert.Equal(next, Text(complete));
+        Assert.Equal((0, 0, null, false, default), (complete.Partitions.Count, complete.Groups.Count, complete.StartedAt,
+            complete.RaisesEpoch, complete.Connection));
+    }
+
+    [Theory]
+    [InlineData("Empty 7/3", true)]
+    [InlineData("CompleteCommit 7/3", true)]
+    [InlineData("CompleteAbort 7/3", true)]
+    [InlineData("Ongoing 7/3", false)]
+    [InlineData("PrepareCommit 7/3", false)]
+    [InlineData("PrepareAbort 7/3", false)]
+    public void Id_expires_at_rest_alone(string state, bool expires)
+    {
+        var due = Start + Options.IdExpiration;
+        Assert.Equal(expires, TransactionDecision.IsExpired(State(state)!, Options, due));
+        Assert.False(TransactionDecision.IsExpired(State(state)!, Options, due - TimeSpan.FromMilliseconds(1)));
+    }
+
+    private static AddToTransaction Add(string producer, TransactionPartition partition) => new()
+    {
+        TransactionalId = Id,
+        Producer = Producer(producer),
+        Partitions = [partition],
+    };
+
+    private static EndTransaction End(string producer, bool isCommit) => new()
+    {
+        TransactionalId = Id,
+        Producer = Producer(producer),
+        IsCommit = isCommit,
+    };
+
+    private static void AssertOutcome(string before, string answer, string next, Func<TransactionState?, TransactionOutcome> decide)
+    {
+        var state = State(before);
+        var outcome = decide(state);
+        Assert.Equal((answer, next), (Text(outcome), ReferenceEquals(outcome.Next, state) ? "same" : Text(outcome.Next)));
+    }
+
+    private static string Text(in TransactionOutcome outcome) => outcome.Answer switch
+    {
+        null => $"needs {outcome.Need}",
+        InitTransactionsResult { Error: ErrorCode.None } init => $"None {Text(init.Producer)}",
+        EndTransactionResult { Error: ErrorCode.None } end => $"None {Text(end.Producer)}",
+        ITransactionAnswer refused => $"{refused.Error}",
+        var other => $"{other}",
+    };
+
+    private static string Text(TransactionState? state) => state is null ? "none" : $"{state.Phase} {Text(state.Producer)}"
+        + (state.LastEpoch >= 0 ? $" last {state.LastEpoch}" : "")
+        + (state.PreviousProducerId >= 0 ? $" previous {state.PreviousProducerId}" : "")
+        + (state.NextProducerId >= 0 ? $" next {state.NextProducerId}" : "");
+
+    private static string Text(ProducerIdentity producer) => $"{producer.ProducerId}/{producer.ProducerEpoch}";
+
+    private static ProducerIdentity Producer(string text) => text.Split('/') is [var id, var epoch]
+        ? new(long.Parse(id, CultureInfo.InvariantCulture), short.Parse(epoch, CultureInfo.InvariantCulture))
+        : throw new FormatException(text);
+
+    private static TransactionState? State(string text)
+    {
+        if (text == "none")
+            return null;
+        var words = text.Split(' ');
+        var producer = Producer(words[1]);
+        var state = new TransactionState
+        {
+            Phase = Enum.Parse<TransactionPhase>(words[0]),
+            ProducerId = producer.ProducerId,
+            Epoch = producer.ProducerEpoch,
+            LastEpoch = (short)Of("last"),
+            PreviousProducerId = Of("previous"),
+            NextProducerId = Of("next"),
+            Timeout = TimeSpan.FromSeconds(60),
+            UpdatedAt = Start,
+        };
+        return state.IsEnding || state.Phase == TransactionPhase.Ongoing
+            ? state with { Partitions = TransactionState.NoPartitions.Add(First), StartedAt = Start, Number = 4 } : state;
+
+        long Of(string name) => Array.IndexOf(words, name) is var at && at < 0 ? -1
+            : long.Parse(words[at + 1], CultureInfo.InvariantCulture);
+    }
+}
