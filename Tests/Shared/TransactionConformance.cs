@@ -178,9 +178,45 @@ public abstract class TransactionConformance
         Assert.Equal(TransactionPhase.CompleteAbort, aborted.Phase);
         Assert.Contains("ops", aborted.LastFence, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.ProducerFenced, (await producer.TryEndAsync(isCommit: true)).Error);
-        Assert.Equal(ErrorCode.InvalidTxnState, (await Assert.ThrowsAsync<BrokerException>(async () =>
-            await broker.Transactions.SendAsync(new AbortTransaction(producer.Id)))).Code);
+        Assert.Equal(ErrorCode.InvalidTxnState, await RefusedAbortAsync(broker, new AbortTransaction(producer.Id)));
         Assert.Empty(await ReadAsync(broker, topic, 0, IsolationLevel.ReadCommitted));
+    }
+
+    [Fact]
+    public async Task Repeated_abort_of_an_operator_aborts_no_later_transaction()
+    {
+        var (broker, topic) = await TopicAsync("repeated");
+        var producer = await TestTransactions.InitAsync(broker, NewId());
+        var number = await producer.AddAsync(topic, 0);
+        var abort = new AbortTransaction(producer.Id, Number: number);
+        Assert.Equal((TransactionPhase.CompleteAbort, number), PhaseOf(await broker.Transactions.SendAsync(abort)));
+        Assert.Equal((TransactionPhase.CompleteAbort, number), PhaseOf(await broker.Transactions.SendAsync(abort)));
+
+        var next = await TestTransactions.InitAsync(broker, producer.Id);
+        await next.SendAsync(topic, 0, await next.AddAsync(topic, 0), 0, "next");
+        Assert.Equal(ErrorCode.InvalidTxnState, await RefusedAbortAsync(broker, abort));
+        await next.EndAsync(isCommit: true);
+        Assert.Equal(["next"], await ReadAsync(broker, topic, 0, IsolationLevel.ReadCommitted));
+        var committed = await next.DescribeAsync();
+        Assert.Equal(TransactionPhase.CompleteCommit, committed.Phase);
+        Assert.Equal(ErrorCode.InvalidTxnState, await RefusedAbortAsync(broker, abort with { Number = committed.Number }));
+    }
+
+    private static (TransactionPhase Phase, long Number) PhaseOf(TransactionDescription described) => (described.Phase, described.Number);
+
+    private static async Task<ErrorCode> RefusedAbortAsync(IBroker broker, AbortTransaction abort) =>
+        (await Assert.ThrowsAsync<BrokerException>(async () => await broker.Transactions.SendAsync(abort))).Code;
+
+    [Fact]
+    public async Task Empty_transaction_that_is_aborted_is_not_the_one_that_was_committed_before()
+    {
+        var (broker, topic) = await TopicAsync("empty");
+        var producer = await TestTransactions.InitAsync(broker, NewId());
+        var number = await producer.AddAsync(topic, 0);
+        await producer.EndAsync(isCommit: true, raisesEpoch: true);
+        await producer.EndAsync(isCommit: false, raisesEpoch: true);
+        Assert.Equal(TransactionPhase.CompleteAbort, (await producer.DescribeAsync()).Phase);
+        Assert.Equal(ErrorCode.InvalidTxnState, await RefusedAbortAsync(broker, new AbortTransaction(producer.Id, Number: number)));
     }
 
     [Fact]

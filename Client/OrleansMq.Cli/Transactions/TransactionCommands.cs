@@ -46,14 +46,26 @@ internal static class TransactionCommands
     private static OmqCommand Abort()
     {
         var id = IdArgument();
+        var number = new Option<long?>("--number")
+        {
+            Description = "The transaction's number: see omq transaction describe. Unless given, the one that is open now.",
+        };
         var command = new OmqCommand("abort", "Aborts the open transaction of a transactional id. This cannot be undone. Its producer is "
             + "fenced; one with an epoch for each transaction, as of Java from 4.0 on and .NET, goes on with the next.",
-            "omq transaction abort billing-1") { id };
-        BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
-            TransactionDescriptionDocument.Of(await broker.Transactions.SendAsync(new AbortTransaction(parsed.GetRequiredValue(id)),
-                cancellationToken).ConfigureAwait(false)),
+            "omq transaction abort billing-1", "omq transaction abort billing-1 --number 1767225600000") { id, number };
+        BrokerCall.Show(command, async (broker, parsed, cancellationToken) => TransactionDescriptionDocument.Of(
+                await AbortAsync(broker, parsed.GetRequiredValue(id), parsed.GetValue(number), cancellationToken).ConfigureAwait(false)),
             TransactionJson.Default.TransactionDescriptionDocument, TransactionTables.Aborted);
         return command;
+    }
+
+    // With its number, so that a request that is sent again, to another broker, aborts no later transaction.
+    private static async Task<TransactionDescription> AbortAsync(IBroker broker, string id, long? number,
+        CancellationToken cancellationToken)
+    {
+        number ??= (await broker.Transactions.SendAsync(new DescribeTransaction(id), cancellationToken).ConfigureAwait(false)) is
+            { Phase: TransactionPhase.Ongoing or TransactionPhase.PrepareAbort } open ? open.Number : 0;
+        return await broker.Transactions.SendAsync(new AbortTransaction(id, Number: number.Value), cancellationToken).ConfigureAwait(false);
     }
 
     private static Argument<string> IdArgument() => new("ID") { Description = "The transactional id: see omq transaction list." };

@@ -54,7 +54,8 @@ internal static class TransactionTables
 
     /// <summary>Confirms an abort.</summary>
     public static IRenderable Aborted(TransactionDescriptionDocument transaction) =>
-        new Text($"{transaction.TransactionalId}: {transaction.LastEnd}\n");
+        new Text($"{transaction.TransactionalId}: {transaction.LastEnd}"
+            + (transaction.Phase == TransactionPhase.PrepareAbort ? "; its partitions and groups are being told\n" : "\n"));
 
     private static string Time(DateTimeOffset? time) => time is { } known ? RecordTime.Format(known.ToUnixTimeMilliseconds()) : Unknown;
 

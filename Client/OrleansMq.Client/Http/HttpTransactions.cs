@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Api;
@@ -27,8 +28,8 @@ internal sealed class HttpTransactions(HttpBroker broker) : ITransactionCoordina
                 Json.EndTransactionResult, cancellationToken).ConfigureAwait(false),
             DescribeTransaction => await AskAsync(HttpMethod.Get, PathOf(request.TransactionalId), cancellationToken)
                 .ConfigureAwait(false),
-            AbortTransaction => await AskAsync(HttpMethod.Post, PathOf(request.TransactionalId) + "/abort", cancellationToken)
-                .ConfigureAwait(false),
+            AbortTransaction abort => await AskAsync(HttpMethod.Post, $"{PathOf(abort.TransactionalId)}/abort{QueryOf(abort)}",
+                cancellationToken).ConfigureAwait(false),
             _ => throw new NotSupportedException($"{request.GetType().Name} is not served over HTTP: send it within the cluster."),
         });
     }
@@ -59,6 +60,9 @@ internal sealed class HttpTransactions(HttpBroker broker) : ITransactionCoordina
             return request.Refuse(HttpBroker.CoordinatorErrorOf(failure), failure.Message);
         }
     }
+
+    private static string QueryOf(AbortTransaction abort) =>
+        abort.Number == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"?number={abort.Number}");
 
     // In a path the names "." and ".." always mean something else.
     private static string PathOf(string transactionalId) => transactionalId is not (null or "" or "." or "..")

@@ -256,16 +256,17 @@ internal struct AbortTransactionSurrogate
 {
     [Id(0)] public string TransactionalId;
     [Id(1)] public TransactionCaller Caller;
+    [Id(2)] public long Number;
 }
 
 [RegisterConverter]
 internal sealed class AbortTransactionConverter : IConverter<AbortTransaction, AbortTransactionSurrogate>
 {
     public AbortTransaction ConvertFromSurrogate(in AbortTransactionSurrogate surrogate) =>
-        new(surrogate.TransactionalId, surrogate.Caller);
+        new(surrogate.TransactionalId, surrogate.Caller, surrogate.Number);
 
     public AbortTransactionSurrogate ConvertToSurrogate(in AbortTransaction value) =>
-        new() { TransactionalId = value.TransactionalId, Caller = value.Caller };
+        new() { TransactionalId = value.TransactionalId, Caller = value.Caller, Number = value.Number };
 }
 
 /// <summary>The wire form of <see cref="DescribeTransaction"/> between silos.</summary>

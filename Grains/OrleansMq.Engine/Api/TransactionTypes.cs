@@ -113,10 +113,14 @@ public sealed record EndTransaction : ITransactionRequest<EndTransactionResult>
 /// <param name="Message">On an error, the cause and how to fix it.</param>
 public sealed record EndTransactionResult(ErrorCode Error, ProducerIdentity Producer, string? Message = null) : ITransactionAnswer;
 
-/// <summary>Aborts the open transaction of whatever instance, and fences it: an operator's way.</summary>
+/// <summary>Aborts the open transaction of whatever instance, and fences it: an operator's way. Answered when its partitions and groups
+/// know, or with <see cref="TransactionPhase.PrepareAbort"/> where some do not within a second: then it is decided, and they are
+/// told until they know.</summary>
 /// <param name="TransactionalId">The transactional id.</param>
 /// <param name="Caller">The operator.</param>
-public sealed record AbortTransaction(string TransactionalId, TransactionCaller Caller = default)
+/// <param name="Number">The number of the transaction, as it is described; then a repetition aborts no later one, and is answered alike.
+/// 0: the open one, whichever it is.</param>
+public sealed record AbortTransaction(string TransactionalId, TransactionCaller Caller = default, long Number = 0)
     : ITransactionRequest<TransactionDescription>
 {
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new TransactionReply(error, message);

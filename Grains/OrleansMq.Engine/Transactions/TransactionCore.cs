@@ -136,7 +136,7 @@ internal sealed class TransactionCore : CoordinatorCore
             _waiting.Add(waiting with
             {
                 Need = outcome.Need,
-                IsAborted = waiting.IsAborted || (isChanged && waiting.Request.Body is AbortTransaction),
+                IsAborted = waiting.IsAborted || (outcome.Need == TransactionNeed.Completion && waiting.Request.Body is AbortTransaction),
             });
             if (outcome.Need == TransactionNeed.ProducerId)
                 TakeId();
@@ -213,7 +213,8 @@ internal sealed class TransactionCore : CoordinatorCore
         TellParticipants();
         if (_waiting.Count == 0)
             return;
-        foreach (var waiting in _waiting.ToArray())
+        // What a request that waits begins next is not in the description of what was aborted.
+        foreach (var waiting in _waiting.OrderBy(static waiting => !waiting.IsAborted).ToArray())
         {
             if (waiting.Need == TransactionNeed.Completion ? _state is { IsEnding: true } : _spareId < 0)
                 continue;
@@ -311,6 +312,12 @@ internal sealed class TransactionCore : CoordinatorCore
         foreach (var waiting in _waiting.Where(waiting => waiting.Until <= Now).ToArray())
         {
             _waiting.Remove(waiting);
+            if (waiting.IsAborted)
+            {
+                // It is decided: a refusal would have an operator abort the next one.
+                Hold(waiting.Request, Describe()!);
+                continue;
+            }
             AnswerNow(waiting.Request, waiting.Need == TransactionNeed.Completion
                 ? ErrorCode.ConcurrentTransactions : ErrorCode.CoordinatorNotAvailable, waiting.Need == TransactionNeed.Completion
                 ? $"Transaction {_state?.Number} of '{_transactionalId}' is being ended: retry."
@@ -363,7 +370,7 @@ internal sealed class TransactionCore : CoordinatorCore
     /// <param name="Request">The request.</param>
     /// <param name="Until">When it is refused.</param>
     /// <param name="Need">What it waits for.</param>
-    /// <param name="IsAborted">Whether it aborted the transaction whose end it waits for.</param>
+    /// <param name="IsAborted">Whether it is an abort, and the transaction whose end it waits for is aborted.</param>
     private sealed record Waiting(CoordinatorRequest Request, DateTimeOffset Until, TransactionNeed Need = TransactionNeed.None,
         bool IsAborted = false);
 }

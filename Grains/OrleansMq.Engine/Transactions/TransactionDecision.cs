@@ -116,7 +116,7 @@ internal static class TransactionDecision
         var begun = isOngoing ? state : state with
         {
             Phase = TransactionPhase.Ongoing,
-            Number = Math.Max(state.Number + 1, now.ToUnixTimeMilliseconds()),
+            Number = NextNumber(state, now),
             LastEpoch = -1,
             StartedAt = now,
         };
@@ -179,7 +179,11 @@ internal static class TransactionDecision
     {
         if (state is null)
             return new(state, NotFound(request.TransactionalId));
-        if (state.IsEnding)
+        if (request.Number != 0 && request.Number != state.Number)
+            return new(state, new TransactionReply(ErrorCode.InvalidTxnState,
+                $"Transaction {request.Number} of '{request.TransactionalId}' is not its last one, {state.Number}, which is left as it is: "
+                + $"{state.LastEnd ?? "none was ended"}. Describe the id."));
+        if (state.Phase == TransactionPhase.PrepareAbort || (state.Phase == TransactionPhase.CompleteAbort && request.Number != 0))
             return new(state, null, TransactionNeed.Completion);
         if (state.Phase != TransactionPhase.Ongoing)
             return new(state, new TransactionReply(ErrorCode.InvalidTxnState,
@@ -272,10 +276,15 @@ internal static class TransactionDecision
         var next = Complete(Raise(state with
         {
             Phase = TransactionPhase.PrepareAbort,
+            // The number of the one before may be that of a commit.
+            Number = NextNumber(state, now),
             LastEnd = Said(now, $"{request.Caller.Name} aborted an empty transaction"),
         }, freshId), now);
         return new(next, new EndTransactionResult(ErrorCode.None, next.Producer));
     }
+
+    private static long NextNumber(TransactionState state, DateTimeOffset now) =>
+        Math.Max(state.Number + 1, now.ToUnixTimeMilliseconds());
 
     private static TransactionState Raise(TransactionState state, long freshId) => state with
     {

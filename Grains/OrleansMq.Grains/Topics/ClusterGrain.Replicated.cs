@@ -257,7 +257,7 @@ internal sealed partial class ClusterGrain
     }
 
     private Task<TopicState?> ReadTopicAsync(string name) =>
-        new GrainDocument<TopicState>(_storage, "topic", GrainId.Create(TopicGrain.TypeName, name))
+        new GrainDocument<TopicState>(_storage, TopicGrain.DocumentType, GrainId.Create(TopicGrain.TypeName, name))
             .ReadAsync().AsTask();
 
     private GrainDocument<T> Document<T>(string type) where T : class => new(_storage, type, this.GetGrainId());

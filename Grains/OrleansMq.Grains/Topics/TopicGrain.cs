@@ -23,6 +23,9 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.topic";
 
+    /// <summary>The type of its document: the first half of the document's key.</summary>
+    public const string DocumentType = "topic";
+
     /// <summary>How long the activation of a name without a topic stays: long enough for those that ask together.</summary>
     public static readonly TimeSpan LeaveAfter = TimeSpan.FromSeconds(1);
 
@@ -47,7 +50,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         _leaders = services.GetService<LeaderServiceClient>();
         _brokers = services.GetService<ReplicaServices>();
         _peers = services.GetRequiredService<IBrokerPeers>();
-        _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
+        _topic = new GrainDocument<TopicState>(storage, DocumentType, context.GrainId);
     }
 
     /// <inheritdoc/>

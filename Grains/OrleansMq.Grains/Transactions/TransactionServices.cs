@@ -1,8 +1,13 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using OrleansMq.Clusters;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Storage;
+using OrleansMq.Grains.Topics;
 using OrleansMq.Partitions;
+using OrleansMq.Topics;
 using OrleansMq.Transactions;
 
 namespace OrleansMq.Grains.Transactions;
@@ -11,12 +16,15 @@ namespace OrleansMq.Grains.Transactions;
 internal sealed class TransactionServices
 {
     public TransactionServices(SiloBroker silo, GrainBroker broker, CoordinatorDocuments documents, IGrainFactory grains,
-        ILocalPartitions local, IClusterMetadata metadata)
+        ILocalPartitions local, IClusterMetadata metadata,
+        [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
     {
         Stores = documents.Of(TransactionDocuments.Kind, GrainType.Create(TransactionGrain.TypeName));
         Producers = new TransactionProducers(Stores.Shared,
             async cancellationToken => (await broker.InitProducerIdAsync(cancellationToken)).ProducerId, silo.Options.Log);
-        Participants = new GrainParticipants(grains, broker.Groups, local, metadata, silo.Options.Log);
+        Participants = new GrainParticipants(grains, broker.Groups, local, metadata,
+            name => new GrainDocument<TopicState>(storage, TopicGrain.DocumentType, GrainId.Create(TopicGrain.TypeName, name))
+                .ReadAsync().AsTask(), silo.Options.Log);
     }
 
     /// <summary>The documents.</summary>

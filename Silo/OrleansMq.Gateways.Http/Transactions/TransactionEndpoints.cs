@@ -48,9 +48,9 @@ internal static class TransactionEndpoints
 
     private static async Task AbortAsync(HttpContext http, ITransactionCoordinator transactions)
     {
-        _ = new QueryValues(http);
+        var number = new QueryValues(http, "number").Number("number", 0, 1, long.MaxValue);
         await WriteAsync(http, await transactions.SendAsync(
-            new AbortTransaction(RouteValues.Transaction(http), HttpCaller.Of(http)), http.RequestAborted));
+            new AbortTransaction(RouteValues.Transaction(http), HttpCaller.Of(http), number), http.RequestAborted));
     }
 
     private static async Task FindCoordinatorAsync(HttpContext http, ITransactionCoordinator transactions)

@@ -2,6 +2,7 @@ using System.Text;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Tests.Shared;
 using Xunit.Abstractions;
 
@@ -161,6 +162,49 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         await store.DeleteAsync("group/other", "1");
         Assert.Null(await store.ReadAsync("group/other"));
         Assert.Equal("20000", etag);
+    }
+
+    /// <summary>A change whose flush fails is not there after a restart, and the next one is.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Change_whose_flush_fails_is_not_stored(int flushes)
+    {
+        var faulty = new FailingFlushes(_files);
+        var store = Open(faulty);
+        var etag = await store.WriteAsync(Key, Json(1), null);
+        faulty.Failures = flushes;
+        await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync(Key, Json(2), etag));
+        Assert.Equal(etag, (await store.ReadAsync(Key))!.ETag);
+        if (flushes == 1)
+        {
+            Assert.Equal("2", await store.WriteAsync(Key, Json(3), etag));
+        }
+        else
+        {
+            // What of the change is on the disk could not be taken back.
+            var refused = await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync(Key, Json(3), etag));
+            Assert.Contains("restart the broker", refused.Message, StringComparison.Ordinal);
+        }
+        if (flushes == 1)
+            Assert.Equal("""{"n":3}""", Text(await Open(_files.ProcessKill()).ReadAsync(Key)));
+    }
+
+    private sealed class FailingFlushes(IFileSystem inner) : WrappedFileSystem(inner)
+    {
+        public int Failures { get; set; }
+
+        public override IFile Open(string path, FileOpening mode) => new Failing(Inner.Open(path, mode), this);
+
+        private sealed class Failing(IFile inner, FailingFlushes owner) : WrappedFile(inner)
+        {
+            public override void Flush()
+            {
+                if (Path.EndsWith(StateJournal.Suffix, StringComparison.Ordinal) && owner.Failures-- > 0)
+                    throw new IOException("The disk failed.");
+                base.Flush();
+            }
+        }
     }
 
     /// <summary>Power cuts at any time: what was acknowledged is there, and what was not is there whole or not at all.</summary>

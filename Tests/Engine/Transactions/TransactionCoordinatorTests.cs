@@ -99,6 +99,35 @@ public sealed class TransactionCoordinatorTests
         Assert.All(told, one => Assert.True(one.End is { IsCommit: true } && one.End.Producer == producer));
     }
 
+    [Fact]
+    public async Task Abort_of_an_operator_that_is_decided_is_answered_although_a_participant_does_not_know()
+    {
+        _participants.Answer = static (_, _) => ParticipantOutcome.Retry;
+        await using var coordinator = await OpenAsync();
+        await AddAsync(coordinator, (await InitAsync(coordinator)).Producer);
+        var number = (await DescribeAsync(coordinator)).Number;
+        var aborted = Assert.IsType<TransactionDescription>(await coordinator.AskAsync(new AbortTransaction(Id)));
+        Assert.Equal((TransactionPhase.PrepareAbort, number), (aborted.Phase, aborted.Number));
+        Assert.Contains("an operator", aborted.LastEnd, StringComparison.Ordinal);
+        aborted = Assert.IsType<TransactionDescription>(await coordinator.AskAsync(new AbortTransaction(Id, Number: number)));
+        Assert.Equal((TransactionPhase.PrepareAbort, number), (aborted.Phase, aborted.Number));
+        var other = Assert.IsType<TransactionReply>(await coordinator.AskAsync(new AbortTransaction(Id, Number: number + 1)));
+        Assert.Equal(ErrorCode.InvalidTxnState, other.Error);
+    }
+
+    [Fact]
+    public async Task Abort_of_an_operator_does_not_wait_for_a_commit_to_abort_the_next_transaction()
+    {
+        _participants.Answer = static (_, _) => ParticipantOutcome.Retry;
+        await using var coordinator = await OpenAsync();
+        var producer = (await InitAsync(coordinator)).Producer;
+        await AddAsync(coordinator, producer);
+        Assert.Equal(ErrorCode.None, (await EndAsync(coordinator, producer, waits: false)).Error);
+        var refused = Assert.IsType<TransactionReply>(await coordinator.AskAsync(new AbortTransaction(Id)));
+        Assert.Equal(ErrorCode.InvalidTxnState, refused.Error);
+        Assert.Contains("committed", refused.Message, StringComparison.Ordinal);
+    }
+
     private static async Task CommitAsync(TransactionCoordinator coordinator)
     {
         var producer = (await InitAsync(coordinator)).Producer;

@@ -55,13 +55,14 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         Same(RecordedTransactions.Ended, await over.SendAsync(end with { RaisesEpoch = true, IsCommit = false, WaitsForMarkers = false }));
         Same(RecordedTransactions.Described, await over.SendAsync(new DescribeTransaction("t")));
         Same(RecordedTransactions.Described, await over.SendAsync(new AbortTransaction("t", forged)));
+        Same(RecordedTransactions.Described, await over.SendAsync(new AbortTransaction("t", forged, 9)));
         Same(RecordedTransactions.Listed, await over.ListTransactionsAsync());
         Assert.Equal(2, await over.FindCoordinatorAsync("t"));
         Same<object[]>(
         [
             init with { Caller = Caller }, add with { Caller = Caller }, end with { Caller = Caller },
             end with { Caller = Caller, RaisesEpoch = true, IsCommit = false, WaitsForMarkers = false }, new DescribeTransaction("t"),
-            new AbortTransaction("t", Caller), "list", "find t",
+            new AbortTransaction("t", Caller), new AbortTransaction("t", Caller, 9), "list", "find t",
         ], [.. _transactions.Asked]);
     }
 
