@@ -211,7 +211,7 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
     [Fact]
     public async Task Acknowledged_changes_survive_every_power_cut()
     {
-        const int keys = 6, rounds = 40, runs = 100;
+        const int keys = 6, rounds = 40, runs = 50;
         var seed = Seeds.Next();
         output.WriteLine($"seed {seed}");
         for (var run = 0; run < runs; run++)
