@@ -203,6 +203,60 @@ public sealed class TransactionHistoryTests
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Committed_transactions_that_read_from_each_other_are_detected(bool isBothCommitted)
+    {
+        // The one copies a value of the other, which copies one of the first: also over a third.
+        Send("c2/0", "output", 1, "x");
+        Send("c3/0", "output", 1, "y", "x");
+        Send("c4/0", "output", 1, "z", "y");
+        Send("c2/0", "output", 1, "x-again", "z");
+        End("c2/0", "Commit");
+        End("c3/0", isBothCommitted ? "Commit" : "Abort");
+        End("c4/0", "Commit");
+        List<(Place, string)> seen = [At("output", 1, 0, "x"), At("output", 1, 1, "y"), At("output", 1, 2, "z"),
+            At("output", 1, 3, "x-again")];
+        List<(Place, string)> committed = [.. Right, .. seen.Where(record => isBothCommitted || record.Item2 != "y")];
+        _history.Judge(committed, committed);
+        if (isBothCommitted)
+            AssertOnly(ViolationKind.Cycle);
+        else
+            Assert.Equal(0, _violations.Count(ViolationKind.Cycle));
+    }
+
+    [Fact]
+    public void Transaction_that_copies_its_own_record_is_detected()
+    {
+        Send("c2/0", "output", 1, "x");
+        Send("c2/0", "output", 1, "y", "x");
+        End("c2/0", "Commit");
+        List<(Place, string)> committed = [.. Right, At("output", 1, 0, "x"), At("output", 1, 1, "y")];
+        _history.Judge(committed, committed);
+        AssertOnly(ViolationKind.Cycle);
+    }
+
+    [Theory]
+    [InlineData(3, 9, true)]
+    [InlineData(3, 10, false)]
+    [InlineData(4, 9, false)] // Another leader.
+    [InlineData(-1, 9, false)]
+    public void Last_stable_offset_that_goes_back_on_one_leader_is_detected(int epoch, long offset, bool isDetected)
+    {
+        Take("Stable", "reader", "source", 0, -1, 10);
+        Take("Stable", "reader", "source", 0, 3, 10);
+        Take("Stable", "reader", "source", 1, 3, 11);
+        Take("Stable", "reader", "source", 0, epoch, offset);
+        // It is compared with the highest.
+        Take("Stable", "reader", "source", 0, 4, 12);
+        Judge(Right);
+        if (isDetected)
+            AssertOnly(ViolationKind.WentBack);
+        else
+            Assert.True(_violations.IsEmpty, $"{_violations}");
+    }
+
+    [Theory]
     [InlineData("transaction-event Sending 17 w1/0 source 0 a -", true)]
     [InlineData("transaction-event Sending 17 w1/0 sou", false)]
     [InlineData("a line of a log", false)]

@@ -21,6 +21,9 @@ internal enum TransactionEventKind
     Read,
     /// <summary>A member of a group saw a value, which may come again: reader, topic, partition, offset, value.</summary>
     Polled,
+    /// <summary>A reader learned the last stable offset from a leader: reader, topic, partition, the leader's epoch, offset. The epoch is
+    /// -1 where it is not known.</summary>
+    Stable,
 }
 
 /// <summary>What a client did or saw, as a line of its output. The times are of the machine's one monotonic clock.</summary>

@@ -14,6 +14,8 @@ internal sealed class TransactionHistory(Violations violations)
     private readonly SortedDictionary<Place, string> _places = [];
     private readonly Dictionary<string, List<(Place Place, string Value)>> _readers = [];
     private readonly HashSet<(Place, string)> _polled = [];
+    // The highest that a reader has learned of each leader.
+    private readonly Dictionary<(string Reader, string Topic, int Partition, int Epoch), long> _stable = [];
 
     /// <summary>Transactions whose commit was answered.</summary>
     public int Committed => Count(static transaction => transaction.Outcome == Outcome.Committed);
@@ -61,6 +63,9 @@ internal sealed class TransactionHistory(Violations violations)
                 case TransactionEventKind.Ended:
                     Of(words[0]).Ended = words[1];
                     break;
+                case TransactionEventKind.Stable:
+                    TakeStable((words[0], words[1], (int)Long(words[2]), (int)Long(words[3])), Long(words[4]));
+                    break;
                 case TransactionEventKind.Read or TransactionEventKind.Polled:
                     var place = new Place(words[1], (int)Long(words[2]), Long(words[3]));
                     Observe(place, words[4]);
@@ -101,6 +106,7 @@ internal sealed class TransactionHistory(Violations violations)
                 JudgeWhole(name, transaction, found);
             JudgeOrder(committed);
             JudgeFenced(found);
+            JudgeCycles(found);
         }
     }
 
@@ -219,6 +225,36 @@ internal sealed class TransactionHistory(Violations violations)
                 violations.Report(ViolationKind.FencedCommitted, $"{value}, {place}, was sent {(sent.Nanos - replaced) / 1_000_000} ms "
                     + "after another producer had its transactional id.");
         }
+    }
+
+    // Another leader may know less for a moment.
+    private void TakeStable((string Reader, string Topic, int Partition, int Epoch) leader, long offset)
+    {
+        if (leader.Epoch < 0)
+            return;
+        if (_stable.TryGetValue(leader, out var before) && offset < before)
+            violations.Report(ViolationKind.WentBack, $"{leader.Reader} learned the last stable offset {offset} of {leader.Topic}-"
+                + $"{leader.Partition} after {before} from its leader of epoch {leader.Epoch}.");
+        _stable[leader] = Math.Max(before, offset);
+    }
+
+    // A copy tells what its transaction has read. A read is on no cycle if its writer has read nothing, or its reader has written nothing
+    // that was read: such reads are removed until none is left but those of cycles, and those between cycles.
+    private void JudgeCycles(Dictionary<string, Place> found)
+    {
+        var reads = found.Keys.Select(value => _sent.GetValueOrDefault(value)).OfType<Sent>()
+            .Where(sent => sent.Source is { } source && found.ContainsKey(source) && _sent.ContainsKey(source))
+            .Select(sent => (Writer: _sent[sent.Source!].Transaction, Reader: sent.Transaction)).ToHashSet();
+        for (var before = -1; before != reads.Count;)
+        {
+            before = reads.Count;
+            var readers = reads.Select(static read => read.Reader).ToHashSet();
+            var writers = reads.Select(static read => read.Writer).ToHashSet();
+            reads.RemoveWhere(read => !readers.Contains(read.Writer) || !writers.Contains(read.Reader));
+        }
+        if (reads.Count > 0)
+            violations.Report(ViolationKind.Cycle, string.Join(", ", reads.Order().Select(static read =>
+                $"{read.Reader} has read what {read.Writer} wrote")) + ".");
     }
 
     private static string InstanceOf(string transaction) => transaction[..transaction.LastIndexOf('/')];

@@ -51,6 +51,8 @@ internal enum ViolationKind
     Torn,
     /// <summary>What a producer sent after it was fenced is committed.</summary>
     FencedCommitted,
+    /// <summary>Committed transactions each read what another of them wrote, around a cycle: none can be the first.</summary>
+    Cycle,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>
