@@ -24,8 +24,9 @@ internal interface IPartitionAppendGrain : IGrainWithStringKey
 
     /// <summary>Appends one batch of a transaction, as <see cref="IBroker.ProduceInTransactionAsync"/> does.</summary>
     /// <param name="batch">The batch, as above.</param>
+    /// <param name="transactionalId">The transactional id, which the leader asks for the transaction.</param>
     /// <param name="transaction">The transaction's number.</param>
     [Alias("AppendInTransaction")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<ProduceResult> AppendInTransactionAsync([Immutable] BatchInCall batch, long transaction);
+    Task<ProduceResult> AppendInTransactionAsync([Immutable] BatchInCall batch, string transactionalId, long transaction);
 }

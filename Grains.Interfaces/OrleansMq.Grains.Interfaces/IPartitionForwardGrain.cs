@@ -19,7 +19,7 @@ internal interface IPartitionForwardGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult[]> AppendManyAsync([Immutable] BatchInCall[] batches, Acks acks);
 
-    /// <summary>Appends one batch of a transaction, as <see cref="IPartitionAppendGrain.AppendInTransactionAsync"/> does.</summary>
+    /// <summary>Appends one batch of a transaction, whose number the calling broker has verified.</summary>
     [Alias("AppendInTransaction")]
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult> AppendInTransactionAsync([Immutable] BatchInCall batch, long transaction);

@@ -31,7 +31,7 @@ internal static class BatchEndpoints
 
     private static async Task ProduceAsync(HttpContext http, ApiServices api)
     {
-        var query = new QueryValues(http, "acks", "transaction");
+        var query = new QueryValues(http, "acks", "transaction", "transactionalId");
         var (acks, transaction) = (query.Acks(), TransactionOf(query));
         var partition = RouteValues.Partition(http);
         RefuseOtherMediaTypes(http.Request);
@@ -45,8 +45,8 @@ internal static class BatchEndpoints
             if (transaction is not null && !IsTransactional(body.Memory.Span))
                 throw new RequestException("The batch belongs to no transaction: set bit 4 of its attributes, or leave 'transaction' out.");
             // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
-            result = transaction is { } number
-                ? await broker.ProduceInTransactionAsync(partition, body.Memory, number, CancellationToken.None)
+            result = transaction is { } named
+                ? await broker.ProduceInTransactionAsync(partition, body.Memory, named, CancellationToken.None)
                 : await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         }
         finally
@@ -65,13 +65,16 @@ internal static class BatchEndpoints
         batch.Length < RecordBatchHeader.Size || RecordBatchHeader.Read(batch).IsTransactional;
 
     // Null: none is given.
-    private static long? TransactionOf(QueryValues query)
+    private static BatchTransaction? TransactionOf(QueryValues query)
     {
-        if (query.Text("transaction") is null)
+        if (query.Text("transaction") is null && query.Text("transactionalId") is null)
             return null;
+        if (query.Text("transaction") is null || query.Text("transactionalId") is not { } transactionalId)
+            throw new RequestException("Of the query parameters 'transaction' and 'transactionalId' one is missing: give the number of "
+                + "the batch's transaction, and the transactional id.");
         if (query.Acks() != Acks.All)
             throw QueryValues.Bad("acks", query.Text("acks"), "all, or none given: a batch of a transaction has no other");
-        return query.Number("transaction", 0, 0, long.MaxValue);
+        return new BatchTransaction(transactionalId, query.Number("transaction", 0, 0, long.MaxValue));
     }
 
     /// <summary>Returns the batch's length.</summary>

@@ -57,9 +57,11 @@ internal static class RouteValues
 
     /// <summary>Returns a segment of the raw path, since routing does not decode an escaped slash. Null: the path does not begin
     /// so.</summary>
+    /// <exception cref="RequestException">A segment is "." or "..": the path that was routed is another one.</exception>
     private static string? RawSegment(HttpContext http, string before, int index)
     {
         var target = http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        RefuseDotSegments(target);
         var start = target.IndexOf(before, StringComparison.OrdinalIgnoreCase);
         if (start < 0)
             return null;
@@ -76,5 +78,18 @@ internal static class RouteValues
         }
         var end = rest.IndexOf('/');
         return Uri.UnescapeDataString(end < 0 ? rest : rest[..end]);
+    }
+
+    private static void RefuseDotSegments(ReadOnlySpan<char> target)
+    {
+        var query = target.IndexOf('?');
+        var path = query < 0 ? target : target[..query];
+        foreach (var range in path.Split('/'))
+        {
+            // "%2e%2E" is the longest that means "..".
+            if (path[range] is { Length: > 0 and <= 6 } segment && Uri.UnescapeDataString(segment) is "." or "..")
+                throw new RequestException($"The path has the segment '{segment}', which means another path. Send the path without it; an "
+                    + "id or name of dots alone cannot be in a path.");
+        }
     }
 }

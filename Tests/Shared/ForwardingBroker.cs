@@ -42,8 +42,8 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker, ITopicAppends, 
         CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
 
-    public virtual ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
-        CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch,
+        BatchTransaction transaction, CancellationToken cancellationToken = default) =>
         inner.ProduceInTransactionAsync(partition, batch, transaction, cancellationToken);
 
     ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>

@@ -13,6 +13,8 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     /// <summary>The producer's identity, for the next transaction.</summary>
     public ProducerIdentity Identity { get; private set; } = identity;
 
+    private long _number;
+
     /// <summary>Begins as a new instance.</summary>
     public static async Task<TestTransactions> InitAsync(IBroker broker, string id, TimeSpan? timeout = null)
     {
@@ -32,7 +34,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     }
 
     /// <summary>The same producer at another broker.</summary>
-    public TestTransactions Over(IBroker other) => new(other, id, Identity);
+    public TestTransactions Over(IBroker other) => new(other, id, Identity) { _number = _number };
 
     /// <summary>Adds partitions of a topic.</summary>
     /// <returns>The transaction's number.</returns>
@@ -47,7 +49,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
             Caller = new TransactionCaller("test"),
         });
         Assert.True(answer.Error == ErrorCode.None, $"{answer.Error}: {answer.Message}");
-        return answer.Number;
+        return _number = answer.Number;
     }
 
     /// <summary>Adds or verifies one partition, whatever comes of it.</summary>
@@ -71,7 +73,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     /// <summary>Sends the first batch of the transaction to a partition, whatever comes of it.</summary>
     public async Task<ProduceResult> TrySendFirstAsync(string topic, int partition, long number, int sequence, params string[] values) =>
         await broker.ProduceInTransactionAsync(new TopicPartition(topic, partition),
-            TestBatches.InTransaction(Identity, sequence, values), number);
+            TestBatches.InTransaction(Identity, sequence, values), new BatchTransaction(id, number));
 
     /// <summary>Sends a batch without a number.</summary>
     public async Task<ProduceResult> TrySendAsync(string topic, int partition, int sequence, string value) => await broker.ProduceAsync(
@@ -89,6 +91,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
         });
         if (added.Error != ErrorCode.None)
             return added.Error;
+        _number = added.Number;
         var committed = await broker.Groups.SendAsync(new TransactionOffsetCommit
         {
             GroupId = group,
@@ -118,6 +121,8 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
             IsCommit = isCommit,
             RaisesEpoch = raisesEpoch,
             WaitsForMarkers = waits,
+            // One that was never given out, where nothing was added.
+            Number = raisesEpoch ? 0 : Math.Max(_number, 1),
             Caller = new TransactionCaller("test"),
         });
 

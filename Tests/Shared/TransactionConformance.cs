@@ -208,6 +208,27 @@ public abstract class TransactionConformance
         (await Assert.ThrowsAsync<BrokerException>(async () => await broker.Transactions.SendAsync(abort))).Code;
 
     [Fact]
+    public async Task End_that_comes_late_ends_no_later_transaction()
+    {
+        var (broker, topic) = await TopicAsync("overtaken");
+        var producer = await TestTransactions.InitAsync(broker, NewId());
+        var number = await producer.AddAsync(topic, 0);
+        await producer.SendAsync(topic, 0, number, 0, "first");
+        await producer.EndAsync(isCommit: true);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 1, "second");
+        var late = await broker.Transactions.SendAsync(new EndTransaction
+        {
+            TransactionalId = producer.Id,
+            Producer = producer.Identity,
+            IsCommit = true,
+            Number = number,
+        });
+        Assert.Equal(ErrorCode.InvalidTxnState, late.Error);
+        await producer.EndAsync(isCommit: false);
+        Assert.Equal(["first"], await ReadAsync(broker, topic, 0, IsolationLevel.ReadCommitted));
+    }
+
+    [Fact]
     public async Task Empty_transaction_that_is_aborted_is_not_the_one_that_was_committed_before()
     {
         var (broker, topic) = await TopicAsync("empty");

@@ -31,6 +31,9 @@ public sealed class RecordedTransactions : ITransactionCoordinator
     /// <summary>The requests, in order of arrival.</summary>
     public List<object> Asked { get; } = [];
 
+    /// <summary>The answer to additions and verifications.</summary>
+    public AddToTransactionResult Adds { get; set; } = Added;
+
     /// <summary>Runs before each answer; may throw.</summary>
     public Action? Before { get; set; }
 
@@ -38,7 +41,7 @@ public sealed class RecordedTransactions : ITransactionCoordinator
         AnswerAsync(request, () => request.Answer(request switch
         {
             InitTransactions => Initialized,
-            AddToTransaction => Added,
+            AddToTransaction => Adds,
             EndTransaction => Ended,
             AbortTransaction or DescribeTransaction => Described,
             _ => throw new NotSupportedException(),

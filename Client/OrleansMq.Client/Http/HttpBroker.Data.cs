@@ -19,9 +19,11 @@ public sealed partial class HttpBroker
     }
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) => PostInTurnAsync(partition,
-            string.Create(CultureInfo.InvariantCulture, $"transaction={transaction}"), batch, cancellationToken);
+            string.Create(CultureInfo.InvariantCulture,
+                $"transaction={transaction.Number}&transactionalId={Uri.EscapeDataString(transaction.TransactionalId)}"), batch,
+            cancellationToken);
 
     private async ValueTask<ProduceResult> PostInTurnAsync(TopicPartition partition, string query, Memory<byte> batch,
         CancellationToken cancellationToken)

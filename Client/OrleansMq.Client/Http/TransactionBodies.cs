@@ -69,12 +69,12 @@ internal sealed record TransactionPartitionBody(string Topic, int Partition, Gui
 
 /// <summary>The body of <c>POST /api/transactions/end</c>; see <see cref="EndTransaction"/>. The caller is set by the broker.</summary>
 internal sealed record EndTransactionBody(string TransactionalId, ProducerIdentityBody Producer, bool IsCommit,
-    bool RaisesEpoch = true, bool WaitsForMarkers = false)
+    bool RaisesEpoch = true, bool WaitsForMarkers = false, long Number = 0)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static EndTransactionBody Of(EndTransaction request) =>
         new(request.TransactionalId, ProducerIdentityBody.Of(request.Producer), request.IsCommit, request.RaisesEpoch,
-            request.WaitsForMarkers);
+            request.WaitsForMarkers, request.Number);
 
     /// <summary>Converts the body to a request.</summary>
     public EndTransaction ToRequest(TransactionCaller caller) => new()
@@ -84,6 +84,7 @@ internal sealed record EndTransactionBody(string TransactionalId, ProducerIdenti
         IsCommit = IsCommit,
         RaisesEpoch = RaisesEpoch,
         WaitsForMarkers = WaitsForMarkers,
+        Number = Number,
         Caller = caller,
     };
 }

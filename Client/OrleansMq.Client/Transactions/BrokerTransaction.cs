@@ -94,7 +94,8 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
         // It may have ended or failed while the coordinator was asked.
         if (Refusal(producer) is { } late)
             return late;
-        var produced = await coordination.Broker.ProduceInTransactionAsync(partition, batch, answer.Number).ConfigureAwait(false);
+        var produced = await coordination.Broker.ProduceInTransactionAsync(partition, batch,
+            new BatchTransaction(coordination.TransactionalId, answer.Number)).ConfigureAwait(false);
         if (produced.Error is not (ErrorCode.InvalidProducerEpoch or ErrorCode.UnknownProducerId))
             return produced;
         // Under another epoch, as outside of transactions, the batch would not belong to this one.

@@ -154,11 +154,11 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     }
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local))
-            return local.AppendAsync(batch, Acks.All, cancellationToken, verified: new VerifiedTransaction(transaction));
+            return local.AppendAsync(batch, Acks.All, cancellationToken, verified: new VerifiedTransaction(transaction.Number));
         cancellationToken.ThrowIfCancellationRequested();
         return CallAsync(partition, grains => LendAsync(batch, lent => Answer(grains.Grain.AppendInTransactionAsync(lent, transaction))),
             static result => result.Error, ProduceResult.Failed);

@@ -12,7 +12,7 @@ internal abstract class PartitionCalls
     public abstract Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks);
 
     /// <summary>See <see cref="IPartitionAppendGrain.AppendInTransactionAsync"/>.</summary>
-    public abstract Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction);
+    public abstract Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, BatchTransaction transaction);
 
     /// <summary>See <see cref="IPartitionGrain.ReadAsync"/>.</summary>
     public abstract Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken);
@@ -53,8 +53,8 @@ internal sealed class ClientCalls(IPartitionGrain grain, IPartitionAppendGrain a
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => appends.AppendManyAsync(batches, acks);
 
-    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
-        appends.AppendInTransactionAsync(batch, transaction);
+    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, BatchTransaction transaction) =>
+        appends.AppendInTransactionAsync(batch, transaction.TransactionalId, transaction.Number);
 
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);
@@ -78,8 +78,8 @@ internal sealed class ForwardedCalls(IPartitionForwardGrain grain, Func<IQueueFo
 
     public override Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => grain.AppendManyAsync(batches, acks);
 
-    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
-        grain.AppendInTransactionAsync(batch, transaction);
+    public override Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, BatchTransaction transaction) =>
+        grain.AppendInTransactionAsync(batch, transaction.Number);
 
     public override Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
         grain.ReadAsync(read, cancellationToken);

@@ -199,6 +199,7 @@ internal struct EndTransactionSurrogate
     [Id(3)] public bool RaisesEpoch;
     [Id(4)] public bool WaitsForMarkers;
     [Id(5)] public TransactionCaller Caller;
+    [Id(6)] public long Number;
 }
 
 [RegisterConverter]
@@ -212,6 +213,7 @@ internal sealed class EndTransactionConverter : IConverter<EndTransaction, EndTr
         RaisesEpoch = surrogate.RaisesEpoch,
         WaitsForMarkers = surrogate.WaitsForMarkers,
         Caller = surrogate.Caller,
+        Number = surrogate.Number,
     };
 
     public EndTransactionSurrogate ConvertToSurrogate(in EndTransaction value) => new()
@@ -222,6 +224,7 @@ internal sealed class EndTransactionConverter : IConverter<EndTransaction, EndTr
         RaisesEpoch = value.RaisesEpoch,
         WaitsForMarkers = value.WaitsForMarkers,
         Caller = value.Caller,
+        Number = value.Number,
     };
 }
 

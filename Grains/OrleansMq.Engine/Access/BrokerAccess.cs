@@ -38,6 +38,7 @@ public sealed class BrokerAccess
         _local = local;
         Authorizer = authorizer ?? AllowAll.Instance;
         Meter = meter ?? new AccessMeter();
+        Transactions = new TransactionDoor(broker);
         _faultyListeners = new RareLine(log ?? EngineLog.Silent, TimeProvider.System);
     }
 
@@ -48,6 +49,9 @@ public sealed class BrokerAccess
     internal AccessMeter Meter { get; }
 
     internal IBroker Broker { get; }
+
+    /// <summary>Verifies the transactions that callers from outside name.</summary>
+    internal TransactionDoor Transactions { get; }
 
     /// <summary>Whether a session may perform an operation. No grant covers more than the description of internal topics.</summary>
     internal bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>

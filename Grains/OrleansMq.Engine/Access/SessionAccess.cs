@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
+using OrleansMq.Producers;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
@@ -124,6 +125,26 @@ public sealed class SessionAccess
             new HeldReplica(partition.TopicPartition, partition.TopicId, partition.SizeInBytes, partition.LogEndOffset))];
     }
 
+    /// <summary>Appends a batch of a transaction. The transaction is verified for callers from outside.</summary>
+    /// <param name="partition">The partition, which the session may write.</param>
+    /// <param name="topicId">The topic's id; empty: it is looked up where it is needed.</param>
+    /// <param name="producer">The batch's producer.</param>
+    /// <param name="transaction">The transaction that the caller names.</param>
+    /// <param name="append">Appends the batch with a verified transaction.</param>
+    internal ValueTask<ProduceResult> AppendInTransactionAsync(TopicPartition partition, Guid topicId, ProducerIdentity producer,
+        BatchTransaction transaction, Func<VerifiedTransaction, ValueTask<ProduceResult>> append) =>
+        !Allows(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)
+            ? new(ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed,
+                RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)))
+        : TransactionDoor.Verifies(Session) ? _access.Transactions.AppendAsync(partition, topicId, producer, transaction, append)
+        : append(new VerifiedTransaction(transaction.Number));
+
+    /// <summary>Refuses offsets of a transaction that a caller from outside names, and that the coordinator does not know so.</summary>
+    /// <returns>The request's own refusal; null where it may be sent.</returns>
+    internal ValueTask<object?> RefusesAsync(IGroupRequest request, CancellationToken cancellationToken) =>
+        request is TransactionOffsetCommit commit && TransactionDoor.Verifies(Session)
+            ? _access.Transactions.RefusesAsync(commit, cancellationToken) : default;
+
     /// <summary>Refuses a request to a group that the session may not send.</summary>
     /// <param name="request">The request.</param>
     /// <param name="groupId">The group that answers it.</param>
@@ -154,6 +175,12 @@ public sealed class SessionAccess
                 : Refusal(request, AccessOperation.Alter, ResourceType.Cluster, ResourceTypes.Cluster);
         if (!Allows(request.Operation, ResourceType.TransactionalId, transactionalId))
             return Refusal(request, request.Operation, ResourceType.TransactionalId, transactionalId);
+        // Over the Kafka protocol the connection tells that a request comes late.
+        if (request is EndTransaction { RaisesEpoch: false, Number: 0 }
+            && Session.Protocol is SessionProtocol.Http or SessionProtocol.Orleans)
+            return request.Refuse(ErrorCode.InvalidRequest, $"The end of a transaction of '{transactionalId}' has neither a number nor a "
+                + "rising epoch: if it came late, it would end the next one. Give the number that adding to the transaction has answered, "
+                + "or set raisesEpoch.");
         if (request is not AddToTransaction add)
             return null;
         foreach (var partition in add.Partitions)
@@ -168,6 +195,13 @@ public sealed class SessionAccess
         }
         return null;
     }
+
+    /// <summary>A transactional id as the session may see it: topics and groups that it may not describe are left out.</summary>
+    internal TransactionDescription Seen(TransactionDescription transaction) => transaction with
+    {
+        Partitions = [.. transaction.Partitions.Where(one => Allows(AccessOperation.Describe, ResourceType.Topic, one.Topic))],
+        Groups = [.. transaction.Groups.Where(group => Allows(AccessOperation.Describe, ResourceType.Group, group))],
+    };
 
     private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
         request.Refuse(type.Refusal(), RefusalOf(operation, type, name));

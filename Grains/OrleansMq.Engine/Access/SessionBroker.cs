@@ -88,10 +88,10 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
         CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, acks, transaction: null, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, Acks.All, transaction, cancellationToken);
 
-    private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, long? transaction,
+    private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
         CancellationToken cancellationToken)
     {
         if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
@@ -100,7 +100,9 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             return new(ReservedProducers.Refusal);
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
-        var producing = transaction is { } number ? _broker.ProduceInTransactionAsync(partition, batch, number, cancellationToken)
+        var producing = transaction is { } named
+            ? session.AppendInTransactionAsync(partition, topicId: default, TransactionDoor.ProducerOf(batch.Span), named, verified =>
+                _broker.ProduceInTransactionAsync(partition, batch, named with { Number = verified.Number }, cancellationToken))
             : _broker.ProduceAsync(partition, batch, acks, cancellationToken);
         return producing.IsCompletedSuccessfully
             ? new(Counted(partition.Topic, records, batch.Length, producing.Result))

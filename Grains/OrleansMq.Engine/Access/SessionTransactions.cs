@@ -6,9 +6,15 @@ namespace OrleansMq.Access;
 internal sealed class SessionTransactions(ITransactionCoordinator transactions, SessionAccess session) : ITransactionCoordinator
 {
     /// <inheritdoc/>
+    /// <remarks>Of a description, topics and groups that the session may not describe are left out.</remarks>
     public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken = default) =>
-        session.Refuses(request, request.TransactionalId) is { } refusal
-            ? Answer(request, refusal) : transactions.SendAsync(request, cancellationToken);
+        session.Refuses(request, request.TransactionalId) is { } refusal ? Answer(request, refusal)
+            : request is DescribeTransaction or AbortTransaction ? DescribeAsync(request, cancellationToken)
+            : transactions.SendAsync(request, cancellationToken);
+
+    private async ValueTask<TResult> DescribeAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken) =>
+        await transactions.SendAsync(request, cancellationToken).ConfigureAwait(false) is var answer
+            && answer is TransactionDescription described ? request.Answer(session.Seen(described)) : answer;
 
     /// <inheritdoc/>
     public async ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default)

@@ -57,10 +57,10 @@ public interface IBroker
     /// of a transaction in a partition is appended in this way alone; later ones may be appended in either way.</summary>
     /// <param name="partition">The partition to append to; it was added to the transaction before (<see cref="AddToTransaction"/>).</param>
     /// <param name="batch">Exactly one batch, transactional.</param>
-    /// <param name="transaction">The transaction's number (<see cref="AddToTransactionResult.Number"/>). The number of a transaction that
-    /// has ended in the partition is refused with <see cref="ErrorCode.TransactionAbortable"/>.</param>
+    /// <param name="transaction">The transaction. One that has ended in the partition, or that the partition was not added to, is refused
+    /// with <see cref="ErrorCode.TransactionAbortable"/>.</param>
     /// <param name="cancellationToken">Checked before the batch is queued, not afterwards: a queued batch is always written.</param>
-    ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+    ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) =>
         new(ProduceResult.Failed(ErrorCode.UnsupportedVersion, NoTransactions.Message));
 

@@ -32,6 +32,12 @@ public readonly record struct TransactionCaller(string Name, int BrokerId = -1, 
 /// <param name="TopicId">The topic's id: a topic that is created again under the name does not belong to the transaction.</param>
 public readonly record struct TransactionPartition(string Topic, int Partition, Guid TopicId);
 
+/// <summary>The transaction of a batch.</summary>
+/// <param name="TransactionalId">The transactional id.</param>
+/// <param name="Number">The transaction's number (<see cref="AddToTransactionResult.Number"/>); 0: the batch is appended only where the
+/// producer has a transaction open in the partition.</param>
+public readonly record struct BatchTransaction(string TransactionalId, long Number);
+
 /// <summary>Gives the producer of a transactional id its next epoch. It fences earlier instances, and aborts what they left open.</summary>
 public sealed record InitTransactions : ITransactionRequest<InitTransactionsResult>
 {
@@ -99,6 +105,10 @@ public sealed record EndTransaction : ITransactionRequest<EndTransactionResult>
     public bool RaisesEpoch { get; init; }
     /// <summary>Whether to wait until all partitions and groups know, so that a reader that begins afterwards reads the records.</summary>
     public bool WaitsForMarkers { get; init; }
+    /// <summary>The number of the transaction (<see cref="AddToTransactionResult.Number"/>): a request that comes late ends no other one.
+    /// 0: the open one, whichever it is. Clients over HTTP and Orleans must give it where the epoch does not rise, since it is what tells
+    /// their transactions apart.</summary>
+    public long Number { get; init; }
     /// <summary>The caller.</summary>
     public TransactionCaller Caller { get; init; }
 

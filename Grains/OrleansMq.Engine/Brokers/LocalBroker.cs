@@ -182,9 +182,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         CancellationToken cancellationToken) => AppendAsync(topicId, partition, batch, acks, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, long transaction,
+    public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) =>
-        AppendAsync(null, partition, batch, Acks.All, cancellationToken, new VerifiedTransaction(transaction));
+        AppendAsync(null, partition, batch, Acks.All, cancellationToken, new VerifiedTransaction(transaction.Number));
 
     private ValueTask<ProduceResult> AppendAsync(Guid? topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken, in VerifiedTransaction verified = default)

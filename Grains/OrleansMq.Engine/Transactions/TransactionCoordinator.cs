@@ -14,6 +14,9 @@ internal sealed class TransactionCoordinator : ICoordinator
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
+    // Participants told at a time: enough to overlap their appends, few enough to leave room for others.
+    private const int AtATime = 64;
+
     // Tried this often, a participant that does not know yet is named in the log.
     private const int SilentAttempts = 20;
 
@@ -105,6 +108,7 @@ internal sealed class TransactionCoordinator : ICoordinator
     private async Task<CoordinatorCommand?> TellAsync(EndParticipants told, CancellationToken closing)
     {
         using var telling = Replace(closing);
+        using var turns = new SemaphoreSlim(AtATime);
         var state = told.State;
         var end = new TransactionEnd(state.Producer, state.Number, told.CoordinatorEpoch,
             state.Phase == TransactionPhase.PrepareCommit, state.RaisesEpoch);
@@ -135,7 +139,7 @@ internal sealed class TransactionCoordinator : ICoordinator
         async Task TellOneAsync(string participant, TransactionEnd end, Func<Task<ParticipantOutcome>> tell,
             CancellationToken cancellationToken)
         {
-            if (await TellUntilAsync(participant, end, tell, cancellationToken).ConfigureAwait(false) != ParticipantOutcome.Fenced)
+            if (await TellUntilAsync(participant, end, tell, turns, cancellationToken).ConfigureAwait(false) != ParticipantOutcome.Fenced)
                 return;
             // All are told again with a higher epoch.
             isFenced = true;
@@ -145,12 +149,13 @@ internal sealed class TransactionCoordinator : ICoordinator
     }
 
     private async Task<ParticipantOutcome> TellUntilAsync(string participant, TransactionEnd end, Func<Task<ParticipantOutcome>> tell,
-        CancellationToken cancellationToken)
+        SemaphoreSlim turns, CancellationToken cancellationToken)
     {
         var pause = FirstPause;
         for (var attempt = 1; ; attempt++)
         {
             var outcome = ParticipantOutcome.Retry;
+            await turns.WaitAsync(cancellationToken).ConfigureAwait(false);
             try
             {
                 outcome = await tell().ConfigureAwait(false);
@@ -158,6 +163,10 @@ internal sealed class TransactionCoordinator : ICoordinator
             catch (Exception failure) when (!cancellationToken.IsCancellationRequested) // Whatever it is: the participant may not know.
             {
                 _log.Write(EngineLogLevel.Debug, $"The {participant} was not told of the end of transaction {end.Number}.", failure);
+            }
+            finally
+            {
+                turns.Release();
             }
             if (outcome != ParticipantOutcome.Retry)
                 return outcome;

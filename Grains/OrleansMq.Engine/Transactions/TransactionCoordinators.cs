@@ -20,6 +20,7 @@ internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncD
     private readonly TimeProvider _time;
     private readonly EngineLog _log;
     private readonly CancellationTokenSource _closing = new();
+    private readonly SharedRun<IReadOnlyList<TransactionListing>> _list;
     private Task _waking = Task.CompletedTask;
 
     /// <summary>Creates the coordinator of all transactional ids, without opening any.</summary>
@@ -36,6 +37,7 @@ internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncD
         store = new BoundedStateStore(store, TransactionDocument.StoreType, options.MaxIds, TransactionDocuments.TooMany(options.MaxIds));
         (_brokerId, _store, _options, _time, _log) = (brokerId, store, options, time, log);
         Producers = new TransactionProducers(store, take, log);
+        _list = new(() => ListAllAsync(_closing.Token));
         _open = new OpenCoordinators(TransactionDocuments.Kind, async id => await TransactionCoordinator.OpenAsync(id, brokerId, store,
             participants, Producers, options, time, log).ConfigureAwait(false), log);
     }
@@ -57,8 +59,12 @@ internal sealed class TransactionCoordinators : ITransactionCoordinator, IAsyncD
             : new(_brokerId);
 
     /// <inheritdoc/>
-    /// <remarks>Ids that are not open are read without being opened. One that has expired is opened, which deletes it.</remarks>
-    public async ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default)
+    /// <remarks>Ids that are not open are read without being opened. One that has expired is opened, which deletes it. Callers share what
+    /// is read.</remarks>
+    public async ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default) =>
+        await _list.ReadAsync(cancellationToken).ConfigureAwait(false);
+
+    private async Task<IReadOnlyList<TransactionListing>> ListAllAsync(CancellationToken cancellationToken)
     {
         var listings = new List<TransactionListing>();
         try

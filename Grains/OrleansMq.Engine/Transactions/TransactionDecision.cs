@@ -127,8 +127,11 @@ internal static class TransactionDecision
             Connection = connection == default ? begun.Connection : connection,
             UpdatedAt = now,
         };
-        return next.Partitions.Count + next.Groups.Count > options.MaxPartitions
-            ? Refused(state, ErrorCode.InvalidRequest, $"A transaction has at most {options.MaxPartitions} partitions and groups.")
+        return next.Partitions.Count > options.MaxPartitions
+            ? Refused(state, ErrorCode.InvalidRequest, $"A transaction has at most {options.MaxPartitions} partitions.")
+            : next.Groups.Count > options.MaxGroups
+            ? Refused(state, ErrorCode.InvalidRequest, $"A transaction commits offsets of at most {options.MaxGroups} groups: commit those "
+                + "of others in another one.")
             : new(next, new AddToTransactionResult(ErrorCode.None, next.Number));
     }
 
@@ -148,6 +151,9 @@ internal static class TransactionDecision
         var isRepeated = request.RaisesEpoch && IsLast(state, producer);
         if (producer != state.Producer && !isRepeated)
             return Refused(state, request, ErrorCode.ProducerFenced, Fenced(state, producer));
+        if (request.Number != 0 && request.Number != state.Number)
+            return Refused(state, request, ErrorCode.InvalidTxnState, $"Transaction {request.Number} of '{request.TransactionalId}' is not "
+                + $"its last one, {state.Number}, which is left as it is: {state.LastEnd ?? "none was ended"}.");
         switch (state.Phase)
         {
             case TransactionPhase.Ongoing when isRepeated:

@@ -20,4 +20,7 @@ public sealed record TransactionOptions
 
     /// <summary>The most partitions of a transaction: 10,000 unless set.</summary>
     public int MaxPartitions { get; init; } = 10_000;
+
+    /// <summary>The most groups whose offsets a transaction commits: 100 unless set.</summary>
+    public int MaxGroups { get; init; } = 100;
 }

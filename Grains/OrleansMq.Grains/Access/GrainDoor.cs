@@ -67,8 +67,15 @@ internal sealed class GrainDoor(BrokerAccess access)
             call.Result = refusal;
             return;
         }
+        if (request is IGroupRequest sent && await Clients.RefusesAsync(sent, CancellationToken.None) is { } unverified)
+        {
+            call.Result = unverified;
+            return;
+        }
         var started = Stopwatch.GetTimestamp();
         await call.Invoke();
+        if (call.Result is TransactionDescription described)
+            call.Result = Clients.Seen(described);
         if (request is IGroupRequest counted && call.Result is { } answer)
             access.Count(counted, answer, Stopwatch.GetElapsedTime(started));
     }

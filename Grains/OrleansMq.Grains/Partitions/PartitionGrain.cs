@@ -83,8 +83,24 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     }
 
     /// <inheritdoc/>
-    public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) =>
-        AppendAsync(OpenForClient(AccessOperation.Write), batch, Acks.All, burst: null, new VerifiedTransaction(transaction));
+    public async Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, string transactionalId, long transaction)
+    {
+        var opening = OpenForClient(AccessOperation.Write);
+        var bytes = batch.Own(out var owner);
+        using (owner)
+        {
+            if (!opening.Partition.IsOpen)
+                return ProduceResult.Failed(opening.Error, opening.Message!);
+            var (partition, producer) = (opening.Partition, TransactionDoor.ProducerOf(bytes.Span));
+            return await door.Clients.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
+                new BatchTransaction(transactionalId, transaction), async verified =>
+                    // Not asked for nothing, since an append that is refused is counted.
+                    verified.Number > 0 || transaction <= 0 || partition.IsInTransaction(producer.ProducerId, producer.ProducerEpoch)
+                        ? await partition.AppendAsync(bytes, Acks.All, verified: verified) : NotOpen);
+        }
+    }
+
+    private static ProduceResult NotOpen { get; } = ProduceResult.Failed(ErrorCode.TransactionAbortable, "");
 
     private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst,
         VerifiedTransaction verified = default)

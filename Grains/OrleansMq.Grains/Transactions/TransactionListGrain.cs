@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Orleans.Concurrency;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
@@ -15,26 +16,42 @@ namespace OrleansMq.Grains.Transactions;
 /// has one.</summary>
 [GrainType("omq.transaction-list")]
 [StatelessWorker(1), Reentrant]
-internal sealed class TransactionListGrain(TransactionServices transactions, SiloBroker broker, GrainDoor door)
-    : Grain, ITransactionListGrain, IIncomingGrainCallFilter
+internal sealed class TransactionListGrain : Grain, ITransactionListGrain, IIncomingGrainCallFilter
 {
     // Ids asked at a time: enough to overlap their reads, few enough to leave the store to commits.
     private const int AtATime = 64;
 
-    private readonly ICoordinatorStores _stores = transactions.Stores;
+    private readonly ICoordinatorStores _stores;
+    private readonly SiloBroker _broker;
+    private readonly GrainDoor _door;
+    // Callers share what is read.
+    private readonly SharedRun<TransactionListing[]> _list;
+    // The grain's own.
+    private TaskScheduler _turns = TaskScheduler.Default;
+
+    public TransactionListGrain(TransactionServices transactions, SiloBroker broker, GrainDoor door)
+    {
+        (_stores, _broker, _door) = (transactions.Stores, broker, door);
+        _list = new(() => Task.Factory.StartNew(ListAllAsync, CancellationToken.None, TaskCreationOptions.None, _turns).Unwrap());
+    }
 
     /// <inheritdoc/>
-    public Task Invoke(IIncomingGrainCallContext context) => door.InvokeAsync(context);
+    public Task Invoke(IIncomingGrainCallContext context) => _door.InvokeAsync(context);
 
     /// <inheritdoc/>
-    public async Task<TransactionListing[]> ListAsync(CancellationToken cancellationToken)
+    public Task<TransactionListing[]> ListAsync(CancellationToken cancellationToken)
+    {
+        _turns = TaskScheduler.Current;
+        return _list.ReadAsync(cancellationToken);
+    }
+
+    private async Task<TransactionListing[]> ListAllAsync()
     {
         var all = new List<TransactionListing>();
         try
         {
             foreach (var some in (await _stores.ListAsync()).Chunk(AtATime))
             {
-                cancellationToken.ThrowIfCancellationRequested();
                 all.AddRange((await Task.WhenAll(some.Select(FindAsync))).OfType<TransactionListing>());
             }
         }
@@ -64,7 +81,7 @@ internal sealed class TransactionListGrain(TransactionServices transactions, Sil
         }
         var state = document.ToState();
         var isAsked = !state.IsAtRest
-            || TransactionDecision.IsExpired(state, broker.Options.Transactions, broker.Options.TimeProvider.GetUtcNow());
+            || TransactionDecision.IsExpired(state, _broker.Options.Transactions, _broker.Options.TimeProvider.GetUtcNow());
         return isAsked ? await AskAsync(id, document.ToListing(id)) : document.ToListing(id);
     }
 

@@ -419,7 +419,7 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         public override ITransactionCoordinator Transactions => this;
 
         public override async ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch,
-            long transaction, CancellationToken cancellationToken = default)
+            BatchTransaction transaction, CancellationToken cancellationToken = default)
         {
             var loss = Loses();
             await Task.Yield();

@@ -239,7 +239,8 @@ public sealed class AppendLaneTests
 
         public async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => (await AppendManyAsync([batch], acks))[0];
 
-        public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) => throw new NotSupportedException();
+        public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, string transactionalId, long transaction) =>
+            throw new NotSupportedException();
 
         public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
         {

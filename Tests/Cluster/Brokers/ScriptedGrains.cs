@@ -60,7 +60,8 @@ public class ScriptedGrains : DispatchProxy
     {
         public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => script.Append(key);
 
-        public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, long transaction) => script.Append(key);
+        public Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, string transactionalId, long transaction) =>
+            script.Append(key);
 
         public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
             Task.WhenAll(batches.Select(_ => script.Append(key)));

@@ -18,10 +18,10 @@ public sealed class GroupsOutsideTheSiloTests(SiloFixture fixture) : GroupConfor
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
 }
 
-/// <summary>Transactions in groups through an Orleans client.</summary>
-public sealed class GroupTransactionsOutsideTheSiloTests(SiloFixture fixture) : GroupTransactionConformance, IClassFixture<SiloFixture>
+/// <summary>Transactions in groups at the coordinators of the only silo. An Orleans client is asked for genuine ones.</summary>
+public sealed class GroupTransactionsInsideTheSiloTests(SiloFixture fixture) : GroupTransactionConformance, IClassFixture<SiloFixture>
 {
-    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Inside);
 }
 
 /// <summary>A replicated cluster for all tests of a class.</summary>

@@ -100,6 +100,52 @@ public sealed class TransactionCoordinatorTests
     }
 
     [Fact]
+    public async Task Participants_are_told_64_at_a_time()
+    {
+        await using var coordinator = await OpenAsync();
+        var producer = (await InitAsync(coordinator)).Producer;
+        var release = new TaskCompletionSource();
+        _participants.Before = () => release.Task;
+        Assert.Equal(ErrorCode.None, ((AddToTransactionResult)await coordinator.AskAsync(new AddToTransaction
+        {
+            TransactionalId = Id,
+            Producer = producer,
+            Partitions = [.. Enumerable.Range(0, 200).Select(static partition => new TransactionPartition("t", partition, Guid.Empty))],
+        })).Error);
+        Assert.Equal(ErrorCode.None, (await EndAsync(coordinator, producer, waits: false)).Error);
+        while (_participants.Begun < 64)
+            await Task.Delay(1);
+        // Asked after all that could be told were told.
+        Assert.Equal(TransactionPhase.PrepareCommit, (await DescribeAsync(coordinator)).Phase);
+        Assert.Equal(64, _participants.Begun);
+        release.SetResult();
+        while ((await DescribeAsync(coordinator)).Phase != TransactionPhase.CompleteCommit)
+            await Task.Delay(1);
+        Assert.Equal(200, _participants.Begun);
+    }
+
+    [Fact]
+    public async Task Groups_of_a_transaction_are_bounded()
+    {
+        await using var coordinator = await OpenAsync();
+        var producer = (await InitAsync(coordinator)).Producer;
+        var most = new TransactionOptions().MaxGroups;
+        Assert.Equal(ErrorCode.None, (await AddGroupsAsync(0, most)).Error);
+        var refused = await AddGroupsAsync(most, 1);
+        Assert.Equal(ErrorCode.InvalidRequest, refused.Error);
+        Assert.Contains($"at most {most} groups", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.None, (await AddGroupsAsync(0, 1)).Error);
+
+        async Task<AddToTransactionResult> AddGroupsAsync(int first, int count) =>
+            (AddToTransactionResult)await coordinator.AskAsync(new AddToTransaction
+            {
+                TransactionalId = Id,
+                Producer = producer,
+                Groups = [.. Enumerable.Range(first, count).Select(static number => $"g{number}")],
+            });
+    }
+
+    [Fact]
     public async Task Abort_of_an_operator_that_is_decided_is_answered_although_a_participant_does_not_know()
     {
         _participants.Answer = static (_, _) => ParticipantOutcome.Retry;
@@ -171,8 +217,23 @@ public sealed class TransactionCoordinatorTests
         public Func<TransactionPartition, TransactionEnd, ParticipantOutcome> Answer { get; set; } =
             static (_, _) => ParticipantOutcome.Done;
 
-        public Task<ParticipantOutcome> EndAsync(TransactionPartition partition, TransactionEnd end, CancellationToken cancellationToken) =>
-            Task.Run(() => Answer(partition, end), CancellationToken.None);
+        /// <summary>Awaited before each answer.</summary>
+        public Func<Task> Before { get; set; } = static () => Task.CompletedTask;
+
+        /// <summary>The number of partitions told.</summary>
+        public int Begun => Volatile.Read(ref _begun);
+
+        private int _begun;
+
+        public Task<ParticipantOutcome> EndAsync(TransactionPartition partition, TransactionEnd end, CancellationToken cancellationToken)
+        {
+            Interlocked.Increment(ref _begun);
+            return Task.Run(async () =>
+            {
+                await Before();
+                return Answer(partition, end);
+            }, CancellationToken.None);
+        }
 
         public Task<ParticipantOutcome> EndAsync(string groupId, TransactionEnd end, CancellationToken cancellationToken) =>
             Task.FromResult(ParticipantOutcome.Done);

@@ -36,19 +36,6 @@ public sealed class HttpTransactionConformanceTests(RunningBroker running)
     public void Dispose() => _broker.Dispose();
 }
 
-/// <summary>Groups in transactions over HTTP meet the contract of every broker's groups.</summary>
-public sealed class HttpGroupTransactionConformanceTests(RunningBroker running)
-    : GroupTransactionConformance, IClassFixture<RunningBroker>, IDisposable
-{
-    private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
-
-    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
-
-    protected override ValueTask<IGroupCoordinator> ParticipantsAsync() => new(running.Script.Groups);
-
-    public void Dispose() => _broker.Dispose();
-}
-
 /// <summary>Queues over HTTP meet the contract of every broker's queues.</summary>
 public sealed class HttpQueueConformanceTests(RunningBroker running) : QueueConformance, IClassFixture<RunningBroker>, IDisposable
 {

@@ -46,7 +46,7 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
             Groups = ["g"],
             VerifyOnly = true,
         };
-        var end = new EndTransaction { TransactionalId = "t", Producer = Producer, IsCommit = true, WaitsForMarkers = true };
+        var end = new EndTransaction { TransactionalId = "t", Producer = Producer, IsCommit = true, WaitsForMarkers = true, Number = 5 };
         var over = _client.Transactions;
 
         Same(RecordedTransactions.Initialized, await over.SendAsync(init with { Caller = forged }));
@@ -89,6 +89,37 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
             },
             new EndTransaction { TransactionalId = "t", Producer = Producer, IsCommit = false, RaisesEpoch = true, Caller = caller },
         ], [.. _transactions.Asked]);
+    }
+
+    [Fact]
+    public async Task End_that_could_come_late_needs_the_number_of_its_transaction()
+    {
+        var refused = await _client.Transactions.SendAsync(new EndTransaction
+        {
+            TransactionalId = "t",
+            Producer = Producer,
+            IsCommit = true,
+        });
+        Assert.Equal(ErrorCode.InvalidRequest, refused.Error);
+        Assert.Contains("raisesEpoch", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(_transactions.Asked);
+    }
+
+    [Theory]
+    [InlineData("GET", "/api/transactions/other/../t")]
+    [InlineData("POST", "/api/transactions/other/%2E./t/abort")]
+    [InlineData("POST", "/api/transactions/other/%2e%2e/t/abort")]
+    [InlineData("GET", "/api/transactions/./t")]
+    [InlineData("GET", "/api/groups/other/../g")]
+    [InlineData("GET", "/api/topics/../transactions/t")]
+    public async Task Path_with_dot_segments_is_refused(string method, string path)
+    {
+        await using var exchange = await RawExchange.SendAsync(_broker,
+            $"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        var answer = await exchange.ReadToEndAsync();
+        Assert.StartsWith("HTTP/1.1 400", answer, StringComparison.Ordinal);
+        Assert.Contains("which means another path", answer, StringComparison.Ordinal);
+        Assert.Empty(_transactions.Asked);
     }
 
     [Fact]
@@ -238,6 +269,7 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
     {
         var groups = new RecordedGroups();
         _broker.Script.OnGroups = groups;
+        _transactions.Adds = RecordedTransactions.Added with { Error = ErrorCode.None };
         var commit = new TransactionOffsetCommit
         {
             GroupId = "g",
@@ -251,6 +283,7 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         };
         Same(RecordedGroups.Committed, await _client.Groups.SendAsync(commit));
         Same<object>(commit, Assert.Single(groups.Asked));
+        Assert.True(Assert.IsType<AddToTransaction>(Assert.Single(_transactions.Asked)).VerifyOnly);
 
         foreach (var (body, named) in ((string, string)[])[
             ("{}", "groupId"),
@@ -264,10 +297,12 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
     }
 
     [Theory]
-    [InlineData("?transaction=-1", "'transaction' is '-1'")]
-    [InlineData("?transaction=x", "'transaction' is 'x'")]
-    [InlineData("?transaction=1&acks=1", "'acks' is '1'")]
-    [InlineData("?transaction=1&acks=replicated", "'acks' is 'replicated'")]
+    [InlineData("?transactionalId=t&transaction=-1", "'transaction' is '-1'")]
+    [InlineData("?transactionalId=t&transaction=x", "'transaction' is 'x'")]
+    [InlineData("?transactionalId=t&transaction=1&acks=1", "'acks' is '1'")]
+    [InlineData("?transactionalId=t&transaction=1&acks=replicated", "'acks' is 'replicated'")]
+    [InlineData("?transaction=1", "one is missing")]
+    [InlineData("?transactionalId=t", "one is missing")]
     public async Task Batch_of_a_transaction_with_a_wrong_query_is_refused(string query, string named)
     {
         var topic = await _broker.CreateTopicAsync();
@@ -287,7 +322,8 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         {
             Headers = { ContentType = MediaTypeHeaderValue.Parse(HttpContract.RecordBatchMediaType) },
         };
-        using var response = await _broker.Http.PostAsync($"/api/topics/{topic}/partitions/0/batches?transaction=1", batch);
+        using var response = await _broker.Http.PostAsync(
+            $"/api/topics/{topic}/partitions/0/batches?transaction=1&transactionalId=t", batch);
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, "belongs to no transaction");
         Assert.Equal(0, (await _client.FindOffsetAsync(new TopicPartition(topic, 0), OffsetSpec.Latest)).Offset);
     }
@@ -315,7 +351,8 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         var (_, add, end) = await AllAsync(client);
         Assert.Equal((ErrorCode.CoordinatorNotAvailable, ErrorCode.CoordinatorNotAvailable), (add.Error, end.Error));
         await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await client.Transactions.ListTransactionsAsync());
-        var sent = await client.ProduceInTransactionAsync(new TopicPartition("orders", 0), TestBatches.InTransaction(Producer, 0, "a"), 1);
+        var sent = await client.ProduceInTransactionAsync(new TopicPartition("orders", 0), TestBatches.InTransaction(Producer, 0, "a"),
+            new BatchTransaction("t", 1));
         Assert.Equal(ErrorCode.LeaderNotAvailable, sent.Error);
     }
 
@@ -339,7 +376,8 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
             Offsets = [new PartitionOffset("orders", 0, new CommittedOffset(1))],
         });
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, Assert.Single(committed.Partitions).Error);
-        var sent = await client.ProduceInTransactionAsync(new TopicPartition("orders", 0), TestBatches.InTransaction(Producer, 0, "a"), 1);
+        var sent = await client.ProduceInTransactionAsync(new TopicPartition("orders", 0), TestBatches.InTransaction(Producer, 0, "a"),
+            new BatchTransaction("t", 1));
         Assert.Equal(ErrorCode.RequestTimedOut, sent.Error);
         var abort = await Assert.ThrowsAsync<BrokerUnreachableException>(async () =>
             await client.Transactions.SendAsync(new AbortTransaction("t")));
@@ -376,6 +414,18 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
             using var aborted = await broker.Http.PostAsync("/api/transactions/own/abort", null);
             await RunningBroker.AssertProblemAsync(aborted, 403, ErrorCode.ClusterAuthorizationFailed, "Alter");
             Assert.Equal("own", Assert.Single(await client.Transactions.ListTransactionsAsync()).TransactionalId);
+            var inside = broker.Script.Transactions;
+            var secret = await broker.Script.CreateTopicAsync(new NewTopic("secret"));
+            Assert.Equal(ErrorCode.None, (await inside.SendAsync(new AddToTransaction
+            {
+                TransactionalId = "own",
+                Producer = own.Identity,
+                Partitions = [new TransactionPartition(secret.Name, 0, secret.TopicId)],
+                Groups = ["secret"],
+            })).Error);
+            Assert.Equal(["group", "secret"], (await inside.SendAsync(new DescribeTransaction("own"))).Groups);
+            var seen = await own.DescribeAsync();
+            Assert.Equal((topic, "group"), (Assert.Single(seen.Partitions).Topic, Assert.Single(seen.Groups)));
             Assert.Equal(ErrorCode.None, (await own.TryEndAsync(isCommit: true)).Error);
 
             async Task<ErrorCode> AddAsync(string id, IReadOnlyList<TransactionPartition> partitions, params string[] groups) =>
@@ -397,7 +447,8 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         IBroker broker) =>
         (await broker.Transactions.SendAsync(new InitTransactions { TransactionalId = "t", Timeout = TimeSpan.FromMinutes(1) }),
             await broker.Transactions.SendAsync(new AddToTransaction { TransactionalId = "t", Producer = Producer, Groups = ["g"] }),
-            await broker.Transactions.SendAsync(new EndTransaction { TransactionalId = "t", Producer = Producer, IsCommit = true }));
+            await broker.Transactions.SendAsync(
+                new EndTransaction { TransactionalId = "t", Producer = Producer, IsCommit = true, Number = 1 }));
 
     /// <summary>An address that refuses connections: port 1 is privileged and unused.</summary>
     private static Uri Nobody() => new("http://127.0.0.1:1");

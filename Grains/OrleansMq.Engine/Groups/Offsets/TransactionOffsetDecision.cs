@@ -60,7 +60,7 @@ internal static class TransactionOffsetDecision
     public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, TransactionOffsetCommit request, GroupTopics topics,
         GroupOptions options, DateTimeOffset now, Func<PartitionOffset, GroupTopic, ErrorCode>? check = null)
     {
-        if (FindRefusal(offsets, request) is { } refusal)
+        if (FindRefusal(offsets, request, options) is { } refusal)
             return new(offsets, refusal);
         var answers = OffsetDecision.Check(offsets, request.Offsets, topics, options, check, out var accepted);
         if (accepted.Count == 0)
@@ -82,7 +82,7 @@ internal static class TransactionOffsetDecision
             new OffsetCommitResult(answers));
     }
 
-    private static OffsetCommitResult? FindRefusal(GroupOffsets offsets, TransactionOffsetCommit request)
+    private static OffsetCommitResult? FindRefusal(GroupOffsets offsets, TransactionOffsetCommit request, GroupOptions options)
     {
         var (producerId, epoch) = request.Producer;
         if (FindProblem(request.Producer, request.Number) is { } problem)
@@ -96,6 +96,9 @@ internal static class TransactionOffsetDecision
         if (request.Number <= fence.Number || request.Number < pending?.Number)
             return Refuse(ErrorCode.TransactionAbortable, $"Transaction {request.Number} of transactional id "
                 + $"'{request.TransactionalId}' has ended: these offsets are not committed. Abort, and commit them in the next one.");
+        if (pending is null && offsets.Pending.Transactions.Count >= options.MaxPendingTransactions)
+            return Refuse(ErrorCode.TransactionAbortable, $"Group '{request.GroupId}' has offsets of {options.MaxPendingTransactions} open "
+                + "transactions, the most there may be. Abort, and commit when some of them have ended: see omq transaction list --open.");
         return request.Number > pending?.Number
             ? Refuse(ErrorCode.ConcurrentTransactions, $"Transaction {pending.Number} of transactional id '{request.TransactionalId}' is "
                 + "being ended; retry.")

@@ -16,6 +16,7 @@ public sealed class TransactionOffsetsTests
     private readonly TestTopics _topics = new() { HasTimeOrderedIds = true };
     private GroupOffsets _offsets = GroupOffsets.Empty;
     private DateTimeOffset _now = Start;
+    private GroupOptions _options = new();
 
     public TransactionOffsetsTests() => _topics.Set("t", 2);
 
@@ -28,9 +29,22 @@ public sealed class TransactionOffsetsTests
         Offsets = [new PartitionOffset(partition.Topic, partition.Partition, new CommittedOffset(offset))],
     };
 
+    [Fact]
+    public void Transactions_with_pending_offsets_are_bounded()
+    {
+        _options = new GroupOptions { MaxPendingTransactions = 1 };
+        Assert.Equal(ErrorCode.None, Add(Producer, 1, 5));
+        var refused = Answer(Request(Other, 1, 6, One));
+        Assert.Equal(ErrorCode.TransactionAbortable, Assert.Single(refused.Partitions).Error);
+        Assert.Contains("1 open transactions", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.None, Add(Producer, 1, 6, One));
+        Assert.Equal(ErrorCode.None, End(Producer, 1));
+        Assert.Equal(ErrorCode.None, Add(Other, 1, 6, One));
+    }
+
     private OffsetCommitResult Answer(TransactionOffsetCommit request)
     {
-        var (next, reply) = TransactionOffsetDecision.Commit(_offsets, request, _topics.Topics, new GroupOptions(), _now);
+        var (next, reply) = TransactionOffsetDecision.Commit(_offsets, request, _topics.Topics, _options, _now);
         if (reply.Partitions.All(static partition => partition.Error != ErrorCode.None))
             Assert.Same(_offsets, next);
         _offsets = next;
