@@ -278,8 +278,14 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         }
         finally
         {
-            await _journaled.DisposeAsync().ConfigureAwait(false);
-            _directory.Dispose();
+            try
+            {
+                await _journaled.DisposeAsync().ConfigureAwait(false);
+            }
+            finally
+            {
+                _directory.Dispose();
+            }
         }
     }
 

@@ -87,25 +87,52 @@ internal sealed class FileStateStore : IStateStore
     public long? FindVersion(string key) => Find(PathOf(key))?.Version;
 
     /// <summary>Writes documents with their versions, and deletes those without a value, whatever is stored. All are durable when this
-    /// returns; after an exception some are.</summary>
+    /// returns; after an exception those are that can be. A damaged file is set aside.</summary>
     /// <exception cref="IOException">A file cannot be written.</exception>
     public void Put(IReadOnlyList<JournaledChange> changes)
     {
+        Exception? fault = null;
         foreach (var folder in changes.GroupBy(change => Path.GetDirectoryName(PathOf(change.Key))!))
         {
             DurableDirectory.Create(_files, folder.Key);
             foreach (var (key, version, value) in folder)
             {
-                var path = PathOf(key);
-                lock (LockOf(path))
+                try
                 {
-                    if (value is null)
-                        DeleteFiles(path);
-                    else
-                        Replace(path, Find(path), new StateEnvelope(version, Split(key).Name, value), flushesDirectory: false);
+                    Put(key, PathOf(key), version, value);
+                }
+                catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
+                {
+                    fault ??= failed;
                 }
             }
             _files.FlushDirectory(folder.Key);
+        }
+        if (fault is not null)
+            throw new IOException(fault.Message, fault);
+    }
+
+    private void Put(string key, string path, long version, byte[]? value)
+    {
+        lock (LockOf(path))
+        {
+            if (value is null)
+                DeleteFiles(path);
+            else
+                Replace(path, FindWhole(key, path), new StateEnvelope(version, Split(key).Name, value), flushesDirectory: false);
+        }
+    }
+
+    private StateEnvelope? FindWhole(string key, string path)
+    {
+        try
+        {
+            return Find(path);
+        }
+        catch (CorruptStateException)
+        {
+            SetAside(key);
+            return null;
         }
     }
 

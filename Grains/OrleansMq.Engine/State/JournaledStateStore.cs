@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Text.Json;
 using System.Threading.Channels;
 using OrleansMq.Diagnostics;
 using OrleansMq.Storage;
@@ -19,6 +20,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     // Further bytes than the limit, times which changes wait for files that follow too slowly.
     private const int MostLimits = 16;
     private const int MostAtOnce = 1000;
+    private const int MostKeyCharacters = 10_000;
 
     private readonly IFileSystem _files;
     private readonly string _directory;
@@ -31,13 +33,16 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private readonly ConcurrentDictionary<string, Entry> _latest = new(StringComparer.Ordinal);
     private readonly Task _run;
     private long _highestDeletedVersion;
+    private IOException? _fault;
     private Task _checkpoint = Task.CompletedTask;
 
     private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, EngineLog log)
     {
         (_files, _directory, _store, _limit, _log) = (files, directory, store, limit, log);
         _journal = StateJournal.Open(files, directory, change => Install(change, number: -1));
-        _run = Task.Run(RunAsync);
+        if (!_latest.IsEmpty)
+            BeginCheckpoint(_journal.Number);
+        _run = Task.Run(RunToTheEndAsync);
     }
 
     /// <summary>Opens the store with what its journal has.</summary>
@@ -64,7 +69,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
         CancellationToken cancellationToken = default) =>
-        ETagOf(await EnqueueAsync(new Change(key, value.ToArray(), etag, cancellationToken)).ConfigureAwait(false));
+        ETagOf(await EnqueueAsync(new Change(key, Json(value), etag, cancellationToken)).ConfigureAwait(false));
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
@@ -89,7 +94,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         await _run.ConfigureAwait(false);
         await _checkpoint.ConfigureAwait(false);
         var before = Rotate();
-        if (!_latest.IsEmpty)
+        if (_files.DirectoryExists(_directory))
             await Task.Run(() => Checkpoint(before)).ConfigureAwait(false);
         _journal.Dispose();
     }
@@ -97,8 +102,37 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private Task<long> EnqueueAsync(Change change)
     {
         FileStateStore.DemandKey(change.Key);
-        return _changes.Writer.TryWrite(change) ? change.Done.Task
-            : Task.FromException<long>(new ObjectDisposedException(nameof(JournaledStateStore)));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(change.Key.Length, MostKeyCharacters);
+        if (_changes.Writer.TryWrite(change))
+            return change.Done.Task;
+        return Task.FromException<long>(_fault ?? (Exception)new ObjectDisposedException(nameof(JournaledStateStore)));
+    }
+
+    // A copy that is known to be JSON: what the documents' files refuse must not be in the journal.
+    private static byte[] Json(ReadOnlyMemory<byte> value)
+    {
+        var reader = new Utf8JsonReader(value.Span);
+        while (reader.Read())
+        {
+        }
+        return value.ToArray();
+    }
+
+    // Whatever ends the loop is told to those who wait and to those who come.
+    private async Task RunToTheEndAsync()
+    {
+        try
+        {
+            await RunAsync().ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            _log.Write(EngineLogLevel.Error, $"The journal '{_directory}' takes no more changes: restart the broker.", fault);
+            _fault = new IOException($"The journal '{_directory}' takes no more changes ({fault.Message}): restart the broker.", fault);
+            _changes.Writer.TryComplete();
+            while (_changes.Reader.TryRead(out var change))
+                change.Done.TrySetException(_fault);
+        }
     }
 
     private async Task RunAsync()
@@ -116,12 +150,11 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             if (_journal.Length >= (long)_limit * MostLimits)
                 await _checkpoint.ConfigureAwait(false);
             if ((_journal.Length >= _limit || _journal.IsCramped) && _checkpoint.IsCompleted)
-            {
-                var before = Rotate();
-                _checkpoint = Task.Run(() => Checkpoint(before));
-            }
+                BeginCheckpoint(Rotate());
         }
     }
+
+    private void BeginCheckpoint(long before) => _checkpoint = Task.Run(() => Checkpoint(before));
 
     // Returns the number of the file that takes the next change.
     private long Rotate()
@@ -152,8 +185,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
                     changes.Add(next);
                 }
             }
-            catch (Exception refused) when (refused is StateConflictException or IOException or UnauthorizedAccessException
-                or OperationCanceledException)
+            catch (Exception refused)
             {
                 change.Refused = refused;
             }
@@ -171,8 +203,9 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             foreach (var change in staged.Values)
                 Install(change, _journal.Number);
         }
+        // What was decided on a change of the same batch fails with it.
         foreach (var change in batch)
-            change.Tell(fault);
+            change.Tell(staged.ContainsKey(change.Key) ? fault : null);
     }
 
     private Exception? Append(List<JournaledChange> changes)
@@ -182,7 +215,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             _journal.Append(changes);
             return null;
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (Exception fault) // told to who waits
         {
             return fault;
         }
@@ -230,10 +263,10 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             foreach (var entry in entries)
                 _latest.TryRemove(entry);
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (Exception fault)
         {
-            _log.Write(EngineLogLevel.Warning,
-                $"Documents stay in the journal '{_directory}', and their files are older: {fault.Message}");
+            _log.Write(fault is IOException or UnauthorizedAccessException ? EngineLogLevel.Warning : EngineLogLevel.Error,
+                $"Documents stay in the journal '{_directory}', and their files are older: {fault.Message}", fault);
         }
     }
 
@@ -265,7 +298,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 
         public void Tell(Exception? fault)
         {
-            if ((Refused ?? (Version > 0 ? fault : null)) is { } exception)
+            if ((Refused is OperationCanceledException ? Refused : fault ?? Refused) is { } exception)
                 Done.TrySetException(exception);
             else
                 Done.TrySetResult(Version);

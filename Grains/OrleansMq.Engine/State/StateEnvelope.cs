@@ -45,6 +45,18 @@ internal readonly record struct StateEnvelope(long Version, string Name, ReadOnl
     /// <exception cref="JsonException">The bytes are not an envelope, or were changed after they were written.</exception>
     public static StateEnvelope Parse(ReadOnlyMemory<byte> bytes)
     {
+        try
+        {
+            return ParseText(bytes);
+        }
+        catch (InvalidOperationException invalid)
+        {
+            throw new JsonException("a text in it is not UTF-8", invalid);
+        }
+    }
+
+    private static StateEnvelope ParseText(ReadOnlyMemory<byte> bytes)
+    {
         var reader = new Utf8JsonReader(bytes.Span);
         long? version = null;
         string? name = null;

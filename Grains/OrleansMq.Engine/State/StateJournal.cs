@@ -20,8 +20,8 @@ internal readonly record struct JournaledChange(string Key, long Version, byte[]
 /// uint32 magic | uint32 CRC-32C of what follows | int32 bytes of the changes | int64 number of the frame
 /// changes: uint16 bytes of the key, key, int64 version, int32 bytes of the value or -1, value
 /// </code>
-/// Behind the last frame a file has zeros, so that a flush need not change its length. A frame that is not whole is the end of what was
-/// flushed, unless a whole one follows it. Big-endian; for one thread at a time.
+/// Each frame has the next number, over all files. Behind the last frame a file has zeros, so that a flush need not change its length. A
+/// frame that is not whole is the end of what was flushed, unless a whole one follows it. Big-endian; for one thread at a time.
 /// </summary>
 internal sealed class StateJournal : IDisposable
 {
@@ -63,20 +63,23 @@ internal sealed class StateJournal : IDisposable
     /// <param name="files">The disk.</param>
     /// <param name="directory">Where; it need not exist.</param>
     /// <param name="replay">Called with each change, in order.</param>
-    /// <exception cref="CorruptStateException">A file is damaged before its end.</exception>
-    /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="CorruptStateException">A file is damaged before its end, or one is missing.</exception>
+    /// <exception cref="IOException">A file cannot be read, or not be flushed.</exception>
     public static StateJournal Open(IFileSystem files, string directory, Action<JournaledChange> replay)
     {
-        var (number, frames) = (0L, 0L);
+        var number = 0L;
+        long? frames = null;
         if (files.DirectoryExists(directory))
         {
             foreach (var there in Numbers(files, directory))
             {
-                frames = Read(files, PathOf(directory, there), frames, replay);
+                frames = Recover(files, PathOf(directory, there), frames, replay);
                 number = there + 1;
             }
+            files.FlushDirectory(directory);
+            files.FlushDirectory(Path.GetDirectoryName(directory)!);
         }
-        return new StateJournal(files, directory, number, frames);
+        return new StateJournal(files, directory, number, frames ?? 0);
     }
 
     /// <summary>Appends changes. They are durable when this returns.</summary>
@@ -93,7 +96,7 @@ internal sealed class StateJournal : IDisposable
         {
             Write();
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (Exception fault)
         {
             TakeBack(fault);
             throw;
@@ -134,11 +137,15 @@ internal sealed class StateJournal : IDisposable
     public void Dispose() => _file?.Dispose();
 
     private static long[] Numbers(IFileSystem files, string directory) => [.. files.ListFiles(directory)
-        .Where(static name => name.EndsWith(Suffix, StringComparison.Ordinal))
-        .Select(static name => long.Parse(name[..^Suffix.Length], CultureInfo.InvariantCulture)).Order()];
+        .Select(static name => (Name: name, Number: long.TryParse(Path.GetFileNameWithoutExtension(name), NumberStyles.None,
+            CultureInfo.InvariantCulture, out var number) ? number : -1))
+        // Others are somebody else's.
+        .Where(static file => file.Number >= 0 && file.Name == NameOf(file.Number))
+        .Select(static file => file.Number).Order()];
 
-    private static string PathOf(string directory, long number) =>
-        Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{number:D12}{Suffix}"));
+    private static string NameOf(long number) => string.Create(CultureInfo.InvariantCulture, $"{number:D12}{Suffix}");
+
+    private static string PathOf(string directory, long number) => Path.Combine(directory, NameOf(number));
 
     private void Encode(IReadOnlyCollection<JournaledChange> changes)
     {
@@ -176,6 +183,7 @@ internal sealed class StateJournal : IDisposable
         if (end + ReservedBytes > _allocated)
             Extend(end);
         _file!.Write(_frame.WrittenSpan, _position);
+        _allocated = Math.Max(_allocated, end);
         _file.Flush();
         if (isNew)
             _files.FlushDirectory(_directory);
@@ -214,37 +222,46 @@ internal sealed class StateJournal : IDisposable
         }
     }
 
-    // Returns the number of the last frame.
-    private static long Read(IFileSystem files, string path, long frames, Action<JournaledChange> replay)
+    // Replays a file, and makes durable what was read: a killed process may have left it unflushed. Cuts what is behind the last whole
+    // frame. Returns the number of that frame; null if there was none yet.
+    private static long? Recover(IFileSystem files, string path, long? frames, Action<JournaledChange> replay)
     {
-        var bytes = (AtomicFile.TryRead(files, path) ?? []).AsSpan();
+        var bytes = (AtomicFile.TryRead(files, path) ?? throw new IOException($"The journal '{path}' cannot be found any more."))
+            .AsSpan();
         var position = 0;
-        while (TryFrame(bytes[position..], frames, out var length, out var number))
+        while (TryFrame(bytes[position..], out var length, out var number))
         {
+            if (frames is { } last && number != last + 1)
+            {
+                throw new CorruptStateException(path, new InvalidDataException(
+                    $"the changes at byte {position} have the number {number}, and those before them {last}: some are missing"));
+            }
             Replay(bytes.Slice(position + HeaderBytes, length), replay);
             position += HeaderBytes + length;
             frames = number;
         }
         for (var behind = position + 1; behind <= bytes.Length - HeaderBytes; behind++)
         {
-            if (TryFrame(bytes[behind..], frames, out _, out _))
+            if (TryFrame(bytes[behind..], out _, out _))
             {
                 throw new CorruptStateException(path,
                     new InvalidDataException($"the changes at byte {position} cannot be read, and those at byte {behind} follow them"));
             }
         }
+        using var file = files.Open(path, FileOpening.ReadWrite);
+        file.SetLength(position);
+        file.Flush();
         return frames;
     }
 
-    // Each frame has a higher number than the one before it.
-    private static bool TryFrame(ReadOnlySpan<byte> bytes, long after, out int length, out long number)
+    private static bool TryFrame(ReadOnlySpan<byte> bytes, out int length, out long number)
     {
         (length, number) = (0, 0);
         if (bytes.Length < HeaderBytes || BinaryPrimitives.ReadUInt32BigEndian(bytes) != Magic)
             return false;
         length = BinaryPrimitives.ReadInt32BigEndian(bytes[8..]);
         number = BinaryPrimitives.ReadInt64BigEndian(bytes[12..]);
-        return length >= 0 && length <= bytes.Length - HeaderBytes && number > after
+        return length >= 0 && length <= bytes.Length - HeaderBytes
             && BinaryPrimitives.ReadUInt32BigEndian(bytes[4..]) == Crc32C.Compute(bytes[CrcFrom..(HeaderBytes + length)]);
     }
 

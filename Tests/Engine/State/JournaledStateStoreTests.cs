@@ -139,7 +139,8 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         var store = Open(_files);
         var etag = await store.WriteAsync(Key, Json(1), null);
         _files.Capacity = 0;
-        await Assert.ThrowsAsync<DiskFullException>(async () => await store.WriteAsync("group/other", new byte[1 << 20], null));
+        var large = Encoding.UTF8.GetBytes($"\"{new string('x', 1 << 20)}\"");
+        await Assert.ThrowsAsync<DiskFullException>(async () => await store.WriteAsync("group/other", large, null));
         Assert.Equal(etag, (await store.ReadAsync(Key))!.ETag);
         Assert.Null(await store.ReadAsync("group/other"));
         _files.Capacity = long.MaxValue;
@@ -203,6 +204,126 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
                 if (Path.EndsWith(StateJournal.Suffix, StringComparison.Ordinal) && owner.Failures-- > 0)
                     throw new IOException("The disk failed.");
                 base.Flush();
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Changes_of_a_batch_that_fails_fail_all()
+    {
+        var faulty = new FailingFlushes(_files);
+        var store = Open(faulty);
+        var etag = await store.WriteAsync(Key, Json(1), null);
+        faulty.Failures = 1;
+        Task[] deletions = [.. Enumerable.Range(0, 20).Select(_ => store.DeleteAsync(Key, etag).AsTask())];
+        await Assert.ThrowsAnyAsync<Exception>(() => Task.WhenAll(deletions));
+        // Those of the batches behind the failed one may have deleted it; who was told so is right.
+        Assert.Equal(deletions.Any(static deletion => deletion.IsCompletedSuccessfully), await store.ReadAsync(Key) is null);
+    }
+
+    /// <summary>A frame that found the last room must not be overwritten with zeros by the next.</summary>
+    [Fact]
+    public async Task Changes_on_a_full_disk_are_there_after_a_kill()
+    {
+        using var gate = new ManualResetEventSlim();
+        var store = Open(new BlockedDocuments(_files, gate));
+        await store.WriteAsync("group/0", Json(0), null);
+        _files.Capacity = _files.GetLength(Path.Combine(Journal, _files.ListFiles(Journal).Single())) + 100_000;
+        var written = 1;
+        // Beyond the first file, while its documents are not written yet.
+        for (; written < 1600; written++)
+            await store.WriteAsync($"group/{written}", Encoding.UTF8.GetBytes($"\"{new string('x', 100)}\""), null);
+        var files = _files.ProcessKill();
+        gate.Set();
+        files.Capacity = long.MaxValue;
+        Assert.Equal(written, (await Open(files).ListAsync("group")).Count);
+    }
+
+    /// <summary>What a restart has served must not go with a power cut, though the killed process had not flushed it.</summary>
+    [Fact]
+    public async Task Change_that_was_read_after_a_kill_survives_a_power_cut()
+    {
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var files = Empty();
+            var unflushed = new UnflushedJournal(files);
+            await Open(unflushed).WriteAsync(Key, Json(1), null);
+            var after = files.ProcessKill();
+            var reopened = JournaledStateStore.Open(after, Journal, FileStateStore.Open(after, "/data/state"), EngineLog.Silent);
+            if (await reopened.ReadAsync(Key) is null)
+                continue;
+            Assert.NotNull(await Open(after.PowerCut(new Random(seed))).ReadAsync(Key));
+        }
+    }
+
+    [Fact]
+    public async Task Damaged_document_is_set_aside_by_the_next_one()
+    {
+        var first = Open(_files);
+        var etag = await first.WriteAsync(Key, Json(1), null);
+        await first.DisposeAsync();
+        var store = Open(_files);
+        await store.WriteAsync(Key, Json(2), etag);
+        await store.WriteAsync("group/other", Json(1), null);
+        Flip(_files, File, 3);
+        await store.DisposeAsync();
+        Assert.Empty(_files.ListFiles(Journal));
+        var files = FileStateStore.Open(_files, "/data/state");
+        Assert.Equal("""{"n":2}""", Text(await files.ReadAsync(Key)));
+        Assert.NotNull(await files.ReadAsync("group/other"));
+        Assert.Contains(_files.ListFiles("/data/state/group"), static name => name.EndsWith(".damaged", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Missing_journal_is_named_and_a_foreign_file_is_not()
+    {
+        var faulty = new FailingFlushes(_files);
+        var store = Open(faulty);
+        for (var number = 0; number < 3; number++)
+        {
+            await store.WriteAsync($"group/{number}", Json(1), null);
+            faulty.Failures = 1;
+            await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync("group/refused", Json(1), null));
+        }
+        var files = _files.ProcessKill();
+        files.Open(Path.Combine(Journal, "x.journal"), FileOpening.OpenOrCreate).Dispose();
+        files.Open(Path.Combine(Journal, "7.journal"), FileOpening.OpenOrCreate).Dispose();
+        files.DeleteFile(Path.Combine(Journal, files.ListFiles(Journal).Order().ElementAt(1)));
+        Assert.Contains("missing", Assert.Throws<CorruptStateException>(() => Open(files)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Text_that_is_not_json_is_refused()
+    {
+        var store = Open(_files);
+        await Assert.ThrowsAnyAsync<System.Text.Json.JsonException>(async () => await store.WriteAsync(Key, "{"u8.ToArray(), null));
+        await store.WriteAsync(Key, Json(1), null);
+        await store.DisposeAsync();
+        Assert.NotNull(await FileStateStore.Open(_files, "/data/state").ReadAsync(Key));
+    }
+
+    // The documents' files wait.
+    private sealed class BlockedDocuments(IFileSystem inner, ManualResetEventSlim gate) : WrappedFileSystem(inner)
+    {
+        public override IFile Open(string path, FileOpening mode)
+        {
+            if (path.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
+                gate.Wait();
+            return Inner.Open(path, mode);
+        }
+    }
+
+    // Flushes of the journal do nothing, as if the process were killed before them.
+    private sealed class UnflushedJournal(IFileSystem inner) : WrappedFileSystem(inner)
+    {
+        public override IFile Open(string path, FileOpening mode) => new Unflushed(Inner.Open(path, mode));
+
+        private sealed class Unflushed(IFile inner) : WrappedFile(inner)
+        {
+            public override void Flush()
+            {
+                if (!Path.EndsWith(StateJournal.Suffix, StringComparison.Ordinal))
+                    base.Flush();
             }
         }
     }

@@ -40,7 +40,8 @@ public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixtur
         Assert.Contains("Commits offsets of: group", described, StringComparison.Ordinal);
 
         Assert.Contains("is not its last one",
-            (await standalone.Broker.OmqAsync(["transaction", "abort", "open", "--number", "1"])).Expect(1).Error, StringComparison.Ordinal);
+            (await standalone.Broker.OmqAsync(["transaction", "abort", "open", "--number", "1"])).Expect(1).Error,
+            StringComparison.Ordinal);
         Assert.Matches(@"^open: transaction \d+ was aborted: an operator, client 'omq' at /127\.0\.0\.1, aborted it at 20\d\d-",
             (await OmqAsync("transaction abort open")).Text);
         Assert.Equal(ErrorCode.ProducerFenced, (await open.TryEndAsync(isCommit: true)).Error);
