@@ -32,8 +32,9 @@ public interface IProducer<TKey, TValue> : IAsyncDisposable
     /// needed where everything goes to one partition. With idempotence (the default) the batch is never there twice.
     /// </summary>
     /// <param name="records">
-    /// The records, in order, at least one, of one topic and one partition: that of the first. The others name it, have a key that belongs
-    /// to it, or neither. Together they take at most <see cref="ProducerOptions.MaxRequestSize"/> and the topic's <c>max.message.bytes</c>.
+    /// The records, in order, at least one, of one topic and one partition: that of the first with a partition or a key. The others name
+    /// it, have a key that belongs to it, or neither. Together they take at most <see cref="ProducerOptions.MaxRequestSize"/> and the
+    /// topic's <c>max.message.bytes</c>.
     /// </param>
     /// <param name="cancellationToken">
     /// Ends the wait. Records that still wait for room are not sent; accepted ones are delivered nevertheless, all of them.

@@ -82,13 +82,21 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         {
             if (_open is not null)
                 Close();
-            _open = OpenBatch(first.SentAt);
-            _open.IsWhole = true;
-            _open.Add(first.Data);
-            foreach (var other in first.Others)
-                _open.Add(other.Data);
-            _open.Carry(first.Generation);
-            Close();
+            var batch = OpenBatch(first.SentAt);
+            try
+            {
+                batch.IsWhole = true;
+                batch.Add(first.Data);
+                foreach (var other in first.Others)
+                    batch.Add(other.Data);
+            }
+            catch
+            {
+                batch.CountOff();
+                throw;
+            }
+            batch.Carry(first.Generation);
+            _queue.Enqueue(batch);
         }
         _topic.OnBatchClosed(_topicPartition.Partition, _producer.Clock.Now);
         Start();

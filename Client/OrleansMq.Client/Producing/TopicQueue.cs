@@ -196,16 +196,17 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     {
         try
         {
-            var partition = Choose(partitions, record.Data);
             if (record.Others.Count == 0)
             {
-                partition.Append(record.Data, record);
+                Choose(partitions, record.Data).Append(record.Data, record);
                 return null;
             }
+            var placed = record.IsPlaced ? record : record.Others.FirstOrDefault(static other => other.IsPlaced) ?? record;
+            var partition = Choose(partitions, placed.Data);
             if (record.Others.FirstOrDefault(other => other.IsPlaced && Choose(partitions, other.Data) != partition) is { } elsewhere)
             {
                 throw new ProduceException(ErrorCode.InvalidRecord, "Records that are sent together belong to one partition, and one of "
-                    + $"these belongs to another than the first. Give them one key, or name a partition of '{Name}'.",
+                    + $"these belongs to another than those before it. Give them one key, or name a partition of '{Name}'.",
                     elsewhere.TopicPartition, elsewhere.Key);
             }
             partition.AppendTogether(record);

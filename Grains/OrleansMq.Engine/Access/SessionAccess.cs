@@ -140,10 +140,13 @@ public sealed class SessionAccess
         : append(new VerifiedTransaction(transaction.Number));
 
     /// <summary>Refuses offsets of a transaction that a caller from outside names, and that the coordinator does not know so.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="groupId">The group that answers it.</param>
+    /// <param name="cancellationToken">Cancels the question.</param>
     /// <returns>The request's own refusal; null where it may be sent.</returns>
-    internal ValueTask<object?> RefusesAsync(IGroupRequest request, CancellationToken cancellationToken) =>
+    internal ValueTask<object?> RefusesAsync(IGroupRequest request, string groupId, CancellationToken cancellationToken) =>
         request is TransactionOffsetCommit commit && TransactionDoor.Verifies(Session)
-            ? _access.Transactions.RefusesAsync(commit, cancellationToken) : default;
+            ? _access.Transactions.RefusesAsync(commit, groupId, cancellationToken) : default;
 
     /// <summary>Refuses a request to a group that the session may not send.</summary>
     /// <param name="request">The request.</param>

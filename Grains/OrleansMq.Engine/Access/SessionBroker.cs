@@ -91,6 +91,12 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, Acks.All, transaction, cancellationToken);
 
+    // Apart from the others, which must not pay for its closure.
+    private ValueTask<ProduceResult> AppendInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
+        CancellationToken cancellationToken) =>
+        session.AppendInTransactionAsync(partition, topicId: default, TransactionDoor.ProducerOf(batch.Span), transaction, verified =>
+            _broker.ProduceInTransactionAsync(partition, batch, transaction with { Number = verified.Number }, cancellationToken));
+
     private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
         CancellationToken cancellationToken)
     {
@@ -100,9 +106,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             return new(ReservedProducers.Refusal);
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
-        var producing = transaction is { } named
-            ? session.AppendInTransactionAsync(partition, topicId: default, TransactionDoor.ProducerOf(batch.Span), named, verified =>
-                _broker.ProduceInTransactionAsync(partition, batch, named with { Number = verified.Number }, cancellationToken))
+        var producing = transaction is { } named ? AppendInTransactionAsync(partition, batch, named, cancellationToken)
             : _broker.ProduceAsync(partition, batch, acks, cancellationToken);
         return producing.IsCompletedSuccessfully
             ? new(Counted(partition.Topic, records, batch.Length, producing.Result))

@@ -11,7 +11,7 @@ internal sealed class SessionGroups(BrokerAccess access, SessionAccess session) 
     {
         if (session.Refuses(request, request.GroupId) is { } refusal)
             return request.Answer(refusal);
-        if (await session.RefusesAsync(request, cancellationToken).ConfigureAwait(false) is { } unverified)
+        if (await session.RefusesAsync(request, request.GroupId, cancellationToken).ConfigureAwait(false) is { } unverified)
             return request.Answer(unverified);
         var started = Stopwatch.GetTimestamp();
         var result = await access.Broker.Groups.SendAsync(request, cancellationToken).ConfigureAwait(false);

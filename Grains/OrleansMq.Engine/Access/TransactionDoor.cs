@@ -13,8 +13,8 @@ internal sealed class TransactionDoor(IBroker broker)
 {
     private readonly Lock _gate = new();
     // Of each producer in a partition, for which the coordinator is asked, the last batch: the batches take turns until the transaction is
-    // open there.
-    private readonly Dictionary<(long ProducerId, TopicPartition Partition), Task> _opening = [];
+    // open there. A refusal that passes is that of all who wait: a later batch must not open the transaction before an earlier one.
+    private readonly Dictionary<(long ProducerId, TopicPartition Partition), Task<ProduceResult?>> _opening = [];
 
     /// <summary>Whether the word of a session is verified. The Kafka gateway asks by itself; code in process is trusted.</summary>
     public static bool Verifies(BrokerSession session) => session.Protocol is not (SessionProtocol.InProcess or SessionProtocol.Kafka);
@@ -32,8 +32,9 @@ internal sealed class TransactionDoor(IBroker broker)
         if (!IsOpening(key) && await append(default).ConfigureAwait(false) is var first
             && (first.Error != ErrorCode.TransactionAbortable || transaction.Number <= 0))
             return first;
-        var turn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task? before;
+        var turn = new TaskCompletionSource<ProduceResult?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        ProduceResult? passing = null;
+        Task<ProduceResult?>? before;
         lock (_gate)
         {
             before = _opening.GetValueOrDefault(key);
@@ -43,12 +44,17 @@ internal sealed class TransactionDoor(IBroker broker)
         {
             if (before is not null)
             {
-                await before.ConfigureAwait(false);
+                passing = await before.ConfigureAwait(false);
+                if (passing is { } refused)
+                    return refused;
                 var result = await append(default).ConfigureAwait(false);
                 if (result.Error != ErrorCode.TransactionAbortable || transaction.Number <= 0)
                     return result;
             }
-            return await OpenAsync(partition, topicId, producer, transaction, append).ConfigureAwait(false);
+            var opened = await OpenAsync(partition, topicId, producer, transaction, append).ConfigureAwait(false);
+            if (opened.Error.Action() == ErrorAction.Retry)
+                passing = opened;
+            return opened;
         }
         finally
         {
@@ -57,7 +63,7 @@ internal sealed class TransactionDoor(IBroker broker)
                 if (_opening[key] == turn.Task)
                     _opening.Remove(key);
             }
-            turn.SetResult();
+            turn.SetResult(passing);
         }
     }
 
@@ -68,10 +74,13 @@ internal sealed class TransactionDoor(IBroker broker)
     }
 
     /// <summary>Verifies the transaction of offsets.</summary>
+    /// <param name="commit">The offsets.</param>
+    /// <param name="groupId">The group that takes them.</param>
+    /// <param name="cancellationToken">Cancels the question.</param>
     /// <returns>The refusal; null where they are of the group's open transaction.</returns>
-    public async ValueTask<object?> RefusesAsync(TransactionOffsetCommit commit, CancellationToken cancellationToken)
+    public async ValueTask<object?> RefusesAsync(TransactionOffsetCommit commit, string groupId, CancellationToken cancellationToken)
     {
-        var (error, message) = await VerifyAsync(commit.TransactionalId, commit.Producer, commit.Number, [], [commit.GroupId],
+        var (error, message) = await VerifyAsync(commit.TransactionalId, commit.Producer, commit.Number, [], [groupId],
             cancellationToken).ConfigureAwait(false);
         return error == ErrorCode.None ? null : ((ICoordinatorRequest)commit).Refuse(error, message!);
     }

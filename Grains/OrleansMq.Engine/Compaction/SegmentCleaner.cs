@@ -86,6 +86,8 @@ internal sealed class SegmentCleaner(LogPorts ports)
             return true;
         if (end > cleaning.Erasure.EraseLimit || !log.Erase(end, cleaning.Cuts))
             return false;
+        // Durable with the swap.
+        log.State.DeleteProducersBeforeErased(end);
         cleaning.Erasure.BeforeErasing();
         return true;
     }

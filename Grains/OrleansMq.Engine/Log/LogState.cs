@@ -271,6 +271,14 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     /// <summary>Deletes snapshots below an offset, except the newest of all. Without the append lock.</summary>
     public void DeleteSnapshotsBefore(long offset) => Array.ForEach(_snapshots, kind => kind.DeleteBefore(offset));
 
+    /// <summary>Deletes the producers' snapshots below an offset, below which markers are about to go: what such a snapshot shows as open
+    /// would never end. Without the append lock.</summary>
+    public void DeleteProducersBeforeErased(long end)
+    {
+        lock (_filesLock)
+            producerSnapshots.Files.DeleteAllBefore(end);
+    }
+
     /// <summary>Deletes snapshots above an offset: they describe batches that are cut, and other batches take over their offsets.</summary>
     public void DeleteSnapshotsAfter(long offset) => Array.ForEach(_snapshots, kind => kind.DeleteAfter(offset));
 

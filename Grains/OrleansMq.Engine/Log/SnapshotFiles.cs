@@ -74,6 +74,9 @@ internal sealed class SnapshotFiles(IFileSystem files, string directory, EngineL
     /// <summary>Deletes snapshots below an offset, except the latest of all.</summary>
     public void DeleteBefore(long offset) => DeleteButLatest(other => other < offset);
 
+    /// <summary>Deletes all snapshots below an offset, also the latest of all.</summary>
+    public void DeleteAllBefore(long offset) => Delete(other => other < offset);
+
     /// <summary>Deletes snapshots that are neither at one of these offsets nor the latest.</summary>
     public void DeleteExcept(IReadOnlySet<long> offsets) => DeleteButLatest(other => !offsets.Contains(other));
 

@@ -94,8 +94,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         await _run.ConfigureAwait(false);
         await _checkpoint.ConfigureAwait(false);
         var before = Rotate();
-        if (_files.DirectoryExists(_directory))
-            await Task.Run(() => Checkpoint(before)).ConfigureAwait(false);
+        await Task.Run(() => Checkpoint(before)).ConfigureAwait(false);
         _journal.Dispose();
     }
 
@@ -257,6 +256,8 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     {
         try
         {
+            if (!_files.DirectoryExists(_directory))
+                return;
             var entries = _latest.Where(entry => entry.Value.Number < before).ToArray();
             _store.Put([.. entries.Select(static entry => new JournaledChange(entry.Key, entry.Value.Version, entry.Value.Value))]);
             StateJournal.DeleteBefore(_files, _directory, before);

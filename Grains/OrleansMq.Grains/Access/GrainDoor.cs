@@ -67,7 +67,7 @@ internal sealed class GrainDoor(BrokerAccess access)
             call.Result = refusal;
             return;
         }
-        if (request is IGroupRequest sent && await Clients.RefusesAsync(sent, CancellationToken.None) is { } unverified)
+        if (request is IGroupRequest sent && await Clients.RefusesAsync(sent, id, CancellationToken.None) is { } unverified)
         {
             call.Result = unverified;
             return;

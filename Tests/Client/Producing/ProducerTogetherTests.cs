@@ -82,6 +82,8 @@ public class ProducerTogetherTests : ProducerFixture
             .SoonAsync();
         Assert.Equal(["a", "b", "c"], Broker.Values(Topic, 1));
         Assert.Equal(1, together[2].TopicPartition.Partition);
+        await producer.SendTogetherAsync([Record("d"), Record("e", key: KeyOf(3))]).SoonAsync();
+        Assert.Equal(["d", "e"], Broker.Values(Topic, 3));
 
         static string KeyOf(int partition) => Enumerable.Range(0, 1000).Select(static number => $"{number}").First(key =>
             new DefaultPartitioner().Choose(Topic, System.Text.Encoding.UTF8.GetBytes(key), hasKey: true, 4) == partition);

@@ -20,7 +20,7 @@ public sealed partial class FolderDependencyTests
         ("Storage", []),
         ("Filters", ["Records"]),
         ("Schedules", ["Diagnostics"]),
-        ("State", ["Records", "Storage"]),
+        ("State", ["Diagnostics", "Records", "Storage"]),
         ("Api", ["Records"]),
         ("Coordination", ["Api", "Diagnostics", "State", "Timing"]),
         ("VirtualHosts", ["Api", "Coordination", "Diagnostics", "State"]),

@@ -126,12 +126,23 @@ internal sealed class TransactionalLog
 
     /// <summary>Opens a copy of the log that has nothing but its batches to tell its state. The indexes of aborted transactions stay: a log
     /// without known producers does not notice that they are lost.</summary>
-    public TransactionalLog Scanned()
+    public TransactionalLog Scanned() => Without(static name => IsOfProducers(name));
+
+    /// <summary>Opens a copy of the log that has lost the newest snapshot of its producers.</summary>
+    public TransactionalLog WithoutNewestSnapshot()
+    {
+        var newest = Test.Disk.ListFiles(TestLog.Directory).Where(IsOfProducers).Select(Path.GetFileNameWithoutExtension).Max();
+        return Without(name => IsOfProducers(name) && Path.GetFileNameWithoutExtension(name) == newest);
+    }
+
+    private static bool IsOfProducers(string name) => name.EndsWith(LogFiles.Producers, StringComparison.Ordinal)
+        || name.EndsWith(".snapshot", StringComparison.Ordinal);
+
+    private TransactionalLog Without(Predicate<string> isLost)
     {
         var disk = new MemoryFileSystem(tracksPowerCuts: false);
         disk.CreateDirectory(TestLog.Directory);
-        foreach (var name in Test.Disk.ListFiles(TestLog.Directory).Where(static name => !name.EndsWith(LogFiles.Producers,
-            StringComparison.Ordinal) && !name.EndsWith(".snapshot", StringComparison.Ordinal)))
+        foreach (var name in Test.Disk.ListFiles(TestLog.Directory).Where(name => !isLost(name)))
         {
             var path = Path.Combine(TestLog.Directory, name);
             using var from = Test.Disk.Open(path, FileOpening.Read);

@@ -97,8 +97,9 @@ internal static class TransactionOffsetDecision
             return Refuse(ErrorCode.TransactionAbortable, $"Transaction {request.Number} of transactional id "
                 + $"'{request.TransactionalId}' has ended: these offsets are not committed. Abort, and commit them in the next one.");
         if (pending is null && offsets.Pending.Transactions.Count >= options.MaxPendingTransactions)
-            return Refuse(ErrorCode.TransactionAbortable, $"Group '{request.GroupId}' has offsets of {options.MaxPendingTransactions} open "
-                + "transactions, the most there may be. Abort, and commit when some of them have ended: see omq transaction list --open.");
+            return Refuse(ErrorCode.CoordinatorLoadInProgress, $"Group '{request.GroupId}' has offsets of "
+                + $"{options.MaxPendingTransactions} open transactions, the most there may be. Retry when some of them have ended: see omq "
+                + "transaction list --open.");
         return request.Number > pending?.Number
             ? Refuse(ErrorCode.ConcurrentTransactions, $"Transaction {pending.Number} of transactional id '{request.TransactionalId}' is "
                 + "being ended; retry.")

@@ -35,7 +35,7 @@ public sealed class TransactionOffsetsTests
         _options = new GroupOptions { MaxPendingTransactions = 1 };
         Assert.Equal(ErrorCode.None, Add(Producer, 1, 5));
         var refused = Answer(Request(Other, 1, 6, One));
-        Assert.Equal(ErrorCode.TransactionAbortable, Assert.Single(refused.Partitions).Error);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, Assert.Single(refused.Partitions).Error);
         Assert.Contains("1 open transactions", refused.Message, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.None, Add(Producer, 1, 6, One));
         Assert.Equal(ErrorCode.None, End(Producer, 1));
