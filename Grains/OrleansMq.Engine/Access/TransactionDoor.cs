@@ -13,7 +13,7 @@ internal sealed class TransactionDoor(IBroker broker)
 {
     private readonly Lock _gate = new();
     // Of each producer in a partition, for which the coordinator is asked, the last batch: the batches take turns until the transaction is
-    // open there. A refusal that passes is that of all who wait: a later batch must not open the transaction before an earlier one.
+    // open there. Those that wait share a refusal that passes: a later batch must not open the transaction before an earlier one.
     private readonly Dictionary<(long ProducerId, TopicPartition Partition), Task<ProduceResult?>> _opening = [];
 
     /// <summary>Whether the word of a session is verified. The Kafka gateway asks by itself; code in process is trusted.</summary>
@@ -29,8 +29,7 @@ internal sealed class TransactionDoor(IBroker broker)
         BatchTransaction transaction, Func<VerifiedTransaction, ValueTask<ProduceResult>> append)
     {
         var key = (producer.ProducerId, partition);
-        if (!IsOpening(key) && await append(default).ConfigureAwait(false) is var first
-            && (first.Error != ErrorCode.TransactionAbortable || transaction.Number <= 0))
+        if (!IsOpening(key) && await append(default).ConfigureAwait(false) is var first && !NeedsOpening(first, transaction))
             return first;
         var turn = new TaskCompletionSource<ProduceResult?>(TaskCreationOptions.RunContinuationsAsynchronously);
         ProduceResult? passing = null;
@@ -48,7 +47,7 @@ internal sealed class TransactionDoor(IBroker broker)
                 if (passing is { } refused)
                     return refused;
                 var result = await append(default).ConfigureAwait(false);
-                if (result.Error != ErrorCode.TransactionAbortable || transaction.Number <= 0)
+                if (!NeedsOpening(result, transaction))
                     return result;
             }
             var opened = await OpenAsync(partition, topicId, producer, transaction, append).ConfigureAwait(false);
@@ -66,6 +65,9 @@ internal sealed class TransactionDoor(IBroker broker)
             turn.SetResult(passing);
         }
     }
+
+    private static bool NeedsOpening(in ProduceResult result, in BatchTransaction transaction) =>
+        result.Error == ErrorCode.TransactionAbortable && transaction.Number > 0;
 
     private bool IsOpening((long ProducerId, TopicPartition Partition) key)
     {

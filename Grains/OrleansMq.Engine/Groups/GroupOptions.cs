@@ -25,7 +25,7 @@ public sealed record GroupOptions
     /// of groups that stay without members. A group beyond is refused with <see cref="ErrorCode.PolicyViolation"/>.</summary>
     public int MaxGroups { get; init; } = 100_000;
     /// <summary>The most transactions that may have offsets pending in a group at a time: 5,000. Each commit writes them all. An offset of
-    /// another transaction is refused with <see cref="ErrorCode.TransactionAbortable"/>.</summary>
+    /// another transaction is refused with <see cref="ErrorCode.CoordinatorLoadInProgress"/>, which clients retry.</summary>
     public int MaxPendingTransactions { get; init; } = 5_000;
     /// <summary>How long a member whose long poll broke off, as it does when the process or its connection dies, has to be heard of again
     /// before it is removed: 5 s, and never more than its session timeout. A member that lives polls again at once.</summary>

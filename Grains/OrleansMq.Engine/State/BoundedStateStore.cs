@@ -73,6 +73,5 @@ internal sealed class BoundedStateStore(IStateStore store, string type, int most
         }
     }
 
-    private bool IsOfType(string key) =>
-        key.Length > type.Length && key[type.Length] == '/' && key.StartsWith(type, StringComparison.Ordinal);
+    private bool IsOfType(string key) => FileStateStore.IsOfType(key, type);
 }

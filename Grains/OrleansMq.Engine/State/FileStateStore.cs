@@ -78,6 +78,10 @@ internal sealed class FileStateStore : IStateStore
         return ETagOf(version);
     }
 
+    /// <summary>Whether a key is of a type.</summary>
+    public static bool IsOfType(string key, string type) =>
+        key.Length > type.Length && key[type.Length] == '/' && key.StartsWith(type, StringComparison.Ordinal);
+
     /// <summary>Throws unless a key is of the form <c>type/name</c>.</summary>
     /// <exception cref="ArgumentException">It is not.</exception>
     public static void DemandKey(string key) => Split(key);
@@ -307,7 +311,8 @@ internal sealed class FileStateStore : IStateStore
             : throw new ArgumentException($"A state key is 'type/name', not '{key}'.", nameof(key));
     }
 
-    private static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
+    /// <summary>Returns the etag of a document with that version.</summary>
+    public static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
 }
 
 /// <summary>A state document's file is damaged.</summary>

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using System.Text.Json;
 using System.Threading.Channels;
 using OrleansMq.Diagnostics;
@@ -62,14 +61,14 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     {
         if (!_latest.TryGetValue(key, out var entry))
             return _store.ReadAsync(key, cancellationToken);
-        return new(entry.Value is null ? null : new StateDocument(entry.Value, ETagOf(entry.Version)));
+        return new(entry.Value is null ? null : new StateDocument(entry.Value, FileStateStore.ETagOf(entry.Version)));
     }
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
         CancellationToken cancellationToken = default) =>
-        ETagOf(await EnqueueAsync(new Change(key, Json(value), etag, cancellationToken)).ConfigureAwait(false));
+        FileStateStore.ETagOf(await EnqueueAsync(new Change(key, Json(value), etag, cancellationToken)).ConfigureAwait(false));
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
@@ -80,7 +79,8 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     public async ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default)
     {
         // Before the files: what leaves here meanwhile is there.
-        var here = _latest.Where(entry => IsOfType(entry.Key, type)).ToDictionary(static entry => entry.Key, static entry => entry.Value);
+        var here = _latest.Where(entry => FileStateStore.IsOfType(entry.Key, type))
+            .ToDictionary(static entry => entry.Key, static entry => entry.Value);
         var keys = await _store.ListAsync(type, cancellationToken).ConfigureAwait(false);
         return [.. keys.Where(key => !here.ContainsKey(key)), .. here.Where(static entry => entry.Value.Value is not null)
             .Select(static entry => entry.Key)];
@@ -117,7 +117,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         return value.ToArray();
     }
 
-    // Whatever ends the loop is told to those who wait and to those who come.
+    // What ends the loop fails the changes that wait, and those that come later.
     private async Task RunToTheEndAsync()
     {
         try
@@ -214,7 +214,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             _journal.Append(changes);
             return null;
         }
-        catch (Exception fault) // told to who waits
+        catch (Exception fault) // fails the changes that wait
         {
             return fault;
         }
@@ -227,7 +227,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         var (version, exists) = Current(change.Key, staged);
         if (change.Value is null && !exists)
             return null;
-        var stored = exists ? ETagOf(version) : null;
+        var stored = exists ? FileStateStore.ETagOf(version) : null;
         if (stored != change.ETag)
             throw new StateConflictException(change.Key, change.ETag, stored);
         if (change.Value is not null)
@@ -270,11 +270,6 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
                 $"Documents stay in the journal '{_directory}', and their files are older: {fault.Message}", fault);
         }
     }
-
-    private static bool IsOfType(string key, string type) =>
-        key.Length > type.Length && key[type.Length] == '/' && key.StartsWith(type, StringComparison.Ordinal);
-
-    private static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
 
     /// <param name="Version">The document's version.</param>
     /// <param name="Value">The document; null where it was deleted.</param>

@@ -139,7 +139,7 @@ internal sealed class StateJournal : IDisposable
     private static long[] Numbers(IFileSystem files, string directory) => [.. files.ListFiles(directory)
         .Select(static name => (Name: name, Number: long.TryParse(Path.GetFileNameWithoutExtension(name), NumberStyles.None,
             CultureInfo.InvariantCulture, out var number) ? number : -1))
-        // Others are somebody else's.
+        // Other names are not the journal's.
         .Where(static file => file.Number >= 0 && file.Name == NameOf(file.Number))
         .Select(static file => file.Number).Order()];
 
@@ -180,7 +180,7 @@ internal sealed class StateJournal : IDisposable
             _file = _files.Open(PathOf(_directory, Number), FileOpening.CreateOrTruncate);
         }
         var end = _position + _frame.WrittenCount;
-        if (end + ReservedBytes > _allocated)
+        if (end + ReservedBytes > _allocated && !IsCramped)
             Extend(end);
         _file!.Write(_frame.WrittenSpan, _position);
         _allocated = Math.Max(_allocated, end);

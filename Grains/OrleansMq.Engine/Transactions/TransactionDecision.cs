@@ -152,8 +152,7 @@ internal static class TransactionDecision
         if (producer != state.Producer && !isRepeated)
             return Refused(state, request, ErrorCode.ProducerFenced, Fenced(state, producer));
         if (request.Number != 0 && request.Number != state.Number)
-            return Refused(state, request, ErrorCode.InvalidTxnState, $"Transaction {request.Number} of '{request.TransactionalId}' is not "
-                + $"its last one, {state.Number}, which is left as it is: {state.LastEnd ?? "none was ended"}.");
+            return Refused(state, request, ErrorCode.InvalidTxnState, NotTheLast(state, request.TransactionalId, request.Number));
         switch (state.Phase)
         {
             case TransactionPhase.Ongoing when isRepeated:
@@ -187,8 +186,7 @@ internal static class TransactionDecision
             return new(state, NotFound(request.TransactionalId));
         if (request.Number != 0 && request.Number != state.Number)
             return new(state, new TransactionReply(ErrorCode.InvalidTxnState,
-                $"Transaction {request.Number} of '{request.TransactionalId}' is not its last one, {state.Number}, which is left as it is: "
-                + $"{state.LastEnd ?? "none was ended"}. Describe the id."));
+                $"{NotTheLast(state, request.TransactionalId, request.Number)} Describe the id."));
         if (state.Phase == TransactionPhase.PrepareAbort || (state.Phase == TransactionPhase.CompleteAbort && request.Number != 0))
             return new(state, null, TransactionNeed.Completion);
         if (state.Phase != TransactionPhase.Ongoing)
@@ -288,6 +286,10 @@ internal static class TransactionDecision
         }, freshId), now);
         return new(next, new EndTransactionResult(ErrorCode.None, next.Producer));
     }
+
+    private static string NotTheLast(TransactionState state, string transactionalId, long number) =>
+        $"Transaction {number} of '{transactionalId}' is not its last one, {state.Number}, which is left as it is: "
+        + $"{state.LastEnd ?? "none was ended"}.";
 
     private static long NextNumber(TransactionState state, DateTimeOffset now) =>
         Math.Max(state.Number + 1, now.ToUnixTimeMilliseconds());
